@@ -1,0 +1,264 @@
+/* cmha.h: the whole C interface of cached-attention, and its manual.
+ *
+ * Keras Hub's CachedMultiHeadAttention and what a decoder needs around it, as stateless kernels over pointers,
+ * sizes and strides. Nothing here allocates, keeps state, does I/O or reports errors: the caller (js/) owns every
+ * byte, checks every argument, and hands over memory that is large enough. Preconditions are asserted in native
+ * and debug builds and are undefined behaviour otherwise.
+ *
+ * Shape letters, the same in C, JS, tests and README:
+ *   B batch   T query length   S key/value length   H query heads   G key/value heads (H % G == 0)
+ *   D key dim (per head)   V value dim (per head)   F features of an input row
+ *
+ * Conventions
+ *   - float is IEEE binary32. Sizes and strides count ELEMENTS unless a name ends in `_bytes`.
+ *   - Any pointer may have any element alignment: packed weights, caches and scratch come 64-byte aligned from JS,
+ *     inputs and masks need not. Kernels never read or write outside the ranges stated, not even past a row's end.
+ *   - An output never overlaps an input unless a comment says that it may.
+ *   - Results depend on the arguments alone: the same bits whoever runs a task, in whatever order, on however many
+ *     threads. A reduction is never split by the number of threads, only at places fixed by the problem's shape.
+ *   - Strict builds (SIMD128) round every multiply and every add; the relaxed build may fuse them.
+ */
+#ifndef CMHA_H
+#define CMHA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __wasm__
+#define CMHA_API __attribute__((visibility("default"), used))
+#else
+#define CMHA_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------------------------------------- packed weights */
+
+/* Weights of a projection y = x W + b, W: [K][N], are packed once into panels of CMHA_PANEL columns,
+ *   panels[N / 8 rounded up][K][8],
+ * columns past N filled with zeros, so that a kernel streams them in order with aligned loads. */
+enum { CMHA_PANEL = 8 };
+
+/* Number of floats that a packed [K][N] matrix takes. */
+CMHA_API size_t cmha_packed_size(size_t k, size_t n);
+
+/* Pack / unpack columns [n0, n0 + n) of a packed [K][N] matrix; w(i, j) = w[i * k_stride + j * n_stride], j counted
+ * from the first of these columns. Packing a tied embedding E: [N][K] as E^T is k_stride = 1, n_stride = K.
+ * n0 must be a multiple of CMHA_PANEL; columns that pad the last panel written are zeroed. */
+CMHA_API void cmha_pack_f32(float *panels, const float *w, size_t k, size_t n, size_t n0, size_t k_stride, size_t n_stride);
+CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n, size_t n0, size_t k_stride, size_t n_stride);
+
+/* ------------------------------------------------------------------------------------------ half precision */
+
+/* Rounding of a stored float to a narrower type's grid (ties to even, overflow to infinity, subnormals kept).
+ * Half policies compute in float and round where Keras's arrays would have been narrow. */
+enum { CMHA_ROUND_NONE = 0, CMHA_ROUND_F16 = 1, CMHA_ROUND_BF16 = 2 };
+
+/* y[i] = round(x[i]), i < n. May run in place. */
+CMHA_API void cmha_round_f32(float *y, const float *x, size_t n, uint32_t mode);
+
+/* y[i] = (float) x[i]: exact widening of binary16 / bfloat16 bits. */
+CMHA_API void cmha_widen_f16(float *y, const uint16_t *x, size_t n);
+CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
+
+/* ---------------------------------------------------------------------------------------------- the cache */
+
+/* Keys and values are kept head-major so that attention streams them in order, once:
+ *   keys:   [B][G][S / 8 rounded up][D][8]   panels of 8 positions: QK^T is then the same multiply as a projection
+ *   values: [B][G][S][V]
+ * The public shape stays Keras's [B, 2, S, G, D]. Position s of a head: key element d at ((s / 8) * D + d) * 8 + s % 8,
+ * value element d at s * V + d. Positions that pad the last key panel are zero. */
+
+/* Floats of one head's keys. */
+CMHA_API size_t cmha_keys_size(size_t s, size_t d);
+
+/* Copy rows [s0, s0 + rows) of one (batch, head) between Keras order (row stride `stride` elements, last axis
+ * contiguous) and the kept layout. */
+CMHA_API void cmha_keys_store(float *keys, const float *rows_in, size_t s0, size_t rows, size_t d, size_t stride);
+CMHA_API void cmha_keys_load(float *rows_out, const float *keys, size_t s0, size_t rows, size_t d, size_t stride);
+
+/* ---------------------------------------------------------------------------------------------- linear */
+
+enum { CMHA_ACTIVATION_NONE = 0, CMHA_ACTIVATION_RELU = 1, CMHA_ACTIVATION_GELU_TANH = 2, CMHA_ACTIVATION_GELU_ERF = 3 };
+
+/* Where element (row r, column c) of a projection goes.
+ *   ROWS:    y[r * y_stride + c]
+ *   KEYS:    key panel of batch r / t, head c / head_dim, position index + r % t, element c % head_dim
+ *   VALUES:  value row of the same */
+enum { CMHA_LAYOUT_ROWS = 0, CMHA_LAYOUT_KEYS = 1, CMHA_LAYOUT_VALUES = 2 };
+
+/* y = round(activation(round(round(x W) + b))) + residual, rounding only if `round` asks for it (then also after
+ * adding the residual). One row is a matrix-vector product, more go by register tiles. */
+typedef struct cmha_linear {
+    const float *x;         /* [rows][K], row stride x_stride */
+    size_t x_stride;
+    size_t rows, k, n;
+    const float *w;         /* packed [K][N] */
+    const float *bias;      /* [N] or NULL */
+    const float *residual;  /* [rows][N], row stride residual_stride, or NULL; may be y itself (ROWS) */
+    size_t residual_stride;
+    float *y;
+    size_t y_stride;        /* ROWS */
+    uint32_t layout;
+    size_t t;               /* KEYS, VALUES: rows per batch entry */
+    size_t index;           /*   first position written */
+    size_t head_dim;        /*   D or V */
+    size_t head_stride;     /*   floats from one head to the next */
+    size_t batch_stride;    /*   floats from one batch entry to the next */
+    uint32_t activation;
+    uint32_t round;
+} cmha_linear;
+
+/* Rows [row0, row1) and columns [n0, n1) of the product; n0 is a multiple of CMHA_PANEL. */
+CMHA_API void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1);
+
+/* ---------------------------------------------------------------------------------------------- attention */
+
+enum {
+    CMHA_CAUSAL = 1,      /* position j is kept for query i only when j <= i + causal_offset; later blocks are not read */
+    CMHA_EXPLICIT = 2,    /* Keras's explicit path (see below) instead of its fused one */
+};
+
+/* out[b, i, h, :] = sum over j of p[b, h, i, j] * values[b, g(h), j, :], g(h) = h / (H / G),
+ * p = softmax over j of scale * (q[b, i, h, :] . keys[b, g(h), j, :]), masked. Source: Vaswani et al. 2017, section
+ * 3.2.1; streaming form: Milakov & Gimelshein 2018, Dao et al. 2022; the two masked forms: Keras 3.15.
+ *
+ * Fused form (default): a streaming softmax; a masked logit counts as one large negative FINITE number, so a row in
+ * which nothing is kept is uniform over ALL S (the mean of all values), as in Keras.
+ * Explicit form: q is scaled first; masked logits become -1e9 (-3e4 under CMHA_ROUND_F16), after the softmax masked
+ * probabilities are set to exactly 0, so a row in which nothing is kept is all zero. Used when scores are wanted
+ * or dropout is configured. */
+typedef struct cmha_attention {
+    const float *q;         /* row (b, i), head h at q + (b * T + i) * q_stride + h * D */
+    size_t q_stride;
+    const float *keys;      /* kept layout (above) */
+    size_t keys_head_stride, keys_batch_stride;
+    const float *values;    /* kept layout (above) */
+    size_t values_head_stride, values_batch_stride;
+    const uint8_t *mask;    /* NULL, or nonzero = keep, at mask + b * mask_b + h * mask_h + i * mask_t + j * mask_s; */
+    size_t mask_b, mask_h, mask_t, mask_s; /* a stride of 0 broadcasts; mask_s is 0 or 1 */
+    float *out;             /* row (b, i), head h at out + (b * T + i) * out_stride + h * V */
+    size_t out_stride;
+    float *scores;          /* explicit form: [B][H][T][S], probabilities before dropout; NULL: not wanted */
+    float *scratch;         /* see cmha_attention_scratch */
+    size_t batch, heads, kv_heads;
+    size_t t, s;            /* S >= 1 */
+    size_t d, v;
+    float scale;            /* usually 1 / sqrt(D) */
+    uint32_t flags;
+    size_t causal_offset;   /* position of query 0 (the cache update index), with CMHA_CAUSAL */
+    float dropout;          /* explicit form: rate in [0, 1]; 0 = none. A kept probability is divided by 1 - rate */
+    uint32_t seed[2];       /* dropout: counter-based generator keyed by (seed, b, h, i, j) */
+    uint32_t round;         /* half policies: rounding of logits (explicit), probabilities and outputs */
+} cmha_attention;
+
+/* Floats of `scratch` that an attention needs when run by `threads` threads (thread-private rows and the partial
+ * results of long caches). */
+CMHA_API size_t cmha_attention_scratch(const cmha_attention *a, size_t threads);
+
+/* ---------------------------------------------------------------------------------------------- small operations */
+
+/* y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, per row. May run in place. (Ba et al. 2016) */
+typedef struct cmha_norm {
+    const float *x;         /* [rows][n], row stride x_stride */
+    size_t x_stride;
+    float *y;               /* [rows][n], row stride y_stride */
+    size_t y_stride;
+    size_t rows, n;
+    const float *gamma;     /* [n] */
+    const float *beta;      /* [n] or NULL (0) */
+    float epsilon;
+} cmha_norm;
+CMHA_API void cmha_layer_norm_f32(const cmha_norm *a, size_t row0, size_t row1);
+
+/* y[r] = column tokens[r] of the packed [K][N] matrix (a tied embedding) + positions[(index + r % t)]. */
+typedef struct cmha_embed {
+    const uint32_t *tokens; /* [rows], each < N */
+    size_t rows, t, index;
+    const float *w;         /* packed [K][N] */
+    size_t k, n;
+    const float *positions; /* [length][K] or NULL */
+    float *y;               /* [rows][K] */
+} cmha_embed;
+CMHA_API void cmha_embed_f32(const cmha_embed *a, size_t row0, size_t row1);
+
+/* y[i] = activation(x[i]), i < n. May run in place. */
+CMHA_API void cmha_activation_f32(float *y, const float *x, size_t n, uint32_t activation);
+
+/* ---------------------------------------------------------------------------------------------- programs */
+
+/* A call of the layer, or a whole decoder step, is a short program: operations run in order by every thread that
+ * joins. Each operation is cut into tasks by its shape alone; threads claim tasks one by one. So nobody waits for a
+ * thread that is late, asleep or dead, unless it holds a claimed task.
+ *
+ * Protocol (js/pool.js is the other half)
+ *   - One DISPATCHER (the thread that owns the runtime) writes the operations, calls cmha_program_begin, then bumps
+ *     control->epoch and notifies it. WORKERS sit in cmha_worker_wait until the epoch changes, then call cmha_program_run.
+ *     The dispatcher calls cmha_program_run too if it may block, else it waits for a message from the worker whose run
+ *     returned CMHA_RUN_LAST.
+ *   - Every claim and every completion is one atomic operation on a 64-bit word that carries the program's epoch in its
+ *     upper half: a thread that wakes late, with an old epoch, claims nothing and returns. Operations are only
+ *     rewritten after all tasks of the program have completed, and a claimed task always belongs to a program that
+ *     has not. That is the whole safety argument.
+ *   - An operation with CMHA_OP_CONCURRENT may start before the ones ahead of it have completed; any other waits for all.
+ *   - A waiting thread spins control->spin times, then sleeps in memory.atomic.wait32 in slices, and gives up with
+ *     CMHA_RUN_STALLED when control->progress stands still for CMHA_STALL_SLICES slices, or with CMHA_RUN_FAILED when
+ *     control->failed is set. The pool then fails closed. */
+enum {
+    CMHA_OP_LINEAR = 1, CMHA_OP_ATTENTION = 2, CMHA_OP_LAYER_NORM = 3, CMHA_OP_EMBED = 4,
+    CMHA_OP_ATTENTION_MERGE = 5 /* written by cmha_program_begin's caller right behind an attention that needs it: */
+};                              /* see cmha_attention_merges */
+
+enum { CMHA_OP_CONCURRENT = 1 };
+
+typedef struct cmha_op {
+    uint64_t claim;         /* epoch << 32 | tasks not yet claimed */
+    uint64_t done;          /* epoch << 32 | tasks not yet completed */
+    uint32_t kind;
+    uint32_t flags;
+    uint32_t tasks;         /* set by cmha_program_begin */
+    uint32_t sleepers;      /* threads asleep on `done` */
+    union {
+        cmha_linear linear;
+        cmha_attention attention;   /* CMHA_OP_ATTENTION_MERGE carries the same arguments */
+        cmha_norm norm;
+        cmha_embed embed;
+    } u;
+} cmha_op;
+
+typedef struct cmha_control {
+    uint32_t epoch;         /* waited on by workers; bumped once per program; bit 31 set = shut down */
+    uint32_t failed;        /* nonzero: a thread trapped; everybody gives up */
+    uint32_t progress;      /* completed tasks, wrapping */
+    uint32_t spin;          /* iterations to spin before sleeping */
+    uint32_t ops_ptr;       /* address of the program's first cmha_op */
+    uint32_t ops;           /* number of operations */
+    uint32_t threads;       /* threads that may join, the dispatcher included: sizes thread-private scratch */
+    uint32_t sleepers;      /* workers asleep on `epoch` */
+} cmha_control;
+
+enum { CMHA_RUN_DONE = 0, CMHA_RUN_LAST = 1, CMHA_RUN_FAILED = -1, CMHA_RUN_STALLED = -2 };
+enum { CMHA_SLICE_MS = 50, CMHA_STALL_SLICES = 16 };
+
+/* Does this attention need a CMHA_OP_ATTENTION_MERGE behind it (a long cache, cut over S into blocks of fixed size)? */
+CMHA_API uint32_t cmha_attention_merges(const cmha_attention *a);
+
+/* Bytes of one cmha_op as compiled (JS checks it against its own table of field offsets). */
+CMHA_API size_t cmha_op_bytes(void);
+
+/* Cuts every operation into tasks and arms claim and done with `epoch` (the value control->epoch is about to take). */
+CMHA_API void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch);
+
+/* Joins the program of `epoch` as thread number `thread` (0 = dispatcher). Returns CMHA_RUN_*: LAST to exactly one
+ * thread, the one that completed the last task. */
+CMHA_API int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread);
+
+/* Blocks until control->epoch != seen; returns the new epoch, with bit 31 set on shut-down. Workers only. */
+CMHA_API uint32_t cmha_worker_wait(cmha_control *control, uint32_t seen);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
