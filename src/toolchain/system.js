@@ -1,0 +1,127 @@
+// Running commands, finding programs, and saying what goes on: shared by every script in this folder.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The checkout's top folder. */
+export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/[\\/]$/, '');
+
+/** Something a person has to solve: printed without a stack trace. */
+export class SetupError extends Error {
+  /** @param {{ what: string, why: string, todo: string, output?: string }} parts */
+  constructor({ what, why, todo, output }) {
+    super([
+      what,
+      `  why it matters: ${why}`,
+      `  what to do:     ${todo.replaceAll('\n', '\n                  ')}`,
+      ...(output ? [`  its last words:\n${tail(output, 30)}`] : []),
+    ].join('\n'));
+  }
+}
+
+/** @param {string} text */
+export function say(text) {
+  console.log(text);
+}
+
+/** @param {string} text */
+export function heading(text) {
+  console.log(`\n== ${text} ${'='.repeat(Math.max(3, 100 - text.length))}`);
+}
+
+/** The seconds since `start` (from performance.now()), as text. @param {number} start */
+export function since(start) {
+  return `${((performance.now() - start) / 1000).toFixed(1)} s`;
+}
+
+/** Where a program is, or null. @param {...string} names the first one found wins @returns {string | null} */
+export function which(...names) {
+  const suffixes = process.platform === 'win32' ? ['.exe', '.cmd', '.bat', ''] : [''];
+  for (const name of names) {
+    for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+      for (const suffix of suffixes) {
+        const path = join(folder, name + suffix);
+        if (folder !== '' && isExecutable(path)) return path;
+      }
+    }
+  }
+  return null;
+}
+
+/** @param {string} path */
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Runs a command without showing its output; null when it fails.
+ * @param {string} command @param {string[]} args @returns {string | null} its standard output
+ */
+export function capture(command, args) {
+  const { status, stdout } = spawnSync(command, args, { encoding: 'utf8', cwd: root, maxBuffer: 2 ** 28 });
+  return status === 0 ? stdout : null;
+}
+
+/**
+ * Runs a command quietly; its output is shown only when it fails.
+ * @param {string} command @param {string[]} args
+ * @param {{ what: string, why: string, todo: string, env?: NodeJS.ProcessEnv, cwd?: string }} options
+ * @returns {string} its standard output
+ */
+export function run(command, args, { what, why, todo, env = process.env, cwd = root }) {
+  const { status, signal, stdout, stderr, error } =
+    spawnSync(command, args, { encoding: 'utf8', cwd, env, maxBuffer: 2 ** 28, stdio: ['inherit', 'pipe', 'pipe'] });
+  if (status !== 0) {
+    const reason = error ? error.message : signal ? `ended by ${signal}` : `exit code ${status}`;
+    throw new SetupError({ what: `${what} failed (${reason}): ${command} ${args.join(' ')}`, why, todo, output: `${stdout ?? ''}${stderr ?? ''}` });
+  }
+  return stdout;
+}
+
+/**
+ * Runs a command with its output shown.
+ * @param {string} command @param {string[]} args @param {{ env?: NodeJS.ProcessEnv }} [options]
+ * @returns {Promise<number>} its exit code
+ */
+export function show(command, args, { env = process.env } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, env, stdio: 'inherit' });
+    // Ctrl-C reaches the child as well; this process waits for it to end in its own way.
+    const wait = () => {};
+    const end = () => child.kill('SIGTERM');
+    process.on('SIGINT', wait).on('SIGTERM', end);
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      process.off('SIGINT', wait).off('SIGTERM', end);
+      resolve(code ?? (signal === 'SIGINT' ? 130 : 1));
+    });
+  });
+}
+
+/** Runs a script's main function; a SetupError ends it with its text alone. @param {() => Promise<number | void>} body */
+export async function main(body) {
+  try {
+    process.exitCode = (await body()) ?? 0;
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    console.error(`\n${error.message}\n`);
+    process.exitCode = 1;
+  }
+}
+
+/** Whether `script` (its import.meta.url) is what `node` was started with. @param {string} script */
+export function isMain(script) {
+  return process.argv[1] !== undefined && existsSync(process.argv[1]) && fileURLToPath(script) === process.argv[1];
+}
+
+/** @param {string} text @param {number} lines */
+function tail(text, lines) {
+  return text.trimEnd().split('\n').slice(-lines).map((line) => `    ${line}`).join('\n');
+}
