@@ -44,14 +44,19 @@ export function buildTypes() {
   }
   rmSync(join(root, 'js/types'), { recursive: true, force: true });
   rmSync(stamp, { force: true });
-  run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--pretty'], {
+  typeCheck(root);
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, sources.join('\n'));
+  say(`  types checked, js/types written, in ${since(start)}`);
+}
+
+/** Runs tsc with the tsconfig.json of a folder. @param {string} folder */
+export function typeCheck(folder) {
+  run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder], {
     what: 'The type check',
     why: 'the types in the JSDoc comments are what users of the package see',
     todo: 'mend what the lines below name',
   });
-  mkdirSync(dirname(stamp), { recursive: true });
-  writeFileSync(stamp, sources.join('\n'));
-  say(`  types checked, js/types written, in ${since(start)}`);
 }
 
 /** The JavaScript that is written by hand. @param {string} folder @returns {string[]} */

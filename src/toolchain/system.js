@@ -16,7 +16,7 @@ export class SetupError extends Error {
       what,
       `  why it matters: ${why}`,
       `  what to do:     ${todo.replaceAll('\n', '\n                  ')}`,
-      ...(output ? [`  its last words:\n${tail(output, 30)}`] : []),
+      ...(output ? [`  its last words:\n${tail(output, 60)}`] : []),
     ].join('\n'));
   }
 }
