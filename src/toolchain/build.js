@@ -24,10 +24,16 @@ export function buildWasm({ emscripten, generator }) {
   say(`  js/wasm is up to date after ${since(start)}`);
 }
 
-/** Compiles the same sources for this machine. @param {import('./setup.js').Tools} tools @returns {string} the build folder */
-export function buildNative({ generator, compiler }) {
-  const folder = join(root, 'build/native');
-  configure(folder, ['-G', generator, `-DCMAKE_C_COMPILER=${compiler}`, '-DCMHA_SANITIZE=ON', '-DCMHA_WERROR=ON'], '', process.env);
+/**
+ * Compiles the same sources for this machine, with sanitizers.
+ * @param {import('./setup.js').Tools} tools @param {boolean} simde the SIMD128 kernels, through SIMDe, or the plain C ones
+ * @returns {string} the build folder
+ */
+export function buildNative({ generator, compiler }, simde) {
+  const folder = join(root, simde ? 'build/native-simde' : 'build/native-plain');
+  configure(folder, [
+    '-G', generator, `-DCMAKE_C_COMPILER=${compiler}`, '-DCMHA_SANITIZE=ON', '-DCMHA_WERROR=ON', `-DCMHA_SIMDE=${simde ? 'ON' : 'OFF'}`,
+  ], '', process.env);
   compile(folder, process.env, 'the native tests');
   return folder;
 }

@@ -63,11 +63,11 @@ export function installEmscripten() {
   ensureLists();
   const packaged = candidates(['emscripten']).get('emscripten');
   if (packaged && atLeast(packaged, MINIMUM)) {
-    say(`Emscripten: this machine's own package is ${packaged}`);
+    say(`  Emscripten: this machine's own package is ${packaged}`);
     install(['emscripten'], WHY);
   } else {
-    say(`Emscripten: this machine's own package is ${packaged ?? 'missing'}, ${MINIMUM} is needed.`);
-    say(`  The one of Debian ${SUITE} goes into build/toolchain; the system keeps its own packages.`);
+    say(`  Emscripten: this machine's own package is ${packaged ?? 'missing'}, ${MINIMUM} is needed.`);
+    say(`    the one of Debian ${SUITE} goes into build/toolchain; the system keeps its own packages.`);
     if (llvmFolder() === null) install(LLVM, `${WHY}, with LLVM 19 as its compiler`);
     unpackFromSuite();
   }

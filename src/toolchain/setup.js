@@ -15,6 +15,7 @@ import { SetupError, isMain, main, root, run, say, since, which } from './system
  * @property {import('./emscripten.js').Emscripten} emscripten
  * @property {'Ninja' | 'Unix Makefiles'} generator what CMake writes files for
  * @property {string | null} compiler a native C compiler, for the tests
+ * @property {boolean} simde whether SIMDe's headers are here
  * @property {string | null} browser a Chromium, for the tests
  */
 
@@ -52,7 +53,7 @@ const TESTS = [
   },
   {
     name: 'SIMDe', why: 'it lets the sanitizers see the SIMD kernels; without it they see the plain C ones',
-    find: () => ['/usr/include', '/usr/local/include', '/opt/homebrew/include'].find((folder) => existsSync(join(folder, 'simde/wasm/simd128.h'))) ?? null,
+    find: findSimde,
     packages: ['libsimde-dev'], todo: 'install SIMDe (brew install simde)', optional: true,
   },
   {
@@ -83,8 +84,15 @@ export function setup({ tests = false } = {}) {
     emscripten,
     generator: which('ninja') ? 'Ninja' : 'Unix Makefiles',
     compiler: which('gcc', 'clang', 'cc'),
+    simde: findSimde() !== null,
     browser: findBrowser(),
   };
+}
+
+/** The folder of headers that SIMDe is in, or null. */
+function findSimde() {
+  const folders = ['/usr/include', '/usr/local/include', '/opt/homebrew/include'];
+  return folders.find((folder) => existsSync(join(folder, 'simde/wasm/simd128.h'))) ?? null;
 }
 
 /** Installs what is missing, in one go. @param {Need[]} missing */

@@ -5,7 +5,7 @@
 //   types      the JSDoc types of js/ and of this folder, and the .d.ts files
 //   size       what a page has to load, against a budget
 //   package    what `npm pack` would publish, used from another project
-//   native     tests/native/*.c and src/*.c under sanitizers
+//   native     tests/native/*.c on src/*.c, under the address and undefined-behaviour sanitizers
 //   matrix     test files that use tests/runtime.js, in both binaries with 0 and 2 workers
 //   once       the other test files
 //   browser    tests/browser
@@ -68,7 +68,8 @@ await main(async () => {
       for (const problem of problems) say(`  ${problem}`);
       return { passed: problems.length ? 0 : 1, failed: problems.length };
     });
-    await group('native, under the address and undefined-behaviour sanitizers', () => native(buildNative(tools)));
+    if (tools.simde) await group('native, SIMD128 through SIMDe, under sanitizers', () => native(buildNative(tools, true)));
+    await group('native, plain C, under sanitizers', () => native(buildNative(tools, false)));
     await group('every folder has tests', () => {
       const empty = EXPECTED.filter((folder) => !files.some((file) => file.startsWith(join(tests, folder))));
       for (const folder of empty) say(`  tests/${folder} holds no *.test.js`);
