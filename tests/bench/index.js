@@ -1,0 +1,93 @@
+// node tests/bench/index.js [PART...] [--json FILE] [--svg FILE] [--no-peers]
+//
+// What `npm run bench` does: builds, installs the peers on first use, runs the parts that are named (all without names),
+// and ends with one table of what must be reached. Every part checks correctness before it times anything.
+//
+//   layer      one layer beside onnxruntime-web, tfjs and the machine's limits, both variants, 1 and 2 threads
+//   scaling    more threads: prefill, long and short caches, more workers than cores
+//   overhead   what a call costs on a tiny layer; garbage per decoded token
+//   growth     sweeps of S and T: time and memory; roofline and growth curves as an SVG (web/bench.svg)
+//   model      the embedded model through `generate`; page load to first token
+//   kernels    every C kernel beside its limit and its largest error
+//
+// --no-peers leaves the peers out, and with them the only network access.
+
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildWasm } from '../../src/toolchain/build.js';
+import { relaxedNode } from '../../src/toolchain/node.js';
+import { setup } from '../../src/toolchain/setup.js';
+import { SetupError, capture, heading, main, root, run, say, since } from '../../src/toolchain/system.js';
+import { mustTable } from './lib/report.js';
+
+const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'model', 'kernels'];
+const here = join(root, 'tests/bench');
+
+await main(async () => {
+    const { values, positionals } = parseArgs({
+        allowPositionals: true,
+        options: { json: { type: 'string' }, svg: { type: 'string' }, 'no-peers': { type: 'boolean', default: false } },
+    });
+    const unknown = positionals.find((part) => !PARTS.includes(part));
+    if (unknown) {
+        throw new SetupError({ what: `There is no part '${unknown}'.`, why: 'nothing was run', todo: `name some of: ${PARTS.join(', ')}` });
+    }
+    const parts = positionals.length > 0 ? positionals : PARTS;
+    const start = performance.now();
+    buildWasm(setup());
+    const node = relaxedNode();
+    const peers = !values['no-peers'] && parts.includes('layer');
+    if (peers) installPeers();
+
+    const machine = describeMachine(node);
+    say(`\n${machine.join('\n')}`);
+    /** @type {import('./lib/report.js').Must[]} */
+    const musts = [];
+    /** @type {Record<string, unknown>} */
+    const data = {};
+    for (const part of parts) {
+        const begin = performance.now();
+        heading(part);
+        const { run: runPart } = await import(`./parts/${part}.js`);
+        const result = await runPart({ node, say, peers, svg: values.svg });
+        musts.push(...result.musts);
+        data[part] = result.data;
+        if (result.musts.length > 0) say(`\n${mustTable(result.musts)}`);
+        say(`\n  ${part}: ${since(begin)}`);
+    }
+    if (parts.length > 1) {
+        heading('what must be reached');
+        say(mustTable([...musts].sort((a, b) => a.must - b.must)));
+    }
+    const missed = musts.filter(({ pass }) => !pass).length;
+    say(`\n${musts.length - missed} of ${musts.length} reached, all in ${since(start)}`);
+    if (values.json) writeFileSync(values.json, `${JSON.stringify({ machine, musts, data }, null, 1)}\n`);
+});
+
+/** The peers belong to the benchmark alone: they are installed here, not with the package. */
+function installPeers() {
+    const { dependencies } = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'));
+    const installed = Object.entries(dependencies).every(([name, version]) => {
+        const file = join(here, 'node_modules', name, 'package.json');
+        return existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).version === version;
+    });
+    if (installed) return;
+    say(`Installing the peers: ${Object.entries(dependencies).map(([name, version]) => `${name} ${version}`).join(', ')}`);
+    run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
+        cwd: here, what: 'Installing the peers', why: 'the layer is measured beside them',
+        todo: 'check the network and npm\'s settings, or leave them out: npm run bench -- --no-peers',
+    });
+}
+
+/** @param {import('./lib/line-up.js').Node} node @returns {string[]} */
+function describeMachine(node) {
+    const [cpu] = cpus();
+    const v8 = capture(node.path, ['-p', 'process.versions.v8'])?.trim();
+    return [
+        `machine: ${cpu.model}, ${cpus().length} cores, ${process.platform} ${process.arch}`,
+        `runtime: ${node.description}, V8 ${v8}; every contestant in a process of its own`,
+        `load:    ${loadavg()[0].toFixed(2)} before the start (other work on these cores spoils the figures)`,
+    ];
+}

@@ -1,0 +1,161 @@
+// What the machine allows in WebAssembly: multiply-adds per second of each SIMD variant, and bytes read per second at a
+// given working set. The two loops are assembled here byte by byte, not compiled: no compiler can hoist, fuse or drop
+// anything in them, they need no toolchain, and a browser runs the same bytes as Node.
+
+/** @typedef {'simd128' | 'relaxed'} Variant */
+/** @typedef {{ simd: Variant, threads: number }} CeilingOptions */
+
+const PAGE = 65536;
+const ACCUMULATORS = 12;
+const LOADS = 16; // of 16 bytes, per turn of the read loop
+
+const I32 = 0x7f;
+const F32 = 0x7d;
+const V128 = 0x7b;
+
+/** @param {number} value @returns {number[]} unsigned LEB128 */
+function leb(value) {
+    const bytes = [];
+    for (; value > 127; value = Math.floor(value / 128)) bytes.push((value % 128) | 128);
+    return [...bytes, value];
+}
+
+const vector = (/** @type {number[][]} */ items) => [...leb(items.length), ...items.flat()];
+const section = (/** @type {number} */ id, /** @type {number[]} */ body) => [id, ...leb(body.length), ...body];
+const text = (/** @type {string} */ name) => vector([...name].map((letter) => [letter.charCodeAt(0)]));
+const get = (/** @type {number} */ local) => [0x20, ...leb(local)];
+const set = (/** @type {number} */ local) => [0x21, ...leb(local)];
+const i32 = (/** @type {number} */ value) => [0x41, ...signed(value)];
+const simd = (/** @type {number} */ opcode) => [0xfd, ...leb(opcode)];
+
+/** @param {number} value @returns {number[]} signed LEB128 */
+function signed(value) {
+    const bytes = [];
+    for (;;) {
+        const byte = value & 127;
+        value >>= 7;
+        if ((value === 0 && !(byte & 64)) || (value === -1 && byte & 64)) return [...bytes, byte];
+        bytes.push(byte | 128);
+    }
+}
+
+const SIMD = {
+    load: 0x00, splatF32: 0x13, extractI32: 0x1b, extractF32: 0x1f, xor: 0x51, addF32: 0xe4, mulF32: 0xe6, madd: 0x105,
+};
+
+/**
+ * flops(n): n turns of 12 independent multiply-adds, acc = a * acc + b, all in registers; returns their sum, so that
+ * none is dead. Strict: a multiply and an add; relaxed: one (fused, where the processor can) relaxed_madd.
+ * @param {Variant} variant @returns {number[]}
+ */
+function flopsBody(variant) {
+    const [turns, a, b] = [0, 1, 2];
+    const accumulators = Array.from({ length: ACCUMULATORS }, (_, i) => 3 + i);
+    const splat = (/** @type {number} */ value) =>
+        [0x43, ...new Uint8Array(new Float32Array([value]).buffer), ...simd(SIMD.splatF32)];
+    // The engine keeps relaxed_madd's third operand in place, which is the one that a GEMM accumulates into.
+    const step = (/** @type {number} */ acc) => (variant === 'relaxed'
+        ? [...get(a), ...get(b), ...get(acc), ...simd(SIMD.madd), ...set(acc)]
+        : [...get(acc), ...get(a), ...simd(SIMD.mulF32), ...get(b), ...simd(SIMD.addF32), ...set(acc)]);
+    return [
+        ...vector([[...leb(2 + ACCUMULATORS), V128]]),
+        ...splat(0.75), ...set(a), ...splat(0.3), ...set(b),
+        ...accumulators.flatMap((acc) => [...splat(acc), ...set(acc)]),
+        0x03, 0x40, // loop
+        ...accumulators.flatMap(step),
+        ...get(turns), ...i32(-1), 0x6a, 0x22, turns, 0x0d, 0, // br_if while --turns
+        0x0b,
+        ...get(accumulators[0]),
+        ...accumulators.slice(1).flatMap((acc) => [...get(acc), ...simd(SIMD.addF32)]),
+        ...simd(SIMD.extractF32), 0, 0x0b,
+    ];
+}
+
+/**
+ * read(from, to): loads every 16 bytes of [from, to), a multiple of 256 bytes, once and in order, into 8 xor chains.
+ * @returns {number[]}
+ */
+function readBody() {
+    const [at, end] = [0, 1];
+    const chain = (/** @type {number} */ i) => 2 + (i % 8);
+    const loads = Array.from({ length: LOADS }, (_, i) => [
+        ...get(at), ...simd(SIMD.load), 4, ...leb(16 * i), ...get(chain(i)), ...simd(SIMD.xor), ...set(chain(i)),
+    ]);
+    return [
+        ...vector([[8, V128]]),
+        0x03, 0x40,
+        ...loads.flat(),
+        ...get(at), ...i32(16 * LOADS), 0x6a, 0x22, at, ...get(end), 0x49, 0x0d, 0, // while (at += 256) < end
+        0x0b,
+        ...get(chain(0)),
+        ...Array.from({ length: 7 }, (_, i) => [...get(chain(i + 1)), ...simd(SIMD.xor)]).flat(),
+        ...simd(SIMD.extractI32), 0, 0x0b,
+    ];
+}
+
+/** @param {Variant} variant @returns {Uint8Array<ArrayBuffer>} module importing env.memory; exports flops and read */
+export function assemble(variant) {
+    const code = (/** @type {number[]} */ body) => [...leb(body.length), ...body];
+    return new Uint8Array([
+        0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
+        ...section(1, vector([[0x60, 1, I32, 1, F32], [0x60, 2, I32, I32, 1, I32]])),
+        ...section(2, vector([[...text('env'), ...text('memory'), 2, 0, 0]])),
+        ...section(3, vector([[0], [1]])),
+        ...section(7, vector([[...text('flops'), 0, 0], [...text('read'), 0, 1]])),
+        ...section(10, vector([code(flopsBody(variant)), code(readBody())])),
+    ]);
+}
+
+/** @param {number[]} values @returns {number} */
+export function median(values) {
+    const sorted = [...values].sort((a, b) => a - b);
+    const middle = sorted.length >> 1;
+    return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/**
+ * One thread's loops. Rates are those of the median pass, so that a pass during which the system ran something else
+ * does not count.
+ */
+export class Meter {
+    /** @param {Variant} variant */
+    constructor(variant) {
+        this.memory = new WebAssembly.Memory({ initial: 1 });
+        const instance = new WebAssembly.Instance(new WebAssembly.Module(assemble(variant)), { env: { memory: this.memory } });
+        this.flops = /** @type {(turns: number) => number} */ (instance.exports.flops);
+        this.read = /** @type {(from: number, to: number) => number} */ (instance.exports.read);
+    }
+
+    /** Memory for a working set; filled, so that every page is its own. @param {number} bytes */
+    reserve(bytes) {
+        const pages = Math.ceil(bytes / PAGE) - this.memory.buffer.byteLength / PAGE;
+        if (pages > 0) this.memory.grow(pages);
+        const words = new Uint32Array(this.memory.buffer, 0, bytes >> 2);
+        for (let i = 0; i < words.length; i++) words[i] = Math.imul(i, 2654435761);
+    }
+
+    /**
+     * @param {'flops' | 'bytes'} what @param {number} bytes working set, for 'bytes'
+     * @param {(passes: number) => boolean} go asked before every pass
+     * @returns {number} flops or bytes per second
+     */
+    rate(what, bytes, go) {
+        const turns = 4096;
+        const size = Math.floor(bytes / 256) * 256;
+        const times = [];
+        while (go(times.length)) {
+            const start = performance.now();
+            if (what === 'flops') {
+                this.flops(turns);
+                this.flops(turns);
+                this.flops(turns);
+                this.flops(turns);
+            } else {
+                this.read(0, size);
+            }
+            times.push(performance.now() - start);
+        }
+        const work = what === 'flops' ? 4 * turns * ACCUMULATORS * 8 : size;
+        return work / (median(times) / 1000);
+    }
+}

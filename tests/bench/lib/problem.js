@@ -1,0 +1,152 @@
+// The layer that every contestant computes, and its cases. Weights and inputs come from a seeded generator, so each
+// process makes the same ones by itself.
+//
+//   x [1][T][F] -> q, k, v = x W + b, k and v appended to a cache of S positions -> attention -> output projection
+//   decode:  T = 1, the cache is full to S with the new token as its last position
+//   prefill: S = T, causal, the cache starts empty
+
+/** @typedef {{ id: string, title: string, kind: 'decode' | 'prefill', t: number, s: number }} Case */
+
+export const DIM = 768;
+export const HEADS = 12;
+export const HEAD_DIM = DIM / HEADS;
+
+/** @param {number} s @returns {Case} */
+export const decodeCase = (s) => ({ id: `decode-${s}`, title: `decode S=${s}`, kind: 'decode', t: 1, s });
+/** @param {number} t @returns {Case} */
+export const prefillCase = (t) => ({ id: `prefill-${t}`, title: `prefill ${t}`, kind: 'prefill', t, s: t });
+
+export const LAYER_CASES = [decodeCase(64), decodeCase(1024), decodeCase(4096), prefillCase(512)];
+
+/** Bytes that a case must read: weights, biases, the cache up to S, the input. @param {Case} c */
+export function caseBytes(c) {
+    return 4 * (4 * DIM * DIM + 4 * DIM + 2 * c.s * DIM + c.t * DIM);
+}
+
+/** Floating-point operations of a case; positions that causality rules out are not counted. @param {Case} c */
+export function caseFlops(c) {
+    const pairs = c.kind === 'prefill' ? (c.t * (c.t + 1)) / 2 : c.t * c.s;
+    return 2 * c.t * 4 * DIM * DIM + 4 * pairs * DIM;
+}
+
+/** Uniform numbers in [-range, range), xorshift32. @param {number} n @param {number} range @param {number} seed */
+export function randomFloats(n, range, seed) {
+    const values = new Float32Array(n);
+    let state = (Math.imul(seed, 2654435761) ^ 0x9e3779b9) | 1;
+    for (let i = 0; i < n; i++) {
+        state ^= state << 13;
+        state ^= state >>> 17;
+        state ^= state << 5;
+        values[i] = (state / 2147483648) * range;
+    }
+    return values;
+}
+
+/**
+ * Weights [in][out] of the four projections and their biases. Large enough that the softmax is not uniform.
+ * @returns {{ wq: Float32Array, wk: Float32Array, wv: Float32Array, wo: Float32Array,
+ *     bq: Float32Array, bk: Float32Array, bv: Float32Array, bo: Float32Array }}
+ */
+export function makeWeights() {
+    const matrix = (/** @type {number} */ seed) => randomFloats(DIM * DIM, 0.08, seed);
+    const bias = (/** @type {number} */ seed) => randomFloats(DIM, 0.1, seed);
+    return {
+        wq: matrix(1), wk: matrix(2), wv: matrix(3), wo: matrix(4), bq: bias(5), bk: bias(6), bv: bias(7), bo: bias(8),
+    };
+}
+
+/** The input of a case: [T][F]. @param {Case} c */
+export const makeInput = (c) => randomFloats(c.t * DIM, 1, 100 + c.t);
+
+/** The cache before the call: positions [S - T], heads, head dim, of keys and of values. @param {Case} c */
+export function makePast(c) {
+    const n = (c.s - c.t) * DIM;
+    return { keys: randomFloats(n, 1, 200), values: randomFloats(n, 1, 201) };
+}
+
+/** [positions][H][D] -> [H][positions][D], as ONNX and tfjs want it. @param {Float32Array} rows */
+export function headMajor(rows) {
+    const positions = rows.length / DIM;
+    const out = new Float32Array(rows.length);
+    for (let s = 0; s < positions; s++) {
+        for (let h = 0; h < HEADS; h++) {
+            out.set(rows.subarray(s * DIM + h * HEAD_DIM, s * DIM + (h + 1) * HEAD_DIM), (h * positions + s) * HEAD_DIM);
+        }
+    }
+    return out;
+}
+
+/** The layer in double precision, plainly: [T][F]. @param {Case} c @returns {Float64Array} */
+export function reference(c) {
+    const w = makeWeights();
+    const x = makeInput(c);
+    const past = makePast(c);
+    const append = (/** @type {Float32Array} */ before, /** @type {Float64Array} */ rows) => {
+        const all = new Float64Array(c.s * DIM);
+        all.set(before);
+        all.set(rows, before.length);
+        return all;
+    };
+    const keys = append(past.keys, project(x, w.wk, w.bk));
+    const values = append(past.values, project(x, w.wv, w.bv));
+    const q = project(x, w.wq, w.bq);
+    const attended = new Float64Array(c.t * DIM);
+    for (let i = 0; i < c.t; i++) {
+        const kept = c.kind === 'prefill' ? i + 1 : c.s;
+        for (let h = 0; h < HEADS; h++) attend(attended, q, keys, values, i * DIM + h * HEAD_DIM, h * HEAD_DIM, kept);
+    }
+    return project(attended, w.wo, w.bo);
+}
+
+/**
+ * y [T][F] = x [T][F] W [F][F] + b.
+ * @param {Float32Array | Float64Array} x @param {Float32Array} w @param {Float32Array} b
+ */
+function project(x, w, b) {
+    const y = new Float64Array(x.length);
+    for (let r = 0; r < x.length / DIM; r++) {
+        const row = y.subarray(r * DIM, (r + 1) * DIM);
+        row.set(b);
+        for (let k = 0; k < DIM; k++) {
+            const factor = x[r * DIM + k];
+            for (let n = 0; n < DIM; n++) row[n] += factor * w[k * DIM + n];
+        }
+    }
+    return y;
+}
+
+/**
+ * One query and head: out at `at` from the q at `at`, over the first `kept` positions of head offset `head`.
+ * @param {Float64Array} out @param {Float64Array} q @param {Float64Array} keys @param {Float64Array} values
+ * @param {number} at @param {number} head @param {number} kept
+ */
+function attend(out, q, keys, values, at, head, kept) {
+    const p = new Float64Array(kept);
+    let max = -Infinity;
+    for (let s = 0; s < kept; s++) {
+        for (let d = 0; d < HEAD_DIM; d++) p[s] += q[at + d] * keys[s * DIM + head + d];
+        p[s] /= Math.sqrt(HEAD_DIM);
+        max = Math.max(max, p[s]);
+    }
+    let sum = 0;
+    for (let s = 0; s < kept; s++) {
+        p[s] = Math.exp(p[s] - max);
+        sum += p[s];
+    }
+    for (let s = 0; s < kept; s++) {
+        for (let d = 0; d < HEAD_DIM; d++) out[at + d] += (p[s] / sum) * values[s * DIM + head + d];
+    }
+}
+
+/** Largest difference, over the largest magnitude of the reference. @param {ArrayLike<number>} got @param {Float64Array} want */
+export function relativeError(got, want) {
+    if (got.length !== want.length) throw new Error(`${got.length} numbers, expected ${want.length}`);
+    let difference = 0;
+    let scale = 0;
+    for (let i = 0; i < want.length; i++) {
+        // Written so that a NaN counts as infinitely wrong.
+        if (!(Math.abs(got[i] - want[i]) <= difference)) difference = Math.abs(got[i] - want[i]);
+        scale = Math.max(scale, Math.abs(want[i]));
+    }
+    return Number.isNaN(difference) ? Infinity : difference / scale;
+}
