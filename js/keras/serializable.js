@@ -1,0 +1,110 @@
+/**
+ * What initializers, regularizers and constraints have in common: named options with defaults, and Keras's serialized
+ * form `{ module, class_name, config, registered_name }`, read and written.
+ */
+import { show, typeError, rangeError, plainObject } from './check.js';
+
+/** @param {string} name camelCase @returns {string} snake_case */
+export const toSnake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** @param {string} name snake_case @returns {string} camelCase */
+export const toCamel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+
+/** @typedef {{ module?: string, class_name: string, config: Record<string, any>, registered_name?: string | null }} Serialized */
+
+/** An object of named options. Sub-classes list them, in camelCase, with their defaults in `static defaults`. */
+export class Serializable {
+    /** @type {Record<string, any>} */
+    static defaults = {};
+    /** Keras's class name. @type {string} */
+    static className = '';
+    /** Options that Keras will not do without when it makes the object from a name or a config. @type {string[]} */
+    static required = [];
+
+    /** @param {Record<string, any>} [options] in camelCase; what is not given takes Keras's default */
+    constructor(options = {}) {
+        const { defaults, className } = /** @type {typeof Serializable} */ (this.constructor);
+        plainObject(`the options of ${className}`, options);
+        for (const key of Object.keys(options)) {
+            if (!Object.hasOwn(defaults, key)) {
+                throw new TypeError(`${className} has no option ${key}; its options are ${show(Object.keys(defaults))}`);
+            }
+        }
+        /** @type {Readonly<Record<string, any>>} */
+        this.options = Object.freeze(this.check({ ...defaults, ...options }));
+    }
+
+    /**
+     * Checks the options and brings them into the form in which they are kept.
+     * @param {Record<string, any>} options all of them
+     * @returns {Record<string, any>}
+     */
+    check(options) {
+        return options;
+    }
+
+    /** Keras's `get_config()`. @returns {Record<string, any>} */
+    getConfig() {
+        return Object.fromEntries(Object.entries(this.options).map(([key, value]) => [toSnake(key), value]));
+    }
+}
+
+/**
+ * @typedef {{ kind: string, module: string, base: typeof Serializable, names: Record<string, typeof Serializable> }} Family
+ *   kind: the word for messages; module: Keras's module; names: every name by which Keras knows a class.
+ */
+
+/**
+ * Turns what Keras accepts (a name, a serialized object) or an instance into an instance.
+ * @param {Family} family
+ * @param {string} argument name of the argument, for messages
+ * @param {unknown} identifier
+ * @returns {Serializable | null} null for null
+ */
+export function resolve(family, argument, identifier) {
+    if (identifier === null || identifier === undefined) return null;
+    if (identifier instanceof family.base) return identifier;
+    if (typeof identifier === 'string') return make(lookUp(family, argument, identifier), argument, {});
+    const expected = `a ${family.kind}: its name, { class_name, config } or an instance`;
+    if (typeof identifier !== 'object') throw typeError(argument, expected, identifier);
+    const { class_name: className, config = {} } = /** @type {Record<string, any>} */ (identifier);
+    if (typeof className !== 'string') throw typeError(argument, expected, identifier);
+    plainObject(`${argument}.config`, config);
+    const options = Object.fromEntries(Object.entries(config).map(([key, value]) => [toCamel(key), value]));
+    return make(lookUp(family, argument, className), argument, options);
+}
+
+/**
+ * @param {typeof Serializable} Class
+ * @param {string} argument
+ * @param {Record<string, any>} options
+ * @returns {Serializable}
+ */
+function make(Class, argument, options) {
+    for (const key of Class.required) {
+        if (!Object.hasOwn(options, key)) throw rangeError(argument, `given with the ${key} of its config`, Class.className);
+    }
+    return new Class(options);
+}
+
+/**
+ * @param {Family} family
+ * @param {string} argument
+ * @param {string} name
+ * @returns {typeof Serializable}
+ */
+function lookUp({ kind, names }, argument, name) {
+    if (!Object.hasOwn(names, name)) throw rangeError(argument, `the name of a ${kind} that Keras has`, name);
+    return names[name];
+}
+
+/**
+ * @param {Family} family
+ * @param {Serializable | null} object
+ * @returns {Serialized | null} as Keras's `serialize_keras_object` prints it
+ */
+export function serialize({ module }, object) {
+    if (object === null) return null;
+    const { className } = /** @type {typeof Serializable} */ (object.constructor);
+    return { module, class_name: className, config: object.getConfig(), registered_name: null };
+}
