@@ -1,0 +1,65 @@
+/** The page's end of the worker: starts it, sends commands, and notices when it goes silent. */
+
+import { moduleWorker } from './support.js';
+
+/** @import { Command, Report } from './messages.js' */
+
+const SILENCE_MS = 30_000;
+
+export class Client {
+    /**
+     * @param {(message: Report) => void} onReport
+     * @param {(reason: string) => void} onDeath the worker is of no use any more; start() makes a new one
+     */
+    constructor(onReport, onDeath) {
+        this.onReport = onReport;
+        this.onDeath = onDeath;
+        this.busy = false;
+        /** @type {Worker | null} */
+        this.worker = null;
+        this.timer = 0;
+    }
+
+    /** Ends the worker there may be, and starts another. */
+    start() {
+        this.end();
+        const worker = this.worker = moduleWorker(new URL('./generator.js', import.meta.url));
+        worker.onmessage = ({ data }) => {
+            if (worker !== this.worker) return;
+            this.watch(data.type !== 'done' && data.type !== 'ready' && data.type !== 'rows' && data.type !== 'error');
+            this.onReport(data);
+        };
+        worker.onerror = event => {
+            event.preventDefault();
+            if (worker !== this.worker) return;
+            this.die(event.message || 'its script, or one that it imports, could not be loaded');
+        };
+        worker.onmessageerror = () => worker === this.worker && this.die('a message from it could not be read');
+    }
+
+    end() {
+        clearTimeout(this.timer);
+        this.worker?.terminate();
+        this.worker = null;
+        this.busy = false;
+    }
+
+    /** @param {Command} command */
+    send(command) {
+        this.worker?.postMessage(command);
+        if (command.type !== 'stop') this.watch(true);
+    }
+
+    /** @param {boolean} busy whether the worker owes the page a message */
+    watch(busy) {
+        this.busy = busy;
+        clearTimeout(this.timer);
+        if (busy) this.timer = setTimeout(() => this.die(`no sign of life for ${SILENCE_MS / 1000} seconds`), SILENCE_MS);
+    }
+
+    /** @param {string} reason */
+    die(reason) {
+        this.end();
+        this.onDeath(reason);
+    }
+}

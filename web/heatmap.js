@@ -1,0 +1,147 @@
+/**
+ * Query by key: one row for each token that looks, one column for each that is looked at, for one lane. It grows by a
+ * row with each token; the pixels are kept one per cell, so that growing costs one row and showing it one copy.
+ */
+
+import { ramp, shadeRow } from './scale.js';
+
+/** @import { Trace } from './trace.js' */
+/** @import { Scale } from './scale.js' */
+/** @import { Axis } from './axis.js' */
+
+const FIRST_SIZE = 64;
+
+export class HeatMap {
+    /**
+     * @param {HTMLCanvasElement} canvas
+     * @param {{ onPoint: (x: number, y: number, event: PointerEvent | null) => void,
+     *     onPin: (y: number) => void, onMove: (rows: number, columns: number) => void }} events
+     */
+    constructor(canvas, { onPoint, onPin, onMove }) {
+        this.canvas = canvas;
+        this.cells = document.createElement('canvas');
+        this.drawn = 0;
+        this.key = '';
+        this.shades = new Float32Array(FIRST_SIZE);
+        this.setSize(FIRST_SIZE);
+        this.readColours();
+
+        canvas.addEventListener('pointermove', event => onPoint(event.offsetX, event.offsetY, event));
+        canvas.addEventListener('pointerleave', () => onPoint(-1, -1, null));
+        canvas.addEventListener('click', event => onPin(event.offsetY));
+        canvas.addEventListener('keydown', event => {
+            /** @type {Record<string, [number, number]>} */
+            const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+            const move = moves[event.key];
+            if (!move) return;
+            event.preventDefault();
+            onMove(...move);
+        });
+    }
+
+    /** The page's colours, again after they changed. */
+    readColours() {
+        this.colours = ramp(this.canvas);
+        const style = getComputedStyle(this.canvas);
+        this.lineColour = style.getPropertyValue('--ink');
+        this.drawn = 0;
+    }
+
+    /** @param {number} size positions that there is room for */
+    setSize(size) {
+        Object.assign(this.cells, { width: size, height: size });
+        this.shades = new Float32Array(size);
+        this.drawn = 0;
+    }
+
+    /**
+     * @param {Trace} trace
+     * @param {number} lane
+     * @param {Scale} scale
+     * @param {Axis} axis
+     * @param {{ q: number, k: number }} cross the inspected row and the pointed column, -1 for none
+     */
+    draw(trace, lane, scale, axis, cross) {
+        const key = `${trace.version} ${lane} ${scale.mode} ${scale.skipFirst}`;
+        if (key !== this.key) this.drawn = 0;
+        this.key = key;
+        if (trace.rows.length > this.cells.width) this.setSize(2 ** Math.ceil(Math.log2(trace.rows.length)));
+        this.addRows(trace, lane, scale);
+        this.show(trace.rows.length, axis, cross);
+    }
+
+    /**
+     * @param {Trace} trace
+     * @param {number} lane
+     * @param {Scale} scale
+     */
+    addRows(trace, lane, scale) {
+        const context = /** @type {CanvasRenderingContext2D} */ (this.cells.getContext('2d'));
+        if (this.drawn === 0) context.clearRect(0, 0, this.cells.width, this.cells.height);
+        const colours = /** @type {Uint8ClampedArray} */ (this.colours);
+        for (let q = this.drawn; q < trace.rows.length; q++) {
+            shadeRow(trace, lane, q, scale, this.shades);
+            const image = context.createImageData(q + 1, 1);
+            for (let k = 0; k <= q; k++) {
+                const colour = Math.round(this.shades[k] * 255) * 4;
+                image.data.set(colours.subarray(colour, colour + 4), k * 4);
+            }
+            context.putImageData(image, 0, q);
+        }
+        this.drawn = trace.rows.length;
+    }
+
+    /**
+     * @param {number} rows
+     * @param {Axis} axis
+     * @param {{ q: number, k: number }} cross
+     */
+    show(rows, { width, cell, ratio }, { q, k }) {
+        const { canvas } = this;
+        const height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+        if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+        const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+        context.clearRect(0, 0, width, height);
+        if (rows === 0) return;
+        const fit = height / rows;
+        this.cellHeight = Math.min(cell, fit >= 3 ? Math.floor(fit) : fit);
+        context.imageSmoothingEnabled = this.cellHeight < 1;
+        context.drawImage(this.cells, 0, 0, rows, rows, 0, 0, rows * cell, rows * this.cellHeight);
+
+        context.strokeStyle = context.fillStyle = String(this.lineColour);
+        context.lineWidth = ratio;
+        if (q >= 0 && q < rows) {
+            context.strokeRect(-ratio, q * this.cellHeight - ratio / 2, (q + 1) * cell + 1.5 * ratio, this.cellHeight + ratio);
+        }
+        if (k >= 0 && k <= q) {
+            context.strokeRect(k * cell - ratio / 2, q * this.cellHeight - ratio / 2, cell + ratio, this.cellHeight + ratio);
+            context.fillRect(k * cell + (cell - ratio) / 2, k * this.cellHeight, ratio, (q - k) * this.cellHeight);
+        }
+    }
+
+    /**
+     * @param {number} y CSS pixels
+     * @param {Axis} axis
+     */
+    rowAt(y, { ratio }) {
+        return Math.floor(y * ratio / (this.cellHeight ?? 1));
+    }
+
+    /**
+     * Where a row begins, in CSS pixels.
+     * @param {number} q
+     * @param {Axis} axis
+     */
+    rowY(q, { ratio }) {
+        return q * (this.cellHeight ?? 1) / ratio;
+    }
+
+    /**
+     * Where a column begins, in CSS pixels.
+     * @param {number} k
+     * @param {Axis} axis
+     */
+    columnX(k, { cell, ratio }) {
+        return k * cell / ratio;
+    }
+}

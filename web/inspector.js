@@ -1,0 +1,267 @@
+/**
+ * Everything that shows a trace: the text, the step's two lists, the lanes and the heat map, kept on one position.
+ *
+ * Which position is inspected: the heat map's row under the pointer; else the one that was clicked or walked to;
+ * else the word under the pointer; else, live, the newest one. Only a choice tints the text: while it is being written
+ * and nobody points at it, it stays plain. Whatever changes, the page is drawn once per frame.
+ */
+
+import { makeAxis, positionAt } from './axis.js';
+import { StepLists } from './candidates.js';
+import { HeatMap } from './heatmap.js';
+import { LanesView } from './lanes.js';
+import { meaning, percent, shadeRow } from './scale.js';
+import { StoryView } from './story.js';
+import { Tooltip } from './tooltip.js';
+import { Trace } from './trace.js';
+
+/** @import { Scale } from './scale.js' */
+
+const LEGEND_TICKS = [0, 0.25, 0.5, 0.75, 1];
+
+export class Inspector {
+    /**
+     * @param {(id: string) => HTMLElement} find
+     * @param {(text: string) => void} say to those who listen instead of looking
+     */
+    constructor(find, say) {
+        this.find = find;
+        this.say = say;
+        this.trace = new Trace();
+        this.heads = 0;
+        this.lane = 0;
+        /** @type {Scale} */
+        this.scale = { mode: 'root', skipFirst: false };
+        this.mapRow = this.pinned = this.hovered = this.pointed = -1;
+        this.frame = 0;
+        this.shades = new Float32Array(64);
+        this.tooltip = new Tooltip(find('tooltip'));
+        this.lists = new StepLists(find('looked-at'), find('candidates'), find('step-remark'));
+        this.story = new StoryView(find('story'), {
+            onHover: (position, event) => this.hoverWord(position, event),
+            onPin: position => this.pin(position === this.pinned ? -1 : position),
+            onStep: step => this.step(step)
+        });
+        this.lanes = new LanesView(find('lanes'), {
+            onChoose: lane => this.chooseLane(lane),
+            onPoint: (lane, x, event) => this.pointLane(lane, x, event)
+        });
+        this.map = new HeatMap(/** @type {HTMLCanvasElement} */ (find('heatmap')), {
+            onPoint: (x, y, event) => this.pointMap(x, y, event),
+            onPin: y => this.pin(this.isRow(this.map.rowAt(y, this.axis)) ? this.map.rowAt(y, this.axis) : -1),
+            onMove: (rows, columns) => this.moveCell(rows, columns)
+        });
+        this.axis = makeAxis(1, 1, 1);
+        new ResizeObserver(() => this.invalidate()).observe(find('lanes'));
+        matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+            this.map.readColours();
+            this.invalidate();
+        });
+    }
+
+    /** @param {number} heads of a layer */
+    setHeads(heads) {
+        if (heads !== this.heads) this.lane = 0;
+        this.heads = heads;
+        this.lanes.setHeads(heads, this.lane);
+        this.invalidate();
+    }
+
+    /** @param {Partial<Scale>} change */
+    setScale(change) {
+        this.scale = { ...this.scale, ...change };
+        this.invalidate();
+    }
+
+    /** The trace begins anew. */
+    clear() {
+        this.story.clear();
+        this.mapRow = this.pinned = this.hovered = this.pointed = -1;
+        this.tooltip.hide();
+        this.invalidate();
+    }
+
+    /** Something changed: draw in the next frame. */
+    invalidate() {
+        this.frame ||= requestAnimationFrame(() => {
+            this.frame = 0;
+            this.draw();
+        });
+    }
+
+    /** @param {number} q */
+    isRow(q) {
+        return q >= 0 && q < this.trace.rows.length;
+    }
+
+    get chosen() {
+        return this.mapRow >= 0 ? this.mapRow : this.pinned >= 0 ? this.pinned : this.hovered;
+    }
+
+    /** The position that the instruments show, -1 for none. */
+    get inspected() {
+        return this.chosen >= 0 ? this.chosen : this.trace.rows.length - 1;
+    }
+
+    draw() {
+        const { trace, lane, scale, inspected: q, chosen, pointed } = this;
+        this.story.grow(trace);
+        let shades = null;
+        if (this.isRow(chosen)) {
+            if (this.shades.length <= chosen) this.shades = new Float32Array(2 * (chosen + 1));
+            shadeRow(trace, lane, chosen, scale, this.shades);
+            shades = this.shades;
+        }
+        this.story.inspect(chosen, shades);
+        this.story.point(pointed);
+        this.axis = makeAxis(this.lanes.width, trace.rows.length, devicePixelRatio);
+        this.lanes.draw(trace, q, pointed, scale, this.axis);
+        this.map.draw(trace, lane, scale, this.axis, { q: chosen, k: pointed });
+        this.lists.show(trace, q, lane);
+        this.label(q);
+    }
+
+    /** @param {number} q */
+    label(q) {
+        const lane = this.laneName(this.lane);
+        const title = this.find('step-title');
+        if (q < 0) {
+            title.textContent = 'Nothing to look at yet';
+        } else {
+            const name = document.createElement('b');
+            const note = document.createElement('small');
+            name.textContent = this.trace.name(q);
+            note.textContent = `position ${q}${this.pinned === q ? ', kept' : this.chosen < 0 ? ', newest' : ''}`;
+            title.replaceChildren('After ', name, ' ', note);
+        }
+        this.find('looked-title').textContent = `Looks back at (${lane})`;
+        this.find('map-lane').textContent = `layer ${this.trace.layer + 1}, ${lane}`;
+        const ticks = this.find('legend-ticks');
+        const texts = LEGEND_TICKS.map(shade => meaning(shade, this.scale));
+        if (ticks.dataset.shown === texts.join()) return;
+        ticks.dataset.shown = texts.join();
+        ticks.replaceChildren(...texts.map(text => Object.assign(document.createElement('span'), { textContent: text })));
+    }
+
+    /** @param {number} lane */
+    laneName(lane) {
+        return lane === 0 ? `mean of ${this.heads} heads` : `head ${lane}`;
+    }
+
+    /** @param {number} lane */
+    chooseLane(lane) {
+        this.lane = lane;
+        this.invalidate();
+    }
+
+    /**
+     * With a position kept, pointing at another word tells what it got from that one; otherwise it is inspected.
+     * @param {number} position
+     * @param {PointerEvent | null} event
+     */
+    hoverWord(position, event) {
+        this.hovered = position;
+        this.pointed = -1;
+        this.tooltip.hide();
+        if (event && this.pinned >= 0 && position >= 0 && position !== this.pinned) {
+            this.pointed = position;
+            this.tooltip.show(this.cellText(this.lane, this.pinned, position), event.clientX, event.clientY);
+        }
+        this.invalidate();
+    }
+
+    /** @param {number} position -1: nothing is kept any more */
+    pin(position) {
+        this.pinned = position;
+        this.pointed = this.mapRow = -1;
+        this.tooltip.hide();
+        this.invalidate();
+    }
+
+    /** @param {number | 'first' | 'last'} step */
+    step(step) {
+        const last = this.trace.tokens.length - 1;
+        if (last < 0) return;
+        const from = this.inspected;
+        const to = step === 'first' ? 0 : step === 'last' ? last : Math.min(last, Math.max(0, from + step));
+        this.hovered = -1;
+        this.pin(to);
+        this.story.grow(this.trace);
+        this.story.reveal(to);
+        this.say(this.stepText(to));
+    }
+
+    /**
+     * @param {number} lane
+     * @param {number} x
+     * @param {PointerEvent | null} event
+     */
+    pointLane(lane, x, event) {
+        const q = this.inspected;
+        const k = event ? positionAt(this.axis, x) : -1;
+        const isKey = this.isRow(q) && k >= 0 && k <= q;
+        this.pointed = isKey ? k : -1;
+        if (event && isKey) this.tooltip.show(this.cellText(lane, q, k), event.clientX, event.clientY);
+        else this.tooltip.hide();
+        this.invalidate();
+    }
+
+    /**
+     * @param {number} x
+     * @param {number} y
+     * @param {PointerEvent | null} event
+     */
+    pointMap(x, y, event) {
+        const q = event ? this.map.rowAt(y, this.axis) : -1;
+        const k = event ? positionAt(this.axis, x) : -1;
+        const isCell = this.isRow(q) && k >= 0 && k <= q;
+        this.mapRow = isCell ? q : -1;
+        this.pointed = isCell ? k : -1;
+        if (event && isCell) this.tooltip.show(this.cellText(this.lane, q, k), event.clientX, event.clientY);
+        else this.tooltip.hide();
+        this.invalidate();
+    }
+
+    /**
+     * Walks over the heat map's cells.
+     * @param {number} rows
+     * @param {number} columns
+     */
+    moveCell(rows, columns) {
+        const last = this.trace.rows.length - 1;
+        if (last < 0) return;
+        const q = Math.min(last, Math.max(0, Math.min(this.inspected, last) + rows));
+        const k = Math.min(q, Math.max(0, (this.pointed < 0 ? q : this.pointed) + columns));
+        this.pin(q);
+        this.pointed = k;
+        const text = this.cellText(this.lane, q, k);
+        const box = this.map.canvas.getBoundingClientRect();
+        this.tooltip.show(text, box.left + this.map.columnX(k, this.axis), box.top + this.map.rowY(q, this.axis));
+        this.say(text);
+    }
+
+    /**
+     * @param {number} lane
+     * @param {number} q
+     * @param {number} k
+     */
+    cellText(lane, q, k) {
+        const weight = this.trace.weight(lane, q, k);
+        const names = `${this.trace.name(q)} → ${this.trace.name(k)}`;
+        if (weight !== undefined) return `${names}: ${percent(weight)}, ${this.laneName(lane)}`;
+        return k > q ? `${names}: not visible from there` : `${names}: not read yet`;
+    }
+
+    /**
+     * A step in one sentence, for a screen reader.
+     * @param {number} q
+     */
+    stepText(q) {
+        const { trace, lane } = this;
+        const looks = trace.strongest(lane, q, 3)
+            .map(({ position, weight }) => `${trace.name(position)} ${percent(weight)}`).join(', ');
+        const next = (trace.candidates.get(q) ?? []).slice(0, 3)
+            .map(({ text, probability, drawn }) => `${text.trim()} ${percent(probability)}${drawn ? ' drawn' : ''}`).join(', ');
+        return `${trace.name(q)}. ${looks ? `Looks back at ${looks}.` : 'Not read yet.'} ${next ? `Next: ${next}.` : ''}`;
+    }
+}

@@ -1,0 +1,113 @@
+/**
+ * One lane per head, and one for their mean: how much the inspected token looked back at each position, as bars over
+ * the same axis as the heat map below. The lanes are radio buttons: the chosen one tints the text.
+ */
+
+import { shadeRow } from './scale.js';
+
+/** @import { Trace } from './trace.js' */
+/** @import { Scale } from './scale.js' */
+/** @import { Axis } from './axis.js' */
+
+const LANE_HEIGHT = 20;
+
+export class LanesView {
+    /**
+     * @param {HTMLElement} element
+     * @param {{ onChoose: (lane: number) => void,
+     *     onPoint: (lane: number, x: number, event: PointerEvent | null) => void }} events
+     */
+    constructor(element, { onChoose, onPoint }) {
+        this.element = element;
+        this.events = { onChoose, onPoint };
+        /** @type {HTMLCanvasElement[]} */
+        this.canvases = [];
+        /** @type {HTMLInputElement[]} */
+        this.inputs = [];
+        this.shades = new Float32Array(0);
+    }
+
+    /**
+     * @param {number} heads
+     * @param {number} chosen lane
+     */
+    setHeads(heads, chosen) {
+        this.element.textContent = '';
+        this.canvases = [];
+        this.inputs = [];
+        for (let lane = 0; lane <= heads; lane++) this.addLane(lane, chosen);
+    }
+
+    /**
+     * @param {number} lane
+     * @param {number} chosen
+     */
+    addLane(lane, chosen) {
+        const label = document.createElement('label');
+        const input = document.createElement('input');
+        const name = document.createElement('span');
+        const canvas = document.createElement('canvas');
+        label.className = 'lane';
+        Object.assign(input, { type: 'radio', name: 'lane', value: String(lane), checked: lane === chosen });
+        input.setAttribute('aria-label', lane === 0 ? 'Mean of the heads' : `Head ${lane}`);
+        name.className = 'lane-name';
+        name.textContent = lane === 0 ? 'mean' : String(lane);
+        input.addEventListener('change', () => this.events.onChoose(lane));
+        canvas.addEventListener('pointermove', event => this.events.onPoint(lane, event.offsetX, event));
+        canvas.addEventListener('pointerleave', () => this.events.onPoint(lane, -1, null));
+        label.append(input, name, canvas);
+        this.element.append(label);
+        this.canvases.push(canvas);
+        this.inputs.push(input);
+    }
+
+    /** Width that the bars can have, in CSS pixels. */
+    get width() {
+        return this.canvases[0]?.clientWidth ?? 0;
+    }
+
+    /**
+     * @param {Trace} trace
+     * @param {number} q inspected position, -1 for none
+     * @param {number} pointed position, -1 for none
+     * @param {Scale} scale
+     * @param {Axis} axis
+     */
+    draw(trace, q, pointed, scale, axis) {
+        if (this.shades.length <= q) this.shades = new Float32Array(2 * (q + 1));
+        const style = getComputedStyle(this.element);
+        const colours = {
+            bar: style.getPropertyValue('--accent'),
+            ink: style.getPropertyValue('--ink'),
+            rule: style.getPropertyValue('--rule')
+        };
+        this.canvases.forEach((canvas, lane) => {
+            const known = q >= 0 && trace.rows[q] !== undefined;
+            if (known) shadeRow(trace, lane, q, scale, this.shades);
+            drawLane(canvas, known ? this.shades.subarray(0, q + 1) : this.shades.subarray(0, 0), pointed, axis, colours);
+        });
+    }
+}
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {Float32Array} shades
+ * @param {number} pointed
+ * @param {Axis} axis
+ * @param {{ bar: string, ink: string, rule: string }} colours
+ */
+function drawLane(canvas, shades, pointed, { width, cell, ratio }, colours) {
+    const height = LANE_HEIGHT * ratio;
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+    context.clearRect(0, 0, width, height);
+    context.fillStyle = colours.rule;
+    context.fillRect(0, height - ratio, shades.length * cell, ratio);
+    const gap = cell >= 4 * ratio ? ratio : 0;
+    for (let k = 0; k < shades.length; k++) {
+        const bar = shades[k] * height;
+        if (bar < 0.25 && k !== pointed) continue;
+        context.fillStyle = k === pointed ? colours.ink : colours.bar;
+        context.fillRect(k * cell, height - Math.max(bar, ratio), Math.max(cell - gap, 1), Math.max(bar, ratio));
+    }
+}

@@ -1,0 +1,124 @@
+/**
+ * What a run depends on, in three places that say the same: the form, the address (so that a story can be shared) and
+ * the options of generate(). Out-of-range values are brought back into range, unreadable ones become the default.
+ */
+
+/** @import { RunOptions } from './messages.js' */
+
+/**
+ * @typedef {object} Settings
+ * @property {string} prompt
+ * @property {number} temperature 0: always the likeliest
+ * @property {number} topK 0: off
+ * @property {number} topP 1: off
+ * @property {number} seed
+ * @property {number} tokens new ones at most
+ * @property {number} pace tokens per second at most; 0: no limit
+ * @property {number | 'auto'} workers
+ * @property {number} layer from 1
+ */
+
+/** @type {Settings} */
+export const DEFAULTS = {
+    prompt: 'Once upon a time, there was a little fox who',
+    temperature: 0.8,
+    topK: 40,
+    topP: 0.95,
+    seed: 7,
+    tokens: 200,
+    pace: 0,
+    workers: 'auto',
+    layer: 1
+};
+
+/** @type {Record<string, [number, number]>} */
+const RANGES = {
+    temperature: [0, 2],
+    topK: [0, 1000],
+    topP: [0.01, 1],
+    seed: [0, 2 ** 32 - 1],
+    tokens: [1, 4096],
+    pace: [0, 1000],
+    workers: [0, 64],
+    layer: [1, 1000]
+};
+const WHOLE = ['topK', 'seed', 'tokens', 'pace', 'workers', 'layer'];
+
+/**
+ * @param {(name: string) => unknown} get a field's value, null or undefined when absent
+ * @returns {Settings}
+ */
+function read(get) {
+    const settings = { ...DEFAULTS };
+    const prompt = get('prompt');
+    if (typeof prompt === 'string') settings.prompt = prompt;
+    for (const [name, [low, high]] of Object.entries(RANGES)) {
+        const text = String(get(name) ?? '').trim();
+        const value = Number(text);
+        if (text === '' || !Number.isFinite(value)) continue;
+        const inRange = Math.min(high, Math.max(low, value));
+        Object.assign(settings, { [name]: WHOLE.includes(name) ? Math.round(inRange) : inRange });
+    }
+    return settings;
+}
+
+/** @param {HTMLFormElement} form */
+export function fromForm(form) {
+    const data = new FormData(form);
+    return read(name => data.get(name));
+}
+
+/** @param {string} hash as location.hash has it */
+export function fromHash(hash) {
+    const parameters = new URLSearchParams(hash.slice(1));
+    return read(name => parameters.get(name));
+}
+
+/** @param {string} hash */
+export function hasStory(hash) {
+    return new URLSearchParams(hash.slice(1)).has('prompt');
+}
+
+/**
+ * Prompt and seed always, the rest where it is not the default.
+ * @param {Settings} settings
+ */
+export function toHash(settings) {
+    const parameters = new URLSearchParams();
+    for (const [name, value] of Object.entries(settings)) {
+        const isDefault = value === /** @type {Record<string, unknown>} */ (DEFAULTS)[name];
+        if (name === 'prompt' || name === 'seed' || !isDefault) parameters.set(name, String(value));
+    }
+    return `#${parameters}`;
+}
+
+/**
+ * @param {HTMLFormElement} form
+ * @param {Settings} settings
+ */
+export function toForm(form, settings) {
+    for (const [name, value] of Object.entries(settings)) {
+        const field = form.elements.namedItem(name);
+        if (!(field instanceof HTMLInputElement || field instanceof HTMLSelectElement || field instanceof HTMLTextAreaElement)) {
+            continue;
+        }
+        const text = String(value);
+        if (field instanceof HTMLSelectElement && ![...field.options].some(option => option.value === text)) {
+            field.add(new Option(text, text));
+        }
+        field.value = text;
+    }
+}
+
+/**
+ * Temperature 0 is greedy; otherwise the smallest nucleus that top-p and top-k leave, and with both off every token.
+ * @param {Settings} settings
+ * @returns {RunOptions}
+ */
+export function toRunOptions({ prompt, temperature, topK, topP, seed, tokens, pace, layer }) {
+    const common = { prompt, temperature, seed, maxNewTokens: tokens, pace, layer: layer - 1 };
+    if (temperature === 0) return { ...common, sampler: 'greedy' };
+    if (topP < 1) return topK > 0 ? { ...common, sampler: 'top_p', topP, topK } : { ...common, sampler: 'top_p', topP };
+    if (topK > 0) return { ...common, sampler: 'top_k', topK };
+    return { ...common, sampler: 'random' };
+}
