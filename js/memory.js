@@ -1,0 +1,428 @@
+// Owner of the linear memory: its allocator, its views and its growth. Only the thread that owns the runtime uses it.
+//
+// The allocator is a two-level segregated fit (Masmano et al. 2004, "TLSF"): free blocks hang in lists by size class,
+// two bitmaps find a class that fits, neighbours that are free are merged at once. Both directions take constant time
+// and leave nothing on the JavaScript heap.
+//
+// A block is a run of 64-byte lines: one line of header, then what alloc() returned. Headers are words of the memory:
+//   [0] lines of this block   [1] lines of the block before it, 0 = none   [2] USED, FREE or END
+//   [3] next, [4] previous block of the free list, by line number, 0 = none
+// A header of 0 lines in state END closes the arena.
+
+import { PAGE, createMemory } from './wasm.js';
+
+const LINE = 64;
+const LINE_WORDS = LINE / 4;
+
+const LINES = 0;
+const BEFORE = 1;
+const STATE = 2;
+const NEXT = 3;
+const PREVIOUS = 4;
+
+// States are odd words that data rarely contains, so that freeing a wrong address is noticed.
+const USED = 0x75736564;
+const FREE = 0x66726565;
+const END = 0x656e6421;
+
+const SUBCLASS_BITS = 4;
+const SUBCLASSES = 1 << SUBCLASS_BITS;
+const CLASSES = 28 - SUBCLASS_BITS;
+
+/** Most pages that are ever asked for: one less than 4 GiB, so that lengths in bytes stay below 2 ** 32. */
+export const MAX_PAGES = 65535;
+
+/** Pages tried as a maximum when an engine refuses to reserve more. */
+const MAXIMA = [MAX_PAGES, 32768, 16384, 8192, 4096, 2048, 1024, 512, 256];
+
+/**
+ * Index of the size class that holds blocks of `lines`.
+ * @param {number} lines
+ */
+function classOf(lines) {
+    if (lines < SUBCLASSES) {
+        return lines;
+    }
+    const log = 31 - Math.clz32(lines);
+    return ((log - SUBCLASS_BITS + 1) << SUBCLASS_BITS) | ((lines >>> (log - SUBCLASS_BITS)) & (SUBCLASSES - 1));
+}
+
+/**
+ * The smallest class of which every block has at least `lines`.
+ * @param {number} lines
+ */
+function classAbove(lines) {
+    if (lines < SUBCLASSES) {
+        return lines;
+    }
+    const log = 31 - Math.clz32(lines);
+    return classOf(lines + (1 << (log - SUBCLASS_BITS)) - 1);
+}
+
+/** The one linear memory of a runtime. */
+export class Memory {
+    /** @type {WebAssembly.Memory} */
+    #memory;
+    /** Most pages that it may grow to. */
+    #maxPages;
+    /** First line of the arena; 0 until open(). */
+    #first = 0;
+    /** Line of the END header. */
+    #end = 0;
+    #heads = new Uint32Array(CLASSES * SUBCLASSES);
+    #classBits = 0;
+    #subclassBits = new Uint32Array(CLASSES);
+
+    /**
+     * Where the engine reserves less address space than asked for, the memory is made with a smaller maximum.
+     * @param {number} maxBytes
+     * @param {boolean} shared
+     */
+    constructor(maxBytes, shared) {
+        const INITIAL_PAGES = 16;
+        const wanted = Math.max(INITIAL_PAGES, Math.min(MAX_PAGES, Math.floor(maxBytes / PAGE)));
+        let memory = createMemory(INITIAL_PAGES, wanted, shared);
+        let granted = wanted;
+        for (const pages of MAXIMA) {
+            if (!memory && pages < wanted) {
+                memory = createMemory(INITIAL_PAGES, pages, shared);
+                granted = pages;
+            }
+        }
+        if (!memory) {
+            throw new Error('createRuntime: the engine gives no memory, not even 16 MiB');
+        }
+        this.#memory = memory;
+        this.#maxPages = granted;
+        this.shared = shared;
+        /** Pages that the engine refused to reserve. */
+        this.refusedPages = wanted - granted;
+        /** Bytes in use, headers included, and the most that ever were. */
+        this.used = 0;
+        this.peak = 0;
+        /**
+         * Asked to free something when nothing is left; returns whether trying again makes sense.
+         * @type {(() => boolean) | null}
+         */
+        this.onPressure = null;
+        const { buffer } = memory;
+        /** The whole memory; like every view not to be kept across alloc(). */
+        this.bytes = new Uint8Array(buffer);
+        this.words = new Uint32Array(buffer);
+        this.ints = new Int32Array(buffer);
+        this.floats = new Float32Array(buffer);
+    }
+
+    /** The engine's object, for instances and workers. */
+    get handle() {
+        return this.#memory;
+    }
+
+    /** Bytes that the memory has grown to. */
+    get reserved() {
+        return this.bytes.length;
+    }
+
+    /** Bytes that it may grow to. */
+    get max() {
+        return this.#maxPages * PAGE;
+    }
+
+    /** Growing detaches (private memory) or outdates (shared memory) every view: these are made anew. */
+    #refresh() {
+        const { buffer } = this.#memory;
+        this.bytes = new Uint8Array(buffer);
+        this.words = new Uint32Array(buffer);
+        this.ints = new Int32Array(buffer);
+        this.floats = new Float32Array(buffer);
+    }
+
+    /**
+     * Takes over everything from `start` on: the first address that the binary's image does not use.
+     * @param {number} start
+     */
+    open(start) {
+        this.#first = Math.ceil(start / LINE);
+        this.#end = this.#first;
+        this.#setHeader(this.#end, 0, 0, END);
+        const pages = Math.ceil((start + LINE) / PAGE) - this.reserved / PAGE;
+        if (pages > 0) {
+            this.#grow(pages);
+        } else {
+            this.#extend();
+        }
+    }
+
+    /**
+     * A block of at least `bytes` bytes at a multiple of 64, not zeroed.
+     * @param {number} bytes
+     * @returns {number} its address, never 0
+     * @throws {RangeError} when maxMemory does not allow it
+     */
+    alloc(bytes) {
+        if (!(bytes <= this.max)) {
+            throw this.#exhausted(bytes);
+        }
+        const lines = Math.max(1, Math.ceil(bytes / LINE)) + 1;
+        let block = this.#find(lines);
+        if (block === 0) {
+            block = this.#findHarder(lines, bytes);
+        }
+        const at = block * LINE_WORDS;
+        const words = this.words;
+        this.#unlink(block);
+        const rest = words[at + LINES] - lines;
+        if (rest >= 2) {
+            words[at + LINES] = lines;
+            this.#setHeader(block + lines, rest, lines, FREE);
+            words[(block + lines + rest) * LINE_WORDS + BEFORE] = rest;
+            this.#link(block + lines);
+        }
+        words[at + STATE] = USED;
+        this.used += words[at + LINES] * LINE;
+        if (this.used > this.peak) {
+            this.peak = this.used;
+        }
+        return (block + 1) * LINE;
+    }
+
+    /**
+     * Gives a block back.
+     * @param {number} address  that alloc() returned
+     */
+    free(address) {
+        let block = address / LINE - 1;
+        const words = this.words;
+        if (!Number.isInteger(block) || block < this.#first || block >= this.#end
+            || words[block * LINE_WORDS + STATE] !== USED) {
+            throw new Error(`Memory: ${address} is not the address of a block in use`);
+        }
+        let lines = words[block * LINE_WORDS + LINES];
+        this.used -= lines * LINE;
+        const after = block + lines;
+        if (words[after * LINE_WORDS + STATE] === FREE) {
+            this.#unlink(after);
+            lines += words[after * LINE_WORDS + LINES];
+        }
+        const before = block - words[block * LINE_WORDS + BEFORE];
+        if (before !== block && words[before * LINE_WORDS + STATE] === FREE) {
+            this.#unlink(before);
+            // The header that is swallowed must not pass for a block any more.
+            words[block * LINE_WORDS + STATE] = FREE;
+            lines += words[before * LINE_WORDS + LINES];
+            block = before;
+        }
+        words[block * LINE_WORDS + LINES] = lines;
+        words[block * LINE_WORDS + STATE] = FREE;
+        words[(block + lines) * LINE_WORDS + BEFORE] = lines;
+        this.#link(block);
+    }
+
+    /**
+     * Fresh views of a part of the memory; none outlives the next alloc().
+     * @param {number} address
+     * @param {number} n  elements
+     */
+    f32(address, n) {
+        return new Float32Array(this.#memory.buffer, address, n);
+    }
+
+    /** @param {number} address @param {number} n */
+    u32(address, n) {
+        return new Uint32Array(this.#memory.buffer, address, n);
+    }
+
+    /** @param {number} address @param {number} n */
+    i32(address, n) {
+        return new Int32Array(this.#memory.buffer, address, n);
+    }
+
+    /** @param {number} address @param {number} n */
+    u8(address, n) {
+        return new Uint8Array(this.#memory.buffer, address, n);
+    }
+
+    /**
+     * Takes the head of the first list that certainly fits.
+     * @param {number} lines
+     * @returns {number} line of a free block, or 0
+     */
+    #find(lines) {
+        const least = classAbove(lines);
+        let upper = least >>> SUBCLASS_BITS;
+        if (upper >= CLASSES) {
+            return 0;
+        }
+        let lower = this.#subclassBits[upper] & (-1 << (least & (SUBCLASSES - 1)));
+        if (lower === 0) {
+            const above = upper + 1 < 32 ? this.#classBits & (-1 << (upper + 1)) : 0;
+            if (above === 0) {
+                return 0;
+            }
+            upper = 31 - Math.clz32(above & -above);
+            lower = this.#subclassBits[upper];
+        }
+        const subclass = 31 - Math.clz32(lower & -lower);
+        return this.#heads[(upper << SUBCLASS_BITS) | subclass];
+    }
+
+    /**
+     * Grows, then searches the class below for a block that happens to fit, then asks for something to be freed.
+     * @param {number} lines
+     * @param {number} bytes  asked for, for the message
+     * @returns {number}
+     */
+    #findHarder(lines, bytes) {
+        for (;;) {
+            if (this.#growFor(lines)) {
+                // The block at the end fits by construction; its class may be one below the one searched first.
+                const words = this.words;
+                return this.#end - words[this.#end * LINE_WORDS + BEFORE];
+            }
+            const block = this.#find(lines) || this.#searchClass(lines);
+            if (block !== 0) {
+                return block;
+            }
+            if (!this.onPressure?.()) {
+                throw this.#exhausted(bytes);
+            }
+        }
+    }
+
+    /** @param {number} bytes */
+    #exhausted(bytes) {
+        const free = this.max - this.#first * LINE - this.used;
+        return new RangeError(`memory exhausted: ${bytes} bytes are needed in one piece, ${free} of `
+            + `maxMemory ${this.max} are free`);
+    }
+
+    /**
+     * First fit within the class that `lines` belongs to.
+     * @param {number} lines
+     */
+    #searchClass(lines) {
+        const words = this.words;
+        let block = this.#heads[classOf(lines)];
+        while (block !== 0 && words[block * LINE_WORDS + LINES] < lines) {
+            block = words[block * LINE_WORDS + NEXT];
+        }
+        return block;
+    }
+
+    /**
+     * Grows until the last block is free and has `lines`.
+     * @param {number} lines
+     * @returns {boolean} false where the maximum or the engine forbids it
+     */
+    #growFor(lines) {
+        const words = this.words;
+        const lastLines = words[this.#end * LINE_WORDS + BEFORE];
+        const last = this.#end - lastLines;
+        const tail = lastLines !== 0 && words[last * LINE_WORDS + STATE] === FREE ? lastLines : 0;
+        const has = this.reserved / PAGE;
+        const pages = Math.ceil(((lines - tail) * LINE) / PAGE);
+        if (pages <= 0) {
+            return true;
+        }
+        if (has + pages > this.#maxPages) {
+            return false;
+        }
+        // An eighth more than there is, within reason: many small requests must not mean many growths.
+        const generous = Math.max(pages, Math.min(has >>> 3, 1024));
+        return this.#grow(Math.min(generous, this.#maxPages - has))
+            || (generous > pages && this.#grow(pages));
+    }
+
+    /**
+     * @param {number} pages
+     * @returns {boolean}
+     */
+    #grow(pages) {
+        try {
+            this.#memory.grow(pages);
+        } catch (error) {
+            if (error instanceof RangeError) {
+                return false;
+            }
+            throw error;
+        }
+        this.#refresh();
+        this.#extend();
+        return true;
+    }
+
+    /** Makes what lies behind END a free block, merged with a free one ahead of it, and puts a new END behind it. */
+    #extend() {
+        const end = this.reserved / LINE - 1;
+        const lines = end - this.#end;
+        if (lines < 2) {
+            return;
+        }
+        let block = this.#end;
+        let total = lines;
+        const words = this.words;
+        const before = words[block * LINE_WORDS + BEFORE];
+        if (before !== 0 && words[(block - before) * LINE_WORDS + STATE] === FREE) {
+            this.#unlink(block - before);
+            block -= before;
+            total += before;
+        } else {
+            words[block * LINE_WORDS + STATE] = FREE;
+        }
+        words[block * LINE_WORDS + LINES] = total;
+        this.#end = end;
+        this.#setHeader(end, 0, total, END);
+        this.#link(block);
+    }
+
+    /**
+     * @param {number} block
+     * @param {number} lines
+     * @param {number} before
+     * @param {number} state
+     */
+    #setHeader(block, lines, before, state) {
+        const at = block * LINE_WORDS;
+        this.words[at + LINES] = lines;
+        this.words[at + BEFORE] = before;
+        this.words[at + STATE] = state;
+    }
+
+    /** @param {number} block */
+    #link(block) {
+        const words = this.words;
+        const index = classOf(words[block * LINE_WORDS + LINES]);
+        const head = this.#heads[index];
+        words[block * LINE_WORDS + NEXT] = head;
+        words[block * LINE_WORDS + PREVIOUS] = 0;
+        if (head !== 0) {
+            words[head * LINE_WORDS + PREVIOUS] = block;
+        }
+        this.#heads[index] = block;
+        this.#subclassBits[index >>> SUBCLASS_BITS] |= 1 << (index & (SUBCLASSES - 1));
+        this.#classBits |= 1 << (index >>> SUBCLASS_BITS);
+    }
+
+    /** @param {number} block */
+    #unlink(block) {
+        const words = this.words;
+        const next = words[block * LINE_WORDS + NEXT];
+        const previous = words[block * LINE_WORDS + PREVIOUS];
+        if (next !== 0) {
+            words[next * LINE_WORDS + PREVIOUS] = previous;
+        }
+        if (previous !== 0) {
+            words[previous * LINE_WORDS + NEXT] = next;
+            return;
+        }
+        const index = classOf(words[block * LINE_WORDS + LINES]);
+        this.#heads[index] = next;
+        if (next === 0) {
+            const upper = index >>> SUBCLASS_BITS;
+            this.#subclassBits[upper] &= ~(1 << (index & (SUBCLASSES - 1)));
+            if (this.#subclassBits[upper] === 0) {
+                this.#classBits &= ~(1 << upper);
+            }
+        }
+    }
+}

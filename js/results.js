@@ -1,0 +1,116 @@
+// The keeper of unread results: bounds what they hold of the runtime's memory, without the user disposing of anything.
+
+/** @typedef {import('./tensor.js').Tensor} Tensor */
+
+/** Unread results may hold this much, or twice the largest of them. */
+const BUDGET = 8 * 1024 * 1024;
+
+/** Small results leave together, but not more than this: one that is kept unread keeps its batch. */
+const BATCH = 256 * 1024;
+
+/** Counted for each on top of its elements: its block's header and its JavaScript object. */
+const OVERHEAD = 192;
+
+/** @param {Tensor} tensor */
+function costOf(tensor) {
+    return tensor.byteLength + OVERHEAD;
+}
+
+/**
+ * Unread results from the oldest to the youngest, a list threaded through the tensors themselves. It is the only thing
+ * that refers to a result that its user has dropped; finalizers would cost more than the results do.
+ */
+export class Results {
+    /** @type {Tensor | null} */
+    #oldest = null;
+    /** @type {Tensor | null} */
+    #youngest = null;
+    #total = 0;
+    #largest = 0;
+
+    /** @param {Tensor} tensor  a result that has just been written */
+    add(tensor) {
+        const cost = costOf(tensor);
+        tensor._older = this.#youngest;
+        if (this.#youngest) {
+            this.#youngest._younger = tensor;
+        } else {
+            this.#oldest = tensor;
+            this.#largest = 0;
+        }
+        this.#youngest = tensor;
+        this.#total += cost;
+        this.#largest = Math.max(this.#largest, cost);
+        const budget = Math.max(BUDGET, 2 * this.#largest);
+        if (this.#total > budget) {
+            this.#moveOut(budget / 2, 0);
+        }
+    }
+
+    /** @param {Tensor} tensor  one that is read, disposed of, or about to be moved out */
+    remove(tensor) {
+        const { _older: older, _younger: younger } = tensor;
+        if (!older && !younger && this.#oldest !== tensor) {
+            return; // not handed over yet: its program has not run
+        }
+        if (older) {
+            older._younger = younger;
+        } else {
+            this.#oldest = younger;
+        }
+        if (younger) {
+            younger._older = older;
+        } else {
+            this.#youngest = older;
+        }
+        tensor._older = null;
+        tensor._younger = null;
+        this.#total -= costOf(tensor);
+    }
+
+    /**
+     * Moves out all that can be, because the memory is needed for something else.
+     * @param {number} serial  of the program being recorded: what it reads must stay where it is
+     * @returns {boolean} whether anything was freed
+     */
+    evict(serial) {
+        const before = this.#total;
+        this.#moveOut(0, serial);
+        return this.#total < before;
+    }
+
+    /**
+     * Moves the oldest out until no more than `target` is left.
+     * @param {number} target
+     * @param {number} serial  tensors used by this program stay
+     */
+    #moveOut(target, serial) {
+        const all = [];
+        let total = this.#total;
+        for (let tensor = this.#oldest; tensor && total > target; tensor = tensor._younger) {
+            if (serial === 0 || tensor._usedBy !== serial) {
+                total -= costOf(tensor);
+                all.push(tensor);
+            }
+        }
+        for (let first = 0; first < all.length;) {
+            let end = first;
+            let bytes = 0;
+            do {
+                bytes += Math.ceil(all[end++].byteLength / 4) * 4;
+            } while (end < all.length && bytes + all[end].byteLength <= BATCH);
+            const batch = new ArrayBuffer(bytes);
+            let offset = 0;
+            for (; first < end; first++) {
+                const tensor = all[first];
+                this.remove(tensor);
+                tensor._moveTo(batch, offset);
+                offset += Math.ceil(tensor.byteLength / 4) * 4;
+            }
+        }
+        this.#largest = 0;
+        for (let tensor = this.#oldest; tensor; tensor = tensor._younger) {
+            this.#largest = Math.max(this.#largest, costOf(tensor));
+        }
+    }
+}

@@ -1,0 +1,446 @@
+// Runtime: one memory, one pool of workers, and the order in which calls use them.
+
+import { MAX_PAGES, Memory } from './memory.js';
+import { Pool, STACK_BYTES } from './pool.js';
+import { Program } from './program.js';
+import { OP_WORDS } from './protocol.js';
+import { Results } from './results.js';
+import { Tensor, describe } from './tensor.js';
+import { canShareMemory, mayBlock, processors } from './threads.js';
+import { PAGE, chooseVariant, instantiate, loadModule } from './wasm.js';
+
+/** @typedef {import('./tensor.js').TensorLike} TensorLike */
+/** @typedef {import('./wasm.js').Exports} Exports */
+
+/**
+ * @typedef {object} RuntimeOptions
+ * @property {number | 'auto'} [workers]  threads beside the calling one; 0 computes on the calling thread alone. 'auto',
+ *   the default: the processors minus one, on a page's main thread (which must not block, and takes no part) all of
+ *   them up to 8, at most 15 anywhere.
+ * @property {'auto' | 'relaxed' | 'simd128'} [simd]  'auto', the default: relaxed SIMD (fused multiply-add) where the
+ *   engine has it. 'simd128': the same bits on every machine.
+ * @property {number} [maxMemory]  bytes that the runtime's memory may grow to, at least 1 MiB; by default what the
+ *   engine allows, 4 GiB at most. Not reserved, only allowed.
+ */
+
+/**
+ * Switches for the tests of this package.
+ * @typedef {object} TestSwitches
+ * @property {boolean} [shared]  false: as in a page without cross-origin isolation
+ * @property {boolean} [mayBlock]  false: as on a page's main thread
+ * @property {URL} [script]  started instead of js/worker.js
+ */
+
+/**
+ * What runtime.explain() says.
+ * @typedef {object} Explanation
+ * @property {'relaxed' | 'simd128'} variant  the binary in use
+ * @property {string} simd  why this variant
+ * @property {'shared' | 'private'} memory
+ * @property {number} workers  that have been started
+ * @property {number} threads  that compute: the workers, and the calling thread where it may block
+ * @property {number} bytesInUse  by what lives in the memory
+ * @property {number} bytesReserved  that the memory has grown to
+ * @property {number} maxMemory  that it may grow to
+ * @property {string[]} fallbacks  what could not be had, and why
+ */
+
+/**
+ * A piece of work. `record` describes it as a program (and may use the exports directly), `finish` makes the result
+ * once it has run; both are called while nothing else runs.
+ * @template T
+ * @typedef {{ record(program: Program): void, finish(): T }} Job
+ */
+
+/** @typedef {{ job: Job<any>, resolve: (value: any) => void, reject: (error: any) => void }} Entry */
+
+const OPTION_NAMES = ['workers', 'simd', 'maxMemory'];
+const LEAST_MEMORY = 1024 * 1024;
+const MOST_WORKERS = 255;
+const AUTO_WORKERS = 15;
+const AUTO_WORKERS_PAGE = 8;
+
+/**
+ * Makes a runtime: everything else is made on one.
+ *
+ * @param {RuntimeOptions} [options]
+ * @returns {Promise<Runtime>}
+ * @throws {TypeError | RangeError} (rejects) for wrong options
+ * @throws {Error} (rejects) when the engine has no WebAssembly SIMD, or not the variant asked for; when the binary cannot
+ *   be loaded; when a number of workers was asked for and one does not start. Workers that are impossible because memory
+ *   cannot be shared are no error: explain() says so.
+ */
+export async function createRuntime(options = {}) {
+    const { workers, simd, maxMemory, test } = checkOptions(options);
+    const { variant, reason, fallbacks } = chooseVariant(simd);
+    const shared = test.shared ?? canShareMemory();
+    const module = await loadModule(variant, shared);
+    const memory = new Memory(maxMemory, shared);
+    if (memory.refusedPages > 0) {
+        fallbacks.push(`maxMemory ${memory.max}: the engine refuses to reserve ${memory.refusedPages * PAGE} bytes more`);
+    }
+    const wasm = await instantiate(module, memory.handle, 0);
+    if (wasm.cmha_op_bytes() !== 4 * OP_WORDS) {
+        throw new Error('createRuntime: the wasm binary and the JavaScript are of different versions; rebuild');
+    }
+    memory.open(wasm.__heap_base.value >>> 0);
+    wasm.__stack_pointer.value = memory.alloc(STACK_BYTES) + STACK_BYTES;
+
+    const blocks = test.mayBlock ?? (shared && mayBlock());
+    const cores = await processors();
+    const wanted = countWorkers(workers, shared, blocks, cores, fallbacks);
+    const common = { memory, module, wasm, processors: cores, mayBlock: blocks, script: test.script };
+    let pool = new Pool({ ...common, workers: wanted });
+    try {
+        await pool.start();
+    } catch (error) {
+        if (workers !== 'auto') {
+            throw error;
+        }
+        fallbacks.push(`workers 0: ${/** @type {Error} */ (error).message}`);
+        pool = new Pool({ ...common, workers: 0 });
+    }
+    return new Runtime({ memory, wasm, pool, variant, reason, fallbacks });
+}
+
+/**
+ * @param {any} options
+ * @returns {{ workers: number | 'auto', simd: 'auto' | 'relaxed' | 'simd128', maxMemory: number, test: TestSwitches }}
+ */
+function checkOptions(options) {
+    if (typeof options !== 'object' || options === null) {
+        throw new TypeError(`createRuntime: expected an object of options, got ${describe(options)}`);
+    }
+    const { workers = 'auto', simd = 'auto', maxMemory = MAX_PAGES * PAGE, _test: test = {} } = options;
+    for (const name of Object.keys(options)) {
+        if (!OPTION_NAMES.includes(name) && name !== '_test') {
+            throw new TypeError(`createRuntime: expected the options ${OPTION_NAMES.join(', ')}, got '${name}'`);
+        }
+    }
+    if (workers !== 'auto' && typeof workers !== 'number') {
+        throw new TypeError(`workers: expected a number or 'auto', got ${describe(workers)}`);
+    }
+    if (workers !== 'auto' && !(Number.isInteger(workers) && workers >= 0 && workers <= MOST_WORKERS)) {
+        throw new RangeError(`workers: expected an integer from 0 to ${MOST_WORKERS}, got ${workers}`);
+    }
+    if (simd !== 'auto' && simd !== 'relaxed' && simd !== 'simd128') {
+        throw new TypeError(`simd: expected 'auto', 'relaxed' or 'simd128', got ${describe(simd)}`);
+    }
+    if (typeof maxMemory !== 'number') {
+        throw new TypeError(`maxMemory: expected a number of bytes, got ${describe(maxMemory)}`);
+    }
+    if (!(Number.isInteger(maxMemory) && maxMemory >= LEAST_MEMORY)) {
+        throw new RangeError(`maxMemory: expected an integer of at least ${LEAST_MEMORY} bytes, got ${maxMemory}`);
+    }
+    return { workers, simd, maxMemory, test };
+}
+
+/**
+ * The one place that decides how many workers there are.
+ * @param {number | 'auto'} asked
+ * @param {boolean} shared
+ * @param {boolean} blocks  whether the calling thread takes part
+ * @param {number} cores
+ * @param {string[]} fallbacks
+ */
+function countWorkers(asked, shared, blocks, cores, fallbacks) {
+    const auto = blocks ? Math.min(cores - 1, AUTO_WORKERS) : Math.min(cores, AUTO_WORKERS_PAGE);
+    const wanted = asked === 'auto' ? auto : asked;
+    if (wanted > 0 && !shared) {
+        fallbacks.push('workers 0: this context is not cross-origin isolated, so memory cannot be shared with workers');
+        return 0;
+    }
+    return wanted;
+}
+
+/** What createRuntime() returns. One runtime = one memory and one pool of workers, shared by all that is made on it. */
+export class Runtime {
+    #pool;
+    #program;
+    #facts;
+    #disposed = false;
+    /** A program is being recorded or run. */
+    #active = false;
+    /** Calls that wait for their turn, on a thread that must not block. @type {Entry[]} */
+    #queue = [];
+    #advancing = false;
+    /** Blocks to free once the workers are through. @type {number[]} */
+    #deferred = [];
+
+    /**
+     * @param {{ memory: Memory, wasm: Exports, pool: Pool, variant: 'relaxed' | 'simd128', reason: string,
+     *   fallbacks: string[] }} parts
+     */
+    constructor({ memory, wasm, pool, variant, reason, fallbacks }) {
+        this.memory = memory;
+        this.wasm = wasm;
+        this.#pool = pool;
+        this.#facts = { variant, simd: reason, fallbacks };
+        this._results = new Results();
+        this.#program = new Program(this);
+        memory.onPressure = () => this._results.evict(this.#active ? this.#program.serial : 0);
+    }
+
+    /** Threads that may join a program. */
+    get threads() {
+        return this.#pool.threads;
+    }
+
+    /** Whether dispose() has been called. */
+    get disposed() {
+        return this.#disposed;
+    }
+
+    /**
+     * What this runtime runs on, and why.
+     * @returns {Explanation}
+     * @throws {Error} after dispose()
+     */
+    explain() {
+        this.#checkOpen('Runtime');
+        const { memory } = this;
+        const { variant, simd, fallbacks } = this.#facts;
+        const { workers, inline } = this.#pool;
+        return {
+            variant,
+            simd,
+            memory: memory.shared ? 'shared' : 'private',
+            workers,
+            threads: inline ? workers + 1 : workers,
+            bytesInUse: memory.used,
+            bytesReserved: memory.reserved,
+            maxMemory: memory.max,
+            fallbacks: [...fallbacks],
+        };
+    }
+
+    /**
+     * Ends the workers and frees everything. What was made on the runtime counts as disposed from then on, pending calls
+     * reject. A second time does nothing.
+     */
+    dispose() {
+        if (this.#disposed) {
+            return;
+        }
+        this.#disposed = true;
+        this.#pool.dispose();
+        this.#rejectQueue(/** @type {Error} */ (this.#pool.error));
+        // Whoever still holds a tensor must not keep 4 GiB of address space with it.
+        this.memory = /** @type {any} */ (null);
+        this.wasm = /** @type {any} */ (null);
+        this._results = /** @type {any} */ (null);
+        this.#program = /** @type {any} */ (null);
+    }
+
+    /** For `using`. */
+    [Symbol.dispose]() {
+        this.dispose();
+    }
+
+    /** Are calls pending, so that inputs of a new one must be captured? Never where calls finish before they return. */
+    get _busy() {
+        return !this.#pool.inline && (this.#active || this.#queue.length > 0);
+    }
+
+    /**
+     * Records, runs and finishes a job. Nothing is left on the JavaScript heap by this itself.
+     * @template T
+     * @param {Job<T>} job
+     * @returns {T}
+     * @throws {Error} where the thread must not block and there are workers; what record and finish throw; when the pool
+     *   fails
+     */
+    _runSync(job) {
+        if (!this.#pool.inline) {
+            throw new Error('callSync: a page\'s main thread must not wait for workers; use call(), a worker, '
+                + 'or a runtime with workers: 0');
+        }
+        return this.#runNow(job);
+    }
+
+    /**
+     * Runs a job that records no operations, on the calling thread, wherever that is.
+     * @template T
+     * @param {string} what  names what is done, for the error when calls are pending
+     * @param {Job<T>} job
+     * @returns {T}
+     */
+    _runHere(what, job) {
+        this._assertIdle(what);
+        return this.#runNow(job);
+    }
+
+    /**
+     * The same as a promise. On a thread that must not block jobs wait in line; elsewhere it is done on return.
+     * @template T
+     * @param {Job<T>} job
+     * @returns {Promise<T>}
+     */
+    _run(job) {
+        if (this.#pool.inline) {
+            try {
+                return Promise.resolve(this._runSync(job));
+            } catch (error) {
+                return Promise.reject(error);
+            }
+        }
+        return new Promise((resolve, reject) => {
+            this._check('Runtime');
+            this.#queue.push({ job, resolve, reject });
+            this.#next();
+        });
+    }
+
+    /**
+     * What a call keeps of an input: the input itself if it is read at once, a copy of it as it is now if the call has
+     * to wait in line.
+     * @param {TensorLike} tensor
+     * @returns {TensorLike}
+     */
+    _capture(tensor) {
+        return this._busy ? Tensor._snapshot(this, tensor) : tensor;
+    }
+
+    /**
+     * @param {string} what  names what is to be done, which writes or reads memory that pending calls may use
+     * @throws {Error} while calls are pending
+     */
+    _assertIdle(what) {
+        if (this._busy) {
+            throw new Error(`${what}: calls are pending on this runtime; wait for them first`);
+        }
+    }
+
+    /**
+     * @param {string} what  names the object that is used
+     * @throws {Error} after dispose(), and when the workers have failed
+     */
+    _check(what) {
+        this.#checkOpen(what);
+        if (this.#pool.error) {
+            throw this.#pool.error;
+        }
+    }
+
+    /**
+     * Frees a block of memory as soon as no running program can use it.
+     * @param {number} address  0: nothing to free
+     */
+    _free(address) {
+        if (address === 0 || this.#disposed) {
+            return;
+        }
+        if (this.#active && !this.#pool.inline) {
+            this.#deferred.push(address);
+        } else {
+            this.memory.free(address);
+        }
+    }
+
+    /** @param {string} what */
+    #checkOpen(what) {
+        if (this.#disposed) {
+            throw new Error(`${what}: its runtime has been disposed`);
+        }
+    }
+
+    /**
+     * @template T
+     * @param {Job<T>} job
+     * @returns {T}
+     */
+    #runNow(job) {
+        this._check('Runtime');
+        if (this.#active) {
+            throw new Error('a call was made from within another call of the same runtime');
+        }
+        this.#active = true;
+        const program = this.#program;
+        try {
+            job.record(program);
+            this.#pool.run(program);
+            const value = job.finish();
+            program._complete();
+            return value;
+        } catch (error) {
+            this.#abandon(program);
+            throw error;
+        } finally {
+            this.#active = false;
+        }
+    }
+
+    /** @param {Program} program */
+    #abandon(program) {
+        if (!this.#disposed) {
+            program._abandon();
+        }
+    }
+
+    /** Starts what is next in line, until something takes time. */
+    #next() {
+        if (this.#advancing) {
+            return; // called from below: the loop goes on by itself
+        }
+        this.#advancing = true;
+        while (!this.#active && this.#queue.length > 0) {
+            this.#start(/** @type {Entry} */ (this.#queue.shift()));
+        }
+        this.#advancing = false;
+    }
+
+    /** @param {Entry} entry */
+    #start(entry) {
+        const program = this.#program;
+        this.#active = true;
+        try {
+            entry.job.record(program);
+            this.#pool.post(program, (error) => {
+                this.#leave(program, entry, error);
+                this.#next();
+            });
+        } catch (error) {
+            this.#leave(program, entry, error);
+        }
+    }
+
+    /**
+     * Ends the active job.
+     * @param {Program} program
+     * @param {Entry} entry
+     * @param {unknown} error  null: the program has run
+     */
+    #leave(program, { job, resolve, reject }, error) {
+        let failure = error;
+        let value;
+        if (failure === null) {
+            try {
+                value = job.finish();
+                program._complete();
+            } catch (thrown) {
+                failure = thrown;
+            }
+        }
+        if (failure !== null) {
+            this.#abandon(program);
+        }
+        this.#active = false;
+        if (!this.#disposed) {
+            for (const address of this.#deferred.splice(0)) {
+                this.memory.free(address);
+            }
+        }
+        if (failure === null) {
+            resolve(value);
+        } else {
+            reject(failure);
+        }
+    }
+
+    /** @param {Error} error */
+    #rejectQueue(error) {
+        for (const { reject } of this.#queue.splice(0)) {
+            reject(error);
+        }
+    }
+}

@@ -1,0 +1,439 @@
+// Tensor: typed, shaped data in a runtime's memory; and what every tensor-like argument must look like.
+
+import { ROUND } from './protocol.js';
+
+/** @typedef {import('./runtime.js').Runtime} Runtime */
+
+/**
+ * float16 and bfloat16 data are kept, and read, as floats that those types represent exactly.
+ * @typedef {'float32' | 'float16' | 'bfloat16' | 'int32' | 'bool'} DType
+ */
+
+/** @typedef {Float32Array | Int32Array | Uint8Array} TensorData */
+
+/**
+ * Anything with a shape and row-major data: Float32Array for numbers, Int32Array for integers, Uint8Array for booleans.
+ * @typedef {{ readonly shape: readonly number[], readonly data: TensorData }} TensorLike
+ */
+
+/** @type {readonly DType[]} */
+const DTYPES = Object.freeze(['float32', 'float16', 'bfloat16', 'int32', 'bool']);
+
+/**
+ * @param {DType} dtype
+ * @returns {number} bytes that an element takes in memory
+ */
+export function bytesPerElement(dtype) {
+    return dtype === 'bool' ? 1 : 4;
+}
+
+/**
+ * @param {readonly number[]} shape
+ * @returns {number} of elements
+ */
+export function sizeOf(shape) {
+    let size = 1;
+    for (let i = 0; i < shape.length; i++) {
+        size *= shape[i];
+    }
+    return size;
+}
+
+/**
+ * @param {readonly (number | null)[]} shape
+ * @returns {string} e.g. '[2, 3]'
+ */
+export function formatShape(shape) {
+    return `[${Array.from(shape, (dim) => (typeof dim === 'bigint' ? `${dim}n` : String(dim))).join(', ')}]`;
+}
+
+/**
+ * Says in a few words what a value is, for error messages.
+ * @param {any} value
+ * @returns {string}
+ */
+export function describe(value) {
+    if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') {
+        return String(value);
+    }
+    if (typeof value === 'string') {
+        return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`;
+    }
+    if (Array.isArray(value)) {
+        return `an array of ${value.length}`;
+    }
+    if (typeof value === 'object') {
+        return `an object of type ${value.constructor?.name ?? 'Object'}`;
+    }
+    return `a ${typeof value}`;
+}
+
+/**
+ * The dtype that plain data stands for, by the kind of typed array. Compared by tag: an array may come from another
+ * realm (an iframe, a test runner's sandbox).
+ * @param {any} data
+ * @returns {DType | null}
+ */
+function dtypeOfData(data) {
+    if (data instanceof Float32Array) {
+        return 'float32';
+    }
+    switch (ArrayBuffer.isView(data) ? /** @type {any} */ (data)[Symbol.toStringTag] : '') {
+        case 'Float32Array': return 'float32';
+        case 'Int32Array': return 'int32';
+        case 'Uint8Array': return 'bool';
+        default: return null;
+    }
+}
+
+/**
+ * @param {TensorLike} tensor  checked by asTensorLike()
+ * @returns {DType}
+ */
+export function dtypeOf(tensor) {
+    return tensor instanceof Tensor ? tensor.dtype : /** @type {DType} */ (dtypeOfData(tensor.data));
+}
+
+/**
+ * @param {any} shape
+ * @param {string} name  of what it belongs to
+ */
+function checkShape(shape, name) {
+    if (!Array.isArray(shape)) {
+        throw new TypeError(`${name}.shape: expected an array of integers >= 0, got ${describe(shape)}`);
+    }
+    for (let i = 0; i < shape.length; i++) {
+        if (!Number.isSafeInteger(shape[i]) || shape[i] < 0) {
+            throw new TypeError(`${name}.shape: expected an array of integers >= 0, got ${formatShape(shape)}`);
+        }
+    }
+}
+
+/**
+ * Checks an argument at the door. The data of a Tensor is not touched: reading a result moves it (see Tensor).
+ *
+ * @param {any} value
+ * @param {string} name  of the argument
+ * @returns {TensorLike} the value itself
+ * @throws {TypeError} naming the argument, what was expected and what came
+ * @throws {Error} when it is a Tensor that has been disposed
+ */
+export function asTensorLike(value, name) {
+    if (value instanceof Tensor) {
+        value._check(name);
+        return value;
+    }
+    if (typeof value !== 'object' || value === null) {
+        throw new TypeError(`${name}: expected a tensor-like { shape, data }, got ${describe(value)}`);
+    }
+    checkShape(value.shape, name);
+    const { data } = value;
+    if (dtypeOfData(data) === null) {
+        throw new TypeError(`${name}.data: expected a Float32Array, an Int32Array or a Uint8Array, got ${describe(data)}`);
+    }
+    const size = sizeOf(value.shape);
+    if (size !== data.length) {
+        throw new RangeError(`${name}: shape ${formatShape(value.shape)} holds ${size} elements, `
+            + `but data has ${data.length}`);
+    }
+    return value;
+}
+
+/**
+ * @param {DType} dtype
+ * @param {TensorData} data
+ * @returns {boolean} whether `data` is the kind of array that holds this dtype
+ */
+function fits(dtype, data) {
+    const kind = dtypeOfData(data);
+    return kind === dtype || (kind === 'float32' && (dtype === 'float16' || dtype === 'bfloat16'));
+}
+
+// What a tensor's life has come to.
+const OWNED = 0;    // made by the user, in the memory until dispose()
+const RESULT = 1;   // in the memory, not read yet, known to the keeper of results
+const MOVED = 2;    // #store is its own typed array
+const BATCHED = 3;  // #store is the ArrayBuffer that it lies in with others, at #offset
+const DISPOSED = 4;
+
+/** How _result() talks to the constructor: one object for all, so that a result leaves nothing but itself behind. */
+const RESIDENT = {
+    shape: /** @type {readonly number[]} */ ([]),
+    dtype: /** @type {DType} */ ('float32'),
+    address: 0,
+};
+
+/**
+ * A row-major array in the memory of a runtime. Passing one to a layer of the same runtime copies nothing.
+ *
+ * There are two kinds, with different lives:
+ *
+ * - **Made by you**, `new Tensor(runtime, { shape, dtype, data })`. It stays in the runtime's memory until dispose().
+ *   `data` is a live view: what you write there is what the next call reads. Take it from the tensor each time; when the
+ *   memory grows, views taken before no longer show it.
+ *
+ * - **A result**, returned by a call. It lies in the runtime's memory until `data` is read for the first time; that
+ *   moves it out into an array of its own, which is yours and which nothing here ever writes to again. So results need
+ *   not be disposed of: those that are passed on unread (as the input of the next layer, say) cost no copy, those that
+ *   are read cost one, and those that are never looked at are moved out in batches when they add up (to 8 MB, or twice
+ *   the largest of them), which cannot be told from the outside. dispose() frees one at once.
+ *
+ * Reading `data` of a tensor that has been disposed, or whose runtime has been, is an Error; arrays that were taken out
+ * of results before stay as they are.
+ */
+export class Tensor {
+    #state = OWNED;
+    /** OWNED: the last view made. MOVED, BATCHED: see there. @type {TensorData | ArrayBuffer | null} */
+    #store = null;
+    #offset = 0;
+    /** Neighbours among the unread results, older and younger. @type {Tensor | null} */
+    _older = null;
+    /** @type {Tensor | null} */
+    _younger = null;
+    /** Serial number of the last program that was given the address. */
+    _usedBy = 0;
+
+    /**
+     * @param {Runtime} runtime
+     * @param {{ shape: readonly number[], dtype?: DType, data?: TensorData }} init
+     *   dtype: what `data` stands for if absent ('float32' without data). data: is copied; zeros if absent. Numbers for
+     *   float16 and bfloat16 are rounded to the nearest that the type has.
+     * @throws {TypeError | RangeError} for a wrong shape, dtype or data; RangeError too when the memory is exhausted
+     */
+    constructor(runtime, init) {
+        /** @type {Runtime} */
+        this._runtime = runtime;
+        if (/** @type {any} */ (init) === RESIDENT) {
+            this.#state = RESULT;
+            this.shape = RESIDENT.shape;
+            this.dtype = RESIDENT.dtype;
+            /** Where the elements are; 0 once they have left the memory. */
+            this._address = RESIDENT.address;
+            return;
+        }
+        const { shape, dtype } = checkInit(runtime, init);
+        /** @type {readonly number[]} */
+        this.shape = Object.freeze(shape.slice());
+        /** @type {DType} */
+        this.dtype = dtype;
+        runtime._assertIdle('new Tensor');
+        this._address = runtime.memory.alloc(this.byteLength);
+        const view = this.data;
+        if (init.data) {
+            view.set(init.data);
+            roundInPlace(runtime, dtype, this._address, view.length);
+        } else {
+            view.fill(0);
+        }
+    }
+
+    /**
+     * @param {Runtime} runtime
+     * @param {readonly number[]} shape  frozen
+     * @param {DType} dtype
+     * @param {number} address  of a block that the tensor owns from now on
+     * @returns {Tensor}
+     */
+    static _result(runtime, shape, dtype, address) {
+        RESIDENT.shape = shape;
+        RESIDENT.dtype = dtype;
+        RESIDENT.address = address;
+        return new Tensor(runtime, RESIDENT);
+    }
+
+    /**
+     * What a tensor-like holds now, safe from later changes.
+     * @param {Runtime} runtime
+     * @param {TensorLike} source
+     * @returns {Tensor}
+     */
+    static _snapshot(runtime, source) {
+        const copy = Tensor._result(runtime, Object.freeze(source.shape.slice()), dtypeOf(source), 0);
+        copy.#state = MOVED;
+        copy.#store = source instanceof Tensor && source._address !== 0 ? source.#copy() : source.data.slice();
+        return copy;
+    }
+
+    /** Number of elements. */
+    get size() {
+        return sizeOf(this.shape);
+    }
+
+    /** Bytes of `data`. */
+    get byteLength() {
+        return sizeOf(this.shape) * bytesPerElement(this.dtype);
+    }
+
+    /** Whether dispose() has been called, here or on the runtime. */
+    get disposed() {
+        return this.#state === DISPOSED || this._runtime.disposed;
+    }
+
+    /**
+     * The elements, row-major: a Float32Array for the float types, an Int32Array for int32, a Uint8Array for bool.
+     * See the class for what it means to read them.
+     * @returns {TensorData}
+     * @throws {Error} after dispose()
+     */
+    get data() {
+        this._check('Tensor');
+        if (this.#state === OWNED) {
+            const store = /** @type {TensorData | null} */ (this.#store);
+            if (store === null || store.buffer !== this._runtime.memory.bytes.buffer) {
+                this.#store = this.#view();
+            }
+        } else if (this.#state === RESULT) {
+            const array = this.#copy();
+            this.#leaveMemory();
+            this.#store = array;
+            this.#state = MOVED;
+        } else if (this.#state === BATCHED) {
+            // An own copy, so that one tensor that is kept does not keep the whole batch.
+            const batch = /** @type {ArrayBuffer} */ (this.#store);
+            this.#store = arrayOn(this.dtype, batch, this.#offset, this.size).slice();
+            this.#state = MOVED;
+        }
+        return /** @type {TensorData} */ (this.#store);
+    }
+
+    /** Frees what the tensor holds. A second time does nothing. */
+    dispose() {
+        if (this.#state === DISPOSED) {
+            return;
+        }
+        if (this._address !== 0 && !this._runtime.disposed) {
+            this.#leaveMemory();
+        }
+        this.#store = null;
+        this.#state = DISPOSED;
+    }
+
+    /** For `using`. */
+    [Symbol.dispose]() {
+        this.dispose();
+    }
+
+    /**
+     * @param {string} name  how the caller knows this tensor
+     * @throws {Error} after dispose()
+     */
+    _check(name) {
+        if (this.#state === DISPOSED) {
+            throw new Error(`${name}: this Tensor has been disposed`);
+        }
+        if (this._runtime.disposed) {
+            throw new Error(`${name}: the runtime of this Tensor has been disposed`);
+        }
+    }
+
+    /**
+     * Moves an unread result out of the memory, into a batch with others. The caller takes it off the list.
+     * @param {ArrayBuffer} batch
+     * @param {number} offset  where it goes, a multiple of 4
+     */
+    _moveTo(batch, offset) {
+        arrayOn(this.dtype, batch, offset, this.size).set(this.#view());
+        this._runtime._free(this._address);
+        this._address = 0;
+        this.#store = batch;
+        this.#offset = offset;
+        this.#state = BATCHED;
+    }
+
+    #leaveMemory() {
+        if (this.#state === RESULT) {
+            this._runtime._results.remove(this);
+        }
+        this._runtime._free(this._address);
+        this._address = 0;
+    }
+
+    #view() {
+        const { memory } = this._runtime;
+        return arrayOn(this.dtype, memory.bytes.buffer, this._address, this.size);
+    }
+
+    #copy() {
+        return this.#view().slice();
+    }
+}
+
+/**
+ * @param {DType} dtype
+ * @param {ArrayBufferLike} buffer
+ * @param {number} offset
+ * @param {number} size
+ * @returns {TensorData}
+ */
+function arrayOn(dtype, buffer, offset, size) {
+    switch (dtype) {
+        case 'bool': return new Uint8Array(buffer, offset, size);
+        case 'int32': return new Int32Array(buffer, offset, size);
+        default: return new Float32Array(buffer, offset, size);
+    }
+}
+
+/**
+ * Rounds floats in the memory to what a half-precision type can hold.
+ * @param {Runtime} runtime
+ * @param {DType} dtype
+ * @param {number} address
+ * @param {number} n
+ */
+export function roundInPlace(runtime, dtype, address, n) {
+    const mode = roundMode(dtype);
+    if (mode !== ROUND.NONE) {
+        runtime.wasm.cmha_round_f32(address, address, n, mode);
+    }
+}
+
+/**
+ * @param {DType} dtype
+ * @returns {number} of ROUND
+ */
+export function roundMode(dtype) {
+    return dtype === 'float16' ? ROUND.F16 : dtype === 'bfloat16' ? ROUND.BF16 : ROUND.NONE;
+}
+
+/**
+ * Checks what a Tensor is to be made of.
+ * @param {any} runtime
+ * @param {any} init
+ * @returns {{ shape: readonly number[], dtype: DType }}
+ */
+function checkInit(runtime, init) {
+    if (typeof runtime?._check !== 'function') {
+        throw new TypeError(`Tensor: expected a runtime made by createRuntime() first, got ${describe(runtime)}`);
+    }
+    runtime._check('Tensor');
+    if (typeof init !== 'object' || init === null) {
+        throw new TypeError(`Tensor: expected { shape, dtype, data }, got ${describe(init)}`);
+    }
+    const { shape, data } = init;
+    checkShape(shape, 'Tensor');
+    const size = sizeOf(shape);
+    if (data === undefined) {
+        const dtype = init.dtype ?? 'float32';
+        checkDtype(dtype);
+        return { shape, dtype };
+    }
+    if (dtypeOfData(data) === null) {
+        throw new TypeError(`Tensor.data: expected a Float32Array, an Int32Array or a Uint8Array, got ${describe(data)}`);
+    }
+    const dtype = init.dtype ?? dtypeOfData(data);
+    checkDtype(dtype);
+    if (!fits(dtype, data)) {
+        throw new TypeError(`Tensor.data: expected what holds dtype '${dtype}', got ${describe(data)}`);
+    }
+    if (data.length !== size) {
+        throw new RangeError(`Tensor: shape ${formatShape(shape)} holds ${size} elements, but data has ${data.length}`);
+    }
+    return { shape, dtype };
+}
+
+/** @param {any} dtype */
+function checkDtype(dtype) {
+    if (!DTYPES.includes(dtype)) {
+        throw new TypeError(`Tensor.dtype: expected one of '${DTYPES.join("', '")}', got ${describe(dtype)}`);
+    }
+}

@@ -1,0 +1,69 @@
+// A worker of a pool: starts its instance on the shared memory, then waits for programs and joins them until told to end.
+//
+// It never returns to its event loop in between: it sleeps inside wasm, on control->epoch. All it says afterwards is DONE
+// (where the dispatcher cannot block, and only by the thread that completed the last task) or FAILED.
+
+import { CONTROL, MESSAGE, REPORT_BYTES, RUN, SHUT_DOWN } from './protocol.js';
+import { listen } from './threads.js';
+import { instantiate } from './wasm.js';
+
+/**
+ * @typedef {object} StartMessage
+ * @property {string} type  MESSAGE.START
+ * @property {WebAssembly.Module} module
+ * @property {WebAssembly.Memory} memory
+ * @property {number} stackTop
+ * @property {number} control  address of the control block
+ * @property {number} report  address of the text that a trap leaves
+ * @property {number} thread  1 for the first worker; 0 is the dispatcher
+ * @property {boolean} reportsDone  whether the dispatcher waits for a message
+ */
+
+listen(async (/** @type {StartMessage} */ message, parent) => {
+    if (message?.type !== MESSAGE.START) {
+        return;
+    }
+    try {
+        const exports = await instantiate(message.module, message.memory, message.stackTop);
+        parent.post({ type: MESSAGE.READY });
+        work(message, exports, parent);
+    } catch (error) {
+        const reason = String(error);
+        leaveReport(message, reason);
+        parent.post({ type: MESSAGE.FAILED, reason });
+    }
+    parent.close();
+});
+
+/**
+ * @param {StartMessage} start
+ * @param {import('./wasm.js').Exports} exports
+ * @param {import('./threads.js').Parent} parent
+ */
+function work({ control, thread, reportsDone }, exports, parent) {
+    let epoch = 0;
+    for (;;) {
+        epoch = exports.cmha_worker_wait(control, epoch) >>> 0;
+        if (epoch >= SHUT_DOWN) {
+            return;
+        }
+        // FAILED and STALLED reach the dispatcher by itself; this thread is ended by the pool.
+        const outcome = exports.cmha_program_run(control, epoch, thread);
+        if (outcome === RUN.LAST && reportsDone) {
+            parent.post({ type: MESSAGE.DONE, epoch });
+        }
+    }
+}
+
+/**
+ * Text first, then the flag that everybody looks at.
+ * @param {StartMessage} start
+ * @param {string} reason
+ */
+function leaveReport({ memory, control, report, thread }, reason) {
+    const text = new TextEncoder().encode(`worker ${thread}: ${reason}`).subarray(0, REPORT_BYTES - 4);
+    const words = new Int32Array(memory.buffer);
+    new Uint8Array(memory.buffer).set(text, report + 4);
+    words[report / 4] = text.length;
+    Atomics.store(words, control / 4 + CONTROL.failed, thread);
+}
