@@ -233,7 +233,7 @@ typedef struct cmha_control {
     uint32_t failed;        /* nonzero: a thread trapped; everybody gives up */
     uint32_t progress;      /* completed tasks, wrapping */
     uint32_t spin;          /* iterations to spin before sleeping */
-    uint32_t ops_ptr;       /* address of the program's first cmha_op */
+    cmha_op *ops_ptr;       /* the program's first operation; stays the same, or points to memory that only ever held operations */
     uint32_t ops;           /* number of operations */
     uint32_t threads;       /* threads that may join, the dispatcher included: sizes thread-private scratch */
     uint32_t sleepers;      /* workers asleep on `epoch` */
@@ -251,8 +251,9 @@ CMHA_API size_t cmha_op_bytes(void);
 /* Cuts every operation into tasks and arms claim and done with `epoch` (the value control->epoch is about to take). */
 CMHA_API void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch);
 
-/* Joins the program of `epoch` as thread number `thread` (0 = dispatcher). Returns CMHA_RUN_*: LAST to exactly one
- * thread, the one that completed the last task. */
+/* Joins the program of `epoch` as thread number `thread` < control->threads (0 = dispatcher). Returns CMHA_RUN_*: LAST to
+ * exactly one thread, the one that completed the last task; DONE to the others. Thread 0 returns when the program has
+ * completed, the others as soon as there is nothing left to claim. An operation without work (T = 0) has one empty task. */
 CMHA_API int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread);
 
 /* Blocks until control->epoch != seen; returns the new epoch, with bit 31 set on shut-down. Workers only. */

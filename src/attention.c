@@ -1,0 +1,226 @@
+/* attention.c: the streaming softmax (Milakov & Gimelshein 2018; Dao et al. 2022), and how attention is cut into tasks.
+ *
+ * A task takes up to TASK_ROWS query rows of one (batch, head) through one stretch of positions, a block at a time:
+ * logits of the block, new maximum, probabilities, and the values weighted by them on top of what was there, rescaled.
+ * Keys and values of a block come from the nearest caches for all rows but the first. */
+#include "attention.h"
+#include <assert.h>
+
+enum {
+    TASK_ROWS = 4 * TILE_ROWS,
+    SPLIT = 1024,       /* positions per task when few rows meet a long cache */
+    SPLIT_ROWS = TILE_ROWS,
+};
+
+/* Query rows per task, tiles of them per (batch, head), stretches of positions per tile. */
+typedef struct cut {
+    size_t rows, tiles, splits;
+} cut;
+
+static cut attention_cut(const cmha_attention *a)
+{
+    cut c = { attention_by_rows(a) ? TILE_ROWS : TASK_ROWS, 0, 1 };
+    if (a->t < c.rows) c.rows = a->t ? a->t : 1;
+    c.tiles = (a->t + c.rows - 1) / c.rows;
+    if (!attention_by_rows(a) && a->t <= SPLIT_ROWS && a->s > SPLIT) c.splits = (a->s + SPLIT - 1) / SPLIT;
+    return c;
+}
+
+/* What one query row knows of the positions it has met: the largest logit, the sum of e^(logit - largest). */
+typedef struct running {
+    float top[TASK_ROWS], sum[TASK_ROWS];
+} running;
+
+/* One row of logits to probabilities against its running maximum. Of n logits the first `live` count; returns the
+ * factor for what was there before. */
+static float stream_row(const place *p, float *logits, size_t n, size_t live, size_t i, size_t j, float *top, float *sum)
+{
+    const cmha_attention *a = p->a;
+    const uint8_t *mask = a->mask ? p->mask + i * a->mask_t + j * a->mask_s : NULL;
+    f4 scale = f4_splat(a->scale), masked = f4_splat(FUSED_MASKED), most = masked;
+    if (mask && a->mask_s == 0 && *mask == 0) live = 0;
+    for (size_t c = 0; c < live; c += 4) {
+        f4 x = f4_mul(f4_load(logits + c), scale);
+        if (live - c < 4) x = f4_select(first_lanes(live - c), x, masked);
+        if (mask && a->mask_s) x = f4_select(f4_keep_part(mask + c, live - c), x, masked);
+        f4_store(logits + c, x);
+        most = f4_max(most, x);
+    }
+    float before = *top, now = f4_top(f4_max(f4_splat(before), most));
+    size_t done = 0;
+    if (now > FUSED_MASKED || now != now) {
+        f4 total = f4_splat(0.0f), shift = f4_splat(now);
+        for (; done < live; done += 4) {
+            f4 e = f4_exp(f4_sub(f4_load(logits + done), shift));
+            f4_store(logits + done, e);
+            total = f4_add(total, e);
+        }
+        float factor = exp_f32(before - now);
+        *sum = *sum * factor + f4_sum(total);
+        *top = now;
+        before = factor;
+    } else {
+        before = 1.0f;
+    }
+    for (; done < n; done += 4) f4_store(logits + done, f4_splat(0.0f));
+    return before;
+}
+
+/* Rows [i, i + m) against positions [j, j + n), n <= BLOCK: updates `state` and out, whose first block overwrites. */
+static void stream_block(const place *p, size_t i, size_t m, size_t j, size_t n, float *top, float *sum, float *out,
+    size_t out_stride, int first)
+{
+    const cmha_attention *a = p->a;
+    float logits[TILE_ROWS * BLOCK], factor[TILE_ROWS];
+    tile_f32(m, (n + CMHA_PANEL - 1) / CMHA_PANEL, a->d, p->q + i * a->q_stride, a->q_stride, p->keys + j * a->d,
+        CMHA_PANEL, CMHA_PANEL * a->d, logits, BLOCK, NULL);
+    for (size_t r = 0; r < m; r++) {
+        size_t end = causal_end(a, i + r), live = end <= j ? 0 : end - j < n ? end - j : n;
+        factor[r] = stream_row(p, logits + r * BLOCK, n, live, i + r, j, top + r, sum + r);
+    }
+    weigh_values(a, p->values + j * a->v, m, n, logits, BLOCK, out, out_stride, first ? NULL : factor);
+}
+
+/* out = the mean of all values: what is left of a softmax when all logits are equal. */
+void mean_values(const place *p, float *out)
+{
+    const cmha_attention *a = p->a;
+    float weights[BLOCK], one = 1.0f;
+    for (size_t i = 0; i < BLOCK; i++) weights[i] = 1.0f / (float) a->s;
+    for (size_t j = 0; j < a->s; j += BLOCK) {
+        weigh_values(a, p->values + j * a->v, 1, a->s - j < BLOCK ? a->s - j : BLOCK, weights, BLOCK, out, a->v,
+            j ? &one : NULL);
+    }
+}
+
+/* Rows [i0, i1) against positions [j0, j1), unnormalized, into out. */
+static void stream(const place *p, size_t i0, size_t i1, size_t j0, size_t j1, running *state, float *out,
+    size_t out_stride)
+{
+    const cmha_attention *a = p->a;
+    size_t step = a->mask ? MASK_BLOCK : BLOCK;
+    unsigned started = 0;       /* a bit per register tile */
+    for (size_t r = 0; r < i1 - i0; r++) {
+        state->top[r] = FUSED_MASKED;
+        state->sum[r] = 0.0f;
+    }
+    for (size_t j = j0; j < j1; j += step) {
+        for (size_t i = i0, bit = 1; i < i1; i += TILE_ROWS, bit <<= 1) {
+            size_t m = i1 - i < TILE_ROWS ? i1 - i : TILE_ROWS, end = causal_end(a, i + m - 1);
+            if (end > j1) end = j1;
+            if (end <= j) continue;
+            size_t n = end - j < step ? end - j : step;
+            if (!any_kept(p, i, m, j, n)) continue;
+            stream_block(p, i, m, j, n, state->top + (i - i0), state->sum + (i - i0), out + (i - i0) * out_stride,
+                out_stride, !(started & bit));
+            started |= (unsigned) bit;
+        }
+    }
+}
+
+/* Divides by the sum; a row that kept nothing becomes the mean of all values. */
+static void finish_row(const place *p, float top, float sum, float *out)
+{
+    if (top == FUSED_MASKED) {
+        mean_values(p, out);
+        return;
+    }
+    for (size_t c = 0; c < p->a->v; c += 4) {
+        size_t left = p->a->v - c;
+        f4_store_part(out + c, f4_div(f4_load_part(out + c, left, 0.0f), f4_splat(sum)), left);
+    }
+}
+
+/* Partial results of a split: per row and split [V] weighted values, the largest logit, the sum. */
+static float *partial(const cmha_attention *a, size_t splits, size_t b, size_t h, size_t i, size_t split)
+{
+    return a->scratch + (((b * a->heads + h) * a->t + i) * splits + split) * (a->v + 2);
+}
+
+static void stream_task(const cmha_attention *a, const cut *c, size_t b, size_t h, size_t i0, size_t split)
+{
+    place p = place_of(a, b, h);
+    running state;
+    size_t i1 = i0 + c->rows < a->t ? i0 + c->rows : a->t;
+    if (c->splits == 1) {
+        float *out = a->out + (b * a->t + i0) * a->out_stride + h * a->v;
+        stream(&p, i0, i1, 0, a->s, &state, out, a->out_stride);
+        for (size_t r = 0; r < i1 - i0; r++) finish_row(&p, state.top[r], state.sum[r], out + r * a->out_stride);
+        return;
+    }
+    float *out = partial(a, c->splits, b, h, i0, split);
+    size_t stride = c->splits * (a->v + 2), j0 = split * SPLIT;
+    stream(&p, i0, i1, j0, a->s - j0 < SPLIT ? a->s : j0 + SPLIT, &state, out, stride);
+    for (size_t r = 0; r < i1 - i0; r++) {
+        out[r * stride + a->v] = state.top[r];
+        out[r * stride + a->v + 1] = state.sum[r];
+    }
+}
+
+/* Splits in order of position, whoever computed them. */
+static void merge_row(const cmha_attention *a, size_t splits, size_t b, size_t h, size_t i)
+{
+    place p = place_of(a, b, h);
+    const float *parts = partial(a, splits, b, h, i, 0);
+    size_t stride = a->v + 2;
+    float *out = a->out + (b * a->t + i) * a->out_stride + h * a->v;
+    f4 most = f4_splat(FUSED_MASKED);
+    for (size_t k = 0; k < splits; k++) most = f4_max(most, f4_splat(parts[k * stride + a->v]));
+    float top = f4_lane(most, 0), sum = 0.0f;
+    int first = 1;
+    for (size_t k = 0; k < splits; k++) {
+        const float *part = parts + k * stride;
+        if (part[a->v] == FUSED_MASKED) continue;   /* nothing kept there: its values were not written */
+        float weight = exp_f32(part[a->v] - top);
+        sum += weight * part[a->v + 1];
+        for (size_t c = 0; c < a->v; c += 4) {
+            size_t left = a->v - c;
+            f4 before = first ? f4_splat(0.0f) : f4_load_part(out + c, left, 0.0f);
+            f4_store_part(out + c, f4_madd(f4_load_part(part + c, left, 0.0f), f4_splat(weight), before), left);
+        }
+        first = 0;
+    }
+    finish_row(&p, top, sum, out);
+}
+
+size_t attention_tasks(const cmha_attention *a)
+{
+    cut c = attention_cut(a);
+    return a->batch * a->heads * c.tiles * c.splits;
+}
+
+void attention_task(const cmha_attention *a, size_t index, size_t thread)
+{
+    cut c = attention_cut(a);
+    size_t per_head = c.tiles * c.splits;
+    if (index >= a->batch * a->heads * per_head) return;
+    /* The last tiles first: under a causal mask they are the longest. */
+    size_t head = index % (a->batch * a->heads), part = per_head - 1 - index / (a->batch * a->heads);
+    size_t b = head / a->heads, h = head % a->heads, i = part / c.splits * c.rows;
+    if (attention_by_rows(a)) attention_rows(a, b, h, i, i + c.rows < a->t ? c.rows : a->t - i, thread);
+    else stream_task(a, &c, b, h, i, part % c.splits);
+}
+
+uint32_t cmha_attention_merges(const cmha_attention *a)
+{
+    return attention_cut(a).splits > 1;
+}
+
+size_t attention_merge_tasks(const cmha_attention *a)
+{
+    return a->batch * a->heads;
+}
+
+void attention_merge_task(const cmha_attention *a, size_t index)
+{
+    size_t splits = attention_cut(a).splits;
+    if (index >= a->batch * a->heads) return;
+    for (size_t i = 0; i < a->t; i++) merge_row(a, splits, index / a->heads, index % a->heads, i);
+}
+
+size_t cmha_attention_scratch(const cmha_attention *a, size_t threads)
+{
+    cut c = attention_cut(a);
+    if (attention_by_rows(a)) return threads * attention_rows_scratch(a);
+    return c.splits > 1 ? a->batch * a->heads * a->t * c.splits * (a->v + 2) : 0;
+}

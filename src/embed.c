@@ -1,0 +1,29 @@
+/* embed.c: token and position embeddings. */
+#include "tile.h"
+#include <assert.h>
+
+void cmha_embed_f32(const cmha_embed *a, size_t row0, size_t row1)
+{
+    assert(row1 <= a->rows);
+    for (size_t r = row0; r < row1; r++) {
+        size_t token = a->tokens[r];
+        assert(token < a->n);
+        const float *column = a->w + token / CMHA_PANEL * CMHA_PANEL * a->k + token % CMHA_PANEL;
+        const float *position = a->positions ? a->positions + (a->index + r % a->t) * a->k : NULL;
+        float *y = a->y + r * a->k;
+        for (size_t i = 0; i < a->k; i++) y[i] = column[i * CMHA_PANEL] + (position ? position[i] : 0.0f);
+    }
+}
+
+size_t embed_tasks(const cmha_embed *a)
+{
+    size_t block = row_block(a->k);
+    return a->rows / block + (a->rows % block != 0);
+}
+
+void embed_task(const cmha_embed *a, size_t i)
+{
+    size_t block = row_block(a->k), row0 = i * block;
+    if (row0 >= a->rows) return;
+    cmha_embed_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
+}

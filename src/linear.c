@@ -1,0 +1,116 @@
+/* linear.c: projections, a row or a block of rows at a time. */
+#include "tile.h"
+#include "simd.h"
+#include <assert.h>
+
+/* Panels finished together. */
+enum { GROUP = 4, GROUP_COLUMNS = GROUP * CMHA_PANEL };
+
+/* y[i] += x[i] */
+static void add_f32(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += 4) {
+        f4_store_part(y + i, f4_add(f4_load_part(y + i, n - i, 0.0f), f4_load_part(x + i, n - i, 0.0f)), n - i);
+    }
+}
+
+/* Columns [c0, c0 + n) of row r, finished: to where the layout keeps them. */
+static void place_row(const cmha_linear *a, const float *z, size_t r, size_t c0, size_t n)
+{
+    if (a->layout == CMHA_LAYOUT_ROWS) {
+        memcpy(a->y + r * a->y_stride + c0, z, n * sizeof *z);
+        return;
+    }
+    size_t position = a->index + r % a->t;
+    float *batch = a->y + r / a->t * a->batch_stride;
+    for (size_t c = 0; c < n;) {
+        size_t head = (c0 + c) / a->head_dim, e = (c0 + c) % a->head_dim;
+        size_t run = a->head_dim - e < n - c ? a->head_dim - e : n - c;
+        float *to = batch + head * a->head_stride;
+        if (a->layout == CMHA_LAYOUT_VALUES) {
+            memcpy(to + position * a->head_dim + e, z + c, run * sizeof *z);
+        } else {
+            to += (position / CMHA_PANEL * a->head_dim + e) * CMHA_PANEL + position % CMHA_PANEL;
+            for (size_t i = 0; i < run; i++) to[i * CMHA_PANEL] = z[c + i];
+        }
+        c += run;
+    }
+}
+
+/* Bias, activation, residual and rounding of columns [c0, c0 + n) of row r, whose products are in z. */
+static void finish_row(const cmha_linear *a, float *z, size_t r, size_t c0, size_t n)
+{
+    if (a->round) cmha_round_f32(z, z, n, a->round);
+    if (a->bias) {
+        add_f32(z, a->bias + c0, n);
+        if (a->round) cmha_round_f32(z, z, n, a->round);
+    }
+    if (a->activation) {
+        cmha_activation_f32(z, z, n, a->activation);
+        if (a->round) cmha_round_f32(z, z, n, a->round);
+    }
+    if (a->residual) {
+        add_f32(z, a->residual + r * a->residual_stride + c0, n);
+        if (a->round) cmha_round_f32(z, z, n, a->round);
+    }
+    place_row(a, z, r, c0, n);
+}
+
+/* Rows [r, r + m) of the columns [c0, c0 + n), m <= TILE_ROWS, n <= GROUP_COLUMNS. */
+static void linear_tile(const cmha_linear *a, size_t r, size_t m, size_t c0, size_t n)
+{
+    float z[TILE_ROWS][GROUP_COLUMNS];
+    size_t panels = (n + CMHA_PANEL - 1) / CMHA_PANEL;
+    tile_f32(m, panels, a->k, a->x + r * a->x_stride, a->x_stride, a->w + c0 * a->k, CMHA_PANEL, a->k * CMHA_PANEL,
+        z[0], GROUP_COLUMNS, NULL);
+    for (size_t i = 0; i < m; i++) finish_row(a, z[i], r + i, c0, n);
+}
+
+void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1)
+{
+    assert(n0 % CMHA_PANEL == 0 && n1 <= a->n && row1 <= a->rows);
+    size_t full = row0 < row1 ? row0 + (row1 - row0) / TILE_ROWS * TILE_ROWS : row0;
+    /* A panel stays in the nearest cache while all rows pass by it. */
+    for (size_t c = n0; c < n1 && row0 < full; c += CMHA_PANEL) {
+        for (size_t r = row0; r < full; r += TILE_ROWS) {
+            linear_tile(a, r, TILE_ROWS, c, n1 - c < CMHA_PANEL ? n1 - c : CMHA_PANEL);
+        }
+    }
+    for (size_t c = n0; c < n1 && full < row1; c += GROUP_COLUMNS) {
+        linear_tile(a, full, row1 - full, c, n1 - c < GROUP_COLUMNS ? n1 - c : GROUP_COLUMNS);
+    }
+}
+
+/* Tasks: enough of them for several threads, each long against the cost of claiming one. */
+static void linear_cut(const cmha_linear *a, size_t *rows, size_t *columns)
+{
+    enum { MOST_ROWS = 96 };
+    size_t blocks = a->rows / MOST_ROWS + (a->rows % MOST_ROWS != 0);
+    size_t block = blocks ? ((a->rows + blocks - 1) / blocks + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS : 1;
+    uint64_t products = (uint64_t) (a->rows < block ? a->rows : block) * a->k;  /* per column */
+    uint64_t aim = (uint64_t) a->rows * a->k * a->n / 32;                       /* per task */
+    uint64_t most = a->rows <= TILE_ROWS ? 256u << 10 : 8u << 20, least = 24u << 10;
+    aim = aim > most ? most : aim < least ? least : aim;
+    uint64_t n = products ? aim / products / CMHA_PANEL * CMHA_PANEL : 0;
+    *rows = block;
+    *columns = n < CMHA_PANEL ? CMHA_PANEL : n > a->n ? a->n + CMHA_PANEL - a->n % CMHA_PANEL : (size_t) n;
+}
+
+size_t linear_tasks(const cmha_linear *a)
+{
+    size_t rows, columns;
+    linear_cut(a, &rows, &columns);
+    return (a->rows + rows - 1) / rows * ((a->n + columns - 1) / columns);
+}
+
+void linear_task(const cmha_linear *a, size_t i)
+{
+    size_t rows, columns;
+    linear_cut(a, &rows, &columns);
+    size_t across = (a->n + columns - 1) / columns;
+    if (across == 0) return;
+    size_t r = i / across * rows, c = i % across * columns;
+    if (r >= a->rows) return;
+    size_t r1 = r + rows < a->rows ? r + rows : a->rows, c1 = c + columns < a->n ? c + columns : a->n;
+    cmha_linear_f32(a, r, r1, c, c1);
+}

@@ -1,0 +1,49 @@
+/* norm.c: layer normalization. */
+#include "tile.h"
+#include "simd.h"
+#include <assert.h>
+#include <math.h>
+
+/* Sum of (x - shift)^power over a row, power 1 or 2, in four lanes and then across. */
+static float row_sum(const float *x, size_t n, float shift, int power)
+{
+    f4 sum = f4_splat(0.0f);
+    for (size_t i = 0; i < n; i += 4) {
+        f4 a = f4_sub(f4_load_part(x + i, n - i, shift), f4_splat(shift));
+        sum = power == 2 ? f4_madd(a, a, sum) : f4_add(sum, a);
+    }
+    return f4_sum(sum);
+}
+
+void cmha_layer_norm_f32(const cmha_norm *a, size_t row0, size_t row1)
+{
+    assert(row1 <= a->rows && (a->n > 0 || row0 >= row1));
+    for (size_t r = row0; r < row1; r++) {
+        const float *x = a->x + r * a->x_stride;
+        float *y = a->y + r * a->y_stride;
+        /* Two passes: the variance of what is left after the mean, free of cancellation. */
+        float mean = row_sum(x, a->n, 0.0f, 1) / (float) a->n;
+        float variance = row_sum(x, a->n, mean, 2) / (float) a->n;
+        f4 scale = f4_splat(1.0f / sqrtf(variance + a->epsilon));
+        for (size_t i = 0; i < a->n; i += 4) {
+            size_t left = a->n - i;
+            f4 z = f4_mul(f4_sub(f4_load_part(x + i, left, 0.0f), f4_splat(mean)), scale);
+            z = f4_mul(z, f4_load_part(a->gamma + i, left, 0.0f));
+            if (a->beta) z = f4_add(z, f4_load_part(a->beta + i, left, 0.0f));
+            f4_store_part(y + i, z, left);
+        }
+    }
+}
+
+size_t norm_tasks(const cmha_norm *a)
+{
+    size_t block = row_block(a->n);
+    return a->rows / block + (a->rows % block != 0);
+}
+
+void norm_task(const cmha_norm *a, size_t i)
+{
+    size_t block = row_block(a->n), row0 = i * block;
+    if (row0 >= a->rows) return;
+    cmha_layer_norm_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
+}

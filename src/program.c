@@ -1,0 +1,216 @@
+/* program.c: programs of operations, run by whoever joins. The protocol stands in cmha.h.
+ *
+ * Completion is counted per GROUP: an operation without CMHA_OP_CONCURRENT and those with it that follow. The `done` word
+ * of a group's last operation counts that operation's tasks and the group's other operations, so that a waiting thread
+ * watches one word, and the thread that brings the last group's word to zero knows that it was the last. */
+#ifndef __wasm__
+#define _POSIX_C_SOURCE 200809L
+#include <time.h>
+#endif
+#include "tile.h"
+#include <assert.h>
+
+static uint32_t op_tasks(const cmha_op *op)
+{
+    size_t n = 0;
+    switch (op->kind) {
+    case CMHA_OP_LINEAR: n = linear_tasks(&op->u.linear); break;
+    case CMHA_OP_ATTENTION: n = attention_tasks(&op->u.attention); break;
+    case CMHA_OP_ATTENTION_MERGE: n = attention_merge_tasks(&op->u.attention); break;
+    case CMHA_OP_LAYER_NORM: n = norm_tasks(&op->u.norm); break;
+    case CMHA_OP_EMBED: n = embed_tasks(&op->u.embed); break;
+    default: assert(!"an operation of unknown kind");
+    }
+    /* An operation without work still has a task, an empty one: somebody has to be the last. */
+    return n ? (uint32_t) n : 1;
+}
+
+static void run_task(const cmha_op *op, size_t i, size_t thread)
+{
+    switch (op->kind) {
+    case CMHA_OP_LINEAR: linear_task(&op->u.linear, i); break;
+    case CMHA_OP_ATTENTION: attention_task(&op->u.attention, i, thread); break;
+    case CMHA_OP_ATTENTION_MERGE: attention_merge_task(&op->u.attention, i); break;
+    case CMHA_OP_LAYER_NORM: norm_task(&op->u.norm, i); break;
+    case CMHA_OP_EMBED: embed_task(&op->u.embed, i); break;
+    default: break;
+    }
+}
+
+#ifdef __wasm__
+/* js/protocol.js writes these structures as 32-bit words. */
+#define AT(type, field, word) _Static_assert(offsetof(type, field) == 4 * (word), #type "." #field)
+AT(cmha_op, claim, 0); AT(cmha_op, done, 2); AT(cmha_op, kind, 4); AT(cmha_op, flags, 5); AT(cmha_op, tasks, 6);
+AT(cmha_op, sleepers, 7); AT(cmha_op, u, 8);
+AT(cmha_linear, x, 0); AT(cmha_linear, x_stride, 1); AT(cmha_linear, rows, 2); AT(cmha_linear, k, 3);
+AT(cmha_linear, n, 4); AT(cmha_linear, w, 5); AT(cmha_linear, bias, 6); AT(cmha_linear, residual, 7);
+AT(cmha_linear, residual_stride, 8); AT(cmha_linear, y, 9); AT(cmha_linear, y_stride, 10); AT(cmha_linear, layout, 11);
+AT(cmha_linear, t, 12); AT(cmha_linear, index, 13); AT(cmha_linear, head_dim, 14); AT(cmha_linear, head_stride, 15);
+AT(cmha_linear, batch_stride, 16); AT(cmha_linear, activation, 17); AT(cmha_linear, round, 18);
+AT(cmha_attention, q, 0); AT(cmha_attention, q_stride, 1); AT(cmha_attention, keys, 2);
+AT(cmha_attention, keys_head_stride, 3); AT(cmha_attention, keys_batch_stride, 4); AT(cmha_attention, values, 5);
+AT(cmha_attention, values_head_stride, 6); AT(cmha_attention, values_batch_stride, 7); AT(cmha_attention, mask, 8);
+AT(cmha_attention, mask_b, 9); AT(cmha_attention, mask_h, 10); AT(cmha_attention, mask_t, 11);
+AT(cmha_attention, mask_s, 12); AT(cmha_attention, out, 13); AT(cmha_attention, out_stride, 14);
+AT(cmha_attention, scores, 15); AT(cmha_attention, scratch, 16); AT(cmha_attention, batch, 17);
+AT(cmha_attention, heads, 18); AT(cmha_attention, kv_heads, 19); AT(cmha_attention, t, 20); AT(cmha_attention, s, 21);
+AT(cmha_attention, d, 22); AT(cmha_attention, v, 23); AT(cmha_attention, scale, 24); AT(cmha_attention, flags, 25);
+AT(cmha_attention, causal_offset, 26); AT(cmha_attention, dropout, 27); AT(cmha_attention, seed, 28);
+AT(cmha_attention, round, 30);
+AT(cmha_norm, x, 0); AT(cmha_norm, x_stride, 1); AT(cmha_norm, y, 2); AT(cmha_norm, y_stride, 3);
+AT(cmha_norm, rows, 4); AT(cmha_norm, n, 5); AT(cmha_norm, gamma, 6); AT(cmha_norm, beta, 7); AT(cmha_norm, epsilon, 8);
+AT(cmha_embed, tokens, 0); AT(cmha_embed, rows, 1); AT(cmha_embed, t, 2); AT(cmha_embed, index, 3);
+AT(cmha_embed, w, 4); AT(cmha_embed, k, 5); AT(cmha_embed, n, 6); AT(cmha_embed, positions, 7); AT(cmha_embed, y, 8);
+AT(cmha_control, epoch, 0); AT(cmha_control, failed, 1); AT(cmha_control, progress, 2); AT(cmha_control, spin, 3);
+AT(cmha_control, ops_ptr, 4); AT(cmha_control, ops, 5); AT(cmha_control, threads, 6); AT(cmha_control, sleepers, 7);
+#endif
+
+size_t cmha_op_bytes(void)
+{
+    return sizeof(cmha_op);
+}
+
+void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch)
+{
+    uint64_t stamp = (uint64_t) epoch << 32;
+    uint32_t others = 0;    /* operations of this group that have been passed */
+    for (uint32_t i = 0; i < count; i++) {
+        cmha_op *op = ops + i;
+        if (!(op->flags & CMHA_OP_CONCURRENT)) others = 0;
+        int last = i + 1 == count || !(op[1].flags & CMHA_OP_CONCURRENT);
+        op->tasks = op_tasks(op);
+        op->sleepers = 0;
+        __atomic_store_n(&op->done, stamp | (op->tasks + (last ? others : 0)), __ATOMIC_SEQ_CST);
+        __atomic_store_n(&op->claim, stamp | op->tasks, __ATOMIC_SEQ_CST);
+        others++;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ sleeping */
+
+/* Sleeps while *word == seen, until notified or for at most one slice. */
+#ifdef __wasm__
+static void sleep_u64(uint64_t *word, uint64_t seen)
+{
+    __builtin_wasm_memory_atomic_wait64((long long *) word, (long long) seen, CMHA_SLICE_MS * 1000000ll);
+}
+static void sleep_u32(uint32_t *word, uint32_t seen)
+{
+    __builtin_wasm_memory_atomic_wait32((int *) word, (int) seen, -1);
+}
+static void wake(void *word)
+{
+    __builtin_wasm_memory_atomic_notify((int *) word, ~0u);
+}
+#else
+static void slice(void)
+{
+    struct timespec t = { 0, CMHA_SLICE_MS * 1000000l / 100 };
+    nanosleep(&t, NULL);
+}
+static void sleep_u64(uint64_t *word, uint64_t seen)
+{
+    for (int i = 0; i < 100 && __atomic_load_n(word, __ATOMIC_SEQ_CST) == seen; i++) slice();
+}
+static void sleep_u32(uint32_t *word, uint32_t seen)
+{
+    while (__atomic_load_n(word, __ATOMIC_SEQ_CST) == seen) slice();
+}
+static void wake(void *word)
+{
+    (void) word;
+}
+#endif
+
+/* ------------------------------------------------------------------------------------------------ running */
+
+enum { GO_ON = 2 };
+
+/* Waits until nothing of `epoch` is left in op->done: GO_ON. CMHA_RUN_DONE: another program has begun meanwhile. */
+static int32_t wait_done(cmha_control *control, cmha_op *op, uint32_t epoch)
+{
+    uint32_t progress = 0, still = 0;
+    for (uint32_t turn = 0;; turn++) {
+        uint64_t seen = __atomic_load_n(&op->done, __ATOMIC_SEQ_CST);
+        if (seen >> 32 != epoch) return CMHA_RUN_DONE;
+        if ((uint32_t) seen == 0) return GO_ON;
+        if (__atomic_load_n(&control->failed, __ATOMIC_SEQ_CST)) return CMHA_RUN_FAILED;
+        if (turn < control->spin) continue;
+        /* The flag goes up before the value is compared: whoever changes it to zero later sees the flag. It comes down
+         * only in cmha_program_begin. A 64-bit wait, so that another epoch's count is never taken for this one's. */
+        __atomic_store_n(&op->sleepers, 1, __ATOMIC_SEQ_CST);
+        sleep_u64(&op->done, seen);
+        uint32_t now = __atomic_load_n(&control->progress, __ATOMIC_SEQ_CST);
+        still = now == progress ? still + 1 : 0;
+        progress = now;
+        if (still >= CMHA_STALL_SLICES) return CMHA_RUN_STALLED;
+    }
+}
+
+/* Takes one off op->done; nonzero if that was the last of it. */
+static int complete(cmha_op *op)
+{
+    if ((uint32_t) __atomic_sub_fetch(&op->done, 1, __ATOMIC_SEQ_CST) != 0) return 0;
+    if (__atomic_load_n(&op->sleepers, __ATOMIC_SEQ_CST)) wake(&op->done);
+    return 1;
+}
+
+/* Claims and runs tasks of op until none is left; nonzero if the group that `tail` closes was completed here. */
+static int run_op(cmha_control *control, cmha_op *op, cmha_op *tail, uint32_t epoch, uint32_t thread)
+{
+    int last = 0;
+    uint64_t seen = __atomic_load_n(&op->claim, __ATOMIC_SEQ_CST);
+    while (seen >> 32 == epoch && (uint32_t) seen != 0) {
+        if (!__atomic_compare_exchange_n(&op->claim, &seen, seen - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
+        run_task(op, op->tasks - (uint32_t) seen, thread);
+        __atomic_add_fetch(&control->progress, 1, __ATOMIC_SEQ_CST);
+        int closed = complete(op);
+        if (closed && op != tail) closed = complete(tail);
+        last |= closed;
+        seen = __atomic_load_n(&op->claim, __ATOMIC_SEQ_CST);
+    }
+    return last;
+}
+
+/* The last operation of the group that begins at `first`. A thread that is late may see another program's flags here;
+ * it then finds no task of its epoch to claim and nothing to wait for. */
+static uint32_t group_end(cmha_op *ops, uint32_t first, uint32_t count)
+{
+    uint32_t tail = first;
+    while (tail + 1 < count && (__atomic_load_n(&ops[tail + 1].flags, __ATOMIC_RELAXED) & CMHA_OP_CONCURRENT)) tail++;
+    return tail;
+}
+
+int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread)
+{
+    cmha_op *ops = __atomic_load_n(&control->ops_ptr, __ATOMIC_SEQ_CST);
+    uint32_t count = __atomic_load_n(&control->ops, __ATOMIC_SEQ_CST), tail = 0;
+    int last = 1;
+    for (uint32_t first = 0; first < count; first = tail + 1) {
+        int32_t state = last ? GO_ON : wait_done(control, ops + tail, epoch);
+        if (state != GO_ON) return state;
+        tail = group_end(ops, first, count);
+        last = 0;
+        for (uint32_t i = first; i <= tail; i++) {
+            if (__atomic_load_n(&control->failed, __ATOMIC_SEQ_CST)) return CMHA_RUN_FAILED;
+            last |= run_op(control, ops + i, ops + tail, epoch, thread);
+        }
+    }
+    if (count == 0) return CMHA_RUN_DONE;
+    if (last) return CMHA_RUN_LAST;
+    if (thread != 0) return CMHA_RUN_DONE;
+    int32_t state = wait_done(control, ops + tail, epoch);
+    return state == GO_ON ? CMHA_RUN_DONE : state;
+}
+
+uint32_t cmha_worker_wait(cmha_control *control, uint32_t seen)
+{
+    for (uint32_t turn = 0;; turn++) {
+        uint32_t epoch = __atomic_load_n(&control->epoch, __ATOMIC_SEQ_CST);
+        if (epoch != seen) return epoch;
+        if (turn < control->spin) continue;
+        __atomic_add_fetch(&control->sleepers, 1, __ATOMIC_SEQ_CST);
+        sleep_u32(&control->epoch, seen);
+        __atomic_sub_fetch(&control->sleepers, 1, __ATOMIC_SEQ_CST);
+    }
+}

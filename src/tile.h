@@ -1,0 +1,39 @@
+/* tile.h: what kernels share between them; not exported.
+ *
+ * The one multiply that everything here is made of: a few rows times panels of 8 columns. */
+#ifndef CMHA_TILE_H
+#define CMHA_TILE_H
+
+#include "cmha.h"
+
+/* Most rows of a register tile: TILE_ROWS x 8 accumulators and their operands fill 16 registers of four floats. */
+enum { TILE_ROWS = 6 };
+
+/* y[i][8 p + c] = alpha[i] * y[i][8 p + c] + sum over j < k of x[i][j] * b[p][j][c]
+ *   x: [m][k], row stride x_stride, 1 <= m <= TILE_ROWS
+ *   b: [panels][k][8], strides panel_stride and b_stride
+ *   y: [m][panels * 8], row stride y_stride; overwritten where alpha is NULL
+ *   alpha: [m] or NULL
+ * Every sum runs over j in order, whatever m and the number of panels are. */
+void tile_f32(size_t m, size_t panels, size_t k, const float *x, size_t x_stride, const float *b, size_t b_stride,
+    size_t panel_stride, float *y, size_t y_stride, const float *alpha);
+
+/* Rows of n elements per task, for operations that go through each element once or twice. */
+static inline size_t row_block(size_t n)
+{
+    return n < 16384 ? 16384 / (n ? n : 1) : 1;
+}
+
+/* How an operation is cut into tasks: by its shape alone. Task i computes part i. */
+size_t linear_tasks(const cmha_linear *a);
+void linear_task(const cmha_linear *a, size_t i);
+size_t attention_tasks(const cmha_attention *a);
+void attention_task(const cmha_attention *a, size_t i, size_t thread);
+size_t attention_merge_tasks(const cmha_attention *a);
+void attention_merge_task(const cmha_attention *a, size_t i);
+size_t norm_tasks(const cmha_norm *a);
+void norm_task(const cmha_norm *a, size_t i);
+size_t embed_tasks(const cmha_embed *a);
+void embed_task(const cmha_embed *a, size_t i);
+
+#endif
