@@ -70,11 +70,15 @@ export function install(packages, why) {
   try {
     asRoot(args, options);
   } catch (error) {
-    if (updated) throw error;
+    if (updated || !canBeRoot()) throw error;
     // Lists that are a few weeks old name versions that the mirror no longer holds.
     updateLists('the installation failed, perhaps because the lists are old');
     asRoot(args, options);
   }
+}
+
+function canBeRoot() {
+  return process.getuid?.() === 0 || which('sudo') !== null;
 }
 
 /** @param {string[]} args @param {{ what: string, why: string, todo: string }} options */
@@ -82,11 +86,13 @@ function asRoot(args, options) {
   // Another apt may be at work: wait for it rather than fail.
   const apt = ['-o', 'DPkg::Lock::Timeout=900', '-o', 'Dpkg::Use-Pty=0', ...args];
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  if (process.getuid?.() === 0) return run('apt-get', apt, { ...options, env });
-  if (which('sudo') !== null) return run('sudo', ['DEBIAN_FRONTEND=noninteractive', 'apt-get', ...apt], { ...options, env });
-  throw new SetupError({
-    what: `${options.what} needs root, and there is no sudo on this machine`,
-    why: options.why,
-    todo: `as root: apt-get ${args.join(' ')}`,
-  });
+  if (!canBeRoot()) {
+    throw new SetupError({
+      what: `${options.what} needs root, and there is no sudo on this machine`,
+      why: options.why,
+      todo: `as root: apt-get ${args.join(' ')}`,
+    });
+  }
+  if (process.getuid?.() === 0) run('apt-get', apt, { ...options, env });
+  else run('sudo', ['DEBIAN_FRONTEND=noninteractive', 'apt-get', ...apt], { ...options, env });
 }
