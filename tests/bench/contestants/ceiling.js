@@ -1,6 +1,6 @@
 // What the machine allows, as a contestant: it "runs" by measuring, and its results are rates, not times.
 
-import { Meters } from '../lib/meters.js';
+import { Meters } from '../../../web/bench/meters.js';
 
 /** @param {{ simd: 'simd128' | 'relaxed', threads: number, reserve: number }} options reserve: the largest working set, bytes */
 export async function create(options) {

@@ -10,7 +10,7 @@ const contestant = await (await import(new URL(module, import.meta.url).href)).c
 /** @typedef {{ median: number, runs: number }} Timing milliseconds */
 
 /**
- * @param {import('../lib/problem.js').Case} c @param {number} budgetMs @returns {Promise<Timing>}
+ * @param {import('../../../web/bench/problem.js').Case} c @param {number} budgetMs @returns {Promise<Timing>}
  */
 async function time(c, budgetMs) {
     const times = [];

@@ -6,12 +6,12 @@
 // `resident: true` is what the same kernels do without those copies: keys and values are constants of the session, and
 // only the new position's projections come out. A decoder cannot run like that; it says what the API costs.
 
-import { DIM, HEADS, HEAD_DIM, headMajor, makeInput, makePast, makeWeights } from '../lib/problem.js';
+import { DIM, HEADS, HEAD_DIM, headMajor, makeInput, makePast, makeWeights } from '../../../web/bench/problem.js';
 import { initializer, input, model, node, output } from './onnx.js';
 
 const MS = 'com.microsoft';
 
-/** @typedef {import('../lib/problem.js').Case} Case */
+/** @typedef {import('../../../web/bench/problem.js').Case} Case */
 
 /** @param {{ threads: number, resident?: boolean }} options */
 export async function create({ threads, resident = false }) {

@@ -2,9 +2,9 @@
 // the output read as one.
 
 import { CachedMultiHeadAttention, KVCache, createRuntime } from '../../../js/index.js';
-import { DIM, HEADS, HEAD_DIM, makeInput, makePast, makeWeights } from '../lib/problem.js';
+import { DIM, HEADS, HEAD_DIM, makeInput, makePast, makeWeights } from '../../../web/bench/problem.js';
 
-/** @typedef {import('../lib/problem.js').Case} Case */
+/** @typedef {import('../../../web/bench/problem.js').Case} Case */
 
 /** @param {{ simd: 'relaxed' | 'simd128', workers: number }} options */
 export async function create({ simd, workers }) {

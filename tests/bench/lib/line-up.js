@@ -1,6 +1,6 @@
 // Who takes part, by name: every part of the benchmark starts its contestants here.
 
-import { caseBytes } from './problem.js';
+import { caseBytes } from '../../../web/bench/problem.js';
 import { Contestant } from './race.js';
 
 /** @typedef {{ path: string, flags: string[], description: string }} Node */
@@ -26,7 +26,7 @@ export const ortResident = (threads) => ({
 
 export const tfjs = () => ({ id: 'tfjs 1', title: 'tfjs-backend-wasm', module: 'tfjs.js', threads: 1 });
 
-/** @param {Variant} simd @param {number} threads @param {import('./problem.js').Case[]} cases whose working sets it measures */
+/** @param {Variant} simd @param {number} threads @param {import('../../../web/bench/problem.js').Case[]} cases whose working sets it measures */
 export const ceilingOf = (simd, threads, cases) => ({
     id: `ceiling ${simd} ${threads}`, title: `limit, ${simd}`, module: 'ceiling.js', threads,
     options: { simd, threads, reserve: Math.max(...cases.map(caseBytes)) },

@@ -5,7 +5,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-/** @typedef {import('./problem.js').Case} Case */
+/** @typedef {import('../../../web/bench/problem.js').Case} Case */
 
 const HOST = fileURLToPath(new URL('../contestants/host.js', import.meta.url));
 

@@ -1,11 +1,11 @@
 // The layer at dim 768, 12 heads, f32, beside the peers and the machine's limits: musts 1, 2 and 7.
 
 import { ceilingOf, ort, ortResident, ours, tfjs, threadsTitle, withContestants } from '../lib/line-up.js';
-import { LAYER_CASES, caseBytes, caseFlops, reference, relativeError } from '../lib/problem.js';
+import { LAYER_CASES, caseBytes, caseFlops, reference, relativeError } from '../../../web/bench/problem.js';
 import { TOLERANCE, ceiling, race, ratio, spread, timed } from '../lib/race.js';
 import { atLeast, number, percent, table, withSpread } from '../lib/report.js';
 
-/** @typedef {import('../lib/problem.js').Case} Case */
+/** @typedef {import('../../../web/bench/problem.js').Case} Case */
 /** @typedef {import('../lib/line-up.js').Context} Context */
 /** @typedef {Record<string, Record<string, number[]>>} Figures by case, by contestant, per round */
 
