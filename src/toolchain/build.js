@@ -1,9 +1,9 @@
 // node src/toolchain/build.js [--wasm]
 //
 // What `npm run build` does: set up, compile both wasm variants into js/wasm/, check the types and write them to js/types/.
-// With --wasm, the binaries alone.
+// With --wasm, only what is needed to run.
 
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setup } from './setup.js';
 import { isMain, main, root, run, say, since } from './system.js';
@@ -51,6 +51,8 @@ export function buildTypes() {
   rmSync(join(root, 'js/types'), { recursive: true, force: true });
   rmSync(stamp, { force: true });
   typeCheck(root);
+  // tsc writes declarations only for what it compiles.
+  cpSync(join(root, 'js/vendor/tokenizers.d.ts'), join(root, 'js/types/vendor/tokenizers.d.ts'));
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, sources.join('\n'));
   say(`  types checked, js/types written, in ${since(start)}`);
@@ -67,7 +69,7 @@ export function typeCheck(folder) {
 
 /** The JavaScript that is written by hand. @param {string} folder @returns {string[]} */
 export function sourceFiles(folder) {
-  const made = [join(root, 'js/types'), join(root, 'js/wasm')];
+  const made = ['js/types', 'js/vendor', 'js/wasm'].map((path) => join(root, path));
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return made.includes(path) ? [] : sourceFiles(path);

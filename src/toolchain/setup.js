@@ -9,6 +9,7 @@ import { findBrowser } from './browser.js';
 import { hasApt, install } from './debian.js';
 import { findEmscripten, installEmscripten } from './emscripten.js';
 import { SetupError, isMain, main, root, run, say, since, which } from './system.js';
+import { vendor } from './vendor.js';
 
 /**
  * @typedef {object} Tools
@@ -79,6 +80,7 @@ export function setup({ tests = false } = {}) {
   const emscripten = findEmscripten() ?? installEmscripten();
   say(`  Emscripten: ${emscripten.version}, ${emscripten.from}`);
   installPackages();
+  vendor();
   say(`  ready after ${since(start)}`);
   return {
     emscripten,

@@ -105,7 +105,7 @@ export function show(command, args, { env = process.env } = {}) {
   });
 }
 
-/** Runs a script's main function; a SetupError ends it with its text alone. @param {() => Promise<number | void>} body */
+/** Runs a script's main function; a SetupError ends it with its text alone. @param {() => Promise<number | void> | number | void} body */
 export async function main(body) {
   try {
     process.exitCode = (await body()) ?? 0;

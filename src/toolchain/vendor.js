@@ -42,4 +42,4 @@ function writeIfChanged(path, text) {
   return before !== text;
 }
 
-if (isMain(import.meta.url)) main(vendor);
+if (isMain(import.meta.url)) await main(vendor);
