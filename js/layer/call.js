@@ -106,8 +106,9 @@ export class AttentionCall {
  * @property {number} numHeads
  * @property {number} keyDim
  * @property {number} valueDim
- * @property {number} scale
- * @property {number} round
+ * @property {number} scale 1 / sqrt(D)
+ * @property {number} explicitScale the same as a number of the compute type, in which the explicit path multiplies
+ * @property {number} round ROUND of the compute type
  */
 
 /**
@@ -259,7 +260,7 @@ function recordScores(program, parts, call, out) {
     words[op + ATTENTION.seed1] = call.seed1;
     words[op + ATTENTION.round] = parts.round;
     const floats = program.floats;
-    floats[op + ATTENTION.scale] = parts.scale;
+    floats[op + ATTENTION.scale] = call.explicit ? parts.explicitScale : parts.scale;
     floats[op + ATTENTION.dropout] = call.dropout;
     program.attentionDone(op);
 }

@@ -1,5 +1,5 @@
 /** Dense layers y = x W + b over packed weights that live in the runtime's memory. */
-import { LINEAR, PANEL } from '../protocol.js';
+import { LINEAR, PANEL, ROUND } from '../protocol.js';
 
 /** @typedef {import('../runtime.js').Runtime} Runtime */
 /** @typedef {import('../program.js').Program} Program */
@@ -37,9 +37,12 @@ export class Projection {
         return this._bias !== 0;
     }
 
-    /** @param {ArrayLike<number>} values [inputs][outputs], row-major */
-    loadKernel(values) {
-        this.loadColumns(values, 0, this.outputs, this.outputs, 1);
+    /**
+     * @param {ArrayLike<number>} values [inputs][outputs], row-major
+     * @param {number} [round] of ROUND
+     */
+    loadKernel(values, round = ROUND.NONE) {
+        this.loadColumns(values, 0, this.outputs, this.outputs, 1, round);
     }
 
     /**
@@ -50,19 +53,26 @@ export class Projection {
      * @param {number} count
      * @param {number} rowStride
      * @param {number} columnStride
+     * @param {number} [round] of ROUND
      */
-    loadColumns(values, first, count, rowStride, columnStride) {
+    loadColumns(values, first, count, rowStride, columnStride, round = ROUND.NONE) {
         if (first % PANEL !== 0) throw new RangeError(`columns must start at a multiple of ${PANEL}, got ${first}`);
         const { memory, wasm } = this._runtime;
         const source = memory.alloc(values.length * 4);
         memory.f32(source, values.length).set(values);
+        if (round !== ROUND.NONE) wasm.cmha_round_f32(source, source, values.length, round);
         wasm.cmha_pack_f32(this._panels, source, this.inputs, count, first, rowStride, columnStride);
         memory.free(source);
     }
 
-    /** @param {ArrayLike<number>} values [outputs] */
-    loadBias(values) {
-        this._runtime.memory.f32(this._bias, this.outputs).set(values);
+    /**
+     * @param {ArrayLike<number>} values [outputs]
+     * @param {number} [round] of ROUND
+     */
+    loadBias(values, round = ROUND.NONE) {
+        const { memory, wasm } = this._runtime;
+        memory.f32(this._bias, this.outputs).set(values);
+        if (round !== ROUND.NONE) wasm.cmha_round_f32(this._bias, this._bias, this.outputs, round);
     }
 
     /** @returns {Float32Array} the kernel as loaded, [inputs][outputs], a copy */

@@ -1,0 +1,58 @@
+// Golden vectors: what the real Keras layer gave (see README.md), read and compared.
+
+import assert from 'node:assert/strict';
+import { readFileSync, existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { assertClose } from '../close.js';
+
+/** The fixtures of this repository, and where the full set lies if it is there. */
+export const COMMITTED = new URL('./fixtures/', import.meta.url);
+export const SHARED = new URL('../../../shared/golden/', import.meta.url);
+export const hasShared = existsSync(new URL('manifest.json', SHARED));
+export const NO_SHARED = `no ${fileURLToPath(SHARED)}: the committed fixtures alone are tested`;
+
+/** Tiers that must match; `info` is what one backend of Keras does and others do not. */
+export const TIERS = ['core', 'edge', 'error', 'parent'];
+
+const KINDS = { F32: Float32Array, I32: Int32Array, U8: Uint8Array };
+
+/**
+ * @param {URL} directory
+ * @returns the manifest
+ */
+export function readManifest(directory) {
+    return JSON.parse(readFileSync(new URL('manifest.json', directory), 'utf8'));
+}
+
+/**
+ * @param {URL} directory
+ * @param {string} file
+ * @returns {Record<string, { shape: number[], data: Float32Array | Int32Array | Uint8Array }>}
+ */
+export function readTensors(directory, file) {
+    const { buffer, byteOffset, byteLength } = readFileSync(new URL(file, directory));
+    const bytes = buffer.slice(byteOffset, byteOffset + byteLength);
+    const length = Number(new DataView(bytes).getBigUint64(0, true));
+    const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)));
+    const tensors = {};
+    delete header.__metadata__;
+    for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(header)) {
+        tensors[name] = { shape, data: new KINDS[dtype](bytes.slice(8 + length + from, 8 + length + to)) };
+    }
+    return tensors;
+}
+
+/** @param {string} name snake_case @returns {string} camelCase */
+export const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+
+/**
+ * Shapes equal, and |got - expected| <= atol + rtol |expected| for every element; NaN only where NaN is expected.
+ * @param {{ shape: readonly number[], data: ArrayLike<number> }} got
+ * @param {{ shape: readonly number[], data: ArrayLike<number> }} expected
+ * @param {{ atol: number, rtol: number }} tolerance as the manifest gives it
+ * @param {string} what
+ */
+export function assertTensor(got, expected, tolerance, what) {
+    assert.deepEqual([...got.shape], [...expected.shape], `shape of ${what}`);
+    assertClose(got.data, expected.data, tolerance, what);
+}
