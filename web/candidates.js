@@ -26,7 +26,8 @@ class BarList {
             row.item.hidden = !entry;
             if (!entry) return;
             const marked = Boolean(entry.marked);
-            row.name.textContent = entry.name;
+            row.name.textContent = entry.name.replace(/^·/, '');
+            row.name.toggleAttribute('data-gap', entry.name.startsWith('·'));
             row.figure.textContent = percent(entry.share) + (entry.note ?? '');
             row.bar.style.transform = `scaleX(${entry.share})`;
             row.item.classList.toggle('marked', marked);

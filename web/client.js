@@ -17,7 +17,8 @@ export class Client {
         this.busy = false;
         /** @type {Worker | null} */
         this.worker = null;
-        this.timer = 0;
+        /** @type {ReturnType<typeof setTimeout> | undefined} */
+        this.timer = undefined;
     }
 
     /** Ends the worker there may be, and starts another. */

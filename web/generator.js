@@ -148,10 +148,6 @@ class Batch {
         this.run = run;
         this.sent = 0;
         this.figures = { count: 0, firstMs: 0, computingMs: 0, cacheBytes: 0 };
-        this.clear();
-    }
-
-    clear() {
         /** @type {TokenEntry[]} */
         this.tokens = [];
         /** @type {(Candidate[] | null)[]} */
@@ -192,7 +188,9 @@ class Batch {
         const { run, tokens, candidates, rows, figures } = this;
         report({ type: 'items', run, tokens, candidates, rows, figures: { ...figures } },
             rows.map(row => /** @type {ArrayBuffer} */ (row.buffer)));
-        this.clear();
+        this.tokens = [];
+        this.candidates = [];
+        this.rows = [];
         this.sent = performance.now();
     }
 }

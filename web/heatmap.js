@@ -101,6 +101,7 @@ export class HeatMap {
         const height = Math.max(1, Math.round(canvas.clientHeight * ratio));
         if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
         const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+        context.globalAlpha = 1;
         context.clearRect(0, 0, width, height);
         if (rows === 0) return;
         const fit = height / rows;
@@ -110,6 +111,7 @@ export class HeatMap {
 
         context.strokeStyle = context.fillStyle = String(this.lineColour);
         context.lineWidth = ratio;
+        context.globalAlpha = 0.7;
         if (q >= 0 && q < rows) {
             context.strokeRect(-ratio, q * this.cellHeight - ratio / 2, (q + 1) * cell + 1.5 * ratio, this.cellHeight + ratio);
         }

@@ -135,7 +135,7 @@ export class Inspector {
             title.replaceChildren('After ', name, ' ', note);
         }
         this.find('looked-title').textContent = `Looks back at (${lane})`;
-        this.find('map-lane').textContent = `layer ${this.trace.layer + 1}, ${lane}`;
+        this.find('map-lane').textContent = `Layer ${this.trace.layer + 1}, ${lane}.`;
         const ticks = this.find('legend-ticks');
         const texts = LEGEND_TICKS.map(shade => meaning(shade, this.scale));
         if (ticks.dataset.shown === texts.join()) return;

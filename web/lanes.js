@@ -106,7 +106,7 @@ function drawLane(canvas, shades, pointed, { width, cell, ratio }, colours) {
     const gap = cell >= 4 * ratio ? ratio : 0;
     for (let k = 0; k < shades.length; k++) {
         const bar = shades[k] * height;
-        if (bar < 0.25 && k !== pointed) continue;
+        if (bar < ratio / 2 && k !== pointed) continue;
         context.fillStyle = k === pointed ? colours.ink : colours.bar;
         context.fillRect(k * cell, height - Math.max(bar, ratio), Math.max(cell - gap, 1), Math.max(bar, ratio));
     }

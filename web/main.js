@@ -25,7 +25,8 @@ const inspector = new Inspector(find, say);
 const { trace } = inspector;
 const client = new Client(onReport, onDeath);
 
-/** @type {'loading' | 'ready' | 'writing' | 'broken'} */
+/** @typedef {'loading' | 'ready' | 'writing' | 'broken'} State */
+/** @type {State} */
 let state = 'loading';
 let run = 0;
 let layer = 0;
@@ -53,7 +54,7 @@ function showStatus(text, share) {
     progress.value = share ?? 0;
 }
 
-/** @param {typeof state} next */
+/** @param {State} next */
 function enter(next) {
     state = next;
     const isWriting = state === 'writing';
@@ -205,7 +206,7 @@ function onItems(message) {
     trace.append(message.tokens, message.candidates);
     trace.rows.push(...message.rows);
     figures = message.figures;
-    meters.show(figures, trace.rows.length, false);
+    meters.show(figures, trace, false);
     inspector.invalidate();
 }
 
@@ -220,7 +221,7 @@ function onDone({ finish, explain }) {
         stopped: `Stopped after ${count}`
     };
     enter('ready');
-    if (figures) meters.show(figures, trace.rows.length, true);
+    if (figures) meters.show(figures, trace, true);
     meters.explain(explain);
     showStatus(texts[finish] ?? `Finished after ${count}`);
     say(texts[finish] ?? `Finished after ${count}`);

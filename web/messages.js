@@ -38,6 +38,13 @@
  * @property {number} computingMs computing time so far
  * @property {number} cacheBytes key/value cache held
  *
+ * @typedef {object} Explanation runtime.explain()
+ * @property {'relaxed' | 'simd128'} variant
+ * @property {'shared' | 'private'} memory
+ * @property {number} threads that compute
+ * @property {number} bytesInUse
+ * @property {string[]} fallbacks what could not be had, and why
+ *
  * @typedef {object} ModelFacts
  * @property {number} layers
  * @property {number} heads
@@ -46,13 +53,13 @@
  * @property {number} cacheBytesPerToken
  *
  * @typedef {{ type: 'progress', loaded: number, total: number }
- *     | { type: 'ready', explain: Record<string, any>, model: ModelFacts }
+ *     | { type: 'ready', explain: Explanation, model: ModelFacts }
  *     | { type: 'begin', run: number, skip: number, tokens: TokenEntry[] }
  *     | { type: 'prefill', run: number, done: number, total: number }
  *     | { type: 'items', run: number, tokens: TokenEntry[], candidates: (Candidate[] | null)[], rows: Float32Array[],
  *         figures: Figures }
  *     | { type: 'rows', run: number, layer: number, rows: Float32Array[] }
- *     | { type: 'done', run: number, finish: string, explain: Record<string, any> }
+ *     | { type: 'done', run: number, finish: string, explain: Explanation }
  *     | { type: 'error', during: string, message: string }} Report
  * From the worker. `rows`: one array per query position q, in order: lanes [1 + H][q + 1], the mean of the heads first.
  */

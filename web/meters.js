@@ -1,57 +1,65 @@
 /** The figures: speed, delay, memory, and how the arithmetic runs on this device. */
 
-/** @import { Figures, ModelFacts } from './messages.js' */
+/** @import { Explanation, Figures, ModelFacts } from './messages.js' */
+/** @import { Trace } from './trace.js' */
 
 const REFRESH_MS = 200;
 
 export class Meters {
     /** @param {(id: string) => HTMLElement} find */
     constructor(find) {
-        this.speed = find('speed');
-        this.first = find('first-token');
-        this.cache = find('cache');
-        this.positions = find('positions');
-        this.simd = find('simd');
-        this.threads = find('threads');
-        this.reasons = find('reasons');
-        this.memory = find('memory');
+        const names = ['speed', 'each', 'first-token', 'prompt-length', 'cache', 'positions', 'simd', 'simd-kind', 'threads',
+            'memory'];
+        this.fields = Object.fromEntries(names.map(name => [name, find(name)]));
+        this.fallbacks = find('fallbacks');
         this.shownAt = 0;
         /** @type {ModelFacts | null} */
         this.model = null;
     }
 
+    /** @param {Record<string, string>} texts by field */
+    set(texts) {
+        for (const [name, text] of Object.entries(texts)) this.fields[name].textContent = text;
+    }
+
     /**
      * @param {Figures} figures
-     * @param {number} positions tokens in the cache
-     * @param {boolean} final whether these are the last of the run: shown whatever the time
+     * @param {Trace} trace
+     * @param {boolean} isFinal whether these are the last of the run: shown whatever the time
      */
-    show({ count, firstMs, computingMs, cacheBytes }, positions, final) {
+    show({ count, firstMs, computingMs, cacheBytes }, trace, isFinal) {
         const now = performance.now();
-        if (!final && now - this.shownAt < REFRESH_MS) return;
+        if (!isFinal && now - this.shownAt < REFRESH_MS) return;
         this.shownAt = now;
-        const perSecond = count > 1 ? (count - 1) * 1000 / (computingMs - firstMs) : 0;
-        this.speed.textContent = perSecond ? `${round(perSecond)}` : '–';
-        this.first.textContent = count ? milliseconds(firstMs) : '–';
-        this.cache.textContent = bytes(cacheBytes);
-        this.positions.textContent = `${positions} of ${this.model?.maxLength ?? '?'} positions`;
+        const each = count > 1 ? (computingMs - firstMs) / (count - 1) : 0;
+        this.set({
+            speed: each ? round(1000 / each) : '–',
+            each: each ? `${milliseconds(each)} each` : '',
+            'first-token': milliseconds(firstMs),
+            'prompt-length': `${trace.promptLength}-token prompt`,
+            cache: bytes(cacheBytes),
+            positions: `${trace.rows.length} of ${this.model?.maxLength} tokens`
+        });
     }
 
     reset() {
         this.shownAt = 0;
-        for (const element of [this.speed, this.first, this.cache]) element.textContent = '–';
-        this.positions.textContent = '';
+        this.set({ speed: '–', each: '', 'first-token': '–', 'prompt-length': '', cache: '–', positions: '' });
     }
 
     /**
-     * What runtime.explain() says, in words.
-     * @param {Record<string, any>} explain
+     * What runtime.explain() says, in words; what could not be had is told with its reason.
+     * @param {Explanation} explanation
      */
-    explain(explain) {
-        const workers = Number(explain.workers ?? 0);
-        this.simd.textContent = explain.simd === 'relaxed' ? 'Relaxed' : 'SIMD128';
-        this.threads.textContent = String(workers + 1);
-        this.memory.textContent = workers ? `1 + ${workers} worker${workers > 1 ? 's' : ''}` : 'no workers';
-        this.reasons.textContent = '';
+    explain({ variant, memory, threads, bytesInUse, fallbacks }) {
+        this.set({
+            simd: variant === 'relaxed' ? 'Relaxed' : 'SIMD128',
+            'simd-kind': variant === 'relaxed' ? 'fused multiply-add' : 'strict rounding',
+            threads: String(threads),
+            memory: `${memory}, ${bytes(bytesInUse)}`
+        });
+        this.fallbacks.replaceChildren(...fallbacks.map(text =>
+            Object.assign(document.createElement('li'), { textContent: text })));
     }
 }
 

@@ -136,7 +136,7 @@ async function answer(request, response, root, isolation) {
         return plain(response, 302, 'The page is at /web/.');
     }
     const file = fileOf(url, root);
-    const info = file && await stat(file).catch(() => null);
+    const info = file ? await stat(file).catch(() => null) : null;
     if (!file || !info?.isFile()) return plain(response, 404, 'There is nothing here.');
 
     const etag = `W/"${info.size.toString(16)}-${Math.trunc(info.mtimeMs).toString(16)}"`;

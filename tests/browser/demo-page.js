@@ -1,0 +1,176 @@
+// The demo page in a headless Chromium, and what the tests do with it.
+
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+import puppeteer from 'puppeteer-core';
+import { browserArguments, findBrowser } from '../../src/toolchain/browser.js';
+import { serve } from '../../web/serve.js';
+
+/** @import { Browser, Page } from 'puppeteer-core' */
+
+/** A slow machine under load is no failure; something that hangs is. */
+export const TIMEOUT = 30_000;
+
+/** Why there is no browser to test in, or false. */
+export const noBrowser = findBrowser() === null && 'no Chromium was found: install it, or set CHROME_PATH';
+
+// A desktop has a mouse; headless Chromium otherwise says that nothing can hover.
+const MOUSE = '--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4';
+
+/** @type {Promise<Browser> | null} */
+let launched = null;
+after(async () => {
+    await (await launched)?.close();
+});
+
+function browser() {
+    launched ??= puppeteer.launch({
+        executablePath: /** @type {string} */ (findBrowser()),
+        headless: true,
+        args: [...browserArguments, MOUSE]
+    });
+    return launched;
+}
+
+/**
+ * @typedef {object} OpenOptions
+ * @property {boolean} [isolation]
+ * @property {string} [hash] the settings in the address, '#…'
+ * @property {import('puppeteer-core').Viewport} [viewport]
+ * @property {string} [root] served instead of the repository
+ */
+
+/** One page, the server under it, and all that went wrong in it. */
+export class DemoPage {
+    /**
+     * @param {Page} page
+     * @param {{ url: string, close: () => Promise<void> }} server
+     */
+    constructor(page, server) {
+        this.page = page;
+        this.server = server;
+        /** @type {string[]} */
+        this.problems = [];
+    }
+
+    /**
+     * Opens the page; it is closed when the test ends.
+     * @param {import('node:test').TestContext} t
+     * @param {OpenOptions} [options]
+     */
+    static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, root } = {}) {
+        const server = await serve({ port: 0, isolation, root });
+        const context = await (await browser()).createBrowserContext();
+        const page = await context.newPage();
+        const demo = new DemoPage(page, server);
+        t.after(async () => {
+            await context.close();
+            await server.close();
+        });
+        page.setDefaultTimeout(TIMEOUT);
+        demo.listen();
+        await page.setViewport(viewport);
+        await page.goto(`${server.url}web/${hash}`);
+        return demo;
+    }
+
+    /** Errors, refused policies and requests to elsewhere become problems. */
+    listen() {
+        const { page, problems, server } = this;
+        page.on('console', message => {
+            if (['error', 'warn'].includes(message.type())) problems.push(`console: ${message.text()}`);
+        });
+        page.on('pageerror', error => problems.push(`exception: ${error instanceof Error ? error.message : error}`));
+        page.on('request', request => {
+            if (!request.url().startsWith(server.url)) problems.push(`request: ${request.url()}`);
+        });
+        page.on('requestfailed', request => problems.push(`failed: ${request.url()}`));
+        page.evaluateOnNewDocument(() => {
+            document.addEventListener('securitypolicyviolation', event => console.error(`policy: ${event.violatedDirective}`));
+        });
+    }
+
+    checkProblems() {
+        assert.deepEqual(this.problems, []);
+    }
+
+    /** @param {string} id */
+    text(id) {
+        return this.page.$eval(`#${id}`, element => element.textContent ?? '');
+    }
+
+    /** Waits until the model is there, or a story has ended. */
+    async ready() {
+        await this.page.waitForFunction(() => {
+            const status = document.getElementById('status')?.textContent ?? '';
+            const isBusy = document.getElementById('story')?.getAttribute('aria-busy') === 'true';
+            return !isBusy && status !== '' && !status.startsWith('Loading');
+        });
+    }
+
+    /** @param {number} count tokens, the prompt's included */
+    async tokens(count) {
+        await this.page.waitForFunction(least => document.querySelectorAll('.token').length >= least, {}, count);
+    }
+
+    /** @param {Record<string, string | number>} fields */
+    async fill(fields) {
+        await this.page.evaluate(values => {
+            const form = /** @type {HTMLFormElement} */ (document.getElementById('settings'));
+            for (const [name, value] of Object.entries(values)) {
+                /** @type {HTMLInputElement} */ (form.elements.namedItem(name)).value = String(value);
+            }
+        }, fields);
+    }
+
+    /**
+     * Writes a story to its end.
+     * @param {Record<string, string | number>} fields
+     * @returns {Promise<string>} its text, prompt included
+     */
+    async write(fields) {
+        await this.ready();
+        await this.fill(fields);
+        await this.page.click('#write');
+        await this.ready();
+        await this.settle();
+        return this.text('story');
+    }
+
+    /** Waits until what was asked for is drawn. */
+    async settle() {
+        await this.page.evaluate(() => new Promise(resolve => {
+            requestAnimationFrame(() => requestAnimationFrame(() => resolve(undefined)));
+        }));
+    }
+
+    /** Names and figures of a list of bars. @param {string} id */
+    bars(id) {
+        return this.page.$$eval(`#${id} > li:not([hidden])`, items => items.map(item => ({
+            name: item.querySelector('.bar-name')?.textContent ?? '',
+            figure: item.querySelector('.bar-figure')?.textContent ?? '',
+            marked: item.classList.contains('marked')
+        })));
+    }
+
+    /** Tints of the tokens in per cent, and how many are out of sight. */
+    tints() {
+        return this.page.$$eval('.token', spans => ({
+            tints: spans.map(span => Number.parseInt(/** @type {HTMLElement} */ (span).style.getPropertyValue('--tint')) || 0),
+            unseen: spans.filter(span => span.classList.contains('unseen')).length
+        }));
+    }
+
+    /** Distinct colours on a canvas, and a checksum of it. @param {string} selector */
+    canvas(selector) {
+        return this.page.$eval(selector, element => {
+            // Read from a copy: a canvas that is read often is drawn another way from then on.
+            const canvas = /** @type {HTMLCanvasElement} */ (element);
+            const copy = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height });
+            const context = /** @type {CanvasRenderingContext2D} */ (copy.getContext('2d'));
+            context.drawImage(canvas, 0, 0);
+            const pixels = new Uint32Array(context.getImageData(0, 0, copy.width, copy.height).data.buffer);
+            return { colours: new Set(pixels).size, sum: pixels.reduce((hash, pixel) => (hash * 31 + pixel) >>> 0, 0) };
+        });
+    }
+}

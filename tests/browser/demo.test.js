@@ -1,0 +1,280 @@
+// The demo in a real browser: it writes, shows what it looked at, stops, and never stops answering.
+
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
+import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
+
+const options = { skip: noBrowser, timeout: 2 * TIMEOUT };
+const PROMPT = 'Once upon a time, there was a little fox who';
+const STORY = { prompt: PROMPT, seed: 7, tokens: 60 };
+/** Long enough that nothing under test can be over by itself first. */
+const SLOW = { prompt: PROMPT, seed: 7, tokens: 300, pace: 20 };
+
+/** @param {{ figure: string }[]} bars */
+function percents(bars) {
+    return bars.map(({ figure }) => Number.parseFloat(figure.replace('<', '')));
+}
+
+for (const isolation of [true, false]) {
+    test(`a story appears with its instruments, ${isolation ? 'isolated' : 'not isolated'}`, options, async t => {
+        const demo = await DemoPage.open(t, { isolation });
+        await demo.ready();
+        assert.equal(await demo.page.evaluate(() => crossOriginIsolated), isolation);
+        const story = await demo.write(STORY);
+        assert.ok(story.includes(PROMPT), `the prompt is missing from: ${story}`);
+        assert.ok(story.length > PROMPT.length + 40, `too short: ${story}`);
+
+        assert.match(await demo.text('speed'), /^[\d.,]+$/);
+        assert.match(await demo.text('first-token'), /^[\d.]+ (ms|s)$/);
+        assert.match(await demo.text('cache'), /^[\d.]+ (kB|MB)$/);
+        assert.match(await demo.text('simd'), /^(Relaxed|SIMD128)$/);
+        assert.match(await demo.text('memory'), isolation ? /^shared/ : /^private/);
+        const fallbacks = await demo.text('fallbacks');
+        if (!isolation) assert.match(fallbacks, /isolated/);
+        if (!isolation) assert.equal(await demo.text('threads'), '1');
+
+        const candidates = await demo.bars('candidates');
+        assert.ok(candidates.length > 1);
+        assert.equal(candidates.filter(({ marked }) => marked).length, 1);
+        const shares = percents(candidates);
+        assert.ok(shares.every((share, i) => i === 0 || share <= shares[i - 1]), `not sorted: ${shares}`);
+        assert.ok(shares.reduce((sum, share) => sum + share, 0) < 101, `more than everything: ${shares}`);
+
+        const map = await demo.canvas('#heatmap');
+        assert.ok(map.colours > 20, `the heat map has ${map.colours} colours`);
+        const lanes = await demo.page.$$('#lanes canvas');
+        assert.ok(lanes.length > 2);
+        assert.ok((await demo.canvas('#lanes label:first-child canvas')).colours > 1);
+        demo.checkProblems();
+    });
+}
+
+test('hovering shows what a token looked at', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.write(STORY);
+    assert.ok((await demo.tints()).tints.every(tint => tint === 0), 'plain while nobody points');
+    await demo.page.hover('.token[data-position="30"]');
+    await demo.settle();
+    const { tints, unseen } = await demo.tints();
+    assert.ok(tints.slice(0, 31).some(tint => tint > 10), `faint: ${tints}`);
+    assert.ok(tints.slice(31).every(tint => tint === 0), 'the future is tinted');
+    assert.equal(unseen, tints.length - 31);
+    assert.match(await demo.text('step-title'), /position 30/);
+    const looked = await demo.bars('looked-at');
+    assert.ok(percents(looked).reduce((sum, share) => sum + share, 0) < 101);
+
+    // One head alone: other numbers than the mean.
+    await demo.page.click('#lanes label:nth-child(3)');
+    await demo.page.hover('.token[data-position="30"]');
+    await demo.settle();
+    assert.match(await demo.text('looked-title'), /head 2/);
+    assert.notDeepEqual(await demo.bars('looked-at'), looked);
+    demo.checkProblems();
+});
+
+test('the heat map, the lanes and the kept word tell the same weight', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.write(STORY);
+    await demo.page.click('.token[data-position="20"]');
+    await demo.page.hover('.token[data-position="0"]');
+    const fromText = await demo.text('tooltip');
+    assert.match(fromText, /→ start: [\d.]+%, mean of/);
+    const lane = await demo.page.$('#lanes label:first-child canvas');
+    await lane?.hover();
+    const box = await lane?.boundingBox();
+    assert.ok(box);
+    await demo.page.mouse.move(box.x + 2, box.y + 10);
+    assert.equal(await demo.text('tooltip'), fromText);
+
+    await demo.page.mouse.move(0, 0);
+    await demo.page.focus('#heatmap');
+    for (let i = 0; i < 20; i++) await demo.page.keyboard.press('ArrowLeft');
+    assert.equal(await demo.text('tooltip'), fromText);
+    await demo.page.keyboard.press('ArrowUp');
+    assert.match(await demo.text('step-title'), /position 19/);
+    demo.checkProblems();
+});
+
+test('another layer shows other scores and leaves the text alone', options, async t => {
+    const demo = await DemoPage.open(t);
+    const story = await demo.write(STORY);
+    const before = await demo.canvas('#heatmap');
+    await demo.page.click('#layers label:nth-of-type(2) input');
+    await demo.page.waitForFunction(() => document.getElementById('map-lane')?.textContent?.startsWith('Layer 2'));
+    await demo.settle();
+    assert.notEqual((await demo.canvas('#heatmap')).sum, before.sum);
+    assert.equal(await demo.text('story'), story);
+
+    // While it is being written, too; the story goes on as it would have.
+    await demo.fill({ ...STORY, pace: 60 });
+    await demo.page.click('#write');
+    await demo.tokens(25);
+    await demo.page.click('#layers label:nth-of-type(1) input');
+    await demo.ready();
+    await demo.settle();
+    assert.equal(await demo.text('story'), story);
+    assert.equal((await demo.canvas('#heatmap')).sum, before.sum, 'the same scores as when this layer was chosen from the start');
+    demo.checkProblems();
+});
+
+test('stop stops, in the text and in the prompt', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    await demo.fill(SLOW);
+    await demo.page.click('#write');
+    await demo.tokens(20);
+    await demo.page.click('#stop');
+    const stopped = await demo.text('story');
+    await demo.ready();
+    assert.match(await demo.text('status'), /^Stopped after \d+ token/);
+    await new Promise(resolve => setTimeout(resolve, 500));
+    assert.equal(await demo.text('story'), stopped);
+
+    await demo.fill({ ...SLOW, prompt: `${PROMPT} `.repeat(18) });
+    await demo.page.click('#write');
+    await demo.page.keyboard.press('Escape');
+    await demo.ready();
+    assert.match(await demo.text('status'), /^Stopped after \d+ token/);
+    // And it writes again.
+    assert.ok((await demo.write(STORY)).length > PROMPT.length);
+    demo.checkProblems();
+});
+
+test('the page answers while it writes', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    await demo.page.evaluate(() => {
+        const longest = { ms: 0 };
+        Object.assign(window, { longest });
+        new PerformanceObserver(list => {
+            for (const { duration } of list.getEntries()) longest.ms = Math.max(longest.ms, duration);
+        }).observe({ type: 'longtask' });
+    });
+    await demo.write({ ...STORY, tokens: 200 });
+    const longest = await demo.page.evaluate(() => /** @type {any} */ (window).longest.ms);
+    assert.ok(longest < 200, `a task of ${longest} ms`);
+    demo.checkProblems();
+});
+
+test('the number of workers can be changed', options, async t => {
+    const demo = await DemoPage.open(t);
+    const story = await demo.write({ ...STORY, tokens: 30 });
+    for (const workers of [0, 1, 2]) {
+        if (!(await demo.page.$(`select[name="workers"] option[value="${workers}"]`))) continue;
+        await demo.page.select('select[name="workers"]', String(workers));
+        assert.equal(await demo.write({ ...STORY, tokens: 30 }), story);
+        assert.equal(await demo.text('threads'), String(workers + 1));
+    }
+    demo.checkProblems();
+});
+
+test('a phone’s width is enough', options, async t => {
+    const viewport = { width: 360, height: 740, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+    const demo = await DemoPage.open(t, { viewport });
+    await demo.write({ ...STORY, tokens: 120 });
+    const widths = await demo.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.deepEqual(widths, [360, 360]);
+    await demo.page.tap('.token[data-position="15"]');
+    await demo.settle();
+    assert.match(await demo.text('step-title'), /position 15, kept/);
+    assert.ok((await demo.tints()).tints.some(tint => tint > 10));
+    demo.checkProblems();
+});
+
+test('everything can be done by keyboard', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    await demo.fill(SLOW);
+    await page.focus('#prompt');
+    await page.keyboard.type(' was');
+    await page.keyboard.down('Control');
+    await page.keyboard.press('Enter');
+    await page.keyboard.up('Control');
+    await demo.tokens(25);
+    assert.ok((await demo.text('story')).includes('fox who was'));
+    await page.keyboard.press('Escape');
+    await demo.ready();
+    assert.match(await demo.text('status'), /^Stopped/);
+
+    /** @type {string[]} */
+    const reached = [];
+    await page.focus('#prompt');
+    for (let i = 0; i < 30; i++) {
+        const [name, outline] = await page.evaluate(() => {
+            const element = /** @type {HTMLInputElement} */ (document.activeElement);
+            const shown = element.type === 'radio' ? element.nextElementSibling : element;
+            return [element.id || element.name || element.tagName, shown ? getComputedStyle(shown).outlineStyle : 'none'];
+        });
+        if (name === 'BODY') break;
+        reached.push(name);
+        assert.notEqual(outline, 'none', `${name} does not show that it has the focus`);
+        await page.keyboard.press('Tab');
+    }
+    for (const name of ['prompt', 'write', 'another', 'temperature', 'topK', 'topP', 'seed', 'tokens', 'pace', 'workers',
+        'story', 'layer', 'scale', 'skip-first', 'lane', 'heatmap']) {
+        assert.ok(reached.includes(name), `Tab does not reach ${name}, only ${reached}`);
+    }
+
+    await page.focus('#story');
+    await page.keyboard.press('Home');
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowRight');
+    await demo.settle();
+    assert.match(await demo.text('step-title'), /position 2, kept/);
+    assert.match(await demo.text('announcer'), /Looks back at .+%/);
+    await page.keyboard.press('Escape');
+    await demo.settle();
+    assert.doesNotMatch(await demo.text('step-title'), /kept/);
+    demo.checkProblems();
+});
+
+test('an address holds a story', options, async t => {
+    const first = await DemoPage.open(t);
+    const story = await first.write({ ...STORY, seed: 11, tokens: 30 });
+    const { hash } = new URL(first.page.url());
+    const second = await DemoPage.open(t, { hash });
+    await second.tokens(20);
+    await second.ready();
+    await second.settle();
+    assert.equal(await second.text('story'), story);
+    second.checkProblems();
+});
+
+/**
+ * The repository as links, without some of its files.
+ * @param {import('node:test').TestContext} t
+ * @param {string} folder whose entries are linked one by one
+ * @param {string} without an entry to leave out
+ */
+async function incomplete(t, folder, without) {
+    const repository = fileURLToPath(new URL('../..', import.meta.url));
+    const root = await mkdtemp(join(tmpdir(), 'demo-'));
+    t.after(() => rm(root, { recursive: true }));
+    const parts = folder.split('/');
+    for (let depth = 0; depth <= parts.length; depth++) {
+        const here = parts.slice(0, depth).join('/');
+        await mkdir(join(root, here), { recursive: true });
+        for (const name of depth === 0 ? ['web', 'js'] : await readdir(join(repository, here))) {
+            if (name === parts[depth] || (depth === parts.length && name === without)) continue;
+            await symlink(join(repository, here, name), join(root, here, name));
+        }
+    }
+    return root;
+}
+
+test('a model that cannot be loaded is an error in words', options, async t => {
+    const demo = await DemoPage.open(t, { root: await incomplete(t, 'js/generation', 'model') });
+    await demo.page.waitForFunction(() => document.getElementById('notice-text')?.textContent?.includes('could not be loaded'));
+    assert.ok(await demo.page.$eval('#restart', button => button.checkVisibility()));
+});
+
+test('a worker that does not start is an error in words', options, async t => {
+    const demo = await DemoPage.open(t, { root: await incomplete(t, 'web', 'generator.js') });
+    await demo.page.waitForFunction(() => document.getElementById('notice-text')?.textContent?.includes('has stopped'));
+    assert.ok(await demo.page.$eval('#restart', button => button.checkVisibility()));
+});
