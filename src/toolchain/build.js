@@ -1,10 +1,11 @@
 // node src/toolchain/build.js [--wasm]
 //
-// What `npm run build` does: set up, compile both wasm variants into js/wasm/, check the types and write them to js/types/.
-// With --wasm, only what is needed to run.
+// What `npm run build` does: set up, compile both wasm variants into js/wasm/, and make dist/, which is what the package
+// holds, with its type declarations. With --wasm, only the binaries.
 
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { buildDist } from './dist.js';
 import { setup } from './setup.js';
 import { isMain, main, root, run, say, since } from './system.js';
 
@@ -38,24 +39,25 @@ export function buildNative({ generator, compiler }, simde) {
   return folder;
 }
 
-/** Checks the types in js/ and writes the .d.ts files to js/types/; nothing to do when no source has changed since. */
+/** Checks the types in js/ and writes the .d.ts files to dist/types/; nothing to do when no source has changed since. */
 export function buildTypes() {
   const start = performance.now();
+  const types = join(root, 'dist/types');
   const stamp = join(root, 'build/types.stamp');
   const sources = [...sourceFiles(join(root, 'js')), join(root, 'tsconfig.json'), join(root, 'package-lock.json')];
-  if (existsSync(stamp) && existsSync(join(root, 'js/types'))) {
+  if (existsSync(stamp) && existsSync(types)) {
     const checked = statSync(stamp).mtimeMs;
     const list = readFileSync(stamp, 'utf8');
     if (list === sources.join('\n') && sources.every((file) => statSync(file).mtimeMs < checked)) return;
   }
-  rmSync(join(root, 'js/types'), { recursive: true, force: true });
+  rmSync(types, { recursive: true, force: true });
   rmSync(stamp, { force: true });
   typeCheck(root);
   // tsc writes declarations only for what it compiles.
-  cpSync(join(root, 'js/vendor/tokenizers.d.ts'), join(root, 'js/types/vendor/tokenizers.d.ts'));
+  cpSync(join(root, 'js/vendor/tokenizers.d.ts'), join(types, 'vendor/tokenizers.d.ts'));
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, sources.join('\n'));
-  say(`  types checked, js/types written, in ${since(start)}`);
+  say(`  types checked, dist/types written, in ${since(start)}`);
 }
 
 /** Runs tsc with the tsconfig.json of a folder. @param {string} folder */
@@ -69,7 +71,7 @@ export function typeCheck(folder) {
 
 /** The JavaScript that is written by hand. @param {string} folder @returns {string[]} */
 export function sourceFiles(folder) {
-  const made = ['js/types', 'js/vendor', 'js/wasm'].map((path) => join(root, path));
+  const made = ['js/vendor', 'js/wasm'].map((path) => join(root, path));
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return made.includes(path) ? [] : sourceFiles(path);
@@ -105,6 +107,8 @@ if (isMain(import.meta.url)) {
     const tools = setup();
     say('Building');
     buildWasm(tools);
-    if (!process.argv.includes('--wasm')) buildTypes();
+    if (process.argv.includes('--wasm')) return;
+    await buildDist();
+    buildTypes();
   });
 }

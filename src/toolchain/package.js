@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { root, run, say } from './system.js';
 
 /** What users get, and nothing else. */
-const ALLOWED = [/^js\//, /^README\.md$/, /^LICENSE$/, /^package\.json$/];
-const FORBIDDEN = [/^js\/generation\/model\/train\//, /\.test\.js$/, /\.py$/];
+const ALLOWED = [/^dist\//, /^README\.md$/, /^LICENSE$/, /^package\.json$/];
+const FORBIDDEN = [/^dist\/generation\/model\/train\//, /\.test\.js$/, /\.py$/];
 const REQUIRED = [
-  'README.md', 'LICENSE', 'js/index.js', 'js/cli.js', 'js/worker.js', 'js/generation/index.js', 'js/types/index.d.ts', 'js/types/generation/index.d.ts',
-  'js/wasm/cmha-simd128.wasm', 'js/wasm/cmha-relaxed.wasm', 'js/generation/model/model.safetensors', 'js/generation/model/tokenizer.json',
+  'README.md', 'LICENSE', 'dist/index.js', 'dist/cli.js', 'dist/worker.js', 'dist/generation/index.js', 'dist/types/index.d.ts', 'dist/types/generation/index.d.ts',
+  'dist/wasm/cmha-simd128.wasm', 'dist/wasm/cmha-relaxed.wasm', 'dist/generation/model/model.safetensors', 'dist/generation/model/tokenizer.json',
 ];
 
 const USE = `

@@ -1,4 +1,4 @@
-// What a page has to load: the larger binary, and the JavaScript without text generation.
+// What a page has to load of the package: the larger binary, and the JavaScript without text generation.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -15,10 +15,11 @@ export function checkSize() {
     const bytes = readFileSync(path);
     return { path: relative(root, path), raw: bytes.length, gzipped: gzipSync(bytes, { level: 9 }).length };
   };
-  const folder = join(root, 'js/wasm');
+  const folder = join(root, 'dist/wasm');
   const binaries = readdirSync(folder).filter((name) => name.endsWith('.wasm')).map((name) => size(join(folder, name)));
   const largest = binaries.sort((a, b) => b.gzipped - a.gzipped)[0];
-  const scripts = sourceFiles(join(root, 'js')).filter((path) => !path.startsWith(join(root, 'js/generation'))).map(size);
+  const scripts = sourceFiles(join(root, 'js')).map((path) => relative(join(root, 'js'), path))
+    .filter((path) => !path.startsWith('generation')).map((path) => size(join(root, 'dist', path)));
   const row = (/** @type {string} */ name, /** @type {number} */ raw, /** @type {number} */ gzipped) =>
     say(`  ${name.padEnd(36)} ${String(raw).padStart(8)} ${String(gzipped).padStart(8)}`);
   say(`  ${'bytes'.padEnd(36)} ${'raw'.padStart(8)} ${'gzipped'.padStart(8)}`);

@@ -14,6 +14,7 @@ import { availableParallelism } from 'node:os';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { buildNative, buildTypes, buildWasm, typeCheck } from './build.js';
+import { buildDist } from './dist.js';
 import { relaxedNode } from './node.js';
 import { checkPackage } from './package.js';
 import { setup } from './setup.js';
@@ -33,6 +34,7 @@ await main(async () => {
   const tools = setup({ tests: true });
   say('Building');
   buildWasm(tools);
+  await buildDist();
   const newer = relaxedNode();
   say(`  relaxed SIMD runs on ${newer.description}`);
 
