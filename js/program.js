@@ -36,8 +36,9 @@ export class Program {
     #chunkEnd = 0;
     #scratchUsed = 0;
     #scratchReserved = 0;
-    /** @type {Tensor[]} */
-    #results = [];
+    /** Results of the program; the array is never shortened, which would make the engine allocate it anew. */
+    #results = /** @type {(Tensor | null)[]} */ ([]);
+    #resultCount = 0;
 
     /** @param {Runtime} runtime */
     constructor(runtime) {
@@ -171,7 +172,7 @@ export class Program {
         const address = this.#memory.alloc(sizeOf(shape) * bytesPerElement(dtype));
         const tensor = Tensor._result(this.#runtime, shape, dtype, address);
         tensor._usedBy = this.serial;
-        this.#results.push(tensor);
+        this.#results[this.#resultCount++] = tensor;
         return tensor;
     }
 
@@ -208,22 +209,24 @@ export class Program {
     /** The program has run: its scratch is free again, its results are handed to the keeper of unread results. */
     _complete() {
         const { _results } = this.#runtime;
-        for (const tensor of this.#results) {
-            _results.add(tensor);
+        for (let i = 0; i < this.#resultCount; i++) {
+            _results.add(/** @type {Tensor} */ (this.#results[i]));
         }
         this.#reset();
     }
 
     /** The program will not run, or not to its end: everything that it was given is taken back. */
     _abandon() {
-        for (const tensor of this.#results) {
-            tensor.dispose();
+        for (let i = 0; i < this.#resultCount; i++) {
+            this.#results[i]?.dispose();
         }
         this.#reset();
     }
 
     #reset() {
-        this.#results.length = 0;
+        while (this.#resultCount > 0) {
+            this.#results[--this.#resultCount] = null;
+        }
         this.count = 0;
         this.serial++;
         if (this.#chunks.length > 1) {

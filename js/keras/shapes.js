@@ -99,6 +99,18 @@ export function resolveAxes(axes, rank) {
 }
 
 /**
+ * A loop, not a closure: every call of a layer comes by here.
+ * @param {readonly number[]} axes
+ * @param {readonly number[]} shape
+ * @returns {number} product of the sizes
+ */
+function sizeAlong(axes, shape) {
+    let size = 1;
+    for (let i = 0; i < axes.length; i++) size *= shape[axes[i]];
+    return size;
+}
+
+/**
  * How tensors of rank r >= 3 are laid out as [batch][sequence][features]: the axes that are not attended over, in order,
  * then those that are, in the order given. Scores come out as Keras's: batch axes, heads, query axes, key axes.
  */
@@ -118,12 +130,12 @@ export class AxesPlan {
 
     /** @param {readonly number[]} shape @returns {number} rows per batch entry */
     sequence(shape) {
-        return this.axes.reduce((total, axis) => total * shape[axis], 1);
+        return sizeAlong(this.axes, shape);
     }
 
     /** @param {readonly number[]} shape @returns {number} batch entries */
     batch(shape) {
-        return this.batchAxes.reduce((total, axis) => total * shape[axis], 1);
+        return sizeAlong(this.batchAxes, shape);
     }
 
     /**
