@@ -89,7 +89,7 @@ export class StepLists {
  * @param {boolean} hasCandidates
  */
 function remarkOn(trace, q, hasCandidates) {
-    if (q < 0) return 'Nothing is written yet.';
+    if (q < 0) return '';
     if (!trace.rows[q]) return 'This token was drawn last. The model has not read it, so it has not looked back from it.';
     if (!hasCandidates && q < trace.promptLength - 1) return 'The next token stands in the prompt: nothing was drawn.';
     return '';

@@ -4,17 +4,20 @@ import { moduleWorker } from './support.js';
 
 /** @import { Command, Report } from './messages.js' */
 
-const SILENCE_MS = 30_000;
+const SILENCE_MS = 20_000;
+/** After these the worker waits for the page. @type {Report['type'][]} */
+const FINAL = ['ready', 'done', 'rows', 'error'];
 
 export class Client {
     /**
      * @param {(message: Report) => void} onReport
      * @param {(reason: string) => void} onDeath the worker is of no use any more; start() makes a new one
+     * @param {(seconds: number) => void} onSilence it owes an answer, and may yet give it
      */
-    constructor(onReport, onDeath) {
+    constructor(onReport, onDeath, onSilence) {
         this.onReport = onReport;
         this.onDeath = onDeath;
-        this.busy = false;
+        this.onSilence = onSilence;
         /** @type {Worker | null} */
         this.worker = null;
         /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -27,7 +30,7 @@ export class Client {
         const worker = this.worker = moduleWorker(new URL('./generator.js', import.meta.url));
         worker.onmessage = ({ data }) => {
             if (worker !== this.worker) return;
-            this.watch(data.type !== 'done' && data.type !== 'ready' && data.type !== 'rows' && data.type !== 'error');
+            this.watch(!FINAL.includes(data.type));
             this.onReport(data);
         };
         worker.onerror = event => {
@@ -42,7 +45,6 @@ export class Client {
         clearTimeout(this.timer);
         this.worker?.terminate();
         this.worker = null;
-        this.busy = false;
     }
 
     /** @param {Command} command */
@@ -53,9 +55,8 @@ export class Client {
 
     /** @param {boolean} busy whether the worker owes the page a message */
     watch(busy) {
-        this.busy = busy;
         clearTimeout(this.timer);
-        if (busy) this.timer = setTimeout(() => this.die(`no sign of life for ${SILENCE_MS / 1000} seconds`), SILENCE_MS);
+        if (busy) this.timer = setTimeout(() => this.onSilence(SILENCE_MS / 1000), SILENCE_MS);
     }
 
     /** @param {string} reason */

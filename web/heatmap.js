@@ -15,7 +15,7 @@ export class HeatMap {
     /**
      * @param {HTMLCanvasElement} canvas
      * @param {{ onPoint: (x: number, y: number, event: PointerEvent | null) => void,
-     *     onPin: (y: number) => void, onMove: (rows: number, columns: number) => void }} events
+     *     onPin: () => void, onMove: (rows: number, columns: number) => void }} events
      */
     constructor(canvas, { onPoint, onPin, onMove }) {
         this.canvas = canvas;
@@ -26,9 +26,13 @@ export class HeatMap {
         this.setSize(FIRST_SIZE);
         this.readColours();
 
-        canvas.addEventListener('pointermove', event => onPoint(event.offsetX, event.offsetY, event));
-        canvas.addEventListener('pointerleave', () => onPoint(-1, -1, null));
-        canvas.addEventListener('click', event => onPin(event.offsetY));
+        for (const type of /** @type {const} */ (['pointermove', 'pointerdown'])) {
+            canvas.addEventListener(type, event => onPoint(event.offsetX, event.offsetY, event));
+        }
+        canvas.addEventListener('pointerleave', event => {
+            if (event.pointerType === 'mouse') onPoint(-1, -1, null);
+        });
+        canvas.addEventListener('click', () => onPin());
         canvas.addEventListener('keydown', event => {
             /** @type {Record<string, [number, number]>} */
             const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };

@@ -48,10 +48,11 @@ export class Inspector {
         });
         this.map = new HeatMap(/** @type {HTMLCanvasElement} */ (find('heatmap')), {
             onPoint: (x, y, event) => this.pointMap(x, y, event),
-            onPin: y => this.pin(this.isRow(this.map.rowAt(y, this.axis)) ? this.map.rowAt(y, this.axis) : -1),
+            onPin: () => this.pinCell(),
             onMove: (rows, columns) => this.moveCell(rows, columns)
         });
         this.axis = makeAxis(1, 1, 1);
+        addEventListener('scroll', () => this.tooltip.hide(), { passive: true });
         new ResizeObserver(() => this.invalidate()).observe(find('lanes'));
         matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
             this.map.readColours();
@@ -145,7 +146,7 @@ export class Inspector {
 
     /** @param {number} lane */
     laneName(lane) {
-        return lane === 0 ? `mean of ${this.heads} heads` : `head ${lane}`;
+        return lane === 0 ? `mean of ${this.heads || 'the'} heads` : `head ${lane}`;
     }
 
     /** @param {number} lane */
@@ -175,6 +176,12 @@ export class Inspector {
         this.pinned = position;
         this.pointed = this.mapRow = -1;
         this.tooltip.hide();
+        this.invalidate();
+    }
+
+    /** Keeps the row under the pointer, and the cell for as long as the pointer stays. */
+    pinCell() {
+        this.pinned = this.mapRow;
         this.invalidate();
     }
 

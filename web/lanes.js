@@ -53,8 +53,13 @@ export class LanesView {
         name.className = 'lane-name';
         name.textContent = lane === 0 ? 'mean' : String(lane);
         input.addEventListener('change', () => this.events.onChoose(lane));
-        canvas.addEventListener('pointermove', event => this.events.onPoint(lane, event.offsetX, event));
-        canvas.addEventListener('pointerleave', () => this.events.onPoint(lane, -1, null));
+        for (const type of /** @type {const} */ (['pointermove', 'pointerdown'])) {
+            canvas.addEventListener(type, event => this.events.onPoint(lane, event.offsetX, event));
+        }
+        // A finger leaves as soon as it is lifted: what it pointed at stays until something else is touched.
+        canvas.addEventListener('pointerleave', event => {
+            if (event.pointerType === 'mouse') this.events.onPoint(lane, -1, null);
+        });
         label.append(input, name, canvas);
         this.element.append(label);
         this.canvases.push(canvas);

@@ -23,7 +23,7 @@ const progress = /** @type {HTMLProgressElement} */ (find('progress'));
 const meters = new Meters(find);
 const inspector = new Inspector(find, say);
 const { trace } = inspector;
-const client = new Client(onReport, onDeath);
+const client = new Client(onReport, onDeath, onSilence);
 
 /** @typedef {'loading' | 'ready' | 'writing' | 'broken'} State */
 /** @type {State} */
@@ -36,6 +36,7 @@ let options = null;
 let isWriteWanted = false;
 /** The text stands still from the moment that Stop is pressed, whatever is still on its way. */
 let isStopped = false;
+let isSilent = false;
 /** @type {Figures | null} */
 let figures = null;
 
@@ -69,6 +70,7 @@ function enter(next) {
  */
 function notify(text, canRestart = true) {
     find('notice').hidden = text === null;
+    find('notice').classList.remove('late');
     find('restart').hidden = !canRestart;
     find('notice-text').textContent = text ?? '';
 }
@@ -155,6 +157,8 @@ function chooseLayer(chosen) {
 
 /** @param {Report} message */
 function onReport(message) {
+    if (isSilent) notify(null);
+    isSilent = false;
     if ('run' in message && message.run !== run) return;
     switch (message.type) {
         case 'progress':
@@ -245,6 +249,12 @@ function onDeath(reason) {
     enter('broken');
     showStatus('');
     notify(`The worker that runs the model has stopped: ${reason}. Start again, or load the page anew.`);
+}
+
+/** @param {number} seconds */
+function onSilence(seconds) {
+    isSilent = true;
+    notify(`The worker that runs the model has been silent for ${seconds} seconds. Wait a little longer, or start again.`);
 }
 
 /** @param {number} count */

@@ -75,6 +75,7 @@ export class StoryView {
      * @param {ArrayLike<number> | null} shades 0..1 for each position up to the query
      */
     inspect(position, shades) {
+        if (position < 0 && this.inspected < 0) return;
         this.spans[this.inspected]?.classList.remove('inspected');
         this.spans[position]?.classList.add('inspected');
         this.inspected = position;
