@@ -47,6 +47,7 @@ const START_TIMEOUT_MS = 20_000;
  * @property {number} processors
  * @property {boolean} mayBlock  may the calling thread block, and so take part?
  * @property {URL} [script]  instead of js/worker.js, for tests
+ * @property {number} [startTimeout]  ms, for tests
  */
 
 /** Workers, and how programs reach them. With none the calling thread runs everything, by the same steps. */
@@ -56,6 +57,7 @@ export class Pool {
     #wasm;
     #mayBlock;
     #script;
+    #startTimeout;
     /** @type {Thread[]} */
     #threads = [];
     /** Addresses of the workers' stacks. @type {number[]} */
@@ -78,12 +80,13 @@ export class Pool {
     #slices = 0;
 
     /** @param {PoolOptions} options */
-    constructor({ memory, module, wasm, workers, processors, mayBlock, script }) {
+    constructor({ memory, module, wasm, workers, processors, mayBlock, script, startTimeout }) {
         this.#memory = memory;
         this.#module = module;
         this.#wasm = wasm;
         this.#mayBlock = mayBlock;
         this.#script = script;
+        this.#startTimeout = startTimeout ?? START_TIMEOUT_MS;
         const block = memory.alloc(4 * CONTROL_WORDS + REPORT_BYTES);
         memory.u8(block, 4 * CONTROL_WORDS + REPORT_BYTES).fill(0);
         this.#control = block / 4;
@@ -141,7 +144,7 @@ export class Pool {
                     reject(new Error(`createRuntime: ${name} did not start: it ${reason}`));
                 }
             };
-            const timer = setTimeout(() => fail(`was silent for ${START_TIMEOUT_MS / 1000} s`), START_TIMEOUT_MS);
+            const timer = setTimeout(() => fail(`was silent for ${this.#startTimeout} ms`), this.#startTimeout);
             const onMessage = (/** @type {any} */ message) => {
                 if (message?.type === MESSAGE.READY) {
                     clearTimeout(timer);

@@ -29,6 +29,7 @@ import { PAGE, chooseVariant, instantiate, loadModule } from './wasm.js';
  * @property {boolean} [shared]  false: as in a page without cross-origin isolation
  * @property {boolean} [mayBlock]  false: as on a page's main thread
  * @property {URL} [script]  started instead of js/worker.js
+ * @property {number} [startTimeout]  ms that a worker may take to get ready
  */
 
 /**
@@ -89,7 +90,8 @@ export async function createRuntime(options = {}) {
     const blocks = test.mayBlock ?? (shared && mayBlock());
     const cores = await processors();
     const wanted = countWorkers(workers, shared, blocks, cores, fallbacks);
-    const common = { memory, module, wasm, processors: cores, mayBlock: blocks, script: test.script };
+    const { script, startTimeout } = test;
+    const common = { memory, module, wasm, processors: cores, mayBlock: blocks, script, startTimeout };
     let pool = new Pool({ ...common, workers: wanted });
     try {
         await pool.start();

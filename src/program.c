@@ -88,15 +88,12 @@ void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch)
 
 /* ------------------------------------------------------------------------------------------------ sleeping */
 
-/* Sleeps while *word == seen, until notified or for at most one slice. */
+/* Sleeps while *word == seen, until notified or, with `sliced`, for at most one slice. No 64-bit value may be in use across
+ * a wait: V8 up to version 11 (Node 20) clobbers such locals in code of its baseline compiler. */
 #ifdef __wasm__
-static void sleep_u64(uint64_t *word, uint64_t seen)
+static void sleep_u32(uint32_t *word, uint32_t seen, int sliced)
 {
-    __builtin_wasm_memory_atomic_wait64((long long *) word, (long long) seen, CMHA_SLICE_MS * 1000000ll);
-}
-static void sleep_u32(uint32_t *word, uint32_t seen)
-{
-    __builtin_wasm_memory_atomic_wait32((int *) word, (int) seen, -1);
+    __builtin_wasm_memory_atomic_wait32((int *) word, (int) seen, sliced ? CMHA_SLICE_MS * 1000000ll : -1ll);
 }
 static void wake(void *word)
 {
@@ -108,13 +105,9 @@ static void slice(void)
     struct timespec t = { 0, CMHA_SLICE_MS * 1000000l / 100 };
     nanosleep(&t, NULL);
 }
-static void sleep_u64(uint64_t *word, uint64_t seen)
+static void sleep_u32(uint32_t *word, uint32_t seen, int sliced)
 {
-    for (int i = 0; i < 100 && __atomic_load_n(word, __ATOMIC_SEQ_CST) == seen; i++) slice();
-}
-static void sleep_u32(uint32_t *word, uint32_t seen)
-{
-    while (__atomic_load_n(word, __ATOMIC_SEQ_CST) == seen) slice();
+    for (int i = 0; (i < 100 || !sliced) && __atomic_load_n(word, __ATOMIC_SEQ_CST) == seen; i++) slice();
 }
 static void wake(void *word)
 {
@@ -126,20 +119,24 @@ static void wake(void *word)
 
 enum { GO_ON = 2 };
 
-/* Waits until nothing of `epoch` is left in op->done: GO_ON. CMHA_RUN_DONE: another program has begun meanwhile. */
+/* Waits until nothing of `epoch` is left in op->done: GO_ON. CMHA_RUN_DONE: another program has begun meanwhile.
+ * `done` is read by halves, count before epoch, which is as good: the epoch only ever changes with the count, and a count
+ * read before its epoch was still the same belongs to it. */
 static int32_t wait_done(cmha_control *control, cmha_op *op, uint32_t epoch)
 {
+    uint32_t *half = (uint32_t *) (void *) &op->done;
     uint32_t progress = 0, still = 0;
     for (uint32_t turn = 0;; turn++) {
-        uint64_t seen = __atomic_load_n(&op->done, __ATOMIC_SEQ_CST);
-        if (seen >> 32 != epoch) return CMHA_RUN_DONE;
-        if ((uint32_t) seen == 0) return GO_ON;
+        uint32_t left = __atomic_load_n(half, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(half + 1, __ATOMIC_SEQ_CST) != epoch) return CMHA_RUN_DONE;
+        if (left == 0) return GO_ON;
         if (__atomic_load_n(&control->failed, __ATOMIC_SEQ_CST)) return CMHA_RUN_FAILED;
         if (turn < control->spin) continue;
         /* The flag goes up before the value is compared: whoever changes it to zero later sees the flag. It comes down
-         * only in cmha_program_begin. A 64-bit wait, so that another epoch's count is never taken for this one's. */
+         * only in cmha_program_begin. If another program has begun and its count happens to be the same, this thread
+         * misses at most one slice of it. */
         __atomic_store_n(&op->sleepers, 1, __ATOMIC_SEQ_CST);
-        sleep_u64(&op->done, seen);
+        sleep_u32(half, left, 1);
         uint32_t now = __atomic_load_n(&control->progress, __ATOMIC_SEQ_CST);
         still = now == progress ? still + 1 : 0;
         progress = now;
@@ -210,7 +207,7 @@ uint32_t cmha_worker_wait(cmha_control *control, uint32_t seen)
         if (epoch != seen) return epoch;
         if (turn < control->spin) continue;
         __atomic_add_fetch(&control->sleepers, 1, __ATOMIC_SEQ_CST);
-        sleep_u32(&control->epoch, seen);
+        sleep_u32(&control->epoch, seen, 0);
         __atomic_sub_fetch(&control->sleepers, 1, __ATOMIC_SEQ_CST);
     }
 }

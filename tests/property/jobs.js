@@ -1,0 +1,99 @@
+// Jobs for tests of the runtime: small programs whose operations are made of seeded random numbers.
+
+import { ATTEND, ATTENTION, FLAG, LINEAR, NORM } from '../../js/protocol.js';
+import { floats, rng } from '../rng.js';
+
+/** @typedef {import('../../js/runtime.js').Runtime} Runtime */
+/** @typedef {import('../../js/program.js').Program} Program */
+/** @typedef {import('../../js/tensor.js').Tensor} Tensor */
+
+/**
+ * @param {Uint32Array} words
+ * @param {number} op
+ * @param {Record<string, number>} table  a table of js/protocol.js
+ * @param {Record<string, number>} fields
+ */
+function write(words, op, table, fields) {
+    for (const [name, value] of Object.entries(fields)) {
+        words[op + table[name]] = value;
+    }
+}
+
+/**
+ * Self-attention over `t` rows of `heads * d` features, as a layer does it: layer norm, three projections that run
+ * beside each other, attention over `t` or more positions, and an output projection with the input added.
+ */
+export class Block {
+    /**
+     * @param {Runtime} runtime
+     * @param {{ t: number, s?: number, heads: number, d: number, seed?: number }} sizes  s: positions kept, t to begin with
+     */
+    constructor(runtime, { t, s = t, heads, d, seed = 1 }) {
+        const f = heads * d;
+        const random = rng(seed);
+        Object.assign(this, { runtime, t, s, heads, d, f });
+        this.runtime = runtime;
+        this.sizes = { t, s, heads, d, f };
+        this.shape = Object.freeze([t, f]);
+        this.x = floats(random, t * f);
+        const { memory, wasm } = runtime;
+        const panels = wasm.cmha_packed_size(f, f) >>> 0;
+        this.weights = [0, 1, 2, 3].map(() => {
+            const plain = memory.alloc(4 * f * f);
+            memory.f32(plain, f * f).set(floats(random, f * f, 1 / Math.sqrt(f)));
+            const packed = memory.alloc(4 * panels);
+            wasm.cmha_pack_f32(packed, plain, f, f, 0, f, 1);
+            memory.free(plain);
+            return packed;
+        });
+        this.gamma = memory.alloc(4 * f);
+        memory.f32(this.gamma, f).fill(1);
+        // The last t of s positions are written by the program, the others are what a past has left.
+        const keys = heads * (wasm.cmha_keys_size(s, d) >>> 0);
+        this.keys = memory.alloc(4 * keys);
+        memory.f32(this.keys, keys).set(floats(random, keys));
+        this.values = memory.alloc(4 * s * f);
+        memory.f32(this.values, s * f).set(floats(random, s * f));
+        /** @type {Tensor | null} */
+        this.out = null;
+    }
+
+    /** @param {Program} program */
+    record(program) {
+        const { t, s, heads, d, f } = this.sizes;
+        const x = program.input({ shape: this.shape, data: this.x });
+        const normal = program.scratch(4 * t * f);
+        const q = program.scratch(4 * t * f);
+        const mixed = program.scratch(4 * t * f);
+        this.out = program.result(this.shape, 'float32');
+        const norm = program.layerNorm();
+        write(program.words, norm, NORM, { x, xStride: f, y: normal, yStride: f, rows: t, n: f, gamma: this.gamma });
+        program.floats[norm + NORM.epsilon] = 1e-5;
+        const common = { x: normal, xStride: f, rows: t, k: f, n: f };
+        write(program.words, program.linear(), LINEAR, { ...common, w: this.weights[0], y: q, yStride: f });
+        const kept = { t, index: s - t, headDim: d };
+        const keyStride = this.runtime.wasm.cmha_keys_size(s, d) >>> 0;
+        write(program.words, program.linear(FLAG.CONCURRENT), LINEAR, {
+            ...common, ...kept, w: this.weights[1], y: this.keys, layout: 1, headStride: keyStride, batchStride: 0,
+        });
+        write(program.words, program.linear(FLAG.CONCURRENT), LINEAR, {
+            ...common, ...kept, w: this.weights[2], y: this.values, layout: 2, headStride: s * d, batchStride: 0,
+        });
+        const attention = program.attention();
+        write(program.words, attention, ATTENTION, {
+            q, qStride: f, keys: this.keys, keysHeadStride: keyStride, values: this.values, valuesHeadStride: s * d,
+            out: mixed, outStride: f, batch: 1, heads, kvHeads: heads, t, s, d, v: d,
+            flags: ATTEND.CAUSAL, causalOffset: s - t,
+        });
+        program.floats[attention + ATTENTION.scale] = 1 / Math.sqrt(d);
+        program.attentionDone(attention);
+        write(program.words, program.linear(), LINEAR, {
+            x: mixed, xStride: f, rows: t, k: f, n: f, w: this.weights[3], residual: x, residualStride: f,
+            y: this.out._address, yStride: f,
+        });
+    }
+
+    finish() {
+        return /** @type {Tensor} */ (this.out);
+    }
+}

@@ -1,0 +1,72 @@
+// A worker that goes wrong in the way that the environment names (Node drops the query of a worker's URL).
+// Everything else is js/worker.js.
+
+import { parentPort } from 'node:worker_threads';
+import { CONTROL, OP, OP_WORDS } from '../../js/protocol.js';
+
+const how = process.env.CMHA_SABOTAGE;
+const real = WebAssembly.instantiate;
+
+/**
+ * Takes a task of the running program, from its end, and never completes it.
+ * @param {WebAssembly.Memory} memory
+ * @param {number} control
+ */
+function claimOne(memory, control) {
+    const words = new Uint32Array(memory.buffer);
+    const longs = new BigUint64Array(memory.buffer);
+    const first = words[control / 4 + CONTROL.ops] / 8;
+    for (let i = words[control / 4 + CONTROL.count] - 1; i >= 0; i--) {
+        const claim = first + (i * OP_WORDS + OP.claim) / 2;
+        const seen = Atomics.load(longs, claim);
+        if ((seen & 0xffffffffn) > 0n && Atomics.compareExchange(longs, claim, seen, seen - 1n) === seen) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** @param {any} exports @param {WebAssembly.Memory} memory */
+function sabotage(exports, memory) {
+    let waits = 0;
+    return {
+        ...exports,
+        cmha_worker_wait: (/** @type {number} */ control, /** @type {number} */ seen) => {
+            if (how === 'exit-between' && waits++ === 1) {
+                process.exit(7);
+            }
+            return exports.cmha_worker_wait(control, seen);
+        },
+        cmha_program_run: (/** @type {number} */ control, /** @type {number} */ epoch, /** @type {number} */ thread) => {
+            if (how === 'trap') {
+                return exports.cmha_program_run(0xfffffff0, epoch, thread);
+            }
+            if ((how === 'exit-holding' || how === 'hang-holding') && claimOne(memory, control)) {
+                if (how === 'exit-holding') {
+                    process.exit(8);
+                }
+                Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+            }
+            return exports.cmha_program_run(control, epoch, thread);
+        },
+    };
+}
+
+if (how === 'exit-at-start') {
+    process.exit(3);
+}
+if (how === 'throw-at-start') {
+    throw new Error('no thanks');
+}
+if (how === 'silent') {
+    parentPort?.on('message', () => {});
+} else {
+    WebAssembly.instantiate = /** @type {any} */ (async (/** @type {any} */ module, /** @type {any} */ imports) => {
+        if (how === 'no-instance') {
+            throw new RangeError('no room for an instance');
+        }
+        const instance = await real(module, imports);
+        return { exports: sabotage(instance.exports, imports.env.memory) };
+    });
+    await import('../../js/worker.js');
+}
