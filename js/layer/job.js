@@ -97,6 +97,7 @@ export class AttentionJob {
         const call = this._call;
         const { numHeads, keyDim, valueDim, dropout, flashAttention, activityRegularizer } = layer._config;
         const rank = layer._rank;
+        if (rank < 3) throw new RangeError(`query must have at least 3 axes, got shape [${query.shape}]`);
         const index = checkIndex(options?.cacheUpdateIndex);
         const training = checkFlag('training', options?.training);
         this._wantScores = checkFlag('returnAttentionScores', options?.returnAttentionScores);

@@ -1,0 +1,86 @@
+// Whether drawn numbers follow a distribution: bounds, moments, and the largest gap between their own distribution
+// function and the one they should have.
+
+import assert from 'node:assert/strict';
+import { CachedMultiHeadAttention } from '../../js/index.js';
+
+/** Error function (Abramowitz & Stegun 7.1.26), to 1.5e-7. */
+function erf(x) {
+    const t = 1 / (1 + 0.3275911 * Math.abs(x));
+    const series = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+    return Math.sign(x) * (1 - series * Math.exp(-x * x));
+}
+
+const normal = (/** @type {number} */ x) => 0.5 * (1 + erf(x / Math.SQRT2));
+
+/** Distribution functions by Keras's description of its draws. */
+export function distributionFunction({ distribution, minval, maxval, mean, stddev }) {
+    if (distribution === 'uniform') return (x) => Math.min(1, Math.max(0, (x - minval) / (maxval - minval)));
+    if (distribution === 'normal') return (x) => normal((x - mean) / stddev);
+    const [low, high] = [normal(-2), normal(2)];
+    return (x) => Math.min(1, Math.max(0, (normal((x - mean) / stddev) - low) / (high - low)));
+}
+
+/**
+ * Kolmogorov-Smirnov: sqrt(n) times the largest gap exceeds 2.2 once in 8000 draws of the right distribution, and
+ * nearly always for a wrong one of a few per cent. Seeds are fixed, so a test that passes goes on passing.
+ * @param {ArrayLike<number>} values
+ * @param {(x: number) => number} cdf
+ */
+export function assertFollows(values, cdf) {
+    const sorted = Float64Array.from(values).sort();
+    let gap = 0;
+    sorted.forEach((x, i) => {
+        gap = Math.max(gap, Math.abs(cdf(x) - i / sorted.length), Math.abs(cdf(x) - (i + 1) / sorted.length));
+    });
+    assert.ok(Math.sqrt(sorted.length) * gap < 2.2, `distance ${gap} of ${sorted.length} numbers`);
+}
+
+/** Numbers to judge a distribution by: enough that a bound wrong by 2 % is seen. */
+const ENOUGH = 20000;
+
+/**
+ * @param {any} runtime
+ * @param {string} initializer
+ * @param {Record<string, any>} kwargs
+ * @param {Record<string, number[]>} build
+ * @param {Record<string, any>} kernels what Keras draws from, by projection
+ */
+export function assertDistribution(runtime, initializer, kwargs, build, kernels) {
+    const drawn = Object.fromEntries(Object.keys(kernels).map((name) => [name, []]));
+    const sizes = Object.keys(kernels).map((name) => kernels[name].shape.reduce((a, b) => a * b, 1));
+    const rounds = Math.ceil(ENOUGH / Math.min(...sizes));
+    for (let seed = 0; seed < (initializer === 'orthogonal' ? 1 : rounds); seed++) {
+        const serialized = { class_name: initializer, config: { seed: seed + 1 } };
+        const layer = CachedMultiHeadAttention.fromConfig(runtime, { ...kwargs, kernel_initializer: serialized });
+        layer.build(build.query_shape, build.value_shape, build.key_shape);
+        for (const { path, data } of layer.weights) {
+            const [, name, part] = path.split('/');
+            if (part === 'kernel') drawn[name].push({ data });
+            else assert.ok(data.every((x) => x === 0), 'biases start as zeros');
+        }
+        layer.dispose();
+    }
+    for (const [name, expected] of Object.entries(kernels)) {
+        if (initializer === 'orthogonal') {
+            assertOrthogonal(drawn[name][0].data, expected.shape);
+            continue;
+        }
+        const values = drawn[name].length > 1 ? drawn[name].flatMap(({ data }) => [...data]) : drawn[name][0].data;
+        const { minval = -Infinity, maxval = Infinity, stddev, distribution } = expected;
+        const cut = distribution.startsWith('truncated') ? 2 * stddev * (1 + 1e-6) : Infinity;
+        assert.ok(values.every((x) => x >= minval * (1 + 1e-7) && x < maxval * (1 + 1e-7) && Math.abs(x) <= cut), 'bounds');
+        assertFollows(values.slice(0, 2 * ENOUGH), distributionFunction(expected));
+    }
+}
+
+/** Rows or columns, whichever are fewer, are orthonormal; `shape` is that of the normal matrix, the long way first. */
+function assertOrthogonal(data, [rows, columns]) {
+    for (let a = 0; a < columns; a++) {
+        for (let b = 0; b <= a; b++) {
+            let dot = 0;
+            for (let i = 0; i < rows; i++) dot += data[i * columns + a] * data[i * columns + b];
+            assert.ok(Math.abs(dot - Number(a === b)) < 1e-6, `columns ${a} and ${b}: ${dot}`);
+        }
+    }
+}
