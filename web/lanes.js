@@ -9,7 +9,7 @@ import { shadeRow } from './scale.js';
 /** @import { Scale } from './scale.js' */
 /** @import { Axis } from './axis.js' */
 
-const LANE_HEIGHT = 20;
+const LANE_HEIGHT = 18;
 
 export class LanesView {
     /**
