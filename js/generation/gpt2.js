@@ -88,9 +88,19 @@ export class GPT2CausalLM {
         return part;
     }
 
-    /** H * floor(F / H): the width of all heads' keys. */
+    /** D: the width of a head. */
     get headDim() {
         return Math.floor(this.hiddenDim / this.numHeads);
+    }
+
+    /** Number of weights. */
+    get parameters() {
+        return this._weightShapes().reduce((sum, shape) => sum + shape.reduce((product, n) => product * n, 1), 0);
+    }
+
+    /** Bytes that a step over a few tokens reads of them: all but the positions, in float32. */
+    get weightBytes() {
+        return 4 * (this.parameters - this.maxSequenceLength * this.hiddenDim);
     }
 
     /** Bytes of key/value cache that one position takes in all layers. */

@@ -68,6 +68,8 @@ export class Choice {
     /** @param {number} vocabularySize */
     constructor(vocabularySize) {
         this.count = 0;
+        /** Whether the best comes first; otherwise tokens are in the vocabulary's order. */
+        this.sorted = false;
         this.tokens = new Uint32Array(vocabularySize);
         this.probabilities = new Float32Array(vocabularySize);
     }
@@ -75,6 +77,7 @@ export class Choice {
     /** @param {Float32Array} probabilities all tokens, in the vocabulary's order */
     all(probabilities) {
         this.count = probabilities.length;
+        this.sorted = false;
         for (let i = 0; i < this.count; i++) {
             this.tokens[i] = i;
         }
@@ -112,6 +115,7 @@ export class Choice {
             this.probabilities[i] = values[tokens[i]];
         }
         this.count = count;
+        this.sorted = true;
     }
 
     /** Keeps the first `count` tokens and makes their probabilities add up to 1. @param {number} count */

@@ -100,6 +100,7 @@ export class Session {
         try {
             for (let start = 0; start < count; start += CHUNK) {
                 signal?.throwIfAborted();
+                this._model._check();
                 pass.t = Math.min(CHUNK, count - start);
                 pass.index = start;
                 pass.all = this._reader !== null;
@@ -130,6 +131,7 @@ export class Session {
      * @returns {Promise<void>}
      */
     step(tokens, position) {
+        this._model._check();
         const pass = this._pass;
         this._runtime.memory.u32(this._tokens, this.batch).set(tokens);
         pass.t = 1;

@@ -24,11 +24,14 @@ export class ByteReader {
     constructor(pull, cancel, size, signal) {
         this.size = size;
         this.position = 0;
+        /** Bytes that have come in, used or not. */
+        this.arrived = 0;
         /** @type {((bytes: number) => void) | null} called with the number of every few bytes that arrived */
         this.onBytes = null;
         this._pull = pull;
         this._cancel = cancel;
         this._signal = signal;
+        /** Bytes that came and were not asked for yet. @type {Uint8Array} */
         this._piece = new Uint8Array(0);
         this._closed = false;
         this._abort = () => this._cancel(signal?.reason);
@@ -47,6 +50,7 @@ export class ByteReader {
                 return this._piece;
             }
             this._piece = piece;
+            this.arrived += piece.length;
             this.onBytes?.(piece.length);
         }
         const part = this._piece.subarray(0, limit);

@@ -150,7 +150,8 @@ function supported(condition, message) {
 
 /**
  * @typedef {{ id: number, content: string, special: boolean }} AddedToken
- * @typedef {{ vocab: Record<string, number>, merges: (string | string[])[] }} BpeModel
+ * @typedef {{ type: 'BPE', vocab: Record<string, number>, merges: (string | string[])[], ignore_merges: boolean,
+ *   unk_token?: string }} BpeModel
  */
 
 /**
