@@ -1,0 +1,200 @@
+// js/cache.js: what goes in comes out, in Keras's order; what is refused changes nothing.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { KVCache, cacheLayout, loadCache, storeCache } from '../../js/cache.js';
+import { Tensor } from '../../js/tensor.js';
+import { floats, rng } from '../rng.js';
+import { testRuntime } from '../runtime.js';
+
+const MIB = 1024 * 1024;
+
+/** @param {readonly number[]} shape @param {number} [seed] */
+function randomLike(shape, seed = 1) {
+    const size = shape.reduce((product, dim) => product * dim, 1);
+    return { shape: [...shape], data: floats(rng(seed), size) };
+}
+
+test('a new cache is zeros, and says what it is', async () => {
+    const runtime = await testRuntime();
+    const cache = new KVCache(runtime, { batch: 2, length: 24, numHeads: 3, keyDim: 5 });
+    assert.deepEqual(cache.shape, [2, 2, 24, 3, 5]);
+    assert.equal(cache.dtype, 'float32');
+    assert.equal(cache.byteLength, 4 * 2 * 2 * 24 * 3 * 5);
+    const tensor = cache.toTensor();
+    assert.deepEqual(tensor.shape, cache.shape);
+    assert.ok(tensor.data.every((value) => value === 0));
+});
+
+// Lengths around the panels of 8, dims around the registers of 4.
+for (const [batch, length, numHeads, keyDim] of [
+    [1, 1, 1, 1], [1, 7, 2, 3], [2, 8, 1, 4], [1, 9, 3, 5], [3, 16, 2, 8], [2, 17, 4, 7], [1, 31, 1, 16],
+]) {
+    const name = `[${batch}, 2, ${length}, ${numHeads}, ${keyDim}]`;
+
+    test(`set and toTensor are each other's inverse, ${name}`, async () => {
+        const runtime = await testRuntime();
+        const cache = new KVCache(runtime, { batch, length, numHeads, keyDim });
+        const source = randomLike(cache.shape);
+        cache.set(source);
+        assert.deepEqual(cache.toTensor().data, source.data);
+        const tensor = new Tensor(runtime, randomLike(cache.shape, 2));
+        cache.set(tensor);
+        assert.deepEqual(cache.toTensor().data, Float32Array.from(tensor.data));
+    });
+
+    test(`elements lie where src/cmha.h says, ${name}`, async () => {
+        const runtime = await testRuntime();
+        const cache = new KVCache(runtime, { batch, length, numHeads, keyDim });
+        // Fill pads with something first: set() has to leave zeros there.
+        const layout = cache._layout;
+        runtime.memory.f32(cache._keys, layout.floats).fill(9);
+        const source = randomLike(cache.shape);
+        cache.set(source);
+        const kept = runtime.memory.f32(cache._keys, layout.floats);
+        const values = (cache._values - cache._keys) / 4;
+        let elements = 0;
+        for (let b = 0; b < batch; b++) {
+            for (let s = 0; s < length; s++) {
+                for (let h = 0; h < numHeads; h++) {
+                    for (let d = 0; d < keyDim; d++) {
+                        /** @param {number} which */
+                        const at = (which) => (((b * 2 + which) * length + s) * numHeads + h) * keyDim + d;
+                        const key = b * layout.keysBatchStride + h * layout.keysHeadStride
+                            + (Math.floor(s / 8) * keyDim + d) * 8 + (s % 8);
+                        const value = values + b * layout.valuesBatchStride + h * layout.valuesHeadStride + s * keyDim + d;
+                        assert.equal(kept[key], source.data[at(0)]);
+                        assert.equal(kept[value], source.data[at(1)]);
+                        elements += 2;
+                    }
+                }
+            }
+        }
+        assert.equal(elements, source.data.length);
+        assert.equal(kept.filter((x) => x !== 0).length, elements, 'everything else is zero');
+        assert.equal(cache._keys % 64, 0);
+        assert.equal(cache._values % 64, 0);
+        assert.equal(layout.keysHeadStride, runtime.wasm.cmha_keys_size(length, keyDim) >>> 0);
+    });
+}
+
+test('a cache larger than what is converted at a time, without a second copy of it', async () => {
+    const runtime = await testRuntime();
+    const cache = new KVCache(runtime, { batch: 1, length: 2051, numHeads: 12, keyDim: 64 });
+    const source = randomLike(cache.shape);
+    const { used } = runtime.memory;
+    cache.set(source);
+    assert.ok(runtime.memory.used - used < MIB, 'scratch is small');
+    assert.deepEqual(cache.toTensor().data, source.data);
+});
+
+test('half-precision caches hold rounded numbers', async () => {
+    const runtime = await testRuntime();
+    const source = { shape: [1, 2, 1, 1, 2], data: new Float32Array([1 / 3, 1e6, 0.1, 1]) };
+    for (const [dtype, expected] of /** @type {['float16' | 'bfloat16', number[]][]} */ ([
+        ['float16', [0.333251953125, Infinity, 0.0999755859375, 1]],
+        ['bfloat16', [0.333984375, 999424, 0.10009765625, 1]],
+    ])) {
+        const cache = new KVCache(runtime, { batch: 1, length: 1, numHeads: 1, keyDim: 2, dtype });
+        for (const like of [source, new Tensor(runtime, source)]) {
+            cache.set(like);
+            const tensor = cache.toTensor();
+            assert.equal(tensor.dtype, dtype);
+            assert.deepEqual([...tensor.data], expected);
+            assert.deepEqual([...like.data], [...source.data], 'the source is not touched');
+        }
+        assert.equal(cache.byteLength, 16);
+    }
+});
+
+test('wrong options are named', async () => {
+    const runtime = await testRuntime();
+    const good = { batch: 1, length: 8, numHeads: 2, keyDim: 4 };
+    for (const [change, name, message] of /** @type {[any, string, RegExp][]} */ ([
+        [{ batch: undefined }, 'TypeError', /KVCache\.batch: expected a positive integer, got undefined/],
+        [{ length: '8' }, 'TypeError', /KVCache\.length: expected a positive integer, got '8'/],
+        [{ numHeads: 0 }, 'RangeError', /KVCache\.numHeads: expected a positive integer, got 0/],
+        [{ keyDim: 2.5 }, 'RangeError', /KVCache\.keyDim: expected a positive integer, got 2\.5/],
+        [{ length: Infinity }, 'RangeError', /KVCache\.length: .*got Infinity/],
+        [{ dtype: 'int8' }, 'TypeError', /KVCache\.dtype: expected 'float32', 'float16' or 'bfloat16', got 'int8'/],
+        [{ length: 1e9, numHeads: 1e3 }, 'RangeError', /memory exhausted/],
+    ])) {
+        const { used } = runtime.memory;
+        assert.throws(() => new KVCache(runtime, { ...good, ...change }), { name, message });
+        assert.equal(runtime.memory.used, used);
+    }
+    assert.throws(() => new KVCache(runtime, /** @type {any} */ (null)), /KVCache: expected \{ batch, length/);
+    assert.throws(() => new KVCache(/** @type {any} */ (undefined), good), /expected a runtime made by createRuntime\(\)/);
+});
+
+test('what set() refuses changes nothing', async () => {
+    const runtime = await testRuntime();
+    const cache = new KVCache(runtime, { batch: 1, length: 9, numHeads: 2, keyDim: 3 });
+    const source = randomLike(cache.shape);
+    cache.set(source);
+    const n = source.data.length;
+    for (const [value, name, message] of /** @type {[any, string, RegExp][]} */ ([
+        [null, 'TypeError', /source: expected a tensor-like/],
+        [{ shape: [1, 2, 9, 2, 3], data: new Int32Array(n) }, 'TypeError', /source: expected numbers in a Float32Array, got dtype 'int32'/],
+        [{ shape: [1, 2, 9, 3, 2], data: new Float32Array(n) }, 'RangeError', /source: expected shape \[1, 2, 9, 2, 3\], got \[1, 2, 9, 3, 2\]/],
+        [{ shape: [n], data: new Float32Array(n) }, 'RangeError', /expected shape \[1, 2, 9, 2, 3\], got \[108\]/],
+        [{ shape: [1, 2, 9, 2, 3], data: new Float32Array(n + 1) }, 'RangeError', /source: shape .* holds 108 elements, but data has 109/],
+    ])) {
+        assert.throws(() => cache.set(value), { name, message });
+    }
+    assert.deepEqual(cache.toTensor().data, source.data);
+});
+
+test('a full memory is reported before anything has changed', async () => {
+    const runtime = await testRuntime({ maxMemory: 4 * MIB, workers: 0 });
+    const cache = new KVCache(runtime, { batch: 1, length: 3000, numHeads: 4, keyDim: 16 }); // 1.5 MB
+    const source = randomLike(cache.shape);
+    cache.set(source);
+    const filler = [];
+    assert.throws(() => { for (;;) filler.push(runtime.memory.alloc(100_000)); }, RangeError);
+    const { used } = runtime.memory;
+    assert.throws(() => cache.toTensor(), { name: 'RangeError', message: /memory exhausted: 1536000 bytes/ });
+    assert.equal(runtime.memory.used, used);
+    for (const address of filler) runtime.memory.free(address);
+    assert.deepEqual(cache.toTensor().data, source.data);
+});
+
+test('dispose frees, twice is once, and use afterwards is an error', async () => {
+    const runtime = await testRuntime();
+    const { used } = runtime.memory;
+    const cache = new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4 });
+    assert.equal(cache.disposed, false);
+    cache[Symbol.dispose]();
+    cache.dispose();
+    assert.equal(cache.disposed, true);
+    assert.equal(runtime.memory.used, used);
+    assert.throws(() => cache.toTensor(), /^Error: KVCache\.toTensor: this KVCache has been disposed$/);
+    assert.throws(() => cache.set(randomLike(cache.shape)), /^Error: KVCache\.set: this KVCache has been disposed$/);
+    const other = new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4 });
+    runtime.dispose();
+    assert.equal(other.disposed, true);
+    assert.throws(() => other.toTensor(), /KVCache\.toTensor: its runtime has been disposed/);
+    other.dispose();
+});
+
+test('functional caches convert through the same layout', async () => {
+    const runtime = await testRuntime();
+    const layout = cacheLayout(2, 11, 3, 5);
+    const source = randomLike([2, 2, 11, 3, 5]);
+    const back = runtime._runHere('test', {
+        record(program) {
+            const from = program.input(source);
+            const kept = program.scratch(4 * layout.floats);
+            storeCache(runtime, layout, kept, from);
+            this.out = program.result(Object.freeze([...source.shape]), 'float32');
+            this.kept = kept;
+        },
+        finish() {
+            loadCache(runtime, layout, this.kept, this.out._address);
+            return this.out;
+        },
+        kept: 0,
+        out: /** @type {any} */ (null),
+    });
+    assert.deepEqual(back.data, source.data);
+});

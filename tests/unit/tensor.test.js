@@ -1,0 +1,245 @@
+// js/tensor.js and js/results.js: arguments, the two lives of a tensor, the bound on unread results.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import vm from 'node:vm';
+import { Tensor, asTensorLike, dtypeOf } from '../../js/tensor.js';
+import { testRuntime } from '../runtime.js';
+
+const MIB = 1024 * 1024;
+
+/** @typedef {import('../../js/runtime.js').Runtime} Runtime */
+
+/**
+ * A result of `n` floats that count up from `first`.
+ * @param {Runtime} runtime
+ * @param {number} n
+ * @param {number} [first]
+ * @param {import('../../js/tensor.js').DType} [dtype]
+ * @returns {Tensor}
+ */
+function resultOf(runtime, n, first = 0, dtype = 'float32') {
+    /** @type {any} */
+    let out;
+    return runtime._runHere('test', {
+        record(program) {
+            out = program.result(Object.freeze([n]), dtype);
+            const view = dtype === 'bool' ? runtime.memory.u8(out._address, n) : runtime.memory.f32(out._address, n);
+            for (let i = 0; i < n; i++) view[i] = first + i;
+        },
+        finish: () => out,
+    });
+}
+
+/** @param {ArrayLike<number>} data @param {number} first */
+function countsUp(data, first) {
+    for (let i = 0; i < data.length; i++) {
+        if (data[i] !== Math.fround(first + i)) return false;
+    }
+    return true;
+}
+
+test('a tensor holds what it was made of, and says what it is', async () => {
+    const runtime = await testRuntime();
+    const source = new Float32Array([1, 2, 3, 4, 5, 6]);
+    const tensor = new Tensor(runtime, { shape: [2, 3], data: source });
+    assert.deepEqual(tensor.shape, [2, 3]);
+    assert.ok(Object.isFrozen(tensor.shape));
+    assert.equal(tensor.dtype, 'float32');
+    assert.equal(tensor.size, 6);
+    assert.equal(tensor.byteLength, 24);
+    assert.deepEqual([...tensor.data], [...source]);
+    source[0] = 9;
+    assert.equal(tensor.data[0], 1, 'it is a copy');
+    tensor.data[1] = 8;
+    assert.equal(tensor.data[1], 8, 'its data is live');
+    assert.equal(tensor.data, tensor.data, 'the view is made once');
+
+    const zeros = new Tensor(runtime, { shape: [3] });
+    assert.deepEqual(zeros.data, new Float32Array(3));
+    const ints = new Tensor(runtime, { shape: [2], data: new Int32Array([-5, 7]) });
+    assert.equal(ints.dtype, 'int32');
+    assert.deepEqual(ints.data, new Int32Array([-5, 7]));
+    const bools = new Tensor(runtime, { shape: [3], data: new Uint8Array([1, 0, 1]) });
+    assert.equal(bools.dtype, 'bool');
+    assert.equal(bools.byteLength, 3);
+    assert.deepEqual([...bools.data], [1, 0, 1]);
+    assert.equal(new Tensor(runtime, { shape: [] }).size, 1);
+    assert.equal(new Tensor(runtime, { shape: [0, 5] }).data.length, 0);
+});
+
+test('half-precision tensors hold what their type can represent', async () => {
+    const runtime = await testRuntime();
+    const data = new Float32Array([1 / 3, 65504, 1e6, -1e-8, 0.1]);
+    const half = new Tensor(runtime, { shape: [5], dtype: 'float16', data });
+    // IEEE binary16: 1/3 rounds to 0x3555, 1e6 overflows, -1e-8 is below half of the least subnormal, 0.1 is 0x2e66.
+    assert.deepEqual([...half.data], [0.333251953125, 65504, Infinity, -0, 0.0999755859375]);
+    const brain = new Tensor(runtime, { shape: [5], dtype: 'bfloat16', data });
+    // The upper half of the float, to nearest even: 0x3eab, 0x4780, 0x4974, 0xb22c, 0x3dcd.
+    const expected = new Float32Array(new Uint32Array([0x3eab0000, 0x47800000, 0x49740000, 0xb22c0000, 0x3dcd0000]).buffer);
+    assert.deepEqual(brain.data, expected);
+    assert.equal(brain.dtype, 'bfloat16');
+});
+
+test('wrong arguments are named', async () => {
+    const runtime = await testRuntime();
+    for (const [init, name, message] of /** @type {[any, string, RegExp][]} */ ([
+        [null, 'TypeError', /Tensor: expected \{ shape, dtype, data \}, got null/],
+        [{}, 'TypeError', /Tensor\.shape: expected an array of integers >= 0, got undefined/],
+        [{ shape: [2, -1] }, 'TypeError', /Tensor\.shape: .*got \[2, -1\]/],
+        [{ shape: [1.5] }, 'TypeError', /got \[1\.5\]/],
+        [{ shape: [2n] }, 'TypeError', /got \[2n\]/],
+        [{ shape: [2], dtype: 'float64' }, 'TypeError', /Tensor\.dtype: expected one of 'float32'.*got 'float64'/],
+        [{ shape: [2], data: [1, 2] }, 'TypeError', /Tensor\.data: expected a Float32Array.*got an array of 2/],
+        [{ shape: [2], data: new Float64Array(2) }, 'TypeError', /got an object of type Float64Array/],
+        [{ shape: [2], dtype: 'int32', data: new Float32Array(2) }, 'TypeError', /expected what holds dtype 'int32'/],
+        [{ shape: [2], data: new Float32Array(3) }, 'RangeError', /shape \[2\] holds 2 elements, but data has 3/],
+        [{ shape: [2 ** 40] }, 'RangeError', /memory exhausted/],
+    ])) {
+        const { used } = runtime.memory;
+        assert.throws(() => new Tensor(runtime, init), { name, message });
+        assert.equal(runtime.memory.used, used);
+    }
+    assert.throws(() => new Tensor(/** @type {any} */ ({}), { shape: [1] }), /expected a runtime made by createRuntime\(\)/);
+});
+
+test('tensor-likes are checked at the door', async () => {
+    const good = { shape: [2, 2], data: new Float32Array(4) };
+    assert.equal(asTensorLike(good, 'query'), good);
+    assert.equal(dtypeOf({ shape: [1], data: new Uint8Array(1) }), 'bool');
+    assert.equal(dtypeOf({ shape: [1], data: new Int32Array(1) }), 'int32');
+    // From another realm `instanceof` fails, the data is as good.
+    const foreign = vm.runInNewContext('({ shape: [2], data: new Float32Array([1, 2]) })');
+    assert.equal(dtypeOf(asTensorLike({ shape: [2], data: foreign.data }, 'query')), 'float32');
+    assert.equal(asTensorLike(foreign, 'query'), foreign);
+    for (const [value, name, message] of /** @type {[any, string, RegExp][]} */ ([
+        [undefined, 'TypeError', /^query: expected a tensor-like \{ shape, data \}, got undefined$/],
+        [3, 'TypeError', /^query: .* got 3$/],
+        [new Float32Array(3), 'TypeError', /^query\.shape: .* got undefined$/],
+        [{ shape: 'x', data: good.data }, 'TypeError', /^query\.shape: .*got 'x'$/],
+        [{ shape: [4] }, 'TypeError', /^query\.data: .*got undefined$/],
+        [{ shape: [4], data: new Float64Array(4) }, 'TypeError', /^query\.data: .*Float64Array$/],
+        [{ shape: [4], data: new DataView(new ArrayBuffer(16)) }, 'TypeError', /^query\.data: /],
+        [{ shape: [5], data: good.data }, 'RangeError', /^query: shape \[5\] holds 5 elements, but data has 4$/],
+    ])) {
+        assert.throws(() => asTensorLike(value, 'query'), { name, message });
+    }
+});
+
+test('reading a result moves it out of the memory', async () => {
+    const runtime = await testRuntime();
+    const { used } = runtime.memory;
+    const result = resultOf(runtime, 1000, 5);
+    assert.ok(runtime.memory.used > used, 'unread it lies in the memory');
+    assert.equal(result.size, 1000);
+    assert.equal(result.byteLength, 4000);
+    assert.ok(runtime.memory.used > used, 'its shape and size can be asked for without reading');
+    const { data } = result;
+    assert.equal(runtime.memory.used, used);
+    assert.ok(data.buffer instanceof ArrayBuffer);
+    assert.ok(countsUp(data, 5));
+    assert.equal(result.data, data);
+    data[0] = -1;
+    assert.equal(result.data[0], -1, 'it is the user\'s');
+    resultOf(runtime, 1000, 9).dispose();
+    assert.ok(countsUp(data.subarray(1), 6), 'nothing writes to it again');
+});
+
+test('results that nobody reads do not add up', async () => {
+    const runtime = await testRuntime();
+    const kept = [];
+    const n = 5000;
+    for (let i = 0; i < 3000; i++) { // 60 MB in all
+        const result = resultOf(runtime, n, i);
+        if (i % 100 === 0) kept.push({ i, result });
+    }
+    assert.ok(runtime.memory.used < 10 * MIB, `${runtime.memory.used} in use`);
+    assert.ok(runtime.memory.peak < 10 * MIB);
+    for (const { i, result } of kept) {
+        assert.ok(countsUp(result.data, i), `result ${i} reads as it was`);
+    }
+});
+
+test('the bound follows large results, and small ones with them stay readable', async () => {
+    const runtime = await testRuntime();
+    const results = [];
+    for (let i = 0; i < 12; i++) {
+        results.push(resultOf(runtime, 2 * MIB, i), resultOf(runtime, 3, i), resultOf(runtime, 5, i, 'bool'));
+        assert.ok(runtime.memory.used < 2.1 * 8 * MIB + MIB, `${runtime.memory.used} in use`);
+    }
+    results.forEach((result, i) => assert.ok(countsUp(result.data, Math.floor(i / 3)), `result ${i}`));
+});
+
+test('reading and disposing in any order leaves nothing behind', async () => {
+    const runtime = await testRuntime();
+    const { used } = runtime.memory;
+    const results = Array.from({ length: 50 }, (_, i) => resultOf(runtime, 100, i));
+    for (const i of [0, 49, 20, 21, 19, 48]) results[i].dispose();
+    for (const i of [1, 47, 22]) assert.ok(countsUp(results[i].data, i));
+    for (const result of results) result.dispose();
+    assert.equal(runtime.memory.used, used);
+    results[5].dispose();
+    assert.throws(() => results[5].data, /Tensor: this Tensor has been disposed/);
+    assert.throws(() => asTensorLike(results[5], 'value'), /^Error: value: this Tensor has been disposed$/);
+});
+
+test('when the memory is full, unread results make room, but not those in use', async () => {
+    const runtime = await testRuntime({ maxMemory: 8 * MIB, workers: 0 });
+    const used = resultOf(runtime, 1000, 2);
+    const old = resultOf(runtime, MIB, 1);
+    runtime._runSync({
+        record(program) {
+            const address = program.input(used);
+            program.scratch(6.5 * MIB);
+            assert.equal(used._address, address);
+            assert.ok(countsUp(runtime.memory.f32(address, 1000), 2));
+        },
+        finish() {},
+    });
+    assert.ok(countsUp(old.data, 1));
+    assert.ok(countsUp(used.data, 2));
+});
+
+for (const shared of [true, false]) {
+    test(`data is live across growth of the memory, ${shared ? 'shared' : 'private'}`, async () => {
+        const runtime = await testRuntime({ _test: { shared } });
+        const tensor = new Tensor(runtime, { shape: [100], data: Float32Array.from({ length: 100 }, (_, i) => i) });
+        const result = resultOf(runtime, 100, 3);
+        const { reserved } = runtime.memory;
+        const large = new Tensor(runtime, { shape: [20 * MIB] });
+        assert.ok(runtime.memory.reserved > reserved);
+        assert.ok(countsUp(tensor.data, 0));
+        tensor.data[7] = 70;
+        assert.equal(runtime.memory.f32(tensor._address, 100)[7], 70);
+        assert.ok(countsUp(result.data, 3));
+        assert.equal(large.data.length, 20 * MIB);
+    });
+}
+
+test('dispose frees, twice is once, and use afterwards is an error', async () => {
+    const runtime = await testRuntime();
+    const { used } = runtime.memory;
+    const tensor = new Tensor(runtime, { shape: [10] });
+    assert.equal(tensor.disposed, false);
+    tensor[Symbol.dispose]();
+    tensor.dispose();
+    assert.equal(tensor.disposed, true);
+    assert.equal(runtime.memory.used, used);
+    assert.throws(() => tensor.data, /^Error: Tensor: this Tensor has been disposed$/);
+});
+
+test('a disposed runtime takes its tensors with it, arrays that were read stay', async () => {
+    const runtime = await testRuntime();
+    const own = new Tensor(runtime, { shape: [2], data: new Float32Array([1, 2]) });
+    const unread = resultOf(runtime, 3);
+    const read = resultOf(runtime, 3, 4);
+    const { data } = read;
+    runtime.dispose();
+    for (const tensor of [own, unread, read]) {
+        assert.equal(tensor.disposed, true);
+        assert.throws(() => tensor.data, /Tensor: the runtime of this Tensor has been disposed/);
+        tensor.dispose();
+    }
+    assert.ok(countsUp(data, 4));
+    assert.throws(() => new Tensor(runtime, { shape: [1] }), /has been disposed/);
+});
