@@ -23,15 +23,17 @@ export class Inspector {
     /**
      * @param {(id: string) => HTMLElement} find
      * @param {(text: string) => void} say to those who listen instead of looking
+     * @param {(lane: number) => void} onLane another lane was chosen
      */
-    constructor(find, say) {
+    constructor(find, say, onLane) {
         this.find = find;
         this.say = say;
+        this.onLane = onLane;
         this.trace = new Trace();
         this.heads = 0;
         this.lane = 0;
         /** @type {Scale} */
-        this.scale = { mode: 'root', skipFirst: false };
+        this.scale = { mode: 'row', skipFirst: false };
         this.mapRow = this.pinned = this.hovered = this.pointed = -1;
         this.frame = 0;
         this.shades = new Float32Array(64);
@@ -60,10 +62,13 @@ export class Inspector {
         });
     }
 
-    /** @param {number} heads of a layer */
-    setHeads(heads) {
-        if (heads !== this.heads) this.lane = 0;
+    /**
+     * @param {number} heads of a layer
+     * @param {number} lane chosen
+     */
+    setHeads(heads, lane) {
         this.heads = heads;
+        this.lane = Math.min(lane, heads);
         this.lanes.setHeads(heads, this.lane);
         this.invalidate();
     }
@@ -152,6 +157,7 @@ export class Inspector {
     /** @param {number} lane */
     chooseLane(lane) {
         this.lane = lane;
+        this.onLane(lane);
         this.invalidate();
     }
 

@@ -21,7 +21,7 @@ const stopButton = /** @type {HTMLButtonElement} */ (find('stop'));
 const progress = /** @type {HTMLProgressElement} */ (find('progress'));
 
 const meters = new Meters(find);
-const inspector = new Inspector(find, say);
+const inspector = new Inspector(find, say, remember);
 const { trace } = inspector;
 const client = new Client(onReport, onDeath, onSilence);
 
@@ -110,6 +110,7 @@ function write() {
     }
     const settings = fromForm(form);
     settings.layer = layer + 1;
+    settings.head = inspector.lane;
     toForm(form, settings);
     history.replaceState(null, '', toHash(settings));
     notify(null);
@@ -135,6 +136,13 @@ function writeAnother() {
     write();
 }
 
+/** The address of a story follows what is looked at. */
+function remember() {
+    if (!hasStory(location.hash)) return;
+    const view = { layer: layer + 1, head: inspector.lane };
+    history.replaceState(null, '', toHash({ ...fromHash(location.hash), ...view }));
+}
+
 /**
  * While a story is being written it is written again from the start, unseen up to where it stands: the same seed gives
  * the same tokens. A finished one is only read again.
@@ -142,7 +150,7 @@ function writeAnother() {
  */
 function chooseLayer(chosen) {
     layer = chosen;
-    if (hasStory(location.hash)) history.replaceState(null, '', toHash({ ...fromHash(location.hash), layer: layer + 1 }));
+    remember();
     if (state === 'writing' && options) {
         options = { ...options, layer };
         trace.look(layer);
@@ -194,9 +202,10 @@ function onReport(message) {
 function onReady({ explain, model }) {
     meters.model = model;
     meters.explain(explain);
-    layer = Math.min(Math.max(0, fromHash(location.hash).layer - 1), model.layers - 1);
+    const asked = fromHash(location.hash);
+    layer = Math.min(asked.layer, model.layers) - 1;
     showLayers(model.layers);
-    inspector.setHeads(model.heads);
+    inspector.setHeads(model.heads, asked.head);
     enter('ready');
     showStatus(`${(model.parameters / 1e6).toFixed(1)} million parameters, ${model.layers} layers of ${model.heads} heads`);
     if (isWriteWanted) write();
@@ -210,7 +219,7 @@ function onItems(message) {
     trace.append(message.tokens, message.candidates);
     trace.rows.push(...message.rows);
     figures = message.figures;
-    meters.show(figures, trace, false);
+    meters.show(figures, trace, options?.pace ?? 0, false);
     inspector.invalidate();
 }
 
@@ -225,7 +234,7 @@ function onDone({ finish, explain }) {
         stopped: `Stopped after ${count}`
     };
     enter('ready');
-    if (figures) meters.show(figures, trace, true);
+    if (figures) meters.show(figures, trace, options?.pace ?? 0, true);
     meters.explain(explain);
     showStatus(texts[finish] ?? `Finished after ${count}`);
     say(texts[finish] ?? `Finished after ${count}`);
@@ -308,7 +317,8 @@ document.addEventListener('keydown', event => {
 });
 addEventListener('hashchange', () => {
     toForm(form, fromHash(location.hash));
-    write();
+    isWriteWanted = hasStory(location.hash);
+    load();
 });
 
 offerWorkers();

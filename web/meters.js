@@ -25,16 +25,17 @@ export class Meters {
     /**
      * @param {Figures} figures
      * @param {Trace} trace
+     * @param {number} pace tokens per second that are shown at most, 0 for all there are
      * @param {boolean} isFinal whether these are the last of the run: shown whatever the time
      */
-    show({ count, firstMs, computingMs, cacheBytes }, trace, isFinal) {
+    show({ count, firstMs, computingMs, cacheBytes }, trace, pace, isFinal) {
         const now = performance.now();
         if (!isFinal && now - this.shownAt < REFRESH_MS) return;
         this.shownAt = now;
         const each = count > 1 ? (computingMs - firstMs) / (count - 1) : 0;
         this.set({
             speed: each ? round(1000 / each) : '–',
-            each: each ? `${milliseconds(each)} each` : '',
+            each: each ? pace ? `shown at ${pace}/s` : `${milliseconds(each)} each` : '',
             'first-token': milliseconds(firstMs),
             'prompt-length': `${trace.promptLength}-token prompt`,
             cache: bytes(cacheBytes),

@@ -2,9 +2,9 @@
  * From attention weights to shades. Weights of one row sum to 1, and much of that often rests on the first token, a
  * place to look when there is nothing to look at; on a linear scale everything else then disappears.
  *
- * - linear: the weight itself
- * - root: its square root, which lifts small weights (0.04 is shown as 0.2)
  * - row: the weight as a share of the largest one in its row
+ * - root: its square root, which lifts small weights (0.04 is shown as 0.2)
+ * - linear: the weight itself
  * Without the first token, weights are shares of what the other tokens get.
  */
 

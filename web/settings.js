@@ -16,6 +16,7 @@
  * @property {number} pace tokens per second at most; 0: no limit
  * @property {number | 'auto'} workers
  * @property {number} layer from 1
+ * @property {number} head from 1; 0: their mean
  */
 
 /** @type {Settings} */
@@ -26,9 +27,10 @@ export const DEFAULTS = {
     topP: 0.95,
     seed: 7,
     tokens: 200,
-    pace: 0,
+    pace: 60,
     workers: 'auto',
-    layer: 1
+    layer: 4,
+    head: 0
 };
 
 /** @type {Record<string, [number, number]>} */
@@ -40,9 +42,10 @@ const RANGES = {
     tokens: [1, 4096],
     pace: [0, 1000],
     workers: [0, 64],
-    layer: [1, 1000]
+    layer: [1, 1000],
+    head: [0, 1000]
 };
-const WHOLE = ['topK', 'seed', 'tokens', 'pace', 'workers', 'layer'];
+const WHOLE = ['topK', 'seed', 'tokens', 'pace', 'workers', 'layer', 'head'];
 
 /**
  * @param {(name: string) => unknown} get a field's value, null or undefined when absent

@@ -10,7 +10,7 @@ import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 2 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
-const STORY = { prompt: PROMPT, seed: 7, tokens: 60 };
+const STORY = { prompt: PROMPT, seed: 7, tokens: 60, pace: 0 };
 /** Long enough that nothing under test can be over by itself first. */
 const SLOW = { prompt: PROMPT, seed: 7, tokens: 300, pace: 20 };
 
@@ -103,8 +103,8 @@ test('another layer shows other scores and leaves the text alone', options, asyn
     const demo = await DemoPage.open(t);
     const story = await demo.write(STORY);
     const before = await demo.canvas('#heatmap');
-    await demo.page.click('#layers label:nth-of-type(2) input');
-    await demo.page.waitForFunction(() => document.getElementById('map-lane')?.textContent?.startsWith('Layer 2'));
+    await demo.page.click('#layers label:nth-of-type(1) input');
+    await demo.page.waitForFunction(() => document.getElementById('map-lane')?.textContent?.startsWith('Layer 1'));
     await demo.settle();
     assert.notEqual((await demo.canvas('#heatmap')).sum, before.sum);
     assert.equal(await demo.text('story'), story);
@@ -113,7 +113,7 @@ test('another layer shows other scores and leaves the text alone', options, asyn
     await demo.fill({ ...STORY, pace: 60 });
     await demo.page.click('#write');
     await demo.tokens(25);
-    await demo.page.click('#layers label:nth-of-type(1) input');
+    await demo.page.click('#layers label:last-of-type input');
     await demo.ready();
     await demo.settle();
     assert.equal(await demo.text('story'), story);
