@@ -9,6 +9,7 @@
 //   growth     sweeps of S and T: time and memory; roofline and growth curves as an SVG (web/bench.svg)
 //   model      the embedded model through `generate`; page load to first token
 //   kernels    every C kernel beside its limit and its largest error
+//   operations the operations of a call one by one: where the time goes
 //
 // --no-peers leaves the peers out, and with them the only network access.
 
@@ -22,7 +23,7 @@ import { setup } from '../../src/toolchain/setup.js';
 import { SetupError, capture, heading, main, root, run, say, since } from '../../src/toolchain/system.js';
 import { mustTable } from './lib/report.js';
 
-const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'model', 'kernels'];
+const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'model', 'kernels', 'operations'];
 const here = join(root, 'tests/bench');
 
 await main(async () => {
