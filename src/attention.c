@@ -26,44 +26,59 @@ static cut attention_cut(const cmha_attention *a)
     return c;
 }
 
-/* What one query row knows of the positions it has met: the largest logit, the sum of e^(logit - largest). */
+/* What a query row knows of the positions it has met: the largest logit, the sum of 2^(logit - largest). Logits are in units
+ * of ln 2, so that the softmax is one of powers of two. */
 typedef struct running {
     float top[TASK_ROWS], sum[TASK_ROWS];
 } running;
 
-/* One row of logits to probabilities against its running maximum. Of n logits the first `live` count; returns the
- * factor for what was there before. */
-static float stream_row(const place *p, float *logits, size_t n, size_t live, size_t i, size_t j, float *top, float *sum)
+/* Masks and scales the first `live` logits of row i, positions from j on. */
+static void mask_row(const place *p, float *logits, size_t live, size_t i, size_t j, f4 scale)
 {
     const cmha_attention *a = p->a;
-    const uint8_t *mask = a->mask ? p->mask + i * a->mask_t + j * a->mask_s : NULL;
-    f4 scale = f4_splat(a->scale), masked = f4_splat(FUSED_MASKED), most = masked;
-    if (mask && a->mask_s == 0 && *mask == 0) live = 0;
+    const uint8_t *mask = p->mask + i * a->mask_t + j * a->mask_s;
+    f4 masked = f4_splat(FUSED_MASKED), all = f4_less(f4_splat(0.0f), f4_splat((float) *mask));
     for (size_t c = 0; c < live; c += 4) {
-        f4 x = f4_mul(f4_load(logits + c), scale);
-        if (live - c < 4) x = f4_select(first_lanes(live - c), x, masked);
-        if (mask && a->mask_s) x = f4_select(f4_keep_part(mask + c, live - c), x, masked);
-        f4_store(logits + c, x);
-        most = f4_max(most, x);
+        f4 keep = a->mask_s ? f4_keep_part(mask + c, live - c) : all;
+        f4_store(logits + c, f4_select(keep, f4_mul(f4_load(logits + c), scale), masked));
     }
-    float before = *top, now = f4_top(f4_max(f4_splat(before), most));
-    size_t done = 0;
+}
+
+/* Logits of a row to weights 2^(logit - top). Of n logits the first `live` count, the rest weighs nothing; the row has room
+ * for n rounded up to 8. Updates the running maximum and sum; returns the factor for what was there before. */
+static float stream_row(const place *p, float *logits, size_t n, size_t live, size_t i, size_t j, float *top, float *sum)
+{
+    f4 scale = f4_splat(p->a->scale * LOG2_E), most0 = f4_splat(*top), most1 = most0;
+    if (p->mask) {
+        mask_row(p, logits, live, i, j, scale);
+        scale = f4_splat(1.0f);
+    }
+    size_t c = live;
+    for (; c % 8 != 0; c++) logits[c] = FUSED_MASKED;
+    size_t end = c;
+    for (c = 0; c < end; c += 8) {
+        most0 = f4_max(most0, f4_mul(f4_load(logits + c), scale));
+        most1 = f4_max(most1, f4_mul(f4_load(logits + c + 4), scale));
+    }
+    float before = *top, now = f4_top(f4_max(most0, most1)), factor = 1.0f;
+    c = 0;
     if (now > FUSED_MASKED || now != now) {
-        f4 total = f4_splat(0.0f), shift = f4_splat(now);
-        for (; done < live; done += 4) {
-            f4 e = f4_exp(f4_sub(f4_load(logits + done), shift));
-            f4_store(logits + done, e);
-            total = f4_add(total, e);
+        exp2_constants k = exp2_load();
+        f4 total0 = f4_splat(0.0f), total1 = total0, shift = f4_splat(-now);
+        for (; c < end; c += 8) {
+            f4 e0 = f4_exp2(&k, f4_madd(f4_load(logits + c), scale, shift));
+            f4 e1 = f4_exp2(&k, f4_madd(f4_load(logits + c + 4), scale, shift));
+            f4_store(logits + c, e0);
+            f4_store(logits + c + 4, e1);
+            total0 = f4_add(total0, e0);
+            total1 = f4_add(total1, e1);
         }
-        float factor = exp_f32(before - now);
-        *sum = *sum * factor + f4_sum(total);
+        factor = exp2_f32(before - now);
+        *sum = *sum * factor + f4_sum(f4_add(total0, total1));
         *top = now;
-        before = factor;
-    } else {
-        before = 1.0f;
     }
-    for (; done < n; done += 4) f4_store(logits + done, f4_splat(0.0f));
-    return before;
+    for (; c < n; c += 4) f4_store(logits + c, f4_splat(0.0f));
+    return factor;
 }
 
 /* Rows [i, i + m) against positions [j, j + n), n <= BLOCK: updates `state` and out, whose first block overwrites. */
@@ -171,7 +186,7 @@ static void merge_row(const cmha_attention *a, size_t splits, size_t b, size_t h
     for (size_t k = 0; k < splits; k++) {
         const float *part = parts + k * stride;
         if (part[a->v] == FUSED_MASKED) continue;   /* nothing kept there: its values were not written */
-        float weight = exp_f32(part[a->v] - top);
+        float weight = exp2_f32(part[a->v] - top);
         sum += weight * part[a->v + 1];
         for (size_t c = 0; c < a->v; c += 4) {
             size_t left = a->v - c;

@@ -138,10 +138,11 @@ static size_t row_softmax(const place *p, size_t i, float *row)
         end = a->s;
     } else {
         float top = f4_top(kept < a->s ? f4_max(f4_splat(masked), most) : most);
-        float sum = kept < a->s ? (float) (a->s - kept) * exp_f32(masked - top) : 0.0f;
-        f4 total = f4_splat(0.0f);
+        float sum = kept < a->s ? (float) (a->s - kept) * exp2_f32((masked - top) * LOG2_E) : 0.0f;
+        exp2_constants k = exp2_load();
+        f4 total = f4_splat(0.0f), unit = f4_splat(LOG2_E), highest = f4_splat(top);
         for (size_t j = 0; j < end; j += 4) {
-            f4 e = f4_exp(f4_sub(f4_load_part(row + j, end - j, -__builtin_inff()), f4_splat(top)));
+            f4 e = f4_exp2(&k, f4_mul(f4_sub(f4_load_part(row + j, end - j, -__builtin_inff()), highest), unit));
             total = f4_add(total, e);
             f4_store_part(row + j, e, end - j);
         }
@@ -159,8 +160,8 @@ static size_t row_softmax(const place *p, size_t i, float *row)
 static void row_values(const place *p, size_t i, size_t m, size_t end, const float *rows, float *out)
 {
     const cmha_attention *a = p->a;
-    const float ones[TILE_ROWS] = { 1, 1, 1, 1, 1, 1 };
-    float dropped[TILE_ROWS * BLOCK];
+    float ones[TILE_ROWS], dropped[TILE_ROWS * BLOCK];
+    for (size_t r = 0; r < TILE_ROWS; r++) ones[r] = 1.0f;
     for (size_t j = 0; j < end || j == 0; j += BLOCK) {
         size_t n = end < j ? 0 : end - j < BLOCK ? end - j : BLOCK, stride = a->s;
         const float *weights = rows + j;

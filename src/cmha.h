@@ -146,7 +146,7 @@ typedef struct cmha_attention {
     size_t batch, heads, kv_heads;
     size_t t, s;            /* S >= 1 */
     size_t d, v;
-    float scale;            /* usually 1 / sqrt(D) */
+    float scale;            /* positive, usually 1 / sqrt(D) */
     uint32_t flags;
     size_t causal_offset;   /* position of query 0 (the cache update index), with CMHA_CAUSAL */
     float dropout;          /* explicit form: rate in [0, 1]; 0 = none. A kept probability is divided by 1 - rate */

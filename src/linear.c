@@ -6,35 +6,12 @@
 /* Panels finished together. */
 enum { GROUP = 4, GROUP_COLUMNS = GROUP * CMHA_PANEL };
 
-/* y[i] += x[i] */
-static void add_f32(float *y, const float *x, size_t n)
+/* z[i] += x[i], i < n */
+static void add_f32(float *z, const float *x, size_t n)
 {
-    for (size_t i = 0; i < n; i += 4) {
-        f4_store_part(y + i, f4_add(f4_load_part(y + i, n - i, 0.0f), f4_load_part(x + i, n - i, 0.0f)), n - i);
-    }
-}
-
-/* Columns [c0, c0 + n) of row r, finished: to where the layout keeps them. */
-static void place_row(const cmha_linear *a, const float *z, size_t r, size_t c0, size_t n)
-{
-    if (a->layout == CMHA_LAYOUT_ROWS) {
-        memcpy(a->y + r * a->y_stride + c0, z, n * sizeof *z);
-        return;
-    }
-    size_t position = a->index + r % a->t;
-    float *batch = a->y + r / a->t * a->batch_stride;
-    for (size_t c = 0; c < n;) {
-        size_t head = (c0 + c) / a->head_dim, e = (c0 + c) % a->head_dim;
-        size_t run = a->head_dim - e < n - c ? a->head_dim - e : n - c;
-        float *to = batch + head * a->head_stride;
-        if (a->layout == CMHA_LAYOUT_VALUES) {
-            memcpy(to + position * a->head_dim + e, z + c, run * sizeof *z);
-        } else {
-            to += (position / CMHA_PANEL * a->head_dim + e) * CMHA_PANEL + position % CMHA_PANEL;
-            for (size_t i = 0; i < run; i++) to[i * CMHA_PANEL] = z[c + i];
-        }
-        c += run;
-    }
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) f4_store(z + i, f4_add(f4_load(z + i), f4_load(x + i)));
+    for (; i < n; i++) z[i] += x[i];
 }
 
 /* Bias, activation, residual and rounding of columns [c0, c0 + n) of row r, whose products are in z. */
@@ -53,31 +30,63 @@ static void finish_row(const cmha_linear *a, float *z, size_t r, size_t c0, size
         add_f32(z, a->residual + r * a->residual_stride + c0, n);
         if (a->round) cmha_round_f32(z, z, n, a->round);
     }
-    place_row(a, z, r, c0, n);
+}
+
+/* Short copies, where memcpy would be a call out of the module. */
+static void copy_f32(float *y, const float *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) f4_store(y + i, f4_load(x + i));
+    for (; i < n; i++) y[i] = x[i];
+}
+
+/* Columns [c0, c0 + n) of rows [r, r + m), finished, from z to where the layout keeps them. */
+static void place(const cmha_linear *a, const float *z, size_t r, size_t m, size_t c0, size_t n)
+{
+    if (a->layout == CMHA_LAYOUT_ROWS) {
+        for (size_t i = 0; i < m; i++) copy_f32(a->y + (r + i) * a->y_stride + c0, z + i * GROUP_COLUMNS, n);
+        return;
+    }
+    size_t run;
+    for (size_t c = 0; c < n; c += run) {   /* the columns of one head at a time */
+        size_t head = (c0 + c) / a->head_dim, e = (c0 + c) % a->head_dim, t = r % a->t;
+        float *y = a->y + r / a->t * a->batch_stride + head * a->head_stride;
+        run = a->head_dim - e < n - c ? a->head_dim - e : n - c;
+        for (size_t i = 0; i < m; i++) {
+            const float *from = z + i * GROUP_COLUMNS + c;
+            size_t s = a->index + t;
+            if (a->layout == CMHA_LAYOUT_VALUES) {
+                copy_f32(y + s * a->head_dim + e, from, run);
+            } else {
+                float *to = y + (s / CMHA_PANEL * a->head_dim + e) * CMHA_PANEL + s % CMHA_PANEL;
+                for (size_t j = 0; j < run; j++) to[j * CMHA_PANEL] = from[j];
+            }
+            if (++t == a->t) {
+                t = 0;
+                y += a->batch_stride;
+            }
+        }
+    }
 }
 
 /* Rows [r, r + m) of the columns [c0, c0 + n), m <= TILE_ROWS, n <= GROUP_COLUMNS. */
 static void linear_tile(const cmha_linear *a, size_t r, size_t m, size_t c0, size_t n)
 {
-    float z[TILE_ROWS][GROUP_COLUMNS];
+    float z[TILE_ROWS * GROUP_COLUMNS];
     size_t panels = (n + CMHA_PANEL - 1) / CMHA_PANEL;
     tile_f32(m, panels, a->k, a->x + r * a->x_stride, a->x_stride, a->w + c0 * a->k, CMHA_PANEL, a->k * CMHA_PANEL,
-        z[0], GROUP_COLUMNS, NULL);
-    for (size_t i = 0; i < m; i++) finish_row(a, z[i], r + i, c0, n);
+        z, GROUP_COLUMNS, NULL);
+    for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c0, n);
+    place(a, z, r, m, c0, n);
 }
 
 void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1)
 {
     assert(n0 % CMHA_PANEL == 0 && n1 <= a->n && row1 <= a->rows);
-    size_t full = row0 < row1 ? row0 + (row1 - row0) / TILE_ROWS * TILE_ROWS : row0;
-    /* A panel stays in the nearest cache while all rows pass by it. */
-    for (size_t c = n0; c < n1 && row0 < full; c += CMHA_PANEL) {
-        for (size_t r = row0; r < full; r += TILE_ROWS) {
-            linear_tile(a, r, TILE_ROWS, c, n1 - c < CMHA_PANEL ? n1 - c : CMHA_PANEL);
+    for (size_t r = row0; r < row1; r += TILE_ROWS) {
+        for (size_t c = n0; c < n1; c += GROUP_COLUMNS) {
+            linear_tile(a, r, row1 - r < TILE_ROWS ? row1 - r : TILE_ROWS, c, n1 - c < GROUP_COLUMNS ? n1 - c : GROUP_COLUMNS);
         }
-    }
-    for (size_t c = n0; c < n1 && full < row1; c += GROUP_COLUMNS) {
-        linear_tile(a, full, row1 - full, c, n1 - c < GROUP_COLUMNS ? n1 - c : GROUP_COLUMNS);
     }
 }
 

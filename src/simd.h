@@ -99,13 +99,12 @@ INLINE float f4_top(f4 a)
     return x;
 }
 
-/* The first n of four lanes, n <= 4; the others load as `fill` and are not stored. */
+/* The first n of four lanes, n >= 1; the others load as `fill` and are not stored. Spelled out, because a loop would become
+ * a call of memcpy. */
 INLINE f4 f4_load_part(const float *p, size_t n, float fill)
 {
     if (n >= 4) return f4_load(p);
-    float x[4] = { fill, fill, fill, fill };
-    for (size_t i = 0; i < n; i++) x[i] = p[i];
-    return f4_load(x);
+    return f4_load((const float[4]) { p[0], n > 1 ? p[1] : fill, n > 2 ? p[2] : fill, fill });
 }
 INLINE void f4_store_part(float *p, f4 a, size_t n)
 {
@@ -113,37 +112,58 @@ INLINE void f4_store_part(float *p, f4 a, size_t n)
         f4_store(p, a);
         return;
     }
-    float x[4];
-    f4_store(x, a);
-    for (size_t i = 0; i < n; i++) p[i] = x[i];
+    p[0] = f4_lane(a, 0);
+    if (n > 1) p[1] = f4_lane(a, 1);
+    if (n > 2) p[2] = f4_lane(a, 2);
 }
 INLINE f4 f4_keep_part(const uint8_t *keep, size_t n)
 {
     if (n >= 4) return f4_keep(keep);
-    uint8_t x[4] = { 0, 0, 0, 0 };
-    for (size_t i = 0; i < n; i++) x[i] = keep[i];
-    return f4_keep(x);
+    return f4_keep((const uint8_t[4]) { keep[0], n > 1 ? keep[1] : 0, n > 2 ? keep[2] : 0, 0 });
 }
 
-/* e^x, within 1.5 ulp for x in [-87.33, 88.37]; 0 below, e^88.37 above, NaN stays NaN.
- * x = n ln 2 + r with |r| <= ln 2 / 2 (Cody & Waite), then a degree 6 minimax polynomial for e^r. */
-INLINE f4 f4_exp(f4 x)
+/* The constants of f4_exp2, to be loaded ahead of a loop: V8 builds a literal vector anew wherever it is used, in three
+ * instructions. Hence the detour by way of memory that the compiler cannot see through. */
+typedef struct exp2_constants {
+    f4 least, magic, c5, c4, c3, c2, c1, one;
+} exp2_constants;
+
+INLINE exp2_constants exp2_load(void)
 {
-    const f4 magic = f4_splat(12582912.0f + 127.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    f4 y = f4_min(f4_splat(88.37f), f4_max(f4_splat(-87.4f), x));
-    f4 t = f4_madd(y, f4_splat(0x1.715476p+0f), magic);
-    f4 n = f4_sub(t, magic);
-    f4 r = f4_madd(n, f4_splat(-0x1.62e400p-1f), y);
-    r = f4_madd(n, f4_splat(-0x1.7f7d1cp-20f), r);
-    f4 p = f4_madd(f4_splat(0x1.6a244cp-10f), r, f4_splat(0x1.1239d4p-7f));
-    p = f4_madd(p, r, f4_splat(0x1.5558f2p-5f));
-    p = f4_madd(p, r, f4_splat(0x1.555492p-3f));
-    p = f4_madd(p, r, f4_splat(0x1.fffffcp-2f));
-    p = f4_madd(p, f4_mul(r, r), r);
-    f4 scale = f4_exponent(t);
-    f4 e = f4_madd(p, scale, scale);
-    return f4_select(f4_less(x, f4_splat(-87.33f)), f4_splat(0.0f), e);
+    static const float table[] = {
+        -127.0f, 12582912.0f + 127.0f,  /* 1.5 * 2^23: adding it rounds to an integer */
+        0x1.5bba14p-10f, 0x1.3cea88p-7f, 0x1.c6b752p-5f, 0x1.ebf9bcp-3f, 0x1.62e42ap-1f, 1.0f,
+    };
+    const float *t = table;
+    __asm__("" : "+r"(t));
+    return (exp2_constants) {
+        f4_load_splat(t), f4_load_splat(t + 1), f4_load_splat(t + 2), f4_load_splat(t + 3), f4_load_splat(t + 4),
+        f4_load_splat(t + 5), f4_load_splat(t + 6), f4_load_splat(t + 7),
+    };
 }
-INLINE float exp_f32(float x) { return f4_lane(f4_exp(f4_splat(x)), 0); }
+
+/* 2^x, within 2 ulp for x in [-126.5, 127.5), 0 below, NaN for NaN; 2^0 is exactly 1. x = n + r with |r| <= 1/2, then a
+ * minimax polynomial of degree 5 for 2^r (relative error 9.2e-8), then n into the exponent. An exponent clamped to -127 makes
+ * a scale of zero. */
+INLINE f4 f4_exp2(const exp2_constants *k, f4 x)
+{
+    f4 y = f4_max(k->least, x);
+    f4 t = f4_add(y, k->magic);
+    f4 r = f4_sub(y, f4_sub(t, k->magic));
+    f4 p = f4_madd(k->c5, r, k->c4);
+    p = f4_madd(p, r, k->c3);
+    p = f4_madd(p, r, k->c2);
+    p = f4_madd(p, r, k->c1);
+    p = f4_madd(p, r, k->one);
+    return f4_mul(p, f4_exponent(t));
+}
+
+INLINE float exp2_f32(float x)
+{
+    exp2_constants k = exp2_load();
+    return f4_lane(f4_exp2(&k, f4_splat(x)), 0);
+}
+
+#define LOG2_E 0x1.715476p+0f
 
 #endif

@@ -3,60 +3,68 @@
 #include "simd.h"
 #include <assert.h>
 
-/* m rows by p panels: m and p are constants at every call, so that all of acc lives in registers. */
-INLINE void tile_step(const int m, const int p, f4 acc[][12], const float *x, size_t x_stride, const float *b,
-    size_t panel_stride)
-{
-    for (int j = 0; j < p; j++) {
-        f4 b0 = f4_load(b + j * panel_stride), b1 = f4_load(b + j * panel_stride + 4);
-        for (int i = 0; i < m; i++) {
-            f4 a = f4_load_splat(x + i * x_stride);
-            acc[i][2 * j] = f4_madd(a, b0, acc[i][2 * j]);
-            acc[i][2 * j + 1] = f4_madd(a, b1, acc[i][2 * j + 1]);
-        }
-    }
-}
+enum { MOST_PANELS = 4 };
 
+/* m rows by p panels: both are constants at every call, so that all sums live in registers. Nothing is unrolled over k: the
+ * compiler would chain several multiply-adds per sum and keep the operands of all those steps alive at once. */
 INLINE void tile(const int m, const int p, size_t k, const float *x, size_t x_stride, const float *b, size_t b_stride,
     size_t panel_stride, float *y, size_t y_stride, const float *alpha)
 {
-    f4 acc[TILE_ROWS][12];
+    f4 sum[TILE_ROWS][2 * MOST_PANELS];
     for (int i = 0; i < m; i++) {
         for (int j = 0; j < 2 * p; j++) {
-            acc[i][j] = alpha ? f4_mul(f4_load_splat(alpha + i), f4_load(y + i * y_stride + 4 * j)) : f4_splat(0.0f);
+            sum[i][j] = alpha ? f4_mul(f4_load_splat(alpha + i), f4_load(y + i * y_stride + 4 * j)) : f4_splat(0.0f);
         }
     }
-    size_t kk = 0;
-    for (; kk + 4 <= k; kk += 4, x += 4, b += 4 * b_stride) {
-        tile_step(m, p, acc, x, x_stride, b, panel_stride);
-        tile_step(m, p, acc, x + 1, x_stride, b + b_stride, panel_stride);
-        tile_step(m, p, acc, x + 2, x_stride, b + 2 * b_stride, panel_stride);
-        tile_step(m, p, acc, x + 3, x_stride, b + 3 * b_stride, panel_stride);
+#pragma clang loop unroll(disable)
+    for (const float *end = x + k; x != end; x++, b += b_stride) {
+        for (int j = 0; j < p; j++) {
+            f4 b0 = f4_load(b + j * panel_stride), b1 = f4_load(b + j * panel_stride + 4);
+            for (int i = 0; i < m; i++) {
+                f4 a = f4_load_splat(x + i * x_stride);
+                sum[i][2 * j] = f4_madd(a, b0, sum[i][2 * j]);
+                sum[i][2 * j + 1] = f4_madd(a, b1, sum[i][2 * j + 1]);
+            }
+        }
     }
-    for (; kk < k; kk++, x++, b += b_stride) tile_step(m, p, acc, x, x_stride, b, panel_stride);
     for (int i = 0; i < m; i++) {
-        for (int j = 0; j < 2 * p; j++) f4_store(y + i * y_stride + 4 * j, acc[i][j]);
+        for (int j = 0; j < 2 * p; j++) f4_store(y + i * y_stride + 4 * j, sum[i][j]);
     }
 }
 
+typedef void tiles(size_t panels, size_t k, const float *x, size_t x_stride, const float *b, size_t b_stride,
+    size_t panel_stride, float *y, size_t y_stride, const float *alpha);
+
 /* Panels p at a time, then singly: fewer rows need more panels to keep enough sums in flight. */
 #define TILES(m, p) \
-    for (; panels >= p; panels -= p, b += p * panel_stride, y += p * CMHA_PANEL) \
-        tile(m, p, k, x, x_stride, b, b_stride, panel_stride, y, y_stride, alpha); \
-    for (; p > 1 && panels > 0; panels--, b += panel_stride, y += CMHA_PANEL) \
-        tile(m, 1, k, x, x_stride, b, b_stride, panel_stride, y, y_stride, alpha); \
-    break
+    static void tiles_##m(size_t panels, size_t k, const float *x, size_t x_stride, const float *b, size_t b_stride, \
+        size_t panel_stride, float *y, size_t y_stride, const float *alpha) \
+    { \
+        for (; panels >= p; panels -= p, b += p * panel_stride, y += p * CMHA_PANEL) \
+            tile(m, p, k, x, x_stride, b, b_stride, panel_stride, y, y_stride, alpha); \
+        for (; p > 1 && panels > 0; panels--, b += panel_stride, y += CMHA_PANEL) \
+            tile(m, 1, k, x, x_stride, b, b_stride, panel_stride, y, y_stride, alpha); \
+    }
+
+TILES(1, 4)
+TILES(2, 2)
+TILES(3, 2)
+TILES(4, 1)
+TILES(5, 1)
+#if TILE_ROWS > 5
+TILES(6, 1)
+#endif
 
 void tile_f32(size_t m, size_t panels, size_t k, const float *x, size_t x_stride, const float *b, size_t b_stride,
     size_t panel_stride, float *y, size_t y_stride, const float *alpha)
 {
+    /* By table, so that no inliner makes one function of them all: it would run out of registers. */
+    static tiles *const table[TILE_ROWS] = {
+        tiles_1, tiles_2, tiles_3, tiles_4, tiles_5,
+#if TILE_ROWS > 5
+        tiles_6,
+#endif
+    };
     assert(m >= 1 && m <= TILE_ROWS);
-    switch (m) {
-    case 1: TILES(1, 4);
-    case 2: TILES(2, 2);
-    case 3: TILES(3, 2);
-    case 4: TILES(4, 1);
-    case 5: TILES(5, 1);
-    default: TILES(6, 1);
-    }
+    table[m - 1](panels, k, x, x_stride, b, b_stride, panel_stride, y, y_stride, alpha);
 }

@@ -6,8 +6,13 @@
 
 #include "cmha.h"
 
-/* Most rows of a register tile: TILE_ROWS x 8 accumulators and their operands fill 16 registers of four floats. */
-enum { TILE_ROWS = 6 };
+/* Most rows of a register tile. TILE_ROWS x 8 sums, their operands and, where multiply and add are apart, a product fill
+ * the 15 vector registers that an engine has to give. */
+#if defined(__wasm_relaxed_simd__)
+#define TILE_ROWS 6
+#else
+#define TILE_ROWS 5
+#endif
 
 /* y[i][8 p + c] = alpha[i] * y[i][8 p + c] + sum over j < k of x[i][j] * b[p][j][c]
  *   x: [m][k], row stride x_stride, 1 <= m <= TILE_ROWS
