@@ -1,0 +1,66 @@
+// Constraints by hand, on a layer too; the golden suite has Keras's numbers.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CachedMultiHeadAttention } from '../../js/index.js';
+import { MaxNorm, MinMaxNorm, NonNeg, UnitNorm, resolveConstraint, serializeConstraint } from '../../js/keras/constraints.js';
+import { assertClose } from '../close.js';
+import { floats, rng } from '../rng.js';
+import { testRuntime } from '../runtime.js';
+
+const runtime = await testRuntime();
+const resolve = (/** @type {unknown} */ identifier) => resolveConstraint('kernelConstraint', identifier);
+const x = new Float32Array([3, 0.5, -4, 0]); // columns of norms 5 and 0.5
+const close = { atol: 1e-6, rtol: 1e-6 }; // Keras's epsilon of 1e-7 in the divisor, and float32
+
+test('projections', () => {
+    assertClose(new MaxNorm({ maxValue: 1 }).project(x, [2, 2]), [0.6, 0.5, -0.8, 0], close);
+    assertClose(new UnitNorm().project(x, [2, 2]), [0.6, 1, -0.8, 0], close);
+    assertClose(new UnitNorm({ axis: [0, 1] }).project(new Float32Array([3, 0, 4, 0]), [2, 2]), [0.6, 0, 0.8, 0], close);
+    assertClose(new UnitNorm({ axis: -1 }).project(new Float32Array([3, 4, 0, 2]), [2, 2]), [0.6, 0.8, 0, 1], close);
+    assertClose(new MinMaxNorm({ minValue: 1, maxValue: 2 }).project(x, [2, 2]), [1.2, 1, -1.6, 0], close);
+    assertClose(new MinMaxNorm({ minValue: 1, maxValue: 2, rate: 0.5 }).project(x, [2, 2]), [2.1, 0.75, -2.8, 0], close);
+    assert.deepEqual([...new NonNeg().project(x, [2, 2])], [3, 0.5, 0, 0]);
+    assert.deepEqual([...new UnitNorm().project(new Float32Array(4), [2, 2])], [0, 0, 0, 0]);
+});
+
+test('names, configs, refusals', () => {
+    for (const name of ['max_norm', 'non_neg', 'unit_norm', 'min_max_norm', 'MaxNorm', 'NonNeg', 'UnitNorm', 'MinMaxNorm']) {
+        const serialized = serializeConstraint(resolve(name));
+        assert.deepEqual(serializeConstraint(resolve(serialized)), serialized);
+    }
+    assert.deepEqual(serializeConstraint(resolve('max_norm'))?.config, { max_value: 2, axis: 0 });
+    assert.throws(() => resolve('nope'), RangeError);
+    assert.throws(() => resolve('maxnorm'), RangeError);
+    assert.throws(() => new MaxNorm({ maxValue: '2' }), TypeError);
+    assert.throws(() => new UnitNorm({ axis: 0.5 }), TypeError);
+    assert.throws(() => new UnitNorm({ axis: 2 }).project(x, [2, 2]), RangeError);
+});
+
+test('a layer applies them when told to, and only then', () => {
+    const random = rng(1);
+    const config = { numHeads: 2, keyDim: 3, kernelConstraint: 'unit_norm', biasConstraint: 'non_neg' };
+    const layer = new CachedMultiHeadAttention(runtime, config);
+    layer.applyConstraints(); // nothing to do yet
+    layer.build([1, 1, 4], [1, 1, 4]);
+    const values = layer.weights.map(({ shape }) => ({ shape, data: floats(random, shape.reduce((a, b) => a * b, 1)) }));
+    layer.setWeights(values);
+    layer.getWeights().forEach(({ data }, i) => assert.deepEqual(data, values[i].data));
+    layer.applyConstraints();
+    layer.weights.forEach(({ name, shape, data }, i) => {
+        const constraint = name === 'kernel' ? new UnitNorm() : new NonNeg();
+        assert.deepEqual(data, constraint.project(values[i].data, shape));
+    });
+    layer.dispose();
+});
+
+test('a constraint that fails on one weight changes none', () => {
+    const layer = new CachedMultiHeadAttention(runtime, {
+        numHeads: 2, keyDim: 3, kernelConstraint: 'non_neg', biasConstraint: { class_name: 'UnitNorm', config: { axis: [0, 1] } },
+    });
+    layer.build([1, 1, 4], [1, 1, 4]); // the output bias has one axis
+    const before = layer.getWeights();
+    assert.throws(() => layer.applyConstraints(), RangeError);
+    assert.deepEqual(layer.getWeights(), before);
+    layer.dispose();
+});

@@ -1,0 +1,209 @@
+// The layer as an object: building, weights, dtypes, results, errors and the end of its life.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
+import { roundTo } from '../../js/keras/policy.js';
+import { assertClose } from '../close.js';
+import { draw, randomLayer } from '../property/cases.js';
+import { testRuntime } from '../runtime.js';
+
+const runtime = await testRuntime();
+const least = { numHeads: 2, keyDim: 4 };
+const { tensor } = draw(1);
+const x = tensor([2, 5, 8]);
+
+test('the first call builds, a failed one leaves the layer unbuilt', async () => {
+    const layer = new CachedMultiHeadAttention(runtime, least);
+    assert.deepEqual(layer.weights, []);
+    assert.deepEqual(layer.getWeights(), []);
+    assert.deepEqual(layer.losses, []);
+    assert.equal(layer.attentionAxes, null);
+    assert.throws(() => layer.setWeights([]), RangeError);
+    const wrong = { attentionMask: tensor([3, 3]) };
+    assert.throws(() => layer.callSync(x, x, wrong), RangeError);
+    await assert.rejects(layer.call(x, x, wrong), RangeError);
+    assert.equal(layer.built, false);
+    const { attentionOutput } = await layer.call(x, x);
+    assert.ok(attentionOutput instanceof Tensor);
+    assert.deepEqual([...attentionOutput.shape], [2, 5, 8]);
+    assert.equal(layer.built, true);
+    assert.deepEqual(layer.attentionAxes, [1]);
+    assert.throws(() => layer.build([2, 5, 8], [2, 5, 8]), RangeError);
+    layer.dispose();
+});
+
+test('weights: names, values round trip, refusals change nothing', () => {
+    const layer = randomLayer(runtime, { ...least, valueDim: 3, outputShape: [2, 5], name: 'mine' }, [1, 1, 7], [1, 1, 6], 2);
+    const before = layer.getWeights();
+    assert.deepEqual(layer.weights.map(({ path, name, dtype, trainable }) => [path, name, dtype, trainable])[7], [
+        'mine/attention_output/bias', 'bias', 'float32', true,
+    ]);
+    assert.deepEqual([...layer.weights[6].shape], [2, 3, 2, 5]);
+    const fresh = new CachedMultiHeadAttention(runtime, { ...least, valueDim: 3, outputShape: [2, 5] });
+    fresh.build([1, 1, 7], [1, 1, 6]);
+    fresh.setWeights(layer.weights);
+    assert.deepEqual(fresh.getWeights(), before);
+    const changed = (/** @type {any} */ last) => [...before.slice(0, 7), last];
+    for (const [list, type] of /** @type {[any, any][]} */ ([
+        [before.slice(1), RangeError], [[], RangeError], [undefined, TypeError], [{}, TypeError],
+        [changed({ shape: [10], data: new Float32Array(10) }), RangeError],
+        [changed({ shape: [2, 5], data: new Float32Array(9) }), RangeError],
+        [changed({ shape: [2, 5], data: new Array(10).fill(0) }), TypeError],
+        [changed({ shape: [2, 5], data: new Uint8Array(10) }), TypeError], [changed(null), TypeError],
+    ])) assert.throws(() => layer.setWeights(list), { name: type.name });
+    assert.deepEqual(layer.getWeights(), before);
+    layer.weights[0].data.fill(0);
+    layer.getWeights()[0].data.fill(0);
+    assert.deepEqual(layer.getWeights(), before, 'what is given out is a copy');
+    layer.trainable = false;
+    assert.equal(layer.weights[0].trainable, false);
+    assert.equal(layer.getConfig().trainable, false);
+    assert.throws(() => { layer.trainable = /** @type {any} */ (0); }, TypeError);
+});
+
+test('a seeded initializer draws the same stream for every kernel, an unseeded one does not', () => {
+    const kernels = (/** @type {any} */ kernelInitializer) => {
+        const layer = new CachedMultiHeadAttention(runtime, { ...least, kernelInitializer });
+        layer.build([1, 1, 8], [1, 1, 8]);
+        return layer.weights.filter(({ name }) => name === 'kernel').map(({ data }) => [...data]);
+    };
+    const [query, key, value, output] = kernels({ class_name: 'GlorotUniform', config: { seed: 5 } });
+    assert.deepEqual(query, key);
+    assert.deepEqual(query, value);
+    assert.deepEqual(query, output); // the same fans here: 8 and 8
+    const unseeded = kernels('glorot_uniform');
+    assert.notDeepEqual(unseeded[0], unseeded[1]);
+});
+
+for (const [dtype, variable, compute] of [
+    ['float32', 'float32', 'float32'], ['float64', 'float32', 'float32'], ['float16', 'float16', 'float16'],
+    ['bfloat16', 'bfloat16', 'bfloat16'], ['mixed_float16', 'float32', 'float16'], ['mixed_bfloat16', 'float32', 'bfloat16'],
+]) {
+    test(`policy ${dtype}: variables ${variable}, results ${compute}`, () => {
+        const layer = new CachedMultiHeadAttention(runtime, { ...least, dtype });
+        layer.build([2, 5, 8], [2, 5, 8]);
+        const values = layer.weights.map(({ shape }) => tensor([...shape]));
+        layer.setWeights(values);
+        layer.weights.forEach(({ data, dtype: type }, i) => {
+            assert.equal(type, variable);
+            assert.deepEqual(data, values[i].data.map((value) => roundTo(value, /** @type {any} */ (variable))));
+        });
+        const cache = tensor([2, 2, 6, 2, 4]);
+        const result = layer.callSync(x, x, { cache, cacheUpdateIndex: 1, returnAttentionScores: true });
+        for (const out of [result.attentionOutput, result.attentionScores, result.cache]) {
+            assert.equal(out.dtype, compute);
+            assert.deepEqual(out.data, out.data.map((value) => roundTo(value, /** @type {any} */ (compute))), 'representable');
+        }
+        const exact = new CachedMultiHeadAttention(runtime, least);
+        exact.build([2, 5, 8], [2, 5, 8]);
+        exact.setWeights(values);
+        const expected = exact.callSync(x, x, { cache, cacheUpdateIndex: 1 }).attentionOutput.data;
+        // 8 or 11 significant bits, values of order 4 with roundings of inputs, weights and every result on the way.
+        const unit = { float32: 2 ** -24, float16: 2 ** -11, bfloat16: 2 ** -8 }[compute];
+        assertClose(result.attentionOutput.data, expected, { atol: 40 * unit, rtol: 8 * unit });
+        const kvCache = new KVCache(runtime, { batch: 2, length: 6, numHeads: 2, keyDim: 4, dtype: /** @type {any} */ (compute) });
+        kvCache.set(cache);
+        layer.callSync(x, x, { cache: kvCache, cacheUpdateIndex: 1 });
+        assert.deepEqual(kvCache.toTensor().data, result.cache.data);
+        kvCache.dispose();
+        layer.dispose();
+    });
+}
+
+test('a cache of the other half type is refused', () => {
+    const layer = new CachedMultiHeadAttention(runtime, { ...least, dtype: 'float16' });
+    const cache = new KVCache(runtime, { batch: 2, length: 6, numHeads: 2, keyDim: 4, dtype: 'bfloat16' });
+    assert.throws(() => layer.callSync(x, x, { cache, cacheUpdateIndex: 0 }), TypeError);
+});
+
+test('a flash layer gives the same bits, never scores, and leaves rank 4 alone', () => {
+    const [plain, flash] = [null, true].map((flashAttention) => randomLayer(runtime, { ...least, flashAttention }, [2, 5, 8], [2, 5, 8], 3));
+    assert.deepEqual(flash.callSync(x, x).attentionOutput.data, plain.callSync(x, x).attentionOutput.data);
+    assert.throws(() => flash.callSync(x, x, { returnAttentionScores: true }), RangeError);
+    const image = tensor([2, 3, 4, 8]);
+    const deep = randomLayer(runtime, { ...least, flashAttention: true }, [2, 3, 4, 8], [2, 3, 4, 8], 3);
+    assert.ok(deep.callSync(image, image).attentionOutput.data.every(Number.isFinite));
+});
+
+test('integers and booleans count as numbers', () => {
+    const layer = randomLayer(runtime, least, [2, 5, 8], [2, 5, 8], 3);
+    const whole = { shape: [2, 5, 8], data: Int32Array.from({ length: 80 }, (_, i) => i % 7 - 3) };
+    const same = { shape: [2, 5, 8], data: Float32Array.from(whole.data) };
+    const expected = layer.callSync(same, same).attentionOutput.data;
+    assert.deepEqual(layer.callSync(whole, whole).attentionOutput.data, expected);
+    assert.deepEqual(layer.callSync(new Tensor(runtime, whole), whole).attentionOutput.data, expected);
+    const bits = { shape: [2, 5, 8], data: Uint8Array.from({ length: 80 }, (_, i) => i % 2) };
+    const ones = { shape: [2, 5, 8], data: Float32Array.from(bits.data) };
+    assert.deepEqual(layer.callSync(bits, bits).attentionOutput.data, layer.callSync(ones, ones).attentionOutput.data);
+});
+
+test('results feed the next call without leaving the memory, and inputs stay as they are', () => {
+    const layer = randomLayer(runtime, least, [2, 5, 8], [2, 5, 8], 3);
+    const before = x.data.slice();
+    const once = layer.callSync(x, x).attentionOutput;
+    const twice = layer.callSync(once, once).attentionOutput.data;
+    const copied = { shape: [2, 5, 8], data: once.data.slice() };
+    assert.deepEqual(layer.callSync(copied, copied).attentionOutput.data, twice);
+    assert.deepEqual(x.data, before);
+});
+
+test('useCausalMask: one attention axis, along any of them', () => {
+    const image = tensor([2, 3, 4, 8]);
+    const one = randomLayer(runtime, { ...least, attentionAxes: 2 }, image.shape, image.shape, 4);
+    const mask = { shape: [4, 4], data: Uint8Array.from({ length: 16 }, (_, i) => Number(i % 4 <= Math.floor(i / 4))) };
+    const expected = one.callSync(image, image, { attentionMask: mask }).attentionOutput.data;
+    assertClose(one.callSync(image, image, { useCausalMask: true }).attentionOutput.data, expected, { atol: 1e-6, rtol: 1e-6 });
+    const two = randomLayer(runtime, least, image.shape, image.shape, 4);
+    assert.throws(() => two.callSync(image, image, { useCausalMask: true }), RangeError);
+});
+
+test('wrong arguments are named', async () => {
+    const layer = randomLayer(runtime, least, [2, 5, 8], [2, 5, 8], 3);
+    for (const [args, type, message] of /** @type {[any[], any, RegExp][]} */ ([
+        [[], TypeError, /query/], [[x], TypeError, /value/], [[null, x], TypeError, /query/], [[x.data, x], TypeError, /query/],
+        [[{ shape: [2, 5, 8], data: [1] }, x], TypeError, /query/], [[{ shape: [2, 5, 9], data: x.data }, x], RangeError, /query/],
+        [[tensor([2, 5, 7]), x], RangeError, /query/], [[x, tensor([2, 5, 7])], RangeError, /value/],
+        [[tensor([10, 8]), x], RangeError, /query/], [[tensor([1, 5, 8]), x], RangeError, /value/],
+        [[x, x, null], TypeError, /third/], [[x, x, 0], TypeError, /third/], [[x, x, x], TypeError, /shape/],
+        [[x, x, new Tensor(runtime, x)], TypeError, /third/],
+        [[x, x, { key: 3 }], TypeError, /key/], [[x, x, { key: tensor([2, 4, 8]) }], RangeError, /key/],
+        [[x, x, { key: tensor([1, 5, 8]) }], RangeError, /key/], [[x, x, { attentionMask: [1] }], TypeError, /attentionMask/],
+        [[x, x, { cache: 1 }], TypeError, /cache/], [[x, x, { cache: tensor([2, 2, 6, 2, 5]) }], RangeError, /cache/],
+        [[x, x, { cache: tensor([1, 2, 6, 2, 4]) }], RangeError, /cache/],
+        [[x, x, { cache: tensor([2, 3, 6, 2, 4]) }], RangeError, /cache/],
+        [[x, x, { cache: tensor([2, 2, 0, 2, 4]) }], RangeError, /at least one/],
+        [[x, tensor([2, 0, 8])], RangeError, /value/], [[x, x, { training: 1 }], TypeError, /training/],
+        [[x, x, { useCausalMask: 'yes' }], TypeError, /useCausalMask/], [[x, x, { cacheUpdateIndex: 0 }], RangeError, /cache/],
+        [[x, x, { queryMask: x }], TypeError, /queryMask/],
+    ])) {
+        assert.throws(() => layer.callSync(...args), { name: type.name, message }, String(message));
+        await assert.rejects(layer.call(...args), { name: type.name, message }, String(message));
+    }
+});
+
+test('computeOutputShape, with and without outputShape, before and after build', () => {
+    const layer = new CachedMultiHeadAttention(runtime, { ...least, outputShape: [3, 4] });
+    assert.deepEqual(layer.computeOutputShape([2, null, 8], [2, 6, 9]), [2, null, 3, 4]);
+    assert.deepEqual(new CachedMultiHeadAttention(runtime, least).computeOutputShape([2, 5, 8], [2, 6, 9]), [2, 5, 8]);
+    assert.throws(() => layer.computeOutputShape([2, 5, 8], [2, 6, 9], [2, 5, 9]), RangeError);
+    assert.throws(() => layer.computeOutputShape(/** @type {any} */ (3), [2, 6, 9]), TypeError);
+});
+
+test('dispose frees everything, and is the end', async () => {
+    const before = runtime.explain().bytesInUse;
+    const layer = new CachedMultiHeadAttention(runtime, { numHeads: 4, keyDim: 32 });
+    layer.build([1, 1, 128], [1, 1, 128]);
+    assert.ok(runtime.explain().bytesInUse > before + 4 * 128 * 128 * 4);
+    const [weight] = layer.weights;
+    layer.dispose();
+    layer.dispose();
+    assert.equal(runtime.explain().bytesInUse, before);
+    const y = tensor([1, 1, 128]);
+    assert.throws(() => layer.callSync(y, y), /disposed/);
+    await assert.rejects(layer.call(y, y), /disposed/);
+    for (const use of [
+        () => layer.build([1, 1, 8], [1, 1, 8]), () => layer.getWeights(), () => layer.setWeights([]), () => layer.losses,
+        () => layer.applyConstraints(), () => weight.data,
+    ]) assert.throws(use, /disposed/);
+});
