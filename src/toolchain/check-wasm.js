@@ -3,7 +3,7 @@
 // The last step of linking: a module that imports anything but env.memory could not be instantiated by js/wasm.js, and
 // one whose exports differ from the header's list would fail only when called. Prints the size, raw and gzipped.
 
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
@@ -21,7 +21,6 @@ const problems = [
   ...['__stack_pointer', '__heap_base'].filter((name) => !exports.includes(name)).map((name) => `it lacks the export ${name}`),
 ];
 if (problems.length > 0) {
-  rmSync(file);
   console.error(`${basename(file)} is unusable:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
   process.exit(1);
 }

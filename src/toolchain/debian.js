@@ -84,7 +84,7 @@ function canBeRoot() {
 /** @param {string[]} args @param {{ what: string, why: string, todo: string }} options */
 function asRoot(args, options) {
   // Another apt may be at work: wait for it rather than fail.
-  const apt = ['-o', 'DPkg::Lock::Timeout=900', '-o', 'Dpkg::Use-Pty=0', ...args];
+  const apt = ['DPkg::Lock::Timeout=900', 'Dpkg::Use-Pty=0', 'Acquire::Retries=3'].flatMap((option) => ['-o', option]).concat(args);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   if (!canBeRoot()) {
     throw new SetupError({

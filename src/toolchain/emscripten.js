@@ -67,9 +67,10 @@ export function installEmscripten() {
     install(['emscripten'], WHY);
   } else {
     say(`  Emscripten: this machine's own package is ${packaged ?? 'missing'}, ${MINIMUM} is needed.`);
+    const mirror = debianMirror();
     say(`    the one of Debian ${SUITE} goes into build/toolchain; the system keeps its own packages.`);
     if (llvmFolder() === null) install(LLVM, `${WHY}, with LLVM 19 as its compiler`);
-    unpackFromSuite();
+    unpackFromSuite(mirror);
   }
   const found = findEmscripten();
   if (found === null) {
@@ -78,8 +79,8 @@ export function installEmscripten() {
   return found;
 }
 
-/** Downloads Debian's newer packages with a private apt state, and unpacks them without installing anything. */
-function unpackFromSuite() {
+/** The Debian archive that this machine's own apt uses. @returns {string} */
+function debianMirror() {
   const mirror = capture('apt-get', ['indextargets', '--format', '$(ORIGIN) $(LABEL) $(REPO_URI)', 'Created-By: Packages'])
     ?.split('\n').map((line) => /^Debian Debian (\S+)$/.exec(line)?.[1]).find(Boolean);
   if (!mirror) {
@@ -89,6 +90,14 @@ function unpackFromSuite() {
       todo: 'install Emscripten with the emsdk (emscripten.org, "Getting started"), then run this again',
     });
   }
+  return mirror;
+}
+
+/**
+ * Downloads Debian's newer packages with a private apt state, and unpacks them without installing anything.
+ * @param {string} mirror
+ */
+function unpackFromSuite(mirror) {
   const work = join(kept, 'work');
   rmSync(work, { recursive: true, force: true });
   rmSync(join(kept, 'root'), { recursive: true, force: true });
@@ -96,7 +105,7 @@ function unpackFromSuite() {
   writeFileSync(join(work, 'sources.list'), `deb ${mirror} ${SUITE} main\n`);
   const state = [
     `Dir::Etc::sourcelist=${work}/sources.list`, 'Dir::Etc::sourceparts=/dev/null', `Dir::State::Lists=${work}/lists`,
-    `Dir::Cache=${work}/cache`, 'APT::Sandbox::User=root', 'Acquire::Languages=none',
+    `Dir::Cache=${work}/cache`, 'APT::Sandbox::User=root', 'Acquire::Languages=none', 'Acquire::Retries=3',
   ].flatMap((option) => ['-o', option]);
   const why = `${WHY}; the packages come from Debian ${SUITE}`;
 
