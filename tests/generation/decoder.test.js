@@ -1,0 +1,169 @@
+// TransformerDecoder and GPT-2 against Keras Hub (suites transformer_decoder and gpt2_tiny).
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { KVCache } from '../../js/index.js';
+import {
+    BeamSampler, ContrastiveSampler, GPT2CausalLM, GreedySampler, TransformerDecoder,
+} from '../../js/generation/index.js';
+import { assertTensor, COMMITTED, readManifest, readTensors } from '../golden/golden.js';
+import { testRuntime } from '../runtime.js';
+
+const runtime = await testRuntime();
+const { suites } = readManifest(COMMITTED);
+
+/** Row t of [B, T, F] as [B, 1, F]. */
+function column({ shape: [batch, length, width], data }, t) {
+    const part = new Float32Array(batch * width);
+    for (let b = 0; b < batch; b++) part.set(data.subarray((b * length + t) * width, (b * length + t + 1) * width), b * width);
+    return { shape: [batch, 1, width], data: part };
+}
+
+const zeros = (shape) => ({ shape, data: new Float32Array(shape.reduce((product, n) => product * n, 1)) });
+
+for (const suite of suites.transformer_decoder) {
+    describe(suite.name, () => {
+        const tensors = readTensors(COMMITTED, suite.file);
+        const x = tensors['in/x'];
+        const encoder = tensors['in/encoder'] ?? null;
+        const encoderPaddingMask = tensors['in/encoder_padding_mask'];
+        const [batch, length, width] = x.shape;
+        const { intermediate_dim: intermediateDim, num_heads: numHeads, normalize_first: normalizeFirst, activation } = suite.kwargs;
+        const decoder = new TransformerDecoder(runtime, {
+            intermediateDim, numHeads, normalizeFirst, layerNormEpsilon: suite.layer_norm_epsilon,
+            activation: activation ? 'gelu_approximate' : 'relu',
+        });
+        decoder.build([null, null, width], encoder && encoder.shape);
+        decoder.setWeights(suite.weights_in_order.map((name) => tensors[`weights/${name}`]));
+        const check = (got, name) => assertTensor(got, tensors[`out/${name}`], suite.tolerance, name);
+
+        test('the whole sequence, with and without padding', async () => {
+            check((await decoder.call(x, encoder, { encoderPaddingMask })).output, 'full');
+            const padded = { decoderPaddingMask: tensors['in/padding_mask'], encoderPaddingMask };
+            check((await decoder.call(x, encoder, padded)).output, 'full_padded');
+        });
+
+        for (const kind of ['tensors', 'KVCaches']) {
+            test(`token by token with caches that are ${kind}`, async () => {
+                const headDim = width / numHeads;
+                const make = (positions) => (kind === 'tensors' ? zeros([batch, 2, positions, numHeads, headDim])
+                    : new KVCache(runtime, { batch, length: positions, numHeads, keyDim: headDim }));
+                let selfAttentionCache = make(length);
+                let crossAttentionCache = encoder ? make(encoder.shape[1]) : undefined;
+                for (let t = 0; t < length; t++) {
+                    const result = await decoder.call(column(x, t), encoder, {
+                        selfAttentionCache, selfAttentionCacheUpdateIndex: t, encoderPaddingMask,
+                        ...(encoder && { crossAttentionCache, crossAttentionCacheUpdateIndex: t === 0 ? 0 : null }),
+                    });
+                    check(result.output, `step${t}`);
+                    ({ selfAttentionCache, crossAttentionCache } = result);
+                }
+                const asTensor = (cache) => (cache instanceof KVCache ? cache.toTensor() : cache);
+                check(asTensor(selfAttentionCache), 'cache');
+                if (encoder) check(asTensor(crossAttentionCache), 'cross_cache');
+            });
+        }
+
+        test('weights come back as they were set', () => {
+            decoder.getWeights().forEach(({ shape, data }, i) => {
+                assert.deepEqual({ shape, data }, tensors[`weights/${suite.weights_in_order[i]}`]);
+            });
+        });
+
+        test('arguments that do not fit are refused', async () => {
+            const cache = zeros([batch, 2, length, numHeads, width / numHeads]);
+            await assert.rejects(decoder.call(x, encoder ? null : x), { name: 'TypeError', message: /encoderSequence/ });
+            await assert.rejects(decoder.call(zeros([batch, 2, width + 1]), encoder), { name: 'RangeError', message: /decoderSequence/ });
+            const both = encoder ? { crossAttentionCache: zeros([batch, 2, encoder.shape[1], numHeads, width / numHeads]) } : {};
+            await assert.rejects(decoder.call(x, encoder, { selfAttentionCache: cache, selfAttentionCacheUpdateIndex: 1, ...both }),
+                { name: 'RangeError', message: /selfAttentionCacheUpdateIndex/ });
+            await assert.rejects(decoder.call(x, encoder, { decoderPaddingMask: zeros([batch, 3]) }),
+                { name: 'RangeError', message: /decoderPaddingMask/ });
+            if (encoder) {
+                await assert.rejects(decoder.call(x, encoder, { selfAttentionCache: cache }), { name: 'TypeError', message: /both/ });
+            }
+        });
+    });
+}
+
+test('TransformerDecoder refuses what Keras Hub refuses', () => {
+    const make = (config) => () => new TransformerDecoder(runtime, { intermediateDim: 4, numHeads: 2, ...config });
+    assert.throws(make({ numHeads: 0 }), RangeError);
+    assert.throws(make({ activation: 'swish' }), { name: 'TypeError', message: /activation/ });
+    assert.throws(make({ kernelInitializer: 'nonsense' }), { message: /kernelInitializer/ });
+    assert.throws(make({ head_count: 2 }), { name: 'TypeError', message: /head_count/ });
+    assert.throws(() => make({ numHeads: 9 })().build([null, null, 8]), { name: 'RangeError', message: /numHeads/ });
+});
+
+describe('gpt2_tiny', () => {
+    const suite = suites.gpt2_tiny;
+    const tensors = readTensors(COMMITTED, suite.file);
+    const { config } = suite;
+    const model = new GPT2CausalLM(runtime, {
+        vocabularySize: config.vocabulary_size, numLayers: config.num_layers, numHeads: config.num_heads,
+        hiddenDim: config.hidden_dim, intermediateDim: config.intermediate_dim, maxSequenceLength: config.max_sequence_length,
+        dropout: config.dropout,
+    });
+    model.setWeights(suite.weights_in_order.map((name) => tensors[`weights/${name}`]));
+    const check = (got, name) => assertTensor(got, tensors[name], suite.tolerance, name);
+    const prompt = { tokens: tensors.prompt.data, mask: tensors.padding_mask.data, batch: tensors.prompt.shape[0] };
+
+    test('logits and hidden states, without a cache', async () => {
+        const { logits, hidden } = await model.call(tensors.token_ids);
+        check(logits, 'logits');
+        check(hidden, 'hidden');
+        check((await model.call(tensors.prompt, { paddingMask: tensors.padding_mask })).logits, 'padded_logits');
+    });
+
+    for (const chunk of [14, 5, 1]) {
+        test(`the same and the cache, ${chunk} tokens at a time`, async () => {
+            const [batch, layers, two, length, numHeads, keyDim] = tensors.cache.shape;
+            const caches = Array.from({ length: layers }, () => new KVCache(runtime, { batch, length, numHeads, keyDim }));
+            const { shape: [, , vocabulary], data: expected } = tensors.cached_logits;
+            const ids = tensors.token_ids.data;
+            for (let start = 0; start < length; start += chunk) {
+                const t = Math.min(chunk, length - start);
+                const part = (data, width, Kind) => {
+                    const out = new Kind(batch * t * width);
+                    for (let b = 0; b < batch; b++) {
+                        out.set(data.subarray((b * length + start) * width, (b * length + start + t) * width), b * t * width);
+                    }
+                    return out;
+                };
+                const tokens = { shape: [batch, t], data: part(ids, 1, Int32Array) };
+                const { logits } = await model.callWithCache(tokens, caches, start);
+                const want = { shape: [batch, t, vocabulary], data: part(expected, vocabulary, Float32Array) };
+                assertTensor(logits, want, suite.tolerance, `logits from ${start}`);
+            }
+            const size = two * length * numHeads * keyDim;
+            const all = new Float32Array(tensors.cache.data.length);
+            caches.forEach((cache, layer) => {
+                const { data } = cache.toTensor();
+                for (let b = 0; b < batch; b++) all.set(data.subarray(b * size, (b + 1) * size), (b * layers + layer) * size);
+                cache.dispose();
+            });
+            check({ shape: tensors.cache.shape, data: all }, 'cache');
+        });
+    }
+
+    // The suite does not name the contrastive sampler's parameters; of all k <= 10 and alphas in tenths only these give its tokens.
+    for (const [name, sampler, stopTokens] of [
+        ['greedy_tokens', new GreedySampler(), []],
+        ['beam3_tokens', new BeamSampler({ numBeams: 3 }), []],
+        ['contrastive_tokens', new ContrastiveSampler({ k: 3, alpha: 0.5 }), []],
+        ['greedy_stop_tokens', new GreedySampler(), suite.stop_token_ids],
+    ]) {
+        test(name, async () => {
+            const got = await model.generateTokens(prompt, { sampler, stopTokens });
+            assert.deepEqual(Array.from(got), Array.from(tensors[name].data));
+        });
+    }
+
+    test('tokens and caches that do not fit are refused', async () => {
+        const ids = (data) => ({ shape: [1, data.length], data: Int32Array.from(data) });
+        await assert.rejects(model.call(ids([1, 37])), { name: 'RangeError', message: /token/ });
+        await assert.rejects(model.call(ids(new Array(21).fill(1))), { name: 'RangeError', message: /maxSequenceLength/ });
+        await assert.rejects(model.callWithCache(ids([1]), [], 0), { name: 'RangeError', message: /caches/ });
+        assert.throws(() => model.setWeights([]), RangeError);
+    });
+});

@@ -1,0 +1,73 @@
+// The model that comes with the package, against what the framework that trained it computes from the same file.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { loadModel } from '../../js/generation/index.js';
+import { assertClose } from '../close.js';
+import { readTensors } from '../golden/golden.js';
+import { testRuntime } from '../runtime.js';
+
+const EMBEDDED = new URL('../golden/embedded/', import.meta.url);
+const WEIGHTS = new URL('../../js/generation/model/model.safetensors', import.meta.url);
+const tensors = readTensors(EMBEDDED, 'logits.safetensors');
+const metadata = readMetadata(new URL('logits.safetensors', EMBEDDED));
+const score = JSON.parse(readFileSync(new URL('score.json', EMBEDDED), 'utf8'));
+
+const runtime = await testRuntime();
+const model = await loadModel(runtime);
+
+/** Float32 sums in two orders over widths of some hundred, through a few layers: errors of 1e-5 on logits of size 10. */
+const TOLERANCE = { atol: 2e-4, rtol: 2e-5 };
+
+/** @param {URL} url @returns {Record<string, string>} */
+function readMetadata(url) {
+    const bytes = readFileSync(url);
+    return JSON.parse(bytes.toString('utf8', 8, 8 + Number(bytes.readBigUInt64LE(0)))).__metadata__;
+}
+
+test('the fixtures are those of the weights that ship', () => {
+    const digest = createHash('sha256').update(readFileSync(WEIGHTS)).digest('hex');
+    assert.equal(metadata.weights_sha256, digest);
+    assert.equal(score.weights_sha256, digest);
+});
+
+for (const name of ['short', 'long']) {
+    test(`logits of the ${name} text`, async () => {
+        const ids = tensors[`${name}.tokens`];
+        assert.deepEqual(model.promptTokens(metadata[`${name}.text`]), Array.from(ids.data));
+        const { logits } = await model.network.call({ shape: [1, ids.data.length], data: /** @type {Int32Array} */ (ids.data) });
+        assertClose(logits.data, tensors[`${name}.logits`].data, TOLERANCE);
+    });
+}
+
+test('greedy continuation, by tokens and as text', async () => {
+    const prompt = tensors['greedy.prompt'].data;
+    const expected = Array.from(tensors['greedy.tokens'].data);
+    const tokens = [];
+    let text = '';
+    for await (const item of model.generate(prompt, { sampler: 'greedy', maxNewTokens: expected.length })) {
+        tokens.push(item.token);
+        text += item.text;
+    }
+    assert.deepEqual(tokens, expected);
+    assert.equal(text, metadata['greedy.text']);
+});
+
+test('the score of a text', async () => {
+    const { nats, tokens, bytes } = await model.score(score.text);
+    assert.equal(tokens, score.tokens);
+    assert.equal(bytes, score.bytes);
+    // The sum of 150 logarithms, each good to about 1e-5.
+    assert.ok(Math.abs(nats - score.nats) < 2e-3, `${nats} instead of ${score.nats}`);
+});
+
+test('weights of at most 8 MB, and figures that fit together', () => {
+    assert.ok(readFileSync(WEIGHTS).length <= 8e6);
+    const { n_embd: width, n_layer: layers, n_positions: positions } = model.config;
+    assert.equal(model.cacheBytesPerToken, 2 * layers * width * 4);
+    assert.equal(model.maxLength, positions);
+    assert.equal(model.layers, layers);
+    assert.equal(model.cacheBytes, 0, 'nothing is being written');
+});
