@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { findBrowser } from './browser.js';
 import { hasApt, install } from './debian.js';
 import { findEmscripten, installEmscripten } from './emscripten.js';
-import { SetupError, isMain, main, root, run, say, since, which } from './system.js';
+import { SetupError, isMain, lock, main, root, run, say, since, which } from './system.js';
 import { vendor } from './vendor.js';
 
 /**
@@ -64,11 +64,13 @@ const TESTS = [
 ];
 
 /**
+ * Leaves the checkout locked for the build that follows; unlock() ends that.
  * @param {{ tests?: boolean }} [options]
  * @returns {Tools}
  */
 export function setup({ tests = false } = {}) {
   const start = performance.now();
+  lock();
   say('Setting up');
   if (Number(process.versions.node.split('.')[0]) < 20) {
     throw new SetupError({ what: `This is Node ${process.versions.node}`, why: 'the library and its tools are written for Node 20 and newer', todo: 'install a newer Node' });

@@ -3,11 +3,12 @@
 import { join } from 'node:path';
 import { buildWasm } from './build.js';
 import { setup } from './setup.js';
-import { main, root, say, show } from './system.js';
+import { main, root, say, show, unlock } from './system.js';
 
 await main(async () => {
   const tools = setup();
   say('Building');
   buildWasm(tools);
+  unlock();
   return show(process.execPath, [join(root, 'web/serve.js'), ...process.argv.slice(2)]);
 });

@@ -1,8 +1,8 @@
 // Running commands, finding programs, and saying what goes on: shared by every script in this folder.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The checkout's top folder. */
@@ -103,6 +103,53 @@ export function show(command, args, { env = process.env } = {}) {
       resolve(code ?? (signal === 'SIGINT' ? 130 : 1));
     });
   });
+}
+
+const lockFile = join(root, 'build/lock');
+
+/**
+ * Waits until no other script of this folder sets up or builds in this checkout (`npm start` and `npm test` at once, say),
+ * and keeps others waiting until unlock() or the end of this process.
+ */
+export function lock() {
+  mkdirSync(dirname(lockFile), { recursive: true });
+  for (let tries = 0; ; tries++) {
+    try {
+      writeFileSync(lockFile, String(process.pid), { flag: 'wx' });
+      process.on('exit', unlock);
+      return;
+    } catch (error) {
+      if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error;
+    }
+    // A holder that was killed has left its file behind. An empty one is being written.
+    const holder = readText(lockFile);
+    if (holder === String(process.pid)) return;
+    if (holder && !isRunning(Number(holder))) rmSync(lockFile, { force: true });
+    else if (tries === 0) say(`Waiting for another run (process ${holder}) to finish setting up`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  }
+}
+
+export function unlock() {
+  if (readText(lockFile) === String(process.pid)) rmSync(lockFile, { force: true });
+}
+
+/** The text of a file, or nothing: it can go at any moment. @param {string} path */
+function readText(path) {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** @param {number} id */
+function isRunning(id) {
+  try {
+    return process.kill(id, 0);
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
+  }
 }
 
 /** Runs a script's main function; a SetupError ends it with its text alone. @param {() => Promise<number | void> | number | void} body */

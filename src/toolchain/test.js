@@ -19,7 +19,7 @@ import { relaxedNode } from './node.js';
 import { checkPackage } from './package.js';
 import { setup } from './setup.js';
 import { checkSize } from './size.js';
-import { capture, heading, main, root, say, show, since } from './system.js';
+import { capture, heading, main, root, say, show, since, unlock } from './system.js';
 
 const tests = join(root, 'tests');
 const runtimeModule = join(tests, 'runtime.js');
@@ -37,6 +37,7 @@ await main(async () => {
   await buildDist();
   const newer = relaxedNode();
   say(`  relaxed SIMD runs on ${newer.description}`);
+  unlock();
 
   /** @type {Result[]} */
   const results = [];
