@@ -77,7 +77,7 @@ export class StepLists {
             name: visible(text),
             share: probability,
             marked: drawn,
-            note: drawn && rank && rank > candidates.length ? ` (${rank}th)` : ''
+            note: drawn && rank && rank > candidates.length ? ` #${rank}` : ''
         })));
         this.remark.textContent = remarkOn(trace, q, candidates.length > 0);
     }

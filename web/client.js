@@ -4,7 +4,7 @@ import { moduleWorker } from './support.js';
 
 /** @import { Command, Report } from './messages.js' */
 
-const SILENCE_MS = 20_000;
+const SILENCE_MS = 10_000;
 /** After these the worker waits for the page. @type {Report['type'][]} */
 const FINAL = ['ready', 'done', 'rows', 'error'];
 

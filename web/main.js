@@ -55,6 +55,11 @@ function showStatus(text, share) {
     progress.value = share ?? 0;
 }
 
+/** @param {string} text */
+function sentence(text) {
+    return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
 /** @param {State} next */
 function enter(next) {
     state = next;
@@ -207,7 +212,8 @@ function onReady({ explain, model }) {
     showLayers(model.layers);
     inspector.setHeads(model.heads, asked.head);
     enter('ready');
-    showStatus(`${(model.parameters / 1e6).toFixed(1)} million parameters, ${model.layers} layers of ${model.heads} heads`);
+    showStatus(`${(model.parameters / 1e6).toFixed(1)} million parameters, ${model.layers} layers of ${model.heads} heads, ` +
+        `${bytes(explain.bytesInUse)} in memory`);
     if (isWriteWanted) write();
     isWriteWanted = false;
 }
@@ -246,10 +252,10 @@ function onError({ during, message }) {
     showStatus('');
     if (during === 'load') {
         enter('broken');
-        notify(`The model could not be loaded: ${message} Check that the server is still running, then start again.`);
+        notify(`The model could not be loaded: ${sentence(message)} Check that the server is still running, then start again.`);
     } else {
         enter('ready');
-        notify(`This could not be written: ${message} Change the prompt or the settings and write again, or start again.`);
+        notify(`This could not be written: ${sentence(message)} Change the prompt or the settings and write again, or start again.`);
     }
 }
 
@@ -257,7 +263,7 @@ function onError({ during, message }) {
 function onDeath(reason) {
     enter('broken');
     showStatus('');
-    notify(`The worker that runs the model has stopped: ${reason}. Start again, or load the page anew.`);
+    notify(`The worker that runs the model has stopped: ${sentence(reason)} Start again, or load the page anew.`);
 }
 
 /** @param {number} seconds */

@@ -52,12 +52,12 @@ export class Meters {
      * What runtime.explain() says, in words; what could not be had is told with its reason.
      * @param {Explanation} explanation
      */
-    explain({ variant, memory, threads, bytesInUse, fallbacks }) {
+    explain({ variant, memory, threads, fallbacks }) {
         this.set({
             simd: variant === 'relaxed' ? 'Relaxed' : 'SIMD128',
             'simd-kind': variant === 'relaxed' ? 'fused multiply-add' : 'strict rounding',
             threads: String(threads),
-            memory: `${memory}, ${bytes(bytesInUse)}`
+            memory: `${memory} memory`
         });
         this.fallbacks.replaceChildren(...fallbacks.map(text =>
             Object.assign(document.createElement('li'), { textContent: text })));

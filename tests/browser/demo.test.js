@@ -278,3 +278,17 @@ test('a worker that does not start is an error in words', options, async t => {
     await demo.page.waitForFunction(() => document.getElementById('notice-text')?.textContent?.includes('has stopped'));
     assert.ok(await demo.page.$eval('#restart', button => button.checkVisibility()));
 });
+
+test('a worker that is gone is noticed, and another can be started', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    await demo.fill(SLOW);
+    await demo.page.click('#write');
+    await demo.tokens(20);
+    await demo.page.workers().find(worker => worker.url().endsWith('/generator.js'))?.close();
+    await demo.page.waitForFunction(() => document.getElementById('notice-text')?.textContent?.includes('silent'));
+    await demo.page.click('#restart');
+    await demo.ready();
+    assert.ok((await demo.write(STORY)).length > PROMPT.length);
+    demo.checkProblems();
+});
