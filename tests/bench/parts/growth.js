@@ -83,7 +83,7 @@ async function sweepPrefill(contestants, cases) {
 /** @param {Record<string, import('../lib/race.js').Entry>} entries @param {string} name
  * @param {import('../lib/race.js').Contestant} contestant @param {Case} c @param {Float64Array} want */
 async function enter(entries, name, contestant, c, want) {
-    const error = relativeError(await contestant.call('prepare', c), want);
+    const error = relativeError(c, await contestant.call('prepare', c), want);
     if (!(error <= TOLERANCE)) throw new Error(`${contestant.id} is wrong on ${c.title}: error ${error}`);
     entries[`${name} ${c.s}`] = timed(contestant, c);
 }

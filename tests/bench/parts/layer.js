@@ -50,7 +50,7 @@ async function measure(c, contestants, errors) {
         if (id.startsWith('ceiling')) {
             entries[id] = c.kind === 'decode' ? ceiling(contestant, 'bytes', caseBytes(c)) : ceiling(contestant, 'flops', 0);
         } else if (!(id.startsWith('ort resident') && c.kind === 'prefill')) {
-            const error = relativeError(await contestant.call('prepare', c), want);
+            const error = relativeError(c, await contestant.call('prepare', c), want);
             if (!(error <= TOLERANCE)) throw new Error(`${id} is wrong on ${c.title}: error ${error}`);
             errors[id] = Math.max(errors[id] ?? 0, error);
             entries[id] = timed(contestant, c);

@@ -23,7 +23,7 @@ export async function run(context) {
             /** @type {Record<string, import('../lib/race.js').Entry>} */
             const entries = {};
             for (const [i, { id }] of descriptions.entries()) {
-                const error = relativeError(await contestants[id].call('prepare', c), want);
+                const error = relativeError(c, await contestants[id].call('prepare', c), want);
                 if (!(error <= TOLERANCE)) throw new Error(`${id} is wrong on ${c.title}: error ${error}`);
                 entries[threads[i]] = timed(contestants[id], c);
             }
