@@ -1,4 +1,5 @@
-/** CachedMultiHeadAttention: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/cached_multi_head_attention). */
+// CachedMultiHeadAttention: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/cached_multi_head_attention).
+
 import { asTensorLike, roundMode } from './tensor.js';
 import { typeError } from './keras/check.js';
 import { checkConfig, fromKerasConfig, toKerasConfig } from './keras/config.js';

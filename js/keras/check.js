@@ -1,7 +1,5 @@
-/**
- * Checks of arguments, and the words for what came. Where Keras raises ValueError these throw TypeError (wrong kind of
- * thing) or RangeError (right kind, wrong value); every message names the argument, what was expected and what came.
- */
+// Checks of arguments, and the words for what came. Where Keras raises ValueError these throw TypeError (wrong kind of
+// thing) or RangeError (right kind, wrong value); every message names the argument, what was expected and what came.
 
 /**
  * A value as it should stand in an error message: short, and unmistakable about its type.

@@ -1,8 +1,7 @@
-/**
- * Keras's constraints (keras.io/api/layers/constraints): projections of weights, applied after an optimizer's step and at
- * no other time. Norms are taken over `axis` (an axis or several); on q, k and v kernels axis 0 is the features, on the
- * output kernel it is the heads.
- */
+// Keras's constraints (keras.io/api/layers/constraints): projections of weights, applied after an optimizer's step and
+// at no other time. Norms are taken over `axis` (an axis or several); on q, k and v kernels axis 0 is the features, on
+// the output kernel it is the heads.
+
 import { Serializable, resolve as resolveIn, serialize as serializeIn } from './serializable.js';
 import { typeError, rangeError, finiteNumber } from './check.js';
 

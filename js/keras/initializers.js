@@ -1,8 +1,7 @@
-/**
- * Keras's initializers, with its distributions (keras.io/api/layers/initializers). An int seed decides the stream alone,
- * so that, as in Keras, every kernel of a layer with a seeded initializer draws the same numbers; without a seed each
- * draw differs.
- */
+// Keras's initializers, with its distributions (keras.io/api/layers/initializers). An int seed decides the stream
+// alone, so that, as in Keras, every kernel of a layer with a seeded initializer draws the same numbers; without a seed
+// each draw differs.
+
 import { Random, randomSeed } from './random.js';
 import { Serializable, resolve as resolveIn, serialize as serializeIn } from './serializable.js';
 import { show, typeError, rangeError, finiteNumber } from './check.js';

@@ -1,8 +1,7 @@
-/**
- * Attention masks as Keras reads them. A mask's last 2n axes (n: attention axes) are the query's and the key's; what stands
- * before them counts from the left against the scores' batch axes and heads; missing axes, and sizes of 1, broadcast. The
- * kernels read the mask as it was given, by strides: it is never copied per head.
- */
+// Attention masks as Keras reads them. A mask's last 2n axes (n: attention axes) are the query's and the key's; what
+// stands before them counts from the left against the scores' batch axes and heads; missing axes, and sizes of 1,
+// broadcast. The kernels read the mask as it was given, by strides: it is never copied per head.
+
 import { roundTo } from './policy.js';
 
 /**

@@ -1,10 +1,6 @@
-/**
- * The layer's own random numbers. Keras's streams differ from backend to backend, so there is none to reproduce: what is
- * kept is the distribution, and that a seed decides the stream.
- *
- * xoshiro128** (Blackman & Vigna 2018, "Scrambled linear pseudorandom number generators"), its state filled by
- * splitmix32 from a seed of 53 bits.
- */
+// The layer's own random numbers. Keras's streams differ from backend to backend, so there is none to reproduce: what
+// is kept is the distribution, and that a seed decides the stream. xoshiro128** (Blackman & Vigna 2018, "Scrambled
+// linear pseudorandom number generators"), its state filled by splitmix32 from a seed of 53 bits.
 
 /** @returns {number} a seed of 32 random bits */
 export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];

@@ -1,4 +1,5 @@
-/** Keras's regularizers (keras.io/api/layers/regularizers): penalties on weights and on what projections give out. */
+// Keras's regularizers (keras.io/api/layers/regularizers): penalties on weights and on what projections give out.
+
 import { Serializable, resolve as resolveIn, serialize as serializeIn } from './serializable.js';
 import { typeError, rangeError } from './check.js';
 

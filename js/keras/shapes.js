@@ -1,7 +1,6 @@
-/**
- * Build-time shapes: what `build` checks, which weights there are, and how inputs of any rank become the rank 3 that the
- * kernels know.
- */
+// Build-time shapes: what `build` checks, which weights there are, and how inputs of any rank become the rank 3 that
+// the kernels know.
+
 import { typeError, rangeError } from './check.js';
 
 /** @typedef {import('./config.js').CheckedConfig} CheckedConfig */
@@ -126,6 +125,8 @@ export class AxesPlan {
         this.order = [...this.batchAxes, ...axes];
         /** Nothing moves: rows lie as the kernels want them. */
         this.direct = this.order.every((axis, i) => axis === i);
+        /** [batch, sequence, features], attended over along the sequence: what caches are made for. */
+        this.standard = rank === 3 && axes.length === 1 && axes[0] === 1;
     }
 
     /** @param {readonly number[]} shape @returns {number} rows per batch entry */

@@ -1,8 +1,8 @@
-/** Checks of the arguments of a call: everything that can be wrong is found here, before anything is changed. */
+// Checks of the arguments of a call: everything that can be wrong is found here, before anything is changed.
+
 import { asTensorLike, dtypeOf, formatShape, Tensor } from '../tensor.js';
 import { KVCache } from '../cache.js';
 import { show, typeError } from '../keras/check.js';
-import { alignMask } from '../keras/mask.js';
 
 /** @typedef {import('../tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../keras/shapes.js').AxesPlan} AxesPlan */
@@ -141,22 +141,4 @@ export function checkRoom(index, rows, length) {
         throw new RangeError(`cacheUpdateIndex must leave room for ${rows} new positions in a cache of ${length}: `
             + `expected at most ${length - rows}, got ${index}`);
     }
-}
-
-/**
- * Whether a rank 2, 3 or 4 mask goes with scores [batch, heads, t, s]; makes no garbage when it does.
- * @param {readonly number[]} mask shape
- * @param {number} batch
- * @param {number} heads
- * @param {number} t
- * @param {number} s
- */
-export function checkMask(mask, batch, heads, t, s) {
-    const rank = mask.length;
-    const fits = rank >= 2 && rank <= 4
-        && (mask[rank - 1] === s || mask[rank - 1] === 1)
-        && (mask[rank - 2] === t || mask[rank - 2] === 1)
-        && (rank < 3 || mask[0] === batch || mask[0] === 1)
-        && (rank < 4 || mask[1] === heads || mask[1] === 1);
-    if (!fits) alignMask(mask, [batch, heads, t, s], 1);
 }

@@ -1,4 +1,5 @@
-/** Inputs and caches of any rank, brought into the order of rows that the kernels know. */
+// Inputs and caches of any rank, brought into the order of rows that the kernels know.
+
 /** @typedef {import('../program.js').Program} Program */
 /** @typedef {import('../runtime.js').Runtime} Runtime */
 /** @typedef {import('../keras/shapes.js').AxesPlan} AxesPlan */

@@ -1,7 +1,6 @@
-/**
- * One attention, q, k and v projections to output projection, as operations of a program. Addresses and sizes only:
- * whoever fills in a call has checked them. Shape letters as in src/cmha.h.
- */
+// One attention, q, k and v projections to output projection, as operations of a program. Addresses and sizes only:
+// whoever fills in a call has checked them. Shape letters as in src/cmha.h.
+
 import { LINEAR, ATTENTION, LAYOUT, ATTEND, FLAG, PANEL } from '../protocol.js';
 
 /** @typedef {import('../program.js').Program} Program */

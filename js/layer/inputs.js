@@ -1,4 +1,5 @@
-/** Brings what a call was given to where the kernels can read it: floats of the compute type, masks as bytes. */
+// Brings what a call was given to where the kernels can read it: floats of the compute type, masks as bytes.
+
 import { Tensor, dtypeOf, sizeOf } from '../tensor.js';
 import { keepBytes } from '../keras/mask.js';
 

@@ -1,17 +1,16 @@
-/**
- * One call of the layer: its arguments checked and measured (prepare), written down as operations (record), and what it
- * returns put together (finish). Jobs are used again and again: a call leaves nothing on the heap but its results.
- */
+// One call of the layer: its arguments checked and measured (prepare), written down as operations (record), and what it
+// returns put together (finish). Jobs are used again and again: a call leaves nothing on the heap but its results.
+
 import { cacheLayout, storeCache, loadCache, KVCache } from '../cache.js';
 import { Tensor, asTensorLike, dtypeOf } from '../tensor.js';
 import { AxesPlan } from '../keras/shapes.js';
-import { alignMask, MaskPlan } from '../keras/mask.js';
 import { AttentionCall, recordAttention } from './call.js';
-import { floatInput, maskInput } from './inputs.js';
+import { floatInput } from './inputs.js';
+import { CallMask } from './mask.js';
 import { reorder, storeAxesCache } from './axes.js';
 import {
-    NO_CACHE, STATIC_CACHE, UPDATED_CACHE, checkOptions, checkFlag, checkIndex, checkInput, checkBatch, checkCacheShape,
-    checkRoom, checkMask,
+    NO_CACHE, STATIC_CACHE, UPDATED_CACHE, checkFlag, checkIndex, checkInput, checkBatch, checkCacheShape,
+    checkRoom,
 } from './arguments.js';
 
 /** @typedef {import('../program.js').Program} Program */
@@ -28,6 +27,9 @@ import {
 
 /** Inputs of rank 3 along their sequence: what Keras's fused path attends over, whatever the axes. */
 export const FUSED_PLAN = new AxesPlan(3, Object.freeze([1]));
+
+/** @param {readonly number[]} cache shape @returns {number[]} the shape of its keys: without the axis of 2 */
+const cacheAxes = (cache) => [cache[0], ...cache.slice(2)];
 
 /** @type {readonly number[]} */
 const NO_SHAPE = Object.freeze([]);
@@ -51,14 +53,11 @@ export class AttentionJob {
         this._value = null;
         /** @type {TensorLike | null} */
         this._key = null;
-        /** @type {TensorLike | null} */
-        this._mask = null;
+        this._mask = new CallMask();
         /** @type {TensorLike | KVCache | null} */
         this._cache = null;
         /** The same, never a copy. @type {TensorLike | KVCache | null} */
         this._cacheGiven = null;
-        /** @type {MaskPlan | null} */
-        this._maskPlan = null;
         // What record leaves to finish.
         /** A functional cache in the kept layout. @type {CacheLayout | null} */
         this._cacheLayout = null;
@@ -76,10 +75,9 @@ export class AttentionJob {
         this._query = null;
         this._value = null;
         this._key = null;
-        this._mask = null;
+        this._mask.release();
         this._cache = null;
         this._cacheGiven = null;
-        this._maskPlan = null;
         this._cacheLayout = null;
         this._output = null;
         this._scores = null;
@@ -121,7 +119,9 @@ export class AttentionJob {
             throw new RangeError(`useCausalMask needs a single attention axis, got axes [${this._plan.axes}]`);
         }
         call.causalOffset = index > 0 ? index : 0;
-        this._prepareMask(options?.attentionMask ?? null);
+        const mask = options?.attentionMask ?? null;
+        if (this._plan.standard) this._mask.prepare(mask, call, numHeads);
+        else this._mask.prepareAxes(mask, call, this._scoresSizes(), this._plan.axes.length);
         activityRegularizer?.checkShape([call.batch, call.t, numHeads, Math.min(keyDim, valueDim)]);
     }
 
@@ -133,7 +133,6 @@ export class AttentionJob {
     _prepareKeys(cache, index) {
         const call = this._call;
         const plan = this._plan;
-        const { rank } = plan;
         const query = /** @type {TensorLike} */ (this._query).shape;
         this._cache = cache;
         this._cacheGiven = cache;
@@ -153,23 +152,34 @@ export class AttentionJob {
         }
         if (cache === null) return;
         const { shape } = cache;
-        if (rank === 3) {
-            if (shape[0] !== query[0]) {
-                throw new RangeError(`cache must have the query's batch size ${query[0]}, got shape [${shape}]`);
-            }
-            call.s = shape[2];
-        } else {
-            const axes = [shape[0], ...shape.slice(2)];
-            checkBatch(plan, 'cache', query, axes);
-            call.s = plan.sequence(axes);
+        if (!plan.standard) {
+            this._prepareAxesCache(cache, query);
+            return;
         }
+        if (shape[0] !== query[0]) {
+            throw new RangeError(`cache must have the query's batch size ${query[0]}, got shape [${shape}]`);
+        }
+        call.s = shape[2];
         if (this._mode !== UPDATED_CACHE) return;
-        if (rank !== 3) {
-            throw new RangeError(`cacheUpdateIndex must be absent for inputs of rank ${rank}: `
-                + 'Keras defines the update of a cache for rank 3 alone');
-        }
         checkRoom(index, call.rows, shape[2]);
         call.index = index;
+    }
+
+    /**
+     * A cache for attention along other axes than the second of three.
+     * @param {TensorLike | KVCache} cache
+     * @param {readonly number[]} query shape
+     */
+    _prepareAxesCache(cache, query) {
+        const { rank, axes } = this._plan;
+        const where = `inputs of rank ${rank} and attention axes [${axes}]`;
+        if (cache instanceof KVCache) throw new TypeError(`cache must be a tensor-like for ${where}, got a KVCache`);
+        if (this._mode === UPDATED_CACHE) {
+            throw new RangeError(`cacheUpdateIndex must be absent for ${where}: Keras defines it for rank 3 alone`);
+        }
+        const sizes = cacheAxes(cache.shape);
+        checkBatch(this._plan, 'cache', query, sizes);
+        this._call.s = this._plan.sequence(sizes);
     }
 
     /**
@@ -209,46 +219,6 @@ export class AttentionJob {
         checkCacheShape(cache.shape, layer._rank, numHeads, keyDim, valueDim);
     }
 
-    /** @param {TensorLike | null} given */
-    _prepareMask(given) {
-        const call = this._call;
-        call.mask = 0;
-        this._mask = null;
-        this._maskPlan = null;
-        if (given === null) return;
-        const mask = asTensorLike(given, 'attentionMask');
-        const { shape } = mask;
-        this._mask = mask;
-        const { numHeads } = this._layer._config;
-        if (this._plan.rank === 3) {
-            checkMask(shape, call.batch, numHeads, call.t, call.s);
-            this._maskStrides(
-                shape.length > 2 ? shape[0] : 1, shape.length > 3 ? shape[1] : 1,
-                shape[shape.length - 2], shape[shape.length - 1],
-            );
-            return;
-        }
-        const scores = this._scoresSizes();
-        const n = this._plan.axes.length;
-        const plan = new MaskPlan(alignMask(shape, scores, n), scores, n);
-        if (plan.mixed) this._maskPlan = plan;
-        this._maskStrides(plan.sizes[0], plan.sizes[1], plan.sizes[2], plan.sizes[3]);
-    }
-
-    /**
-     * @param {number} batch size of the mask's axis, 1: broadcasts
-     * @param {number} heads
-     * @param {number} t
-     * @param {number} s
-     */
-    _maskStrides(batch, heads, t, s) {
-        const call = this._call;
-        call.maskS = s === 1 ? 0 : 1;
-        call.maskT = t === 1 ? 0 : s;
-        call.maskH = heads === 1 ? 0 : t * s;
-        call.maskB = batch === 1 ? 0 : heads * t * s;
-    }
-
     /** Keeps what the call was given as it is now, for the time when its turn comes. */
     capture() {
         const { _runtime } = this._layer;
@@ -261,7 +231,7 @@ export class AttentionJob {
             this._value = value === query ? this._query : _runtime._capture(value);
             this._key = key === value ? this._value : key === query ? this._query : _runtime._capture(key);
         }
-        if (this._mask !== null) this._mask = _runtime._capture(this._mask);
+        if (this._mask.given !== null) this._mask.given = _runtime._capture(this._mask.given);
         if (this._cache !== null && !(this._cache instanceof KVCache)) this._cache = _runtime._capture(this._cache);
     }
 
@@ -278,7 +248,7 @@ export class AttentionJob {
         }
         this._recordInputs(program);
         this._recordCache(program);
-        if (this._mask !== null) this._recordMask(program, this._mask);
+        this._mask.record(layer._runtime, program, call, layer._config.policy.compute);
         call.scores = this._scores === null ? 0 : this._scores._address;
         call.out = this._plan.direct ? output._address : program.scratch(output.byteLength);
         call.outStride = layer._parts.output.outputs;
@@ -330,10 +300,10 @@ export class AttentionJob {
             call.setCache(cache);
             return;
         }
-        const { _runtime, _config, _parts, _rank } = this._layer;
+        const { _runtime, _config, _parts } = this._layer;
         const { compute } = _config.policy;
         const source = floatInput(_runtime, program, cache, compute, _parts.round);
-        if (_rank === 3) {
+        if (this._plan.standard) {
             const layout = cacheLayout(cache.shape[0], cache.shape[2], cache.shape[3], cache.shape[4]);
             const address = program.scratch(layout.floats * 4);
             storeCache(_runtime, layout, address, source);
@@ -351,23 +321,6 @@ export class AttentionJob {
             const { memory } = _runtime;
             memory.f32(out._address, out.size).set(memory.f32(source, out.size));
         }
-    }
-
-    /**
-     * @param {Program} program
-     * @param {TensorLike} mask
-     */
-    _recordMask(program, mask) {
-        const call = this._call;
-        const { _runtime, _config } = this._layer;
-        call.mask = maskInput(_runtime, program, mask, call.explicit, _config.policy.compute);
-        const plan = this._maskPlan;
-        if (plan === null) return;
-        const size = plan.written.reduce((a, b) => a * b, 1);
-        const address = program.scratch(size);
-        const { memory } = _runtime;
-        plan.expand(memory.u8(address, size), memory.u8(call.mask, mask.shape.reduce((a, b) => a * b, 1)));
-        call.mask = address;
     }
 
     /** @returns {AttentionResult} */
@@ -417,14 +370,14 @@ export class AttentionJob {
         const { numHeads } = this._layer._config;
         const query = /** @type {TensorLike} */ (this._query).shape;
         const last = this._scoresShape;
-        if (this._plan.rank === 3 && this._plan.direct) {
+        if (this._plan.standard) {
             if (last[0] !== query[0] || last[2] !== query[1] || last[3] !== call.s) {
                 this._scoresShape = Object.freeze([query[0], numHeads, query[1], call.s]);
             }
             return this._scoresShape;
         }
         const cache = this._cache?.shape;
-        const keys = cache ? [cache[0], ...cache.slice(2)] : /** @type {TensorLike} */ (this._key).shape;
+        const keys = cache ? cacheAxes(cache) : /** @type {TensorLike} */ (this._key).shape;
         this._scoresShape = Object.freeze(this._plan.scoresShape(query, keys, numHeads));
         return this._scoresShape;
     }

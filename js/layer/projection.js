@@ -1,4 +1,5 @@
-/** Dense layers y = x W + b over packed weights that live in the runtime's memory. */
+// Dense layers y = x W + b over packed weights that live in the runtime's memory.
+
 import { LINEAR, PANEL, ROUND } from '../protocol.js';
 
 /** @typedef {import('../runtime.js').Runtime} Runtime */

@@ -1,4 +1,5 @@
-/** The layer's weights: projections with their Keras names, shapes and values. */
+// The layer's weights: projections with their Keras names, shapes and values.
+
 import { sizeOf, formatShape, asTensorLike, dtypeOf, roundMode } from '../tensor.js';
 import { roundTo } from '../keras/policy.js';
 import { Projection } from './projection.js';
