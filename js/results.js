@@ -28,8 +28,11 @@ export class Results {
     #total = 0;
     #largest = 0;
 
-    /** @param {Tensor} tensor  a result that has just been written */
+    /** @param {Tensor} tensor  a result that has just been written; one that has been read already needs no keeping */
     add(tensor) {
+        if (tensor._address === 0) {
+            return;
+        }
         const cost = costOf(tensor);
         tensor._older = this.#youngest;
         if (this.#youngest) {

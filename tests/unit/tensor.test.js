@@ -145,6 +145,30 @@ test('reading a result moves it out of the memory', async () => {
     assert.ok(countsUp(data.subarray(1), 6), 'nothing writes to it again');
 });
 
+test('a job may read or dispose of its own results', async () => {
+    const runtime = await testRuntime();
+    const { used } = runtime.memory;
+    /** @type {Tensor[]} */
+    const out = [];
+    runtime._runSync({
+        record(program) {
+            for (let i = 0; i < 3; i++) {
+                out.push(program.result(Object.freeze([4]), 'float32'));
+                runtime.memory.f32(out[i]._address, 4).fill(i);
+            }
+        },
+        finish() {
+            assert.deepEqual([...out[1].data], [1, 1, 1, 1]);
+            out[2].dispose();
+        },
+    });
+    assert.deepEqual([...out[0].data], [0, 0, 0, 0]);
+    assert.deepEqual([...out[1].data], [1, 1, 1, 1]);
+    assert.equal(out[2].disposed, true);
+    assert.equal(runtime.memory.used, used);
+    for (let i = 0; i < 10; i++) assert.ok(countsUp(resultOf(runtime, MIB, i).data, i), 'the list is as it should be');
+});
+
 test('results that nobody reads do not add up', async () => {
     const runtime = await testRuntime();
     const kept = [];
