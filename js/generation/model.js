@@ -42,7 +42,7 @@ export async function loadModel(runtime, source = new URL('./model/', import.met
         opening.push(readAll(files.config, signal), readAll(files.tokenizer, signal));
     }
     const outcomes = await Promise.allSettled(opening);
-    const [reader, config, tokenizer] = outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : null));
+    const [reader, config = null, tokenizer = null] = outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : null));
     try {
         const failed = outcomes.find((outcome) => outcome.status === 'rejected');
         if (failed) {
