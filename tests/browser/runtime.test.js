@@ -1,0 +1,248 @@
+// The runtime in a real browser: with and without cross-origin isolation, on a page's main thread and in a worker, under
+// policies and with servers that do not let workers start, and with workers that are gone.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { after, before, test } from 'node:test';
+import puppeteer from 'puppeteer-core';
+import { browserArguments, findBrowser } from '../../src/toolchain/browser.js';
+
+const skip = findBrowser() === null && 'no Chromium was found: install it, or set CHROME_PATH';
+const options = { skip, timeout: 60_000 };
+
+const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'";
+const ROOT = new URL('../../', import.meta.url);
+
+/**
+ * @typedef {object} Place  how pages are served
+ * @property {boolean} [isolated]
+ * @property {string} [policy]
+ * @property {boolean} [withoutWorker]  js/worker.js is missing
+ */
+
+/**
+ * Serves the repository's js/ and tests/, and an empty page at /.
+ * @param {Place} place
+ * @returns {Promise<import('node:http').Server>}
+ */
+async function serve({ isolated = true, policy = POLICY, withoutWorker = false }) {
+    const server = createServer(async (request, response) => {
+        response.setHeader('Content-Security-Policy', policy);
+        if (isolated) {
+            response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
+            response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
+        }
+        const { pathname } = new URL(/** @type {string} */ (request.url), 'http://localhost');
+        const known = /^\/(js|tests)\/[\w/.-]+\.(js|wasm)$/.test(pathname) && !pathname.includes('..');
+        if (pathname === '/') {
+            response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>empty</title>');
+        } else if (!known || (withoutWorker && pathname === '/js/worker.js')) {
+            response.writeHead(404).end();
+        } else {
+            const type = pathname.endsWith('.js') ? 'text/javascript' : 'application/wasm';
+            response.setHeader('Content-Type', type).end(await readFile(new URL(`.${pathname}`, ROOT)));
+        }
+    });
+    await new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(undefined)); });
+    return server;
+}
+
+/** @type {import('puppeteer-core').Browser} */
+let browser;
+before(async () => {
+    if (!skip) {
+        const executablePath = /** @type {string} */ (findBrowser());
+        browser = await puppeteer.launch({ executablePath, headless: true, args: [...browserArguments] });
+    }
+});
+after(() => browser?.close());
+
+/**
+ * An empty page; it is closed when the test ends.
+ * @param {import('node:test').TestContext} t
+ * @param {Place} place
+ */
+async function open(t, place = {}) {
+    const server = await serve(place);
+    const page = await browser.newPage();
+    t.after(async () => {
+        await page.close();
+        server.closeAllConnections();
+        server.close();
+    });
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    await page.goto(`http://127.0.0.1:${port}/`);
+    return page;
+}
+
+/** Where the code of a test finds things; spelled so that only the browser resolves it. */
+const MODULES = ['/js/runtime.js', '/tests/property/jobs.js'];
+const SIZES = { t: 64, s: 700, heads: 4, d: 32 };
+
+/**
+ * Runs one block of attention and says what happened.
+ * @param {import('puppeteer-core').Page} page
+ * @param {any} runtimeOptions
+ */
+function runBlock(page, runtimeOptions) {
+    return page.evaluate(async (modules, sizes, init) => {
+        const [{ createRuntime }, { Block }] = await Promise.all(modules.map((url) => import(url)));
+        const begin = performance.now();
+        try {
+            const runtime = await createRuntime(init);
+            const explanation = runtime.explain();
+            const block = new Block(runtime, sizes);
+            let sync = 'works';
+            try {
+                runtime._runSync(block);
+            } catch (error) {
+                sync = String(error);
+            }
+            const { data } = await runtime._run(block);
+            const bits = Array.from(new Uint32Array(data.slice().buffer));
+            runtime.dispose();
+            return { explanation, sync, bits, error: '', took: performance.now() - begin };
+        } catch (error) {
+            return { explanation: null, sync: '', bits: [], error: String(error), took: performance.now() - begin };
+        }
+    }, MODULES, SIZES, runtimeOptions);
+}
+
+test('isolated: shared memory, workers compute, the main thread does not wait', options, async (t) => {
+    const page = await open(t);
+    const alone = await runBlock(page, { workers: 0 });
+    assert.equal(alone.error, '');
+    assert.equal(alone.sync, 'works');
+    assert.equal(alone.explanation.memory, 'shared');
+    for (const workers of [1, 2, 3]) {
+        const result = await runBlock(page, { workers });
+        assert.equal(result.error, '');
+        assert.equal(result.explanation.workers, workers);
+        assert.equal(result.explanation.threads, workers);
+        assert.match(result.sync, /a page's main thread must not wait for workers/);
+        assert.deepEqual(result.bits, alone.bits, `${workers} workers give the same bits`);
+    }
+    const auto = await runBlock(page, {});
+    assert.ok(auto.explanation.workers >= 1 && auto.explanation.workers <= 8);
+    assert.deepEqual(auto.bits, alone.bits);
+});
+
+test('not isolated: private memory, no workers, the same bits, and it says why', options, async (t) => {
+    const isolated = await runBlock(await open(t), { workers: 2 });
+    const result = await runBlock(await open(t, { isolated: false }), { workers: 2 });
+    assert.equal(result.error, '');
+    assert.equal(result.explanation.memory, 'private');
+    assert.equal(result.explanation.workers, 0);
+    assert.match(result.explanation.fallbacks.join('\n'), /workers 0: this context is not cross-origin isolated/);
+    assert.equal(result.sync, 'works');
+    assert.deepEqual(result.bits, isolated.bits);
+});
+
+for (const isolated of [true, false]) {
+    test(`in a worker ${isolated ? 'with' : 'without'} isolation`, options, async (t) => {
+        const page = await open(t, { isolated });
+        const result = await page.evaluate((sizes) => new Promise((resolve, reject) => {
+            const worker = new Worker('/tests/browser/in-worker.js', { type: 'module' });
+            worker.onmessage = ({ data }) => resolve(data);
+            worker.onerror = (event) => reject(new Error(event.message));
+            worker.postMessage(sizes);
+        }), SIZES);
+        assert.equal(result.error, '');
+        assert.equal(result.explanation.memory, isolated ? 'shared' : 'private');
+        assert.equal(result.explanation.workers, isolated ? 2 : 0);
+        assert.equal(result.explanation.threads, isolated ? 3 : 1);
+        const page0 = await runBlock(page, { workers: 0 });
+        assert.deepEqual(result.sync, page0.bits);
+        assert.deepEqual(result.async, page0.bits);
+    });
+}
+
+for (const [name, place] of /** @type {[string, Place][]} */ ([
+    ['its script is missing', { withoutWorker: true }],
+    ['the policy forbids it', { policy: POLICY.replace("worker-src 'self'", "worker-src 'none'") }],
+])) {
+    test(`a worker cannot start because ${name}`, options, async (t) => {
+        const page = await open(t, place);
+        const { error, took } = await runBlock(page, { workers: 2 });
+        assert.match(error, /createRuntime: worker \d of 2 did not start: it could not be (loaded|created)/);
+        assert.ok(took < 1000, `took ${took.toFixed(0)} ms`);
+        const auto = await runBlock(page, { workers: 'auto' });
+        assert.equal(auto.error, '');
+        assert.equal(auto.explanation.workers, 0);
+        assert.match(auto.explanation.fallbacks.join('\n'), /workers 0: .*did not start/);
+        assert.equal(auto.sync, 'works');
+    });
+}
+
+test('a policy without wasm is an error that says so', options, async (t) => {
+    const page = await open(t, { policy: POLICY.replace(" 'wasm-unsafe-eval'", '') });
+    const { error } = await runBlock(page, {});
+    assert.match(error, /Content Security Policy|unsafe-eval/);
+});
+
+test('a worker that is gone: pending and later calls get the same error in about a second', options, async (t) => {
+    const page = await open(t);
+    const result = await page.evaluate(async (modules, sizes) => {
+        const started = /** @type {Worker[]} */ ([]);
+        const Real = Worker;
+        globalThis.Worker = class extends Real {
+            constructor(/** @type {any} */ url, /** @type {any} */ init) {
+                super(url, init);
+                started.push(this);
+            }
+        };
+        const [{ createRuntime }, { Block }] = await Promise.all(modules.map((url) => import(url)));
+        const runtime = await createRuntime({ workers: 1 });
+        const block = new Block(runtime, { ...sizes, t: 512 });
+        await runtime._run(block);
+        for (const worker of started) worker.terminate();
+        // Chromium gives a worker two seconds before it really ends it; until then calls may get through.
+        let outcomes = [];
+        let took = 0;
+        for (let i = 0; i < 10_000 && outcomes[0]?.status !== 'rejected'; i++) {
+            const begin = performance.now();
+            outcomes = await Promise.allSettled([1, 2, 3].map(() => runtime._run(block)));
+            took = performance.now() - begin;
+        }
+        const later = await runtime._run(block).catch((/** @type {Error} */ error) => error.message);
+        runtime.dispose();
+        runtime.dispose();
+        const closed = await runtime._run(block).catch((/** @type {Error} */ error) => error.message);
+        return { messages: outcomes.map((/** @type {PromiseSettledResult<any>} */ outcome) => outcome.status === 'rejected' && outcome.reason.message), took, later, closed };
+    }, MODULES, SIZES);
+    for (const message of [...result.messages, result.later]) {
+        assert.match(String(message), /the runtime has failed and must be disposed: no task was completed for 800 ms/);
+    }
+    assert.ok(result.took < 1500, `took ${result.took.toFixed(0)} ms`);
+    assert.match(result.closed, /disposed/);
+});
+
+test('the page answers while workers compute', options, async (t) => {
+    const page = await open(t);
+    const longest = await page.evaluate(async (modules, sizes) => {
+        const [{ createRuntime }, { Block }] = await Promise.all(modules.map((url) => import(url)));
+        const runtime = await createRuntime({ workers: 1 });
+        const block = new Block(runtime, { ...sizes, t: 700, heads: 12 });
+        let last = performance.now();
+        let gap = 0;
+        let ticks = 0;
+        const timer = setInterval(() => {
+            const now = performance.now();
+            gap = Math.max(gap, now - last);
+            last = now;
+            ticks++;
+        }, 1);
+        const begin = performance.now();
+        let calls = 0;
+        while (performance.now() - begin < 1000) {
+            await runtime._run(block);
+            calls++;
+        }
+        clearInterval(timer);
+        const each = (performance.now() - begin) / calls;
+        runtime.dispose();
+        return { gap, each, ticks };
+    }, MODULES, SIZES);
+    assert.ok(longest.ticks > 20, `${longest.ticks} ticks in a second`);
+});
