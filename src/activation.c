@@ -25,7 +25,8 @@ INLINE f4 gelu_erf(const exp2_constants *k, f4 x)
     f4 sum = f4_splat(p[0]);
     for (size_t i = 1; i < sizeof p / sizeof *p; i++) sum = f4_madd(sum, t, f4_splat(p[i]));
     f4 e = f4_exp2(k, f4_mul(f4_mul(z, z), f4_splat(-LOG2_E)));
-    f4 tail = f4_mul(f4_mul(f4_mul(x, f4_splat(0.5f)), e), f4_mul(sum, t)); /* x / 2 * erfc(|z|) */
+    f4 half = f4_mul(f4_min(f4_splat(3e38f), x), f4_splat(0.5f)); /* finite: infinity times zero is not zero */
+    f4 tail = f4_mul(f4_mul(half, e), f4_mul(sum, t));             /* x / 2 * erfc(|z|) */
     return f4_select(f4_less(x, f4_splat(0.0f)), tail, f4_sub(x, tail));
 }
 

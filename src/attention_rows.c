@@ -156,22 +156,37 @@ static size_t row_softmax(const place *p, size_t i, float *row)
     return end;
 }
 
+static int all_zero(const float *weights, size_t stride, size_t m, size_t n)
+{
+    for (size_t r = 0; r < m; r++) {
+        for (size_t c = 0; c < n; c++) {
+            if (weights[r * stride + c] != 0.0f) return 0;
+        }
+    }
+    return 1;
+}
+
 /* Pass 3: values weighted by the first `end` probabilities, after dropout. */
 static void row_values(const place *p, size_t i, size_t m, size_t end, const float *rows, float *out)
 {
     const cmha_attention *a = p->a;
     float ones[TILE_ROWS], dropped[TILE_ROWS * BLOCK];
+    size_t step = p->mask ? MASK_BLOCK : BLOCK;
+    int first = 1;
     for (size_t r = 0; r < TILE_ROWS; r++) ones[r] = 1.0f;
-    for (size_t j = 0; j < end || j == 0; j += BLOCK) {
-        size_t n = end < j ? 0 : end - j < BLOCK ? end - j : BLOCK, stride = a->s;
+    for (size_t j = 0; j < end; j += step) {
+        size_t n = end - j < step ? end - j : step, stride = a->s;
         const float *weights = rows + j;
+        if (p->mask && all_zero(weights, a->s, m, n)) continue;
         if (a->dropout > 0.0f) {
             for (size_t r = 0; r < m; r++) drop_row(p, i + r, j, n, weights + r * stride, dropped + r * BLOCK);
             weights = dropped;
             stride = BLOCK;
         }
-        weigh_values(a, p->values + j * a->v, m, n, weights, stride, out, a->out_stride, j ? ones : NULL);
+        weigh_values(a, p->values + j * a->v, m, n, weights, stride, out, a->out_stride, first ? NULL : ones);
+        first = 0;
     }
+    for (size_t r = 0; first && r < m; r++) memset(out + r * a->out_stride, 0, a->v * sizeof *out);
     for (size_t r = 0; a->round && r < m; r++) {
         cmha_round_f32(out + r * a->out_stride, out + r * a->out_stride, a->v, a->round);
     }

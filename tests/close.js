@@ -39,3 +39,16 @@ export function assertClose(got, expected, tolerance, name = 'result') {
     assert.ok(ratio <= 1, `${name}[${index}] is ${got[index]}, expected ${expected[index]}: ${ratio.toPrecision(3)} times `
         + `the tolerance (atol ${tolerance.atol ?? 0}, rtol ${tolerance.rtol ?? 0})`);
 }
+
+/**
+ * Asserts that two lists of numbers are the same: NaN equals NaN, 0 does not equal -0.
+ * @param {ArrayLike<number>} got
+ * @param {ArrayLike<number>} expected
+ * @param {string} [name]
+ */
+export function assertSame(got, expected, name = 'result') {
+    assert.equal(got.length, expected.length, `${name}: length`);
+    for (let i = 0; i < expected.length; i++) {
+        assert.ok(Object.is(got[i], expected[i]), `${name}[${i}] is ${got[i]}, expected ${expected[i]}`);
+    }
+}

@@ -118,7 +118,7 @@ export function roundTo(x, digits, low, high) {
     const floor = Math.floor(scaled);
     const up = scaled - floor > 0.5 || (scaled - floor === 0.5 && floor % 2 === 1);
     const y = (floor + (up ? 1 : 0)) * unit;
-    return Math.sign(x) * (y >= 2 ** (high + 1) ? Infinity : y);
+    return (x < 0 ? -1 : 1) * (y >= 2 ** (high + 1) ? Infinity : y);
 }
 
 /** Threefry-2x32, 20 rounds, as in Salmon et al. 2011. @param {Numbers} key @param {number} x0 @param {number} x1 */

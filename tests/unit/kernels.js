@@ -1,15 +1,17 @@
-// The kernels of one binary (CMHA_TEST_SIMD: simd128, relaxed) on a memory of their own, called without the JS layer.
+// The kernels of one binary on a memory of their own, called without the JS layer.
 // Every block handed out is surrounded by guard bytes; they are NaN as floats, so that what is read from there shows.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { SIMD } from '../runtime.js';
 import { ATTENTION, CONTROL, CONTROL_WORDS, EMBED, KIND, LINEAR, NORM, OP, OP_WORDS } from '../../js/protocol.js';
 
 const PAGES = 1024;
 const GUARD = 64;
 const POISON = 0xff;
 
-export const variant = process.env.CMHA_TEST_SIMD ?? 'simd128';
+/** Of the binary that tests/runtime.js asks for; its best guess is the strict one. */
+export const variant = SIMD === 'auto' ? 'simd128' : SIMD;
 
 /** @typedef {Float32Array | Uint32Array | Uint16Array | Uint8Array} Data */
 
@@ -156,6 +158,18 @@ export async function loadKernels(simd = variant) {
     const memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES, shared: true });
     const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } });
     return new Kernels(memory, instance.exports);
+}
+
+/** Keras-order keys or values [B, S, G, D] to the layout that is kept: panels of 8 positions, or rows per head.
+ * @param {Float32Array} rows @param {number} b @param {number} s @param {number} g @param {number} d @param {boolean} panels */
+export function keep(rows, b, s, g, d, panels) {
+    const head = (panels ? Math.ceil(s / 8) * 8 : s) * d;
+    const kept = new Float32Array(b * g * head).fill(NaN);
+    for (let i = 0; i < rows.length; i++) {
+        const [e, h, j, n] = [i % d, Math.floor(i / d) % g, Math.floor(i / (d * g)) % s, Math.floor(i / (d * g * s))];
+        kept[(n * g + h) * head + (panels ? ((j >> 3) * d + e) * 8 + j % 8 : j * d + e)] = rows[i];
+    }
+    return kept;
 }
 
 /** Sizes around a tile of n: 1, its neighbours, two tiles plus one. @param {number} n */

@@ -1,0 +1,52 @@
+// ReLU and both GELUs over their whole range, at every length.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assertClose } from '../close.js';
+import { activations } from '../reference.js';
+import { floats, rng } from '../rng.js';
+import { loadKernels } from './kernels.js';
+
+const k = await loadKernels();
+
+/** @param {Float32Array} x @param {number} activation */
+function run(x, activation) {
+    k.reset();
+    const [at, y] = [k.put(x, 4), k.room(4 * x.length, 12)];
+    k.call.cmha_activation_f32(y, at, x.length, activation);
+    const result = k.floats(y, x.length);
+    k.call.cmha_activation_f32(at, at, x.length, activation);
+    k.checkGuards();
+    assert.deepEqual(k.floats(at, x.length), result, 'in place');
+    return result;
+}
+
+test('dense sweep', () => {
+    const sweep = Float32Array.from({ length: 40001 }, (_, i) => (i - 20000) / 1500);
+    // The exponential's argument, up to 90, is the result of several roundings; below 1e-30 results may be flushed to zero.
+    for (const activation of [0, 1, 2, 3]) {
+        assertClose(run(sweep, activation), sweep.map((x) => activations[activation](x)), { atol: 1e-30, rtol: activation > 1 ? 4e-5 : 0 });
+        const near = sweep.map((x) => x / 13);
+        assertClose(run(near, activation), near.map((x) => activations[activation](x)), { atol: 1e-30, rtol: activation > 1 ? 5e-7 : 0 });
+    }
+});
+
+test('far out, zero, infinity and NaN', () => {
+    for (const activation of [1, 2, 3]) {
+        const [low, lower, zero, high, infinite, nan] = run(Float32Array.of(-50, -1e30, 0, 1e30, Infinity, NaN), activation);
+        assert.ok(Math.abs(low) < 1e-30 && Math.abs(lower) < 1e-6, 'left of everything');
+        assert.equal(zero, 0, 'zero');
+        assert.equal(high, Math.fround(1e30), 'high');
+        assert.equal(infinite, Infinity, 'infinity');
+        assert.ok(Number.isNaN(nan), 'NaN');
+    }
+});
+
+test('every length', () => {
+    for (let n = 0; n < 20; n++) {
+        const x = floats(rng(n), n, 4);
+        for (const activation of [0, 1, 2, 3]) {
+            assertClose(run(x, activation), x.map((v) => activations[activation](v)), { atol: 1e-7, rtol: 1e-6 });
+        }
+    }
+});
