@@ -1,0 +1,141 @@
+// Model files with seeded damage: each either loads, and then works, or is refused with a FormatError. Nothing else is
+// thrown, nothing hangs, nothing stays allocated. FUZZ_ROUNDS and FUZZ_SEED make it longer and different.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FormatError, loadModel } from '../../js/generation/index.js';
+import { rng } from '../rng.js';
+import { testRuntime } from '../runtime.js';
+import { json, tinyConfig, tinyFiles, tinyTokenizer } from '../generation/checkpoint.js';
+
+const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 300);
+const SEED = Number(process.env.FUZZ_SEED ?? 1);
+
+/** Longer than anything that works takes. */
+const LIMIT_MS = 2000;
+
+const runtime = await testRuntime();
+const files = tinyFiles();
+const random = rng(SEED);
+const below = (n) => Math.floor(random() * n);
+const pick = (list) => list[below(list.length)];
+
+/** Where damage tells: the length and the header of a safetensors file. */
+const HEADER = 8 + Number(new DataView(files.weights.buffer, files.weights.byteOffset).getBigUint64(0, true));
+
+const NUMBERS = ['0', '-1', '1e9', '1e308', '9007199254740993', '0.5', 'null', '"1"', '[]', 'true', '4294967296'];
+
+/** Damage to bytes at positions below `limit`. @type {((bytes: Uint8Array, limit: number) => Uint8Array)[]} */
+const DAMAGE = [
+    (bytes, limit) => {
+        const copy = bytes.slice();
+        for (let i = 0; i <= below(4); i++) copy[below(limit)] ^= 1 << below(8);
+        return copy;
+    },
+    (bytes, limit) => {
+        const copy = bytes.slice();
+        copy[below(limit)] = pick([0, 0x22, 0x2c, 0x30, 0x39, 0x3a, 0x5b, 0x5d, 0x7b, 0x7d, 0x5c, 0xff]);
+        return copy;
+    },
+    (bytes, limit) => bytes.slice(0, below(limit)),
+    (bytes, limit) => {
+        const at = below(limit);
+        return new Uint8Array(Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1 + below(8))]));
+    },
+    (bytes, limit) => {
+        const at = below(limit);
+        const length = 1 + below(40);
+        return new Uint8Array(Buffer.concat([bytes.subarray(0, at + length), bytes.subarray(at)]));
+    },
+    (bytes, limit) => {
+        // One of the numbers in the text becomes another; the length in front is put right, so that it is read at all.
+        const head = Buffer.from(bytes.subarray(0, limit)).toString('latin1');
+        const numbers = Array.from(head.matchAll(/\d+/g)).filter(({ index }) => index >= 8);
+        if (numbers.length === 0) return bytes.slice();
+        const { 0: old, index } = pick(numbers);
+        const changed = Buffer.from(head.slice(0, index) + pick(NUMBERS) + head.slice(index + old.length), 'latin1');
+        const out = new Uint8Array(Buffer.concat([changed, bytes.subarray(limit)]));
+        if (limit === HEADER) new DataView(out.buffer, out.byteOffset).setBigUint64(0, BigInt(changed.length - 8), true);
+        return out;
+    },
+];
+
+/** A copy of a JSON value in which one value, somewhere, is another. @param {any} value */
+function bend(value) {
+    if (typeof value !== 'object' || value === null || random() < 0.1) {
+        return pick([null, 0, -1, 1e9, 1.5, '', 'x', [], {}, true, [[]], 'a b', '\ud800', Number.MAX_SAFE_INTEGER]);
+    }
+    const copy = Array.isArray(value) ? [...value] : { ...value };
+    const key = pick(Object.keys(copy));
+    if (key === undefined) return copy;
+    if (random() < 0.2) {
+        delete copy[key];
+    } else if (random() < 0.1) {
+        copy[`${key}'`] = copy[key];
+    } else {
+        copy[key] = bend(copy[key]);
+    }
+    return copy;
+}
+
+/** @returns {{ what: string, source: any }} */
+function damaged(round) {
+    const whole = pick(DAMAGE);
+    switch (round % 5) {
+        case 0: return { what: 'header', source: { ...files, weights: whole(files.weights, HEADER) } };
+        case 1: return { what: 'weights', source: { ...files, weights: whole(files.weights, files.weights.length) } };
+        case 2: {
+            const config = random() < 0.5 ? json(bend(tinyConfig())) : whole(files.config, files.config.length);
+            return { what: 'config', source: { ...files, config } };
+        }
+        case 3: {
+            const tokenizer = random() < 0.6 ? json(bend(tinyTokenizer())) : whole(files.tokenizer, files.tokenizer.length);
+            return { what: 'tokenizer', source: { ...files, tokenizer } };
+        }
+        default: {
+            const weights = whole(files.weights, HEADER);
+            const size = 1 + below(5000);
+            let at = 0;
+            const stream = new ReadableStream({
+                pull(controller) {
+                    if (at >= weights.length) {
+                        controller.close();
+                    } else {
+                        controller.enqueue(weights.slice(at, at += size));
+                    }
+                },
+            });
+            return { what: 'stream', source: { ...files, weights: stream } };
+        }
+    }
+}
+
+test(`${ROUNDS} damaged models, seed ${SEED}`, async () => {
+    const warm = await loadModel(runtime, files);
+    for await (const _ of warm.generate('the thing', { maxNewTokens: 2 }));
+    warm.dispose();
+    const before = runtime.explain().bytesInUse;
+    const seen = new Map();
+    for (let round = 0; round < ROUNDS; round++) {
+        const { what, source } = damaged(round);
+        const start = performance.now();
+        let outcome = 'loads';
+        try {
+            const model = await loadModel(runtime, source);
+            try {
+                for await (const { text } of model.generate('the thing', { maxNewTokens: 2 })) assert.equal(typeof text, 'string');
+            } finally {
+                model.dispose();
+            }
+        } catch (error) {
+            assert.ok(error instanceof FormatError, `round ${round}, ${what}: ${error.stack}`);
+            outcome = error.code;
+        }
+        assert.ok(performance.now() - start < LIMIT_MS, `round ${round}, ${what}: took ${performance.now() - start} ms`);
+        assert.equal(runtime.explain().bytesInUse, before, `round ${round}, ${what}: bytes stay allocated`);
+        seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
+    }
+    // Damage that is always noticed at the same place would test nothing.
+    assert.ok(seen.size >= Math.min(8, ROUNDS / 20), `outcomes: ${JSON.stringify(Object.fromEntries(seen))}`);
+    assert.ok(ROUNDS < 100 || seen.has('loads'));
+});
