@@ -2,7 +2,7 @@
 //
 // What `npm test` does: set up, build, and run every test. With filters, only the test files whose path holds one of them.
 //
-//   types      the JSDoc types of js/ and of this folder, and the .d.ts files
+//   types      the JSDoc types of js/, web/ and this folder, and the .d.ts files
 //   size       what a page has to load, against a budget
 //   package    what `npm pack` would publish, used from another project
 //   native     tests/native/*.c on src/*.c, under the address and undefined-behaviour sanitizers
@@ -63,7 +63,8 @@ await main(async () => {
     await group('types', () => {
       buildTypes();
       typeCheck(join(root, 'src/toolchain'));
-      return { passed: 2 };
+      typeCheck(join(root, 'web'));
+      return { passed: 3 };
     });
     await group('size', () => (checkSize() ? { passed: 1 } : { failed: 1 }));
     await group('package', () => {
