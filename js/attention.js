@@ -222,14 +222,14 @@ export class CachedMultiHeadAttention {
      */
     setWeights(list) {
         this._checkAlive();
-        if (this._weights === null) throw new RangeError('setWeights needs a layer that is built: it has no weights yet');
+        if (this._weights === null) throw new RangeError('setWeights needs a layer that is built: it has no weights');
         this._runtime._assertIdle('setWeights');
         this._weights.set(list);
     }
 
     /**
-     * Regularization: a term each for what query, key, value and output projections gave out in the last call, divided by
-     * the batch size, then one for each regularized weight while trainable.
+     * Regularization: a term each for what query, key, value and output projections gave out in the last call, divided
+     * by the batch size, then one for each regularized weight while trainable.
      * @returns {number[]}
      */
     get losses() {

@@ -39,7 +39,9 @@ export function twin(config, weights, query, value, { key = value, mask, cache, 
         [keys, values] = [0, 1].map((which) => {
             const half = s * heads * d;
             const all = new Float64Array(batch * half);
-            for (let b = 0; b < batch; b++) all.set(after.data.subarray((2 * b + which) * half, (2 * b + which + 1) * half), b * half);
+            for (let b = 0; b < batch; b++) {
+                all.set(after.data.subarray((2 * b + which) * half, (2 * b + which + 1) * half), b * half);
+            }
             return all;
         });
     }
@@ -61,7 +63,9 @@ function kept(mask, explicit, b, h, i, j) {
     if (!mask) return true;
     const { shape, data } = mask;
     const full = shape.length === 2 ? [1, 1, ...shape] : shape.length === 3 ? [shape[0], 1, shape[1], shape[2]] : shape;
-    const at = [b, h, i, j].reduce((offset, position, axis) => offset * full[axis] + (full[axis] === 1 ? 0 : position), 0);
+    const at = [b, h, i, j].reduce(
+        (offset, position, axis) => offset * full[axis] + (full[axis] === 1 ? 0 : position), 0,
+    );
     if (data instanceof Uint8Array) return data[at] !== 0;
     return explicit ? data[at] > 0.5 : data[at] !== 0;
 }

@@ -22,12 +22,12 @@ import { toCamel, toSnake } from './serializable.js';
  * @property {boolean | null} [flashAttention] true: the streaming softmax, or an error
  * @property {number | null} [slidingWindow] kept, and without effect, as in Keras's cached layer
  * @property {boolean | 0 | 1} [useGate] makes the gate's weights, which are without effect, as in Keras's cached layer
- * @property {unknown} [kernelInitializer] a name, `{ class_name, config }` or an Initializer; default 'glorot_uniform'
+ * @property {unknown} [kernelInitializer] a name, `{ class_name, config }`; default 'glorot_uniform'
  * @property {unknown} [biasInitializer] default 'zeros'
- * @property {unknown} [kernelRegularizer] a name, `{ class_name, config }`, a Regularizer or null
+ * @property {unknown} [kernelRegularizer] a name, `{ class_name, config }` or null
  * @property {unknown} [biasRegularizer]
  * @property {unknown} [activityRegularizer] of what the four projections give out
- * @property {unknown} [kernelConstraint] a name, `{ class_name, config }`, a Constraint or null
+ * @property {unknown} [kernelConstraint] a name, `{ class_name, config }` or null
  * @property {unknown} [biasConstraint]
  * @property {number | null} [seed] of dropout
  * @property {string | null} [name] default 'cached_multi_head_attention', then with '_1', '_2' ...

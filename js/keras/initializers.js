@@ -197,7 +197,9 @@ export class VarianceScaling extends RandomInitializer {
         if (!MODES.includes(mode)) throw rangeError('mode', `one of ${show(MODES)}`, mode);
         const name = String(distribution).toLowerCase();
         const known = name === 'normal' ? 'truncated_normal' : name;
-        if (!DISTRIBUTIONS.includes(known)) throw rangeError('distribution', `one of ${show(DISTRIBUTIONS)}`, distribution);
+        if (!DISTRIBUTIONS.includes(known)) {
+            throw rangeError('distribution', `one of ${show(DISTRIBUTIONS)}`, distribution);
+        }
         for (const [key, axes] of Object.entries({ inputAxes, outputAxes })) {
             if (axes !== null && !(Array.isArray(axes) && axes.every(Number.isInteger))) {
                 throw typeError(key, 'an array of axes or null', axes);
@@ -236,9 +238,10 @@ export class VarianceScaling extends RandomInitializer {
     _fans(shape, fans) {
         const rule = fans ?? fansOfShape(shape);
         const { inputAxes, outputAxes } = this.options;
+        const along = (/** @type {number[]} */ axes) => product(axes.map((axis) => shape.at(axis) ?? NaN));
         return {
-            fanIn: inputAxes === null ? rule.fanIn : product(inputAxes.map((/** @type {number} */ axis) => shape.at(axis))),
-            fanOut: outputAxes === null ? rule.fanOut : product(outputAxes.map((/** @type {number} */ axis) => shape.at(axis))),
+            fanIn: inputAxes === null ? rule.fanIn : along(inputAxes),
+            fanOut: outputAxes === null ? rule.fanOut : along(outputAxes),
         };
     }
 }
@@ -319,8 +322,8 @@ export class Orthogonal extends RandomInitializer {
 }
 
 /**
- * The Q of the QR decomposition, with a positive diagonal of R, of a normal [length][count] matrix drawn row by row: the
- * columns made orthonormal in order (Gram-Schmidt, each twice so that rounding does no harm).
+ * The Q of the QR decomposition, with a positive diagonal of R, of a normal [length][count] matrix drawn row by row:
+ * the columns made orthonormal in order (Gram-Schmidt, each twice so that rounding does no harm).
  * @param {number} length of each vector
  * @param {number} count of vectors, at most `length`
  * @param {Random} random

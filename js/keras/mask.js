@@ -44,7 +44,7 @@ export class MaskPlan {
         const heads = scores.length - 1 - 2 * n;
         const cuts = [0, heads, heads + 1, heads + 1 + n, scores.length];
         this.aligned = aligned;
-        /** Sizes of the mask written out: an axis of the scores, or 1 where its whole group broadcasts. @type {number[]} */
+        /** Sizes of the mask written out: those of the scores, or 1 where a whole group broadcasts. @type {number[]} */
         this.written = [];
         /** Sizes of the mask as the kernels see it: [batch, head, query, key], each whole or 1. @type {number[]} */
         this.sizes = [];

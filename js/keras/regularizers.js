@@ -92,8 +92,8 @@ export class L1L2 extends Regularizer {
 }
 
 /**
- * factor / 2 times the sum over pairs of |cosine| between rows (or columns) of a matrix, per pair. Of 2 axes only, so that
- * on this layer it throws as soon as `losses` is read, as in Keras.
+ * factor / 2 times the sum over pairs of |cosine| between rows (or columns) of a matrix, per pair. Of 2 axes only, so
+ * that on this layer it throws as soon as `losses` is read, as in Keras.
  */
 export class OrthogonalRegularizer extends Regularizer {
     static className = 'OrthogonalRegularizer';

@@ -9,7 +9,13 @@ export const toSnake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.t
 /** @param {string} name snake_case @returns {string} camelCase */
 export const toCamel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
 
-/** @typedef {{ module?: string, class_name: string, config: Record<string, any>, registered_name?: string | null }} Serialized */
+/**
+ * @typedef {object} Serialized
+ * @property {string} [module]
+ * @property {string} class_name
+ * @property {Record<string, any>} config
+ * @property {string | null} [registered_name]
+ */
 
 /** An object of named options. Sub-classes list them, in camelCase, with their defaults in `static defaults`. */
 export class Serializable {
@@ -26,7 +32,7 @@ export class Serializable {
         plainObject(`the options of ${className}`, options);
         for (const key of Object.keys(options)) {
             if (!Object.hasOwn(defaults, key)) {
-                throw new TypeError(`${className} has no option ${key}; its options are ${show(Object.keys(defaults))}`);
+                throw new TypeError(`${className} has no option ${key}, only ${show(Object.keys(defaults))}`);
             }
         }
         /** @type {Readonly<Record<string, any>>} */
@@ -49,8 +55,11 @@ export class Serializable {
 }
 
 /**
- * @typedef {{ kind: string, module: string, base: typeof Serializable, names: Record<string, typeof Serializable> }} Family
- *   kind: the word for messages; module: Keras's module; names: every name by which Keras knows a class.
+ * @typedef {object} Family
+ * @property {string} kind the word for messages
+ * @property {string} module Keras's
+ * @property {typeof Serializable} base
+ * @property {Record<string, typeof Serializable>} names every name by which Keras knows a class
  */
 
 /**
@@ -64,7 +73,7 @@ export function resolve(family, argument, identifier) {
     if (identifier === null || identifier === undefined) return null;
     if (identifier instanceof family.base) return identifier;
     if (typeof identifier === 'string') return make(lookUp(family, argument, identifier), argument, {});
-    const expected = `a ${family.kind}: its name, { class_name, config } or an instance`;
+    const expected = `a ${family.kind}: its name or { class_name, config }`;
     if (typeof identifier !== 'object') throw typeError(argument, expected, identifier);
     const { class_name: className, config = {} } = /** @type {Record<string, any>} */ (identifier);
     if (typeof className !== 'string') throw typeError(argument, expected, identifier);
@@ -81,7 +90,7 @@ export function resolve(family, argument, identifier) {
  */
 function make(Class, argument, options) {
     for (const key of Class.required) {
-        if (!Object.hasOwn(options, key)) throw rangeError(argument, `given with the ${key} of its config`, Class.className);
+        if (!Object.hasOwn(options, key)) throw rangeError(argument, `given with its config's ${key}`, Class.className);
     }
     return new Class(options);
 }

@@ -7,8 +7,12 @@ import { typeError, rangeError } from './check.js';
 /** @typedef {readonly (number | null)[]} Shape sizes; null where a size is not known yet */
 /** @typedef {'query' | 'key' | 'gate' | 'value' | 'attention_output'} ProjectionName */
 /**
- * @typedef {{ name: ProjectionName, kernel: readonly number[], bias: readonly number[], inputs: number, outputs: number }}
- *   ProjectionShape of the kernel and the bias; as a matrix the kernel is [inputs][outputs]
+ * @typedef {object} ProjectionShape
+ * @property {ProjectionName} name
+ * @property {readonly number[]} kernel its shape; as a matrix it is [inputs][outputs]
+ * @property {readonly number[]} bias
+ * @property {number} inputs
+ * @property {number} outputs
  */
 
 /**
@@ -110,8 +114,8 @@ function sizeAlong(axes, shape) {
 }
 
 /**
- * How tensors of rank r >= 3 are laid out as [batch][sequence][features]: the axes that are not attended over, in order,
- * then those that are, in the order given. Scores come out as Keras's: batch axes, heads, query axes, key axes.
+ * How tensors of rank r >= 3 are laid out as [batch][sequence][features]: the axes that are not attended over, in
+ * order, then those that are, in the order given. Scores come out as Keras's: batch axes, heads, query axes, key axes.
  */
 export class AxesPlan {
     /**

@@ -13,7 +13,7 @@ import { show, typeError } from '../keras/check.js';
  * @property {TensorLike | null} [attentionMask] [T, S], [B, T, S] or [B, H, T, S], each axis whole or 1; true or not 0
  *   keeps (with scores or dropout: numbers above 0.5)
  * @property {TensorLike | KVCache | null} [cache] [B, 2, S, H, D]; a KVCache is updated in place
- * @property {number | TensorLike | null} [cacheUpdateIndex] position of the first new key; absent: the cache is only read
+ * @property {number | TensorLike | null} [cacheUpdateIndex] position of the first new key; absent: the cache is read
  * @property {boolean | null} [returnAttentionScores]
  * @property {boolean | null} [useCausalMask] keep key j for query i when j <= i + (cacheUpdateIndex or 0)
  * @property {boolean | null} [training] whether to drop probabilities; default false
@@ -107,7 +107,7 @@ export function checkBatch(plan, name, query, other) {
     const { batchAxes } = plan;
     for (let i = 0; i < batchAxes.length; i++) {
         if (query[batchAxes[i]] !== other[batchAxes[i]]) {
-            throw new RangeError(`${name} must have the query's sizes on the axes that are not attended over, [${batchAxes}]: `
+            throw new RangeError(`${name} must have the query's sizes on the axes not attended over, [${batchAxes}]: `
                 + `got ${formatShape(other)} to a query of shape ${formatShape(query)}`);
         }
     }

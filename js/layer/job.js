@@ -101,7 +101,7 @@ export class AttentionJob {
         this._wantScores = checkFlag('returnAttentionScores', options?.returnAttentionScores);
         call.causal = checkFlag('useCausalMask', options?.useCausalMask);
         if (flashAttention && this._wantScores) {
-            throw new RangeError('returnAttentionScores must be false with flashAttention, which has no scores, got true');
+            throw new RangeError('returnAttentionScores must be false with flashAttention: it has no scores, got true');
         }
         this._query = query;
         this._value = value;
@@ -195,7 +195,7 @@ export class AttentionJob {
         checkInput('key', /** @type {TensorLike} */ (this._key), plan.rank, _inputs.key);
         for (let axis = 0; axis < plan.rank - 1; axis++) {
             if (key[axis] !== value[axis]) {
-                throw new RangeError(`key must have the sizes of value on all axes but the last, [${value}], got [${key}]`);
+                throw new RangeError(`key must have value's sizes on all axes but the last, [${value}], got [${key}]`);
             }
         }
         checkBatch(plan, 'value', query, value);
@@ -211,7 +211,7 @@ export class AttentionJob {
             if (cache._runtime !== layer._runtime) throw new TypeError('cache must be of the layer\'s own runtime');
             const { compute } = policy;
             if (cache.dtype !== compute && cache.dtype !== 'float32' && compute !== 'float32') {
-                throw new TypeError(`cache must be of the layer's compute type ${compute} or float32, got ${cache.dtype}`);
+                throw new TypeError(`cache must be of the compute type ${compute} or float32, got ${cache.dtype}`);
             }
         } else {
             asTensorLike(cache, 'cache');
@@ -331,9 +331,8 @@ export class AttentionJob {
         const { memory } = layer._runtime;
         if (!this._plan.direct) {
             const shape = /** @type {TensorLike} */ (this._query).shape;
-            this._plan.permute(
-                memory.f32(output._address, output.size), memory.f32(call.out, output.size), shape, call.outStride, true,
-            );
+            const [to, from] = [memory.f32(output._address, output.size), memory.f32(call.out, output.size)];
+            this._plan.permute(to, from, shape, call.outStride, true);
         }
         if (this._mode === UPDATED_CACHE && this._cacheLayout !== null) {
             const out = /** @type {Tensor} */ (this._cacheOut);

@@ -47,8 +47,8 @@ export class Projection {
     }
 
     /**
-     * Loads columns [first, first + count): w(i, j) = values[i * rowStride + j * columnStride], j counted from the first.
-     * A tied embedding [outputs][inputs] is rowStride 1, columnStride inputs, and may come block by block.
+     * Loads columns [first, first + count): w(i, j) = values[i * rowStride + j * columnStride], j counted from the
+     * first. A tied embedding [outputs][inputs] is rowStride 1, columnStride inputs, and may come block by block.
      * @param {ArrayLike<number>} values
      * @param {number} first a multiple of 8
      * @param {number} count

@@ -134,7 +134,7 @@ export class WeightSet {
                 throw new RangeError(`weights[${i}] (${_path}) must have the shape ${formatShape(shape)}, `
                     + `got ${formatShape(given.shape)}`);
             }
-            if (dtypeOf(given) === 'bool') throw new TypeError(`weights[${i}] (${_path}) must be numbers, got booleans`);
+            if (dtypeOf(given) === 'bool') throw new TypeError(`weights[${i}] (${_path}) must be numbers, got bool`);
         });
         this._reserve();
         this.list.forEach((weight, i) => weight.load(this._rounded(new Float32Array(list[i].data))));

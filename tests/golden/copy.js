@@ -40,7 +40,8 @@ export function files({ cases, suites }) {
 /** @param {any} manifest @returns {string} one case, or suite, per line */
 export function print({ cases, suites, ...head }) {
     const lines = Object.entries(suites).map(([name, suite]) => `${JSON.stringify(name)}:${JSON.stringify(suite)}`);
-    return `${JSON.stringify(head).slice(0, -1)},"cases":[\n${cases.map((entry) => JSON.stringify(entry)).join(',\n')}\n],`
+    const rows = cases.map((entry) => JSON.stringify(entry));
+    return `${JSON.stringify(head).slice(0, -1)},"cases":[\n${rows.join(',\n')}\n],`
         + `"suites":{\n${lines.join(',\n')}\n}}\n`;
 }
 

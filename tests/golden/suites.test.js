@@ -1,4 +1,4 @@
-// The suites of the golden set that are about the layer: regularizers, constraints, errors, specs, configs, initializers.
+// Suites of the golden set that are about the layer: regularizers, constraints, errors, specs, configs, initializers.
 
 import assert from 'node:assert/strict';
 import { test, describe } from 'node:test';
@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { CachedMultiHeadAttention } from '../../js/index.js';
 import { resolveConstraint } from '../../js/keras/constraints.js';
 import { resolveRegularizer } from '../../js/keras/regularizers.js';
+import { assertClose } from '../close.js';
 import { einsum } from '../einsum.js';
 import { floats, rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
@@ -21,6 +22,9 @@ const isChecked = (/** @type {unknown} */ error) => error instanceof TypeError |
 const DIRECTORY = process.env.GOLDEN_DIRECTORY ? pathToFileURL(`${process.env.GOLDEN_DIRECTORY}/`) : COMMITTED;
 const { suites } = readManifest(DIRECTORY);
 
+/** Weight paths without the layer's name. */
+const ownPaths = ({ name, weights }) => weights.map(({ path }) => path.slice(name.length + 1));
+
 function regularizers(suite) {
     const tensors = readTensors(DIRECTORY, suite.file);
     suite.values.forEach(({ regularizer, input, value, raises }, i) => {
@@ -31,7 +35,7 @@ function regularizers(suite) {
                 assert.throws(() => object.penalty(data, shape), isChecked);
                 return;
             }
-            assertTensor({ shape: [], data: [object.penalty(data, shape)] }, { shape: [], data: [value] }, suite.tolerance, 'it');
+            assertClose([object.penalty(data, shape)], [value], suite.tolerance);
         });
     });
     suite.layer_losses.forEach((row, i) => {
@@ -39,13 +43,12 @@ function regularizers(suite) {
             const layer = CachedMultiHeadAttention.fromConfig(runtime, row.config);
             const query = tensors[row.call.query];
             layer.build(query.shape, query.shape);
-            layer.setWeights(layer.weights.map(({ path }) => tensors[row.weights_prefix + path.slice(layer.name.length + 1)]));
+            layer.setWeights(ownPaths(layer).map((path) => tensors[row.weights_prefix + path]));
             assert.equal(layer.losses.length, row.losses_before_any_call);
             const options = row.call.cache ? { cache: tensors[row.call.cache] } : {};
             for (let again = 0; again < 2; again++) {
                 layer.callSync(query, query, options);
-                const expected = { shape: [], data: row.losses };
-                assertTensor({ shape: [], data: layer.losses }, expected, suite.tolerance, 'losses');
+                assertClose(layer.losses, row.losses, suite.tolerance, 'losses');
             }
             const activity = row.losses.length - row.losses_before_any_call;
             layer.trainable = false;
@@ -118,7 +121,8 @@ function specs(suite) {
             assert.deepEqual(layer.computeOutputShape(query, value, key), row.compute_output_shape);
             layer.build(query, value, key);
             assert.deepEqual(layer.getConfig().attention_axes, row.attention_axes);
-            assert.deepEqual(layer.weights.map(({ path, shape }) => [path.slice(layer.name.length + 1), [...shape]]), row.weights);
+            const paths = ownPaths(layer);
+            assert.deepEqual(layer.weights.map(({ shape }, k) => [paths[k], [...shape]]), row.weights);
             assert.throws(() => layer.build(query, value, key), RangeError);
             followsEquations(layer, row, i);
             layer.dispose();
@@ -136,7 +140,8 @@ function followsEquations(layer, { build, equations, dot_product_equation: dot, 
     const value = tensor(sized(build.value_shape));
     const key = tensor(sized(build.key_shape ?? build.value_shape));
     layer.setWeights(layer.weights.map(({ shape }) => tensor(shape)));
-    const weights = Object.fromEntries(layer.weights.map((weight) => [weight.path.slice(layer.name.length + 1), weight]));
+    const paths = ownPaths(layer);
+    const weights = Object.fromEntries(layer.weights.map((weight, i) => [paths[i], weight]));
     const project = (name, equation, x) => einsum(equation, x, weights[`${name}/kernel`], weights[`${name}/bias`]);
     const q = project('query', equations.query, query);
     const scores = einsum(dot, project('key', equations.key, key), {

@@ -76,7 +76,9 @@ const wrong = {
     'a BigInt': [{ cacheUpdateIndex: 1n }, TypeError],
     'a float tensor': [{ cacheUpdateIndex: { shape: [], data: new Float32Array([1]) } }, TypeError],
     'two integers': [{ cacheUpdateIndex: { shape: [2], data: new Int32Array([1, 2]) } }, TypeError],
-    'a mask of another length': [{ cacheUpdateIndex: 0, attentionMask: { shape: [1, 3], data: new Uint8Array(3) } }, RangeError],
+    'a mask of another length': [
+        { cacheUpdateIndex: 0, attentionMask: { shape: [1, 3], data: new Uint8Array(3) } }, RangeError,
+    ],
     'an unknown option': [{ cacheUpdateIndex: 0, cache_update_index: 0 }, TypeError],
     'scores that are no boolean': [{ cacheUpdateIndex: 0, returnAttentionScores: 1 }, TypeError],
 };
@@ -94,7 +96,8 @@ for (const [name, [options, type, rows = 1]] of Object.entries(wrong)) {
         }
         assert.deepEqual(bits(given.data), before);
         assert.deepEqual(bits(kvCache.toTensor().data), before);
-        assert.ok(layer.callSync(x, x, { cache: kvCache, cacheUpdateIndex: 0 }).attentionOutput.data.every(Number.isFinite));
+        const { attentionOutput } = layer.callSync(x, x, { cache: kvCache, cacheUpdateIndex: 0 });
+        assert.ok(attentionOutput.data.every(Number.isFinite));
         kvCache.dispose();
     });
 }

@@ -12,7 +12,9 @@ const size = (shape) => shape.reduce((a, b) => a * b, 1);
  */
 export function draw(seed) {
     const random = rng(seed);
-    const integer = (/** @type {number} */ low, /** @type {number} */ high) => low + Math.floor(random() * (high - low + 1));
+    const integer = (/** @type {number} */ low, /** @type {number} */ high) => (
+        low + Math.floor(random() * (high - low + 1))
+    );
     return {
         integer,
         chance: (/** @type {number} */ p) => random() < p,

@@ -63,13 +63,13 @@ for (const [seed, batch, t, length, numHeads, keyDim, features] of [
         const cacheShape = [batch, 2, length, numHeads, keyDim];
         const zeros = () => ({ shape: cacheShape, data: new Float32Array(cacheShape.reduce((a, b) => a * b, 1)) });
         const kvCache = () => new KVCache(runtime, { batch, length, numHeads, keyDim });
-        const whole = inChunks(layer, x, zeros(), [t], (first, rows) => ({ attentionMask: causalMask(first, rows, length) }));
+        const masked = (first, rows) => ({ attentionMask: causalMask(first, rows, length) });
+        const whole = inChunks(layer, x, zeros(), [t], masked);
         assertClose(whole.data, expected, TOLERANCE, 'prefill');
 
         const ones = new Array(t).fill(1);
         const chunks = [Math.floor(t / 2), 1, t - Math.floor(t / 2) - 1];
         for (const [name, sizes] of [['steps', ones], ['chunks', chunks]]) {
-            const masked = (first, rows) => ({ attentionMask: causalMask(first, rows, length) });
             const functional = inChunks(layer, x, zeros(), sizes, masked);
             assertClose(functional.data, expected, TOLERANCE, `${name}, functional`);
             assertClose(functional.cache.data, whole.cache.data, TOLERANCE, `${name}, cache`);

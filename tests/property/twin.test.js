@@ -44,7 +44,8 @@ function randomCase(seed) {
 
 for (let seed = 1; seed <= CASES; seed++) {
     const { config, mode, query, value, key, mask, index, cache, scores, causal } = randomCase(seed);
-    test(`seed ${seed}: ${JSON.stringify(config)} ${mode}${scores ? ' scores' : ''}${causal ? ' causal' : ''}`, async () => {
+    const what = `${JSON.stringify(config)} ${mode}${scores ? ' scores' : ''}${causal ? ' causal' : ''}`;
+    test(`seed ${seed}: ${what}`, async () => {
         const layer = randomLayer(runtime, config, query.shape, value.shape, seed);
         const expected = twin({ ...config, explicit: scores }, layer.getWeights(), query, value, {
             key, mask, cache, index, causal,

@@ -10,13 +10,16 @@ const WORKERS = [0, 1, 2, 3, 5];
 const runtimes = await Promise.all(WORKERS.map((workers) => testRuntime({ workers })));
 
 const small = { numHeads: 3, keyDim: 5 };
+const medium = { numHeads: 4, keyDim: 16 };
+const wide = { numHeads: 2, keyDim: 64 };
+const dropping = { ...small, dropout: 0.4, seed: 5 };
 const cases = {
     'small prefill': { config: small, batch: 2, t: 11, features: 7 },
-    prefill: { config: { numHeads: 4, keyDim: 16 }, batch: 1, t: 130, features: 64, options: { useCausalMask: true } },
-    scores: { config: { numHeads: 4, keyDim: 16 }, batch: 2, t: 33, features: 64, options: { returnAttentionScores: true } },
-    dropout: { config: { ...small, dropout: 0.4, seed: 5 }, batch: 2, t: 30, features: 40, options: { training: true } },
+    prefill: { config: medium, batch: 1, t: 130, features: 64, options: { useCausalMask: true } },
+    scores: { config: medium, batch: 2, t: 33, features: 64, options: { returnAttentionScores: true } },
+    dropout: { config: dropping, batch: 2, t: 30, features: 40, options: { training: true } },
     'half precision': { config: { numHeads: 4, keyDim: 12, dtype: 'mixed_float16' }, batch: 2, t: 33, features: 48 },
-    'a step in a long cache': { config: { numHeads: 2, keyDim: 64 }, batch: 1, t: 1, features: 128, length: 5000, index: 4000 },
+    'a step in a long cache': { config: wide, batch: 1, t: 1, features: 128, length: 5000, index: 4000 },
     'steps in a masked cache': { config: small, batch: 3, t: 2, features: 40, length: 3001, index: 7, masked: true },
     'wide outputs': { config: { ...small, outputShape: [5, 7] }, batch: 2, t: 40, features: 150 },
     'rank 4': { config: { ...small, attentionAxes: [2] }, shape: [2, 3, 20, 40] },
@@ -40,7 +43,8 @@ for (const [name, { config, batch, t, features, shape = [batch, t, features], le
             const bits = [];
             for (let again = 0; again < 3; again++) {
                 const { attentionOutput, attentionScores, cache } = await layer.call(x, x, given);
-                const data = [attentionOutput, attentionScores, cache?.toTensor()].flatMap((one) => (one ? [...one.data] : []));
+                const tensors = [attentionOutput, attentionScores, cache?.toTensor()];
+                const data = tensors.flatMap((one) => (one ? [...one.data] : []));
                 bits.push(new Uint32Array(Float32Array.from(data).buffer));
             }
             if (config.dropout === undefined) assert.deepEqual(bits[1], bits[0]);

@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CachedMultiHeadAttention } from '../../js/index.js';
-import { MaxNorm, MinMaxNorm, NonNeg, UnitNorm, resolveConstraint, serializeConstraint } from '../../js/keras/constraints.js';
+import {
+    MaxNorm, MinMaxNorm, NonNeg, UnitNorm, resolveConstraint, serializeConstraint,
+} from '../../js/keras/constraints.js';
 import { assertClose } from '../close.js';
 import { floats, rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
@@ -16,16 +18,19 @@ const close = { atol: 1e-6, rtol: 1e-6 }; // Keras's epsilon of 1e-7 in the divi
 test('projections', () => {
     assertClose(new MaxNorm({ maxValue: 1 }).project(x, [2, 2]), [0.6, 0.5, -0.8, 0], close);
     assertClose(new UnitNorm().project(x, [2, 2]), [0.6, 1, -0.8, 0], close);
-    assertClose(new UnitNorm({ axis: [0, 1] }).project(new Float32Array([3, 0, 4, 0]), [2, 2]), [0.6, 0, 0.8, 0], close);
+    const whole = new UnitNorm({ axis: [0, 1] }).project(new Float32Array([3, 0, 4, 0]), [2, 2]);
+    assertClose(whole, [0.6, 0, 0.8, 0], close);
     assertClose(new UnitNorm({ axis: -1 }).project(new Float32Array([3, 4, 0, 2]), [2, 2]), [0.6, 0.8, 0, 1], close);
     assertClose(new MinMaxNorm({ minValue: 1, maxValue: 2 }).project(x, [2, 2]), [1.2, 1, -1.6, 0], close);
-    assertClose(new MinMaxNorm({ minValue: 1, maxValue: 2, rate: 0.5 }).project(x, [2, 2]), [2.1, 0.75, -2.8, 0], close);
+    const halfWay = new MinMaxNorm({ minValue: 1, maxValue: 2, rate: 0.5 }).project(x, [2, 2]);
+    assertClose(halfWay, [2.1, 0.75, -2.8, 0], close);
     assert.deepEqual([...new NonNeg().project(x, [2, 2])], [3, 0.5, 0, 0]);
     assert.deepEqual([...new UnitNorm().project(new Float32Array(4), [2, 2])], [0, 0, 0, 0]);
 });
 
 test('names, configs, refusals', () => {
-    for (const name of ['max_norm', 'non_neg', 'unit_norm', 'min_max_norm', 'MaxNorm', 'NonNeg', 'UnitNorm', 'MinMaxNorm']) {
+    const names = ['max_norm', 'non_neg', 'unit_norm', 'min_max_norm', 'MaxNorm', 'NonNeg', 'UnitNorm', 'MinMaxNorm'];
+    for (const name of names) {
         const serialized = serializeConstraint(resolve(name));
         assert.deepEqual(serializeConstraint(resolve(serialized)), serialized);
     }
@@ -43,7 +48,7 @@ test('a layer applies them when told to, and only then', () => {
     const layer = new CachedMultiHeadAttention(runtime, config);
     layer.applyConstraints(); // nothing to do yet
     layer.build([1, 1, 4], [1, 1, 4]);
-    const values = layer.weights.map(({ shape }) => ({ shape, data: floats(random, shape.reduce((a, b) => a * b, 1)) }));
+    const values = layer.weights.map(({ shape, data }) => ({ shape, data: floats(random, data.length) }));
     layer.setWeights(values);
     layer.getWeights().forEach(({ data }, i) => assert.deepEqual(data, values[i].data));
     layer.applyConstraints();
@@ -56,7 +61,8 @@ test('a layer applies them when told to, and only then', () => {
 
 test('a constraint that fails on one weight changes none', () => {
     const layer = new CachedMultiHeadAttention(runtime, {
-        numHeads: 2, keyDim: 3, kernelConstraint: 'non_neg', biasConstraint: { class_name: 'UnitNorm', config: { axis: [0, 1] } },
+        numHeads: 2, keyDim: 3, kernelConstraint: 'non_neg',
+        biasConstraint: { class_name: 'UnitNorm', config: { axis: [0, 1] } },
     });
     layer.build([1, 1, 4], [1, 1, 4]); // the output bias has one axis
     const before = layer.getWeights();

@@ -8,7 +8,9 @@ import { assertFollows, distributionFunction } from '../golden/distribution.js';
 
 const { resolveInitializer, serializeInitializer } = initializers;
 const resolve = (/** @type {unknown} */ identifier) => resolveInitializer('kernelInitializer', identifier);
-const seeded = (/** @type {string} */ name, seed = 1, config = {}) => resolve({ class_name: name, config: { seed, ...config } });
+const seeded = (/** @type {string} */ name, seed = 1, config = {}) => (
+    resolve({ class_name: name, config: { seed, ...config } })
+);
 
 const RANDOM = [
     'glorot_uniform', 'glorot_normal', 'he_uniform', 'he_normal', 'lecun_uniform', 'lecun_normal', 'random_uniform',
@@ -18,7 +20,9 @@ const RANDOM = [
 test('xoshiro128**: the published first outputs from the state 1, 2, 3, 4', () => {
     const random = new Random(0);
     random._state.set([1, 2, 3, 4]);
-    const expected = [11520, 0, 5927040, 70819200, 2031721883, 1637235492, 1287239034, 3734860849, 3729100597, 4258142804];
+    const expected = [
+        11520, 0, 5927040, 70819200, 2031721883, 1637235492, 1287239034, 3734860849, 3729100597, 4258142804,
+    ];
     assert.deepEqual(expected.map(() => random.bits()), expected);
 });
 
@@ -33,7 +37,8 @@ test('uniform numbers are uniform, normal ones normal, cut ones cut', () => {
 });
 
 test('seeds: every one its own stream, negative and large ones too', () => {
-    const first = [0, 1, -1, 2 ** 32, 2 ** 32 + 1, -(2 ** 40), Number.MAX_SAFE_INTEGER].map((seed) => new Random(seed).bits());
+    const seeds = [0, 1, -1, 2 ** 32, 2 ** 32 + 1, -(2 ** 40), Number.MAX_SAFE_INTEGER];
+    const first = seeds.map((seed) => new Random(seed).bits());
     assert.equal(new Set(first).size, first.length);
 });
 
@@ -63,9 +68,10 @@ test('uniform ranges are half open, also where they are one float wide', () => {
 });
 
 test('VarianceScaling: fans of a shape, of given axes, and of the projection', () => {
-    const bound = (/** @type {any} */ options, /** @type {any[]} */ ...args) => Math.max(
-        ...new initializers.VarianceScaling({ distribution: 'uniform', seed: 1, ...options }).draw(...args).map(Math.abs),
-    );
+    const bound = (/** @type {any} */ options, /** @type {any[]} */ ...args) => {
+        const initializer = new initializers.VarianceScaling({ distribution: 'uniform', seed: 1, ...options });
+        return Math.max(...initializer.draw(...args).map(Math.abs));
+    };
     const near = (/** @type {number} */ got, /** @type {number} */ limit) => (
         assert.ok(got < limit && got > 0.99 * limit, `largest ${got} of ${limit}`)
     );
@@ -103,7 +109,9 @@ test('configs go round, in Keras\'s words', () => {
         assert.equal(serialized.module, 'keras.initializers');
         assert.equal(serialized.registered_name, null);
     }
-    assert.deepEqual(serializeInitializer(resolve('he_normal')).config, { seed: null, input_axes: null, output_axes: null });
+    assert.deepEqual(serializeInitializer(resolve('he_normal')).config, {
+        seed: null, input_axes: null, output_axes: null,
+    });
     assert.deepEqual(serializeInitializer(resolve('variance_scaling')).config, {
         seed: null, scale: 1, mode: 'fan_in', distribution: 'truncated_normal', input_axes: null, output_axes: null,
     });

@@ -34,13 +34,14 @@ test('the first call builds, a failed one leaves the layer unbuilt', async () =>
 });
 
 test('weights: names, values round trip, refusals change nothing', () => {
-    const layer = randomLayer(runtime, { ...least, valueDim: 3, outputShape: [2, 5], name: 'mine' }, [1, 1, 7], [1, 1, 6], 2);
+    const config = { ...least, valueDim: 3, outputShape: [2, 5] };
+    const layer = randomLayer(runtime, { ...config, name: 'mine' }, [1, 1, 7], [1, 1, 6], 2);
     const before = layer.getWeights();
     assert.deepEqual(layer.weights.map(({ path, name, dtype, trainable }) => [path, name, dtype, trainable])[7], [
         'mine/attention_output/bias', 'bias', 'float32', true,
     ]);
     assert.deepEqual([...layer.weights[6].shape], [2, 3, 2, 5]);
-    const fresh = new CachedMultiHeadAttention(runtime, { ...least, valueDim: 3, outputShape: [2, 5] });
+    const fresh = new CachedMultiHeadAttention(runtime, config);
     fresh.build([1, 1, 7], [1, 1, 6]);
     fresh.setWeights(layer.weights);
     assert.deepEqual(fresh.getWeights(), before);
@@ -78,7 +79,8 @@ test('a seeded initializer draws the same stream for every kernel, an unseeded o
 
 for (const [dtype, variable, compute] of [
     ['float32', 'float32', 'float32'], ['float64', 'float32', 'float32'], ['float16', 'float16', 'float16'],
-    ['bfloat16', 'bfloat16', 'bfloat16'], ['mixed_float16', 'float32', 'float16'], ['mixed_bfloat16', 'float32', 'bfloat16'],
+    ['bfloat16', 'bfloat16', 'bfloat16'], ['mixed_float16', 'float32', 'float16'],
+    ['mixed_bfloat16', 'float32', 'bfloat16'],
 ]) {
     test(`policy ${dtype}: variables ${variable}, results ${compute}`, () => {
         const layer = new CachedMultiHeadAttention(runtime, { ...least, dtype });
@@ -93,7 +95,8 @@ for (const [dtype, variable, compute] of [
         const result = layer.callSync(x, x, { cache, cacheUpdateIndex: 1, returnAttentionScores: true });
         for (const out of [result.attentionOutput, result.attentionScores, result.cache]) {
             assert.equal(out.dtype, compute);
-            assert.deepEqual(out.data, out.data.map((value) => roundTo(value, /** @type {any} */ (compute))), 'representable');
+            const rounded = out.data.map((value) => roundTo(value, /** @type {any} */ (compute)));
+            assert.deepEqual(out.data, rounded, 'representable');
         }
         const exact = new CachedMultiHeadAttention(runtime, least);
         exact.build([2, 5, 8], [2, 5, 8]);
@@ -102,7 +105,8 @@ for (const [dtype, variable, compute] of [
         // 8 or 11 significant bits, values of order 4 with roundings of inputs, weights and every result on the way.
         const unit = { float32: 2 ** -24, float16: 2 ** -11, bfloat16: 2 ** -8 }[compute];
         assertClose(result.attentionOutput.data, expected, { atol: 40 * unit, rtol: 8 * unit });
-        const kvCache = new KVCache(runtime, { batch: 2, length: 6, numHeads: 2, keyDim: 4, dtype: /** @type {any} */ (compute) });
+        const type = /** @type {any} */ (compute);
+        const kvCache = new KVCache(runtime, { batch: 2, length: 6, numHeads: 2, keyDim: 4, dtype: type });
         kvCache.set(cache);
         layer.callSync(x, x, { cache: kvCache, cacheUpdateIndex: 1 });
         assert.deepEqual(kvCache.toTensor().data, result.cache.data);
@@ -118,7 +122,9 @@ test('a cache of the other half type is refused', () => {
 });
 
 test('a flash layer gives the same bits, never scores, and leaves rank 4 alone', () => {
-    const [plain, flash] = [null, true].map((flashAttention) => randomLayer(runtime, { ...least, flashAttention }, [2, 5, 8], [2, 5, 8], 3));
+    const [plain, flash] = [null, true].map(
+        (flashAttention) => randomLayer(runtime, { ...least, flashAttention }, [2, 5, 8], [2, 5, 8], 3),
+    );
     assert.deepEqual(flash.callSync(x, x).attentionOutput.data, plain.callSync(x, x).attentionOutput.data);
     assert.throws(() => flash.callSync(x, x, { returnAttentionScores: true }), RangeError);
     const image = tensor([2, 3, 4, 8]);
@@ -153,7 +159,8 @@ test('useCausalMask: one attention axis, along any of them', () => {
     const one = randomLayer(runtime, { ...least, attentionAxes: 2 }, image.shape, image.shape, 4);
     const mask = { shape: [4, 4], data: Uint8Array.from({ length: 16 }, (_, i) => Number(i % 4 <= Math.floor(i / 4))) };
     const expected = one.callSync(image, image, { attentionMask: mask }).attentionOutput.data;
-    assertClose(one.callSync(image, image, { useCausalMask: true }).attentionOutput.data, expected, { atol: 1e-6, rtol: 1e-6 });
+    const got = one.callSync(image, image, { useCausalMask: true }).attentionOutput.data;
+    assertClose(got, expected, { atol: 1e-6, rtol: 1e-6 }); // a few units in the last place
     const two = randomLayer(runtime, least, image.shape, image.shape, 4);
     assert.throws(() => two.callSync(image, image, { useCausalMask: true }), RangeError);
 });
@@ -161,20 +168,23 @@ test('useCausalMask: one attention axis, along any of them', () => {
 test('wrong arguments are named', async () => {
     const layer = randomLayer(runtime, least, [2, 5, 8], [2, 5, 8], 3);
     for (const [args, type, message] of /** @type {[any[], any, RegExp][]} */ ([
-        [[], TypeError, /query/], [[x], TypeError, /value/], [[null, x], TypeError, /query/], [[x.data, x], TypeError, /query/],
-        [[{ shape: [2, 5, 8], data: [1] }, x], TypeError, /query/], [[{ shape: [2, 5, 9], data: x.data }, x], RangeError, /query/],
+        [[], TypeError, /query/], [[x], TypeError, /value/], [[null, x], TypeError, /query/],
+        [[x.data, x], TypeError, /query/], [[{ shape: [2, 5, 8], data: [1] }, x], TypeError, /query/],
+        [[{ shape: [2, 5, 9], data: x.data }, x], RangeError, /query/],
         [[tensor([2, 5, 7]), x], RangeError, /query/], [[x, tensor([2, 5, 7])], RangeError, /value/],
         [[tensor([10, 8]), x], RangeError, /query/], [[tensor([1, 5, 8]), x], RangeError, /value/],
         [[x, x, null], TypeError, /third/], [[x, x, 0], TypeError, /third/], [[x, x, x], TypeError, /shape/],
         [[x, x, new Tensor(runtime, x)], TypeError, /third/],
         [[x, x, { key: 3 }], TypeError, /key/], [[x, x, { key: tensor([2, 4, 8]) }], RangeError, /key/],
-        [[x, x, { key: tensor([1, 5, 8]) }], RangeError, /key/], [[x, x, { attentionMask: [1] }], TypeError, /attentionMask/],
+        [[x, x, { key: tensor([1, 5, 8]) }], RangeError, /key/],
+        [[x, x, { attentionMask: [1] }], TypeError, /attentionMask/],
         [[x, x, { cache: 1 }], TypeError, /cache/], [[x, x, { cache: tensor([2, 2, 6, 2, 5]) }], RangeError, /cache/],
         [[x, x, { cache: tensor([1, 2, 6, 2, 4]) }], RangeError, /cache/],
         [[x, x, { cache: tensor([2, 3, 6, 2, 4]) }], RangeError, /cache/],
         [[x, x, { cache: tensor([2, 2, 0, 2, 4]) }], RangeError, /at least one/],
         [[x, tensor([2, 0, 8])], RangeError, /value/], [[x, x, { training: 1 }], TypeError, /training/],
-        [[x, x, { useCausalMask: 'yes' }], TypeError, /useCausalMask/], [[x, x, { cacheUpdateIndex: 0 }], RangeError, /cache/],
+        [[x, x, { useCausalMask: 'yes' }], TypeError, /useCausalMask/],
+        [[x, x, { cacheUpdateIndex: 0 }], RangeError, /cache/],
         [[x, x, { queryMask: x }], TypeError, /queryMask/],
     ])) {
         assert.throws(() => layer.callSync(...args), { name: type.name, message }, String(message));
@@ -203,7 +213,7 @@ test('dispose frees everything, and is the end', async () => {
     assert.throws(() => layer.callSync(y, y), /disposed/);
     await assert.rejects(layer.call(y, y), /disposed/);
     for (const use of [
-        () => layer.build([1, 1, 8], [1, 1, 8]), () => layer.getWeights(), () => layer.setWeights([]), () => layer.losses,
-        () => layer.applyConstraints(), () => weight.data,
+        () => layer.build([1, 1, 8], [1, 1, 8]), () => layer.getWeights(), () => layer.setWeights([]),
+        () => layer.losses, () => layer.applyConstraints(), () => weight.data,
     ]) assert.throws(use, /disposed/);
 });

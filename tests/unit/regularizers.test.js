@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { L1, L1L2, L2, OrthogonalRegularizer, resolveRegularizer, serializeRegularizer } from '../../js/keras/regularizers.js';
+import {
+    L1, L1L2, L2, OrthogonalRegularizer, resolveRegularizer, serializeRegularizer,
+} from '../../js/keras/regularizers.js';
 
 const resolve = (/** @type {unknown} */ identifier) => resolveRegularizer('kernelRegularizer', identifier);
 const x = new Float32Array([3, -4, 0, 1]);
