@@ -20,7 +20,8 @@ export class Meters {
         meters.threads = threads;
         meters.own = new Meter(simd);
         meters.own.reserve(Math.ceil(reserve / threads) + 256);
-        meters.flags = new Int32Array(new SharedArrayBuffer(16));
+        // A page that is not cross-origin isolated has no shared memory, and one thread needs none.
+        meters.flags = new Int32Array(threads > 1 ? new SharedArrayBuffer(16) : 4);
         meters.workers = [];
         for (let i = 1; i < threads; i++) {
             const worker = await startWorker(new URL('./meters-worker.js', import.meta.url));
