@@ -172,7 +172,7 @@ async function main() {
         if (!interrupted.signal.aborted) {
             throw error;
         }
-        if (code === 130) {
+        if (code === 130 && process.stdout.bytesWritten > 0) {
             process.stdout.write('\n');
         }
     }

@@ -1,0 +1,121 @@
+// The terminal command, run as users run it.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { loadModel } from '../../js/generation/index.js';
+import { SIMD, WORKERS, testRuntime } from '../runtime.js';
+import { tinyFiles } from './checkpoint.js';
+
+const CLI = fileURLToPath(new URL('../../js/cli.js', import.meta.url));
+const SIZE = { positions: 4000 };
+const files = tinyFiles({ size: SIZE });
+const folder = mkdtempSync(join(tmpdir(), 'cached-attention-'));
+after(() => rmSync(folder, { recursive: true }));
+for (const [part, name] of [['config', 'config.json'], ['weights', 'model.safetensors'], ['tokenizer', 'tokenizer.json']]) {
+    writeFileSync(join(folder, name), files[part]);
+}
+const COMMON = ['--model', folder, '--workers', String(WORKERS), '--simd', SIMD];
+
+/**
+ * @param {string[]} args
+ * @param {(child: import('node:child_process').ChildProcess) => void} [meanwhile]
+ * @returns {Promise<{ code: number | null, signal: string | null, stdout: string, stderr: string }>}
+ */
+function run(args, meanwhile = (child) => child.stdin.end()) {
+    return new Promise((resolve) => {
+        const child = spawn(process.execPath, [...process.execArgv.filter((arg) => arg.includes('relaxed')), CLI, ...args], { timeout: 20000 });
+        let stdout = '';
+        let stderr = '';
+        child.stdout.setEncoding('utf8').on('data', (text) => { stdout += text; });
+        child.stderr.setEncoding('utf8').on('data', (text) => { stderr += text; });
+        child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
+        meanwhile(child);
+    });
+}
+
+describe('cached-attention', () => {
+    test('writes the prompt and what generate() gives, and says how fast', async () => {
+        const model = await loadModel(await testRuntime(), files);
+        let text = '';
+        for await (const item of model.generate('the thing', { seed: 7, topK: 9, temperature: 0.8, maxNewTokens: 30 })) text += item.text;
+        const { code, stdout, stderr } = await run([...COMMON, 'the thing', '--seed', '7', '--top-k=9', '--temperature', '0.8',
+            '--max-new-tokens', '30']);
+        assert.equal(stdout, `the thing${text}\n`);
+        assert.match(stderr, /^\d+ tokens, [\d.]+ per second; loaded in \d+ ms, first token after \d+ ms; \w+ SIMD, \d+ threads?\n$/);
+        assert.equal(code, 0);
+    });
+
+    test('a prompt from stdin, a stop string, another sampler', async () => {
+        const { code, stdout } = await run([...COMMON, '-', '--sampler', 'greedy', '--max-new-tokens', '5'], (child) => child.stdin.end('in the'));
+        assert.ok(stdout.startsWith('in the'));
+        assert.equal(code, 0);
+        const stop = stdout.slice(7, 9);
+        const stopped = await run([...COMMON, 'in the', '--sampler', 'greedy', '--max-new-tokens', '5', '--stop', stop]);
+        assert.equal(stopped.stdout, `${stdout.slice(0, 6 + stdout.slice(6).indexOf(stop))}\n`);
+    });
+
+    test('--help and --version', async () => {
+        const help = await run(['--help']);
+        assert.match(help.stdout, /^Usage: cached-attention/);
+        for (const option of ['model', 'max-new-tokens', 'temperature', 'top-k', 'top-p', 'seed', 'workers', 'sampler', 'stop', 'simd']) {
+            assert.ok(help.stdout.includes(`--${option} `), option);
+        }
+        assert.equal(help.code, 0);
+        const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+        assert.deepEqual(await run(['--version']), { code: 0, signal: null, stdout: `${version}\n`, stderr: '' });
+    });
+
+    for (const [code, message, args] of [
+        [2, /--nonsense/, ['--nonsense']],
+        [2, /one prompt/, ['two', 'prompts']],
+        [2, /--seed expects a number/, [...COMMON, '--seed', 'x', 'a']],
+        [2, /temperature/, [...COMMON, '--temperature=-1', 'a']],
+        [2, /sampler/, [...COMMON, '--sampler', 'magic', 'a']],
+        [2, /workers/, ['--workers', '1000', 'a']],
+        [2, /simd/, ['--simd', 'avx', 'a']],
+        [1, /cannot read.*nowhere/, ['--model', join(folder, 'nowhere'), 'a']],
+        [1, /header/, ['--model', CLI, 'a']],
+    ]) {
+        test(`exit code ${code} and one line: ${message}`, async () => {
+            const result = await run(args);
+            assert.equal(result.code, code, result.stderr);
+            assert.match(result.stderr, message);
+            assert.match(result.stderr, /^cached-attention: [^\n]+\n$/);
+            assert.equal(result.stdout, '');
+        });
+    }
+
+    test('Ctrl-C keeps the text so far and ends with 130', async () => {
+        const { code, signal, stdout } = await run([...COMMON, 'the thing', '--sampler', 'random', '--seed', '3'], (child) => {
+            child.stdout.once('data', () => setTimeout(() => child.kill('SIGINT'), 50));
+        });
+        assert.deepEqual({ code, signal }, { code: 130, signal: null });
+        assert.ok(stdout.startsWith('the thing') && stdout.endsWith('\n'));
+    });
+
+    test('Ctrl-C while it loads', async () => {
+        // A server that accepts and says nothing.
+        const { createServer } = await import('node:net');
+        const server = createServer(() => {}).listen(0, '127.0.0.1');
+        await new Promise((resolve) => server.once('listening', resolve));
+        const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+        const result = await run(['--workers', String(WORKERS), '--model', `http://127.0.0.1:${port}/`, 'a'], (child) => {
+            server.once('connection', () => setTimeout(() => child.kill('SIGINT'), 50));
+        });
+        assert.deepEqual({ ...result, stderr: '' }, { code: 130, signal: null, stdout: '', stderr: '' });
+        server.close();
+    });
+
+    test('a reader that has had enough is no failure', async () => {
+        const { code, stderr } = await run([...COMMON, 'the thing', '--sampler', 'random', '--seed', '3'], (child) => {
+            child.stdout.once('data', () => child.stdout.destroy());
+        });
+        assert.equal(code, 0, stderr);
+        assert.doesNotMatch(stderr, /EPIPE/);
+    });
+});
