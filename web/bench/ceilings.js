@@ -8,6 +8,8 @@
 const PAGE = 65536;
 const ACCUMULATORS = 12;
 const LOADS = 16; // of 16 bytes, per turn of the read loop
+const TURNS = 4096; // of the multiply-add loop, per call
+const PASS_MS = 2;
 
 const I32 = 0x7f;
 const F32 = 0x7d;
@@ -140,22 +142,27 @@ export class Meter {
      * @returns {number} flops or bytes per second
      */
     rate(what, bytes, go) {
-        const turns = 4096;
         const size = Math.floor(bytes / 256) * 256;
-        const times = [];
-        while (go(times.length)) {
-            const start = performance.now();
-            if (what === 'flops') {
-                this.flops(turns);
-                this.flops(turns);
-                this.flops(turns);
-                this.flops(turns);
-            } else {
-                this.read(0, size);
-            }
-            times.push(performance.now() - start);
-        }
-        const work = what === 'flops' ? 4 * turns * ACCUMULATORS * 8 : size;
-        return work / (median(times) / 1000);
+        const run = what === 'flops' ? () => this.flops(TURNS) : () => this.read(0, size);
+        const work = what === 'flops' ? TURNS * ACCUMULATORS * 8 : size;
+        return work / (medianTime(run, go) / 1000);
     }
+}
+
+/**
+ * Milliseconds of a call: the median of passes, each of as many calls as a coarse clock needs (a page that is not
+ * cross-origin isolated has one of 0.1 ms).
+ * @param {() => unknown} run @param {(passes: number) => boolean} go asked before every pass
+ */
+export function medianTime(run, go) {
+    let calls = 1;
+    const pass = () => {
+        const start = performance.now();
+        for (let i = 0; i < calls; i++) run();
+        return performance.now() - start;
+    };
+    while (pass() < PASS_MS) calls *= 2;
+    const times = [];
+    while (go(times.length)) times.push(pass() / calls);
+    return median(times);
 }

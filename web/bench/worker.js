@@ -4,6 +4,7 @@
  */
 
 import { CachedMultiHeadAttention, KVCache, createRuntime } from '../../js/index.js';
+import { medianTime } from './ceilings.js';
 import { Meters } from './meters.js';
 import {
     DIM, HEADS, HEAD_DIM, LAYER_CASES, caseBytes, caseFlops, makeInput, makePast, makeWeights, reference, relativeError,
@@ -20,7 +21,6 @@ import {
 /** The same tolerance as in Node: float32 over 768 to 4096 terms is a few 1e-7 off, a wrong kernel 1e-2. */
 const TOLERANCE = 1e-5;
 const ROUNDS = 11;
-/** Long enough for a clock of 0.1 ms, which is what a page has that is not cross-origin isolated. */
 const BATCH_MS = 30;
 const WARM_MS = 250;
 
@@ -78,15 +78,8 @@ async function makeContestants() {
 
 /** Milliseconds of a call. @param {() => unknown} run @param {number} budgetMs */
 function time(run, budgetMs) {
-    let count = 0;
-    const start = performance.now();
-    let now;
-    do {
-        run();
-        count++;
-        now = performance.now();
-    } while (now - start < budgetMs);
-    return (now - start) / count;
+    const end = performance.now() + budgetMs;
+    return medianTime(run, (passes) => passes === 0 || performance.now() < end);
 }
 
 /** @param {number[]} values @returns {Spread} */
