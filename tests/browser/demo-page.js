@@ -38,6 +38,7 @@ function browser() {
  * @property {string} [hash] the settings in the address, '#…'
  * @property {import('puppeteer-core').Viewport} [viewport]
  * @property {string} [root] served instead of the repository
+ * @property {() => void} [before] run in the page before anything else
  */
 
 /** One page, the server under it, and all that went wrong in it. */
@@ -58,7 +59,7 @@ export class DemoPage {
      * @param {import('node:test').TestContext} t
      * @param {OpenOptions} [options]
      */
-    static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, root } = {}) {
+    static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, root, before } = {}) {
         const server = await serve({ port: 0, isolation, root });
         const context = await (await browser()).createBrowserContext();
         const page = await context.newPage();
@@ -69,6 +70,7 @@ export class DemoPage {
         });
         page.setDefaultTimeout(TIMEOUT);
         demo.listen();
+        if (before) await page.evaluateOnNewDocument(before);
         await page.setViewport(viewport);
         await page.goto(`${server.url}web/${hash}`);
         return demo;

@@ -289,6 +289,13 @@ test('a worker that does not start is an error in words', options, async t => {
     assert.ok(await demo.page.$eval('#restart', button => button.checkVisibility()));
 });
 
+test('a browser that cannot compute this is told so', options, async t => {
+    const demo = await DemoPage.open(t, { before: () => Object.assign(WebAssembly, { validate: () => false }) });
+    await demo.page.waitForFunction(() => document.getElementById('notice-text')?.textContent?.includes('WebAssembly SIMD'));
+    assert.ok(await demo.page.$eval('#notice', notice => notice.checkVisibility()));
+    demo.checkProblems();
+});
+
 test('a worker that is gone is noticed, and another can be started', options, async t => {
     const demo = await DemoPage.open(t);
     await demo.ready();
