@@ -79,13 +79,14 @@ export class Memory {
      * @param {boolean} shared
      */
     constructor(maxBytes, shared) {
-        const INITIAL_PAGES = 16;
-        const wanted = Math.max(INITIAL_PAGES, Math.min(MAX_PAGES, Math.floor(maxBytes / PAGE)));
-        let memory = createMemory(INITIAL_PAGES, wanted, shared);
+        // Never written to, a page costs nothing but address space.
+        const initial = Math.min(64, Math.floor(maxBytes / PAGE));
+        const wanted = Math.min(MAX_PAGES, Math.floor(maxBytes / PAGE));
+        let memory = createMemory(initial, wanted, shared);
         let granted = wanted;
         for (const pages of MAXIMA) {
             if (!memory && pages < wanted) {
-                memory = createMemory(INITIAL_PAGES, pages, shared);
+                memory = createMemory(initial, pages, shared);
                 granted = pages;
             }
         }
@@ -216,6 +217,14 @@ export class Memory {
         words[block * LINE_WORDS + STATE] = FREE;
         words[(block + lines) * LINE_WORDS + BEFORE] = lines;
         this.#link(block);
+    }
+
+    /**
+     * @param {number} address  that alloc() returned
+     * @returns {number} bytes that the block takes, header included
+     */
+    sizeOf(address) {
+        return this.words[(address / LINE - 1) * LINE_WORDS + LINES] * LINE;
     }
 
     /**

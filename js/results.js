@@ -3,18 +3,10 @@
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 
 /** Unread results may hold this much, or twice the largest of them. */
-const BUDGET = 8 * 1024 * 1024;
+const BUDGET = 1024 * 1024;
 
 /** Small results leave together, but not more than this: one that is kept unread keeps its batch. */
 const BATCH = 256 * 1024;
-
-/** Counted for each on top of its elements: its block's header and its JavaScript object. */
-const OVERHEAD = 192;
-
-/** @param {Tensor} tensor */
-function costOf(tensor) {
-    return tensor.byteLength + OVERHEAD;
-}
 
 /**
  * Unread results from the oldest to the youngest, a list threaded through the tensors themselves. It is the only thing
@@ -25,15 +17,21 @@ export class Results {
     #oldest = null;
     /** @type {Tensor | null} */
     #youngest = null;
-    #total = 0;
     #largest = 0;
+
+    /** @param {import('./memory.js').Memory} memory */
+    constructor(memory) {
+        this.memory = memory;
+        /** What they take of the memory. */
+        this.bytes = 0;
+    }
 
     /** @param {Tensor} tensor  a result that has just been written; one that has been read already needs no keeping */
     add(tensor) {
         if (tensor._address === 0) {
             return;
         }
-        const cost = costOf(tensor);
+        const bytes = this.memory.sizeOf(tensor._address);
         tensor._older = this.#youngest;
         if (this.#youngest) {
             this.#youngest._younger = tensor;
@@ -42,10 +40,10 @@ export class Results {
             this.#largest = 0;
         }
         this.#youngest = tensor;
-        this.#total += cost;
-        this.#largest = Math.max(this.#largest, cost);
+        this.bytes += bytes;
+        this.#largest = Math.max(this.#largest, bytes);
         const budget = Math.max(BUDGET, 2 * this.#largest);
-        if (this.#total > budget) {
+        if (this.bytes > budget) {
             this.#moveOut(budget / 2, 0);
         }
     }
@@ -68,7 +66,7 @@ export class Results {
         }
         tensor._older = null;
         tensor._younger = null;
-        this.#total -= costOf(tensor);
+        this.bytes -= this.memory.sizeOf(tensor._address);
     }
 
     /**
@@ -77,9 +75,9 @@ export class Results {
      * @returns {boolean} whether anything was freed
      */
     evict(serial) {
-        const before = this.#total;
+        const before = this.bytes;
         this.#moveOut(0, serial);
-        return this.#total < before;
+        return this.bytes < before;
     }
 
     /**
@@ -89,31 +87,31 @@ export class Results {
      */
     #moveOut(target, serial) {
         const all = [];
-        let total = this.#total;
-        for (let tensor = this.#oldest; tensor && total > target; tensor = tensor._younger) {
+        let left = this.bytes;
+        for (let tensor = this.#oldest; tensor && left > target; tensor = tensor._younger) {
             if (serial === 0 || tensor._usedBy !== serial) {
-                total -= costOf(tensor);
+                left -= this.memory.sizeOf(tensor._address);
                 all.push(tensor);
             }
         }
         for (let first = 0; first < all.length;) {
             let end = first;
-            let bytes = 0;
+            let words = 0;
             do {
-                bytes += Math.ceil(all[end++].byteLength / 4) * 4;
-            } while (end < all.length && bytes + all[end].byteLength <= BATCH);
-            const batch = new ArrayBuffer(bytes);
-            let offset = 0;
+                words += Math.ceil(all[end++].byteLength / 4);
+            } while (end < all.length && 4 * words + all[end].byteLength <= BATCH);
+            const batch = new Uint32Array(words);
+            let word = 0;
             for (; first < end; first++) {
                 const tensor = all[first];
                 this.remove(tensor);
-                tensor._moveTo(batch, offset);
-                offset += Math.ceil(tensor.byteLength / 4) * 4;
+                tensor._moveTo(batch, word);
+                word += Math.ceil(tensor.byteLength / 4);
             }
         }
         this.#largest = 0;
         for (let tensor = this.#oldest; tensor; tensor = tensor._younger) {
-            this.#largest = Math.max(this.#largest, costOf(tensor));
+            this.#largest = Math.max(this.#largest, this.memory.sizeOf(tensor._address));
         }
     }
 }

@@ -40,7 +40,8 @@ import { PAGE, chooseVariant, instantiate, loadModule } from './wasm.js';
  * @property {'shared' | 'private'} memory
  * @property {number} workers  that have been started
  * @property {number} threads  that compute: the workers, and the calling thread where it may block
- * @property {number} bytesInUse  by what lives in the memory
+ * @property {number} bytesInUse  by what lives in the memory: weights, caches, tensors, scratch, stacks
+ * @property {number} bytesUnread  besides those by results that nobody has read; bounded, and given up when needed
  * @property {number} bytesReserved  that the memory has grown to
  * @property {number} maxMemory  that it may grow to
  * @property {string[]} fallbacks  what could not be had, and why
@@ -178,7 +179,7 @@ export class Runtime {
         this.wasm = wasm;
         this.#pool = pool;
         this.#facts = { variant, simd: reason, fallbacks };
-        this._results = new Results();
+        this._results = new Results(memory);
         this.#program = new Program(this);
         memory.onPressure = () => this._results.evict(this.#active ? this.#program.serial : 0);
     }
@@ -209,7 +210,8 @@ export class Runtime {
             memory: memory.shared ? 'shared' : 'private',
             workers,
             threads: inline ? workers + 1 : workers,
-            bytesInUse: memory.used,
+            bytesInUse: memory.used - this._results.bytes,
+            bytesUnread: this._results.bytes,
             bytesReserved: memory.reserved,
             maxMemory: memory.max,
             fallbacks: [...fallbacks],

@@ -153,8 +153,11 @@ function fits(dtype, data) {
 const OWNED = 0;    // made by the user, in the memory until dispose()
 const RESULT = 1;   // in the memory, not read yet, known to the keeper of results
 const MOVED = 2;    // #store is its own typed array
-const BATCHED = 3;  // #store is the ArrayBuffer that it lies in with others, at #offset
+const BATCHED = 3;  // #store is the Uint32Array that it lies in with others, at #offset
 const DISPOSED = 4;
+
+/** Words up to which copying one by one leaves less behind than a view would, and costs little more. */
+const BY_HAND = 1024;
 
 /** How _result() talks to the constructor: one object for all, so that a result leaves nothing but itself behind. */
 const RESIDENT = {
@@ -175,7 +178,7 @@ const RESIDENT = {
  * - **A result**, returned by a call. It lies in the runtime's memory until `data` is read for the first time; that
  *   moves it out into an array of its own, which is yours and which nothing here ever writes to again. So results need
  *   not be disposed of: those that are passed on unread (as the input of the next layer, say) cost no copy, those that
- *   are read cost one, and those that are never looked at are moved out in batches when they add up (to 8 MB, or twice
+ *   are read cost one, and those that are never looked at are moved out in batches when they add up (to 1 MB, or twice
  *   the largest of them), which cannot be told from the outside. dispose() frees one at once.
  *
  * Reading `data` of a tensor that has been disposed, or whose runtime has been, is an Error; arrays that were taken out
@@ -183,7 +186,7 @@ const RESIDENT = {
  */
 export class Tensor {
     #state = OWNED;
-    /** OWNED: the last view made. MOVED, BATCHED: see there. @type {TensorData | ArrayBuffer | null} */
+    /** OWNED: the last view made. MOVED, BATCHED: see there. @type {TensorData | Uint32Array | null} */
     #store = null;
     #offset = 0;
     /** Neighbours among the unread results, older and younger. @type {Tensor | null} */
@@ -278,7 +281,7 @@ export class Tensor {
     get data() {
         this._check('Tensor');
         if (this.#state === OWNED) {
-            const store = /** @type {TensorData | null} */ (this.#store);
+            const store = this.#store;
             if (store === null || store.buffer !== this._runtime.memory.bytes.buffer) {
                 this.#store = this.#view();
             }
@@ -289,8 +292,8 @@ export class Tensor {
             this.#state = MOVED;
         } else if (this.#state === BATCHED) {
             // An own copy, so that one tensor that is kept does not keep the whole batch.
-            const batch = /** @type {ArrayBuffer} */ (this.#store);
-            this.#store = arrayOn(this.dtype, batch, this.#offset, this.size).slice();
+            const batch = /** @type {Uint32Array} */ (this.#store);
+            this.#store = arrayOn(this.dtype, batch.buffer, this.#offset, this.size).slice();
             this.#state = MOVED;
         }
         return /** @type {TensorData} */ (this.#store);
@@ -328,15 +331,24 @@ export class Tensor {
 
     /**
      * Moves an unread result out of the memory, into a batch with others. The caller takes it off the list.
-     * @param {ArrayBuffer} batch
-     * @param {number} offset  where it goes, a multiple of 4
+     * @param {Uint32Array} batch
+     * @param {number} word  where it goes
      */
-    _moveTo(batch, offset) {
-        arrayOn(this.dtype, batch, offset, this.size).set(this.#view());
+    _moveTo(batch, word) {
+        const { words } = this._runtime.memory;
+        const from = this._address / 4;
+        const n = Math.ceil(this.byteLength / 4);
+        if (n > BY_HAND) {
+            batch.set(words.subarray(from, from + n), word);
+        } else {
+            for (let i = 0; i < n; i++) {
+                batch[word + i] = words[from + i];
+            }
+        }
         this._runtime._free(this._address);
         this._address = 0;
         this.#store = batch;
-        this.#offset = offset;
+        this.#offset = 4 * word;
         this.#state = BATCHED;
     }
 
@@ -353,8 +365,16 @@ export class Tensor {
         return arrayOn(this.dtype, memory.bytes.buffer, this._address, this.size);
     }
 
+    /** Taken straight from the memory: a view in between would be as large as a small result. */
     #copy() {
-        return this.#view().slice();
+        const { memory } = this._runtime;
+        const first = this._address;
+        const end = first + this.byteLength;
+        switch (this.dtype) {
+            case 'bool': return memory.bytes.slice(first, end);
+            case 'int32': return memory.ints.slice(first / 4, end / 4);
+            default: return memory.floats.slice(first / 4, end / 4);
+        }
     }
 }
 

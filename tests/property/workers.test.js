@@ -70,7 +70,8 @@ test('explain() says what there is', { timeout }, async () => {
     const { variant, simd, ...rest } = runtime.explain();
     assert.ok(SIMD === 'auto' || variant === SIMD);
     assert.ok(simd.length > 0);
-    const { bytesInUse, bytesReserved, maxMemory, fallbacks, ...exact } = rest;
+    const { bytesInUse, bytesUnread, bytesReserved, maxMemory, fallbacks, ...exact } = rest;
+    assert.equal(bytesUnread, 0);
     assert.deepEqual(exact, { memory: 'shared', workers: 2, threads: 3 });
     assert.ok(bytesInUse > 0 && bytesInUse <= bytesReserved && bytesReserved <= maxMemory);
     assert.ok(Array.isArray(fallbacks));
