@@ -79,7 +79,7 @@ void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch)
         if (!(op->flags & CMHA_OP_CONCURRENT)) others = 0;
         int last = i + 1 == count || !(op[1].flags & CMHA_OP_CONCURRENT);
         op->tasks = op_tasks(op);
-        op->sleepers = 0;
+        __atomic_store_n(&op->sleepers, 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&op->done, stamp | (op->tasks + (last ? others : 0)), __ATOMIC_SEQ_CST);
         __atomic_store_n(&op->claim, stamp | op->tasks, __ATOMIC_SEQ_CST);
         others++;

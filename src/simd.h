@@ -142,7 +142,7 @@ INLINE exp2_constants exp2_load(void)
     };
 }
 
-/* 2^x, within 2 ulp for x in [-126.5, 127.5), 0 below, NaN for NaN; 2^0 is exactly 1. x = n + r with |r| <= 1/2, then a
+/* 2^x, within 2.2 ulp for x in (-126.5, 127.5), 0 below, NaN for NaN; 2^0 is exactly 1. x = n + r with |r| <= 1/2, then a
  * minimax polynomial of degree 5 for 2^r (relative error 9.2e-8), then n into the exponent. An exponent clamped to -127 makes
  * a scale of zero. */
 INLINE f4 f4_exp2(const exp2_constants *k, f4 x)

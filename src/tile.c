@@ -16,7 +16,9 @@ INLINE void tile(const int m, const int p, size_t k, const float *x, size_t x_st
             sum[i][j] = alpha ? f4_mul(f4_load_splat(alpha + i), f4_load(y + i * y_stride + 4 * j)) : f4_splat(0.0f);
         }
     }
+#ifdef __clang__
 #pragma clang loop unroll(disable)
+#endif
     for (const float *end = x + k; x != end; x++, b += b_stride) {
         for (int j = 0; j < p; j++) {
             f4 b0 = f4_load(b + j * panel_stride), b1 = f4_load(b + j * panel_stride + 4);

@@ -1,0 +1,69 @@
+/* The small operations at every short length in exactly sized blocks, and the error of the vector exponential. */
+#include "native.h"
+#include "simd.h"
+
+static void check_lengths(uint64_t *r)
+{
+    for (size_t n = 0; n < 40; n++) {
+        float *x = floats(r, n), *y = unset(n);
+        uint16_t *half = malloc(n * sizeof *half + (n == 0));
+        for (uint32_t mode = 0; mode < 4; mode++) cmha_activation_f32(y, x, n, mode);
+        for (uint32_t mode = 0; mode < 3; mode++) cmha_round_f32(y, x, n, mode);
+        for (size_t i = 0; i < n; i++) half[i] = (uint16_t) random_bits(r);
+        cmha_widen_f16(y, half, n);
+        cmha_widen_bf16(y, half, n);
+        free(x); free(y); free(half);
+    }
+    for (size_t n = 1; n < 40; n++) {
+        size_t rows = random_below(r, 5);
+        float *x = floats(r, rows * n), *y = unset(rows * n), *gamma = floats(r, n), *beta = floats(r, n);
+        cmha_op op = { .kind = CMHA_OP_LAYER_NORM, .u.norm = { x, n, y, n, rows, n, gamma, n % 2 ? beta : NULL, 1e-5f } };
+        run_alone(&op, 1);
+        for (size_t i = 0; i < rows; i++) {
+            double mean = 0, variance = 0;
+            for (size_t c = 0; c < n; c++) mean += x[i * n + c] / (double) n;
+            for (size_t c = 0; c < n; c++) variance += (x[i * n + c] - mean) * (x[i * n + c] - mean) / (double) n;
+            for (size_t c = 0; c < n; c++) {
+                double z = (x[i * n + c] - mean) / sqrt(variance + 1e-5) * gamma[c] + (n % 2 ? beta[c] : 0);
+                CHECK(fabs(y[i * n + c] - z) < 2e-5, "norm of %zu: %g, not %g", n, y[i * n + c], z);
+            }
+        }
+        float *e = floats(r, n * 11), *panels = unset(cmha_packed_size(n, 11)), *back = unset(n * 11), *rows_out = unset(2 * n);
+        uint32_t tokens[2] = { (uint32_t) random_below(r, 11), 10 };
+        cmha_pack_f32(panels, e, n, 11, 0, 1, n);
+        cmha_unpack_f32(back, panels, n, 11, 0, 1, n);
+        CHECK(memcmp(e, back, n * 11 * sizeof *e) == 0, "pack and unpack of %zu", n);
+        cmha_op embed = { .kind = CMHA_OP_EMBED, .u.embed = { tokens, 2, 2, 0, panels, n, 11, NULL, rows_out } };
+        run_alone(&embed, 1);
+        CHECK(memcmp(rows_out + n, e + 10 * n, n * sizeof *e) == 0, "embedding of %zu", n);
+        free(x); free(y); free(gamma); free(beta); free(e); free(panels); free(back); free(rows_out);
+    }
+}
+
+/* Every float in (-126.5, 127.5) whose low ten bits are zero: the error stated in simd.h. */
+static void check_exp2(void)
+{
+    exp2_constants k = exp2_load();
+    double worst = 0;
+    for (uint64_t bits = 0; bits < 0x100000000u; bits += 1024) {
+        uint32_t u = (uint32_t) bits;
+        float x;
+        memcpy(&x, &u, sizeof x);
+        if (!(x > -126.5f && x < 127.5f)) continue;
+        double exact = exp2((double) x), ulp = exp2(floor((double) x) - 23);
+        double error = fabs((double) f4_lane(f4_exp2(&k, f4_splat(x)), 0) - exact) / ulp;
+        if (error > worst) worst = error;
+    }
+    printf("exp2: largest error %.3f ulp\n", worst);
+    CHECK(worst < 2.2, "%g ulp", worst);
+    CHECK(exp2_f32(0.0f) == 1.0f && exp2_f32(-200.0f) == 0.0f && exp2_f32(-INFINITY) == 0.0f, "ends");
+    CHECK(isnan(exp2_f32(NAN)), "NaN");
+}
+
+int main(void)
+{
+    uint64_t r = 3;
+    check_lengths(&r);
+    check_exp2();
+    return 0;
+}
