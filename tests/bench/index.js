@@ -6,7 +6,7 @@
 //   layer      one layer beside onnxruntime-web, tfjs and the machine's limits, both variants, 1 and 2 threads
 //   scaling    more threads: prefill, long and short caches, more workers than cores
 //   overhead   what a call costs on a tiny layer; garbage per decoded token
-//   growth     sweeps of S and T: time and memory; roofline and growth curves as an SVG (web/bench.svg)
+//   growth     sweeps of S and T: time and memory; draws roofline and growth curves (all parts: into web/bench.svg)
 //   model      the embedded model through `generate`; page load to first token
 //   kernels    every C kernel beside its limit and its largest error
 //   operations the operations of a call one by one: where the time goes
@@ -15,7 +15,7 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildWasm } from '../../src/toolchain/build.js';
 import { relaxedNode } from '../../src/toolchain/node.js';
@@ -36,10 +36,11 @@ await main(async () => {
         throw new SetupError({ what: `There is no part '${unknown}'.`, why: 'nothing was run', todo: `name some of: ${PARTS.join(', ')}` });
     }
     const parts = positionals.length > 0 ? positionals : PARTS;
+    const svg = values.svg ? resolve(values.svg) : positionals.length > 0 ? undefined : join(root, 'web/bench.svg');
     const start = performance.now();
     buildWasm(setup());
     const node = relaxedNode();
-    const peers = !values['no-peers'] && parts.includes('layer');
+    const peers = !values['no-peers'] && (parts.includes('layer') || parts.includes('growth'));
     if (peers) installPeers();
 
     const machine = describeMachine(node);
@@ -52,7 +53,7 @@ await main(async () => {
         const begin = performance.now();
         heading(part);
         const { run: runPart } = await import(`./parts/${part}.js`);
-        const result = await runPart({ node, say, peers, svg: values.svg });
+        const result = await runPart({ node, say, peers, svg });
         musts.push(...result.musts);
         data[part] = result.data;
         if (result.musts.length > 0) say(`\n${mustTable(result.musts)}`);

@@ -4,7 +4,7 @@ import { caseBytes } from '../../../web/bench/problem.js';
 import { Contestant } from './race.js';
 
 /** @typedef {{ path: string, flags: string[], description: string }} Node */
-/** @typedef {{ node: Node, say: (text: string) => void, peers: boolean }} Context */
+/** @typedef {{ node: Node, say: (text: string) => void, peers: boolean, svg?: string }} Context svg: the file to draw */
 /** @typedef {'relaxed' | 'simd128'} Variant */
 
 /** @param {number} threads */

@@ -9,6 +9,8 @@ const WIDTH = 960;
 const HEIGHT = 400;
 const PLOT = { width: 236, height: 250, top: 84 };
 const LEFTS = [62, 388, 708];
+/** Longer caches read from slower memory: theirs would be other rooflines. */
+const ROOFLINE_LENGTHS = [64, 1024, 4096];
 
 const STYLE = `
 text { font: 12px system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', sans-serif; fill: #6a6359; }
@@ -112,17 +114,17 @@ function legend(peer) {
 /** GFLOP/s over FLOP per byte that must be read. @param {Growth} growth */
 function roofline({ decode, prefill }) {
     const cases = [
-        ...Object.entries(decode).map(([s, point]) => ({ c: decodeCase(Number(s)), point })),
+        ...ROOFLINE_LENGTHS.map((s) => ({ c: decodeCase(s), point: decode[s] })),
         ...Object.entries(prefill).map(([t, point]) => ({ c: prefillCase(Number(t)), point })),
     ];
     const at = (/** @type {typeof cases[0]['c']} */ c, /** @type {number} */ ms) => [caseFlops(c) / caseBytes(c), caseFlops(c) / ms / 1e6];
     const peak = Math.max(...Object.values(prefill).map(({ rate }) => rate)) / 1e9;
     const bandwidth = decode[1024].rate / 1e9;
-    const range = /** @type {Range} */ ({ x: [0.25, 1024], y: [1, 128] });
+    const range = /** @type {Range} */ ({ x: [0.25, 1024], y: [0.5, 128] });
     const chart = new Chart(LEFTS[0], 'Roofline', 'FLOP per byte read', 'GFLOP/s', range, { x: powers(range.x, 4), y: powers(range.y, 2) });
     chart.series([[range.x[0], Math.max(range.y[0], bandwidth * range.x[0])], [peak / bandwidth, peak], [range.x[1], peak]], 'limit', false);
-    chart.label(range.x[1], peak, `${peak.toFixed(0)} GFLOP/s`, 'soft', 'end', [0, -7]);
-    chart.label(peak / bandwidth, peak, `${bandwidth.toFixed(0)} GB/s`, 'soft', 'end', [-16, 22]);
+    chart.label(peak / bandwidth, peak, `${peak.toFixed(0)} GFLOP/s`, 'soft', 'start', [0, -7]);
+    chart.label(peak / bandwidth, peak, `${bandwidth.toFixed(0)} GB/s`, 'soft', 'start', [-2, 24]);
     chart.series(cases.filter(({ point }) => point.peer).map(({ c, point }) => at(c, /** @type {number} */ (point.peer))), 'peer', true, false);
     chart.series(cases.map(({ c, point }) => at(c, point.ours2)), 'ours two', true, false);
     chart.series(cases.map(({ c, point }) => at(c, point.ours)), 'ours', true, false);

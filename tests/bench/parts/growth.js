@@ -1,7 +1,7 @@
 // Sweeps of S and T beside the limits: time per decoded token, prefill, and memory; must 5. Draws the roofline and the
 // growth curves.
 
-import { join } from 'node:path';
+import { relative } from 'node:path';
 import { writeFileSync } from 'node:fs';
 import { root } from '../../../src/toolchain/system.js';
 import { caseBytes, caseFlops, decodeCase, prefillCase, reference, relativeError } from '../../../web/bench/problem.js';
@@ -41,8 +41,8 @@ export async function run(context) {
         sayTables(context.say, decode, prefill, memory, fit);
         const data = { decode, prefill, memory, fit };
         if (context.svg) {
-            writeFileSync(join(root, context.svg), draw(data));
-            context.say(`\nroofline and growth curves: ${context.svg}`);
+            writeFileSync(context.svg, draw(data));
+            context.say(`\nroofline and growth curves: ${relative(root, context.svg)}`);
         }
         return { musts: musts(memory, fit), data };
     });
