@@ -219,7 +219,6 @@ export class Tensor {
         this.shape = Object.freeze(shape.slice());
         /** @type {DType} */
         this.dtype = dtype;
-        runtime._assertIdle('new Tensor');
         this._address = runtime.memory.alloc(this.byteLength);
         const view = this.data;
         if (init.data) {
@@ -253,7 +252,7 @@ export class Tensor {
     static _snapshot(runtime, source) {
         const copy = Tensor._result(runtime, Object.freeze(source.shape.slice()), dtypeOf(source), 0);
         copy.#state = MOVED;
-        copy.#store = source instanceof Tensor && source._address !== 0 ? source.#copy() : source.data.slice();
+        copy.#store = source instanceof Tensor && source._address !== 0 ? Tensor.#copy(source) : source.data.slice();
         return copy;
     }
 
@@ -283,11 +282,11 @@ export class Tensor {
         if (this.#state === OWNED) {
             const store = this.#store;
             if (store === null || store.buffer !== this._runtime.memory.bytes.buffer) {
-                this.#store = this.#view();
+                this.#store = Tensor.#view(this);
             }
         } else if (this.#state === RESULT) {
-            const array = this.#copy();
-            this.#leaveMemory();
+            const array = Tensor.#copy(this);
+            Tensor.#leaveMemory(this);
             this.#store = array;
             this.#state = MOVED;
         } else if (this.#state === BATCHED) {
@@ -305,7 +304,7 @@ export class Tensor {
             return;
         }
         if (this._address !== 0 && !this._runtime.disposed) {
-            this.#leaveMemory();
+            Tensor.#leaveMemory(this);
         }
         this.#store = null;
         this.#state = DISPOSED;
@@ -352,25 +351,32 @@ export class Tensor {
         this.#state = BATCHED;
     }
 
-    #leaveMemory() {
-        if (this.#state === RESULT) {
-            this._runtime._results.remove(this);
+    // Static, because private methods of instances would cost every tensor a word.
+
+    /** @param {Tensor} tensor */
+    static #leaveMemory(tensor) {
+        if (tensor.#state === RESULT) {
+            tensor._runtime._results.remove(tensor);
         }
-        this._runtime._free(this._address);
-        this._address = 0;
+        tensor._runtime._free(tensor._address);
+        tensor._address = 0;
     }
 
-    #view() {
-        const { memory } = this._runtime;
-        return arrayOn(this.dtype, memory.bytes.buffer, this._address, this.size);
+    /** @param {Tensor} tensor */
+    static #view(tensor) {
+        const { memory } = tensor._runtime;
+        return arrayOn(tensor.dtype, memory.bytes.buffer, tensor._address, tensor.size);
     }
 
-    /** Taken straight from the memory: a view in between would be as large as a small result. */
-    #copy() {
-        const { memory } = this._runtime;
-        const first = this._address;
-        const end = first + this.byteLength;
-        switch (this.dtype) {
+    /**
+     * Taken straight from the memory: a view in between would be as large as a small result.
+     * @param {Tensor} tensor
+     */
+    static #copy(tensor) {
+        const { memory } = tensor._runtime;
+        const first = tensor._address;
+        const end = first + tensor.byteLength;
+        switch (tensor.dtype) {
             case 'bool': return memory.bytes.slice(first, end);
             case 'int32': return memory.ints.slice(first / 4, end / 4);
             default: return memory.floats.slice(first / 4, end / 4);
