@@ -90,7 +90,7 @@ export class StepLists {
  */
 function remarkOn(trace, q, hasCandidates) {
     if (q < 0) return '';
-    if (!trace.rows[q]) return 'This token was drawn last. The model has not read it, so it has not looked back from it.';
+    if (!trace.rows[q]) return 'This token was drawn last: the model has not read it, nor looked back from it.';
     if (!hasCandidates && q < trace.promptLength - 1) return 'The next token stands in the prompt: nothing was drawn.';
     return '';
 }

@@ -116,11 +116,11 @@ export class HeatMap {
         context.strokeStyle = context.fillStyle = String(this.lineColour);
         context.lineWidth = ratio;
         context.globalAlpha = 0.7;
-        if (q >= 0 && q < rows) {
-            context.strokeRect(-ratio, q * this.cellHeight - ratio / 2, (q + 1) * cell + 1.5 * ratio, this.cellHeight + ratio);
-        }
+        const top = q * this.cellHeight - ratio / 2;
+        const tall = this.cellHeight + ratio;
+        if (q >= 0 && q < rows) context.strokeRect(-ratio, top, (q + 1) * cell + 1.5 * ratio, tall);
         if (k >= 0 && k <= q) {
-            context.strokeRect(k * cell - ratio / 2, q * this.cellHeight - ratio / 2, cell + ratio, this.cellHeight + ratio);
+            context.strokeRect(k * cell - ratio / 2, top, cell + ratio, tall);
             context.fillRect(k * cell + (cell - ratio) / 2, k * this.cellHeight, ratio, (q - k) * this.cellHeight);
         }
     }

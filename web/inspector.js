@@ -146,7 +146,8 @@ export class Inspector {
         const texts = LEGEND_TICKS.map(shade => meaning(shade, this.scale));
         if (ticks.dataset.shown === texts.join()) return;
         ticks.dataset.shown = texts.join();
-        ticks.replaceChildren(...texts.map(text => Object.assign(document.createElement('span'), { textContent: text })));
+        const span = document.createElement('span');
+        ticks.replaceChildren(...texts.map(textContent => Object.assign(span.cloneNode(), { textContent })));
     }
 
     /** @param {number} lane */
@@ -274,7 +275,9 @@ export class Inspector {
         const looks = trace.strongest(lane, q, 3)
             .map(({ position, weight }) => `${trace.name(position)} ${percent(weight)}`).join(', ');
         const next = (trace.candidates.get(q) ?? []).slice(0, 3)
-            .map(({ text, probability, drawn }) => `${text.trim()} ${percent(probability)}${drawn ? ' drawn' : ''}`).join(', ');
-        return `${trace.name(q)}. ${looks ? `Looks back at ${looks}.` : 'Not read yet.'} ${next ? `Next: ${next}.` : ''}`;
+            .map(({ text, probability, drawn }) => `${text.trim()} ${percent(probability)}${drawn ? ' drawn' : ''}`)
+            .join(', ');
+        const before = looks ? `Looks back at ${looks}.` : 'Not read yet.';
+        return `${trace.name(q)}. ${before} ${next && `Next: ${next}.`}`;
     }
 }

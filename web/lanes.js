@@ -89,7 +89,7 @@ export class LanesView {
         this.canvases.forEach((canvas, lane) => {
             const known = q >= 0 && trace.rows[q] !== undefined;
             if (known) shadeRow(trace, lane, q, scale, this.shades);
-            drawLane(canvas, known ? this.shades.subarray(0, q + 1) : this.shades.subarray(0, 0), pointed, axis, colours);
+            drawLane(canvas, this.shades.subarray(0, known ? q + 1 : 0), pointed, axis, colours);
         });
     }
 }

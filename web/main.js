@@ -99,7 +99,9 @@ function start() {
     load();
 }
 
+/** Whatever was being written is given up. */
 function load() {
+    run++;
     enter('loading');
     notify(null);
     showStatus('Loading the model', 0);
@@ -175,7 +177,7 @@ function onReport(message) {
     if ('run' in message && message.run !== run) return;
     switch (message.type) {
         case 'progress':
-            showStatus(`Loading the model: ${bytes(message.loaded)} of ${bytes(message.total)}`, message.loaded / message.total);
+            onProgress(message);
             break;
         case 'ready':
             onReady(message);
@@ -203,6 +205,11 @@ function onReport(message) {
     }
 }
 
+/** @param {Extract<Report, { type: 'progress' }>} message */
+function onProgress({ loaded, total }) {
+    showStatus(`Loading the model: ${bytes(loaded)} of ${bytes(total)}`, loaded / total);
+}
+
 /** @param {Extract<Report, { type: 'ready' }>} message */
 function onReady({ explain, model }) {
     meters.model = model;
@@ -212,8 +219,8 @@ function onReady({ explain, model }) {
     showLayers(model.layers);
     inspector.setHeads(model.heads, asked.head);
     enter('ready');
-    showStatus(`${(model.parameters / 1e6).toFixed(1)} million parameters, ${model.layers} layers of ${model.heads} heads, ` +
-        `${bytes(explain.bytesInUse)} in memory`);
+    const size = `${(model.parameters / 1e6).toFixed(1)} million parameters`;
+    showStatus(`${size}, ${model.layers} layers of ${model.heads} heads, ${bytes(explain.bytesInUse)} in memory`);
     if (isWriteWanted) write();
     isWriteWanted = false;
 }
@@ -252,10 +259,10 @@ function onError({ during, message }) {
     showStatus('');
     if (during === 'load') {
         enter('broken');
-        notify(`The model could not be loaded: ${sentence(message)} Check that the server is still running, then start again.`);
+        notify(`The model could not be loaded: ${sentence(message)} Check that the server runs, then start again.`);
     } else {
         enter('ready');
-        notify(`This could not be written: ${sentence(message)} Change the prompt or the settings and write again, or start again.`);
+        notify(`This could not be written: ${sentence(message)} Change the prompt or the settings, or start again.`);
     }
 }
 
@@ -269,7 +276,7 @@ function onDeath(reason) {
 /** @param {number} seconds */
 function onSilence(seconds) {
     isSilent = true;
-    notify(`The worker that runs the model has been silent for ${seconds} seconds. Wait a little longer, or start again.`);
+    notify(`The worker that runs the model has been silent for ${seconds} seconds. Wait a little, or start again.`);
 }
 
 /** @param {number} count */
@@ -293,9 +300,7 @@ function offerWorkers() {
     const most = Math.min(navigator.hardwareConcurrency || 1, MOST_WORKERS);
     for (let workers = 1; workers <= most; workers++) select.add(new Option(String(workers), String(workers)));
     select.addEventListener('change', () => {
-        if (state === 'broken') return;
-        run++;
-        load();
+        if (state !== 'broken') load();
     });
 }
 
@@ -324,7 +329,7 @@ document.addEventListener('keydown', event => {
 addEventListener('hashchange', () => {
     toForm(form, fromHash(location.hash));
     isWriteWanted = hasStory(location.hash);
-    load();
+    if (state !== 'broken') load();
 });
 
 offerWorkers();

@@ -4,13 +4,14 @@
 /** @import { Trace } from './trace.js' */
 
 const REFRESH_MS = 200;
+const FIELDS = [
+    'speed', 'each', 'first-token', 'prompt-length', 'cache', 'positions', 'simd', 'simd-kind', 'threads', 'memory'
+];
 
 export class Meters {
     /** @param {(id: string) => HTMLElement} find */
     constructor(find) {
-        const names = ['speed', 'each', 'first-token', 'prompt-length', 'cache', 'positions', 'simd', 'simd-kind', 'threads',
-            'memory'];
-        this.fields = Object.fromEntries(names.map(name => [name, find(name)]));
+        this.fields = Object.fromEntries(FIELDS.map(name => [name, find(name)]));
         this.fallbacks = find('fallbacks');
         this.shownAt = 0;
         /** @type {ModelFacts | null} */

@@ -68,8 +68,11 @@ export function ramp(element) {
     const colours = new Uint8ClampedArray(256 * 4);
     for (let i = 0; i < 256; i++) {
         const at = i / 255 * (stops.length - 1);
-        const low = Math.min(Math.floor(at), stops.length - 2);
-        for (let c = 0; c < 3; c++) colours[i * 4 + c] = stops[low][c] + (stops[low + 1][c] - stops[low][c]) * (at - low);
+        const below = Math.min(Math.floor(at), stops.length - 2);
+        for (let c = 0; c < 3; c++) {
+            const [from, to] = [stops[below][c], stops[below + 1][c]];
+            colours[i * 4 + c] = from + (to - from) * (at - below);
+        }
         colours[i * 4 + 3] = 255;
     }
     return colours;

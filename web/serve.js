@@ -85,8 +85,8 @@ async function listen(server, first, host) {
             });
             return /** @type {import('node:net').AddressInfo} */ (server.address()).port;
         } catch (error) {
-            const { code } = /** @type {NodeJS.ErrnoException} */ (error);
-            if (first === 0 || (code !== 'EADDRINUSE' && code !== 'EACCES') || port - first === PORTS_TO_TRY) throw error;
+            const isTaken = ['EADDRINUSE', 'EACCES'].includes(/** @type {NodeJS.ErrnoException} */ (error).code ?? '');
+            if (first === 0 || !isTaken || port - first === PORTS_TO_TRY) throw error;
         }
     }
 }

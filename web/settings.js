@@ -102,9 +102,7 @@ export function toHash(settings) {
 export function toForm(form, settings) {
     for (const [name, value] of Object.entries(settings)) {
         const field = form.elements.namedItem(name);
-        if (!(field instanceof HTMLInputElement || field instanceof HTMLSelectElement || field instanceof HTMLTextAreaElement)) {
-            continue;
-        }
+        if (!(field instanceof HTMLElement && 'value' in field)) continue;
         const text = String(value);
         if (field instanceof HTMLSelectElement && ![...field.options].some(option => option.value === text)) {
             field.add(new Option(text, text));

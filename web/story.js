@@ -9,7 +9,8 @@ export class StoryView {
     /**
      * @param {HTMLElement} element
      * @param {{ onHover: (position: number, event: PointerEvent | null) => void,
-     *     onPin: (position: number) => void, onStep: (step: number | 'first' | 'last') => void }} events position -1: none
+     *     onPin: (position: number) => void, onStep: (step: number | 'first' | 'last') => void }} events
+     *     position -1: none
      */
     constructor(element, { onHover, onPin, onStep }) {
         this.element = element;

@@ -88,7 +88,9 @@ export class DemoPage {
         });
         page.on('requestfailed', request => problems.push(`failed: ${request.url()}`));
         page.evaluateOnNewDocument(() => {
-            document.addEventListener('securitypolicyviolation', event => console.error(`policy: ${event.violatedDirective}`));
+            document.addEventListener('securitypolicyviolation', event => {
+                console.error(`policy: ${event.violatedDirective}`);
+            });
         });
     }
 
@@ -146,6 +148,14 @@ export class DemoPage {
         }));
     }
 
+    /** Waits for a notice. @param {string} text that it holds */
+    async notice(text) {
+        await this.page.waitForFunction(part => {
+            const notice = document.getElementById('notice');
+            return notice?.checkVisibility() && notice.textContent?.includes(part);
+        }, {}, text);
+    }
+
     /** Names and figures of a list of bars. @param {string} id */
     bars(id) {
         return this.page.$$eval(`#${id} > li:not([hidden])`, items => items.map(item => ({
@@ -158,7 +168,10 @@ export class DemoPage {
     /** Tints of the tokens in per cent, and how many are out of sight. */
     tints() {
         return this.page.$$eval('.token', spans => ({
-            tints: spans.map(span => Number.parseInt(/** @type {HTMLElement} */ (span).style.getPropertyValue('--tint')) || 0),
+            tints: spans.map(span => {
+                const { style } = /** @type {HTMLElement} */ (span);
+                return Number.parseInt(style.getPropertyValue('--tint')) || 0;
+            }),
             unseen: spans.filter(span => span.classList.contains('unseen')).length
         }));
     }
@@ -168,10 +181,11 @@ export class DemoPage {
         return this.page.$eval(selector, element => {
             // Read from a copy: a canvas that is read often is drawn another way from then on.
             const canvas = /** @type {HTMLCanvasElement} */ (element);
-            const copy = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height });
+            const { width, height } = canvas;
+            const copy = Object.assign(document.createElement('canvas'), { width, height });
             const context = /** @type {CanvasRenderingContext2D} */ (copy.getContext('2d'));
             context.drawImage(canvas, 0, 0);
-            const pixels = new Uint32Array(context.getImageData(0, 0, copy.width, copy.height).data.buffer);
+            const pixels = new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
             return { colours: new Set(pixels).size, sum: pixels.reduce((hash, pixel) => (hash * 31 + pixel) >>> 0, 0) };
         });
     }

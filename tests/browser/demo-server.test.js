@@ -100,9 +100,9 @@ test('HEAD has the headers without the file, other methods are refused', options
 test('nothing but the two folders is served', options, async t => {
     const { port } = await served(t);
     for (const path of [
-        '/package.json', '/web/../package.json', '/web/..%2fpackage.json', '/web/%2e%2e/package.json', '/web/..\\package.json',
-        '/src/cmha.h', '/.git/config', '/web/.hidden', '//package.json', '/web//index.html', '/web/%00', '/web/%', '/js',
-        '/js/', '/web/none.html'
+        '/package.json', '/src/cmha.h', '/.git/config', '/js', '/js/', '/web/none.html', '/web/.hidden',
+        '//package.json', '/web/../package.json', '/web/..%2fpackage.json', '/web/%2e%2e/package.json', '/web/..\\package.json',
+        '/web//index.html', '/web/%00', '/web/%'
     ]) {
         assert.equal(await statusOf(port, path), 404, path);
     }

@@ -121,7 +121,7 @@ test('another layer shows other scores and leaves the text alone', options, asyn
     await demo.ready();
     await demo.settle();
     assert.equal(await demo.text('story'), story);
-    assert.equal((await demo.canvas('#heatmap')).sum, before.sum, 'the same scores as when this layer was chosen from the start');
+    assert.equal((await demo.canvas('#heatmap')).sum, before.sum, 'as if this layer had been chosen from the start');
     demo.checkProblems();
 });
 
@@ -218,15 +218,16 @@ test('everything can be done by keyboard', options, async t => {
         const [name, outline] = await page.evaluate(() => {
             const element = /** @type {HTMLInputElement} */ (document.activeElement);
             const shown = element.type === 'radio' ? element.nextElementSibling : element;
-            return [element.id || element.name || element.tagName, shown ? getComputedStyle(shown).outlineStyle : 'none'];
+            const outline = shown ? getComputedStyle(shown).outlineStyle : 'none';
+            return [element.id || element.name || element.tagName, outline];
         });
         if (name === 'BODY') break;
         reached.push(name);
         assert.notEqual(outline, 'none', `${name} does not show that it has the focus`);
         await page.keyboard.press('Tab');
     }
-    for (const name of ['prompt', 'write', 'another', 'temperature', 'topK', 'topP', 'seed', 'tokens', 'pace', 'workers',
-        'story', 'layer', 'scale', 'skip-first', 'lane', 'heatmap']) {
+    for (const name of ['prompt', 'write', 'another', 'temperature', 'topK', 'topP', 'seed', 'tokens', 'pace',
+        'workers', 'story', 'layer', 'scale', 'skip-first', 'lane', 'heatmap']) {
         assert.ok(reached.includes(name), `Tab does not reach ${name}, only ${reached}`);
     }
 
@@ -279,20 +280,19 @@ async function incomplete(t, folder, without) {
 
 test('a model that cannot be loaded is an error in words', options, async t => {
     const demo = await DemoPage.open(t, { root: await incomplete(t, 'js/generation', 'model') });
-    await demo.page.waitForFunction(() => document.getElementById('notice-text')?.textContent?.includes('could not be loaded'));
+    await demo.notice('could not be loaded');
     assert.ok(await demo.page.$eval('#restart', button => button.checkVisibility()));
 });
 
 test('a worker that does not start is an error in words', options, async t => {
     const demo = await DemoPage.open(t, { root: await incomplete(t, 'web', 'generator.js') });
-    await demo.page.waitForFunction(() => document.getElementById('notice-text')?.textContent?.includes('has stopped'));
+    await demo.notice('has stopped');
     assert.ok(await demo.page.$eval('#restart', button => button.checkVisibility()));
 });
 
 test('a browser that cannot compute this is told so', options, async t => {
     const demo = await DemoPage.open(t, { before: () => Object.assign(WebAssembly, { validate: () => false }) });
-    await demo.page.waitForFunction(() => document.getElementById('notice-text')?.textContent?.includes('WebAssembly SIMD'));
-    assert.ok(await demo.page.$eval('#notice', notice => notice.checkVisibility()));
+    await demo.notice('lacks WebAssembly SIMD');
     demo.checkProblems();
 });
 
@@ -303,7 +303,7 @@ test('a worker that is gone is noticed, and another can be started', options, as
     await demo.page.click('#write');
     await demo.tokens(20);
     await demo.page.workers().find(worker => worker.url().endsWith('/generator.js'))?.close();
-    await demo.page.waitForFunction(() => document.getElementById('notice-text')?.textContent?.includes('silent'));
+    await demo.notice('silent');
     await demo.page.click('#restart');
     await demo.ready();
     assert.ok((await demo.write(STORY)).length > PROMPT.length);
