@@ -29,10 +29,10 @@ import { spawn } from './threads.js';
 export const STACK_BYTES = 128 * 1024;
 
 /** Multiply-adds below which a program is run by the caller alone: waking and joining costs tens of microseconds. */
-const WAKE_WORK = 200_000;
+const WAKE_WORK = 400_000;
 
 /** Iterations that a waiting thread spins before it sleeps; few where threads must share processors. */
-const SPIN = 4000;
+const SPIN = 20_000;
 const SPIN_CROWDED = 50;
 
 /** A worker's script may have to be downloaded; what forbids it or lacks it is told by an event long before this. */

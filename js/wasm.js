@@ -152,6 +152,19 @@ function withPrivateMemory(bytes) {
     return copy;
 }
 
+/**
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ * @returns {Promise<WebAssembly.Module>}
+ */
+async function compile(bytes) {
+    try {
+        return await WebAssembly.compile(bytes);
+    } catch (error) {
+        const hint = isNode ? '' : "; a Content Security Policy must allow 'wasm-unsafe-eval'";
+        throw new Error(`createRuntime: the engine does not compile the wasm binary (${error}${hint})`, { cause: error });
+    }
+}
+
 /** @type {Map<string, Promise<WebAssembly.Module>>} */
 const compiled = new Map();
 
@@ -166,7 +179,7 @@ export function loadModule(variant, shared) {
     let module = compiled.get(key);
     if (!module) {
         module = readBinary(binaryUrl(variant)).then((bytes) => {
-            return WebAssembly.compile(shared ? bytes : withPrivateMemory(bytes));
+            return compile(shared ? bytes : withPrivateMemory(bytes));
         });
         compiled.set(key, module);
         // A download that failed may work next time.
@@ -210,9 +223,4 @@ export function createMemory(initial, maximum, shared) {
         }
         throw error;
     }
-}
-
-/** Whether `error` is a trap or another failure of wasm code, after which its memory may be half written. */
-export function isTrap(/** @type {unknown} */ error) {
-    return error instanceof WebAssembly.RuntimeError;
 }

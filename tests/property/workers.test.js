@@ -164,10 +164,11 @@ test('where the caller must not block, calls run in order and see their inputs a
     half.dispose();
     assert.deepEqual(log, [], 'they wait for the one before');
     assert.throws(() => runtime._assertIdle('setWeights'), /setWeights: calls are pending on this runtime/);
-    assert.throws(() => new Tensor(runtime, { shape: [1] }), /calls are pending/);
+    const meanwhile = new Tensor(runtime, { shape: [2], dtype: 'float16', data: new Float32Array([4, 5]) });
     assert.deepEqual(await Promise.all(calls), [1, 2, 3]);
     assert.deepEqual(log, ['record 0', 'finish 0', 'record 1', 'finish 1', 'record 2', 'finish 2']);
     await first;
+    assert.deepEqual([...meanwhile.data], [4, 5], 'what is new can be made at any time');
     assert.equal(runtime._busy, false);
     assert.equal(runtime._capture(tensor), tensor);
 });
