@@ -1,6 +1,7 @@
 import { positiveInteger, rangeError, show, typeError } from '../keras/check.js';
-import { getSampler, Choice } from './samplers.js';
-import { createSearch } from './search.js';
+import { Choice } from './choice.js';
+import { createSearch } from './create-search.js';
+import { getSampler } from './samplers.js';
 import { Session } from './session.js';
 import { TextStream, checkStops } from './text-stream.js';
 
@@ -230,7 +231,7 @@ class Generation {
         while (this._given < until && items.at(-1)?.finish === undefined) {
             const item = this._item(tokens[this._given]);
             if (this._settings.candidates > 0) {
-                item.candidates = this._candidates(search.choice);
+                item.candidates = this._candidates(search.explain());
             }
             items.push(item);
         }

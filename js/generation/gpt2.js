@@ -3,9 +3,9 @@ import { numbers } from '../layer/inputs.js';
 import { Projection } from '../layer/projection.js';
 import { EMBED } from '../protocol.js';
 import { asTensorLike, dtypeOf, formatShape } from '../tensor.js';
+import { createSearch } from './create-search.js';
 import { TransformerDecoder, checkWeights } from './decoder.js';
 import { LayerNorm } from './layer-norm.js';
-import { createSearch } from './search.js';
 import { Session } from './session.js';
 
 /** @typedef {import('../runtime.js').Runtime} Runtime */

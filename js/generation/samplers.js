@@ -1,5 +1,8 @@
 import { Random, randomSeed } from '../keras/random.js';
 import { finiteNumber, positiveInteger, rangeError, show, typeError } from '../keras/check.js';
+import { argmax } from './choice.js';
+
+/** @typedef {import('./choice.js').Choice} Choice */
 
 /**
  * Keras Hub's samplers: how the next token is chosen from a model's logits.
@@ -45,12 +48,20 @@ export class Sampler {
 
     /**
      * The tokens that may be drawn and their probabilities, best first where only some are kept.
-     * @param {Float32Array} probabilities [V]
+     * @param {Float32Array} logits [V]
      * @param {Choice} choice is filled
      */
-    choose(probabilities, choice) {
-        choice.all(probabilities);
+    choose(logits, choice) {
+        choice.all();
+        this.probabilities(logits, choice.probabilities);
     }
+
+    /**
+     * Makes a choice fit to be shown, where choose() left out what drawing does not need.
+     * @param {Float32Array} _logits [V]
+     * @param {Choice} _choice as choose() left it
+     */
+    explain(_logits, _choice) {}
 
     /**
      * @param {Choice} choice as choose() left it
@@ -61,157 +72,16 @@ export class Sampler {
     }
 }
 
-/**
- * Tokens to draw from, in preallocated arrays: `tokens[i]` with probability `probabilities[i]`, i < count.
- */
-export class Choice {
-    /** @param {number} vocabularySize */
-    constructor(vocabularySize) {
-        this.count = 0;
-        /** Whether the best comes first; otherwise tokens are in the vocabulary's order. */
-        this.sorted = false;
-        this.tokens = new Uint32Array(vocabularySize);
-        this.probabilities = new Float32Array(vocabularySize);
-    }
-
-    /** @param {Float32Array} probabilities all tokens, in the vocabulary's order */
-    all(probabilities) {
-        this.count = probabilities.length;
-        this.sorted = false;
-        for (let i = 0; i < this.count; i++) {
-            this.tokens[i] = i;
-        }
-        this.probabilities.set(probabilities);
-    }
-
-    /**
-     * The k most probable tokens, best first, the lower token first on ties; not renormalised.
-     * A binary heap whose root is the worst of those kept so far: most tokens are turned away by one comparison.
-     * @param {Float32Array} values [V]
-     * @param {number} k
-     */
-    top(values, k) {
-        const { tokens } = this;
-        const count = Math.min(k, values.length);
-        for (let i = 0; i < count; i++) {
-            tokens[i] = i;
-        }
-        for (let i = (count >> 1) - 1; i >= 0; i--) {
-            sink(tokens, values, i, count);
-        }
-        for (let i = count; i < values.length; i++) {
-            if (values[i] > values[tokens[0]]) {
-                tokens[0] = i;
-                sink(tokens, values, 0, count);
-            }
-        }
-        for (let end = count - 1; end > 0; end--) {
-            const worst = tokens[0];
-            tokens[0] = tokens[end];
-            tokens[end] = worst;
-            sink(tokens, values, 0, end);
-        }
-        for (let i = 0; i < count; i++) {
-            this.probabilities[i] = values[tokens[i]];
-        }
-        this.count = count;
-        this.sorted = true;
-    }
-
-    /** Keeps the first `count` tokens and makes their probabilities add up to 1. @param {number} count */
-    keep(count) {
-        let sum = 0;
-        for (let i = 0; i < count; i++) {
-            sum += this.probabilities[i];
-        }
-        for (let i = 0; i < count; i++) {
-            this.probabilities[i] /= sum;
-        }
-        this.count = count;
-    }
-
-    /**
-     * @param {number} u uniform in [0, 1)
-     * @returns {number} a token, each as often as its probability says
-     */
-    at(u) {
-        let sum = 0;
-        for (let i = 0; i < this.count; i++) {
-            sum += this.probabilities[i];
-        }
-        let left = u * sum;
-        for (let i = 0; i < this.count; i++) {
-            left -= this.probabilities[i];
-            if (left < 0) {
-                return this.tokens[i];
-            }
-        }
-        // Only rounding leads here: the last token that has a probability at all.
-        let last = this.count - 1;
-        while (last > 0 && this.probabilities[last] === 0) {
-            last--;
-        }
-        return this.tokens[last];
-    }
-}
-
-/**
- * Is token a worse than token b? Equal values: the later token is.
- * @param {Float32Array} values
- * @param {number} a
- * @param {number} b
- */
-function isWorse(values, a, b) {
-    return values[a] < values[b] || (values[a] === values[b] && a > b);
-}
-
-/**
- * Restores the heap (worst at the root) below `at`.
- * @param {Uint32Array} heap tokens
- * @param {Float32Array} values by token
- * @param {number} at
- * @param {number} count
- */
-function sink(heap, values, at, count) {
-    const token = heap[at];
-    for (;;) {
-        let child = 2 * at + 1;
-        if (child >= count) {
-            break;
-        }
-        if (child + 1 < count && isWorse(values, heap[child + 1], heap[child])) {
-            child++;
-        }
-        if (!isWorse(values, heap[child], token)) {
-            break;
-        }
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = token;
-}
-
-/**
- * First of the largest numbers.
- * @param {ArrayLike<number>} values
- * @param {number} [begin]
- * @param {number} [end]
- */
-export function argmax(values, begin = 0, end = values.length) {
-    let best = begin;
-    for (let i = begin + 1; i < end; i++) {
-        if (values[i] > values[best]) {
-            best = i;
-        }
-    }
-    return best;
-}
-
 /** Always the most probable token, the lower one on ties. The temperature changes nothing but the probabilities shown. */
 export class GreedySampler extends Sampler {
-    /** @param {Choice} choice */
-    draw(choice) {
-        return choice.tokens[argmax(choice.probabilities, 0, choice.count)];
+    /** @param {Float32Array} logits @param {Choice} choice */
+    choose(logits, choice) {
+        choice.only(argmax(logits));
+    }
+
+    /** @param {Float32Array} logits @param {Choice} choice */
+    explain(logits, choice) {
+        super.choose(logits, choice);
     }
 }
 
@@ -241,10 +111,10 @@ export class TopKSampler extends RandomSampler {
         this.k = positiveInteger('k', k);
     }
 
-    /** @param {Float32Array} probabilities @param {Choice} choice */
-    choose(probabilities, choice) {
-        choice.top(probabilities, this.k);
-        choice.keep(choice.count);
+    /** @param {Float32Array} logits @param {Choice} choice */
+    choose(logits, choice) {
+        choice.top(logits, this.k);
+        choice.softmax(this.temperature);
     }
 }
 
@@ -261,10 +131,17 @@ export class TopPSampler extends RandomSampler {
         }
         this.p = p;
         this.k = k === null ? null : positiveInteger('k', k);
+        /** Room for the probabilities of all tokens. @type {Float32Array | null} */
+        this._all = null;
     }
 
-    /** @param {Float32Array} probabilities @param {Choice} choice */
-    choose(probabilities, choice) {
+    /** @param {Float32Array} logits @param {Choice} choice */
+    choose(logits, choice) {
+        if (this._all?.length !== logits.length) {
+            this._all = new Float32Array(logits.length);
+        }
+        const probabilities = this._all;
+        this.probabilities(logits, probabilities);
         const most = Math.min(this.k ?? Infinity, probabilities.length);
         // The nucleus is small as a rule, so only as many tokens are sorted as it turns out to need.
         for (let sorted = Math.min(64, most); ; sorted = Math.min(8 * sorted, most)) {

@@ -5,8 +5,9 @@ import { describe, test } from 'node:test';
 import {
     BeamSampler, ContrastiveSampler, GreedySampler, RandomSampler, TopKSampler, TopPSampler,
 } from '../../js/generation/index.js';
-import { Choice, getSampler } from '../../js/generation/samplers.js';
-import { createSearch } from '../../js/generation/search.js';
+import { Choice } from '../../js/generation/choice.js';
+import { createSearch } from '../../js/generation/create-search.js';
+import { getSampler } from '../../js/generation/samplers.js';
 import { assertClose } from '../close.js';
 import { COMMITTED, readManifest, readTensors } from '../golden/golden.js';
 import { floats, rng } from '../rng.js';
@@ -39,8 +40,9 @@ describe('one token', () => {
             }
             const sampler = SAMPLERS[row.what](row.parameters ?? {});
             rowsOf(tensors[row.probabilities]).forEach((probabilities, i) => {
+                // Logarithms of probabilities are logits of them.
                 const choice = new Choice(probabilities.length);
-                sampler.choose(probabilities, choice);
+                sampler.choose(probabilities.map(Math.log), choice);
                 if (row.tokens) {
                     assert.equal(sampler.draw(choice), tensors[row.tokens].data[i]);
                     return;
@@ -127,7 +129,7 @@ test('tokens are drawn as often as their probabilities say', () => {
         [new TopPSampler({ p: 0.7, seed: 7 }), [0, 0.4 / 0.83, 0.18 / 0.83, 0.25 / 0.83, 0]],
     ]) {
         const choice = new Choice(5);
-        sampler.choose(probabilities, choice);
+        sampler.choose(probabilities.map(Math.log), choice);
         const counts = new Array(5).fill(0);
         for (let i = 0; i < draws; i++) counts[sampler.draw(choice)]++;
         // Pearson's statistic, at most 4 degrees of freedom: above 23.5 once in ten thousand seeds; these are fixed.
@@ -141,10 +143,9 @@ test('tokens are drawn as often as their probabilities say', () => {
 });
 
 test('a seed decides the stream, none means another each time', () => {
-    const probabilities = new Float32Array(1000).fill(1e-3);
     const draw = (sampler) => {
         const choice = new Choice(1000);
-        sampler.choose(probabilities, choice);
+        sampler.choose(new Float32Array(1000), choice);
         return Array.from({ length: 8 }, () => sampler.draw(choice)).join();
     };
     assert.equal(draw(new RandomSampler({ seed: 3 })), draw(new RandomSampler({ seed: 3 })));
@@ -157,7 +158,9 @@ test('the k best are those that sorting gives, ties by token', () => {
     for (const [n, levels] of [[1, 1], [2, 1], [7, 3], [100, 5], [999, 1000], [4096, 1e9]]) {
         const values = floats(random, n).map((x) => Math.round(x * levels) / levels);
         const order = Array.from(values.keys()).sort((a, b) => values[b] - values[a] || a - b);
-        for (const k of [1, 2, 5, 64, n, n + 3]) {
+        values[0] = -0;
+        order.sort((a, b) => values[b] - values[a] || a - b);
+        for (const k of [1, 2, 5, 64, 511, 513, n, n + 3]) {
             const choice = new Choice(n);
             choice.top(values, k);
             assert.deepEqual(Array.from(choice.tokens.subarray(0, choice.count)), order.slice(0, k), `${k} of ${n}`);
@@ -168,9 +171,9 @@ test('the k best are those that sorting gives, ties by token', () => {
 test('top-p keeps what one pass over the sorted probabilities keeps', () => {
     const random = rng(9);
     for (const n of [3, 63, 64, 65, 700, 5000]) {
-        const weights = floats(random, n).map((x) => Math.exp(3 * x));
-        const sum = weights.reduce((total, x) => total + x, 0);
-        const probabilities = weights.map((x) => x / sum);
+        const logits = floats(random, n, 3);
+        const probabilities = new Float32Array(n);
+        new TopPSampler().probabilities(logits, probabilities);
         const order = Array.from(probabilities.keys()).sort((a, b) => probabilities[b] - probabilities[a] || a - b);
         for (const p of [0, 0.3, 0.9, 0.999]) {
             let kept = 1;
@@ -178,7 +181,7 @@ test('top-p keeps what one pass over the sorted probabilities keeps', () => {
                 c = Math.fround(c + probabilities[order[kept]]);
             }
             const choice = new Choice(n);
-            new TopPSampler({ p }).choose(probabilities, choice);
+            new TopPSampler({ p }).choose(logits, choice);
             assert.deepEqual(Array.from(choice.tokens.subarray(0, choice.count)), order.slice(0, kept), `p ${p} of ${n}`);
         }
     }

@@ -1,0 +1,146 @@
+import { Choice, argmax } from './choice.js';
+import { Search } from './search.js';
+
+/** @typedef {import('./search.js').Steps} Steps */
+/** @typedef {import('./search.js').SearchStart} SearchStart */
+
+/** Beam search: every prompt has numBeams rows. */
+export class BeamSearch extends Search {
+    /** @param {Steps} steps @param {SearchStart} start @param {import('./samplers.js').BeamSampler} sampler */
+    constructor(steps, start, sampler) {
+        const beams = sampler.numBeams;
+        super(steps, start, beams);
+        this._sampler = sampler;
+        this._prompt = start.tokens;
+        const vocabulary = steps.vocabularySize;
+        // Every beam starts as a copy of its prompt, so all but the first are put out of the running.
+        this.logProbs = new Float32Array(this.batch * beams).fill(-1e9);
+        const first = this._logits;
+        this._logits = new Float32Array(this.batch * beams * vocabulary);
+        for (let row = 0; row < this.batch * beams; row++) {
+            const prompt = Math.floor(row / beams) * vocabulary;
+            this._logits.set(first.subarray(prompt, prompt + vocabulary), row * vocabulary);
+        }
+        for (let prompt = 0; prompt < this.batch; prompt++) {
+            this.logProbs[prompt * beams] = 0;
+        }
+        this._scores = new Float32Array(beams * vocabulary);
+        this._best = new Choice(beams * vocabulary);
+        this._tokenOf = new Uint32Array(beams);
+        this._scoreOf = new Float32Array(beams);
+    }
+
+    pick() {
+        for (let prompt = 0; prompt < this.batch; prompt++) {
+            this._score(prompt);
+            this._best.top(this._scores, this._copies);
+            this._seat(prompt);
+        }
+        this._steps.reorder(this._parents, 0, this.index);
+        for (let row = 0; row < this._parents.length; row++) {
+            const parent = this._parents[row];
+            if (parent !== row) {
+                this._rows.copyWithin(row * this.length, parent * this.length, (parent + 1) * this.length);
+                this._stops[row] = this._stops[parent];
+            }
+        }
+        for (let row = 0; row < this._parents.length; row++) {
+            this._write(row, this._next[row]);
+        }
+        this.index++;
+        return this.done;
+    }
+
+    /** @returns {Choice} not one token was chosen, but a text */
+    explain() {
+        throw new TypeError('beam search chooses no single tokens');
+    }
+
+    /** Log-probability of every continuation of every beam of a prompt. @param {number} prompt */
+    _score(prompt) {
+        const vocabulary = this._probabilities.length;
+        for (let beam = 0; beam < this._copies; beam++) {
+            const row = prompt * this._copies + beam;
+            const logits = this._logits.subarray(row * vocabulary, (row + 1) * vocabulary);
+            this._sampler.probabilities(logits, this._probabilities);
+            const sofar = this.logProbs[row];
+            for (let token = 0; token < vocabulary; token++) {
+                this._scores[beam * vocabulary + token] = Math.fround(Math.log(this._probabilities[token])) + sofar;
+            }
+        }
+    }
+
+    /**
+     * Gives every winner a row: the first one of a beam stays in that beam's, the others take the rows of beams that
+     * nobody continues. So a cache is only ever copied from a row that stays to one that ends.
+     * @param {number} prompt
+     */
+    _seat(prompt) {
+        const beams = this._copies;
+        const vocabulary = this._probabilities.length;
+        const { tokens, probabilities: scores } = this._best;
+        const taken = new Uint8Array(beams);
+        const waiting = [];
+        for (let i = 0; i < beams; i++) {
+            const beam = Math.floor(tokens[i] / vocabulary);
+            if (taken[beam]) {
+                waiting.push(i);
+            } else {
+                taken[beam] = 1;
+                this._place(prompt * beams + beam, prompt * beams + beam, tokens[i] % vocabulary, scores[i]);
+            }
+        }
+        for (let beam = 0; beam < beams; beam++) {
+            if (!taken[beam]) {
+                const i = /** @type {number} */ (waiting.pop());
+                const parent = prompt * beams + Math.floor(tokens[i] / vocabulary);
+                this._place(prompt * beams + beam, parent, tokens[i] % vocabulary, scores[i]);
+            }
+        }
+    }
+
+    /** @param {number} row @param {number} parent @param {number} token @param {number} logProb */
+    _place(row, parent, token, logProb) {
+        this._parents[row] = parent;
+        this._next[row] = token;
+        this.logProbs[row] = logProb;
+    }
+
+    /** What all beams have in common is what every result begins with. */
+    get settled() {
+        for (let i = 0; i < this.index; i++) {
+            for (let beam = 1; beam < this._copies; beam++) {
+                if (this._rows[beam * this.length + i] !== this._rows[i]) {
+                    return i;
+                }
+            }
+        }
+        return this.index;
+    }
+
+    /** @returns {Int32Array} [batch][length], the most probable beam of each prompt */
+    get tokens() {
+        const best = new Int32Array(this.batch * this.length);
+        for (let prompt = 0; prompt < this.batch; prompt++) {
+            const row = argmax(this.logProbs, prompt * this._copies, (prompt + 1) * this._copies);
+            best.set(this._rows.subarray(row * this.length, (row + 1) * this.length), prompt * this.length);
+        }
+        return best;
+    }
+
+    /**
+     * All beams, the most probable first.
+     * @returns {{ tokens: Int32Array, logProbs: Float32Array }} [batch][numBeams][length] and [batch][numBeams]
+     */
+    get beams() {
+        const tokens = new Int32Array(this._rows.length);
+        const logProbs = new Float32Array(this.logProbs.length);
+        const order = Array.from(logProbs.keys()).sort((a, b) =>
+            Math.floor(a / this._copies) - Math.floor(b / this._copies) || this.logProbs[b] - this.logProbs[a] || a - b);
+        order.forEach((row, i) => {
+            tokens.set(this._rows.subarray(row * this.length, (row + 1) * this.length), i * this.length);
+            logProbs[i] = this.logProbs[row];
+        });
+        return { tokens, logProbs };
+    }
+}

@@ -1,0 +1,117 @@
+import { Search } from './search.js';
+
+/** @typedef {import('./search.js').Steps} Steps */
+/** @typedef {import('./search.js').SearchStart} SearchStart */
+
+/** Contrastive search: every prompt has k rows, which differ in the newest token only. */
+export class ContrastiveSearch extends Search {
+    /** @param {Steps} steps @param {SearchStart} start @param {import('./samplers.js').ContrastiveSampler} sampler */
+    constructor(steps, start, sampler) {
+        const k = Math.min(sampler.k, steps.vocabularySize);
+        super(steps, start, k);
+        if (!start.hidden) {
+            throw new TypeError('contrastive search needs the hidden states of the prompt');
+        }
+        this._sampler = sampler;
+        this._width = steps.width;
+        /** Hidden states so far, [batch][length][width], each divided by its length. */
+        this._directions = new Float32Array(start.hidden);
+        for (let i = 0; i < this._directions.length; i += this._width) {
+            normalize(this._directions.subarray(i, i + this._width));
+        }
+        this._candidates = new Float32Array(this.batch * k);
+    }
+
+    async pick() {
+        const vocabulary = this._probabilities.length;
+        const k = this._copies;
+        for (let prompt = 0; prompt < this.batch; prompt++) {
+            const logits = this._logits.subarray(prompt * vocabulary, (prompt + 1) * vocabulary);
+            this._sampler.probabilities(logits, this._probabilities);
+            this.choice.top(this._probabilities, k);
+            this._candidates.set(this.choice.probabilities.subarray(0, k), prompt * k);
+            for (let i = 0; i < k; i++) {
+                this._write(prompt * k + i, this.choice.tokens[i]);
+            }
+        }
+        await this._steps.step(this._next, this.index);
+        const logits = this._steps.logits();
+        const hidden = this._steps.hidden();
+        for (let prompt = 0; prompt < this.batch; prompt++) {
+            const row = this._best(prompt, hidden);
+            this._parents.fill(row, prompt * k, (prompt + 1) * k);
+            this._logits.set(logits.subarray(row * vocabulary, (row + 1) * vocabulary), prompt * vocabulary);
+            const at = (prompt * this.length + this.index) * this._width;
+            this._directions.set(hidden.subarray(row * this._width, (row + 1) * this._width), at);
+            normalize(this._directions.subarray(at, at + this._width));
+            const token = this._rows[row * this.length + this.index];
+            for (let i = 0; i < k; i++) {
+                this._write(prompt * k + i, token);
+            }
+        }
+        this._steps.reorder(this._parents, this.index, this.index + 1);
+        this.index++;
+        return this.done;
+    }
+
+    /** The logits that pick() needs came with the candidates. */
+    feed() {}
+
+    /** @returns {import('./choice.js').Choice} what the token of the last prompt was chosen from */
+    explain() {
+        return this.choice;
+    }
+
+    /**
+     * @param {number} prompt
+     * @param {Float32Array} hidden [batch][k][width] of the candidates
+     * @returns {number} the winner's row
+     */
+    _best(prompt, hidden) {
+        const width = this._width;
+        const { alpha } = this._sampler;
+        let best = -1;
+        let bestScore = -Infinity;
+        for (let row = prompt * this._copies; row < (prompt + 1) * this._copies; row++) {
+            const state = hidden.slice(row * width, (row + 1) * width);
+            normalize(state);
+            let closest = -1;
+            for (let i = 0; i < this.index; i++) {
+                const at = (prompt * this.length + i) * width;
+                let cosine = 0;
+                for (let j = 0; j < width; j++) {
+                    cosine += this._directions[at + j] * state[j];
+                }
+                closest = Math.max(closest, cosine);
+            }
+            const score = (1 - alpha) * this._candidates[row] - alpha * closest;
+            if (best < 0 || score > bestScore) {
+                best = row;
+                bestScore = score;
+            }
+        }
+        return best;
+    }
+
+    /** @returns {Int32Array} [batch][length] */
+    get tokens() {
+        const tokens = new Int32Array(this.batch * this.length);
+        for (let prompt = 0; prompt < this.batch; prompt++) {
+            const row = prompt * this._copies * this.length;
+            tokens.set(this._rows.subarray(row, row + this.length), prompt * this.length);
+        }
+        return tokens;
+    }
+}
+
+/** Divides a vector by its length; a zero vector stays. @param {Float32Array} v */
+function normalize(v) {
+    let sum = 0;
+    for (let i = 0; i < v.length; i++) {
+        sum += v[i] * v[i];
+    }
+    const scale = sum > 0 ? 1 / Math.sqrt(sum) : 0;
+    for (let i = 0; i < v.length; i++) {
+        v[i] *= scale;
+    }
+}
