@@ -77,6 +77,7 @@ export class StoryView {
      */
     inspect(position, shades) {
         if (position < 0 && this.inspected < 0) return;
+        this.element.classList.toggle('inspecting', position >= 0);
         this.spans[this.inspected]?.classList.remove('inspected');
         this.spans[position]?.classList.add('inspected');
         this.inspected = position;

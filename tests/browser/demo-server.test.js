@@ -101,8 +101,8 @@ test('nothing but the two folders is served', options, async t => {
     const { port } = await served(t);
     for (const path of [
         '/package.json', '/src/cmha.h', '/.git/config', '/js', '/js/', '/web/none.html', '/web/.hidden',
-        '//package.json', '/web/../package.json', '/web/..%2fpackage.json', '/web/%2e%2e/package.json', '/web/..\\package.json',
-        '/web//index.html', '/web/%00', '/web/%'
+        '//package.json', '/web/../package.json', '/web/..%2fpackage.json', '/web/%2e%2e/package.json',
+        '/web/..\\package.json', '/web//index.html', '/web/%00', '/web/%'
     ]) {
         assert.equal(await statusOf(port, path), 404, path);
     }
