@@ -182,13 +182,13 @@ export class CachedMultiHeadAttention {
             round: roundMode(policy.compute),
         };
         this._seed = seed === null ? randomSeed() : scramble(seed ^ scramble(Math.floor(seed / 2 ** 32)));
-        this._spareJobs.length = 0;
     }
 
     /** As before `build`; frees the weights. */
     _unbuild() {
         this._weights?.dispose();
         this._weights = null;
+        this._spareJobs.length = 0;
     }
 
     /**
@@ -261,9 +261,7 @@ export class CachedMultiHeadAttention {
             job.capture();
             return await this._runtime._run(job);
         } catch (error) {
-            this._pending--;
-            if (builtHere && this._pending === 0) this._unbuild();
-            this._pending++;
+            if (builtHere && this._pending === 1) this._unbuild();
             throw error;
         } finally {
             this._end(job);
@@ -320,7 +318,7 @@ export class CachedMultiHeadAttention {
     _end(job) {
         this._pending--;
         job.release();
-        this._spareJobs.push(job);
+        if (this.built) this._spareJobs.push(job);
     }
 
     /**
@@ -353,8 +351,9 @@ export class CachedMultiHeadAttention {
      * What a call leaves behind.
      * @param {AttentionCall} call that has run
      * @param {Tensor} output
+     * @param {boolean} projected whether keys and values were given, not cached
      */
-    _called(call, output) {
+    _called(call, output, projected) {
         if (call.dropout > 0) this._dropoutCalls++;
         const regularizer = this._config.activityRegularizer;
         if (regularizer === null) return;
@@ -362,7 +361,7 @@ export class CachedMultiHeadAttention {
         const { query, key, value } = this._parts;
         const rows = call.batch * call.rows;
         const losses = [regularizer.penalty(memory.f32(call.queryRows, call.batch * call.t * query.outputs), [])];
-        if (rows > 0) {
+        if (projected) {
             losses.push(
                 regularizer.penalty(memory.f32(call.keyRows, rows * key.outputs), []),
                 regularizer.penalty(memory.f32(call.valueRows, rows * value.outputs), []),

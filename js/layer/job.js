@@ -338,7 +338,7 @@ export class AttentionJob {
             const out = /** @type {Tensor} */ (this._cacheOut);
             loadCache(layer._runtime, this._cacheLayout, this._cacheAddress, out._address);
         }
-        layer._called(call, output);
+        layer._called(call, output, this._mode !== STATIC_CACHE);
         if (this._cacheOut === null) {
             if (this._scores === null) return { attentionOutput: output };
             return { attentionOutput: output, attentionScores: this._scores };

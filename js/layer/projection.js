@@ -78,6 +78,7 @@ export class Projection {
 
     /** @returns {Float32Array} the kernel as loaded, [inputs][outputs], a copy */
     kernel() {
+        if (this._panels === 0) throw new Error('these weights have been disposed of');
         const { memory, wasm } = this._runtime;
         const size = this.inputs * this.outputs;
         const target = memory.alloc(size * 4);
@@ -89,6 +90,7 @@ export class Projection {
 
     /** @returns {Float32Array} a copy of the bias */
     bias() {
+        if (this._bias === 0) throw new Error('these weights have been disposed of');
         return this._runtime.memory.f32(this._bias, this.outputs).slice();
     }
 

@@ -200,6 +200,38 @@ test('computeOutputShape, with and without outputShape, before and after build',
     assert.throws(() => layer.computeOutputShape(/** @type {any} */ (3), [2, 6, 9]), TypeError);
 });
 
+test('losses: a term for each projection that ran, kept when a call fails', () => {
+    const layer = randomLayer(runtime, { ...least, activityRegularizer: 'l1' }, [2, 5, 8], [2, 5, 8], 3);
+    const cache = tensor([2, 2, 6, 2, 4]);
+    assert.deepEqual(layer.losses, []);
+    layer.callSync(x, tensor([2, 0, 8]), { cache, cacheUpdateIndex: 0 });
+    assert.equal(layer.losses.length, 4, 'nothing new is projected, but it is projected');
+    assert.deepEqual(layer.losses.slice(1, 3), [0, 0]);
+    layer.callSync(x, x, { cache });
+    const { losses } = layer;
+    assert.equal(losses.length, 2);
+    assert.throws(() => layer.callSync(x, x, { cacheUpdateIndex: 0 }), RangeError);
+    assert.deepEqual(layer.losses, losses);
+    const [activity, kernel] = ['activityRegularizer', 'kernelRegularizer'].map(
+        (name) => randomLayer(runtime, { ...least, [name]: 'orthogonal_regularizer' }, [2, 5, 8], [2, 5, 8], 3),
+    );
+    assert.throws(() => activity.callSync(x, x), RangeError);
+    assert.throws(() => kernel.losses, RangeError);
+});
+
+test('a first call that runs out of memory leaves the layer unbuilt, and as good as new', async () => {
+    const small = await testRuntime({ workers: 0, maxMemory: 1 << 21 });
+    const layer = new CachedMultiHeadAttention(small, least);
+    const long = { shape: [1, 20000, 8], data: new Float32Array(160000) };
+    const { bytesInUse } = small.explain();
+    assert.throws(() => layer.callSync(long, long, { returnAttentionScores: true }), RangeError);
+    await assert.rejects(layer.call(long, long, { returnAttentionScores: true }), RangeError);
+    assert.equal(layer.built, false);
+    assert.ok(small.explain().bytesInUse <= bytesInUse + (1 << 17), 'but for scratch, all is free');
+    const wide = tensor([1, 3, 12]);
+    assert.deepEqual([...layer.callSync(wide, wide).attentionOutput.shape], [1, 3, 12]);
+});
+
 test('dispose frees everything, and is the end', async () => {
     const before = runtime.explain().bytesInUse;
     const layer = new CachedMultiHeadAttention(runtime, { numHeads: 4, keyDim: 32 });
