@@ -209,6 +209,9 @@ export class KVCache {
 
     /** Address of the keys, in the layout of src/cmha.h. */
     get _keys() {
+        if (this.#disposed) {
+            this._check('KVCache');
+        }
         return this.#address;
     }
 
@@ -219,7 +222,7 @@ export class KVCache {
 
     /** Address of the values. */
     get _values() {
-        return this.#address + 4 * this._layout.valuesOffset;
+        return this._keys + 4 * this._layout.valuesOffset;
     }
 
     /**

@@ -218,6 +218,37 @@ test('a worker that is gone: pending and later calls get the same error in about
     assert.match(result.closed, /disposed/);
 });
 
+test('the layer on a page, calls not waited for one by one', options, async (t) => {
+    const page = await open(t);
+    const decode = (/** @type {number} */ workers) => page.evaluate(async (count) => {
+        const { createRuntime, CachedMultiHeadAttention, KVCache } = await import(/** @type {any} */ ('/js/index.js'));
+        const { rng, floats } = await import(/** @type {any} */ ('/tests/rng.js'));
+        const runtime = await createRuntime({ workers: count });
+        const layer = new CachedMultiHeadAttention(runtime, { numHeads: 8, keyDim: 64 });
+        const random = rng(5);
+        const prompt = { shape: [2, 40, 512], data: floats(random, 2 * 40 * 512) };
+        const token = { shape: [2, 1, 512], data: new Float32Array(2 * 512) };
+        layer.build(prompt.shape, prompt.shape);
+        layer.setWeights(layer.getWeights().map((/** @type {any} */ weight) => (
+            { shape: weight.shape, data: floats(random, weight.data.length, 0.1) })));
+        const cache = new KVCache(runtime, { batch: 2, length: 50, numHeads: 8, keyDim: 64 });
+        const calls = [layer.call(prompt, prompt, { cache, cacheUpdateIndex: 0, useCausalMask: true })];
+        for (let i = 40; i < 50; i++) {
+            token.data.set(floats(random, 2 * 512)); // the call before must not see this
+            calls.push(layer.call(token, token, { cache, cacheUpdateIndex: i, useCausalMask: true }));
+        }
+        const out = [];
+        for (const { attentionOutput } of await Promise.all(calls)) out.push(...attentionOutput.data);
+        out.push(...cache.toTensor().data);
+        runtime.dispose();
+        return out;
+    }, workers);
+    const alone = await decode(0);
+    assert.equal(alone.length, 2 * 50 * 512 * 3);
+    assert.ok(alone.every(Number.isFinite));
+    assert.deepEqual(await decode(2), alone);
+});
+
 test('the page answers while workers compute', options, async (t) => {
     const page = await open(t);
     const longest = await page.evaluate(async (modules, sizes) => {

@@ -170,6 +170,8 @@ test('dispose frees, twice is once, and use afterwards is an error', async () =>
     assert.equal(runtime.memory.used, used);
     assert.throws(() => cache.toTensor(), /^Error: KVCache\.toTensor: this KVCache has been disposed$/);
     assert.throws(() => cache.set(randomLike(cache.shape)), /^Error: KVCache\.set: this KVCache has been disposed$/);
+    assert.throws(() => cache._keys, /disposed/, 'no program is given the address of what is gone');
+    assert.throws(() => cache._values, /disposed/);
     const other = new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4 });
     runtime.dispose();
     assert.equal(other.disposed, true);
