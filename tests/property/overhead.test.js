@@ -1,4 +1,4 @@
-// A decoded token leaves next to nothing behind: no byte of wasm memory, a result and its tensor on the JavaScript heap.
+// A decoded token leaves next to nothing behind: no byte of wasm memory, a result and its tensor on the heap.
 
 import assert from 'node:assert/strict';
 import { setFlagsFromString } from 'node:v8';

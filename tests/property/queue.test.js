@@ -1,5 +1,5 @@
-// On a thread that must not block (a page's main thread) calls wait in line: they read their inputs as they were when the
-// call was made, run in order, and fail one by one.
+// On a thread that must not block (a page's main thread) calls wait in line: they read their inputs as they were when
+// the call was made, run in order, and fail one by one.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -54,7 +54,8 @@ test('a call that is wrong rejects at once, those before and after it are served
     const { layers: [queued, single] } = pair();
     const x = draw(4).tensor([1, 3, FEATURES]);
     const outcomes = await Promise.allSettled([
-        queued.call(x, x), queued.call(x, x, { cacheUpdateIndex: 0 }), queued.call(x, x, { returnAttentionScores: true }),
+        queued.call(x, x), queued.call(x, x, { cacheUpdateIndex: 0 }),
+        queued.call(x, x, { returnAttentionScores: true }),
     ]);
     assert.deepEqual(outcomes.map(({ status }) => status), ['fulfilled', 'rejected', 'fulfilled']);
     assert.deepEqual(outcomes[0].value.attentionOutput.data, single.callSync(x, x).attentionOutput.data);
