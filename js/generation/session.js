@@ -210,6 +210,9 @@ export class Session {
         const spare = [this._tokens, this._hidden, this._logits];
         const calls = this._calls.map((call) => ({ ...call }));
         this._caches = [];
+        this._tokens = 0;
+        this._hidden = 0;
+        this._logits = 0;
         try {
             this._allocate(batch * copies);
         } catch (error) {
