@@ -62,6 +62,8 @@ export class Pool {
     #threads = [];
     /** Addresses of the workers' stacks. @type {number[]} */
     #stacks = [];
+    /** Gives up on a worker that is starting. @type {Set<(reason: string) => void>} */
+    #starting = new Set();
     /** Word index of the control block, address of the report. */
     #control;
     #report;
@@ -114,12 +116,9 @@ export class Pool {
         try {
             await Promise.all(starts);
         } catch (error) {
-            await Promise.allSettled(starts);
+            // Stacks and control block stay allocated: a worker may wake up on them before its end reaches it.
             this.dispose();
-            for (const stack of this.#stacks) {
-                this.#memory.free(stack);
-            }
-            this.#memory.free(4 * this.#control);
+            await Promise.allSettled(starts);
             throw error;
         }
         for (const thread of this.#threads) {
@@ -137,7 +136,7 @@ export class Pool {
             let ready = false;
             /** @param {string} reason */
             const fail = (reason) => {
-                clearTimeout(timer);
+                settled();
                 if (ready) {
                     this.#fail(`${name} ${reason}`);
                 } else {
@@ -145,9 +144,14 @@ export class Pool {
                 }
             };
             const timer = setTimeout(() => fail(`was silent for ${this.#startTimeout} ms`), this.#startTimeout);
+            const settled = () => {
+                clearTimeout(timer);
+                this.#starting.delete(fail);
+            };
+            this.#starting.add(fail);
             const onMessage = (/** @type {any} */ message) => {
                 if (message?.type === MESSAGE.READY) {
-                    clearTimeout(timer);
+                    settled();
                     ready = true;
                     resolve();
                 } else if (message?.type === MESSAGE.DONE && message.epoch === this.#pendingEpoch) {
@@ -157,6 +161,10 @@ export class Pool {
                 }
             };
             spawn({ onMessage, onEnd: fail }, this.#script).then((thread) => {
+                if (this.#closed) {
+                    thread.end();
+                    return;
+                }
                 this.#threads.push(thread);
                 thread.post({
                     type: MESSAGE.START,
@@ -225,6 +233,9 @@ export class Pool {
         }
         this.#closed = true;
         this.error ??= new Error('the runtime has been disposed');
+        for (const giveUp of [...this.#starting]) {
+            giveUp('was ended');
+        }
         this.#endThreads();
         this.#settle(this.error);
     }
@@ -239,10 +250,12 @@ export class Pool {
         }
         // Bit 31 means shut-down, and 0 is what the words of an unused operation carry.
         this.#epoch = this.#epoch === SHUT_DOWN - 1 ? 1 : this.#epoch + 1;
-        const { words } = this.#memory;
+        const { ints } = this.#memory;
         this.#wasm.cmha_program_begin(program.address, program.count, this.#epoch);
-        words[this.#control + CONTROL.ops] = program.address;
-        words[this.#control + CONTROL.count] = program.count;
+        // The address first: a thread that is late reads them the other way round, and the address only ever changes to
+        // where there is more room. So what it looks at has always been operations.
+        Atomics.store(ints, this.#control + CONTROL.ops, program.address | 0);
+        Atomics.store(ints, this.#control + CONTROL.count, program.count);
         return this.#epoch;
     }
 

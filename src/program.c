@@ -180,8 +180,9 @@ static uint32_t group_end(cmha_op *ops, uint32_t first, uint32_t count)
 
 int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread)
 {
-    cmha_op *ops = __atomic_load_n(&control->ops_ptr, __ATOMIC_SEQ_CST);
+    /* The count first: a thread that is late then never pairs old operations with the count of newer, larger memory. */
     uint32_t count = __atomic_load_n(&control->ops, __ATOMIC_SEQ_CST), tail = 0;
+    cmha_op *ops = __atomic_load_n(&control->ops_ptr, __ATOMIC_SEQ_CST);
     int last = 1;
     for (uint32_t first = 0; first < count; first = tail + 1) {
         int32_t state = last ? GO_ON : wait_done(control, ops + tail, epoch);

@@ -54,6 +54,13 @@ test('a worker script that is missing', { timeout }, async () => {
     assertSoon(begin);
 });
 
+test('one worker that does not start is enough, the others are not waited for', { timeout }, async () => {
+    const begin = performance.now();
+    const options = { workers: 3, _test: { script: saboteur('first-exits') } };
+    await assert.rejects(createRuntime(options), /worker 1 of 3 did not start: it ended with exit code 5/);
+    assertSoon(begin);
+});
+
 test('a worker that never answers', { timeout }, async () => {
     const options = { workers: 1, _test: { script: saboteur('silent'), startTimeout: 200 } };
     await assert.rejects(createRuntime(options), /worker 1 of 1 did not start: it was silent for 200 ms/);

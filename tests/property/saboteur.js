@@ -60,6 +60,8 @@ if (how === 'throw-at-start') {
 }
 if (how === 'silent') {
     parentPort?.on('message', () => {});
+} else if (how === 'first-exits') {
+    parentPort?.on('message', ({ thread }) => thread === 1 && process.exit(5));
 } else {
     WebAssembly.instantiate = /** @type {any} */ (async (/** @type {any} */ module, /** @type {any} */ imports) => {
         if (how === 'no-instance') {
