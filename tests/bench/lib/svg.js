@@ -123,8 +123,7 @@ function roofline({ decode, prefill }) {
     const range = /** @type {Range} */ ({ x: [0.25, 1024], y: [0.5, 128] });
     const chart = new Chart(LEFTS[0], 'Roofline', 'FLOP per byte read', 'GFLOP/s', range, { x: powers(range.x, 4), y: powers(range.y, 2) });
     chart.series([[range.x[0], Math.max(range.y[0], bandwidth * range.x[0])], [peak / bandwidth, peak], [range.x[1], peak]], 'limit', false);
-    chart.label(peak / bandwidth, peak, `${peak.toFixed(0)} GFLOP/s`, 'soft', 'start', [0, -7]);
-    chart.label(peak / bandwidth, peak, `${bandwidth.toFixed(0)} GB/s`, 'soft', 'start', [-2, 24]);
+    chart.label(range.x[1], range.y[1], `limit ${peak.toFixed(0)}, ${bandwidth.toFixed(0)} GB/s`, 'soft', 'end', [0, -11]);
     chart.series(cases.filter(({ point }) => point.peer).map(({ c, point }) => at(c, /** @type {number} */ (point.peer))), 'peer', true, false);
     chart.series(cases.map(({ c, point }) => at(c, point.ours2)), 'ours two', true, false);
     chart.series(cases.map(({ c, point }) => at(c, point.ours)), 'ours', true, false);
