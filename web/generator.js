@@ -5,9 +5,6 @@
  * batches, one at most per 16 ms, each with what the instruments need: the sampler's candidates and the attention of
  * the positions that were read since the last item. See messages.js for the shapes.
  */
-import { createRuntime } from '../js/index.js';
-import { loadModel } from '../js/generation/index.js';
-
 /** @import { Command, Report, RunOptions, TokenEntry, Candidate } from './messages.js' */
 
 const BATCH_MS = 16;
@@ -54,6 +51,9 @@ async function load(workers) {
     session?.model.dispose();
     session?.runtime.dispose();
     session = null;
+    // Imported here and not at the top, where not every browser tells the page that a file is missing.
+    const [{ createRuntime }, { loadModel }] =
+        await Promise.all([import('../js/index.js'), import('../js/generation/index.js')]);
     const runtime = await createRuntime({ workers });
     try {
         const model = await loadModel(runtime, undefined, {

@@ -278,11 +278,13 @@ async function incomplete(t, folder, without) {
     return root;
 }
 
-test('a model that cannot be loaded is an error in words', options, async t => {
-    const demo = await DemoPage.open(t, { root: await incomplete(t, 'js/generation', 'model') });
-    await demo.notice('could not be loaded');
-    assert.ok(await demo.page.$eval('#restart', button => button.checkVisibility()));
-});
+for (const [folder, missing] of [['js/generation', 'model'], ['js', 'runtime.js']]) {
+    test(`without ${folder}/${missing} there is an error in words`, options, async t => {
+        const demo = await DemoPage.open(t, { root: await incomplete(t, folder, missing) });
+        await demo.notice('could not be loaded');
+        assert.ok(await demo.page.$eval('#restart', button => button.checkVisibility()));
+    });
+}
 
 test('a worker that does not start is an error in words', options, async t => {
     const demo = await DemoPage.open(t, { root: await incomplete(t, 'web', 'generator.js') });
