@@ -4,7 +4,7 @@ import { withContestants } from '../lib/line-up.js';
 import { race, spread } from '../lib/race.js';
 import { atMost, number, table, withSpread } from '../lib/report.js';
 
-const TOKENS = 4000;
+const TOKENS = 10_000;
 
 /** @param {import('../lib/line-up.js').Context} context */
 export async function run(context) {
