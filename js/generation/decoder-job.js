@@ -27,8 +27,12 @@ class Side {
         this.io.rows = rows;
         /** @type {KVCache | TensorLike | null} */
         this.cache = null;
-        /** @type {Uint8Array | null} bytes of [B, T or 1, S] */
+        /** @type {Uint8Array | null} bytes of [B, T, S] */
         this._mask = null;
+        /** Address of a functional cache in the kept layout, until it has been read back; and what it becomes. */
+        this._kept = 0;
+        /** @type {Tensor | null} */
+        this._result = null;
         this.positions = rows;
         if (cache !== undefined) {
             this._setCache(decoder, cache, index ?? null);
@@ -134,13 +138,13 @@ class Side {
         }
     }
 
-    /** @returns {KVCache | TensorLike} the cache after the call */
+    /** After the program that record() was for. @returns {KVCache | TensorLike} the cache after the call */
     finish() {
-        if (this._result && this._kept !== undefined && this._layout) {
+        if (this._result && this._layout && this._kept !== 0) {
             loadCache(this._runtime, this._layout, this._kept, this._result._address);
-            return this._result;
+            this._kept = 0;
         }
-        return /** @type {KVCache} */ (this.cache);
+        return this._result ?? /** @type {KVCache} */ (this.cache);
     }
 }
 
@@ -162,9 +166,6 @@ export class DecoderJob {
         if (decoder.hasCrossAttention && (options.selfAttentionCache === undefined) !==
             (options.crossAttentionCache === undefined)) {
             throw new TypeError('selfAttentionCache and crossAttentionCache must both be given, or neither');
-        }
-        if (options.training && decoder.dropout > 0) {
-            throw new TypeError('training: a decoder with dropout can only be run for inference here');
         }
         this._decoder = decoder;
         this._sequence = runtime._capture(sequence);
@@ -190,7 +191,20 @@ export class DecoderJob {
         for (const side of [this._self, this._cross]) {
             if (side) {
                 side.io.explicit = decoder.dropout > 0;
+                side.io.dropout = options.training ? decoder.dropout : 0;
             }
+        }
+    }
+
+    /** @param {Program} program */
+    _recordCross(program) {
+        if (this._cross && this._encoder) {
+            const { io } = this._cross;
+            this._cross.record(program);
+            io.key = io.rows > 0 ? program.input(this._encoder) : 0;
+            [, , io.keyStride] = this._encoder.shape;
+            io.value = io.key;
+            io.valueStride = io.keyStride;
         }
     }
 
@@ -202,18 +216,11 @@ export class DecoderJob {
         const input = program.input(this._sequence);
         program.floats.copyWithin(this._output._address / 4, input / 4, input / 4 + floats);
         this._self.record(program);
-        if (this._cross && this._encoder) {
-            const { io } = this._cross;
-            this._cross.record(program);
-            const width = this._encoder.shape[2];
-            io.key = io.rows > 0 ? program.input(this._encoder) : 0;
-            io.keyStride = width;
-            io.value = io.key;
-            io.valueStride = width;
-        }
+        this._recordCross(program);
         this._decoder._record(program, {
             rows: this._rows,
             x: this._output._address,
+            out: this._output._address,
             normed: program.scratch(floats * 4),
             inner: program.scratch(this._rows * intermediateDim * 4),
             self: this._self.io,

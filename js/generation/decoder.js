@@ -2,11 +2,13 @@ import { CachedMultiHeadAttention } from '../attention.js';
 import { KVCache } from '../cache.js';
 import { finiteNumber, positiveInteger, rangeError, show, typeError } from '../keras/check.js';
 import { resolveInitializer } from '../keras/initializers.js';
+import { Random, randomSeed } from '../keras/random.js';
+import { numbers } from '../layer/inputs.js';
 import { Projection } from '../layer/projection.js';
 import { ACTIVATION, LINEAR } from '../protocol.js';
 import { asTensorLike, formatShape } from '../tensor.js';
-import { numbers } from '../layer/inputs.js';
 import { DecoderJob } from './decoder-job.js';
+import { TrainingCall } from './decoder-training.js';
 import { LayerNorm } from './layer-norm.js';
 
 /** @typedef {import('../runtime.js').Runtime} Runtime */
@@ -40,7 +42,7 @@ const ACTIVATIONS = {
  * @property {KVCache | TensorLike} [crossAttentionCache] [B, 2, S of the encoder, H, D]
  * @property {number | null} [crossAttentionCacheUpdateIndex] 0 on the first step, then absent
  * @property {boolean} [useCausalMask] keep position j for query i when j <= i + update index, true
- * @property {boolean} [training] false: apply dropout
+ * @property {boolean} [training] apply dropout, false
  *
  * @typedef {object} DecoderResult
  * @property {Tensor} output [B, T, F]
@@ -79,6 +81,8 @@ export class TransformerDecoder {
         this._kernelInitializer = resolveInitializer('kernelInitializer', kernelInitializer);
         this._biasInitializer = resolveInitializer('biasInitializer', biasInitializer);
         this._initializers = { kernelInitializer, biasInitializer };
+        /** Decides what dropout drops. */
+        this._random = new Random(randomSeed());
         /** F, known once it is built. */
         this.hiddenDim = 0;
         /** What has to be freed. @type {{ dispose(): void }[]} */
@@ -237,7 +241,7 @@ export class TransformerDecoder {
         }
         this._check();
         const job = new DecoderJob(this, decoderSequence, encoderSequence, options);
-        return this._runtime._run(job);
+        return options.training && this.dropout > 0 ? new TrainingCall(this, job).run() : this._runtime._run(job);
     }
 
     /**
@@ -246,12 +250,31 @@ export class TransformerDecoder {
      * @param {BlockCall} call
      */
     _record(program, call) {
-        const { self, selfNorm, cross, crossNorm } = this._parts;
-        this._recordAttention(program, call, self, selfNorm, call.self, true);
-        if (cross && crossNorm && call.cross) {
-            this._recordAttention(program, call, cross, crossNorm, call.cross, false);
+        call.out = call.x;
+        this._recordSelf(program, call);
+        if (call.cross) {
+            this._recordCross(program, call);
         }
         this._recordFeedForward(program, call);
+    }
+
+    /** @param {import('../program.js').Program} program @param {BlockCall} call */
+    _recordSelf(program, call) {
+        const { self, selfNorm } = this._parts;
+        const { self: io } = call;
+        io.key = this.normalizeFirst ? call.normed : call.x;
+        io.keyStride = this.hiddenDim;
+        io.value = io.key;
+        io.valueStride = this.hiddenDim;
+        this._recordAttention(program, call, self, selfNorm, io);
+    }
+
+    /** @param {import('../program.js').Program} program @param {BlockCall} call */
+    _recordCross(program, call) {
+        const { cross, crossNorm } = this._parts;
+        if (cross && crossNorm && call.cross) {
+            this._recordAttention(program, call, cross, crossNorm, call.cross);
+        }
     }
 
     /**
@@ -260,27 +283,20 @@ export class TransformerDecoder {
      * @param {CachedMultiHeadAttention} layer
      * @param {LayerNorm} norm
      * @param {import('../layer/call.js').AttentionCall} io what differs from call to call is set already
-     * @param {boolean} own whether keys and values come from the same rows as the queries
      */
-    _recordAttention(program, call, layer, norm, io, own) {
+    _recordAttention(program, call, layer, norm, io) {
         const width = this.hiddenDim;
         if (this.normalizeFirst) {
             norm.record(program, call.rows, call.x, width, call.normed);
         }
         io.query = this.normalizeFirst ? call.normed : call.x;
         io.queryStride = width;
-        if (own) {
-            io.key = io.query;
-            io.keyStride = width;
-            io.value = io.query;
-            io.valueStride = width;
-        }
-        io.residual = call.x;
+        io.residual = call.out === call.x ? call.x : 0;
         io.residualStride = width;
-        io.out = call.x;
+        io.out = call.out;
         io.outStride = width;
         layer._record(program, io);
-        if (!this.normalizeFirst) {
+        if (!this.normalizeFirst && call.out === call.x) {
             norm.record(program, call.rows, call.x, width, call.x);
         }
     }
@@ -299,10 +315,10 @@ export class TransformerDecoder {
         const input = this.normalizeFirst ? call.normed : call.x;
         const up = intermediate.record(program, call.rows, input, width, call.inner, inner, 0);
         program.words[up + LINEAR.activation] = ACTIVATIONS[this.activation ?? 'linear'];
-        const down = output.record(program, call.rows, call.inner, inner, call.x, width, 0);
-        program.words[down + LINEAR.residual] = call.x;
+        const down = output.record(program, call.rows, call.inner, inner, call.out, width, 0);
+        program.words[down + LINEAR.residual] = call.out === call.x ? call.x : 0;
         program.words[down + LINEAR.residualStride] = width;
-        if (!this.normalizeFirst) {
+        if (!this.normalizeFirst && call.out === call.x) {
             norm.record(program, call.rows, call.x, width, call.x);
         }
     }
@@ -350,7 +366,9 @@ export function checkWeights(weights, shapes) {
  * What a block needs to know of a call, by address. Filled in again and again.
  * @typedef {object} BlockCall
  * @property {number} rows B * T
- * @property {number} x address of [rows][F], input and output
+ * @property {number} x address of [rows][F], the input
+ * @property {number} out address of [rows][F]. The same as x: the residual is added and, after the block, normalized; another
+ *   one: neither, it gets what the sublayer alone gives
  * @property {number} normed address of [rows][F] for its own use
  * @property {number} inner address of [rows][intermediateDim] for its own use
  * @property {import('../layer/call.js').AttentionCall} self

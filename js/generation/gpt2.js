@@ -60,7 +60,7 @@ export class GPT2CausalLM {
         /** Address of the positions, [maxSequenceLength][F]; 0 once disposed. */
         this._positions = 0;
         /** What call() reuses: blocks look at addresses only. */
-        this._blockCall = { rows: 0, x: 0, normed: 0, inner: 0, self: /** @type {any} */ (null), cross: null };
+        this._blockCall = { rows: 0, x: 0, out: 0, normed: 0, inner: 0, self: /** @type {any} */ (null), cross: null };
         try {
             this._positions = runtime.memory.alloc(maxSequenceLength * hiddenDim * 4);
             runtime.memory.f32(this._positions, maxSequenceLength * hiddenDim).fill(0);

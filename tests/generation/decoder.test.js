@@ -86,6 +86,64 @@ for (const suite of suites.transformer_decoder) {
     });
 }
 
+describe('training with dropout', () => {
+    const rate = 0.25;
+    const width = 8;
+    const make = (config, encoderShape) => {
+        const decoder = new TransformerDecoder(runtime, { intermediateDim: 6, numHeads: 2, ...config });
+        decoder.build([null, null, width], encoderShape);
+        return decoder;
+    };
+    /** Sublayers whose outputs are their biases alone: 1 of the attention, 10 of the feed-forward network. */
+    const biases = (decoder) => decoder.getWeights().map(({ shape, data }, i) =>
+        ({ shape, data: i === 7 ? data.fill(1) : i === 13 ? data.fill(10) : i === 8 || i === 14 ? data : data.fill(0) }));
+    const x = { shape: [4, 50, width], data: Float32Array.from({ length: 1600 }, (_, i) => Math.sin(i)) };
+
+    test('drops each element of what a sublayer gives, or divides it by what is kept', async () => {
+        const decoder = make({ dropout: rate, normalizeFirst: true });
+        decoder.setWeights(biases(decoder));
+        const { output } = await decoder.call(x, null, { training: true });
+        const counts = new Map();
+        output.data.forEach((value, i) => {
+            const added = (value - x.data[i]) * (1 - rate);
+            const sort = [0, 1, 10, 11].find((sum) => Math.abs(added - sum) < 1e-4);
+            assert.notEqual(sort, undefined, `${added}`);
+            counts.set(sort, (counts.get(sort) ?? 0) + 1);
+        });
+        // Binomial with n = 1600; five standard deviations.
+        for (const [sort, p] of [[0, rate ** 2], [1, rate * (1 - rate)], [10, rate * (1 - rate)], [11, (1 - rate) ** 2]]) {
+            assert.ok(Math.abs(counts.get(sort) - 1600 * p) < 5 * Math.sqrt(1600 * p * (1 - p)), `${sort}: ${counts.get(sort)}`);
+        }
+        const again = await decoder.call(x, null, { training: true });
+        assert.notDeepEqual(again.output.data, output.data);
+    });
+
+    for (const normalizeFirst of [true, false]) {
+        test(`a rate too small to drop anything changes nothing, normalizeFirst ${normalizeFirst}`, async () => {
+            const encoder = { shape: [4, 3, width], data: Float32Array.from({ length: 96 }, (_, i) => Math.cos(i)) };
+            const plain = make({ normalizeFirst }, encoder.shape);
+            const dropping = make({ normalizeFirst, dropout: 1e-12 }, encoder.shape);
+            dropping.setWeights(plain.getWeights());
+            const caches = () => ({
+                selfAttentionCache: zeros([4, 2, 60, 2, 4]), selfAttentionCacheUpdateIndex: 5,
+                crossAttentionCache: new KVCache(runtime, { batch: 4, length: 3, numHeads: 2, keyDim: 4 }), crossAttentionCacheUpdateIndex: 0,
+            });
+            const expected = await plain.call(x, encoder, caches());
+            const got = await dropping.call(x, encoder, { ...caches(), training: true });
+            // The explicit attention path rounds in other places than the streaming one.
+            assertTensor(got.output, expected.output, { atol: 2e-5, rtol: 1e-5 }, 'output');
+            assertTensor(got.selfAttentionCache, expected.selfAttentionCache, { atol: 1e-6, rtol: 1e-6 }, 'self cache');
+            assertTensor(got.crossAttentionCache.toTensor(), expected.crossAttentionCache.toTensor(), { atol: 1e-6, rtol: 1e-6 }, 'cross cache');
+        });
+    }
+
+    test('everything dropped leaves the residual', async () => {
+        const decoder = make({ dropout: 1, normalizeFirst: true });
+        assert.deepEqual((await decoder.call(x, null, { training: true })).output.data, x.data);
+        assert.notDeepEqual((await decoder.call(x)).output.data, x.data);
+    });
+});
+
 test('TransformerDecoder refuses what Keras Hub refuses', () => {
     const make = (config) => () => new TransformerDecoder(runtime, { intermediateDim: 4, numHeads: 2, ...config });
     assert.throws(make({ numHeads: 0 }), RangeError);

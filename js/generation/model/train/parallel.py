@@ -31,7 +31,7 @@ class _Worker:
         self.share, self.rank = share, rank
         torch.set_num_threads(1)
         share.model.train()
-        self.loss_of = torch.compile(share.model.loss, dynamic=False)
+        self.loss_of = share.model.loss
         at = 0
         for parameter in share.model.parameters():
             view = share.gradients[rank, at : at + parameter.numel()]
@@ -68,7 +68,6 @@ class Gradients:
 
     def __init__(self, model, workers, batch_tokens, seed):
         context = multiprocessing.get_context("spawn")
-        self.workers = workers
         self.share = _Share(context, model, workers, batch_tokens)
         self.processes = [
             context.Process(target=_serve, args=(self.share, rank, seed), daemon=True) for rank in range(1, workers)
@@ -82,11 +81,9 @@ class Gradients:
         share.shape.copy_(torch.tensor(ids.shape))
         share.batch[: ids.numel()].copy_(ids.flatten())
         share.next_part.value = 0
-        torch.set_num_threads(1)
         share.barrier.wait()
         self.worker.work()
         share.barrier.wait()
-        torch.set_num_threads(self.workers)
         for others in share.gradients[1:]:
             share.gradients[0] += others
         return share.losses.sum()

@@ -194,7 +194,7 @@ class Run:
 
 def main():
     args = parse_arguments()
-    torch.set_num_threads(args.workers)
+    torch.set_num_threads(1)
     run = Run(args)
     if run.checkpoint.exists():
         run.resume()
