@@ -69,7 +69,7 @@ CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
  *   keys:   [B][G][S / 8 rounded up][D][8]   panels of 8 positions: QK^T is then the same multiply as a projection
  *   values: [B][G][S][V]
  * The public shape stays Keras's [B, 2, S, G, D]. Position s of a head: key element d at ((s / 8) * D + d) * 8 + s % 8,
- * value element d at s * V + d. Positions that pad the last key panel are zero. */
+ * value element d at s * V + d. What pads the last key panel is never used. */
 
 /* Floats of one head's keys. */
 CMHA_API size_t cmha_keys_size(size_t s, size_t d);
@@ -150,7 +150,9 @@ typedef struct cmha_attention {
     uint32_t flags;
     size_t causal_offset;   /* position of query 0 (the cache update index), with CMHA_CAUSAL */
     float dropout;          /* explicit form: rate in [0, 1]; 0 = none. A kept probability is divided by 1 - rate */
-    uint32_t seed[2];       /* dropout: counter-based generator keyed by (seed, b, h, i, j) */
+    uint32_t seed[2];       /* dropout: Threefry-2x32 (20 rounds; Salmon et al. 2011) under this key. Position j of row (b, h, i)
+                             * takes word j % 2 for the counter ((b * H + h) * T + i, j / 2): it is kept if the word's upper 24
+                             * bits, as a fraction, are not below the rate */
     uint32_t round;         /* half policies: rounding of logits (explicit), probabilities and outputs */
 } cmha_attention;
 

@@ -44,6 +44,9 @@ INLINE float f4_lane(f4 a, int lane)
     wasm_v128_store(x, a);
     return x[lane];
 }
+/* Lanes turned by one and by two places. */
+INLINE f4 f4_turn1(f4 a) { return wasm_i32x4_shuffle(a, a, 1, 2, 3, 0); }
+INLINE f4 f4_turn2(f4 a) { return wasm_i32x4_shuffle(a, a, 2, 3, 0, 1); }
 /* A full lane for every nonzero byte of keep[0..3]. */
 INLINE f4 f4_keep(const uint8_t *keep)
 {
@@ -77,6 +80,8 @@ INLINE f4 f4_exponent(f4 a)
     return (f4) ((bits) a << 23);
 }
 INLINE float f4_lane(f4 a, int lane) { return a[lane]; }
+INLINE f4 f4_turn1(f4 a) { return (f4) { a[1], a[2], a[3], a[0] }; }
+INLINE f4 f4_turn2(f4 a) { return (f4) { a[2], a[3], a[0], a[1] }; }
 INLINE f4 f4_keep(const uint8_t *keep)
 {
     return (f4) (f4_bits) { -(keep[0] != 0), -(keep[1] != 0), -(keep[2] != 0), -(keep[3] != 0) };
@@ -94,9 +99,8 @@ INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return f4_add(f4_mul(a, b), c); }
 INLINE float f4_sum(f4 a) { return (f4_lane(a, 0) + f4_lane(a, 1)) + (f4_lane(a, 2) + f4_lane(a, 3)); }
 INLINE float f4_top(f4 a)
 {
-    float x = f4_lane(a, 0);
-    for (int i = 1; i < 4; i++) x = f4_lane(a, i) > x ? f4_lane(a, i) : x;
-    return x;
+    a = f4_max(a, f4_turn2(a));
+    return f4_lane(f4_max(a, f4_turn1(a)), 0);
 }
 
 /* The first n of four lanes, n >= 1; the others load as `fill` and are not stored. Spelled out, because a loop would become
