@@ -106,13 +106,13 @@ export class Pool {
     /**
      * Starts the workers and waits until each has said that it is ready.
      * @throws {Error} naming the worker and the reason when one does not start; none is left running then
+     * @throws {RangeError} when the memory has no room for their stacks
      */
     async start() {
-        const starts = [];
         for (let i = 1; i <= this.workers; i++) {
             this.#stacks.push(this.#memory.alloc(STACK_BYTES));
-            starts.push(this.#startWorker(i));
         }
+        const starts = this.#stacks.map((_, i) => this.#startWorker(i + 1));
         try {
             await Promise.all(starts);
         } catch (error) {

@@ -1,90 +1,16 @@
 // Tensor: typed, shaped data in a runtime's memory; and what every tensor-like argument must look like.
 
+import {
+    arrayOn, bytesPerElement, checkDtype, checkShape, describe, dtypeOfData, fits, formatShape, roundMode, sizeOf,
+} from './dtype.js';
 import { ROUND } from './protocol.js';
 
+export { bytesPerElement, describe, formatShape, roundMode, sizeOf };
+
 /** @typedef {import('./runtime.js').Runtime} Runtime */
-
-/**
- * float16 and bfloat16 data are kept, and read, as floats that those types represent exactly.
- * @typedef {'float32' | 'float16' | 'bfloat16' | 'int32' | 'bool'} DType
- */
-
-/** @typedef {Float32Array | Int32Array | Uint8Array} TensorData */
-
-/**
- * Anything with a shape and row-major data: Float32Array for numbers, Int32Array for integers, Uint8Array for booleans.
- * @typedef {{ readonly shape: readonly number[], readonly data: TensorData }} TensorLike
- */
-
-/** @type {readonly DType[]} */
-const DTYPES = Object.freeze(['float32', 'float16', 'bfloat16', 'int32', 'bool']);
-
-/**
- * @param {DType} dtype
- * @returns {number} bytes that an element takes in memory
- */
-export function bytesPerElement(dtype) {
-    return dtype === 'bool' ? 1 : 4;
-}
-
-/**
- * @param {readonly number[]} shape
- * @returns {number} of elements
- */
-export function sizeOf(shape) {
-    let size = 1;
-    for (let i = 0; i < shape.length; i++) {
-        size *= shape[i];
-    }
-    return size;
-}
-
-/**
- * @param {readonly (number | null)[]} shape
- * @returns {string} e.g. '[2, 3]'
- */
-export function formatShape(shape) {
-    return `[${Array.from(shape, (dim) => (typeof dim === 'bigint' ? `${dim}n` : String(dim))).join(', ')}]`;
-}
-
-/**
- * Says in a few words what a value is, for error messages.
- * @param {any} value
- * @returns {string}
- */
-export function describe(value) {
-    if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') {
-        return String(value);
-    }
-    if (typeof value === 'string') {
-        return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`;
-    }
-    if (Array.isArray(value)) {
-        return `an array of ${value.length}`;
-    }
-    if (typeof value === 'object') {
-        return `an object of type ${value.constructor?.name ?? 'Object'}`;
-    }
-    return `a ${typeof value}`;
-}
-
-/**
- * The dtype that plain data stands for, by the kind of typed array. Compared by tag: an array may come from another
- * realm (an iframe, a test runner's sandbox).
- * @param {any} data
- * @returns {DType | null}
- */
-function dtypeOfData(data) {
-    if (data instanceof Float32Array) {
-        return 'float32';
-    }
-    switch (ArrayBuffer.isView(data) ? /** @type {any} */ (data)[Symbol.toStringTag] : '') {
-        case 'Float32Array': return 'float32';
-        case 'Int32Array': return 'int32';
-        case 'Uint8Array': return 'bool';
-        default: return null;
-    }
-}
+/** @typedef {import('./dtype.js').DType} DType */
+/** @typedef {import('./dtype.js').TensorData} TensorData */
+/** @typedef {import('./dtype.js').TensorLike} TensorLike */
 
 /**
  * @param {TensorLike} tensor  checked by asTensorLike()
@@ -92,21 +18,6 @@ function dtypeOfData(data) {
  */
 export function dtypeOf(tensor) {
     return tensor instanceof Tensor ? tensor.dtype : /** @type {DType} */ (dtypeOfData(tensor.data));
-}
-
-/**
- * @param {any} shape
- * @param {string} name  of what it belongs to
- */
-function checkShape(shape, name) {
-    if (!Array.isArray(shape)) {
-        throw new TypeError(`${name}.shape: expected an array of integers >= 0, got ${describe(shape)}`);
-    }
-    for (let i = 0; i < shape.length; i++) {
-        if (!Number.isSafeInteger(shape[i]) || shape[i] < 0) {
-            throw new TypeError(`${name}.shape: expected an array of integers >= 0, got ${formatShape(shape)}`);
-        }
-    }
 }
 
 /**
@@ -137,16 +48,6 @@ export function asTensorLike(value, name) {
             + `but data has ${data.length}`);
     }
     return value;
-}
-
-/**
- * @param {DType} dtype
- * @param {TensorData} data
- * @returns {boolean} whether `data` is the kind of array that holds this dtype
- */
-function fits(dtype, data) {
-    const kind = dtypeOfData(data);
-    return kind === dtype || (kind === 'float32' && (dtype === 'float16' || dtype === 'bfloat16'));
 }
 
 // What a tensor's life has come to.
@@ -385,21 +286,6 @@ export class Tensor {
 }
 
 /**
- * @param {DType} dtype
- * @param {ArrayBufferLike} buffer
- * @param {number} offset
- * @param {number} size
- * @returns {TensorData}
- */
-function arrayOn(dtype, buffer, offset, size) {
-    switch (dtype) {
-        case 'bool': return new Uint8Array(buffer, offset, size);
-        case 'int32': return new Int32Array(buffer, offset, size);
-        default: return new Float32Array(buffer, offset, size);
-    }
-}
-
-/**
  * Rounds floats in the memory to what a half-precision type can hold.
  * @param {Runtime} runtime
  * @param {DType} dtype
@@ -411,14 +297,6 @@ export function roundInPlace(runtime, dtype, address, n) {
     if (mode !== ROUND.NONE) {
         runtime.wasm.cmha_round_f32(address, address, n, mode);
     }
-}
-
-/**
- * @param {DType} dtype
- * @returns {number} of ROUND
- */
-export function roundMode(dtype) {
-    return dtype === 'float16' ? ROUND.F16 : dtype === 'bfloat16' ? ROUND.BF16 : ROUND.NONE;
 }
 
 /**
@@ -455,11 +333,4 @@ function checkInit(runtime, init) {
         throw new RangeError(`Tensor: shape ${formatShape(shape)} holds ${size} elements, but data has ${data.length}`);
     }
     return { shape, dtype };
-}
-
-/** @param {any} dtype */
-function checkDtype(dtype) {
-    if (!DTYPES.includes(dtype)) {
-        throw new TypeError(`Tensor.dtype: expected one of '${DTYPES.join("', '")}', got ${describe(dtype)}`);
-    }
 }

@@ -97,6 +97,7 @@ test('wrong options are named', async () => {
         [{ maxMemory: '1 GB' }, 'TypeError', /maxMemory: expected a number of bytes, got '1 GB'/],
         [{ maxMemory: 1000 }, 'RangeError', /maxMemory: expected an integer of at least 1048576 bytes, got 1000/],
         [{ maxMemory: NaN }, 'RangeError', /got NaN/],
+        [{ maxMemory: 2 ** 20, workers: 20 }, 'RangeError', /memory exhausted/],
     ])) {
         await assert.rejects(createRuntime(options), { name, message });
     }
