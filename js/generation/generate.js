@@ -3,6 +3,7 @@ import { Choice } from './choice.js';
 import { createSearch } from './create-search.js';
 import { getSampler } from './samplers.js';
 import { Session } from './session.js';
+import { checkSignal } from './source.js';
 import { TextStream, checkStops } from './text-stream.js';
 
 /**
@@ -78,9 +79,7 @@ export function generate(model, prompt, options) {
     if (maxNewTokens !== Infinity && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
         throw rangeError('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
     }
-    if (signal !== undefined && !(signal instanceof AbortSignal)) {
-        throw typeError('signal', 'an AbortSignal', signal);
-    }
+    checkSignal(signal);
     const sampler = getSampler(options);
     if (candidates !== 0) {
         positiveInteger('candidates', candidates);

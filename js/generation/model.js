@@ -1,10 +1,11 @@
+import { typeError } from '../keras/check.js';
 import { FormatError } from './errors.js';
 import { loadTensors, matchTensors, parseConfig } from './checkpoint.js';
 import { generate } from './generate.js';
 import { GPT2CausalLM } from './gpt2.js';
 import { readHeader } from './safetensors.js';
 import { score } from './score.js';
-import { locate, openFile } from './source.js';
+import { checkSignal, locate, openFile } from './source.js';
 import { Tokenizer } from './tokenizer.js';
 
 /** @typedef {import('../runtime.js').Runtime} Runtime */
@@ -33,7 +34,11 @@ import { Tokenizer } from './tokenizer.js';
  * @throws {Error} (rejects) when a file cannot be had, when aborted (the signal's reason), when the memory is exhausted
  */
 export async function loadModel(runtime, source = new URL('./model/', import.meta.url), { signal, onProgress } = {}) {
+    if (typeof runtime?._check !== 'function') {
+        throw typeError('runtime', 'made by createRuntime()', runtime);
+    }
     runtime._check('loadModel');
+    checkSignal(signal);
     signal?.throwIfAborted();
     const files = await locate(source);
     /** @type {Promise<any>[]} */

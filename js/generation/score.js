@@ -1,5 +1,6 @@
 import { typeError } from '../keras/check.js';
 import { Session } from './session.js';
+import { checkSignal } from './source.js';
 
 /**
  * @param {import('./model.js').LanguageModel} model
@@ -11,6 +12,7 @@ export async function score(model, text, { signal }) {
     if (typeof text !== 'string') {
         throw typeError('text', 'a string', text);
     }
+    checkSignal(signal);
     if (model.startToken === null) {
         throw new Error('score: the model has no start token (config.json has no bos_token_id)');
     }

@@ -1,4 +1,4 @@
-import { show } from '../keras/check.js';
+import { typeError } from '../keras/check.js';
 import { importNode, isNode } from '../threads.js';
 import { FormatError } from './errors.js';
 
@@ -184,6 +184,13 @@ export async function openFile(source, signal) {
         ? readerOfPath(location, signal) : readerOfUrl(location, signal);
 }
 
+/** @param {AbortSignal | undefined} signal an option; of any realm, so it is known by what it can do */
+export function checkSignal(signal) {
+    if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
+        throw typeError('signal', 'an AbortSignal', signal);
+    }
+}
+
 /** @param {unknown} source @returns {source is ArrayBuffer | ArrayBufferView} */
 export function isBytes(source) {
     return ArrayBuffer.isView(source) || source instanceof ArrayBuffer ||
@@ -199,8 +206,8 @@ export function toLocation(source) {
         return source;
     }
     if (typeof source !== 'string') {
-        throw new TypeError('source must be a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, ' +
-            `{ config, weights, tokenizer } or a list of Files, got ${show(source)}`);
+        throw typeError('source', 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, { config, weights, tokenizer } ' +
+            'or a list of Files', source);
     }
     // One letter and a colon is a drive, not a scheme.
     if (isNode) {

@@ -236,6 +236,8 @@ describe('what cannot be had', () => {
         for (const source of [7, null, {}, [], { weights: files.weights }, [blob('x')]]) {
             await assert.rejects(loadModel(runtime, /** @type {any} */ (source)), TypeError);
         }
+        await assert.rejects(loadModel(/** @type {any} */ ({}), files), { name: 'TypeError', message: /runtime/ });
+        await assert.rejects(loadModel(runtime, files, { signal: /** @type {any} */ (7) }), { name: 'TypeError', message: /signal/ });
         const strings = new ReadableStream({ start: (controller) => controller.enqueue('text') });
         await assert.rejects(loadModel(runtime, { ...files, weights: strings }), TypeError);
     });
