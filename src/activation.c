@@ -11,8 +11,8 @@ INLINE f4 gelu_tanh(const exp2_constants *k, f4 x)
     return f4_div(x, f4_add(k->one, f4_exp2(k, f4_min(f4_splat(127.0f), power))));
 }
 
-/* x / 2 * erfc(-z), z = x / sqrt(2). erfc(|z|) = e^(-z^2) t P(t), t = 1 / (1 + 0.4 |z|), P a minimax polynomial of relative
- * error 6e-8, so that the far side of zero keeps its relative accuracy. */
+/* x / 2 * erfc(-z), z = x / sqrt(2). erfc(|z|) = e^(-z^2) t P(t), t = 1 / (1 + 0.4 |z|), P a minimax polynomial of
+ * relative error 6e-8, so that the far side of zero keeps its relative accuracy. */
 INLINE f4 gelu_erf(const exp2_constants *k, f4 x)
 {
     static const float p[] = {

@@ -8,9 +8,54 @@
 
 enum {
     TASK_ROWS = 4 * TILE_ROWS,
-    SPLIT = 1024,       /* positions per task when few rows meet a long cache */
-    SPLIT_ROWS = TILE_ROWS,
+    SPLIT = 1024,       /* positions per task when a single tile of rows meets a long cache */
 };
+
+/* ------------------------------------------------------------------------------------------ what both forms share */
+
+int any_kept(const place *p, size_t i, size_t m, size_t j, size_t n)
+{
+    const cmha_attention *a = p->a;
+    if (!a->mask) return 1;
+    if (a->mask_t == 0) m = 1;
+    if (a->mask_s == 0) n = 1;
+    for (size_t r = 0; r < m; r++) {
+        const uint8_t *row = p->mask + (i + r) * a->mask_t + j * a->mask_s;
+        size_t c = 0;
+        for (; c + 8 <= n; c += 8) {
+            uint64_t eight;
+            memcpy(&eight, row + c, sizeof eight);
+            if (eight) return 1;
+        }
+        for (; c < n; c++) {
+            if (row[c]) return 1;
+        }
+    }
+    return 0;
+}
+
+void weigh_values(const cmha_attention *a, const float *values, size_t m, size_t n, const float *weights,
+    size_t weights_stride, float *out, size_t out_stride, const float *alpha)
+{
+    size_t full = a->v / CMHA_PANEL, tail = a->v % CMHA_PANEL, c0 = full * CMHA_PANEL;
+    tile_f32(m, full, n, weights, weights_stride, values, a->v, CMHA_PANEL, out, out_stride, alpha);
+    if (tail == 0) return;
+    /* The last columns by way of a padded copy: a panel's load would run past the end of the last row. */
+    float panel[BLOCK * CMHA_PANEL], last[TILE_ROWS * CMHA_PANEL];
+    assert(n <= BLOCK);
+    for (size_t j = 0; j < n; j++) {
+        for (size_t c = 0; c < CMHA_PANEL; c++) panel[j * CMHA_PANEL + c] = c < tail ? values[j * a->v + c0 + c] : 0.0f;
+    }
+    for (size_t r = 0; r < m; r++) {
+        for (size_t c = 0; c < CMHA_PANEL; c++) {
+            last[r * CMHA_PANEL + c] = alpha && c < tail ? out[r * out_stride + c0 + c] : 0.0f;
+        }
+    }
+    tile_f32(m, 1, n, weights, weights_stride, panel, CMHA_PANEL, 0, last, CMHA_PANEL, alpha);
+    for (size_t r = 0; r < m; r++) memcpy(out + r * out_stride + c0, last + r * CMHA_PANEL, tail * sizeof *out);
+}
+
+/* ------------------------------------------------------------------------------------------------------ streaming */
 
 /* Query rows per task, tiles of them per (batch, head), stretches of positions per tile. */
 typedef struct cut {
@@ -22,12 +67,12 @@ static cut attention_cut(const cmha_attention *a)
     cut c = { attention_by_rows(a) ? TILE_ROWS : TASK_ROWS, 0, 1 };
     if (a->t < c.rows) c.rows = a->t ? a->t : 1;
     c.tiles = (a->t + c.rows - 1) / c.rows;
-    if (!attention_by_rows(a) && a->t <= SPLIT_ROWS && a->s > SPLIT) c.splits = (a->s + SPLIT - 1) / SPLIT;
+    if (!attention_by_rows(a) && c.tiles == 1) c.splits = (causal_end(a, a->t - 1) + SPLIT - 1) / SPLIT;
     return c;
 }
 
-/* What a query row knows of the positions it has met: the largest logit, the sum of 2^(logit - largest). Logits are in units
- * of ln 2, so that the softmax is one of powers of two. */
+/* What a query row knows of the positions it has met: the largest logit, the sum of 2^(logit - largest). Logits are in
+ * units of ln 2, so that the softmax is one of powers of two. */
 typedef struct running {
     float top[TASK_ROWS], sum[TASK_ROWS];
 } running;
@@ -44,9 +89,10 @@ static void mask_row(const place *p, float *logits, size_t live, size_t i, size_
     }
 }
 
-/* Logits of a row to weights 2^(logit - top). Of n logits the first `live` count, the rest weighs nothing; the row has room
- * for n rounded up to 8. Updates the running maximum and sum; returns the factor for what was there before. */
-static float stream_row(const place *p, float *logits, size_t n, size_t live, size_t i, size_t j, float *top, float *sum)
+/* Logits of a row to weights 2^(logit - top). Of n logits the first `live` count, the rest weighs nothing; the row has
+ * room for n rounded up to 8. Updates the running maximum and sum; returns the factor for what was there before. */
+static float stream_row(const place *p, float *logits, size_t n, size_t live, size_t i, size_t j, float *top,
+    float *sum)
 {
     f4 scale = f4_splat(p->a->scale * LOG2_E), most0 = f4_splat(*top), most1 = most0;
     if (p->mask) {
@@ -81,7 +127,7 @@ static float stream_row(const place *p, float *logits, size_t n, size_t live, si
     return factor;
 }
 
-/* Rows [i, i + m) against positions [j, j + n), n <= BLOCK: updates `state` and out, whose first block overwrites. */
+/* Rows [i, i + m) against positions [j, j + n), n <= BLOCK: updates top, sum and out (the first: overwrites). */
 static void stream_block(const place *p, size_t i, size_t m, size_t j, size_t n, float *top, float *sum, float *out,
     size_t out_stride, int first)
 {

@@ -3,48 +3,6 @@
 #include "attention.h"
 #include <assert.h>
 
-int any_kept(const place *p, size_t i, size_t m, size_t j, size_t n)
-{
-    const cmha_attention *a = p->a;
-    if (!a->mask) return 1;
-    if (a->mask_t == 0) m = 1;
-    if (a->mask_s == 0) n = 1;
-    for (size_t r = 0; r < m; r++) {
-        const uint8_t *row = p->mask + (i + r) * a->mask_t + j * a->mask_s;
-        size_t c = 0;
-        for (; c + 8 <= n; c += 8) {
-            uint64_t eight;
-            memcpy(&eight, row + c, sizeof eight);
-            if (eight) return 1;
-        }
-        for (; c < n; c++) {
-            if (row[c]) return 1;
-        }
-    }
-    return 0;
-}
-
-void weigh_values(const cmha_attention *a, const float *values, size_t m, size_t n, const float *weights,
-    size_t weights_stride, float *out, size_t out_stride, const float *alpha)
-{
-    size_t full = a->v / CMHA_PANEL, tail = a->v % CMHA_PANEL, c0 = full * CMHA_PANEL;
-    tile_f32(m, full, n, weights, weights_stride, values, a->v, CMHA_PANEL, out, out_stride, alpha);
-    if (tail == 0) return;
-    /* The last columns by way of a padded copy: a panel's load would run past the end of the last row. */
-    float panel[BLOCK * CMHA_PANEL], last[TILE_ROWS * CMHA_PANEL];
-    assert(n <= BLOCK);
-    for (size_t j = 0; j < n; j++) {
-        for (size_t c = 0; c < CMHA_PANEL; c++) panel[j * CMHA_PANEL + c] = c < tail ? values[j * a->v + c0 + c] : 0.0f;
-    }
-    for (size_t r = 0; r < m; r++) {
-        for (size_t c = 0; c < CMHA_PANEL; c++) {
-            last[r * CMHA_PANEL + c] = alpha && c < tail ? out[r * out_stride + c0 + c] : 0.0f;
-        }
-    }
-    tile_f32(m, 1, n, weights, weights_stride, panel, CMHA_PANEL, 0, last, CMHA_PANEL, alpha);
-    for (size_t r = 0; r < m; r++) memcpy(out + r * out_stride + c0, last + r * CMHA_PANEL, tail * sizeof *out);
-}
-
 int attention_by_rows(const cmha_attention *a)
 {
     return (a->flags & CMHA_EXPLICIT) || a->round != CMHA_ROUND_NONE;

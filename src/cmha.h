@@ -47,8 +47,10 @@ CMHA_API size_t cmha_packed_size(size_t k, size_t n);
 /* Pack / unpack columns [n0, n0 + n) of a packed [K][N] matrix; w(i, j) = w[i * k_stride + j * n_stride], j counted
  * from the first of these columns. Packing a tied embedding E: [N][K] as E^T is k_stride = 1, n_stride = K.
  * n0 must be a multiple of CMHA_PANEL; columns that pad the last panel written are zeroed. */
-CMHA_API void cmha_pack_f32(float *panels, const float *w, size_t k, size_t n, size_t n0, size_t k_stride, size_t n_stride);
-CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n, size_t n0, size_t k_stride, size_t n_stride);
+CMHA_API void cmha_pack_f32(float *panels, const float *w, size_t k, size_t n, size_t n0, size_t k_stride,
+    size_t n_stride);
+CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n, size_t n0, size_t k_stride,
+    size_t n_stride);
 
 /* ------------------------------------------------------------------------------------------ half precision */
 
@@ -81,7 +83,9 @@ CMHA_API void cmha_keys_load(float *rows_out, const float *keys, size_t s0, size
 
 /* ---------------------------------------------------------------------------------------------- linear */
 
-enum { CMHA_ACTIVATION_NONE = 0, CMHA_ACTIVATION_RELU = 1, CMHA_ACTIVATION_GELU_TANH = 2, CMHA_ACTIVATION_GELU_ERF = 3 };
+enum {
+    CMHA_ACTIVATION_NONE = 0, CMHA_ACTIVATION_RELU = 1, CMHA_ACTIVATION_GELU_TANH = 2, CMHA_ACTIVATION_GELU_ERF = 3
+};
 
 /* Where element (row r, column c) of a projection goes.
  *   ROWS:    y[r * y_stride + c]
@@ -117,7 +121,7 @@ CMHA_API void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, si
 /* ---------------------------------------------------------------------------------------------- attention */
 
 enum {
-    CMHA_CAUSAL = 1,      /* position j is kept for query i only when j <= i + causal_offset; later blocks are not read */
+    CMHA_CAUSAL = 1,      /* position j is kept for query i only when j <= i + causal_offset; later ones are not read */
     CMHA_EXPLICIT = 2,    /* Keras's explicit path (see below) instead of its fused one */
 };
 
@@ -150,9 +154,9 @@ typedef struct cmha_attention {
     uint32_t flags;
     size_t causal_offset;   /* position of query 0 (the cache update index), with CMHA_CAUSAL */
     float dropout;          /* explicit form: rate in [0, 1]; 0 = none. A kept probability is divided by 1 - rate */
-    uint32_t seed[2];       /* dropout: Threefry-2x32 (20 rounds; Salmon et al. 2011) under this key. Position j of row (b, h, i)
-                             * takes word j % 2 for the counter ((b * H + h) * T + i, j / 2): it is kept if the word's upper 24
-                             * bits, as a fraction, are not below the rate */
+    uint32_t seed[2];       /* dropout: Threefry-2x32 (20 rounds; Salmon et al. 2011) under this key. Position j of row
+                             * (b, h, i) takes word j % 2 for the counter ((b * H + h) * T + i, j / 2): it is kept if
+                             * the word's upper 24 bits, as a fraction, are not below the rate */
     uint32_t round;         /* half policies: rounding of logits (explicit), probabilities and outputs */
 } cmha_attention;
 
@@ -197,14 +201,16 @@ CMHA_API void cmha_activation_f32(float *y, const float *x, size_t n, uint32_t a
  *
  * Protocol (js/pool.js is the other half)
  *   - One DISPATCHER (the thread that owns the runtime) writes the operations, calls cmha_program_begin, then bumps
- *     control->epoch and notifies it. WORKERS sit in cmha_worker_wait until the epoch changes, then call cmha_program_run.
+ *     control->epoch and notifies it. WORKERS sit in cmha_worker_wait until the epoch changes, then call
+ *     cmha_program_run.
  *     The dispatcher calls cmha_program_run too if it may block, else it waits for a message from the worker whose run
  *     returned CMHA_RUN_LAST.
  *   - Every claim and every completion is one atomic operation on a 64-bit word that carries the program's epoch in its
  *     upper half: a thread that wakes late, with an old epoch, claims nothing and returns. Operations are only
  *     rewritten after all tasks of the program have completed, and a claimed task always belongs to a program that
  *     has not. That is the whole safety argument.
- *   - An operation with CMHA_OP_CONCURRENT may start before the ones ahead of it have completed; any other waits for all.
+ *   - An operation with CMHA_OP_CONCURRENT may start before the ones ahead of it have completed; any other waits for
+ *     all.
  *   - A waiting thread spins control->spin times, then sleeps in memory.atomic.wait32 in slices, and gives up with
  *     CMHA_RUN_STALLED when control->progress stands still for CMHA_STALL_SLICES slices, or with CMHA_RUN_FAILED when
  *     control->failed is set. The pool then fails closed. */
@@ -235,7 +241,7 @@ typedef struct cmha_control {
     uint32_t failed;        /* nonzero: a thread trapped; everybody gives up */
     uint32_t progress;      /* completed tasks, wrapping */
     uint32_t spin;          /* iterations to spin before sleeping */
-    cmha_op *ops_ptr;       /* the program's first operation; stays the same, or points to memory that only ever held operations */
+    cmha_op *ops_ptr;       /* the program's first operation; memory there only ever holds operations */
     uint32_t ops;           /* number of operations */
     uint32_t threads;       /* threads that may join, the dispatcher included: sizes thread-private scratch */
     uint32_t sleepers;      /* workers asleep on `epoch` */
@@ -253,9 +259,10 @@ CMHA_API size_t cmha_op_bytes(void);
 /* Cuts every operation into tasks and arms claim and done with `epoch` (the value control->epoch is about to take). */
 CMHA_API void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch);
 
-/* Joins the program of `epoch` as thread number `thread` < control->threads (0 = dispatcher). Returns CMHA_RUN_*: LAST to
- * exactly one thread, the one that completed the last task; DONE to the others. Thread 0 returns when the program has
- * completed, the others as soon as there is nothing left to claim. An operation without work (T = 0) has one empty task. */
+/* Joins the program of `epoch` as thread number `thread` < control->threads (0 = dispatcher). Returns CMHA_RUN_*: LAST
+ * to exactly one thread, the one that completed the last task; DONE to the others. Thread 0 returns when the program
+ * has completed, the others as soon as there is nothing left to claim. An operation without work (T = 0) has one empty
+ * task. */
 CMHA_API int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread);
 
 /* Blocks until control->epoch != seen; returns the new epoch, with bit 31 set on shut-down. Workers only. */

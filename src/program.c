@@ -1,8 +1,8 @@
 /* program.c: programs of operations, run by whoever joins. The protocol stands in cmha.h.
  *
- * Completion is counted per GROUP: an operation without CMHA_OP_CONCURRENT and those with it that follow. The `done` word
- * of a group's last operation counts that operation's tasks and the group's other operations, so that a waiting thread
- * watches one word, and the thread that brings the last group's word to zero knows that it was the last. */
+ * Completion is counted per GROUP: an operation without CMHA_OP_CONCURRENT and those with it that follow. The `done`
+ * word of a group's last operation counts that operation's tasks and the group's other operations, so that a waiting
+ * thread watches one word, and the thread that brings the last group's word to zero knows that it was the last. */
 #ifndef __wasm__
 #define _POSIX_C_SOURCE 200809L
 #include <time.h>
@@ -88,8 +88,8 @@ void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch)
 
 /* ------------------------------------------------------------------------------------------------ sleeping */
 
-/* Sleeps while *word == seen, until notified or, with `sliced`, for at most one slice. No 64-bit value may be in use across
- * a wait: V8 up to version 11 (Node 20) clobbers such locals in code of its baseline compiler. */
+/* Sleeps while *word == seen, until notified or, with `sliced`, for at most one slice. No 64-bit value may be in use
+ * across a wait: V8 up to version 11 (Node 20) clobbers such locals in code of its baseline compiler. */
 #ifdef __wasm__
 static void sleep_u32(uint32_t *word, uint32_t seen, int sliced)
 {
@@ -120,8 +120,8 @@ static void wake(void *word)
 enum { GO_ON = 2 };
 
 /* Waits until nothing of `epoch` is left in op->done: GO_ON. CMHA_RUN_DONE: another program has begun meanwhile.
- * `done` is read by halves, count before epoch, which is as good: the epoch only ever changes with the count, and a count
- * read before its epoch was still the same belongs to it. */
+ * `done` is read by halves, count before epoch, which is as good: the epoch only ever changes with the count, and a
+ * count read before its epoch was still the same belongs to it. */
 static int32_t wait_done(cmha_control *control, cmha_op *op, uint32_t epoch)
 {
     uint32_t *half = (uint32_t *) (void *) &op->done;

@@ -103,8 +103,8 @@ INLINE float f4_top(f4 a)
     return f4_lane(f4_max(a, f4_turn1(a)), 0);
 }
 
-/* The first n of four lanes, n >= 1; the others load as `fill` and are not stored. Spelled out, because a loop would become
- * a call of memcpy. */
+/* The first n of four lanes, n >= 1; the others load as `fill` and are not stored. Spelled out, because a loop would
+ * become a call of memcpy. */
 INLINE f4 f4_load_part(const float *p, size_t n, float fill)
 {
     if (n >= 4) return f4_load(p);
@@ -146,9 +146,9 @@ INLINE exp2_constants exp2_load(void)
     };
 }
 
-/* 2^x, within 2.2 ulp for x in (-126.5, 127.5), 0 below, NaN for NaN; 2^0 is exactly 1. x = n + r with |r| <= 1/2, then a
- * minimax polynomial of degree 5 for 2^r (relative error 9.2e-8), then n into the exponent. An exponent clamped to -127 makes
- * a scale of zero. */
+/* 2^x, within 2.2 ulp for x in (-126.5, 127.5), 0 below, NaN for NaN; 2^0 is exactly 1. x = n + r with |r| <= 1/2, then
+ * a minimax polynomial of degree 5 for 2^r (relative error 9.2e-8), then n into the exponent. An exponent clamped to
+ * -127 makes a scale of zero. */
 INLINE f4 f4_exp2(const exp2_constants *k, f4 x)
 {
     f4 y = f4_max(k->least, x);

@@ -5,8 +5,8 @@
 
 enum { MOST_PANELS = 4 };
 
-/* m rows by p panels: both are constants at every call, so that all sums live in registers. Nothing is unrolled over k: the
- * compiler would chain several multiply-adds per sum and keep the operands of all those steps alive at once. */
+/* m rows by p panels: both are constants at every call, so that all sums live in registers. Nothing is unrolled over k:
+ * the compiler would chain several multiply-adds per sum and keep the operands of all those steps alive at once. */
 INLINE void tile(const int m, const int p, size_t k, const float *x, size_t x_stride, const float *b, size_t b_stride,
     size_t panel_stride, float *y, size_t y_stride, const float *alpha)
 {

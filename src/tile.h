@@ -6,8 +6,8 @@
 
 #include "cmha.h"
 
-/* Most rows of a register tile. TILE_ROWS x 8 sums, their operands and, where multiply and add are apart, a product fill
- * the 15 vector registers that an engine has to give. */
+/* Most rows of a register tile. TILE_ROWS x 8 sums, their operands and, where multiply and add are apart, a product
+ * fill the 15 vector registers that an engine has to give. */
 #if defined(__wasm_relaxed_simd__)
 #define TILE_ROWS 6
 #else
