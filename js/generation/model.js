@@ -10,6 +10,9 @@ import { Tokenizer } from './tokenizer.js';
 
 /** @typedef {import('../runtime.js').Runtime} Runtime */
 
+/** One file, which holds its config and tokenizer too; in this form bundlers take it along. */
+const EMBEDDED = new URL('./model/model.safetensors', import.meta.url);
+
 /**
  * @typedef {object} LoadOptions
  * @property {AbortSignal} [signal] aborts loading; what had been allocated is freed
@@ -33,7 +36,7 @@ import { Tokenizer } from './tokenizer.js';
  * @throws {FormatError} (rejects) for malformed or unsupported files, with a stable `code`
  * @throws {Error} (rejects) when a file cannot be had, when aborted (the signal's reason), when the memory is exhausted
  */
-export async function loadModel(runtime, source = new URL('./model/', import.meta.url), { signal, onProgress } = {}) {
+export async function loadModel(runtime, source = EMBEDDED, { signal, onProgress } = {}) {
     if (typeof runtime?._check !== 'function') {
         throw typeError('runtime', 'made by createRuntime()', runtime);
     }

@@ -55,6 +55,17 @@ test('greedy continuation, by tokens and as text', async () => {
     assert.equal(text, metadata['greedy.text']);
 });
 
+test('its weights file alone, from bytes, and its folder are the same model', async () => {
+    const { logits } = await model.network.call({ shape: [1, 2], data: Int32Array.of(0, 9) });
+    for (const source of [new Blob([readFileSync(WEIGHTS)]), new URL('./', WEIGHTS)]) {
+        const other = await loadModel(runtime, source);
+        assert.deepEqual(other.config, model.config);
+        assert.deepEqual(other.promptTokens(score.text), model.promptTokens(score.text));
+        assert.deepEqual((await other.network.call({ shape: [1, 2], data: Int32Array.of(0, 9) })).logits.data, logits.data);
+        other.dispose();
+    }
+});
+
 test('the score of a text', async () => {
     const { nats, tokens, bytes } = await model.score(score.text);
     assert.equal(tokens, score.tokens);

@@ -1,5 +1,7 @@
 """Write a training checkpoint as config.json, model.safetensors (F16) and tokenizer.json.
 
+The weights' metadata repeats the other two, so that `model.safetensors` alone can be loaded.
+
     python export.py --checkpoint run/checkpoint.pt --tokenizer tokenizer.json --out ..
 
 `--weights mean` takes the running mean of the weights instead of the last ones.
@@ -29,7 +31,14 @@ def main():
 
     out = pathlib.Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
+    tokenizer = json.loads(pathlib.Path(args.tokenizer).read_text(encoding="utf-8"))
+    # With these two the file is the whole model by itself.
+    metadata = {
+        "format": "pt",
+        "config": json.dumps(state["config"]),
+        "tokenizer": json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")),
+    }
+    save_file(weights, out / "model.safetensors", metadata=metadata)
     (out / "config.json").write_text(json.dumps(state["config"], indent=2) + "\n")
     if pathlib.Path(args.tokenizer).resolve() != (out / "tokenizer.json").resolve():
         shutil.copyfile(args.tokenizer, out / "tokenizer.json")
