@@ -83,10 +83,11 @@ static void linear_tile(const cmha_linear *a, size_t r, size_t m, size_t c0, siz
 void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1)
 {
     assert(n0 % CMHA_PANEL == 0 && n1 <= a->n && row1 <= a->rows);
-    /* Six rows of x stay in the nearest cache while the panels stream by them, in order. */
-    for (size_t r = row0; r < row1; r += TILE_ROWS) {
+    /* A tile's rows of x stay in the nearest cache while the panels stream by them, in order. */
+    for (size_t r = row0, m; r < row1; r += m) {
+        size_t left = row1 - r;
+        m = left <= TILE_ROWS ? left : left < TILE_ROWS + 3 ? (left + 1) / 2 : TILE_ROWS;   /* no tail of 1 or 2 rows */
         for (size_t c = n0; c < n1; c += GROUP_COLUMNS) {
-            size_t m = row1 - r < TILE_ROWS ? row1 - r : TILE_ROWS;
             linear_tile(a, r, m, c, n1 - c < GROUP_COLUMNS ? n1 - c : GROUP_COLUMNS);
         }
     }
