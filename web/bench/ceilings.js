@@ -7,7 +7,8 @@
 
 const PAGE = 65536;
 const ACCUMULATORS = 12;
-const LOADS = 16; // of 16 bytes, per turn of the read loop
+const LOADS = 16; // of 16 bytes, per turn of a read loop
+const STREAMS = 4;
 const TURNS = 4096; // of the multiply-add loop, per call
 const PASS_MS = 2;
 
@@ -74,20 +75,28 @@ function flopsBody(variant) {
 }
 
 /**
- * read(from, to): loads every 16 bytes of [from, to), a multiple of 256 bytes, once and in order, into 8 xor chains.
- * @returns {number[]}
+ * read(from, to, stride): loads every 16 bytes of `streams` areas, [from, to) and as much again at each further stride,
+ * once and in order, into 8 xor chains; to - from is a multiple of 256 bytes. One area is plain sequential reading; with
+ * several side by side some machines fetch ahead better.
+ * @param {number} streams @returns {number[]}
  */
-function readBody() {
-    const [at, end] = [0, 1];
-    const chain = (/** @type {number} */ i) => 2 + (i % 8);
-    const loads = Array.from({ length: LOADS }, (_, i) => [
-        ...get(at), ...simd(SIMD.load), 4, ...leb(16 * i), ...get(chain(i)), ...simd(SIMD.xor), ...set(chain(i)),
-    ]);
+function readBody(streams) {
+    const [at, end, stride] = [0, 1, 2];
+    const pointers = [at, ...Array.from({ length: streams - 1 }, (_, i) => 3 + i)];
+    const chain = (/** @type {number} */ i) => 2 + streams + (i % 8);
+    const perStream = LOADS / streams;
+    const load = (/** @type {number} */ i) => [
+        ...get(pointers[Math.floor(i / perStream)]), ...simd(SIMD.load), 4, ...leb(16 * (i % perStream)),
+        ...get(chain(i)), ...simd(SIMD.xor), ...set(chain(i)),
+    ];
+    const advance = (/** @type {number} */ pointer) => [...get(pointer), ...i32(16 * perStream), 0x6a];
     return [
-        ...vector([[8, V128]]),
+        ...vector([[...leb(streams - 1), I32], [8, V128]]),
+        ...pointers.slice(1).flatMap((pointer, i) => [...get(pointers[i]), ...get(stride), 0x6a, ...set(pointer)]),
         0x03, 0x40,
-        ...loads.flat(),
-        ...get(at), ...i32(16 * LOADS), 0x6a, 0x22, at, ...get(end), 0x49, 0x0d, 0, // while (at += 256) < end
+        ...Array.from({ length: LOADS }, (_, i) => load(i)).flat(),
+        ...pointers.slice(1).flatMap((pointer) => [...advance(pointer), ...set(pointer)]),
+        ...advance(at), 0x22, at, ...get(end), 0x49, 0x0d, 0, // while (at += ...) < end
         0x0b,
         ...get(chain(0)),
         ...Array.from({ length: 7 }, (_, i) => [...get(chain(i + 1)), ...simd(SIMD.xor)]).flat(),
@@ -95,16 +104,16 @@ function readBody() {
     ];
 }
 
-/** @param {Variant} variant @returns {Uint8Array<ArrayBuffer>} module importing env.memory; exports flops and read */
+/** @param {Variant} variant @returns {Uint8Array<ArrayBuffer>} module importing env.memory; exports flops, read1 and read4 */
 export function assemble(variant) {
     const code = (/** @type {number[]} */ body) => [...leb(body.length), ...body];
     return new Uint8Array([
         0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
-        ...section(1, vector([[0x60, 1, I32, 1, F32], [0x60, 2, I32, I32, 1, I32]])),
+        ...section(1, vector([[0x60, 1, I32, 1, F32], [0x60, 3, I32, I32, I32, 1, I32]])),
         ...section(2, vector([[...text('env'), ...text('memory'), 2, 0, 0]])),
-        ...section(3, vector([[0], [1]])),
-        ...section(7, vector([[...text('flops'), 0, 0], [...text('read'), 0, 1]])),
-        ...section(10, vector([code(flopsBody(variant)), code(readBody())])),
+        ...section(3, vector([[0], [1], [1]])),
+        ...section(7, vector([[...text('flops'), 0, 0], [...text('read1'), 0, 1], [...text('read4'), 0, 2]])),
+        ...section(10, vector([code(flopsBody(variant)), code(readBody(1)), code(readBody(STREAMS))])),
     ]);
 }
 
@@ -125,7 +134,9 @@ export class Meter {
         this.memory = new WebAssembly.Memory({ initial: 1 });
         const instance = new WebAssembly.Instance(new WebAssembly.Module(assemble(variant)), { env: { memory: this.memory } });
         this.flops = /** @type {(turns: number) => number} */ (instance.exports.flops);
-        this.read = /** @type {(from: number, to: number) => number} */ (instance.exports.read);
+        /** @typedef {(from: number, to: number, stride: number) => number} Read */
+        this.read1 = /** @type {Read} */ (instance.exports.read1);
+        this.read4 = /** @type {Read} */ (instance.exports.read4);
     }
 
     /** Memory for a working set; filled, so that every page is its own. @param {number} bytes */
@@ -142,27 +153,37 @@ export class Meter {
      * @returns {number} flops or bytes per second
      */
     rate(what, bytes, go) {
-        const size = Math.floor(bytes / 256) * 256;
-        const run = what === 'flops' ? () => this.flops(TURNS) : () => this.read(0, size);
-        const work = what === 'flops' ? TURNS * ACCUMULATORS * 8 : size;
-        return work / (medianTime(run, go) / 1000);
+        if (what === 'flops') return (TURNS * ACCUMULATORS * 8 * 1000) / medianTime(() => this.flops(TURNS), go);
+        const stride = Math.floor(bytes / STREAMS / 256) * 256;
+        // Both orders in turn; the faster is what the memory gives.
+        const [one, four] = medianTimes([
+            () => this.read1(0, STREAMS * stride, 0), () => this.read4(0, stride, stride),
+        ], go);
+        return (STREAMS * stride * 1000) / Math.min(one, four);
     }
 }
 
+/** Milliseconds of a call: see medianTimes. @param {() => unknown} run @param {(passes: number) => boolean} go */
+export const medianTime = (run, go) => medianTimes([run], go)[0];
+
 /**
- * Milliseconds of a call: the median of passes, each of as many calls as a coarse clock needs (a page that is not
- * cross-origin isolated has one of 0.1 ms).
- * @param {() => unknown} run @param {(passes: number) => boolean} go asked before every pass
+ * Milliseconds of each call: the median of passes, taken in turns, each of as many calls as a coarse clock needs (a page
+ * that is not cross-origin isolated has one of 0.1 ms).
+ * @param {(() => unknown)[]} runs @param {(passes: number) => boolean} go asked before every round of passes
  */
-export function medianTime(run, go) {
-    let calls = 1;
-    const pass = () => {
+function medianTimes(runs, go) {
+    const pass = (/** @type {() => unknown} */ run, /** @type {number} */ calls) => {
         const start = performance.now();
         for (let i = 0; i < calls; i++) run();
         return performance.now() - start;
     };
-    while (pass() < PASS_MS) calls *= 2;
-    const times = [];
-    while (go(times.length)) times.push(pass() / calls);
-    return median(times);
+    const calls = runs.map((run) => {
+        let count = 1;
+        while (pass(run, count) < PASS_MS) count *= 2;
+        return count;
+    });
+    /** @type {number[][]} */
+    const times = runs.map(() => []);
+    while (go(times[0].length)) runs.forEach((run, i) => times[i].push(pass(run, calls[i]) / calls[i]));
+    return times.map(median);
 }

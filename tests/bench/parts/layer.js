@@ -30,8 +30,11 @@ export async function run(context) {
         const figures = {};
         /** @type {Record<string, number>} */
         const errors = {};
-        for (const c of LAYER_CASES) figures[c.id] = await measure(c, contestants, errors);
-        context.say('ms, median (p10-p90) over the rounds; error: largest, over the largest output, against float64\n');
+        for (const c of LAYER_CASES) {
+            figures[c.id] = await measure(c, contestants, errors);
+            context.say(`measured: ${c.title}`);
+        }
+        context.say('\nms, median (p10-p90) over the rounds; error: largest, over the largest output, against float64\n');
         context.say(layerTable(descriptions, contestants, figures, errors));
         const musts = [...limitMusts(figures), ...(context.peers ? peerMusts(figures) : [])];
         return { musts, data: { figures, errors } };
