@@ -291,13 +291,20 @@ export class Runtime {
             job.record(program);
             this.#pool.run(program);
             const value = job.finish();
-            program._complete();
+            this.#complete(program);
             return value;
         } catch (error) {
             this.#abandon(program);
             throw error;
         } finally {
             this.#active = false;
+        }
+    }
+
+    /** @param {Program} program  that has run, and whose job may have disposed of the runtime */
+    #complete(program) {
+        if (!this.#disposed) {
+            program._complete();
         }
     }
 
@@ -347,7 +354,7 @@ export class Runtime {
         if (failure === null) {
             try {
                 value = job.finish();
-                program._complete();
+                this.#complete(program);
             } catch (thrown) {
                 failure = thrown;
             }
