@@ -36,8 +36,8 @@ export function worst(got, expected, { atol = 0, rtol = 0 }) {
 export function assertClose(got, expected, tolerance, name = 'result') {
     assert.equal(got.length, expected.length, `${name}: length`);
     const { ratio, index } = worst(got, expected, tolerance);
-    assert.ok(ratio <= 1, `${name}[${index}] is ${got[index]}, expected ${expected[index]}: ${ratio.toPrecision(3)} times `
-        + `the tolerance (atol ${tolerance.atol ?? 0}, rtol ${tolerance.rtol ?? 0})`);
+    assert.ok(ratio <= 1, `${name}[${index}] is ${got[index]}, expected ${expected[index]}: `
+        + `${ratio.toPrecision(3)} times the tolerance (atol ${tolerance.atol ?? 0}, rtol ${tolerance.rtol ?? 0})`);
 }
 
 /**

@@ -21,8 +21,8 @@ export function linear(x, w, bias, rows, k, n) {
 /**
  * q: [B, T, H, D], keys: [B, S, G, D], values: [B, S, G, V]; keep(b, h, i, j) says whether mask and causality keep a
  * position; drop(b, h, i, j) is the factor that dropout applies to a probability (0 or 1 / (1 - rate)).
- * @param {{ q: Numbers, keys: Numbers, values: Numbers, batch: number, heads: number, kvHeads: number, t: number, s: number,
- *   d: number, v: number, scale: number, explicit?: boolean, masked?: number,
+ * @param {{ q: Numbers, keys: Numbers, values: Numbers, batch: number, heads: number, kvHeads: number, t: number,
+ *   s: number, d: number, v: number, scale: number, explicit?: boolean, masked?: number,
  *   keep?: (b: number, h: number, i: number, j: number) => boolean,
  *   drop?: (b: number, h: number, i: number, j: number) => number }} a
  * @returns {{ out: Float64Array, scores: Float64Array }} out: [B, T, H, V], scores: [B, H, T, S] before dropout
@@ -37,9 +37,9 @@ export function attention(a) {
         for (let h = 0; h < heads; h++) {
             const g = Math.floor(h / (heads / kvHeads));
             for (let i = 0; i < t; i++) {
-                const logits = Array.from({ length: s }, (_, j) => (keep(b, h, i, j)
-                    ? a.scale * sum(d, (e) => q[((b * t + i) * heads + h) * d + e] * keys[((b * s + j) * kvHeads + g) * d + e])
-                    : masked));
+                const dot = (/** @type {number} */ j) => sum(d, (e) =>
+                    q[((b * t + i) * heads + h) * d + e] * keys[((b * s + j) * kvHeads + g) * d + e]);
+                const logits = Array.from({ length: s }, (_, j) => (keep(b, h, i, j) ? a.scale * dot(j) : masked));
                 const top = logits.reduce((x, y) => (y > x ? y : x), -Infinity);
                 const exps = logits.map((x) => Math.exp(x - top));
                 const total = sum(s, (j) => exps[j]);
@@ -55,8 +55,8 @@ export function attention(a) {
     return { out, scores };
 }
 
-/** @param {Numbers} x [rows, n] @param {Numbers} gamma @param {Numbers | null} beta @param {number} rows @param {number} n
- * @param {number} epsilon */
+/** @param {Numbers} x [rows, n] @param {Numbers} gamma @param {Numbers | null} beta @param {number} rows
+ * @param {number} n @param {number} epsilon */
 export function layerNorm(x, gamma, beta, rows, n, epsilon) {
     const y = new Float64Array(rows * n);
     for (let r = 0; r < rows; r++) {
@@ -94,8 +94,8 @@ export const activations = [
     (/** @type {number} */ x) => (x < 0 ? x / 2 * erfc(-x / Math.SQRT2) : x - x / 2 * erfc(x / Math.SQRT2)),
 ];
 
-/** Token plus position embeddings. e: [N, K], positions: [length, K] or null. @param {Numbers} tokens @param {Numbers} e
- * @param {Numbers | null} positions @param {number} k @param {number} t @param {number} index */
+/** Token plus position embeddings. e: [N, K], positions: [length, K] or null. @param {Numbers} tokens
+ * @param {Numbers} e @param {Numbers | null} positions @param {number} k @param {number} t @param {number} index */
 export function embed(tokens, e, positions, k, t, index) {
     const y = new Float64Array(tokens.length * k);
     for (let i = 0; i < y.length; i++) {

@@ -14,8 +14,12 @@ export async function bench({ variant }) {
         const x = floats(rng(activation), n, 6);
         const [from, y] = [k.put(x), k.room(4 * n)];
         return row({
-            name: `${names[activation]}, ${n}`, run: () => k.call.cmha_activation_f32(y, from, n, activation), got: () => k.floats(y, n),
-            expected: Float64Array.from(x, activations[activation]), tolerance: 2e-6, bytes: 8 * n,
+            name: `${names[activation]}, ${n}`,
+            run: () => k.call.cmha_activation_f32(y, from, n, activation),
+            got: () => k.floats(y, n),
+            expected: Float64Array.from(x, activations[activation]),
+            tolerance: 2e-6,
+            bytes: 8 * n,
         });
     });
 }

@@ -24,9 +24,11 @@ export async function bench({ variant }) {
         const panels = Math.ceil(s / 8) * 8 * D;
         const out = k.room(4 * t * width);
         const op = k.attention({
-            q: k.put(q), qStride: width, keys: k.put(keep(keys, 1, s, HEADS, D, true)), keysHeadStride: panels, keysBatchStride: HEADS * panels,
-            values: k.put(keep(values, 1, s, HEADS, D, false)), valuesHeadStride: s * D, valuesBatchStride: s * width, out, outStride: width,
-            scores: explicit ? k.room(4 * HEADS * t * s) : 0, batch: 1, heads: HEADS, kvHeads: HEADS, t, s, d: D, v: D, scale: 1 / 8,
+            q: k.put(q), qStride: width, keys: k.put(keep(keys, 1, s, HEADS, D, true)), keysHeadStride: panels,
+            keysBatchStride: HEADS * panels, values: k.put(keep(values, 1, s, HEADS, D, false)),
+            valuesHeadStride: s * D, valuesBatchStride: s * width, out, outStride: width,
+            scores: explicit ? k.room(4 * HEADS * t * s) : 0, batch: 1, heads: HEADS, kvHeads: HEADS,
+            t, s, d: D, v: D, scale: 1 / 8,
             flags: (causal ? ATTEND.CAUSAL : 0) | (explicit ? ATTEND.EXPLICIT : 0),
         });
         k.u32[op / 4 + ATTENTION.scratch] = k.room(4 * k.call.cmha_attention_scratch(k.args(op), 1));

@@ -25,7 +25,8 @@ export async function bench({ variant }) {
             expected: Float32Array.from(bits, (b) => {
                 const e = b >> (digits - 1);
                 const fraction = b & (2 ** (digits - 1) - 1);
-                return e === 0 ? fraction * 2 ** (low - digits + 1) : (2 ** (digits - 1) + fraction) * 2 ** (low + e - digits);
+                const significand = e === 0 ? fraction : 2 ** (digits - 1) + fraction;
+                return significand * 2 ** (low + Math.max(e, 1) - digits);
             }),
             tolerance: 0, bytes: 6 * n,
         }),

@@ -12,10 +12,16 @@ export async function bench({ variant }) {
         const random = rng(rows);
         const [x, gamma, beta] = [floats(random, rows * n), floats(random, n), floats(random, n)];
         const y = k.room(4 * rows * n);
-        const op = k.args(k.norm({ x: k.put(x), xStride: n, y, yStride: n, rows, n, gamma: k.put(gamma), beta: k.put(beta), epsilon: 1e-5 }));
+        const op = k.args(k.norm({
+            x: k.put(x), xStride: n, y, yStride: n, rows, n, gamma: k.put(gamma), beta: k.put(beta), epsilon: 1e-5,
+        }));
         return row({
-            name: `${rows} x ${n}`, run: () => k.call.cmha_layer_norm_f32(op, 0, rows), got: () => k.floats(y, rows * n),
-            expected: layerNorm(x, gamma, beta, rows, n, 1e-5), tolerance: 1e-5, bytes: 8 * rows * n,
+            name: `${rows} x ${n}`,
+            run: () => k.call.cmha_layer_norm_f32(op, 0, rows),
+            got: () => k.floats(y, rows * n),
+            expected: layerNorm(x, gamma, beta, rows, n, 1e-5),
+            tolerance: 1e-5,
+            bytes: 8 * rows * n,
         });
     });
 }

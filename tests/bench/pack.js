@@ -11,21 +11,35 @@ export async function bench({ variant }) {
     const [depth, n, s, d] = [768, 768, 4096, 64];
     const [w, rows] = [floats(rng(1), depth * n), floats(rng(2), s * d)];
     const [from, panels, source, keys] = [k.put(w), k.room(4 * depth * n), k.put(rows), k.room(4 * s * d)];
-    const packed = w.map((_, i) => w[(Math.floor(i / 8) % depth) * n + Math.floor(i / (8 * depth)) * 8 + i % 8]);
-    const transposed = w.map((_, i) => w[(Math.floor(i / (8 * depth)) * 8 + i % 8) * depth + Math.floor(i / 8) % depth]);
+    const place = (/** @type {number} */ i) => [Math.floor(i / 8) % depth, Math.floor(i / (8 * depth)) * 8 + i % 8];
+    const at = (/** @type {[number, number]} */ [row, column], /** @type {number} */ stride) => w[row * stride + column];
+    const packed = w.map((_, i) => at(/** @type {[number, number]} */ (place(i)), n));
+    const transposed = w.map((_, i) => at(/** @type {[number, number]} */ (place(i).reverse()), depth));
     const bytes = 8 * depth * n;
     return [
         row({
-            name: `weights ${depth} x ${n}`, run: () => k.call.cmha_pack_f32(panels, from, depth, n, 0, n, 1),
-            got: () => k.floats(panels, depth * n), expected: packed, tolerance: 0, bytes,
+            name: `weights ${depth} x ${n}`,
+            run: () => k.call.cmha_pack_f32(panels, from, depth, n, 0, n, 1),
+            got: () => k.floats(panels, depth * n),
+            expected: packed,
+            tolerance: 0,
+            bytes,
         }),
         row({
-            name: `a tied embedding ${n} x ${depth}`, run: () => k.call.cmha_pack_f32(panels, from, depth, n, 0, 1, depth),
-            got: () => k.floats(panels, depth * n), expected: transposed, tolerance: 0, bytes,
+            name: `a tied embedding ${n} x ${depth}`,
+            run: () => k.call.cmha_pack_f32(panels, from, depth, n, 0, 1, depth),
+            got: () => k.floats(panels, depth * n),
+            expected: transposed,
+            tolerance: 0,
+            bytes,
         }),
         row({
-            name: `keys ${s} x ${d}`, run: () => k.call.cmha_keys_store(keys, source, 0, s, d, d), got: () => k.floats(keys, s * d),
-            expected: keep(rows, 1, s, 1, d, true), tolerance: 0, bytes: 8 * s * d,
+            name: `keys ${s} x ${d}`,
+            run: () => k.call.cmha_keys_store(keys, source, 0, s, d, d),
+            got: () => k.floats(keys, s * d),
+            expected: keep(rows, 1, s, 1, d, true),
+            tolerance: 0,
+            bytes: 8 * s * d,
         }),
     ];
 }

@@ -11,7 +11,8 @@ static size_t up_to(uint64_t *r, size_t n) { return 1 + random_below(r, n); }
 
 static problem make(uint64_t *r)
 {
-    size_t b = up_to(r, 2), g = up_to(r, 2), h = g * up_to(r, 2), t = up_to(r, 30), s = up_to(r, 200), d = up_to(r, 20), v = up_to(r, 20);
+    size_t b = up_to(r, 2), g = up_to(r, 2), h = g * up_to(r, 2), t = up_to(r, 30), s = up_to(r, 200);
+    size_t d = up_to(r, 20), v = up_to(r, 20);
     if (random_below(r, 20) == 0) {         /* a cache that is cut */
         t = up_to(r, 4);
         s = 1000 + up_to(r, 2000);
@@ -24,7 +25,8 @@ static problem make(uint64_t *r)
     p.out = unset(b * t * h * v);
     p.a = (cmha_attention) {
         .q = p.q, .q_stride = h * d, .keys = p.keys, .keys_head_stride = key_head, .keys_batch_stride = g * key_head,
-        .values = p.values, .values_head_stride = s * v, .values_batch_stride = g * s * v, .out = p.out, .out_stride = h * v,
+        .values = p.values, .values_head_stride = s * v, .values_batch_stride = g * s * v,
+        .out = p.out, .out_stride = h * v,
         .batch = b, .heads = h, .kv_heads = g, .t = t, .s = s, .d = d, .v = v, .scale = 1.7f,
     };
     if (random_below(r, 2)) {
@@ -36,9 +38,8 @@ static problem make(uint64_t *r)
         if (random_below(r, 2)) p.scores = unset(b * h * t * s);
     }
     if (random_below(r, 2)) {
-        size_t across = random_below(r, 5) ? s : 1, down = random_below(r, 2) ? t : 1, each = random_below(r, 2) ? h : 1;
-        size_t n = b * each * down * across;
-        size_t rare = up_to(r, 60);
+        size_t across = random_below(r, 5) ? s : 1, down = random_below(r, 2) ? t : 1;
+        size_t each = random_below(r, 2) ? h : 1, n = b * each * down * across, rare = up_to(r, 60);
         p.mask = malloc(n);
         for (size_t i = 0; i < n; i++) p.mask[i] = random_below(r, rare) == 0;
         p.a.mask_s = across > 1;
@@ -93,7 +94,9 @@ int main(void)
     uint64_t r = 2;
     for (int n = 0; n < 500; n++) {
         problem p = make(&r);
-        cmha_op ops[2] = { { .kind = CMHA_OP_ATTENTION, .u.attention = p.a }, { .kind = CMHA_OP_ATTENTION_MERGE, .u.attention = p.a } };
+        cmha_op ops[2] = {
+            { .kind = CMHA_OP_ATTENTION, .u.attention = p.a }, { .kind = CMHA_OP_ATTENTION_MERGE, .u.attention = p.a },
+        };
         run_alone(ops, cmha_attention_merges(&p.a) ? 2 : 1);
         for (size_t b = 0; b < p.a.batch; b++) {
             for (size_t h = 0; h < p.a.heads; h++) {

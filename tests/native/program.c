@@ -28,14 +28,16 @@ static void *work(void *argument)
     }
 }
 
-/* A chain: two concurrent projections of x, a norm of the first, a projection of that on top of the second, twice over. */
-static void record(cmha_op *ops, const float *x, const float *const w[3], const float *gamma, float *const y[4], size_t rows)
+/* A chain: two concurrent projections of x, a norm of the first, a projection of that on top of the second; a tail. */
+static void record(cmha_op *ops, const float *x, const float *const w[3], const float *gamma, float *const y[4],
+    size_t rows)
 {
     cmha_linear first = { .x = x, .x_stride = K, .rows = rows, .k = K, .n = K, .w = w[0], .y = y[0], .y_stride = K };
     cmha_linear wide = { .x = x, .x_stride = K, .rows = rows, .k = K, .n = N, .w = w[1], .y = y[1], .y_stride = N };
-    cmha_norm norm = { .x = y[0], .x_stride = K, .y = y[2], .y_stride = K, .rows = rows, .n = K, .gamma = gamma, .epsilon = 1e-5f };
-    cmha_linear second = { .x = y[2], .x_stride = K, .rows = rows, .k = K, .n = N, .w = w[2], .residual = y[1], .residual_stride = N,
-        .y = y[3], .y_stride = N };
+    cmha_norm norm = { .x = y[0], .x_stride = K, .y = y[2], .y_stride = K, .rows = rows, .n = K, .gamma = gamma,
+        .epsilon = 1e-5f };
+    cmha_linear second = { .x = y[2], .x_stride = K, .rows = rows, .k = K, .n = N, .w = w[2], .residual = y[1],
+        .residual_stride = N, .y = y[3], .y_stride = N };
     /* Workers that are late may still look at flags, claim and done: the last two are left to cmha_program_begin. */
     for (int i = 0; i < OPS; i++) {
         int concurrent = i == 1 || i == 5;
@@ -49,7 +51,8 @@ static void record(cmha_op *ops, const float *x, const float *const w[3], const 
 int main(void)
 {
     uint64_t r = 4;
-    float *x = floats(&r, ROWS * K), *gamma = floats(&r, K), *plain[3] = { floats(&r, K * K), floats(&r, K * N), floats(&r, K * N) };
+    float *x = floats(&r, ROWS * K), *gamma = floats(&r, K);
+    float *plain[3] = { floats(&r, K * K), floats(&r, K * N), floats(&r, K * N) };
     const float *w[3] = { packed(plain[0], K, K), packed(plain[1], K, N), packed(plain[2], K, N) };
     float *y[4] = { unset(ROWS * K), unset(ROWS * N), unset(ROWS * K), unset(ROWS * N) }, *expected = unset(ROWS * N);
     cmha_op ops[OPS] = { 0 };
@@ -75,8 +78,11 @@ int main(void)
         int32_t state = cmha_program_run(&p.control, epoch, 0);
         CHECK(state == CMHA_RUN_DONE || state == CMHA_RUN_LAST, "program %u: %d", epoch, state);
         mine += state == CMHA_RUN_LAST;
-        for (uint32_t i = 0; i < count; i++) CHECK((uint32_t) __atomic_load_n(&ops[i].done, __ATOMIC_SEQ_CST) == 0, "program %u, operation %u is done", epoch, i);
-        CHECK(memcmp(y[3], expected, rows * N * sizeof *expected) == 0, "program %u: other bits than one thread's", epoch);
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t done = __atomic_load_n(&ops[i].done, __ATOMIC_SEQ_CST);
+            CHECK((uint32_t) done == 0, "program %u, operation %u is done", epoch, i);
+        }
+        CHECK(memcmp(y[3], expected, rows * N * sizeof *expected) == 0, "program %u: bits unlike one thread's", epoch);
         memset(y[3], 0, ROWS * N * sizeof **y);
     }
     __atomic_store_n(&p.control.epoch, 1u << 31, __ATOMIC_SEQ_CST);

@@ -17,7 +17,8 @@ static void check_lengths(uint64_t *r)
     for (size_t n = 1; n < 40; n++) {
         size_t rows = random_below(r, 5);
         float *x = floats(r, rows * n), *y = unset(rows * n), *gamma = floats(r, n), *beta = floats(r, n);
-        cmha_op op = { .kind = CMHA_OP_LAYER_NORM, .u.norm = { x, n, y, n, rows, n, gamma, n % 2 ? beta : NULL, 1e-5f } };
+        cmha_norm norm = { x, n, y, n, rows, n, gamma, n % 2 ? beta : NULL, 1e-5f };
+        cmha_op op = { .kind = CMHA_OP_LAYER_NORM, .u.norm = norm };
         run_alone(&op, 1);
         for (size_t i = 0; i < rows; i++) {
             double mean = 0, variance = 0;
@@ -28,7 +29,8 @@ static void check_lengths(uint64_t *r)
                 CHECK(fabs(y[i * n + c] - z) < 2e-5, "norm of %zu: %g, not %g", n, y[i * n + c], z);
             }
         }
-        float *e = floats(r, n * 11), *panels = unset(cmha_packed_size(n, 11)), *back = unset(n * 11), *rows_out = unset(2 * n);
+        float *e = floats(r, n * 11), *panels = unset(cmha_packed_size(n, 11));
+        float *back = unset(n * 11), *rows_out = unset(2 * n);
         uint32_t tokens[2] = { (uint32_t) random_below(r, 11), 10 };
         cmha_pack_f32(panels, e, n, 11, 0, 1, n);
         cmha_unpack_f32(back, panels, n, 11, 0, 1, n);

@@ -14,17 +14,18 @@ const k = await loadKernels();
 const CLOSE = { atol: 2e-6, rtol: 1e-5 };
 
 /**
- * @typedef {{ seed?: number, batch?: number, heads?: number, kvHeads?: number, t: number, s: number, d: number, v: number,
- *   explicit?: boolean, causal?: number, mask?: 'bts' | 'b1s' | 'bt1' | 'bhts', density?: number, scale?: number,
+ * @typedef {{ seed?: number, batch?: number, heads?: number, kvHeads?: number, t: number, s: number, d: number,
+ *   v: number, explicit?: boolean, causal?: number, mask?: 'bts' | 'b1s' | 'bt1' | 'bhts', density?: number, scale?: number,
  *   logits?: number, dropout?: number, round?: number, skew?: number, threads?: number, noScores?: boolean,
- *   schedule?: (tasks: number) => { task: number, thread: number }[], spoil?: (x: ReturnType<typeof make>) => void }} Spec
+ *   schedule?: (tasks: number) => { task: number, thread: number }[],
+ *   spoil?: (x: ReturnType<typeof make>) => void }} Spec
  */
 
 /** Inputs of a case in Keras order. @param {Spec} spec */
 function make({ seed = 1, batch = 1, heads = 1, kvHeads = heads, t, s, d, v, mask, density = 0.5, logits = 2, ...rest }) {
     const random = rng(seed);
-    const maskShape = { bts: [batch, 1, t, s], b1s: [batch, 1, 1, s], bt1: [batch, 1, t, 1], bhts: [batch, heads, t, s] };
-    const shape = mask ? maskShape[mask] : [0, 0, 0, 0];
+    const shapes = { bts: [batch, 1, t, s], b1s: [batch, 1, 1, s], bt1: [batch, 1, t, 1], bhts: [batch, heads, t, s] };
+    const shape = mask ? shapes[mask] : [0, 0, 0, 0];
     return {
         batch, heads, kvHeads, t, s, d, v, shape,
         q: floats(random, batch * t * heads * d, logits),
@@ -64,8 +65,9 @@ function run(spec) {
     const scores = x.explicit && !spec.noScores ? k.room(4 * batch * heads * t * s, skew) : 0;
     const op = k.attention({
         q: k.put(x.q, skew), qStride: heads * d,
-        keys: k.put(keep(x.keys, batch, s, kvHeads, d, true)), keysHeadStride: panels, keysBatchStride: kvHeads * panels,
-        values: k.put(keep(x.values, batch, s, kvHeads, v, false)), valuesHeadStride: s * v, valuesBatchStride: kvHeads * s * v,
+        keys: k.put(keep(x.keys, batch, s, kvHeads, d, true)), keysHeadStride: panels,
+        keysBatchStride: kvHeads * panels, values: k.put(keep(x.values, batch, s, kvHeads, v, false)),
+        valuesHeadStride: s * v, valuesBatchStride: kvHeads * s * v,
         mask: x.mask ? k.put(x.mask, 1) : 0, maskB: at[0], maskH: at[1], maskT: at[2], maskS: at[3],
         out, outStride: heads * v, scores, batch, heads, kvHeads, t, s, d, v, scale: x.scale,
         flags: (x.causal === undefined ? 0 : ATTEND.CAUSAL) | (x.explicit ? ATTEND.EXPLICIT : 0),
@@ -84,11 +86,12 @@ function run(spec) {
     else k.run(...ops);
     k.checkGuards();
     return {
-        x, ops: ops.length, out: k.floats(out, batch * t * heads * v), scores: k.floats(scores, scores ? batch * heads * t * s : 0),
+        x, ops: ops.length, out: k.floats(out, batch * t * heads * v),
+        scores: k.floats(scores, scores ? batch * heads * t * s : 0),
     };
 }
 
-/** Runs a case and compares with the reference. @param {Spec} spec @param {{ atol?: number, rtol?: number }} [tolerance] */
+/** Compares a case with the reference. @param {Spec} spec @param {{ atol?: number, rtol?: number }} [tolerance] */
 function check(spec, tolerance = CLOSE) {
     const result = run(spec);
     const expected = attention({ ...result.x, keep: kept(result.x) });
@@ -105,10 +108,10 @@ test('every length around the tiles, any width, both forms', () => {
         for (const t of [1, 2, 3, 4, 5, 6, 7, 11, 13, 25, 49]) {
             for (const s of [1, 2, 7, 8, 9, 31, 63, 64, 65, 129, 257, 300]) {
                 check({
-                    seed: t * 1000 + s, t, s, explicit, d: pick([1, 2, 3, 7, 8, 16, 17]), v: pick([1, 3, 4, 5, 8, 9, 17]),
-                    batch: pick([1, 2]), heads: pick([1, 2]), skew: pick([0, 4, 8, 12]),
+                    seed: t * 1000 + s, t, s, explicit, batch: pick([1, 2]), heads: pick([1, 2]),
+                    d: pick([1, 2, 3, 7, 8, 16, 17]), v: pick([1, 3, 4, 5, 8, 9, 17]), skew: pick([0, 4, 8, 12]),
                     causal: pick([-1, 0, 3, 100]) < 0 ? undefined : pick([0, 1, 5, 200]),
-                    mask: /** @type {Spec['mask']} */ ([undefined, 'bts', 'b1s', 'bt1', 'bhts'][Math.floor(random() * 5)]),
+                    mask: /** @type {Spec['mask'][]} */ ([undefined, 'bts', 'b1s', 'bt1', 'bhts'])[pick([0, 1, 2, 3, 4])],
                     density: pick([0.02, 0.5, 0.9]),
                 });
             }
@@ -220,7 +223,8 @@ test('a NaN in a masked key is harmless, one in a kept key spoils its rows', () 
 
 test('the same bits whoever runs the tasks, in whatever order', () => {
     const orders = {
-        reversed: (/** @type {number} */ n) => Array.from({ length: n }, (_, i) => ({ task: n - 1 - i, thread: 1 + i % 3 })),
+        reversed: (/** @type {number} */ n) =>
+            Array.from({ length: n }, (_, i) => ({ task: n - 1 - i, thread: 1 + i % 3 })),
         shuffled: (/** @type {number} */ n) => {
             const random = rng(n);
             const list = Array.from({ length: n }, (_, task) => ({ task, thread: 1 + Math.floor(random() * 3) }));
@@ -242,11 +246,13 @@ test('the same bits whoever runs the tasks, in whatever order', () => {
 });
 
 test('dropout: the documented generator, probabilities before it, statistics', () => {
-    const spec = { t: 7, s: 21, d: 4, v: 5, heads: 2, batch: 2, explicit: true, mask: /** @type {const} */ ('bts'), density: 0.8 };
+    const mask = /** @type {const} */ ('bts');
+    const spec = { t: 7, s: 21, d: 4, v: 5, heads: 2, batch: 2, explicit: true, mask, density: 0.8 };
     for (const rate of [0.1, 0.5, 1]) {
         const result = run({ ...spec, dropout: rate });
         const { x } = result;
-        const drop = (/** @type {number} */ b, /** @type {number} */ h, /** @type {number} */ i, /** @type {number} */ j) => {
+        /** @param {number} b @param {number} h @param {number} i @param {number} j */
+        const drop = (b, h, i, j) => {
             const word = threefry([11, 22], (b * x.heads + h) * x.t + i, j >> 1)[j & 1];
             return (word >>> 8) / 2 ** 24 >= Math.fround(rate) ? 1 / (1 - rate) : 0;
         };
@@ -280,12 +286,13 @@ test('half policies: results on the type\'s grid, near the exact ones', () => {
     const types = [{ round: 1, digits: 11, low: -14, high: 15 }, { round: 2, digits: 8, low: -126, high: 127 }];
     for (const { round, digits, low, high } of types) {
         const grid = (/** @type {number} */ y) => roundTo(y, digits, low, high);
-        // An output is a weighted mean of values below 1: each rounding moves it by half a unit of 2^-digits, logits by more.
+        // An output is a mean of values below 1: each rounding moves it by half a unit of 2^-digits, logits by more.
         const unit = 2 ** -digits;
         for (const explicit of [false, true]) {
             for (const mask of /** @type {Spec['mask'][]} */ ([undefined, 'bts'])) {
                 const result = run({ t: 7, s: 70, d: 8, v: 9, heads: 2, explicit, round, mask, causal: 60 });
-                const expected = attention({ ...result.x, keep: kept(result.x), masked: explicit && round === 1 ? -3e4 : undefined });
+                const masked = explicit && round === 1 ? -3e4 : undefined;
+                const expected = attention({ ...result.x, keep: kept(result.x), masked });
                 assertClose(result.out, expected.out, { atol: 4 * unit }, `out, round ${round}, explicit ${explicit}`);
                 assert.ok(result.out.every((y) => grid(y) === y), 'outputs are representable');
                 assert.ok(result.scores.every((y) => grid(y) === y), 'probabilities are representable');

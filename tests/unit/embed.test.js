@@ -9,21 +9,25 @@ import { loadKernels } from './kernels.js';
 const k = await loadKernels();
 
 test('columns of the packed matrix, positions per row of a batch entry', () => {
-    for (const [batch, t, depth, n, index] of [[1, 1, 5, 9, 0], [2, 3, 16, 40, 4], [1, 30, 7, 8, 2], [3, 1, 33, 17, 11]]) {
+    const cases = [[1, 1, 5, 9, 0], [2, 3, 16, 40, 4], [1, 30, 7, 8, 2], [3, 1, 33, 17, 11]];
+    for (const [batch, t, depth, n, index] of cases) {
         for (const positioned of [true, false]) {
             k.reset();
             const random = rng(depth);
             const rows = batch * t;
-            const [e, positions, tokens] = [floats(random, n * depth), floats(random, (index + t) * depth), integers(random, rows, n)];
+            const [e, positions] = [floats(random, n * depth), floats(random, (index + t) * depth)];
+            const tokens = integers(random, rows, n);
             const w = k.room(4 * k.call.cmha_packed_size(depth, n));
             k.call.cmha_pack_f32(w, k.put(e), depth, n, 0, 1, depth);
             const y = k.room(4 * rows * depth, 4);
             k.run(k.embed({
-                tokens: k.put(tokens), rows, t, index, w, k: depth, n, positions: positioned ? k.put(positions, 4) : 0, y,
+                tokens: k.put(tokens), rows, t, index, w, k: depth, n, y,
+                positions: positioned ? k.put(positions, 4) : 0,
             }));
             k.checkGuards();
             // One float32 addition: its rounding is the reference's.
-            assert.deepEqual(k.floats(y, rows * depth), Float32Array.from(embed(tokens, e, positioned ? positions : null, depth, t, index)));
+            const expected = embed(tokens, e, positioned ? positions : null, depth, t, index);
+            assert.deepEqual(k.floats(y, rows * depth), Float32Array.from(expected));
         }
     }
 });

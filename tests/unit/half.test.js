@@ -19,7 +19,8 @@ function decode(bits, { digits, low, exponent }) {
     const fraction = bits & (2 ** (digits - 1) - 1);
     const e = (bits & 0x7fff) >> (digits - 1);
     if (e === 2 ** exponent - 1) return fraction ? NaN : sign * Infinity;
-    return e === 0 ? sign * fraction * 2 ** (low - digits + 1) : sign * (2 ** (digits - 1) + fraction) * 2 ** (low + e - digits);
+    const significand = e === 0 ? fraction : 2 ** (digits - 1) + fraction;
+    return sign * significand * 2 ** (low + Math.max(e, 1) - digits);
 }
 
 /** @param {Float32Array} x @param {number} mode */
@@ -62,7 +63,7 @@ for (const type of TYPES) {
     });
 
     test(`${type.name}: zeros, subnormals, infinities, NaN and random numbers, at every length`, () => {
-        const special = Float32Array.from([0, -0, Infinity, -Infinity, NaN, 1e-45, -1e-45, 1e-40, 3e38, -3.4e38, 65519.99, 65520]);
+        const special = Float32Array.of(0, -0, Infinity, -Infinity, NaN, 1e-45, -1e-45, 1e-40, 3e38, -3.4e38, 65519.99, 65520);
         const got = round(special, type.mode);
         assertSame(got, special.map((v) => roundTo(v, type.digits, type.low, type.high)));
         for (let n = 0; n <= 9; n++) {

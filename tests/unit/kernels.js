@@ -40,7 +40,7 @@ export class Kernels {
         this.next = this.base + GUARD;
     }
 
-    /** A block of bytes at an address that is `skew` above a multiple of 64. @param {number} bytes @param {number} [skew] */
+    /** A block at an address that is `skew` above a multiple of 64. @param {number} bytes @param {number} [skew] */
     room(bytes, skew = 0) {
         const before = this.next;
         const address = ((before + 63) & ~63) + skew;
@@ -67,7 +67,9 @@ export class Kernels {
     checkGuards() {
         let at = this.base;
         for (const [start, end] of [...this.blocks, [this.next, this.next]]) {
-            for (; at < start; at++) assert.equal(this.u8[at], POISON, `byte ${at - this.base} outside every block was written`);
+            for (; at < start; at++) {
+                assert.equal(this.u8[at], POISON, `byte ${at - this.base} outside every block was written`);
+            }
             at = end;
         }
     }
@@ -161,7 +163,8 @@ export async function loadKernels(simd = variant) {
 }
 
 /** Keras-order keys or values [B, S, G, D] to the layout that is kept: panels of 8 positions, or rows per head.
- * @param {Float32Array} rows @param {number} b @param {number} s @param {number} g @param {number} d @param {boolean} panels */
+ * @param {Float32Array} rows @param {number} b @param {number} s @param {number} g @param {number} d
+ * @param {boolean} panels */
 export function keep(rows, b, s, g, d, panels) {
     const head = (panels ? Math.ceil(s / 8) * 8 : s) * d;
     const kept = new Float32Array(b * g * head).fill(NaN);

@@ -35,7 +35,8 @@ test('a tied embedding packs transposed, and columns pack in pieces', () => {
     k.reset();
     const e = floats(rng(3), n * depth);
     const at = k.put(e, 8);
-    const [whole, pieces] = [k.room(4 * k.call.cmha_packed_size(depth, n)), k.room(4 * k.call.cmha_packed_size(depth, n))];
+    const size = k.call.cmha_packed_size(depth, n);
+    const [whole, pieces] = [k.room(4 * size), k.room(4 * size)];
     k.call.cmha_pack_f32(whole, at, depth, n, 0, 1, depth);
     for (const [n0, count] of [[16, 5], [0, 8], [8, 8]]) {
         k.call.cmha_pack_f32(pieces, at + 4 * n0 * depth, depth, count, n0, 1, depth);
@@ -44,7 +45,7 @@ test('a tied embedding packs transposed, and columns pack in pieces', () => {
     k.call.cmha_unpack_f32(back, whole, depth, n, 0, 1, depth);
     k.checkGuards();
     assert.deepEqual(k.floats(back, n * depth), e);
-    assert.deepEqual(k.floats(pieces, k.call.cmha_packed_size(depth, n)), k.floats(whole, k.call.cmha_packed_size(depth, n)));
+    assert.deepEqual(k.floats(pieces, size), k.floats(whole, size));
 });
 
 test('keys: stored and loaded at any position, the rest untouched', () => {
@@ -60,7 +61,7 @@ test('keys: stored and loaded at any position, the rest untouched', () => {
         k.call.cmha_keys_load(back, keys, s0, rows, d, d);
         k.checkGuards();
         const all = new Float32Array(s * d).fill(NaN);
-        for (let i = 0; i < rows * d; i++) all[(s0 + Math.floor(i / d)) * d + i % d] = source[Math.floor(i / d) * stride + i % d];
+        for (let i = 0; i < rows * d; i++) all[s0 * d + i] = source[Math.floor(i / d) * stride + i % d];
         assertSame(k.floats(keys, size), keep(all, 1, s, 1, d, true));
         assert.deepEqual(k.floats(back, rows * d), all.slice(s0 * d, (s0 + rows) * d));
     }

@@ -1,5 +1,5 @@
-// What the kernel benches share: one kernel at a time, checked against the float64 reference, then timed in turns with the
-// machine's limit.
+// What the kernel benches share: one kernel at a time, checked against the float64 reference, then timed in turns with
+// the machine's limit.
 
 import { Meter } from '../../../web/bench/ceilings.js';
 import { worst } from '../../close.js';
@@ -8,11 +8,12 @@ import { loadKernels } from '../../unit/kernels.js';
 const ROUNDS = 9;
 const PASS_MS = 4;
 
-/** @typedef {{ name: string, ms: number, rate: number, unit: 'FLOP/s' | 'B/s', limit: number, ratio: number, error: number }} Row
+/** @typedef {{ name: string, ms: number, rate: number, unit: 'FLOP/s' | 'B/s', limit: number, ratio: number,
+ *   error: number }} Row
  * ms: of a call; rate: per second; limit: of the same run; ratio: median over rounds; error: the largest, absolute */
 
-/** @typedef {{ name: string, run: () => void, got: () => ArrayLike<number>, expected: ArrayLike<number>, tolerance: number,
- *   flops?: number, bytes?: number }} Bench work of a call; `got` is read after one run */
+/** @typedef {{ name: string, run: () => void, got: () => ArrayLike<number>, expected: ArrayLike<number>,
+ *   tolerance: number, flops?: number, bytes?: number }} Bench work of a call; `got` is read after one run */
 
 const median = (/** @type {number[]} */ values) => values.sort((a, b) => a - b)[values.length >> 1];
 
@@ -46,8 +47,8 @@ export async function kernelBench(variant) {
         }
         const ms = median(seen.times);
         return {
-            name, ms, rate: work / (ms / 1000), unit: flops ? 'FLOP/s' : 'B/s', limit: median(seen.limits), ratio: median(seen.ratios),
-            error: absolute,
+            name, ms, rate: work / (ms / 1000), unit: flops ? 'FLOP/s' : 'B/s', limit: median(seen.limits),
+            ratio: median(seen.ratios), error: absolute,
         };
     };
     return { k, row };

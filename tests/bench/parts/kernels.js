@@ -10,7 +10,8 @@ export async function run(context) {
     /** @type {Record<string, unknown>} */
     const data = {};
     for (const simd of /** @type {const} */ (['relaxed', 'simd128'])) {
-        await withContestants(context, [{ id: 'kernels', title: 'kernels', module: 'kernels.js', options: { simd } }], async ({ kernels }) => {
+        const description = { id: 'kernels', title: 'kernels', module: 'kernels.js', options: { simd } };
+        await withContestants(context, [description], async ({ kernels }) => {
             const lines = [];
             for (const stem of STEMS) {
                 /** @type {import('../lib/kernel.js').Row[]} */
@@ -18,7 +19,8 @@ export async function run(context) {
                 data[`${stem} ${simd}`] = rows;
                 for (const { name, ms, rate, unit, limit, ratio, error } of rows) {
                     const show = unit === 'B/s' ? gbytes : gflops;
-                    lines.push([`${stem}: ${name}`, number(ms), show(rate), show(limit), percent(ratio), error.toExponential(1)]);
+                    const figures = [number(ms), show(rate), show(limit), percent(ratio), error.toExponential(1)];
+                    lines.push([`${stem}: ${name}`, ...figures]);
                 }
             }
             context.say(`\n${simd}, 1 thread\n`);
