@@ -9,6 +9,7 @@
 enum {
     TASK_ROWS = 4 * TILE_ROWS,
     SPLIT = 1024,       /* positions per task when a single tile of rows meets a long cache */
+    ROW_PIECE = 64,     /* positions whose values meet a single row together */
 };
 
 /* ------------------------------------------------------------------------------------------ what both forms share */
@@ -38,7 +39,14 @@ void weigh_values(const cmha_attention *a, const float *values, size_t m, size_t
     size_t weights_stride, float *out, size_t out_stride, const float *alpha)
 {
     size_t full = a->v / CMHA_PANEL, tail = a->v % CMHA_PANEL, c0 = full * CMHA_PANEL;
-    tile_f32(m, full, n, weights, weights_stride, values, a->v, CMHA_PANEL, out, out_stride, alpha);
+    /* A row alone passes over its values several times, a few panels at a time: in pieces that the nearest cache holds */
+    size_t piece = m == 1 ? ROW_PIECE : n;
+    const float one = 1.0f;
+    for (size_t j = 0; j < n; j += piece) {
+        size_t count = n - j < piece ? n - j : piece;
+        tile_f32(m, full, count, weights + j, weights_stride, values + j * a->v, a->v, CMHA_PANEL,
+            out, out_stride, j ? &one : alpha);
+    }
     if (tail == 0) return;
     /* The last columns by way of a padded copy: a panel's load would run past the end of the last row. */
     float panel[BLOCK * CMHA_PANEL], last[TILE_ROWS * CMHA_PANEL];
