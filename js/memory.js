@@ -9,55 +9,21 @@
 //   [3] next, [4] previous block of the free list, by line number, 0 = none
 // A header of 0 lines in state END closes the arena.
 
+import { BEFORE, FreeLists, LINES, LINE_WORDS, STATE } from './free-lists.js';
 import { PAGE, createMemory } from './wasm.js';
 
-const LINE = 64;
-const LINE_WORDS = LINE / 4;
-
-const LINES = 0;
-const BEFORE = 1;
-const STATE = 2;
-const NEXT = 3;
-const PREVIOUS = 4;
+const LINE = 4 * LINE_WORDS;
 
 // States are odd words that data rarely contains, so that freeing a wrong address is noticed.
 const USED = 0x75736564;
 const FREE = 0x66726565;
 const END = 0x656e6421;
 
-const SUBCLASS_BITS = 4;
-const SUBCLASSES = 1 << SUBCLASS_BITS;
-const CLASSES = 28 - SUBCLASS_BITS;
-
 /** Most pages that are ever asked for: one less than 4 GiB, so that lengths in bytes stay below 2 ** 32. */
 export const MAX_PAGES = 65535;
 
 /** Pages tried as a maximum when an engine refuses to reserve more. */
 const MAXIMA = [MAX_PAGES, 32768, 16384, 8192, 4096, 2048, 1024, 512, 256];
-
-/**
- * Index of the size class that holds blocks of `lines`.
- * @param {number} lines
- */
-function classOf(lines) {
-    if (lines < SUBCLASSES) {
-        return lines;
-    }
-    const log = 31 - Math.clz32(lines);
-    return ((log - SUBCLASS_BITS + 1) << SUBCLASS_BITS) | ((lines >>> (log - SUBCLASS_BITS)) & (SUBCLASSES - 1));
-}
-
-/**
- * The smallest class of which every block has at least `lines`.
- * @param {number} lines
- */
-function classAbove(lines) {
-    if (lines < SUBCLASSES) {
-        return lines;
-    }
-    const log = 31 - Math.clz32(lines);
-    return classOf(lines + (1 << (log - SUBCLASS_BITS)) - 1);
-}
 
 /** The one linear memory of a runtime. */
 export class Memory {
@@ -69,9 +35,7 @@ export class Memory {
     #first = 0;
     /** Line of the END header. */
     #end = 0;
-    #heads = new Uint32Array(CLASSES * SUBCLASSES);
-    #classBits = 0;
-    #subclassBits = new Uint32Array(CLASSES);
+    #free = new FreeLists();
 
     /**
      * Where the engine reserves less address space than asked for, the memory is made with a smaller maximum.
@@ -165,19 +129,19 @@ export class Memory {
             throw this.#exhausted(bytes);
         }
         const lines = Math.max(1, Math.ceil(bytes / LINE)) + 1;
-        let block = this.#find(lines);
+        let block = this.#free.find(lines);
         if (block === 0) {
             block = this.#findHarder(lines, bytes);
         }
         const at = block * LINE_WORDS;
         const words = this.words;
-        this.#unlink(block);
+        this.#free.unlink(words, block);
         const rest = words[at + LINES] - lines;
         if (rest >= 2) {
             words[at + LINES] = lines;
             this.#setHeader(block + lines, rest, lines, FREE);
             words[(block + lines + rest) * LINE_WORDS + BEFORE] = rest;
-            this.#link(block + lines);
+            this.#free.link(words, block + lines);
         }
         words[at + STATE] = USED;
         this.used += words[at + LINES] * LINE;
@@ -202,12 +166,12 @@ export class Memory {
         this.used -= lines * LINE;
         const after = block + lines;
         if (words[after * LINE_WORDS + STATE] === FREE) {
-            this.#unlink(after);
+            this.#free.unlink(words, after);
             lines += words[after * LINE_WORDS + LINES];
         }
         const before = block - words[block * LINE_WORDS + BEFORE];
         if (before !== block && words[before * LINE_WORDS + STATE] === FREE) {
-            this.#unlink(before);
+            this.#free.unlink(words, before);
             // The header that is swallowed must not pass for a block any more.
             words[block * LINE_WORDS + STATE] = FREE;
             lines += words[before * LINE_WORDS + LINES];
@@ -216,7 +180,7 @@ export class Memory {
         words[block * LINE_WORDS + LINES] = lines;
         words[block * LINE_WORDS + STATE] = FREE;
         words[(block + lines) * LINE_WORDS + BEFORE] = lines;
-        this.#link(block);
+        this.#free.link(words, block);
     }
 
     /**
@@ -252,30 +216,6 @@ export class Memory {
     }
 
     /**
-     * Takes the head of the first list that certainly fits.
-     * @param {number} lines
-     * @returns {number} line of a free block, or 0
-     */
-    #find(lines) {
-        const least = classAbove(lines);
-        let upper = least >>> SUBCLASS_BITS;
-        if (upper >= CLASSES) {
-            return 0;
-        }
-        let lower = this.#subclassBits[upper] & (-1 << (least & (SUBCLASSES - 1)));
-        if (lower === 0) {
-            const above = upper + 1 < 32 ? this.#classBits & (-1 << (upper + 1)) : 0;
-            if (above === 0) {
-                return 0;
-            }
-            upper = 31 - Math.clz32(above & -above);
-            lower = this.#subclassBits[upper];
-        }
-        const subclass = 31 - Math.clz32(lower & -lower);
-        return this.#heads[(upper << SUBCLASS_BITS) | subclass];
-    }
-
-    /**
      * Grows, then searches the class below for a block that happens to fit, then asks for something to be freed.
      * @param {number} lines
      * @param {number} bytes  asked for, for the message
@@ -288,7 +228,7 @@ export class Memory {
                 const words = this.words;
                 return this.#end - words[this.#end * LINE_WORDS + BEFORE];
             }
-            const block = this.#find(lines) || this.#searchClass(lines);
+            const block = this.#free.find(lines) || this.#free.search(this.words, lines);
             if (block !== 0) {
                 return block;
             }
@@ -303,19 +243,6 @@ export class Memory {
         const free = this.max - this.#first * LINE - this.used;
         return new RangeError(`memory exhausted: ${bytes} bytes are needed in one piece, ${free} of `
             + `maxMemory ${this.max} are free`);
-    }
-
-    /**
-     * First fit within the class that `lines` belongs to.
-     * @param {number} lines
-     */
-    #searchClass(lines) {
-        const words = this.words;
-        let block = this.#heads[classOf(lines)];
-        while (block !== 0 && words[block * LINE_WORDS + LINES] < lines) {
-            block = words[block * LINE_WORDS + NEXT];
-        }
-        return block;
     }
 
     /**
@@ -372,7 +299,7 @@ export class Memory {
         const words = this.words;
         const before = words[block * LINE_WORDS + BEFORE];
         if (before !== 0 && words[(block - before) * LINE_WORDS + STATE] === FREE) {
-            this.#unlink(block - before);
+            this.#free.unlink(words, block - before);
             block -= before;
             total += before;
         } else {
@@ -381,7 +308,7 @@ export class Memory {
         words[block * LINE_WORDS + LINES] = total;
         this.#end = end;
         this.#setHeader(end, 0, total, END);
-        this.#link(block);
+        this.#free.link(words, block);
     }
 
     /**
@@ -395,43 +322,5 @@ export class Memory {
         this.words[at + LINES] = lines;
         this.words[at + BEFORE] = before;
         this.words[at + STATE] = state;
-    }
-
-    /** @param {number} block */
-    #link(block) {
-        const words = this.words;
-        const index = classOf(words[block * LINE_WORDS + LINES]);
-        const head = this.#heads[index];
-        words[block * LINE_WORDS + NEXT] = head;
-        words[block * LINE_WORDS + PREVIOUS] = 0;
-        if (head !== 0) {
-            words[head * LINE_WORDS + PREVIOUS] = block;
-        }
-        this.#heads[index] = block;
-        this.#subclassBits[index >>> SUBCLASS_BITS] |= 1 << (index & (SUBCLASSES - 1));
-        this.#classBits |= 1 << (index >>> SUBCLASS_BITS);
-    }
-
-    /** @param {number} block */
-    #unlink(block) {
-        const words = this.words;
-        const next = words[block * LINE_WORDS + NEXT];
-        const previous = words[block * LINE_WORDS + PREVIOUS];
-        if (next !== 0) {
-            words[next * LINE_WORDS + PREVIOUS] = previous;
-        }
-        if (previous !== 0) {
-            words[previous * LINE_WORDS + NEXT] = next;
-            return;
-        }
-        const index = classOf(words[block * LINE_WORDS + LINES]);
-        this.#heads[index] = next;
-        if (next === 0) {
-            const upper = index >>> SUBCLASS_BITS;
-            this.#subclassBits[upper] &= ~(1 << (index & (SUBCLASSES - 1)));
-            if (this.#subclassBits[upper] === 0) {
-                this.#classBits &= ~(1 << upper);
-            }
-        }
     }
 }
