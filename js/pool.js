@@ -1,9 +1,9 @@
 // The pool: the dispatcher's half of the protocol in src/cmha.h, and the life and death of the workers.
 //
 // A program is armed with a fresh epoch, published in control->epoch, and run by every thread that wakes in time. The
-// calling thread takes part if it may block; on a page's main thread it does not, and the worker that completes the last
-// task posts a message. Nobody is waited for by name: a worker that is late or gone has claimed nothing, so only one
-// that dies while it holds a task can hold anything up. That is noticed in three ways, whichever comes first:
+// calling thread takes part if it may block; on a page's main thread it does not, and the worker that completes the
+// last task posts a message. Nobody is waited for by name: a worker that is late or gone has claimed nothing, so only
+// one that dies while it holds a task can hold anything up. That is noticed in three ways, whichever comes first:
 //
 //   - it trapped: it has set control->failed and left a report;
 //   - the platform says so (Node: exit and error events; browsers: error events);
@@ -31,9 +31,12 @@ export const STACK_BYTES = 128 * 1024;
 /** Multiply-adds below which a program is run by the caller alone: waking and joining costs tens of microseconds. */
 const WAKE_WORK = 400_000;
 
-/** Iterations that a waiting thread spins before it sleeps; few where threads must share processors. */
-const SPIN = 20_000;
-const SPIN_CROWDED = 50;
+/**
+ * Iterations that a waiting thread spins before it sleeps: some tenths of a millisecond, longer than what lies between
+ * two tokens. A worker that has to be woken may come too late, on a busy machine to the processor of the one that woke
+ * it.
+ */
+const SPIN = 400_000;
 
 /** A worker's script may have to be downloaded; what forbids it or lacks it is told by an event long before this. */
 const START_TIMEOUT_MS = 20_000;
@@ -58,6 +61,7 @@ export class Pool {
     #mayBlock;
     #script;
     #startTimeout;
+    #mostAwake;
     /** @type {Thread[]} */
     #threads = [];
     /** Addresses of the workers' stacks. @type {number[]} */
@@ -98,8 +102,8 @@ export class Pool {
         this.inline = mayBlock || workers === 0;
         /** Threads that may join a program. The dispatcher always counts: it runs small ones itself. */
         this.threads = workers + 1;
-        const running = this.inline ? workers + 1 : workers;
-        memory.words[this.#control + CONTROL.spin] = running <= processors ? SPIN : SPIN_CROWDED;
+        this.#mostAwake = Math.max(1, this.inline ? processors - 1 : processors);
+        memory.words[this.#control + CONTROL.spin] = SPIN;
         memory.words[this.#control + CONTROL.threads] = this.threads;
     }
 
@@ -261,14 +265,17 @@ export class Pool {
 
     /**
      * Lets the workers know. One that is between its last look at the epoch and falling asleep sees the new value in
-     * the very instruction that would put it to sleep.
+     * the very instruction that would put it to sleep. No more are woken than there are processors for: the others
+     * would take turns with those at work.
      * @param {number} epoch
      */
     #publish(epoch) {
         const { ints } = this.#memory;
         Atomics.store(ints, this.#control + CONTROL.epoch, epoch | 0);
-        if (Atomics.load(ints, this.#control + CONTROL.sleepers) !== 0) {
-            Atomics.notify(ints, this.#control + CONTROL.epoch);
+        const sleepers = Atomics.load(ints, this.#control + CONTROL.sleepers);
+        const wanted = Math.min(sleepers, this.#mostAwake - (this.workers - sleepers));
+        if (wanted > 0) {
+            Atomics.notify(ints, this.#control + CONTROL.epoch, wanted);
         }
     }
 
