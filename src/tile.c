@@ -5,10 +5,16 @@
 
 enum { MOST_PANELS = 4 };
 
+/* Strides in bytes, so that the loop has nothing to scale: it then fits the engine's limit for unrolling. */
+INLINE const float *advance(const float *p, size_t bytes)
+{
+    return (const float *) (const void *) ((const char *) p + bytes);
+}
+
 /* m rows by p panels: both are constants at every call, so that all sums live in registers. Nothing is unrolled over k:
  * the compiler would chain several multiply-adds per sum and keep the operands of all those steps alive at once. */
-INLINE void tile(const int m, const int p, size_t k, const float *x, size_t x_stride, const float *b, size_t b_stride,
-    size_t panel_stride, float *y, size_t y_stride, const float *alpha)
+INLINE void tile(const int m, const int p, size_t k, const float *x, size_t x_bytes, const float *b, size_t b_bytes,
+    size_t panel_bytes, float *y, size_t y_stride, const float *alpha)
 {
     f4 sum[TILE_ROWS][2 * MOST_PANELS];
     for (int i = 0; i < m; i++) {
@@ -19,11 +25,13 @@ INLINE void tile(const int m, const int p, size_t k, const float *x, size_t x_st
 #ifdef __clang__
 #pragma clang loop unroll(disable)
 #endif
-    for (const float *end = x + k; x != end; x++, b += b_stride) {
-        for (int j = 0; j < p; j++) {
-            f4 b0 = f4_load(b + j * panel_stride), b1 = f4_load(b + j * panel_stride + 4);
-            for (int i = 0; i < m; i++) {
-                f4 a = f4_load_splat(x + i * x_stride);
+    for (const float *end = x + k; x != end; x++, b = advance(b, b_bytes)) {
+        const float *panel = b;
+        for (int j = 0; j < p; j++, panel = advance(panel, panel_bytes)) {
+            f4 b0 = f4_load(panel), b1 = f4_load(panel + 4);
+            const float *row = x;
+            for (int i = 0; i < m; i++, row = advance(row, x_bytes)) {
+                f4 a = f4_load_splat(row);
                 sum[i][2 * j] = f4_madd(a, b0, sum[i][2 * j]);
                 sum[i][2 * j + 1] = f4_madd(a, b1, sum[i][2 * j + 1]);
             }
@@ -34,18 +42,18 @@ INLINE void tile(const int m, const int p, size_t k, const float *x, size_t x_st
     }
 }
 
-typedef void tiles(size_t panels, size_t k, const float *x, size_t x_stride, const float *b, size_t b_stride,
-    size_t panel_stride, float *y, size_t y_stride, const float *alpha);
+typedef void tiles(size_t panels, size_t k, const float *x, size_t x_bytes, const float *b, size_t b_bytes,
+    size_t panel_bytes, float *y, size_t y_stride, const float *alpha);
 
 /* Panels p at a time, then singly: fewer rows need more panels to keep enough sums in flight. */
 #define TILES(m, p) \
-    static void tiles_##m(size_t panels, size_t k, const float *x, size_t x_stride, const float *b, size_t b_stride, \
-        size_t panel_stride, float *y, size_t y_stride, const float *alpha) \
+    static void tiles_##m(size_t panels, size_t k, const float *x, size_t x_bytes, const float *b, size_t b_bytes, \
+        size_t panel_bytes, float *y, size_t y_stride, const float *alpha) \
     { \
-        for (; panels >= p; panels -= p, b += p * panel_stride, y += p * CMHA_PANEL) \
-            tile(m, p, k, x, x_stride, b, b_stride, panel_stride, y, y_stride, alpha); \
-        for (; p > 1 && panels > 0; panels--, b += panel_stride, y += CMHA_PANEL) \
-            tile(m, 1, k, x, x_stride, b, b_stride, panel_stride, y, y_stride, alpha); \
+        for (; panels >= p; panels -= p, b = advance(b, p * panel_bytes), y += p * CMHA_PANEL) \
+            tile(m, p, k, x, x_bytes, b, b_bytes, panel_bytes, y, y_stride, alpha); \
+        for (; p > 1 && panels > 0; panels--, b = advance(b, panel_bytes), y += CMHA_PANEL) \
+            tile(m, 1, k, x, x_bytes, b, b_bytes, panel_bytes, y, y_stride, alpha); \
     }
 
 TILES(1, 4)
@@ -68,5 +76,6 @@ void tile_f32(size_t m, size_t panels, size_t k, const float *x, size_t x_stride
 #endif
     };
     assert(m >= 1 && m <= TILE_ROWS);
-    table[m - 1](panels, k, x, x_stride, b, b_stride, panel_stride, y, y_stride, alpha);
+    table[m - 1](panels, k, x, x_stride * sizeof *x, b, b_stride * sizeof *b, panel_stride * sizeof *b, y, y_stride,
+        alpha);
 }
