@@ -1,3 +1,5 @@
+import { softmax } from './softmax.js';
+
 /** More tokens than this are sorted, not selected. */
 const HEAP_MOST = 512;
 
@@ -90,10 +92,12 @@ export class Choice {
         for (let i = (count >> 1) - 1; i >= 0; i--) {
             sink(tokens, values, i, count);
         }
+        let worst = values[tokens[0]];
         for (let i = count; i < values.length; i++) {
-            if (values[i] > values[tokens[0]]) {
+            if (values[i] > worst) {
                 tokens[0] = i;
                 sink(tokens, values, 0, count);
+                worst = values[tokens[0]];
             }
         }
         for (let end = count - 1; end > 0; end--) {
@@ -105,15 +109,13 @@ export class Choice {
     }
 
     /**
-     * For logits in place of probabilities, sorted: softmax(logits / temperature) over these tokens alone.
+     * For logits in place of probabilities, sorted: softmax(logits / temperature) over these tokens.
      * @param {number} temperature
+     * @param {number} [sum] the denominator where there are more tokens than these
      */
-    softmax(temperature) {
-        const max = this.probabilities[0];
-        for (let i = 0; i < this.count; i++) {
-            this.probabilities[i] = Math.exp((this.probabilities[i] - max) / temperature);
-        }
-        this.keep(this.count);
+    softmax(temperature, sum) {
+        const kept = this.probabilities.subarray(0, this.count);
+        softmax(kept, temperature, kept[0], sum);
     }
 
     /** Keeps the first `count` tokens and makes their probabilities add up to 1. @param {number} count */

@@ -98,9 +98,9 @@ export class GPT2CausalLM {
         return this._weightShapes().reduce((sum, shape) => sum + shape.reduce((product, n) => product * n, 1), 0);
     }
 
-    /** Bytes that a step over a few tokens reads of them: all but the positions, in float32. */
+    /** Bytes of them, in float32. */
     get weightBytes() {
-        return 4 * (this.parameters - this.maxSequenceLength * this.hiddenDim);
+        return 4 * this.parameters;
     }
 
     /** Bytes of key/value cache that one position takes in all layers. */

@@ -173,7 +173,7 @@ export class LanguageModel {
         return this.network.parameters;
     }
 
-    /** Bytes that the packed weights take. */
+    /** Bytes that the weights take in memory, as float32. */
     get weightBytes() {
         return this.network.weightBytes;
     }

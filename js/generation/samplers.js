@@ -1,6 +1,7 @@
 import { Random, randomSeed } from '../keras/random.js';
 import { finiteNumber, positiveInteger, rangeError, show, typeError } from '../keras/check.js';
 import { argmax } from './choice.js';
+import { largest, softmax, sumOfPowers } from './softmax.js';
 
 /** @typedef {import('./choice.js').Choice} Choice */
 
@@ -32,18 +33,8 @@ export class Sampler {
      * @param {Float32Array} out [V], may be `logits`
      */
     probabilities(logits, out) {
-        let max = -Infinity;
-        for (let i = 0; i < logits.length; i++) {
-            max = Math.max(max, logits[i]);
-        }
-        let sum = 0;
-        for (let i = 0; i < logits.length; i++) {
-            out[i] = Math.exp((logits[i] - max) / this.temperature);
-            sum += out[i];
-        }
-        for (let i = 0; i < logits.length; i++) {
-            out[i] /= sum;
-        }
+        out.set(logits);
+        softmax(out, this.temperature);
     }
 
     /**
@@ -131,21 +122,16 @@ export class TopPSampler extends RandomSampler {
         }
         this.p = p;
         this.k = k === null ? null : positiveInteger('k', k);
-        /** Room for the probabilities of all tokens. @type {Float32Array | null} */
-        this._all = null;
     }
 
     /** @param {Float32Array} logits @param {Choice} choice */
     choose(logits, choice) {
-        if (this._all?.length !== logits.length) {
-            this._all = new Float32Array(logits.length);
-        }
-        const probabilities = this._all;
-        this.probabilities(logits, probabilities);
-        const most = Math.min(this.k ?? Infinity, probabilities.length);
+        const sum = sumOfPowers(logits, largest(logits), this.temperature);
+        const most = Math.min(this.k ?? Infinity, logits.length);
         // The nucleus is small as a rule, so only as many tokens are sorted as it turns out to need.
         for (let sorted = Math.min(64, most); ; sorted = Math.min(8 * sorted, most)) {
-            choice.top(probabilities, sorted);
+            choice.top(logits, sorted);
+            choice.softmax(this.temperature, sum);
             const kept = nucleus(choice, this.p);
             if (kept < sorted || sorted === most) {
                 choice.keep(kept);
