@@ -152,9 +152,9 @@ function clearPads({ memory }, layout, address) {
 }
 
 /**
- * A cache of keys and values, [batch, 2, length, numHeads, keyDim] as in Keras Hub (index 0 of the second axis: keys, 1:
- * values), that CachedMultiHeadAttention updates in place. It starts as zeros and lives in the runtime's memory until
- * dispose().
+ * A cache of keys and values, [batch, 2, length, numHeads, keyDim] as in Keras Hub (index 0 of the second axis: keys,
+ * 1: values), that CachedMultiHeadAttention updates in place. It starts as zeros and lives in the runtime's memory
+ * until dispose().
  *
  * A float16 or bfloat16 cache holds only values that its type represents, in 4 bytes each.
  */
@@ -239,7 +239,8 @@ export class KVCache {
             throw new TypeError(`source: expected numbers in a Float32Array, got dtype '${dtype}'`);
         }
         if (checked.shape.length !== 5 || checked.shape.some((dim, i) => dim !== this.shape[i])) {
-            throw new RangeError(`source: expected shape ${formatShape(this.shape)}, got ${formatShape(checked.shape)}`);
+            throw new RangeError(`source: expected shape ${formatShape(this.shape)}, `
+                + `got ${formatShape(checked.shape)}`);
         }
         this._runtime._runHere('KVCache.set', new SetJob(this, checked));
     }

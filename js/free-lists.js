@@ -1,5 +1,5 @@
-// The free blocks of a memory by size: a two-level segregated fit (Masmano et al. 2004, "TLSF"). Lists by size class hang
-// in the headers of the blocks themselves, two bitmaps find a class that fits; all in constant time.
+// The free blocks of a memory by size: a two-level segregated fit (Masmano et al. 2004, "TLSF"). Lists by size class
+// hang in the headers of the blocks themselves, two bitmaps find a class that fits; all in constant time.
 
 /** Words of a line, the unit of blocks; the first line of a block is its header. */
 export const LINE_WORDS = 16;

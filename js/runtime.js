@@ -45,9 +45,9 @@ import { PAGE, chooseVariant, instantiate, loadModule } from './wasm.js';
  * @param {RuntimeOptions} [options]
  * @returns {Promise<Runtime>}
  * @throws {TypeError | RangeError} (rejects) for wrong options
- * @throws {Error} (rejects) when the engine has no WebAssembly SIMD, or not the variant asked for; when the binary cannot
- *   be loaded; when a number of workers was asked for and one does not start. Workers that are impossible because memory
- *   cannot be shared are no error: explain() says so.
+ * @throws {Error} (rejects) when the engine has no WebAssembly SIMD, or not the variant asked for; when the binary
+ *   cannot be loaded; when a number of workers was asked for and one does not start. Workers that are impossible
+ *   because memory cannot be shared are no error: explain() says so.
  */
 export async function createRuntime(options = {}) {
     const { workers, simd, maxMemory, test } = checkOptions(options);
@@ -56,7 +56,8 @@ export async function createRuntime(options = {}) {
     const module = await loadModule(variant, shared);
     const memory = new Memory(maxMemory, shared);
     if (memory.refusedPages > 0) {
-        fallbacks.push(`maxMemory ${memory.max}: the engine refuses to reserve ${memory.refusedPages * PAGE} bytes more`);
+        const refused = memory.refusedPages * PAGE;
+        fallbacks.push(`maxMemory ${memory.max}: the engine refuses to reserve ${refused} bytes more`);
     }
     const wasm = await instantiate(module, memory.handle, 0);
     if (wasm.cmha_op_bytes() !== 4 * OP_WORDS) {
@@ -146,8 +147,8 @@ export class Runtime {
     }
 
     /**
-     * Ends the workers and frees everything. What was made on the runtime counts as disposed from then on, pending calls
-     * reject. A second time does nothing.
+     * Ends the workers and frees everything. What was made on the runtime counts as disposed from then on, pending
+     * calls reject. A second time does nothing.
      */
     dispose() {
         if (this.#disposed) {
@@ -178,8 +179,8 @@ export class Runtime {
      * @template T
      * @param {Job<T>} job
      * @returns {T}
-     * @throws {Error} where the thread must not block and there are workers; what record and finish throw; when the pool
-     *   fails
+     * @throws {Error} where the thread must not block and there are workers; what record and finish throw; when the
+     *   pool fails
      */
     _runSync(job) {
         if (!this.#pool.inline) {

@@ -40,7 +40,8 @@ export function asTensorLike(value, name) {
     checkShape(value.shape, name);
     const { data } = value;
     if (dtypeOfData(data) === null) {
-        throw new TypeError(`${name}.data: expected a Float32Array, an Int32Array or a Uint8Array, got ${describe(data)}`);
+        throw new TypeError(`${name}.data: expected a Float32Array, an Int32Array or a Uint8Array, `
+            + `got ${describe(data)}`);
     }
     const size = sizeOf(value.shape);
     if (size !== data.length) {
@@ -73,8 +74,8 @@ const RESIDENT = {
  * There are two kinds, with different lives:
  *
  * - **Made by you**, `new Tensor(runtime, { shape, dtype, data })`. It stays in the runtime's memory until dispose().
- *   `data` is a live view: what you write there is what the next call reads. Take it from the tensor each time; when the
- *   memory grows, views taken before no longer show it.
+ *   `data` is a live view: what you write there is what the next call reads. Take it from the tensor each time; when
+ *   the memory grows, views taken before no longer show it.
  *
  * - **A result**, returned by a call. It lies in the runtime's memory until `data` is read for the first time; that
  *   moves it out into an array of its own, which is yours and which nothing here ever writes to again. So results need
@@ -322,7 +323,8 @@ function checkInit(runtime, init) {
         return { shape, dtype };
     }
     if (dtypeOfData(data) === null) {
-        throw new TypeError(`Tensor.data: expected a Float32Array, an Int32Array or a Uint8Array, got ${describe(data)}`);
+        throw new TypeError('Tensor.data: expected a Float32Array, an Int32Array or a Uint8Array, '
+            + `got ${describe(data)}`);
     }
     const dtype = init.dtype ?? dtypeOfData(data);
     checkDtype(dtype);

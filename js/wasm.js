@@ -161,7 +161,8 @@ async function compile(bytes) {
         return await WebAssembly.compile(bytes);
     } catch (error) {
         const hint = isNode ? '' : "; a Content Security Policy must allow 'wasm-unsafe-eval'";
-        throw new Error(`createRuntime: the engine does not compile the wasm binary (${error}${hint})`, { cause: error });
+        const message = `createRuntime: the engine does not compile the wasm binary (${error}${hint})`;
+        throw new Error(message, { cause: error });
     }
 }
 

@@ -1,7 +1,8 @@
-// A worker of a pool: starts its instance on the shared memory, then waits for programs and joins them until told to end.
+// A worker of a pool: starts its instance on the shared memory, then waits for programs and joins them until told to
+// end.
 //
-// It never returns to its event loop in between: it sleeps inside wasm, on control->epoch. All it says afterwards is DONE
-// (where the dispatcher cannot block, and only by the thread that completed the last task) or FAILED.
+// It never returns to its event loop in between: it sleeps inside wasm, on control->epoch. All it says afterwards is
+// DONE (where the dispatcher cannot block, and only by the thread that completed the last task) or FAILED.
 
 import { CONTROL, MESSAGE, REPORT_BYTES, RUN, SHUT_DOWN } from './protocol.js';
 import { listen } from './threads.js';

@@ -1,5 +1,5 @@
-// The runtime in a real browser: with and without cross-origin isolation, on a page's main thread and in a worker, under
-// policies and with servers that do not let workers start, and with workers that are gone.
+// The runtime in a real browser: with and without cross-origin isolation, on a page's main thread and in a worker,
+// under policies and with servers that do not let workers start, and with workers that are gone.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -209,7 +209,9 @@ test('a worker that is gone: pending and later calls get the same error in about
         runtime.dispose();
         runtime.dispose();
         const closed = await runtime._run(block).catch((/** @type {Error} */ error) => error.message);
-        return { messages: outcomes.map((/** @type {PromiseSettledResult<any>} */ outcome) => outcome.status === 'rejected' && outcome.reason.message), took, later, closed };
+        const messages = outcomes.map((/** @type {PromiseSettledResult<any>} */ outcome) => (
+            outcome.status === 'rejected' && outcome.reason.message));
+        return { messages, took, later, closed };
     }, MODULES, SIZES);
     for (const message of [...result.messages, result.later]) {
         assert.match(String(message), /the runtime has failed and must be disposed: no task was completed for 800 ms/);

@@ -1,5 +1,5 @@
-// Workers that fail to start, trap, exit, hang or are ended from outside: a clear error in under a second, for every call
-// that is pending and every later one, and nothing hangs.
+// Workers that fail to start, trap, exit, hang or are ended from outside: a clear error in under a second, for every
+// call that is pending and every later one, and nothing hangs.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -50,7 +50,8 @@ for (const [how, expected] of /** @type {[string, RegExp][]} */ ([
 test('a worker script that is missing', { timeout }, async () => {
     const begin = performance.now();
     const script = new URL('./no-such-worker.js', import.meta.url);
-    await assert.rejects(createRuntime({ workers: 1, _test: { script } }), /worker 1 of 1 did not start: .*no-such-worker/);
+    const starting = createRuntime({ workers: 1, _test: { script } });
+    await assert.rejects(starting, /worker 1 of 1 did not start: .*no-such-worker/);
     assertSoon(begin);
 });
 
@@ -67,7 +68,8 @@ test('a worker that never answers', { timeout }, async () => {
 });
 
 test("workers: 'auto' falls back to none, and says why", { timeout }, async () => {
-    const runtime = await createRuntime({ workers: 'auto', _test: { script: saboteur('exit-at-start'), mayBlock: false } });
+    const _test = { script: saboteur('exit-at-start'), mayBlock: false };
+    const runtime = await createRuntime({ workers: 'auto', _test });
     const { workers, threads, fallbacks } = runtime.explain();
     assert.equal(workers, 0);
     assert.equal(threads, 1);
@@ -208,7 +210,8 @@ async function processOf(body) {
 }
 
 test('a process ends by itself, with and without dispose', { timeout }, async () => {
-    assert.equal(await processOf(`const r = await createRuntime({ workers: 2 }); r.dispose(); console.log('end');`), 'end\n');
+    const disposing = "const r = await createRuntime({ workers: 2 }); r.dispose(); console.log('end');";
+    assert.equal(await processOf(disposing), 'end\n');
     assert.equal(await processOf(`await createRuntime({ workers: 2 }); console.log('end');`), 'end\n');
     assert.equal(await processOf(`{ using_(await createRuntime({ workers: 1 })); }
         function using_(r) { r[Symbol.dispose ?? 'dispose'](); } console.log('end');`), 'end\n');

@@ -26,7 +26,8 @@ function write(words, op, table, fields) {
 export class Block {
     /**
      * @param {Runtime} runtime
-     * @param {{ t: number, s?: number, heads: number, d: number, seed?: number }} sizes  s: positions kept, t to begin with
+     * @param {{ t: number, s?: number, heads: number, d: number, seed?: number }} sizes  s: positions kept, t to begin
+     *   with
      */
     constructor(runtime, { t, s = t, heads, d, seed = 1 }) {
         const f = heads * d;

@@ -37,7 +37,8 @@ function sabotage(exports, memory) {
             }
             return exports.cmha_worker_wait(control, seen);
         },
-        cmha_program_run: (/** @type {number} */ control, /** @type {number} */ epoch, /** @type {number} */ thread) => {
+        /** @param {number} control @param {number} epoch @param {number} thread */
+        cmha_program_run: (control, epoch, thread) => {
             if (how === 'trap') {
                 return exports.cmha_program_run(0xfffffff0, epoch, thread);
             }

@@ -1,5 +1,5 @@
-// A thread that has slept at a barrier goes on as if it had not. In a file of its own, so that the engine's first compiler
-// has made the code: Node 20's loses 64-bit values across a wait.
+// A thread that has slept at a barrier goes on as if it had not. In a file of its own, so that the engine's first
+// compiler has made the code: Node 20's loses 64-bit values across a wait.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

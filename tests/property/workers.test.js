@@ -9,7 +9,7 @@ import { Block } from './jobs.js';
 
 const timeout = 120_000;
 
-/** Decode and prefill, short and long pasts (the long one is cut over its positions), widths that pad the last panel. */
+/** Decode and prefill, short and long pasts (the long one is cut over its positions), widths that pad a panel. */
 const SIZES = [
     { t: 1, s: 64, heads: 4, d: 64 },
     { t: 1, s: 5000, heads: 3, d: 32 },
@@ -110,9 +110,11 @@ test('an engine without relaxed SIMD, or without SIMD', async () => {
         WebAssembly.validate = (bytes) => !(/** @type {Uint8Array} */ (bytes).includes(133)) && validate(bytes);
         const runtime = await createRuntime({ workers: 0 });
         assert.equal(runtime.explain().variant, 'simd128');
-        assert.match(runtime.explain().fallbacks.join('\n'), /simd128 instead of relaxed SIMD: the engine does not validate/);
+        const fallbacks = runtime.explain().fallbacks.join('\n');
+        assert.match(fallbacks, /simd128 instead of relaxed SIMD: the engine does not validate/);
         runtime.dispose();
-        await assert.rejects(createRuntime({ workers: 0, simd: 'relaxed' }), /simd: 'relaxed' was asked for, and this engine has no relaxed SIMD/);
+        await assert.rejects(createRuntime({ workers: 0, simd: 'relaxed' }),
+            /simd: 'relaxed' was asked for, and this engine has no relaxed SIMD/);
         WebAssembly.validate = () => false;
         await assert.rejects(createRuntime({ workers: 0 }), /this engine has no WebAssembly SIMD/);
     } finally {
@@ -176,7 +178,8 @@ test('where the caller must not block, calls run in order and see their inputs a
 
 test('where the caller must not block, callSync says so, and small calls need no worker', { timeout }, async () => {
     const runtime = await testRuntime({ workers: 1, _test: { mayBlock: false } });
-    assert.throws(() => runtime._runSync(new Block(runtime, SIZES[0])), /callSync: a page's main thread must not wait for workers/);
+    const block = new Block(runtime, SIZES[0]);
+    assert.throws(() => runtime._runSync(block), /callSync: a page's main thread must not wait for workers/);
     const out = runtime._run(new Block(runtime, { t: 1, heads: 1, d: 16 }));
     assert.equal(runtime._busy, false, 'it is done already');
     assert.equal((await out).size, 16);

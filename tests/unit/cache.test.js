@@ -62,7 +62,8 @@ for (const [batch, length, numHeads, keyDim] of [
                         const at = (which) => (((b * 2 + which) * length + s) * numHeads + h) * keyDim + d;
                         const key = b * layout.keysBatchStride + h * layout.keysHeadStride
                             + (Math.floor(s / 8) * keyDim + d) * 8 + (s % 8);
-                        const value = values + b * layout.valuesBatchStride + h * layout.valuesHeadStride + s * keyDim + d;
+                        const value = values + b * layout.valuesBatchStride + h * layout.valuesHeadStride
+                            + s * keyDim + d;
                         assert.equal(kept[key], source.data[at(0)]);
                         assert.equal(kept[value], source.data[at(1)]);
                         elements += 2;
@@ -124,7 +125,8 @@ test('wrong options are named', async () => {
         assert.equal(runtime.memory.used, used);
     }
     assert.throws(() => new KVCache(runtime, /** @type {any} */ (null)), /KVCache: expected \{ batch, length/);
-    assert.throws(() => new KVCache(/** @type {any} */ (undefined), good), /expected a runtime made by createRuntime\(\)/);
+    const wrong = /** @type {any} */ (undefined);
+    assert.throws(() => new KVCache(wrong, good), /expected a runtime made by createRuntime\(\)/);
 });
 
 test('what set() refuses changes nothing', async () => {
@@ -135,10 +137,13 @@ test('what set() refuses changes nothing', async () => {
     const n = source.data.length;
     for (const [value, name, message] of /** @type {[any, string, RegExp][]} */ ([
         [null, 'TypeError', /source: expected a tensor-like/],
-        [{ shape: [1, 2, 9, 2, 3], data: new Int32Array(n) }, 'TypeError', /source: expected numbers in a Float32Array, got dtype 'int32'/],
-        [{ shape: [1, 2, 9, 3, 2], data: new Float32Array(n) }, 'RangeError', /source: expected shape \[1, 2, 9, 2, 3\], got \[1, 2, 9, 3, 2\]/],
+        [{ shape: [1, 2, 9, 2, 3], data: new Int32Array(n) }, 'TypeError',
+            /source: expected numbers in a Float32Array, got dtype 'int32'/],
+        [{ shape: [1, 2, 9, 3, 2], data: new Float32Array(n) }, 'RangeError',
+            /source: expected shape \[1, 2, 9, 2, 3\], got \[1, 2, 9, 3, 2\]/],
         [{ shape: [n], data: new Float32Array(n) }, 'RangeError', /expected shape \[1, 2, 9, 2, 3\], got \[108\]/],
-        [{ shape: [1, 2, 9, 2, 3], data: new Float32Array(n + 1) }, 'RangeError', /source: shape .* holds 108 elements, but data has 109/],
+        [{ shape: [1, 2, 9, 2, 3], data: new Float32Array(n + 1) }, 'RangeError',
+            /source: shape .* holds 108 elements, but data has 109/],
     ])) {
         assert.throws(() => cache.set(value), { name, message });
     }

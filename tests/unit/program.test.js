@@ -21,7 +21,8 @@ const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase
  * @returns {Record<string, number>}
  */
 function fieldsOf(struct) {
-    const body = new RegExp(`typedef struct ${struct} \\{([^]*?)\\} ${struct};`).exec(header)?.[1].replace(/union \{[^]*\} u;/, '');
+    const whole = new RegExp(`typedef struct ${struct} \\{([^]*?)\\} ${struct};`).exec(header);
+    const body = whole?.[1].replace(/union \{[^]*\} u;/, '');
     assert.ok(body, `${struct} is in the header`);
     /** @type {Record<string, number>} */
     const offsets = {};
@@ -99,7 +100,8 @@ test('an appended operation is zeroed but for kind and flags; the first is never
     runtime._runSync(block); // leaves other values behind
     assert.throws(() => runtime._runSync(jobOf((program) => {
         for (const [i, kind] of [KIND.LINEAR, KIND.ATTENTION, KIND.LAYER_NORM, KIND.EMBED].entries()) {
-            const op = [program.linear, program.attention, program.layerNorm, program.embed][i].call(program, FLAG.CONCURRENT);
+            const append = [program.linear, program.attention, program.layerNorm, program.embed][i];
+            const op = append.call(program, FLAG.CONCURRENT);
             const words = Array.from(program.words.subarray(op, op + OP_WORDS));
             assert.equal(words[OP.kind], kind);
             assert.equal(words[OP.flags], i === 0 ? 0 : FLAG.CONCURRENT);
@@ -225,6 +227,7 @@ test('inputs: a tensor of the runtime is read where it is, anything else is copi
 
 test('a call within a call is refused', async () => {
     const runtime = await testRuntime();
-    assert.throws(() => runtime._runSync(jobOf(() => void runtime._runSync(jobOf(() => {})))), /from within another call/);
+    const outer = jobOf(() => void runtime._runSync(jobOf(() => {})));
+    assert.throws(() => runtime._runSync(outer), /from within another call/);
     assert.equal(runtime._runSync(jobOf(() => {})), 'finished');
 });

@@ -76,7 +76,8 @@ test('half-precision tensors hold what their type can represent', async () => {
     assert.deepEqual([...half.data], [0.333251953125, 65504, Infinity, -0, 0.0999755859375]);
     const brain = new Tensor(runtime, { shape: [5], dtype: 'bfloat16', data });
     // The upper half of the float, to nearest even: 0x3eab, 0x4780, 0x4974, 0xb22c, 0x3dcd.
-    const expected = new Float32Array(new Uint32Array([0x3eab0000, 0x47800000, 0x49740000, 0xb22c0000, 0x3dcd0000]).buffer);
+    const bits = new Uint32Array([0x3eab0000, 0x47800000, 0x49740000, 0xb22c0000, 0x3dcd0000]);
+    const expected = new Float32Array(bits.buffer);
     assert.deepEqual(brain.data, expected);
     assert.equal(brain.dtype, 'bfloat16');
 });
@@ -100,7 +101,8 @@ test('wrong arguments are named', async () => {
         assert.throws(() => new Tensor(runtime, init), { name, message });
         assert.equal(runtime.memory.used, used);
     }
-    assert.throws(() => new Tensor(/** @type {any} */ ({}), { shape: [1] }), /expected a runtime made by createRuntime\(\)/);
+    const wrong = /** @type {any} */ ({});
+    assert.throws(() => new Tensor(wrong, { shape: [1] }), /expected a runtime made by createRuntime\(\)/);
 });
 
 test('tensor-likes are checked at the door', async () => {
