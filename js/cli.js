@@ -4,6 +4,7 @@
 // The text goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the
 // text so far has been written).
 
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { loadModel } from './generation/index.js';
@@ -92,10 +93,8 @@ async function readStdin() {
 /** @param {string} text @param {AbortSignal} signal waits until the reader of stdout keeps up, or is gone */
 async function write(text, signal) {
     if (text !== '' && !process.stdout.write(text)) {
-        await new Promise((resolve) => {
-            process.stdout.once('drain', resolve);
-            signal.addEventListener('abort', resolve, { once: true });
-        });
+        // Aborting ends the wait and, with the next token, the text.
+        await once(process.stdout, 'drain', { signal }).catch(() => {});
     }
 }
 
