@@ -151,7 +151,7 @@ static void stream_block(const place *p, size_t i, size_t m, size_t j, size_t n,
 }
 
 /* out = the mean of all values: what is left of a softmax when all logits are equal. */
-void mean_values(const place *p, float *out)
+static void mean_values(const place *p, float *out)
 {
     const cmha_attention *a = p->a;
     float weights[BLOCK], one = 1.0f;

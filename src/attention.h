@@ -49,9 +49,6 @@ int any_kept(const place *p, size_t i, size_t m, size_t j, size_t n);
 void weigh_values(const cmha_attention *a, const float *values, size_t m, size_t n, const float *weights,
     size_t weights_stride, float *out, size_t out_stride, const float *alpha);
 
-/* out[V] = the mean of all values. */
-void mean_values(const place *p, float *out);
-
 /* attention_rows.c: the form that holds whole rows of probabilities. */
 int attention_by_rows(const cmha_attention *a);
 void attention_rows(const cmha_attention *a, size_t b, size_t h, size_t i, size_t m, size_t thread);
