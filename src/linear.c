@@ -103,9 +103,11 @@ static void linear_cut(const cmha_linear *a, size_t *rows, size_t *columns)
     uint64_t aim = (uint64_t) a->rows * a->k * a->n / 32;                       /* per task */
     uint64_t most = a->rows <= TILE_ROWS ? 256u << 10 : 8u << 20, least = 24u << 10;
     aim = aim > most ? most : aim < least ? least : aim;
-    uint64_t n = products ? aim / products / CMHA_PANEL * CMHA_PANEL : 0;
+    /* Few rows take several panels at a time (tile.c), and one panel by itself takes as long as they all. */
+    size_t step = CMHA_PANEL * (a->rows == 1 ? 4 : a->rows <= 3 ? 2 : 1);
+    uint64_t n = products ? aim / products / step * step : 0;
     *rows = block;
-    *columns = n < CMHA_PANEL ? CMHA_PANEL : n > a->n ? a->n + CMHA_PANEL - a->n % CMHA_PANEL : (size_t) n;
+    *columns = n < step ? step : n > a->n ? a->n + CMHA_PANEL - a->n % CMHA_PANEL : (size_t) n;
 }
 
 size_t linear_tasks(const cmha_linear *a)
