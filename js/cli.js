@@ -76,7 +76,8 @@ function showProgress({ loaded, total }) {
     if (process.stderr.isTTY) {
         const done = Math.round(30 * loaded / total);
         const megabytes = [loaded, total].map((bytes) => (bytes / 1e6).toFixed(1)).join(' of ');
-        process.stderr.write(`\r[${'#'.repeat(done)}${' '.repeat(30 - done)}] ${megabytes} MB${loaded === total ? '\r\x1b[K' : ''}`);
+        const end = loaded === total ? '\r\x1b[K' : '';
+        process.stderr.write(`\r[${'#'.repeat(done)}${' '.repeat(30 - done)}] ${megabytes} MB${end}`);
     }
 }
 
@@ -134,8 +135,9 @@ async function run(values, prompts, signal) {
         const seconds = (performance.now() - first) / 1000;
         const { variant, threads } = runtime.explain();
         process.stdout.write('\n');
-        process.stderr.write(`${tokens} tokens${tokens > 1 ? `, ${((tokens - 1) / seconds).toFixed(1)} per second` : ''}; ` +
-            `loaded in ${(loaded - start).toFixed(0)} ms, first token after ${(first - loaded).toFixed(0)} ms; ` +
+        const rate = tokens > 1 ? `, ${((tokens - 1) / seconds).toFixed(1)} per second` : '';
+        process.stderr.write(`${tokens} tokens${rate}; loaded in ${(loaded - start).toFixed(0)} ms, ` +
+            `first token after ${(first - loaded).toFixed(0)} ms; ` +
             `${variant} SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'}\n`);
     } finally {
         runtime.dispose();

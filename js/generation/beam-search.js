@@ -135,8 +135,9 @@ export class BeamSearch extends Search {
     get beams() {
         const tokens = new Int32Array(this._rows.length);
         const logProbs = new Float32Array(this.logProbs.length);
+        const prompt = (/** @type {number} */ row) => Math.floor(row / this._copies);
         const order = Array.from(logProbs.keys()).sort((a, b) =>
-            Math.floor(a / this._copies) - Math.floor(b / this._copies) || this.logProbs[b] - this.logProbs[a] || a - b);
+            prompt(a) - prompt(b) || this.logProbs[b] - this.logProbs[a] || a - b);
         order.forEach((row, i) => {
             tokens.set(this._rows.subarray(row * this.length, (row + 1) * this.length), i * this.length);
             logProbs[i] = this.logProbs[row];

@@ -2,8 +2,8 @@ import { FormatError, isObject, parseJson } from './errors.js';
 import { toFloat32 } from './safetensors.js';
 
 /**
- * From untrusted bytes to packed weights: the Hugging Face layout of GPT-2 (config.json, model.safetensors) is read into
- * a checked description first; weights are then streamed tensor by tensor, in the file's order, into the model.
+ * From untrusted bytes to packed weights: the Hugging Face layout of GPT-2 (config.json, model.safetensors) is read
+ * into a checked description first; weights are then streamed tensor by tensor, in the file's order, into the model.
  */
 
 /**
@@ -41,8 +41,8 @@ function check(condition, code, message) {
 export function parseConfig(bytes) {
     const { value: config } = parseJson(bytes, 'config');
     check(isObject(config), 'config-invalid', 'config.json should be an object');
-    check(config.model_type === 'gpt2', 'config-unsupported', `config.json: model_type ${JSON.stringify(config.model_type)} ` +
-        'is not supported; gpt2 is');
+    check(config.model_type === 'gpt2', 'config-unsupported',
+        `config.json: model_type ${JSON.stringify(config.model_type)} is not supported; gpt2 is`);
     for (const [name, usual] of [['scale_attn_weights', true], ['scale_attn_by_inverse_layer_idx', false],
         ['add_cross_attention', false]]) {
         const given = config[String(name)] ?? usual;
@@ -52,7 +52,8 @@ export function parseConfig(bytes) {
     check(typeof activation === 'string' && Object.hasOwn(ACTIVATIONS, activation), 'config-unsupported',
         `config.json: the activation ${JSON.stringify(activation)} is not supported`);
     const epsilon = config.layer_norm_epsilon ?? 1e-5;
-    check(Number.isFinite(epsilon) && epsilon > 0, 'config-invalid', 'config.json: layer_norm_epsilon should be above 0');
+    check(Number.isFinite(epsilon) && epsilon > 0, 'config-invalid',
+        'config.json: layer_norm_epsilon should be above 0');
     const hiddenDim = count(config, 'n_embd');
     const numHeads = count(config, 'n_head');
     check(hiddenDim % numHeads === 0, 'config-invalid', 'config.json: n_embd should be a multiple of n_head');
@@ -126,7 +127,12 @@ function* targets({ vocabularySize, maxSequenceLength = 0, numLayers, hiddenDim:
     for (let i = 0; i < numLayers; i++) {
         /** @param {GPT2CausalLM} model */
         const parts = (model) => model._decoders[i]._parts;
-        /** @param {string} name @param {number[]} shape @param {(model: GPT2CausalLM, values: Float32Array) => void} load */
+        const inner = intermediateDim;
+        /**
+         * @param {string} name
+         * @param {number[]} shape
+         * @param {(model: GPT2CausalLM, values: Float32Array) => void} load
+         */
         const target = (name, shape, load) => /** @type {[string, Target]} */ ([`h.${i}.${name}`, { shape, load }]);
         yield target('ln_1.weight', [f], (model, values) => parts(model).selfNorm.loadGamma(values));
         yield target('ln_1.bias', [f], (model, values) => parts(model).selfNorm.loadBeta(values));
@@ -138,13 +144,14 @@ function* targets({ vocabularySize, maxSequenceLength = 0, numLayers, hiddenDim:
             const { query, key, value } = parts(model).self._parts;
             [query, key, value].forEach((part, n) => part.loadBias(values.subarray(n * f, (n + 1) * f)));
         });
-        yield target('attn.c_proj.weight', [f, f], (model, values) => parts(model).self._parts.output.loadKernel(values));
+        yield target('attn.c_proj.weight', [f, f], (model, values) =>
+            parts(model).self._parts.output.loadKernel(values));
         yield target('attn.c_proj.bias', [f], (model, values) => parts(model).self._parts.output.loadBias(values));
         yield target('ln_2.weight', [f], (model, values) => parts(model).norm.loadGamma(values));
         yield target('ln_2.bias', [f], (model, values) => parts(model).norm.loadBeta(values));
-        yield target('mlp.c_fc.weight', [f, intermediateDim], (model, values) => parts(model).intermediate.loadKernel(values));
-        yield target('mlp.c_fc.bias', [intermediateDim], (model, values) => parts(model).intermediate.loadBias(values));
-        yield target('mlp.c_proj.weight', [intermediateDim, f], (model, values) => parts(model).output.loadKernel(values));
+        yield target('mlp.c_fc.weight', [f, inner], (model, values) => parts(model).intermediate.loadKernel(values));
+        yield target('mlp.c_fc.bias', [inner], (model, values) => parts(model).intermediate.loadBias(values));
+        yield target('mlp.c_proj.weight', [inner, f], (model, values) => parts(model).output.loadKernel(values));
         yield target('mlp.c_proj.bias', [f], (model, values) => parts(model).output.loadBias(values));
     }
     yield ['ln_f.weight', { shape: [f], load: (model, values) => model._norm.loadGamma(values) }];
@@ -175,7 +182,8 @@ export function matchTensors(header, network) {
 }
 
 /**
- * Reads the tensors that follow a header into a model. Only one tensor, of an embedding only a block, is held at a time.
+ * Reads the tensors that follow a header into a model. Only one tensor, of an embedding only a block, is held at a
+ * time.
  * @param {GPT2CausalLM} model
  * @param {import('./source.js').ByteReader} reader at the first tensor
  * @param {import('./safetensors.js').SafetensorsHeader} header

@@ -51,8 +51,8 @@ class Side {
         const shape = cache instanceof KVCache ? cache.shape : asTensorLike(cache, `${this._name}Cache`).shape;
         const heads = decoder.numHeads;
         const keyDim = Math.floor(decoder.hiddenDim / heads);
-        const fits = shape.length === 5 && shape[0] === io.batch && shape[1] === 2 && shape[2] > 0 && shape[3] === heads &&
-            shape[4] === keyDim;
+        const fits = shape.length === 5 && shape[0] === io.batch && shape[1] === 2 && shape[2] > 0 &&
+            shape[3] === heads && shape[4] === keyDim;
         if (!fits) {
             throw new RangeError(`${this._name}Cache must have shape [${io.batch}, 2, S, ${heads}, ${keyDim}], ` +
                 `got ${formatShape(shape)}`);
@@ -105,10 +105,12 @@ class Side {
     _apply(mask, source, shape, name) {
         const sizes = [this.io.batch, this.io.t, this.positions];
         if (shape.length !== 3 || shape.some((n, axis) => n !== 1 && n !== sizes[axis])) {
-            throw new RangeError(`${name} must fit [B, T, S] = ${formatShape(sizes)}, got ${formatShape(source.shape)}`);
+            throw new RangeError(`${name} must fit [B, T, S] = ${formatShape(sizes)}, ` +
+                `got ${formatShape(source.shape)}`);
         }
         const data = numbers(this._runtime, source);
-        const [b, t, s] = shape.map((n, axis) => (n === 1 ? 0 : axis === 0 ? shape[1] * shape[2] : axis === 1 ? shape[2] : 1));
+        const strides = [shape[1] * shape[2], shape[2], 1];
+        const [b, t, s] = shape.map((n, axis) => (n === 1 ? 0 : strides[axis]));
         for (let i = 0; i < mask.length; i++) {
             const j = i % sizes[2];
             const row = Math.floor(i / sizes[2]);
@@ -180,7 +182,8 @@ export class DecoderJob {
         if (encoder) {
             const [encoderBatch, positions] = checkSequence(encoder, 'encoderSequence', null);
             if (encoderBatch !== batch) {
-                throw new RangeError(`encoderSequence must have the batch of decoderSequence, ${batch}, got ${encoderBatch}`);
+                throw new RangeError(`encoderSequence must have the batch of decoderSequence, ${batch}, ` +
+                    `got ${encoderBatch}`);
             }
             this._encoder = runtime._capture(encoder);
             this._cross = new Side(decoder, 'crossAttention', [batch, t, positions], options.crossAttentionCache,

@@ -5,8 +5,8 @@ import { numbers } from '../layer/inputs.js';
 /** @typedef {import('./decoder.js').BlockCall} BlockCall */
 
 /**
- * A call of a TransformerDecoder with dropout while training. Dropout stands between a sublayer and its residual, so each
- * sublayer is a program of its own here; what inference fuses into one is done one after the other.
+ * A call of a TransformerDecoder with dropout while training. Dropout stands between a sublayer and its residual, so
+ * each sublayer is a program of its own here; what inference fuses into one is done one after the other.
  */
 export class TrainingCall {
     /**

@@ -158,7 +158,8 @@ export class TransformerDecoder {
      */
     _attention(width, queryShape, valueShape) {
         const layer = this._own(new CachedMultiHeadAttention(this._runtime, {
-            numHeads: this.numHeads, keyDim: Math.floor(width / this.numHeads), dropout: this.dropout, ...this._initializers,
+            numHeads: this.numHeads, keyDim: Math.floor(width / this.numHeads), dropout: this.dropout,
+            ...this._initializers,
         }));
         layer.build(queryShape, valueShape);
         return layer;
@@ -367,8 +368,8 @@ export function checkWeights(weights, shapes) {
  * @typedef {object} BlockCall
  * @property {number} rows B * T
  * @property {number} x address of [rows][F], the input
- * @property {number} out address of [rows][F]. The same as x: the residual is added and, after the block, normalized; another
- *   one: neither, it gets what the sublayer alone gives
+ * @property {number} out address of [rows][F]. The same as x: the residual is added and, after the block, normalized;
+ *   another one: neither, it gets what the sublayer alone gives
  * @property {number} normed address of [rows][F] for its own use
  * @property {number} inner address of [rows][intermediateDim] for its own use
  * @property {import('../layer/call.js').AttentionCall} self

@@ -38,7 +38,8 @@ export function parseJson(bytes, what) {
     try {
         return { text, value: JSON.parse(text) };
     } catch (cause) {
-        throw new FormatError(`${what}-not-json`, `the ${what} is not JSON: ${/** @type {Error} */ (cause).message}`, { cause });
+        const { message } = /** @type {Error} */ (cause);
+        throw new FormatError(`${what}-not-json`, `the ${what} is not JSON: ${message}`, { cause });
     }
 }
 

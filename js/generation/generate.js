@@ -9,26 +9,28 @@ import { TextStream, checkStops } from './text-stream.js';
 /**
  * @typedef {object} GenerateOptions
  * @property {number} [maxNewTokens] default: until the model ends the text or maxLength is reached
- * @property {string | import('./samplers.js').Sampler} [sampler] 'greedy', 'top_k', 'top_p', 'random', 'beam', 'contrastive' or
- *   a sampler object. Default: greedy if temperature is 0, else top_p if topP is given, else top_k, Keras Hub's default
+ * @property {string | import('./samplers.js').Sampler} [sampler] 'greedy', 'top_k', 'top_p', 'random', 'beam',
+ *   'contrastive' or a sampler object. Default: greedy if temperature is 0, else top_p if topP is given, else top_k,
+ *   Keras Hub's default
  * @property {number} [temperature] 1; divides the logits. 0: greedy
  * @property {number} [topK] draw from the so many most probable tokens; 5 for top_k, Keras Hub's default
  * @property {number} [topP] draw from the most probable tokens that make up so much; with topK from those
  * @property {number} [seed] an integer: the same seed, the same text
  * @property {string | string[]} [stop] the text ends before the first of these
  * @property {AbortSignal} [signal] noticed after every token and every 64 tokens of the prompt
- * @property {(progress: { phase: 'prefill', done: number, total: number }) => void} [onProgress] tokens of the prompt read
+ * @property {(progress: { phase: 'prefill', done: number, total: number }) => void} [onProgress] tokens of the prompt
+ *   read
  * @property {number} [candidates] so many of the tokens that each was chosen from come with it; not with beam search
  * @property {number} [attention] layer whose attention scores come with each token; not with beam or contrastive search
  *
  * @typedef {object} GeneratedItem
  * @property {number} token
- * @property {string} text what became certain with this token: empty while a character, or what may be a stop string, is
- *   incomplete
- * @property {'end' | 'stop' | 'length' | 'context'} [finish] on the last one, why it is: the model ended the text (`token` is
- *   its end token, which has no text), a stop string came, maxNewTokens or maxLength was reached
- * @property {{ token: number, text: string, probability: number }[]} [candidates] best first: what could be drawn, and how
- *   likely; greedy and contrastive: the model's own probabilities
+ * @property {string} text what became certain with this token: empty while a character, or what may be a stop string,
+ *   is incomplete
+ * @property {'end' | 'stop' | 'length' | 'context'} [finish] on the last one, why it is: the model ended the text
+ *   (`token` is its end token, which has no text), a stop string came, maxNewTokens or maxLength was reached
+ * @property {{ token: number, text: string, probability: number }[]} [candidates] best first: what could be drawn,
+ *   and how likely; greedy and contrastive: the model's own probabilities
  * @property {AttentionScores} [attention]
  *
  * @typedef {object} AttentionScores of the positions fed since the last token: first the whole prompt, then one
@@ -39,7 +41,8 @@ import { TextStream, checkStops } from './text-stream.js';
  */
 
 const OPTIONS = [
-    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'seed', 'stop', 'signal', 'onProgress', 'candidates', 'attention',
+    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'seed', 'stop', 'signal', 'onProgress', 'candidates',
+    'attention',
 ];
 
 /** Milliseconds of work after which other tasks of this thread get a turn. */
@@ -95,7 +98,8 @@ export function generate(model, prompt, options) {
     }
     const ids = promptIds(model, prompt, maxNewTokens > 0);
     const stops = checkStops(options.stop);
-    return new Generation(model, ids, { maxNewTokens, sampler, stops, signal, onProgress, candidates, attention }).run();
+    const settings = { maxNewTokens, sampler, stops, signal, onProgress, candidates, attention };
+    return new Generation(model, ids, settings).run();
 }
 
 /**
@@ -198,8 +202,8 @@ class Generation {
             },
         });
         return createSearch(sampler, session, {
-            tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: session.logits(), hidden,
-            stopTokens: this._model.endTokens,
+            tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: session.logits(),
+            hidden, stopTokens: this._model.endTokens,
         });
     }
 

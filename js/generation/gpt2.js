@@ -28,9 +28,10 @@ import { Session } from './session.js';
  */
 
 /**
- * GPT-2 as Keras Hub builds it: token embedding and learned positions, pre-norm decoders with tanh-GELU, a final layer norm
- * and logits by the transposed embedding (Radford et al. 2019). Every attention in it is a CachedMultiHeadAttention, and
- * one step of all of it is one program. Source: https://keras.io/keras_hub/api/models/gpt2/
+ * GPT-2 as Keras Hub builds it: token embedding and learned positions, pre-norm decoders with tanh-GELU, a final
+ * layer norm and logits by the transposed embedding (Radford et al. 2019). Every attention in it is a
+ * CachedMultiHeadAttention, and one step of all of it is one program. Source:
+ * https://keras.io/keras_hub/api/models/gpt2/
  */
 export class GPT2CausalLM {
     /** @param {Runtime} runtime @param {GPT2Config} config */
@@ -66,12 +67,14 @@ export class GPT2CausalLM {
             runtime.memory.f32(this._positions, maxSequenceLength * hiddenDim).fill(0);
             /** [F][V]: the token embedding, packed as the matrix that gives logits. */
             this._embedding = this._own(new Projection(runtime, hiddenDim, vocabularySize, false));
-            this._head = tieWeights ? this._embedding : this._own(new Projection(runtime, hiddenDim, vocabularySize, false));
+            this._head = tieWeights ? this._embedding
+                : this._own(new Projection(runtime, hiddenDim, vocabularySize, false));
             /** @type {TransformerDecoder[]} */
             this._decoders = [];
             for (let i = 0; i < numLayers; i++) {
                 this._decoders.push(this._own(new TransformerDecoder(runtime, {
-                    intermediateDim, numHeads, dropout, activation, layerNormEpsilon, kernelInitializer, normalizeFirst: true,
+                    intermediateDim, numHeads, dropout, activation, layerNormEpsilon, kernelInitializer,
+                    normalizeFirst: true,
                 })));
                 this._decoders[i].build([null, null, hiddenDim]);
             }
@@ -157,8 +160,8 @@ export class GPT2CausalLM {
      * The plain model, without a cache.
      * @param {TensorLike} tokenIds [B, T], Int32Array
      * @param {{ paddingMask?: TensorLike }} [options] [B, T]: 0 leaves a position out for all queries
-     * @returns {Promise<{ logits: import('../tensor.js').Tensor, hidden: import('../tensor.js').Tensor }>} [B, T, V] and
-     *   [B, T, F] after the final norm
+     * @returns {Promise<{ logits: import('../tensor.js').Tensor, hidden: import('../tensor.js').Tensor }>} [B, T, V]
+     *   and [B, T, F] after the final norm
      */
     async call(tokenIds, { paddingMask } = {}) {
         const [batch, t] = this._checkTokens(tokenIds, 0);
@@ -218,8 +221,8 @@ export class GPT2CausalLM {
     }
 
     /**
-     * Continues a batch of prompts, as Keras Hub's `generate` does with tokens: starts at the end of the shortest, keeps
-     * what is longer by its mask, and goes on to the last position or until every row has a stop token.
+     * Continues a batch of prompts, as Keras Hub's `generate` does with tokens: starts at the end of the shortest,
+     * keeps what is longer by its mask, and goes on to the last position or until every row has a stop token.
      * @param {{ tokens: Int32Array, mask: Uint8Array, batch: number }} prompt [B, L]: right-padded, mask 1 where given
      * @param {{ sampler: import('./samplers.js').Sampler, stopTokens?: number[] }} options
      * @returns {Promise<Int32Array>} [B, L]
@@ -238,7 +241,8 @@ export class GPT2CausalLM {
         tokens.forEach((id) => this._checkToken(id));
         const session = new Session(this, batch, length);
         try {
-            const hidden = sampler.kind === 'contrastive' ? new Float32Array(batch * length * this.hiddenDim) : undefined;
+            const size = batch * length * this.hiddenDim;
+            const hidden = sampler.kind === 'contrastive' ? new Float32Array(size) : undefined;
             await session.prefill(tokens, length, index, { hidden });
             const search = createSearch(sampler, session, {
                 tokens, mask, index, logits: session.logits(), hidden, stopTokens,

@@ -24,10 +24,12 @@ const EMBEDDED = new URL('./model/model.safetensors', import.meta.url);
  * `tokenizer.json`).
  *
  * @param {Runtime} runtime
- * @param {import('./source.js').ModelSource} [source] where it is; without it the small model that comes with this package.
- *   - a URL, or in Node a path: the folder with the three files, or the `.safetensors` file with the other two beside it
- *   - a Blob, ArrayBuffer, typed array or ReadableStream: one `.safetensors` file whose `__metadata__` has the other two
- *     as text, under `config` and `tokenizer` (in Python: `save_file(tensors, path, metadata={'config': ...,
+ * @param {import('./source.js').ModelSource} [source] where it is; without it the small model that comes with this
+ *   package.
+ *   - a URL, or in Node a path: the folder with the three files, or the `.safetensors` file with the other two beside
+ *     it
+ *   - a Blob, ArrayBuffer, typed array or ReadableStream: one `.safetensors` file whose `__metadata__` has the other
+ *     two as text, under `config` and `tokenizer` (in Python: `save_file(tensors, path, metadata={'config': ...,
  *     'tokenizer': ...})`)
  *   - `{ config, weights, tokenizer }`: each of the three from any of these places
  *   - the Files of an `<input type="file" multiple>` or a folder picker: they are told apart by their names
@@ -50,7 +52,8 @@ export async function loadModel(runtime, source = EMBEDDED, { signal, onProgress
         opening.push(readAll(files.config, signal), readAll(files.tokenizer, signal));
     }
     const outcomes = await Promise.allSettled(opening);
-    const [reader, config = null, tokenizer = null] = outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : null));
+    const [reader, config = null, tokenizer = null] = outcomes.map((outcome) =>
+        (outcome.status === 'fulfilled' ? outcome.value : null));
     try {
         const failed = outcomes.find((outcome) => outcome.status === 'rejected');
         if (failed) {
@@ -125,8 +128,8 @@ async function build(runtime, reader, parts, { signal, onProgress }) {
  */
 async function readBeside(name, source, signal) {
     if (source === null) {
-        throw new FormatError(`${name}-missing`, `${name}.json is missing: give the model as { config, weights, tokenizer }, ` +
-            `or as a safetensors file whose __metadata__ has a '${name}'`);
+        throw new FormatError(`${name}-missing`, `${name}.json is missing: give the model as ` +
+            `{ config, weights, tokenizer }, or as a safetensors file whose __metadata__ has a '${name}'`);
     }
     return readAll(source, signal);
 }
@@ -204,25 +207,25 @@ export class LanguageModel {
 
     /**
      * Continues a text. Breaking out of the iteration, or aborting it, frees what it holds.
-     * @param {string | ArrayLike<number>} prompt text, which gets the start token in front as in Keras Hub, or tokens as
-     *   they are
+     * @param {string | ArrayLike<number>} prompt text, which gets the start token in front as in Keras Hub, or tokens
+     *   as they are
      * @param {import('./generate.js').GenerateOptions} [options]
      * @returns {AsyncGenerator<import('./generate.js').GeneratedItem, void, undefined>} a token at a time with the text
      *   that became certain with it: it may be empty, and all of it joined is the whole text
-     * @throws {TypeError | RangeError} for wrong options and for a prompt that leaves no room in maxLength (at once); the
-     *   iteration rejects with the signal's reason when aborted
+     * @throws {TypeError | RangeError} for wrong options and for a prompt that leaves no room in maxLength (at once);
+     *   the iteration rejects with the signal's reason when aborted
      */
     generate(prompt, options = {}) {
         return generate(this, prompt, options);
     }
 
     /**
-     * How well the model predicts a text, read cold after the start token. A text longer than maxLength is read in pieces
-     * of maxLength tokens, each cold.
+     * How well the model predicts a text, read cold after the start token. A text longer than maxLength is read in
+     * pieces of maxLength tokens, each cold.
      * @param {string} text
      * @param {{ signal?: AbortSignal }} [options]
-     * @returns {Promise<{ nats: number, tokens: number, bytes: number }>} negative log-likelihood of all its tokens, their
-     *   number, and the bytes of its UTF-8: nats / Math.LN2 / bytes is bits per byte
+     * @returns {Promise<{ nats: number, tokens: number, bytes: number }>} negative log-likelihood of all its tokens,
+     *   their number, and the bytes of its UTF-8: nats / Math.LN2 / bytes is bits per byte
      */
     score(text, options = {}) {
         return score(this, text, options);

@@ -53,7 +53,8 @@ export async function readHeader(reader) {
             `the header is said to have ${length} bytes; at most ${MAX_HEADER_BYTES} are read`);
     }
     if (reader.size !== null && reader.size < 8 + length) {
-        throw new FormatError('truncated', `the file has ${reader.size} bytes; its header alone should take ${8 + length}`);
+        throw new FormatError('truncated',
+            `the file has ${reader.size} bytes; its header alone should take ${8 + length}`);
     }
     const header = parseHeader(await reader.take(length, 'the header'));
     const total = header.headerBytes + header.dataBytes;
@@ -115,7 +116,8 @@ function parseMetadata(header) {
 /** @param {string} name @param {unknown} entry @returns {TensorInfo} */
 function parseEntry(name, entry) {
     if (!isObject(entry) || Object.keys(entry).sort().join() !== 'data_offsets,dtype,shape') {
-        throw new FormatError('bad-entry', `tensor '${name}' should have dtype, shape and data_offsets, and nothing else`);
+        throw new FormatError('bad-entry',
+            `tensor '${name}' should have dtype, shape and data_offsets, and nothing else`);
     }
     const { dtype, shape, data_offsets: offsets } = entry;
     if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BITS, dtype)) {
@@ -193,7 +195,8 @@ export function toFloat32(info, bytes) {
         return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
     }
     if (info.dtype !== 'F16' && info.dtype !== 'BF16') {
-        throw new FormatError('tensor-dtype', `tensor '${info.name}' is ${info.dtype}; weights may be F32, F16 or BF16`);
+        throw new FormatError('tensor-dtype',
+            `tensor '${info.name}' is ${info.dtype}; weights may be F32, F16 or BF16`);
     }
     const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
     const floats = new Float32Array(halves.length);

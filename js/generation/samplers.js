@@ -63,7 +63,9 @@ export class Sampler {
     }
 }
 
-/** Always the most probable token, the lower one on ties. The temperature changes nothing but the probabilities shown. */
+/**
+ * Always the most probable token, the lower one on ties. The temperature changes nothing but the probabilities shown.
+ */
 export class GreedySampler extends Sampler {
     /** @param {Float32Array} logits @param {Choice} choice */
     choose(logits, choice) {
@@ -157,7 +159,8 @@ function nucleus(choice, p) {
 }
 
 /**
- * Beam search: keeps the `numBeams` most probable continuations. No length penalty; finished beams go on, as in Keras Hub.
+ * Beam search: keeps the `numBeams` most probable continuations. No length penalty; finished beams go on, as in Keras
+ * Hub.
  */
 export class BeamSampler extends Sampler {
     /** @param {{ numBeams?: number, temperature?: number }} [options] */
@@ -202,9 +205,9 @@ export class ContrastiveSampler extends Sampler {
  */
 
 /**
- * The sampler that options describe. Without a name: `top_p` if topP is given, else `top_k`, Keras Hub's default, with its
- * k = 5 unless topK says otherwise. topK and topP together: the nucleus of the topK most probable. Temperature 0 turns
- * every drawing sampler greedy.
+ * The sampler that options describe. Without a name: `top_p` if topP is given, else `top_k`, Keras Hub's default,
+ * with its k = 5 unless topK says otherwise. topK and topP together: the nucleus of the topK most probable.
+ * Temperature 0 turns every drawing sampler greedy.
  * @param {SamplerOptions} options
  * @returns {Sampler}
  * @throws {TypeError | RangeError} for an unknown name, an option out of range or one that the sampler does not have
@@ -231,7 +234,7 @@ export function getSampler({ sampler, temperature = 1, topK, topP, seed }) {
     const make = {
         greedy: () => new GreedySampler({ temperature: temperature || 1 }),
         random: () => new RandomSampler(draws),
-        top_k: () => (topP === undefined ? new TopKSampler({ ...draws, ...k }) : new TopPSampler({ ...draws, ...k, ...p })),
+        top_k: () => (topP === undefined ? new TopKSampler({ ...draws, ...k }) : make.top_p()),
         top_p: () => new TopPSampler({ ...draws, ...k, ...p }),
         beam: () => new BeamSampler({ temperature }),
         contrastive: () => new ContrastiveSampler({ temperature, ...k }),

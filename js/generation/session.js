@@ -9,8 +9,8 @@ import { PANEL } from '../protocol.js';
 const CHUNK = 64;
 
 /**
- * A batch of texts being read or written: caches, and room for one step's results. All of its memory is allocated here, at
- * the beginning; steps allocate nothing. It is what a search drives (Steps in search.js), and its own job.
+ * A batch of texts being read or written: caches, and room for one step's results. All of its memory is allocated
+ * here, at the beginning; steps allocate nothing. It is what a search drives (Steps in search.js), and its own job.
  */
 export class Session {
     /**
@@ -91,8 +91,8 @@ export class Session {
      * @param {ArrayLike<number>} tokens [batch][stride]
      * @param {number} stride
      * @param {number} count
-     * @param {{ signal?: AbortSignal, onChunk?: (done: number) => unknown, hidden?: Float32Array, reader?: Reader }} [options]
-     *   hidden: [batch][stride][F], is filled for the tokens fed; reader: gets all logits
+     * @param {{ signal?: AbortSignal, onChunk?: (done: number) => unknown, hidden?: Float32Array, reader?: Reader }}
+     *   [options] hidden: [batch][stride][F], is filled for the tokens fed; reader: gets all logits
      */
     async prefill(tokens, stride, count, { signal, onChunk, hidden, reader } = {}) {
         const pass = this._pass;
@@ -232,8 +232,8 @@ export class Session {
     }
 
     /**
-     * Row r continues as row parents[r] did at positions from .. to - 1; a row that another one continues keeps its own, so
-     * none is read after it was written.
+     * Row r continues as row parents[r] did at positions from .. to - 1; a row that another one continues keeps its
+     * own, so none is read after it was written.
      * @param {Uint32Array} parents
      * @param {number} from
      * @param {number} to
@@ -319,8 +319,8 @@ export class Session {
 
 /**
  * @typedef {object} Reader is shown every chunk of a prefill
- * @property {(start: number, t: number, hidden: Float32Array, logits: Float32Array | null) => void} read positions start ..
- *   start + t - 1: hidden states [batch * t][F], logits [batch * t][V]; valid only during the call
+ * @property {(start: number, t: number, hidden: Float32Array, logits: Float32Array | null) => void} read positions
+ *   start .. start + t - 1: hidden states [batch * t][F], logits [batch * t][V]; valid only during the call
  *
  * @typedef {object} AttentionWatch
  * @property {number} layer
@@ -330,7 +330,12 @@ export class Session {
 
 /** Keeps the hidden states of a prompt. */
 class HiddenReader {
-    /** @param {Float32Array} target [batch][stride][F] @param {number} batch @param {number} stride @param {number} width */
+    /**
+     * @param {Float32Array} target [batch][stride][F]
+     * @param {number} batch
+     * @param {number} stride
+     * @param {number} width
+     */
     constructor(target, batch, stride, width) {
         this._target = target;
         this._batch = batch;
@@ -342,7 +347,8 @@ class HiddenReader {
     read(start, t, hidden) {
         const width = this._width;
         for (let row = 0; row < this._batch; row++) {
-            this._target.set(hidden.subarray(row * t * width, (row + 1) * t * width), (row * this._stride + start) * width);
+            const at = (row * this._stride + start) * width;
+            this._target.set(hidden.subarray(row * t * width, (row + 1) * t * width), at);
         }
     }
 }

@@ -206,8 +206,8 @@ export function toLocation(source) {
         return source;
     }
     if (typeof source !== 'string') {
-        throw typeError('source', 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, { config, weights, tokenizer } ' +
-            'or a list of Files', source);
+        throw typeError('source', 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, ' +
+            '{ config, weights, tokenizer } or a list of Files', source);
     }
     // One letter and a colon is a drive, not a scheme.
     if (isNode) {

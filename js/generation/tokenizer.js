@@ -18,8 +18,8 @@ for (let byte = 0, other = 256; byte < 256; byte++) {
 }
 
 /**
- * Byte-level BPE as described by a Hugging Face `tokenizer.json`. Encoding is @huggingface/tokenizers' work; decoding is
- * done here, on bytes, because a token may hold a part of a character.
+ * Byte-level BPE as described by a Hugging Face `tokenizer.json`. Encoding is @huggingface/tokenizers' work; decoding
+ * is done here, on bytes, because a token may hold a part of a character.
  */
 export class Tokenizer {
     /**
@@ -30,11 +30,12 @@ export class Tokenizer {
         const { model, normalizer, preTokenizer, added } = checkTokenizer(parseJson(bytes, 'tokenizer').value);
         try {
             this._encoder = new Encoder({
-                model, normalizer, pre_tokenizer: preTokenizer, post_processor: null, decoder: null, added_tokens: added,
+                model, normalizer, pre_tokenizer: preTokenizer, post_processor: null, decoder: null,
+                added_tokens: added,
             }, {});
         } catch (cause) {
-            throw new FormatError('tokenizer-invalid', `the tokenizer is refused: ${/** @type {Error} */ (cause).message}`,
-                { cause });
+            const { message } = /** @type {Error} */ (cause);
+            throw new FormatError('tokenizer-invalid', `the tokenizer is refused: ${message}`, { cause });
         }
         /** @type {Map<string, number>} */
         this._ids = new Map(Object.entries(model.vocab));
@@ -58,8 +59,8 @@ export class Tokenizer {
 
     /**
      * @param {string} text
-     * @returns {number[]} its tokens; no start or end token is added. Markers such as `<|endoftext|>` in the text become
-     *   the tokens that they name
+     * @returns {number[]} its tokens; no start or end token is added. Markers such as `<|endoftext|>` in the text
+     *   become the tokens that they name
      */
     encode(text) {
         if (typeof text !== 'string') {
@@ -131,7 +132,7 @@ function bytesOf(token) {
     const letters = Array.from(token);
     // A token with other letters than those of bytes is text as it stands, as the original decoder has it.
     return letters.every((letter) => BYTE_OF.has(letter))
-        ? Uint8Array.from(letters, (letter) => /** @type {number} */ (BYTE_OF.get(letter))) : new TextEncoder().encode(token);
+        ? Uint8Array.from(letters, (letter) => BYTE_OF.get(letter) ?? 0) : new TextEncoder().encode(token);
 }
 
 /** @param {boolean} condition @param {string} message @returns {asserts condition} */
