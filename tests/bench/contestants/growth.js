@@ -12,6 +12,7 @@ export async function create({ simd, workers, length }) {
     const layer = makeLayer(runtime);
     const before = runtime.explain().bytesInUse;
     const cache = new KVCache(runtime, { batch: 1, length, numHeads: HEADS, keyDim: HEAD_DIM });
+    const takes = runtime.explain().bytesInUse - before;
     fill(cache, length);
     const token = { shape: [1, 1, DIM], data: makeInput(prefillCase(1)) };
     /** A token at position S - 1; causality keeps the positions up to it. @param {Case} c */
@@ -24,7 +25,7 @@ export async function create({ simd, workers, length }) {
         /** Bytes: what the cache says of itself, what it takes, and the most that was ever in use for it and a step over it. */
         cacheMemory() {
             run(decodeCase(length));
-            return { says: cache.byteLength, takes: runtime.explain().bytesInUse - before, peak: runtime.memory.peak - before };
+            return { says: cache.byteLength, takes, peak: runtime.memory.peak - before };
         },
         /** The most bytes in use while a prompt of T tokens goes through, beyond weights and cache. @param {number} t */
         async prefillMemory(t) {

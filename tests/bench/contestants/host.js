@@ -4,6 +4,8 @@
 // A contestant is { name, prepare(case) -> output, run(case), ... }; `time` is answered here: it calls run over and
 // over and returns what the calls took.
 
+import { median } from '../../../web/bench/ceilings.js';
+
 const [module, options] = process.argv.slice(2);
 const contestant = await (await import(new URL(module, import.meta.url).href)).create(JSON.parse(options));
 
@@ -21,8 +23,7 @@ async function time(c, budgetMs) {
         if (result instanceof Promise) await result;
         times.push(performance.now() - start);
     } while (performance.now() < end);
-    times.sort((a, b) => a - b);
-    return { median: times[times.length >> 1], runs: times.length };
+    return { median: median(times), runs: times.length };
 }
 
 process.on('message', async (/** @type {{ method: string, args: any[] }} */ { method, args }) => {
