@@ -55,7 +55,9 @@ const DAMAGE = [
         const { 0: old, index } = pick(numbers);
         const changed = Buffer.from(head.slice(0, index) + pick(NUMBERS) + head.slice(index + old.length), 'latin1');
         const out = new Uint8Array(Buffer.concat([changed, bytes.subarray(limit)]));
-        if (limit === HEADER) new DataView(out.buffer, out.byteOffset).setBigUint64(0, BigInt(changed.length - 8), true);
+        if (limit === HEADER) {
+            new DataView(out.buffer, out.byteOffset).setBigUint64(0, BigInt(changed.length - 8), true);
+        }
         return out;
     },
 ];
@@ -89,7 +91,8 @@ function damaged(round) {
             return { what: 'config', source: { ...files, config } };
         }
         case 3: {
-            const tokenizer = random() < 0.6 ? json(bend(tinyTokenizer())) : whole(files.tokenizer, files.tokenizer.length);
+            const tokenizer = random() < 0.6 ? json(bend(tinyTokenizer()))
+                : whole(files.tokenizer, files.tokenizer.length);
             return { what: 'tokenizer', source: { ...files, tokenizer } };
         }
         default: {
@@ -123,7 +126,9 @@ test(`${ROUNDS} damaged models, seed ${SEED}`, async () => {
         try {
             const model = await loadModel(runtime, source);
             try {
-                for await (const { text } of model.generate('the thing', { maxNewTokens: 2 })) assert.equal(typeof text, 'string');
+                for await (const { text } of model.generate('the thing', { maxNewTokens: 2 })) {
+                    assert.equal(typeof text, 'string');
+                }
             } finally {
                 model.dispose();
             }
@@ -131,7 +136,8 @@ test(`${ROUNDS} damaged models, seed ${SEED}`, async () => {
             assert.ok(error instanceof FormatError, `round ${round}, ${what}: ${error.stack}`);
             outcome = error.code;
         }
-        assert.ok(performance.now() - start < LIMIT_MS, `round ${round}, ${what}: took ${performance.now() - start} ms`);
+        assert.ok(performance.now() - start < LIMIT_MS,
+            `round ${round}, ${what}: took ${performance.now() - start} ms`);
         assert.equal(runtime.explain().bytesInUse, before, `round ${round}, ${what}: bytes stay allocated`);
         seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
     }

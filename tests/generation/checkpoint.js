@@ -23,7 +23,8 @@ export function tinyTokenizer() {
         truncation: null,
         padding: null,
         added_tokens: [{
-            id: 0, content: '<|endoftext|>', special: true, single_word: false, lstrip: false, rstrip: false, normalized: false,
+            id: 0, content: '<|endoftext|>', special: true, single_word: false, lstrip: false, rstrip: false,
+            normalized: false,
         }],
         normalizer: null,
         pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true },
@@ -40,9 +41,10 @@ export function tinyTokenizer() {
 export function tinyConfig(size = {}) {
     const { vocab, positions, width, layers, heads } = { ...TINY, ...size };
     return {
-        activation_function: 'gelu_new', architectures: ['GPT2LMHeadModel'], attn_pdrop: 0.1, bos_token_id: 0, embd_pdrop: 0.1,
-        eos_token_id: 0, initializer_range: 0.02, layer_norm_epsilon: 1e-5, model_type: 'gpt2', n_ctx: positions, n_embd: width,
-        n_head: heads, n_layer: layers, n_positions: positions, resid_pdrop: 0.1, summary_type: 'cls_index',
+        activation_function: 'gelu_new', architectures: ['GPT2LMHeadModel'], attn_pdrop: 0.1, bos_token_id: 0,
+        embd_pdrop: 0.1, eos_token_id: 0, initializer_range: 0.02, layer_norm_epsilon: 1e-5, model_type: 'gpt2',
+        n_ctx: positions, n_embd: width, n_head: heads, n_layer: layers, n_positions: positions, resid_pdrop: 0.1,
+        summary_type: 'cls_index',
         vocab_size: vocab,
     };
 }
@@ -123,10 +125,15 @@ const DTYPES = {
     BF16: { array: Uint16Array, store: bf16Bits, value: bf16Value },
 };
 
-/** The weights as they read back from a file of a dtype. @param {ReturnType<typeof tinyWeights>} weights @param {string} dtype */
+/**
+ * The weights as they read back from a file of a dtype.
+ * @param {ReturnType<typeof tinyWeights>} weights
+ * @param {string} dtype
+ */
 export function rounded(weights, dtype) {
     const { store, value } = DTYPES[dtype];
-    return new Map(Array.from(weights, ([name, { shape, data }]) => [name, { shape, data: data.map((x) => value(store(x))) }]));
+    return new Map(Array.from(weights,
+        ([name, { shape, data }]) => [name, { shape, data: data.map((x) => value(store(x))) }]));
 }
 
 /**
@@ -162,7 +169,8 @@ export const json = (value) => new TextEncoder().encode(JSON.stringify(value));
 /** All three files. @param {Parameters<typeof safetensors>[1] & { size?: Partial<typeof TINY> }} [options] */
 export function tinyFiles({ size, ...options } = {}) {
     return {
-        config: json(tinyConfig(size)), tokenizer: json(tinyTokenizer()), weights: safetensors(tinyWeights(size), options),
+        config: json(tinyConfig(size)), tokenizer: json(tinyTokenizer()),
+        weights: safetensors(tinyWeights(size), options),
     };
 }
 
@@ -183,13 +191,15 @@ export function referenceLogits(weights, config, ids) {
     const norm = (x, name) => {
         const mean = x.reduce((sum, value) => sum + value, 0) / width;
         const variance = x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / width;
-        return x.map((value, i) => (value - mean) / Math.sqrt(variance + epsilon) * w(`${name}.weight`)[i] + w(`${name}.bias`)[i]);
+        const scale = 1 / Math.sqrt(variance + epsilon);
+        return x.map((value, i) => (value - mean) * scale * w(`${name}.weight`)[i] + w(`${name}.bias`)[i]);
     };
     const gelu = (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
     const size = width / heads;
     const past = Array.from({ length: layers }, () => /** @type {Float64Array[]} */ ([]));
     return ids.map((id, position) => {
-        let x = Float64Array.from({ length: width }, (_, i) => w('wte.weight')[id * width + i] + w('wpe.weight')[position * width + i]);
+        let x = Float64Array.from({ length: width },
+            (_, i) => w('wte.weight')[id * width + i] + w('wpe.weight')[position * width + i]);
         for (let layer = 0; layer < layers; layer++) {
             const qkv = dense(norm(x, `h.${layer}.ln_1`), `h.${layer}.attn.c_attn`, 3 * width);
             past[layer].push(qkv);
@@ -202,7 +212,9 @@ export function referenceLogits(weights, config, ids) {
                 });
                 const total = scores.reduce((sum, score) => sum + score, 0);
                 past[layer].forEach((other, j) => {
-                    for (let i = 0; i < size; i++) mixed[head * size + i] += scores[j] / total * other[2 * width + head * size + i];
+                    for (let i = head * size; i < (head + 1) * size; i++) {
+                        mixed[i] += scores[j] / total * other[2 * width + i];
+                    }
                 });
             }
             const attended = dense(mixed, `h.${layer}.attn.c_proj`, width);

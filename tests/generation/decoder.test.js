@@ -15,7 +15,9 @@ const { suites } = readManifest(COMMITTED);
 /** Row t of [B, T, F] as [B, 1, F]. */
 function column({ shape: [batch, length, width], data }, t) {
     const part = new Float32Array(batch * width);
-    for (let b = 0; b < batch; b++) part.set(data.subarray((b * length + t) * width, (b * length + t + 1) * width), b * width);
+    for (let b = 0; b < batch; b++) {
+        part.set(data.subarray((b * length + t) * width, (b * length + t + 1) * width), b * width);
+    }
     return { shape: [batch, 1, width], data: part };
 }
 
@@ -28,7 +30,8 @@ for (const suite of suites.transformer_decoder) {
         const encoder = tensors['in/encoder'] ?? null;
         const encoderPaddingMask = tensors['in/encoder_padding_mask'];
         const [batch, length, width] = x.shape;
-        const { intermediate_dim: intermediateDim, num_heads: numHeads, normalize_first: normalizeFirst, activation } = suite.kwargs;
+        const { intermediate_dim: intermediateDim, num_heads: numHeads, normalize_first: normalizeFirst, activation } =
+            suite.kwargs;
         const decoder = new TransformerDecoder(runtime, {
             intermediateDim, numHeads, normalizeFirst, layerNormEpsilon: suite.layer_norm_epsilon,
             activation: activation ? 'gelu_approximate' : 'relu',
@@ -72,15 +75,21 @@ for (const suite of suites.transformer_decoder) {
 
         test('arguments that do not fit are refused', async () => {
             const cache = zeros([batch, 2, length, numHeads, width / numHeads]);
-            await assert.rejects(decoder.call(x, encoder ? null : x), { name: 'TypeError', message: /encoderSequence/ });
-            await assert.rejects(decoder.call(zeros([batch, 2, width + 1]), encoder), { name: 'RangeError', message: /decoderSequence/ });
-            const both = encoder ? { crossAttentionCache: zeros([batch, 2, encoder.shape[1], numHeads, width / numHeads]) } : {};
-            await assert.rejects(decoder.call(x, encoder, { selfAttentionCache: cache, selfAttentionCacheUpdateIndex: 1, ...both }),
+            await assert.rejects(decoder.call(x, encoder ? null : x),
+                { name: 'TypeError', message: /encoderSequence/ });
+            await assert.rejects(decoder.call(zeros([batch, 2, width + 1]), encoder),
+                { name: 'RangeError', message: /decoderSequence/ });
+            const both = encoder && {
+                crossAttentionCache: zeros([batch, 2, encoder.shape[1], numHeads, width / numHeads]),
+            };
+            await assert.rejects(decoder.call(x, encoder,
+                { selfAttentionCache: cache, selfAttentionCacheUpdateIndex: 1, ...both }),
                 { name: 'RangeError', message: /selfAttentionCacheUpdateIndex/ });
             await assert.rejects(decoder.call(x, encoder, { decoderPaddingMask: zeros([batch, 3]) }),
                 { name: 'RangeError', message: /decoderPaddingMask/ });
             if (encoder) {
-                await assert.rejects(decoder.call(x, encoder, { selfAttentionCache: cache }), { name: 'TypeError', message: /both/ });
+                await assert.rejects(decoder.call(x, encoder, { selfAttentionCache: cache }),
+                    { name: 'TypeError', message: /both/ });
             }
         });
     });
@@ -96,7 +105,8 @@ describe('training with dropout', () => {
     };
     /** Sublayers whose outputs are their biases alone: 1 of the attention, 10 of the feed-forward network. */
     const biases = (decoder) => decoder.getWeights().map(({ shape, data }, i) =>
-        ({ shape, data: i === 7 ? data.fill(1) : i === 13 ? data.fill(10) : i === 8 || i === 14 ? data : data.fill(0) }));
+        // 8 and 14 are the norms' gammas.
+        ({ shape, data: i === 8 || i === 14 ? data : data.fill(i === 7 ? 1 : i === 13 ? 10 : 0) }));
     const x = { shape: [4, 50, width], data: Float32Array.from({ length: 1600 }, (_, i) => Math.sin(i)) };
 
     test('drops each element of what a sublayer gives, or divides it by what is kept', async () => {
@@ -111,8 +121,10 @@ describe('training with dropout', () => {
             counts.set(sort, (counts.get(sort) ?? 0) + 1);
         });
         // Binomial with n = 1600; five standard deviations.
-        for (const [sort, p] of [[0, rate ** 2], [1, rate * (1 - rate)], [10, rate * (1 - rate)], [11, (1 - rate) ** 2]]) {
-            assert.ok(Math.abs(counts.get(sort) - 1600 * p) < 5 * Math.sqrt(1600 * p * (1 - p)), `${sort}: ${counts.get(sort)}`);
+        const mixed = rate * (1 - rate);
+        for (const [sort, p] of [[0, rate ** 2], [1, mixed], [10, mixed], [11, (1 - rate) ** 2]]) {
+            assert.ok(Math.abs(counts.get(sort) - 1600 * p) < 5 * Math.sqrt(1600 * p * (1 - p)),
+                `${sort}: ${counts.get(sort)}`);
         }
         const again = await decoder.call(x, null, { training: true });
         assert.notDeepEqual(again.output.data, output.data);
@@ -126,14 +138,16 @@ describe('training with dropout', () => {
             dropping.setWeights(plain.getWeights());
             const caches = () => ({
                 selfAttentionCache: zeros([4, 2, 60, 2, 4]), selfAttentionCacheUpdateIndex: 5,
-                crossAttentionCache: new KVCache(runtime, { batch: 4, length: 3, numHeads: 2, keyDim: 4 }), crossAttentionCacheUpdateIndex: 0,
+                crossAttentionCache: new KVCache(runtime, { batch: 4, length: 3, numHeads: 2, keyDim: 4 }),
+                crossAttentionCacheUpdateIndex: 0,
             });
             const expected = await plain.call(x, encoder, caches());
             const got = await dropping.call(x, encoder, { ...caches(), training: true });
             // The explicit attention path rounds in other places than the streaming one.
             assertTensor(got.output, expected.output, { atol: 2e-5, rtol: 1e-5 }, 'output');
             assertTensor(got.selfAttentionCache, expected.selfAttentionCache, { atol: 1e-6, rtol: 1e-6 }, 'self cache');
-            assertTensor(got.crossAttentionCache.toTensor(), expected.crossAttentionCache.toTensor(), { atol: 1e-6, rtol: 1e-6 }, 'cross cache');
+            assertTensor(got.crossAttentionCache.toTensor(), expected.crossAttentionCache.toTensor(),
+                { atol: 1e-6, rtol: 1e-6 }, 'cross cache');
         });
     }
 
@@ -159,8 +173,8 @@ describe('gpt2_tiny', () => {
     const { config } = suite;
     const model = new GPT2CausalLM(runtime, {
         vocabularySize: config.vocabulary_size, numLayers: config.num_layers, numHeads: config.num_heads,
-        hiddenDim: config.hidden_dim, intermediateDim: config.intermediate_dim, maxSequenceLength: config.max_sequence_length,
-        dropout: config.dropout,
+        hiddenDim: config.hidden_dim, intermediateDim: config.intermediate_dim,
+        maxSequenceLength: config.max_sequence_length, dropout: config.dropout,
     });
     model.setWeights(suite.weights_in_order.map((name) => tensors[`weights/${name}`]));
     const check = (got, name) => assertTensor(got, tensors[name], suite.tolerance, name);
@@ -176,7 +190,8 @@ describe('gpt2_tiny', () => {
     for (const chunk of [14, 5, 1]) {
         test(`the same and the cache, ${chunk} tokens at a time`, async () => {
             const [batch, layers, two, length, numHeads, keyDim] = tensors.cache.shape;
-            const caches = Array.from({ length: layers }, () => new KVCache(runtime, { batch, length, numHeads, keyDim }));
+            const caches = Array.from({ length: layers },
+                () => new KVCache(runtime, { batch, length, numHeads, keyDim }));
             const { shape: [, , vocabulary], data: expected } = tensors.cached_logits;
             const ids = tensors.token_ids.data;
             for (let start = 0; start < length; start += chunk) {
@@ -184,7 +199,8 @@ describe('gpt2_tiny', () => {
                 const part = (data, width, Kind) => {
                     const out = new Kind(batch * t * width);
                     for (let b = 0; b < batch; b++) {
-                        out.set(data.subarray((b * length + start) * width, (b * length + start + t) * width), b * t * width);
+                        out.set(data.subarray((b * length + start) * width, (b * length + start + t) * width),
+                            b * t * width);
                     }
                     return out;
                 };
@@ -197,14 +213,17 @@ describe('gpt2_tiny', () => {
             const all = new Float32Array(tensors.cache.data.length);
             caches.forEach((cache, layer) => {
                 const { data } = cache.toTensor();
-                for (let b = 0; b < batch; b++) all.set(data.subarray(b * size, (b + 1) * size), (b * layers + layer) * size);
+                for (let b = 0; b < batch; b++) {
+                    all.set(data.subarray(b * size, (b + 1) * size), (b * layers + layer) * size);
+                }
                 cache.dispose();
             });
             check({ shape: tensors.cache.shape, data: all }, 'cache');
         });
     }
 
-    // The suite does not name the contrastive sampler's parameters; of all k <= 10 and alphas in tenths only these give its tokens.
+    // The suite does not name the contrastive sampler's parameters; of all k <= 10 and alphas in tenths only these
+    // give its tokens.
     for (const [name, sampler, stopTokens] of [
         ['greedy_tokens', new GreedySampler(), []],
         ['beam3_tokens', new BeamSampler({ numBeams: 3 }), []],
@@ -220,7 +239,8 @@ describe('gpt2_tiny', () => {
     test('tokens and caches that do not fit are refused', async () => {
         const ids = (data) => ({ shape: [1, data.length], data: Int32Array.from(data) });
         await assert.rejects(model.call(ids([1, 37])), { name: 'RangeError', message: /token/ });
-        await assert.rejects(model.call(ids(new Array(21).fill(1))), { name: 'RangeError', message: /maxSequenceLength/ });
+        await assert.rejects(model.call(ids(new Array(21).fill(1))),
+            { name: 'RangeError', message: /maxSequenceLength/ });
         await assert.rejects(model.callWithCache(ids([1]), [], 0), { name: 'RangeError', message: /caches/ });
         assert.throws(() => model.setWeights([]), RangeError);
     });

@@ -37,7 +37,7 @@ for (const name of ['short', 'long']) {
     test(`logits of the ${name} text`, async () => {
         const ids = tensors[`${name}.tokens`];
         assert.deepEqual(model.promptTokens(metadata[`${name}.text`]), Array.from(ids.data));
-        const { logits } = await model.network.call({ shape: [1, ids.data.length], data: /** @type {Int32Array} */ (ids.data) });
+        const { logits } = await model.network.call({ shape: [1, ids.data.length], data: ids.data });
         assertClose(logits.data, tensors[`${name}.logits`].data, TOLERANCE);
     });
 }
@@ -61,7 +61,8 @@ test('its weights file alone, from bytes, and its folder are the same model', as
         const other = await loadModel(runtime, source);
         assert.deepEqual(other.config, model.config);
         assert.deepEqual(other.promptTokens(score.text), model.promptTokens(score.text));
-        assert.deepEqual((await other.network.call({ shape: [1, 2], data: Int32Array.of(0, 9) })).logits.data, logits.data);
+        assert.deepEqual((await other.network.call({ shape: [1, 2], data: Int32Array.of(0, 9) })).logits.data,
+            logits.data);
         other.dispose();
     }
 });

@@ -1,4 +1,5 @@
-// model.generate and model.score on a tiny model, with what a reference written for this test makes of the same weights.
+// model.generate and model.score on a tiny model, with what a reference written for this test makes of the same
+// weights.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -48,8 +49,10 @@ describe('generate', () => {
         const ids = model.promptTokens(PROMPT);
         const items = await all(model.generate(PROMPT, { sampler: 'greedy', maxNewTokens: 12 }));
         assert.deepEqual(tokensOf(items), referenceGreedy(ids, 12));
-        assert.deepEqual(tokensOf(await all(model.generate(ids, { temperature: 0, maxNewTokens: 12 }))), tokensOf(items));
-        assert.deepEqual(tokensOf(await all(model.generate(Int32Array.from(ids), { topK: 1, maxNewTokens: 12 }))), tokensOf(items));
+        assert.deepEqual(tokensOf(await all(model.generate(ids, { temperature: 0, maxNewTokens: 12 }))),
+            tokensOf(items));
+        assert.deepEqual(tokensOf(await all(model.generate(Int32Array.from(ids), { topK: 1, maxNewTokens: 12 }))),
+            tokensOf(items));
     });
 
     test('a prompt of several chunks, one of just one chunk, one of one token', async () => {
@@ -60,8 +63,9 @@ describe('generate', () => {
             const [item] = await all(model.generate(ids, { sampler: 'greedy', maxNewTokens: 1, onProgress }));
             assert.equal(item.token, argmax(referenceLogits(WEIGHTS, CONFIG, ids).at(-1)));
             const expected = [];
-            for (let done = 64; done < ids.length; done += 64) expected.push({ phase: 'prefill', done, total: ids.length });
-            assert.deepEqual(progress, [...expected, { phase: 'prefill', done: ids.length, total: ids.length }]);
+            const total = ids.length;
+            for (let done = 64; done < total; done += 64) expected.push({ phase: 'prefill', done, total });
+            assert.deepEqual(progress, [...expected, { phase: 'prefill', done: total, total }]);
         }
     });
 
@@ -75,7 +79,8 @@ describe('generate', () => {
         const items = await all(model.generate(PROMPT, { seed: 11, topK: 50, maxNewTokens: 40 }));
         for (const item of items.slice(0, -1)) assert.deepEqual(Object.keys(item), ['token', 'text']);
         assert.deepEqual(Object.keys(items.at(-1)), ['token', 'text', 'finish']);
-        const decoded = model.tokenizer.decode(tokensOf(items).filter((id) => id > 0 && id < model.tokenizer.vocabularySize));
+        const { tokenizer } = model;
+        const decoded = tokenizer.decode(tokensOf(items).filter((id) => id > 0 && id < tokenizer.vocabularySize));
         assert.equal(textOf(items).replace(/\ufffd+$/, ''), decoded.replace(/\ufffd+$/, ''));
     });
 
@@ -96,7 +101,8 @@ describe('generate', () => {
         // The third greedy token becomes the one that ends texts.
         const [a, b, end] = referenceGreedy(model.promptTokens(PROMPT), 3);
         assert.ok(a !== end && b !== end, 'the example is of no use');
-        const other = await loadModel(runtime, { ...tinyFiles({ size: SIZE }), config: json({ ...CONFIG, eos_token_id: [end, 3] }) });
+        const other = await loadModel(runtime,
+            { ...tinyFiles({ size: SIZE }), config: json({ ...CONFIG, eos_token_id: [end, 3] }) });
         assert.deepEqual(other.endTokens, [end, 3]);
         const items = await all(other.generate(PROMPT, { sampler: 'greedy' }));
         assert.deepEqual(tokensOf(items), [a, b, end]);
@@ -119,7 +125,8 @@ describe('generate', () => {
     });
 
     test('a seed fixes the text; workers do not change it', async () => {
-        const run = async (target, options) => tokensOf(await all(target.generate(PROMPT, { maxNewTokens: 30, ...options }))).join();
+        const run = async (target, options) =>
+            tokensOf(await all(target.generate(PROMPT, { maxNewTokens: 30, ...options }))).join();
         const options = [
             { seed: 1 }, { seed: 1, topP: 0.9 }, { seed: 1, sampler: 'random' }, { sampler: 'beam', maxNewTokens: 8 },
             { sampler: 'contrastive', maxNewTokens: 8 },
@@ -128,7 +135,8 @@ describe('generate', () => {
         for (const option of options) expected.push(await run(model, option));
         assert.notEqual(expected[0], await run(model, { seed: 2 }));
         // The last as on a page's main thread, where calls wait in line for the workers.
-        for (const threads of [{ workers: 0 }, { workers: 1 }, { workers: 3 }, { workers: 2, _test: { mayBlock: false } }]) {
+        const page = { workers: 2, _test: { mayBlock: false } };
+        for (const threads of [{ workers: 0 }, { workers: 1 }, { workers: 3 }, page]) {
             const other = await createRuntime({ ...threads, simd: SIMD });
             try {
                 const same = await loadModel(other, tinyFiles({ size: SIZE }));
@@ -159,7 +167,10 @@ describe('generate', () => {
     });
 
     test('two texts at a time do not disturb each other', async () => {
-        const options = [{ seed: 1, maxNewTokens: 25 }, { seed: 9, maxNewTokens: 25, sampler: 'random' }, { sampler: 'beam', maxNewTokens: 9 }];
+        const options = [
+            { seed: 1, maxNewTokens: 25 }, { seed: 9, maxNewTokens: 25, sampler: 'random' },
+            { sampler: 'beam', maxNewTokens: 9 },
+        ];
         const alone = [];
         for (const option of options) alone.push(tokensOf(await all(model.generate(PROMPT, option))));
         const page = await testRuntime({ workers: 1, _test: { mayBlock: false } });
@@ -174,7 +185,8 @@ describe('generate', () => {
         const first = tokensOf(await all(model.generate(PROMPT, { sampler, maxNewTokens: 10 })));
         const second = tokensOf(await all(model.generate(PROMPT, { sampler, maxNewTokens: 10 })));
         assert.notDeepEqual(first, second);
-        assert.deepEqual(tokensOf(await all(model.generate(PROMPT, { sampler: 'random', seed: 5, maxNewTokens: 10 }))), first);
+        assert.deepEqual(tokensOf(await all(model.generate(PROMPT, { sampler: 'random', seed: 5, maxNewTokens: 10 }))),
+            first);
     });
 
     for (const [what, prompt, options, error] of [
@@ -197,7 +209,8 @@ describe('generate', () => {
         ['sampler', 'a', { sampler: 'speculative' }, TypeError],
     ]) {
         test(`${what} ${JSON.stringify(options)} is refused at once`, () => {
-            assert.throws(() => model.generate(/** @type {any} */ (prompt), options), { name: error.name, message: new RegExp(what) });
+            assert.throws(() => model.generate(/** @type {any} */ (prompt), options),
+                { name: error.name, message: new RegExp(what) });
         });
     }
 });
@@ -217,7 +230,8 @@ describe('extras', () => {
         };
         const check = (candidates, n, probability) => {
             assert.deepEqual(tokensOf(candidates), order.slice(0, n));
-            assertClose(candidates.map((candidate) => candidate.probability), order.slice(0, n).map(probability), { rtol: 1e-4 });
+            assertClose(candidates.map((candidate) => candidate.probability), order.slice(0, n).map(probability),
+                { rtol: 1e-4 });
             for (const { token, text } of candidates) {
                 assert.equal(text, token < model.tokenizer.vocabularySize ? model.tokenizer.decode([token]) : '');
             }
@@ -243,12 +257,15 @@ describe('extras', () => {
         const width = CONFIG.n_embd;
         const w = (name) => WEIGHTS.get(name).data;
         const projected = all82.map((id, position) => {
-            const x = Array.from({ length: width }, (_, i) => w('wte.weight')[id * width + i] + w('wpe.weight')[position * width + i]);
+            const x = Array.from({ length: width },
+                (_, i) => w('wte.weight')[id * width + i] + w('wpe.weight')[position * width + i]);
             const mean = x.reduce((sum, value) => sum + value, 0) / width;
             const variance = x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / width;
-            const normed = x.map((value, i) => (value - mean) / Math.sqrt(variance + 1e-5) * w('h.0.ln_1.weight')[i] + w('h.0.ln_1.bias')[i]);
+            const normed = x.map((value, i) =>
+                (value - mean) / Math.sqrt(variance + 1e-5) * w('h.0.ln_1.weight')[i] + w('h.0.ln_1.bias')[i]);
             return Array.from({ length: 2 * width }, (_, j) =>
-                normed.reduce((sum, value, i) => sum + value * w('h.0.attn.c_attn.weight')[i * 3 * width + j], w('h.0.attn.c_attn.bias')[j]));
+                normed.reduce((sum, value, i) => sum + value * w('h.0.attn.c_attn.weight')[i * 3 * width + j],
+                    w('h.0.attn.c_attn.bias')[j]));
         });
         for (const { attention: { start, shape: [heads, rows, positions], data } } of items) {
             for (let head = 0; head < heads; head++) {
@@ -261,7 +278,8 @@ describe('extras', () => {
                     });
                     const sum = scores.reduce((total, score) => total + score, 0);
                     const at = (head * rows + row) * positions;
-                    assertClose(data.subarray(at, at + positions), scores.map((score) => score / sum), { atol: 2e-6, rtol: 1e-4 });
+                    assertClose(data.subarray(at, at + positions), scores.map((score) => score / sum),
+                        { atol: 2e-6, rtol: 1e-4 });
                 }
             }
         }
@@ -278,7 +296,8 @@ describe('score', () => {
     test('is the reference\'s, also in several pieces', async () => {
         const nats = (ids) => {
             const logits = referenceLogits(WEIGHTS, CONFIG, [0, ...ids.slice(0, -1)]);
-            return ids.reduce((sum, id, i) => sum + Math.log(logits[i].reduce((total, x) => total + Math.exp(x), 0)) - logits[i][id], 0);
+            return ids.reduce((sum, id, i) =>
+                sum + Math.log(logits[i].reduce((total, x) => total + Math.exp(x), 0)) - logits[i][id], 0);
         };
         for (const text of [PROMPT, 'é', 'word '.repeat(30), 'abcdef'.repeat(60)]) {
             const ids = model.tokenizer.encode(text);
@@ -324,7 +343,8 @@ describe('ends of every kind leave nothing behind', () => {
     }));
 
     test('aborted before', () => leavesNothing(async () => {
-        await assert.rejects(all(model.generate(PROMPT, { ...options, signal: AbortSignal.abort() })), { name: 'AbortError' });
+        await assert.rejects(all(model.generate(PROMPT, { ...options, signal: AbortSignal.abort() })),
+            { name: 'AbortError' });
         await assert.rejects(model.score(PROMPT, { signal: AbortSignal.abort() }), { name: 'AbortError' });
     }));
 
@@ -336,7 +356,8 @@ describe('ends of every kind leave nothing behind', () => {
             controller.abort(new Error('changed my mind'));
         };
         const ids = new Array(190).fill(3);
-        await assert.rejects(all(model.generate(ids, { ...options, signal: controller.signal, onProgress })), { message: 'changed my mind' });
+        await assert.rejects(all(model.generate(ids, { ...options, signal: controller.signal, onProgress })),
+            { message: 'changed my mind' });
         assert.deepEqual(seen, [64], 'noticed after one chunk');
     }));
 
@@ -345,7 +366,8 @@ describe('ends of every kind leave nothing behind', () => {
             const controller = new AbortController();
             const got = [];
             await assert.rejects(async () => {
-                for await (const item of model.generate(PROMPT, { sampler, maxNewTokens: 60, signal: controller.signal })) {
+                for await (const item of model.generate(PROMPT,
+                    { sampler, maxNewTokens: 60, signal: controller.signal })) {
                     got.push(item);
                     if (got.length === 2) controller.abort();
                 }
@@ -379,7 +401,8 @@ describe('ends of every kind leave nothing behind', () => {
         const other = await loadModel(small, tinyFiles({ size }));
         await all(other.generate(PROMPT, { sampler: new GreedySampler(), maxNewTokens: 2 }));
         const before = small.explain().bytesInUse;
-        // Ever longer texts fail at ever earlier allocations, first when the prompt's cache is copied for the candidates.
+        // Ever longer texts fail at ever earlier allocations, first when the prompt's cache is copied for the
+        // candidates.
         let failed = 0;
         for (let maxNewTokens = 100; maxNewTokens < 5900; maxNewTokens += 97) {
             const items = other.generate(PROMPT, { sampler: 'contrastive', maxNewTokens });

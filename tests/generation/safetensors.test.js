@@ -10,7 +10,8 @@ import { withHeader } from './checkpoint.js';
 const read = async (/** @type {any} */ source) => readHeader(await openFile(source));
 
 /** A file with such a header and so many bytes behind it. */
-const file = (header, bytes) => withHeader(typeof header === 'string' ? header : JSON.stringify(header), [new Uint8Array(bytes)]);
+const file = (header, bytes) =>
+    withHeader(typeof header === 'string' ? header : JSON.stringify(header), [new Uint8Array(bytes)]);
 
 const entry = (dtype, shape, begin, end) => ({ dtype, shape, data_offsets: [begin, end] });
 const F32 = entry('F32', [2], 0, 8);
@@ -18,7 +19,8 @@ const F32 = entry('F32', [2], 0, 8);
 test('a good file: every field, in the order of the bytes', async () => {
     const header = await read(file({
         __metadata__: { format: 'pt', note: 'é' },
-        b: entry('F16', [2, 3], 8, 20), a: entry('F32', [2], 0, 8), empty: entry('BF16', [0, 7], 20, 20), scalar: entry('I64', [], 20, 28),
+        b: entry('F16', [2, 3], 8, 20), a: entry('F32', [2], 0, 8), empty: entry('BF16', [0, 7], 20, 20),
+        scalar: entry('I64', [], 20, 28),
     }, 28));
     assert.deepEqual(Object.fromEntries(header.metadata), { format: 'pt', note: 'é' });
     assert.deepEqual(header.tensors.map(({ name, size, begin, end }) => [name, size, begin, end]),
@@ -58,7 +60,8 @@ const MALFORMED = [
     ['header-not-object', 'a list', file('[]', 0)],
     ['header-not-object', 'null', file('null', 0)],
     ['duplicate-name', 'a tensor', file(`{"a":${JSON.stringify(F32)},"a":${JSON.stringify(F32)}}`, 8)],
-    ['duplicate-name', 'spelt differently', file(`{"a":${JSON.stringify(F32)},"\\u0061"${' '.repeat(40)}:${JSON.stringify(F32)}}`, 8)],
+    ['duplicate-name', 'spelt differently',
+        file(`{"a":${JSON.stringify(F32)},"\\u0061"${' '.repeat(40)}:${JSON.stringify(F32)}}`, 8)],
     ['duplicate-name', 'a field', file('{"a":{"dtype":"F32","shape":[2],"shape":[2],"data_offsets":[0,8]}}', 8)],
     ['duplicate-name', 'in the metadata', file('{"__metadata__":{"x":"1","x":"2"}}', 0)],
     ['bad-metadata', 'not an object', file({ __metadata__: ['x'] }, 0)],
@@ -90,7 +93,8 @@ const MALFORMED = [
 describe('malformed', () => {
     for (const [code, what, bytes] of MALFORMED) {
         test(`${code} ${what}`, async () => {
-            await assert.rejects(read(bytes), (error) => error instanceof FormatError && error.code === code && error.message !== '');
+            await assert.rejects(read(bytes),
+                (error) => error instanceof FormatError && error.code === code && error.message !== '');
         });
     }
 });
@@ -114,7 +118,8 @@ describe('numbers', () => {
             const fraction = (half & 0x3ff) / 1024;
             const value = exponent === 31 ? (fraction ? NaN : Infinity)
                 : exponent === 0 ? fraction * 2 ** -14 : (1 + fraction) * 2 ** (exponent - 15);
-            assert.ok(Object.is(values[half], sign * value) || (Number.isNaN(value) && Number.isNaN(values[half])), `${half}`);
+            assert.ok(Object.is(values[half], sign * value) || (Number.isNaN(value) && Number.isNaN(values[half])),
+                `${half}`);
         });
     });
 

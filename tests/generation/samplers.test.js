@@ -14,7 +14,8 @@ import { floats, rng } from '../rng.js';
 
 const suite = readManifest(COMMITTED).suites.samplers;
 const tensors = readTensors(COMMITTED, suite.file);
-const rowsOf = ({ shape: [rows, n], data }) => Array.from({ length: rows }, (_, i) => data.subarray(i * n, (i + 1) * n));
+const rowsOf = ({ shape: [rows, n], data }) =>
+    Array.from({ length: rows }, (_, i) => data.subarray(i * n, (i + 1) * n));
 
 const SAMPLERS = {
     greedy: () => new GreedySampler(),
@@ -101,7 +102,8 @@ describe('loops', () => {
                 const column = Array.from({ length: batch }, (_, b) => tokens[b * length + i]);
                 steps.step(column, i);
                 const states = steps.hidden();
-                column.forEach((_, b) => hidden.set(states.subarray(b * steps.width, (b + 1) * steps.width), (b * length + i) * steps.width));
+                column.forEach((_, b) => hidden.set(states.subarray(b * steps.width, (b + 1) * steps.width),
+                    (b * length + i) * steps.width));
             }
             const sampler = SAMPLERS[row.what.replace(' loop', '')](row.parameters);
             const search = createSearch(sampler, steps, {
@@ -182,7 +184,8 @@ test('top-p keeps what one pass over the sorted probabilities keeps', () => {
             }
             const choice = new Choice(n);
             new TopPSampler({ p }).choose(logits, choice);
-            assert.deepEqual(Array.from(choice.tokens.subarray(0, choice.count)), order.slice(0, kept), `p ${p} of ${n}`);
+            assert.deepEqual(Array.from(choice.tokens.subarray(0, choice.count)), order.slice(0, kept),
+                `p ${p} of ${n}`);
         }
     }
 });
@@ -226,6 +229,7 @@ describe('options', () => {
         [{ topP: 1.5 }, RangeError, /topP/],
         [{ seed: 1.5 }, TypeError, /seed/],
     ]) {
-        test(`${JSON.stringify(options)} is refused`, () => assert.throws(() => getSampler(options), { name: error.name, message }));
+        test(`${JSON.stringify(options)} is refused`,
+            () => assert.throws(() => getSampler(options), { name: error.name, message }));
     }
 });

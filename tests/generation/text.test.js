@@ -13,9 +13,11 @@ const tiny = new Tokenizer(json(tinyTokenizer()));
 const embedded = new Tokenizer(readFileSync(EMBEDDED));
 
 const AWKWARD = [
-    '', ' ', '  ', '\n', '\n\n\n', '\t\r\n', '\0', 'a', ' a', 'a ', '   three spaces', 'Hello, world!', "don't, we'll, it's",
+    '', ' ', '  ', '\n', '\n\n\n', '\t\r\n', '\0', 'a', ' a', 'a ', '   three spaces', 'Hello, world!',
+    "don't, we'll, it's",
     'UPPER lower 123 4567', '👍', '👨‍👩‍👧‍👦 family', 'née café', 'e\u0301', '日本語のテキスト', 'Привет', 'עברית',
-    '\u00a0nbsp\u2003em', '\ufeffBOM', '\u200bzero width', '𝔘𝔫𝔦𝔠𝔬𝔡𝔢', '<|endoftext|>', 'a<|endoftext|>b', '<|endoftext', '<|endoftext|><|endoftext|>',
+    '\u00a0nbsp\u2003em', '\ufeffBOM', '\u200bzero width', '𝔘𝔫𝔦𝔠𝔬𝔡𝔢', '<|endoftext|>', 'a<|endoftext|>b',
+    '<|endoftext', '<|endoftext|><|endoftext|>',
     'constructor __proto__ toString', '%s %d \\n {} [] "quotes"', 'x'.repeat(3000), 'ab '.repeat(1000),
 ];
 
@@ -157,7 +159,8 @@ describe('text stream', () => {
 
     test('against cutting the whole text, on random strings of two letters', () => {
         const random = rng(4);
-        const word = (most) => Array.from({ length: 1 + Math.floor(random() * most) }, () => 'ab'[Math.floor(random() * 2)]).join('');
+        const letter = () => 'ab'[Math.floor(random() * 2)];
+        const word = (most) => Array.from({ length: 1 + Math.floor(random() * most) }, letter).join('');
         for (let round = 0; round < 500; round++) {
             const text = word(30);
             const stops = [word(5), word(8)];
@@ -165,7 +168,7 @@ describe('text stream', () => {
             const ends = stops.map((stop) => (text.includes(stop) ? text.indexOf(stop) + stop.length : Infinity));
             const first = Math.min(...ends);
             const expected = first === Infinity ? text
-                : text.slice(0, Math.min(...stops.filter((_, i) => ends[i] === first).map((stop) => text.indexOf(stop))));
+                : text.slice(0, Math.min(...stops.filter((_, i) => ends[i] === first).map((s) => text.indexOf(s))));
             assert.equal(stream(tiny, byBytes(text), stops).text, expected, `${text} with ${stops}`);
         }
     });
