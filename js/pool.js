@@ -36,7 +36,7 @@ const WAKE_WORK = 400_000;
  * two tokens. A worker that has to be woken may come too late, on a busy machine to the processor of the one that woke
  * it.
  */
-const SPIN = 1_500_000;
+const SPIN = 400_000;
 
 /** A worker's script may have to be downloaded; what forbids it or lacks it is told by an event long before this. */
 const START_TIMEOUT_MS = 20_000;
