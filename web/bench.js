@@ -19,7 +19,11 @@ function element(tag, text, attributes = {}) {
     return node;
 }
 
-/** A figure with its spread, and its share of the limit. @param {BenchReport & { type: 'case' }} report @param {string} name */
+/**
+ * A figure with its spread, and its share of the limit.
+ * @param {BenchReport & { type: 'case' }} report
+ * @param {string} name
+ */
 function cell(report, name) {
     const { median, p10, p90 } = report.figures[name];
     const td = element('td', `${number(median)} (${number(p10)}–${number(p90)})`);

@@ -1,6 +1,7 @@
 // node tests/bench/index.js [PART...] [--json FILE] [--svg FILE] [--no-peers]
 //
-// What `npm run bench` does: builds, installs the peers on first use, runs the parts that are named (all without names),
+// What `npm run bench` does: builds, installs the peers on first use, runs the parts that are named (all without
+// names),
 // and ends with one table of what must be reached. Every part checks correctness before it times anything.
 //
 //   layer      one layer beside onnxruntime-web, tfjs and the machine's limits, both variants, 1 and 2 threads
@@ -33,7 +34,11 @@ await main(async () => {
     });
     const unknown = positionals.find((part) => !PARTS.includes(part));
     if (unknown) {
-        throw new SetupError({ what: `There is no part '${unknown}'.`, why: 'nothing was run', todo: `name some of: ${PARTS.join(', ')}` });
+        throw new SetupError({
+            what: `There is no part '${unknown}'.`,
+            why: 'nothing was run',
+            todo: `name some of: ${PARTS.join(', ')}`,
+        });
     }
     const parts = positionals.length > 0 ? positionals : PARTS;
     const svg = values.svg ? resolve(values.svg) : positionals.length > 0 ? undefined : join(root, 'web/bench.svg');
@@ -76,10 +81,16 @@ function installPeers() {
         return existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).version === version;
     });
     if (installed) return;
-    say(`Installing the peers: ${Object.entries(dependencies).map(([name, version]) => `${name} ${version}`).join(', ')}`);
+    say(
+        `Installing the peers: ${Object.entries(dependencies)
+            .map(([name, version]) => `${name} ${version}`)
+            .join(', ')}`,
+    );
     run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
-        cwd: here, what: 'Installing the peers', why: 'the layer is measured beside them',
-        todo: 'check the network and npm\'s settings, or leave them out: npm run bench -- --no-peers',
+        cwd: here,
+        what: 'Installing the peers',
+        why: 'the layer is measured beside them',
+        todo: "check the network and npm's settings, or leave them out: npm run bench -- --no-peers",
     });
 }
 

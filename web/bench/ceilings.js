@@ -76,7 +76,8 @@ function flopsBody(variant) {
 
 /**
  * read(from, to, stride): loads every 16 bytes of `streams` areas, [from, to) and as much again at each further stride,
- * once and in order, into 8 xor chains; to - from is a multiple of 256 bytes. One area is plain sequential reading; with
+ * once and in order, into 8 xor chains; to - from is a multiple of 256 bytes. One area is plain sequential reading;
+ * with
  * several side by side some machines fetch ahead better.
  * @param {number} streams @returns {number[]}
  */
@@ -104,7 +105,10 @@ function readBody(streams) {
     ];
 }
 
-/** @param {Variant} variant @returns {Uint8Array<ArrayBuffer>} module importing env.memory; exports flops, read1 and read4 */
+/**
+ * @param {Variant} variant
+ * @returns {Uint8Array<ArrayBuffer>} module importing env.memory; exports flops, read1 and read4
+ */
 export function assemble(variant) {
     const code = (/** @type {number[]} */ body) => [...leb(body.length), ...body];
     return new Uint8Array([
@@ -132,7 +136,8 @@ export class Meter {
     /** @param {Variant} variant */
     constructor(variant) {
         this.memory = new WebAssembly.Memory({ initial: 1 });
-        const instance = new WebAssembly.Instance(new WebAssembly.Module(assemble(variant)), { env: { memory: this.memory } });
+        const module = new WebAssembly.Module(assemble(variant));
+        const instance = new WebAssembly.Instance(module, { env: { memory: this.memory } });
         this.flops = /** @type {(turns: number) => number} */ (instance.exports.flops);
         /** @typedef {(from: number, to: number, stride: number) => number} Read */
         this.read1 = /** @type {Read} */ (instance.exports.read1);
@@ -167,7 +172,8 @@ export class Meter {
 export const medianTime = (run, go) => medianTimes([run], go)[0];
 
 /**
- * Milliseconds of each call: the median of passes, taken in turns, each of as many calls as a coarse clock needs (a page
+ * Milliseconds of each call: the median of passes, taken in turns, each of as many calls as a coarse clock needs (a
+ * page
  * that is not cross-origin isolated has one of 0.1 ms).
  * @param {(() => unknown)[]} runs @param {(passes: number) => boolean} go asked before every round of passes
  */

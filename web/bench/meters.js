@@ -14,7 +14,9 @@ const ARRIVED = 2;
 const node = typeof process === 'object' && Boolean(process.versions?.node);
 
 export class Meters {
-    /** @param {{ simd: 'simd128' | 'relaxed', threads: number, reserve: number }} options reserve: bytes, all threads */
+    /**
+     * @param {{ simd: 'simd128' | 'relaxed', threads: number, reserve: number }} options reserve: bytes, all threads
+     */
     static async create({ simd, threads, reserve }) {
         const meters = new Meters();
         meters.threads = threads;
@@ -34,14 +36,17 @@ export class Meters {
     }
 
     /**
-     * @param {'flops' | 'bytes'} what @param {number} bytes working set of all threads together @param {number} budgetMs
+     * @param {'flops' | 'bytes'} what
+     * @param {number} bytes working set of all threads together
+     * @param {number} budgetMs
      * @returns {Promise<number>} flops or bytes per second, all threads together
      */
     async rate(what, bytes, budgetMs) {
         const share = bytes / this.threads;
         const others = this.workers.map(nextMessage);
         for (const worker of this.workers) worker.postMessage({ what, share });
-        while (Atomics.load(this.flags, ARRIVED) < this.workers.length) await new Promise((resolve) => setTimeout(resolve));
+        while (Atomics.load(this.flags, ARRIVED) < this.workers.length)
+            await new Promise((resolve) => setTimeout(resolve));
         Atomics.store(this.flags, GO, 1);
         Atomics.add(this.flags, ROUND, 1);
         Atomics.notify(this.flags, ROUND);

@@ -51,7 +51,14 @@ export function makeWeights() {
     const matrix = (/** @type {number} */ seed) => randomFloats(DIM * DIM, 0.08, seed);
     const bias = (/** @type {number} */ seed) => randomFloats(DIM, 0.1, seed);
     return {
-        wq: matrix(1), wk: matrix(2), wv: matrix(3), wo: matrix(4), bq: bias(5), bk: bias(6), bv: bias(7), bo: bias(8),
+        wq: matrix(1),
+        wk: matrix(2),
+        wv: matrix(3),
+        wo: matrix(4),
+        bq: bias(5),
+        bk: bias(6),
+        bv: bias(7),
+        bo: bias(8),
     };
 }
 
@@ -70,13 +77,19 @@ export function headMajor(rows) {
     const out = new Float32Array(rows.length);
     for (let s = 0; s < positions; s++) {
         for (let h = 0; h < HEADS; h++) {
-            out.set(rows.subarray(s * DIM + h * HEAD_DIM, s * DIM + (h + 1) * HEAD_DIM), (h * positions + s) * HEAD_DIM);
+            out.set(
+                rows.subarray(s * DIM + h * HEAD_DIM, s * DIM + (h + 1) * HEAD_DIM),
+                (h * positions + s) * HEAD_DIM,
+            );
         }
     }
     return out;
 }
 
-/** Query rows that are checked: all, or of many some 20, first and last among them, at every place of a register tile. @param {Case} c */
+/**
+ * Query rows that are checked: all, or of many some 20, first and last among them, at every place of a register tile.
+ * @param {Case} c
+ */
 function checkedRows(c) {
     const step = Math.max(1, Math.floor(c.t / 20)) | 1;
     return Array.from({ length: c.t }, (_, i) => i).filter((i) => i % step === 0 || i === c.t - 1);
@@ -100,7 +113,8 @@ export function reference(c) {
     for (const [r, i] of rows.entries()) {
         const q = project(x.subarray(i * DIM, (i + 1) * DIM), w.wq, w.bq);
         const kept = c.kind === 'prefill' ? i + 1 : c.s;
-        for (let h = 0; h < HEADS; h++) attend(attended.subarray(r * DIM, (r + 1) * DIM), q, keys, values, h * HEAD_DIM, kept);
+        for (let h = 0; h < HEADS; h++)
+            attend(attended.subarray(r * DIM, (r + 1) * DIM), q, keys, values, h * HEAD_DIM, kept);
     }
     return project(attended, w.wo, w.bo);
 }

@@ -7,13 +7,24 @@ import { CachedMultiHeadAttention, KVCache, createRuntime } from '../../js/index
 import { medianTime } from './ceilings.js';
 import { Meters } from './meters.js';
 import {
-    DIM, HEADS, HEAD_DIM, LAYER_CASES, caseBytes, caseFlops, makeInput, makePast, makeWeights, reference, relativeError,
+    DIM,
+    HEADS,
+    HEAD_DIM,
+    LAYER_CASES,
+    caseBytes,
+    caseFlops,
+    makeInput,
+    makePast,
+    makeWeights,
+    reference,
+    relativeError,
 } from './problem.js';
 
 /** @typedef {import('./problem.js').Case} Case */
 /** @typedef {{ median: number, p10: number, p90: number }} Spread */
 /**
- * @typedef {{ type: 'machine', text: string, columns: { name: string, title: string }[] } | { type: 'status', text: string }
+ * @typedef {{ type: 'machine', text: string, columns: { name: string, title: string }[] } | { type: 'status', text:
+ *   string }
  *     | { type: 'case', title: string, figures: Record<string, Spread>, shares: Record<string, number> }
  *     | { type: 'done' } | { type: 'error', text: string }} BenchReport
  */
@@ -27,7 +38,11 @@ const WARM_MS = 250;
 const report = (/** @type {BenchReport} */ message) => postMessage(message);
 
 class Contestant {
-    /** @param {'relaxed' | 'simd128'} simd @param {number} threads @param {import('../../js/runtime.js').Runtime} runtime */
+    /**
+     * @param {'relaxed' | 'simd128'} simd
+     * @param {number} threads
+     * @param {import('../../js/runtime.js').Runtime} runtime
+     */
     constructor(simd, threads, runtime) {
         this.name = `${simd} ${threads}`;
         this.title = `${simd}, ${threads} thread${threads > 1 ? 's' : ''}`;
@@ -40,8 +55,14 @@ class Contestant {
         const inward = (/** @type {Float32Array} */ data) => ({ shape: [DIM, HEADS, HEAD_DIM], data });
         const bias = (/** @type {Float32Array} */ data) => ({ shape: [HEADS, HEAD_DIM], data });
         this.layer.setWeights([
-            inward(w.wq), bias(w.bq), inward(w.wk), bias(w.bk), inward(w.wv), bias(w.bv),
-            { shape: [HEADS, HEAD_DIM, DIM], data: w.wo }, { shape: [DIM], data: w.bo },
+            inward(w.wq),
+            bias(w.bq),
+            inward(w.wk),
+            bias(w.bk),
+            inward(w.wv),
+            bias(w.bv),
+            { shape: [HEADS, HEAD_DIM, DIM], data: w.wo },
+            { shape: [DIM], data: w.bo },
         ]);
     }
 
@@ -115,13 +136,18 @@ async function measure(c, contestants, meters) {
     // A limit is one thread's: of two there is no share.
     const single = contestants.filter(({ threads }) => threads === 1);
     report({
-        type: 'case', title: c.title,
+        type: 'case',
+        title: c.title,
         figures: Object.fromEntries([
             ...contestants.map(({ name }) => [name, spread(times[name])]),
             ...Object.entries(limits).map(([simd, values]) => [`limit ${simd}`, spread(values)]),
         ]),
-        shares: Object.fromEntries(single.map(({ name, simd }) =>
-            [name, spread(times[name].map((value, i) => limits[simd][i] / value)).median])),
+        shares: Object.fromEntries(
+            single.map(({ name, simd }) => [
+                name,
+                spread(times[name].map((value, i) => limits[simd][i] / value)).median,
+            ]),
+        ),
     });
 }
 
@@ -132,9 +158,10 @@ try {
     const meters = new Map();
     const reserve = Math.max(...LAYER_CASES.map(caseBytes));
     for (const simd of variants) meters.set(simd, await Meters.create({ simd, threads: 1, reserve }));
+    const isolation = crossOriginIsolated ? 'cross-origin isolated' : 'not cross-origin isolated: one thread';
     report({
         type: 'machine',
-        text: `${navigator.hardwareConcurrency} cores, ${crossOriginIsolated ? 'cross-origin isolated' : 'not cross-origin isolated: one thread'}`,
+        text: `${navigator.hardwareConcurrency} cores, ${isolation}`,
         columns: [
             ...contestants.map(({ name, title }) => ({ name, title })),
             ...variants.map((simd) => ({ name: `limit ${simd}`, title: `limit, ${simd}` })),

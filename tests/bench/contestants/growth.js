@@ -16,18 +16,25 @@ export async function create({ simd, workers, length }) {
     fill(cache, length);
     const token = { shape: [1, 1, DIM], data: makeInput(prefillCase(1)) };
     /** A token at position S - 1; causality keeps the positions up to it. @param {Case} c */
-    const run = (c) => layer.callSync(token, token, { cache, cacheUpdateIndex: c.s - 1, useCausalMask: true }).attentionOutput.data;
+    const run = (c) =>
+        layer.callSync(token, token, { cache, cacheUpdateIndex: c.s - 1, useCausalMask: true }).attentionOutput.data;
     return {
         name: 'cached-attention',
         run,
         /** The output. A call writes its own position, so cases come longest first. @param {Case} c */
         prepare: run,
-        /** Bytes: what the cache says of itself, what it takes, and the most that was ever in use for it and a step over it. */
+        /**
+         * Bytes: what the cache says of itself, what it takes, and the most that was ever in use for it and a step over
+         * it.
+         */
         cacheMemory() {
             run(decodeCase(length));
             return { says: cache.byteLength, takes, peak: runtime.memory.peak - before };
         },
-        /** The most bytes in use while a prompt of T tokens goes through, beyond weights and cache. @param {number} t */
+        /**
+         * The most bytes in use while a prompt of T tokens goes through, beyond weights and cache.
+         * @param {number} t
+         */
         async prefillMemory(t) {
             const fresh = await createRuntime({ simd, workers });
             try {

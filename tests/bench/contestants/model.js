@@ -28,8 +28,10 @@ export async function create({ simd, workers }) {
         describe() {
             const { n_positions: positions, n_embd: width } = model.config;
             return {
-                parameters: model.parameters, bytes: model.weightBytes - 4 * (positions - 1) * width,
-                cacheBytesPerToken: model.cacheBytesPerToken, layers: model.layers,
+                parameters: model.parameters,
+                bytes: model.weightBytes - 4 * (positions - 1) * width,
+                cacheBytesPerToken: model.cacheBytesPerToken,
+                layers: model.layers,
             };
         },
         /**
@@ -46,7 +48,9 @@ export async function create({ simd, workers }) {
             } while (performance.now() < end || rates.length === 0);
             return rates.sort((a, b) => a - b)[rates.length >> 1];
         },
-        /** JavaScript heap per token, bytes; wants --expose-gc and a young generation that is not collected meanwhile. */
+        /**
+         * JavaScript heap per token, bytes; wants --expose-gc and a young generation that is not collected meanwhile.
+         */
         async garbage() {
             await write(TOKENS);
             await write(TOKENS);
@@ -57,7 +61,11 @@ export async function create({ simd, workers }) {
             let tokens = 0;
             for (let i = 0; i < 5; i++) tokens += (await write(TOKENS)).length - 1;
             const { bytesReserved, bytesInUse } = runtime.explain();
-            return { heap: (process.memoryUsage().heapUsed - before) / tokens, wasm: bytesReserved - reserved + bytesInUse - used, tokens };
+            return {
+                heap: (process.memoryUsage().heapUsed - before) / tokens,
+                wasm: bytesReserved - reserved + bytesInUse - used,
+                tokens,
+            };
         },
     };
 }

@@ -24,40 +24,62 @@ function message(field, parts) {
 /** @param {number} field @param {string} value @returns {Bytes} */
 const string = (field, value) => message(field, [encoder.encode(value)]);
 /** @param {number} field @param {number} value @returns {Bytes} */
-const float = (field, value) =>
-    [new Uint8Array(varint(field * 8 + 5)), new Uint8Array(new Float32Array([value]).buffer)];
+const float = (field, value) => [
+    new Uint8Array(varint(field * 8 + 5)),
+    new Uint8Array(new Float32Array([value]).buffer),
+];
 
 /**
  * A NodeProto. @param {string} type @param {string[]} inputs '' = absent @param {string[]} outputs
- * @param {Record<string, number>} [attributes] whole numbers become INT, `epsilon` and `scale` FLOAT @param {string} [domain]
+ * @param {Record<string, number>} [attributes] whole numbers become INT, `epsilon` and `scale` FLOAT
+ * @param {string} [domain]
  * @returns {Bytes}
  */
 export function node(type, inputs, outputs, attributes = {}, domain = '') {
-    const attribute = (/** @type {[string, number]} */ [name, value]) => message(5, [
-        ...string(1, name),
-        ...(name === 'scale' ? [...float(2, value), ...int(20, 1)] : [...int(3, value), ...int(20, 2)]),
-    ]);
+    const attribute = (/** @type {[string, number]} */ [name, value]) =>
+        message(5, [
+            ...string(1, name),
+            ...(name === 'scale' ? [...float(2, value), ...int(20, 1)] : [...int(3, value), ...int(20, 2)]),
+        ]);
     return message(1, [
-        ...inputs.flatMap((name) => string(1, name)), ...outputs.flatMap((name) => string(2, name)),
-        ...string(4, type), ...Object.entries(attributes).flatMap(attribute), ...string(7, domain),
+        ...inputs.flatMap((name) => string(1, name)),
+        ...outputs.flatMap((name) => string(2, name)),
+        ...string(4, type),
+        ...Object.entries(attributes).flatMap(attribute),
+        ...string(7, domain),
     ]);
 }
 
-/** A constant. @param {string} name @param {number[]} dims @param {Float32Array | Int32Array | BigInt64Array} data @returns {Bytes} */
+/**
+ * A constant.
+ * @param {string} name
+ * @param {number[]} dims
+ * @param {Float32Array | Int32Array | BigInt64Array} data
+ * @returns {Bytes}
+ */
 export function initializer(name, dims, data) {
     const type = data instanceof Float32Array ? FLOAT : data instanceof Int32Array ? INT32 : 7;
     return message(5, [
-        ...dims.flatMap((dim) => int(1, dim)), ...int(2, type), ...string(8, name),
+        ...dims.flatMap((dim) => int(1, dim)),
+        ...int(2, type),
+        ...string(8, name),
         ...message(9, [new Uint8Array(data.buffer, data.byteOffset, data.byteLength)]),
     ]);
 }
 
-/** @param {number} field @param {string} name @param {(number | string)[]} dims @param {number} type @returns {Bytes} */
+/**
+ * @param {number} field
+ * @param {string} name
+ * @param {(number | string)[]} dims
+ * @param {number} type
+ * @returns {Bytes}
+ */
 function valueInfo(field, name, dims, type = FLOAT) {
     const dimension = (/** @type {number | string} */ dim) =>
         message(1, typeof dim === 'number' ? int(1, dim) : string(2, dim));
     return message(field, [
-        ...string(1, name), ...message(2, message(1, [...int(1, type), ...message(2, dims.flatMap(dimension))])),
+        ...string(1, name),
+        ...message(2, message(1, [...int(1, type), ...message(2, dims.flatMap(dimension))])),
     ]);
 }
 /** @param {string} name @param {(number | string)[]} dims @param {number} [type] */
@@ -70,7 +92,10 @@ export function model(parts) {
     const opset = (/** @type {string} */ domain, /** @type {number} */ version) =>
         message(8, [...string(1, domain), ...int(2, version)]);
     const all = [
-        ...int(1, 8), ...message(7, [...string(2, 'layer'), ...parts.flat()]), ...opset('', 17), ...opset('com.microsoft', 1),
+        ...int(1, 8),
+        ...message(7, [...string(2, 'layer'), ...parts.flat()]),
+        ...opset('', 17),
+        ...opset('com.microsoft', 1),
     ];
     const bytes = new Uint8Array(all.reduce((sum, part) => sum + part.length, 0));
     let at = 0;

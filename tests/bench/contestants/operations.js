@@ -17,7 +17,11 @@ export async function create({ simd, workers }) {
     /** @type {any} */
     let now;
 
-    /** @param {Program} program @param {import('../../../js/layer/projection.js').Projection} projection @param {number} layout */
+    /**
+     * @param {Program} program
+     * @param {import('../../../js/layer/projection.js').Projection} projection
+     * @param {number} layout
+     */
     const cached = (program, projection, layout) => {
         const { c, cache, x } = now;
         const { keysHeadStride, valuesHeadStride, valuesOffset } = cache._layout;
@@ -37,11 +41,26 @@ export async function create({ simd, workers }) {
         const op = program.attention();
         const { words, floats } = program;
         const fields = {
-            q: x, qStride: DIM, keys: cache._keys, keysHeadStride, values: cache._keys + 4 * valuesOffset, valuesHeadStride,
-            out: y, outStride: DIM, batch: 1, heads: HEADS, kvHeads: HEADS, t: c.t, s: c.s, d: HEAD_DIM, v: HEAD_DIM,
-            flags: c.kind === 'prefill' ? ATTEND.CAUSAL : 0, causalOffset: c.s - c.t,
+            q: x,
+            qStride: DIM,
+            keys: cache._keys,
+            keysHeadStride,
+            values: cache._keys + 4 * valuesOffset,
+            valuesHeadStride,
+            out: y,
+            outStride: DIM,
+            batch: 1,
+            heads: HEADS,
+            kvHeads: HEADS,
+            t: c.t,
+            s: c.s,
+            d: HEAD_DIM,
+            v: HEAD_DIM,
+            flags: c.kind === 'prefill' ? ATTEND.CAUSAL : 0,
+            causalOffset: c.s - c.t,
         };
-        for (const [name, field] of Object.entries(fields)) words[op + ATTENTION[/** @type {keyof typeof fields} */ (name)]] = field;
+        for (const [name, field] of Object.entries(fields))
+            words[op + ATTENTION[/** @type {keyof typeof fields} */ (name)]] = field;
         floats[op + ATTENTION.scale] = 1 / Math.sqrt(HEAD_DIM);
         program.attentionDone(op);
     };

@@ -23,7 +23,11 @@ export async function create({ simd, workers }) {
     const whole = () => layer.callSync(all, all).attentionOutput.data;
     return {
         name: 'cached-attention',
-        /** Microseconds of a call, its output read: the median of batches. @param {'decode' | 'whole'} what @param {number} budgetMs */
+        /**
+         * Microseconds of a call, its output read: the median of batches.
+         * @param {'decode' | 'whole'} what
+         * @param {number} budgetMs
+         */
         micros: (what, budgetMs) => micros(what === 'decode' ? decode : whole, budgetMs),
         /** @param {Use} use @param {number} tokens */
         garbage: (use, tokens) => garbage(runtime, use, tokens),

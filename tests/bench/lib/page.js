@@ -8,7 +8,8 @@ const TIMEOUT = 60_000;
 const STORY = 'web/#prompt=Once+upon+a+time&seed=1';
 
 /**
- * The demo page, from the start of its load to its first written token: once with an empty HTTP cache, then with a warm one.
+ * The demo page, from the start of its load to its first written token: once with an empty HTTP cache, then with a warm
+ * one.
  * @param {number} loads @returns {Promise<{ cold: number, times: number[] } | null>} ms; null without a browser
  */
 export async function timeToFirstToken(loads) {

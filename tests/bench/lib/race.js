@@ -9,13 +9,16 @@ import { fileURLToPath } from 'node:url';
 
 const HOST = fileURLToPath(new URL('../contestants/host.js', import.meta.url));
 
-/** A peer computes in float32 over 768 to 4096 terms: a few 1e-7 of the largest output. A wrong kernel is off by 1e-2. */
+/**
+ * A peer computes in float32 over 768 to 4096 terms: a few 1e-7 of the largest output. A wrong kernel is off by 1e-2.
+ */
 export const TOLERANCE = 1e-5;
 
 export class Contestant {
     /**
      * @param {{ path: string, flags: string[] }} node
-     * @param {{ id: string, title: string, module: string, options?: object, threads?: number, flags?: string[] }} description
+     * @param {{ id: string, title: string, module: string, options?: object, threads?: number, flags?: string[] }}
+     *   description
      * module: file name in contestants/
      */
     static async start(node, { id, title, module, options = {}, threads = 1, flags = [] }) {
@@ -63,7 +66,13 @@ export function timed(contestant, c) {
     return { contestant, unit: 'ms', take: async (budgetMs) => (await contestant.call('time', c, budgetMs)).median };
 }
 
-/** A ceiling, per second. @param {Contestant} contestant @param {'flops' | 'bytes'} what @param {number} bytes @returns {Entry} */
+/**
+ * A ceiling, per second.
+ * @param {Contestant} contestant
+ * @param {'flops' | 'bytes'} what
+ * @param {number} bytes
+ * @returns {Entry}
+ */
 export function ceiling(contestant, what, bytes) {
     return { contestant, unit: 'rate', take: (budgetMs) => contestant.call('rate', what, bytes, budgetMs) };
 }

@@ -26,11 +26,18 @@ const PEER = 'ort 1';
 export async function run(context) {
     const decodes = LENGTHS.map(decodeCase);
     const growing = (/** @type {number} */ threads) => ({
-        id: `growth ${threads}`, title: 'cached-attention', module: 'growth.js', threads,
+        id: `growth ${threads}`,
+        title: 'cached-attention',
+        module: 'growth.js',
+        threads,
         options: { simd: 'relaxed', workers: threads - 1, length: LONGEST },
     });
     const descriptions = [
-        growing(1), growing(2), ours('relaxed', 1), ours('relaxed', 2), ceilingOf('relaxed', 1, decodes),
+        growing(1),
+        growing(2),
+        ours('relaxed', 1),
+        ours('relaxed', 2),
+        ceilingOf('relaxed', 1, decodes),
         ...(context.peers ? [ort(1)] : []),
     ];
     return withContestants(context, descriptions, async (contestants) => {
@@ -48,7 +55,10 @@ export async function run(context) {
     });
 }
 
-/** @typedef {{ ours: number, ours2: number, peer?: number, limit: number, rate: number }} Point ms; rate: the limit's, per second */
+/**
+ * @typedef {{ ours: number, ours2: number, peer?: number, limit: number, rate: number }} Point ms; rate: the limit's,
+ *   per second
+ */
 
 /** @param {Contestants} contestants @param {Case[]} cases @returns {Promise<Record<number, Point>>} by S */
 async function sweepDecode(contestants, cases) {
@@ -91,10 +101,21 @@ async function enter(entries, name, contestant, c, want) {
 /** @param {Case[]} cases @param {Record<string, number[]>} figures @param {(c: Case) => number} work of the limit */
 function points(cases, figures, work) {
     const of = (/** @type {string} */ key) => figures[key] && spread(figures[key]).median;
-    return Object.fromEntries(cases.map((c) => {
-        const rate = of(`limit ${c.s}`);
-        return [c.s, { ours: of(`ours ${c.s}`), ours2: of(`ours2 ${c.s}`), peer: of(`peer ${c.s}`), limit: (work(c) / rate) * 1000, rate }];
-    }));
+    return Object.fromEntries(
+        cases.map((c) => {
+            const rate = of(`limit ${c.s}`);
+            return [
+                c.s,
+                {
+                    ours: of(`ours ${c.s}`),
+                    ours2: of(`ours2 ${c.s}`),
+                    peer: of(`peer ${c.s}`),
+                    limit: (work(c) / rate) * 1000,
+                    rate,
+                },
+            ];
+        }),
+    );
 }
 
 /** @param {import('../lib/race.js').Contestant} contestant */
@@ -113,7 +134,8 @@ export function linearFit(pairs) {
     const base = my - slope * mx;
     const residuals = pairs.map(([x, y]) => y - base - slope * x);
     return {
-        base, slope,
+        base,
+        slope,
         r2: 1 - mean(residuals.map((r) => r * r)) / mean(pairs.map(([, y]) => (y - my) ** 2)),
         rms: Math.sqrt(mean(residuals.map((r) => r * r))),
         largest: Math.max(...residuals.map((r, i) => Math.abs(r) / pairs[i][1])),
@@ -127,18 +149,36 @@ export function linearFit(pairs) {
 function sayTables(say, decode, prefill, memory, fit) {
     const optional = (/** @type {number | undefined} */ value) => (value === undefined ? '' : number(value));
     const rows = (/** @type {Record<number, Point>} */ all, /** @type {(value: number) => string} */ rate) =>
-        Object.entries(all).map(([size, p]) => [size, number(p.ours), number(p.ours2), optional(p.peer), number(p.limit), rate(p.rate),
-            percent(p.limit / p.ours)]);
+        Object.entries(all).map(([size, p]) => [
+            size,
+            number(p.ours),
+            number(p.ours2),
+            optional(p.peer),
+            number(p.limit),
+            rate(p.rate),
+            percent(p.limit / p.ours),
+        ]);
     const header = ['1 thread', '2 threads', 'onnxruntime-web', 'limit', 'which is', 'share of it'];
     say('one decoded token on a cache of S positions, ms (medians, relaxed; share: 1 thread)\n');
     say(table([['S', ...header], ...rows(decode, gbytes)]));
-    say(`\nfit over S = 1k to 32k: ${number(fit.base)} ms + ${(fit.slope * 1000).toFixed(3)} us per position, R2 ${fit.r2.toFixed(4)}, ` +
-        `residual ${number(fit.rms)} ms rms, at most ${percent(fit.largest)} of a point`);
+    say(
+        `\nfit over S = 1k to 32k: ${number(fit.base)} ms + ${(fit.slope * 1000).toFixed(3)} us per position, ` +
+            `R2 ${fit.r2.toFixed(4)}, ` +
+            `residual ${number(fit.rms)} ms rms, at most ${percent(fit.largest)} of a point`,
+    );
     say('\nprefill of T tokens, causal, ms\n');
     say(table([['T', ...header], ...rows(prefill, gflops)]));
     say('\nmemory of a prefill beyond weights and cache\n');
-    say(table([['T', 'in use at most', 'per token'],
-        ...Object.entries(memory.prefill).map(([t, bytes]) => [t, megabytes(bytes), `${number(bytes / Number(t) / 1000)} kB`])]));
+    say(
+        table([
+            ['T', 'in use at most', 'per token'],
+            ...Object.entries(memory.prefill).map(([t, bytes]) => [
+                t,
+                megabytes(bytes),
+                `${number(bytes / Number(t) / 1000)} kB`,
+            ]),
+        ]),
+    );
 }
 
 /** @param {Awaited<ReturnType<typeof measureMemory>>} memory @param {ReturnType<typeof linearFit>} fit */
@@ -151,7 +191,14 @@ function musts(memory, fit) {
         // Not 1: a long cache does not fit where a short one does, and the limit itself has that bend.
         atLeast(5, 'time per token over S = 1k to 32k, linear: R2', ran, fit.r2, 0.98, three),
         // Twice the tokens, twice the memory (four times it would be T x S); a tenth for what does not grow evenly.
-        atMost(5, `prefill memory, T = ${half} to ${full}`, ran, memory.prefill[full] / memory.prefill[half], 2.2, times),
+        atMost(
+            5,
+            `prefill memory, T = ${half} to ${full}`,
+            ran,
+            memory.prefill[full] / memory.prefill[half],
+            2.2,
+            times,
+        ),
         // A thousandth for the block's own header and alignment.
         atMost(5, `a ${LONGEST}-token cache takes`, ran, memory.cache.takes, raw * 1.001, megabytes),
         // The rest of the peak is a step's rows and the copy of a piece of what is set.

@@ -13,10 +13,19 @@ const LOADS = 5;
 export async function run(context) {
     const flags = ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-size=64'];
     const models = THREADS.map((threads) => ({
-        id: `model ${threads}`, title: 'embedded model', module: 'model.js', threads, options: { simd: 'relaxed', workers: threads - 1 }, flags,
+        id: `model ${threads}`,
+        title: 'embedded model',
+        module: 'model.js',
+        threads,
+        options: { simd: 'relaxed', workers: threads - 1 },
+        flags,
     }));
     const limits = THREADS.map((threads) => ({
-        id: `limit ${threads}`, title: 'limit', module: 'ceiling.js', threads, options: { simd: 'relaxed', threads, reserve: 64e6 },
+        id: `limit ${threads}`,
+        title: 'limit',
+        module: 'ceiling.js',
+        threads,
+        options: { simd: 'relaxed', threads, reserve: 64e6 },
     }));
     const result = await withContestants(context, [...models, ...limits], async (contestants) => {
         const { bytes, parameters, cacheBytesPerToken } = await contestants['model 1'].call('describe');
@@ -24,30 +33,58 @@ export async function run(context) {
         const entries = {};
         for (const threads of THREADS) {
             const contestant = contestants[`model ${threads}`];
-            entries[`model ${threads}`] = { contestant, unit: 'rate', take: (budgetMs) => contestant.call('tokensPerSecond', budgetMs) };
+            entries[`model ${threads}`] = {
+                contestant,
+                unit: 'rate',
+                take: (budgetMs) => contestant.call('tokensPerSecond', budgetMs),
+            };
             entries[`limit ${threads}`] = ceiling(contestants[`limit ${threads}`], 'bytes', bytes);
         }
         const figures = await race(entries, { rounds: 11, budgetMs: 150, warmMs: 1500 });
         const garbage = await contestants['model 1'].call('garbage');
         const allowed = (/** @type {number} */ threads) => figures[`limit ${threads}`].map((rate) => rate / bytes);
-        context.say(`${(parameters / 1e6).toFixed(2)} million weights, ${megabytes(bytes)} read per token (and ${cacheBytesPerToken} bytes of cache ` +
-            'per position); top-p sampling at temperature 0.8; relaxed\n');
-        context.say(table([
-            ['', 'tokens/s', 'its weights allow', 'which is', 'share'],
-            ...THREADS.map((threads) => [`${threads} thread${threads > 1 ? 's' : ''}`, withSpread(spread(figures[`model ${threads}`])),
-                number(spread(allowed(threads)).median), gbytes(spread(figures[`limit ${threads}`]).median),
-                percent(ratio(figures[`model ${threads}`], allowed(threads)))]),
-        ]));
-        context.say(`\nJS heap per token through generate: ${number(garbage.heap)} bytes; wasm memory over ${garbage.tokens} tokens: ${garbage.wasm} bytes`);
+        context.say(
+            `${(parameters / 1e6).toFixed(2)} million weights, ${megabytes(bytes)} read per token ` +
+                `(and ${cacheBytesPerToken} bytes of cache ` +
+                'per position); top-p sampling at temperature 0.8; relaxed\n',
+        );
+        context.say(
+            table([
+                ['', 'tokens/s', 'its weights allow', 'which is', 'share'],
+                ...THREADS.map((threads) => [
+                    `${threads} thread${threads > 1 ? 's' : ''}`,
+                    withSpread(spread(figures[`model ${threads}`])),
+                    number(spread(allowed(threads)).median),
+                    gbytes(spread(figures[`limit ${threads}`]).median),
+                    percent(ratio(figures[`model ${threads}`], allowed(threads))),
+                ]),
+            ]),
+        );
+        context.say(
+            `\nJS heap per token through generate: ${number(garbage.heap)} bytes; ` +
+                `wasm memory over ${garbage.tokens} tokens: ${garbage.wasm} bytes`,
+        );
         return {
-            musts: [atLeast(6, 'the model through generate: share of what its weights allow', 'relaxed, 1 thread',
-                ratio(figures['model 1'], allowed(1)), 0.7, percent)],
+            musts: [
+                atLeast(
+                    6,
+                    'the model through generate: share of what its weights allow',
+                    'relaxed, 1 thread',
+                    ratio(figures['model 1'], allowed(1)),
+                    0.7,
+                    percent,
+                ),
+            ],
             data: { figures, bytes, parameters, garbage },
         };
     });
     const page = await timeToFirstToken(LOADS);
-    context.say(page === null ? '\nPage load to first token: no Chromium was found (set CHROME_PATH)'
-        : `\nPage load to first token, Chromium, warm HTTP cache: ${number(quantile(page.times, 0.5))} ms (of ${LOADS} loads: ` +
-            `${page.times.map((ms) => ms.toFixed(0)).join(', ')}); cold: ${number(page.cold)} ms`);
+    context.say(
+        page === null
+            ? '\nPage load to first token: no Chromium was found (set CHROME_PATH)'
+            : `\nPage load to first token, Chromium, warm HTTP cache: ${number(quantile(page.times, 0.5))} ms ` +
+                  `(of ${LOADS} loads: ` +
+                  `${page.times.map((ms) => ms.toFixed(0)).join(', ')}); cold: ${number(page.cold)} ms`,
+    );
     return { ...result, data: { ...result.data, page } };
 }

@@ -27,13 +27,19 @@ export async function run(context) {
                 if (!(error <= TOLERANCE)) throw new Error(`${id} is wrong on ${c.title}: error ${error}`);
                 entries[threads[i]] = timed(contestants[id], c);
             }
-            figures[c.id] = await race(entries, { rounds: c.kind === 'decode' ? 21 : 9, budgetMs: c.kind === 'decode' ? 60 : 200, warmMs: 300 });
+            figures[c.id] = await race(entries, {
+                rounds: c.kind === 'decode' ? 21 : 9,
+                budgetMs: c.kind === 'decode' ? 60 : 200,
+                warmMs: 300,
+            });
         }
         context.say(`ms, median (p10-p90), relaxed, ${cores} cores\n`);
-        context.say(table([
-            ['threads', ...CASES.map((c) => c.title)],
-            ...threads.map((count) => [`${count}`, ...CASES.map((c) => withSpread(spread(figures[c.id][count])))]),
-        ]));
+        context.say(
+            table([
+                ['threads', ...CASES.map((c) => c.title)],
+                ...threads.map((count) => [`${count}`, ...CASES.map((c) => withSpread(spread(figures[c.id][count])))]),
+            ]),
+        );
         return { musts: musts(figures, cores, crowds), data: figures };
     });
 }
@@ -47,8 +53,17 @@ function musts(figures, cores, crowds) {
         atLeast(3, 'decode S=4096', ran, gain('decode-4096'), 1.6, times),
         // Three per cent are what the same call differs by from round to round.
         atLeast(3, 'decode S=64, never slower', ran, gain('decode-64'), 0.97, times),
-        ...crowds.flatMap((count) => CASES.map((c) =>
-            atMost(3, `${c.title}, more workers than cores: cost`, `relaxed, ${threadsTitle(count)} over ${threadsTitle(cores)}`,
-                ratio(figures[c.id][count], figures[c.id][cores]) - 1, 0.1, percent))),
+        ...crowds.flatMap((count) =>
+            CASES.map((c) =>
+                atMost(
+                    3,
+                    `${c.title}, more workers than cores: cost`,
+                    `relaxed, ${threadsTitle(count)} over ${threadsTitle(cores)}`,
+                    ratio(figures[c.id][count], figures[c.id][cores]) - 1,
+                    0.1,
+                    percent,
+                ),
+            ),
+        ),
     ];
 }
