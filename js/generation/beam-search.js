@@ -31,6 +31,7 @@ export class BeamSearch extends Search {
     }
 
     pick() {
+        this._collect();
         for (let prompt = 0; prompt < this.batch; prompt++) {
             this._score(prompt);
             this._best.top(this._scores, this._copies);

@@ -164,7 +164,8 @@ class Generation {
             const watch = this._settings.attention === undefined ? null : session.watch(this._settings.attention);
             const search = await this._begin(session);
             for (let finished = false; !finished;) {
-                const done = await search.pick();
+                const picked = search.pick();
+                const done = picked instanceof Promise ? await picked : picked;
                 for (const item of this._items(search, done)) {
                     if (watch) {
                         item.attention = collectAttention(watch, model.heads);
@@ -175,7 +176,10 @@ class Generation {
                         return;
                     }
                 }
-                await this._pause();
+                if (this._isTurnOver()) {
+                    await this._turn();
+                }
+                signal?.throwIfAborted();
                 await search.feed();
             }
         } finally {
@@ -198,7 +202,10 @@ class Generation {
             hidden,
             onChunk: async (done) => {
                 onProgress?.({ phase: 'prefill', done, total });
-                await this._pause();
+                if (this._isTurnOver()) {
+                    await this._turn();
+                }
+                signal?.throwIfAborted();
             },
         });
         return createSearch(sampler, session, {
@@ -207,13 +214,14 @@ class Generation {
         });
     }
 
-    /** Lets others run if they have waited long enough, then sees whether to go on. */
-    async _pause() {
-        if (performance.now() - this._lastTurn > TURN) {
-            await otherTasks();
-            this._lastTurn = performance.now();
-        }
-        this._settings.signal?.throwIfAborted();
+    /** Have others waited long enough? */
+    _isTurnOver() {
+        return performance.now() - this._lastTurn > TURN;
+    }
+
+    async _turn() {
+        await otherTasks();
+        this._lastTurn = performance.now();
     }
 
     /**

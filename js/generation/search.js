@@ -44,7 +44,10 @@ export class Search {
         this._copies = copies;
         this._mask = start.mask;
         this._stopTokens = new Set(start.stopTokens);
+        /** Of every row, after the tokens so far. */
         this._logits = new Float32Array(start.logits);
+        /** Whether a step has been made since they were taken over. */
+        this._fed = false;
         this._probabilities = new Float32Array(vocabulary);
         /** The tokens to feed, one per row. */
         this._next = new Uint32Array(this.batch * copies);
@@ -92,14 +95,18 @@ export class Search {
         this._next[row] = this._rows[at];
     }
 
-    /** Feeds the tokens just picked; `logits` are the next position's afterwards. @returns {unknown} maybe a promise */
+    /** Feeds the tokens just picked. @returns {unknown} maybe a promise */
     feed() {
-        const fed = this._steps.step(this._next, this.index - 1);
-        if (fed instanceof Promise) {
-            return fed.then(() => this._logits.set(this._steps.logits()));
+        this._fed = true;
+        return this._steps.step(this._next, this.index - 1);
+    }
+
+    /** Takes over the logits of the step that feed() began. */
+    _collect() {
+        if (this._fed) {
+            this._logits.set(this._steps.logits());
+            this._fed = false;
         }
-        this._logits.set(this._steps.logits());
-        return undefined;
     }
 
     /** How many leading tokens of the first prompt's row will not change any more. */
@@ -122,10 +129,9 @@ export class RowSearch extends Search {
     }
 
     pick() {
-        const vocabulary = this._probabilities.length;
+        this._collect();
         for (let row = 0; row < this.batch; row++) {
-            const logits = this._logits.subarray(row * vocabulary, (row + 1) * vocabulary);
-            this._sampler.choose(logits, this.choice);
+            this._sampler.choose(this._rowLogits(row), this.choice);
             this._write(row, this._sampler.draw(this.choice));
         }
         this.index++;
@@ -134,8 +140,13 @@ export class RowSearch extends Search {
 
     /** @returns {Choice} what the token of the last row was chosen from, fit to be shown; before feed() */
     explain() {
-        const vocabulary = this._probabilities.length;
-        this._sampler.explain(this._logits.subarray((this.batch - 1) * vocabulary), this.choice);
+        this._sampler.explain(this._rowLogits(this.batch - 1), this.choice);
         return this.choice;
+    }
+
+    /** @param {number} row @returns {Float32Array} [V] */
+    _rowLogits(row) {
+        const vocabulary = this._probabilities.length;
+        return this.batch === 1 ? this._logits : this._logits.subarray(row * vocabulary, (row + 1) * vocabulary);
     }
 }

@@ -133,7 +133,7 @@ export class Session {
     step(tokens, position) {
         this._model._check();
         const pass = this._pass;
-        this._runtime.memory.u32(this._tokens, this.batch).set(tokens);
+        this._runtime.memory.words.set(tokens, this._tokens / 4);
         pass.t = 1;
         pass.index = position;
         pass.hidden = this._hidden;

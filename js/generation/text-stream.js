@@ -43,8 +43,8 @@ export class TextStream {
     /** @returns {number} where the first stop string begins in the held text, or -1 */
     _find() {
         let first = -1;
-        for (const stop of this._stops) {
-            const at = this._held.indexOf(stop);
+        for (let i = 0; i < this._stops.length; i++) {
+            const at = this._held.indexOf(this._stops[i]);
             if (at >= 0 && (first < 0 || at < first)) {
                 first = at;
             }
@@ -55,7 +55,8 @@ export class TextStream {
     /** @returns {number} length of the longest end of the held text that a stop string begins with */
     _doubtful() {
         let longest = 0;
-        for (const stop of this._stops) {
+        for (let i = 0; i < this._stops.length; i++) {
+            const stop = this._stops[i];
             for (let n = Math.min(stop.length - 1, this._held.length); n > longest; n--) {
                 if (this._held.endsWith(stop.slice(0, n))) {
                     longest = n;

@@ -1,7 +1,7 @@
 """Train the model on a CPU until a given time of day.
 
     python train.py --text train.txt --held-out valid.txt --tokenizer tokenizer.json \
-        --run run --minutes 100
+        --run run --minutes 120
 
 The learning rate follows the wall clock: a short warm-up, a constant stretch,
 then a straight line that reaches zero at the deadline, however fast or slow the
@@ -36,22 +36,22 @@ def parse_arguments():
     parser.add_argument("--held-out-bytes", type=int, default=120_000)
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--run", required=True, help="folder of the checkpoint and the log")
-    parser.add_argument("--minutes", type=float, default=100, help="wall time from the first start to the end")
+    parser.add_argument("--minutes", type=float, default=120, help="wall time from the first start to the end")
     parser.add_argument("--until", help="ISO time that replaces the deadline set by --minutes")
-    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--width", type=int, default=224)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--heads", type=int, default=8)
+    parser.add_argument("--heads", type=int, default=7)
     parser.add_argument("--positions", type=int, default=512)
     parser.add_argument("--short", type=int, default=288, help="tokens of a short window")
-    parser.add_argument("--batch", type=int, default=8192, help="tokens a step, about")
+    parser.add_argument("--batch", type=int, default=4096, help="tokens a step, about")
     parser.add_argument("--lr-matrix", type=float, default=0.02)
     parser.add_argument("--lr-embedding", type=float, default=0.004)
     parser.add_argument("--lr-vector", type=float, default=0.004)
     parser.add_argument("--weight-decay", type=float, default=0.1, help="of the hidden matrices")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--warm-up", type=int, default=60, help="steps")
-    parser.add_argument("--decay-from", type=float, default=0.4, help="share of the time after which the rate falls")
-    parser.add_argument("--average", type=float, default=0.995, help="decay of the running mean of the weights")
+    parser.add_argument("--decay-from", type=float, default=0.5, help="share of the time after which the rate falls")
+    parser.add_argument("--average", type=float, default=0.998, help="decay of the running mean of the weights")
     parser.add_argument("--report", type=int, default=250, help="steps between two held-out scores")
     parser.add_argument("--save-minutes", type=float, default=4)
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
