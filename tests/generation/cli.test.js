@@ -12,7 +12,7 @@ import { SIMD, WORKERS, testRuntime } from '../runtime.js';
 import { tinyFiles } from './checkpoint.js';
 
 const CLI = fileURLToPath(new URL('../../js/cli.js', import.meta.url));
-const SIZE = { positions: 4000 };
+const SIZE = { positions: 20000 };
 const files = tinyFiles({ size: SIZE });
 const folder = mkdtempSync(join(tmpdir(), 'cached-attention-'));
 after(() => rmSync(folder, { recursive: true }));
