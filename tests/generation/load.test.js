@@ -27,6 +27,8 @@ for (const [part, name] of Object.entries(NAMES)) writeFileSync(join(folder, nam
 /** Serves the folder's files; `/slow/` only ever sends the first half of the weights. */
 const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, 'http://localhost');
+    // A connection that is kept may be closed by its time limit just when a slow machine uses it again.
+    response.setHeader('connection', 'close');
     const part = Object.keys(NAMES).find((key) => pathname.endsWith(`/${NAMES[key]}`));
     if (!part || pathname.startsWith('/missing/')) {
         response.writeHead(404).end();
