@@ -185,7 +185,7 @@ export function matchTensors(header, network) {
  * Reads the tensors that follow a header into a model. Only one tensor, of an embedding only a block, is held at a
  * time.
  * @param {GPT2CausalLM} model
- * @param {import('./source.js').ByteReader} reader at the first tensor
+ * @param {import('./byte-reader.js').ByteReader} reader at the first tensor
  * @param {import('./safetensors.js').SafetensorsHeader} header
  * @param {Map<TensorInfo, Target>} found
  */

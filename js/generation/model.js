@@ -77,7 +77,7 @@ async function readAll(source, signal) {
 
 /**
  * @param {Runtime} runtime
- * @param {import('./source.js').ByteReader} reader of the weights
+ * @param {import('./byte-reader.js').ByteReader} reader of the weights
  * @param {{ files: import('./source.js').ModelFiles, config: Uint8Array | null, tokenizer: Uint8Array | null }} parts
  * @param {LoadOptions} options
  */

@@ -36,7 +36,7 @@ const DTYPE_BITS = {
 
 /**
  * Reads and checks the header at a reader's position, which afterwards is that of the first tensor.
- * @param {import('./source.js').ByteReader} reader
+ * @param {import('./byte-reader.js').ByteReader} reader
  * @returns {Promise<SafetensorsHeader>}
  * @throws {FormatError}
  */
