@@ -5,11 +5,16 @@ import { which } from './system.js';
 
 /** Where Chromium or Chrome is, or null; CHROME_PATH goes first. @returns {string | null} */
 export function findBrowser() {
-  const named = process.env.CHROME_PATH;
-  if (named && existsSync(named)) return named;
-  const applications = ['Google Chrome', 'Chromium'].map((name) => `/Applications/${name}.app/Contents/MacOS/${name}`);
-  return which('chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome')
-    ?? applications.find((path) => existsSync(path)) ?? null;
+    const named = process.env.CHROME_PATH;
+    if (named && existsSync(named)) return named;
+    const applications = ['Google Chrome', 'Chromium'].map(
+        (name) => `/Applications/${name}.app/Contents/MacOS/${name}`,
+    );
+    return (
+        which('chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome') ??
+        applications.find((path) => existsSync(path)) ??
+        null
+    );
 }
 
 /**
@@ -17,7 +22,12 @@ export function findBrowser() {
  * requests of its own.
  */
 export const browserArguments = [
-  ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
-  '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+    '--disable-gpu',
+    '--disable-dev-shm-usage',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
 ];

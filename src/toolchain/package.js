@@ -8,8 +8,18 @@ import { root, run, say } from './system.js';
 const ALLOWED = [/^dist\//, /^README\.md$/, /^LICENSE$/, /^package\.json$/];
 const FORBIDDEN = [/^dist\/generation\/model\/train\//, /\.test\.js$/, /\.py$/];
 const REQUIRED = [
-  'README.md', 'LICENSE', 'dist/index.js', 'dist/cli.js', 'dist/worker.js', 'dist/generation/index.js', 'dist/types/index.d.ts', 'dist/types/generation/index.d.ts',
-  'dist/wasm/cmha-simd128.wasm', 'dist/wasm/cmha-relaxed.wasm', 'dist/generation/model/model.safetensors', 'dist/generation/model/tokenizer.json',
+    'README.md',
+    'LICENSE',
+    'dist/index.js',
+    'dist/cli.js',
+    'dist/worker.js',
+    'dist/generation/index.js',
+    'dist/types/index.d.ts',
+    'dist/types/generation/index.d.ts',
+    'dist/wasm/cmha-simd128.wasm',
+    'dist/wasm/cmha-relaxed.wasm',
+    'dist/generation/model/model.safetensors',
+    'dist/generation/model/tokenizer.json',
 ];
 
 const USE = `
@@ -29,41 +39,63 @@ if (!KVCache || !Tensor) throw new Error('missing export');
 
 /** A strict project without Node's types. */
 const TYPESCRIPT = {
-  compilerOptions: {
-    strict: true, noEmit: true, target: 'es2023', module: 'nodenext', types: [], skipLibCheck: false,
-    lib: ['es2023', 'esnext.disposable', 'dom', 'dom.iterable', 'dom.asynciterable'],
-  },
-  files: ['use.mts'],
+    compilerOptions: {
+        strict: true,
+        noEmit: true,
+        target: 'es2023',
+        module: 'nodenext',
+        types: [],
+        skipLibCheck: false,
+        lib: ['es2023', 'esnext.disposable', 'dom', 'dom.iterable', 'dom.asynciterable'],
+    },
+    files: ['use.mts'],
 };
 
 /** @returns {string[]} what is wrong with the package */
 export function checkPackage() {
-  const folder = join(root, 'build/package');
-  rmSync(folder, { recursive: true, force: true });
-  const installed = join(folder, 'node_modules/cached-attention');
-  mkdirSync(installed, { recursive: true });
-  const why = 'users get the package that `npm pack` writes';
-  const [{ filename, files, size }] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
-    what: 'Packing', why, todo: 'see what npm says below',
-  }));
-  /** @type {string[]} */
-  const paths = files.map((/** @type {{ path: string }} */ file) => file.path);
-  say(`  ${paths.length} files, ${size} bytes packed`);
-  const problems = [
-    ...paths.filter((path) => !ALLOWED.some((rule) => rule.test(path)) || FORBIDDEN.some((rule) => rule.test(path))).map((path) => `${path} does not belong in the package`),
-    ...REQUIRED.filter((path) => !paths.includes(path)).map((path) => `${path} is missing from the package`),
-  ];
-  if (problems.length > 0) return problems;
+    const folder = join(root, 'build/package');
+    rmSync(folder, { recursive: true, force: true });
+    const installed = join(folder, 'node_modules/cached-attention');
+    mkdirSync(installed, { recursive: true });
+    const why = 'users get the package that `npm pack` writes';
+    const [{ filename, files, size }] = JSON.parse(
+        run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
+            what: 'Packing',
+            why,
+            todo: 'see what npm says below',
+        }),
+    );
+    /** @type {string[]} */
+    const paths = files.map((/** @type {{ path: string }} */ file) => file.path);
+    say(`  ${paths.length} files, ${size} bytes packed`);
+    const problems = [
+        ...paths
+            .filter((path) => !ALLOWED.some((rule) => rule.test(path)) || FORBIDDEN.some((rule) => rule.test(path)))
+            .map((path) => `${path} does not belong in the package`),
+        ...REQUIRED.filter((path) => !paths.includes(path)).map((path) => `${path} is missing from the package`),
+    ];
+    if (problems.length > 0) return problems;
 
-  run('tar', ['xzf', join(folder, filename), '-C', installed, '--strip-components=1'], { what: 'Unpacking the package', why, todo: 'see below' });
-  writeFileSync(join(folder, 'use.mjs'), USE);
-  run(process.execPath, [join(folder, 'use.mjs')], { what: 'Using the package from another project', why, todo: 'see below', cwd: folder });
-  say('  used from another project: ok');
-  writeFileSync(join(folder, 'use.mts'), USE);
-  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPESCRIPT));
-  run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder], {
-    what: 'Using the package from TypeScript', why: 'its declarations have to stand by themselves', todo: 'see below',
-  });
-  say('  used from TypeScript: ok');
-  return [];
+    run('tar', ['xzf', join(folder, filename), '-C', installed, '--strip-components=1'], {
+        what: 'Unpacking the package',
+        why,
+        todo: 'see below',
+    });
+    writeFileSync(join(folder, 'use.mjs'), USE);
+    run(process.execPath, [join(folder, 'use.mjs')], {
+        what: 'Using the package from another project',
+        why,
+        todo: 'see below',
+        cwd: folder,
+    });
+    say('  used from another project: ok');
+    writeFileSync(join(folder, 'use.mts'), USE);
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPESCRIPT));
+    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder], {
+        what: 'Using the package from TypeScript',
+        why: 'its declarations have to stand by themselves',
+        todo: 'see below',
+    });
+    say('  used from TypeScript: ok');
+    return [];
 }

@@ -32,35 +32,53 @@ import { vendor } from './vendor.js';
 
 /** @type {Need[]} */
 const BUILD = [
-  {
-    name: 'Python 3', why: 'Emscripten is written in it', find: () => which('python3'),
-    packages: ['python3'], todo: 'install Python 3.8 or newer',
-  },
-  {
-    name: 'CMake', why: 'CMakeLists.txt describes the build', find: () => which('cmake'),
-    packages: ['cmake'], todo: 'install CMake 3.20 or newer',
-  },
-  {
-    name: 'Ninja or Make', why: 'CMake hands the work to one of them', find: () => which('ninja', 'make'),
-    packages: ['ninja-build'], todo: 'install Ninja or Make',
-  },
+    {
+        name: 'Python 3',
+        why: 'Emscripten is written in it',
+        find: () => which('python3'),
+        packages: ['python3'],
+        todo: 'install Python 3.8 or newer',
+    },
+    {
+        name: 'CMake',
+        why: 'CMakeLists.txt describes the build',
+        find: () => which('cmake'),
+        packages: ['cmake'],
+        todo: 'install CMake 3.20 or newer',
+    },
+    {
+        name: 'Ninja or Make',
+        why: 'CMake hands the work to one of them',
+        find: () => which('ninja', 'make'),
+        packages: ['ninja-build'],
+        todo: 'install Ninja or Make',
+    },
 ];
 
 /** @type {Need[]} */
 const TESTS = [
-  {
-    name: 'a native C compiler', why: 'the C core is tested under sanitizers too', find: () => which('gcc', 'clang', 'cc'),
-    packages: ['gcc', 'libc6-dev'], todo: 'install gcc or clang',
-  },
-  {
-    name: 'SIMDe', why: 'it lets the sanitizers see the SIMD kernels; without it they see the plain C ones',
-    find: findSimde,
-    packages: ['libsimde-dev'], todo: 'install SIMDe (brew install simde)', optional: true,
-  },
-  {
-    name: 'Chromium', why: 'the demo page is tested in a real browser', find: findBrowser,
-    packages: ['chromium', 'fonts-liberation'], todo: 'install Chromium or Chrome, or name one in CHROME_PATH',
-  },
+    {
+        name: 'a native C compiler',
+        why: 'the C core is tested under sanitizers too',
+        find: () => which('gcc', 'clang', 'cc'),
+        packages: ['gcc', 'libc6-dev'],
+        todo: 'install gcc or clang',
+    },
+    {
+        name: 'SIMDe',
+        why: 'it lets the sanitizers see the SIMD kernels; without it they see the plain C ones',
+        find: findSimde,
+        packages: ['libsimde-dev'],
+        todo: 'install SIMDe (brew install simde)',
+        optional: true,
+    },
+    {
+        name: 'Chromium',
+        why: 'the demo page is tested in a real browser',
+        find: findBrowser,
+        packages: ['chromium', 'fonts-liberation'],
+        todo: 'install Chromium or Chrome, or name one in CHROME_PATH',
+    },
 ];
 
 /**
@@ -69,66 +87,74 @@ const TESTS = [
  * @returns {Tools}
  */
 export function setup({ tests = false } = {}) {
-  const start = performance.now();
-  lock();
-  say('Setting up');
-  if (Number(process.versions.node.split('.')[0]) < 20) {
-    throw new SetupError({ what: `This is Node ${process.versions.node}`, why: 'the library and its tools are written for Node 20 and newer', todo: 'install a newer Node' });
-  }
-  const needs = [...BUILD, ...(tests ? TESTS : [])];
-  provide(needs.filter((need) => need.find() === null));
-  for (const need of needs) say(`  ${need.name}: ${need.find() ?? `not here, and not needed: ${need.why}`}`);
+    const start = performance.now();
+    lock();
+    say('Setting up');
+    if (Number(process.versions.node.split('.')[0]) < 20) {
+        throw new SetupError({
+            what: `This is Node ${process.versions.node}`,
+            why: 'the library and its tools are written for Node 20 and newer',
+            todo: 'install a newer Node',
+        });
+    }
+    const needs = [...BUILD, ...(tests ? TESTS : [])];
+    provide(needs.filter((need) => need.find() === null));
+    for (const need of needs) say(`  ${need.name}: ${need.find() ?? `not here, and not needed: ${need.why}`}`);
 
-  const emscripten = findEmscripten() ?? installEmscripten();
-  say(`  Emscripten: ${emscripten.version}, ${emscripten.from}`);
-  installPackages();
-  vendor();
-  say(`  ready after ${since(start)}`);
-  return {
-    emscripten,
-    generator: which('ninja') ? 'Ninja' : 'Unix Makefiles',
-    compiler: which('gcc', 'clang', 'cc'),
-    simde: findSimde() !== null,
-    browser: findBrowser(),
-  };
+    const emscripten = findEmscripten() ?? installEmscripten();
+    say(`  Emscripten: ${emscripten.version}, ${emscripten.from}`);
+    installPackages();
+    vendor();
+    say(`  ready after ${since(start)}`);
+    return {
+        emscripten,
+        generator: which('ninja') ? 'Ninja' : 'Unix Makefiles',
+        compiler: which('gcc', 'clang', 'cc'),
+        simde: findSimde() !== null,
+        browser: findBrowser(),
+    };
 }
 
 /** The folder of headers that SIMDe is in, or null. */
 function findSimde() {
-  const folders = ['/usr/include', '/usr/local/include', '/opt/homebrew/include'];
-  return folders.find((folder) => existsSync(join(folder, 'simde/wasm/simd128.h'))) ?? null;
+    const folders = ['/usr/include', '/usr/local/include', '/opt/homebrew/include'];
+    return folders.find((folder) => existsSync(join(folder, 'simde/wasm/simd128.h'))) ?? null;
 }
 
 /** Installs what is missing, in one go. @param {Need[]} missing */
 function provide(missing) {
-  if (missing.length === 0) return;
-  for (const { name, why } of missing) say(`  missing: ${name} (${why})`);
-  if (hasApt()) {
-    install(missing.flatMap((need) => need.packages), missing.map(({ name, why }) => `${name}: ${why}`).join('; '));
-  }
-  const left = missing.filter((need) => !need.optional && need.find() === null);
-  if (left.length === 0) return;
-  throw new SetupError({
-    what: `This machine lacks ${left.map((need) => need.name).join(', ')}`,
-    why: left.map(({ name, why }) => `${name}: ${why}`).join('; '),
-    todo: `${left.map((need) => need.todo).join('; ')}; then run this again`,
-  });
+    if (missing.length === 0) return;
+    for (const { name, why } of missing) say(`  missing: ${name} (${why})`);
+    if (hasApt()) {
+        install(
+            missing.flatMap((need) => need.packages),
+            missing.map(({ name, why }) => `${name}: ${why}`).join('; '),
+        );
+    }
+    const left = missing.filter((need) => !need.optional && need.find() === null);
+    if (left.length === 0) return;
+    throw new SetupError({
+        what: `This machine lacks ${left.map((need) => need.name).join(', ')}`,
+        why: left.map(({ name, why }) => `${name}: ${why}`).join('; '),
+        todo: `${left.map((need) => need.todo).join('; ')}; then run this again`,
+    });
 }
 
 /** `npm ci`, when node_modules is absent or older than the lock file. */
 function installPackages() {
-  const installed = join(root, 'node_modules/.package-lock.json');
-  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs) return;
-  say('  npm ci: node_modules is absent or older than package-lock.json');
-  run('npm', ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'], {
-    what: 'Installing the npm packages',
-    why: 'the tokenizer, the type checker and the browser driver come from npm',
-    todo: 'check the network and npm\'s settings (`npm ping`), then run `npm ci` to see more',
-  });
+    const installed = join(root, 'node_modules/.package-lock.json');
+    if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs)
+        return;
+    say('  npm ci: node_modules is absent or older than package-lock.json');
+    run('npm', ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'], {
+        what: 'Installing the npm packages',
+        why: 'the tokenizer, the type checker and the browser driver come from npm',
+        todo: "check the network and npm's settings (`npm ping`), then run `npm ci` to see more",
+    });
 }
 
 if (isMain(import.meta.url)) {
-  await main(async () => {
-    setup({ tests: process.argv.includes('--tests') });
-  });
+    await main(async () => {
+        setup({ tests: process.argv.includes('--tests') });
+    });
 }

@@ -11,22 +11,30 @@ export const BUDGET = 60_000;
 
 /** Prints the table and returns whether it is within the budget. @returns {boolean} */
 export function checkSize() {
-  const size = (/** @type {string} */ path) => {
-    const bytes = readFileSync(path);
-    return { path: relative(root, path), raw: bytes.length, gzipped: gzipSync(bytes, { level: 9 }).length };
-  };
-  const folder = join(root, 'dist/wasm');
-  const binaries = readdirSync(folder).filter((name) => name.endsWith('.wasm')).map((name) => size(join(folder, name)));
-  const largest = binaries.sort((a, b) => b.gzipped - a.gzipped)[0];
-  const scripts = sourceFiles(join(root, 'js')).map((path) => relative(join(root, 'js'), path))
-    .filter((path) => !path.startsWith('generation')).map((path) => size(join(root, 'dist', path)));
-  const row = (/** @type {string} */ name, /** @type {number} */ raw, /** @type {number} */ gzipped) =>
-    say(`  ${name.padEnd(36)} ${String(raw).padStart(8)} ${String(gzipped).padStart(8)}`);
-  say(`  ${'bytes'.padEnd(36)} ${'raw'.padStart(8)} ${'gzipped'.padStart(8)}`);
-  for (const { path, raw, gzipped } of [...binaries, ...scripts]) row(path, raw, gzipped);
-  const counted = [largest, ...scripts];
-  const total = counted.reduce((sum, file) => sum + file.gzipped, 0);
-  row('largest binary and all scripts', counted.reduce((sum, file) => sum + file.raw, 0), total);
-  say(`  budget: ${BUDGET} gzipped, ${total <= BUDGET ? `${BUDGET - total} left` : `exceeded by ${total - BUDGET}`}`);
-  return total <= BUDGET;
+    const size = (/** @type {string} */ path) => {
+        const bytes = readFileSync(path);
+        return { path: relative(root, path), raw: bytes.length, gzipped: gzipSync(bytes, { level: 9 }).length };
+    };
+    const folder = join(root, 'dist/wasm');
+    const binaries = readdirSync(folder)
+        .filter((name) => name.endsWith('.wasm'))
+        .map((name) => size(join(folder, name)));
+    const largest = binaries.sort((a, b) => b.gzipped - a.gzipped)[0];
+    const scripts = sourceFiles(join(root, 'js'))
+        .map((path) => relative(join(root, 'js'), path))
+        .filter((path) => !path.startsWith('generation'))
+        .map((path) => size(join(root, 'dist', path)));
+    const row = (/** @type {string} */ name, /** @type {number} */ raw, /** @type {number} */ gzipped) =>
+        say(`  ${name.padEnd(36)} ${String(raw).padStart(8)} ${String(gzipped).padStart(8)}`);
+    say(`  ${'bytes'.padEnd(36)} ${'raw'.padStart(8)} ${'gzipped'.padStart(8)}`);
+    for (const { path, raw, gzipped } of [...binaries, ...scripts]) row(path, raw, gzipped);
+    const counted = [largest, ...scripts];
+    const total = counted.reduce((sum, file) => sum + file.gzipped, 0);
+    row(
+        'largest binary and all scripts',
+        counted.reduce((sum, file) => sum + file.raw, 0),
+        total,
+    );
+    say(`  budget: ${BUDGET} gzipped, ${total <= BUDGET ? `${BUDGET - total} left` : `exceeded by ${total - BUDGET}`}`);
+    return total <= BUDGET;
 }

@@ -6,9 +6,9 @@ import { setup } from './setup.js';
 import { main, root, say, show, unlock } from './system.js';
 
 await main(async () => {
-  const tools = setup();
-  say('Building');
-  buildWasm(tools);
-  unlock();
-  return show(process.execPath, [join(root, 'web/serve.js'), ...process.argv.slice(2)]);
+    const tools = setup();
+    say('Building');
+    buildWasm(tools);
+    unlock();
+    return show(process.execPath, [join(root, 'web/serve.js'), ...process.argv.slice(2)]);
 });

@@ -10,54 +10,56 @@ export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/[\
 
 /** Something a person has to solve: printed without a stack trace. */
 export class SetupError extends Error {
-  /** @param {{ what: string, why: string, todo: string, output?: string }} parts */
-  constructor({ what, why, todo, output }) {
-    super([
-      what,
-      `  why it matters: ${why}`,
-      `  what to do:     ${todo.replaceAll('\n', '\n                  ')}`,
-      ...(output ? [`  its last words:\n${tail(output, 60)}`] : []),
-    ].join('\n'));
-  }
+    /** @param {{ what: string, why: string, todo: string, output?: string }} parts */
+    constructor({ what, why, todo, output }) {
+        super(
+            [
+                what,
+                `  why it matters: ${why}`,
+                `  what to do:     ${todo.replaceAll('\n', '\n                  ')}`,
+                ...(output ? [`  its last words:\n${tail(output, 60)}`] : []),
+            ].join('\n'),
+        );
+    }
 }
 
 /** @param {string} text */
 export function say(text) {
-  console.log(text);
+    console.log(text);
 }
 
 /** @param {string} text */
 export function heading(text) {
-  console.log(`\n== ${text} ${'='.repeat(Math.max(3, 100 - text.length))}`);
+    console.log(`\n== ${text} ${'='.repeat(Math.max(3, 100 - text.length))}`);
 }
 
 /** The seconds since `start` (from performance.now()), as text. @param {number} start */
 export function since(start) {
-  return `${((performance.now() - start) / 1000).toFixed(1)} s`;
+    return `${((performance.now() - start) / 1000).toFixed(1)} s`;
 }
 
 /** Where a program is, or null. @param {...string} names the first one found wins @returns {string | null} */
 export function which(...names) {
-  const suffixes = process.platform === 'win32' ? ['.exe', '.cmd', '.bat', ''] : [''];
-  for (const name of names) {
-    for (const folder of (process.env.PATH ?? '').split(delimiter)) {
-      for (const suffix of suffixes) {
-        const path = join(folder, name + suffix);
-        if (folder !== '' && isExecutable(path)) return path;
-      }
+    const suffixes = process.platform === 'win32' ? ['.exe', '.cmd', '.bat', ''] : [''];
+    for (const name of names) {
+        for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+            for (const suffix of suffixes) {
+                const path = join(folder, name + suffix);
+                if (folder !== '' && isExecutable(path)) return path;
+            }
+        }
     }
-  }
-  return null;
+    return null;
 }
 
 /** @param {string} path */
 function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
+    try {
+        accessSync(path, constants.X_OK);
+        return statSync(path).isFile();
+    } catch {
+        return false;
+    }
 }
 
 /**
@@ -65,8 +67,8 @@ function isExecutable(path) {
  * @param {string} command @param {string[]} args @returns {string | null} its standard output
  */
 export function capture(command, args) {
-  const { status, stdout } = spawnSync(command, args, { encoding: 'utf8', cwd: root, maxBuffer: 2 ** 28 });
-  return status === 0 ? stdout : null;
+    const { status, stdout } = spawnSync(command, args, { encoding: 'utf8', cwd: root, maxBuffer: 2 ** 28 });
+    return status === 0 ? stdout : null;
 }
 
 /**
@@ -76,13 +78,23 @@ export function capture(command, args) {
  * @returns {string} its standard output
  */
 export function run(command, args, { what, why, todo, env = process.env, cwd = root }) {
-  const { status, signal, stdout, stderr, error } =
-    spawnSync(command, args, { encoding: 'utf8', cwd, env, maxBuffer: 2 ** 28, stdio: ['inherit', 'pipe', 'pipe'] });
-  if (status !== 0) {
-    const reason = error ? error.message : signal ? `ended by ${signal}` : `exit code ${status}`;
-    throw new SetupError({ what: `${what} failed (${reason}): ${command} ${args.join(' ')}`, why, todo, output: `${stdout ?? ''}${stderr ?? ''}` });
-  }
-  return stdout;
+    const { status, signal, stdout, stderr, error } = spawnSync(command, args, {
+        encoding: 'utf8',
+        cwd,
+        env,
+        maxBuffer: 2 ** 28,
+        stdio: ['inherit', 'pipe', 'pipe'],
+    });
+    if (status !== 0) {
+        const reason = error ? error.message : signal ? `ended by ${signal}` : `exit code ${status}`;
+        throw new SetupError({
+            what: `${what} failed (${reason}): ${command} ${args.join(' ')}`,
+            why,
+            todo,
+            output: `${stdout ?? ''}${stderr ?? ''}`,
+        });
+    }
+    return stdout;
 }
 
 /**
@@ -91,18 +103,18 @@ export function run(command, args, { what, why, todo, env = process.env, cwd = r
  * @returns {Promise<number>} its exit code
  */
 export function show(command, args, { env = process.env } = {}) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, env, stdio: 'inherit' });
-    // Ctrl-C reaches the child as well; this process waits for it to end in its own way.
-    const wait = () => {};
-    const end = () => child.kill('SIGTERM');
-    process.on('SIGINT', wait).on('SIGTERM', end);
-    child.on('error', reject);
-    child.on('close', (code, signal) => {
-      process.off('SIGINT', wait).off('SIGTERM', end);
-      resolve(code ?? (signal === 'SIGINT' ? 130 : 1));
+    return new Promise((resolve, reject) => {
+        const child = spawn(command, args, { cwd: root, env, stdio: 'inherit' });
+        // Ctrl-C reaches the child as well; this process waits for it to end in its own way.
+        const wait = () => {};
+        const end = () => child.kill('SIGTERM');
+        process.on('SIGINT', wait).on('SIGTERM', end);
+        child.on('error', reject);
+        child.on('close', (code, signal) => {
+            process.off('SIGINT', wait).off('SIGTERM', end);
+            resolve(code ?? (signal === 'SIGINT' ? 130 : 1));
+        });
     });
-  });
 }
 
 const lockFile = join(root, 'build/lock');
@@ -112,63 +124,68 @@ const lockFile = join(root, 'build/lock');
  * and keeps others waiting until unlock() or the end of this process.
  */
 export function lock() {
-  mkdirSync(dirname(lockFile), { recursive: true });
-  for (let tries = 0; ; tries++) {
-    try {
-      writeFileSync(lockFile, String(process.pid), { flag: 'wx' });
-      process.on('exit', unlock);
-      return;
-    } catch (error) {
-      if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error;
+    mkdirSync(dirname(lockFile), { recursive: true });
+    for (let tries = 0; ; tries++) {
+        try {
+            writeFileSync(lockFile, String(process.pid), { flag: 'wx' });
+            process.on('exit', unlock);
+            return;
+        } catch (error) {
+            if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error;
+        }
+        // A holder that was killed has left its file behind. An empty one is being written.
+        const holder = readText(lockFile);
+        if (holder === String(process.pid)) return;
+        if (holder && !isRunning(Number(holder))) rmSync(lockFile, { force: true });
+        else if (tries === 0) say(`Waiting for another run (process ${holder}) to finish setting up`);
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
     }
-    // A holder that was killed has left its file behind. An empty one is being written.
-    const holder = readText(lockFile);
-    if (holder === String(process.pid)) return;
-    if (holder && !isRunning(Number(holder))) rmSync(lockFile, { force: true });
-    else if (tries === 0) say(`Waiting for another run (process ${holder}) to finish setting up`);
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
-  }
 }
 
 export function unlock() {
-  if (readText(lockFile) === String(process.pid)) rmSync(lockFile, { force: true });
+    if (readText(lockFile) === String(process.pid)) rmSync(lockFile, { force: true });
 }
 
 /** The text of a file, or nothing: it can go at any moment. @param {string} path */
 function readText(path) {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
+    try {
+        return readFileSync(path, 'utf8');
+    } catch {
+        return '';
+    }
 }
 
 /** @param {number} id */
 function isRunning(id) {
-  try {
-    return process.kill(id, 0);
-  } catch (error) {
-    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
-  }
+    try {
+        return process.kill(id, 0);
+    } catch (error) {
+        return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
+    }
 }
 
 /** Runs a script's main function; a SetupError ends it with its text alone. @param {() => Promise<number | void> | number | void} body */
 export async function main(body) {
-  try {
-    process.exitCode = (await body()) ?? 0;
-  } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
-    console.error(`\n${error.message}\n`);
-    process.exitCode = 1;
-  }
+    try {
+        process.exitCode = (await body()) ?? 0;
+    } catch (error) {
+        if (!(error instanceof SetupError)) throw error;
+        console.error(`\n${error.message}\n`);
+        process.exitCode = 1;
+    }
 }
 
 /** Whether `script` (its import.meta.url) is what `node` was started with. @param {string} script */
 export function isMain(script) {
-  return process.argv[1] !== undefined && existsSync(process.argv[1]) && fileURLToPath(script) === process.argv[1];
+    return process.argv[1] !== undefined && existsSync(process.argv[1]) && fileURLToPath(script) === process.argv[1];
 }
 
 /** @param {string} text @param {number} lines */
 function tail(text, lines) {
-  return text.trimEnd().split('\n').slice(-lines).map((line) => `    ${line}`).join('\n');
+    return text
+        .trimEnd()
+        .split('\n')
+        .slice(-lines)
+        .map((line) => `    ${line}`)
+        .join('\n');
 }

@@ -17,29 +17,32 @@ const DECLARATIONS = `export class Tokenizer {
 
 /** Writes js/vendor/ unless it is up to date. */
 export function vendor() {
-  const source = join(root, 'node_modules', PACKAGE);
-  const { version, license } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8'));
-  const banner = `// ${PACKAGE} ${version}, ${license}: see tokenizers.LICENSE beside this file. Copied by src/toolchain/vendor.js.\n`;
-  const folder = join(root, 'js/vendor');
-  mkdirSync(folder, { recursive: true });
-  const changed = [
-    writeIfChanged(join(folder, 'tokenizers.js'), banner + readFileSync(join(source, 'dist/tokenizers.min.mjs'), 'utf8')),
-    writeIfChanged(join(folder, 'tokenizers.d.ts'), banner + DECLARATIONS),
-    writeIfChanged(join(folder, 'tokenizers.LICENSE'), readFileSync(join(source, 'LICENSE'), 'utf8')),
-  ];
-  if (changed.includes(true)) say(`  js/vendor holds ${PACKAGE} ${version}`);
+    const source = join(root, 'node_modules', PACKAGE);
+    const { version, license } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8'));
+    const banner = `// ${PACKAGE} ${version}, ${license}: see tokenizers.LICENSE beside this file. Copied by src/toolchain/vendor.js.\n`;
+    const folder = join(root, 'js/vendor');
+    mkdirSync(folder, { recursive: true });
+    const changed = [
+        writeIfChanged(
+            join(folder, 'tokenizers.js'),
+            banner + readFileSync(join(source, 'dist/tokenizers.min.mjs'), 'utf8'),
+        ),
+        writeIfChanged(join(folder, 'tokenizers.d.ts'), banner + DECLARATIONS),
+        writeIfChanged(join(folder, 'tokenizers.LICENSE'), readFileSync(join(source, 'LICENSE'), 'utf8')),
+    ];
+    if (changed.includes(true)) say(`  js/vendor holds ${PACKAGE} ${version}`);
 }
 
 /** @param {string} path @param {string} text @returns {boolean} */
 function writeIfChanged(path, text) {
-  let before = null;
-  try {
-    before = readFileSync(path, 'utf8');
-  } catch {
-    // It is not there yet.
-  }
-  if (before !== text) writeFileSync(path, text);
-  return before !== text;
+    let before = null;
+    try {
+        before = readFileSync(path, 'utf8');
+    } catch {
+        // It is not there yet.
+    }
+    if (before !== text) writeFileSync(path, text);
+    return before !== text;
 }
 
 if (isMain(import.meta.url)) await main(vendor);
