@@ -17,7 +17,7 @@ const F32 = 0x7d;
 const V128 = 0x7b;
 
 /** @param {number} value @returns {number[]} unsigned LEB128 */
-function leb(value) {
+export function leb(value) {
     const bytes = [];
     for (; value > 127; value = Math.floor(value / 128)) bytes.push((value % 128) | 128);
     return [...bytes, value];

@@ -1,15 +1,10 @@
 // The layer as an ONNX model, written as protobuf bytes: no exporter, no Python. Field numbers: onnx.proto3 of the ONNX
 // project. MultiHeadAttention and GroupQueryAttention are onnxruntime's contributed operators (domain com.microsoft).
 
+import { leb as varint } from '../../../web/bench/ceilings.js';
+
 const FLOAT = 1;
 const INT32 = 6;
-
-/** @param {number} value @returns {number[]} */
-function varint(value) {
-    const bytes = [];
-    for (; value > 127; value = Math.floor(value / 128)) bytes.push((value % 128) | 128);
-    return [...bytes, value];
-}
 
 /** @typedef {Uint8Array[]} Bytes parts in order: weights are megabytes and are not copied until the end */
 
