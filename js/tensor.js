@@ -293,7 +293,7 @@ export class Tensor {
  * @param {number} address
  * @param {number} n
  */
-export function roundInPlace(runtime, dtype, address, n) {
+function roundInPlace(runtime, dtype, address, n) {
     const mode = roundMode(dtype);
     if (mode !== ROUND.NONE) {
         runtime.wasm.cmha_round_f32(address, address, n, mode);

@@ -70,7 +70,7 @@ export async function readHeader(reader) {
  * @returns {SafetensorsHeader}
  * @throws {FormatError}
  */
-export function parseHeader(bytes) {
+function parseHeader(bytes) {
     const { text, value } = parseJson(bytes, 'header');
     if (!isObject(value)) {
         throw new FormatError('header-not-object', `the header is JSON, but not an object: ${text.slice(0, 40)}`);

@@ -48,7 +48,7 @@ export function checkSignal(signal) {
 }
 
 /** @param {unknown} source @returns {source is ArrayBuffer | ArrayBufferView} */
-export function isBytes(source) {
+function isBytes(source) {
     return ArrayBuffer.isView(source) || source instanceof ArrayBuffer ||
         (typeof SharedArrayBuffer === 'function' && source instanceof SharedArrayBuffer);
 }
@@ -57,7 +57,7 @@ export function isBytes(source) {
  * @param {unknown} source
  * @returns {string | URL} a string is a path, only in Node
  */
-export function toLocation(source) {
+function toLocation(source) {
     if (source instanceof URL) {
         return source;
     }
