@@ -9,7 +9,10 @@
 enum {
     TASK_ROWS = 4 * TILE_ROWS,
     SPLIT = 1024,       /* positions per task when a single tile of rows meets a long cache */
-    ROW_PIECE = 64,     /* positions whose values meet a single row together */
+    STREAMS = 4,        /* places that a single row takes its keys from at once */
+    ROW_PIECE = 32,     /* positions whose values meet a single row together */
+    PAGE_BYTES = 4096,
+    LINE_BYTES = 64,
 };
 
 /* ------------------------------------------------------------------------------------------ what both forms share */
@@ -35,6 +38,17 @@ int any_kept(const place *p, size_t i, size_t m, size_t j, size_t n)
     return 0;
 }
 
+/* Touches the pages that begin in [p, p + n). A stream that a single row makes is as fast as the memory, and what fetches
+ * it ahead stops at the end of a page: without this every page would begin with a wait. */
+static void fetch_pages(const float *p, size_t n)
+{
+    uintptr_t at = ((uintptr_t) p + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES, end = (uintptr_t) (p + n);
+    for (; at + LINE_BYTES < end; at += PAGE_BYTES) {
+        (void) *(const volatile float *) at;
+        (void) *(const volatile float *) (at + LINE_BYTES);
+    }
+}
+
 void weigh_values(const cmha_attention *a, const float *values, size_t m, size_t n, const float *weights,
     size_t weights_stride, float *out, size_t out_stride, const float *alpha)
 {
@@ -43,7 +57,8 @@ void weigh_values(const cmha_attention *a, const float *values, size_t m, size_t
     size_t piece = m == 1 ? ROW_PIECE : n;
     const float one = 1.0f;
     for (size_t j = 0; j < n; j += piece) {
-        size_t count = n - j < piece ? n - j : piece;
+        size_t count = n - j < piece ? n - j : piece, left = n - j - count;
+        if (m == 1) fetch_pages(values + (j + count) * a->v, (left < piece ? left : piece) * a->v);
         tile_f32(m, full, count, weights + j, weights_stride, values + j * a->v, a->v, CMHA_PANEL,
             out, out_stride, j ? &one : alpha);
     }
@@ -102,7 +117,7 @@ static void mask_row(const place *p, float *logits, size_t live, size_t i, size_
 static float stream_row(const place *p, float *logits, size_t n, size_t live, size_t i, size_t j, float *top,
     float *sum)
 {
-    f4 scale = f4_splat(p->a->scale * LOG2_E), most0 = f4_splat(*top), most1 = most0;
+    f4 scale = f4_splat(p->a->scale * LOG2_E), most0 = f4_splat(-__builtin_inff()), most1 = most0;
     if (p->mask) {
         mask_row(p, logits, live, i, j, scale);
         scale = f4_splat(1.0f);
@@ -111,10 +126,12 @@ static float stream_row(const place *p, float *logits, size_t n, size_t live, si
     for (; c % 8 != 0; c++) logits[c] = FUSED_MASKED;
     size_t end = c;
     for (c = 0; c < end; c += 8) {
-        most0 = f4_max(most0, f4_mul(f4_load(logits + c), scale));
-        most1 = f4_max(most1, f4_mul(f4_load(logits + c + 4), scale));
+        most0 = f4_max(most0, f4_load(logits + c));
+        most1 = f4_max(most1, f4_load(logits + c + 4));
     }
-    float before = *top, now = f4_top(f4_max(most0, most1)), factor = 1.0f;
+    /* Scaling keeps their order. */
+    float before = *top, now = f4_top(f4_max(most0, most1)) * f4_lane(scale, 0), factor = 1.0f;
+    now = now <= before ? before : now;
     c = 0;
     if (now > FUSED_MASKED || now != now) {
         exp2_constants k = exp2_load();
@@ -135,14 +152,38 @@ static float stream_row(const place *p, float *logits, size_t n, size_t live, si
     return factor;
 }
 
+/* logits[r][c] = row i + r of q times the key of position j + c, r < m, c < n rounded up to CMHA_PANEL; row stride BLOCK */
+static void block_logits(const place *p, size_t i, size_t m, size_t j, size_t n, float *logits)
+{
+    const cmha_attention *a = p->a;
+    const float *q = p->q + i * a->q_stride, *keys = p->keys + j * a->d;
+    size_t panel = CMHA_PANEL * a->d, panels = (n + CMHA_PANEL - 1) / CMHA_PANEL, done = 0;
+    if (m == 1) {
+        /* What a row alone waits for is memory, which gives more to several streams: a panel from each part of the block */
+        size_t part = panels / STREAMS;
+        for (size_t c = 0; c < part; c++) {
+            float z[STREAMS * CMHA_PANEL];
+            tile_f32(1, STREAMS, a->d, q, a->q_stride, keys + c * panel, CMHA_PANEL, part * panel, z, 0, NULL);
+            for (size_t k = 0; k < STREAMS; k++) {
+                float *to = logits + (k * part + c) * CMHA_PANEL;
+                f4_store(to, f4_load(z + k * CMHA_PANEL));
+                f4_store(to + 4, f4_load(z + k * CMHA_PANEL + 4));
+            }
+        }
+        done = STREAMS * part;
+        fetch_pages(p->values + j * a->v, (n < ROW_PIECE ? n : ROW_PIECE) * a->v);
+    }
+    tile_f32(m, panels - done, a->d, q, a->q_stride, keys + done * panel, CMHA_PANEL, panel, logits + done * CMHA_PANEL,
+        BLOCK, NULL);
+}
+
 /* Rows [i, i + m) against positions [j, j + n), n <= BLOCK: updates top, sum and out (the first: overwrites). */
 static void stream_block(const place *p, size_t i, size_t m, size_t j, size_t n, float *top, float *sum, float *out,
     size_t out_stride, int first)
 {
     const cmha_attention *a = p->a;
     float logits[TILE_ROWS * BLOCK], factor[TILE_ROWS];
-    tile_f32(m, (n + CMHA_PANEL - 1) / CMHA_PANEL, a->d, p->q + i * a->q_stride, a->q_stride, p->keys + j * a->d,
-        CMHA_PANEL, CMHA_PANEL * a->d, logits, BLOCK, NULL);
+    block_logits(p, i, m, j, n, logits);
     for (size_t r = 0; r < m; r++) {
         size_t end = causal_end(a, i + r), live = end <= j ? 0 : end - j < n ? end - j : n;
         factor[r] = stream_row(p, logits + r * BLOCK, n, live, i + r, j, top + r, sum + r);
