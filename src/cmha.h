@@ -193,6 +193,9 @@ CMHA_API void cmha_embed_f32(const cmha_embed *a, size_t row0, size_t row1);
 /* y[i] = activation(x[i]), i < n. May run in place. */
 CMHA_API void cmha_activation_f32(float *y, const float *x, size_t n, uint32_t activation);
 
+/* y = softmax(scale * x), i < n; scale positive. May run in place. NaN among x: all of y is. */
+CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
+
 /* ---------------------------------------------------------------------------------------------- programs */
 
 /* A call of the layer, or a whole decoder step, is a short program: operations run in order by every thread that

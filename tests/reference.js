@@ -40,10 +40,7 @@ export function attention(a) {
                 const dot = (/** @type {number} */ j) => sum(d, (e) =>
                     q[((b * t + i) * heads + h) * d + e] * keys[((b * s + j) * kvHeads + g) * d + e]);
                 const logits = Array.from({ length: s }, (_, j) => (keep(b, h, i, j) ? a.scale * dot(j) : masked));
-                const top = logits.reduce((x, y) => (y > x ? y : x), -Infinity);
-                const exps = logits.map((x) => Math.exp(x - top));
-                const total = sum(s, (j) => exps[j]);
-                const p = exps.map((e, j) => (a.explicit && !keep(b, h, i, j) ? 0 : e / total));
+                const p = softmax(logits).map((e, j) => (a.explicit && !keep(b, h, i, j) ? 0 : e));
                 scores.set(p, ((b * heads + h) * t + i) * s);
                 for (let c = 0; c < v; c++) {
                     out[((b * t + i) * heads + h) * v + c] = sum(s, (j) => p[j] * (a.drop ? a.drop(b, h, i, j) : 1)
@@ -53,6 +50,15 @@ export function attention(a) {
         }
     }
     return { out, scores };
+}
+
+/** @param {Numbers} x */
+export function softmax(x) {
+    let top = -Infinity;
+    for (let i = 0; i < x.length; i++) top = Math.max(top, x[i]);
+    const exps = Float64Array.from(x, (value) => Math.exp(value - top));
+    const total = sum(x.length, (i) => exps[i]);
+    return exps.map((e) => e / total);
 }
 
 /** @param {Numbers} x [rows, n] @param {Numbers} gamma @param {Numbers | null} beta @param {number} rows

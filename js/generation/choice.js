@@ -10,13 +10,19 @@ const SORT_MOST = 2 ** 21;
  * Tokens to draw from, in preallocated arrays: `tokens[i]` with probability `probabilities[i]`, i < count.
  */
 export class Choice {
-    /** @param {number} vocabularySize */
-    constructor(vocabularySize) {
+    /**
+     * @param {number} vocabularySize
+     * @param {import('./softmax.js').Softmax} [wholeSoftmax] what samplers use for the whole vocabulary
+     */
+    constructor(vocabularySize, wholeSoftmax = softmax) {
         this.count = 0;
         /** Whether the best comes first; otherwise tokens are in the vocabulary's order. */
         this.sorted = false;
         this.tokens = new Uint32Array(vocabularySize);
         this.probabilities = new Float32Array(vocabularySize);
+        this.wholeSoftmax = wholeSoftmax;
+        /** Room for probabilities by token. @type {Float32Array | null} */
+        this._byToken = null;
         /** What a long sort needs, made when there is one. @type {{ keys: Float64Array, bits: Uint32Array } | null} */
         this._room = null;
     }
@@ -38,18 +44,26 @@ export class Choice {
         this.probabilities[0] = 1;
     }
 
+    /** @returns {Float32Array} [V], for a sampler to write probabilities by token to */
+    get byToken() {
+        this._byToken ??= new Float32Array(this.tokens.length);
+        return this._byToken;
+    }
+
     /**
      * The k tokens of the largest values, best first, the lower token first on ties; `probabilities` are the values.
      * @param {Float32Array} values [V]
      * @param {number} k
+     * @param {number} [least] tokens of smaller values may be left out
      */
-    top(values, k) {
+    top(values, k, least = -Infinity) {
         const { tokens } = this;
-        const count = Math.min(k, values.length);
-        if (count > HEAP_MOST && values.length <= SORT_MOST) {
+        const most = Math.min(k, values.length);
+        let count = most;
+        if (most > HEAP_MOST && values.length <= SORT_MOST) {
             this._sort(values);
         } else {
-            this._select(values, count);
+            count = this._select(values, most, least);
         }
         for (let i = 0; i < count; i++) {
             this.probabilities[i] = values[tokens[i]];
@@ -82,20 +96,27 @@ export class Choice {
     /**
      * A binary heap whose root is the worst of those kept so far: most tokens are turned away by one comparison.
      * @param {Float32Array} values
-     * @param {number} count
+     * @param {number} most
+     * @param {number} least
+     * @returns {number} how many were found
      */
-    _select(values, count) {
+    _select(values, most, least) {
         const { tokens } = this;
-        for (let i = 0; i < count; i++) {
-            tokens[i] = i;
+        let count = 0;
+        let token = 0;
+        for (; token < values.length && count < most; token++) {
+            if (!(values[token] < least)) {
+                tokens[count] = token;
+                count++;
+            }
         }
         for (let i = (count >> 1) - 1; i >= 0; i--) {
             sink(tokens, values, i, count);
         }
         let worst = values[tokens[0]];
-        for (let i = count; i < values.length; i++) {
-            if (values[i] > worst) {
-                tokens[0] = i;
+        for (; token < values.length; token++) {
+            if (values[token] > worst) {
+                tokens[0] = token;
                 sink(tokens, values, 0, count);
                 worst = values[tokens[0]];
             }
@@ -106,16 +127,16 @@ export class Choice {
             tokens[end] = worst;
             sink(tokens, values, 0, end);
         }
+        return count;
     }
 
     /**
-     * For logits in place of probabilities, sorted: softmax(logits / temperature) over these tokens.
+     * For logits in place of probabilities: softmax(logits / temperature) over these tokens.
      * @param {number} temperature
-     * @param {number} [sum] the denominator where there are more tokens than these
      */
-    softmax(temperature, sum) {
+    softmax(temperature) {
         const kept = this.probabilities.subarray(0, this.count);
-        softmax(kept, temperature, kept[0], sum);
+        softmax(kept, temperature, kept);
     }
 
     /** Keeps the first `count` tokens and makes their probabilities add up to 1. @param {number} count */

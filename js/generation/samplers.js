@@ -1,7 +1,7 @@
 import { Random, randomSeed } from '../keras/random.js';
 import { finiteNumber, positiveInteger, rangeError, show, typeError } from '../keras/check.js';
 import { argmax } from './choice.js';
-import { largest, softmax, sumOfPowers } from './softmax.js';
+import { softmax } from './softmax.js';
 
 /** @typedef {import('./choice.js').Choice} Choice */
 
@@ -31,10 +31,10 @@ export class Sampler {
      * softmax(logits / temperature), as Keras Hub computes it.
      * @param {Float32Array} logits [V]
      * @param {Float32Array} out [V], may be `logits`
+     * @param {import('./softmax.js').Softmax} [by]
      */
-    probabilities(logits, out) {
-        out.set(logits);
-        softmax(out, this.temperature);
+    probabilities(logits, out, by = softmax) {
+        by(logits, this.temperature, out);
     }
 
     /**
@@ -44,7 +44,7 @@ export class Sampler {
      */
     choose(logits, choice) {
         choice.all();
-        this.probabilities(logits, choice.probabilities);
+        this.probabilities(logits, choice.probabilities, choice.wholeSoftmax);
     }
 
     /**
@@ -128,14 +128,16 @@ export class TopPSampler extends RandomSampler {
 
     /** @param {Float32Array} logits @param {Choice} choice */
     choose(logits, choice) {
-        const sum = sumOfPowers(logits, largest(logits), this.temperature);
+        const { byToken } = choice;
+        this.probabilities(logits, byToken, choice.wholeSoftmax);
         const most = Math.min(this.k ?? Infinity, logits.length);
+        // All tokens below this together make up less than 1 - p, with room for rounding: none is in the nucleus.
+        const least = (1 - this.p) / logits.length - 2 ** -22;
         // The nucleus is small as a rule, so only as many tokens are sorted as it turns out to need.
-        for (let sorted = Math.min(64, most); ; sorted = Math.min(8 * sorted, most)) {
-            choice.top(logits, sorted);
-            choice.softmax(this.temperature, sum);
+        for (let wanted = Math.min(64, most); ; wanted = Math.min(8 * wanted, most)) {
+            choice.top(byToken, wanted, least);
             const kept = nucleus(choice, this.p);
-            if (kept < sorted || sorted === most) {
+            if (kept < wanted || wanted === most) {
                 choice.keep(kept);
                 return;
             }

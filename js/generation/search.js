@@ -1,4 +1,5 @@
 import { Choice } from './choice.js';
+import { softmax } from './softmax.js';
 
 /**
  * Keras Hub's sampling loops, for every sampler, over anything that predicts.
@@ -16,6 +17,7 @@ import { Choice } from './choice.js';
  *   returns a promise, the results are there when that has resolved
  * @property {() => Float32Array} logits [rows][vocabularySize] of the last step, valid until the next
  * @property {() => Float32Array} hidden [rows][width] of the last step, valid until the next
+ * @property {import('./softmax.js').Softmax} [softmax] of [vocabularySize] logits; default: softmax.js
  * @property {(parents: Uint32Array, from: number, to: number) => void} reorder row r continues as row parents[r] did at
  *   positions from .. to - 1; a row that another one continues keeps its own
  *
@@ -52,7 +54,8 @@ export class Search {
         /** The tokens to feed, one per row. */
         this._next = new Uint32Array(this.batch * copies);
         this._parents = new Uint32Array(this.batch * copies);
-        this.choice = new Choice(vocabulary);
+        this._softmax = steps.softmax ?? softmax;
+        this.choice = new Choice(vocabulary, this._softmax);
         if (copies > 1) {
             steps.expand(copies);
         }

@@ -33,6 +33,18 @@ export class Session {
         this._tokens = 0;
         this._hidden = 0;
         this._logits = 0;
+        this._row = 0;
+        /** Views of the memory, made anew when it has grown. @type {Float32Array | null} */
+        this._logitsView = null;
+        /** @type {Float32Array | null} */
+        this._rowView = null;
+        /** One row of logits to probabilities. @type {import('./softmax.js').Softmax} */
+        this.softmax = (logits, temperature, out) => {
+            this._rowView = this._view(this._rowView, this._row, this.vocabularySize);
+            this._rowView.set(logits);
+            this._runtime.wasm.cmha_softmax_f32(this._row, this._row, this.vocabularySize, 1 / temperature);
+            out.set(this._rowView);
+        };
         this._calls = Array.from({ length: model.numLayers }, () => new AttentionCall());
         for (const call of this._calls) {
             call.causal = true;
@@ -47,6 +59,7 @@ export class Session {
         /** @type {AttentionWatch | null} */
         this._watch = null;
         try {
+            this._row = this._runtime.memory.alloc(this.vocabularySize * 4);
             this._allocate(batch);
         } catch (error) {
             this.dispose();
@@ -144,7 +157,20 @@ export class Session {
 
     /** @returns {Float32Array} [batch][V] of the last tokens, valid until the next step */
     logits() {
-        return this._runtime.memory.f32(this._logits, this.batch * this.vocabularySize);
+        this._logitsView = this._view(this._logitsView, this._logits, this.batch * this.vocabularySize);
+        return this._logitsView;
+    }
+
+    /**
+     * @param {Float32Array | null} last what this returned the last time
+     * @param {number} address
+     * @param {number} n
+     * @returns {Float32Array} n floats from the address on, valid until something is allocated
+     */
+    _view(last, address, n) {
+        const { memory } = this._runtime;
+        const fits = last?.buffer === memory.floats.buffer && last.byteOffset === address && last.length === n;
+        return fits ? last : memory.f32(address, n);
     }
 
     /** @returns {Float32Array} [batch][F] of the last tokens after the final norm, valid until the next step */
@@ -263,6 +289,8 @@ export class Session {
     /** Frees everything. */
     dispose() {
         this._release();
+        this._runtime._free(this._row);
+        this._row = 0;
         this.batch = 0;
     }
 

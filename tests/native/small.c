@@ -9,6 +9,9 @@ static void check_lengths(uint64_t *r)
         uint16_t *half = malloc(n * sizeof *half + (n == 0));
         for (uint32_t mode = 0; mode < 4; mode++) cmha_activation_f32(y, x, n, mode);
         for (uint32_t mode = 0; mode < 3; mode++) cmha_round_f32(y, x, n, mode);
+        cmha_softmax_f32(y, x, n, 1.0f);
+        cmha_softmax_f32(x, x, n, 1.0f);
+        CHECK(n == 0 || memcmp(x, y, n * sizeof *x) == 0, "softmax of %zu in place", n);
         for (size_t i = 0; i < n; i++) half[i] = (uint16_t) random_bits(r);
         cmha_widen_f16(y, half, n);
         cmha_widen_bf16(y, half, n);

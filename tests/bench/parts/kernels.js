@@ -3,7 +3,7 @@
 import { withContestants } from '../lib/line-up.js';
 import { gbytes, gflops, number, percent, table } from '../lib/report.js';
 
-const STEMS = ['linear', 'attention', 'norm', 'activation', 'half', 'pack', 'embed'];
+const STEMS = ['linear', 'attention', 'norm', 'activation', 'softmax', 'half', 'pack', 'embed'];
 
 /** @param {import('../lib/line-up.js').Context} context */
 export async function run(context) {
