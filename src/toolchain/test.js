@@ -66,7 +66,8 @@ await main(async () => {
             buildTypes();
             typeCheck(join(root, 'src/toolchain'));
             typeCheck(join(root, 'web'));
-            return { passed: 3 };
+            typeCheck(join(root, 'tests/bench'));
+            return { passed: 4 };
         });
         await group('size', () => (checkSize() ? { passed: 1 } : { failed: 1 }));
         await group('package', () => {

@@ -2,6 +2,7 @@
 
 import { serveMeter } from './meters.js';
 
+/** @type {any} the page's side, or Node's */
 const port = typeof self === 'undefined' ? (await import('node:worker_threads')).parentPort : self;
 /** @type {ReturnType<typeof serveMeter> | undefined} */
 let measure;

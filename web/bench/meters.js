@@ -14,17 +14,22 @@ const ARRIVED = 2;
 const node = typeof process === 'object' && Boolean(process.versions?.node);
 
 export class Meters {
+    /** @param {'simd128' | 'relaxed'} simd @param {number} threads */
+    constructor(simd, threads) {
+        this.threads = threads;
+        this.own = new Meter(simd);
+        // A page that is not cross-origin isolated has no shared memory, and one thread needs none.
+        this.flags = threads > 1 ? new Int32Array(new SharedArrayBuffer(16)) : new Int32Array(4);
+        /** @type {any[]} web workers, or Node's */
+        this.workers = [];
+    }
+
     /**
      * @param {{ simd: 'simd128' | 'relaxed', threads: number, reserve: number }} options reserve: bytes, all threads
      */
     static async create({ simd, threads, reserve }) {
-        const meters = new Meters();
-        meters.threads = threads;
-        meters.own = new Meter(simd);
+        const meters = new Meters(simd, threads);
         meters.own.reserve(Math.ceil(reserve / threads) + 256);
-        // A page that is not cross-origin isolated has no shared memory, and one thread needs none.
-        meters.flags = new Int32Array(threads > 1 ? new SharedArrayBuffer(16) : 4);
-        meters.workers = [];
         for (let i = 1; i < threads; i++) {
             const worker = await startWorker(new URL('./meters-worker.js', import.meta.url));
             const ready = nextMessage(worker);
@@ -85,8 +90,15 @@ async function startWorker(url) {
 
 /** @param {any} worker @returns {Promise<any>} */
 async function nextMessage(worker) {
-    if (node) return (await (await import('node:events')).once(worker, 'message'))[0];
     return new Promise((resolve, reject) => {
+        if (node) {
+            worker.once('error', reject);
+            worker.once('message', (/** @type {any} */ message) => {
+                worker.off('error', reject);
+                resolve(message);
+            });
+            return;
+        }
         worker.onmessage = (/** @type {MessageEvent} */ event) => resolve(event.data);
         worker.onerror = reject;
     });

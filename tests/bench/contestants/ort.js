@@ -16,6 +16,7 @@ const MS = 'com.microsoft';
 
 /** @param {{ threads: number, resident?: boolean }} options */
 export async function create({ threads, resident = false }) {
+    // @ts-ignore: installed for the benchmark alone
     const ort = await import('onnxruntime-web');
     ort.env.wasm.numThreads = threads;
     ort.env.logLevel = 'error';

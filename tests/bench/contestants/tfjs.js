@@ -12,7 +12,9 @@ import { DIM, HEADS, HEAD_DIM, headMajor, makeInput, makePast, makeWeights } fro
 /** @typedef {import('../../../web/bench/problem.js').Case} Case */
 
 export async function create() {
+    // @ts-ignore: installed for the benchmark alone
     const tf = await import('@tensorflow/tfjs-core');
+    // @ts-ignore
     const wasm = await import('@tensorflow/tfjs-backend-wasm');
     wasm.setWasmPaths(fileURLToPath(new URL('.', import.meta.resolve('@tensorflow/tfjs-backend-wasm'))));
     await tf.setBackend('wasm');

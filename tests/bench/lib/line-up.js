@@ -8,6 +8,10 @@ import { Contestant } from './race.js';
  * @typedef {{ node: Node, say: (text: string) => void, peers: boolean, svg?: string }} Context svg: the file to draw
  */
 /** @typedef {'relaxed' | 'simd128'} Variant */
+/**
+ * @typedef {{ id: string, title: string, module: string, options?: object, threads: number, flags?: string[] }}
+ *   Description module: file name in contestants/
+ */
 
 /** @param {number} threads */
 export const threadsTitle = (threads) => `${threads} thread${threads > 1 ? 's' : ''}`;
@@ -63,7 +67,7 @@ export const ceilingOf = (simd, threads, cases) => ({
 /**
  * Starts contestants, hands them over by id, and ends them whatever happens.
  * @template T
- * @param {Context} context @param {Parameters<typeof Contestant.start>[1][]} descriptions
+ * @param {Context} context @param {Description[]} descriptions
  * @param {(contestants: Record<string, Contestant>) => Promise<T>} body @returns {Promise<T>}
  */
 export async function withContestants({ node }, descriptions, body) {

@@ -16,19 +16,27 @@ export const TOLERANCE = 1e-5;
 
 export class Contestant {
     /**
-     * @param {{ path: string, flags: string[] }} node
-     * @param {{ id: string, title: string, module: string, options?: object, threads?: number, flags?: string[] }}
-     *   description
-     * module: file name in contestants/
+     * @param {{ id: string, title: string, threads: number }} description
+     * @param {import('node:child_process').ChildProcess} process
      */
-    static async start(node, { id, title, module, options = {}, threads = 1, flags = [] }) {
-        const contestant = new Contestant();
-        contestant.id = id;
-        contestant.title = title;
-        contestant.threads = threads;
-        contestant.process = fork(HOST, [`./${module}`, JSON.stringify(options)], {
+    constructor({ id, title, threads }, process) {
+        this.id = id;
+        this.title = title;
+        this.threads = threads;
+        this.process = process;
+        /** What it says it is, version included. */
+        this.name = '';
+    }
+
+    /**
+     * @param {{ path: string, flags: string[] }} node
+     * @param {import('./line-up.js').Description} description
+     */
+    static async start(node, { id, title, module, options = {}, threads, flags = [] }) {
+        const child = fork(HOST, [`./${module}`, JSON.stringify(options)], {
             execPath: node.path, execArgv: [...node.flags, ...flags], serialization: 'advanced',
         });
+        const contestant = new Contestant({ id, title, threads }, child);
         contestant.name = await contestant.#reply();
         return contestant;
     }

@@ -144,7 +144,8 @@ function roofline({ decode, prefill }) {
         ...ROOFLINE_LENGTHS.map((s) => ({ c: decodeCase(s), point: decode[s] })),
         ...Object.entries(prefill).map(([t, point]) => ({ c: prefillCase(Number(t)), point })),
     ];
-    const at = (/** @type {typeof cases[0]['c']} */ c, /** @type {number} */ ms) => [
+    /** @param {typeof cases[0]['c']} c @param {number} ms @returns {[number, number]} */
+    const at = (c, ms) => [
         caseFlops(c) / caseBytes(c),
         caseFlops(c) / ms / 1e6,
     ];

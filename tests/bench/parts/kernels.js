@@ -10,7 +10,7 @@ export async function run(context) {
     /** @type {Record<string, unknown>} */
     const data = {};
     for (const simd of /** @type {const} */ (['relaxed', 'simd128'])) {
-        const description = { id: 'kernels', title: 'kernels', module: 'kernels.js', options: { simd } };
+        const description = { id: 'kernels', title: 'kernels', module: 'kernels.js', threads: 1, options: { simd } };
         await withContestants(context, [description], async ({ kernels }) => {
             const lines = [];
             for (const stem of STEMS) {

@@ -23,6 +23,7 @@ const VARIANTS = /** @type {const} */ (['relaxed', 'simd128']);
 
 /** @param {Context} context */
 export async function run(context) {
+    /** @type {import('../lib/line-up.js').Description[]} */
     const descriptions = [
         ...VARIANTS.flatMap((simd) => [ours(simd, 1), ours(simd, 2)]),
         ...(context.peers ? [ort(1), ort(2), ortResident(1), ortResident(2), tfjs()] : []),
@@ -78,7 +79,7 @@ async function measure(c, contestants, errors) {
 const limitMs = (c, rates) => rates.map((rate) => ((c.kind === 'decode' ? caseBytes(c) : caseFlops(c)) / rate) * 1000);
 
 /**
- * @param {ReturnType<typeof ours>[]} descriptions
+ * @param {import('../lib/line-up.js').Description[]} descriptions
  * @param {Record<string, import('../lib/race.js').Contestant>} contestants
  * @param {Figures} figures @param {Record<string, number>} errors
  */

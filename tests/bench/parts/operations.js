@@ -33,6 +33,7 @@ export async function run(context) {
             id: 'operations',
             title: 'operations',
             module: 'operations.js',
+            threads: 1,
             options: { simd, workers: 0 },
         };
         await withContestants(context, [description, ceilingOf(simd, 1, LAYER_CASES)], async (contestants) => {

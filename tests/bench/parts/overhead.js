@@ -12,6 +12,7 @@ export async function run(context) {
         id: `small ${workers}`,
         title: `${workers} workers`,
         module: 'small.js',
+        threads: workers + 1,
         options: { simd: 'relaxed', workers },
         flags: ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-size=64'],
     });
