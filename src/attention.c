@@ -9,6 +9,7 @@
 enum {
     TASK_ROWS = 4 * TILE_ROWS,
     SPLIT = 1024,       /* positions per task when a single tile of rows meets a long cache */
+    ROW_BLOCK = SPLIT,  /* BLOCK for a single row, whose keys and values come from memory in any case */
     STREAMS = 4,        /* places that a single row takes its keys from at once */
     ROW_PIECE = 32,     /* positions whose values meet a single row together */
     PAGE_BYTES = 4096,
@@ -38,8 +39,8 @@ int any_kept(const place *p, size_t i, size_t m, size_t j, size_t n)
     return 0;
 }
 
-/* Touches the pages that begin in [p, p + n). A stream that a single row makes is as fast as the memory, and what fetches
- * it ahead stops at the end of a page: without this every page would begin with a wait. */
+/* Touches the pages that begin in [p, p + n). What a single row reads streams by as fast as the memory gives it, and
+ * what fetches ahead stops at the end of a page: without this every page would begin with a wait. */
 static void fetch_pages(const float *p, size_t n)
 {
     uintptr_t at = ((uintptr_t) p + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES, end = (uintptr_t) (p + n);
@@ -49,21 +50,11 @@ static void fetch_pages(const float *p, size_t n)
     }
 }
 
-void weigh_values(const cmha_attention *a, const float *values, size_t m, size_t n, const float *weights,
+/* The last columns, fewer than a panel, by way of a padded copy: a panel's load would run past the last row's end. */
+static void weigh_tail(const cmha_attention *a, const float *values, size_t m, size_t n, const float *weights,
     size_t weights_stride, float *out, size_t out_stride, const float *alpha)
 {
-    size_t full = a->v / CMHA_PANEL, tail = a->v % CMHA_PANEL, c0 = full * CMHA_PANEL;
-    /* A row alone passes over its values several times, a few panels at a time: in pieces that the nearest cache holds */
-    size_t piece = m == 1 ? ROW_PIECE : n;
-    const float one = 1.0f;
-    for (size_t j = 0; j < n; j += piece) {
-        size_t count = n - j < piece ? n - j : piece, left = n - j - count;
-        if (m == 1) fetch_pages(values + (j + count) * a->v, (left < piece ? left : piece) * a->v);
-        tile_f32(m, full, count, weights + j, weights_stride, values + j * a->v, a->v, CMHA_PANEL,
-            out, out_stride, j ? &one : alpha);
-    }
-    if (tail == 0) return;
-    /* The last columns by way of a padded copy: a panel's load would run past the end of the last row. */
+    size_t tail = a->v % CMHA_PANEL, c0 = a->v - tail;
     float panel[BLOCK * CMHA_PANEL], last[TILE_ROWS * CMHA_PANEL];
     assert(n <= BLOCK);
     for (size_t j = 0; j < n; j++) {
@@ -76,6 +67,22 @@ void weigh_values(const cmha_attention *a, const float *values, size_t m, size_t
     }
     tile_f32(m, 1, n, weights, weights_stride, panel, CMHA_PANEL, 0, last, CMHA_PANEL, alpha);
     for (size_t r = 0; r < m; r++) memcpy(out + r * out_stride + c0, last + r * CMHA_PANEL, tail * sizeof *out);
+}
+
+void weigh_values(const cmha_attention *a, const float *values, size_t m, size_t n, const float *weights,
+    size_t weights_stride, float *out, size_t out_stride, const float *alpha)
+{
+    /* A row alone passes over its values several times, a few panels at a time: in pieces that a cache holds. */
+    size_t piece = m == 1 ? ROW_PIECE : n;
+    const float one = 1.0f;
+    for (size_t j = 0; j < n; j += piece) {
+        const float *from = values + j * a->v, *factor = j ? &one : alpha;
+        size_t count = n - j < piece ? n - j : piece, left = n - j - count;
+        if (m == 1) fetch_pages(from + count * a->v, (left < piece ? left : piece) * a->v);
+        tile_f32(m, a->v / CMHA_PANEL, count, weights + j, weights_stride, from, a->v, CMHA_PANEL, out, out_stride,
+            factor);
+        if (a->v % CMHA_PANEL) weigh_tail(a, from, m, count, weights + j, weights_stride, out, out_stride, factor);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------------ streaming */
@@ -152,14 +159,14 @@ static float stream_row(const place *p, float *logits, size_t n, size_t live, si
     return factor;
 }
 
-/* logits[r][c] = row i + r of q times the key of position j + c, r < m, c < n rounded up to CMHA_PANEL; row stride BLOCK */
+/* logits[r][c] = row i + r of q times the key of position j + c, r < m, c < n rounded up to CMHA_PANEL; stride BLOCK */
 static void block_logits(const place *p, size_t i, size_t m, size_t j, size_t n, float *logits)
 {
     const cmha_attention *a = p->a;
     const float *q = p->q + i * a->q_stride, *keys = p->keys + j * a->d;
     size_t panel = CMHA_PANEL * a->d, panels = (n + CMHA_PANEL - 1) / CMHA_PANEL, done = 0;
     if (m == 1) {
-        /* What a row alone waits for is memory, which gives more to several streams: a panel from each part of the block */
+        /* A row alone waits for memory, which gives more to several streams: a panel from each part of the block. */
         size_t part = panels / STREAMS;
         for (size_t c = 0; c < part; c++) {
             float z[STREAMS * CMHA_PANEL];
@@ -177,12 +184,13 @@ static void block_logits(const place *p, size_t i, size_t m, size_t j, size_t n,
         BLOCK, NULL);
 }
 
-/* Rows [i, i + m) against positions [j, j + n), n <= BLOCK: updates top, sum and out (the first: overwrites). */
+/* Rows [i, i + m) against positions [j, j + n), n <= BLOCK, or ROW_BLOCK where m is 1: updates top, sum and out (the
+ * first: overwrites). */
 static void stream_block(const place *p, size_t i, size_t m, size_t j, size_t n, float *top, float *sum, float *out,
     size_t out_stride, int first)
 {
     const cmha_attention *a = p->a;
-    float logits[TILE_ROWS * BLOCK], factor[TILE_ROWS];
+    float logits[TILE_ROWS * BLOCK > ROW_BLOCK ? TILE_ROWS * BLOCK : ROW_BLOCK], factor[TILE_ROWS];
     block_logits(p, i, m, j, n, logits);
     for (size_t r = 0; r < m; r++) {
         size_t end = causal_end(a, i + r), live = end <= j ? 0 : end - j < n ? end - j : n;
@@ -208,7 +216,7 @@ static void stream(const place *p, size_t i0, size_t i1, size_t j0, size_t j1, r
     size_t out_stride)
 {
     const cmha_attention *a = p->a;
-    size_t step = a->mask ? MASK_BLOCK : BLOCK;
+    size_t step = a->mask ? MASK_BLOCK : i1 - i0 == 1 ? ROW_BLOCK : BLOCK;
     unsigned started = 0;       /* a bit per register tile */
     for (size_t r = 0; r < i1 - i0; r++) {
         state->top[r] = FUSED_MASKED;
