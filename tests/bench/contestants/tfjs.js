@@ -75,6 +75,14 @@ class Layer {
         this.key = pair(w.wk, w.bk);
         this.value = pair(w.wv, w.bv);
         this.output = pair(w.wo, w.bo);
+        // Head by head: a projection of its own for each is three times as fast as splitting the result of one.
+        const perHead = (/** @type {{ matrix: any, bias: any }} */ { matrix, bias }) => {
+            const matrices = tf.split(matrix, HEADS, 1);
+            const biases = tf.split(bias, HEADS);
+            return matrices.map((/** @type {any} */ part, /** @type {number} */ h) =>
+                ({ matrix: part, bias: biases[h] }));
+        };
+        this.heads = [this.query, this.key, this.value].map(perHead);
     }
 
     /** @param {any} a @param {{ matrix: any, bias: any }} projection */
@@ -82,16 +90,27 @@ class Layer {
         return this.tf.fused.matMul({ a, b: matrix, bias });
     }
 
+    /**
+     * What a composition comes to. Read outside of tidy(), which walks through all that it is given back, numbers too.
+     * @param {() => any} compose @returns {Float32Array}
+     */
+    read(compose) {
+        const result = this.tf.tidy(compose);
+        const data = result.dataSync();
+        result.dispose();
+        return data;
+    }
+
     /** x: [1][F] @param {Float32Array} x @param {any} keys @param {any} values */
     decode(x, keys, values) {
         const { tf } = this;
-        return tf.tidy(() => {
+        return this.read(() => {
             const a = tf.tensor(x, [1, DIM]);
             const heads = (/** @type {any} */ t) => tf.reshape(this.project(a, t), [HEADS, 1, HEAD_DIM]);
             const allKeys = tf.concat([keys, heads(this.key)], 1);
             const allValues = tf.concat([values, heads(this.value)], 1);
             const p = tf.softmax(tf.matMul(heads(this.query), allKeys, false, true));
-            return this.project(tf.reshape(tf.matMul(p, allValues), [1, DIM]), this.output).dataSync();
+            return this.project(tf.reshape(tf.matMul(p, allValues), [1, DIM]), this.output);
         });
     }
 
@@ -99,14 +118,14 @@ class Layer {
     decodeApart(x, keys, values) {
         const { tf } = this;
         const s = keys.shape[1];
-        return tf.tidy(() => {
+        return this.read(() => {
             const a = tf.tensor(x, [1, DIM]);
             const heads = (/** @type {any} */ t) => tf.reshape(this.project(a, t), [HEADS, 1, HEAD_DIM]);
             const q = heads(this.query);
             const logits = [tf.matMul(q, keys, false, true), tf.matMul(q, heads(this.key), false, true)];
             const [past, last] = tf.split(tf.softmax(tf.concat(logits, 2)), [s, 1], 2);
             const attended = tf.add(tf.matMul(past, values), tf.mul(last, heads(this.value)));
-            return this.project(tf.reshape(attended, [1, DIM]), this.output).dataSync();
+            return this.project(tf.reshape(attended, [1, DIM]), this.output);
         });
     }
 
@@ -116,15 +135,14 @@ class Layer {
      */
     prefill(x, t, mask) {
         const { tf } = this;
-        return tf.tidy(() => {
+        return this.read(() => {
             const a = tf.tensor(x, [t, DIM]);
-            const heads = (/** @type {any} */ projection) => tf.split(this.project(a, projection), HEADS, 1);
-            const [queries, keys, values] = [heads(this.query), heads(this.key), heads(this.value)];
-            const attended = queries.map((/** @type {any} */ q, /** @type {number} */ h) => {
-                const logits = tf.add(tf.matMul(q, tf.transpose(keys[h])), mask);
-                return tf.matMul(tf.softmax(logits), values[h]);
+            const attended = Array.from({ length: HEADS }, (_, h) => {
+                const [q, k, v] = this.heads.map((projections) => this.project(a, projections[h]));
+                const logits = tf.add(tf.matMul(q, tf.transpose(k)), mask);
+                return tf.matMul(tf.softmax(logits), v);
             });
-            return this.project(tf.concat(attended, 1), this.output).dataSync();
+            return this.project(tf.concat(attended, 1), this.output);
         });
     }
 }
