@@ -78,6 +78,8 @@ button.addEventListener('click', () => {
     byId('rows').replaceChildren();
     status.textContent = 'Starting';
     worker = new Worker(new URL('./bench/worker.js', import.meta.url), { type: 'module' });
+    const sweep = /** @type {HTMLInputElement} */ (byId('sweep')).checked;
+    worker.postMessage({ peers: location.search === '?peers', sweep });
     worker.onmessage = ({ data }) => show(data);
     worker.onerror = (event) => {
         event.preventDefault();

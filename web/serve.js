@@ -41,6 +41,8 @@ const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker
  * @property {boolean} [isolation] send COOP and COEP (default true)
  * @property {string} [host] address to listen on (default 127.0.0.1)
  * @property {string} [root] folder that holds web/ and js/ (default: this repository)
+ * @property {string[]} [folders] what is served of it (default: these two)
+ * @property {string} [policy] Content-Security-Policy (default: scripts and workers from here, nothing else)
  */
 
 /**
@@ -48,10 +50,11 @@ const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker
  * @param {ServeOptions} [options]
  * @returns {Promise<{ url: string, port: number, close: () => Promise<void> }>} rejects when no port can be had
  */
-export async function serve({ port = DEFAULT_PORT, isolation = true, host = '127.0.0.1', root } = {}) {
-    const folder = root ?? fileURLToPath(new URL('..', import.meta.url));
+export async function serve({ port = DEFAULT_PORT, isolation = true, host = '127.0.0.1', ...rest } = {}) {
+    const { root = fileURLToPath(new URL('..', import.meta.url)), folders = FOLDERS, policy = POLICY } = rest;
+    const site = { root, folders, policy, isolation };
     const server = createServer((request, response) => {
-        answer(request, response, folder, isolation).catch(error => {
+        answer(request, response, site).catch(error => {
             if (!response.headersSent) plain(response, 500, `Cannot read this file: ${error.code ?? error.message}`);
             else response.destroy();
         });
@@ -92,12 +95,13 @@ async function listen(server, first, host) {
 }
 
 /**
- * The file that a request's path names, or null when it is none of ours: only plain names below the two folders,
+ * The file that a request's path names, or null when it is none of ours: only plain names below the folders served,
  * so no '..', no hidden files, no back slashes and no encoded separators.
  * @param {string} url
  * @param {string} root
+ * @param {string[]} folders
  */
-function fileOf(url, root) {
+function fileOf(url, root, folders) {
     let path;
     try {
         path = decodeURIComponent(url.split('?', 1)[0]);
@@ -105,7 +109,7 @@ function fileOf(url, root) {
         return null;
     }
     const parts = path.split('/').slice(1);
-    if (!FOLDERS.includes(parts[0]) || parts.length < 2) return null;
+    if (!folders.some(folder => parts.join('/').startsWith(`${folder}/`))) return null;
     if (parts.at(-1) === '') parts[parts.length - 1] = 'index.html';
     if (parts.some(part => part === '' || part.startsWith('.') || /[\\\0:]/.test(part))) return null;
     return join(root, ...parts);
@@ -114,11 +118,10 @@ function fileOf(url, root) {
 /**
  * @param {import('node:http').IncomingMessage} request
  * @param {import('node:http').ServerResponse} response
- * @param {string} root
- * @param {boolean} isolation
+ * @param {{ root: string, folders: string[], policy: string, isolation: boolean }} site
  */
-async function answer(request, response, root, isolation) {
-    response.setHeader('Content-Security-Policy', POLICY);
+async function answer(request, response, { root, folders, policy, isolation }) {
+    response.setHeader('Content-Security-Policy', policy);
     response.setHeader('Cross-Origin-Resource-Policy', 'same-origin');
     response.setHeader('Referrer-Policy', 'no-referrer');
     response.setHeader('X-Content-Type-Options', 'nosniff');
@@ -135,7 +138,7 @@ async function answer(request, response, root, isolation) {
         response.setHeader('Location', '/web/');
         return plain(response, 302, 'The page is at /web/.');
     }
-    const file = fileOf(url, root);
+    const file = fileOf(url, root, folders);
     const info = file ? await stat(file).catch(() => null) : null;
     if (!file || !info?.isFile()) return plain(response, 404, 'There is nothing here.');
 

@@ -9,6 +9,7 @@
 //   overhead   what a call costs on a tiny layer; garbage per decoded token
 //   growth     sweeps of S and T: time and memory; draws roofline and growth curves (all parts: into web/bench.svg)
 //   model      the embedded model through `generate`; page load to first token
+//   page       the bench page in Chromium, beside the peers
 //   kernels    every C kernel beside its limit and its largest error
 //   operations the operations of a call one by one: where the time goes
 //
@@ -24,7 +25,8 @@ import { setup } from '../../src/toolchain/setup.js';
 import { SetupError, capture, heading, main, root, run, say, since } from '../../src/toolchain/system.js';
 import { mustTable } from './lib/report.js';
 
-const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'model', 'kernels', 'operations'];
+const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'model', 'page', 'kernels', 'operations'];
+const WITH_PEERS = ['layer', 'growth', 'page'];
 const here = join(root, 'tests/bench');
 
 await main(async () => {
@@ -45,7 +47,7 @@ await main(async () => {
     const start = performance.now();
     buildWasm(setup());
     const node = relaxedNode();
-    const peers = !values['no-peers'] && (parts.includes('layer') || parts.includes('growth'));
+    const peers = !values['no-peers'] && parts.some((part) => WITH_PEERS.includes(part));
     if (peers) installPeers();
 
     const machine = describeMachine(node);

@@ -1,27 +1,18 @@
 /**
  * The layer cases in a browser, in a worker: only there may the calling thread compute beside its own workers. Every
- * variant and thread count is a runtime of its own; all but the one being timed sleep.
+ * contestant has its own memory and threads; all but the one being timed sleep.
  */
 
-import { CachedMultiHeadAttention, KVCache, createRuntime } from '../../js/index.js';
-import { medianTime } from './ceilings.js';
+import { makeOurs, makePeers } from './contestants.js';
 import { Meters } from './meters.js';
 import {
-    DIM,
-    HEADS,
-    HEAD_DIM,
-    LAYER_CASES,
-    caseBytes,
-    caseFlops,
-    makeInput,
-    makePast,
-    makeWeights,
-    reference,
-    relativeError,
+    LAYER_CASES, caseBytes, caseFlops, decodeCase, prefillCase, reference, relativeError,
 } from './problem.js';
 
 /** @typedef {import('./problem.js').Case} Case */
+/** @typedef {import('./contestants.js').Contestant} Contestant */
 /** @typedef {{ median: number, p10: number, p90: number }} Spread */
+/** @typedef {{ peers: boolean, sweep: boolean }} BenchRequest */
 /**
  * @typedef {{ type: 'machine', text: string, columns: { name: string, title: string }[] } | { type: 'status', text:
  *   string }
@@ -35,73 +26,11 @@ const ROUNDS = 11;
 const BATCH_MS = 30;
 const WARM_MS = 250;
 
+/** Lengths of a sweep that the layer cases leave out. */
+const SWEEP = [256, 2048, 8192].map(decodeCase).concat([16, 64, 256, 1024].map(prefillCase));
+
 const report = (/** @type {BenchReport} */ message) => postMessage(message);
-
-class Contestant {
-    /**
-     * @param {'relaxed' | 'simd128'} simd
-     * @param {number} threads
-     * @param {import('../../js/runtime.js').Runtime} runtime
-     */
-    constructor(simd, threads, runtime) {
-        this.name = `${simd} ${threads}`;
-        this.title = `${simd}, ${threads} thread${threads > 1 ? 's' : ''}`;
-        this.simd = simd;
-        this.threads = threads;
-        this.runtime = runtime;
-        this.layer = new CachedMultiHeadAttention(runtime, { numHeads: HEADS, keyDim: HEAD_DIM });
-        this.layer.build([1, null, DIM], [1, null, DIM]);
-        const w = makeWeights();
-        const inward = (/** @type {Float32Array} */ data) => ({ shape: [DIM, HEADS, HEAD_DIM], data });
-        const bias = (/** @type {Float32Array} */ data) => ({ shape: [HEADS, HEAD_DIM], data });
-        this.layer.setWeights([
-            inward(w.wq),
-            bias(w.bq),
-            inward(w.wk),
-            bias(w.bk),
-            inward(w.wv),
-            bias(w.bv),
-            { shape: [HEADS, HEAD_DIM, DIM], data: w.wo },
-            { shape: [DIM], data: w.bo },
-        ]);
-    }
-
-    /** @param {Case} c @returns {() => Float32Array} a call of the layer */
-    prepare(c) {
-        const past = makePast(c);
-        const data = new Float32Array(2 * c.s * DIM);
-        data.set(past.keys);
-        data.set(past.values, c.s * DIM);
-        this.cache?.dispose();
-        this.cache = new KVCache(this.runtime, { batch: 1, length: c.s, numHeads: HEADS, keyDim: HEAD_DIM });
-        this.cache.set({ shape: [1, 2, c.s, HEADS, HEAD_DIM], data });
-        const x = { shape: [1, c.t, DIM], data: makeInput(c) };
-        const options = { cache: this.cache, cacheUpdateIndex: c.s - c.t, useCausalMask: c.kind === 'prefill' };
-        return () => /** @type {Float32Array} */ (this.layer.callSync(x, x, options).attentionOutput.data);
-    }
-}
-
-/** Every variant that this engine has, with one thread and, where memory can be shared, with two. */
-async function makeContestants() {
-    const contestants = [];
-    for (const simd of /** @type {const} */ (['relaxed', 'simd128'])) {
-        for (const threads of [1, 2]) {
-            if (threads > 1 && !crossOriginIsolated) continue;
-            try {
-                contestants.push(new Contestant(simd, threads, await createRuntime({ simd, workers: threads - 1 })));
-            } catch (error) {
-                report({ type: 'status', text: `Without ${simd}: ${error instanceof Error ? error.message : error}` });
-            }
-        }
-    }
-    return contestants;
-}
-
-/** Milliseconds of a call. @param {() => unknown} run @param {number} budgetMs */
-function time(run, budgetMs) {
-    const end = performance.now() + budgetMs;
-    return medianTime(run, (passes) => passes === 0 || performance.now() < end);
-}
+const tell = (/** @type {string} */ text) => report({ type: 'status', text });
 
 /** @param {number[]} values @returns {Spread} */
 function spread(values) {
@@ -112,15 +41,14 @@ function spread(values) {
 
 /** @param {Case} c @param {Contestant[]} contestants @param {Map<string, Meters>} meters by variant */
 async function measure(c, contestants, meters) {
-    report({ type: 'status', text: `${c.title}: checking` });
+    tell(`${c.title}: checking`);
     const want = reference(c);
-    const runs = new Map(contestants.map((contestant) => [contestant, contestant.prepare(c)]));
-    for (const [{ title }, run] of runs) {
-        const error = relativeError(c, run(), want);
-        if (!(error <= TOLERANCE)) throw new Error(`${title} is wrong on ${c.title}: error ${error}`);
+    for (const contestant of contestants) {
+        const error = relativeError(c, await contestant.prepare(c), want);
+        if (!(error <= TOLERANCE)) throw new Error(`${contestant.title} is wrong on ${c.title}: error ${error}`);
     }
-    report({ type: 'status', text: `${c.title}: measuring` });
-    for (const run of runs.values()) time(run, WARM_MS);
+    tell(`${c.title}: measuring`);
+    for (const contestant of contestants) await contestant.time(WARM_MS);
     /** @type {Record<string, number[]>} */
     const times = Object.fromEntries(contestants.map(({ name }) => [name, []]));
     /** @type {Record<string, number[]>} */
@@ -131,10 +59,15 @@ async function measure(c, contestants, meters) {
             const rate = await meter.rate(c.kind === 'decode' ? 'bytes' : 'flops', caseBytes(c), BATCH_MS);
             limits[simd].push((work / rate) * 1000);
         }
-        for (const [{ name }, run] of runs) times[name].push(time(run, BATCH_MS));
+        for (const contestant of contestants) {
+            times[contestant.name].push(await contestant.time(BATCH_MS));
+            // A pool that spins for work after a run would share the next one's core.
+            await new Promise((resolve) => setTimeout(resolve, 5));
+        }
     }
     // A limit is one thread's: of two there is no share.
-    const single = contestants.filter(({ threads }) => threads === 1);
+    const shares = contestants.flatMap(({ name, simd, threads }) =>
+        simd && threads === 1 ? [[name, spread(times[name].map((value, i) => limits[simd][i] / value)).median]] : []);
     report({
         type: 'case',
         title: c.title,
@@ -142,21 +75,19 @@ async function measure(c, contestants, meters) {
             ...contestants.map(({ name }) => [name, spread(times[name])]),
             ...Object.entries(limits).map(([simd, values]) => [`limit ${simd}`, spread(values)]),
         ]),
-        shares: Object.fromEntries(
-            single.map(({ name, simd }) => [
-                name,
-                spread(times[name].map((value, i) => limits[simd][i] / value)).median,
-            ]),
-        ),
+        shares: Object.fromEntries(shares),
     });
 }
 
-try {
-    const contestants = await makeContestants();
-    const variants = [...new Set(contestants.map(({ simd }) => simd))];
+/** @param {BenchRequest} request */
+async function run({ peers, sweep }) {
+    const ours = await makeOurs(tell);
+    const contestants = peers ? [...ours, ...await makePeers(tell)] : ours;
+    const variants = [...new Set(ours.flatMap(({ simd }) => simd ?? []))];
+    const cases = sweep ? [...LAYER_CASES, ...SWEEP] : LAYER_CASES;
     /** @type {Map<string, Meters>} */
     const meters = new Map();
-    const reserve = Math.max(...LAYER_CASES.map(caseBytes));
+    const reserve = Math.max(...cases.map(caseBytes));
     for (const simd of variants) meters.set(simd, await Meters.create({ simd, threads: 1, reserve }));
     const isolation = crossOriginIsolated ? 'cross-origin isolated' : 'not cross-origin isolated: one thread';
     report({
@@ -167,8 +98,10 @@ try {
             ...variants.map((simd) => ({ name: `limit ${simd}`, title: `limit, ${simd}` })),
         ],
     });
-    for (const c of LAYER_CASES) await measure(c, contestants, meters);
+    for (const c of cases) await measure(c, contestants, meters);
     report({ type: 'done' });
-} catch (error) {
-    report({ type: 'error', text: error instanceof Error ? error.message : String(error) });
 }
+
+onmessage = ({ data }) => {
+    run(data).catch((error) => report({ type: 'error', text: error instanceof Error ? error.message : String(error) }));
+};

@@ -14,10 +14,9 @@ const MS = 'com.microsoft';
 
 /** @typedef {import('../../../web/bench/problem.js').Case} Case */
 
-/** @param {{ threads: number, resident?: boolean }} options */
-export async function create({ threads, resident = false }) {
-    // @ts-ignore: installed for the benchmark alone
-    const ort = await import('onnxruntime-web');
+/** @param {{ threads: number, resident?: boolean, from?: string }} options from: its module, where names are no help */
+export async function create({ threads, resident = false, from = 'onnxruntime-web' }) {
+    const ort = await import(from);
     ort.env.wasm.numThreads = threads;
     ort.env.logLevel = 'error';
     /** @type {Map<string, { run: () => Promise<Float32Array> }>} */

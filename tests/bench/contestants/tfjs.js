@@ -4,20 +4,19 @@
 // attends to the cache and to the new position separately and joins the scores.
 //
 // One thread only in Node: the package's threaded binary starts its workers from a Blob, which Node cannot do, and its
-// own feature test says so.
+// own feature test says so. A page has loaded its scripts before, and names the folder of its binaries.
 
-import { fileURLToPath } from 'node:url';
 import { DIM, HEADS, HEAD_DIM, headMajor, makeInput, makePast, makeWeights } from '../../../web/bench/problem.js';
 
 /** @typedef {import('../../../web/bench/problem.js').Case} Case */
 
-export async function create() {
-    // @ts-ignore: installed for the benchmark alone
-    const tf = await import('@tensorflow/tfjs-core');
-    // @ts-ignore
-    const wasm = await import('@tensorflow/tfjs-backend-wasm');
-    wasm.setWasmPaths(fileURLToPath(new URL('.', import.meta.resolve('@tensorflow/tfjs-backend-wasm'))));
-    await tf.setBackend('wasm');
+/** @param {{ threads?: number, folder?: string }} [options] */
+export async function create({ threads = 1, folder } = {}) {
+    const { tf, wasm } = folder ? inPage(folder) : await inNode();
+    wasm.setThreadsCount(threads);
+    if (!(await tf.setBackend('wasm'))) throw new Error('TensorFlow.js: its wasm backend does not start');
+    // It takes half of the cores at most.
+    if (folder && wasm.getThreadsCount() !== threads) throw new Error(`TensorFlow.js makes no ${threads} threads here`);
     const layer = new Layer(tf);
     /** @type {Map<string, () => Float32Array>} */
     const prepared = new Map();
@@ -41,6 +40,23 @@ export async function create() {
         /** @param {Case} c */
         run: (c) => /** @type {any} */ (prepared.get(c.id))(),
     };
+}
+
+async function inNode() {
+    // @ts-ignore: installed for the benchmark alone
+    const tf = await import('@tensorflow/tfjs-core');
+    // @ts-ignore
+    const wasm = await import('@tensorflow/tfjs-backend-wasm');
+    const { fileURLToPath } = await import('node:url');
+    wasm.setWasmPaths(fileURLToPath(new URL('.', import.meta.resolve('@tensorflow/tfjs-backend-wasm'))));
+    return { tf, wasm };
+}
+
+/** @param {string} folder */
+function inPage(folder) {
+    const { tf } = /** @type {any} */ (globalThis);
+    tf.wasm.setWasmPaths(folder);
+    return { tf, wasm: tf.wasm };
 }
 
 /** @param {() => unknown} run @returns {number} the best of a few runs, ms */
