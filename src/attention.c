@@ -10,10 +10,8 @@ enum {
     TASK_ROWS = 4 * TILE_ROWS,
     SPLIT = 1024,       /* positions per task when a single tile of rows meets a long cache */
     ROW_BLOCK = SPLIT,  /* BLOCK for a single row, whose keys and values come from memory in any case */
-    STREAMS = 4,        /* places that a single row takes its keys from at once */
-    ROW_PIECE = 32,     /* positions whose values meet a single row together */
-    PAGE_BYTES = 4096,
-    LINE_BYTES = 64,
+    STREAMS = 4,        /* places that a single row takes its keys, then its values from at once */
+    STEP = 4,           /* positions from each of them before the next */
 };
 
 /* ------------------------------------------------------------------------------------------ what both forms share */
@@ -39,17 +37,6 @@ int any_kept(const place *p, size_t i, size_t m, size_t j, size_t n)
     return 0;
 }
 
-/* Touches the pages that begin in [p, p + n). What a single row reads streams by as fast as the memory gives it, and
- * what fetches ahead stops at the end of a page: without this every page would begin with a wait. */
-static void fetch_pages(const float *p, size_t n)
-{
-    uintptr_t at = ((uintptr_t) p + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES, end = (uintptr_t) (p + n);
-    for (; at + LINE_BYTES < end; at += PAGE_BYTES) {
-        (void) *(const volatile float *) at;
-        (void) *(const volatile float *) (at + LINE_BYTES);
-    }
-}
-
 /* The last columns, fewer than a panel, by way of a padded copy: a panel's load would run past the last row's end. */
 static void weigh_tail(const cmha_attention *a, const float *values, size_t m, size_t n, const float *weights,
     size_t weights_stride, float *out, size_t out_stride, const float *alpha)
@@ -69,19 +56,61 @@ static void weigh_tail(const cmha_attention *a, const float *values, size_t m, s
     for (size_t r = 0; r < m; r++) memcpy(out + r * out_stride + c0, last + r * CMHA_PANEL, tail * sizeof *out);
 }
 
+/* out[c] += sum over STEP positions from each of STREAMS places, `part` positions apart, c < 4 * fours, a constant. */
+INLINE void weigh_step(const int fours, const float *values, size_t v, const float *weights, size_t part, float *out)
+{
+    f4 sum[8];
+    for (int c = 0; c < fours; c++) sum[c] = f4_load(out + 4 * c);
+    for (int k = 0; k < STREAMS; k++, values += part * v, weights += part) {
+        for (int e = 0; e < STEP; e++) {
+            f4 weight = f4_load_splat(weights + e);
+            for (int c = 0; c < fours; c++) sum[c] = f4_madd(weight, f4_load(values + e * v + 4 * c), sum[c]);
+        }
+    }
+    for (int c = 0; c < fours; c++) f4_store(out + 4 * c, sum[c]);
+}
+
+/* Functions of their own, or the engine runs out of registers. */
+__attribute__((noinline)) static void weigh_32(const float *values, size_t v, const float *weights, size_t part,
+    float *out)
+{
+    weigh_step(8, values, v, weights, part, out);
+}
+
+__attribute__((noinline)) static void weigh_8(const float *values, size_t v, const float *weights, size_t part,
+    float *out)
+{
+    weigh_step(2, values, v, weights, part, out);
+}
+
+/* weigh_values for a row alone and many positions, whose values come from memory, which gives more to several streams.
+ * Only whole panels of columns. Positions of all parts come by turns: every value is read once. */
+static void weigh_alone(const cmha_attention *a, const float *values, size_t n, const float *weights, float *out,
+    const float *alpha)
+{
+    size_t v = a->v, columns = v - v % CMHA_PANEL, part = n / STREAMS / STEP * STEP, done = STREAMS * part;
+    const float one = 1.0f;
+    for (size_t c = 0; c < columns; c += 4) {
+        f4_store(out + c, alpha ? f4_mul(f4_load_splat(alpha), f4_load(out + c)) : f4_splat(0.0f));
+    }
+    for (size_t j = 0; j < part; j += STEP) {
+        size_t c = 0;
+        for (; c + 32 <= columns; c += 32) weigh_32(values + j * v + c, v, weights + j, part, out + c);
+        for (; c < columns; c += 8) weigh_8(values + j * v + c, v, weights + j, part, out + c);
+    }
+    tile_f32(1, columns / CMHA_PANEL, n - done, weights + done, 0, values + done * v, v, CMHA_PANEL, out, 0, &one);
+}
+
 void weigh_values(const cmha_attention *a, const float *values, size_t m, size_t n, const float *weights,
     size_t weights_stride, float *out, size_t out_stride, const float *alpha)
 {
-    /* A row alone passes over its values several times, a few panels at a time: in pieces that a cache holds. */
-    size_t piece = m == 1 ? ROW_PIECE : n;
+    if (m == 1 && n > BLOCK) weigh_alone(a, values, n, weights, out, alpha);
+    else tile_f32(m, a->v / CMHA_PANEL, n, weights, weights_stride, values, a->v, CMHA_PANEL, out, out_stride, alpha);
+    if (a->v % CMHA_PANEL == 0) return;
     const float one = 1.0f;
-    for (size_t j = 0; j < n; j += piece) {
-        const float *from = values + j * a->v, *factor = j ? &one : alpha;
-        size_t count = n - j < piece ? n - j : piece, left = n - j - count;
-        if (m == 1) fetch_pages(from + count * a->v, (left < piece ? left : piece) * a->v);
-        tile_f32(m, a->v / CMHA_PANEL, count, weights + j, weights_stride, from, a->v, CMHA_PANEL, out, out_stride,
-            factor);
-        if (a->v % CMHA_PANEL) weigh_tail(a, from, m, count, weights + j, weights_stride, out, out_stride, factor);
+    for (size_t j = 0; j < n; j += BLOCK) {
+        weigh_tail(a, values + j * a->v, m, n - j < BLOCK ? n - j : BLOCK, weights + j, weights_stride, out, out_stride,
+            j ? &one : alpha);
     }
 }
 
@@ -178,7 +207,6 @@ static void block_logits(const place *p, size_t i, size_t m, size_t j, size_t n,
             }
         }
         done = STREAMS * part;
-        fetch_pages(p->values + j * a->v, (n < ROW_PIECE ? n : ROW_PIECE) * a->v);
     }
     tile_f32(m, panels - done, a->d, q, a->q_stride, keys + done * panel, CMHA_PANEL, panel, logits + done * CMHA_PANEL,
         BLOCK, NULL);
@@ -211,16 +239,47 @@ static void mean_values(const place *p, float *out)
     }
 }
 
+/* How many of the positions [j, end) a single row takes together: none if the mask rules out the first ones, else those
+ * before some that it rules out. */
+static size_t kept_run(const place *p, size_t i, size_t j, size_t end)
+{
+    size_t n = 0, step = p->a->mask ? MASK_BLOCK : ROW_BLOCK;
+    while (n < ROW_BLOCK && j + n < end) {
+        size_t more = end - j - n < step ? end - j - n : step;
+        if (!any_kept(p, i, 1, j + n, more)) break;
+        n += more;
+    }
+    return n;
+}
+
+/* Row i against positions [j0, j1), unnormalized, into out. */
+static void stream_alone(const place *p, size_t i, size_t j0, size_t j1, running *state, float *out)
+{
+    size_t end = causal_end(p->a, i), n;
+    int first = 1;
+    if (end > j1) end = j1;
+    for (size_t j = j0; j < end; j += n ? n : MASK_BLOCK) {
+        n = kept_run(p, i, j, end);
+        if (n == 0) continue;
+        stream_block(p, i, 1, j, n, state->top, state->sum, out, 0, first);
+        first = 0;
+    }
+}
+
 /* Rows [i0, i1) against positions [j0, j1), unnormalized, into out. */
 static void stream(const place *p, size_t i0, size_t i1, size_t j0, size_t j1, running *state, float *out,
     size_t out_stride)
 {
     const cmha_attention *a = p->a;
-    size_t step = a->mask ? MASK_BLOCK : i1 - i0 == 1 ? ROW_BLOCK : BLOCK;
+    size_t step = a->mask ? MASK_BLOCK : BLOCK;
     unsigned started = 0;       /* a bit per register tile */
     for (size_t r = 0; r < i1 - i0; r++) {
         state->top[r] = FUSED_MASKED;
         state->sum[r] = 0.0f;
+    }
+    if (i1 - i0 == 1) {
+        stream_alone(p, i0, j0, j1, state, out);
+        return;
     }
     for (size_t j = j0; j < j1; j += step) {
         for (size_t i = i0, bit = 1; i < i1; i += TILE_ROWS, bit <<= 1) {

@@ -16,6 +16,7 @@ static problem make(uint64_t *r)
     if (random_below(r, 20) == 0) {         /* a cache that is cut */
         t = up_to(r, 4);
         s = 1000 + up_to(r, 2000);
+        v = up_to(r, 80);
     }
     size_t key_head = cmha_keys_size(s, d);
     problem p = { .q = floats(r, b * t * h * d), .keys = unset(b * g * key_head), .values = floats(r, b * g * s * v) };

@@ -184,6 +184,9 @@ test('long caches are cut over S and merged in order', () => {
             check({ seed: s, t, s, d: 8, v: 9, causal: 3 });
             check({ seed: s, t, s, d: 8, v: 9, causal: s - t });
             check({ seed: s, t, s, d: 8, v: 9, mask: 'bts', density: 0.001 });
+            // 64 positions are ruled out together now and then, so that runs of kept ones have any length.
+            check({ seed: s, t, s, d: 16, v: 41, mask: 'bts', density: 0.03 });
+            check({ seed: s, t, s, d: 16, v: 72 });
         }
     }
 });
