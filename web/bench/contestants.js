@@ -3,9 +3,10 @@
  * peers of `npm run bench`, each in a worker of its own.
  */
 
-import { CachedMultiHeadAttention, KVCache, createRuntime } from '../../js/index.js';
+import { createRuntime } from '../../js/index.js';
 import { medianTime } from './ceilings.js';
-import { DIM, HEADS, HEAD_DIM, makeInput, makePast, makeWeights } from './problem.js';
+import { makeCache, makeLayer } from './layer.js';
+import { DIM, makeInput } from './problem.js';
 
 /** @typedef {import('./problem.js').Case} Case */
 /**
@@ -36,28 +37,15 @@ class Ours {
         this.simd = simd;
         this.threads = threads;
         this.runtime = runtime;
-        this.layer = new CachedMultiHeadAttention(runtime, { numHeads: HEADS, keyDim: HEAD_DIM });
-        this.layer.build([1, null, DIM], [1, null, DIM]);
-        const w = makeWeights();
-        const inward = (/** @type {Float32Array} */ data) => ({ shape: [DIM, HEADS, HEAD_DIM], data });
-        const bias = (/** @type {Float32Array} */ data) => ({ shape: [HEADS, HEAD_DIM], data });
-        this.layer.setWeights([
-            inward(w.wq), bias(w.bq), inward(w.wk), bias(w.bk), inward(w.wv), bias(w.bv),
-            { shape: [HEADS, HEAD_DIM, DIM], data: w.wo }, { shape: [DIM], data: w.bo },
-        ]);
+        this.layer = makeLayer(runtime);
         /** @type {() => Float32Array} */
         this.run = () => new Float32Array(0);
     }
 
     /** @param {Case} c */
     prepare(c) {
-        const past = makePast(c);
-        const data = new Float32Array(2 * c.s * DIM);
-        data.set(past.keys);
-        data.set(past.values, c.s * DIM);
         this.cache?.dispose();
-        this.cache = new KVCache(this.runtime, { batch: 1, length: c.s, numHeads: HEADS, keyDim: HEAD_DIM });
-        this.cache.set({ shape: [1, 2, c.s, HEADS, HEAD_DIM], data });
+        this.cache = makeCache(this.runtime, c);
         const x = { shape: [1, c.t, DIM], data: makeInput(c) };
         const options = { cache: this.cache, cacheUpdateIndex: c.s - c.t, useCausalMask: c.kind === 'prefill' };
         this.run = () => /** @type {Float32Array} */ (this.layer.callSync(x, x, options).attentionOutput.data);

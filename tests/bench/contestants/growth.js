@@ -2,7 +2,7 @@
 
 import { KVCache, createRuntime } from '../../../js/index.js';
 import { DIM, HEADS, HEAD_DIM, decodeCase, makeInput, makePast, prefillCase } from '../../../web/bench/problem.js';
-import { makeLayer } from './ours.js';
+import { makeLayer } from '../../../web/bench/layer.js';
 
 /** @typedef {import('../../../web/bench/problem.js').Case} Case */
 

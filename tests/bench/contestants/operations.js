@@ -3,7 +3,7 @@
 import { createRuntime } from '../../../js/index.js';
 import { ATTEND, ATTENTION, LAYOUT, LINEAR } from '../../../js/protocol.js';
 import { DIM, HEADS, HEAD_DIM, makeInput } from '../../../web/bench/problem.js';
-import { makeCache, makeLayer } from './ours.js';
+import { makeCache, makeLayer } from '../../../web/bench/layer.js';
 
 /** @typedef {import('../../../web/bench/problem.js').Case} Case */
 /** @typedef {import('../../../js/program.js').Program} Program */

@@ -3,7 +3,7 @@
 
 import { CachedMultiHeadAttention, KVCache, createRuntime } from '../../../js/index.js';
 import { DIM, HEADS, HEAD_DIM, makeInput, prefillCase, randomFloats } from '../../../web/bench/problem.js';
-import { makeLayer } from './ours.js';
+import { makeLayer } from '../../../web/bench/layer.js';
 
 const SMALL = { dim: 16, s: 16 };
 
