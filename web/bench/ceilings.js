@@ -6,7 +6,8 @@
 /** @typedef {{ simd: Variant, threads: number }} CeilingOptions */
 
 const PAGE = 65536;
-const ACCUMULATORS = 12;
+/** As many as fit the registers beside three factors and, where the two are apart, a product. */
+const SUMS = { simd128: 10, relaxed: 12 };
 const LOADS = 16; // of 16 bytes, per turn of a read loop
 const STREAMS = 4;
 const TURNS = 4096; // of the multiply-add loop, per call
@@ -47,29 +48,34 @@ const SIMD = {
 };
 
 /**
- * flops(n): n turns of 12 independent multiply-adds, acc = a * acc + b, all in registers; returns their sum, so that
- * none is dead. Strict: a multiply and an add; relaxed: one (fused, where the processor can) relaxed_madd.
+ * flops(n): n turns of independent multiply-adds as a GEMM has them, sum += a * b, two factors a in registers, the b
+ * loaded; returns what all sums add up to, so that none is dead. Strict: a multiply and an add; relaxed: one (fused,
+ * where the processor can) relaxed_madd. A sum waits for nothing but its own last addition, and there are enough of
+ * them to keep every arithmetic unit at work; loads have units of their own.
  * @param {Variant} variant @returns {number[]}
  */
 function flopsBody(variant) {
-    const [turns, a, b] = [0, 1, 2];
-    const accumulators = Array.from({ length: ACCUMULATORS }, (_, i) => 3 + i);
+    const [turns, a0, a1, b] = [0, 1, 2, 3];
+    const sums = Array.from({ length: SUMS[variant] }, (_, i) => 4 + i);
     const splat = (/** @type {number} */ value) =>
         [0x43, ...new Uint8Array(new Float32Array([value]).buffer), ...simd(SIMD.splatF32)];
-    // The engine keeps relaxed_madd's third operand in place, which is the one that a GEMM accumulates into.
-    const step = (/** @type {number} */ acc) => (variant === 'relaxed'
-        ? [...get(a), ...get(b), ...get(acc), ...simd(SIMD.madd), ...set(acc)]
-        : [...get(acc), ...get(a), ...simd(SIMD.mulF32), ...get(b), ...simd(SIMD.addF32), ...set(acc)]);
+    const step = (/** @type {number} */ sum, /** @type {number} */ a) => (variant === 'relaxed'
+        ? [...get(a), ...get(b), ...get(sum), ...simd(SIMD.madd), ...set(sum)]
+        : [...get(a), ...get(b), ...simd(SIMD.mulF32), ...get(sum), ...simd(SIMD.addF32), ...set(sum)]);
+    // Another address every turn, below 4 kB, so that no load can be taken out of the loop.
+    const load = (/** @type {number} */ i) =>
+        [...get(turns), ...i32(15), 0x71, ...i32(4), 0x74, ...simd(SIMD.load), 4, ...leb(256 * i), ...set(b)];
     return [
-        ...vector([[...leb(2 + ACCUMULATORS), V128]]),
-        ...splat(0.75), ...set(a), ...splat(0.3), ...set(b),
-        ...accumulators.flatMap((acc) => [...splat(acc), ...set(acc)]),
+        ...vector([[...leb(3 + sums.length), V128]]),
+        ...splat(0.75), ...set(a0), ...splat(0.3), ...set(a1),
         0x03, 0x40, // loop
-        ...accumulators.flatMap(step),
+        ...Array.from({ length: sums.length / 2 }, (_, i) => [
+            ...load(i), ...step(sums[2 * i], a0), ...step(sums[2 * i + 1], a1),
+        ]).flat(),
         ...get(turns), ...i32(-1), 0x6a, 0x22, turns, 0x0d, 0, // br_if while --turns
         0x0b,
-        ...get(accumulators[0]),
-        ...accumulators.slice(1).flatMap((acc) => [...get(acc), ...simd(SIMD.addF32)]),
+        ...get(sums[0]),
+        ...sums.slice(1).flatMap((sum) => [...get(sum), ...simd(SIMD.addF32)]),
         ...simd(SIMD.extractF32), 0, 0x0b,
     ];
 }
@@ -135,6 +141,7 @@ export function median(values) {
 export class Meter {
     /** @param {Variant} variant */
     constructor(variant) {
+        this.sums = SUMS[variant];
         this.memory = new WebAssembly.Memory({ initial: 1 });
         const module = new WebAssembly.Module(assemble(variant));
         const instance = new WebAssembly.Instance(module, { env: { memory: this.memory } });
@@ -150,6 +157,8 @@ export class Meter {
         if (pages > 0) this.memory.grow(pages);
         const words = new Uint32Array(this.memory.buffer, 0, bytes >> 2);
         for (let i = 0; i < words.length; i++) words[i] = Math.imul(i, 2654435761);
+        // What flops() multiplies: ordinary numbers, because some processors are slow with others.
+        new Float32Array(this.memory.buffer, 0, 1024).fill(0.5);
     }
 
     /**
@@ -158,7 +167,7 @@ export class Meter {
      * @returns {number} flops or bytes per second
      */
     rate(what, bytes, go) {
-        if (what === 'flops') return (TURNS * ACCUMULATORS * 8 * 1000) / medianTime(() => this.flops(TURNS), go);
+        if (what === 'flops') return (TURNS * this.sums * 8 * 1000) / medianTime(() => this.flops(TURNS), go);
         const stride = Math.floor(bytes / STREAMS / 256) * 256;
         // Both orders in turn; the faster is what the memory gives.
         const [one, four] = medianTimes([
