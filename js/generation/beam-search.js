@@ -63,7 +63,7 @@ export class BeamSearch extends Search {
         for (let beam = 0; beam < this._copies; beam++) {
             const row = prompt * this._copies + beam;
             const logits = this._logits.subarray(row * vocabulary, (row + 1) * vocabulary);
-            this._sampler.probabilities(logits, this._probabilities, this._softmax);
+            this._sampler.probabilities(logits, this._probabilities, this.choice.wholeSoftmax);
             const sofar = this.logProbs[row];
             for (let token = 0; token < vocabulary; token++) {
                 this._scores[beam * vocabulary + token] = Math.fround(Math.log(this._probabilities[token])) + sofar;

@@ -27,7 +27,7 @@ export class ContrastiveSearch extends Search {
         const k = this._copies;
         for (let prompt = 0; prompt < this.batch; prompt++) {
             const logits = this._logits.subarray(prompt * vocabulary, (prompt + 1) * vocabulary);
-            this._sampler.probabilities(logits, this._probabilities, this._softmax);
+            this._sampler.probabilities(logits, this._probabilities, this.choice.wholeSoftmax);
             this.choice.top(this._probabilities, k);
             this._candidates.set(this.choice.probabilities.subarray(0, k), prompt * k);
             for (let i = 0; i < k; i++) {

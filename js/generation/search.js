@@ -1,5 +1,4 @@
 import { Choice } from './choice.js';
-import { softmax } from './softmax.js';
 
 /**
  * Keras Hub's sampling loops, for every sampler, over anything that predicts.
@@ -54,8 +53,7 @@ export class Search {
         /** The tokens to feed, one per row. */
         this._next = new Uint32Array(this.batch * copies);
         this._parents = new Uint32Array(this.batch * copies);
-        this._softmax = steps.softmax ?? softmax;
-        this.choice = new Choice(vocabulary, this._softmax);
+        this.choice = new Choice(vocabulary, steps.softmax);
         if (copies > 1) {
             steps.expand(copies);
         }

@@ -1,8 +1,7 @@
 // node tests/bench/index.js [PART...] [--json FILE] [--svg FILE] [--no-peers]
 //
 // What `npm run bench` does: builds, installs the peers on first use, runs the parts that are named (all without
-// names),
-// and ends with one table of what must be reached. Every part checks correctness before it times anything.
+// names), and ends with one table of what must be reached. Every part checks correctness before it times anything.
 //
 //   layer      one layer beside onnxruntime-web, tfjs and the machine's limits, both variants, 1 and 2 threads
 //   scaling    more threads: prefill, long and short caches, more workers than cores

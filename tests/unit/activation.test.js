@@ -11,14 +11,7 @@ const k = await loadKernels();
 
 /** @param {Float32Array} x @param {number} activation */
 function run(x, activation) {
-    k.reset();
-    const [at, y] = [k.put(x, 4), k.room(4 * x.length, 12)];
-    k.call.cmha_activation_f32(y, at, x.length, activation);
-    const result = k.floats(y, x.length);
-    k.call.cmha_activation_f32(at, at, x.length, activation);
-    k.checkGuards();
-    assert.deepEqual(k.floats(at, x.length), result, 'in place');
-    return result;
+    return k.apply(x, (to, from) => k.call.cmha_activation_f32(to, from, x.length, activation));
 }
 
 test('dense sweep', () => {

@@ -63,6 +63,21 @@ export class Kernels {
         return new Float32Array(this.memory.buffer, address, n).slice();
     }
 
+    /**
+     * What a kernel makes of x; in place it must be the same.
+     * @param {Float32Array} x @param {(to: number, from: number) => unknown} call
+     */
+    apply(x, call) {
+        this.reset();
+        const [at, y] = [this.put(x, 4), this.room(4 * x.length, 12)];
+        call(y, at);
+        const result = this.floats(y, x.length);
+        call(at, at);
+        this.checkGuards();
+        assert.deepEqual(this.floats(at, x.length), result, 'in place');
+        return result;
+    }
+
     /** Asserts that nothing was written between the blocks. */
     checkGuards() {
         let at = this.base;

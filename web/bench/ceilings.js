@@ -83,8 +83,7 @@ function flopsBody(variant) {
 /**
  * read(from, to, stride): loads every 16 bytes of `streams` areas, [from, to) and as much again at each further stride,
  * once and in order, into 8 xor chains; to - from is a multiple of 256 bytes. One area is plain sequential reading;
- * with
- * several side by side some machines fetch ahead better.
+ * with several side by side some machines fetch ahead better.
  * @param {number} streams @returns {number[]}
  */
 function readBody(streams) {
@@ -182,8 +181,7 @@ export const medianTime = (run, go) => medianTimes([run], go)[0];
 
 /**
  * Milliseconds of each call: the median of passes, taken in turns, each of as many calls as a coarse clock needs (a
- * page
- * that is not cross-origin isolated has one of 0.1 ms).
+ * page that is not cross-origin isolated has one of 0.1 ms).
  * @param {(() => unknown)[]} runs @param {(passes: number) => boolean} go asked before every round of passes
  */
 function medianTimes(runs, go) {

@@ -6,7 +6,7 @@
 import { createRuntime } from '../../js/index.js';
 import { medianTime } from './ceilings.js';
 import { makeCache, makeLayer } from './layer.js';
-import { DIM, makeInput } from './problem.js';
+import { DIM, makeInput, threadsTitle } from './problem.js';
 
 /** @typedef {import('./problem.js').Case} Case */
 /**
@@ -21,9 +21,6 @@ import { DIM, makeInput } from './problem.js';
 
 const BENCH = new URL('../../tests/bench/', import.meta.url).href;
 
-const withThreads = (/** @type {string} */ title, /** @type {number} */ threads) =>
-    `${title}, ${threads} thread${threads > 1 ? 's' : ''}`;
-
 /** @implements {Contestant} */
 class Ours {
     /**
@@ -33,7 +30,7 @@ class Ours {
      */
     constructor(simd, threads, runtime) {
         this.name = `${simd} ${threads}`;
-        this.title = withThreads(simd, threads);
+        this.title = `${simd}, ${threadsTitle(threads)}`;
         this.simd = simd;
         this.threads = threads;
         this.runtime = runtime;
@@ -67,7 +64,7 @@ class Peer {
     /** @param {string} title @param {number} threads */
     constructor(title, threads) {
         this.name = `${title} ${threads}`;
-        this.title = withThreads(title, threads);
+        this.title = `${title}, ${threadsTitle(threads)}`;
         this.threads = threads;
         this.worker = new Worker(`${BENCH}contestants/page-host.js`);
     }

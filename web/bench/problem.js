@@ -16,6 +16,9 @@ export const decodeCase = (s) => ({ id: `decode-${s}`, title: `decode S=${s}`, k
 /** @param {number} t @returns {Case} */
 export const prefillCase = (t) => ({ id: `prefill-${t}`, title: `prefill ${t}`, kind: 'prefill', t, s: t });
 
+/** @param {number} threads */
+export const threadsTitle = (threads) => `${threads} thread${threads > 1 ? 's' : ''}`;
+
 export const LAYER_CASES = [decodeCase(64), decodeCase(1024), decodeCase(4096), prefillCase(512)];
 
 /** Bytes that a case must read: weights, biases, the cache up to S, the input. @param {Case} c */
@@ -160,10 +163,30 @@ function attend(out, q, keys, values, head, kept) {
 }
 
 /**
+ * Contestants compute in float32 over 768 to 4096 terms: a few 1e-7 of the largest output. A wrong kernel is off by
+ * 1e-2.
+ */
+const TOLERANCE = 1e-5;
+
+/**
+ * @param {string} who
+ * @param {Case} c
+ * @param {ArrayLike<number>} got
+ * @param {Float64Array} want
+ * @returns {number} its relativeError
+ * @throws {Error} when that is too much
+ */
+export function checkOutput(who, c, got, want) {
+    const error = relativeError(c, got, want);
+    if (!(error <= TOLERANCE)) throw new Error(`${who} is wrong on ${c.title}: error ${error}`);
+    return error;
+}
+
+/**
  * Largest difference of an output [T][F] from the checked rows of the reference, over their largest magnitude.
  * @param {Case} c @param {ArrayLike<number>} got @param {Float64Array} want
  */
-export function relativeError(c, got, want) {
+function relativeError(c, got, want) {
     if (got.length !== c.t * DIM) throw new Error(`${got.length} numbers, expected ${c.t * DIM}`);
     let difference = 0;
     let scale = 0;

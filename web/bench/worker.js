@@ -5,9 +5,7 @@
 
 import { makeOurs, makePeers } from './contestants.js';
 import { Meters } from './meters.js';
-import {
-    LAYER_CASES, caseBytes, caseFlops, decodeCase, prefillCase, reference, relativeError,
-} from './problem.js';
+import { LAYER_CASES, caseBytes, caseFlops, checkOutput, decodeCase, prefillCase, reference } from './problem.js';
 
 /** @typedef {import('./problem.js').Case} Case */
 /** @typedef {import('./contestants.js').Contestant} Contestant */
@@ -20,8 +18,6 @@ import {
  *     | { type: 'done' } | { type: 'error', text: string }} BenchReport
  */
 
-/** The same tolerance as in Node: float32 over 768 to 4096 terms is a few 1e-7 off, a wrong kernel 1e-2. */
-const TOLERANCE = 1e-5;
 const ROUNDS = 11;
 const BATCH_MS = 30;
 const WARM_MS = 250;
@@ -44,8 +40,7 @@ async function measure(c, contestants, meters) {
     tell(`${c.title}: checking`);
     const want = reference(c);
     for (const contestant of contestants) {
-        const error = relativeError(c, await contestant.prepare(c), want);
-        if (!(error <= TOLERANCE)) throw new Error(`${contestant.title} is wrong on ${c.title}: error ${error}`);
+        checkOutput(contestant.title, c, await contestant.prepare(c), want);
     }
     tell(`${c.title}: measuring`);
     for (const contestant of contestants) await contestant.time(WARM_MS);

@@ -13,9 +13,6 @@ import { Contestant } from './race.js';
  *   Description module: file name in contestants/
  */
 
-/** @param {number} threads */
-export const threadsTitle = (threads) => `${threads} thread${threads > 1 ? 's' : ''}`;
-
 /**
  * Our layer; the calling thread computes too, so threads = workers + 1.
  * @param {Variant} simd

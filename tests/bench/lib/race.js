@@ -9,11 +9,6 @@ import { fileURLToPath } from 'node:url';
 
 const HOST = fileURLToPath(new URL('../contestants/host.js', import.meta.url));
 
-/**
- * A peer computes in float32 over 768 to 4096 terms: a few 1e-7 of the largest output. A wrong kernel is off by 1e-2.
- */
-export const TOLERANCE = 1e-5;
-
 export class Contestant {
     /**
      * @param {{ id: string, title: string, threads: number }} description

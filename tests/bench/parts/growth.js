@@ -4,9 +4,9 @@
 import { relative } from 'node:path';
 import { writeFileSync } from 'node:fs';
 import { root } from '../../../src/toolchain/system.js';
-import { caseBytes, caseFlops, decodeCase, prefillCase, reference, relativeError } from '../../../web/bench/problem.js';
+import { caseBytes, caseFlops, checkOutput, decodeCase, prefillCase, reference } from '../../../web/bench/problem.js';
 import { ceilingOf, ort, ours, withContestants } from '../lib/line-up.js';
-import { TOLERANCE, ceiling, race, spread, timed } from '../lib/race.js';
+import { ceiling, race, spread, timed } from '../lib/race.js';
 import { atLeast, atMost, gbytes, gflops, megabytes, number, percent, table, times } from '../lib/report.js';
 import { draw } from '../lib/svg.js';
 
@@ -93,8 +93,7 @@ async function sweepPrefill(contestants, cases) {
 /** @param {Record<string, import('../lib/race.js').Entry>} entries @param {string} name
  * @param {import('../lib/race.js').Contestant} contestant @param {Case} c @param {Float64Array} want */
 async function enter(entries, name, contestant, c, want) {
-    const error = relativeError(c, await contestant.call('prepare', c), want);
-    if (!(error <= TOLERANCE)) throw new Error(`${contestant.id} is wrong on ${c.title}: error ${error}`);
+    checkOutput(contestant.id, c, await contestant.call('prepare', c), want);
     entries[`${name} ${c.s}`] = timed(contestant, c);
 }
 

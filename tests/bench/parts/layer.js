@@ -1,8 +1,8 @@
 // The layer at dim 768, 12 heads, f32, beside the peers and the machine's limits: musts 1, 2 and 7.
 
-import { ceilingOf, ort, ortResident, ours, tfjs, threadsTitle, withContestants } from '../lib/line-up.js';
-import { LAYER_CASES, caseBytes, caseFlops, reference, relativeError } from '../../../web/bench/problem.js';
-import { TOLERANCE, ceiling, race, ratio, spread, timed } from '../lib/race.js';
+import { ceilingOf, ort, ortResident, ours, tfjs, withContestants } from '../lib/line-up.js';
+import { LAYER_CASES, caseBytes, caseFlops, checkOutput, reference, threadsTitle } from '../../../web/bench/problem.js';
+import { ceiling, race, ratio, spread, timed } from '../lib/race.js';
 import { atLeast, number, percent, table, withSpread } from '../lib/report.js';
 
 /** @typedef {import('../../../web/bench/problem.js').Case} Case */
@@ -62,8 +62,7 @@ async function measure(c, contestants, errors) {
             entries[id] =
                 c.kind === 'decode' ? ceiling(contestant, 'bytes', caseBytes(c)) : ceiling(contestant, 'flops', 0);
         } else if (!(id.startsWith('ort resident') && c.kind === 'prefill')) {
-            const error = relativeError(c, await contestant.call('prepare', c), want);
-            if (!(error <= TOLERANCE)) throw new Error(`${id} is wrong on ${c.title}: error ${error}`);
+            const error = checkOutput(id, c, await contestant.call('prepare', c), want);
             errors[id] = Math.max(errors[id] ?? 0, error);
             entries[id] = timed(contestant, c);
         }

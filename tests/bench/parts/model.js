@@ -1,6 +1,7 @@
 // The embedded model through `generate` beside what reading its weights allows, and the demo page from its load to the
 // first token: must 6.
 
+import { threadsTitle } from '../../../web/bench/problem.js';
 import { withContestants } from '../lib/line-up.js';
 import { ceiling, quantile, race, ratio, spread } from '../lib/race.js';
 import { atLeast, gbytes, megabytes, number, percent, table, withSpread } from '../lib/report.js';
@@ -52,7 +53,7 @@ export async function run(context) {
             table([
                 ['', 'tokens/s', 'its weights allow', 'which is', 'share'],
                 ...THREADS.map((threads) => [
-                    `${threads} thread${threads > 1 ? 's' : ''}`,
+                    threadsTitle(threads),
                     withSpread(spread(figures[`model ${threads}`])),
                     number(spread(allowed(threads)).median),
                     gbytes(spread(figures[`limit ${threads}`]).median),

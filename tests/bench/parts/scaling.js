@@ -2,9 +2,9 @@
 // cores are as many as the cores, twice, plus one.
 
 import { cpus } from 'node:os';
-import { ours, threadsTitle, withContestants } from '../lib/line-up.js';
-import { decodeCase, prefillCase, reference, relativeError } from '../../../web/bench/problem.js';
-import { TOLERANCE, race, ratio, spread, timed } from '../lib/race.js';
+import { ours, withContestants } from '../lib/line-up.js';
+import { checkOutput, decodeCase, prefillCase, reference, threadsTitle } from '../../../web/bench/problem.js';
+import { race, ratio, spread, timed } from '../lib/race.js';
 import { atLeast, atMost, percent, table, times, withSpread } from '../lib/report.js';
 
 const CASES = [decodeCase(64), decodeCase(1024), decodeCase(4096), prefillCase(512)];
@@ -23,8 +23,7 @@ export async function run(context) {
             /** @type {Record<string, import('../lib/race.js').Entry>} */
             const entries = {};
             for (const [i, { id }] of descriptions.entries()) {
-                const error = relativeError(c, await contestants[id].call('prepare', c), want);
-                if (!(error <= TOLERANCE)) throw new Error(`${id} is wrong on ${c.title}: error ${error}`);
+                checkOutput(id, c, await contestants[id].call('prepare', c), want);
                 entries[threads[i]] = timed(contestants[id], c);
             }
             figures[c.id] = await race(entries, {
