@@ -202,7 +202,7 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
  * joins. Each operation is cut into tasks by its shape alone; threads claim tasks one by one. So nobody waits for a
  * thread that is late, asleep or dead, unless it holds a claimed task.
  *
- * Protocol (js/pool.js is the other half)
+ * Protocol (js/engine/pool.js is the other half)
  *   - One DISPATCHER (the thread that owns the runtime) writes the operations, calls cmha_program_begin, then bumps
  *     control->epoch and notifies it. WORKERS sit in cmha_worker_wait until the epoch changes, then call
  *     cmha_program_run.

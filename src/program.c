@@ -38,7 +38,7 @@ static void run_task(const cmha_op *op, size_t i, size_t thread)
 }
 
 #ifdef __wasm__
-/* js/protocol.js writes these structures as 32-bit words. */
+/* js/engine/protocol.js writes these structures as 32-bit words. */
 #define AT(type, field, word) _Static_assert(offsetof(type, field) == 4 * (word), #type "." #field)
 AT(cmha_op, claim, 0); AT(cmha_op, done, 2); AT(cmha_op, kind, 4); AT(cmha_op, flags, 5); AT(cmha_op, tasks, 6);
 AT(cmha_op, sleepers, 7); AT(cmha_op, u, 8);

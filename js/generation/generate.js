@@ -1,10 +1,10 @@
-import { positiveInteger, rangeError, show, typeError } from '../keras/check.js';
+import { positiveInteger, rangeError, show, typeError } from '../check.js';
 import { Choice } from './choice.js';
 import { createSearch } from './create-search.js';
 import { getSampler } from './samplers.js';
 import { Session } from './session.js';
-import { checkSignal } from './source.js';
-import { TextStream, checkStops } from './text-stream.js';
+import { checkSignal } from '../files/source.js';
+import { TextStream, checkStops } from '../text/text-stream.js';
 
 /**
  * @typedef {object} GenerateOptions
@@ -66,7 +66,7 @@ function otherTasks() {
 
 /**
  * Checks everything now; the work begins when the first item is asked for.
- * @param {import('./model.js').LanguageModel} model
+ * @param {import('./language-model.js').LanguageModel} model
  * @param {string | ArrayLike<number>} prompt
  * @param {GenerateOptions} options
  * @returns {AsyncGenerator<GeneratedItem, void, undefined>}
@@ -103,7 +103,7 @@ export function generate(model, prompt, options) {
 }
 
 /**
- * @param {import('./model.js').LanguageModel} model
+ * @param {import('./language-model.js').LanguageModel} model
  * @param {unknown} prompt
  * @param {boolean} more whether a token has to fit behind it
  * @returns {number[]}
@@ -138,7 +138,7 @@ function promptIds(model, prompt, more) {
 
 /** One text being written. */
 class Generation {
-    /** @param {import('./model.js').LanguageModel} model @param {number[]} ids @param {Settings} settings */
+    /** @param {import('./language-model.js').LanguageModel} model @param {number[]} ids @param {Settings} settings */
     constructor(model, ids, settings) {
         this._model = model;
         this._ids = ids;

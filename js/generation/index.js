@@ -1,9 +1,9 @@
 /** Text generation: models, tokenizers and samplers on CachedMultiHeadAttention. The package's entry `./generation`. */
-export { FormatError } from './errors.js';
-export { TransformerDecoder } from './decoder.js';
-export { GPT2CausalLM } from './gpt2.js';
-export { LanguageModel, loadModel } from './model.js';
-export { Tokenizer } from './tokenizer.js';
+export { FormatError } from '../check.js';
+export { TransformerDecoder } from '../layers/decoder.js';
+export { GPT2CausalLM } from '../layers/gpt2.js';
+export { LanguageModel, loadModel } from './language-model.js';
+export { Tokenizer } from '../text/tokenizer.js';
 export {
     BeamSampler, ContrastiveSampler, GreedySampler, RandomSampler, Sampler, TopKSampler, TopPSampler,
 } from './samplers.js';

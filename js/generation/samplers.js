@@ -1,5 +1,5 @@
-import { Random, randomSeed } from '../keras/random.js';
-import { finiteNumber, positiveInteger, rangeError, show, typeError } from '../keras/check.js';
+import { Random, randomSeed } from '../random.js';
+import { finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { argmax } from './choice.js';
 import { softmax } from './softmax.js';
 

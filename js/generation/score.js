@@ -1,9 +1,9 @@
-import { typeError } from '../keras/check.js';
+import { typeError } from '../check.js';
 import { Session } from './session.js';
-import { checkSignal } from './source.js';
+import { checkSignal } from '../files/source.js';
 
 /**
- * @param {import('./model.js').LanguageModel} model
+ * @param {import('./language-model.js').LanguageModel} model
  * @param {string} text
  * @param {{ signal?: AbortSignal }} options
  * @returns {Promise<{ nats: number, tokens: number, bytes: number }>}
@@ -25,7 +25,7 @@ export async function score(model, text, { signal }) {
 }
 
 /**
- * @param {import('./model.js').LanguageModel} model
+ * @param {import('./language-model.js').LanguageModel} model
  * @param {number} startToken
  * @param {number[]} ids at most maxLength
  * @param {AbortSignal} [signal]

@@ -1,9 +1,9 @@
-import { KVCache } from '../cache.js';
-import { AttentionCall } from '../layer/call.js';
-import { PANEL } from '../protocol.js';
+import { KVCache } from '../blocks/cache.js';
+import { AttentionCall } from '../blocks/attention.js';
+import { PANEL } from '../engine/protocol.js';
 
-/** @typedef {import('./gpt2.js').GPT2CausalLM} GPT2CausalLM */
-/** @typedef {import('../program.js').Program} Program */
+/** @typedef {import('../layers/gpt2.js').GPT2CausalLM} GPT2CausalLM */
+/** @typedef {import('../engine/program.js').Program} Program */
 
 /** Tokens per prefill program: enough to reuse every weight well, few enough to notice an abort soon. */
 const CHUNK = 64;
@@ -50,7 +50,7 @@ export class Session {
             call.causal = true;
             call.explicit = model.dropout > 0;
         }
-        /** What the pass at hand is asked for. @type {import('./gpt2.js').Pass} */
+        /** What the pass at hand is asked for. @type {import('../layers/gpt2.js').Pass} */
         this._pass = {
             tokens: 0, batch, t: 1, index: 0, calls: this._calls, all: false, lastLogits: false, hidden: 0, logits: 0,
         };
@@ -297,7 +297,7 @@ export class Session {
     /**
      * One pass over given tokens with all hidden states and logits as results.
      * @param {GPT2CausalLM} model
-     * @param {import('../tensor.js').TensorLike} tokenIds checked, [B, T]
+     * @param {import('../engine/tensor.js').TensorLike} tokenIds checked, [B, T]
      * @param {readonly KVCache[] | null} caches checked
      * @param {number} index
      * @param {Uint8Array | null} mask [B][T]
@@ -305,9 +305,9 @@ export class Session {
     static callOnce(model, tokenIds, caches, index, mask) {
         const [batch, t] = tokenIds.shape;
         const captured = model._runtime._capture(tokenIds);
-        /** @type {import('../tensor.js').Tensor} */
+        /** @type {import('../engine/tensor.js').Tensor} */
         let hidden;
-        /** @type {import('../tensor.js').Tensor} */
+        /** @type {import('../engine/tensor.js').Tensor} */
         let logits;
         return model._runtime._run({
             /** @param {Program} program */
@@ -384,7 +384,7 @@ class HiddenReader {
 /**
  * Copies positions of one batch entry. Keys are kept in panels of 8 positions, so whole panels are copied: what else is
  * in them is the same on both sides or not used yet.
- * @param {import('../runtime.js').Runtime} runtime
+ * @param {import('../engine/runtime.js').Runtime} runtime
  * @param {KVCache} source
  * @param {number} sourceRow
  * @param {KVCache} target of the same length, heads and key dim; may be `source`

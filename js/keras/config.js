@@ -1,7 +1,7 @@
 // Constructor arguments of the layer: Keras's checks, and its config in both directions (`get_config()`,
 // keras.io/api/layers/attention_layers/multi_head_attention).
 
-import { show, typeError, rangeError, positiveInteger, booleanOrBit, plainObject } from './check.js';
+import { show, typeError, rangeError, positiveInteger, booleanOrBit, plainObject } from '../check.js';
 import { resolveInitializer, serializeInitializer } from './initializers.js';
 import { resolveRegularizer, serializeRegularizer } from './regularizers.js';
 import { resolveConstraint, serializeConstraint } from './constraints.js';

@@ -3,7 +3,7 @@
 // the output kernel it is the heads.
 
 import { Serializable, resolve as resolveIn, serialize as serializeIn } from './serializable.js';
-import { typeError, rangeError, finiteNumber } from './check.js';
+import { typeError, rangeError, finiteNumber } from '../check.js';
 
 /** Keras's `backend.epsilon()`. */
 const EPSILON = 1e-7;

@@ -2,9 +2,9 @@
 // alone, so that, as in Keras, every kernel of a layer with a seeded initializer draws the same numbers; without a seed
 // each draw differs.
 
-import { Random, randomSeed } from './random.js';
+import { Random, randomSeed } from '../random.js';
 import { Serializable, resolve as resolveIn, serialize as serializeIn } from './serializable.js';
-import { show, typeError, rangeError, finiteNumber } from './check.js';
+import { show, typeError, rangeError, finiteNumber } from '../check.js';
 
 /** Standard deviation of a standard normal that is cut off at 2 standard deviations. */
 const TRUNCATED_STDDEV = 0.87962566103423978;

@@ -1,7 +1,7 @@
 // Keras's dtype policies. Whatever the policy, numbers are float32 here; under a half policy they are rounded to the
 // narrow type wherever Keras's arrays would have been narrow, so that `data` holds exactly representable values.
 
-import { typeError, rangeError } from './check.js';
+import { typeError, rangeError } from '../check.js';
 
 /** @typedef {'float32' | 'float16' | 'bfloat16'} FloatType */
 /** @typedef {{ name: string, variable: FloatType, compute: FloatType }} Policy */

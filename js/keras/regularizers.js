@@ -1,7 +1,7 @@
 // Keras's regularizers (keras.io/api/layers/regularizers): penalties on weights and on what projections give out.
 
 import { Serializable, resolve as resolveIn, serialize as serializeIn } from './serializable.js';
-import { typeError, rangeError } from './check.js';
+import { typeError, rangeError } from '../check.js';
 
 /** @param {string} name @param {unknown} value @returns {number} */
 function factor(name, value) {

@@ -1,7 +1,7 @@
 // What initializers, regularizers and constraints have in common: named options with defaults, and Keras's serialized
 // form `{ module, class_name, config, registered_name }`, read and written.
 
-import { show, typeError, rangeError, plainObject } from './check.js';
+import { show, typeError, rangeError, plainObject } from '../check.js';
 
 /** @param {string} name camelCase @returns {string} snake_case */
 export const toSnake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -1,7 +1,7 @@
 // Build-time shapes: what `build` checks, which weights there are, and how inputs of any rank become the rank 3 that
 // the kernels know.
 
-import { typeError, rangeError } from './check.js';
+import { typeError, rangeError } from '../check.js';
 
 /** @typedef {import('./config.js').CheckedConfig} CheckedConfig */
 /** @typedef {readonly (number | null)[]} Shape sizes; null where a size is not known yet */

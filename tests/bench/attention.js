@@ -1,7 +1,7 @@
 // Attention of 12 heads of 64: one query over caches of several lengths at the speed of memory, prompts at that of the
 // multiply-adds, work that causality rules out not counted.
 
-import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/protocol.js';
+import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/engine/protocol.js';
 import { attention } from '../reference.js';
 import { floats, rng } from '../rng.js';
 import { keep } from '../unit/kernels.js';

@@ -18,10 +18,10 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { buildWasm } from '../../src/toolchain/build.js';
-import { relaxedNode } from '../../src/toolchain/node.js';
-import { setup } from '../../src/toolchain/setup.js';
-import { SetupError, capture, heading, main, root, run, say, since } from '../../src/toolchain/system.js';
+import { buildWasm } from '../../src/build/build.js';
+import { relaxedNode } from '../../src/setup/node.js';
+import { setup } from '../../src/setup/setup.js';
+import { SetupError, capture, heading, main, root, run, say, since } from '../../src/build/system.js';
 import { mustTable } from './lib/report.js';
 
 const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'model', 'page', 'kernels', 'operations'];

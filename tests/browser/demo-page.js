@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import puppeteer from 'puppeteer-core';
-import { browserArguments, findBrowser } from '../../src/toolchain/browser.js';
+import { browserArguments, findBrowser } from '../../src/setup/browser.js';
 import { serve } from '../../web/serve.js';
 
 /** @import { Browser, Page } from 'puppeteer-core' */

@@ -289,7 +289,7 @@ async function incomplete(t, folder, without) {
     return root;
 }
 
-for (const [folder, missing] of [['js/generation', 'model'], ['js', 'runtime.js']]) {
+for (const [folder, missing] of [['js', 'embedded'], ['js/engine', 'runtime.js']]) {
     test(`without ${folder}/${missing} there is an error in words`, options, async t => {
         const demo = await DemoPage.open(t, { root: await incomplete(t, folder, missing) });
         await demo.notice('could not be loaded');

@@ -1,6 +1,6 @@
 // Runs a block of attention in a worker of a page, blocking and not, and posts what happened.
 
-import { createRuntime } from '../../js/runtime.js';
+import { createRuntime } from '../../js/engine/runtime.js';
 import { Block } from '../property/jobs.js';
 
 globalThis.onmessage = async ({ data: sizes }) => {
@@ -8,7 +8,7 @@ globalThis.onmessage = async ({ data: sizes }) => {
         const runtime = await createRuntime({ workers: 2 });
         const explanation = runtime.explain();
         const block = new Block(runtime, sizes);
-        /** @param {import('../../js/tensor.js').Tensor} out */
+        /** @param {import('../../js/engine/tensor.js').Tensor} out */
         const bits = (out) => Array.from(new Uint32Array(out.data.slice().buffer));
         const sync = bits(runtime._runSync(block));
         const async = bits(await runtime._run(block));

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import puppeteer from 'puppeteer-core';
-import { browserArguments, findBrowser } from '../../src/toolchain/browser.js';
+import { browserArguments, findBrowser } from '../../src/setup/browser.js';
 
 const skip = findBrowser() === null && 'no Chromium was found: install it, or set CHROME_PATH';
 const options = { skip, timeout: 60_000 };
@@ -18,7 +18,7 @@ const ROOT = new URL('../../', import.meta.url);
  * @typedef {object} Place  how pages are served
  * @property {boolean} [isolated]
  * @property {string} [policy]
- * @property {boolean} [withoutWorker]  js/worker.js is missing
+ * @property {boolean} [withoutWorker]  js/engine/worker.js is missing
  */
 
 /**
@@ -37,7 +37,7 @@ async function serve({ isolated = true, policy = POLICY, withoutWorker = false }
         const known = /^\/(js|tests)\/[\w/.-]+\.(js|wasm)$/.test(pathname) && !pathname.includes('..');
         if (pathname === '/') {
             response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>empty</title>');
-        } else if (!known || (withoutWorker && pathname === '/js/worker.js')) {
+        } else if (!known || (withoutWorker && pathname === '/js/engine/worker.js')) {
             response.writeHead(404).end();
         } else {
             const type = pathname.endsWith('.js') ? 'text/javascript' : 'application/wasm';
@@ -77,7 +77,7 @@ async function open(t, place = {}) {
 }
 
 /** Where the code of a test finds things; spelled so that only the browser resolves it. */
-const MODULES = ['/js/runtime.js', '/tests/property/jobs.js'];
+const MODULES = ['/js/engine/runtime.js', '/tests/property/jobs.js'];
 const SIZES = { t: 64, s: 700, heads: 4, d: 32 };
 
 /**

@@ -10,7 +10,7 @@ import { readTensors } from '../golden/golden.js';
 import { testRuntime } from '../runtime.js';
 
 const EMBEDDED = new URL('../golden/embedded/', import.meta.url);
-const WEIGHTS = new URL('../../js/generation/model/model.safetensors', import.meta.url);
+const WEIGHTS = new URL('../../js/embedded/model.safetensors', import.meta.url);
 const tensors = readTensors(EMBEDDED, 'logits.safetensors');
 const metadata = readMetadata(new URL('logits.safetensors', EMBEDDED));
 const score = JSON.parse(readFileSync(new URL('score.json', EMBEDDED), 'utf8'));

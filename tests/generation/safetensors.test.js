@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FormatError } from '../../js/generation/index.js';
-import { readHeader, toFloat32 } from '../../js/generation/safetensors.js';
-import { openFile } from '../../js/generation/source.js';
+import { readHeader, toFloat32 } from '../../js/files/safetensors.js';
+import { openFile } from '../../js/files/source.js';
 import { withHeader } from './checkpoint.js';
 
 const read = async (/** @type {any} */ source) => readHeader(await openFile(source));

@@ -4,11 +4,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { FormatError, Tokenizer } from '../../js/generation/index.js';
-import { TextStream, checkStops } from '../../js/generation/text-stream.js';
+import { TextStream, checkStops } from '../../js/text/text-stream.js';
 import { rng } from '../rng.js';
 import { LETTERS, inLetters, json, tinyTokenizer } from './checkpoint.js';
 
-const EMBEDDED = new URL('../../js/generation/model/tokenizer.json', import.meta.url);
+const EMBEDDED = new URL('../../js/embedded/tokenizer.json', import.meta.url);
 const tiny = new Tokenizer(json(tinyTokenizer()));
 const embedded = new Tokenizer(readFileSync(EMBEDDED));
 

@@ -15,7 +15,7 @@ export const WAYS = [
 const FLASH = 'error_flash_true';
 
 /**
- * @param {import('../../js/runtime.js').Runtime} runtime
+ * @param {import('../../js/engine/runtime.js').Runtime} runtime
  * @param {URL} directory
  * @param {any} entry of the manifest
  * @param {typeof WAYS[number]} way

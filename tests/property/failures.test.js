@@ -7,8 +7,8 @@ import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { createRuntime } from '../../js/runtime.js';
-import { Tensor } from '../../js/tensor.js';
+import { createRuntime } from '../../js/engine/runtime.js';
+import { Tensor } from '../../js/engine/tensor.js';
 import { Block } from './jobs.js';
 
 const timeout = 20_000;
@@ -85,7 +85,7 @@ test("workers: 'auto' falls back to none, and says why", { timeout }, async () =
 
 /**
  * How a failure must look from outside, wherever it comes from.
- * @param {import('../../js/runtime.js').Runtime} runtime
+ * @param {import('../../js/engine/runtime.js').Runtime} runtime
  * @param {Promise<any>[]} pending
  * @param {RegExp} expected
  */
@@ -205,11 +205,11 @@ test('dispose rejects what is pending, and a second time does nothing', { timeou
  * @returns {Promise<string>} what it prints; rejects when it does not end by itself
  */
 async function processOf(body) {
-    const entry = new URL('../../js/runtime.js', import.meta.url).href;
+    const entry = new URL('../../js/engine/runtime.js', import.meta.url).href;
     const { stdout } = await promisify(execFile)(process.execPath, [
         ...process.execArgv.filter((flag) => flag.includes('wasm')), '--input-type=module', '--eval',
         `import { createRuntime } from ${JSON.stringify(entry)};\n${body}`,
-    ], { timeout: 10_000, cwd: fileURLToPath(new URL('.', import.meta.url)) });
+    ], { timeout: 10_000, cwd: fileURLToPath(new URL('./', import.meta.url)) });
     return stdout;
 }
 

@@ -1,16 +1,16 @@
 // Jobs for tests of the runtime: small programs whose operations are made of seeded random numbers.
 
-import { ATTEND, ATTENTION, FLAG, LINEAR, NORM } from '../../js/protocol.js';
+import { ATTEND, ATTENTION, FLAG, LINEAR, NORM } from '../../js/engine/protocol.js';
 import { floats, rng } from '../rng.js';
 
-/** @typedef {import('../../js/runtime.js').Runtime} Runtime */
-/** @typedef {import('../../js/program.js').Program} Program */
-/** @typedef {import('../../js/tensor.js').Tensor} Tensor */
+/** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('../../js/engine/program.js').Program} Program */
+/** @typedef {import('../../js/engine/tensor.js').Tensor} Tensor */
 
 /**
  * @param {Uint32Array} words
  * @param {number} op
- * @param {Record<string, number>} table  a table of js/protocol.js
+ * @param {Record<string, number>} table  a table of js/engine/protocol.js
  * @param {Record<string, number>} fields
  */
 function write(words, op, table, fields) {

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { setFlagsFromString } from 'node:v8';
 import { test } from 'node:test';
 import vm from 'node:vm';
-import { KVCache } from '../../js/cache.js';
-import { Tensor } from '../../js/tensor.js';
+import { KVCache } from '../../js/blocks/cache.js';
+import { Tensor } from '../../js/engine/tensor.js';
 import { testRuntime } from '../runtime.js';
 import { Block } from './jobs.js';
 
@@ -76,7 +76,7 @@ test('a call leaves few bytes for the garbage collector', { timeout }, async () 
     const shape = Object.freeze([16]);
     const job = {
         out: /** @type {Tensor | null} */ (null),
-        /** @param {import('../../js/program.js').Program} program */
+        /** @param {import('../../js/engine/program.js').Program} program */
         record(program) {
             program.scratch(256);
             this.out = program.result(shape, 'float32');

@@ -17,7 +17,7 @@ const cache = new KVCache(runtime, { batch: 1, length: 16, numHeads: 1, keyDim: 
 const x = new Tensor(runtime, { shape: [1, 1, 16], data: new Float32Array(16).fill(0.1) });
 const mask = new Tensor(runtime, { shape: [1, 16], data: new Uint8Array(16).fill(1) });
 
-/** @type {Record<string, import('../../js/layer/arguments.js').CallOptions>} */
+/** @type {Record<string, import('../../js/layers/attention/arguments.js').CallOptions>} */
 const WAYS = {
     'with a mask': { cache, cacheUpdateIndex: 3, attentionMask: mask },
     'causal': { cache, cacheUpdateIndex: 3, useCausalMask: true },

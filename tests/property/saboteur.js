@@ -1,8 +1,8 @@
 // A worker that goes wrong in the way that the environment names (Node drops the query of a worker's URL).
-// Everything else is js/worker.js.
+// Everything else is js/engine/worker.js.
 
 import { parentPort } from 'node:worker_threads';
-import { CONTROL, OP, OP_WORDS } from '../../js/protocol.js';
+import { CONTROL, OP, OP_WORDS } from '../../js/engine/protocol.js';
 
 const how = process.env.CMHA_SABOTAGE;
 const real = WebAssembly.instantiate;
@@ -71,5 +71,5 @@ if (how === 'silent') {
         const instance = await real(module, imports);
         return { exports: sabotage(instance.exports, imports.env.memory) };
     });
-    await import('../../js/worker.js');
+    await import('../../js/engine/worker.js');
 }

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { CONTROL, OP, OP_WORDS, RUN } from '../../js/protocol.js';
+import { CONTROL, OP, OP_WORDS, RUN } from '../../js/engine/protocol.js';
 import { testRuntime } from '../runtime.js';
 import { Block } from './jobs.js';
 
@@ -33,7 +33,7 @@ test('the caller runs the rest of a program after it has waited for another thre
     await new Promise((resolve) => { helper.once('message', resolve); });
     const job = {
         out: /** @type {any} */ (null),
-        /** @param {import('../../js/program.js').Program} program */
+        /** @param {import('../../js/engine/program.js').Program} program */
         record(program) {
             block.record(program);
             const { words, ints } = memory;

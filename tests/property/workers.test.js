@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Tensor } from '../../js/tensor.js';
-import { createRuntime } from '../../js/runtime.js';
+import { Tensor } from '../../js/engine/tensor.js';
+import { createRuntime } from '../../js/engine/runtime.js';
 import { SIMD, testRuntime } from '../runtime.js';
 import { Block } from './jobs.js';
 
@@ -125,8 +125,8 @@ test('an engine without relaxed SIMD, or without SIMD', async () => {
 /** A job that writes `value` and notes when it is recorded. */
 class Note {
     /**
-     * @param {import('../../js/runtime.js').Runtime} runtime
-     * @param {import('../../js/tensor.js').TensorLike} input
+     * @param {import('../../js/engine/runtime.js').Runtime} runtime
+     * @param {import('../../js/engine/tensor.js').TensorLike} input
      * @param {string[]} log
      * @param {string} name
      */
@@ -138,7 +138,7 @@ class Note {
         this.seen = NaN;
     }
 
-    /** @param {import('../../js/program.js').Program} program */
+    /** @param {import('../../js/engine/program.js').Program} program */
     record(program) {
         this.log.push(`record ${this.name}`);
         this.seen = program.floats[program.input(this.input) / 4];

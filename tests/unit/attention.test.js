@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { assertClose } from '../close.js';
 import { attention, roundTo, threefry } from '../reference.js';
 import { bytes, floats, rng } from '../rng.js';
-import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/protocol.js';
+import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/engine/protocol.js';
 import { keep, loadKernels } from './kernels.js';
 
 const k = await loadKernels();

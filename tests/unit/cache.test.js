@@ -1,9 +1,9 @@
-// js/cache.js: what goes in comes out, in Keras's order; what is refused changes nothing.
+// js/blocks/cache.js: what goes in comes out, in Keras's order; what is refused changes nothing.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { KVCache, cacheLayout, loadCache, storeCache } from '../../js/cache.js';
-import { Tensor } from '../../js/tensor.js';
+import { KVCache, cacheLayout, loadCache, storeCache } from '../../js/blocks/cache.js';
+import { Tensor } from '../../js/engine/tensor.js';
 import { floats, rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
 

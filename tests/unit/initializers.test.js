@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as initializers from '../../js/keras/initializers.js';
-import { Random } from '../../js/keras/random.js';
+import { Random } from '../../js/random.js';
 import { assertFollows, distributionFunction } from '../golden/distribution.js';
 
 const { resolveInitializer, serializeInitializer } = initializers;

@@ -1,8 +1,8 @@
-// js/memory.js: alignment, reuse, growth while views are alive, limits.
+// js/engine/memory.js: alignment, reuse, growth while views are alive, limits.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Memory } from '../../js/memory.js';
+import { Memory } from '../../js/engine/memory.js';
 import { rng } from '../rng.js';
 
 const MIB = 1024 * 1024;

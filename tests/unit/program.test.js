@@ -1,10 +1,10 @@
-// js/protocol.js against src/cmha.h, and the recorder of programs.
+// js/engine/protocol.js against src/cmha.h, and the recorder of programs.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import * as protocol from '../../js/protocol.js';
-import { Tensor } from '../../js/tensor.js';
+import * as protocol from '../../js/engine/protocol.js';
+import { Tensor } from '../../js/engine/tensor.js';
 import { Block } from '../property/jobs.js';
 import { testRuntime } from '../runtime.js';
 
@@ -85,7 +85,7 @@ test('the binary agrees on the size of an operation', async () => {
     assert.equal(runtime.wasm.cmha_op_bytes(), 4 * OP_WORDS);
 });
 
-/** @param {(program: import('../../js/program.js').Program) => void} record */
+/** @param {(program: import('../../js/engine/program.js').Program) => void} record */
 const jobOf = (record) => ({ record, finish: () => 'finished' });
 
 test('an empty program is finished without being run', async () => {
@@ -180,7 +180,7 @@ test('more operations than there is room for', async () => {
     let out;
     const job = {
         // Layer norm of its own result over and over: numbers that have been normalised stay as they are.
-        /** @param {import('../../js/program.js').Program} program */
+        /** @param {import('../../js/engine/program.js').Program} program */
         record(program) {
             const made = program.result(shape, 'float32');
             let x = program.input(source);

@@ -1,21 +1,21 @@
-// js/tensor.js and js/results.js: arguments, the two lives of a tensor, the bound on unread results.
+// js/engine/tensor.js and js/engine/results.js: arguments, the two lives of a tensor, the bound on unread results.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import vm from 'node:vm';
-import { Tensor, asTensorLike, dtypeOf } from '../../js/tensor.js';
+import { Tensor, asTensorLike, dtypeOf } from '../../js/engine/tensor.js';
 import { testRuntime } from '../runtime.js';
 
 const MIB = 1024 * 1024;
 
-/** @typedef {import('../../js/runtime.js').Runtime} Runtime */
+/** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */
 
 /**
  * A result of `n` floats that count up from `first`.
  * @param {Runtime} runtime
  * @param {number} n
  * @param {number} [first]
- * @param {import('../../js/tensor.js').DType} [dtype]
+ * @param {import('../../js/engine/tensor.js').DType} [dtype]
  * @returns {Tensor}
  */
 function resultOf(runtime, n, first = 0, dtype = 'float32') {

@@ -26,7 +26,7 @@ class Ours {
     /**
      * @param {'relaxed' | 'simd128'} simd
      * @param {number} threads
-     * @param {import('../../js/runtime.js').Runtime} runtime
+     * @param {import('../../js/engine/runtime.js').Runtime} runtime
      */
     constructor(simd, threads, runtime) {
         this.name = `${simd} ${threads}`;

@@ -5,7 +5,7 @@ import { DIM, HEADS, HEAD_DIM, makePast, makeWeights } from './problem.js';
 
 /** @typedef {import('./problem.js').Case} Case */
 
-/** @param {import('../../js/runtime.js').Runtime} runtime */
+/** @param {import('../../js/engine/runtime.js').Runtime} runtime */
 export function makeLayer(runtime) {
     const layer = new CachedMultiHeadAttention(runtime, { numHeads: HEADS, keyDim: HEAD_DIM });
     layer.build([1, null, DIM], [1, null, DIM]);
@@ -19,7 +19,7 @@ export function makeLayer(runtime) {
     return layer;
 }
 
-/** The cache of a case before its call. @param {import('../../js/runtime.js').Runtime} runtime @param {Case} c */
+/** The cache of a case before its call. @param {import('../../js/engine/runtime.js').Runtime} runtime @param {Case} c */
 export function makeCache(runtime, c) {
     const cache = new KVCache(runtime, { batch: 1, length: c.s, numHeads: HEADS, keyDim: HEAD_DIM });
     const past = makePast(c);

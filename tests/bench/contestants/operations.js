@@ -1,12 +1,12 @@
 // The operations of a layer call one by one, each as a program of its own: where the time goes.
 
 import { createRuntime } from '../../../js/index.js';
-import { ATTEND, ATTENTION, LAYOUT, LINEAR } from '../../../js/protocol.js';
+import { ATTEND, ATTENTION, LAYOUT, LINEAR } from '../../../js/engine/protocol.js';
 import { DIM, HEADS, HEAD_DIM, makeInput } from '../../../web/bench/problem.js';
 import { makeCache, makeLayer } from '../../../web/bench/layer.js';
 
 /** @typedef {import('../../../web/bench/problem.js').Case} Case */
-/** @typedef {import('../../../js/program.js').Program} Program */
+/** @typedef {import('../../../js/engine/program.js').Program} Program */
 /** @typedef {'rows' | 'keys' | 'values' | 'attention' | 'output'} Operation */
 
 /** @param {{ simd: 'relaxed' | 'simd128', workers: number }} options */
@@ -19,7 +19,7 @@ export async function create({ simd, workers }) {
 
     /**
      * @param {Program} program
-     * @param {import('../../../js/layer/projection.js').Projection} projection
+     * @param {import('../../../js/blocks/projection.js').Projection} projection
      * @param {number} layout
      */
     const cached = (program, projection, layout) => {

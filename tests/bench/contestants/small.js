@@ -50,7 +50,7 @@ function micros(call, budgetMs) {
 /**
  * Decodes tokens with the layer of dim 768, each output the next input, and counts what is left behind per token: bytes
  * of JavaScript heap, of array buffers outside it, and of the runtime's memory.
- * @param {import('../../../js/runtime.js').Runtime} runtime @param {Use} use @param {number} tokens
+ * @param {import('../../../js/engine/runtime.js').Runtime} runtime @param {Use} use @param {number} tokens
  */
 function garbage(runtime, use, tokens) {
     const length = 64;

@@ -48,7 +48,7 @@ async function inNode() {
     // @ts-ignore
     const wasm = await import('@tensorflow/tfjs-backend-wasm');
     const { fileURLToPath } = await import('node:url');
-    wasm.setWasmPaths(fileURLToPath(new URL('.', import.meta.resolve('@tensorflow/tfjs-backend-wasm'))));
+    wasm.setWasmPaths(fileURLToPath(new URL('./', import.meta.resolve('@tensorflow/tfjs-backend-wasm'))));
     return { tf, wasm };
 }
 

@@ -1,6 +1,6 @@
 // Pages in a headless Chromium, served as `npm start` serves them.
 
-import { browserArguments, findBrowser } from '../../../src/toolchain/browser.js';
+import { browserArguments, findBrowser } from '../../../src/setup/browser.js';
 import { serve } from '../../../web/serve.js';
 
 const TIMEOUT = 60_000;

@@ -3,7 +3,7 @@
 
 import { relative } from 'node:path';
 import { writeFileSync } from 'node:fs';
-import { root } from '../../../src/toolchain/system.js';
+import { root } from '../../../src/build/system.js';
 import { caseBytes, caseFlops, checkOutput, decodeCase, prefillCase, reference } from '../../../web/bench/problem.js';
 import { ceilingOf, ort, ours, withContestants } from '../lib/line-up.js';
 import { ceiling, race, spread, timed } from '../lib/race.js';

@@ -1,0 +1,265 @@
+// One attention, q, k and v projections to output projection, as operations of a program. Addresses and sizes only:
+// whoever fills in a call has checked them. Shape letters as in src/cmha.h.
+
+import { LINEAR, ATTENTION, LAYOUT, ATTEND, FLAG, PANEL } from '../engine/protocol.js';
+
+/** @typedef {import('../engine/program.js').Program} Program */
+/** @typedef {import('./cache.js').KVCache} KVCache */
+/** @typedef {import('./projection.js').Projection} Projection */
+
+/** Arguments of one attention. Made once and filled in again and again; addresses are in bytes, strides in elements. */
+export class AttentionCall {
+    constructor() {
+        this.batch = 0;
+        /** T: query rows per batch entry. */
+        this.t = 0;
+        /** Address of [B * T][Fq]. */
+        this.query = 0;
+        this.queryStride = 0;
+        /** New keys and values per batch entry; 0: nothing is projected. */
+        this.rows = 0;
+        /** Address of [B * rows][Fk]. */
+        this.key = 0;
+        this.keyStride = 0;
+        /** Address of [B * rows][Fv]. */
+        this.value = 0;
+        this.valueStride = 0;
+        /** Addresses of cached keys and values in the kept layout; 0: no cache, S = rows. */
+        this.keys = 0;
+        this.keysHeadStride = 0;
+        this.keysBatchStride = 0;
+        this.values = 0;
+        this.valuesHeadStride = 0;
+        this.valuesBatchStride = 0;
+        /** S: positions attended over, with a cache. */
+        this.s = 0;
+        /** First position written. */
+        this.index = 0;
+        /** How a cache rounds what is stored in it (ROUND), where the layer itself does not round. */
+        this.cacheRound = 0;
+        this.causal = false;
+        this.causalOffset = 0;
+        /** Address of the mask's bytes, nonzero = keep; 0: none. */
+        this.mask = 0;
+        this.maskB = 0;
+        this.maskH = 0;
+        this.maskT = 0;
+        this.maskS = 0;
+        this.explicit = false;
+        /** Address of [B][H][T][S], or 0. */
+        this.scores = 0;
+        /** Dropout rate, 0 unless training, and what its random numbers are keyed by. */
+        this.dropout = 0;
+        this.seed0 = 0;
+        this.seed1 = 0;
+        /** Address of [B * T][O] to be added to the output, or 0; may be `out`. */
+        this.residual = 0;
+        this.residualStride = 0;
+        /** Address of [B * T][O]. */
+        this.out = 0;
+        this.outStride = 0;
+        /** Whether projected keys and values are also wanted row by row (activity regularizers). */
+        this.keepRows = false;
+        /** Filled in by recordAttention: addresses of [B * T][H * D], [B * rows][H * D] and [B * rows][H * V]. */
+        this.queryRows = 0;
+        this.keyRows = 0;
+        this.valueRows = 0;
+    }
+
+    /** No cache: attend over the new keys and values. */
+    noCache() {
+        this.keys = 0;
+        this.values = 0;
+        this.index = 0;
+        this.cacheRound = 0;
+    }
+
+    /**
+     * @param {import('./cache.js').CacheLayout} layout
+     * @param {number} address of keys and values in the kept layout
+     */
+    setLayout(layout, address) {
+        this.keys = address;
+        this.keysHeadStride = layout.keysHeadStride;
+        this.keysBatchStride = layout.keysBatchStride;
+        this.values = address + layout.valuesOffset * 4;
+        this.valuesHeadStride = layout.valuesHeadStride;
+        this.valuesBatchStride = layout.valuesBatchStride;
+        this.s = layout.length;
+        this.cacheRound = 0;
+    }
+
+    /** @param {KVCache} cache that keys and values are written to and attended over */
+    setCache(cache) {
+        this.setLayout(cache._layout, cache._keys);
+        this.cacheRound = cache._round;
+    }
+}
+
+/**
+ * @typedef {object} AttentionParts what is the layer's own in its attentions
+ * @property {Projection} query
+ * @property {Projection} key
+ * @property {Projection} value
+ * @property {Projection} output
+ * @property {number} numHeads
+ * @property {number} keyDim
+ * @property {number} valueDim
+ * @property {number} scale 1 / sqrt(D)
+ * @property {number} explicitScale the same as a number of the compute type, in which the explicit path multiplies
+ * @property {number} round ROUND of the compute type
+ */
+
+/**
+ * Appends the operations: query (which waits for all before it), key and value beside it, attention, output.
+ * @param {Program} program
+ * @param {AttentionParts} parts
+ * @param {AttentionCall} call
+ */
+export function recordAttention(program, parts, call) {
+    const queries = call.batch * call.t;
+    const positions = call.batch * call.rows;
+    const inner = parts.numHeads * parts.valueDim;
+    call.queryRows = program.scratch(queries * parts.query.outputs * 4);
+    const mixed = program.scratch(queries * inner * 4);
+    if (call.keys === 0) scratchCache(program, parts, call);
+    if (call.keepRows) {
+        call.keyRows = program.scratch(positions * parts.key.outputs * 4);
+        call.valueRows = program.scratch(positions * parts.value.outputs * 4);
+    }
+    let flags = 0;
+    if (queries > 0) {
+        const op = parts.query.record(
+            program, queries, call.query, call.queryStride, call.queryRows, parts.query.outputs, flags,
+        );
+        program.words[op + LINEAR.round] = parts.round;
+        flags = FLAG.CONCURRENT;
+    }
+    if (positions > 0) {
+        recordPositions(program, parts, call, flags);
+        if (call.keepRows) recordRows(program, parts, call);
+    }
+    if (queries === 0) return;
+    recordScores(program, parts, call, mixed);
+    const op = parts.output.record(program, queries, mixed, inner, call.out, call.outStride, 0);
+    const words = program.words;
+    words[op + LINEAR.residual] = call.residual;
+    words[op + LINEAR.residualStride] = call.residualStride;
+    words[op + LINEAR.round] = parts.round;
+}
+
+/**
+ * Room for the keys and values of a call without a cache. Positions that pad the last panel of keys must be zero.
+ * @param {Program} program
+ * @param {AttentionParts} parts
+ * @param {AttentionCall} call
+ */
+function scratchCache(program, { numHeads, keyDim, valueDim }, call) {
+    const s = call.rows;
+    const panels = Math.ceil(s / PANEL);
+    call.s = s;
+    call.keysHeadStride = panels * PANEL * keyDim;
+    call.keysBatchStride = numHeads * call.keysHeadStride;
+    call.valuesHeadStride = s * valueDim;
+    call.valuesBatchStride = numHeads * call.valuesHeadStride;
+    call.keys = program.scratch(call.batch * call.keysBatchStride * 4);
+    call.values = program.scratch(call.batch * call.valuesBatchStride * 4);
+    if (s % PANEL === 0) return;
+    const floats = program.floats;
+    const base = call.keys / 4;
+    for (let head = 1; head <= call.batch * numHeads; head++) {
+        const end = base + head * call.keysHeadStride;
+        floats.fill(0, end - PANEL * keyDim, end);
+    }
+}
+
+/**
+ * Key and value projections into the kept layout.
+ * @param {Program} program
+ * @param {AttentionParts} parts
+ * @param {AttentionCall} call
+ * @param {number} flags of the first of them
+ */
+function recordPositions(program, parts, call, flags) {
+    const positions = call.batch * call.rows;
+    const round = parts.round === 0 ? call.cacheRound : parts.round;
+    let op = parts.key.record(program, positions, call.key, call.keyStride, call.keys, 0, flags);
+    let words = program.words;
+    words[op + LINEAR.layout] = LAYOUT.KEYS;
+    words[op + LINEAR.t] = call.rows;
+    words[op + LINEAR.index] = call.index;
+    words[op + LINEAR.headDim] = parts.keyDim;
+    words[op + LINEAR.headStride] = call.keysHeadStride;
+    words[op + LINEAR.batchStride] = call.keysBatchStride;
+    words[op + LINEAR.round] = round;
+    op = parts.value.record(program, positions, call.value, call.valueStride, call.values, 0, FLAG.CONCURRENT);
+    words = program.words;
+    words[op + LINEAR.layout] = LAYOUT.VALUES;
+    words[op + LINEAR.t] = call.rows;
+    words[op + LINEAR.index] = call.index;
+    words[op + LINEAR.headDim] = parts.valueDim;
+    words[op + LINEAR.headStride] = call.valuesHeadStride;
+    words[op + LINEAR.batchStride] = call.valuesBatchStride;
+    words[op + LINEAR.round] = round;
+}
+
+/**
+ * The same projections once more, row by row.
+ * @param {Program} program
+ * @param {AttentionParts} parts
+ * @param {AttentionCall} call
+ */
+function recordRows(program, parts, call) {
+    const positions = call.batch * call.rows;
+    let op = parts.key.record(
+        program, positions, call.key, call.keyStride, call.keyRows, parts.key.outputs, FLAG.CONCURRENT,
+    );
+    program.words[op + LINEAR.round] = parts.round;
+    op = parts.value.record(
+        program, positions, call.value, call.valueStride, call.valueRows, parts.value.outputs, FLAG.CONCURRENT,
+    );
+    program.words[op + LINEAR.round] = parts.round;
+}
+
+/**
+ * @param {Program} program
+ * @param {AttentionParts} parts
+ * @param {AttentionCall} call
+ * @param {number} out address of [B * T][H * V]
+ */
+function recordScores(program, parts, call, out) {
+    const op = program.attention(0);
+    const words = program.words;
+    words[op + ATTENTION.q] = call.queryRows;
+    words[op + ATTENTION.qStride] = parts.query.outputs;
+    words[op + ATTENTION.keys] = call.keys;
+    words[op + ATTENTION.keysHeadStride] = call.keysHeadStride;
+    words[op + ATTENTION.keysBatchStride] = call.keysBatchStride;
+    words[op + ATTENTION.values] = call.values;
+    words[op + ATTENTION.valuesHeadStride] = call.valuesHeadStride;
+    words[op + ATTENTION.valuesBatchStride] = call.valuesBatchStride;
+    words[op + ATTENTION.mask] = call.mask;
+    words[op + ATTENTION.maskB] = call.maskB;
+    words[op + ATTENTION.maskH] = call.maskH;
+    words[op + ATTENTION.maskT] = call.maskT;
+    words[op + ATTENTION.maskS] = call.maskS;
+    words[op + ATTENTION.out] = out;
+    words[op + ATTENTION.outStride] = parts.numHeads * parts.valueDim;
+    words[op + ATTENTION.scores] = call.scores;
+    words[op + ATTENTION.batch] = call.batch;
+    words[op + ATTENTION.heads] = parts.numHeads;
+    words[op + ATTENTION.kvHeads] = parts.numHeads;
+    words[op + ATTENTION.t] = call.t;
+    words[op + ATTENTION.s] = call.s;
+    words[op + ATTENTION.d] = parts.keyDim;
+    words[op + ATTENTION.v] = parts.valueDim;
+    words[op + ATTENTION.flags] = (call.causal ? ATTEND.CAUSAL : 0) | (call.explicit ? ATTEND.EXPLICIT : 0);
+    words[op + ATTENTION.causalOffset] = call.causalOffset;
+    words[op + ATTENTION.seed0] = call.seed0;
+    words[op + ATTENTION.seed1] = call.seed1;
+    words[op + ATTENTION.round] = parts.round;
+    const floats = program.floats;
+    floats[op + ATTENTION.scale] = call.explicit ? parts.explicitScale : parts.scale;
+    floats[op + ATTENTION.dropout] = call.dropout;
+    program.attentionDone(op);
+}

@@ -1,0 +1,130 @@
+// Dense layers y = x W + b over packed weights that live in the runtime's memory.
+
+import { LINEAR, PANEL, ROUND } from '../engine/protocol.js';
+
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('../engine/program.js').Program} Program */
+
+/** W: [inputs][outputs], packed once into the panels that the kernels stream, and b: [outputs] or none. */
+export class Projection {
+    /**
+     * Allocates both, as zeros.
+     * @param {Runtime} runtime
+     * @param {number} inputs
+     * @param {number} outputs
+     * @param {boolean} useBias
+     */
+    constructor(runtime, inputs, outputs, useBias) {
+        this.inputs = inputs;
+        this.outputs = outputs;
+        this._runtime = runtime;
+        const floats = runtime.wasm.cmha_packed_size(inputs, outputs) >>> 0;
+        /** Address of the panels. */
+        this._panels = runtime.memory.alloc(floats * 4);
+        runtime.memory.f32(this._panels, floats).fill(0);
+        /** Address of the bias, 0 without one. */
+        this._bias = 0;
+        if (!useBias) return;
+        try {
+            this._bias = runtime.memory.alloc(outputs * 4);
+        } catch (error) {
+            runtime._free(this._panels);
+            throw error;
+        }
+        runtime.memory.f32(this._bias, outputs).fill(0);
+    }
+
+    get hasBias() {
+        return this._bias !== 0;
+    }
+
+    /**
+     * @param {ArrayLike<number>} values [inputs][outputs], row-major
+     * @param {number} [round] of ROUND
+     */
+    loadKernel(values, round = ROUND.NONE) {
+        this.loadColumns(values, 0, this.outputs, this.outputs, 1, round);
+    }
+
+    /**
+     * Loads columns [first, first + count): w(i, j) = values[i * rowStride + j * columnStride], j counted from the
+     * first. A tied embedding [outputs][inputs] is rowStride 1, columnStride inputs, and may come block by block.
+     * @param {ArrayLike<number>} values
+     * @param {number} first a multiple of 8
+     * @param {number} count
+     * @param {number} rowStride
+     * @param {number} columnStride
+     * @param {number} [round] of ROUND
+     */
+    loadColumns(values, first, count, rowStride, columnStride, round = ROUND.NONE) {
+        if (first % PANEL !== 0) throw new RangeError(`columns must start at a multiple of ${PANEL}, got ${first}`);
+        const { memory, wasm } = this._runtime;
+        const source = memory.alloc(values.length * 4);
+        memory.f32(source, values.length).set(values);
+        if (round !== ROUND.NONE) wasm.cmha_round_f32(source, source, values.length, round);
+        wasm.cmha_pack_f32(this._panels, source, this.inputs, count, first, rowStride, columnStride);
+        memory.free(source);
+    }
+
+    /**
+     * @param {ArrayLike<number>} values [outputs]
+     * @param {number} [round] of ROUND
+     */
+    loadBias(values, round = ROUND.NONE) {
+        const { memory, wasm } = this._runtime;
+        memory.f32(this._bias, this.outputs).set(values);
+        if (round !== ROUND.NONE) wasm.cmha_round_f32(this._bias, this._bias, this.outputs, round);
+    }
+
+    /** @returns {Float32Array} the kernel as loaded, [inputs][outputs], a copy */
+    kernel() {
+        if (this._panels === 0) throw new Error('these weights have been disposed of');
+        const { memory, wasm } = this._runtime;
+        const size = this.inputs * this.outputs;
+        const target = memory.alloc(size * 4);
+        wasm.cmha_unpack_f32(target, this._panels, this.inputs, this.outputs, 0, this.outputs, 1);
+        const values = memory.f32(target, size).slice();
+        memory.free(target);
+        return values;
+    }
+
+    /** @returns {Float32Array} a copy of the bias */
+    bias() {
+        if (this._bias === 0) throw new Error('these weights have been disposed of');
+        return this._runtime.memory.f32(this._bias, this.outputs).slice();
+    }
+
+    /**
+     * Appends y = x W + b to a program.
+     * @param {Program} program
+     * @param {number} rows
+     * @param {number} x address of [rows][inputs]
+     * @param {number} xStride floats from row to row
+     * @param {number} y address of [rows][outputs]
+     * @param {number} yStride
+     * @param {number} flags of the operation
+     * @returns {number} the operation, for whatever else it shall do (activation, residual, layout, rounding)
+     */
+    record(program, rows, x, xStride, y, yStride, flags) {
+        const op = program.linear(flags);
+        const words = program.words;
+        words[op + LINEAR.x] = x;
+        words[op + LINEAR.xStride] = xStride;
+        words[op + LINEAR.rows] = rows;
+        words[op + LINEAR.k] = this.inputs;
+        words[op + LINEAR.n] = this.outputs;
+        words[op + LINEAR.w] = this._panels;
+        words[op + LINEAR.bias] = this._bias;
+        words[op + LINEAR.y] = y;
+        words[op + LINEAR.yStride] = yStride;
+        return op;
+    }
+
+    /** Frees both. */
+    dispose() {
+        this._runtime._free(this._panels);
+        this._runtime._free(this._bias);
+        this._panels = 0;
+        this._bias = 0;
+    }
+}

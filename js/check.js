@@ -1,0 +1,114 @@
+// Checks of arguments, and the words for what came. Where Keras raises ValueError these throw TypeError (wrong kind of
+// thing) or RangeError (right kind, wrong value); every message names the argument, what was expected and what came.
+
+/**
+ * A value as it should stand in an error message: short, and unmistakable about its type.
+ * @param {unknown} value
+ * @returns {string}
+ */
+export function show(value) {
+    if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+    if (typeof value === 'bigint') return `${value}n`;
+    if (typeof value === 'function') return value.name ? `function ${value.name}` : 'a function';
+    if (typeof value !== 'object' || value === null) return String(value);
+    if (ArrayBuffer.isView(value)) {
+        const view = /** @type {ArrayBufferView & { length?: number }} */ (value);
+        return `${value.constructor.name}(${view.length ?? view.byteLength})`;
+    }
+    if (Array.isArray(value)) {
+        return value.length > 8 ? `an array of ${value.length}` : `[${value.map(show).join(', ')}]`;
+    }
+    const { shape } = /** @type {{ shape?: unknown }} */ (value);
+    if (Array.isArray(shape)) return `a tensor of shape ${show(shape)}`;
+    const name = value.constructor?.name;
+    return name && name !== 'Object' ? `a ${name}` : `an object with keys ${show(Object.keys(value))}`;
+}
+
+/**
+ * @param {string} argument its name
+ * @param {string} expected
+ * @param {unknown} got
+ * @returns {TypeError}
+ */
+export function typeError(argument, expected, got) {
+    return new TypeError(`${argument} must be ${expected}, got ${show(got)}`);
+}
+
+/**
+ * @param {string} argument its name
+ * @param {string} expected
+ * @param {unknown} got
+ * @returns {RangeError}
+ */
+export function rangeError(argument, expected, got) {
+    return new RangeError(`${argument} must be ${expected}, got ${show(got)}`);
+}
+
+/**
+ * @param {string} argument
+ * @param {unknown} value
+ * @returns {number} the value, an integer > 0
+ */
+export function positiveInteger(argument, value) {
+    if (typeof value !== 'number') throw typeError(argument, 'a positive integer', value);
+    if (!Number.isSafeInteger(value) || value <= 0) throw rangeError(argument, 'a positive integer', value);
+    return value;
+}
+
+/**
+ * @param {string} argument
+ * @param {unknown} value
+ * @returns {number} the value, a finite number
+ */
+export function finiteNumber(argument, value) {
+    if (typeof value !== 'number') throw typeError(argument, 'a number', value);
+    if (!Number.isFinite(value)) throw rangeError(argument, 'a finite number', value);
+    return value;
+}
+
+/**
+ * Keras takes whatever Python counts as true or false here; booleans and 0 or 1 are what that comes to.
+ * @param {string} argument
+ * @param {unknown} value
+ * @returns {boolean}
+ */
+export function booleanOrBit(argument, value) {
+    if (typeof value !== 'boolean' && value !== 0 && value !== 1) throw typeError(argument, 'a boolean', value);
+    return Boolean(value);
+}
+
+/**
+ * @param {string} argument
+ * @param {unknown} value
+ * @returns {value is Record<string, any>} true; throws unless it is an object that is neither array nor typed array
+ */
+export function plainObject(argument, value) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
+        throw typeError(argument, 'an object of named options', value);
+    }
+    return true;
+}
+
+/**
+ * Bytes that came from outside and are not what they should be. `code` is stable and meant for programs; the message is
+ * meant for people and may change.
+ *
+ * Codes of a safetensors file: `truncated`, `header-too-short`, `header-too-large`, `header-not-utf8`,
+ * `header-not-json`, `header-not-object`, `duplicate-name`, `bad-metadata`, `bad-entry`, `bad-dtype`, `bad-shape`,
+ * `shape-overflow`, `bad-offsets`, `size-mismatch`, `tensor-overlap`, `tensor-gap`, `trailing-bytes`.
+ * Codes of a model: `config-missing`, `config-not-json`, `config-invalid`, `config-unsupported`, `tokenizer-missing`,
+ * `tokenizer-not-json`, `tokenizer-invalid`, `tokenizer-unsupported`, `tensor-missing`, `tensor-shape`, `tensor-dtype`.
+ */
+export class FormatError extends Error {
+    /**
+     * @param {string} code
+     * @param {string} message
+     * @param {ErrorOptions} [options]
+     */
+    constructor(code, message, options) {
+        super(message, options);
+        this.name = 'FormatError';
+        /** @type {string} stable, one of the codes above */
+        this.code = code;
+    }
+}

@@ -1,0 +1,81 @@
+// The options of createRuntime(): checked, and turned into a number of workers.
+
+import { describe } from './dtype.js';
+import { MAX_PAGES } from './memory.js';
+import { PAGE } from './wasm.js';
+
+/**
+ * @typedef {object} RuntimeOptions
+ * @property {number | 'auto'} [workers]  threads beside the calling one; 0 computes on the calling thread alone.
+ *   'auto', the default: the processors minus one, on a page's main thread (which must not block, and takes no part)
+ *   all of them up to 8, at most 15 anywhere.
+ * @property {'auto' | 'relaxed' | 'simd128'} [simd]  'auto', the default: relaxed SIMD (fused multiply-add) where the
+ *   engine has it. 'simd128': the same bits on every machine.
+ * @property {number} [maxMemory]  bytes that the runtime's memory may grow to, at least 1 MiB; by default what the
+ *   engine allows, 4 GiB at most. Not reserved, only allowed.
+ */
+
+/**
+ * Switches for the tests of this package.
+ * @typedef {object} TestSwitches
+ * @property {boolean} [shared]  false: as in a page without cross-origin isolation
+ * @property {boolean} [mayBlock]  false: as on a page's main thread
+ * @property {URL} [script]  started instead of js/engine/worker.js
+ * @property {number} [startTimeout]  ms that a worker may take to get ready
+ */
+
+const OPTION_NAMES = ['workers', 'simd', 'maxMemory'];
+const LEAST_MEMORY = 1024 * 1024;
+const MOST_WORKERS = 255;
+const AUTO_WORKERS = 15;
+const AUTO_WORKERS_PAGE = 8;
+
+/**
+ * @param {any} options
+ * @returns {{ workers: number | 'auto', simd: 'auto' | 'relaxed' | 'simd128', maxMemory: number, test: TestSwitches }}
+ */
+export function checkOptions(options) {
+    if (typeof options !== 'object' || options === null) {
+        throw new TypeError(`createRuntime: expected an object of options, got ${describe(options)}`);
+    }
+    const { workers = 'auto', simd = 'auto', maxMemory = MAX_PAGES * PAGE, _test: test = {} } = options;
+    for (const name of Object.keys(options)) {
+        if (!OPTION_NAMES.includes(name) && name !== '_test') {
+            throw new TypeError(`createRuntime: expected the options ${OPTION_NAMES.join(', ')}, got '${name}'`);
+        }
+    }
+    if (workers !== 'auto' && typeof workers !== 'number') {
+        throw new TypeError(`workers: expected a number or 'auto', got ${describe(workers)}`);
+    }
+    if (workers !== 'auto' && !(Number.isInteger(workers) && workers >= 0 && workers <= MOST_WORKERS)) {
+        throw new RangeError(`workers: expected an integer from 0 to ${MOST_WORKERS}, got ${workers}`);
+    }
+    if (simd !== 'auto' && simd !== 'relaxed' && simd !== 'simd128') {
+        throw new TypeError(`simd: expected 'auto', 'relaxed' or 'simd128', got ${describe(simd)}`);
+    }
+    if (typeof maxMemory !== 'number') {
+        throw new TypeError(`maxMemory: expected a number of bytes, got ${describe(maxMemory)}`);
+    }
+    if (!(Number.isInteger(maxMemory) && maxMemory >= LEAST_MEMORY)) {
+        throw new RangeError(`maxMemory: expected an integer of at least ${LEAST_MEMORY} bytes, got ${maxMemory}`);
+    }
+    return { workers, simd, maxMemory, test };
+}
+
+/**
+ * The one place that decides how many workers there are.
+ * @param {number | 'auto'} asked
+ * @param {boolean} shared
+ * @param {boolean} blocks  whether the calling thread takes part
+ * @param {number} cores
+ * @param {string[]} fallbacks
+ */
+export function countWorkers(asked, shared, blocks, cores, fallbacks) {
+    const auto = blocks ? Math.min(cores - 1, AUTO_WORKERS) : Math.min(cores, AUTO_WORKERS_PAGE);
+    const wanted = asked === 'auto' ? auto : asked;
+    if (wanted > 0 && !shared) {
+        fallbacks.push('workers 0: this context is not cross-origin isolated, so memory cannot be shared with workers');
+        return 0;
+    }
+    return wanted;
+}

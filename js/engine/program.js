@@ -1,0 +1,289 @@
+// The recorder of programs: operations in the layout of src/cmha.h, written straight into the runtime's memory, and
+// what they need for as long as they run: scratch space, inputs copied in, blocks for results.
+
+import { ATTENTION, EMBED, FLAG, KIND, LINEAR, NORM, OP, OP_WORDS } from './protocol.js';
+import { Tensor, sizeOf, bytesPerElement } from './tensor.js';
+
+/** @typedef {import('./runtime.js').Runtime} Runtime */
+/** @typedef {import('./tensor.js').TensorLike} TensorLike */
+/** @typedef {import('./tensor.js').DType} DType */
+
+const INITIAL_OPERATIONS = 128;
+const SCRATCH_CHUNK = 64 * 1024;
+
+/**
+ * The program being recorded; a runtime has one and uses it again and again.
+ *
+ * Operations are appended with linear(), attention(), layerNorm() and embed(), which return the index of a zeroed
+ * operation's first word; its fields are then written with the tables of js/engine/protocol.js:
+ *
+ *     const x = program.input(query), y = program.scratch(4 * rows * n);
+ *     const op = program.linear(), words = program.words;
+ *     words[op + LINEAR.x] = x;
+ *
+ * Anything that may allocate (input, scratch, result, appending an operation) may also make the memory grow: take
+ * `words` and `floats` afterwards. An operation must be complete before the next one is appended.
+ */
+export class Program {
+    #runtime;
+    #memory;
+    /** Address of the operations, and how many fit. */
+    #address = 0;
+    #capacity = 0;
+    /** Chunks of the scratch region. One is enough but for the call that first needs more. @type {number[]} */
+    #chunks = [];
+    #chunkAt = 0;
+    #chunkEnd = 0;
+    #scratchUsed = 0;
+    #scratchReserved = 0;
+    /** Results of the program; the array is never shortened, which would make the engine allocate it anew. */
+    #results = /** @type {(Tensor | null)[]} */ ([]);
+    #resultCount = 0;
+
+    /** @param {Runtime} runtime */
+    constructor(runtime) {
+        this.#runtime = runtime;
+        this.#memory = runtime.memory;
+        /** Number of operations recorded. */
+        this.count = 0;
+        /** Counts programs, so that a tensor can tell whether this one uses it. */
+        this.serial = 1;
+        this.#reserve(INITIAL_OPERATIONS);
+    }
+
+    /** Address of the first operation. */
+    get address() {
+        return this.#address;
+    }
+
+    /** The whole memory as 32-bit words; not to be kept (see above). */
+    get words() {
+        return this.#memory.words;
+    }
+
+    /** The whole memory as floats; not to be kept (see above). */
+    get floats() {
+        return this.#memory.floats;
+    }
+
+    /**
+     * Appends a projection.
+     * @param {number} [flags]  FLAG.CONCURRENT: need not wait for the operations ahead of it
+     * @returns {number} index of the operation's first word
+     */
+    linear(flags = 0) {
+        return this.#append(KIND.LINEAR, flags);
+    }
+
+    /**
+     * Appends an attention; call attentionDone() once its fields are written.
+     * @param {number} [flags]
+     * @returns {number}
+     */
+    attention(flags = 0) {
+        return this.#append(KIND.ATTENTION, flags);
+    }
+
+    /**
+     * Appends a layer normalisation.
+     * @param {number} [flags]
+     * @returns {number}
+     */
+    layerNorm(flags = 0) {
+        return this.#append(KIND.LAYER_NORM, flags);
+    }
+
+    /**
+     * Appends an embedding lookup.
+     * @param {number} [flags]
+     * @returns {number}
+     */
+    embed(flags = 0) {
+        return this.#append(KIND.EMBED, flags);
+    }
+
+    /**
+     * Completes an attention: gives it its scratch and appends the merge that a long cache needs.
+     * @param {number} op  what attention() returned, every field written but `scratch`
+     */
+    attentionDone(op) {
+        const { wasm, threads } = this.#runtime;
+        const fields = 4 * (op + ATTENTION.q);
+        const floats = wasm.cmha_attention_scratch(fields, threads) >>> 0;
+        if (floats > 0) {
+            const address = this.scratch(4 * floats);
+            this.words[op + ATTENTION.scratch] = address;
+        }
+        if (wasm.cmha_attention_merges(fields) !== 0) {
+            const offset = op - this.#address / 4;
+            const merge = this.#append(KIND.ATTENTION_MERGE, 0);
+            const from = this.#address / 4 + offset;
+            this.words.copyWithin(merge + ATTENTION.q, from + ATTENTION.q, from + OP_WORDS);
+        }
+    }
+
+    /**
+     * Space that is valid until the program has run.
+     * @param {number} bytes
+     * @returns {number} its address, a multiple of 64; the contents are whatever was there
+     */
+    scratch(bytes) {
+        const size = Math.ceil(bytes / 64) * 64;
+        if (this.#chunkAt + size > this.#chunkEnd) {
+            this.#addChunk(size);
+        }
+        const address = this.#chunkAt;
+        this.#chunkAt += size;
+        this.#scratchUsed += size;
+        return address;
+    }
+
+    /**
+     * Makes a tensor's data available to the operations: a Tensor of this runtime lies where they can read it, anything
+     * else is copied into scratch.
+     * @param {TensorLike} tensor  checked by asTensorLike()
+     * @returns {number} address of its first element
+     */
+    input(tensor) {
+        if (tensor instanceof Tensor && tensor._runtime === this.#runtime && tensor._address !== 0) {
+            tensor._usedBy = this.serial;
+            return tensor._address;
+        }
+        const { data } = tensor;
+        const address = this.scratch(data.byteLength);
+        if (data instanceof Float32Array) {
+            this.#memory.floats.set(data, address / 4);
+        } else if (data.BYTES_PER_ELEMENT === 4) {
+            this.#memory.ints.set(data, address / 4);
+        } else {
+            this.#memory.bytes.set(data, address);
+        }
+        return address;
+    }
+
+    /**
+     * A tensor for the program to write. It becomes an ordinary result once the program has run, and is freed if it
+     * does not.
+     * @param {readonly number[]} shape  kept as it is: pass a frozen array
+     * @param {DType} dtype
+     * @returns {Tensor} resident; `_address` is where its elements go
+     */
+    result(shape, dtype) {
+        const address = this.#memory.alloc(sizeOf(shape) * bytesPerElement(dtype));
+        const tensor = Tensor._result(this.#runtime, shape, dtype, address);
+        tensor._usedBy = this.serial;
+        this.#results[this.#resultCount++] = tensor;
+        return tensor;
+    }
+
+    /**
+     * Multiply-adds, about: decides whether waking other threads can pay. It depends on shapes alone, never on timing.
+     * @returns {number}
+     */
+    work() {
+        const words = this.words;
+        let total = 0;
+        for (let i = 0; i < this.count; i++) {
+            const op = this.#address / 4 + i * OP_WORDS;
+            switch (words[op + OP.kind]) {
+                case KIND.LINEAR:
+                    total += words[op + LINEAR.rows] * words[op + LINEAR.k] * words[op + LINEAR.n];
+                    break;
+                case KIND.ATTENTION:
+                    total += words[op + ATTENTION.batch] * words[op + ATTENTION.heads] * words[op + ATTENTION.t]
+                        * words[op + ATTENTION.s] * (words[op + ATTENTION.d] + words[op + ATTENTION.v]);
+                    break;
+                case KIND.LAYER_NORM:
+                    total += 4 * words[op + NORM.rows] * words[op + NORM.n];
+                    break;
+                case KIND.EMBED:
+                    total += words[op + EMBED.rows] * words[op + EMBED.k];
+                    break;
+                default:
+                    break;
+            }
+        }
+        return total;
+    }
+
+    /** The program has run: its scratch is free again, its results are handed to the keeper of unread results. */
+    _complete() {
+        const { _results } = this.#runtime;
+        for (let i = 0; i < this.#resultCount; i++) {
+            _results.add(/** @type {Tensor} */ (this.#results[i]));
+        }
+        this.#reset();
+    }
+
+    /** The program will not run, or not to its end: everything that it was given is taken back. */
+    _abandon() {
+        for (let i = 0; i < this.#resultCount; i++) {
+            this.#results[i]?.dispose();
+        }
+        this.#reset();
+    }
+
+    #reset() {
+        while (this.#resultCount > 0) {
+            this.#results[--this.#resultCount] = null;
+        }
+        this.count = 0;
+        this.serial++;
+        if (this.#chunks.length > 1) {
+            // One chunk of the whole size from the next call on.
+            for (const chunk of this.#chunks) {
+                this.#memory.free(chunk);
+            }
+            this.#chunks.length = 0;
+            this.#chunkEnd = 0;
+            this.#scratchReserved = this.#scratchUsed;
+        }
+        this.#chunkAt = this.#chunks.length === 1 ? this.#chunks[0] : 0;
+        this.#scratchUsed = 0;
+    }
+
+    /** @param {number} size */
+    #addChunk(size) {
+        const first = this.#chunks.length === 0;
+        const bytes = Math.max(size, SCRATCH_CHUNK, first ? this.#scratchReserved : 0);
+        const chunk = this.#memory.alloc(bytes);
+        this.#chunks.push(chunk);
+        this.#chunkAt = chunk;
+        this.#chunkEnd = chunk + bytes;
+    }
+
+    /**
+     * @param {number} kind
+     * @param {number} flags
+     * @returns {number}
+     */
+    #append(kind, flags) {
+        if (this.count === this.#capacity) {
+            this.#reserve(2 * this.#capacity);
+        }
+        const words = this.#memory.words;
+        const op = this.#address / 4 + this.count * OP_WORDS;
+        words.fill(0, op, op + OP_WORDS);
+        words[op + OP.kind] = kind;
+        words[op + OP.flags] = this.count === 0 ? flags & ~FLAG.CONCURRENT : flags;
+        this.count++;
+        return op;
+    }
+
+    /**
+     * The old operations stay allocated: a worker that wakes late may still look at their claim words, which must never
+     * become anything else. Sizes double, so that costs at most as much again.
+     * @param {number} operations
+     */
+    #reserve(operations) {
+        const address = this.#memory.alloc(operations * OP_WORDS * 4);
+        const words = this.#memory.words;
+        words.fill(0, address / 4, address / 4 + operations * OP_WORDS);
+        if (this.count > 0) {
+            const from = this.#address / 4;
+            words.copyWithin(address / 4, from, from + this.count * OP_WORDS);
+        }
+        this.#address = address;
+        this.#capacity = operations;
+    }
+}

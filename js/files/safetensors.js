@@ -1,0 +1,223 @@
+import { FormatError } from '../check.js';
+import { isObject, parseJson } from './json.js';
+
+/**
+ * Reader of the safetensors format: eight bytes (little-endian length of the header), a JSON header
+ * `name -> { dtype, shape, data_offsets }` plus `__metadata__`, then the tensors' bytes without holes or overlaps.
+ * Nothing in such a file is trusted: every number is checked before it is used.
+ * Source: https://huggingface.co/docs/safetensors, section Format.
+ */
+
+/** The same cap as the reference implementation's. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+/** Bits of one element. @type {Record<string, number>} */
+const DTYPE_BITS = {
+    BOOL: 8, U8: 8, I8: 8, U16: 16, I16: 16, U32: 32, I32: 32, U64: 64, I64: 64,
+    F16: 16, BF16: 16, F32: 32, F64: 64, C64: 64, F8_E5M2: 8, F8_E4M3: 8, F8_E8M0: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4,
+};
+
+/**
+ * @typedef {object} TensorInfo one tensor of a file
+ * @property {string} name
+ * @property {string} dtype as in the file: 'F32', 'F16', 'BF16', ...
+ * @property {number[]} shape
+ * @property {number} size number of elements
+ * @property {number} begin first byte, counted from the end of the header
+ * @property {number} end one past the last byte
+ */
+
+/**
+ * @typedef {object} SafetensorsHeader
+ * @property {Map<string, string>} metadata `__metadata__`
+ * @property {TensorInfo[]} tensors in the order of their bytes
+ * @property {number} headerBytes bytes before the first tensor's
+ * @property {number} dataBytes bytes of all tensors together
+ */
+
+/**
+ * Reads and checks the header at a reader's position, which afterwards is that of the first tensor.
+ * @param {import('./byte-reader.js').ByteReader} reader
+ * @returns {Promise<SafetensorsHeader>}
+ * @throws {FormatError}
+ */
+export async function readHeader(reader) {
+    const prefix = new Uint8Array(8);
+    await reader.fill(prefix, 'the length of the header');
+    const view = new DataView(prefix.buffer);
+    const length = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32;
+    if (length < 2) {
+        throw new FormatError('header-too-short', `the header is said to have ${length} bytes; 2 is the least`);
+    }
+    if (length > MAX_HEADER_BYTES) {
+        throw new FormatError('header-too-large',
+            `the header is said to have ${length} bytes; at most ${MAX_HEADER_BYTES} are read`);
+    }
+    if (reader.size !== null && reader.size < 8 + length) {
+        throw new FormatError('truncated',
+            `the file has ${reader.size} bytes; its header alone should take ${8 + length}`);
+    }
+    const header = parseHeader(await reader.take(length, 'the header'));
+    const total = header.headerBytes + header.dataBytes;
+    if (reader.size !== null && reader.size !== total) {
+        throw new FormatError(reader.size < total ? 'truncated' : 'trailing-bytes',
+            `the file has ${reader.size} bytes; its header describes ${total}`);
+    }
+    return header;
+}
+
+/**
+ * @param {Uint8Array} bytes the header's JSON
+ * @returns {SafetensorsHeader}
+ * @throws {FormatError}
+ */
+function parseHeader(bytes) {
+    const { text, value } = parseJson(bytes, 'header');
+    if (!isObject(value)) {
+        throw new FormatError('header-not-object', `the header is JSON, but not an object: ${text.slice(0, 40)}`);
+    }
+    refuseDuplicates(text);
+    const metadata = parseMetadata(value);
+    /** @type {TensorInfo[]} */
+    const tensors = [];
+    for (const [name, entry] of Object.entries(value)) {
+        if (name !== '__metadata__') {
+            tensors.push(parseEntry(name, entry));
+        }
+    }
+    tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
+    let end = 0;
+    for (const tensor of tensors) {
+        if (tensor.begin !== end) {
+            throw new FormatError(tensor.begin < end ? 'tensor-overlap' : 'tensor-gap',
+                `tensor '${tensor.name}' begins at byte ${tensor.begin}; the one before it ends at ${end}`);
+        }
+        end = tensor.end;
+    }
+    return { metadata, tensors, headerBytes: 8 + bytes.length, dataBytes: end };
+}
+
+/** @param {Record<string, any>} header @returns {Map<string, string>} */
+function parseMetadata(header) {
+    const metadata = new Map();
+    if (Object.hasOwn(header, '__metadata__')) {
+        if (!isObject(header.__metadata__)) {
+            throw new FormatError('bad-metadata', '__metadata__ is not an object');
+        }
+        for (const [name, text] of Object.entries(header.__metadata__)) {
+            if (typeof text !== 'string') {
+                throw new FormatError('bad-metadata', `__metadata__ '${name}' is not a string`);
+            }
+            metadata.set(name, text);
+        }
+    }
+    return metadata;
+}
+
+/** @param {string} name @param {unknown} entry @returns {TensorInfo} */
+function parseEntry(name, entry) {
+    if (!isObject(entry) || Object.keys(entry).sort().join() !== 'data_offsets,dtype,shape') {
+        throw new FormatError('bad-entry',
+            `tensor '${name}' should have dtype, shape and data_offsets, and nothing else`);
+    }
+    const { dtype, shape, data_offsets: offsets } = entry;
+    if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BITS, dtype)) {
+        throw new FormatError('bad-dtype', `tensor '${name}' has the unknown dtype ${JSON.stringify(dtype)}`);
+    }
+    if (!Array.isArray(shape) || !shape.every(isCount)) {
+        throw new FormatError('bad-shape', `tensor '${name}': a shape is a list of whole numbers from 0 up`);
+    }
+    // The largest partial product counts, whatever zeros follow it.
+    const bound = shape.reduce((product, n) => product * Math.max(n, 1), DTYPE_BITS[dtype]);
+    if (bound > Number.MAX_SAFE_INTEGER) {
+        throw new FormatError('shape-overflow', `tensor '${name}': the shape [${shape}] has too many elements`);
+    }
+    if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount) || offsets[0] > offsets[1]) {
+        throw new FormatError('bad-offsets', `tensor '${name}': data_offsets should be [begin, end], begin <= end`);
+    }
+    const size = shape.reduce((product, n) => product * n, 1);
+    if ((offsets[1] - offsets[0]) * 8 !== size * DTYPE_BITS[dtype]) {
+        throw new FormatError('size-mismatch',
+            `tensor '${name}': ${dtype} [${shape}] does not fill ${offsets[1] - offsets[0]} bytes`);
+    }
+    return { name, dtype, shape, size, begin: offsets[0], end: offsets[1] };
+}
+
+/** @param {unknown} value */
+function isCount(value) {
+    return Number.isSafeInteger(value) && /** @type {number} */ (value) >= 0;
+}
+
+/**
+ * JSON.parse lets the last of two equal names win; a file that says two things about one tensor is refused.
+ * @param {string} text valid JSON
+ */
+function refuseDuplicates(text) {
+    /** @type {(Set<string> | null)[]} the names so far of every open object, null for an open array */
+    const open = [];
+    const colon = /\s*:/y;
+    for (let i = 0; i < text.length; i++) {
+        const c = text[i];
+        if (c === '{' || c === '[') {
+            open.push(c === '{' ? new Set() : null);
+        } else if (c === '}' || c === ']') {
+            open.pop();
+        } else if (c === '"') {
+            const start = i;
+            do {
+                i += text[i] === '\\' ? 2 : 1;
+            } while (text[i] !== '"');
+            const names = open.at(-1);
+            colon.lastIndex = i + 1;
+            if (names && colon.test(text)) {
+                addName(names, JSON.parse(text.slice(start, i + 1)));
+            }
+        }
+    }
+}
+
+/** @param {Set<string>} names @param {string} name */
+function addName(names, name) {
+    if (names.has(name)) {
+        throw new FormatError('duplicate-name', `the header names '${name}' twice`);
+    }
+    names.add(name);
+}
+
+/**
+ * The numbers of a tensor as floats; F16 and BF16 widen exactly.
+ * @param {TensorInfo} info whose dtype is F32, F16 or BF16
+ * @param {Uint8Array} bytes of its elements (all or some), at the start of their buffer or aligned for their type
+ * @returns {Float32Array} for F32 a view of the same bytes
+ * @throws {FormatError} `tensor-dtype` for any other type
+ */
+export function toFloat32(info, bytes) {
+    if (info.dtype === 'F32') {
+        return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    }
+    if (info.dtype !== 'F16' && info.dtype !== 'BF16') {
+        throw new FormatError('tensor-dtype',
+            `tensor '${info.name}' is ${info.dtype}; weights may be F32, F16 or BF16`);
+    }
+    const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
+    const floats = new Float32Array(halves.length);
+    const bits = new Uint32Array(floats.buffer);
+    if (info.dtype === 'BF16') {
+        for (let i = 0; i < halves.length; i++) {
+            bits[i] = halves[i] << 16;
+        }
+        return floats;
+    }
+    for (let i = 0; i < halves.length; i++) {
+        const half = halves[i];
+        if ((half & 0x7c00) === 0x7c00) {
+            bits[i] = 0x7f800000 | (half & 0x3ff) << 13;
+        } else {
+            // Exponents differ by 112; the product is exact, and turns a float's subnormal into the half's.
+            bits[i] = (half & 0x7fff) << 13;
+            floats[i] *= 2 ** 112;
+        }
+        bits[i] |= (half & 0x8000) << 16;
+    }
+    return floats;
+}

@@ -1,0 +1,213 @@
+import { typeError } from '../check.js';
+import { importNode, isNode } from '../engine/threads.js';
+import { ByteReader, readAhead } from './byte-reader.js';
+
+/**
+ * Where a model's bytes come from.
+ *
+ * @typedef {string | URL | Blob | ArrayBuffer | ArrayBufferView | ReadableStream<Uint8Array>} FileSource one file
+ * @typedef {{ config: FileSource, weights: FileSource, tokenizer: FileSource }} FileSources three files, each anywhere
+ * @typedef {FileSource | FileSources | Iterable<File> | ArrayLike<File>} ModelSource
+ */
+
+/**
+ * @param {FileSource} source
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<ByteReader>}
+ */
+export async function openFile(source, signal) {
+    signal?.throwIfAborted();
+    if (source instanceof Blob) {
+        return readerOfStream(source.stream(), source.size, signal);
+    }
+    if (source instanceof ReadableStream) {
+        return readerOfStream(source, null, signal);
+    }
+    if (isBytes(source)) {
+        const bytes = ArrayBuffer.isView(source)
+            ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source);
+        /** @type {Uint8Array | null} */
+        let piece = bytes;
+        const pull = async () => {
+            const all = piece;
+            piece = null;
+            return all;
+        };
+        return new ByteReader(pull, () => {}, bytes.length, signal);
+    }
+    const location = toLocation(source);
+    return typeof location === 'string' || location.protocol === 'file:'
+        ? readerOfPath(location, signal) : readerOfUrl(location, signal);
+}
+
+/** @param {AbortSignal | undefined} signal an option; of any realm, so it is known by what it can do */
+export function checkSignal(signal) {
+    if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
+        throw typeError('signal', 'an AbortSignal', signal);
+    }
+}
+
+/** @param {unknown} source @returns {source is ArrayBuffer | ArrayBufferView} */
+function isBytes(source) {
+    return ArrayBuffer.isView(source) || source instanceof ArrayBuffer ||
+        (typeof SharedArrayBuffer === 'function' && source instanceof SharedArrayBuffer);
+}
+
+/**
+ * @param {unknown} source
+ * @returns {string | URL} a string is a path, only in Node
+ */
+function toLocation(source) {
+    if (source instanceof URL) {
+        return source;
+    }
+    if (typeof source !== 'string') {
+        throw typeError('source', 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, ' +
+            '{ config, weights, tokenizer } or a list of Files', source);
+    }
+    // One letter and a colon is a drive, not a scheme.
+    if (isNode) {
+        return /^[a-z][a-z0-9+.-]+:/i.test(source) ? new URL(source) : source;
+    }
+    return new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href);
+}
+
+/**
+ * @param {ReadableStream<Uint8Array>} stream
+ * @param {number | null} size
+ * @param {AbortSignal | undefined} signal
+ * @param {(pull: () => Promise<Uint8Array | null>) => () => Promise<Uint8Array | null>} [through]
+ */
+function readerOfStream(stream, size, signal, through = (pull) => pull) {
+    const reader = stream.getReader();
+    const pull = async () => {
+        const { done, value } = await reader.read();
+        if (done) {
+            return null;
+        }
+        if (!(value instanceof Uint8Array)) {
+            throw new TypeError('source: a stream must deliver Uint8Arrays');
+        }
+        return value;
+    };
+    // The stream may have failed by itself; that error has been or will be seen by read().
+    return new ByteReader(through(pull), (reason) => reader.cancel(reason).catch(() => {}), size, signal);
+}
+
+/** @param {URL} url @param {AbortSignal} [signal] */
+async function readerOfUrl(url, signal) {
+    let response;
+    try {
+        response = await fetch(url, { signal });
+    } catch (cause) {
+        signal?.throwIfAborted();
+        throw new Error(`cannot fetch ${url.href}: ${/** @type {Error} */ (cause).message}`, { cause });
+    }
+    if (!response.ok || response.body === null) {
+        throw new Error(`cannot fetch ${url.href}: ${response.status} ${response.statusText}`);
+    }
+    // Content-Length counts compressed bytes where the server compresses, so it is not believed.
+    return readerOfStream(response.body, null, signal, readAhead);
+}
+
+/** @param {string | URL} path @param {AbortSignal} [signal] */
+async function readerOfPath(path, signal) {
+    /** @type {typeof import('node:fs/promises')} */
+    const promises = await importNode('node:fs/promises');
+    let file;
+    try {
+        file = await promises.open(path);
+    } catch (cause) {
+        throw new Error(`cannot read ${path}: ${/** @type {Error} */ (cause).message}`, { cause });
+    }
+    const stat = await file.stat();
+    const size = stat.isFile() ? stat.size : null;
+    const buffer = new Uint8Array(1 << 20);
+    const pull = async () => {
+        const { bytesRead } = await file.read(buffer, 0, buffer.length);
+        // What is handed out may be kept, so the next read must not overwrite it.
+        return bytesRead > 0 ? buffer.slice(0, bytesRead) : null;
+    };
+    return new ByteReader(pull, () => file.close().catch(() => {}), size, signal);
+}
+
+/**
+ * The files of a model.
+ * @typedef {object} ModelFiles
+ * @property {FileSource} weights
+ * @property {FileSource | null} config
+ * @property {FileSource | null} tokenizer
+ * @property {boolean} single one file was given: what its own metadata says about config and tokenizer comes first
+ */
+
+/**
+ * @param {ModelSource} source
+ * @returns {Promise<ModelFiles>}
+ */
+export async function locate(source) {
+    if (source instanceof Blob || source instanceof ReadableStream || isBytes(source)) {
+        return { weights: source, config: null, tokenizer: null, single: true };
+    }
+    if (typeof source === 'object' && source !== null && !(source instanceof URL)) {
+        return 'weights' in source ? fromParts(source) : fromFiles(source);
+    }
+    const location = toLocation(source);
+    if (typeof location === 'string') {
+        /** @type {typeof import('node:fs/promises')} */
+        const promises = await importNode('node:fs/promises');
+        const isFolder = (await promises.stat(location).catch(() => null))?.isDirectory() ?? false;
+        const folder = isFolder ? `${location}/` : location.slice(0, location.search(/[^/\\]*$/));
+        return inFolder((name) => folder + name, isFolder ? null : location);
+    }
+    if (location.protocol === 'blob:' || location.protocol === 'data:') {
+        return { weights: location, config: null, tokenizer: null, single: true };
+    }
+    const isFile = location.pathname.endsWith('.safetensors');
+    const folder = new URL(location);
+    if (!isFile && !folder.pathname.endsWith('/')) {
+        folder.pathname += '/';
+    }
+    return inFolder((name) => {
+        const url = new URL(name, folder);
+        url.search = location.search;
+        return url;
+    }, isFile ? location : null);
+}
+
+/** @param {(name: string) => FileSource} file @param {FileSource | null} weights given by name, or null */
+function inFolder(file, weights) {
+    return {
+        weights: weights ?? file('model.safetensors'),
+        config: file('config.json'),
+        tokenizer: file('tokenizer.json'),
+        single: weights !== null,
+    };
+}
+
+/** @param {FileSources} parts @returns {ModelFiles} */
+function fromParts({ config, weights, tokenizer }) {
+    for (const [name, part] of Object.entries({ config, weights, tokenizer })) {
+        if (part === undefined || part === null) {
+            throw new TypeError(`source must be { config, weights, tokenizer }, ${name} is missing`);
+        }
+    }
+    return { config, weights, tokenizer, single: false };
+}
+
+/** @param {Iterable<File> | ArrayLike<File>} list @returns {ModelFiles} */
+function fromFiles(list) {
+    const files = Array.from(list);
+    if (files.length === 0 || !files.every((file) => file instanceof Blob && typeof file.name === 'string')) {
+        throw new TypeError('source must be { config, weights, tokenizer } or a list of Files');
+    }
+    const weights = files.filter((file) => file.name.endsWith('.safetensors'));
+    if (weights.length !== 1) {
+        throw new TypeError(`source must have one .safetensors file in its list, got ${weights.length}`);
+    }
+    return {
+        weights: weights[0],
+        config: files.find((file) => file.name === 'config.json') ?? null,
+        tokenizer: files.find((file) => file.name === 'tokenizer.json') ?? null,
+        single: files.length === 1,
+    };
+}

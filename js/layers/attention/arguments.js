@@ -1,0 +1,144 @@
+// Checks of the arguments of a call: everything that can be wrong is found here, before anything is changed.
+
+import { asTensorLike, dtypeOf, formatShape, Tensor } from '../../engine/tensor.js';
+import { KVCache } from '../../blocks/cache.js';
+import { show, typeError } from '../../check.js';
+
+/** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../../keras/shapes.js').AxesPlan} AxesPlan */
+
+/**
+ * @typedef {object} CallOptions
+ * @property {TensorLike | null} [key] default: value
+ * @property {TensorLike | null} [attentionMask] [T, S], [B, T, S] or [B, H, T, S], each axis whole or 1; true or not 0
+ *   keeps (with scores or dropout: numbers above 0.5)
+ * @property {TensorLike | KVCache | null} [cache] [B, 2, S, H, D]; a KVCache is updated in place
+ * @property {number | TensorLike | null} [cacheUpdateIndex] position of the first new key; absent: the cache is read
+ * @property {boolean | null} [returnAttentionScores]
+ * @property {boolean | null} [useCausalMask] keep key j for query i when j <= i + (cacheUpdateIndex or 0)
+ * @property {boolean | null} [training] whether to drop probabilities; default false
+ */
+
+/** What the keys and values attended over are. */
+export const NO_CACHE = 0;
+/** The cache, as it is. */
+export const STATIC_CACHE = 1;
+/** The cache, after new keys and values have been written to it. */
+export const UPDATED_CACHE = 2;
+
+const OPTIONS = 'key, attentionMask, cache, cacheUpdateIndex, returnAttentionScores, useCausalMask, training';
+
+/**
+ * Tensor-likes are objects too: what stands where the options belong must not be taken for them.
+ * @param {unknown} options
+ * @returns {CallOptions | undefined}
+ */
+export function checkOptions(options) {
+    if (options === undefined) return undefined;
+    if (typeof options !== 'object' || options === null || options instanceof Tensor || options instanceof KVCache) {
+        throw typeError('the third argument', `an object of named options (${OPTIONS})`, options);
+    }
+    for (const name in options) {
+        switch (name) {
+            case 'key': case 'attentionMask': case 'cache': case 'cacheUpdateIndex': case 'returnAttentionScores':
+            case 'useCausalMask': case 'training':
+                break;
+            default:
+                throw new TypeError(`a call has no option ${show(name)}; its options are ${OPTIONS}`);
+        }
+    }
+    return options;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {boolean} false if absent
+ */
+export function checkFlag(name, value) {
+    if (value === undefined || value === null) return false;
+    if (typeof value !== 'boolean') throw typeError(name, 'a boolean', value);
+    return value;
+}
+
+/**
+ * @param {unknown} index an integer, or a tensor of one
+ * @returns {number} -1 if absent
+ */
+export function checkIndex(index) {
+    if (index === undefined || index === null) return -1;
+    let value = index;
+    if (typeof index === 'object') {
+        const tensor = asTensorLike(index, 'cacheUpdateIndex');
+        if (dtypeOf(tensor) !== 'int32' || tensor.data.length !== 1) {
+            throw typeError('cacheUpdateIndex', 'an integer or an Int32Array tensor of one element', index);
+        }
+        value = tensor.data[0];
+    }
+    if (typeof value !== 'number' || !Number.isInteger(value)) {
+        throw typeError('cacheUpdateIndex', 'an integer', value);
+    }
+    if (value < 0) throw new RangeError(`cacheUpdateIndex must not be negative, got ${value}`);
+    return value;
+}
+
+/**
+ * @param {string} name
+ * @param {TensorLike} tensor
+ * @param {number} rank
+ * @param {number} features
+ */
+export function checkInput(name, tensor, rank, features) {
+    const { shape } = tensor;
+    if (shape.length !== rank || shape[rank - 1] !== features) {
+        throw new RangeError(`${name} must have ${rank} axes, the last of size ${features}, as built, `
+            + `got shape ${formatShape(shape)}`);
+    }
+}
+
+/**
+ * Axes that are not attended over must agree; Keras's arrays would broadcast a 1 on some backends, here it is an error.
+ * @param {AxesPlan} plan
+ * @param {string} name of the second
+ * @param {readonly number[]} query
+ * @param {readonly number[]} other
+ */
+export function checkBatch(plan, name, query, other) {
+    const { batchAxes } = plan;
+    for (let i = 0; i < batchAxes.length; i++) {
+        if (query[batchAxes[i]] !== other[batchAxes[i]]) {
+            throw new RangeError(`${name} must have the query's sizes on the axes not attended over, [${batchAxes}]: `
+                + `got ${formatShape(other)} to a query of shape ${formatShape(query)}`);
+        }
+    }
+}
+
+/**
+ * @param {readonly number[]} cache shape: batch, 2, the other axes, heads, key dim
+ * @param {number} rank of the inputs
+ * @param {number} heads
+ * @param {number} keyDim
+ * @param {number} valueDim
+ */
+export function checkCacheShape(cache, rank, heads, keyDim, valueDim) {
+    if (valueDim !== keyDim) {
+        throw new RangeError(`cache needs valueDim equal to keyDim, got valueDim ${valueDim} and keyDim ${keyDim}`);
+    }
+    const fits = cache.length === rank + 2 && cache[1] === 2 && cache[rank] === heads && cache[rank + 1] === keyDim;
+    if (!fits) {
+        const axes = rank === 3 ? '[batch, 2, length' : `[batch, 2, ${rank - 2} axes`;
+        throw new RangeError(`cache must have the shape ${axes}, ${heads}, ${keyDim}], got ${formatShape(cache)}`);
+    }
+}
+
+/**
+ * @param {number} index
+ * @param {number} rows
+ * @param {number} length of the cache
+ */
+export function checkRoom(index, rows, length) {
+    if (index + rows > length) {
+        throw new RangeError(`cacheUpdateIndex must leave room for ${rows} new positions in a cache of ${length}: `
+            + `expected at most ${length - rows}, got ${index}`);
+    }
+}

@@ -1,0 +1,383 @@
+// One call of the layer: its arguments checked and measured (prepare), written down as operations (record), and what it
+// returns put together (finish). Jobs are used again and again: a call leaves nothing on the heap but its results.
+
+import { cacheLayout, storeCache, loadCache, KVCache } from '../../blocks/cache.js';
+import { Tensor, asTensorLike, dtypeOf } from '../../engine/tensor.js';
+import { AxesPlan } from '../../keras/shapes.js';
+import { AttentionCall, recordAttention } from '../../blocks/attention.js';
+import { floatInput } from './inputs.js';
+import { CallMask } from './mask.js';
+import { reorder, storeAxesCache } from './axes.js';
+import {
+    NO_CACHE, STATIC_CACHE, UPDATED_CACHE, checkFlag, checkIndex, checkInput, checkBatch, checkCacheShape,
+    checkRoom,
+} from './arguments.js';
+
+/** @typedef {import('../../engine/program.js').Program} Program */
+/** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../../blocks/cache.js').CacheLayout} CacheLayout */
+/** @typedef {import('./arguments.js').CallOptions} CallOptions */
+/** @typedef {import('./cached-multi-head-attention.js').CachedMultiHeadAttention} CachedMultiHeadAttention */
+/**
+ * @typedef {object} AttentionResult
+ * @property {Tensor} attentionOutput [batch, query axes, output axes]
+ * @property {Tensor} [attentionScores] [batch, heads, query axes, key axes], if asked for
+ * @property {TensorLike | KVCache} [cache] if one was given: the KVCache itself; a new Tensor when it was updated
+ */
+
+/** Inputs of rank 3 along their sequence: what Keras's fused path attends over, whatever the axes. */
+export const FUSED_PLAN = new AxesPlan(3, Object.freeze([1]));
+
+/** @param {readonly number[]} cache shape @returns {number[]} the shape of its keys: without the axis of 2 */
+const cacheAxes = (cache) => [cache[0], ...cache.slice(2)];
+
+/** @type {readonly number[]} */
+const NO_SHAPE = Object.freeze([]);
+
+/** A call of a layer. */
+export class AttentionJob {
+    /** @param {CachedMultiHeadAttention} layer */
+    constructor(layer) {
+        this._layer = layer;
+        this._call = new AttentionCall();
+        /** Shapes of the last results, kept while they stay the same. */
+        this._outputShape = NO_SHAPE;
+        this._scoresShape = NO_SHAPE;
+        this._mode = NO_CACHE;
+        this._wantScores = false;
+        this._plan = layer._plan;
+        // What the call was given.
+        /** @type {TensorLike | null} */
+        this._query = null;
+        /** @type {TensorLike | null} */
+        this._value = null;
+        /** @type {TensorLike | null} */
+        this._key = null;
+        this._mask = new CallMask();
+        /** @type {TensorLike | KVCache | null} */
+        this._cache = null;
+        /** The same, never a copy. @type {TensorLike | KVCache | null} */
+        this._cacheGiven = null;
+        // What record leaves to finish.
+        /** A functional cache in the kept layout. @type {CacheLayout | null} */
+        this._cacheLayout = null;
+        this._cacheAddress = 0;
+        /** @type {Tensor | null} */
+        this._output = null;
+        /** @type {Tensor | null} */
+        this._scores = null;
+        /** @type {TensorLike | KVCache | null} */
+        this._cacheOut = null;
+    }
+
+    /** Forgets what the call was given and what it returned. */
+    release() {
+        this._query = null;
+        this._value = null;
+        this._key = null;
+        this._mask.release();
+        this._cache = null;
+        this._cacheGiven = null;
+        this._cacheLayout = null;
+        this._output = null;
+        this._scores = null;
+        this._cacheOut = null;
+    }
+
+    /**
+     * Checks all arguments; throws without having changed anything.
+     * @param {TensorLike} query
+     * @param {TensorLike} value
+     * @param {CallOptions | undefined} options checked by checkOptions()
+     */
+    prepare(query, value, options) {
+        const layer = this._layer;
+        const call = this._call;
+        const { numHeads, keyDim, valueDim, dropout, flashAttention, activityRegularizer } = layer._config;
+        const rank = layer._rank;
+        if (rank < 3) throw new RangeError(`query must have at least 3 axes, got shape [${query.shape}]`);
+        const index = checkIndex(options?.cacheUpdateIndex);
+        const training = checkFlag('training', options?.training);
+        this._wantScores = checkFlag('returnAttentionScores', options?.returnAttentionScores);
+        call.causal = checkFlag('useCausalMask', options?.useCausalMask);
+        if (flashAttention && this._wantScores) {
+            throw new RangeError('returnAttentionScores must be false with flashAttention: it has no scores, got true');
+        }
+        this._query = query;
+        this._value = value;
+        this._key = options?.key == null ? value : asTensorLike(options.key, 'key');
+        checkInput('query', query, rank, layer._inputs.query);
+        call.explicit = dropout > 0 || this._wantScores || rank !== 3;
+        this._plan = call.explicit ? layer._plan : FUSED_PLAN;
+        call.batch = this._plan.batch(query.shape);
+        call.t = this._plan.sequence(query.shape);
+        call.dropout = training ? dropout : 0;
+        call.keepRows = activityRegularizer !== null;
+        this._prepareKeys(options?.cache ?? null, index);
+        if (call.s === 0) throw new RangeError('value must have at least one position to attend to, got none');
+        if (call.causal && this._plan.axes.length !== 1) {
+            throw new RangeError(`useCausalMask needs a single attention axis, got axes [${this._plan.axes}]`);
+        }
+        call.causalOffset = index > 0 ? index : 0;
+        const mask = options?.attentionMask ?? null;
+        if (this._plan.standard) this._mask.prepare(mask, call, numHeads);
+        else this._mask.prepareAxes(mask, call, this._scoresSizes(), this._plan.axes.length);
+        activityRegularizer?.checkShape([call.batch, call.t, numHeads, Math.min(keyDim, valueDim)]);
+    }
+
+    /**
+     * Where keys and values come from, and how many there are.
+     * @param {TensorLike | KVCache | null} cache
+     * @param {number} index -1: none
+     */
+    _prepareKeys(cache, index) {
+        const call = this._call;
+        const plan = this._plan;
+        const query = /** @type {TensorLike} */ (this._query).shape;
+        this._cache = cache;
+        this._cacheGiven = cache;
+        this._mode = cache === null ? NO_CACHE : index < 0 ? STATIC_CACHE : UPDATED_CACHE;
+        if (cache === null) {
+            if (index >= 0) throw new RangeError(`cacheUpdateIndex must be absent without a cache, got ${index}`);
+            call.noCache();
+        } else {
+            this._checkCache(cache);
+        }
+        call.rows = 0;
+        call.index = 0;
+        if (this._mode !== STATIC_CACHE) {
+            const key = this._checkKeys(query);
+            call.rows = plan.sequence(key);
+            call.s = call.rows;
+        }
+        if (cache === null) return;
+        const { shape } = cache;
+        if (!plan.standard) {
+            this._prepareAxesCache(cache, query);
+            return;
+        }
+        if (shape[0] !== query[0]) {
+            throw new RangeError(`cache must have the query's batch size ${query[0]}, got shape [${shape}]`);
+        }
+        call.s = shape[2];
+        if (this._mode !== UPDATED_CACHE) return;
+        checkRoom(index, call.rows, shape[2]);
+        call.index = index;
+    }
+
+    /**
+     * A cache for attention along other axes than the second of three.
+     * @param {TensorLike | KVCache} cache
+     * @param {readonly number[]} query shape
+     */
+    _prepareAxesCache(cache, query) {
+        const { rank, axes } = this._plan;
+        const where = `inputs of rank ${rank} and attention axes [${axes}]`;
+        if (cache instanceof KVCache) throw new TypeError(`cache must be a tensor-like for ${where}, got a KVCache`);
+        if (this._mode === UPDATED_CACHE) {
+            throw new RangeError(`cacheUpdateIndex must be absent for ${where}: Keras defines it for rank 3 alone`);
+        }
+        const sizes = cacheAxes(cache.shape);
+        checkBatch(this._plan, 'cache', query, sizes);
+        this._call.s = this._plan.sequence(sizes);
+    }
+
+    /**
+     * @param {readonly number[]} query shape
+     * @returns {readonly number[]} the key's shape
+     */
+    _checkKeys(query) {
+        const { _inputs } = this._layer;
+        const plan = this._plan;
+        const value = /** @type {TensorLike} */ (this._value).shape;
+        const key = /** @type {TensorLike} */ (this._key).shape;
+        checkInput('value', /** @type {TensorLike} */ (this._value), plan.rank, _inputs.value);
+        checkInput('key', /** @type {TensorLike} */ (this._key), plan.rank, _inputs.key);
+        for (let axis = 0; axis < plan.rank - 1; axis++) {
+            if (key[axis] !== value[axis]) {
+                throw new RangeError(`key must have value's sizes on all axes but the last, [${value}], got [${key}]`);
+            }
+        }
+        checkBatch(plan, 'value', query, value);
+        return key;
+    }
+
+    /** @param {TensorLike | KVCache} cache */
+    _checkCache(cache) {
+        const layer = this._layer;
+        const { numHeads, keyDim, valueDim, policy } = layer._config;
+        if (cache instanceof KVCache) {
+            if (cache.disposed) throw new Error('cache: this KVCache has been disposed');
+            if (cache._runtime !== layer._runtime) throw new TypeError('cache must be of the layer\'s own runtime');
+            const { compute } = policy;
+            if (cache.dtype !== compute && cache.dtype !== 'float32' && compute !== 'float32') {
+                throw new TypeError(`cache must be of the compute type ${compute} or float32, got ${cache.dtype}`);
+            }
+        } else {
+            asTensorLike(cache, 'cache');
+        }
+        checkCacheShape(cache.shape, layer._rank, numHeads, keyDim, valueDim);
+    }
+
+    /** Keeps what the call was given as it is now, for the time when its turn comes. */
+    capture() {
+        const { _runtime } = this._layer;
+        if (!_runtime._busy) return;
+        const query = /** @type {TensorLike} */ (this._query);
+        const value = /** @type {TensorLike} */ (this._value);
+        const key = /** @type {TensorLike} */ (this._key);
+        this._query = _runtime._capture(query);
+        if (this._mode !== STATIC_CACHE) {
+            this._value = value === query ? this._query : _runtime._capture(value);
+            this._key = key === value ? this._value : key === query ? this._query : _runtime._capture(key);
+        }
+        if (this._mask.given !== null) this._mask.given = _runtime._capture(this._mask.given);
+        if (this._cache !== null && !(this._cache instanceof KVCache)) this._cache = _runtime._capture(this._cache);
+    }
+
+    /** @param {Program} program */
+    record(program) {
+        const layer = this._layer;
+        const call = this._call;
+        const query = /** @type {TensorLike} */ (this._query);
+        layer._checkAlive();
+        const output = program.result(this._outputSizes(query.shape), layer._config.policy.compute);
+        this._output = output;
+        if (this._wantScores) {
+            this._scores = program.result(this._scoresSizes(), layer._config.policy.compute);
+        }
+        this._recordInputs(program);
+        this._recordCache(program);
+        this._mask.record(layer._runtime, program, call, layer._config.policy.compute);
+        call.scores = this._scores === null ? 0 : this._scores._address;
+        call.out = this._plan.direct ? output._address : program.scratch(output.byteLength);
+        call.outStride = layer._parts.output.outputs;
+        if (call.dropout > 0) {
+            call.seed0 = layer._seed;
+            call.seed1 = layer._dropoutCalls;
+        }
+        recordAttention(program, layer._parts, call);
+    }
+
+    /** @param {Program} program */
+    _recordInputs(program) {
+        const call = this._call;
+        const { query: queryWidth, key: keyWidth, value: valueWidth } = this._layer._inputs;
+        call.query = this._rows(program, /** @type {TensorLike} */ (this._query), queryWidth);
+        call.queryStride = queryWidth;
+        if (call.rows === 0) return;
+        call.value = this._value === this._query
+            ? call.query : this._rows(program, /** @type {TensorLike} */ (this._value), valueWidth);
+        call.valueStride = valueWidth;
+        call.key = this._key === this._value
+            ? call.value : this._rows(program, /** @type {TensorLike} */ (this._key), keyWidth);
+        call.keyStride = keyWidth;
+    }
+
+    /**
+     * @param {Program} program
+     * @param {TensorLike} tensor
+     * @param {number} width
+     * @returns {number} address of its rows in the order of the plan
+     */
+    _rows(program, tensor, width) {
+        const { _runtime, _config, _parts } = this._layer;
+        const address = floatInput(_runtime, program, tensor, _config.policy.compute, _parts.round);
+        return this._plan.direct ? address : reorder(_runtime, program, this._plan, address, tensor.shape, width);
+    }
+
+    /** @param {Program} program */
+    _recordCache(program) {
+        const call = this._call;
+        const cache = this._cache;
+        this._cacheOut = this._cacheGiven;
+        if (cache === null) {
+            call.noCache();
+            return;
+        }
+        if (cache instanceof KVCache) {
+            if (cache.disposed) throw new Error('cache: this KVCache has been disposed');
+            call.setCache(cache);
+            return;
+        }
+        const { _runtime, _config, _parts } = this._layer;
+        const { compute } = _config.policy;
+        const source = floatInput(_runtime, program, cache, compute, _parts.round);
+        if (this._plan.standard) {
+            const layout = cacheLayout(cache.shape[0], cache.shape[2], cache.shape[3], cache.shape[4]);
+            const address = program.scratch(layout.floats * 4);
+            storeCache(_runtime, layout, address, source);
+            call.setLayout(layout, address);
+            this._cacheAddress = address;
+            this._cacheLayout = layout;
+        } else {
+            storeAxesCache(_runtime, program, this._plan, cache.shape, source, call);
+        }
+        if (this._mode === STATIC_CACHE && this._cacheGiven instanceof Tensor && dtypeOf(cache) === compute) return;
+        const out = program.result(Object.freeze([...cache.shape]), compute);
+        this._cacheOut = out;
+        // The rest of the cache passes through as it is, or as the compute type rounds it.
+        if (this._mode === STATIC_CACHE) {
+            const { memory } = _runtime;
+            memory.f32(out._address, out.size).set(memory.f32(source, out.size));
+        }
+    }
+
+    /** @returns {AttentionResult} */
+    finish() {
+        const layer = this._layer;
+        const call = this._call;
+        const output = /** @type {Tensor} */ (this._output);
+        const { memory } = layer._runtime;
+        if (!this._plan.direct) {
+            const shape = /** @type {TensorLike} */ (this._query).shape;
+            const [to, from] = [memory.f32(output._address, output.size), memory.f32(call.out, output.size)];
+            this._plan.permute(to, from, shape, call.outStride, true);
+        }
+        if (this._mode === UPDATED_CACHE && this._cacheLayout !== null) {
+            const out = /** @type {Tensor} */ (this._cacheOut);
+            loadCache(layer._runtime, this._cacheLayout, this._cacheAddress, out._address);
+        }
+        layer._called(call, output, this._mode !== STATIC_CACHE);
+        if (this._cacheOut === null) {
+            if (this._scores === null) return { attentionOutput: output };
+            return { attentionOutput: output, attentionScores: this._scores };
+        }
+        if (this._scores === null) return { attentionOutput: output, cache: this._cacheOut };
+        return { attentionOutput: output, attentionScores: this._scores, cache: this._cacheOut };
+    }
+
+    /**
+     * @param {readonly number[]} query shape
+     * @returns {readonly number[]} the output's, the same array as long as it stays the same
+     */
+    _outputSizes(query) {
+        const last = this._outputShape;
+        const axes = query.length - 1;
+        for (let i = 0; i < axes; i++) {
+            if (last[i] !== query[i]) {
+                this._outputShape = Object.freeze([...query.slice(0, axes), ...this._layer._outputAxes]);
+                return this._outputShape;
+            }
+        }
+        return last;
+    }
+
+    /** @returns {readonly number[]} the scores' shape, the same array as long as it stays the same */
+    _scoresSizes() {
+        const call = this._call;
+        const { numHeads } = this._layer._config;
+        const query = /** @type {TensorLike} */ (this._query).shape;
+        const last = this._scoresShape;
+        if (this._plan.standard) {
+            if (last[0] !== query[0] || last[2] !== query[1] || last[3] !== call.s) {
+                this._scoresShape = Object.freeze([query[0], numHeads, query[1], call.s]);
+            }
+            return this._scoresShape;
+        }
+        const cache = this._cache?.shape;
+        const keys = cache ? cacheAxes(cache) : /** @type {TensorLike} */ (this._key).shape;
+        this._scoresShape = Object.freeze(this._plan.scoresShape(query, keys, numHeads));
+        return this._scoresShape;
+    }
+}

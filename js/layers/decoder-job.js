@@ -1,0 +1,251 @@
+import { KVCache, cacheLayout, loadCache, storeCache } from '../blocks/cache.js';
+import { numbers } from './attention/inputs.js';
+import { AttentionCall } from '../blocks/attention.js';
+import { asTensorLike, formatShape } from '../engine/tensor.js';
+
+/** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../engine/tensor.js').Tensor} Tensor */
+/** @typedef {import('../engine/program.js').Program} Program */
+
+/**
+ * One attention of a call: its cache, in either form, its mask and its part of the result.
+ */
+class Side {
+    /**
+     * @param {import('./decoder.js').TransformerDecoder} decoder
+     * @param {string} name 'selfAttention' or 'crossAttention', for messages
+     * @param {number[]} sizes B, T and the number of new key rows
+     * @param {KVCache | TensorLike | undefined} cache
+     * @param {number | null | undefined} index
+     */
+    constructor(decoder, name, [batch, t, rows], cache, index) {
+        this._runtime = decoder._runtime;
+        this._name = name;
+        this.io = new AttentionCall();
+        this.io.batch = batch;
+        this.io.t = t;
+        this.io.rows = rows;
+        /** @type {KVCache | TensorLike | null} */
+        this.cache = null;
+        /** @type {Uint8Array | null} bytes of [B, T, S] */
+        this._mask = null;
+        /** Address of a functional cache in the kept layout, until it has been read back; and what it becomes. */
+        this._kept = 0;
+        /** @type {Tensor | null} */
+        this._result = null;
+        this.positions = rows;
+        if (cache !== undefined) {
+            this._setCache(decoder, cache, index ?? null);
+        } else if (index !== undefined && index !== null) {
+            throw new TypeError(`${name}CacheUpdateIndex needs ${name}Cache`);
+        }
+    }
+
+    /**
+     * @param {import('./decoder.js').TransformerDecoder} decoder
+     * @param {KVCache | TensorLike} cache
+     * @param {number | null} index
+     */
+    _setCache(decoder, cache, index) {
+        const { io } = this;
+        const shape = cache instanceof KVCache ? cache.shape : asTensorLike(cache, `${this._name}Cache`).shape;
+        const heads = decoder.numHeads;
+        const keyDim = Math.floor(decoder.hiddenDim / heads);
+        const fits = shape.length === 5 && shape[0] === io.batch && shape[1] === 2 && shape[2] > 0 &&
+            shape[3] === heads && shape[4] === keyDim;
+        if (!fits) {
+            throw new RangeError(`${this._name}Cache must have shape [${io.batch}, 2, S, ${heads}, ${keyDim}], ` +
+                `got ${formatShape(shape)}`);
+        }
+        if (cache instanceof KVCache) {
+            cache._check(`${this._name}Cache`);
+        }
+        this.cache = cache;
+        this.positions = shape[2];
+        this._layout = cacheLayout(io.batch, this.positions, heads, keyDim);
+        if (index === null) {
+            io.rows = 0;
+            return;
+        }
+        if (!Number.isInteger(index)) {
+            throw new TypeError(`${this._name}CacheUpdateIndex must be an integer, got ${index}`);
+        }
+        if (index < 0 || index + io.rows > this.positions) {
+            throw new RangeError(`${this._name}CacheUpdateIndex must leave room for ${io.rows} rows in ` +
+                `${this.positions} positions, got ${index}`);
+        }
+        io.index = index;
+    }
+
+    /**
+     * Keeps a position when both masks (those given) do: cast to int as Keras Hub does, then nonzero.
+     * @param {TensorLike | undefined} padding [B, S]
+     * @param {TensorLike | undefined} attention [B, T, S] or [T, S]
+     * @param {string} prefix 'decoder' or 'encoder'
+     */
+    setMask(padding, attention, prefix) {
+        const { batch, t } = this.io;
+        const s = this.positions;
+        if (padding === undefined && attention === undefined) {
+            return;
+        }
+        const mask = new Uint8Array(batch * t * s).fill(1);
+        if (padding !== undefined) {
+            const { shape } = asTensorLike(padding, `${prefix}PaddingMask`);
+            this._apply(mask, padding, shape.length === 2 ? [shape[0], 1, shape[1]] : shape, `${prefix}PaddingMask`);
+        }
+        if (attention !== undefined) {
+            const { shape } = asTensorLike(attention, `${prefix}AttentionMask`);
+            this._apply(mask, attention, shape.length === 2 ? [1, ...shape] : shape, `${prefix}AttentionMask`);
+        }
+        this._mask = mask;
+    }
+
+    /** @param {Uint8Array} mask @param {TensorLike} source @param {readonly number[]} shape @param {string} name */
+    _apply(mask, source, shape, name) {
+        const sizes = [this.io.batch, this.io.t, this.positions];
+        if (shape.length !== 3 || shape.some((n, axis) => n !== 1 && n !== sizes[axis])) {
+            throw new RangeError(`${name} must fit [B, T, S] = ${formatShape(sizes)}, ` +
+                `got ${formatShape(source.shape)}`);
+        }
+        const data = numbers(this._runtime, source);
+        const strides = [shape[1] * shape[2], shape[2], 1];
+        const [b, t, s] = shape.map((n, axis) => (n === 1 ? 0 : strides[axis]));
+        for (let i = 0; i < mask.length; i++) {
+            const j = i % sizes[2];
+            const row = Math.floor(i / sizes[2]);
+            const at = Math.floor(row / sizes[1]) * b + (row % sizes[1]) * t + j * s;
+            mask[i] &= Number(Math.trunc(data[at]) !== 0);
+        }
+    }
+
+    /** @param {Program} program */
+    record(program) {
+        const { io, cache, positions, _layout: layout } = this;
+        if (cache instanceof KVCache) {
+            io.setCache(cache);
+        } else if (cache !== null && layout) {
+            this._kept = program.scratch(layout.floats * 4);
+            storeCache(this._runtime, layout, this._kept, program.input(cache));
+            io.setLayout(layout, this._kept);
+            this._result = program.result(cache.shape, 'float32');
+        } else {
+            io.noCache();
+        }
+        if (this._mask) {
+            io.mask = program.input({ shape: [this._mask.length], data: this._mask });
+            io.maskB = io.t * positions;
+            io.maskT = positions;
+            io.maskS = 1;
+        }
+    }
+
+    /** After the program that record() was for. @returns {KVCache | TensorLike} the cache after the call */
+    finish() {
+        if (this._result && this._layout && this._kept !== 0) {
+            loadCache(this._runtime, this._layout, this._kept, this._result._address);
+            this._kept = 0;
+        }
+        return this._result ?? /** @type {KVCache} */ (this.cache);
+    }
+}
+
+/** One call of a TransformerDecoder: arguments checked and captured, then recorded as one program. */
+export class DecoderJob {
+    /**
+     * @param {import('./decoder.js').TransformerDecoder} decoder built
+     * @param {TensorLike} sequence
+     * @param {TensorLike | null} encoder
+     * @param {import('./decoder.js').DecoderOptions} options
+     */
+    constructor(decoder, sequence, encoder, options) {
+        const runtime = decoder._runtime;
+        const width = decoder.hiddenDim;
+        const [batch, t] = checkSequence(sequence, 'decoderSequence', width);
+        if (decoder.hasCrossAttention !== (encoder !== null)) {
+            throw new TypeError(`encoderSequence: this layer was built ${encoder ? 'without' : 'with'} one`);
+        }
+        if (decoder.hasCrossAttention && (options.selfAttentionCache === undefined) !==
+            (options.crossAttentionCache === undefined)) {
+            throw new TypeError('selfAttentionCache and crossAttentionCache must both be given, or neither');
+        }
+        this._decoder = decoder;
+        this._sequence = runtime._capture(sequence);
+        this._rows = batch * t;
+        this._self = new Side(decoder, 'selfAttention', [batch, t, t], options.selfAttentionCache,
+            options.selfAttentionCacheUpdateIndex);
+        this._self.setMask(options.decoderPaddingMask, options.decoderAttentionMask, 'decoder');
+        this._self.io.causal = options.useCausalMask ?? true;
+        this._self.io.causalOffset = this._self.io.index;
+        /** @type {Side | null} */
+        this._cross = null;
+        if (encoder) {
+            const [encoderBatch, positions] = checkSequence(encoder, 'encoderSequence', null);
+            if (encoderBatch !== batch) {
+                throw new RangeError(`encoderSequence must have the batch of decoderSequence, ${batch}, ` +
+                    `got ${encoderBatch}`);
+            }
+            this._encoder = runtime._capture(encoder);
+            this._cross = new Side(decoder, 'crossAttention', [batch, t, positions], options.crossAttentionCache,
+                options.crossAttentionCacheUpdateIndex);
+            this._cross.setMask(options.encoderPaddingMask, options.encoderAttentionMask, 'encoder');
+        }
+        // Dropout, even where it does nothing, makes Keras take its explicit path.
+        for (const side of [this._self, this._cross]) {
+            if (side) {
+                side.io.explicit = decoder.dropout > 0;
+                side.io.dropout = options.training ? decoder.dropout : 0;
+            }
+        }
+    }
+
+    /** @param {Program} program */
+    _recordCross(program) {
+        if (this._cross && this._encoder) {
+            const { io } = this._cross;
+            this._cross.record(program);
+            io.key = io.rows > 0 ? program.input(this._encoder) : 0;
+            [, , io.keyStride] = this._encoder.shape;
+            io.value = io.key;
+            io.valueStride = io.keyStride;
+        }
+    }
+
+    /** @param {Program} program */
+    record(program) {
+        const { hiddenDim, intermediateDim } = this._decoder;
+        const floats = this._rows * hiddenDim;
+        this._output = program.result(this._sequence.shape, 'float32');
+        const input = program.input(this._sequence);
+        program.floats.copyWithin(this._output._address / 4, input / 4, input / 4 + floats);
+        this._self.record(program);
+        this._recordCross(program);
+        this._decoder._record(program, {
+            rows: this._rows,
+            x: this._output._address,
+            out: this._output._address,
+            normed: program.scratch(floats * 4),
+            inner: program.scratch(this._rows * intermediateDim * 4),
+            self: this._self.io,
+            cross: this._cross && this._cross.io,
+        });
+    }
+
+    /** @returns {import('./decoder.js').DecoderResult} */
+    finish() {
+        return {
+            output: /** @type {Tensor} */ (this._output),
+            ...(this._self.cache && { selfAttentionCache: this._self.finish() }),
+            ...(this._cross?.cache && { crossAttentionCache: this._cross.finish() }),
+        };
+    }
+}
+
+/** @param {TensorLike} sequence @param {string} name @param {number | null} width @returns {readonly number[]} */
+function checkSequence(sequence, name, width) {
+    const { shape } = asTensorLike(sequence, name);
+    if (shape.length !== 3 || (width !== null && shape[2] !== width)) {
+        throw new RangeError(`${name} must have shape [B, T, ${width ?? 'F'}], got ${formatShape(shape)}`);
+    }
+    return shape;
+}

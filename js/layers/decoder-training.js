@@ -1,0 +1,96 @@
+import { numbers } from './attention/inputs.js';
+
+/** @typedef {import('../engine/program.js').Program} Program */
+/** @typedef {import('../engine/tensor.js').Tensor} Tensor */
+/** @typedef {import('./decoder.js').BlockCall} BlockCall */
+
+/**
+ * A call of a TransformerDecoder with dropout while training. Dropout stands between a sublayer and its residual, so
+ * each sublayer is a program of its own here; what inference fuses into one is done one after the other.
+ */
+export class TrainingCall {
+    /**
+     * @param {import('./decoder.js').TransformerDecoder} decoder
+     * @param {import('./decoder-job.js').DecoderJob} job whose arguments have been checked
+     */
+    constructor(decoder, job) {
+        this._decoder = decoder;
+        this._job = job;
+        this._shape = job._sequence.shape;
+        /** The residual stream, [B][T][F]. */
+        this._x = Float32Array.from(numbers(decoder._runtime, job._sequence));
+    }
+
+    /** @returns {Promise<import('./decoder.js').DecoderResult>} */
+    async run() {
+        const { _decoder: decoder, _job: job } = this;
+        const { selfNorm, crossNorm, norm } = decoder._parts;
+        await this._sublayer(selfNorm, (program, call) => {
+            job._self.record(program);
+            decoder._recordSelf(program, call);
+        }, () => job._self.finish());
+        if (job._cross && crossNorm) {
+            await this._sublayer(crossNorm, (program, call) => {
+                job._recordCross(program);
+                decoder._recordCross(program, call);
+            }, () => job._cross?.finish());
+        }
+        await this._sublayer(norm, (program, call) => decoder._recordFeedForward(program, call), () => undefined);
+        return this._result();
+    }
+
+    /**
+     * x + dropout(sublayer(x)), normalized before or after.
+     * @param {import('../blocks/layer-norm.js').LayerNorm} norm
+     * @param {(program: Program, call: BlockCall) => void} record
+     * @param {() => unknown} finish
+     */
+    async _sublayer(norm, record, finish) {
+        const { _decoder: decoder, _job: job } = this;
+        const { dropout, _random: random, _runtime: runtime } = decoder;
+        const size = this._x.length;
+        let out = 0;
+        const y = await runtime._run({
+            record: (program) => {
+                out = program.scratch(size * 4);
+                record(program, {
+                    rows: job._rows, x: program.input({ shape: this._shape, data: this._x }), out,
+                    normed: program.scratch(size * 4), inner: program.scratch(job._rows * decoder.intermediateDim * 4),
+                    self: job._self.io, cross: job._cross && job._cross.io,
+                });
+            },
+            finish: () => {
+                finish();
+                return runtime.memory.f32(out, size).slice();
+            },
+        });
+        for (let i = 0; i < size; i++) {
+            if (random.uniform() >= dropout) {
+                this._x[i] += y[i] / (1 - dropout);
+            }
+        }
+        if (!decoder.normalizeFirst) {
+            this._x = await runtime._run({
+                record: (program) => {
+                    out = program.scratch(size * 4);
+                    const x = program.input({ shape: this._shape, data: this._x });
+                    norm.record(program, job._rows, x, decoder.hiddenDim, out);
+                },
+                finish: () => runtime.memory.f32(out, size).slice(),
+            });
+        }
+    }
+
+    /** @returns {Promise<import('./decoder.js').DecoderResult>} */
+    _result() {
+        const { _job: job } = this;
+        const runtime = this._decoder._runtime;
+        return runtime._run({
+            record: (program) => {
+                job._output = program.result(this._shape, 'float32');
+                runtime.memory.f32(job._output._address, this._x.length).set(this._x);
+            },
+            finish: () => job.finish(),
+        });
+    }
+}

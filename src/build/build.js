@@ -1,0 +1,138 @@
+// node src/build/build.js [--wasm]
+//
+// What `npm run build` does: set up, compile both wasm variants into js/wasm/, and make dist/, which is what the package
+// holds, with its type declarations. With --wasm, only the binaries.
+
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { buildDist } from './dist.js';
+import { setup } from '../setup/setup.js';
+import { isMain, main, root, run, say, since } from './system.js';
+
+/** Compiles js/wasm/cmha-*.wasm. @param {import('../setup/setup.js').Tools} tools */
+export function buildWasm({ emscripten, generator }) {
+    const start = performance.now();
+    const folder = join(root, 'build/wasm');
+    const env = { ...process.env, ...emscripten.env, CMHA_NODE_DIR: dirname(process.execPath) };
+    // A tree configured by another toolchain, or in a checkout that has moved since, cannot be built on.
+    configure(
+        folder,
+        [
+            '-G',
+            generator,
+            `-DCMAKE_TOOLCHAIN_FILE=${join(emscripten.folder, 'cmake/Modules/Platform/Emscripten.cmake')}`,
+        ],
+        `Emscripten ${emscripten.version}`,
+        env,
+    );
+    const output = compile(folder, env, 'the WebAssembly binaries');
+    const sizes = output.split('\n').filter((line) => /^cmha-\S+\.wasm: /.test(line));
+    for (const line of sizes) say(`  ${line}`);
+    say(`  js/wasm is up to date after ${since(start)}`);
+}
+
+/**
+ * Compiles the same sources for this machine, with sanitizers.
+ * @param {import('../setup/setup.js').Tools} tools @param {boolean} simde the SIMD128 kernels, through SIMDe, or the plain C ones
+ * @returns {string} the build folder
+ */
+export function buildNative({ generator, compiler }, simde) {
+    const folder = join(root, simde ? 'build/native-simde' : 'build/native-plain');
+    configure(
+        folder,
+        [
+            '-G',
+            generator,
+            `-DCMAKE_C_COMPILER=${compiler}`,
+            '-DCMHA_SANITIZE=ON',
+            '-DCMHA_WERROR=ON',
+            `-DCMHA_SIMDE=${simde ? 'ON' : 'OFF'}`,
+        ],
+        '',
+        process.env,
+    );
+    compile(folder, process.env, 'the native tests');
+    return folder;
+}
+
+/** Checks the types in js/ and writes the .d.ts files to dist/types/; nothing to do when no source has changed since. */
+export function buildTypes() {
+    const start = performance.now();
+    const types = join(root, 'dist/types');
+    const stamp = join(root, 'build/types.stamp');
+    const sources = [...sourceFiles(join(root, 'js')), join(root, 'tsconfig.json'), join(root, 'package-lock.json')];
+    if (existsSync(stamp) && existsSync(types)) {
+        const checked = statSync(stamp).mtimeMs;
+        const list = readFileSync(stamp, 'utf8');
+        if (list === sources.join('\n') && sources.every((file) => statSync(file).mtimeMs < checked)) return;
+    }
+    rmSync(types, { recursive: true, force: true });
+    rmSync(stamp, { force: true });
+    typeCheck(root);
+    // tsc writes declarations only for what it compiles.
+    cpSync(join(root, 'js/vendor/tokenizers.d.ts'), join(types, 'vendor/tokenizers.d.ts'));
+    mkdirSync(dirname(stamp), { recursive: true });
+    writeFileSync(stamp, sources.join('\n'));
+    say(`  types checked, dist/types written, in ${since(start)}`);
+}
+
+/** Runs tsc with the tsconfig.json of a folder. @param {string} folder */
+export function typeCheck(folder) {
+    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder], {
+        what: 'The type check',
+        why: 'the types in the JSDoc comments are what users of the package see',
+        todo: 'mend what the lines below name',
+    });
+}
+
+/** The JavaScript that is written by hand. @param {string} folder @returns {string[]} */
+export function sourceFiles(folder) {
+    const made = ['js/vendor', 'js/wasm'].map((path) => join(root, path));
+    return readdirSync(folder, { withFileTypes: true })
+        .flatMap((entry) => {
+            const path = join(folder, entry.name);
+            if (entry.isDirectory()) return made.includes(path) ? [] : sourceFiles(path);
+            return entry.name.endsWith('.js') ? [path] : [];
+        })
+        .sort();
+}
+
+/**
+ * Runs CMake's first half, unless the same was done before.
+ * @param {string} folder @param {string[]} args @param {string} extra what else a configured tree depends on
+ * @param {NodeJS.ProcessEnv} env
+ */
+function configure(folder, args, extra, env) {
+    const stamp = join(folder, 'configured.txt');
+    const wanted = [root, ...args, extra].join('\n');
+    if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+    rmSync(folder, { recursive: true, force: true });
+    run('cmake', ['-S', root, '-B', folder, ...args], {
+        what: 'Configuring the build',
+        why: 'CMake reads CMakeLists.txt first',
+        todo: 'see what it says below',
+        env,
+    });
+    writeFileSync(stamp, wanted);
+}
+
+/** @param {string} folder @param {NodeJS.ProcessEnv} env @param {string} what @returns {string} */
+function compile(folder, env, what) {
+    return run('cmake', ['--build', folder, '--parallel'], {
+        what: `Building ${what}`,
+        why: 'the sources in src/ have to compile without a warning',
+        todo: 'see what the compiler says below',
+        env,
+    });
+}
+
+if (isMain(import.meta.url)) {
+    await main(async () => {
+        const tools = setup();
+        say('Building');
+        buildWasm(tools);
+        if (process.argv.includes('--wasm')) return;
+        await buildDist();
+        buildTypes();
+    });
+}

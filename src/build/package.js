@@ -1,0 +1,101 @@
+// Packs the package as `npm publish` would, looks at what is in it, and uses it as somebody else's project does.
+
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root, run, say } from './system.js';
+
+/** What users get, and nothing else. */
+const ALLOWED = [/^dist\//, /^README\.md$/, /^LICENSE$/, /^package\.json$/];
+const FORBIDDEN = [/^dist\/embedded\/train\//, /\.test\.js$/, /\.py$/];
+const REQUIRED = [
+    'README.md',
+    'LICENSE',
+    'dist/index.js',
+    'dist/cli.js',
+    'dist/engine/worker.js',
+    'dist/generation/index.js',
+    'dist/types/index.d.ts',
+    'dist/types/generation/index.d.ts',
+    'dist/wasm/cmha-simd128.wasm',
+    'dist/wasm/cmha-relaxed.wasm',
+    'dist/embedded/model.safetensors',
+    'dist/embedded/tokenizer.json',
+];
+
+const USE = `
+import { createRuntime, CachedMultiHeadAttention, KVCache, Tensor } from 'cached-attention';
+import { loadModel } from 'cached-attention/generation';
+
+const runtime = await createRuntime({ workers: 0, simd: 'simd128' });
+const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 });
+const x = { shape: [1, 3, 8], data: new Float32Array(24).fill(0.5) };
+const { attentionOutput } = await layer.call(x, x);
+if (attentionOutput.data.length !== 24) throw new Error('unexpected output');
+const model = await loadModel(runtime);
+for await (const { text } of model.generate('Once upon a time', { maxNewTokens: 2 })) if (typeof text !== 'string') throw new Error('unexpected text');
+runtime.dispose();
+if (!KVCache || !Tensor) throw new Error('missing export');
+`;
+
+/** A strict project without Node's types. */
+const TYPESCRIPT = {
+    compilerOptions: {
+        strict: true,
+        noEmit: true,
+        target: 'es2023',
+        module: 'nodenext',
+        types: [],
+        skipLibCheck: false,
+        lib: ['es2023', 'esnext.disposable', 'dom', 'dom.iterable', 'dom.asynciterable'],
+    },
+    files: ['use.mts'],
+};
+
+/** @returns {string[]} what is wrong with the package */
+export function checkPackage() {
+    const folder = join(root, 'build/package');
+    rmSync(folder, { recursive: true, force: true });
+    const installed = join(folder, 'node_modules/cached-attention');
+    mkdirSync(installed, { recursive: true });
+    const why = 'users get the package that `npm pack` writes';
+    const [{ filename, files, size }] = JSON.parse(
+        run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
+            what: 'Packing',
+            why,
+            todo: 'see what npm says below',
+        }),
+    );
+    /** @type {string[]} */
+    const paths = files.map((/** @type {{ path: string }} */ file) => file.path);
+    say(`  ${paths.length} files, ${size} bytes packed`);
+    const problems = [
+        ...paths
+            .filter((path) => !ALLOWED.some((rule) => rule.test(path)) || FORBIDDEN.some((rule) => rule.test(path)))
+            .map((path) => `${path} does not belong in the package`),
+        ...REQUIRED.filter((path) => !paths.includes(path)).map((path) => `${path} is missing from the package`),
+    ];
+    if (problems.length > 0) return problems;
+
+    run('tar', ['xzf', join(folder, filename), '-C', installed, '--strip-components=1'], {
+        what: 'Unpacking the package',
+        why,
+        todo: 'see below',
+    });
+    writeFileSync(join(folder, 'use.mjs'), USE);
+    run(process.execPath, [join(folder, 'use.mjs')], {
+        what: 'Using the package from another project',
+        why,
+        todo: 'see below',
+        cwd: folder,
+    });
+    say('  used from another project: ok');
+    writeFileSync(join(folder, 'use.mts'), USE);
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPESCRIPT));
+    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder], {
+        what: 'Using the package from TypeScript',
+        why: 'its declarations have to stand by themselves',
+        todo: 'see below',
+    });
+    say('  used from TypeScript: ok');
+    return [];
+}

@@ -1,0 +1,48 @@
+// What a page has to load of the package: the larger binary, and the JavaScript without text generation.
+
+import { readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { root, say } from './system.js';
+
+/** In bytes, gzipped, each file by itself as a server sends it. */
+export const BUDGET = 60_000;
+
+/** Prints the table and returns whether it is within the budget. @returns {boolean} */
+export function checkSize() {
+    const size = (/** @type {string} */ path) => {
+        const bytes = readFileSync(path);
+        return { path: relative(root, path), raw: bytes.length, gzipped: gzipSync(bytes, { level: 9 }).length };
+    };
+    const folder = join(root, 'dist/wasm');
+    const binaries = readdirSync(folder)
+        .filter((name) => name.endsWith('.wasm'))
+        .map((name) => size(join(folder, name)));
+    const largest = binaries.sort((a, b) => b.gzipped - a.gzipped)[0];
+    const scripts = reachable(['index.js', 'engine/worker.js']).map((path) => size(join(root, 'dist', path)));
+    const row = (/** @type {string} */ name, /** @type {number} */ raw, /** @type {number} */ gzipped) =>
+        say(`  ${name.padEnd(36)} ${String(raw).padStart(8)} ${String(gzipped).padStart(8)}`);
+    say(`  ${'bytes'.padEnd(36)} ${'raw'.padStart(8)} ${'gzipped'.padStart(8)}`);
+    for (const { path, raw, gzipped } of [...binaries, ...scripts]) row(path, raw, gzipped);
+    const counted = [largest, ...scripts];
+    const total = counted.reduce((sum, file) => sum + file.gzipped, 0);
+    row(
+        'largest binary and all scripts',
+        counted.reduce((sum, file) => sum + file.raw, 0),
+        total,
+    );
+    say(`  budget: ${BUDGET} gzipped, ${total <= BUDGET ? `${BUDGET - total} left` : `exceeded by ${total - BUDGET}`}`);
+    return total <= BUDGET;
+}
+
+/** What some entries import, directly or not, as paths in dist/. @param {string[]} entries @returns {string[]} */
+function reachable(entries) {
+    const found = new Set(entries);
+    for (const path of found) {
+        const text = readFileSync(join(root, 'dist', path), 'utf8');
+        for (const [, specifier] of text.matchAll(/(?:from|import)\s*\(?\s*["'](\.[^"']+\.js)["']/g)) {
+            found.add(join(dirname(path), specifier));
+        }
+    }
+    return [...found].sort();
+}

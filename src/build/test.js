@@ -1,0 +1,182 @@
+// node src/build/test.js [FILTER...]
+//
+// What `npm test` does: set up, build, and run every test. With filters, only the test files whose path holds one of them.
+//
+//   types      the JSDoc types of js/, web/ and this folder, and the .d.ts files
+//   size       what a page has to load, against a budget
+//   package    what `npm pack` would publish, used from another project
+//   native     tests/native/*.c on src/*.c, under the address and undefined-behaviour sanitizers
+//   matrix     test files that use tests/runtime.js, in both binaries with 0 and 2 workers
+//   once       the other test files
+//   browser    tests/browser
+
+import { availableParallelism } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { buildNative, buildTypes, buildWasm, typeCheck } from './build.js';
+import { buildDist } from './dist.js';
+import { relaxedNode } from '../setup/node.js';
+import { checkPackage } from './package.js';
+import { setup } from '../setup/setup.js';
+import { checkSize } from './size.js';
+import { capture, heading, main, root, say, show, since, unlock } from './system.js';
+
+const tests = join(root, 'tests');
+const runtimeModule = join(tests, 'runtime.js');
+/** Folders that must hold tests: an empty one would pass unnoticed. */
+const EXPECTED = ['golden', 'unit', 'property', 'fuzz', 'browser'];
+
+/** @typedef {{ name: string, passed: number, failed: number, skipped: number, seconds: string }} Result */
+
+await main(async () => {
+    const filters = process.argv.slice(2);
+    const start = performance.now();
+    const tools = setup({ tests: true });
+    say('Building');
+    buildWasm(tools);
+    await buildDist();
+    const newer = relaxedNode();
+    say(`  relaxed SIMD runs on ${newer.description}`);
+    unlock();
+
+    /** @type {Result[]} */
+    const results = [];
+    /** @param {string} name @param {() => Promise<Partial<Result>> | Partial<Result>} body */
+    const group = async (name, body) => {
+        const begin = performance.now();
+        heading(name);
+        let result;
+        try {
+            result = await body();
+        } catch (error) {
+            say(error instanceof Error ? error.message : String(error));
+            result = { failed: 1 };
+        }
+        results.push({ name, passed: 0, failed: 0, skipped: 0, ...result, seconds: since(begin) });
+    };
+    const files = testFiles(tests).filter(
+        (file) => filters.length === 0 || filters.some((filter) => relative(root, file).includes(filter)),
+    );
+    const browser = files.filter((file) => file.startsWith(join(tests, 'browser')));
+    const matrix = files.filter((file) => !browser.includes(file) && reaches(file, runtimeModule));
+    const once = files.filter((file) => !browser.includes(file) && !matrix.includes(file));
+
+    if (filters.length === 0) {
+        await group('types', () => {
+            buildTypes();
+            typeCheck(join(root, 'src/build'));
+            typeCheck(join(root, 'web'));
+            typeCheck(join(root, 'tests/bench'));
+            return { passed: 4 };
+        });
+        await group('size', () => (checkSize() ? { passed: 1 } : { failed: 1 }));
+        await group('package', () => {
+            const problems = checkPackage();
+            for (const problem of problems) say(`  ${problem}`);
+            return { passed: problems.length ? 0 : 1, failed: problems.length };
+        });
+        if (tools.simde)
+            await group('native, SIMD128 through SIMDe, under sanitizers', () => native(buildNative(tools, true)));
+        await group('native, plain C, under sanitizers', () => native(buildNative(tools, false)));
+        await group('every folder has tests', () => {
+            const empty = EXPECTED.filter((folder) => !files.some((file) => file.startsWith(join(tests, folder))));
+            for (const folder of empty) say(`  tests/${folder} holds no *.test.js`);
+            return { passed: EXPECTED.length - empty.length, failed: empty.length };
+        });
+    }
+    for (const simd of ['simd128', 'relaxed']) {
+        for (const workers of [0, 2]) {
+            const node =
+                simd === 'relaxed'
+                    ? newer
+                    : { path: process.execPath, flags: [], description: `Node ${process.versions.node}` };
+            const env = { CMHA_TEST_SIMD: simd, CMHA_TEST_WORKERS: String(workers) };
+            if (matrix.length > 0)
+                await group(`${simd}, ${workers} workers, ${node.description}`, () =>
+                    nodeTests(node, matrix, workers + 1, env),
+                );
+        }
+    }
+    const here = { path: process.execPath, flags: [] };
+    if (once.length > 0) await group('once', () => nodeTests(here, once, 1, {}));
+    if (browser.length > 0)
+        await group('browser', () => nodeTests(here, browser, Infinity, { CHROME_PATH: tools.browser ?? '' }));
+
+    heading('summary');
+    for (const { name, passed, failed, skipped, seconds } of results) {
+        say(
+            `  ${failed ? 'FAILED' : '    ok'}  ${name}: ${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}, ${seconds}`,
+        );
+    }
+    const sum = (/** @type {'passed' | 'failed' | 'skipped'} */ key) =>
+        results.reduce((total, result) => total + result[key], 0);
+    say(`  all in ${since(start)}\n`);
+    say(`${sum('passed')} passed, ${sum('failed')} failed${sum('skipped') ? `, ${sum('skipped')} skipped` : ''}`);
+    return sum('failed') > 0 || sum('passed') === 0 ? 1 : 0;
+});
+
+/**
+ * Runs test files under node:test.
+ * @param {{ path: string, flags: string[] }} node @param {string[]} files
+ * @param {number} threads that one file keeps busy @param {Record<string, string>} env
+ * @returns {Promise<Partial<Result>>}
+ */
+async function nodeTests(node, files, threads, env) {
+    const counts = join(root, 'build/test-counts.json');
+    mkdirSync(dirname(counts), { recursive: true });
+    rmSync(counts, { force: true });
+    const code = await show(
+        node.path,
+        [
+            ...node.flags,
+            '--test',
+            `--test-concurrency=${Math.max(1, Math.floor(availableParallelism() / threads))}`,
+            // Nothing may hang: a test file that has not ended by then has failed.
+            '--test-timeout=600000',
+            `--test-reporter=${new URL('reporter.js', import.meta.url)}`,
+            ...files.map((file) => relative(root, file)),
+        ],
+        { env: { ...process.env, ...env, CMHA_TEST_COUNTS: counts } },
+    );
+    const result = existsSync(counts) ? JSON.parse(readFileSync(counts, 'utf8')) : { failed: 1 };
+    return code !== 0 && result.failed === 0 ? { ...result, failed: 1 } : result;
+}
+
+/** @param {string} folder @returns {Promise<Partial<Result>>} */
+async function native(folder) {
+    const names = [
+        ...(capture('ctest', ['--test-dir', folder, '--show-only']) ?? '').matchAll(/Test +#\d+: (\S+)/g),
+    ].map((match) => match[1]);
+    if (names.length === 0) throw new Error('  tests/native holds no test');
+    const code = await show('ctest', [
+        '--test-dir',
+        folder,
+        '--output-on-failure',
+        '--no-tests=error',
+        '--parallel',
+        String(availableParallelism()),
+    ]);
+    const log = join(folder, 'Testing/Temporary/LastTestsFailed.log');
+    const failed = code === 0 ? 0 : existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').length : 1;
+    return { passed: names.length - failed, failed };
+}
+
+/** @param {string} folder @returns {string[]} */
+function testFiles(folder) {
+    return readdirSync(folder, { withFileTypes: true })
+        .flatMap((entry) => {
+            const path = join(folder, entry.name);
+            if (entry.isDirectory()) return entry.name === 'node_modules' ? [] : testFiles(path);
+            return entry.name.endsWith('.test.js') ? [path] : [];
+        })
+        .sort();
+}
+
+/** Whether a module imports another, directly or through modules in tests/. @param {string} file @param {string} target @returns {boolean} */
+function reaches(file, target, seen = new Set()) {
+    if (file === target) return true;
+    if (seen.has(file) || !file.startsWith(tests) || !existsSync(file)) return false;
+    seen.add(file);
+    const imports = readFileSync(file, 'utf8').matchAll(/(?:\bfrom|\bimport|\bimport\()\s*['"](\.[^'"]+)['"]/g);
+    return [...imports].some((match) => reaches(resolve(dirname(file), match[1]), target, seen));
+}
