@@ -121,8 +121,8 @@ CMHA_API void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, si
 /* ---------------------------------------------------------------------------------------------- attention */
 
 enum {
-    CMHA_CAUSAL = 1,      /* position j is kept for query i only when j <= i + causal_offset; later ones are not read */
-    CMHA_EXPLICIT = 2,    /* Keras's explicit path (see below) instead of its fused one */
+    CMHA_ATTEND_CAUSAL = 1,      /* position j is kept for query i only when j <= i + causal_offset; later ones are not read */
+    CMHA_ATTEND_EXPLICIT = 2,    /* Keras's explicit path (see below) instead of its fused one */
 };
 
 /* out[b, i, h, :] = sum over j of p[b, h, i, j] * values[b, g(h), j, :], g(h) = h / (H / G),
@@ -146,23 +146,19 @@ typedef struct cmha_attention {
     float *out;             /* row (b, i), head h at out + (b * T + i) * out_stride + h * V */
     size_t out_stride;
     float *scores;          /* explicit form: [B][H][T][S], probabilities before dropout; NULL: not wanted */
-    float *scratch;         /* see cmha_attention_scratch */
+    float *scratch;         /* see cmha_op_scratch: thread-private rows, or the partial results of long caches */
     size_t batch, heads, kv_heads;
     size_t t, s;            /* S >= 1 */
     size_t d, v;
     float scale;            /* positive, usually 1 / sqrt(D) */
     uint32_t flags;
-    size_t causal_offset;   /* position of query 0 (the cache update index), with CMHA_CAUSAL */
+    size_t causal_offset;   /* position of query 0 (the cache update index), with CMHA_ATTEND_CAUSAL */
     float dropout;          /* explicit form: rate in [0, 1]; 0 = none. A kept probability is divided by 1 - rate */
     uint32_t seed[2];       /* dropout: Threefry-2x32 (20 rounds; Salmon et al. 2011) under this key. Position j of row
                              * (b, h, i) takes word j % 2 for the counter ((b * H + h) * T + i, j / 2): it is kept if
                              * the word's upper 24 bits, as a fraction, are not below the rate */
     uint32_t round;         /* half policies: rounding of logits (explicit), probabilities and outputs */
 } cmha_attention;
-
-/* Floats of `scratch` that an attention needs when run by `threads` threads (thread-private rows and the partial
- * results of long caches). */
-CMHA_API size_t cmha_attention_scratch(const cmha_attention *a, size_t threads);
 
 /* ---------------------------------------------------------------------------------------------- small operations */
 
@@ -217,10 +213,22 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
  *   - A waiting thread spins control->spin times, then sleeps in memory.atomic.wait32 in slices, and gives up with
  *     CMHA_RUN_STALLED when control->progress stands still for CMHA_STALL_SLICES slices, or with CMHA_RUN_FAILED when
  *     control->failed is set. The pool then fails closed. */
+
+/* Every operation: X(KIND, object, arguments). KIND counts from 1 and is what CMHA_OP_... is; `object` is the table entry
+ * (`const operation object`, see ops/operation.h) at the end of the file that computes it; `arguments` its struct. */
+#define CMHA_OPERATIONS(X) \
+    X(LINEAR, linear, cmha_linear) \
+    X(ATTENTION, attention, cmha_attention) \
+    X(ATTENTION_MERGE, attention_merge, cmha_attention) \
+    X(LAYER_NORM, layer_norm, cmha_norm) \
+    X(EMBED, embed, cmha_embed)
+
 enum {
-    CMHA_OP_LINEAR = 1, CMHA_OP_ATTENTION = 2, CMHA_OP_LAYER_NORM = 3, CMHA_OP_EMBED = 4,
-    CMHA_OP_ATTENTION_MERGE = 5 /* written by cmha_program_begin's caller right behind an attention that needs it: */
-};                              /* see cmha_attention_merges */
+    CMHA_OP_NONE = 0,
+#define X(KIND, object, arguments) CMHA_OP_##KIND,
+    CMHA_OPERATIONS(X)
+#undef X
+};
 
 enum { CMHA_OP_CONCURRENT = 1 };
 
@@ -232,10 +240,9 @@ typedef struct cmha_op {
     uint32_t tasks;         /* set by cmha_program_begin */
     uint32_t sleepers;      /* threads asleep on `done` */
     union {
-        cmha_linear linear;
-        cmha_attention attention;   /* CMHA_OP_ATTENTION_MERGE carries the same arguments */
-        cmha_norm norm;
-        cmha_embed embed;
+#define X(KIND, object, arguments) arguments object;
+        CMHA_OPERATIONS(X)
+#undef X
     } u;
 } cmha_op;
 
@@ -244,8 +251,8 @@ typedef struct cmha_control {
     uint32_t failed;        /* nonzero: a thread trapped; everybody gives up */
     uint32_t progress;      /* completed tasks, wrapping */
     uint32_t spin;          /* iterations to spin before sleeping */
-    cmha_op *ops_ptr;       /* the program's first operation; memory there only ever holds operations */
-    uint32_t ops;           /* number of operations */
+    cmha_op *ops;           /* the program's first operation; memory there only ever holds operations */
+    uint32_t count;         /* number of operations */
     uint32_t threads;       /* threads that may join, the dispatcher included: sizes thread-private scratch */
     uint32_t sleepers;      /* workers asleep on `epoch` */
 } cmha_control;
@@ -253,11 +260,17 @@ typedef struct cmha_control {
 enum { CMHA_RUN_DONE = 0, CMHA_RUN_LAST = 1, CMHA_RUN_FAILED = -1, CMHA_RUN_STALLED = -2 };
 enum { CMHA_SLICE_MS = 50, CMHA_STALL_SLICES = 16 };
 
-/* Does this attention need a CMHA_OP_ATTENTION_MERGE behind it (a long cache, cut over S into blocks of fixed size)? */
-CMHA_API uint32_t cmha_attention_merges(const cmha_attention *a);
+/* What the recorder of a program asks of an operation whose fields are written, all but `scratch`:
+ *   cmha_op_scratch   bytes that its `scratch` must have, when run by `threads` threads
+ *   cmha_op_next      kind of the operation that has to follow it with the same arguments (its second phase), or 0 */
+CMHA_API double cmha_op_scratch(const cmha_op *op, size_t threads);
+CMHA_API uint32_t cmha_op_next(const cmha_op *op);
 
-/* Bytes of one cmha_op as compiled (JS checks it against its own table of field offsets). */
-CMHA_API size_t cmha_op_bytes(void);
+/* Multiply-adds of a program, about. Depends on shapes alone: it decides whether waking other threads can pay. */
+CMHA_API double cmha_program_work(const cmha_op *ops, uint32_t count);
+
+/* A fingerprint of this header: JavaScript generated from another one must not run this binary. */
+CMHA_API uint32_t cmha_interface(void);
 
 /* Cuts every operation into tasks and arms claim and done with `epoch` (the value control->epoch is about to take). */
 CMHA_API void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch);

@@ -7,67 +7,53 @@
 #define _POSIX_C_SOURCE 200809L
 #include <time.h>
 #endif
-#include "tile.h"
+#include "ops/operation.h"
 #include <assert.h>
 
+static const operation *const operations[] = {
+    [CMHA_OP_NONE] = NULL,
+#define X(KIND, object, arguments) [CMHA_OP_##KIND] = &object,
+    CMHA_OPERATIONS(X)
+#undef X
+};
+
+static const operation *of(const cmha_op *op)
+{
+    assert(op->kind > CMHA_OP_NONE && op->kind < sizeof operations / sizeof *operations);
+    return operations[op->kind];
+}
+
+/* An operation without work still has a task, an empty one: somebody has to be the last. */
 static uint32_t op_tasks(const cmha_op *op)
 {
-    size_t n = 0;
-    switch (op->kind) {
-    case CMHA_OP_LINEAR: n = linear_tasks(&op->u.linear); break;
-    case CMHA_OP_ATTENTION: n = attention_tasks(&op->u.attention); break;
-    case CMHA_OP_ATTENTION_MERGE: n = attention_merge_tasks(&op->u.attention); break;
-    case CMHA_OP_LAYER_NORM: n = norm_tasks(&op->u.norm); break;
-    case CMHA_OP_EMBED: n = embed_tasks(&op->u.embed); break;
-    default: assert(!"an operation of unknown kind");
-    }
-    /* An operation without work still has a task, an empty one: somebody has to be the last. */
+    size_t n = of(op)->tasks(&op->u);
     return n ? (uint32_t) n : 1;
 }
 
-static void run_task(const cmha_op *op, size_t i, size_t thread)
+double cmha_op_scratch(const cmha_op *op, size_t threads)
 {
-    switch (op->kind) {
-    case CMHA_OP_LINEAR: linear_task(&op->u.linear, i); break;
-    case CMHA_OP_ATTENTION: attention_task(&op->u.attention, i, thread); break;
-    case CMHA_OP_ATTENTION_MERGE: attention_merge_task(&op->u.attention, i); break;
-    case CMHA_OP_LAYER_NORM: norm_task(&op->u.norm, i); break;
-    case CMHA_OP_EMBED: embed_task(&op->u.embed, i); break;
-    default: break;
-    }
+    return of(op)->scratch ? of(op)->scratch(&op->u, threads) : 0.0;
 }
 
-#ifdef __wasm__
-/* js/engine/protocol.js writes these structures as 32-bit words. */
-#define AT(type, field, word) _Static_assert(offsetof(type, field) == 4 * (word), #type "." #field)
-AT(cmha_op, claim, 0); AT(cmha_op, done, 2); AT(cmha_op, kind, 4); AT(cmha_op, flags, 5); AT(cmha_op, tasks, 6);
-AT(cmha_op, sleepers, 7); AT(cmha_op, u, 8);
-AT(cmha_linear, x, 0); AT(cmha_linear, x_stride, 1); AT(cmha_linear, rows, 2); AT(cmha_linear, k, 3);
-AT(cmha_linear, n, 4); AT(cmha_linear, w, 5); AT(cmha_linear, bias, 6); AT(cmha_linear, residual, 7);
-AT(cmha_linear, residual_stride, 8); AT(cmha_linear, y, 9); AT(cmha_linear, y_stride, 10); AT(cmha_linear, layout, 11);
-AT(cmha_linear, t, 12); AT(cmha_linear, index, 13); AT(cmha_linear, head_dim, 14); AT(cmha_linear, head_stride, 15);
-AT(cmha_linear, batch_stride, 16); AT(cmha_linear, activation, 17); AT(cmha_linear, round, 18);
-AT(cmha_attention, q, 0); AT(cmha_attention, q_stride, 1); AT(cmha_attention, keys, 2);
-AT(cmha_attention, keys_head_stride, 3); AT(cmha_attention, keys_batch_stride, 4); AT(cmha_attention, values, 5);
-AT(cmha_attention, values_head_stride, 6); AT(cmha_attention, values_batch_stride, 7); AT(cmha_attention, mask, 8);
-AT(cmha_attention, mask_b, 9); AT(cmha_attention, mask_h, 10); AT(cmha_attention, mask_t, 11);
-AT(cmha_attention, mask_s, 12); AT(cmha_attention, out, 13); AT(cmha_attention, out_stride, 14);
-AT(cmha_attention, scores, 15); AT(cmha_attention, scratch, 16); AT(cmha_attention, batch, 17);
-AT(cmha_attention, heads, 18); AT(cmha_attention, kv_heads, 19); AT(cmha_attention, t, 20); AT(cmha_attention, s, 21);
-AT(cmha_attention, d, 22); AT(cmha_attention, v, 23); AT(cmha_attention, scale, 24); AT(cmha_attention, flags, 25);
-AT(cmha_attention, causal_offset, 26); AT(cmha_attention, dropout, 27); AT(cmha_attention, seed, 28);
-AT(cmha_attention, round, 30);
-AT(cmha_norm, x, 0); AT(cmha_norm, x_stride, 1); AT(cmha_norm, y, 2); AT(cmha_norm, y_stride, 3);
-AT(cmha_norm, rows, 4); AT(cmha_norm, n, 5); AT(cmha_norm, gamma, 6); AT(cmha_norm, beta, 7); AT(cmha_norm, epsilon, 8);
-AT(cmha_embed, tokens, 0); AT(cmha_embed, rows, 1); AT(cmha_embed, t, 2); AT(cmha_embed, index, 3);
-AT(cmha_embed, w, 4); AT(cmha_embed, k, 5); AT(cmha_embed, n, 6); AT(cmha_embed, positions, 7); AT(cmha_embed, y, 8);
-AT(cmha_control, epoch, 0); AT(cmha_control, failed, 1); AT(cmha_control, progress, 2); AT(cmha_control, spin, 3);
-AT(cmha_control, ops_ptr, 4); AT(cmha_control, ops, 5); AT(cmha_control, threads, 6); AT(cmha_control, sleepers, 7);
+uint32_t cmha_op_next(const cmha_op *op)
+{
+    return of(op)->next ? of(op)->next(&op->u) : CMHA_OP_NONE;
+}
+
+double cmha_program_work(const cmha_op *ops, uint32_t count)
+{
+    double total = 0.0;
+    for (uint32_t i = 0; i < count; i++) total += of(ops + i)->work(&ops[i].u);
+    return total;
+}
+
+#ifndef CMHA_INTERFACE
+#define CMHA_INTERFACE 0    /* native builds have no JavaScript beside them */
 #endif
 
-size_t cmha_op_bytes(void)
+uint32_t cmha_interface(void)
 {
-    return sizeof(cmha_op);
+    return CMHA_INTERFACE;
 }
 
 void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch)
@@ -161,7 +147,7 @@ static int run_op(cmha_control *control, cmha_op *op, cmha_op *tail, uint32_t ep
     uint64_t seen = __atomic_load_n(&op->claim, __ATOMIC_SEQ_CST);
     while (seen >> 32 == epoch && (uint32_t) seen != 0) {
         if (!__atomic_compare_exchange_n(&op->claim, &seen, seen - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
-        run_task(op, op->tasks - (uint32_t) seen, thread);
+        of(op)->task(&op->u, op->tasks - (uint32_t) seen, thread);
         __atomic_add_fetch(&control->progress, 1, __ATOMIC_SEQ_CST);
         int closed = complete(op);
         if (closed && op != tail) closed = complete(tail);
@@ -183,8 +169,8 @@ static uint32_t group_end(cmha_op *ops, uint32_t first, uint32_t count)
 int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread)
 {
     /* The count first: a thread that is late then never pairs old operations with the count of newer, larger memory. */
-    uint32_t count = __atomic_load_n(&control->ops, __ATOMIC_SEQ_CST), tail = 0;
-    cmha_op *ops = __atomic_load_n(&control->ops_ptr, __ATOMIC_SEQ_CST);
+    uint32_t count = __atomic_load_n(&control->count, __ATOMIC_SEQ_CST), tail = 0;
+    cmha_op *ops = __atomic_load_n(&control->ops, __ATOMIC_SEQ_CST);
     int last = 1;
     for (uint32_t first = 0; first < count; first = tail + 1) {
         int32_t state = last ? GO_ON : wait_done(control, ops + tail, epoch);

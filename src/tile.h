@@ -29,16 +29,4 @@ static inline size_t row_block(size_t n)
     return n < 16384 ? 16384 / (n ? n : 1) : 1;
 }
 
-/* How an operation is cut into tasks: by its shape alone. Task i computes part i. */
-size_t linear_tasks(const cmha_linear *a);
-void linear_task(const cmha_linear *a, size_t i);
-size_t attention_tasks(const cmha_attention *a);
-void attention_task(const cmha_attention *a, size_t i, size_t thread);
-size_t attention_merge_tasks(const cmha_attention *a);
-void attention_merge_task(const cmha_attention *a, size_t i);
-size_t norm_tasks(const cmha_norm *a);
-void norm_task(const cmha_norm *a, size_t i);
-size_t embed_tasks(const cmha_embed *a);
-void embed_task(const cmha_embed *a, size_t i);
-
 #endif

@@ -1,7 +1,7 @@
 // One attention, q, k and v projections to output projection, as operations of a program. Addresses and sizes only:
 // whoever fills in a call has checked them. Shape letters as in src/cmha.h.
 
-import { LINEAR, ATTENTION, LAYOUT, ATTEND, FLAG, PANEL } from '../engine/protocol.js';
+import { LINEAR, ATTENTION, LAYOUT, ATTEND, FLAG, PANEL } from '../engine/interface.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
 /** @typedef {import('./cache.js').KVCache} KVCache */

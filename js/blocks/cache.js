@@ -1,7 +1,7 @@
 // KVCache: the keys and values of past positions, kept as the attention kernels stream them.
 
 import { Tensor, asTensorLike, describe, dtypeOf, formatShape, roundMode } from '../engine/tensor.js';
-import { PANEL, ROUND } from '../engine/protocol.js';
+import { PANEL, ROUND } from '../engine/interface.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */

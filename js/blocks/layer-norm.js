@@ -1,4 +1,4 @@
-import { NORM } from '../engine/protocol.js';
+import { NORM } from '../engine/interface.js';
 
 /** y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis (Ba et al. 2016), as Keras has it. */
 export class LayerNorm {

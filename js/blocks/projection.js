@@ -1,6 +1,6 @@
 // Dense layers y = x W + b over packed weights that live in the runtime's memory.
 
-import { LINEAR, PANEL, ROUND } from '../engine/protocol.js';
+import { LINEAR, PANEL, ROUND } from '../engine/interface.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */

@@ -1,6 +1,6 @@
 // Data types and shapes: what there is, how large it is, and how errors put it into words.
 
-import { ROUND } from './protocol.js';
+import { ROUND } from './interface.js';
 
 /**
  * float16 and bfloat16 data are kept, and read, as floats that those types represent exactly.

@@ -15,9 +15,8 @@
 // A program too small to be worth a wake-up is run by the calling thread alone: its epoch is never published, so the
 // workers sleep on. The bits are the same: tasks are cut by shape, whoever runs them.
 
-import {
-    CONTROL, CONTROL_WORDS, MESSAGE, OP, OP_WORDS, REPORT_BYTES, RUN, SHUT_DOWN, SLICE_MS, STALL_SLICES,
-} from './protocol.js';
+import { CONTROL, CONTROL_WORDS, OP, OP_WORDS, RUN, SLICE_MS, STALL_SLICES } from './interface.js';
+import { MESSAGE, REPORT_BYTES, SHUT_DOWN } from './protocol.js';
 import { spawn } from './threads.js';
 
 /** @typedef {import('./memory.js').Memory} Memory */

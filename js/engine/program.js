@@ -1,7 +1,7 @@
 // The recorder of programs: operations in the layout of src/cmha.h, written straight into the runtime's memory, and
 // what they need for as long as they run: scratch space, inputs copied in, blocks for results.
 
-import { ATTENTION, EMBED, FLAG, KIND, LINEAR, NORM, OP, OP_WORDS } from './protocol.js';
+import { ATTENTION, FLAG, KIND, OP, OP_WORDS } from './interface.js';
 import { Tensor, sizeOf, bytesPerElement } from './tensor.js';
 
 /** @typedef {import('./runtime.js').Runtime} Runtime */
@@ -9,13 +9,15 @@ import { Tensor, sizeOf, bytesPerElement } from './tensor.js';
 /** @typedef {import('./tensor.js').DType} DType */
 
 const INITIAL_OPERATIONS = 128;
+/** First word of an operation's arguments. */
+const ARGUMENTS = ATTENTION.q;
 const SCRATCH_CHUNK = 64 * 1024;
 
 /**
  * The program being recorded; a runtime has one and uses it again and again.
  *
  * Operations are appended with linear(), attention(), layerNorm() and embed(), which return the index of a zeroed
- * operation's first word; its fields are then written with the tables of js/engine/protocol.js:
+ * operation's first word; its fields are then written with the tables of js/engine/interface.js:
  *
  *     const x = program.input(query), y = program.scratch(4 * rows * n);
  *     const op = program.linear(), words = program.words;
@@ -103,22 +105,22 @@ export class Program {
     }
 
     /**
-     * Completes an attention: gives it its scratch and appends the merge that a long cache needs.
+     * Completes an attention: gives it its scratch and appends its second phase, which a long cache needs.
      * @param {number} op  what attention() returned, every field written but `scratch`
      */
     attentionDone(op) {
         const { wasm, threads } = this.#runtime;
-        const fields = 4 * (op + ATTENTION.q);
-        const floats = wasm.cmha_attention_scratch(fields, threads) >>> 0;
-        if (floats > 0) {
-            const address = this.scratch(4 * floats);
+        const bytes = wasm.cmha_op_scratch(4 * op, threads);
+        if (bytes > 0) {
+            const address = this.scratch(bytes);
             this.words[op + ATTENTION.scratch] = address;
         }
-        if (wasm.cmha_attention_merges(fields) !== 0) {
+        const next = wasm.cmha_op_next(4 * op);
+        if (next !== 0) {
             const offset = op - this.#address / 4;
-            const merge = this.#append(KIND.ATTENTION_MERGE, 0);
+            const second = this.#append(next, 0);
             const from = this.#address / 4 + offset;
-            this.words.copyWithin(merge + ATTENTION.q, from + ATTENTION.q, from + OP_WORDS);
+            this.words.copyWithin(second + ARGUMENTS, from + ARGUMENTS, from + OP_WORDS);
         }
     }
 
@@ -181,29 +183,7 @@ export class Program {
      * @returns {number}
      */
     work() {
-        const words = this.words;
-        let total = 0;
-        for (let i = 0; i < this.count; i++) {
-            const op = this.#address / 4 + i * OP_WORDS;
-            switch (words[op + OP.kind]) {
-                case KIND.LINEAR:
-                    total += words[op + LINEAR.rows] * words[op + LINEAR.k] * words[op + LINEAR.n];
-                    break;
-                case KIND.ATTENTION:
-                    total += words[op + ATTENTION.batch] * words[op + ATTENTION.heads] * words[op + ATTENTION.t]
-                        * words[op + ATTENTION.s] * (words[op + ATTENTION.d] + words[op + ATTENTION.v]);
-                    break;
-                case KIND.LAYER_NORM:
-                    total += 4 * words[op + NORM.rows] * words[op + NORM.n];
-                    break;
-                case KIND.EMBED:
-                    total += words[op + EMBED.rows] * words[op + EMBED.k];
-                    break;
-                default:
-                    break;
-            }
-        }
-        return total;
+        return this.#runtime.wasm.cmha_program_work(this.#address, this.count);
     }
 
     /** The program has run: its scratch is free again, its results are handed to the keeper of unread results. */

@@ -4,7 +4,7 @@ import { Memory } from './memory.js';
 import { checkOptions, countWorkers } from './options.js';
 import { Pool, STACK_BYTES } from './pool.js';
 import { Program } from './program.js';
-import { OP_WORDS } from './protocol.js';
+import { INTERFACE } from './interface.js';
 import { Results } from './results.js';
 import { Tensor } from './tensor.js';
 import { canShareMemory, mayBlock, processors } from './threads.js';
@@ -60,7 +60,7 @@ export async function createRuntime(options = {}) {
         fallbacks.push(`maxMemory ${memory.max}: the engine refuses to reserve ${refused} bytes more`);
     }
     const wasm = await instantiate(module, memory.handle, 0);
-    if (wasm.cmha_op_bytes() !== 4 * OP_WORDS) {
+    if (wasm.cmha_interface() >>> 0 !== INTERFACE) {
         throw new Error('createRuntime: the wasm binary and the JavaScript are of different versions; rebuild');
     }
     memory.open(wasm.__heap_base.value >>> 0);

@@ -3,7 +3,7 @@
 import {
     arrayOn, bytesPerElement, checkDtype, checkShape, describe, dtypeOfData, fits, formatShape, roundMode, sizeOf,
 } from './dtype.js';
-import { ROUND } from './protocol.js';
+import { ROUND } from './interface.js';
 
 export { bytesPerElement, describe, formatShape, roundMode, sizeOf };
 

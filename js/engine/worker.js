@@ -4,7 +4,8 @@
 // It never returns to its event loop in between: it sleeps inside wasm, on control->epoch. All it says afterwards is
 // DONE (where the dispatcher cannot block, and only by the thread that completed the last task) or FAILED.
 
-import { CONTROL, MESSAGE, REPORT_BYTES, RUN, SHUT_DOWN } from './protocol.js';
+import { CONTROL, RUN } from './interface.js';
+import { MESSAGE, REPORT_BYTES, SHUT_DOWN } from './protocol.js';
 import { listen } from './threads.js';
 import { instantiate } from './wasm.js';
 

@@ -1,6 +1,6 @@
 import { KVCache } from '../blocks/cache.js';
 import { AttentionCall } from '../blocks/attention.js';
-import { PANEL } from '../engine/protocol.js';
+import { PANEL } from '../engine/interface.js';
 
 /** @typedef {import('../layers/gpt2.js').GPT2CausalLM} GPT2CausalLM */
 /** @typedef {import('../engine/program.js').Program} Program */

@@ -5,7 +5,7 @@ import { resolveInitializer } from '../keras/initializers.js';
 import { Random, randomSeed } from '../random.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';
-import { ACTIVATION, LINEAR } from '../engine/protocol.js';
+import { ACTIVATION, LINEAR } from '../engine/interface.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
 import { DecoderJob } from './decoder-job.js';
 import { TrainingCall } from './decoder-training.js';

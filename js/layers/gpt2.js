@@ -1,7 +1,7 @@
 import { finiteNumber, positiveInteger, rangeError, show } from '../check.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';
-import { EMBED } from '../engine/protocol.js';
+import { EMBED } from '../engine/interface.js';
 import { asTensorLike, dtypeOf, formatShape } from '../engine/tensor.js';
 import { createSearch } from '../generation/create-search.js';
 import { TransformerDecoder, checkWeights } from './decoder.js';

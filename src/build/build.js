@@ -6,11 +6,13 @@
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { buildDist } from './dist.js';
+import { buildInterface } from './interface.js';
 import { setup } from '../setup/setup.js';
 import { isMain, main, root, run, say, since } from './system.js';
 
 /** Compiles js/wasm/cmha-*.wasm. @param {import('../setup/setup.js').Tools} tools */
 export function buildWasm({ emscripten, generator }) {
+    buildInterface();
     const start = performance.now();
     const folder = join(root, 'build/wasm');
     const env = { ...process.env, ...emscripten.env, CMHA_NODE_DIR: dirname(process.execPath) };

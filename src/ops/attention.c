@@ -4,6 +4,7 @@
  * logits of the block, new maximum, probabilities, and the values weighted by them on top of what was there, rescaled.
  * Keys and values of a block come from the nearest caches for all rows but the first. */
 #include "attention.h"
+#include "operation.h"
 #include <assert.h>
 
 enum {
@@ -360,14 +361,16 @@ static void merge_row(const cmha_attention *a, size_t splits, size_t b, size_t h
     finish_row(&p, top, sum, out);
 }
 
-size_t attention_tasks(const cmha_attention *a)
+static size_t attention_tasks(const void *arguments)
 {
+    const cmha_attention *a = arguments;
     cut c = attention_cut(a);
     return a->batch * a->heads * c.tiles * c.splits;
 }
 
-void attention_task(const cmha_attention *a, size_t index, size_t thread)
+static void attention_task(const void *arguments, size_t index, size_t thread)
 {
+    const cmha_attention *a = arguments;
     cut c = attention_cut(a);
     size_t per_head = c.tiles * c.splits;
     if (index >= a->batch * a->heads * per_head) return;
@@ -378,26 +381,49 @@ void attention_task(const cmha_attention *a, size_t index, size_t thread)
     else stream_task(a, &c, b, h, i, part % c.splits);
 }
 
-uint32_t cmha_attention_merges(const cmha_attention *a)
+static double attention_work(const void *arguments)
 {
-    return attention_cut(a).splits > 1;
+    const cmha_attention *a = arguments;
+    return (double) a->batch * (double) a->heads * (double) a->t * (double) a->s * (double) (a->d + a->v);
 }
 
-size_t attention_merge_tasks(const cmha_attention *a)
+static double attention_scratch(const void *arguments, size_t threads)
 {
+    const cmha_attention *a = arguments;
+    cut c = attention_cut(a);
+    if (attention_by_rows(a)) return sizeof(float) * (double) threads * (double) attention_rows_scratch(a);
+    return c.splits > 1 ? sizeof(float) * (double) (a->batch * a->heads * a->t) * (double) (c.splits * (a->v + 2)) : 0.0;
+}
+
+static uint32_t attention_next(const void *arguments)
+{
+    return attention_cut(arguments).splits > 1 ? CMHA_OP_ATTENTION_MERGE : CMHA_OP_NONE;
+}
+
+const operation attention = {
+    .tasks = attention_tasks, .task = attention_task, .work = attention_work, .scratch = attention_scratch,
+    .next = attention_next,
+};
+
+static size_t merge_tasks(const void *arguments)
+{
+    const cmha_attention *a = arguments;
     return a->batch * a->heads;
 }
 
-void attention_merge_task(const cmha_attention *a, size_t index)
+static void merge_task(const void *arguments, size_t index, size_t thread)
 {
+    const cmha_attention *a = arguments;
     size_t splits = attention_cut(a).splits;
+    (void) thread;
     if (index >= a->batch * a->heads) return;
     for (size_t i = 0; i < a->t; i++) merge_row(a, splits, index / a->heads, index % a->heads, i);
 }
 
-size_t cmha_attention_scratch(const cmha_attention *a, size_t threads)
+static double merge_work(const void *arguments)
 {
-    cut c = attention_cut(a);
-    if (attention_by_rows(a)) return threads * attention_rows_scratch(a);
-    return c.splits > 1 ? a->batch * a->heads * a->t * c.splits * (a->v + 2) : 0;
+    const cmha_attention *a = arguments;
+    return (double) (a->batch * a->heads * a->t) * (double) (attention_cut(a).splits * a->v);
 }
+
+const operation attention_merge = { .tasks = merge_tasks, .task = merge_task, .work = merge_work };

@@ -34,7 +34,7 @@ INLINE place place_of(const cmha_attention *a, size_t b, size_t h)
 /* One past the last position that causality lets query row i see. */
 INLINE size_t causal_end(const cmha_attention *a, size_t i)
 {
-    return (a->flags & CMHA_CAUSAL) && i + a->causal_offset < a->s ? i + a->causal_offset + 1 : a->s;
+    return (a->flags & CMHA_ATTEND_CAUSAL) && i + a->causal_offset < a->s ? i + a->causal_offset + 1 : a->s;
 }
 
 INLINE f4 first_lanes(size_t n)

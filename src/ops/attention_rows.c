@@ -5,7 +5,7 @@
 
 int attention_by_rows(const cmha_attention *a)
 {
-    return (a->flags & CMHA_EXPLICIT) || a->round != CMHA_ROUND_NONE;
+    return (a->flags & CMHA_ATTEND_EXPLICIT) || a->round != CMHA_ROUND_NONE;
 }
 
 /* Per thread: scaled query rows, and rows of probabilities if the caller does not want them. */
@@ -73,7 +73,7 @@ static size_t row_softmax(const place *p, size_t i, float *row)
 {
     const cmha_attention *a = p->a;
     const uint8_t *mask = a->mask ? p->mask + i * a->mask_t : NULL;
-    int fused = !(a->flags & CMHA_EXPLICIT);
+    int fused = !(a->flags & CMHA_ATTEND_EXPLICIT);
     float masked = fused ? FUSED_MASKED : a->round == CMHA_ROUND_F16 ? -3e4f : -1e9f;
     size_t end = causal_end(a, i), kept = 0;
     f4 nothing = f4_splat(-__builtin_inff()), most = nothing, scale = f4_splat(fused ? a->scale : 1.0f);
@@ -157,7 +157,7 @@ void attention_rows(const cmha_attention *a, size_t b, size_t h, size_t i, size_
     float *rows = a->scores ? a->scores + ((b * a->heads + h) * a->t + i) * a->s : own + TILE_ROWS * a->d;
     const float *q = p.q + i * a->q_stride;
     size_t q_stride = a->q_stride, end = 0;
-    if (a->flags & CMHA_EXPLICIT) {
+    if (a->flags & CMHA_ATTEND_EXPLICIT) {
         for (size_t r = 0; r < m; r++) {
             for (size_t e = 0; e < a->d; e++) own[r * a->d + e] = q[r * q_stride + e] * a->scale;
         }

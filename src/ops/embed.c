@@ -1,4 +1,5 @@
 /* embed.c: token and position embeddings. */
+#include "operation.h"
 #include "tile.h"
 #include <assert.h>
 
@@ -15,15 +16,26 @@ void cmha_embed_f32(const cmha_embed *a, size_t row0, size_t row1)
     }
 }
 
-size_t embed_tasks(const cmha_embed *a)
+static size_t embed_tasks(const void *arguments)
 {
+    const cmha_embed *a = arguments;
     size_t block = row_block(a->k);
     return a->rows / block + (a->rows % block != 0);
 }
 
-void embed_task(const cmha_embed *a, size_t i)
+static void embed_task(const void *arguments, size_t i, size_t thread)
 {
+    const cmha_embed *a = arguments;
+    (void) thread;
     size_t block = row_block(a->k), row0 = i * block;
     if (row0 >= a->rows) return;
     cmha_embed_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
 }
+
+static double embed_work(const void *arguments)
+{
+    const cmha_embed *a = arguments;
+    return (double) a->rows * (double) a->k;
+}
+
+const operation embed = { .tasks = embed_tasks, .task = embed_task, .work = embed_work };

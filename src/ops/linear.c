@@ -1,4 +1,5 @@
 /* linear.c: projections, a row or a block of rows at a time. */
+#include "operation.h"
 #include "tile.h"
 #include "simd.h"
 #include <assert.h>
@@ -110,15 +111,18 @@ static void linear_cut(const cmha_linear *a, size_t *rows, size_t *columns)
     *columns = n < step ? step : n > a->n ? a->n + CMHA_PANEL - a->n % CMHA_PANEL : (size_t) n;
 }
 
-size_t linear_tasks(const cmha_linear *a)
+static size_t linear_tasks(const void *arguments)
 {
+    const cmha_linear *a = arguments;
     size_t rows, columns;
     linear_cut(a, &rows, &columns);
     return (a->rows + rows - 1) / rows * ((a->n + columns - 1) / columns);
 }
 
-void linear_task(const cmha_linear *a, size_t i)
+static void linear_task(const void *arguments, size_t i, size_t thread)
 {
+    const cmha_linear *a = arguments;
+    (void) thread;
     size_t rows, columns;
     linear_cut(a, &rows, &columns);
     size_t across = (a->n + columns - 1) / columns;
@@ -128,3 +132,11 @@ void linear_task(const cmha_linear *a, size_t i)
     size_t r1 = r + rows < a->rows ? r + rows : a->rows, c1 = c + columns < a->n ? c + columns : a->n;
     cmha_linear_f32(a, r, r1, c, c1);
 }
+
+static double linear_work(const void *arguments)
+{
+    const cmha_linear *a = arguments;
+    return (double) a->rows * (double) a->k * (double) a->n;
+}
+
+const operation linear = { .tasks = linear_tasks, .task = linear_task, .work = linear_work };

@@ -1,4 +1,5 @@
 /* norm.c: layer normalization. */
+#include "operation.h"
 #include "tile.h"
 #include "simd.h"
 #include <assert.h>
@@ -35,15 +36,26 @@ void cmha_layer_norm_f32(const cmha_norm *a, size_t row0, size_t row1)
     }
 }
 
-size_t norm_tasks(const cmha_norm *a)
+static size_t norm_tasks(const void *arguments)
 {
+    const cmha_norm *a = arguments;
     size_t block = row_block(a->n);
     return a->rows / block + (a->rows % block != 0);
 }
 
-void norm_task(const cmha_norm *a, size_t i)
+static void norm_task(const void *arguments, size_t i, size_t thread)
 {
+    const cmha_norm *a = arguments;
+    (void) thread;
     size_t block = row_block(a->n), row0 = i * block;
     if (row0 >= a->rows) return;
     cmha_layer_norm_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
 }
+
+static double norm_work(const void *arguments)
+{
+    const cmha_norm *a = arguments;
+    return 4.0 * (double) a->rows * (double) a->n;
+}
+
+const operation layer_norm = { .tasks = norm_tasks, .task = norm_task, .work = norm_work };

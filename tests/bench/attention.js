@@ -1,7 +1,7 @@
 // Attention of 12 heads of 64: one query over caches of several lengths at the speed of memory, prompts at that of the
 // multiply-adds, work that causality rules out not counted.
 
-import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/engine/protocol.js';
+import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/engine/interface.js';
 import { attention } from '../reference.js';
 import { floats, rng } from '../rng.js';
 import { keep } from '../unit/kernels.js';
@@ -31,9 +31,9 @@ export async function bench({ variant }) {
             t, s, d: D, v: D, scale: 1 / 8,
             flags: (causal ? ATTEND.CAUSAL : 0) | (explicit ? ATTEND.EXPLICIT : 0),
         });
-        k.u32[op / 4 + ATTENTION.scratch] = k.room(4 * k.call.cmha_attention_scratch(k.args(op), 1));
+        k.u32[op / 4 + ATTENTION.scratch] = k.room(k.call.cmha_op_scratch(op, 1));
         const ops = [op];
-        if (k.call.cmha_attention_merges(k.args(op))) {
+        if (k.call.cmha_op_next(op) !== 0) {
             ops.push(k.attention({}));
             k.u8.copyWithin(ops[1], op, op + 4 * OP_WORDS);
             k.u32[ops[1] / 4 + 4] = KIND.ATTENTION_MERGE;

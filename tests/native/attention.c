@@ -1,6 +1,13 @@
 /* Attention of random shapes, masks and forms in exactly sized blocks, against sums in double. */
 #include "native.h"
 
+/* Unwritten scratch for one thread. */
+static float *scratch_of(const cmha_attention *a)
+{
+    cmha_op op = { .kind = CMHA_OP_ATTENTION, .u.attention = *a };
+    return unset((size_t) cmha_op_scratch(&op, 1) / sizeof(float));
+}
+
 typedef struct problem {
     cmha_attention a;
     float *q, *keys, *values, *out, *scores, *scratch;
@@ -31,11 +38,11 @@ static problem make(uint64_t *r)
         .batch = b, .heads = h, .kv_heads = g, .t = t, .s = s, .d = d, .v = v, .scale = 1.7f,
     };
     if (random_below(r, 2)) {
-        p.a.flags |= CMHA_CAUSAL;
+        p.a.flags |= CMHA_ATTEND_CAUSAL;
         p.a.causal_offset = random_below(r, s + 3);
     }
     if (random_below(r, 2)) {
-        p.a.flags |= CMHA_EXPLICIT;
+        p.a.flags |= CMHA_ATTEND_EXPLICIT;
         if (random_below(r, 2)) p.scores = unset(b * h * t * s);
     }
     if (random_below(r, 2)) {
@@ -50,13 +57,13 @@ static problem make(uint64_t *r)
     }
     p.a.mask = p.mask;
     p.a.scores = p.scores;
-    p.a.scratch = p.scratch = unset(cmha_attention_scratch(&p.a, 1));
+    p.a.scratch = p.scratch = scratch_of(&p.a);
     return p;
 }
 
 static int is_kept(const cmha_attention *a, size_t b, size_t h, size_t i, size_t j)
 {
-    if ((a->flags & CMHA_CAUSAL) && j > i + a->causal_offset) return 0;
+    if ((a->flags & CMHA_ATTEND_CAUSAL) && j > i + a->causal_offset) return 0;
     return !a->mask || a->mask[b * a->mask_b + h * a->mask_h + i * a->mask_t + j * a->mask_s];
 }
 
@@ -70,12 +77,12 @@ static void check_row(const cmha_attention *a, size_t b, size_t h, size_t i)
     for (size_t j = 0; j < a->s; j++) {
         p[j] = 0;
         for (size_t e = 0; e < a->d; e++) p[j] += (double) q[e] * keys[(j / 8 * a->d + e) * 8 + j % 8];
-        p[j] = is_kept(a, b, h, i, j) ? p[j] * a->scale : a->flags & CMHA_EXPLICIT ? -1e9 : -2.37e38;
+        p[j] = is_kept(a, b, h, i, j) ? p[j] * a->scale : a->flags & CMHA_ATTEND_EXPLICIT ? -1e9 : -2.37e38;
         if (p[j] > top) top = p[j];
     }
     for (size_t j = 0; j < a->s; j++) total += p[j] = exp(p[j] - top);
     for (size_t j = 0; j < a->s; j++) {
-        p[j] = (a->flags & CMHA_EXPLICIT) && !is_kept(a, b, h, i, j) ? 0 : p[j] / total;
+        p[j] = (a->flags & CMHA_ATTEND_EXPLICIT) && !is_kept(a, b, h, i, j) ? 0 : p[j] / total;
         if (a->scores) {
             float score = a->scores[((b * a->heads + h) * a->t + i) * a->s + j];
             CHECK(fabs(score - p[j]) < 1e-5, "score %zu %zu %zu %zu: %g, not %g", b, h, i, j, score, p[j]);
@@ -98,18 +105,18 @@ int main(void)
         cmha_op ops[2] = {
             { .kind = CMHA_OP_ATTENTION, .u.attention = p.a }, { .kind = CMHA_OP_ATTENTION_MERGE, .u.attention = p.a },
         };
-        run_alone(ops, cmha_attention_merges(&p.a) ? 2 : 1);
+        run_alone(ops, cmha_op_next(ops) ? 2 : 1);
         for (size_t b = 0; b < p.a.batch; b++) {
             for (size_t h = 0; h < p.a.heads; h++) {
                 for (size_t i = 0; i < p.a.t; i++) check_row(&p.a, b, h, i);
             }
         }
         /* Dropout and the half policies only for what they touch: results are checked in tests/unit. */
-        ops[0].u.attention.flags |= CMHA_EXPLICIT;
+        ops[0].u.attention.flags |= CMHA_ATTEND_EXPLICIT;
         ops[0].u.attention.dropout = 0.5f;
         ops[0].u.attention.round = 1 + (uint32_t) n % 2;
         free(p.scratch);
-        ops[0].u.attention.scratch = p.scratch = unset(cmha_attention_scratch(&ops[0].u.attention, 1));
+        ops[0].u.attention.scratch = p.scratch = scratch_of(&ops[0].u.attention);
         run_alone(ops, 1);
         free(p.q); free(p.keys); free(p.values); free(p.out); free(p.scores); free(p.scratch); free(p.mask);
     }

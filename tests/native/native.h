@@ -57,7 +57,7 @@ static inline float *packed(const float *w, size_t k, size_t n)
 static inline void run_alone(cmha_op *ops, uint32_t count)
 {
     static uint32_t epoch = 0;
-    cmha_control control = { .epoch = ++epoch, .ops_ptr = ops, .ops = count, .threads = 1 };
+    cmha_control control = { .epoch = ++epoch, .ops = ops, .count = count, .threads = 1 };
     cmha_program_begin(ops, count, epoch);
     CHECK(cmha_program_run(&control, epoch, 0) == CMHA_RUN_LAST, "alone");
 }

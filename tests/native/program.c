@@ -43,7 +43,7 @@ static void record(cmha_op *ops, const float *x, const float *const w[3], const 
         int concurrent = i == 1 || i == 5;
         ops[i].kind = i == 2 || i == 4 ? CMHA_OP_LAYER_NORM : CMHA_OP_LINEAR;
         __atomic_store_n(&ops[i].flags, concurrent ? CMHA_OP_CONCURRENT : 0, __ATOMIC_SEQ_CST);
-        if (ops[i].kind == CMHA_OP_LAYER_NORM) ops[i].u.norm = norm;
+        if (ops[i].kind == CMHA_OP_LAYER_NORM) ops[i].u.layer_norm = norm;
         else ops[i].u.linear = i == 0 ? first : i == 3 ? second : wide;
     }
 }
@@ -60,7 +60,7 @@ int main(void)
     run_alone(ops, OPS);
     memcpy(expected, y[3], ROWS * N * sizeof *expected);
 
-    pool p = { .control = { .spin = 200, .ops_ptr = ops, .threads = WORKERS + 1 } };
+    pool p = { .control = { .spin = 200, .ops = ops, .threads = WORKERS + 1 } };
     pthread_t threads[WORKERS];
     worker workers[WORKERS];
     for (uint32_t i = 0; i < WORKERS; i++) {
@@ -72,7 +72,7 @@ int main(void)
         size_t rows = epoch % (ROWS + 1);
         uint32_t count = rows == 0 || epoch % 5 ? OPS : 4;
         record(ops, x, w, gamma, y, rows);
-        __atomic_store_n(&p.control.ops, count, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&p.control.count, count, __ATOMIC_SEQ_CST);
         cmha_program_begin(ops, count, epoch);
         __atomic_store_n(&p.control.epoch, epoch, __ATOMIC_SEQ_CST);
         int32_t state = cmha_program_run(&p.control, epoch, 0);
@@ -91,7 +91,7 @@ int main(void)
 
     /* Failure: a program whose only task nobody completes is given up by those who wait for it. */
     record(ops, x, w, gamma, y, ROWS);
-    p.control.ops = 3;
+    p.control.count = 3;
     cmha_program_begin(ops, 3, PROGRAMS + 1);
     ops[0].claim = (uint64_t) (PROGRAMS + 1) << 32;     /* somebody claimed all of it and is gone */
     p.control.failed = 1;

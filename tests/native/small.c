@@ -21,7 +21,7 @@ static void check_lengths(uint64_t *r)
         size_t rows = random_below(r, 5);
         float *x = floats(r, rows * n), *y = unset(rows * n), *gamma = floats(r, n), *beta = floats(r, n);
         cmha_norm norm = { x, n, y, n, rows, n, gamma, n % 2 ? beta : NULL, 1e-5f };
-        cmha_op op = { .kind = CMHA_OP_LAYER_NORM, .u.norm = norm };
+        cmha_op op = { .kind = CMHA_OP_LAYER_NORM, .u.layer_norm = norm };
         run_alone(&op, 1);
         for (size_t i = 0; i < rows; i++) {
             double mean = 0, variance = 0;

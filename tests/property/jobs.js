@@ -1,6 +1,6 @@
 // Jobs for tests of the runtime: small programs whose operations are made of seeded random numbers.
 
-import { ATTEND, ATTENTION, FLAG, LINEAR, NORM } from '../../js/engine/protocol.js';
+import { ATTEND, ATTENTION, FLAG, LINEAR, NORM } from '../../js/engine/interface.js';
 import { floats, rng } from '../rng.js';
 
 /** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */
@@ -10,7 +10,7 @@ import { floats, rng } from '../rng.js';
 /**
  * @param {Uint32Array} words
  * @param {number} op
- * @param {Record<string, number>} table  a table of js/engine/protocol.js
+ * @param {Record<string, number>} table  a table of js/engine/interface.js
  * @param {Record<string, number>} fields
  */
 function write(words, op, table, fields) {

@@ -2,7 +2,7 @@
 // Everything else is js/engine/worker.js.
 
 import { parentPort } from 'node:worker_threads';
-import { CONTROL, OP, OP_WORDS } from '../../js/engine/protocol.js';
+import { CONTROL, OP, OP_WORDS } from '../../js/engine/interface.js';
 
 const how = process.env.CMHA_SABOTAGE;
 const real = WebAssembly.instantiate;

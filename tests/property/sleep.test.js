@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { CONTROL, OP, OP_WORDS, RUN } from '../../js/engine/protocol.js';
+import { CONTROL, OP, OP_WORDS, RUN } from '../../js/engine/interface.js';
 import { testRuntime } from '../runtime.js';
 import { Block } from './jobs.js';
 

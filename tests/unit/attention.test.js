@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { assertClose } from '../close.js';
 import { attention, roundTo, threefry } from '../reference.js';
 import { bytes, floats, rng } from '../rng.js';
-import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/engine/protocol.js';
+import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/engine/interface.js';
 import { keep, loadKernels } from './kernels.js';
 
 const k = await loadKernels();
@@ -74,9 +74,9 @@ function run(spec) {
         causalOffset: x.causal ?? 0, dropout: spec.dropout ?? 0, seed0: 11, seed1: 22, round: spec.round ?? 0,
     });
     const threads = spec.threads ?? 1;
-    k.u32[op / 4 + ATTENTION.scratch] = k.room(4 * k.call.cmha_attention_scratch(k.args(op), threads));
+    k.u32[op / 4 + ATTENTION.scratch] = k.room(k.call.cmha_op_scratch(op, threads));
     const ops = [op];
-    if (k.call.cmha_attention_merges(k.args(op))) {
+    if (k.call.cmha_op_next(op) !== 0) {
         const merge = k.room(4 * OP_WORDS);
         k.u8.copyWithin(merge, op, op + 4 * OP_WORDS);
         k.u32[merge / 4 + 4] = KIND.ATTENTION_MERGE;

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { SIMD } from '../runtime.js';
-import { ATTENTION, CONTROL, CONTROL_WORDS, EMBED, KIND, LINEAR, NORM, OP, OP_WORDS } from '../../js/engine/protocol.js';
+import { ATTENTION, CONTROL, CONTROL_WORDS, EMBED, KIND, LINEAR, NORM, OP, OP_WORDS } from '../../js/engine/interface.js';
 
 const PAGES = 1024;
 const GUARD = 64;

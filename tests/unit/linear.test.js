@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { assertClose } from '../close.js';
 import { activations, linear, roundTo } from '../reference.js';
 import { floats, rng } from '../rng.js';
-import { LAYOUT } from '../../js/engine/protocol.js';
+import { LAYOUT } from '../../js/engine/interface.js';
 import { around, keep, loadKernels } from './kernels.js';
 
 const k = await loadKernels();

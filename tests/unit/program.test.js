@@ -1,88 +1,40 @@
-// js/engine/protocol.js against src/cmha.h, and the recorder of programs.
+// js/engine/interface.js against src/cmha.h, and the recorder of programs.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import * as protocol from '../../js/engine/protocol.js';
+import { FLAG, INTERFACE, KIND, OP, OP_WORDS } from '../../js/engine/interface.js';
+import { readInterface, writeInterface } from '../../src/build/interface.js';
 import { Tensor } from '../../js/engine/tensor.js';
 import { Block } from '../property/jobs.js';
 import { testRuntime } from '../runtime.js';
 
-const { ATTENTION, CONTROL, EMBED, FLAG, KIND, LINEAR, NORM, OP, OP_WORDS } = protocol;
+const header = await readFile(new URL('../../src/cmha.h', import.meta.url), 'utf8');
 
-const header = (await readFile(new URL('../../src/cmha.h', import.meta.url), 'utf8')).replace(/\/\*[^]*?\*\//g, '');
-
-/** @param {string} name */
-const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
-
-/**
- * Field names and word offsets of a struct of the header, on a machine with 32-bit pointers.
- * @param {string} struct
- * @returns {Record<string, number>}
- */
-function fieldsOf(struct) {
-    const whole = new RegExp(`typedef struct ${struct} \\{([^]*?)\\} ${struct};`).exec(header);
-    const body = whole?.[1].replace(/union \{[^]*\} u;/, '');
-    assert.ok(body, `${struct} is in the header`);
-    /** @type {Record<string, number>} */
-    const offsets = {};
-    let word = 0;
-    for (const declaration of body.split(';').map((text) => text.trim()).filter(Boolean)) {
-        const [, type, names] = /** @type {RegExpExecArray} */ (
-            /^(?:const )?(size_t|uint32_t|uint64_t|uint8_t|float|cmha_op)\s+([^]*)$/.exec(declaration));
-        assert.ok(names, declaration);
-        for (const part of names.split(',')) {
-            const [, name, count] = /** @type {RegExpExecArray} */ (/^\s*\*?\s*(\w+)(?:\[(\d+)\])?$/.exec(part));
-            if (count) {
-                for (let i = 0; i < Number(count); i++) offsets[`${camel(name)}${i}`] = word + i;
-            } else {
-                offsets[camel(name)] = word;
-            }
-            word += type === 'uint64_t' ? 2 : Number(count ?? 1);
-        }
-    }
-    return offsets;
-}
-
-test('every field of every operation lies where the header says', () => {
-    const head = fieldsOf('cmha_op');
-    assert.deepEqual(head, { ...OP });
-    const base = 8;
-    for (const [struct, table] of /** @type {[string, Record<string, number>][]} */ ([
-        ['cmha_linear', LINEAR], ['cmha_attention', ATTENTION], ['cmha_norm', NORM], ['cmha_embed', EMBED],
-    ])) {
-        const expected = Object.fromEntries(Object.entries(fieldsOf(struct)).map(([name, at]) => [name, at + base]));
-        assert.deepEqual({ ...table }, expected, struct);
-        assert.ok(Math.max(...Object.values(table)) < OP_WORDS);
-    }
-    const control = fieldsOf('cmha_control');
-    const { opsPtr, ops, ...rest } = control;
-    assert.deepEqual({ ...CONTROL }, { ...rest, ops: opsPtr, count: ops });
-});
-
-test('every constant has the value that the header gives it', () => {
-    /** @type {Record<string, number>} */
-    const values = {};
-    for (const [, name, value] of header.matchAll(/\bCMHA_(\w+) = (-?\d+)/g)) {
-        values[name] = Number(value);
-    }
-    const { KIND: kind, FLAG: flag, LAYOUT, ACTIVATION, ROUND, ATTEND, RUN } = protocol;
-    for (const [prefix, table] of /** @type {[string, Record<string, number>][]} */ ([
-        ['OP_', kind], ['OP_', flag], ['LAYOUT_', LAYOUT], ['ACTIVATION_', ACTIVATION], ['ROUND_', ROUND], ['', ATTEND],
-        ['RUN_', RUN],
-    ])) {
-        for (const [name, value] of Object.entries(table)) {
-            assert.equal(value, values[prefix + name], `CMHA_${prefix}${name}`);
-        }
-    }
-    assert.equal(protocol.PANEL, values.PANEL);
-    assert.equal(protocol.SLICE_MS, values.SLICE_MS);
-    assert.equal(protocol.STALL_SLICES, values.STALL_SLICES);
-});
-
-test('the binary agrees on the size of an operation', async () => {
+test('the generated interface is that of the header, and the binary\'s', async () => {
+    const written = await readFile(new URL('../../js/engine/interface.js', import.meta.url), 'utf8');
+    assert.equal(writeInterface(readInterface(header)), written);
     const runtime = await testRuntime();
-    assert.equal(runtime.wasm.cmha_op_bytes(), 4 * OP_WORDS);
+    assert.equal(runtime.wasm.cmha_interface() >>> 0, INTERFACE);
+});
+
+test('a field lies where a C compiler for 32-bit pointers puts it', () => {
+    const text = [
+        'enum { CMHA_ROUND_NONE = 0, CMHA_ROUND_F16 = 1 };',
+        'typedef struct cmha_small {', '    const float *a, *b; float c[2]; uint32_t d_e;', '} cmha_small;',
+        'typedef struct cmha_large {', '    size_t n;   /* a comment; with a semicolon */', '    cmha_op *const *list;',
+        '    uint64_t wide;', '} cmha_large;',
+        '#define CMHA_OPERATIONS(X) \\', '    X(SMALL, small, cmha_small) \\', '    X(LARGE, large, cmha_large)',
+        'typedef struct cmha_op {', '    uint64_t claim;', '    union {', '        X', '    } u;', '} cmha_op;',
+    ].join('\n');
+    const { operations, structs, words, enums } = readInterface(text);
+    assert.deepEqual(operations.map(([kind]) => kind), ['SMALL', 'LARGE']);
+    assert.deepEqual(structs.get('cmha_small'), { a: 0, b: 1, c0: 2, c1: 3, dE: 4 });
+    assert.deepEqual(structs.get('cmha_large'), { n: 0, list: 1, wide: 2 });
+    assert.deepEqual(structs.get('cmha_op'), { claim: 0, u: 2 });
+    assert.equal(words.get('cmha_op'), 8);
+    assert.deepEqual(enums.get('ROUND'), { NONE: 0, F16: 1 });
+    assert.throws(() => readInterface(text.replace('size_t n;', 'long n;')), /is not understood: long n/);
 });
 
 /** @param {(program: import('../../js/engine/program.js').Program) => void} record */

@@ -1,7 +1,7 @@
 // The operations of a layer call one by one, each as a program of its own: where the time goes.
 
 import { createRuntime } from '../../../js/index.js';
-import { ATTEND, ATTENTION, LAYOUT, LINEAR } from '../../../js/engine/protocol.js';
+import { ATTEND, ATTENTION, LAYOUT, LINEAR } from '../../../js/engine/interface.js';
 import { DIM, HEADS, HEAD_DIM, makeInput } from '../../../web/bench/problem.js';
 import { makeCache, makeLayer } from '../../../web/bench/layer.js';
 

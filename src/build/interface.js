@@ -1,0 +1,139 @@
+// node src/build/interface.js
+//
+// JavaScript's half of src/cmha.h: reads the header and writes js/engine/interface.js, so that structures, kinds and
+// constants stand in one place. Nothing is known of C beyond what the header uses; anything else is an error.
+
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isMain, main, root, say } from './system.js';
+
+/** Words of one value on a machine with 32-bit pointers. @type {Record<string, number>} */
+const WORDS = { size_t: 1, uint32_t: 1, int32_t: 1, float: 1, uint64_t: 2, double: 2 };
+
+/** @param {string} name */
+const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
+
+/**
+ * @typedef {object} Interface
+ * @property {[kind: string, object: string, struct: string][]} operations X-lines of CMHA_OPERATIONS
+ * @property {Map<string, Record<string, number>>} structs word offset of every field, by the struct's name
+ * @property {Map<string, number>} words of every struct
+ * @property {Map<string, Record<string, number>>} enums values by prefix: ROUND -> { NONE: 0, ... }
+ * @property {number} hash what the binary's cmha_interface() returns
+ */
+
+/** @param {string} text of the header @returns {Interface} */
+export function readInterface(text) {
+    const code = text.replace(/\/\*[^]*?\*\//g, '');
+    const lines = /#define CMHA_OPERATIONS\(X\)((?:.*\\\n)*.*)/.exec(code)?.[1] ?? '';
+    const operations = [...lines.matchAll(/X\((\w+), (\w+), (\w+)\)/g)].map(
+        ([, kind, object, struct]) => /** @type {[string, string, string]} */ ([kind, object, struct]),
+    );
+    if (operations.length === 0) throw new Error('src/cmha.h has no CMHA_OPERATIONS');
+    /** @type {Map<string, Record<string, number>>} */
+    const structs = new Map();
+    /** @type {Map<string, number>} */
+    const words = new Map();
+    for (const [, body, name] of code.matchAll(/typedef struct \w+ \{([^]*?)\n\} (\w+);/g)) {
+        const { fields, size } = readFields(name, body.replace(/union \{[^]*\} u;/, 'union u;'), words, operations);
+        structs.set(name, fields);
+        words.set(name, size);
+    }
+    return { operations, structs, words, enums: readEnums(code), hash: fingerprint(text) };
+}
+
+/** The first 32 bits of the header's SHA-256, as CMakeLists.txt has them. @param {string} text @returns {number} */
+function fingerprint(text) {
+    return Number.parseInt(createHash('sha256').update(text).digest('hex').slice(0, 8), 16);
+}
+
+/**
+ * @param {string} struct @param {string} body @param {Map<string, number>} known words of the structs before it
+ * @param {Interface['operations']} operations
+ */
+function readFields(struct, body, known, operations) {
+    /** @type {Record<string, number>} */
+    const fields = {};
+    let size = 0;
+    let alignment = 1;
+    for (const declaration of body.split(';').map((part) => part.trim()).filter(Boolean)) {
+        if (declaration === 'union u') {
+            fields.u = size;
+            size += Math.max(...operations.map(([, , arguments_]) => known.get(arguments_) ?? 0));
+            continue;
+        }
+        const match = /^(?:const )?(?:unsigned )?(\w+)\s+([^]*)$/.exec(declaration);
+        if (!match) throw new Error(`src/cmha.h: ${struct} has a field that is not understood: ${declaration}`);
+        for (const part of match[2].split(',')) {
+            const [, stars, name, count] = /^\s*((?:\*(?:const )?)*)\s*(\w+)(?:\[(\d+)\])?$/.exec(part) ?? [];
+            const each = stars ? 1 : WORDS[match[1]];
+            if (!name || each === undefined) {
+                throw new Error(`src/cmha.h: ${struct} has a field that is not understood: ${declaration}`);
+            }
+            if (each === 2 && size % 2 !== 0) throw new Error(`src/cmha.h: ${struct}.${name} is not aligned`);
+            alignment = Math.max(alignment, each);
+            for (let i = 0; i < Number(count ?? 1); i++) {
+                fields[count ? `${camel(name)}${i}` : camel(name)] = size;
+                size += each;
+            }
+        }
+    }
+    return { fields, size: Math.ceil(size / alignment) * alignment };
+}
+
+/** Constants that have no prefix in common stand alone. */
+const ALONE = ['PANEL', 'SLICE_MS', 'STALL_SLICES', 'PAGE'];
+
+/** @param {string} code @returns {Interface['enums']} */
+function readEnums(code) {
+    /** @type {Interface['enums']} */
+    const enums = new Map();
+    for (const [, body] of code.matchAll(/\benum \{([^]*?)\};/g)) {
+        for (const [, name, value] of body.matchAll(/\bCMHA_(\w+) = (-?\w+)/g)) {
+            if (name === 'OP_NONE') continue;
+            const [prefix, rest] = ALONE.includes(name) ? ['', name] : [name.split('_')[0], name.replace(/^[^_]*_/, '')];
+            const table = enums.get(prefix) ?? {};
+            table[rest] = Number(value);
+            enums.set(prefix, table);
+        }
+    }
+    return enums;
+}
+
+/** @param {Interface} read @returns {string} js/engine/interface.js */
+export function writeInterface({ operations, structs, words, enums, hash }) {
+    const table = (/** @type {Record<string, number>} */ fields, shift = 0) =>
+        `Object.freeze({\n${Object.entries(fields).map(([name, at]) => `    ${name}: ${at + shift},\n`).join('')}})`;
+    const { u, ...head } = /** @type {Record<string, number>} */ (structs.get('cmha_op'));
+    const parts = [
+        '// Generated from src/cmha.h by src/build/interface.js: not to be edited.',
+        `/** What cmha_interface() of the binary that belongs to this file returns. */\nexport const INTERFACE = ${hash};`,
+        `/** Words of an operation; offsets in the tables of its arguments count from its first word. */\nexport const OP_WORDS = ${words.get('cmha_op')};`,
+        `/** cmha_op */\nexport const OP = ${table(head)};`,
+        `export const KIND = ${table(Object.fromEntries(operations.map(([kind], i) => [kind, i + 1])))};`,
+    ];
+    const arguments_ = new Set(operations.map(([, , struct]) => struct));
+    for (const [name, fields] of structs) {
+        if (name === 'cmha_op') continue;
+        const title = name.replace(/^cmha_/, '').toUpperCase();
+        parts.push(`/** ${name} */\nexport const ${title} = ${table(fields, arguments_.has(name) ? u : 0)};`);
+        if (!arguments_.has(name)) parts.push(`export const ${title}_WORDS = ${words.get(name)};`);
+    }
+    for (const [prefix, values] of enums) {
+        if (prefix === '') parts.push(...Object.entries(values).map(([name, value]) => `export const ${name} = ${value};`));
+        else parts.push(`/** CMHA_${prefix}_... */\nexport const ${prefix === 'OP' ? 'FLAG' : prefix} = ${table(values)};`);
+    }
+    return `${parts.join('\n\n')}\n`;
+}
+
+/** Brings js/engine/interface.js up to date. */
+export function buildInterface() {
+    const target = join(root, 'js/engine/interface.js');
+    const text = writeInterface(readInterface(readFileSync(join(root, 'src/cmha.h'), 'utf8')));
+    if (existsSync(target) && readFileSync(target, 'utf8') === text) return;
+    writeFileSync(target, text);
+    say('  js/engine/interface.js follows src/cmha.h');
+}
+
+if (isMain(import.meta.url)) await main(async () => buildInterface());
