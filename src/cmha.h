@@ -84,7 +84,8 @@ CMHA_API void cmha_keys_load(float *rows_out, const float *keys, size_t s0, size
 /* ---------------------------------------------------------------------------------------------- linear */
 
 enum {
-    CMHA_ACTIVATION_NONE = 0, CMHA_ACTIVATION_RELU = 1, CMHA_ACTIVATION_GELU_TANH = 2, CMHA_ACTIVATION_GELU_ERF = 3
+    CMHA_ACTIVATION_NONE = 0, CMHA_ACTIVATION_RELU = 1, CMHA_ACTIVATION_GELU_TANH = 2, CMHA_ACTIVATION_GELU_ERF = 3,
+    CMHA_ACTIVATION_SILU = 4    /* x / (1 + exp(-x)), also called swish */
 };
 
 /* Where element (row r, column c) of a projection goes.
@@ -93,8 +94,8 @@ enum {
  *   VALUES:  value row of the same */
 enum { CMHA_LAYOUT_ROWS = 0, CMHA_LAYOUT_KEYS = 1, CMHA_LAYOUT_VALUES = 2 };
 
-/* y = round(activation(round(round(x W) + b))) + residual, rounding only if `round` asks for it (then also after
- * adding the residual). One row is a matrix-vector product, more go by register tiles. */
+/* y = cap(round(activation(round(round(x W) + b))) * scale) + residual, cap(z) = softcap * tanh(z / softcap); rounding only if
+ * `round` asks for it (then also after adding the residual). One row is a matrix-vector product, more go by register tiles. */
 typedef struct cmha_linear {
     const float *x;         /* [rows][K], row stride x_stride */
     size_t x_stride;
@@ -113,6 +114,8 @@ typedef struct cmha_linear {
     size_t batch_stride;    /*   floats from one batch entry to the next */
     uint32_t activation;
     uint32_t round;
+    float scale;            /* 0: none */
+    float softcap;          /* 0: none */
 } cmha_linear;
 
 /* Rows [row0, row1) and columns [n0, n1) of the product; n0 is a multiple of CMHA_PANEL. */
@@ -162,26 +165,78 @@ typedef struct cmha_attention {
 
 /* ---------------------------------------------------------------------------------------------- small operations */
 
-/* y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, per row. May run in place. (Ba et al. 2016) */
+enum { CMHA_NORMALIZE_LAYER = 0, CMHA_NORMALIZE_RMS = 1 };
+
+/* Each row is `groups` groups of n, each normed by itself:
+ *   LAYER  z = (x - mean) / sqrt(variance + epsilon)     (Ba et al. 2016)
+ *   RMS    z = x / sqrt(mean of squares + epsilon)       (Zhang & Sennrich 2019)
+ * and y = (z * (gamma + offset) + beta) * scale + residual. May run in place; y may be the residual. */
 typedef struct cmha_norm {
-    const float *x;         /* [rows][n], row stride x_stride */
+    const float *x;         /* [rows][groups * n], row stride x_stride */
     size_t x_stride;
-    float *y;               /* [rows][n], row stride y_stride */
+    float *y;               /* [rows][groups * n], row stride y_stride */
     size_t y_stride;
     size_t rows, n;
-    const float *gamma;     /* [n] */
-    const float *beta;      /* [n] or NULL (0) */
+    const float *gamma;     /* group g: [n] at gamma + g * gamma_stride; NULL: ones */
+    const float *beta;      /* the same, or NULL (0) */
     float epsilon;
+    uint32_t kind;
+    size_t groups;
+    size_t gamma_stride;    /* 0: all groups share them */
+    float offset;
+    float scale;            /* with a residual alone */
+    const float *residual;  /* [rows][groups * n], row stride residual_stride, or NULL: neither scale nor residual */
+    size_t residual_stride;
 } cmha_norm;
-CMHA_API void cmha_layer_norm_f32(const cmha_norm *a, size_t row0, size_t row1);
+CMHA_API void cmha_norm_f32(const cmha_norm *a, size_t row0, size_t row1);
 
-/* y[r] = column tokens[r] of the packed [K][N] matrix (a tied embedding) + positions[(index + r % t)]. */
+/* Rotary positions (Su et al. 2021): table[r] holds scale * cos, then scale * sin, of positions[r] * frequencies[i], i < half,
+ * each rounded once from double. */
+typedef struct cmha_rope_table {
+    const uint32_t *positions;  /* [rows] */
+    const double *frequencies;  /* [half], radians per position */
+    float *table;               /* [rows][2 * half] */
+    size_t rows, half;
+    float scale;
+} cmha_rope_table;
+CMHA_API void cmha_rope_table_f32(const cmha_rope_table *a, size_t row0, size_t row1);
+
+/* What is rotated together in the first 2 * half elements of a head: i with i + half, or 2 i with 2 i + 1. */
+enum { CMHA_PAIRING_HALVES = 0, CMHA_PAIRING_ADJACENT = 1 };
+
+/* (a, b) becomes (a cos - b sin, b cos + a sin), in place. */
+typedef struct cmha_rope {
+    float *x;               /* [rows][heads][D], row stride x_stride */
+    size_t x_stride;
+    size_t rows, heads, d, half;
+    const float *table;     /* row r at table + r * table_stride, as above; stride 0: one for all */
+    size_t table_stride;
+    uint32_t pairing;
+} cmha_rope;
+CMHA_API void cmha_rope_f32(const cmha_rope *a, size_t row0, size_t row1);
+
+/* y = activation(a) * b. y may be a or b. */
+typedef struct cmha_gate {
+    const float *a;         /* [rows][n], row stride a_stride */
+    size_t a_stride;
+    const float *b;
+    size_t b_stride;
+    float *y;
+    size_t y_stride;
+    size_t rows, n;
+    uint32_t activation;
+} cmha_gate;
+CMHA_API void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1);
+
+/* y[r] = scale * column tokens[r] of the packed [K][N] matrix (a tied embedding) + table[positions[r]]. */
 typedef struct cmha_embed {
     const uint32_t *tokens; /* [rows], each < N */
-    size_t rows, t, index;
+    size_t rows;
     const float *w;         /* packed [K][N] */
     size_t k, n;
-    const float *positions; /* [length][K] or NULL */
+    float scale;            /* 0: none */
+    const float *table;     /* [length][K] of learned positions, or NULL */
+    const uint32_t *positions; /* [rows], each < length; with a table */
     float *y;               /* [rows][K] */
 } cmha_embed;
 CMHA_API void cmha_embed_f32(const cmha_embed *a, size_t row0, size_t row1);
@@ -220,8 +275,11 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
     X(LINEAR, linear, cmha_linear) \
     X(ATTENTION, attention, cmha_attention) \
     X(ATTENTION_MERGE, attention_merge, cmha_attention) \
-    X(LAYER_NORM, layer_norm, cmha_norm) \
-    X(EMBED, embed, cmha_embed)
+    X(NORM, norm, cmha_norm) \
+    X(EMBED, embed, cmha_embed) \
+    X(ROPE_TABLE, rope_table, cmha_rope_table) \
+    X(ROPE, rope, cmha_rope) \
+    X(GATE, gate, cmha_gate)
 
 enum {
     CMHA_OP_NONE = 0,

@@ -1,34 +1,49 @@
+// The loop that writes: reads the prompt, then chooses, hands out and reads one token after the other.
+
 import { positiveInteger, rangeError, show, typeError } from '../check.js';
+import { checkSignal } from '../files/source.js';
+import { CacheRow, ModelCache } from '../model/cache.js';
+import { checkIds } from '../model/reader.js';
+import { TextStream, checkStops } from '../text/text-stream.js';
 import { Choice } from './choice.js';
 import { createSearch } from './create-search.js';
+import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
 import { getSampler } from './samplers.js';
-import { Session } from './session.js';
-import { checkSignal } from '../files/source.js';
-import { TextStream, checkStops } from '../text/text-stream.js';
+import { ModelSteps } from './steps.js';
+
+/** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 
 /**
- * @typedef {object} GenerateOptions
- * @property {number} [maxNewTokens] default: until the model ends the text or maxLength is reached
+ * @typedef {object} GenerateOwnOptions
+ * @property {number} [maxNewTokens] default: until the model ends the text or contextLength is reached
  * @property {string | import('./samplers.js').Sampler} [sampler] 'greedy', 'top_k', 'top_p', 'random', 'beam',
  *   'contrastive' or a sampler object. Default: greedy if temperature is 0, else top_p if topP is given, else top_k,
- *   Keras Hub's default
+ *   Keras Hub's default. Where nothing of temperature, topK, topP, minP and sampler is given, what the model's
+ *   generation_config.json says
  * @property {number} [temperature] 1; divides the logits. 0: greedy
  * @property {number} [topK] draw from the so many most probable tokens; 5 for top_k, Keras Hub's default
  * @property {number} [topP] draw from the most probable tokens that make up so much; with topK from those
+ * @property {number} [minP] draw from the tokens that are at least so probable, relative to the most probable one
+ * @property {number} [numBeams] of beam search
  * @property {number} [seed] an integer: the same seed, the same text
- * @property {string | string[]} [stop] the text ends before the first of these
- * @property {AbortSignal} [signal] noticed after every token and every 64 tokens of the prompt
+ * @property {string | string[]} [stop] the text ends before the first of these; may be a special token's text
+ * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again. Afterwards,
+ *   however the text ended, it holds what `cache.tokens` says
+ * @property {unknown[]} [tools] for the chat template, where the prompt is messages
+ * @property {AbortSignal} [signal] noticed after every token and every pass over the prompt
  * @property {(progress: { phase: 'prefill', done: number, total: number }) => void} [onProgress] tokens of the prompt
  *   read
  * @property {number} [candidates] so many of the tokens that each was chosen from come with it; not with beam search
  * @property {number} [attention] layer whose attention scores come with each token; not with beam or contrastive search
  *
+ * @typedef {GenerateOwnOptions & import('./processors.js').ProcessorOptions} GenerateOptions
+ *
  * @typedef {object} GeneratedItem
  * @property {number} token
  * @property {string} text what became certain with this token: empty while a character, or what may be a stop string,
- *   is incomplete
+ *   is incomplete, and always where the model has no tokenizer
  * @property {'end' | 'stop' | 'length' | 'context'} [finish] on the last one, why it is: the model ended the text
- *   (`token` is its end token, which has no text), a stop string came, maxNewTokens or maxLength was reached
+ *   (`token` is its end token, which has no text), a stop string came, maxNewTokens or contextLength was reached
  * @property {{ token: number, text: string, probability: number }[]} [candidates] best first: what could be drawn,
  *   and how likely; greedy and contrastive: the model's own probabilities
  * @property {AttentionScores} [attention]
@@ -41,9 +56,15 @@ import { TextStream, checkStops } from '../text/text-stream.js';
  */
 
 const OPTIONS = [
-    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'seed', 'stop', 'signal', 'onProgress', 'candidates',
-    'attention',
+    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'tools', 'signal',
+    'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS,
 ];
+
+/** Options that say how tokens are drawn: where one is given, the file's own settings stand back. */
+const DRAWING = /** @type {const} */ (['sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams']);
+
+/** Positions that a text in a ring of a cache may take where nobody says: the ring itself has no end. */
+const RING_LENGTH = 2 ** 20;
 
 /** Milliseconds of work after which other tasks of this thread get a turn. */
 const TURN = 8;
@@ -66,24 +87,25 @@ function otherTasks() {
 
 /**
  * Checks everything now; the work begins when the first item is asked for.
- * @param {import('./language-model.js').LanguageModel} model
- * @param {string | ArrayLike<number>} prompt
+ * @param {LanguageModel} model
+ * @param {unknown} prompt
  * @param {GenerateOptions} options
  * @returns {AsyncGenerator<GeneratedItem, void, undefined>}
  */
 export function generate(model, prompt, options) {
-    model.network._check();
+    model.network.check('generate');
     for (const name of Object.keys(options)) {
         if (!OPTIONS.includes(name)) {
-            throw new TypeError(`generate has no option ${show(name)}`);
+            throw new TypeError(`generate has no option ${show(name)}; it has ${OPTIONS.join(', ')}`);
         }
     }
-    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, attention } = options;
+    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, attention, cache } = options;
     if (maxNewTokens !== Infinity && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
         throw rangeError('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
     }
     checkSignal(signal);
-    const sampler = getSampler(options);
+    const drawing = withDefaults(model, options);
+    const sampler = getSampler(drawing);
     if (candidates !== 0) {
         positiveInteger('candidates', candidates);
     }
@@ -96,33 +118,88 @@ export function generate(model, prompt, options) {
     if (attention !== undefined && sampler.kind !== 'row') {
         throw new TypeError(`attention: ${sampler.kind} search reads several texts at once`);
     }
-    const ids = promptIds(model, prompt, maxNewTokens > 0);
+    checkCache(model, cache);
+    const ids = promptIds(model, prompt, options);
+    const most = roomOf(model, cache);
+    const needed = maxNewTokens === 0 ? ids.length : ids.length + 1;
+    if (needed > most) {
+        throw new RangeError(`prompt must leave room for a token in ${most} positions, got ${ids.length} tokens`);
+    }
     const stops = checkStops(options.stop);
-    const settings = { maxNewTokens, sampler, stops, signal, onProgress, candidates, attention };
+    if (stops.length > 0) {
+        model._needTokenizer('stop');
+    }
+    const processors = createProcessors(drawing, {
+        vocabularySize: model.vocabularySize, promptLength: ids.length, kind: sampler.kind,
+        tokens: model.tokenizer ? Math.min(model.tokenizer.vocabularySize, model.vocabularySize) : model.vocabularySize,
+    });
+    const settings = { maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, most };
     return new Generation(model, ids, settings).run();
 }
 
-/**
- * @param {import('./language-model.js').LanguageModel} model
- * @param {unknown} prompt
- * @param {boolean} more whether a token has to fit behind it
- * @returns {number[]}
- */
-function promptIds(model, prompt, more) {
-    if (typeof prompt !== 'string' && (typeof prompt !== 'object' || prompt === null || !('length' in prompt))) {
-        throw typeError('prompt', 'a string or a list of tokens', prompt);
+/** @param {LanguageModel} model @param {GenerateOptions} options @returns {GenerateOptions} */
+function withDefaults(model, options) {
+    const usual = model._sampling;
+    if (usual === null) {
+        return options;
     }
-    const ids = typeof prompt === 'string' ? model.promptTokens(prompt)
-        : Array.from(/** @type {ArrayLike<number>} */ (prompt));
-    ids.forEach((id) => model.network._checkToken(id));
-    if (ids.length === 0) {
+    const { repetitionPenalty, noRepeatNgram, ...drawing } = usual;
+    const told = DRAWING.some((name) => options[name] !== undefined);
+    const beams = options.sampler === 'beam' || options.sampler === 'contrastive';
+    const penalties = beams ? {} : { ...(repetitionPenalty && { repetitionPenalty }), ...(noRepeatNgram && { noRepeatNgram }) };
+    return { ...penalties, ...(told ? {} : drawing), ...options };
+}
+
+/** @param {LanguageModel} model @param {unknown} cache */
+function checkCache(model, cache) {
+    if (cache === undefined) {
+        return;
+    }
+    if (!(cache instanceof ModelCache && cache._network === model.network)) {
+        throw typeError('cache', 'made by this model\'s createCache()', cache);
+    }
+    cache._check('generate');
+    if (cache.batch !== 1) {
+        throw rangeError('cache', 'a cache of one text', cache.batch);
+    }
+}
+
+/** @param {LanguageModel} model @param {ModelCache | undefined} cache @returns {number} positions that prompt and text may take */
+function roomOf(model, cache) {
+    if (!cache) {
+        return model.contextLength;
+    }
+    const [row] = cache._rows;
+    return row.sinks >= 0 ? RING_LENGTH : row.capacity;
+}
+
+/**
+ * @param {LanguageModel} model
+ * @param {unknown} prompt
+ * @param {GenerateOptions} options
+ * @returns {Uint32Array}
+ */
+function promptIds(model, prompt, { tools }) {
+    const chat = Array.isArray(prompt) && prompt.length > 0 && typeof prompt[0] === 'object' && prompt[0] !== null;
+    if (tools !== undefined && !chat) {
+        throw new TypeError('tools belong to a prompt of messages');
+    }
+    let ids;
+    if (chat) {
+        const tokenizer = model._needTokenizer('prompt');
+        ids = tokenizer.encode(tokenizer.applyChatTemplate(prompt, tools === undefined ? {} : { tools }), { addSpecialTokens: false });
+    } else if (typeof prompt === 'string') {
+        ids = model.promptTokens(prompt);
+    } else if (typeof prompt === 'object' && prompt !== null && 'length' in prompt) {
+        ids = prompt;
+    } else {
+        throw typeError('prompt', 'a string, a list of tokens or a list of messages', prompt);
+    }
+    const checked = checkIds('prompt', ids, model.vocabularySize);
+    if (checked.length === 0) {
         throw rangeError('prompt', 'at least one token: this model has no start token', prompt);
     }
-    const most = more ? model.maxLength - 1 : model.maxLength;
-    if (ids.length > most) {
-        throw new RangeError(`prompt must have at most ${most} tokens, got ${ids.length}`);
-    }
-    return ids;
+    return checked;
 }
 
 /**
@@ -134,41 +211,44 @@ function promptIds(model, prompt, more) {
  * @property {GenerateOptions['onProgress']} onProgress
  * @property {number} candidates
  * @property {number | undefined} attention
+ * @property {ModelCache | undefined} cache
+ * @property {import('./processors.js').Processors | null} processors
+ * @property {number} most positions
  */
 
 /** One text being written. */
 class Generation {
-    /** @param {import('./language-model.js').LanguageModel} model @param {number[]} ids @param {Settings} settings */
+    /** @param {LanguageModel} model @param {Uint32Array} ids @param {Settings} settings */
     constructor(model, ids, settings) {
         this._model = model;
         this._ids = ids;
         this._settings = settings;
-        this._stream = new TextStream(model.tokenizer, settings.stops);
+        this._stream = model.tokenizer && new TextStream(model.tokenizer, settings.stops);
         /** Positions that have been handed out, the prompt's included. */
         this._given = ids.length;
         this._lastTurn = 0;
-        this._best = new Choice(settings.candidates > 0 ? model.network.vocabularySize : 0);
+        this._best = new Choice(settings.candidates > 0 ? model.vocabularySize : 0);
+        /** Scores since the last item. @type {{ start: number, rows: number, data: Float32Array }[]} */
+        this._pieces = [];
     }
 
     /** @returns {AsyncGenerator<GeneratedItem, void, undefined>} */
     async *run() {
         const model = this._model;
-        const { maxNewTokens, signal } = this._settings;
+        const { maxNewTokens, signal, cache, attention } = this._settings;
         if (maxNewTokens === 0) {
             return;
         }
         signal?.throwIfAborted();
-        const session = new Session(model.network, 1, Math.min(model.maxLength, this._ids.length + maxNewTokens));
-        model._sessions.add(session);
+        const steps = this._open(cache);
         try {
-            const watch = this._settings.attention === undefined ? null : session.watch(this._settings.attention);
-            const search = await this._begin(session);
+            const search = await this._begin(steps);
             for (let finished = false; !finished;) {
                 const picked = search.pick();
                 const done = picked instanceof Promise ? await picked : picked;
                 for (const item of this._items(search, done)) {
-                    if (watch) {
-                        item.attention = collectAttention(watch, model.heads);
+                    if (attention !== undefined) {
+                        item.attention = collectAttention(attention, this._pieces.splice(0), model.heads);
                     }
                     finished = item.finish !== undefined;
                     yield item;
@@ -183,34 +263,62 @@ class Generation {
                 await search.feed();
             }
         } finally {
-            model._sessions.delete(session);
-            session.dispose();
+            model._working.delete(steps);
+            steps.dispose();
+            cache?._unlock();
         }
     }
 
-    /** Reads the prompt. @param {Session} session */
-    async _begin(session) {
-        const { sampler, signal, onProgress } = this._settings;
-        const { length } = session;
+    /** @param {ModelCache | undefined} cache @returns {ModelSteps} */
+    _open(cache) {
+        const model = this._model;
+        const { most, maxNewTokens, attention } = this._settings;
+        if (cache) {
+            cache.reuse(this._ids);
+        }
+        const rows = cache ? cache._lock('generate')
+            : [new CacheRow(model.network, Math.min(most, this._ids.length + maxNewTokens), model.cacheDtype)];
+        let steps;
+        try {
+            steps = new ModelSteps(model.network, rows, cache === undefined);
+        } catch (error) {
+            cache?._unlock();
+            throw error;
+        }
+        model._working.add(steps);
+        if (attention !== undefined) {
+            steps.watch(attention, (scores, t, start) => this._pieces.push({ start, rows: t, data: scores.slice() }));
+        }
+        return steps;
+    }
+
+    /** Reads the prompt, but for what a cache has of it. @param {ModelSteps} steps */
+    async _begin(steps) {
+        const { sampler, signal, onProgress, most, maxNewTokens, processors } = this._settings;
         const total = this._ids.length;
+        const length = Math.min(most, total + maxNewTokens);
+        const held = steps.rows[0].length;
         const tokens = new Int32Array(length).fill(-1);
         tokens.set(this._ids);
-        const hidden = sampler.kind === 'contrastive' ? new Float32Array(length * session.width) : undefined;
+        const { width } = steps;
+        const hidden = sampler.kind === 'contrastive' ? new Float32Array(length * width) : undefined;
+        if (hidden && held > 0) {
+            throw new TypeError('cache: contrastive search needs the hidden states of the whole prompt; give it an empty cache');
+        }
         this._lastTurn = performance.now();
-        await session.prefill(tokens, length, total, {
-            signal,
-            hidden,
-            onChunk: async (done) => {
-                onProgress?.({ phase: 'prefill', done, total });
+        await steps.prefill([this._ids.subarray(held)], {
+            between: async (done) => {
+                onProgress?.({ phase: 'prefill', done: held + done, total });
                 if (this._isTurnOver()) {
                     await this._turn();
                 }
                 signal?.throwIfAborted();
             },
+            ...(hidden && { reader: (/** @type {number} */ from, /** @type {number} */ _, /** @type {Float32Array} */ states) => hidden.set(states, from * width) }),
         });
-        return createSearch(sampler, session, {
-            tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: session.logits(),
-            hidden, stopTokens: this._model.endTokens,
+        return createSearch(sampler, steps, {
+            tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: steps.logits(),
+            hidden, stopTokens: this._model.endTokens, processors,
         });
     }
 
@@ -251,13 +359,14 @@ class Generation {
 
     /** @param {number} token @returns {GeneratedItem} */
     _item(token) {
+        const stream = this._stream;
         const isEnd = this._model.endTokens.includes(token);
-        const text = isEnd ? '' : this._stream.push(token);
+        const text = isEnd ? '' : stream?.push(token) ?? '';
         this._given++;
         const made = this._given - this._ids.length;
-        const finish = isEnd ? 'end' : this._stream.stopped ? 'stop' : made >= this._settings.maxNewTokens ? 'length'
-            : this._given >= this._model.maxLength ? 'context' : undefined;
-        return finish === undefined ? { token, text } : { token, text: text + this._stream.end(), finish };
+        const finish = isEnd ? 'end' : stream?.stopped ? 'stop' : made >= this._settings.maxNewTokens ? 'length'
+            : this._given >= this._settings.most ? 'context' : undefined;
+        return finish === undefined ? { token, text } : { token, text: text + (stream?.end() ?? ''), finish };
     }
 
     /** @param {Choice} choice what the last token was chosen from */
@@ -270,7 +379,7 @@ class Generation {
         const { tokenizer } = this._model;
         return Array.from({ length: Math.min(from.count, this._settings.candidates) }, (_, i) => ({
             token: from.tokens[i],
-            text: from.tokens[i] < tokenizer.vocabularySize ? tokenizer.piece(from.tokens[i]) : '',
+            text: tokenizer && from.tokens[i] < tokenizer.vocabularySize ? tokenizer.piece(from.tokens[i]) : '',
             probability: from.probabilities[i],
         }));
     }
@@ -278,16 +387,15 @@ class Generation {
 
 /**
  * Puts together the scores of the passes since the last time.
- * @param {import('./session.js').AttentionWatch} watch is emptied
+ * @param {number} layer
+ * @param {{ start: number, rows: number, data: Float32Array }[]} pieces
  * @param {number} heads
  * @returns {AttentionScores}
  */
-function collectAttention(watch, heads) {
-    const pieces = watch.pieces.splice(0);
+function collectAttention(layer, pieces, heads) {
     const { start } = pieces[0];
     const rows = pieces.reduce((sum, piece) => sum + piece.rows, 0);
     const positions = start + rows;
-    const { layer } = watch;
     if (pieces.length === 1) {
         return { layer, start, shape: [heads, rows, positions], data: pieces[0].data };
     }

@@ -1,174 +1,91 @@
+// LanguageModel: what loadModel() gives, the face of a network with its tokenizer, template and defaults.
+
 import { typeError } from '../check.js';
-import { FormatError } from '../check.js';
-import { loadTensors, matchTensors, parseConfig } from '../files/checkpoint.js';
+import { createCache } from '../model/cache.js';
+import { forward, forwardSync } from './forward.js';
 import { generate } from './generate.js';
-import { GPT2CausalLM } from '../layers/gpt2.js';
-import { readHeader } from '../files/safetensors.js';
 import { score } from './score.js';
-import { checkSignal, locate, openFile } from '../files/source.js';
-import { Tokenizer } from '../text/tokenizer.js';
 
-/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
-
-/** One file, which holds its config and tokenizer too; in this form bundlers take it along. */
-const EMBEDDED = new URL('../embedded/model.safetensors', import.meta.url);
-
-/**
- * @typedef {object} LoadOptions
- * @property {AbortSignal} [signal] aborts loading; what had been allocated is freed
- * @property {(progress: { loaded: number, total: number }) => void} [onProgress] in bytes; ends with loaded = total
- */
+/** @typedef {import('../engine/tensor.js').Tensor} Tensor */
+/** @typedef {import('../model/network.js').Network} Network */
+/** @typedef {import('../model/cache.js').ModelCache} ModelCache */
+/** @typedef {import('../text/tokenizer.js').Tokenizer} Tokenizer */
+/** @typedef {import('../text/chat.js').ChatTemplate} ChatTemplate */
 
 /**
- * Loads a language model: GPT-2 as Hugging Face publishes it (`config.json`, `model.safetensors` in F32, F16 or BF16,
- * `tokenizer.json`).
- *
- * @param {Runtime} runtime
- * @param {import('../files/source.js').ModelSource} [source] where it is; without it the small model that comes with this
- *   package.
- *   - a URL, or in Node a path: the folder with the three files, or the `.safetensors` file with the other two beside
- *     it
- *   - a Blob, ArrayBuffer, typed array or ReadableStream: one `.safetensors` file whose `__metadata__` has the other
- *     two as text, under `config` and `tokenizer` (in Python: `save_file(tensors, path, metadata={'config': ...,
- *     'tokenizer': ...})`)
- *   - `{ config, weights, tokenizer }`: each of the three from any of these places
- *   - the Files of an `<input type="file" multiple>` or a folder picker: they are told apart by their names
- * @param {LoadOptions} [options]
- * @returns {Promise<LanguageModel>}
- * @throws {FormatError} (rejects) for malformed or unsupported files, with a stable `code`
- * @throws {Error} (rejects) when a file cannot be had, when aborted (the signal's reason), when the memory is exhausted
+ * @typedef {object} ModelParts
+ * @property {Network} network
+ * @property {import('../model/assemble.js').Plan} plan
+ * @property {Tokenizer | null} tokenizer
+ * @property {ChatTemplate | null} template
+ * @property {string | null} templateProblem why there is none
+ * @property {import('./defaults.js').Defaults} defaults
+ * @property {string} source
+ * @property {string} format
+ * @property {Map<string, string>} types of the weights in memory, by role
+ * @property {boolean} embedded whether it is the model that comes with the package
+ * @property {number} contextLength
+ * @property {'float32' | 'float16' | 'int8'} cacheDtype
+ * @property {number} fileBytes
  */
-export async function loadModel(runtime, source = EMBEDDED, { signal, onProgress } = {}) {
-    if (typeof runtime?._check !== 'function') {
-        throw typeError('runtime', 'made by createRuntime()', runtime);
-    }
-    runtime._check('loadModel');
-    checkSignal(signal);
-    signal?.throwIfAborted();
-    const files = await locate(source);
-    /** @type {Promise<any>[]} */
-    const opening = [openFile(files.weights, signal)];
-    if (!files.single && files.config && files.tokenizer) {
-        opening.push(readAll(files.config, signal), readAll(files.tokenizer, signal));
-    }
-    const outcomes = await Promise.allSettled(opening);
-    const [reader, config = null, tokenizer = null] = outcomes.map((outcome) =>
-        (outcome.status === 'fulfilled' ? outcome.value : null));
-    try {
-        const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-        if (failed) {
-            throw /** @type {PromiseRejectedResult} */ (failed).reason;
-        }
-        return await build(runtime, reader, { files, config, tokenizer }, { signal, onProgress });
-    } finally {
-        reader?.close();
-    }
-}
 
-/** @param {import('../files/source.js').FileSource} source @param {AbortSignal} [signal] */
-async function readAll(source, signal) {
-    const reader = await openFile(source, signal);
-    try {
-        return await reader.rest();
-    } finally {
-        reader.close();
-    }
-}
-
-/**
- * @param {Runtime} runtime
- * @param {import('../files/byte-reader.js').ByteReader} reader of the weights
- * @param {{ files: import('../files/source.js').ModelFiles, config: Uint8Array | null, tokenizer: Uint8Array | null }} parts
- * @param {LoadOptions} options
- */
-async function build(runtime, reader, parts, { signal, onProgress }) {
-    const header = await readHeader(reader);
-    const weightBytes = header.headerBytes + header.dataBytes;
-    let total = weightBytes;
-    /** @param {'config' | 'tokenizer'} name */
-    const part = async (name) => {
-        const text = header.metadata.get(name);
-        if (parts[name] === null && text !== undefined) {
-            return new TextEncoder().encode(text);
-        }
-        const bytes = parts[name] ?? await readBeside(name, parts.files[name], signal);
-        total += bytes.length;
-        return bytes;
-    };
-    const { config, description } = parseConfig(await part('config'));
-    const found = matchTensors(header, description.network);
-    const tokenizer = new Tokenizer(await part('tokenizer'));
-    if (tokenizer.vocabularySize > description.network.vocabularySize) {
-        throw new FormatError('tokenizer-invalid', `the tokenizer has ids up to ${tokenizer.vocabularySize - 1}; ` +
-            `config.json says vocab_size ${description.network.vocabularySize}`);
-    }
-    let loaded = total - weightBytes + reader.arrived;
-    onProgress?.({ loaded, total });
-    reader.onBytes = (bytes) => {
-        loaded += bytes;
-        onProgress?.({ loaded, total });
-    };
-    signal?.throwIfAborted();
-    const network = new GPT2CausalLM(runtime, description.network);
-    try {
-        await loadTensors(network, reader, header, found);
-        return new LanguageModel(network, tokenizer, config, description);
-    } catch (error) {
-        network.dispose();
-        throw error;
-    }
-}
-
-/**
- * The config or tokenizer of a model whose weights do not bring it along.
- * @param {'config' | 'tokenizer'} name
- * @param {import('../files/source.js').FileSource | null} source
- * @param {AbortSignal} [signal]
- * @returns {Promise<Uint8Array>}
- */
-async function readBeside(name, source, signal) {
-    if (source === null) {
-        throw new FormatError(`${name}-missing`, `${name}.json is missing: give the model as ` +
-            `{ config, weights, tokenizer }, or as a safetensors file whose __metadata__ has a '${name}'`);
-    }
-    return readAll(source, signal);
-}
-
-/** A model that writes. Made by loadModel(). */
+/** A model that reads and writes. Made by loadModel(). */
 export class LanguageModel {
-    /**
-     * @param {GPT2CausalLM} network
-     * @param {Tokenizer} tokenizer
-     * @param {Record<string, any>} config
-     * @param {import('../files/checkpoint.js').Description} description
-     */
-    constructor(network, tokenizer, config, description) {
-        /** The network itself, for tokens instead of text. */
-        this.network = network;
-        this.tokenizer = tokenizer;
-        /** What config.json says. */
-        this.config = config;
-        /** Id that every prompt given as text begins with, or null. */
-        this.startToken = description.startToken;
-        /** Ids that end a text. */
-        this.endTokens = description.endTokens;
-        /** Sessions at work. @type {Set<import('./session.js').Session>} */
-        this._sessions = new Set();
+    #parts;
+
+    /** @param {ModelParts} parts */
+    constructor(parts) {
+        this.#parts = parts;
+        /** The network itself. */
+        this.network = parts.network;
+        /** null where the files have none: prompts are ids then. @type {(Tokenizer & ChatTokenizer) | null} */
+        this.tokenizer = parts.tokenizer && withTemplate(parts.tokenizer, parts);
+        /** @type {'float32' | 'float16' | 'int8'} */
+        this.cacheDtype = parts.cacheDtype;
+        /** Texts at work. @type {Set<import('./steps.js').ModelSteps>} */
+        this._working = new Set();
+        /** Caches that createCache() made and nobody has disposed of. @type {Set<ModelCache>} */
+        this._caches = new Set();
     }
 
-    /** Positions: prompt and new tokens together are at most so many. */
-    get maxLength() {
-        return this.network.maxSequenceLength;
+    /** As GGUF or config.json spells it: 'llama', 'gpt2', ... */
+    get architecture() {
+        return this.#parts.plan.architecture;
+    }
+
+    /** Most positions that a text may take. */
+    get contextLength() {
+        return this.#parts.contextLength;
+    }
+
+    /** Tokens that the embedding has. */
+    get vocabularySize() {
+        return this.network.description.vocabulary;
+    }
+
+    /** Id that a text begins with, or null. */
+    get startToken() {
+        return this.#parts.defaults.startToken;
+    }
+
+    /** Ids that end a text, from every file that names some. */
+    get endTokens() {
+        return this.#parts.defaults.endTokens;
+    }
+
+    /** How texts are drawn where generate() is not told. */
+    get _sampling() {
+        return this.#parts.defaults.sampling;
     }
 
     /** Number of layers. */
     get layers() {
-        return this.network.numLayers;
+        return this.network.description.layers.length;
     }
 
-    /** Attention heads per layer. */
+    /** Attention heads of the first layer. */
     get heads() {
-        return this.network.numHeads;
+        return this.network.description.layers[0].attention.heads;
     }
 
     /** Number of weights. */
@@ -176,52 +93,129 @@ export class LanguageModel {
         return this.network.parameters;
     }
 
-    /** Bytes that the weights take in memory, as float32. */
+    /** Bytes that the weights take in memory. */
     get weightBytes() {
         return this.network.weightBytes;
     }
 
-    /** Bytes of keys and values that generations at work hold now. */
+    /** Bytes of keys and values that texts at work hold now. */
     get cacheBytes() {
         let bytes = 0;
-        for (const session of this._sessions) {
-            bytes += session.cacheBytes;
+        for (const steps of this._working) {
+            bytes += steps.cacheBytes;
         }
         return bytes;
     }
 
-    /** Bytes of keys and values for one position. */
+    /** Bytes of keys and values for one position, in float32. */
     get cacheBytesPerToken() {
-        return this.network.cacheBytesPerToken;
+        return this.network.description.layers.reduce((sum, { attention: a }) => sum + 4 * a.kvHeads * (a.keyDim + a.valueDim), 0);
     }
 
     /**
-     * The tokens of a prompt as the model is given them: the start token, then the text's.
+     * What was understood of the files.
+     * @returns {Record<string, any>} a plain object
+     */
+    explain() {
+        const { plan, types, defaults, template, templateProblem, source, format, fileBytes } = this.#parts;
+        const { description } = plan;
+        /** @type {Record<string, { file: string, memory: string, count: number }>} */
+        const weights = {};
+        for (const [role, type] of plan.types) {
+            const memory = types.get(role) ?? 'F32';
+            const key = memory === type ? type : `${type} as ${memory}`;
+            weights[key] ??= { file: type, memory, count: 0 };
+            weights[key].count++;
+        }
+        return {
+            architecture: this.architecture,
+            family: description.family,
+            source,
+            format,
+            parameters: this.parameters,
+            layers: this.layers,
+            width: description.width,
+            heads: this.heads,
+            keyValueHeads: description.layers[0].attention.kvHeads,
+            vocabularySize: this.vocabularySize,
+            contextLength: this.contextLength,
+            contextTrained: description.context,
+            weights,
+            bytes: { file: fileBytes, weights: this.weightBytes, cachePerToken: this.cacheBytesPerToken, cacheNow: this.cacheBytes },
+            cacheDtype: this.cacheDtype,
+            headIsEmbedding: description.head.tied === true,
+            startToken: this.startToken,
+            endTokens: [...this.endTokens],
+            tokenizer: this.tokenizer?.kind ?? null,
+            chatTemplate: template ? 'yes' : `none: ${templateProblem}`,
+            sampling: defaults.sampling,
+            setAside: [...plan.harmless, ...defaults.harmless],
+        };
+    }
+
+    /**
+     * The tokens of a prompt as the model is given them.
      * @param {string} prompt
      * @returns {number[]}
      */
     promptTokens(prompt) {
-        const ids = this.tokenizer.encode(prompt);
-        return this.startToken === null || ids[0] === this.startToken ? ids : [this.startToken, ...ids];
+        const ids = this._needTokenizer('prompt').encode(prompt);
+        // The embedded model was trained on texts that begin with the start token, which its tokenizer.json does not say.
+        const begins = !this.#parts.embedded || this.startToken === null || ids[0] === this.startToken;
+        return begins ? ids : [/** @type {number} */ (this.startToken), ...ids];
     }
 
     /**
      * Continues a text. Breaking out of the iteration, or aborting it, frees what it holds.
-     * @param {string | ArrayLike<number>} prompt text, which gets the start token in front as in Keras Hub, or tokens
-     *   as they are
+     * @param {string | ArrayLike<number> | import('../text/chat.js').Message[]} prompt text, tokens as they are, or messages, which
+     *   the chat template turns into text
      * @param {import('./generate.js').GenerateOptions} [options]
      * @returns {AsyncGenerator<import('./generate.js').GeneratedItem, void, undefined>} a token at a time with the text
      *   that became certain with it: it may be empty, and all of it joined is the whole text
-     * @throws {TypeError | RangeError} for wrong options and for a prompt that leaves no room in maxLength (at once);
-     *   the iteration rejects with the signal's reason when aborted
+     * @throws {TypeError | RangeError} for wrong options and for a prompt that leaves no room (at once); the iteration
+     *   rejects with the signal's reason when aborted
      */
     generate(prompt, options = {}) {
         return generate(this, prompt, options);
     }
 
     /**
-     * How well the model predicts a text, read cold after the start token. A text longer than maxLength is read in
-     * pieces of maxLength tokens, each cold.
+     * The logits of what may follow given tokens. Without a cache they are read cold; with one they are appended to it.
+     * @param {ArrayLike<number> | ArrayLike<number>[]} ids tokens, or a list of B lists for a batch of texts, each read as if alone
+     * @param {import('./forward.js').ForwardOptions} [options]
+     * @returns {Promise<Tensor>} [1, V]; [n, V] for positions 'all'; [B, V] for a batch
+     */
+    forward(ids, options = {}) {
+        return forward(this, ids, options);
+    }
+
+    /**
+     * The same at once, where the thread may block.
+     * @param {ArrayLike<number> | ArrayLike<number>[]} ids
+     * @param {import('./forward.js').ForwardOptions} [options]
+     * @returns {Tensor}
+     */
+    forwardSync(ids, options = {}) {
+        return forwardSync(this, ids, options);
+    }
+
+    /**
+     * A cache for texts of this model, empty. It takes memory by pages as it grows.
+     * @param {import('../model/cache.js').CacheOptions} [options]
+     * @returns {ModelCache}
+     */
+    createCache(options = {}) {
+        const usual = {
+            length: this.contextLength, dtype: this.cacheDtype,
+            onDispose: (/** @type {ModelCache} */ cache) => this._caches.delete(cache),
+            onMake: (/** @type {ModelCache} */ cache) => this._caches.add(cache),
+        };
+        return createCache(this.network, options, usual);
+    }
+
+    /**
+     * How well the model predicts a text, read cold after the start token. A text longer than contextLength is read in
+     * pieces of so many tokens, each cold.
      * @param {string} text
      * @param {{ signal?: AbortSignal }} [options]
      * @returns {Promise<{ nats: number, tokens: number, bytes: number }>} negative log-likelihood of all its tokens,
@@ -231,16 +225,50 @@ export class LanguageModel {
         return score(this, text, options);
     }
 
-    /** Frees the weights. */
-    dispose() {
-        for (const session of this._sessions) {
-            session.dispose();
+    /** @param {string} what is asked for @returns {Tokenizer & ChatTokenizer} */
+    _needTokenizer(what) {
+        if (this.tokenizer === null) {
+            throw typeError(what, 'token ids: this model\'s files have no tokenizer', 'text');
         }
-        this._sessions.clear();
+        return this.tokenizer;
+    }
+
+    /** Frees everything: weights, and caches that are still there. */
+    dispose() {
+        for (const steps of this._working) {
+            steps.dispose();
+        }
+        this._working.clear();
+        for (const cache of [...this._caches]) {
+            cache.dispose();
+        }
         this.network.dispose();
     }
 
     [Symbol.dispose]() {
         this.dispose();
     }
+}
+
+/**
+ * @typedef {object} ChatTokenizer
+ * @property {(messages: import('../text/chat.js').Message[], options?: import('../text/chat.js').RenderOptions) => string} applyChatTemplate
+ *   the text of a conversation; what a template raises is in the error's message
+ */
+
+/**
+ * @param {Tokenizer} tokenizer
+ * @param {{ template: ChatTemplate | null, templateProblem: string | null }} parts
+ * @returns {Tokenizer & ChatTokenizer}
+ */
+function withTemplate(tokenizer, { template, templateProblem }) {
+    return Object.assign(tokenizer, {
+        /** @type {ChatTokenizer['applyChatTemplate']} */
+        applyChatTemplate(messages, options) {
+            if (template === null) {
+                throw new Error(`this model has no chat template that runs: ${templateProblem}`);
+            }
+            return template.render(messages, options);
+        },
+    });
 }

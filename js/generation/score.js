@@ -1,6 +1,9 @@
+// How well a model predicts a text.
+
 import { typeError } from '../check.js';
-import { Session } from './session.js';
+import { CacheRow } from '../model/cache.js';
 import { checkSignal } from '../files/source.js';
+import { ModelSteps } from './steps.js';
 
 /**
  * @param {import('./language-model.js').LanguageModel} model
@@ -9,17 +12,18 @@ import { checkSignal } from '../files/source.js';
  * @returns {Promise<{ nats: number, tokens: number, bytes: number }>}
  */
 export async function score(model, text, { signal }) {
+    model.network.check('score');
     if (typeof text !== 'string') {
         throw typeError('text', 'a string', text);
     }
     checkSignal(signal);
     if (model.startToken === null) {
-        throw new Error('score: the model has no start token (config.json has no bos_token_id)');
+        throw new Error('score: the model has no start token (its files name no bos_token_id)');
     }
-    const ids = model.tokenizer.encode(text);
+    const ids = model._needTokenizer('score').encode(text, { addSpecialTokens: false });
     let nats = 0;
-    for (let at = 0; at < ids.length; at += model.maxLength) {
-        nats += await scorePiece(model, model.startToken, ids.slice(at, at + model.maxLength), signal);
+    for (let at = 0; at < ids.length; at += model.contextLength) {
+        nats += await scorePiece(model, model.startToken, ids.slice(at, at + model.contextLength), signal);
     }
     return { nats, tokens: ids.length, bytes: new TextEncoder().encode(text).length };
 }
@@ -27,29 +31,29 @@ export async function score(model, text, { signal }) {
 /**
  * @param {import('./language-model.js').LanguageModel} model
  * @param {number} startToken
- * @param {number[]} ids at most maxLength
+ * @param {number[]} ids at most contextLength
  * @param {AbortSignal} [signal]
  */
 async function scorePiece(model, startToken, ids, signal) {
-    const vocabulary = model.network.vocabularySize;
+    const { vocabulary } = model.network.description;
     let nats = 0;
-    const reader = {
-        /** @param {number} start @param {number} t @param {Float32Array} _hidden @param {Float32Array | null} logits */
-        read(start, t, _hidden, logits) {
-            for (let i = 0; logits && i < t; i++) {
-                nats += negativeLogProbability(logits.subarray(i * vocabulary, (i + 1) * vocabulary), ids[start + i]);
-            }
-        },
-    };
-    const session = new Session(model.network, 1, ids.length);
-    model._sessions.add(session);
+    const steps = new ModelSteps(model.network, [new CacheRow(model.network, ids.length, model.cacheDtype)], true);
+    model._working.add(steps);
     try {
         // Every token but the last is read; every token is predicted.
-        await session.prefill([startToken, ...ids], ids.length + 1, ids.length, { signal, reader });
+        await steps.prefill([[startToken, ...ids].slice(0, ids.length)], {
+            logits: true,
+            between: () => signal?.throwIfAborted(),
+            reader: (from, t, _, logits) => {
+                for (let i = 0; logits && i < t; i++) {
+                    nats += negativeLogProbability(logits.subarray(i * vocabulary, (i + 1) * vocabulary), ids[from + i]);
+                }
+            },
+        });
         return nats;
     } finally {
-        model._sessions.delete(session);
-        session.dispose();
+        model._working.delete(steps);
+        steps.dispose();
     }
 }
 

@@ -27,6 +27,7 @@ import { Choice } from './choice.js';
  * @property {Float32Array} logits [batch][vocabularySize] after position index - 1
  * @property {Float32Array} [hidden] [batch][length][width] of positions 0 .. index - 1, for contrastive search
  * @property {number[]} stopTokens ids that end a row when they stand outside its prompt
+ * @property {import('./processors.js').Processors | null} [processors] of the logits of a single row
  */
 
 /** What all searches share: tokens, masks and when to stop. */
@@ -127,10 +128,12 @@ export class RowSearch extends Search {
     constructor(steps, start, sampler) {
         super(steps, start, 1);
         this._sampler = sampler;
+        this._processors = start.processors ?? null;
     }
 
     pick() {
         this._collect();
+        this._processors?.apply(this._logits, this._rows, this.index);
         for (let row = 0; row < this.batch; row++) {
             this._sampler.choose(this._rowLogits(row), this.choice);
             this._write(row, this._sampler.draw(this.choice));

@@ -10,9 +10,11 @@ void cmha_embed_f32(const cmha_embed *a, size_t row0, size_t row1)
         size_t token = a->tokens[r];
         assert(token < a->n);
         const float *column = a->w + token / CMHA_PANEL * CMHA_PANEL * a->k + token % CMHA_PANEL;
-        const float *position = a->positions ? a->positions + (a->index + r % a->t) * a->k : NULL;
+        const float *position = a->table ? a->table + a->positions[r] * a->k : NULL;
         float *y = a->y + r * a->k;
-        for (size_t i = 0; i < a->k; i++) y[i] = column[i * CMHA_PANEL] + (position ? position[i] : 0.0f);
+        for (size_t i = 0; i < a->k; i++) y[i] = column[i * CMHA_PANEL];
+        for (size_t i = 0; a->scale != 0.0f && i < a->k; i++) y[i] *= a->scale;
+        for (size_t i = 0; position && i < a->k; i++) y[i] += position[i];
     }
 }
 

@@ -15,7 +15,16 @@ static void add_f32(float *z, const float *x, size_t n)
     for (; i < n; i++) z[i] += x[i];
 }
 
-/* Bias, activation, residual and rounding of columns [c0, c0 + n) of row r, whose products are in z. */
+/* Within 2e-7: by way of e^(-2|x|), or near zero by its series, where the difference would cancel. */
+static float tanh_f32(float x)
+{
+    float far = x < 0.0f ? -x : x, q = x * x;
+    if (far < 0.1f) return x + x * q * (-1.0f / 3 + q * (2.0f / 15 - q * (17.0f / 315)));
+    float e = exp2_f32(-2.0f * LOG2_E * far), y = (1.0f - e) / (1.0f + e);
+    return x < 0.0f ? -y : y;
+}
+
+/* Bias, activation, scale, cap, residual and rounding of columns [c0, c0 + n) of row r, whose products are in z. */
 static void finish_row(const cmha_linear *a, float *z, size_t r, size_t c0, size_t n)
 {
     if (a->round) cmha_round_f32(z, z, n, a->round);
@@ -26,6 +35,12 @@ static void finish_row(const cmha_linear *a, float *z, size_t r, size_t c0, size
     if (a->activation) {
         cmha_activation_f32(z, z, n, a->activation);
         if (a->round) cmha_round_f32(z, z, n, a->round);
+    }
+    if (a->scale != 0.0f) {
+        for (size_t i = 0; i < n; i++) z[i] *= a->scale;
+    }
+    if (a->softcap != 0.0f) {
+        for (size_t i = 0; i < n; i++) z[i] = a->softcap * tanh_f32(z[i] / a->softcap);
     }
     if (a->residual) {
         add_f32(z, a->residual + r * a->residual_stride + c0, n);

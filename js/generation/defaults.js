@@ -1,0 +1,94 @@
+// What a model's files say of generation: which tokens begin and end a text, and how it is to be drawn where nobody says.
+
+import { FormatError, show } from '../check.js';
+import { Fields } from '../model/fields.js';
+
+/** @typedef {import('../files/tensor-source.js').TensorSource} TensorSource */
+/** @typedef {import('../text/tokenizer.js').Tokenizer} Tokenizer */
+
+/**
+ * @typedef {object} Defaults
+ * @property {number | null} startToken
+ * @property {number[]} endTokens
+ * @property {{ temperature?: number, topK?: number, topP?: number, minP?: number, repetitionPenalty?: number,
+ *   noRepeatNgram?: number } | null} sampling null where no file says anything of it
+ * @property {string[]} harmless fields that were set aside
+ */
+
+/** A list of end tokens that no model needs would only take time. */
+const MOST_ENDS = 1024;
+
+/**
+ * @param {TensorSource} source
+ * @param {number} vocabulary
+ * @param {Tokenizer | null} tokenizer
+ * @returns {Defaults}
+ */
+export function readDefaults(source, vocabulary, tokenizer) {
+    const where = source.format === 'gguf' ? 'metadata' : 'config.json';
+    const start = ids(source.config.bos_token_id, where, 'bos_token_id', vocabulary)[0] ?? null;
+    const ends = new Set(ids(source.config.eos_token_id, where, 'eos_token_id', vocabulary));
+    let sampling = null;
+    /** @type {string[]} */
+    let harmless = [];
+    if (source.generation) {
+        const fields = new Fields(source.generation, 'generation_config.json');
+        ids(fields.any('eos_token_id'), fields.where, 'eos_token_id', vocabulary).forEach((id) => ends.add(id));
+        fields.ignore('bos_token_id', 'pad_token_id', 'max_new_tokens', 'max_length', 'min_length', 'trust_remote_code');
+        sampling = readSampling(fields);
+        harmless = fields.finish().map((name) => `generation_config.json: ${name}`);
+    }
+    for (const name of ['eos_token']) {
+        const text = tokenizer?.specialTokens.get(name);
+        const id = text === undefined ? undefined : tokenizer?.idOf(text);
+        if (id !== undefined && id < vocabulary) {
+            ends.add(id);
+        }
+    }
+    return { startToken: start, endTokens: [...ends], sampling, harmless };
+}
+
+/** @param {Fields} f @returns {Defaults['sampling']} */
+function readSampling(f) {
+    const draws = f.flag('do_sample', false);
+    const temperature = f.number('temperature', 1);
+    const topK = f.any('top_k');
+    const topP = f.any('top_p');
+    const minP = f.any('min_p');
+    const penalty = f.positiveOrNone('repetition_penalty');
+    const ngram = f.any('no_repeat_ngram_size');
+    const always = {
+        ...(penalty !== null && penalty !== 1 && { repetitionPenalty: penalty }),
+        ...(Number.isInteger(ngram) && ngram > 0 && { noRepeatNgram: ngram }),
+    };
+    if (!draws || temperature <= 0) {
+        return { temperature: 0, ...always };
+    }
+    return {
+        temperature, ...always,
+        topK: Number.isInteger(topK) && topK > 0 ? topK : topK === undefined ? 50 : undefined,
+        ...(typeof topP === 'number' && topP < 1 && topP > 0 && { topP }),
+        ...(typeof minP === 'number' && minP > 0 && minP <= 1 && { minP }),
+    };
+}
+
+/**
+ * @param {unknown} value an id, a list of ids, or nothing
+ * @param {string} where
+ * @param {string} name
+ * @param {number} vocabulary
+ * @returns {number[]}
+ */
+function ids(value, where, name, vocabulary) {
+    const list = value === undefined || value === null ? [] : Array.isArray(value) ? value : [value];
+    if (list.length > MOST_ENDS) {
+        throw new FormatError('config-invalid', `${where}: ${name} must have at most ${MOST_ENDS} ids, got ${list.length}`);
+    }
+    for (const id of list) {
+        if (!(Number.isInteger(id) && id >= 0)) {
+            throw new FormatError('config-invalid', `${where}: ${name} must be a token id or a list of them, got ${show(id)}`);
+        }
+    }
+    // A file may name tokens that its embedding does not have; they never come.
+    return list.filter((id) => id < vocabulary);
+}

@@ -1,0 +1,221 @@
+// From files to a language model: the one place where files, families, tokenizers and the network meet.
+
+import { FormatError, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { decodeBlocks, PackedWeight } from '../blocks/weight.js';
+import { openModel } from '../files/open.js';
+import { checkSignal } from '../files/source.js';
+import { planOf } from '../model/assemble.js';
+import { Network } from '../model/network.js';
+import { shapesOf } from '../model/shapes.js';
+import { ChatTemplate } from '../text/chat.js';
+import { tokenizerFromGguf } from '../text/gguf-vocabulary.js';
+import { Tokenizer } from '../text/tokenizer.js';
+import { readDefaults } from './defaults.js';
+import { LanguageModel } from './language-model.js';
+
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('../files/tensor-source.js').TensorSource} TensorSource */
+/** @typedef {import('../files/tensor-source.js').TensorPiece} TensorPiece */
+/** @typedef {import('../model/assemble.js').Plan} Plan */
+
+/** One file, which holds its config and tokenizer too; in this form bundlers take it along. */
+const EMBEDDED = new URL('../embedded/model.safetensors', import.meta.url);
+
+/** Weights of 16 bits are widened where that takes no more than this: floats compute faster. */
+const WIDEN_BYTES = 64 * 2 ** 20;
+
+/**
+ * @typedef {object} LoadOptions
+ * @property {AbortSignal} [signal] aborts loading; what had been allocated is freed
+ * @property {(progress: { loaded: number, total: number }) => void} [onProgress] in bytes; ends with loaded = total
+ * @property {'auto' | 'float32'} [weights] 'auto', the default: computes on the file's quantized blocks as they are;
+ *   'float32': decodes them first, which is exact and takes more memory
+ * @property {number} [contextLength] most positions that a text may take, the model's own by default; more than that for models
+ *   with rotary positions only
+ * @property {'float32' | 'float16' | 'int8'} [cacheDtype] of keys and values
+ */
+
+const OPTIONS = ['signal', 'onProgress', 'weights', 'contextLength', 'cacheDtype'];
+
+/**
+ * Loads a language model.
+ *
+ * @param {Runtime} runtime
+ * @param {import('../files/open.js').ModelSource} [source] where it is; without it the small model that comes with this package.
+ *   A URL, a path (Node), a Blob, an ArrayBuffer, a ReadableStream, Files, huggingFace('owner/name'): a GGUF file, a folder as
+ *   Hugging Face publishes it, or a single safetensors file whose metadata has `config` and `tokenizer`
+ * @param {LoadOptions} [options]
+ * @returns {Promise<LanguageModel>}
+ * @throws {FormatError} (rejects) for malformed or unsupported files, with a stable `code`
+ * @throws {RangeError} (rejects) when the model does not fit into the memory, before its weights are read
+ * @throws {Error} (rejects) when a file cannot be had, when aborted (the signal's reason)
+ */
+export async function loadModel(runtime, source, options = {}) {
+    if (typeof runtime?._check !== 'function') {
+        throw typeError('runtime', 'made by createRuntime()', runtime);
+    }
+    runtime._check('loadModel');
+    checkOptions(options);
+    const { signal, onProgress } = options;
+    signal?.throwIfAborted();
+    const opened = await openModel(source ?? EMBEDDED, { signal, onProgress });
+    try {
+        return await build(runtime, opened, options, source === undefined);
+    } finally {
+        opened.close();
+    }
+}
+
+/** @param {LoadOptions} options */
+function checkOptions(options) {
+    if (typeof options !== 'object' || options === null) {
+        throw typeError('options', `an object of ${OPTIONS.join(', ')}`, options);
+    }
+    for (const name of Object.keys(options)) {
+        if (!OPTIONS.includes(name)) {
+            throw new TypeError(`loadModel has no option ${show(name)}; it has ${OPTIONS.join(', ')}`);
+        }
+    }
+    const { signal, onProgress, weights, contextLength, cacheDtype } = options;
+    checkSignal(signal);
+    if (onProgress !== undefined && typeof onProgress !== 'function') {
+        throw typeError('onProgress', 'a function', onProgress);
+    }
+    if (weights !== undefined && weights !== 'auto' && weights !== 'float32') {
+        throw rangeError('weights', "'auto' or 'float32'", weights);
+    }
+    if (contextLength !== undefined) {
+        positiveInteger('contextLength', contextLength);
+    }
+    if (cacheDtype !== undefined && !['float32', 'float16', 'int8'].includes(cacheDtype)) {
+        throw rangeError('cacheDtype', "'float32', 'float16' or 'int8'", cacheDtype);
+    }
+}
+
+/**
+ * @param {Runtime} runtime
+ * @param {TensorSource} source
+ * @param {LoadOptions} options
+ * @param {boolean} embedded
+ */
+async function build(runtime, source, { signal, weights = 'auto', contextLength, cacheDtype = 'float32' }, embedded) {
+    const plan = planOf(source);
+    const { description } = plan;
+    if (contextLength !== undefined && contextLength > description.context && description.embedding.positions !== null) {
+        throw rangeError('contextLength', `at most ${description.context}, the positions that this model has learned`, contextLength);
+    }
+    const { tokenizer, template, templateProblem } = textOf(source);
+    const defaults = readDefaults(source, description.vocabulary, tokenizer);
+    const types = chooseTypes(plan, weights);
+    const typeOf = (/** @type {string} */ role) => types.get(role) ?? 'F32';
+    checkFits(runtime, plan, typeOf);
+    signal?.throwIfAborted();
+    const network = new Network(runtime, description, typeOf);
+    try {
+        for await (const piece of source.read((info) => plan.tensors.has(info.name))) {
+            network.check('loadModel');
+            load(runtime, network, plan, piece);
+        }
+        return new LanguageModel({
+            network, plan, tokenizer, template, templateProblem, defaults, source: source.name, format: source.format, types, embedded,
+            contextLength: contextLength ?? description.context, cacheDtype, fileBytes: source.fileBytes,
+        });
+    } catch (error) {
+        network.dispose();
+        throw error;
+    }
+}
+
+/**
+ * Tokenizer and chat template. A template that cannot run is told by explain(), and when it is asked for.
+ * @param {TensorSource} source
+ */
+function textOf(source) {
+    /** @type {{ json: any, config: any } | null} */
+    let text = source.tokenizer ? { json: source.tokenizer.json, config: source.tokenizerConfig } : null;
+    if (source.metadata?.has('tokenizer.ggml.model')) {
+        text = tokenizerFromGguf(source.metadata);
+    }
+    if (text === null) {
+        return { tokenizer: null, template: null, templateProblem: 'the files have no tokenizer' };
+    }
+    const tokenizer = new Tokenizer(text.json, text.config);
+    if (source.chatTemplate === null) {
+        return { tokenizer, template: null, templateProblem: 'the files have none' };
+    }
+    try {
+        const template = new ChatTemplate(source.chatTemplate, { specialTokens: tokenizer.specialTokens, name: source.name });
+        return { tokenizer, template, templateProblem: null };
+    } catch (error) {
+        if (error instanceof FormatError) {
+            return { tokenizer, template: null, templateProblem: error.message };
+        }
+        throw error;
+    }
+}
+
+/**
+ * The type that every matrix is kept in.
+ * @param {Plan} plan
+ * @param {'auto' | 'float32'} weights
+ * @returns {Map<string, string>} by role
+ */
+function chooseTypes({ types, description }, weights) {
+    const shapes = shapesOf(description);
+    let half = 0;
+    for (const [role, type] of types) {
+        const [n, k = 1] = shapes.get(role) ?? [0];
+        half += type === 'F16' || type === 'BF16' ? 4 * n * k : 0;
+    }
+    const widen = weights === 'float32' || half <= WIDEN_BYTES;
+    return new Map(Array.from(types, ([role, type]) => {
+        const floats = type === 'F64' || weights === 'float32' || (widen && (type === 'F16' || type === 'BF16'));
+        return [role, floats ? 'F32' : type];
+    }));
+}
+
+/** @param {Runtime} runtime @param {Plan} plan @param {(role: string) => string} typeOf @throws {RangeError} */
+function checkFits(runtime, { description }, typeOf) {
+    let bytes = 0;
+    for (const [role, shape] of shapesOf(description)) {
+        const [n, k] = shape;
+        bytes += k === undefined || !role.endsWith('.weight') ? 4 * n * (k ?? 1) : PackedWeight.bytesOf(runtime, typeOf(role), k, n);
+    }
+    const { memory } = runtime;
+    const free = memory.max - memory.used;
+    if (bytes > free) {
+        throw new RangeError(`the model must fit into the memory: its weights take ${Math.ceil(bytes)} bytes, ` +
+            `of maxMemory ${memory.max} there are ${free} left`);
+    }
+}
+
+/**
+ * Puts some rows of a tensor where they belong.
+ * @param {Runtime} runtime
+ * @param {Network} network
+ * @param {Plan} plan
+ * @param {TensorPiece} piece
+ */
+function load(runtime, network, plan, { info, firstRow, rows, bytes }) {
+    const entry = plan.tensors.get(info.name);
+    for (const { role, from, to, count } of entry?.places ?? []) {
+        const slot = network.slots.get(role);
+        if (!slot) {
+            throw new Error(`the network has no place for ${role}`);
+        }
+        if ('floats' in slot) {
+            const values = decodeBlocks(runtime, info.type, bytes, info.shape.at(-1) ?? 1, rows);
+            const fused = (entry?.places.length ?? 0) > 1;
+            slot.floats(fused ? values.subarray(from, from + count) : values, info.shape.length === 1 ? to : to + firstRow);
+        } else if (entry?.transposed) {
+            slot.matrix.loadColumns(bytes, info.type, firstRow, rows, from, info.shape[1], count, to);
+        } else {
+            const start = Math.max(firstRow, from);
+            const end = Math.min(firstRow + rows, from + count);
+            if (start < end) {
+                const part = bytes.subarray((start - firstRow) * info.rowBytes, (end - firstRow) * info.rowBytes);
+                slot.matrix.load(part, info.type, to + start - from, end - start);
+            }
+        }
+    }
+}

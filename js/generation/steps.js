@@ -1,0 +1,203 @@
+// What a search drives (Steps in search.js): one text or several being read or written, on a network and its caches. Room for
+// the results is taken at the beginning; steps take pages of the caches as they grow, and nothing else.
+
+import { PassJob, read } from '../model/reader.js';
+
+/** @typedef {import('../model/network.js').Network} Network */
+/** @typedef {import('../model/cache.js').CacheRow} CacheRow */
+
+export class ModelSteps {
+    /**
+     * @param {Network} network
+     * @param {CacheRow[]} rows that it reads into
+     * @param {boolean} owns whether they are freed with it
+     * @throws {RangeError} when the memory is exhausted; nothing stays allocated then
+     */
+    constructor(network, rows, owns) {
+        this._network = network;
+        this._runtime = network.runtime;
+        this._rows = rows;
+        this._owns = owns;
+        this._job = new PassJob(network);
+        this.vocabularySize = network.description.vocabulary;
+        this.width = network.description.width;
+        this._hidden = 0;
+        this._logits = 0;
+        this._row = 0;
+        /** Views of the memory, made anew when it has grown. @type {Float32Array | null} */
+        this._logitsView = null;
+        /** @type {Float32Array | null} */
+        this._rowView = null;
+        /** One row of logits to probabilities. @type {import('./softmax.js').Softmax} */
+        this.softmax = (logits, temperature, out) => {
+            this._rowView = this._view(this._rowView, this._row, this.vocabularySize);
+            this._rowView.set(logits);
+            this._runtime.wasm.cmha_softmax_f32(this._row, this._row, this.vocabularySize, 1 / temperature);
+            out.set(this._rowView);
+        };
+        /** What a step reads, used again and again. @type {{ row: CacheRow, ids: Uint32Array }[]} */
+        this._runs = [];
+        this._wanted = { logits: 0, hidden: 0, every: false };
+        try {
+            this._row = this._runtime.memory.alloc(this.vocabularySize * 4);
+            this._allocate();
+        } catch (error) {
+            this.dispose();
+            throw error;
+        }
+    }
+
+    _allocate() {
+        const { memory } = this._runtime;
+        const batch = this._rows.length;
+        this._hidden = memory.alloc(batch * this.width * 4);
+        this._logits = memory.alloc(batch * this.vocabularySize * 4);
+        this._runs = this._rows.map((row) => ({ row, ids: new Uint32Array(1) }));
+        this._wanted = { logits: this._logits, hidden: this._hidden, every: false };
+    }
+
+    /** The caches at work. @returns {readonly CacheRow[]} */
+    get rows() {
+        return this._rows;
+    }
+
+    /** Bytes of its caches. */
+    get cacheBytes() {
+        return this._rows.reduce((bytes, row) => bytes + row.bytes, 0);
+    }
+
+    /**
+     * Shows one layer's attention scores from now on.
+     * @param {number} layer
+     * @param {(scores: Float32Array, t: number, index: number) => void} show
+     */
+    watch(layer, show) {
+        this._job.watch = { layer, read: show };
+    }
+
+    /**
+     * Reads the beginnings of the texts; afterwards logits() and hidden() are those of the last tokens.
+     * @param {ArrayLike<number>[]} texts one for each row, at least one token each
+     * @param {{ between?: (done: number) => unknown, reader?: import('../model/reader.js').RowReader, logits?: boolean }} [options]
+     *   between: called after every pass with the tokens read; reader: is shown the hidden states of all tokens, and with
+     *   `logits` their logits
+     */
+    async prefill(texts, { between, reader, logits = false } = {}) {
+        const runs = this._rows.map((row, i) => ({ row, ids: texts[i] }));
+        if (reader) {
+            const show = (/** @type {number} */ from, /** @type {number} */ t, /** @type {Float32Array} */ hidden, /** @type {any} */ every) => {
+                reader(from, t, hidden, logits ? every : null);
+                this._keepLast(every);
+            };
+            await read(this._job, runs, { logits: this._logits, hidden: 0, every: true, reader: show }, between);
+            return;
+        }
+        await read(this._job, runs, this._wanted, between);
+    }
+
+    /** @param {Float32Array} every logits of a pass, [rows * t][V], still in place */
+    _keepLast(every) {
+        const { vocabularySize } = this;
+        const t = every.length / vocabularySize / this._rows.length;
+        const target = this.logits();
+        for (let row = 0; row < this._rows.length; row++) {
+            const at = ((row + 1) * t - 1) * vocabularySize;
+            target.set(every.subarray(at, at + vocabularySize), row * vocabularySize);
+        }
+    }
+
+    /**
+     * Reads one token per row.
+     * @param {Uint32Array} tokens [rows]
+     * @returns {Promise<void>}
+     */
+    step(tokens) {
+        for (let i = 0; i < this._runs.length; i++) {
+            this._runs[i].ids[0] = tokens[i];
+        }
+        return read(this._job, this._runs, this._wanted);
+    }
+
+    /** @returns {Float32Array} [rows][V] of the last tokens, valid until the next step */
+    logits() {
+        this._logitsView = this._view(this._logitsView, this._logits, this._rows.length * this.vocabularySize);
+        return this._logitsView;
+    }
+
+    /** @returns {Float32Array} [rows][F] of the last tokens after the final norm, valid until the next step */
+    hidden() {
+        return this._runtime.memory.f32(this._hidden, this._rows.length * this.width);
+    }
+
+    /**
+     * @param {Float32Array | null} last what this returned the last time
+     * @param {number} address
+     * @param {number} n
+     * @returns {Float32Array} n floats from the address on, valid until something is allocated
+     */
+    _view(last, address, n) {
+        const { memory } = this._runtime;
+        const fits = last?.buffer === memory.floats.buffer && last.byteOffset === address && last.length === n;
+        return fits ? last : memory.f32(address, n);
+    }
+
+    /**
+     * Every row becomes `copies` rows, one after the other, with the same past.
+     * @param {number} copies
+     */
+    expand(copies) {
+        const before = this._rows;
+        /** @type {CacheRow[]} */
+        const forks = [];
+        try {
+            this._rows = before.flatMap((row) => Array.from({ length: copies }, (_, i) => {
+                if (i === 0 && this._owns) {
+                    return row;
+                }
+                const fork = row.fork();
+                forks.push(fork);
+                return fork;
+            }));
+            const spare = [this._hidden, this._logits];
+            this._allocate();
+            spare.forEach((address) => this._runtime._free(address));
+            this._owns = true;
+        } catch (error) {
+            forks.forEach((fork) => fork.dispose());
+            this._rows = before;
+            throw error;
+        }
+    }
+
+    /**
+     * Row r goes on as row parents[r] did; a row that another one continues keeps its own.
+     * @param {Uint32Array} parents
+     */
+    reorder(parents) {
+        const before = this._rows;
+        const after = before.map((row, r) => (parents[r] === r ? row : before[parents[r]].fork()));
+        before.forEach((row, r) => {
+            if (parents[r] !== r) {
+                row.dispose();
+            }
+        });
+        this._rows = after;
+        this._runs.forEach((run, r) => {
+            run.row = after[r];
+        });
+    }
+
+    /** Frees everything that is its own. */
+    dispose() {
+        if (this._owns) {
+            this._rows.forEach((row) => row.dispose());
+        }
+        this._rows = [];
+        for (const address of [this._hidden, this._logits, this._row]) {
+            this._runtime._free(address);
+        }
+        this._hidden = 0;
+        this._logits = 0;
+        this._row = 0;
+    }
+}

@@ -1,0 +1,190 @@
+// From a file to a network: which tensor goes where, checked against the description before any weight is read.
+
+import { FormatError, show } from '../check.js';
+import { freeze } from './description.js';
+import { familyOf } from './families/index.js';
+import { Fields, check } from './fields.js';
+import { rolesOf } from './roles.js';
+import { shapesOf } from './shapes.js';
+
+/** @typedef {import('./description.js').ModelDescription} ModelDescription */
+/** @typedef {import('./families/common.js').Family} Family */
+/** @typedef {import('../files/tensor-source.js').TensorInfo} TensorInfo */
+/** @typedef {import('../files/tensor-source.js').TensorSource} TensorSource */
+
+/**
+ * Some rows of a tensor and what they are.
+ * @typedef {object} Placement
+ * @property {string} role
+ * @property {number} from first row of the tensor; of its outputs, where it is stored as [inputs, outputs]
+ * @property {number} to first row of the role
+ * @property {number} count
+ *
+ * @typedef {object} Plan
+ * @property {Family} family
+ * @property {string} architecture as the file spells it
+ * @property {ModelDescription} description
+ * @property {Map<string, { tensor: TensorInfo, transposed: boolean, places: Placement[] }>} tensors by their names
+ * @property {Map<string, string>} types of the weights as the file has them, by role
+ * @property {string[]} harmless fields and tensors that were set aside
+ */
+
+/** Divisors of rotary frequencies, which GGUF has as tensors. */
+export const DIVISORS = ['rope_freqs.weight', 'rope_factors_short.weight', 'rope_factors_long.weight'];
+
+/**
+ * @param {TensorSource} source
+ * @returns {Plan}
+ * @throws {FormatError} for what is not understood, missing or of the wrong shape
+ */
+export function planOf(source) {
+    const family = familyOf(source.config.model_type);
+    const { byRole, harmless } = rolesOf(family, source);
+    const fields = new Fields(source.config, source.format === 'gguf' ? 'metadata' : 'config.json');
+    fields.ignore('bos_token_id', 'eos_token_id', 'model_type');
+    const described = family.describe(fields, { format: source.format, has: (role) => byRole.has(role) });
+    const set = fields.finish();
+    const description = settle({ family: family.name, ...described }, byRole, source);
+    /** @type {Plan} */
+    const plan = { family, architecture: source.config.model_type, description: freeze(description), tensors: new Map(), types: new Map(), harmless: [...set, ...harmless] };
+    const wanted = shapesOf(description);
+    for (const [role, parts] of byRole) {
+        for (const { tensor, row } of parts) {
+            place(plan, wanted, role, tensor, row, source.format);
+        }
+    }
+    for (const { attention: { rope } } of description.layers) {
+        const lacks = rope?.scaling.type === 'longrope' && rope.scaling.long === null && !byRole.has('rope_factors_long.weight');
+        check(!lacks, 'config-missing-key', 'rope_scaling has no long_factor and short_factor');
+    }
+    checkComplete(plan, wanted);
+    return plan;
+}
+
+/**
+ * What only the file can tell: whether the head is the embedding, and the divisors of rotary frequencies.
+ * @param {ModelDescription} description
+ * @param {Map<string, import('./roles.js').Part[]>} byRole
+ * @param {TensorSource} source
+ * @returns {ModelDescription}
+ */
+function settle(description, byRole, source) {
+    const own = byRole.has('output.weight');
+    check(own || description.head.tied !== false || source.format === 'gguf', 'tensor-missing',
+        'config.json says that the head is not tied, and the file has no tensor for it');
+    return { ...description, head: { ...description.head, tied: !own } };
+}
+
+/**
+ * Enters a tensor into the plan.
+ * @param {Plan} plan
+ * @param {Map<string, number[]>} wanted
+ * @param {string} role
+ * @param {TensorInfo} tensor
+ * @param {number} row
+ * @param {string} format
+ */
+function place(plan, wanted, role, tensor, row, format) {
+    const { family, description } = plan;
+    if (DIVISORS.includes(role)) {
+        const dims = Math.max(...description.layers.map(({ attention }) => attention.rope?.dims ?? 0));
+        check(tensor.shape.length === 1 && tensor.shape[0] === dims / 2, 'tensor-shape',
+            `the tensor ${role} must have the shape [${dims / 2}], got [${tensor.shape}]`);
+        plan.tensors.set(tensor.name, { tensor, transposed: false, places: [{ role, from: 0, to: 0, count: 1 }] });
+        return;
+    }
+    const transposed = format !== 'gguf' && family.transposed?.test(role) === true;
+    const shape = transposed ? [...tensor.shape].reverse() : tensor.shape;
+    const places = fusedPlaces(plan, wanted, role, shape, format) ?? simplePlace(wanted, role, row);
+    if (places === null) {
+        throw new FormatError('tensor-unknown', `nothing is known of the tensor ${show(tensor.name)} in this ${description.family}`);
+    }
+    checkShape(wanted, places, shape, tensor, row);
+    for (const { role: part } of places) {
+        plan.types.set(part, tensor.type);
+    }
+    plan.tensors.set(tensor.name, { tensor, transposed, places });
+}
+
+/** @param {Map<string, number[]>} wanted @param {string} role @param {number} row @returns {Placement[] | null} */
+function simplePlace(wanted, role, row) {
+    const shape = wanted.get(role);
+    return shape ? [{ role, from: 0, to: row, count: shape.length === 1 ? 1 : shape[0] }] : null;
+}
+
+/**
+ * Queries, keys and values in one tensor, or gate and up.
+ * @param {Plan} plan
+ * @param {Map<string, number[]>} wanted
+ * @param {string} role
+ * @param {readonly number[]} shape
+ * @param {string} format
+ * @returns {Placement[] | null}
+ */
+function fusedPlaces({ family, description }, wanted, role, shape, format) {
+    const [, at, name, kind] = /^(blk\.(?:\d+)\.)(\w+)(\.weight|\.bias)$/.exec(role) ?? [];
+    const rows = (/** @type {string} */ part) => wanted.get(`${at}${part}.weight`)?.[0] ?? 0;
+    const gate = rows('ffn_gate');
+    if (name === 'attn_qkv') {
+        const parts = ['attn_q', 'attn_k', 'attn_v'];
+        const { heads, kvHeads, keyDim } = description.layers[0].attention;
+        return family.headByHead && format !== 'gguf' && heads === kvHeads
+            ? split(at, kind, parts.map((part) => [part, keyDim]), heads) : split(at, kind, parts.map((part) => [part, rows(part)]), 1);
+    }
+    if (name === 'ffn_gate_up' || (name === 'ffn_up' && gate > 0 && shape[0] === 2 * gate)) {
+        return split(at, kind, [['ffn_gate', gate], ['ffn_up', gate]], 1);
+    }
+    return null;
+}
+
+/** @param {string} at @param {string} kind @param {[string, number][]} parts rows of each @param {number} times @returns {Placement[]} */
+function split(at, kind, parts, times) {
+    const places = [];
+    let from = 0;
+    for (let i = 0; i < times; i++) {
+        for (const [part, count] of parts) {
+            places.push({ role: `${at}${part}${kind}`, from, to: i * count, count });
+            from += count;
+        }
+    }
+    return places;
+}
+
+/**
+ * @param {Map<string, number[]>} wanted
+ * @param {Placement[]} places
+ * @param {readonly number[]} shape
+ * @param {TensorInfo} tensor
+ * @param {number} row
+ */
+function checkShape(wanted, places, shape, tensor, row) {
+    const role = /** @type {number[]} */ (wanted.get(places[0].role));
+    check(role !== undefined, 'tensor-unknown', `nothing is known of the tensor ${show(tensor.name)}`);
+    const fused = places.length > 1;
+    const rows = fused ? places.reduce((sum, { count }) => sum + count, 0) : role[0];
+    const expected = tensor.shape.length === 1 && !fused ? [role.length === 2 && row >= 0 ? role[1] : role[0]]
+        : role.length === 1 ? [rows] : [rows, role[1]];
+    const whole = role.length === 2 && tensor.shape.length === 1 && !fused;
+    const fits = shape.length === expected.length && shape.every((n, axis) => n === expected[axis]) && (!whole || row < role[0]);
+    check(fits, 'tensor-shape', `the tensor ${show(tensor.name)} must have the shape [${expected}], as the config says, got [${shape}]`);
+    if (whole) {
+        places[0].count = 1;
+    }
+}
+
+/** @param {Plan} plan @param {Map<string, number[]>} wanted */
+function checkComplete(plan, wanted) {
+    /** @type {Map<string, number>} */
+    const rows = new Map();
+    for (const { places } of plan.tensors.values()) {
+        for (const { role, count } of places) {
+            rows.set(role, (rows.get(role) ?? 0) + count);
+        }
+    }
+    for (const [role, shape] of wanted) {
+        const needed = shape.length === 1 ? 1 : shape[0];
+        const has = rows.get(role) ?? 0;
+        check(has > 0, 'tensor-missing', `the file has no tensor for ${role} [${shape}]`);
+        check(shape.length === 1 || has === needed, 'tensor-missing', `the file has ${has} rows for ${role}, ${needed} are needed`);
+    }
+}

@@ -1,0 +1,440 @@
+// ModelCache: the keys and values of one text or several, with the tokens that they are of.
+
+import { positiveInteger, rangeError, show, typeError } from '../check.js';
+import { PagedCache } from '../blocks/pages.js';
+import { moveRows } from '../blocks/decoder.js';
+
+/** @typedef {import('./network.js').Network} Network */
+
+/** One text: its tokens, and a cache for every layer. */
+export class CacheRow {
+    /**
+     * @param {Network} network
+     * @param {number} capacity most positions
+     * @param {string} type of keys and values
+     * @param {number} [sinks] a full cache loses the oldest position after so many; -1: it does not
+     */
+    constructor(network, capacity, type, sinks = -1) {
+        this.network = network;
+        this.capacity = capacity;
+        this.type = type;
+        this.sinks = sinks;
+        /** @type {number[]} */
+        this.tokens = [];
+        /** Rotary positions of the tokens, where they are not their places. @type {number[] | null} */
+        this._positions = null;
+        /** @type {PagedCache[]} */
+        this.caches = [];
+        try {
+            for (const { attention: { kvHeads, keyDim, valueDim } } of network.description.layers) {
+                this.caches.push(new PagedCache(network.runtime, { heads: kvHeads, keyDim, valueDim, type }));
+            }
+        } catch (error) {
+            this.dispose();
+            throw error;
+        }
+    }
+
+    get length() {
+        return this.tokens.length;
+    }
+
+    /** Bytes of its pages. */
+    get bytes() {
+        return this.caches.reduce((sum, cache) => sum + cache.bytes, 0);
+    }
+
+    /** @param {number} place @returns {number} its rotary position, of a token to come too */
+    position(place) {
+        const positions = this._positions;
+        if (positions === null) {
+            return place;
+        }
+        return place < positions.length ? positions[place] : place - positions.length + (positions.at(-1) ?? -1) + 1;
+    }
+
+    /** @throws {Error} after dispose() */
+    check() {
+        if (this.caches.length === 0) {
+            throw new Error('cache: this ModelCache has been disposed');
+        }
+    }
+
+    /** @param {number} count @returns {number} how many of so many tokens can be read at once: a full ring turns token by token */
+    most(count) {
+        return this.sinks < 0 ? count : Math.max(1, Math.min(count, this.capacity - this.length));
+    }
+
+    /**
+     * Room for more tokens, that no other cache shares.
+     * @param {number} count
+     * @throws {RangeError} when there are more than the capacity, or the memory is exhausted; nothing is lost then
+     */
+    prepare(count) {
+        if (this.sinks >= 0 && this.length + count > this.capacity) {
+            this.remove(this.sinks, this.sinks + this.length + count - this.capacity, true);
+        }
+        const { length } = this;
+        if (length + count > this.capacity) {
+            throw new RangeError(`ids must fit into the cache: it holds ${length} of ${this.capacity} positions, got ${count} more`);
+        }
+        for (const cache of this.caches) {
+            cache.reserve(length + count);
+            cache.makeWritable(length, length + count);
+        }
+    }
+
+    /** @param {ArrayLike<number>} ids @param {number} from @param {number} count that have been read */
+    append(ids, from, count) {
+        for (let i = 0; i < count; i++) {
+            this._positions?.push(this.position(this.tokens.length));
+            this.tokens.push(ids[from + i]);
+        }
+    }
+
+    /** @param {number} n tokens that stay */
+    truncate(n) {
+        this.tokens.length = n;
+        if (this._positions) {
+            this._positions.length = n;
+        }
+        this.caches.forEach((cache) => cache.truncate(n));
+    }
+
+    /**
+     * Takes the tokens [from, to) out. What follows moves down.
+     * @param {number} from
+     * @param {number} to
+     * @param {boolean} shift whether what follows takes the positions of its new places
+     */
+    remove(from, to, shift) {
+        const { length } = this;
+        moveRows(this.network, this, from, to, length, shift);
+        const positions = shift ? this._positions : this._positions ?? Array.from({ length }, (_, i) => i);
+        this.tokens.splice(from, to - from);
+        if (positions) {
+            const gone = shift ? to - from : 0;
+            positions.splice(from, to - from);
+            for (let i = from; i < positions.length; i++) {
+                positions[i] -= gone;
+            }
+        }
+        this._positions = positions;
+        this.caches.forEach((cache) => cache.truncate(length - (to - from)));
+    }
+
+    /** @returns {CacheRow} the same text, sharing its pages */
+    fork() {
+        /** @type {CacheRow} */
+        const copy = Object.create(CacheRow.prototype);
+        copy.network = this.network;
+        copy.capacity = this.capacity;
+        copy.type = this.type;
+        copy.sinks = this.sinks;
+        copy.tokens = this.tokens.slice();
+        copy._positions = this._positions?.slice() ?? null;
+        copy.caches = [];
+        try {
+            for (const cache of this.caches) {
+                copy.caches.push(cache.fork());
+            }
+        } catch (error) {
+            copy.dispose();
+            throw error;
+        }
+        return copy;
+    }
+
+    dispose() {
+        this.caches.forEach((cache) => cache.dispose());
+        this.caches = [];
+    }
+}
+
+/**
+ * @typedef {object} CacheOptions
+ * @property {number} [length] most positions that it may take; the model's contextLength. It takes memory as it grows
+ * @property {'float32' | 'float16' | 'int8'} [dtype] of keys and values; the model's cacheDtype
+ * @property {number} [batch] texts, 1
+ * @property {number} [window] with `sinks`: a full cache of sinks + window positions loses the oldest after the sinks
+ * @property {number} [sinks] positions from the first on that stay
+ */
+
+/**
+ * The keys and values of a text, or of several with `batch`, and the tokens they are of. Made by model.createCache(),
+ * filled by model.forward() and model.generate().
+ */
+export class ModelCache {
+    #rows;
+    #batch;
+    #disposed = false;
+    #onMake;
+    #onDispose;
+
+    /**
+     * @param {Network} network
+     * @param {{ rows: CacheRow[], batch: boolean, onMake: (cache: ModelCache) => void,
+     *   onDispose: (cache: ModelCache) => void }} parts
+     */
+    constructor(network, { rows, batch, onMake, onDispose }) {
+        this._network = network;
+        this.#rows = rows;
+        this.#batch = batch;
+        this.#onMake = onMake;
+        this.#onDispose = onDispose;
+        onMake(this);
+    }
+
+    /** Whether something reads into it just now. */
+    _locked = false;
+
+    /**
+     * Keeps everybody else out while something reads into it.
+     * @param {string} what
+     * @returns {CacheRow[]} its texts
+     */
+    _lock(what) {
+        this._idle(what);
+        this._locked = true;
+        return this.#rows;
+    }
+
+    _unlock() {
+        this._locked = false;
+    }
+
+    /** Its texts. @returns {CacheRow[]} */
+    get _rows() {
+        this._check('cache');
+        return this.#rows;
+    }
+
+    /** Ids that it holds; with a batch a list for each text. @returns {number[] | number[][]} */
+    get tokens() {
+        const all = this._rows.map(({ tokens }) => tokens.slice());
+        return this.#batch ? all : all[0];
+    }
+
+    /** Positions held; of the longest text. */
+    get length() {
+        return this._rows.reduce((most, row) => Math.max(most, row.length), 0);
+    }
+
+    /** Most positions that a text may take. */
+    get capacity() {
+        return this._rows[0].capacity;
+    }
+
+    /** Number of texts. */
+    get batch() {
+        return this._rows.length;
+    }
+
+    /** Bytes of keys and values that it takes now; pages that a fork shares count for both. */
+    get byteLength() {
+        return this._rows.reduce((sum, row) => sum + row.bytes, 0);
+    }
+
+    get disposed() {
+        return this.#disposed || this._network.disposed || this._network.runtime.disposed;
+    }
+
+    /**
+     * Keeps the first `n` positions.
+     * @param {number} n
+     * @throws {RangeError} when it holds fewer
+     */
+    truncate(n) {
+        this._idle('truncate');
+        const { length } = this;
+        if (!(Number.isInteger(n) && n >= 0 && n <= length)) {
+            throw rangeError('truncate: n', `an integer from 0 to the cache's length ${length}`, n);
+        }
+        this.#rows.forEach((row) => row.truncate(Math.min(n, row.length)));
+    }
+
+    /**
+     * Keeps the longest beginning that it has in common with some ids, at most all but the last of them: what is to be
+     * read next is `ids.slice(n)`.
+     * @param {ArrayLike<number>} ids
+     * @returns {number} n positions are kept
+     */
+    reuse(ids) {
+        this._idle('reuse');
+        const row = this._single('reuse');
+        let n = 0;
+        const most = Math.min(row.length, ids.length - 1);
+        while (n < most && row.tokens[n] === ids[n] && row.position(n) === n) {
+            n++;
+        }
+        row.truncate(n);
+        return n;
+    }
+
+    /**
+     * Takes positions [from, to) out.
+     * @param {number} from
+     * @param {number} to
+     * @param {{ shift?: boolean }} [options] shift: later positions move down, their keys turned to their new places, their
+     *   values as they are (the default); without they keep their positions
+     * @throws {RangeError} for a range that it does not hold; for shift in a model with learned positions
+     */
+    remove(from, to, { shift = true } = {}) {
+        this._idle('remove');
+        const row = this._single('remove');
+        if (typeof shift !== 'boolean') {
+            throw typeError('shift', 'true or false', shift);
+        }
+        if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= row.length)) {
+            throw rangeError('remove: from and to', `a range within the cache's ${row.length} positions`, [from, to]);
+        }
+        if (shift && this._network.description.embedding.positions !== null && to < row.length && from < to) {
+            throw new RangeError('remove: this model has learned positions, which lie in its keys and values and cannot be shifted');
+        }
+        if (from < to) {
+            row.remove(from, to, shift);
+        }
+    }
+
+    /** @returns {ModelCache} a cache that holds the same and goes its own way; pages are shared until one of both writes to them */
+    fork() {
+        this._idle('fork');
+        /** @type {CacheRow[]} */
+        const rows = [];
+        try {
+            this.#rows.forEach((row) => rows.push(row.fork()));
+        } catch (error) {
+            rows.forEach((row) => row.dispose());
+            throw error;
+        }
+        return this._like(rows);
+    }
+
+    /** @param {CacheRow[]} rows @returns {ModelCache} */
+    _like(rows) {
+        const parts = { rows, batch: this.#batch, onMake: this.#onMake, onDispose: this.#onDispose };
+        return new ModelCache(this._network, parts);
+    }
+
+    /**
+     * Text i goes on as text rows[i] did: what a beam search does between two tokens.
+     * @param {ArrayLike<number>} rows as many as there are texts; one may be named several times
+     */
+    reorder(rows) {
+        this._idle('reorder');
+        const { length } = this.#rows;
+        const list = Array.from(rows);
+        if (list.length !== length || !list.every((i) => Number.isInteger(i) && i >= 0 && i < length)) {
+            throw rangeError('reorder: rows', `${length} numbers of texts from 0 to ${length - 1}`, rows);
+        }
+        const before = this.#rows;
+        const taken = new Set();
+        /** @type {CacheRow[]} */
+        const made = [];
+        let after;
+        try {
+            after = list.map((i) => {
+                if (!taken.has(i)) {
+                    taken.add(i);
+                    return before[i];
+                }
+                made.push(before[i].fork());
+                return /** @type {CacheRow} */ (made.at(-1));
+            });
+        } catch (error) {
+            made.forEach((row) => row.dispose());
+            throw error;
+        }
+        before.forEach((row, i) => {
+            if (!taken.has(i)) {
+                row.dispose();
+            }
+        });
+        this.#rows = after;
+    }
+
+    /** Frees what it holds. A second time does nothing. */
+    dispose() {
+        if (!this.#disposed) {
+            this.#disposed = true;
+            this.#onDispose(this);
+            this.#rows.forEach((row) => row.dispose());
+            this.#rows = [];
+        }
+    }
+
+    [Symbol.dispose]() {
+        this.dispose();
+    }
+
+    /** @param {string} what @throws {Error} after dispose() */
+    _check(what) {
+        this._network.check(what);
+        if (this.#disposed) {
+            throw new Error(`${what}: this ModelCache has been disposed`);
+        }
+    }
+
+    /** @param {string} what @throws {Error} after dispose(), and while something reads into it */
+    _idle(what) {
+        this._check(what);
+        if (this._locked) {
+            throw new Error(`${what}: this ModelCache is being read into; wait for that first`);
+        }
+    }
+
+    /** @param {string} what @returns {CacheRow} */
+    _single(what) {
+        if (this.#rows.length !== 1) {
+            throw new RangeError(`${what} needs a cache of one text, this one has ${this.#rows.length}`);
+        }
+        return this.#rows[0];
+    }
+}
+
+const OPTIONS = ['length', 'dtype', 'batch', 'window', 'sinks'];
+const DTYPES = ['float32', 'float16', 'int8'];
+
+/**
+ * @param {Network} network
+ * @param {CacheOptions} options
+ * @param {{ length: number, dtype: string, onMake: (cache: ModelCache) => void, onDispose: (cache: ModelCache) => void }} usual
+ * @returns {ModelCache}
+ */
+export function createCache(network, options, usual) {
+    network.check('createCache');
+    if (typeof options !== 'object' || options === null) {
+        throw typeError('options', `an object of ${OPTIONS.join(', ')}`, options);
+    }
+    for (const name of Object.keys(options)) {
+        if (!OPTIONS.includes(name)) {
+            throw new TypeError(`createCache has no option ${show(name)}; it has ${OPTIONS.join(', ')}`);
+        }
+    }
+    const { batch = 1, window, sinks, dtype = usual.dtype } = options;
+    const count = positiveInteger('batch', batch);
+    if (!DTYPES.includes(dtype)) {
+        throw rangeError('dtype', `one of '${DTYPES.join("', '")}'`, dtype);
+    }
+    if ((window === undefined) !== (sinks === undefined)) {
+        throw new TypeError('window and sinks must be given together');
+    }
+    let length = options.length === undefined ? usual.length : positiveInteger('length', options.length);
+    if (window !== undefined && sinks !== undefined) {
+        if (!(Number.isInteger(sinks) && sinks >= 0)) {
+            throw rangeError('sinks', 'an integer of 0 or more', sinks);
+        }
+        length = sinks + positiveInteger('window', window);
+    }
+    /** @type {CacheRow[]} */
+    const rows = [];
+    try {
+        for (let i = 0; i < count; i++) {
+            rows.push(new CacheRow(network, length, dtype, sinks));
+        }
+    } catch (error) {
+        rows.forEach((row) => row.dispose());
+        throw error;
+    }
+    return new ModelCache(network, { rows, batch: count > 1, onMake: usual.onMake, onDispose: usual.onDispose });
+}

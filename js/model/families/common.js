@@ -1,0 +1,182 @@
+// What the files of most families have in common: sizes, norms, kinds of layers, and the names of a Llama's tensors.
+
+import { ACTIVATIONS } from '../description.js';
+import { check } from '../fields.js';
+
+/** @typedef {import('../fields.js').Fields} Fields */
+/** @typedef {import('../description.js').ModelDescription} ModelDescription */
+/** @typedef {import('../description.js').Block} Block */
+/** @typedef {import('../description.js').Attention} Attention */
+/** @typedef {import('../description.js').FeedForward} FeedForward */
+/** @typedef {import('../description.js').Norm} Norm */
+/** @typedef {import('../description.js').Rope} Rope */
+
+/**
+ * What a family may know of the file that its config came from.
+ * @typedef {object} ModelFile
+ * @property {'safetensors' | 'gguf' | 'keras'} format
+ * @property {(role: string) => boolean} has whether it has the tensor of a role, `blk.0.attn_q.bias`
+ *
+ * @typedef {object} Family
+ * @property {string} name
+ * @property {readonly string[]} types `model_type` of config.json, `general.architecture` of GGUF
+ * @property {(fields: Fields, file: ModelFile) => Omit<ModelDescription, 'family'>} describe
+ * @property {readonly string[]} prefixes that a file's names may have
+ * @property {Record<string, string>} names of a Hugging Face folder, without prefix and `.weight` or `.bias`, to roles (the
+ *   names of GGUF); # is a number
+ * @property {RegExp} [transposed] roles that a folder stores as [inputs, outputs]
+ * @property {boolean} [headByHead] a folder's fused queries, keys and values follow one another head by head
+ */
+
+/** @type {Record<string, string>} */
+export const LLAMA_NAMES = {
+    embed_tokens: 'token_embd', norm: 'output_norm', lm_head: 'output',
+    'layers.#.input_layernorm': 'blk.#.attn_norm',
+    'layers.#.self_attn.q_proj': 'blk.#.attn_q',
+    'layers.#.self_attn.k_proj': 'blk.#.attn_k',
+    'layers.#.self_attn.v_proj': 'blk.#.attn_v',
+    'layers.#.self_attn.o_proj': 'blk.#.attn_output',
+    'layers.#.self_attn.q_norm': 'blk.#.attn_q_norm',
+    'layers.#.self_attn.k_norm': 'blk.#.attn_k_norm',
+    'layers.#.post_attention_layernorm': 'blk.#.ffn_norm',
+    'layers.#.mlp.gate_proj': 'blk.#.ffn_gate',
+    'layers.#.mlp.up_proj': 'blk.#.ffn_up',
+    'layers.#.mlp.down_proj': 'blk.#.ffn_down',
+};
+
+/** Norms around both sublayers (Gemma 2 and 3); OLMo 2 has only those behind. @type {Record<string, string>} */
+export const SANDWICH_NAMES = {
+    ...LLAMA_NAMES,
+    'layers.#.post_attention_layernorm': 'blk.#.post_attention_norm',
+    'layers.#.pre_feedforward_layernorm': 'blk.#.ffn_norm',
+    'layers.#.post_feedforward_layernorm': 'blk.#.post_ffw_norm',
+};
+
+/** @param {number} epsilon @param {number} [offset] @returns {Norm} */
+export const rms = (epsilon, offset = 0) => ({ kind: 'rms', epsilon, offset });
+
+/** @param {number} epsilon @returns {Norm} with bias */
+export const layerNorm = (epsilon) => ({ kind: 'layer', epsilon, bias: true });
+
+/**
+ * @typedef {object} Sizes
+ * @property {number} width
+ * @property {number} count of layers
+ * @property {number} heads
+ * @property {number} kvHeads
+ * @property {number} keyDim
+ * @property {number} valueDim
+ * @property {number} inner
+ * @property {number} vocabulary
+ * @property {number} context
+ */
+
+/** More would only be a way to make a small file take a large memory. */
+const MOST_LAYERS = 1024;
+
+/** @param {Fields} f @returns {Sizes} */
+export function readSizes(f) {
+    const width = f.count('hidden_size');
+    const count = f.count('num_hidden_layers');
+    const heads = f.count('num_attention_heads');
+    const kvHeads = f.count('num_key_value_heads', heads);
+    check(count <= MOST_LAYERS, 'config-invalid', `${f.where}: num_hidden_layers must be at most ${MOST_LAYERS}, got ${count}`);
+    check(heads % kvHeads === 0, 'config-invalid',
+        `${f.where}: num_attention_heads must be a multiple of num_key_value_heads ${kvHeads}, got ${heads}`);
+    const given = f.countOrNone('head_dim');
+    check(given !== null || width % heads === 0, 'config-invalid',
+        `${f.where}: hidden_size must be a multiple of num_attention_heads ${heads}, got ${width}`);
+    const keyDim = given ?? width / heads;
+    return {
+        width, count, heads, kvHeads, keyDim, valueDim: f.countOrNone('v_head_dim') ?? keyDim, inner: f.count('intermediate_size'),
+        vocabulary: f.count('vocab_size'), context: f.count('max_position_embeddings'),
+    };
+}
+
+/**
+ * Rotation of the first part of every head.
+ * @param {import('../rope.js').Scaling} scaling
+ * @param {number} keyDim
+ * @param {number | null} partial of the head
+ * @param {boolean} [pairs] elements next to each other are rotated together: how GGUF stores a Llama
+ * @returns {Rope}
+ */
+export function rope(scaling, keyDim, partial, pairs = false) {
+    const dims = Math.floor(keyDim * (partial ?? 1));
+    check(dims > 0 && dims % 2 === 0 && dims <= keyDim, 'config-invalid',
+        `rotary positions: an even number of a head's ${keyDim} elements must be rotated, got ${dims}`);
+    return { dims, pairing: pairs ? 'pairs' : 'halves', scaling };
+}
+
+/**
+ * @param {Sizes} sizes
+ * @param {Partial<Attention>} others
+ * @returns {Attention}
+ */
+export function attention({ heads, kvHeads, keyDim, valueDim }, others) {
+    return {
+        heads, kvHeads, keyDim, valueDim, bias: { q: false, k: false, v: false, o: false }, scale: 1 / Math.sqrt(keyDim), softcap: null,
+        window: null, headNorm: null, rope: null, ...others,
+    };
+}
+
+/**
+ * @param {Fields} f
+ * @param {Sizes} sizes
+ * @param {Partial<FeedForward>} others
+ * @returns {FeedForward} gated and without bias, where nothing else is said
+ */
+export function feedForward(f, sizes, others) {
+    const activation = f.word(['hidden_act', 'hidden_activation', 'activation_function'], ACTIVATIONS, 'silu');
+    return { width: sizes.inner, activation, gated: true, bias: false, ...others };
+}
+
+/**
+ * @param {Attention} attention_
+ * @param {FeedForward} feedForward_
+ * @param {Partial<Block>} [others]
+ * @returns {Block}
+ */
+export function block(attention_, feedForward_, others) {
+    return { attention: attention_, feedForward: feedForward_, parallel: false, sharedNorm: false, residualScale: 1, ...others };
+}
+
+/**
+ * @param {Sizes} sizes
+ * @param {Block[]} layers
+ * @param {Norm} finalNorm
+ * @param {{ tied: boolean | null, embeddingScale?: number, positions?: number | null, bias?: boolean, scale?: number,
+ *   softcap?: number | null }} others
+ * @returns {Omit<ModelDescription, 'family'>}
+ */
+export function model({ width, vocabulary, context }, layers, finalNorm, others) {
+    const { tied, embeddingScale = 1, positions = null, bias = false, scale = 1, softcap = null } = others;
+    return {
+        width, vocabulary, context, layers, finalNorm, embedding: { scale: embeddingScale, positions }, head: { tied, bias, scale, softcap },
+    };
+}
+
+/**
+ * Which layers have a sliding window.
+ * @param {Fields} f
+ * @param {number} count
+ * @param {(layer: number) => boolean} usual what is meant where no `layer_types` says it
+ * @returns {boolean[]}
+ */
+export function slidingLayers(f, count, usual) {
+    const types = f.list('layer_types', count);
+    return Array.from({ length: count }, (_, i) => {
+        if (types === null) {
+            return usual(i);
+        }
+        return types[i] === 'sliding_attention' || (types[i] !== 'full_attention' && f.unsupported('layer_types', types[i]));
+    });
+}
+
+/**
+ * @param {Fields} f @param {ModelFile} file @param {string} name of the config's field @param {boolean} usual
+ * @param {string} role of a tensor that tells, should the config be silent
+ */
+export function hasBias(f, file, name, usual, role) {
+    return f.flag(name, usual) || file.has(role);
+}

@@ -1,0 +1,39 @@
+// Gemma 2 (Gemma Team 2024): norms on both sides of each sublayer, soft-capped logits, a window in every other layer.
+
+import { readRope } from '../rope.js';
+import { SANDWICH_NAMES, attention, block, model, readSizes, rms, rope, slidingLayers } from './common.js';
+import { gemmaFeedForward } from './gemma.js';
+
+/** Width of the one Gemma 2 whose attention is not scaled by its heads' size. */
+const WIDTH_27B = 4608;
+
+/** @type {import('./common.js').Family} */
+export const gemma2 = {
+    name: 'gemma2',
+    types: ['gemma2'],
+    prefixes: ['model.'],
+    names: SANDWICH_NAMES,
+    describe(f, file) {
+        const sizes = readSizes(f);
+        const norm = rms(f.positive('rms_norm_eps', 1e-6), file.format === 'gguf' ? 0 : 1);
+        const { scaling, partial } = readRope(f, sizes.context);
+        const biased = f.flag('attention_bias', false);
+        const lost = sizes.width === WIDTH_27B ? sizes.width / sizes.heads : sizes.keyDim;    // GGUF does not keep it
+        const scalar = f.positive('query_pre_attn_scalar', file.format === 'gguf' ? lost : 256);
+        const window = f.count('sliding_window', 4096);
+        const softcap = f.positiveOrNone('attn_logit_softcapping');
+        const layer = (/** @type {boolean} */ windowed) => block(
+            attention(sizes, {
+                before: norm, after: norm, bias: { q: biased, k: biased, v: biased, o: biased }, scale: 1 / Math.sqrt(scalar), softcap,
+                window: windowed ? window : null, rope: rope(scaling, sizes.keyDim, partial),
+            }),
+            gemmaFeedForward(f, sizes, { before: norm, after: norm }),
+        );
+        const [full, windowed] = [layer(false), layer(true)];
+        const layers = slidingLayers(f, sizes.count, (i) => i % 2 === 0).map((slides) => (slides ? windowed : full));
+        return model(sizes, layers, norm, {
+            tied: f.flag('tie_word_embeddings', true), embeddingScale: Math.fround(Math.sqrt(sizes.width)),
+            softcap: f.positiveOrNone('final_logit_softcapping'),
+        });
+    },
+};

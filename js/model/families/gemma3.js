@@ -1,0 +1,44 @@
+// Gemma 3, its text decoder (Gemma Team 2025): five layers with a window to one without, each kind with its own rotation; norms
+// of queries and keys.
+
+import { readRope } from '../rope.js';
+import { SANDWICH_NAMES, attention, block, model, readSizes, rms, rope, slidingLayers } from './common.js';
+import { gemmaFeedForward } from './gemma.js';
+
+/** @type {import('./common.js').Family} */
+export const gemma3 = {
+    name: 'gemma3',
+    types: ['gemma3_text', 'gemma3'],
+    prefixes: ['language_model.model.', 'model.language_model.', 'model.'],
+    names: SANDWICH_NAMES,
+    describe(f, file) {
+        const sizes = readSizes(f);
+        const norm = rms(f.positive('rms_norm_eps', 1e-6), file.format === 'gguf' ? 0 : 1);
+        const biased = f.flag('attention_bias', false);
+        const scale = 1 / Math.sqrt(f.positive('query_pre_attn_scalar', file.format === 'gguf' ? sizes.keyDim : 256));
+        const pattern = f.count(['sliding_window_pattern', '_sliding_window_pattern'], 6);
+        const window = f.count('sliding_window', 4096);
+        const softcap = f.positiveOrNone('attn_logit_softcapping');
+        const local = { base: 10000, part: 'sliding_attention', scaled: false };
+        const far = readRope(f, sizes.context, { base: 1e6, part: 'full_attention' });
+        const near = readRope(f, sizes.context, local);
+        // The older spelling has one base for each kind, and its scaling is meant for the full layers.
+        const base = f.positiveOrNone('rope_local_base_freq');
+        const nearScaling = f.any('rope_parameters') === undefined
+            ? { ...near.scaling, base: base ?? 10000 } : near.scaling;
+        const layer = (/** @type {boolean} */ windowed) => block(
+            attention(sizes, {
+                before: norm, after: norm, bias: { q: biased, k: biased, v: biased, o: biased }, scale, softcap,
+                window: windowed ? window : null, headNorm: { norm, over: 'head', own: false },
+                rope: rope(windowed ? nearScaling : far.scaling, sizes.keyDim, null),
+            }),
+            gemmaFeedForward(f, sizes, { before: norm, after: norm }),
+        );
+        const [full, windowed] = [layer(false), layer(true)];
+        const layers = slidingLayers(f, sizes.count, (i) => (i + 1) % pattern !== 0).map((slides) => (slides ? windowed : full));
+        return model(sizes, layers, norm, {
+            tied: f.flag('tie_word_embeddings', true), embeddingScale: Math.fround(Math.sqrt(sizes.width)),
+            softcap: f.positiveOrNone('final_logit_softcapping'),
+        });
+    },
+};

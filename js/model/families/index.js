@@ -1,0 +1,38 @@
+// Every family that runs: to add one, its file and its line here.
+
+import { FormatError, show } from '../../check.js';
+import { gemma } from './gemma.js';
+import { gemma2 } from './gemma2.js';
+import { gemma3 } from './gemma3.js';
+import { gpt2 } from './gpt2.js';
+import { gptNeox } from './gpt-neox.js';
+import { granite } from './granite.js';
+import { llama } from './llama.js';
+import { mistral } from './mistral.js';
+import { olmo2 } from './olmo2.js';
+import { phi } from './phi.js';
+import { phi3 } from './phi3.js';
+import { qwen2 } from './qwen2.js';
+import { qwen3 } from './qwen3.js';
+import { smollm3 } from './smollm3.js';
+import { stablelm } from './stablelm.js';
+import { starcoder2 } from './starcoder2.js';
+
+/** @type {readonly import('./common.js').Family[]} */
+export const families = Object.freeze([
+    gemma, gemma2, gemma3, gpt2, gptNeox, granite, llama, mistral, olmo2, phi, phi3, qwen2, qwen3, smollm3, stablelm, starcoder2,
+]);
+
+/**
+ * @param {unknown} type `model_type` or `general.architecture`
+ * @returns {import('./common.js').Family}
+ * @throws {FormatError} `architecture`
+ */
+export function familyOf(type) {
+    const family = families.find(({ types }) => types.includes(/** @type {string} */ (type)));
+    if (!family) {
+        const all = families.flatMap(({ types }) => types).join(', ');
+        throw new FormatError('architecture', `models of the type ${show(type)} are not supported; these are: ${all}`);
+    }
+    return family;
+}

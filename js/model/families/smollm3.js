@@ -1,0 +1,33 @@
+// SmolLM 3 (Hugging Face 2025): a Llama in which some layers, every fourth by default, have no rotary positions.
+
+import { readRope } from '../rope.js';
+import { LLAMA_NAMES, attention, block, feedForward, model, readSizes, rms, rope, slidingLayers } from './common.js';
+
+/** @type {import('./common.js').Family} */
+export const smollm3 = {
+    name: 'smollm3',
+    types: ['smollm3'],
+    prefixes: ['model.'],
+    names: LLAMA_NAMES,
+    describe(f, file) {
+        const sizes = readSizes(f);
+        const norm = rms(f.positive('rms_norm_eps', 1e-6));
+        const { scaling, partial } = readRope(f, sizes.context, { base: 2e6 });
+        const biased = f.flag('attention_bias', false);
+        const window = f.flag('use_sliding_window', false) ? f.count('sliding_window') : null;
+        f.ignore('sliding_window');
+        const sliding = slidingLayers(f, sizes.count, () => window !== null);
+        const interval = f.count('no_rope_layer_interval', 4);
+        const rotated = f.list('no_rope_layers', sizes.count);     // 1 where there IS rotation
+        const turn = rope(scaling, sizes.keyDim, partial, file.format === 'gguf');
+        const feed = feedForward(f, sizes, { before: norm, bias: f.flag('mlp_bias', false) });
+        const layers = sliding.map((slides, i) => block(
+            attention(sizes, {
+                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, window: slides ? window : null,
+                rope: (rotated ? rotated[i] : (i + 1) % interval !== 0) ? turn : null,
+            }),
+            feed,
+        ));
+        return model(sizes, layers, norm, { tied: f.flag('tie_word_embeddings', true) });
+    },
+};

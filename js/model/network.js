@@ -1,0 +1,395 @@
+// The network that a description describes: its weights by role, and a pass over some tokens as a program. Knows no file,
+// chooses no token.
+
+import { NormWeights } from '../blocks/norm.js';
+import { PackedWeight } from '../blocks/weight.js';
+import { recordGate, recordLookup, recordRope, recordRopeTable, recordStore, recordAttend } from '../blocks/decoder.js';
+import { shapesOf } from './shapes.js';
+import { inverseFrequencies } from './rope.js';
+
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('../engine/program.js').Program} Program */
+/** @typedef {import('./description.js').ModelDescription} ModelDescription */
+/** @typedef {import('./description.js').Block} Block */
+/** @typedef {import('./description.js').Norm} Norm */
+/** @typedef {import('../blocks/pages.js').PagedCache} PagedCache */
+
+/**
+ * Some tokens of one text.
+ * @typedef {object} Segment
+ * @property {readonly PagedCache[]} caches one per layer, with room for the tokens
+ * @property {number} index place of the first of them in the caches
+ * @property {number} t how many there are
+ * @property {number} result row of the hidden states that the last of them goes to; -1: none
+ *
+ * @typedef {object} Pass by address
+ * @property {Segment[]} segments
+ * @property {number} rows tokens of all of them
+ * @property {number} length of the longest run: some rotations depend on it
+ * @property {number} tokens [rows] ids
+ * @property {number} positions [rows]
+ * @property {boolean} every whether hidden states and logits of all rows are wanted, or of the segments' last
+ * @property {number} hidden [rows or results][width] after the final norm; 0: not wanted, and then no logits either
+ * @property {number} results rows of hidden states that logits are wanted of, without `every`
+ * @property {number} logits [rows or results][vocabulary]; 0: not wanted
+ * @property {{ layer: number, scores: number } | null} watch scores of one layer, [heads][t][index + t] of the one segment
+ */
+
+/** The weights of one layer. */
+class LayerWeights {
+    /**
+     * @param {Network} network
+     * @param {string} at 'blk.3.'
+     * @param {Block} block
+     */
+    constructor(network, at, { attention: a, feedForward: f, sharedNorm }) {
+        const { width } = network.description;
+        this.attnNorm = network._norm(`${at}attn_norm`, a.before, width);
+        this.q = network._matrix(`${at}attn_q`, width, a.heads * a.keyDim, a.bias.q);
+        this.k = network._matrix(`${at}attn_k`, width, a.kvHeads * a.keyDim, a.bias.k);
+        this.v = network._matrix(`${at}attn_v`, width, a.kvHeads * a.valueDim, a.bias.v);
+        this.o = network._matrix(`${at}attn_output`, a.heads * a.valueDim, width, a.bias.o);
+        const { norm, over, own } = a.headNorm ?? { norm: undefined, over: 'head', own: false };
+        const n = (/** @type {number} */ heads) => (over === 'all' ? heads * a.keyDim : a.keyDim);
+        this.qNorm = network._norm(`${at}attn_q_norm`, norm, n(a.heads), over === 'head' ? a.heads : 1, own);
+        this.kNorm = network._norm(`${at}attn_k_norm`, norm, n(a.kvHeads), over === 'head' ? a.kvHeads : 1, own);
+        this.attnAfter = network._norm(`${at}post_attention_norm`, a.after, width);
+        this.ffnNorm = sharedNorm ? null : network._norm(`${at}ffn_norm`, f.before, width);
+        this.gate = f.gated ? network._matrix(`${at}ffn_gate`, width, f.width, f.bias) : null;
+        this.up = network._matrix(`${at}ffn_up`, width, f.width, f.bias);
+        this.down = network._matrix(`${at}ffn_down`, f.width, width, f.bias);
+        this.ffnAfter = network._norm(`${at}post_ffw_norm`, f.after, width);
+    }
+}
+
+export class Network {
+    /**
+     * Allocates all weights, empty.
+     * @param {Runtime} runtime
+     * @param {ModelDescription} description
+     * @param {(role: string) => string} typeOf the type that a matrix is kept in, by its role
+     * @throws {RangeError} when the memory is exhausted; nothing stays allocated then
+     */
+    constructor(runtime, description, typeOf) {
+        this.runtime = runtime;
+        this.description = description;
+        this._typeOf = typeOf;
+        /** @type {{ dispose(): void }[]} */
+        this._owned = [];
+        /** Where weights go, by role. @type {Map<string, { matrix: PackedWeight } | { floats: (values: Float32Array, row: number) => void }>} */
+        this.slots = new Map();
+        /** Divisors of rotary frequencies that came with the file. @type {{ all?: Float32Array, short?: Float32Array, long?: Float32Array }} */
+        this.divisors = {};
+        this.slots.set('rope_freqs.weight', { floats: (values) => { this.divisors.all = values; } });
+        this.slots.set('rope_factors_short.weight', { floats: (values) => { this.divisors.short = values; } });
+        this.slots.set('rope_factors_long.weight', { floats: (values) => { this.divisors.long = values; } });
+        this._bytes = 0;
+        this.disposed = false;
+        try {
+            const { width, vocabulary, embedding, head, finalNorm } = description;
+            this.embedding = this._matrix('token_embd', width, vocabulary, head.tied === true && head.bias, 'output');
+            this.positions = embedding.positions === null ? 0 : this._table('position_embd.weight', embedding.positions, width);
+            this.layers = description.layers.map((layer, i) => new LayerWeights(this, `blk.${i}.`, layer));
+            this.finalNorm = this._norm('output_norm', finalNorm, width);
+            this.head = head.tied ? this.embedding : this._matrix('output', width, vocabulary, head.bias);
+        } catch (error) {
+            this.dispose();
+            throw error;
+        }
+        /** Inverse frequencies by kind of rotation, for the last length. @type {Map<object, { length: number, values: Float64Array }>} */
+        this._frequencies = new Map();
+    }
+
+    /** Bytes of all weights in memory. */
+    get weightBytes() {
+        return this._bytes;
+    }
+
+    /** Number of weights. */
+    get parameters() {
+        let total = 0;
+        for (const [n, k = 1] of shapesOf(this.description).values()) {
+            total += n * k;
+        }
+        return total;
+    }
+
+    /**
+     * @param {string} role without `.weight`
+     * @param {number} inputs
+     * @param {number} outputs
+     * @param {boolean} bias
+     * @param {string} [biasRole]
+     */
+    _matrix(role, inputs, outputs, bias, biasRole = role) {
+        const matrix = new PackedWeight(this.runtime, this._typeOf(`${role}.weight`), inputs, outputs, { bias });
+        this._owned.push(matrix);
+        this._bytes += matrix.bytes;
+        this.slots.set(`${role}.weight`, { matrix });
+        if (bias) {
+            this.slots.set(`${biasRole}.bias`, { floats: (values, row) => matrix.loadBias(values, row) });
+        }
+        return matrix;
+    }
+
+    /**
+     * @param {string} role
+     * @param {Norm | undefined} norm
+     * @param {number} n
+     * @param {number} [groups] of n in a row
+     * @param {boolean} [own] whether each group has its own weights
+     * @returns {NormWeights | null}
+     */
+    _norm(role, norm, n, groups = 1, own = false) {
+        if (!norm) {
+            return null;
+        }
+        const weights = new NormWeights(this.runtime, norm, n, { groups, own });
+        this._owned.push(weights);
+        if (norm.weight !== false) {
+            this.slots.set(`${role}.weight`, { floats: (values, row) => weights.loadGamma(values, row) });
+        }
+        if (norm.bias) {
+            this.slots.set(`${role}.bias`, { floats: (values, row) => weights.loadBeta(values, row) });
+        }
+        return weights;
+    }
+
+    /** @param {string} role @param {number} rows @param {number} width @returns {number} address of [rows][width] floats */
+    _table(role, rows, width) {
+        const { memory } = this.runtime;
+        const address = memory.alloc(4 * rows * width);
+        memory.f32(address, rows * width).fill(0);
+        this._owned.push({ dispose: () => this.runtime._free(address) });
+        this.slots.set(role, { floats: (values, row) => memory.f32(address + 4 * row * width, values.length).set(values) });
+        return address;
+    }
+
+    /** @param {string} [what] @throws {Error} after dispose() */
+    check(what = 'model') {
+        this.runtime._check(what);
+        if (this.disposed) {
+            throw new Error(`${what}: this model has been disposed`);
+        }
+    }
+
+    /**
+     * Appends a pass to a program.
+     * @param {Program} program
+     * @param {Pass} pass
+     */
+    record(program, pass) {
+        const { width, embedding, layers } = this.description;
+        const { rows } = pass;
+        const x = program.scratch(4 * rows * width);
+        recordLookup(program, this.embedding, pass.tokens, rows, x, embedding.scale, this.positions, pass.positions);
+        const buffers = this._buffers(program, rows);
+        const tables = this._tables(program, pass);
+        layers.forEach((layer, i) => this._recordLayer(program, pass, i, layer, x, buffers, tables));
+        if (pass.hidden !== 0) {
+            this._recordHead(program, pass, x);
+        }
+    }
+
+    /** Scratch that all layers share. @param {Program} program @param {number} rows */
+    _buffers(program, rows) {
+        const { width, layers } = this.description;
+        const most = (/** @type {(layer: Block) => number} */ of) => layers.reduce((most_, layer) => Math.max(most_, of(layer)), 0);
+        const floats = (/** @type {number} */ n) => program.scratch(4 * rows * n);
+        return {
+            normed: floats(width),
+            other: floats(width),
+            room: floats(width),
+            q: floats(most(({ attention: a }) => a.heads * a.keyDim)),
+            k: floats(most(({ attention: a }) => a.kvHeads * a.keyDim)),
+            v: floats(most(({ attention: a }) => a.kvHeads * a.valueDim)),
+            mixed: floats(most(({ attention: a }) => a.heads * a.valueDim)),
+            gate: floats(most(({ feedForward: f }) => f.width)),
+            up: floats(most(({ feedForward: f }) => f.width)),
+        };
+    }
+
+    /**
+     * Cosines and sines of this pass, one table for each kind of rotation.
+     * @param {Program} program
+     * @param {Pass} pass
+     * @returns {Map<object, number>} address of [rows][dims / 2] cosines and sines, by description
+     */
+    _tables(program, { rows, positions, length }) {
+        /** @type {Map<object, number>} */
+        const tables = new Map();
+        for (const { attention: { rope } } of this.description.layers) {
+            if (rope === null || tables.has(rope)) {
+                continue;
+            }
+            const half = rope.dims / 2;
+            const frequencies = program.scratch(8 * half);
+            this.runtime.memory.f64(frequencies, half).set(this._inverse(rope, length));
+            const table = program.scratch(4 * rows * rope.dims);
+            recordRopeTable(program, { rows, positions, half, frequencies, scale: rope.scaling.attention, table });
+            tables.set(rope, table);
+        }
+        return tables;
+    }
+
+    /** @param {import('./description.js').Rope} rope @param {number} length */
+    _inverse(rope, length) {
+        const { scaling, dims } = rope;
+        const changing = scaling.type === 'dynamic' || scaling.type === 'longrope';
+        const key = changing ? Math.max(length, scaling.trained) : 0;
+        const last = this._frequencies.get(rope);
+        if (last?.length === key) {
+            return last.values;
+        }
+        const values = inverseFrequencies(scaling, dims, length, this.divisors);
+        this._frequencies.set(rope, { length: key, values });
+        return values;
+    }
+
+    /**
+     * @param {Program} program
+     * @param {Pass} pass
+     * @param {number} i
+     * @param {Block} layer
+     * @param {number} x
+     * @param {ReturnType<Network['_buffers']>} buffers
+     * @param {Map<object, number>} tables
+     */
+    _recordLayer(program, pass, i, layer, x, buffers, tables) {
+        const weights = this.layers[i];
+        const { rows } = pass;
+        const { width } = this.description;
+        const { normed, other } = buffers;
+        const attentionInput = weights.attnNorm ? weights.attnNorm.record(program, rows, x, width, normed, width) : x;
+        // In parallel both read the x of before; a norm of its own for the network has to be taken of that too.
+        let feedInput = attentionInput;
+        if (layer.parallel && !layer.sharedNorm && weights.ffnNorm) {
+            weights.ffnNorm.record(program, rows, x, width, other, width);
+            feedInput = other;
+        }
+        this._recordAttention(program, pass, i, layer, attentionInput, x, buffers, tables);
+        if (!layer.parallel) {
+            feedInput = weights.ffnNorm ? weights.ffnNorm.record(program, rows, x, width, normed, width) : x;
+        }
+        this._recordFeedForward(program, rows, weights, layer, feedInput, x, buffers);
+    }
+
+    /**
+     * @param {Program} program
+     * @param {Pass} pass
+     * @param {number} i
+     * @param {Block} layer
+     * @param {number} input
+     * @param {number} x
+     * @param {ReturnType<Network['_buffers']>} buffers
+     * @param {Map<object, number>} tables
+     */
+    _recordAttention(program, pass, i, layer, input, x, { q, k, v, mixed, room }, tables) {
+        const { attention: a } = layer;
+        const weights = this.layers[i];
+        const { rows, segments, watch } = pass;
+        const { width } = this.description;
+        const [qs, ks, vs] = [weights.q.outputs, weights.k.outputs, weights.v.outputs];
+        weights.q.record(program, rows, input, width, q, qs);
+        weights.k.record(program, rows, input, width, k, ks, { concurrent: true });
+        weights.v.record(program, rows, input, width, v, vs, { concurrent: true });
+        weights.qNorm?.record(program, rows, q, qs, q, qs);
+        weights.kNorm?.record(program, rows, k, ks, k, ks, { concurrent: true });
+        if (a.rope) {
+            const table = /** @type {number} */ (tables.get(a.rope));
+            recordRope(program, { x: q, rows, heads: a.heads, dim: a.keyDim, rope: a.rope, table, concurrent: false });
+            recordRope(program, { x: k, rows, heads: a.kvHeads, dim: a.keyDim, rope: a.rope, table, concurrent: true });
+        }
+        let row = 0;
+        for (const { caches, index, t } of segments) {
+            recordStore(program, caches[i], {
+                k: k + 4 * row * ks, v: v + 4 * row * vs, keys: ks, values: vs, t, index, concurrent: row > 0,
+            });
+            row += t;
+        }
+        row = 0;
+        for (const { caches, index, t } of segments) {
+            recordAttend(program, caches[i], {
+                attention: a, q: q + 4 * row * qs, out: mixed + 4 * row * a.heads * a.valueDim, t, index,
+                scores: watch?.layer === i ? watch.scores : 0, concurrent: row > 0,
+            });
+            row += t;
+        }
+        this._recordResult(program, rows, weights.o, weights.attnAfter, mixed, x, room, layer.residualScale);
+    }
+
+    /**
+     * @param {Program} program
+     * @param {number} rows
+     * @param {LayerWeights} weights
+     * @param {Block} layer
+     * @param {number} input
+     * @param {number} x
+     * @param {ReturnType<Network['_buffers']>} buffers
+     */
+    _recordFeedForward(program, rows, weights, { feedForward: f, residualScale }, input, x, { gate, up, room }) {
+        const { width } = this.description;
+        if (weights.gate) {
+            weights.gate.record(program, rows, input, width, gate, f.width);
+            weights.up.record(program, rows, input, width, up, f.width, { concurrent: true });
+            recordGate(program, { a: gate, b: up, y: up, rows, n: f.width, activation: f.activation });
+        } else {
+            weights.up.record(program, rows, input, width, up, f.width, { activation: f.activation });
+        }
+        this._recordResult(program, rows, weights.down, weights.ffnAfter, up, x, room, residualScale);
+    }
+
+    /**
+     * x += scale * norm?(W input + b)
+     * @param {Program} program
+     * @param {number} rows
+     * @param {PackedWeight} matrix
+     * @param {NormWeights | null} after
+     * @param {number} input
+     * @param {number} x
+     * @param {number} room [rows][width] for what the norm reads
+     * @param {number} scale
+     */
+    _recordResult(program, rows, matrix, after, input, x, room, scale) {
+        const { width } = this.description;
+        if (after) {
+            matrix.record(program, rows, input, matrix.inputs, room, width);
+            after.record(program, rows, room, width, x, width, { residual: x, scale });
+        } else {
+            matrix.record(program, rows, input, matrix.inputs, x, width, { residual: x, scale });
+        }
+    }
+
+    /** @param {Program} program @param {Pass} pass @param {number} x */
+    _recordHead(program, { rows, segments, every, hidden, results, logits }, x) {
+        const { width, vocabulary, head } = this.description;
+        const norm = /** @type {NormWeights} */ (this.finalNorm);
+        if (every) {
+            norm.record(program, rows, x, width, hidden, width);
+        } else {
+            let row = 0;
+            let concurrent = false;
+            for (const { t, result } of segments) {
+                row += t;
+                if (result >= 0) {
+                    norm.record(program, 1, x + 4 * (row - 1) * width, width, hidden + 4 * result * width, width, { concurrent });
+                    concurrent = true;
+                }
+            }
+        }
+        if (logits !== 0) {
+            this.head.record(program, every ? rows : results, hidden, width, logits, vocabulary, {
+                scale: head.scale, softcap: head.softcap,
+            });
+        }
+    }
+
+    /** Frees the weights. A second time does nothing. */
+    dispose() {
+        if (!this.disposed) {
+            this.disposed = true;
+            this._owned.forEach((part) => part.dispose());
+            this._owned = [];
+        }
+    }
+}

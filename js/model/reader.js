@@ -1,0 +1,239 @@
+// Reads tokens into caches: checks, cuts long runs into passes, runs them, and hands out hidden states and logits. It knows
+// nothing of how a next token is chosen.
+
+import { Tensor } from '../engine/tensor.js';
+import { rangeError, typeError } from '../check.js';
+
+/** @typedef {import('./network.js').Network} Network */
+/** @typedef {import('./network.js').Pass} Pass */
+/** @typedef {import('./cache.js').CacheRow} CacheRow */
+/** @typedef {import('../engine/program.js').Program} Program */
+
+/** Tokens per pass: enough to use every weight well once it is read, few enough to notice an abort soon. */
+const CHUNK = 128;
+
+/**
+ * What is read in one go: the next tokens of some texts.
+ * @typedef {object} Run
+ * @property {CacheRow} row
+ * @property {ArrayLike<number>} ids at least one
+ *
+ * @typedef {object} Wanted what a reading shall give
+ * @property {number} logits address of [runs][V], of each run's last token; with `every` [ids][V], of one run. 0: none
+ * @property {number} hidden address of [runs][width], of each run's last token after the final norm; 0 with `every`
+ * @property {boolean} every
+ * @property {RowReader} [reader] with `every`: is shown the numbers of every pass
+ *
+ * @callback RowReader
+ * @param {number} from first token of each run that the pass has read
+ * @param {number} t tokens of each run
+ * @param {Float32Array} hidden [runs * t][width], after the final norm; valid only during the call
+ * @param {Float32Array | null} logits [runs * t][V], where the reading asks for them with logits !== 0
+ *
+ * @typedef {object} AttentionWatch scores of one layer
+ * @property {number} layer
+ * @property {(scores: Float32Array, t: number, index: number) => void} read [heads][t][index + t] of the pass
+ */
+
+/** One pass over tokens that fit into it, as a job of the runtime. Used again and again: nothing is left behind. */
+export class PassJob {
+    /** @param {Network} network */
+    constructor(network) {
+        this._network = network;
+        /** @type {Run[]} */
+        this._runs = [];
+        this._from = 0;
+        this._count = 0;
+        this._last = false;
+        /** @type {Wanted} */
+        this._wanted = NOTHING;
+        /** @type {AttentionWatch | null} */
+        this.watch = null;
+        /** @type {Pass} */
+        this._pass = {
+            segments: [], rows: 0, length: 0, tokens: 0, positions: 0, every: false, hidden: 0, results: 0, logits: 0, watch: null,
+        };
+    }
+
+    /**
+     * The tokens [from, from + count) of each run, as far as it goes.
+     * @param {Run[]} runs
+     * @param {number} from
+     * @param {number} count
+     * @param {boolean} last whether every run ends with it
+     * @param {Wanted} wanted
+     */
+    set(runs, from, count, last, wanted) {
+        this._runs = runs;
+        this._from = from;
+        this._count = count;
+        this._last = last;
+        this._wanted = wanted;
+    }
+
+    /** @param {Program} program */
+    record(program) {
+        const network = this._network;
+        network.check();
+        const { description: { width, vocabulary } } = network;
+        const pass = this._pass;
+        const { every, hidden, logits, reader } = this._wanted;
+        this._segments(pass);
+        this._inputs(program, pass);
+        pass.every = every;
+        pass.hidden = every ? program.scratch(4 * width * pass.rows) : hidden;
+        pass.logits = 0;
+        pass.results = this._runs.length;
+        if (logits !== 0 && every) {
+            pass.logits = reader ? program.scratch(4 * vocabulary * pass.rows) : logits + 4 * this._from * vocabulary;
+        } else if (this._last) {
+            pass.logits = logits;
+        }
+        pass.watch = this._recordWatch(program, pass);
+        network.record(program, pass);
+    }
+
+    /** @param {Pass} pass */
+    _segments(pass) {
+        pass.rows = 0;
+        pass.length = 0;
+        pass.segments.length = 0;
+        this._runs.forEach(({ row, ids }, i) => {
+            row.check();
+            const t = this._part(ids);
+            if (t > 0) {
+                const ends = this._from + t === ids.length;
+                pass.segments.push({ caches: row.caches, index: row.length, t, result: ends ? i : -1 });
+                pass.rows += t;
+            }
+            // The whole run counts, not the part of it that this pass reads.
+            pass.length = Math.max(pass.length, row.position(row.length + ids.length - this._from - 1) + 1);
+        });
+    }
+
+    /** @param {Program} program @param {Pass} pass */
+    _inputs(program, pass) {
+        pass.tokens = program.scratch(4 * pass.rows);
+        pass.positions = program.scratch(4 * pass.rows);
+        const { words } = program;
+        let at = 0;
+        for (const { row, ids } of this._runs) {
+            const n = this._part(ids);
+            for (let j = 0; j < n; j++, at++) {
+                words[pass.tokens / 4 + at] = ids[this._from + j];
+                words[pass.positions / 4 + at] = row.position(row.length + j);
+            }
+        }
+    }
+
+    /** @param {Program} program @param {Pass} pass */
+    _recordWatch(program, { segments, rows }) {
+        if (this.watch === null) {
+            return null;
+        }
+        const { layer } = this.watch;
+        const { heads } = this._network.description.layers[layer].attention;
+        return { layer, scores: program.scratch(4 * heads * rows * (segments[0].index + rows)) };
+    }
+
+    /** @param {ArrayLike<number>} ids */
+    _part(ids) {
+        return Math.max(0, Math.min(this._count, ids.length - this._from));
+    }
+
+    finish() {
+        const { rows, hidden, logits, watch, segments: [{ index, t }] } = this._pass;
+        const { runtime: { memory }, description: { width, vocabulary, layers } } = this._network;
+        if (watch) {
+            const { heads } = layers[watch.layer].attention;
+            this.watch?.read(memory.f32(watch.scores, heads * t * (index + t)), t, index);
+        }
+        this._wanted.reader?.(this._from, t, memory.f32(hidden, rows * width), logits === 0 ? null : memory.f32(logits, rows * vocabulary));
+        for (const { row, ids } of this._runs) {
+            row.append(ids, this._from, this._part(ids));
+        }
+    }
+}
+
+/**
+ * Reads runs to their ends.
+ * @param {PassJob} job
+ * @param {Run[]} runs
+ * @param {Wanted} wanted
+ * @param {(done: number) => unknown} [between] called after every pass with the tokens read of the longest run; awaited
+ * @returns {Promise<void>}
+ */
+export async function read(job, runs, wanted, between) {
+    for (const done of steps(job, runs, wanted)) {
+        await job._network.runtime._run(job);
+        await between?.(done);
+    }
+}
+
+/** The same at once. @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted */
+export function readSync(job, runs, wanted) {
+    for (const _ of steps(job, runs, wanted)) {
+        job._network.runtime._runSync(job);
+    }
+}
+
+/**
+ * @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted
+ * @returns {Generator<number, void, undefined>} prepares the next pass, gives the tokens read after it
+ */
+function* steps(job, runs, wanted) {
+    const longest = Math.max(...runs.map(({ ids }) => ids.length));
+    const each = Math.max(1, Math.floor(CHUNK / runs.length));
+    for (let from = 0; from < longest;) {
+        let count = Math.min(each, longest - from);
+        for (const { row } of runs) {
+            count = Math.min(count, row.most(count));
+        }
+        for (const { row, ids } of runs) {
+            row.prepare(Math.max(0, Math.min(count, ids.length - from)));
+        }
+        job.set(runs, from, count, from + count === longest, wanted);
+        from += count;
+        yield from;
+    }
+}
+
+/** @type {Wanted} */
+const NOTHING = { logits: 0, hidden: 0, every: false };
+
+/**
+ * Ids as a caller gives them, checked and copied.
+ * @param {string} name
+ * @param {unknown} ids
+ * @param {number} vocabulary
+ * @returns {Uint32Array}
+ */
+export function checkIds(name, ids, vocabulary) {
+    if (typeof ids !== 'object' || ids === null || !Number.isInteger(/** @type {any} */ (ids).length)) {
+        throw typeError(name, 'a list of token ids', ids);
+    }
+    const list = /** @type {ArrayLike<unknown>} */ (ids);
+    const checked = new Uint32Array(list.length);
+    for (let i = 0; i < checked.length; i++) {
+        const id = list[i];
+        if (typeof id !== 'number') {
+            throw typeError(`${name}[${i}]`, 'a token id', id);
+        }
+        if (!(Number.isInteger(id) && id >= 0 && id < vocabulary)) {
+            throw rangeError(`${name}[${i}]`, `a token id from 0 to ${vocabulary - 1}`, id);
+        }
+        checked[i] = id;
+    }
+    return checked;
+}
+
+/**
+ * A result of the reader's own: it lies in the memory until it is read, as a call's does.
+ * @param {import('../engine/runtime.js').Runtime} runtime
+ * @param {number[]} shape
+ * @returns {Tensor}
+ */
+export function emptyResult(runtime, shape) {
+    const bytes = shape.reduce((product, n) => product * n, 4);
+    return Tensor._result(runtime, Object.freeze(shape), 'float32', runtime.memory.alloc(bytes));
+}

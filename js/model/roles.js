@@ -1,0 +1,77 @@
+// Where names meet roles. A role is what a tensor is to a model, in the names of GGUF (`blk.3.attn_q.weight`); a folder's names
+// are turned into them by its family. Knows names, not numbers.
+
+import { FormatError, show } from '../check.js';
+
+/** @typedef {import('./families/common.js').Family} Family */
+/** @typedef {import('../files/tensor-source.js').TensorInfo} TensorInfo */
+
+/** Tensors of published files that no text depends on: buffers of older libraries, other senses than text. */
+const HARMLESS = [
+    /rotary_emb\.inv_freq$/, /\.attn\.(bias|masked_bias)$/, /\.attention\.(bias|masked_bias)$/, /\.self_attn\.rotary_emb\./,
+    /^(model\.)?(vision_tower|vision_model|multi_modal_projector)\./,
+];
+
+/**
+ * @typedef {object} Named
+ * @property {Map<string, Part>} parts what the file has, by role; fused tensors by the roles `blk.#.attn_qkv`, `blk.#.ffn_gate_up`
+ * @property {string[]} harmless names of tensors that were set aside
+ *
+ * @typedef {object} Part
+ * @property {TensorInfo} tensor
+ * @property {number} row first row of the role that it is, where a role comes in several tensors
+ */
+
+/**
+ * Gives every tensor of a file its role.
+ * @param {Family} family
+ * @param {{ format: string, tensors: Map<string, TensorInfo> }} source
+ * @returns {{ byRole: Map<string, Part[]>, harmless: string[] }}
+ * @throws {FormatError} `tensor-unknown`
+ */
+export function rolesOf(family, { format, tensors }) {
+    const patterns = Object.entries(family.names).map(([name, role]) =>
+        ({ regex: new RegExp(`^${name.replaceAll('.', '\\.').replaceAll('#', '(\\d{1,4})')}$`), role }));
+    /** @type {Map<string, Part[]>} */
+    const byRole = new Map();
+    const harmless = [];
+    for (const tensor of tensors.values()) {
+        if (HARMLESS.some((pattern) => pattern.test(tensor.name))) {
+            harmless.push(tensor.name);
+            continue;
+        }
+        const found = format === 'gguf' ? { role: tensor.name, row: 0 } : roleOf(family, patterns, tensor.name);
+        if (!found) {
+            throw new FormatError('tensor-unknown', `nothing is known of the tensor ${show(tensor.name)} in a ${family.name}`);
+        }
+        const parts = byRole.get(found.role) ?? [];
+        parts.push({ tensor, row: found.row });
+        byRole.set(found.role, parts);
+    }
+    return { byRole, harmless };
+}
+
+/**
+ * @param {Family} family
+ * @param {{ regex: RegExp, role: string }[]} patterns
+ * @param {string} name
+ * @returns {{ role: string, row: number } | null}
+ */
+function roleOf({ prefixes }, patterns, name) {
+    const kind = /\.(weight|bias)$/.exec(name)?.[0];
+    if (!kind) {
+        return null;
+    }
+    const prefix = prefixes.find((start) => name.startsWith(start)) ?? '';
+    const bare = name.slice(prefix.length, -kind.length);
+    for (const { regex, role } of patterns) {
+        const match = regex.exec(bare);
+        if (match) {
+            const numbers = match.slice(1);
+            const filled = role.replaceAll('#', () => /** @type {string} */ (numbers.shift()));
+            const [, whole, row] = /** @type {RegExpExecArray} */ (/^(.*?)(?:\[(\d+)\])?$/.exec(filled));
+            return { role: whole + kind, row: Number(row ?? 0) };
+        }
+    }
+    return null;
+}

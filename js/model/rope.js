@@ -1,0 +1,194 @@
+// Rotary positions: from a config's words to inverse frequencies. Sources: Su et al. 2021 (RoFormer), Peng et al. 2023 (YaRN),
+// Ding et al. 2024 (LongRoPE), and the definitions of Hugging Face's `rope_parameters`, in its new and its old spelling.
+
+import { check } from './fields.js';
+
+/** @typedef {import('./fields.js').Fields} Fields */
+
+/**
+ * @typedef {object} Scaling
+ * @property {'default' | 'linear' | 'dynamic' | 'llama3' | 'yarn' | 'longrope'} type
+ * @property {number} base
+ * @property {number} factor
+ * @property {number} attention cos and sin are multiplied by it
+ * @property {number} trained positions that the model was trained on, for dynamic and longrope
+ * @property {number} [lowFactor] llama3
+ * @property {number} [highFactor] llama3
+ * @property {number} [betaFast] yarn
+ * @property {number} [betaSlow] yarn
+ * @property {boolean} [truncate] yarn: the correction range is rounded to whole dimensions
+ * @property {number[] | null} [short] longrope: dims / 2 divisors; null: the file has them as a tensor
+ * @property {number[] | null} [long] longrope
+ */
+
+/** @type {Record<string, Scaling['type']>} */
+const TYPES = {
+    default: 'default', none: 'default', linear: 'linear', dynamic: 'dynamic', llama3: 'llama3', yarn: 'yarn', longrope: 'longrope', su: 'longrope',
+};
+
+/**
+ * Reads what a config says of rotary positions.
+ * @param {Fields} fields of the whole config
+ * @param {number} context max_position_embeddings
+ * @param {{ base?: number, part?: string, scaled?: boolean }} [options] base where the config has none; part: key of a
+ *   `rope_parameters` that has one object per kind of layer; scaled: false where an old spelling's scaling is not meant
+ * @returns {{ scaling: Scaling, partial: number | null }} partial: the part of a head that is rotated, where it says so
+ */
+export function readRope(fields, context, { base = 10000, part, scaled = true } = {}) {
+    let inner = fields.object('rope_parameters');
+    if (inner && part !== undefined && inner.any(part) !== undefined) {
+        inner = /** @type {Fields} */ (inner.object(part));
+    }
+    const old = fields.object('rope_scaling');
+    const scalingFields = inner ?? (scaled ? old : null);
+    // Both spellings are asked, so that neither counts as unknown; the newer one wins.
+    const theta = fields.positiveOrNone(['rope_theta', 'rotary_emb_base']);
+    const partial = fields.positiveOrNone(['partial_rotary_factor', 'rotary_pct']);
+    fields.ignore('rotary_dims');   // of a GGUF file, which has made a partial_rotary_factor of it
+    return {
+        scaling: readScaling(scalingFields, fields, inner?.positiveOrNone('rope_theta') ?? theta ?? base, context),
+        partial: inner?.positiveOrNone('partial_rotary_factor') ?? partial,
+    };
+}
+
+/**
+ * @param {Fields | null} f the scaling's own fields
+ * @param {Fields} config
+ * @param {number} base
+ * @param {number} context
+ * @returns {Scaling}
+ */
+function readScaling(f, config, base, context) {
+    const original = config.countOrNone('original_max_position_embeddings');
+    /** @type {Scaling} */
+    const plain = { type: 'default', base, factor: 1, attention: 1, trained: context };
+    if (f === null) {
+        return plain;
+    }
+    const type = f.word(['rope_type', 'type'], TYPES, 'default');
+    const trained = f.countOrNone('original_max_position_embeddings') ?? original ?? context;
+    switch (type) {
+        case 'linear':
+            return { ...plain, type, factor: f.positive('factor') };
+        case 'dynamic':
+            return { ...plain, type, factor: f.positive('factor'), trained };
+        case 'llama3':
+            return {
+                ...plain, type, factor: f.positive('factor'), trained, lowFactor: f.positive('low_freq_factor'),
+                highFactor: f.positive('high_freq_factor'),
+            };
+        case 'yarn':
+            return { ...plain, ...readYarn(f, trained, context) };
+        case 'longrope':
+            return { ...plain, ...readLong(f, trained, context) };
+        default:
+            f.ignore('factor', 'original_max_position_embeddings');
+            return plain;
+    }
+}
+
+/** @param {Fields} f @param {number} trained @param {number} context @returns {Omit<Scaling, 'base'>} */
+function readYarn(f, trained, context) {
+    const factor = f.positiveOrNone('factor') ?? context / trained;
+    const mscale = f.positiveOrNone('mscale');
+    const all = f.positiveOrNone('mscale_all_dim');
+    const usual = (/** @type {number} */ m) => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1);
+    const attention = f.positiveOrNone('attention_factor') ?? (mscale !== null && all !== null ? usual(mscale) / usual(all) : usual(1));
+    return {
+        type: 'yarn', factor, attention, trained, betaFast: f.positiveOrNone('beta_fast') ?? 32,
+        betaSlow: f.positiveOrNone('beta_slow') ?? 1, truncate: f.flag('truncate', true),
+    };
+}
+
+/** @param {Fields} f @param {number} trained @param {number} context @returns {Omit<Scaling, 'base'>} */
+function readLong(f, trained, context) {
+    const factor = f.positiveOrNone('factor') ?? context / trained;
+    const attention = f.positiveOrNone(['attention_factor', 'long_mscale']) ??
+        (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(trained)));
+    f.ignore('short_mscale');
+    return { type: 'longrope', factor, attention, trained, short: divisors(f, 'short_factor'), long: divisors(f, 'long_factor') };
+}
+
+/** @param {Fields} f @param {string} name @returns {number[] | null} */
+function divisors(f, name) {
+    const list = f.any(name);
+    if (list === undefined) {
+        return null;
+    }
+    return Array.isArray(list) && list.length > 0 && list.length <= 4096 && list.every((x) => Number.isFinite(x) && x > 0)
+        ? list : f.refuse(name, 'a list of numbers above 0', list);
+}
+
+/**
+ * Does a run's length change the angles of its positions?
+ * @param {Scaling} scaling
+ */
+export function dependsOnLength(scaling) {
+    return scaling.type === 'dynamic' || scaling.type === 'longrope';
+}
+
+/**
+ * Inverse frequencies, in radians per position.
+ * @param {Scaling} s
+ * @param {number} dims
+ * @param {number} length of the whole run: dynamic and longrope depend on it
+ * @param {{ all?: ArrayLike<number>, short?: ArrayLike<number>, long?: ArrayLike<number> }} [stored] divisors that a file has
+ *   as tensors
+ * @returns {Float64Array} [dims / 2]
+ */
+export function inverseFrequencies(s, dims, length, stored = {}) {
+    const base = s.type === 'dynamic' && length > s.trained
+        ? s.base * (s.factor * length / s.trained - (s.factor - 1)) ** (dims / (dims - 2)) : s.base;
+    const { all } = stored;
+    const plain = Float64Array.from({ length: dims / 2 }, (_, i) => base ** (-2 * i / dims) / (all?.[i] ?? 1));
+    switch (s.type) {
+        case 'linear':
+            return plain.map((f) => f / s.factor);
+        case 'llama3':
+            return plain.map((f) => llama3(s, f));
+        case 'yarn':
+            return yarn(s, plain, dims);
+        case 'longrope': {
+            const by = (length > s.trained ? s.long ?? stored.long : s.short ?? stored.short) ?? [];
+            check(by.length === dims / 2, 'config-invalid', `rope_scaling: the factors must be ${dims / 2}, got ${by.length}`);
+            return plain.map((f, i) => f / by[i]);
+        }
+        default:
+            return plain;
+    }
+}
+
+/** Long waves are stretched, short ones stay, those between are blended. @param {Scaling} s @param {number} f */
+function llama3(s, f) {
+    const { factor, trained, lowFactor = 1, highFactor = 4 } = s;
+    const wavelength = 2 * Math.PI / f;
+    if (wavelength < trained / highFactor) {
+        return f;
+    }
+    if (wavelength > trained / lowFactor) {
+        return f / factor;
+    }
+    const smooth = (trained / wavelength - lowFactor) / (highFactor - lowFactor);
+    return (1 - smooth) * f / factor + smooth * f;
+}
+
+/** @param {Scaling} s @param {Float64Array} plain @param {number} dims */
+function yarn(s, plain, dims) {
+    const { factor, trained, base, betaFast = 32, betaSlow = 1, truncate = true } = s;
+    const dimension = (/** @type {number} */ turns) => dims * Math.log(trained / (turns * 2 * Math.PI)) / (2 * Math.log(base));
+    let low = dimension(betaFast);
+    let high = dimension(betaSlow);
+    if (truncate) {
+        low = Math.floor(low);
+        high = Math.ceil(high);
+    }
+    low = Math.max(low, 0);
+    high = Math.min(high, dims - 1);
+    if (low === high) {
+        high += 0.001;
+    }
+    return plain.map((f, i) => {
+        const ramp = Math.min(Math.max((i - low) / (high - low), 0), 1);
+        return f / factor * ramp + f * (1 - ramp);
+    });
+}

@@ -1,0 +1,72 @@
+// The weights that a description asks for: their roles and shapes.
+
+/** @typedef {import('./description.js').ModelDescription} ModelDescription */
+
+/**
+ * The shape of every weight that a description asks for, by role: [outputs, inputs], or [n].
+ * @param {ModelDescription} d
+ * @returns {Map<string, number[]>}
+ */
+export function shapesOf(d) {
+    /** @type {Map<string, number[]>} */
+    const shapes = new Map([['token_embd.weight', [d.vocabulary, d.width]]]);
+    if (d.embedding.positions !== null) {
+        shapes.set('position_embd.weight', [d.embedding.positions, d.width]);
+    }
+    addNorm(shapes, 'output_norm', d.finalNorm, [d.width]);
+    if (!d.head.tied) {
+        shapes.set('output.weight', [d.vocabulary, d.width]);
+    }
+    if (d.head.bias) {
+        shapes.set('output.bias', [d.vocabulary]);
+    }
+    d.layers.forEach((layer, i) => addLayer(shapes, `blk.${i}.`, layer, d.width));
+    return shapes;
+}
+
+/**
+ * @param {Map<string, number[]>} shapes
+ * @param {string} role
+ * @param {import('./description.js').Norm | undefined} norm
+ * @param {number[]} shape
+ */
+function addNorm(shapes, role, norm, shape) {
+    if (norm && norm.weight !== false) {
+        shapes.set(`${role}.weight`, shape);
+    }
+    if (norm?.bias) {
+        shapes.set(`${role}.bias`, shape);
+    }
+}
+
+/** @param {Map<string, number[]>} shapes @param {string} at @param {import('./description.js').Block} layer @param {number} width */
+function addLayer(shapes, at, { attention: a, feedForward: f, sharedNorm }, width) {
+    const [q, k, v] = [a.heads * a.keyDim, a.kvHeads * a.keyDim, a.kvHeads * a.valueDim];
+    const matrix = (/** @type {string} */ role, /** @type {number} */ outputs, /** @type {number} */ inputs, /** @type {boolean} */ bias) => {
+        shapes.set(`${at}${role}.weight`, [outputs, inputs]);
+        if (bias) {
+            shapes.set(`${at}${role}.bias`, [outputs]);
+        }
+    };
+    addNorm(shapes, `${at}attn_norm`, a.before, [width]);
+    matrix('attn_q', q, width, a.bias.q);
+    matrix('attn_k', k, width, a.bias.k);
+    matrix('attn_v', v, width, a.bias.v);
+    matrix('attn_output', width, a.heads * a.valueDim, a.bias.o);
+    if (a.headNorm) {
+        const { norm, over, own } = a.headNorm;
+        const shape = (/** @type {number} */ heads) => (over === 'all' ? [heads * a.keyDim] : own ? [heads, a.keyDim] : [a.keyDim]);
+        addNorm(shapes, `${at}attn_q_norm`, norm, shape(a.heads));
+        addNorm(shapes, `${at}attn_k_norm`, norm, shape(a.kvHeads));
+    }
+    addNorm(shapes, `${at}post_attention_norm`, a.after, [width]);
+    if (!sharedNorm) {
+        addNorm(shapes, `${at}ffn_norm`, f.before, [width]);
+    }
+    if (f.gated) {
+        matrix('ffn_gate', f.width, width, f.bias);
+    }
+    matrix('ffn_up', f.width, width, f.bias);
+    matrix('ffn_down', width, f.width, f.bias);
+    addNorm(shapes, `${at}post_ffw_norm`, f.after, [width]);
+}
