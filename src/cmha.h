@@ -67,19 +67,43 @@ CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
 
 /* ---------------------------------------------------------------------------------------------- the cache */
 
-/* Keys and values are kept head-major so that attention streams them in order, once:
- *   keys:   [B][G][S / 8 rounded up][D][8]   panels of 8 positions: QK^T is then the same multiply as a projection
- *   values: [B][G][S][V]
- * The public shape stays Keras's [B, 2, S, G, D]. Position s of a head: key element d at ((s / 8) * D + d) * 8 + s % 8,
- * value element d at s * V + d. What pads the last key panel is never used. */
+/* Keys and values lie in pages of `page` positions: CMHA_PAGE of them, or fewer where one page holds the whole cache. A
+ * page is one block with the keys and values of ALL key/value heads of one batch entry, so that a cache grows, shrinks,
+ * is shared and reordered by lists of pages. Inside it they are head-major, so that attention streams them in order:
+ *   keys:   [G][page / 8][D][8]   panels of 8 positions: QK^T is then the same multiply as a projection
+ *   values: [G][page][V]
+ * The public shape stays Keras's [B, 2, S, G, D]. Positions at and beyond S are never used. */
+enum { CMHA_PAGE = 256 };
 
-/* Floats of one head's keys. */
-CMHA_API size_t cmha_keys_size(size_t s, size_t d);
+/* How numbers are kept. */
+enum { CMHA_KEPT_F32 = 0 };
 
-/* Copy rows [s0, s0 + rows) of one (batch, head) between Keras order (row stride `stride` elements, last axis
- * contiguous) and the kept layout. */
-CMHA_API void cmha_keys_store(float *keys, const float *rows_in, size_t s0, size_t rows, size_t d, size_t stride);
-CMHA_API void cmha_keys_load(float *rows_out, const float *keys, size_t s0, size_t rows, size_t d, size_t stride);
+typedef struct cmha_cache {
+    void *const *pages;     /* [B][row_pages] addresses of pages, the first ones of each row being there */
+    size_t row_pages;
+    size_t page;            /* positions of a page: a multiple of 8, at most CMHA_PAGE */
+    size_t heads, d, v;     /* G, D, V */
+    uint32_t type;          /* CMHA_KEPT_... */
+} cmha_cache;
+
+/* Bytes of a page: exact as long as they are below 2^53. */
+CMHA_API double cmha_cache_page_bytes(uint32_t type, size_t page, size_t heads, size_t d, size_t v);
+
+/* Rows in Keras's order on one side, positions [index, index + t) of batch entries [first, first + batch) of a cache on
+ * the other. */
+typedef struct cmha_transfer {
+    float *keys;            /* row (b, r), head g at keys + b * keys_batch + r * keys_stride + g * D; NULL: no keys */
+    size_t keys_batch, keys_stride;
+    float *values;          /* the same of values, V wide; NULL: no values */
+    size_t values_batch, values_stride;
+    const cmha_cache *cache;
+    size_t first, batch, t, index;
+    uint32_t round;         /* store: how numbers are rounded on their way */
+} cmha_transfer;
+
+/* All of it in the calling thread; as operations (STORE, LOAD) all threads share it. */
+CMHA_API void cmha_cache_store(const cmha_transfer *a);
+CMHA_API void cmha_cache_load(const cmha_transfer *a);
 
 /* ---------------------------------------------------------------------------------------------- linear */
 
@@ -90,8 +114,8 @@ enum {
 
 /* Where element (row r, column c) of a projection goes.
  *   ROWS:    y[r * y_stride + c]
- *   KEYS:    key panel of batch r / t, head c / head_dim, position index + r % t, element c % head_dim
- *   VALUES:  value row of the same */
+ *   KEYS:    key of batch r / t, head c / D, position index + r % t, element c % D in a cache
+ *   VALUES:  value of batch r / t, head c / V, the same position, element c % V */
 enum { CMHA_LAYOUT_ROWS = 0, CMHA_LAYOUT_KEYS = 1, CMHA_LAYOUT_VALUES = 2 };
 
 /* y = cap(round(activation(round(round(x W) + b))) * scale) + residual, cap(z) = softcap * tanh(z / softcap); rounding only if
@@ -109,9 +133,7 @@ typedef struct cmha_linear {
     uint32_t layout;
     size_t t;               /* KEYS, VALUES: rows per batch entry */
     size_t index;           /*   first position written */
-    size_t head_dim;        /*   D or V */
-    size_t head_stride;     /*   floats from one head to the next */
-    size_t batch_stride;    /*   floats from one batch entry to the next */
+    const cmha_cache *cache; /*  of type CMHA_KEPT_F32 */
     uint32_t activation;
     uint32_t round;
     float scale;            /* 0: none */
@@ -123,13 +145,18 @@ CMHA_API void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, si
 
 /* ---------------------------------------------------------------------------------------------- attention */
 
+/* The same bits however a text is cut into calls: what a query row gives depends on the row, the positions that it may
+ * see and their pages, not on the rows beside it, the form of the mask, or who computes. A row meets the cache page by
+ * page: each page has a maximum, a sum of powers and weighted values of its own, summed in order of position from zero;
+ * pages are then merged in order, from the left. Positions that weigh nothing add nothing, so they may be skipped. */
+
 enum {
     CMHA_ATTEND_CAUSAL = 1,      /* position j is kept for query i only when j <= i + causal_offset; later ones are not read */
     CMHA_ATTEND_EXPLICIT = 2,    /* Keras's explicit path (see below) instead of its fused one */
 };
 
 /* out[b, i, h, :] = sum over j of p[b, h, i, j] * values[b, g(h), j, :], g(h) = h / (H / G),
- * p = softmax over j of scale * (q[b, i, h, :] . keys[b, g(h), j, :]), masked. Source: Vaswani et al. 2017, section
+ * p = softmax over j of scale * (q[b, i, h, :] . keys[b, g(h), j, :]), capped, masked. Source: Vaswani et al. 2017, section
  * 3.2.1; streaming form: Milakov & Gimelshein 2018, Dao et al. 2022; the two masked forms: Keras 3.15.
  *
  * Fused form (default): a streaming softmax; a masked logit counts as one large negative FINITE number, so a row in
@@ -140,22 +167,21 @@ enum {
 typedef struct cmha_attention {
     const float *q;         /* row (b, i), head h at q + (b * T + i) * q_stride + h * D */
     size_t q_stride;
-    const float *keys;      /* kept layout (above) */
-    size_t keys_head_stride, keys_batch_stride;
-    const float *values;    /* kept layout (above) */
-    size_t values_head_stride, values_batch_stride;
+    const cmha_cache *cache; /* G, D and V are the cache's */
     const uint8_t *mask;    /* NULL, or nonzero = keep, at mask + b * mask_b + h * mask_h + i * mask_t + j * mask_s; */
     size_t mask_b, mask_h, mask_t, mask_s; /* a stride of 0 broadcasts; mask_s is 0 or 1 */
     float *out;             /* row (b, i), head h at out + (b * T + i) * out_stride + h * V */
     size_t out_stride;
     float *scores;          /* explicit form: [B][H][T][S], probabilities before dropout; NULL: not wanted */
     float *scratch;         /* see cmha_op_scratch: thread-private rows, or the partial results of long caches */
-    size_t batch, heads, kv_heads;
+    size_t batch, heads;
     size_t t, s;            /* S >= 1 */
-    size_t d, v;
     float scale;            /* positive, usually 1 / sqrt(D) */
     uint32_t flags;
-    size_t causal_offset;   /* position of query 0 (the cache update index), with CMHA_ATTEND_CAUSAL */
+    size_t causal_offset;   /* position of query 0 (the cache update index), with CMHA_ATTEND_CAUSAL or a window */
+    size_t window;          /* 0, or: position j is kept for query i only when i + causal_offset - j < window; earlier
+                             * ones are not read */
+    float softcap;          /* 0, or: a logit x becomes softcap * tanh(x / softcap), before the mask */
     float dropout;          /* explicit form: rate in [0, 1]; 0 = none. A kept probability is divided by 1 - rate */
     uint32_t seed[2];       /* dropout: Threefry-2x32 (20 rounds; Salmon et al. 2011) under this key. Position j of row
                              * (b, h, i) takes word j % 2 for the counter ((b * H + h) * T + i, j / 2): it is kept if
@@ -279,7 +305,9 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
     X(EMBED, embed, cmha_embed) \
     X(ROPE_TABLE, rope_table, cmha_rope_table) \
     X(ROPE, rope, cmha_rope) \
-    X(GATE, gate, cmha_gate)
+    X(GATE, gate, cmha_gate) \
+    X(STORE, store, cmha_transfer) \
+    X(LOAD, load, cmha_transfer)
 
 enum {
     CMHA_OP_NONE = 0,

@@ -1,7 +1,7 @@
 // One attention, q, k and v projections to output projection, as operations of a program. Addresses and sizes only:
 // whoever fills in a call has checked them. Shape letters as in src/cmha.h.
 
-import { LINEAR, ATTENTION, LAYOUT, ATTEND, FLAG, PANEL } from '../engine/interface.js';
+import { LINEAR, ATTENTION, LAYOUT, ATTEND, FLAG } from '../engine/interface.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
 /** @typedef {import('./cache.js').KVCache} KVCache */
@@ -24,13 +24,8 @@ export class AttentionCall {
         /** Address of [B * rows][Fv]. */
         this.value = 0;
         this.valueStride = 0;
-        /** Addresses of cached keys and values in the kept layout; 0: no cache, S = rows. */
-        this.keys = 0;
-        this.keysHeadStride = 0;
-        this.keysBatchStride = 0;
-        this.values = 0;
-        this.valuesHeadStride = 0;
-        this.valuesBatchStride = 0;
+        /** Address of the cache; 0: none, S = rows. */
+        this.cache = 0;
         /** S: positions attended over, with a cache. */
         this.s = 0;
         /** First position written. */
@@ -68,30 +63,18 @@ export class AttentionCall {
 
     /** No cache: attend over the new keys and values. */
     noCache() {
-        this.keys = 0;
-        this.values = 0;
+        this.cache = 0;
         this.index = 0;
         this.cacheRound = 0;
     }
 
     /**
-     * @param {import('./cache.js').CacheLayout} layout
-     * @param {number} address of keys and values in the kept layout
+     * Attend over all of a cache, and write to it what is new from `index` on.
+     * @param {KVCache} cache
      */
-    setLayout(layout, address) {
-        this.keys = address;
-        this.keysHeadStride = layout.keysHeadStride;
-        this.keysBatchStride = layout.keysBatchStride;
-        this.values = address + layout.valuesOffset * 4;
-        this.valuesHeadStride = layout.valuesHeadStride;
-        this.valuesBatchStride = layout.valuesBatchStride;
-        this.s = layout.length;
-        this.cacheRound = 0;
-    }
-
-    /** @param {KVCache} cache that keys and values are written to and attended over */
     setCache(cache) {
-        this.setLayout(cache._layout, cache._keys);
+        this.cache = cache._address;
+        this.s = cache.shape[2];
         this.cacheRound = cache._round;
     }
 }
@@ -122,7 +105,10 @@ export function recordAttention(program, parts, call) {
     const inner = parts.numHeads * parts.valueDim;
     call.queryRows = program.scratch(queries * parts.query.outputs * 4);
     const mixed = program.scratch(queries * inner * 4);
-    if (call.keys === 0) scratchCache(program, parts, call);
+    if (call.cache === 0) {
+        call.s = call.rows;
+        call.cache = program.cache(call.batch, call.s, parts.numHeads, parts.keyDim, parts.valueDim);
+    }
     if (call.keepRows) {
         call.keyRows = program.scratch(positions * parts.key.outputs * 4);
         call.valueRows = program.scratch(positions * parts.value.outputs * 4);
@@ -149,32 +135,7 @@ export function recordAttention(program, parts, call) {
 }
 
 /**
- * Room for the keys and values of a call without a cache. Positions that pad the last panel of keys must be zero.
- * @param {Program} program
- * @param {AttentionParts} parts
- * @param {AttentionCall} call
- */
-function scratchCache(program, { numHeads, keyDim, valueDim }, call) {
-    const s = call.rows;
-    const panels = Math.ceil(s / PANEL);
-    call.s = s;
-    call.keysHeadStride = panels * PANEL * keyDim;
-    call.keysBatchStride = numHeads * call.keysHeadStride;
-    call.valuesHeadStride = s * valueDim;
-    call.valuesBatchStride = numHeads * call.valuesHeadStride;
-    call.keys = program.scratch(call.batch * call.keysBatchStride * 4);
-    call.values = program.scratch(call.batch * call.valuesBatchStride * 4);
-    if (s % PANEL === 0) return;
-    const floats = program.floats;
-    const base = call.keys / 4;
-    for (let head = 1; head <= call.batch * numHeads; head++) {
-        const end = base + head * call.keysHeadStride;
-        floats.fill(0, end - PANEL * keyDim, end);
-    }
-}
-
-/**
- * Key and value projections into the kept layout.
+ * Key and value projections into the cache.
  * @param {Program} program
  * @param {AttentionParts} parts
  * @param {AttentionCall} call
@@ -183,23 +144,19 @@ function scratchCache(program, { numHeads, keyDim, valueDim }, call) {
 function recordPositions(program, parts, call, flags) {
     const positions = call.batch * call.rows;
     const round = parts.round === 0 ? call.cacheRound : parts.round;
-    let op = parts.key.record(program, positions, call.key, call.keyStride, call.keys, 0, flags);
+    let op = parts.key.record(program, positions, call.key, call.keyStride, 0, 0, flags);
     let words = program.words;
     words[op + LINEAR.layout] = LAYOUT.KEYS;
     words[op + LINEAR.t] = call.rows;
     words[op + LINEAR.index] = call.index;
-    words[op + LINEAR.headDim] = parts.keyDim;
-    words[op + LINEAR.headStride] = call.keysHeadStride;
-    words[op + LINEAR.batchStride] = call.keysBatchStride;
+    words[op + LINEAR.cache] = call.cache;
     words[op + LINEAR.round] = round;
-    op = parts.value.record(program, positions, call.value, call.valueStride, call.values, 0, FLAG.CONCURRENT);
+    op = parts.value.record(program, positions, call.value, call.valueStride, 0, 0, FLAG.CONCURRENT);
     words = program.words;
     words[op + LINEAR.layout] = LAYOUT.VALUES;
     words[op + LINEAR.t] = call.rows;
     words[op + LINEAR.index] = call.index;
-    words[op + LINEAR.headDim] = parts.valueDim;
-    words[op + LINEAR.headStride] = call.valuesHeadStride;
-    words[op + LINEAR.batchStride] = call.valuesBatchStride;
+    words[op + LINEAR.cache] = call.cache;
     words[op + LINEAR.round] = round;
 }
 
@@ -232,12 +189,7 @@ function recordScores(program, parts, call, out) {
     const words = program.words;
     words[op + ATTENTION.q] = call.queryRows;
     words[op + ATTENTION.qStride] = parts.query.outputs;
-    words[op + ATTENTION.keys] = call.keys;
-    words[op + ATTENTION.keysHeadStride] = call.keysHeadStride;
-    words[op + ATTENTION.keysBatchStride] = call.keysBatchStride;
-    words[op + ATTENTION.values] = call.values;
-    words[op + ATTENTION.valuesHeadStride] = call.valuesHeadStride;
-    words[op + ATTENTION.valuesBatchStride] = call.valuesBatchStride;
+    words[op + ATTENTION.cache] = call.cache;
     words[op + ATTENTION.mask] = call.mask;
     words[op + ATTENTION.maskB] = call.maskB;
     words[op + ATTENTION.maskH] = call.maskH;
@@ -248,11 +200,8 @@ function recordScores(program, parts, call, out) {
     words[op + ATTENTION.scores] = call.scores;
     words[op + ATTENTION.batch] = call.batch;
     words[op + ATTENTION.heads] = parts.numHeads;
-    words[op + ATTENTION.kvHeads] = parts.numHeads;
     words[op + ATTENTION.t] = call.t;
     words[op + ATTENTION.s] = call.s;
-    words[op + ATTENTION.d] = parts.keyDim;
-    words[op + ATTENTION.v] = parts.valueDim;
     words[op + ATTENTION.flags] = (call.causal ? ATTEND.CAUSAL : 0) | (call.explicit ? ATTEND.EXPLICIT : 0);
     words[op + ATTENTION.causalOffset] = call.causalOffset;
     words[op + ATTENTION.seed0] = call.seed0;

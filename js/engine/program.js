@@ -1,7 +1,7 @@
 // The recorder of programs: operations in the layout of src/cmha.h, written straight into the runtime's memory, and
 // what they need for as long as they run: scratch space, inputs copied in, blocks for results.
 
-import { ATTENTION, FLAG, KIND, OP, OP_WORDS } from './interface.js';
+import { ATTENTION, CACHE, CACHE_WORDS, FLAG, KEPT, KIND, OP, OP_WORDS, PAGE, PANEL } from './interface.js';
 import { Tensor, sizeOf, bytesPerElement } from './tensor.js';
 
 /** @typedef {import('./runtime.js').Runtime} Runtime */
@@ -105,6 +105,24 @@ export class Program {
     }
 
     /**
+     * Appends a transfer of rows to a cache.
+     * @param {number} [flags]
+     * @returns {number}
+     */
+    store(flags = 0) {
+        return this.#append(KIND.STORE, flags);
+    }
+
+    /**
+     * Appends a transfer of rows from a cache.
+     * @param {number} [flags]
+     * @returns {number}
+     */
+    load(flags = 0) {
+        return this.#append(KIND.LOAD, flags);
+    }
+
+    /**
      * Completes an attention: gives it its scratch and appends its second phase, which a long cache needs.
      * @param {number} op  what attention() returned, every field written but `scratch`
      */
@@ -137,6 +155,37 @@ export class Program {
         const address = this.#chunkAt;
         this.#chunkAt += size;
         this.#scratchUsed += size;
+        return address;
+    }
+
+    /**
+     * A cache in scratch, for keys and values that are not kept.
+     * @param {number} batch
+     * @param {number} length  positions
+     * @param {number} heads  of keys and values
+     * @param {number} keyDim
+     * @param {number} valueDim
+     * @returns {number} its address; the contents are whatever was there
+     */
+    cache(batch, length, heads, keyDim, valueDim) {
+        const page = Math.min(PAGE, Math.ceil(length / PANEL) * PANEL);
+        const rowPages = Math.ceil(length / page);
+        const bytes = this.#runtime.wasm.cmha_cache_page_bytes(KEPT.F32, page, heads, keyDim, valueDim);
+        const pages = this.scratch(batch * rowPages * bytes);
+        const table = this.scratch(4 * batch * rowPages);
+        const address = this.scratch(4 * CACHE_WORDS);
+        const { words } = this.#memory;
+        for (let i = 0; i < batch * rowPages; i++) {
+            words[table / 4 + i] = pages + i * bytes;
+        }
+        const at = address / 4;
+        words[at + CACHE.pages] = table;
+        words[at + CACHE.rowPages] = rowPages;
+        words[at + CACHE.page] = page;
+        words[at + CACHE.heads] = heads;
+        words[at + CACHE.d] = keyDim;
+        words[at + CACHE.v] = valueDim;
+        words[at + CACHE.type] = KEPT.F32;
         return address;
     }
 

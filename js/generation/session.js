@@ -1,6 +1,5 @@
-import { KVCache } from '../blocks/cache.js';
+import { PagedCache, pageFor } from '../blocks/pages.js';
 import { AttentionCall } from '../blocks/attention.js';
-import { PANEL } from '../engine/interface.js';
 
 /** @typedef {import('../layers/gpt2.js').GPT2CausalLM} GPT2CausalLM */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -28,7 +27,7 @@ export class Session {
         this.batch = 0;
         /** Positions fed so far. */
         this.filled = 0;
-        /** @type {KVCache[]} */
+        /** @type {PagedCache[]} */
         this._caches = [];
         this._tokens = 0;
         this._hidden = 0;
@@ -76,16 +75,16 @@ export class Session {
         this._hidden = memory.alloc(batch * this.width * 4);
         this._logits = memory.alloc(batch * this.vocabularySize * 4);
         for (let i = 0; i < numLayers; i++) {
-            this._caches.push(new KVCache(this._runtime, { batch, length, numHeads, keyDim: headDim }));
-            this._calls[i].batch = batch;
-            this._calls[i].setCache(this._caches[i]);
+            const shape = { heads: numHeads, keyDim: headDim, valueDim: headDim };
+            this._caches.push(new PagedCache(this._runtime, { batch, ...shape, page: pageFor(length) }));
+            this._caches[i].reserve(length);
         }
         this.batch = batch;
     }
 
     /** Bytes of its caches. */
     get cacheBytes() {
-        return this._caches.reduce((bytes, cache) => bytes + cache.byteLength, 0);
+        return this._caches.reduce((sum, { bytes }) => sum + bytes, 0);
     }
 
     /**
@@ -192,6 +191,9 @@ export class Session {
         }
         for (let i = 0; i < this._calls.length; i++) {
             const call = this._calls[i];
+            this._caches[i].makeWritable(pass.index, positions);
+            call.cache = this._caches[i].address;
+            call.batch = this.batch;
             call.t = pass.t;
             call.rows = pass.t;
             call.index = pass.index;
@@ -231,46 +233,31 @@ export class Session {
      * @param {number} copies
      */
     expand(copies) {
-        const old = this._caches;
-        const { batch } = this;
-        const spare = [this._tokens, this._hidden, this._logits];
-        const calls = this._calls.map((call) => ({ ...call }));
-        this._caches = [];
-        this._tokens = 0;
-        this._hidden = 0;
-        this._logits = 0;
+        const { memory } = this._runtime;
+        const batch = this.batch * copies;
+        const parents = Uint32Array.from({ length: batch }, (_, row) => Math.floor(row / copies));
+        const added = [];
         try {
-            this._allocate(batch * copies);
+            for (const size of [CHUNK, this.width, this.vocabularySize]) added.push(memory.alloc(batch * size * 4));
+            for (const cache of this._caches) cache.reorder(parents);
         } catch (error) {
-            this._release();
-            this._caches = old;
-            [this._tokens, this._hidden, this._logits] = spare;
-            this._calls.forEach((call, i) => Object.assign(call, calls[i]));
+            for (const address of added) memory.free(address);
             throw error;
         }
-        old.forEach((cache, layer) => {
-            for (let row = 0; row < batch * copies; row++) {
-                copyPositions(this._runtime, cache, Math.floor(row / copies), this._caches[layer], row, 0, this.filled);
-            }
-            cache.dispose();
-        });
-        spare.forEach((address) => this._runtime._free(address));
+        for (const address of [this._tokens, this._hidden, this._logits]) this._runtime._free(address);
+        [this._tokens, this._hidden, this._logits] = added;
+        this.batch = batch;
     }
 
     /**
-     * Row r continues as row parents[r] did at positions from .. to - 1; a row that another one continues keeps its
-     * own, so none is read after it was written.
+     * Row r continues as row parents[r] did; the rows it changes have the same past before `from`.
      * @param {Uint32Array} parents
-     * @param {number} from
-     * @param {number} to
+     * @param {number} _from
+     * @param {number} _to
      */
-    reorder(parents, from, to) {
-        for (const cache of this._caches) {
-            for (let row = 0; row < parents.length; row++) {
-                if (parents[row] !== row) {
-                    copyPositions(this._runtime, cache, parents[row], cache, row, from, to);
-                }
-            }
+    reorder(parents, _from, _to) {
+        if (parents.some((parent, row) => parent !== row)) {
+            for (const cache of this._caches) cache.reorder(parents);
         }
     }
 
@@ -298,7 +285,7 @@ export class Session {
      * One pass over given tokens with all hidden states and logits as results.
      * @param {GPT2CausalLM} model
      * @param {import('../engine/tensor.js').TensorLike} tokenIds checked, [B, T]
-     * @param {readonly KVCache[] | null} caches checked
+     * @param {readonly import('../blocks/cache.js').KVCache[] | null} caches checked
      * @param {number} index
      * @param {Uint8Array | null} mask [B][T]
      */
@@ -325,6 +312,7 @@ export class Session {
                     call.causalOffset = index;
                     call.explicit = model.dropout > 0;
                     if (caches) {
+                        caches[i]._pages.makeWritable(index, index + t);
                         call.setCache(caches[i]);
                         call.index = index;
                     }
@@ -378,33 +366,5 @@ class HiddenReader {
             const at = (row * this._stride + start) * width;
             this._target.set(hidden.subarray(row * t * width, (row + 1) * t * width), at);
         }
-    }
-}
-
-/**
- * Copies positions of one batch entry. Keys are kept in panels of 8 positions, so whole panels are copied: what else is
- * in them is the same on both sides or not used yet.
- * @param {import('../engine/runtime.js').Runtime} runtime
- * @param {KVCache} source
- * @param {number} sourceRow
- * @param {KVCache} target of the same length, heads and key dim; may be `source`
- * @param {number} targetRow
- * @param {number} from
- * @param {number} to
- */
-function copyPositions(runtime, source, sourceRow, target, targetRow, from, to) {
-    const { floats } = runtime.memory;
-    const a = source._layout;
-    const b = target._layout;
-    const d = a.keyDim;
-    const firstKey = Math.floor(from / PANEL) * PANEL * d;
-    const lastKey = Math.ceil(to / PANEL) * PANEL * d;
-    for (let head = 0; head < a.heads; head++) {
-        const keysFrom = source._keys / 4 + sourceRow * a.keysBatchStride + head * a.keysHeadStride;
-        const keysTo = target._keys / 4 + targetRow * b.keysBatchStride + head * b.keysHeadStride;
-        floats.copyWithin(keysTo + firstKey, keysFrom + firstKey, keysFrom + lastKey);
-        const valuesFrom = source._values / 4 + sourceRow * a.valuesBatchStride + head * a.valuesHeadStride;
-        const valuesTo = target._values / 4 + targetRow * b.valuesBatchStride + head * b.valuesHeadStride;
-        floats.copyWithin(valuesTo + from * d, valuesFrom + from * d, valuesFrom + to * d);
     }
 }

@@ -1,4 +1,5 @@
-import { KVCache, cacheLayout, loadCache, storeCache } from '../blocks/cache.js';
+import { KVCache } from '../blocks/cache.js';
+import { writeTransfer } from '../blocks/pages.js';
 import { numbers } from './attention/inputs.js';
 import { AttentionCall } from '../blocks/attention.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
@@ -29,9 +30,7 @@ class Side {
         this.cache = null;
         /** @type {Uint8Array | null} bytes of [B, T, S] */
         this._mask = null;
-        /** Address of a functional cache in the kept layout, until it has been read back; and what it becomes. */
-        this._kept = 0;
-        /** @type {Tensor | null} */
+        /** What a functional cache becomes. @type {Tensor | null} */
         this._result = null;
         this.positions = rows;
         if (cache !== undefined) {
@@ -62,7 +61,6 @@ class Side {
         }
         this.cache = cache;
         this.positions = shape[2];
-        this._layout = cacheLayout(io.batch, this.positions, heads, keyDim);
         if (index === null) {
             io.rows = 0;
             return;
@@ -121,13 +119,18 @@ class Side {
 
     /** @param {Program} program */
     record(program) {
-        const { io, cache, positions, _layout: layout } = this;
+        const { io, cache, positions } = this;
         if (cache instanceof KVCache) {
+            cache._pages.makeWritable(io.index, io.index + io.rows);
             io.setCache(cache);
-        } else if (cache !== null && layout) {
-            this._kept = program.scratch(layout.floats * 4);
-            storeCache(this._runtime, layout, this._kept, program.input(cache));
-            io.setLayout(layout, this._kept);
+        } else if (cache !== null) {
+            const [batch, , length, heads, dim] = cache.shape;
+            const source = program.input(cache);
+            io.cache = program.cache(batch, length, heads, dim, dim);
+            io.s = length;
+            io.cacheRound = 0;
+            const op = program.store();
+            writeTransfer(program.words, op, io.cache, source, cache.shape, 0, length);
             this._result = program.result(cache.shape, 'float32');
         } else {
             io.noCache();
@@ -140,12 +143,16 @@ class Side {
         }
     }
 
-    /** After the program that record() was for. @returns {KVCache | TensorLike} the cache after the call */
+    /** After the attention: what a functional cache has become. @param {Program} program */
+    recordResult(program) {
+        if (this._result === null) return;
+        const { _address, shape } = this._result;
+        const op = program.load();
+        writeTransfer(program.words, op, this.io.cache, _address, shape, 0, shape[2]);
+    }
+
+    /** @returns {KVCache | TensorLike} the cache after the call */
     finish() {
-        if (this._result && this._layout && this._kept !== 0) {
-            loadCache(this._runtime, this._layout, this._kept, this._result._address);
-            this._kept = 0;
-        }
         return this._result ?? /** @type {KVCache} */ (this.cache);
     }
 }
@@ -229,6 +236,8 @@ export class DecoderJob {
             self: this._self.io,
             cross: this._cross && this._cross.io,
         });
+        this._self.recordResult(program);
+        this._cross?.recordResult(program);
     }
 
     /** @returns {import('./decoder.js').DecoderResult} */

@@ -28,11 +28,13 @@ export class TrainingCall {
         await this._sublayer(selfNorm, (program, call) => {
             job._self.record(program);
             decoder._recordSelf(program, call);
+            job._self.recordResult(program);
         }, () => job._self.finish());
         if (job._cross && crossNorm) {
             await this._sublayer(crossNorm, (program, call) => {
                 job._recordCross(program);
                 decoder._recordCross(program, call);
+                job._cross?.recordResult(program);
             }, () => job._cross?.finish());
         }
         await this._sublayer(norm, (program, call) => decoder._recordFeedForward(program, call), () => undefined);

@@ -1,57 +1,89 @@
-/* attention.h: what the two forms of attention share; not exported. */
+/* attention.h: what the forms of attention share; not exported. */
 #ifndef CMHA_ATTENTION_H
 #define CMHA_ATTENTION_H
 
+#include "cache/cache.h"
 #include "simd.h"
 #include "tile.h"
 
 enum {
-    BLOCK = 256,        /* positions between two updates of the running softmax */
-    MASK_BLOCK = 64,    /* with a mask: positions that are skipped together */
+    SKIP = 64,          /* positions that are skipped together */
+    CHUNK = 64,         /* columns of values that are summed at a time: sums stay in the nearest cache */
 };
 
 /* What Keras makes of a masked logit on its fused path: -0.7 times the largest bfloat16. */
 #define FUSED_MASKED (-2.37267197e38f)
 
-/* One (batch, head): its rows of q, its keys, values and mask. */
-typedef struct place {
+/* Up to TILE_ROWS query rows that meet the same keys and values: rows i, i + 1, ... of head h, or, `beside` each other,
+ * row i of heads h, h + 1, ... that share a key head. */
+typedef struct tile_of_rows {
     const cmha_attention *a;
-    const float *q, *keys, *values;
-    const uint8_t *mask;
-    size_t b, h;
-} place;
+    size_t b, g, h, i, m;
+    int beside;
+} tile_of_rows;
 
-INLINE place place_of(const cmha_attention *a, size_t b, size_t h)
+INLINE size_t row_head(const tile_of_rows *t, size_t r) { return t->beside ? t->h + r : t->h; }
+INLINE size_t row_index(const tile_of_rows *t, size_t r) { return t->beside ? t->i : t->i + r; }
+INLINE const float *tile_q(const tile_of_rows *t)
 {
-    size_t g = h / (a->heads / a->kv_heads);
-    return (place) {
-        a, a->q + b * a->t * a->q_stride + h * a->d, a->keys + b * a->keys_batch_stride + g * a->keys_head_stride,
-        a->values + b * a->values_batch_stride + g * a->values_head_stride,
-        a->mask ? a->mask + b * a->mask_b + h * a->mask_h : NULL, b, h,
-    };
+    return t->a->q + (t->b * t->a->t + t->i) * t->a->q_stride + t->h * t->a->cache->d;
+}
+INLINE size_t tile_q_stride(const tile_of_rows *t) { return t->beside ? t->a->cache->d : t->a->q_stride; }
+/* Of row r; NULL: no mask. */
+INLINE const uint8_t *row_mask(const tile_of_rows *t, size_t r)
+{
+    const cmha_attention *a = t->a;
+    return a->mask ? a->mask + t->b * a->mask_b + row_head(t, r) * a->mask_h + row_index(t, r) * a->mask_t : NULL;
 }
 
-/* One past the last position that causality lets query row i see. */
-INLINE size_t causal_end(const cmha_attention *a, size_t i)
+/* One past the last position, and the first one, that causality and the window let query row i see. */
+INLINE size_t seen_end(const cmha_attention *a, size_t i)
 {
     return (a->flags & CMHA_ATTEND_CAUSAL) && i + a->causal_offset < a->s ? i + a->causal_offset + 1 : a->s;
 }
+INLINE size_t seen_start(const cmha_attention *a, size_t i)
+{
+    return a->window && i + a->causal_offset >= a->window ? i + a->causal_offset + 1 - a->window : 0;
+}
+
+INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
+INLINE size_t most_of(size_t a, size_t b) { return a > b ? a : b; }
 
 INLINE f4 first_lanes(size_t n)
 {
     return f4_less(f4_load((const float[4]) { 0, 1, 2, 3 }), f4_splat((float) n));
 }
 
-/* Does the mask keep any of the rows [i, i + m) by the positions [j, j + n)? */
-int any_kept(const place *p, size_t i, size_t m, size_t j, size_t n);
+/* ---- attention_parts.c */
 
-/* out[r] = alpha[r] * out[r] + sum over n positions of weights[r] * values, r < m; overwritten where alpha is NULL. */
-void weigh_values(const cmha_attention *a, const float *values, size_t m, size_t n, const float *weights,
+/* Does the mask keep any of the tile's rows by the positions [j, j + n)? */
+int any_kept(const tile_of_rows *t, size_t j, size_t n);
+
+/* x[c] = cap * tanh(scale * x[c] / cap), c < n */
+void cap_logits(float *x, size_t n, float scale, float cap);
+
+/* out[r][c] = alpha[r] * out[r][c] + sum over n <= CMHA_PAGE positions of weights[r] * values, r < m, c < columns, in order
+ * of position; overwritten where alpha is NULL. `values` is at the first of these columns, V floats from one position
+ * to the next; `out` has room for columns rounded up to CMHA_PANEL. */
+void weigh_values(const float *values, size_t v, size_t columns, size_t m, size_t n, const float *weights,
     size_t weights_stride, float *out, size_t out_stride, const float *alpha);
 
-/* attention_rows.c: the form that holds whole rows of probabilities. */
+/* ---- attention_stream.c: page by page, the softmax merged as it goes */
+
+/* Rows of the tiles that a task takes, at most. */
+enum { TASK_ROWS = 4 * TILE_ROWS };
+
+/* Pages [p0, p1) for n tiles of `rows` query rows in all. `parts` NULL: finished rows go to a->out; else every page's
+ * own result goes to parts (see partial() in attention_stream.c). */
+void attention_stream(const tile_of_rows *tiles, size_t n, size_t p0, size_t p1, float *parts);
+void attention_merge_row(const cmha_attention *a, size_t b, size_t h, size_t i, const float *parts);
+/* Floats of the parts of all rows. */
+double attention_parts_size(const cmha_attention *a);
+
+/* ---- attention_rows.c: whole rows of probabilities */
+
 int attention_by_rows(const cmha_attention *a);
-void attention_rows(const cmha_attention *a, size_t b, size_t h, size_t i, size_t m, size_t thread);
+void attention_rows(const tile_of_rows *t, size_t thread);
 size_t attention_rows_scratch(const cmha_attention *a);
 
 #endif

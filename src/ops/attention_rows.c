@@ -11,7 +11,7 @@ int attention_by_rows(const cmha_attention *a)
 /* Per thread: scaled query rows, and rows of probabilities if the caller does not want them. */
 size_t attention_rows_scratch(const cmha_attention *a)
 {
-    return TILE_ROWS * (a->d + (a->scores ? 0 : a->s));
+    return TILE_ROWS * (a->cache->d + (a->scores ? 0 : a->s));
 }
 
 /* Threefry-2x32, 20 rounds (Salmon et al. 2011): two random words for a counter under a key. */
@@ -33,12 +33,12 @@ static void threefry(const uint32_t key[2], uint32_t x[2])
 }
 
 /* to[c] = dropout of p[c], positions j + c of query row i, j even. The counter is (row of all rows, position / 2). */
-static void drop_row(const place *p, size_t i, size_t j, size_t n, const float *from, float *to)
+static void drop_row(const tile_of_rows *t, size_t i, size_t j, size_t n, const float *from, float *to)
 {
-    const cmha_attention *a = p->a;
+    const cmha_attention *a = t->a;
     float keep = 1.0f - a->dropout;
     for (size_t c = 0; c < n; c += 2) {
-        uint32_t x[2] = { (uint32_t) ((p->b * a->heads + p->h) * a->t + i), (uint32_t) ((j + c) / 2) };
+        uint32_t x[2] = { (uint32_t) ((t->b * a->heads + t->h) * a->t + i), (uint32_t) ((j + c) / 2) };
         threefry(a->seed, x);
         for (size_t e = 0; e < 2 && c + e < n; e++) {
             float uniform = (float) (x[e] >> 8) * 0x1p-24f;
@@ -48,70 +48,107 @@ static void drop_row(const place *p, size_t i, size_t j, size_t n, const float *
     if (a->round) cmha_round_f32(to, to, n, a->round);
 }
 
-/* Pass 1: logits of rows [i, i + m) up to position `end`, as q . k; where nothing is kept they stay unset. */
-static void row_logits(const place *p, const float *q, size_t q_stride, size_t i, size_t m, size_t end, float *rows)
+/* Positions [j, end) in steps that are skipped together, no farther than the end of a page. */
+static size_t step_of(const cmha_attention *a, size_t j, size_t end, size_t longest)
 {
-    const cmha_attention *a = p->a;
-    for (size_t j = 0; j < end; j += MASK_BLOCK) {
-        size_t n = end - j < MASK_BLOCK ? end - j : MASK_BLOCK, panels = n / CMHA_PANEL, tail = n % CMHA_PANEL;
-        const float *keys = p->keys + j * a->d;
-        if (!any_kept(p, i, m, j, n)) continue;
-        tile_f32(m, panels, a->d, q, q_stride, keys, CMHA_PANEL, CMHA_PANEL * a->d, rows + j, a->s, NULL);
+    return least(least(end - j, longest), a->cache->page - j % a->cache->page);
+}
+
+/* Pass 1: logits of the tile for positions [start, end), as q . k; where nothing is kept they stay unset. */
+static void row_logits(const tile_of_rows *t, const float *q, size_t q_stride, size_t start, size_t end, float *rows)
+{
+    const cmha_attention *a = t->a;
+    const cmha_cache *cache = a->cache;
+    for (size_t j = start / CMHA_PANEL * CMHA_PANEL, n; j < end; j += n) {
+        n = step_of(a, j, end, SKIP);
+        size_t panels = n / CMHA_PANEL, tail = n % CMHA_PANEL;
+        const float *keys = kept_key(cache, t->b, t->g, j);
+        if (!any_kept(t, j, n)) continue;
+        tile_f32(t->m, panels, cache->d, q, q_stride, keys, CMHA_PANEL, CMHA_PANEL * cache->d, rows + j, a->s, NULL);
         if (tail == 0) continue;
         float last[TILE_ROWS * CMHA_PANEL];
-        tile_f32(m, 1, a->d, q, q_stride, keys + panels * CMHA_PANEL * a->d, CMHA_PANEL, 0, last, CMHA_PANEL, NULL);
-        for (size_t r = 0; r < m; r++) {
+        tile_f32(t->m, 1, cache->d, q, q_stride, keys + panels * CMHA_PANEL * cache->d, CMHA_PANEL, 0, last, CMHA_PANEL,
+            NULL);
+        for (size_t r = 0; r < t->m; r++) {
             memcpy(rows + r * a->s + j + panels * CMHA_PANEL, last + r * CMHA_PANEL, tail * sizeof *last);
         }
     }
 }
 
-/* Pass 2: one row of logits to probabilities, [0, S). Returns how far the row can be other than zero.
- * A masked logit takes part as a constant: in the maximum, in the sum, and (fused form, when nothing is kept) as the
- * uniform rest; as a probability it is exactly zero otherwise. */
-static size_t row_softmax(const place *p, size_t i, float *row)
+/* How many of the positions [start, end) row r keeps. */
+static size_t count_kept(const tile_of_rows *t, size_t r, size_t start, size_t end)
 {
-    const cmha_attention *a = p->a;
-    const uint8_t *mask = a->mask ? p->mask + i * a->mask_t : NULL;
-    int fused = !(a->flags & CMHA_ATTEND_EXPLICIT);
-    float masked = fused ? FUSED_MASKED : a->round == CMHA_ROUND_F16 ? -3e4f : -1e9f;
-    size_t end = causal_end(a, i), kept = 0;
-    f4 nothing = f4_splat(-__builtin_inff()), most = nothing, scale = f4_splat(fused ? a->scale : 1.0f);
-    if (!fused && a->round) cmha_round_f32(row, row, end, a->round);
-    if (mask && a->mask_s == 0) end = *mask ? end : 0;
-    for (size_t j = 0; j < end; j += 4) {
-        size_t left = end - j < 4 ? end - j : 4;
+    const uint8_t *mask = row_mask(t, r);
+    if (!mask || t->a->mask_s == 0) return end - start;
+    size_t kept = 0;
+    for (size_t j = start; j < end; j++) kept += mask[j] != 0;
+    return kept;
+}
+
+/* Logits [start, end) of row r, capped and scaled, -infinity where they do not count; the largest of them. What is
+ * before the start, down to a multiple of 4, counts for nothing either. */
+static float row_kept(const tile_of_rows *t, size_t r, size_t start, size_t end, float *row)
+{
+    const cmha_attention *a = t->a;
+    const uint8_t *mask = a->mask_s ? row_mask(t, r) : NULL;
+    int fused = !(a->flags & CMHA_ATTEND_EXPLICIT), capped = a->softcap > 0.0f;
+    f4 nothing = f4_splat(-__builtin_inff()), highest = nothing, scale = f4_splat(fused && !capped ? a->scale : 1.0f);
+    if (!fused && a->round) cmha_round_f32(row + start, row + start, end - start, a->round);
+    if (capped) cap_logits(row + start, end - start, fused ? a->scale : 1.0f, a->softcap);
+    if (capped && a->round) cmha_round_f32(row + start, row + start, end - start, a->round);
+    for (size_t j = start - start % 4; j < start; j++) row[j] = -__builtin_inff();
+    for (size_t j = start - start % 4; j < end; j += 4) {
+        size_t left = least(end - j, 4);
         f4 x = f4_mul(f4_load_part(row + j, left, 0.0f), scale);
-        if (mask && a->mask_s) {
-            x = f4_select(f4_keep_part(mask + j, left), x, nothing);
-            for (size_t e = 0; e < left; e++) kept += mask[j + e] != 0;
-        } else {
-            kept += left;
-        }
-        most = f4_max(most, f4_select(first_lanes(left), x, nothing));
+        if (mask) x = f4_select(f4_keep_part(mask + j, left), x, nothing);
+        highest = f4_max(highest, f4_select(first_lanes(left), x, nothing));
         f4_store_part(row + j, x, left);
     }
+    return f4_top(highest);
+}
+
+/* row[j] = e^(row[j] - top) / (their sum + rest), j in [start, end), start a multiple of 4. */
+static void row_divide(float *row, size_t start, size_t end, float top, float rest)
+{
+    exp2_constants k = exp2_load();
+    f4 total = f4_splat(0.0f), unit = f4_splat(LOG2_E), highest = f4_splat(top);
+    for (size_t j = start; j < end; j += 4) {
+        f4 e = f4_exp2(&k, f4_mul(f4_sub(f4_load_part(row + j, end - j, -__builtin_inff()), highest), unit));
+        total = f4_add(total, e);
+        f4_store_part(row + j, e, end - j);
+    }
+    f4 divisor = f4_splat(rest + f4_sum(total));
+    for (size_t j = start; j < end; j += 4) {
+        f4_store_part(row + j, f4_div(f4_load_part(row + j, end - j, 0.0f), divisor), end - j);
+    }
+}
+
+/* Pass 2: row r of logits to probabilities, [0, S). Widens [*first, *last), where the tile's rows can be other than zero.
+ * A masked logit takes part as a constant: in the maximum, in the sum, and (fused form, when nothing is kept) as the
+ * uniform rest; as a probability it is exactly zero otherwise. */
+static void row_softmax(const tile_of_rows *t, size_t r, float *row, size_t *first, size_t *last)
+{
+    const cmha_attention *a = t->a;
+    const uint8_t *mask = row_mask(t, r);
+    int fused = !(a->flags & CMHA_ATTEND_EXPLICIT);
+    float masked = fused ? FUSED_MASKED : a->round == CMHA_ROUND_F16 ? -3e4f : -1e9f;
+    size_t end = mask && a->mask_s == 0 && *mask == 0 ? 0 : seen_end(a, t->i + r), start = least(seen_start(a, t->i + r), end);
+    size_t kept = count_kept(t, r, start, end);
     if (fused && kept == 0) {
-        for (size_t j = 0; j < a->s; j++) row[j] = 1.0f / (float) a->s;
+        start = 0;
         end = a->s;
+        for (size_t j = 0; j < end; j++) row[j] = 1.0f / (float) a->s;
     } else {
-        float top = f4_top(kept < a->s ? f4_max(f4_splat(masked), most) : most);
-        float sum = kept < a->s ? (float) (a->s - kept) * exp2_f32((masked - top) * LOG2_E) : 0.0f;
-        exp2_constants k = exp2_load();
-        f4 total = f4_splat(0.0f), unit = f4_splat(LOG2_E), highest = f4_splat(top);
-        for (size_t j = 0; j < end; j += 4) {
-            f4 e = f4_exp2(&k, f4_mul(f4_sub(f4_load_part(row + j, end - j, -__builtin_inff()), highest), unit));
-            total = f4_add(total, e);
-            f4_store_part(row + j, e, end - j);
-        }
-        f4 divisor = f4_splat(sum + f4_sum(total));
-        for (size_t j = 0; j < end; j += 4) {
-            f4_store_part(row + j, f4_div(f4_load_part(row + j, end - j, 0.0f), divisor), end - j);
-        }
+        float most = row_kept(t, r, start, end, row);
+        float top = kept < a->s ? f4_lane(f4_max(f4_splat(masked), f4_splat(most)), 0) : most;
+        float rest = kept < a->s ? (float) (a->s - kept) * exp2_f32((masked - top) * LOG2_E) : 0.0f;
+        memset(row, 0, (start - start % 4) * sizeof *row);
+        row_divide(row, start - start % 4, end, top, rest);
         memset(row + end, 0, (a->s - end) * sizeof *row);
     }
-    if (a->round) cmha_round_f32(row, row, end, a->round);
-    return end;
+    if (a->round) cmha_round_f32(row + start, row + start, end - start, a->round);
+    *first = least(*first, start);
+    *last = most_of(*last, end);
 }
 
 static int all_zero(const float *weights, size_t stride, size_t m, size_t n)
@@ -124,51 +161,59 @@ static int all_zero(const float *weights, size_t stride, size_t m, size_t n)
     return 1;
 }
 
-/* Pass 3: values weighted by the first `end` probabilities, after dropout. */
-static void row_values(const place *p, size_t i, size_t m, size_t end, const float *rows, float *out)
+/* Pass 3: y = columns [c0, c0 + n) of the values, weighted by the probabilities [start, end) after dropout. */
+static void row_values(const tile_of_rows *t, size_t start, size_t end, size_t c0, size_t n, const float *rows, float *y)
 {
-    const cmha_attention *a = p->a;
-    float ones[TILE_ROWS], dropped[TILE_ROWS * BLOCK];
-    size_t step = p->mask ? MASK_BLOCK : BLOCK;
+    static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
+    const cmha_attention *a = t->a;
+    const cmha_cache *cache = a->cache;
+    float dropped[TILE_ROWS * CMHA_PAGE];
     int first = 1;
-    for (size_t r = 0; r < TILE_ROWS; r++) ones[r] = 1.0f;
-    for (size_t j = 0; j < end; j += step) {
-        size_t n = end - j < step ? end - j : step, stride = a->s;
+    for (size_t j = start, more; j < end; j += more) {
+        more = step_of(a, j, end, a->mask ? SKIP : CMHA_PAGE);
+        size_t stride = a->s;
         const float *weights = rows + j;
-        if (p->mask && all_zero(weights, a->s, m, n)) continue;
+        if (a->mask && all_zero(weights, a->s, t->m, more)) continue;
         if (a->dropout > 0.0f) {
-            for (size_t r = 0; r < m; r++) drop_row(p, i + r, j, n, weights + r * stride, dropped + r * BLOCK);
+            for (size_t r = 0; r < t->m; r++) {
+                drop_row(t, t->i + r, j, more, weights + r * stride, dropped + r * CMHA_PAGE);
+            }
             weights = dropped;
-            stride = BLOCK;
+            stride = CMHA_PAGE;
         }
-        weigh_values(a, p->values + j * a->v, m, n, weights, stride, out, a->out_stride, first ? NULL : ones);
+        weigh_values(kept_value(cache, t->b, t->g, j) + c0, cache->v, n, t->m, more, weights, stride, y, CHUNK,
+            first ? NULL : ones);
         first = 0;
     }
-    for (size_t r = 0; first && r < m; r++) memset(out + r * a->out_stride, 0, a->v * sizeof *out);
-    for (size_t r = 0; a->round && r < m; r++) {
-        cmha_round_f32(out + r * a->out_stride, out + r * a->out_stride, a->v, a->round);
-    }
+    if (first) memset(y, 0, TILE_ROWS * CHUNK * sizeof *y);
 }
 
-void attention_rows(const cmha_attention *a, size_t b, size_t h, size_t i, size_t m, size_t thread)
+void attention_rows(const tile_of_rows *t, size_t thread)
 {
-    place p = place_of(a, b, h);
+    const cmha_attention *a = t->a;
+    size_t d = a->cache->d, v = a->cache->v, first = a->s, last = 0, q_stride = tile_q_stride(t);
     float *own = a->scratch + thread * attention_rows_scratch(a);
-    float *rows = a->scores ? a->scores + ((b * a->heads + h) * a->t + i) * a->s : own + TILE_ROWS * a->d;
-    const float *q = p.q + i * a->q_stride;
-    size_t q_stride = a->q_stride, end = 0;
+    float *rows = a->scores ? a->scores + ((t->b * a->heads + t->h) * a->t + t->i) * a->s : own + TILE_ROWS * d;
+    const float *q = tile_q(t);
     if (a->flags & CMHA_ATTEND_EXPLICIT) {
-        for (size_t r = 0; r < m; r++) {
-            for (size_t e = 0; e < a->d; e++) own[r * a->d + e] = q[r * q_stride + e] * a->scale;
+        for (size_t r = 0; r < t->m; r++) {
+            for (size_t e = 0; e < d; e++) own[r * d + e] = q[r * q_stride + e] * a->scale;
         }
-        if (a->round) cmha_round_f32(own, own, m * a->d, a->round);
+        if (a->round) cmha_round_f32(own, own, t->m * d, a->round);
         q = own;
-        q_stride = a->d;
+        q_stride = d;
     }
-    row_logits(&p, q, q_stride, i, m, causal_end(a, i + m - 1), rows);
-    for (size_t r = 0; r < m; r++) {
-        size_t row_end = row_softmax(&p, i + r, rows + r * a->s);
-        if (row_end > end) end = row_end;
+    row_logits(t, q, q_stride, seen_start(a, t->i), seen_end(a, t->i + t->m - 1), rows);
+    for (size_t r = 0; r < t->m; r++) row_softmax(t, r, rows + r * a->s, &first, &last);
+    if (a->dropout > 0.0f) first -= first % 2;
+    for (size_t c0 = 0; c0 < v; c0 += CHUNK) {
+        float y[TILE_ROWS * CHUNK];
+        size_t n = least(v - c0, CHUNK);
+        row_values(t, first, last, c0, n, rows, y);
+        for (size_t r = 0; r < t->m; r++) {
+            float *out = a->out + (t->b * a->t + t->i + r) * a->out_stride + t->h * v + c0;
+            if (a->round) cmha_round_f32(out, y + r * CHUNK, n, a->round);
+            else copy_f32(out, y + r * CHUNK, n);
+        }
     }
-    row_values(&p, i, m, end, rows, a->out + (b * a->t + i) * a->out_stride + h * a->v);
 }

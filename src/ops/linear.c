@@ -2,6 +2,7 @@
 #include "operation.h"
 #include "tile.h"
 #include "simd.h"
+#include "cache/cache.h"
 #include <assert.h>
 
 /* Panels finished together. */
@@ -48,12 +49,18 @@ static void finish_row(const cmha_linear *a, float *z, size_t r, size_t c0, size
     }
 }
 
-/* Short copies, where memcpy would be a call out of the module. */
-static void copy_f32(float *y, const float *x, size_t n)
+/* Columns [c0, c0 + n) of row r to where the cache keeps them. */
+static void keep_row(const cmha_linear *a, const float *z, size_t r, size_t c0, size_t n)
 {
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) f4_store(y + i, f4_load(x + i));
-    for (; i < n; i++) y[i] = x[i];
+    const cmha_cache *cache = a->cache;
+    int keys = a->layout == CMHA_LAYOUT_KEYS;
+    size_t width = keys ? cache->d : cache->v, s = a->index + r % a->t, run;
+    for (size_t c = 0; c < n; c += run) {   /* the columns of one head at a time */
+        size_t g = (c0 + c) / width, e = (c0 + c) % width;
+        run = width - e < n - c ? width - e : n - c;
+        if (keys) keep_key(kept_key(cache, r / a->t, g, s) + e * CMHA_PANEL, z + c, run);
+        else copy_f32(kept_value(cache, r / a->t, g, s) + e, z + c, run);
+    }
 }
 
 /* Columns [c0, c0 + n) of rows [r, r + m), finished, from z to where the layout keeps them. */
@@ -63,26 +70,7 @@ static void place(const cmha_linear *a, const float *z, size_t r, size_t m, size
         for (size_t i = 0; i < m; i++) copy_f32(a->y + (r + i) * a->y_stride + c0, z + i * GROUP_COLUMNS, n);
         return;
     }
-    size_t run;
-    for (size_t c = 0; c < n; c += run) {   /* the columns of one head at a time */
-        size_t head = (c0 + c) / a->head_dim, e = (c0 + c) % a->head_dim, t = r % a->t;
-        float *y = a->y + r / a->t * a->batch_stride + head * a->head_stride;
-        run = a->head_dim - e < n - c ? a->head_dim - e : n - c;
-        for (size_t i = 0; i < m; i++) {
-            const float *from = z + i * GROUP_COLUMNS + c;
-            size_t s = a->index + t;
-            if (a->layout == CMHA_LAYOUT_VALUES) {
-                copy_f32(y + s * a->head_dim + e, from, run);
-            } else {
-                float *to = y + (s / CMHA_PANEL * a->head_dim + e) * CMHA_PANEL + s % CMHA_PANEL;
-                for (size_t j = 0; j < run; j++) to[j * CMHA_PANEL] = from[j];
-            }
-            if (++t == a->t) {
-                t = 0;
-                y += a->batch_stride;
-            }
-        }
-    }
+    for (size_t i = 0; i < m; i++) keep_row(a, z + i * GROUP_COLUMNS, r + i, c0, n);
 }
 
 /* Rows [r, r + m) of the columns [c0, c0 + n), m <= TILE_ROWS, n <= GROUP_COLUMNS. */

@@ -4,7 +4,6 @@
 import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/engine/interface.js';
 import { attention } from '../reference.js';
 import { floats, rng } from '../rng.js';
-import { keep } from '../unit/kernels.js';
 import { kernelBench } from './lib/kernel.js';
 
 const [HEADS, D] = [12, 64];
@@ -21,14 +20,11 @@ export async function bench({ variant }) {
         const random = rng(t + s);
         const width = HEADS * D;
         const [q, keys, values] = [floats(random, t * width), floats(random, s * width), floats(random, s * width)];
-        const panels = Math.ceil(s / 8) * 8 * D;
         const out = k.room(4 * t * width);
         const op = k.attention({
-            q: k.put(q), qStride: width, keys: k.put(keep(keys, 1, s, HEADS, D, true)), keysHeadStride: panels,
-            keysBatchStride: HEADS * panels, values: k.put(keep(values, 1, s, HEADS, D, false)),
-            valuesHeadStride: s * D, valuesBatchStride: s * width, out, outStride: width,
-            scores: explicit ? k.room(4 * HEADS * t * s) : 0, batch: 1, heads: HEADS, kvHeads: HEADS,
-            t, s, d: D, v: D, scale: 1 / 8,
+            q: k.put(q), qStride: width, cache: k.cache({ batch: 1, s, heads: HEADS, d: D, v: D }, keys, values).address,
+            out, outStride: width, scores: explicit ? k.room(4 * HEADS * t * s) : 0, batch: 1, heads: HEADS, t, s,
+            scale: 1 / 8,
             flags: (causal ? ATTEND.CAUSAL : 0) | (explicit ? ATTEND.EXPLICIT : 0),
         });
         k.u32[op / 4 + ATTENTION.scratch] = k.room(k.call.cmha_op_scratch(op, 1));

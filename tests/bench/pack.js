@@ -1,16 +1,15 @@
-// Packing of weights, once per load, and of a cache's keys, once per prompt; in bytes read and written.
+// Packing of weights, once per load; in bytes read and written.
 
 import { floats, rng } from '../rng.js';
-import { keep } from '../unit/kernels.js';
 import { kernelBench } from './lib/kernel.js';
 
 /** @param {{ variant: 'simd128' | 'relaxed' }} options @returns {Promise<import('./lib/kernel.js').Row[]>} */
 export async function bench({ variant }) {
     const { k, row } = await kernelBench(variant);
     k.reset();
-    const [depth, n, s, d] = [768, 768, 4096, 64];
-    const [w, rows] = [floats(rng(1), depth * n), floats(rng(2), s * d)];
-    const [from, panels, source, keys] = [k.put(w), k.room(4 * depth * n), k.put(rows), k.room(4 * s * d)];
+    const [depth, n] = [768, 768];
+    const w = floats(rng(1), depth * n);
+    const [from, panels] = [k.put(w), k.room(4 * depth * n)];
     const place = (/** @type {number} */ i) => [Math.floor(i / 8) % depth, Math.floor(i / (8 * depth)) * 8 + i % 8];
     const at = (/** @type {[number, number]} */ [row, column], /** @type {number} */ stride) => w[row * stride + column];
     const packed = w.map((_, i) => at(/** @type {[number, number]} */ (place(i)), n));
@@ -32,14 +31,6 @@ export async function bench({ variant }) {
             expected: transposed,
             tolerance: 0,
             bytes,
-        }),
-        row({
-            name: `keys ${s} x ${d}`,
-            run: () => k.call.cmha_keys_store(keys, source, 0, s, d, d),
-            got: () => k.floats(keys, s * d),
-            expected: keep(rows, 1, s, 1, d, true),
-            tolerance: 0,
-            bytes: 8 * s * d,
         }),
     ];
 }

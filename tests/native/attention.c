@@ -10,74 +10,92 @@ static float *scratch_of(const cmha_attention *a)
 
 typedef struct problem {
     cmha_attention a;
-    float *q, *keys, *values, *out, *scores, *scratch;
+    cmha_cache cache;
+    float *q, *out, *scores, *scratch;
     uint8_t *mask;
 } problem;
 
 static size_t up_to(uint64_t *r, size_t n) { return 1 + random_below(r, n); }
 
-static problem make(uint64_t *r)
+/* A cache of random numbers; the page may be smaller than the cache. */
+static cmha_cache random_cache(uint64_t *r, size_t b, size_t g, size_t s, size_t d, size_t v)
 {
-    size_t b = up_to(r, 2), g = up_to(r, 2), h = g * up_to(r, 2), t = up_to(r, 30), s = up_to(r, 200);
+    size_t page = s < 256 && random_below(r, 2) ? (s + 7) / 8 * 8 : random_below(r, 3) ? 256 : 8 * up_to(r, 32);
+    cmha_cache cache = cache_of(b, s, page, g, d, v);
+    float *rows = floats(r, b * s * g * (d + v));
+    cmha_cache_store(&(cmha_transfer) {
+        .keys = rows, .keys_stride = g * d, .keys_batch = s * g * d, .values = rows + b * s * g * d,
+        .values_stride = g * v, .values_batch = s * g * v, .cache = &cache, .batch = b, .t = s,
+    });
+    for (size_t i = 0; i < b * s * g; i++) {
+        for (size_t e = 0; e < d; e++) CHECK(*kept(&cache, 0, i / g / s, i / g % s, i % g, e) == rows[i * d + e], "key");
+        for (size_t e = 0; e < v; e++) {
+            CHECK(*kept(&cache, 1, i / g / s, i / g % s, i % g, e) == rows[b * s * g * d + i * v + e], "value");
+        }
+    }
+    free(rows);
+    return cache;
+}
+
+static void make(uint64_t *r, problem *p)
+{
+    size_t b = up_to(r, 2), g = up_to(r, 2), h = g * up_to(r, 7), t = up_to(r, 30), s = up_to(r, 200);
     size_t d = up_to(r, 20), v = up_to(r, 20);
     if (random_below(r, 20) == 0) {         /* a cache that is cut */
         t = up_to(r, 4);
         s = 1000 + up_to(r, 2000);
         v = up_to(r, 80);
     }
-    size_t key_head = cmha_keys_size(s, d);
-    problem p = { .q = floats(r, b * t * h * d), .keys = unset(b * g * key_head), .values = floats(r, b * g * s * v) };
-    float *rows = floats(r, b * g * s * d);
-    for (size_t i = 0; i < b * g; i++) cmha_keys_store(p.keys + i * key_head, rows + i * s * d, 0, s, d, d);
-    free(rows);
-    p.out = unset(b * t * h * v);
-    p.a = (cmha_attention) {
-        .q = p.q, .q_stride = h * d, .keys = p.keys, .keys_head_stride = key_head, .keys_batch_stride = g * key_head,
-        .values = p.values, .values_head_stride = s * v, .values_batch_stride = g * s * v,
-        .out = p.out, .out_stride = h * v,
-        .batch = b, .heads = h, .kv_heads = g, .t = t, .s = s, .d = d, .v = v, .scale = 1.7f,
+    *p = (problem) { .q = floats(r, b * t * h * d), .cache = random_cache(r, b, g, s, d, v) };
+    p->out = unset(b * t * h * v);
+    p->a = (cmha_attention) {
+        .q = p->q, .q_stride = h * d, .cache = &p->cache, .out = p->out, .out_stride = h * v,
+        .batch = b, .heads = h, .t = t, .s = s, .scale = 1.7f,
     };
     if (random_below(r, 2)) {
-        p.a.flags |= CMHA_ATTEND_CAUSAL;
-        p.a.causal_offset = random_below(r, s + 3);
+        p->a.flags |= CMHA_ATTEND_CAUSAL;
+        p->a.causal_offset = random_below(r, s + 3);
     }
+    if (random_below(r, 3) == 0) p->a.window = up_to(r, s + 5);
+    if (random_below(r, 3) == 0) p->a.softcap = 1.5f;
     if (random_below(r, 2)) {
-        p.a.flags |= CMHA_ATTEND_EXPLICIT;
-        if (random_below(r, 2)) p.scores = unset(b * h * t * s);
+        p->a.flags |= CMHA_ATTEND_EXPLICIT;
+        if (random_below(r, 2)) p->scores = unset(b * h * t * s);
     }
     if (random_below(r, 2)) {
         size_t across = random_below(r, 5) ? s : 1, down = random_below(r, 2) ? t : 1;
         size_t each = random_below(r, 2) ? h : 1, n = b * each * down * across, rare = up_to(r, 60);
-        p.mask = malloc(n);
-        for (size_t i = 0; i < n; i++) p.mask[i] = random_below(r, rare) == 0;
-        p.a.mask_s = across > 1;
-        p.a.mask_t = down > 1 ? across : 0;
-        p.a.mask_h = each > 1 ? down * across : 0;
-        p.a.mask_b = each * down * across;
+        p->mask = malloc(n);
+        for (size_t i = 0; i < n; i++) p->mask[i] = random_below(r, rare) == 0;
+        p->a.mask_s = across > 1;
+        p->a.mask_t = down > 1 ? across : 0;
+        p->a.mask_h = each > 1 ? down * across : 0;
+        p->a.mask_b = each * down * across;
     }
-    p.a.mask = p.mask;
-    p.a.scores = p.scores;
-    p.a.scratch = p.scratch = scratch_of(&p.a);
-    return p;
+    p->a.mask = p->mask;
+    p->a.scores = p->scores;
+    p->a.scratch = p->scratch = scratch_of(&p->a);
 }
 
 static int is_kept(const cmha_attention *a, size_t b, size_t h, size_t i, size_t j)
 {
     if ((a->flags & CMHA_ATTEND_CAUSAL) && j > i + a->causal_offset) return 0;
+    if (a->window && i + a->causal_offset >= j + a->window) return 0;
     return !a->mask || a->mask[b * a->mask_b + h * a->mask_h + i * a->mask_t + j * a->mask_s];
 }
 
 static void check_row(const cmha_attention *a, size_t b, size_t h, size_t i)
 {
-    size_t g = h / (a->heads / a->kv_heads);
-    const float *q = a->q + (b * a->t + i) * a->q_stride + h * a->d;
-    const float *keys = a->keys + b * a->keys_batch_stride + g * a->keys_head_stride;
-    const float *values = a->values + b * a->values_batch_stride + g * a->values_head_stride;
+    const cmha_cache *c = a->cache;
+    size_t g = h / (a->heads / c->heads);
+    const float *q = a->q + (b * a->t + i) * a->q_stride + h * c->d;
     double *p = malloc(a->s * sizeof *p), top = -INFINITY, total = 0;
     for (size_t j = 0; j < a->s; j++) {
         p[j] = 0;
-        for (size_t e = 0; e < a->d; e++) p[j] += (double) q[e] * keys[(j / 8 * a->d + e) * 8 + j % 8];
-        p[j] = is_kept(a, b, h, i, j) ? p[j] * a->scale : a->flags & CMHA_ATTEND_EXPLICIT ? -1e9 : -2.37e38;
+        for (size_t e = 0; e < c->d; e++) p[j] += (double) q[e] * *kept(c, 0, b, j, g, e);
+        p[j] *= a->scale;
+        if (a->softcap > 0) p[j] = a->softcap * tanh(p[j] / a->softcap);
+        p[j] = is_kept(a, b, h, i, j) ? p[j] : a->flags & CMHA_ATTEND_EXPLICIT ? -1e9 : -2.37e38;
         if (p[j] > top) top = p[j];
     }
     for (size_t j = 0; j < a->s; j++) total += p[j] = exp(p[j] - top);
@@ -88,11 +106,11 @@ static void check_row(const cmha_attention *a, size_t b, size_t h, size_t i)
             CHECK(fabs(score - p[j]) < 1e-5, "score %zu %zu %zu %zu: %g, not %g", b, h, i, j, score, p[j]);
         }
     }
-    for (size_t c = 0; c < a->v; c++) {
+    for (size_t e = 0; e < c->v; e++) {
         double sum = 0;
-        for (size_t j = 0; j < a->s; j++) sum += p[j] * values[j * a->v + c];
-        float y = a->out[(b * a->t + i) * a->out_stride + h * a->v + c];
-        CHECK(fabs(y - sum) < 2e-5, "out %zu %zu %zu %zu: %g, not %g", b, i, h, c, y, sum);
+        for (size_t j = 0; j < a->s; j++) sum += p[j] * *kept(c, 1, b, j, g, e);
+        float y = a->out[(b * a->t + i) * a->out_stride + h * c->v + e];
+        CHECK(fabs(y - sum) < 2e-5, "out %zu %zu %zu %zu: %g, not %g", b, i, h, e, y, sum);
     }
     free(p);
 }
@@ -101,7 +119,8 @@ int main(void)
 {
     uint64_t r = 2;
     for (int n = 0; n < 500; n++) {
-        problem p = make(&r);
+        problem p;
+        make(&r, &p);
         cmha_op ops[2] = {
             { .kind = CMHA_OP_ATTENTION, .u.attention = p.a }, { .kind = CMHA_OP_ATTENTION_MERGE, .u.attention = p.a },
         };
@@ -118,7 +137,8 @@ int main(void)
         free(p.scratch);
         ops[0].u.attention.scratch = p.scratch = scratch_of(&ops[0].u.attention);
         run_alone(ops, 1);
-        free(p.q); free(p.keys); free(p.values); free(p.out); free(p.scores); free(p.scratch); free(p.mask);
+        free_cache(&p.cache, p.a.batch);
+        free(p.q); free(p.out); free(p.scores); free(p.scratch); free(p.mask);
     }
     return 0;
 }

@@ -8,25 +8,24 @@ static void one(uint64_t *r)
     uint32_t layout = (uint32_t) random_below(r, 3);
     if (layout != CMHA_LAYOUT_ROWS) n = heads * dim;
     float *x = floats(r, rows * k), *w = floats(r, k * n), *bias = floats(r, n), *panels = packed(w, k, n);
-    size_t length = index + rows, head = layout == CMHA_LAYOUT_KEYS ? cmha_keys_size(length, dim) : length * dim;
-    size_t size = layout == CMHA_LAYOUT_ROWS ? rows * n : heads * head;
-    float *y = unset(size);
+    size_t other = 1 + random_below(r, 4), page = 8 * (1 + random_below(r, 3)), which = layout == CMHA_LAYOUT_VALUES;
+    cmha_cache cache = cache_of(1, index + rows + 1, page, heads, which ? other : dim, which ? dim : other);
+    float *y = unset(rows * n);
     cmha_op op = { .kind = CMHA_OP_LINEAR, .u.linear = {
         .x = x, .x_stride = k, .rows = rows, .k = k, .n = n, .w = panels, .bias = bias, .y = y, .y_stride = n,
-        .layout = layout, .t = rows, .index = index, .head_dim = dim, .head_stride = head, .batch_stride = size,
+        .layout = layout, .t = rows, .index = index, .cache = &cache,
     } };
     run_alone(&op, 1);
     for (size_t i = 0; i < rows; i++) {
         for (size_t c = 0; c < n; c++) {
             double sum = bias[c];
             for (size_t j = 0; j < k; j++) sum += (double) x[i * k + j] * w[j * n + c];
-            size_t h = c / dim, e = c % dim, s = index + i;
-            size_t at = layout == CMHA_LAYOUT_ROWS ? i * n + c : layout == CMHA_LAYOUT_VALUES ? h * head + s * dim + e
-                : h * head + (s / 8 * dim + e) * 8 + s % 8;
-            CHECK(fabs(y[at] - sum) < 1e-5, "layout %u, row %zu, column %zu: %g, not %g", layout, i, c, y[at], sum);
+            float got = layout == CMHA_LAYOUT_ROWS ? y[i * n + c] : *kept(&cache, which, 0, index + i, c / dim, c % dim);
+            CHECK(fabs(got - sum) < 1e-5, "layout %u, row %zu, column %zu: %g, not %g", layout, i, c, got, sum);
         }
     }
     free(x); free(w); free(bias); free(panels); free(y);
+    free_cache(&cache, 1);
 }
 
 int main(void)

@@ -53,6 +53,31 @@ static inline float *packed(const float *w, size_t k, size_t n)
     return panels;
 }
 
+/* A cache whose pages, unwritten, are blocks of their own; to be freed by free_cache(). */
+static inline cmha_cache cache_of(size_t batch, size_t s, size_t page, size_t heads, size_t d, size_t v)
+{
+    size_t row_pages = (s + page - 1) / page;
+    void **pages = malloc(batch * row_pages * sizeof *pages + 1);
+    double bytes = cmha_cache_page_bytes(CMHA_KEPT_F32, page, heads, d, v);
+    for (size_t i = 0; i < batch * row_pages; i++) pages[i] = unset((size_t) bytes / sizeof(float));
+    return (cmha_cache) { pages, row_pages, page, heads, d, v, CMHA_KEPT_F32 };
+}
+
+static inline void free_cache(const cmha_cache *c, size_t batch)
+{
+    for (size_t i = 0; i < batch * c->row_pages; i++) free(c->pages[i]);
+    free((void *) (uintptr_t) c->pages);
+}
+
+/* Where element e of head g at position s lies: keys (which = 0) or values (1). As cmha.h says, spelled out. */
+static inline float *kept(const cmha_cache *c, int which, size_t b, size_t s, size_t g, size_t e)
+{
+    float *page = c->pages[b * c->row_pages + s / c->page];
+    size_t j = s % c->page;
+    return which ? page + c->heads * c->page * c->d + (g * c->page + j) * c->v + e
+        : page + g * c->page * c->d + (j / 8 * c->d + e) * 8 + j % 8;
+}
+
 /* Runs operations as a program of one thread. */
 static inline void run_alone(cmha_op *ops, uint32_t count)
 {

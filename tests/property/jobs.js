@@ -1,6 +1,7 @@
 // Jobs for tests of the runtime: small programs whose operations are made of seeded random numbers.
 
-import { ATTEND, ATTENTION, FLAG, LINEAR, NORM } from '../../js/engine/interface.js';
+import { ATTEND, ATTENTION, FLAG, LINEAR, NORM, OP_WORDS, TRANSFER } from '../../js/engine/interface.js';
+import { PagedCache, writeTransfer } from '../../js/blocks/pages.js';
 import { floats, rng } from '../rng.js';
 
 /** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */
@@ -50,11 +51,15 @@ export class Block {
         this.gamma = memory.alloc(4 * f);
         memory.f32(this.gamma, f).fill(1);
         // The last t of s positions are written by the program, the others are what a past has left.
-        const keys = heads * (wasm.cmha_keys_size(s, d) >>> 0);
-        this.keys = memory.alloc(4 * keys);
-        memory.f32(this.keys, keys).set(floats(random, keys));
-        this.values = memory.alloc(4 * s * f);
-        memory.f32(this.values, s * f).set(floats(random, s * f));
+        this.cache = new PagedCache(runtime, { heads, keyDim: d, valueDim: d });
+        this.cache.reserve(s);
+        const past = memory.alloc(4 * 2 * s * f);
+        memory.f32(past, 2 * s * f).set(floats(random, 2 * s * f));
+        const transfer = memory.alloc(4 * OP_WORDS);
+        writeTransfer(memory.words, transfer / 4 - TRANSFER.keys, this.cache.address, past, [1, 2, s, heads, d], 0, s);
+        wasm.cmha_cache_store(transfer);
+        memory.free(past);
+        memory.free(transfer);
         /** @type {Tensor | null} */
         this.out = null;
     }
@@ -72,18 +77,17 @@ export class Block {
         program.floats[norm + NORM.epsilon] = 1e-5;
         const common = { x: normal, xStride: f, rows: t, k: f, n: f };
         write(program.words, program.linear(), LINEAR, { ...common, w: this.weights[0], y: q, yStride: f });
-        const kept = { t, index: s - t, headDim: d };
-        const keyStride = this.runtime.wasm.cmha_keys_size(s, d) >>> 0;
+        const kept = { t, index: s - t, cache: this.cache.address };
         write(program.words, program.linear(FLAG.CONCURRENT), LINEAR, {
-            ...common, ...kept, w: this.weights[1], y: this.keys, layout: 1, headStride: keyStride, batchStride: 0,
+            ...common, ...kept, w: this.weights[1], layout: 1,
         });
         write(program.words, program.linear(FLAG.CONCURRENT), LINEAR, {
-            ...common, ...kept, w: this.weights[2], y: this.values, layout: 2, headStride: s * d, batchStride: 0,
+            ...common, ...kept, w: this.weights[2], layout: 2,
         });
         const attention = program.attention();
         write(program.words, attention, ATTENTION, {
-            q, qStride: f, keys: this.keys, keysHeadStride: keyStride, values: this.values, valuesHeadStride: s * d,
-            out: mixed, outStride: f, batch: 1, heads, kvHeads: heads, t, s, d, v: d,
+            q, qStride: f, cache: this.cache.address,
+            out: mixed, outStride: f, batch: 1, heads, t, s,
             flags: ATTEND.CAUSAL, causalOffset: s - t,
         });
         program.floats[attention + ATTENTION.scale] = 1 / Math.sqrt(d);

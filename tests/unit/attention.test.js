@@ -6,7 +6,7 @@ import { assertClose } from '../close.js';
 import { attention, roundTo, threefry } from '../reference.js';
 import { bytes, floats, rng } from '../rng.js';
 import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/engine/interface.js';
-import { keep, loadKernels } from './kernels.js';
+import { loadKernels } from './kernels.js';
 
 const k = await loadKernels();
 
@@ -17,6 +17,7 @@ const CLOSE = { atol: 2e-6, rtol: 1e-5 };
  * @typedef {{ seed?: number, batch?: number, heads?: number, kvHeads?: number, t: number, s: number, d: number,
  *   v: number, explicit?: boolean, causal?: number, mask?: 'bts' | 'b1s' | 'bt1' | 'bhts', density?: number, scale?: number,
  *   logits?: number, dropout?: number, round?: number, skew?: number, threads?: number, noScores?: boolean,
+ *   window?: number, softcap?: number, page?: number,
  *   schedule?: (tasks: number) => { task: number, thread: number }[],
  *   spoil?: (x: ReturnType<typeof make>) => void }} Spec
  */
@@ -35,6 +36,8 @@ function make({ seed = 1, batch = 1, heads = 1, kvHeads = heads, t, s, d, v, mas
         scale: rest.scale ?? 1 / Math.sqrt(d),
         causal: rest.causal,
         explicit: rest.explicit ?? false,
+        window: rest.window ?? 0,
+        softcap: rest.softcap ?? 0,
     };
 }
 
@@ -49,7 +52,8 @@ function kept(x) {
     const at = strides(x.shape);
     return (/** @type {number} */ b, /** @type {number} */ h, /** @type {number} */ i, /** @type {number} */ j) =>
         (!x.mask || x.mask[b * at[0] + h * at[1] + i * at[2] + j * at[3]] !== 0)
-        && (x.causal === undefined || j <= i + x.causal);
+        && (x.causal === undefined || j <= i + x.causal)
+        && (x.window === 0 || i + (x.causal ?? 0) - j < x.window);
 }
 
 /** Runs a case; guards are checked. @param {Spec} spec */
@@ -59,17 +63,14 @@ function run(spec) {
     const { batch, heads, kvHeads, t, s, d, v } = x;
     const skew = spec.skew ?? 4;
     k.reset();
-    const panels = Math.ceil(s / 8) * 8 * d;
     const at = strides(x.shape);
     const out = k.room(4 * batch * t * heads * v, skew);
     const scores = x.explicit && !spec.noScores ? k.room(4 * batch * heads * t * s, skew) : 0;
     const op = k.attention({
         q: k.put(x.q, skew), qStride: heads * d,
-        keys: k.put(keep(x.keys, batch, s, kvHeads, d, true)), keysHeadStride: panels,
-        keysBatchStride: kvHeads * panels, values: k.put(keep(x.values, batch, s, kvHeads, v, false)),
-        valuesHeadStride: s * v, valuesBatchStride: kvHeads * s * v,
+        cache: k.cache({ batch, s, heads: kvHeads, d, v, page: spec.page }, x.keys, x.values).address,
         mask: x.mask ? k.put(x.mask, 1) : 0, maskB: at[0], maskH: at[1], maskT: at[2], maskS: at[3],
-        out, outStride: heads * v, scores, batch, heads, kvHeads, t, s, d, v, scale: x.scale,
+        out, outStride: heads * v, scores, batch, heads, t, s, scale: x.scale, window: x.window, softcap: x.softcap,
         flags: (x.causal === undefined ? 0 : ATTEND.CAUSAL) | (x.explicit ? ATTEND.EXPLICIT : 0),
         causalOffset: x.causal ?? 0, dropout: spec.dropout ?? 0, seed0: 11, seed1: 22, round: spec.round ?? 0,
     });

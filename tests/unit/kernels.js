@@ -4,11 +4,16 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { SIMD } from '../runtime.js';
-import { ATTENTION, CONTROL, CONTROL_WORDS, EMBED, KIND, LINEAR, NORM, OP, OP_WORDS } from '../../js/engine/interface.js';
+import {
+    ATTENTION, CACHE, CACHE_WORDS, CONTROL, CONTROL_WORDS, EMBED, KIND, LINEAR, NORM, OP, OP_WORDS, TRANSFER,
+} from '../../js/engine/interface.js';
 
 const PAGES = 1024;
 const GUARD = 64;
 const POISON = 0xff;
+
+/** Fields that are floats. */
+const FLOATS = new Set(['scale', 'dropout', 'epsilon', 'softcap']);
 
 /** Of the binary that tests/runtime.js asks for; its best guess is the strict one. */
 export const variant = SIMD === 'auto' ? 'simd128' : SIMD;
@@ -98,7 +103,7 @@ export class Kernels {
         for (const [name, value] of Object.entries(fields)) {
             const word = name === 'opFlags' ? OP.flags : table[name];
             assert.ok(word !== undefined, `field ${name}`);
-            const view = name === 'scale' || name === 'dropout' || name === 'epsilon' ? this.f32 : this.u32;
+            const view = FLOATS.has(name) ? this.f32 : this.u32;
             view[address / 4 + word] = value;
         }
         return address;
@@ -122,6 +127,48 @@ export class Kernels {
     /** @param {Record<string, number>} fields */
     embed(fields) {
         return this.op(KIND.EMBED, EMBED, fields);
+    }
+
+    /** @param {'STORE' | 'LOAD'} kind @param {Record<string, number>} fields */
+    transfer(kind, fields) {
+        return this.op(KIND[kind], TRANSFER, fields);
+    }
+
+    /**
+     * A cache whose pages, each a block of its own, hold rows in Keras order [B, S, G, D] and [B, S, G, V]; NaN elsewhere.
+     * @param {{ batch: number, s: number, heads: number, d: number, v: number, page?: number }} sizes
+     * @param {Float32Array} [keys] @param {Float32Array} [values]
+     */
+    cache(sizes, keys = new Float32Array(), values = new Float32Array()) {
+        const { batch, s, heads, d, v, page = Math.min(256, Math.ceil(s / 8) * 8) } = sizes;
+        const rowPages = Math.ceil(s / page);
+        const bytes = this.call.cmha_cache_page_bytes(0, page, heads, d, v);
+        assert.equal(bytes, 4 * page * heads * (d + v));
+        const pages = Uint32Array.from({ length: batch * rowPages }, () => this.room(bytes));
+        const fields = { pages: this.put(pages), rowPages, page, heads, d, v, type: 0 };
+        const address = this.room(4 * CACHE_WORDS);
+        for (const [name, value] of Object.entries(fields)) this.u32[address / 4 + CACHE[name]] = value;
+        const at = (/** @type {number} */ i, /** @type {number} */ width) => {
+            const [e, g, j, b] = [i % width, Math.floor(i / width) % heads, Math.floor(i / (width * heads)) % s,
+                Math.floor(i / (width * heads * s))];
+            return { e, g, start: pages[b * rowPages + Math.floor(j / page)] / 4, local: j % page };
+        };
+        const keyAt = (/** @type {number} */ i) => {
+            const { e, g, start, local } = at(i, d);
+            return start + g * page * d + ((local >> 3) * d + e) * 8 + local % 8;
+        };
+        const valueAt = (/** @type {number} */ i) => {
+            const { e, g, start, local } = at(i, v);
+            return start + heads * page * d + (g * page + local) * v + e;
+        };
+        keys.forEach((key, i) => { this.f32[keyAt(i)] = key; });
+        values.forEach((value, i) => { this.f32[valueAt(i)] = value; });
+        return {
+            address,
+            /** Everything in it, in Keras order. */
+            keys: () => Float32Array.from({ length: batch * s * heads * d }, (_, i) => this.f32[keyAt(i)]),
+            values: () => Float32Array.from({ length: batch * s * heads * v }, (_, i) => this.f32[valueAt(i)]),
+        };
     }
 
     /** Address of an operation's arguments. @param {number} op */
@@ -175,19 +222,6 @@ export async function loadKernels(simd = variant) {
     const memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES, shared: true });
     const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } });
     return new Kernels(memory, instance.exports);
-}
-
-/** Keras-order keys or values [B, S, G, D] to the layout that is kept: panels of 8 positions, or rows per head.
- * @param {Float32Array} rows @param {number} b @param {number} s @param {number} g @param {number} d
- * @param {boolean} panels */
-export function keep(rows, b, s, g, d, panels) {
-    const head = (panels ? Math.ceil(s / 8) * 8 : s) * d;
-    const kept = new Float32Array(b * g * head).fill(NaN);
-    for (let i = 0; i < rows.length; i++) {
-        const [e, h, j, n] = [i % d, Math.floor(i / d) % g, Math.floor(i / (d * g)) % s, Math.floor(i / (d * g * s))];
-        kept[(n * g + h) * head + (panels ? ((j >> 3) * d + e) * 8 + j % 8 : j * d + e)] = rows[i];
-    }
-    return kept;
 }
 
 /** Sizes around a tile of n: 1, its neighbours, two tiles plus one. @param {number} n */

@@ -1,10 +1,9 @@
-// Packing: panels of columns, panels of positions, and back.
+// Packing: panels of columns, and back.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { assertSame } from '../close.js';
 import { floats, rng } from '../rng.js';
-import { around, keep, loadKernels } from './kernels.js';
+import { around, loadKernels } from './kernels.js';
 
 const k = await loadKernels();
 
@@ -46,23 +45,4 @@ test('a tied embedding packs transposed, and columns pack in pieces', () => {
     k.checkGuards();
     assert.deepEqual(k.floats(back, n * depth), e);
     assert.deepEqual(k.floats(pieces, size), k.floats(whole, size));
-});
-
-test('keys: stored and loaded at any position, the rest untouched', () => {
-    for (const [s, d, s0, rows] of [[20, 3, 0, 20], [20, 5, 7, 3], [9, 8, 8, 1], [33, 1, 2, 17], [8, 4, 3, 0]]) {
-        k.reset();
-        const size = k.call.cmha_keys_size(s, d);
-        assert.equal(size, Math.ceil(s / 8) * 8 * d);
-        const keys = k.room(4 * size);
-        const stride = d + 2;
-        const source = floats(rng(s), rows * stride);
-        k.call.cmha_keys_store(keys, k.put(source, 4), s0, rows, d, stride);
-        const back = k.room(4 * rows * d, 4);
-        k.call.cmha_keys_load(back, keys, s0, rows, d, d);
-        k.checkGuards();
-        const all = new Float32Array(s * d).fill(NaN);
-        for (let i = 0; i < rows * d; i++) all[s0 * d + i] = source[Math.floor(i / d) * stride + i % d];
-        assertSame(k.floats(keys, size), keep(all, 1, s, 1, d, true));
-        assert.deepEqual(k.floats(back, rows * d), all.slice(s0 * d, (s0 + rows) * d));
-    }
 });

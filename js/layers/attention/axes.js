@@ -1,5 +1,8 @@
 // Inputs and caches of any rank, brought into the order of rows that the kernels know.
 
+import { TRANSFER } from '../../engine/interface.js';
+import { writeTransfer } from '../../blocks/pages.js';
+
 /** @typedef {import('../../engine/program.js').Program} Program */
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../../keras/shapes.js').AxesPlan} AxesPlan */
@@ -23,7 +26,7 @@ export function reorder(runtime, program, plan, address, shape, width) {
 }
 
 /**
- * Stores a cache [B, 2, axes, H, D] in the kept layout and points the call at it.
+ * Has a cache [B, 2, axes, H, D] stored in scratch, and points the call at it.
  * @param {Runtime} runtime
  * @param {Program} program
  * @param {AxesPlan} plan
@@ -36,35 +39,24 @@ export function storeAxesCache(runtime, program, plan, shape, source, call) {
     const heads = shape[shape.length - 2];
     const d = shape[shape.length - 1];
     const half = rest.reduce((a, b) => a * b, 1);
-    const keys = gather(runtime, program, source, first, half, 0);
-    const values = gather(runtime, program, source, first, half, 1);
     const axes = [first, ...rest];
-    const rows = plan.direct ? keys : reorder(runtime, program, plan, keys, axes, heads * d);
-    const valueRows = plan.direct ? values : reorder(runtime, program, plan, values, axes, heads * d);
     const batch = plan.batch(axes);
     const s = plan.sequence(axes);
-    call.s = s;
-    call.keysHeadStride = runtime.wasm.cmha_keys_size(s, d) >>> 0;
-    call.keysBatchStride = heads * call.keysHeadStride;
-    call.valuesHeadStride = s * d;
-    call.valuesBatchStride = heads * call.valuesHeadStride;
-    call.keys = program.scratch(batch * call.keysBatchStride * 4);
-    call.values = program.scratch(batch * call.valuesBatchStride * 4);
-    call.cacheRound = 0;
-    runtime.memory.f32(call.keys, batch * call.keysBatchStride).fill(0);
-    const floats = runtime.memory.floats;
-    for (let b = 0; b < batch; b++) {
-        for (let h = 0; h < heads; h++) {
-            const from = (b * s * heads + h) * d;
-            const at = call.keys + (b * heads + h) * call.keysHeadStride * 4;
-            runtime.wasm.cmha_keys_store(at, rows + from * 4, 0, s, d, heads * d);
-            const to = call.values / 4 + (b * heads + h) * call.valuesHeadStride;
-            for (let i = 0; i < s; i++) {
-                const row = valueRows / 4 + from + i * heads * d;
-                floats.copyWithin(to + i * d, row, row + d);
-            }
-        }
+    // Keys and values of an entry lie one after the other; where entries are cut further, they are drawn apart first.
+    const apart = !plan.direct || batch !== first;
+    const rows = [source, source + 4 * half];
+    for (let which = 0; apart && which < 2; which++) {
+        rows[which] = gather(runtime, program, source, first, half, which);
+        if (!plan.direct) rows[which] = reorder(runtime, program, plan, rows[which], axes, heads * d);
     }
+    call.s = s;
+    call.cacheRound = 0;
+    call.cache = program.cache(batch, s, heads, d, d);
+    const op = program.store();
+    const { words } = program;
+    writeTransfer(words, op, call.cache, rows[0], [batch, 2, s, heads, d], 0, s);
+    words[op + TRANSFER.values] = rows[1];
+    if (apart) words[op + TRANSFER.keysBatch] = words[op + TRANSFER.valuesBatch] = s * heads * d;
 }
 
 /**

@@ -1,7 +1,8 @@
 // One call of the layer: its arguments checked and measured (prepare), written down as operations (record), and what it
 // returns put together (finish). Jobs are used again and again: a call leaves nothing on the heap but its results.
 
-import { cacheLayout, storeCache, loadCache, KVCache } from '../../blocks/cache.js';
+import { KVCache } from '../../blocks/cache.js';
+import { writeTransfer } from '../../blocks/pages.js';
 import { Tensor, asTensorLike, dtypeOf } from '../../engine/tensor.js';
 import { AxesPlan } from '../../keras/shapes.js';
 import { AttentionCall, recordAttention } from '../../blocks/attention.js';
@@ -15,7 +16,6 @@ import {
 
 /** @typedef {import('../../engine/program.js').Program} Program */
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
-/** @typedef {import('../../blocks/cache.js').CacheLayout} CacheLayout */
 /** @typedef {import('./arguments.js').CallOptions} CallOptions */
 /** @typedef {import('./cached-multi-head-attention.js').CachedMultiHeadAttention} CachedMultiHeadAttention */
 /**
@@ -59,9 +59,6 @@ export class AttentionJob {
         /** The same, never a copy. @type {TensorLike | KVCache | null} */
         this._cacheGiven = null;
         // What record leaves to finish.
-        /** A functional cache in the kept layout. @type {CacheLayout | null} */
-        this._cacheLayout = null;
-        this._cacheAddress = 0;
         /** @type {Tensor | null} */
         this._output = null;
         /** @type {Tensor | null} */
@@ -78,7 +75,6 @@ export class AttentionJob {
         this._mask.release();
         this._cache = null;
         this._cacheGiven = null;
-        this._cacheLayout = null;
         this._output = null;
         this._scores = null;
         this._cacheOut = null;
@@ -257,6 +253,7 @@ export class AttentionJob {
             call.seed1 = layer._dropoutCalls;
         }
         recordAttention(program, layer._parts, call);
+        this._recordCacheOut(program);
     }
 
     /** @param {Program} program */
@@ -297,6 +294,7 @@ export class AttentionJob {
         }
         if (cache instanceof KVCache) {
             if (cache.disposed) throw new Error('cache: this KVCache has been disposed');
+            cache._pages.makeWritable(call.index, call.index + call.rows);
             call.setCache(cache);
             return;
         }
@@ -304,12 +302,11 @@ export class AttentionJob {
         const { compute } = _config.policy;
         const source = floatInput(_runtime, program, cache, compute, _parts.round);
         if (this._plan.standard) {
-            const layout = cacheLayout(cache.shape[0], cache.shape[2], cache.shape[3], cache.shape[4]);
-            const address = program.scratch(layout.floats * 4);
-            storeCache(_runtime, layout, address, source);
-            call.setLayout(layout, address);
-            this._cacheAddress = address;
-            this._cacheLayout = layout;
+            const [batch, , length, heads, dim] = cache.shape;
+            call.cache = program.cache(batch, length, heads, dim, dim);
+            call.cacheRound = 0;
+            const op = program.store();
+            writeTransfer(program.words, op, call.cache, source, cache.shape, 0, length);
         } else {
             storeAxesCache(_runtime, program, this._plan, cache.shape, source, call);
         }
@@ -323,6 +320,14 @@ export class AttentionJob {
         }
     }
 
+    /** A functional cache, updated, becomes a new tensor. @param {Program} program */
+    _recordCacheOut(program) {
+        if (this._mode !== UPDATED_CACHE || this._cache instanceof KVCache) return;
+        const out = /** @type {Tensor} */ (this._cacheOut);
+        const op = program.load();
+        writeTransfer(program.words, op, this._call.cache, out._address, out.shape, 0, out.shape[2]);
+    }
+
     /** @returns {AttentionResult} */
     finish() {
         const layer = this._layer;
@@ -333,10 +338,6 @@ export class AttentionJob {
             const shape = /** @type {TensorLike} */ (this._query).shape;
             const [to, from] = [memory.f32(output._address, output.size), memory.f32(call.out, output.size)];
             this._plan.permute(to, from, shape, call.outStride, true);
-        }
-        if (this._mode === UPDATED_CACHE && this._cacheLayout !== null) {
-            const out = /** @type {Tensor} */ (this._cacheOut);
-            loadCache(layer._runtime, this._cacheLayout, this._cacheAddress, out._address);
         }
         layer._called(call, output, this._mode !== STATIC_CACHE);
         if (this._cacheOut === null) {

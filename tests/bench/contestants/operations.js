@@ -24,38 +24,28 @@ export async function create({ simd, workers }) {
      */
     const cached = (program, projection, layout) => {
         const { c, cache, x } = now;
-        const { keysHeadStride, valuesHeadStride, valuesOffset } = cache._layout;
-        const keys = layout === LAYOUT.KEYS;
-        const op = projection.record(program, c.t, x, DIM, cache._keys + (keys ? 0 : 4 * valuesOffset), 0, 0);
+        const op = projection.record(program, c.t, x, DIM, 0, 0, 0);
         const { words } = program;
         words[op + LINEAR.layout] = layout;
         words[op + LINEAR.t] = c.t;
         words[op + LINEAR.index] = c.s - c.t;
-        words[op + LINEAR.headDim] = HEAD_DIM;
-        words[op + LINEAR.headStride] = keys ? keysHeadStride : valuesHeadStride;
+        words[op + LINEAR.cache] = cache._address;
     };
     /** @param {Program} program */
     const attention = (program) => {
         const { c, cache, x, y } = now;
-        const { keysHeadStride, valuesHeadStride, valuesOffset } = cache._layout;
         const op = program.attention();
         const { words, floats } = program;
         const fields = {
             q: x,
             qStride: DIM,
-            keys: cache._keys,
-            keysHeadStride,
-            values: cache._keys + 4 * valuesOffset,
-            valuesHeadStride,
+            cache: cache._address,
             out: y,
             outStride: DIM,
             batch: 1,
             heads: HEADS,
-            kvHeads: HEADS,
             t: c.t,
             s: c.s,
-            d: HEAD_DIM,
-            v: HEAD_DIM,
             flags: c.kind === 'prefill' ? ATTEND.CAUSAL : 0,
             causalOffset: c.s - c.t,
         };

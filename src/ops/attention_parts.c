@@ -1,0 +1,68 @@
+/* attention_parts.c: the steps that both forms of attention are made of. */
+#include "attention.h"
+#include <assert.h>
+
+int any_kept(const tile_of_rows *t, size_t j, size_t n)
+{
+    const cmha_attention *a = t->a;
+    size_t m = t->m;
+    if (!a->mask) return 1;
+    if ((t->beside ? a->mask_h : a->mask_t) == 0) m = 1;
+    if (a->mask_s == 0) n = 1;
+    for (size_t r = 0; r < m; r++) {
+        const uint8_t *row = row_mask(t, r) + j * a->mask_s;
+        size_t c = 0;
+        for (; c + 8 <= n; c += 8) {
+            uint64_t eight;
+            memcpy(&eight, row + c, sizeof eight);
+            if (eight) return 1;
+        }
+        for (; c < n; c++) {
+            if (row[c]) return 1;
+        }
+    }
+    return 0;
+}
+
+/* tanh: near zero an odd polynomial, elsewhere 1 - 2 / (e^2x + 1). */
+INLINE f4 f4_tanh(const exp2_constants *k, f4 x)
+{
+    /* (tanh x - x) / x^3 for |x| < 0.6, by interpolation in x^2 at the nodes of Chebyshev: relative error 1.3e-8. */
+    static const float p[] = { -0x1.9ada6p-8f, 0x1.59e1c8p-6f, -0x1.b955dcp-5f, 0x1.110eep-3f, -0x1.555554p-2f };
+    f4 square = f4_mul(x, x), sum = f4_splat(p[0]);
+    for (size_t i = 1; i < sizeof p / sizeof *p; i++) sum = f4_madd(sum, square, f4_splat(p[i]));
+    f4 near = f4_madd(f4_mul(x, square), sum, x);
+    f4 power = f4_exp2(k, f4_min(f4_splat(60.0f), f4_mul(x, f4_splat(2.0f * LOG2_E))));
+    f4 far = f4_sub(k->one, f4_div(f4_splat(2.0f), f4_add(power, k->one)));
+    return f4_select(f4_less(square, f4_splat(0.36f)), near, far);
+}
+
+void cap_logits(float *x, size_t n, float scale, float cap)
+{
+    exp2_constants k = exp2_load();
+    f4 inner = f4_splat(scale / cap), outer = f4_splat(cap);
+    for (size_t c = 0; c < n; c += 4) {
+        f4 y = f4_tanh(&k, f4_mul(f4_load_part(x + c, n - c, 0.0f), inner));
+        f4_store_part(x + c, f4_mul(outer, y), n - c);
+    }
+}
+
+/* The last columns, fewer than a panel, by way of a padded copy: a panel's load would run past the last row's end. */
+static void weigh_tail(const float *values, size_t v, size_t tail, size_t m, size_t n, const float *weights,
+    size_t weights_stride, float *out, size_t out_stride, const float *alpha)
+{
+    float panel[CMHA_PAGE * CMHA_PANEL];
+    assert(n <= CMHA_PAGE);
+    for (size_t j = 0; j < n; j++) {
+        for (size_t c = 0; c < CMHA_PANEL; c++) panel[j * CMHA_PANEL + c] = c < tail ? values[j * v + c] : 0.0f;
+    }
+    tile_f32(m, 1, n, weights, weights_stride, panel, CMHA_PANEL, 0, out, out_stride, alpha);
+}
+
+void weigh_values(const float *values, size_t v, size_t columns, size_t m, size_t n, const float *weights,
+    size_t weights_stride, float *out, size_t out_stride, const float *alpha)
+{
+    size_t tail = columns % CMHA_PANEL, whole = columns - tail;
+    tile_f32(m, whole / CMHA_PANEL, n, weights, weights_stride, values, v, CMHA_PANEL, out, out_stride, alpha);
+    if (tail) weigh_tail(values + whole, v, tail, m, n, weights, weights_stride, out + whole, out_stride, alpha);
+}

@@ -1,0 +1,415 @@
+/* attention_stream.c: the streaming softmax (Milakov & Gimelshein 2018; Dao et al. 2022), page by page.
+ *
+ * A page is computed by itself: logits, their maximum, powers of two and their sum, the values weighted by them. Pages are
+ * merged in order. So the bits of a row depend on nothing but what it may see (cmha.h). Logits are in units of ln 2. */
+#include "attention.h"
+#include <assert.h>
+
+enum {
+    STREAMS = 4,        /* pages that a single row takes its keys, then its values from at once */
+    STEP = 8,           /* positions from each of them before the next */
+    MOST_RUNS = CMHA_PAGE / SKIP / 2,
+};
+
+/* ------------------------------------------------------------------------------------------------ what is read */
+
+/* The positions of a page that any row of a tile may see, in order: runs of blocks that the mask does not rule out. */
+typedef struct runs {
+    size_t count, from[MOST_RUNS], to[MOST_RUNS];
+} runs;
+
+static size_t within(size_t position, size_t j0, size_t page)
+{
+    return position <= j0 ? 0 : least(position - j0, page);
+}
+
+static runs kept_runs(const tile_of_rows *t, size_t j0)
+{
+    const cmha_attention *a = t->a;
+    size_t page = a->cache->page, end = within(seen_end(a, row_index(t, t->m - 1)), j0, page);
+    runs k = { 0 };
+    for (size_t j = within(seen_start(a, t->i), j0, page), next; j < end; j = next) {
+        next = least(end, (j / SKIP + 1) * SKIP);
+        if (!any_kept(t, j0 + j, next - j)) continue;
+        if (k.count > 0 && k.to[k.count - 1] == j) {
+            k.to[k.count - 1] = next;
+        } else {
+            k.from[k.count] = j;
+            k.to[k.count++] = next;
+        }
+    }
+    return k;
+}
+
+INLINE size_t panel_start(size_t j) { return j / CMHA_PANEL * CMHA_PANEL; }
+INLINE size_t panel_end(size_t j) { return panel_start(j + CMHA_PANEL - 1); }
+
+/* ------------------------------------------------------------------------------------------------ one page */
+
+/* x[c] = -infinity for the positions j0 + c, from <= c < to, that row r may not see; to is rounded up to a panel. */
+static void rule_out(const tile_of_rows *t, size_t r, size_t j0, size_t from, size_t to, float *x)
+{
+    const cmha_attention *a = t->a;
+    const uint8_t *mask = row_mask(t, r);
+    size_t start = within(seen_start(a, row_index(t, r)), j0, to), end = within(seen_end(a, row_index(t, r)), j0, to);
+    f4 nothing = f4_splat(-__builtin_inff());
+    if (mask && a->mask_s == 0 && *mask == 0) end = 0;
+    if (mask && a->mask_s) {
+        for (size_t c = from; c < to; c += 4) {
+            f4_store(x + c, f4_select(f4_keep_part(mask + j0 + c, to - c), f4_load(x + c), nothing));
+        }
+    }
+    for (size_t c = from; c < start; c++) x[c] = -__builtin_inff();
+    for (size_t c = most_of(end, from); c < panel_end(to); c++) x[c] = -__builtin_inff();
+}
+
+/* Row r of a page: logits in x become weights 2^(logit - top); top and the sum of weights go to top_sum. A row that keeps
+ * nothing has top FUSED_MASKED and weighs nothing. */
+static void soften_row(const tile_of_rows *t, size_t r, size_t j0, const runs *k, float *x, float top_sum[2])
+{
+    const cmha_attention *a = t->a;
+    f4 scale = f4_splat(a->softcap > 0.0f ? LOG2_E : a->scale * LOG2_E), most0 = f4_splat(-__builtin_inff()),
+        most1 = most0, total0 = f4_splat(0.0f), total1 = total0;
+    for (size_t u = 0; u < k->count; u++) {
+        size_t from = panel_start(k->from[u]), end = panel_end(k->to[u]);
+        if (a->softcap > 0.0f) cap_logits(x + from, end - from, a->scale, a->softcap);
+        rule_out(t, r, j0, from, k->to[u], x);
+        for (size_t c = from; c < end; c += 8) {
+            most0 = f4_max(most0, f4_load(x + c));
+            most1 = f4_max(most1, f4_load(x + c + 4));
+        }
+    }
+    /* Scaling keeps their order. */
+    float top = f4_top(f4_max(most0, most1)) * f4_lane(scale, 0);
+    top_sum[0] = top <= FUSED_MASKED ? FUSED_MASKED : top;
+    f4 shift = f4_splat(-top);
+    exp2_constants e = exp2_load();
+    for (size_t u = 0; u < k->count; u++) {
+        size_t end = panel_end(k->to[u]);
+        for (size_t c = panel_start(k->from[u]); c < end; c += 8) {
+            f4 w0 = total0, w1 = total0;
+            if (!(top <= FUSED_MASKED)) {
+                w0 = f4_exp2(&e, f4_madd(f4_load(x + c), scale, shift));
+                w1 = f4_exp2(&e, f4_madd(f4_load(x + c + 4), scale, shift));
+                total0 = f4_add(total0, w0);
+                total1 = f4_add(total1, w1);
+            }
+            f4_store(x + c, w0);
+            f4_store(x + c + 4, w1);
+        }
+    }
+    top_sum[1] = f4_sum(f4_add(total0, total1));
+}
+
+/* x[r][c] = row r of q times the key of position c of the page, where runs are; stride CMHA_PAGE. */
+static void page_logits(const tile_of_rows *t, const float *keys, const runs *k, float *x)
+{
+    size_t d = t->a->cache->d;
+    for (size_t u = 0; u < k->count; u++) {
+        size_t from = panel_start(k->from[u]), panels = (panel_end(k->to[u]) - from) / CMHA_PANEL;
+        tile_f32(t->m, panels, d, tile_q(t), tile_q_stride(t), keys + from * d, CMHA_PANEL, CMHA_PANEL * d, x + from,
+            CMHA_PAGE, NULL);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ merging pages */
+
+/* What becomes of a row: its largest logit, the sum of 2^(logit - largest). */
+typedef struct running {
+    float top, sum;
+} running;
+
+/* How a page's values join those of the pages before it. */
+typedef struct joint {
+    enum { NOTHING, FIRST, LATER } how;
+    float before, page;
+} joint;
+
+static joint join(running *row, const float top_sum[2])
+{
+    if (top_sum[0] == FUSED_MASKED) return (joint) { NOTHING, 1.0f, 0.0f };
+    if (row->top == FUSED_MASKED) {
+        *row = (running) { top_sum[0], top_sum[1] };
+        return (joint) { FIRST, 0.0f, 1.0f };
+    }
+    float top = top_sum[0] <= row->top ? row->top : top_sum[0];     /* NaN stays */
+    joint how = { LATER, exp2_f32(row->top - top), exp2_f32(top_sum[0] - top) };
+    *row = (running) { top, row->sum * how.before + top_sum[1] * how.page };
+    return how;
+}
+
+static void join_values(joint how, float *out, const float *page, size_t n)
+{
+    if (how.how == NOTHING) return;
+    if (how.how == FIRST) {
+        copy_f32(out, page, n);
+        return;
+    }
+    f4 before = f4_splat(how.before), now = f4_splat(how.page);
+    for (size_t c = 0; c < n; c += 4) {
+        f4 sum = f4_mul(f4_load_part(out + c, n - c, 0.0f), before);
+        f4_store_part(out + c, f4_madd(f4_load_part(page + c, n - c, 0.0f), now, sum), n - c);
+    }
+}
+
+/* Pages of the whole cache. */
+static size_t all_pages(const cmha_attention *a)
+{
+    return (a->s + a->cache->page - 1) / a->cache->page;
+}
+
+double attention_parts_size(const cmha_attention *a)
+{
+    return (double) (a->batch * a->heads * a->t) * (double) all_pages(a) * (double) (a->cache->v + 2);
+}
+
+/* Where page p of a row is kept until its pages are merged: [V] weighted values, the largest logit, the sum. */
+static size_t part_of(const cmha_attention *a, size_t b, size_t h, size_t i, size_t p)
+{
+    return (((b * a->heads + h) * a->t + i) * all_pages(a) + p) * (a->cache->v + 2);
+}
+
+static float *out_of(const cmha_attention *a, size_t b, size_t h, size_t i)
+{
+    return a->out + (b * a->t + i) * a->out_stride + h * a->cache->v;
+}
+
+/* What pages of a row go through: joined to what is there, or kept apart. */
+static joint take_page(const tile_of_rows *t, size_t r, size_t p, const float top_sum[2], running *row, float *parts)
+{
+    if (!parts) return join(row, top_sum);
+    const cmha_attention *a = t->a;
+    float *part = parts + part_of(a, t->b, row_head(t, r), row_index(t, r), p);
+    copy_f32(part + a->cache->v, top_sum, 2);
+    return (joint) { top_sum[0] == FUSED_MASKED ? NOTHING : FIRST, 0.0f, 1.0f };
+}
+
+static void take_values(const tile_of_rows *t, size_t r, size_t p, joint how, const float *y, size_t c0, size_t n,
+    float *parts)
+{
+    const cmha_attention *a = t->a;
+    size_t h = row_head(t, r), i = row_index(t, r);
+    join_values(how, (parts ? parts + part_of(a, t->b, h, i, p) : out_of(a, t->b, h, i)) + c0, y, n);
+}
+
+/* ------------------------------------------------------------------------------------------------ tiles of rows */
+
+static void stream_page(const tile_of_rows *t, size_t p, running *rows, float *parts)
+{
+    static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
+    const cmha_cache *cache = t->a->cache;
+    float x[TILE_ROWS * CMHA_PAGE], y[TILE_ROWS * CHUNK], *page = page_of(cache, t->b, p * cache->page);
+    joint how[TILE_ROWS];
+    runs k = kept_runs(t, p * cache->page);
+    if (k.count == 0 && !parts) return;
+    page_logits(t, page_keys(cache, page, t->g), &k, x);
+    for (size_t r = 0; r < t->m; r++) {
+        float top_sum[2];
+        soften_row(t, r, p * cache->page, &k, x + r * CMHA_PAGE, top_sum);
+        how[r] = take_page(t, r, p, top_sum, rows + r, parts);
+    }
+    if (k.count == 0) return;
+    for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
+        size_t n = least(cache->v - c0, CHUNK);
+        const float *values = page_values(cache, page, t->g) + c0;
+        for (size_t u = 0; u < k.count; u++) {
+            weigh_values(values + k.from[u] * cache->v, cache->v, n, t->m, k.to[u] - k.from[u], x + k.from[u], CMHA_PAGE,
+                y, CHUNK, u ? ones : NULL);
+        }
+        for (size_t r = 0; r < t->m; r++) take_values(t, r, p, how[r], y + r * CHUNK, c0, n, parts);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ a row alone */
+
+/* A row alone waits for memory, which gives more to several streams: a panel from each of w pages. */
+INLINE void dots(const int w, size_t d, const float *q, const float *const *keys, size_t at, float *x)
+{
+    const float *k[STREAMS];
+    f4 sum[2 * STREAMS];
+    for (int i = 0; i < w; i++) {
+        k[i] = keys[i] + at * d;
+        sum[2 * i] = sum[2 * i + 1] = f4_splat(0.0f);
+    }
+#ifdef __clang__
+#pragma clang loop unroll(disable)
+#endif
+    for (const float *end = q + d; q != end; q++) {
+        f4 a = f4_load_splat(q);
+        for (int i = 0; i < w; i++, k[i - 1] += CMHA_PANEL) {
+            sum[2 * i] = f4_madd(a, f4_load(k[i]), sum[2 * i]);
+            sum[2 * i + 1] = f4_madd(a, f4_load(k[i] + 4), sum[2 * i + 1]);
+        }
+    }
+    for (int i = 0; i < w; i++) {
+        f4_store(x + i * CMHA_PAGE + at, sum[2 * i]);
+        f4_store(x + i * CMHA_PAGE + at + 4, sum[2 * i + 1]);
+    }
+}
+
+/* Functions of their own, or the engine runs out of registers. */
+#define DOTS(w) \
+    __attribute__((noinline)) static void dots_##w(size_t d, const float *q, const float *const *keys, size_t end, \
+        float *x) \
+    { \
+        for (size_t at = 0; at < end; at += CMHA_PANEL) dots(w, d, q, keys, at, x); \
+    }
+DOTS(2)
+DOTS(3)
+DOTS(4)
+
+/* y[c] += sum over STEP positions of weights * values, c < 4 * fours, a constant. */
+INLINE void weigh_step(const int fours, const float *values, size_t v, const float *weights, float *y)
+{
+    f4 sum[8];
+    for (int c = 0; c < fours; c++) sum[c] = f4_load(y + 4 * c);
+    for (int e = 0; e < STEP; e++) {
+        f4 weight = f4_load_splat(weights + e);
+        for (int c = 0; c < fours; c++) sum[c] = f4_madd(weight, f4_load(values + 4 * c), sum[c]);
+        values += v;
+    }
+    for (int c = 0; c < fours; c++) f4_store(y + 4 * c, sum[c]);
+}
+
+__attribute__((noinline)) static void weigh_32(const float *values, size_t v, const float *weights, float *y)
+{
+    weigh_step(8, values, v, weights, y);
+}
+
+__attribute__((noinline)) static void weigh_8(const float *values, size_t v, const float *weights, float *y)
+{
+    weigh_step(2, values, v, weights, y);
+}
+
+/* Pages p to p + w, of which the row sees positions [0, to[i]). */
+typedef struct abreast {
+    size_t p, w, to[STREAMS], common;
+    const float *keys[STREAMS], *values[STREAMS];
+} abreast;
+
+/* As many pages as can be read at once, from p on: those that the row sees from their first position, without a gap. */
+static abreast pages_abreast(const tile_of_rows *t, size_t p, size_t p1)
+{
+    const cmha_cache *cache = t->a->cache;
+    abreast s = { .p = p, .common = CMHA_PAGE };
+    for (; s.w < STREAMS && p + s.w < p1; s.w++) {
+        runs k = kept_runs(t, (p + s.w) * cache->page);
+        if (k.count != 1 || k.from[0] != 0) break;
+        float *page = page_of(cache, t->b, (p + s.w) * cache->page);
+        s.to[s.w] = k.to[0];
+        s.keys[s.w] = page_keys(cache, page, t->g);
+        s.values[s.w] = page_values(cache, page, t->g);
+        s.common = least(s.common, k.to[0]);
+    }
+    return s;
+}
+
+/* y[i] = columns [c0, c0 + n) of the values of page i, weighted by x[i]. */
+static void weigh_abreast(const abreast *s, size_t v, size_t c0, size_t n, const float *x, float *y)
+{
+    static const float one = 1.0f;
+    size_t whole = n - n % CMHA_PANEL, common = s->common / STEP * STEP;
+    for (size_t c = 0; c < s->w * CHUNK; c += 4) f4_store(y + c, f4_splat(0.0f));
+    for (size_t j = 0; j < common; j += STEP) {
+        for (size_t i = 0; i < s->w; i++) {
+            const float *values = s->values[i] + j * v + c0, *weights = x + i * CMHA_PAGE + j;
+            size_t c = 0;
+            for (; c + 32 <= whole; c += 32) weigh_32(values + c, v, weights, y + i * CHUNK + c);
+            for (; c < whole; c += 8) weigh_8(values + c, v, weights, y + i * CHUNK + c);
+        }
+    }
+    for (size_t i = 0; i < s->w; i++) {
+        const float *values = s->values[i] + c0, *weights = x + i * CMHA_PAGE;
+        if (s->to[i] > common) {
+            weigh_values(values + common * v, v, whole, 1, s->to[i] - common, weights + common, 0, y + i * CHUNK, 0, &one);
+        }
+        if (n > whole) weigh_values(values + whole, v, n - whole, 1, s->to[i], weights, 0, y + i * CHUNK + whole, 0, NULL);
+    }
+}
+
+static void stream_abreast(const tile_of_rows *t, const abreast *s, running *row, float *parts)
+{
+    const cmha_cache *cache = t->a->cache;
+    size_t d = cache->d, common = panel_start(s->common);
+    float x[STREAMS * CMHA_PAGE], y[STREAMS * CHUNK];
+    joint how[STREAMS];
+    (s->w == 4 ? dots_4 : s->w == 3 ? dots_3 : dots_2)(d, tile_q(t), s->keys, common, x);
+    for (size_t i = 0; i < s->w; i++) {
+        runs k = { .count = 1, .to = { s->to[i] } };
+        float *logits = x + i * CMHA_PAGE, top_sum[2];
+        tile_f32(1, (panel_end(s->to[i]) - common) / CMHA_PANEL, d, tile_q(t), 0, s->keys[i] + common * d, CMHA_PANEL,
+            CMHA_PANEL * d, logits + common, 0, NULL);
+        soften_row(t, 0, (s->p + i) * cache->page, &k, logits, top_sum);
+        how[i] = take_page(t, 0, s->p + i, top_sum, row, parts);
+    }
+    for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
+        size_t n = least(cache->v - c0, CHUNK);
+        weigh_abreast(s, cache->v, c0, n, x, y);
+        for (size_t i = 0; i < s->w; i++) take_values(t, 0, s->p + i, how[i], y + i * CHUNK, c0, n, parts);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ all of it */
+
+/* out = the mean of all values: what is left of a softmax when all logits are equal. */
+static void mean_values(const cmha_attention *a, size_t b, size_t g, float *out)
+{
+    const cmha_cache *cache = a->cache;
+    float weights[CMHA_PAGE], y[CHUNK], one = 1.0f;
+    for (size_t i = 0; i < CMHA_PAGE; i++) weights[i] = 1.0f / (float) a->s;
+    for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
+        size_t n = least(cache->v - c0, CHUNK);
+        for (size_t j = 0; j < a->s; j += cache->page) {
+            const float *values = page_values(cache, page_of(cache, b, j), g) + c0;
+            weigh_values(values, cache->v, n, 1, least(a->s - j, cache->page), weights, 0, y, 0, j ? &one : NULL);
+        }
+        copy_f32(out + c0, y, n);
+    }
+}
+
+/* Divides by the sum; a row that kept nothing becomes the mean of all values. */
+static void finish_row(const cmha_attention *a, size_t b, size_t h, size_t i, running row)
+{
+    float *out = out_of(a, b, h, i);
+    size_t v = a->cache->v;
+    if (row.top == FUSED_MASKED) {
+        mean_values(a, b, h / (a->heads / a->cache->heads), out);
+        return;
+    }
+    for (size_t c = 0; c < v; c += 4) {
+        f4_store_part(out + c, f4_div(f4_load_part(out + c, v - c, 0.0f), f4_splat(row.sum)), v - c);
+    }
+}
+
+void attention_stream(const tile_of_rows *tiles, size_t n, size_t p0, size_t p1, float *parts)
+{
+    running rows[TASK_ROWS];
+    for (size_t r = 0; r < TASK_ROWS; r++) rows[r] = (running) { FUSED_MASKED, 0.0f };
+    for (size_t p = p0, step; p < p1; p += step) {
+        step = 1;
+        if (n == 1 && tiles->m == 1) {
+            abreast s = pages_abreast(tiles, p, p1);
+            if (s.w > 1) {
+                stream_abreast(tiles, &s, rows, parts);
+                step = s.w;
+                continue;
+            }
+        }
+        for (size_t i = 0, r = 0; i < n; r += tiles[i++].m) stream_page(tiles + i, p, rows + r, parts);
+    }
+    for (size_t i = 0, at = 0; !parts && i < n; at += tiles[i++].m) {
+        const tile_of_rows *t = tiles + i;
+        for (size_t r = 0; r < t->m; r++) finish_row(t->a, t->b, row_head(t, r), row_index(t, r), rows[at + r]);
+    }
+}
+
+void attention_merge_row(const cmha_attention *a, size_t b, size_t h, size_t i, const float *parts)
+{
+    size_t v = a->cache->v, pages = (seen_end(a, i) + a->cache->page - 1) / a->cache->page;
+    running row = { FUSED_MASKED, 0.0f };
+    for (size_t p = 0; p < pages; p++) {
+        const float *part = parts + part_of(a, b, h, i, p);
+        join_values(join(&row, part + v), out_of(a, b, h, i), part, v);
+    }
+    finish_row(a, b, h, i, row);
+}
