@@ -343,6 +343,13 @@ function tokensOf(pairs, name) {
     return tokens;
 }
 
+/** @param {Map<string, Pair>} pairs @returns {boolean} whether there is any of it: files may say that they have none */
+export function hasVocabulary(pairs) {
+    const parts = ['model', 'tokens', 'merges', 'scores', 'token_type', 'pre'];
+    return parts.some((part) => pairs.has(`tokenizer.ggml.${part}`)) &&
+        !['none', 'no_vocab'].includes(pairs.get('tokenizer.ggml.model')?.value);
+}
+
 /**
  * A vocabulary is whole or not there at all.
  * @param {Map<string, Pair>} pairs
@@ -355,8 +362,7 @@ function checkVocabulary(pairs, name) {
             throw new FormatError('bad-type', `${name}: tokenizer.ggml.${key} is ${show(pair.type)}`);
         }
     }
-    const parts = ['model', 'tokens', 'merges', 'scores', 'token_type', 'pre'];
-    if (parts.some((part) => pairs.has(`tokenizer.ggml.${part}`))) {
+    if (hasVocabulary(pairs)) {
         for (const part of ['model', 'tokens']) {
             if (!pairs.has(`tokenizer.ggml.${part}`)) {
                 throw new FormatError('missing-key', `${name} lacks the key tokenizer.ggml.${part}`);

@@ -3,7 +3,7 @@
 
 import { FormatError, show, typeError } from '../check.js';
 import { FIRST_BYTES, isPage, kindOf, otherThanJson } from './first-bytes.js';
-import { architectureOf, configOf, fieldsOf, templatesOf } from './gguf-config.js';
+import { architectureOf, configOf, fieldsOf, hasVocabulary, templatesOf } from './gguf-config.js';
 import { readGguf } from './gguf.js';
 import { isObject, parseJson } from './json.js';
 import { baseName, nameOf, placeOf } from './places.js';
@@ -178,7 +178,7 @@ class Opening {
             this._refuseExtra(names, new Set(index.values()));
             return { files: this._shardsOf(index), index };
         }
-        for (const ending of ['.safetensors', '.gguf']) {
+        for (const ending of ['.safetensors', '.gguf', '.weights.h5']) {
             const found = names.filter((name) => name.endsWith(ending)).sort();
             if (found.length > 1 && !SHARD.test(found[0])) {
                 throw new FormatError('weights-ambiguous',
@@ -399,7 +399,7 @@ class Opening {
         if (explicit && this._place.find('config.json') !== null) {
             throw new TypeError('source.config must not be given with a GGUF file, which brings its own');
         }
-        const lies = explicit || (file === null && names !== null && !pairs.has('tokenizer.ggml.model'));
+        const lies = explicit || (file === null && names !== null && !hasVocabulary(pairs));
         return lies ? { ...await this._companions(new Map(), false), config: null } : NOTHING;
     }
 
@@ -532,9 +532,9 @@ function templateOf(value) {
 
 /** @param {Record<string, any> | null} config */
 function refuseKeras(config) {
-    if (config !== null && typeof config.registered_name === 'string' && typeof config.class_name === 'string') {
+    if (typeof config?.module === 'string' && typeof config.class_name === 'string') {
         throw new FormatError('unsupported-format',
-            `config.json is that of a Keras preset, ${show(config.registered_name)}; Hugging Face's form is read`);
+            `config.json is that of a Keras preset, ${show(config.class_name)}; Hugging Face's form is read`);
     }
 }
 
