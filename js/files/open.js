@@ -413,7 +413,7 @@ class Opening {
         const isFolder = this._place.file === null && !this._place.explicit;
         /** @param {string} name @param {boolean} [isRequired] */
         const read = async (name, isRequired = false) => {
-            const own = metadata.get(name.replace(/\.\w+$/, ''));
+            const own = name === 'chat_template.json' ? undefined : metadata.get(name.replace(/\.\w+$/, ''));
             return own === undefined ? this._text(name, isRequired) : new TextEncoder().encode(own);
         };
         const outcomes = await Promise.allSettled([
