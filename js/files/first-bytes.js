@@ -26,7 +26,7 @@ const OTHERS = [
     ['an xz file', beginsWith('\xfd7zXZ')],
     ['a file of GGML before GGUF', (head) => /^(lmgg|fmgg|tjgg|algg)/.test(head)],
     ['a TensorFlow Lite model', (head) => head.slice(4, 8) === 'TFL3'],
-    ['an ONNX model', (head) => /^\x08[\x01-\x20]\x12.(pytorch|onnx|tf2onnx|optimum|keras|skl|onnxruntime)/s.test(head)],
+    ['an ONNX model', (head) => /^\x08[\x01-\x20]\x12.(pytorch|onnx|tf2onnx|optimum|keras|skl)/s.test(head)],
     ['a SentencePiece model', (head) => /^\n.\n.(<unk>|<pad>|<s>)/s.test(head)],
     ['a NumPy file', beginsWith('\x93NUMPY')],
     ['a tar archive', (head) => head.slice(257, 262) === 'ustar'],
@@ -72,10 +72,10 @@ function latin1(bytes) {
  * @throws {FormatError} `truncated`, `unsupported-format`, `wrong-file`
  */
 export function kindOf(bytes, name) {
-    const head = latin1(bytes);
-    if (head.startsWith('GGUF')) {
+    if (bytes[0] === 0x47 && bytes[1] === 0x47 && bytes[2] === 0x55 && bytes[3] === 0x46) {
         return 'gguf';
     }
+    const head = latin1(bytes);
     if (bytes.length < 8) {
         throw bytes.length === 0 || 'GGUF'.startsWith(head) ? new FormatError('truncated',
             `${name} has only ${bytes.length} bytes`) : wrongFile(`neither GGUF nor safetensors: ${show(head)}`, name);

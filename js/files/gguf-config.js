@@ -75,7 +75,10 @@ const TOKENS = {
     eos_token_id: 'eos_token_id', eot_token_id: 'eos_token_id', eom_token_id: 'eos_token_id',
 };
 
-/** Of the vocabulary, which becomes a tokenizer elsewhere: the type that each has to have. @type {Record<string, RegExp>} */
+/**
+ * Of the vocabulary, which becomes a tokenizer elsewhere: the type that each has to have.
+ * @type {Record<string, RegExp>}
+ */
 const VOCABULARY = {
     model: /^string$/, pre: /^string$/,
     tokens: /^array of string$/, merges: /^array of string$/,
@@ -260,7 +263,11 @@ const WORDS = {
     pattern: 'a whole number from 1 up',
 };
 
-/** What follows from one field for another, and what cannot be. @param {Record<string, any>} config @param {string} name */
+/**
+ * What follows from one field for another, and what cannot be.
+ * @param {Record<string, any>} config
+ * @param {string} name
+ */
 function headsOf(config, name) {
     const { hidden_size: width, num_attention_heads: heads } = config;
     config.num_key_value_heads ??= heads;

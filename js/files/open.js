@@ -131,7 +131,8 @@ class Opening {
     /** @returns {Promise<TensorSource>} */
     async _ofFolder() {
         const { names } = this._place;
-        const { files, index, reader } = names === null ? await this._remoteWeights() : await this._localWeights(names);
+        const { files, index, reader } = names === null ? await this._remoteWeights()
+            : await this._localWeights(names);
         return this._ofFiles(files, reader, index);
     }
 
@@ -181,15 +182,15 @@ class Opening {
         for (const ending of ['.safetensors', '.gguf', '.weights.h5']) {
             const found = names.filter((name) => name.endsWith(ending)).sort();
             if (found.length > 1 && !SHARD.test(found[0])) {
-                throw new FormatError('weights-ambiguous',
-                    `${nameOf(this._place.name)} has several ${ending} files: ${show(found)}; give one of them`);
+                throw new FormatError('weights-ambiguous', `${nameOf(this._place.name)} has several ${ending} files, ` +
+                    `${show(found.slice(0, 3))} among them; give one of them`);
             }
             if (found.length > 0) {
                 // The first of several parts; the others are found from it.
                 return { files: [find(found[0])], index: null };
             }
         }
-        const others = names.filter((name) => !/\.(json|jinja|txt|md|model|py)$/i.test(name) && name !== '.gitattributes');
+        const others = names.filter((name) => !/\.(json|jinja|txt|md|model|py|gitattributes)$/i.test(name));
         if (others.length === 1) {
             return { files: [find(others[0])], index: null };
         }
@@ -199,8 +200,9 @@ class Opening {
     /** @param {string[]} names of what is there instead */
     _noWeights(names) {
         const others = names.filter((name) => /\.(bin|pt|pth|ckpt|onnx|h5|msgpack|keras)$/i.test(name));
+        const but = others.length > 0 ? `, but ${show(others.slice(0, 3))}` : '';
         return new FormatError('weights-missing', `${nameOf(this._place.name)} has neither model.safetensors nor ` +
-            `model.safetensors.index.json nor a .gguf file${others.length > 0 ? `, but ${show(others)}` : ''}`);
+            `model.safetensors.index.json nor a .gguf file${but}`);
     }
 
     /** @param {string} name @returns {Promise<Map<string, string> | null>} weight_map: names of tensors to files */
@@ -221,7 +223,8 @@ class Opening {
     _shardsOf(index) {
         const shards = Array.from(new Set(index.values())).sort();
         if (shards.length > MAX_SHARDS) {
-            throw new FormatError('index-invalid', `weight_map names ${shards.length} files; at most ${MAX_SHARDS} are read`);
+            throw new FormatError('index-invalid',
+                `weight_map names ${shards.length} files; at most ${MAX_SHARDS} are read`);
         }
         return shards.map((name) => this._sibling(name));
     }
@@ -230,7 +233,8 @@ class Opening {
     _sibling(name) {
         const file = this._place.find(name);
         if (file === null) {
-            throw new FormatError('shard-missing', `${nameOf(this._place.name)} lacks ${show(name)}, a part of the model`);
+            throw new FormatError('shard-missing',
+                `${nameOf(this._place.name)} lacks ${show(name)}, a part of the model`);
         }
         return file;
     }
@@ -278,7 +282,8 @@ class Opening {
             return [file];
         }
         if (count > MAX_SHARDS) {
-            throw new FormatError('shard-missing', `${nameOf(file)} is one of ${count} parts; at most ${MAX_SHARDS} are read`);
+            throw new FormatError('shard-missing',
+                `${nameOf(file)} is one of ${count} parts; at most ${MAX_SHARDS} are read`);
         }
         return Array.from({ length: count }, (_, i) => {
             const name = `${match[1]}-${String(i + 1).padStart(5, '0')}-of-${match[3]}${match[4]}`;
@@ -473,7 +478,8 @@ class Opening {
         }
         const other = name.endsWith('.json') ? otherThanJson(bytes.subarray(0, FIRST_BYTES)) : null;
         if (other !== null) {
-            throw new FormatError(`${codeOf(name)}-not-json`, `${name} of ${nameOf(this._place.name)} is ${other}, not JSON`);
+            throw new FormatError(`${codeOf(name)}-not-json`,
+                `${name} of ${nameOf(this._place.name)} is ${other}, not JSON`);
         }
         this._textBytes += bytes.length;
         this._progress.add(bytes.length);
@@ -517,7 +523,10 @@ function textOf(bytes, name) {
     }
 }
 
-/** @param {unknown} value chat_template: a text, or a list of several with names @returns {TensorSource['chatTemplate']} */
+/**
+ * @param {unknown} value chat_template: a text, or a list of several with names
+ * @returns {TensorSource['chatTemplate']}
+ */
 function templateOf(value) {
     if (value === undefined || value === null || typeof value === 'string') {
         return value ?? null;
@@ -548,7 +557,8 @@ function checkIndex(index, files, tensorFiles) {
         [baseName(file), new Set(tensorFiles[i].entries.map(({ info }) => info.name))])));
     for (const [tensor, shard] of index) {
         if (!shards.get(shard)?.has(tensor)) {
-            throw new FormatError('shard-mismatch', `the index names the tensor ${show(tensor)}, which ${show(shard)} lacks`);
+            throw new FormatError('shard-mismatch',
+                `the index names the tensor ${show(tensor)}, which ${show(shard)} lacks`);
         }
     }
 }
@@ -569,7 +579,8 @@ function checkSplit(all, files, tensors) {
                 'came: give the path or URL of the first, or a list of all Files');
         }
         if (files.length > 1 && get('no') !== i) {
-            throw new FormatError('shard-mismatch', `${nameOf(files[i])} says that it is part ${show(get('no'))}, not ${i}`);
+            throw new FormatError('shard-mismatch',
+                `${nameOf(files[i])} says that it is part ${show(get('no'))}, not ${i}`);
         }
         const total = get('tensors.count');
         if (files.length > 1 && total !== undefined && total !== tensors) {

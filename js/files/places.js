@@ -160,8 +160,8 @@ export function nameOf(file) {
     if (file instanceof URL || file instanceof Remote) {
         const url = file instanceof Remote ? file.url : file;
         // An address may carry a signature, and a data: URL the whole file.
-        return shortened(url.protocol === 'data:' ? 'the data: URL' : `${url.origin === 'null' ? url.protocol : url.origin}${
-            url.pathname}`);
+        const host = url.origin === 'null' ? url.protocol : url.origin;
+        return url.protocol === 'data:' ? 'the data: URL' : shortened(host + url.pathname);
     }
     if (file instanceof Blob) {
         const { name } = /** @type {{ name?: unknown }} */ (file);
@@ -177,9 +177,9 @@ function shortened(name) {
 
 /** @param {any} file @returns {string} the last part of its name; '' where it has none */
 export function baseName(file) {
-    const path = typeof file === 'string' ? file : file instanceof URL ? file.pathname
-        : file instanceof Remote ? file.url.pathname : file instanceof Blob ? String(/** @type {any} */ (file).name ?? '') : '';
-    const last = /[^/\\]*$/.exec(path)?.[0] ?? '';
+    const { pathname } = file instanceof Remote ? file.url : file;
+    const path = typeof file === 'string' ? file : pathname ?? (file instanceof Blob && /** @type {any} */ (file).name);
+    const last = /[^/\\]*$/.exec(path || '')?.[0] ?? '';
     try {
         return typeof file === 'string' ? last : decodeURIComponent(last);
     } catch {

@@ -17,7 +17,10 @@ import { toFloat32 } from './safetensors.js';
  *   numbers of whole blocks of a quantized type
  */
 
-/** Integers, by type: how each is read. @type {Record<string, { bytes: number, read: (view: DataView, at: number) => number }>} */
+/**
+ * Integers, by type: how each is read.
+ * @type {Record<string, { bytes: number, read: (view: DataView, at: number) => number }>}
+ */
 const INTEGERS = {
     I8: { bytes: 1, read: (view, at) => view.getInt8(at) },
     I16: { bytes: 2, read: (view, at) => view.getInt16(at, true) },
@@ -93,7 +96,8 @@ function integers(name, type, view) {
         const value = read(view, i * bytes);
         out[i] = value;
         if (out[i] !== value) {
-            throw new FormatError('integer-range', `tensor ${show(name)} is ${type} and holds ${value}, beyond 32 bits`);
+            throw new FormatError('integer-range',
+                `tensor ${show(name)} is ${type} and holds ${value}, beyond 32 bits`);
         }
     }
     return out;

@@ -18,7 +18,11 @@ const ABSENT = new Set([401, 403, 404, 410]);
 
 /** A file that cannot be had. */
 export class SourceError extends Error {
-    /** @param {string} message @param {boolean} absent whether it is not there, rather than out of reach @param {ErrorOptions} [options] */
+    /**
+     * @param {string} message
+     * @param {boolean} absent whether it is not there, rather than out of reach
+     * @param {ErrorOptions} [options]
+     */
     constructor(message, absent, options) {
         super(message, options);
         this.name = 'Error';

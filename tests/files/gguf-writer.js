@@ -1,7 +1,9 @@
 // Writes GGUF files, good ones and, where a test says so, wrong ones. By the text of the format, not by our reader:
 // https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
-const TYPES = { u8: 0, i8: 1, u16: 2, i16: 3, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 10, i64: 11, f64: 12 };
+const TYPES = {
+    u8: 0, i8: 1, u16: 2, i16: 3, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 10, i64: 11, f64: 12,
+};
 
 const SET = {
     u8: ['setUint8', 1], i8: ['setInt8', 1], u16: ['setUint16', 2], i16: ['setInt16', 2], u32: ['setUint32', 4],
@@ -17,7 +19,8 @@ const TENSORS = { F32: [0, 1, 4], F16: [1, 1, 2], Q4_0: [2, 32, 18], Q8_0: [8, 3
 function scalar(type, value) {
     const [method, bytes] = SET[type];
     const out = Buffer.alloc(bytes);
-    new DataView(out.buffer, out.byteOffset)[method](0, bytes === 8 && type !== 'f64' ? BigInt(value) : Number(value), true);
+    const number = bytes === 8 && type !== 'f64' ? BigInt(value) : Number(value);
+    new DataView(out.buffer, out.byteOffset)[method](0, number, true);
     return out;
 }
 
@@ -38,8 +41,8 @@ function valueOf(type, value) {
     if (!type.startsWith('array of ')) return scalar(type, value);
     const item = type.slice(9);
     const id = TYPES[item] ?? TYPES.array;
-    return Buffer.concat([scalar('u32', id), scalar('u64', value.length),
-        ...Array.from(value, (one) => valueOf(item, one))]);
+    const items = Array.from(value, (one) => valueOf(item, one));
+    return Buffer.concat([scalar('u32', id), scalar('u64', value.length), ...items]);
 }
 
 /** @param {string} key @param {string} type @param {any} value @returns {Buffer} */
@@ -64,7 +67,7 @@ export function bytesOf({ shape, type = 'F32', bytes }) {
 }
 
 /**
- * @param {{ pairs?: [string, string, any][] | Buffer[], tensors?: Tensor[], version?: number, alignment?: number,
+ * @param {{ pairs?: ([string, string, any] | Buffer)[], tensors?: Tensor[], version?: number, alignment?: number,
  *   magic?: string, tensorCount?: number | bigint, pairCount?: number | bigint, trailing?: number }} file
  * @returns {Uint8Array}
  */

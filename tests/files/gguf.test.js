@@ -132,7 +132,8 @@ function* malformed() {
     yield ['bad-tensor', 'five dimensions', one({ shape: [1, 1, 1, 1, 1] })];
     yield ['bad-tensor', 'a dimension of 0', one({ shape: [0, 4] })];
     yield ['bad-tensor', 'a product beyond 2^53', one({ shape: [2n ** 33n, 2n ** 33n], bytes: new Uint8Array(32) })];
-    yield ['bad-tensor', 'a product of 0 modulo 2^64', one({ shape: [2n ** 32n, 2n ** 32n], bytes: new Uint8Array(32) })];
+    const wrap = { shape: [2n ** 32n, 2n ** 32n], bytes: new Uint8Array(32) };
+    yield ['bad-tensor', 'a product of 0 modulo 2^64', one(wrap)];
     yield ['bad-tensor', 'an unknown type', one({ id: 200 })];
     yield ['bad-tensor', 'a removed type', one({ id: 4 })];
     yield ['bad-tensor', 'rows of broken blocks', one({ shape: [2, 33], id: 8, bytes: new Uint8Array(96) })];
@@ -179,8 +180,8 @@ test('names of types, and which of them weights may have', () => {
 
 // Decided from the tensors' names and shapes, or by the tokenizer: not here.
 const LATER = new Set(['missing-tensor', 'shape', 'bad-tokenizer', 'architecture']);
-const SHARED = ['../../../shared/', '../../../../shared/'].map((path) => new URL(`${path}models/gguf/`, import.meta.url))
-    .find((url) => existsSync(url));
+const SHARED = ['../../../shared/', '../../../../shared/']
+    .map((path) => new URL(`${path}models/gguf/`, import.meta.url)).find((url) => existsSync(url));
 
 test('malformed files of ../shared', { skip: SHARED ? false : '../shared is absent' }, async () => {
     const { cases } = JSON.parse(readFileSync(new URL('malformed/malformed.json', SHARED), 'utf8'));

@@ -161,7 +161,8 @@ async function checkFolder(source) {
 function checkProgress(progress) {
     assert.ok(progress.length > 0);
     const { total } = progress[0];
-    assert.ok(progress.every((event, i) => event.total === total && (i === 0 || event.loaded > progress[i - 1].loaded)));
+    assert.ok(progress.every((event) => event.total === total));
+    assert.ok(progress.every(({ loaded }, i) => i === 0 || loaded > progress[i - 1].loaded));
     assert.equal(progress.at(-1).loaded, total);
 }
 
@@ -197,7 +198,8 @@ describe('a folder', () => {
         'a list of Files': () => filesOf({ ...WHOLE, 'README.md': 'x' }),
         'a folder of Files': () => filesOf(WHOLE, 'my model'),
         'a folder of Files with another below': () => [
-            ...filesOf({ 'config.json': '{}', 'model.safetensors': 'x' }, 'my model/onnx'), ...filesOf(WHOLE, 'my model'),
+            ...filesOf({ 'config.json': '{}', 'model.safetensors': 'x' }, 'my model/onnx'),
+            ...filesOf(WHOLE, 'my model'),
         ],
         'a hub': () => {
             serve('/owner/name/resolve/main/', WHOLE);
@@ -249,7 +251,9 @@ describe('a folder', () => {
     test('templates by name', async () => {
         const model = await openModel(folder({
             ...without('chat_template.jinja'),
-            'tokenizer_config.json': json({ chat_template: [{ name: 'default', template: 'x' }, { name: 'rag', template: 'y' }] }),
+            'tokenizer_config.json': json({
+                chat_template: [{ name: 'default', template: 'x' }, { name: 'rag', template: 'y' }],
+            }),
         }));
         assert.deepEqual(model.chatTemplate, new Map([['default', 'x'], ['rag', 'y']]));
         model.close();
@@ -347,7 +351,8 @@ describe('what is refused', () => {
         ['wrong-file', /"hello/, utf8('hello there, this is no model')],
         ['unsupported-format', /HDF5/, bytesAt(0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a)],
         ['truncated', /0 bytes/, new Uint8Array(0)],
-        ['unsupported-format', /Keras/, () => changed('config.json', json({ module: 'keras_hub', class_name: 'GPT2' }))],
+        ['unsupported-format', /Keras/,
+            () => changed('config.json', json({ module: 'keras_hub', class_name: 'GPT2' }))],
         ['config-missing', /config/, () => folder(without('config.json'))],
         ['config-missing', /config/, () => filesOf(without('config.json'))],
         ['config-missing', /config/, WHOLE['model.safetensors']],
@@ -434,10 +439,10 @@ describe('a hub', () => {
     });
 
     test('addresses', () => {
-        const href = (...options) => huggingFace(...options).remote('config.json').url.href;
-        assert.equal(href('a/b'), 'https://huggingface.co/a/b/resolve/main/config.json');
-        assert.equal(href('a/b', { revision: 'refs/pr/1' }), 'https://huggingface.co/a/b/resolve/refs%2Fpr%2F1/config.json');
-        assert.equal(href('a/b', { endpoint: 'https://hub.example/x/' }), 'https://hub.example/x/a/b/resolve/main/config.json');
+        const href = (options) => huggingFace('a/b', options).remote('config.json').url.href;
+        assert.equal(href({}), 'https://huggingface.co/a/b/resolve/main/config.json');
+        assert.equal(href({ revision: 'refs/pr/1' }), 'https://huggingface.co/a/b/resolve/refs%2Fpr%2F1/config.json');
+        assert.equal(href({ endpoint: 'https://hub.example/x/' }), 'https://hub.example/x/a/b/resolve/main/config.json');
         for (const [name, options] of [['a', {}], ['a/../b', {}], ['../b', {}], ['a/b c', {}], [7, {}],
             ['a/b', { file: '../x' }], ['a/b', { file: '' }], ['a/b', { token: 7 }], ['a/b', { revision: '' }],
             ['a/b', { endpoint: 'hub' }]]) {
