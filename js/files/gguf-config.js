@@ -224,7 +224,7 @@ function valueOf(pairs, key, kind, layers, name) {
         if (value.length !== layers) {
             throw wrong('bad-value', `of length ${layers}, the number of layers`);
         }
-        const list = Array.from(value);
+        const list = type === 'array of bool' ? Array.from(value, Boolean) : Array.from(value);
         if (kind === 'counts' && !list.every((n) => Number.isSafeInteger(n) && n >= 0)) {
             throw wrong('bad-value', 'of whole numbers from 0 up');
         }

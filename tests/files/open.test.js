@@ -442,7 +442,7 @@ describe('a hub', () => {
         const href = (options) => huggingFace('a/b', options).remote('config.json').url.href;
         assert.equal(href({}), 'https://huggingface.co/a/b/resolve/main/config.json');
         assert.equal(href({ revision: 'refs/pr/1' }), 'https://huggingface.co/a/b/resolve/refs%2Fpr%2F1/config.json');
-        assert.equal(href({ endpoint: 'https://hub.example/x/' }), 'https://hub.example/x/a/b/resolve/main/config.json');
+        assert.equal(href({ endpoint: 'https://hub.example/' }), 'https://hub.example/a/b/resolve/main/config.json');
         for (const [name, options] of [['a', {}], ['a/../b', {}], ['../b', {}], ['a/b c', {}], [7, {}],
             ['a/b', { file: '../x' }], ['a/b', { file: '' }], ['a/b', { token: 7 }], ['a/b', { revision: '' }],
             ['a/b', { endpoint: 'hub' }]]) {

@@ -172,7 +172,8 @@ describe('readWeights', () => {
         const bytes = withHeader(JSON.stringify(header), parts);
         const want = {
             F32: Float32Array.of(1.5, -2), F64: Float32Array.of(0.1, 3), F16: Float32Array.of(1, -2),
-            BF16: Float32Array.of(1, -2), I8: Int32Array.of(-1, 2), I16: Int32Array.of(-300, 2), U16: Int32Array.of(65535, 2),
+            BF16: Float32Array.of(1, -2), I8: Int32Array.of(-1, 2), I16: Int32Array.of(-300, 2),
+            U16: Int32Array.of(65535, 2),
             I32: data.I32, U32: Int32Array.of(2 ** 31 - 1, 2), I64: Int32Array.of(-5, 2), U64: Int32Array.of(5, 2),
             U8: data.U8, BOOL: data.BOOL,
             empty: new Float32Array(0),
