@@ -100,7 +100,7 @@ export function plainObject(argument, value) {
  * `tokenizer-invalid`.
  * Codes of a folder or a model in parts: `weights-missing`, `weights-ambiguous`, `index-invalid`, `shard-missing`,
  * `shard-extra`, `shard-mismatch`; of its texts, each with `-not-json` and `-invalid`: `config`, `tokenizer`,
- * `tokenizer-config`, `special-tokens-map`, `generation-config`, `chat-template`, `index`; `template-not-utf8`.
+ * `tokenizer-config`, `special-tokens-map`, `generation-config`, `index`; `template-not-utf8`.
  * Codes of a safetensors file: `truncated`, `header-too-short`, `header-too-large`, `header-not-utf8`,
  * `header-not-json`, `header-not-object`, `duplicate-name`, `bad-metadata`, `bad-entry`, `bad-dtype`, `bad-shape`,
  * `shape-overflow`, `bad-offsets`, `size-mismatch`, `tensor-overlap`, `tensor-gap`, `trailing-bytes`.

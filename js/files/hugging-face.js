@@ -5,6 +5,15 @@ import { Remote } from './source.js';
 
 const ENDPOINT = 'https://huggingface.co';
 
+/** @param {unknown} value */
+function isUrl(value) {
+    try {
+        return typeof value === 'string' && new URL(value) !== null;
+    } catch {
+        return false;
+    }
+}
+
 /** One model on a hub: what huggingFace() makes and openModel() takes. */
 export class HuggingFaceModel {
     /** @param {URL} folder where the files are @param {string | null} file @param {string | null} token */
@@ -50,7 +59,7 @@ export function huggingFace(name, { file, revision = 'main', token, endpoint = E
     if (typeof revision !== 'string' || revision === '') {
         throw typeError('revision', 'a string', revision);
     }
-    if (!(endpoint instanceof URL) && (typeof endpoint !== 'string' || !URL.canParse(endpoint))) {
+    if (!(endpoint instanceof URL) && !isUrl(endpoint)) {
         throw typeError('endpoint', 'a URL', endpoint);
     }
     const base = new URL(endpoint).href.replace(/\/+$/, '');

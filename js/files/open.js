@@ -416,17 +416,22 @@ class Opening {
      */
     async _companions(metadata, withConfig = true) {
         const isFolder = this._place.file === null && !this._place.explicit;
+        // Such a file is a whole model: nothing is looked for beside it, where a page would see requests fail.
+        const isWhole = metadata.has('config') && metadata.has('tokenizer');
         /** @param {string} name @param {boolean} [isRequired] */
         const read = async (name, isRequired = false) => {
-            const own = name === 'chat_template.json' ? undefined : metadata.get(name.replace(/\.\w+$/, ''));
-            return own === undefined ? this._text(name, isRequired) : new TextEncoder().encode(own);
+            const own = metadata.get(name.replace(/\.\w+$/, ''));
+            if (own !== undefined) {
+                return new TextEncoder().encode(own);
+            }
+            return isWhole ? null : this._text(name, isRequired);
         };
         const outcomes = await Promise.allSettled([
             withConfig ? read('config.json', isFolder && this._place.names === null) : null,
             read('generation_config.json'), read('tokenizer.json'), read('tokenizer_config.json'),
-            read('special_tokens_map.json'), read('chat_template.jinja'), read('chat_template.json'),
+            read('special_tokens_map.json'), read('chat_template.jinja'),
         ]);
-        const [config, generation, tokenizer, tokenizerConfig, special, jinja, template] = outcomes.map((outcome) => {
+        const [config, generation, tokenizer, tokenizerConfig, special, jinja] = outcomes.map((outcome) => {
             if (outcome.status === 'rejected') {
                 throw outcome.reason;
             }
@@ -438,7 +443,6 @@ class Opening {
             tokenizer: objectOf(tokenizer, 'tokenizer', 'tokenizer.json'),
             tokenizerConfig: objectOf(tokenizerConfig, 'tokenizer-config', 'tokenizer_config.json'),
             special: objectOf(special, 'special-tokens-map', 'special_tokens_map.json'),
-            template: objectOf(template, 'chat-template', 'chat_template.json'),
         };
         refuseKeras(parsed.config);
         const merged = parsed.tokenizerConfig || parsed.special
@@ -446,8 +450,7 @@ class Opening {
         return {
             config: parsed.config, generation: parsed.generation, tokenizerConfig: merged,
             tokenizer: parsed.tokenizer && { json: parsed.tokenizer, bytes: /** @type {Uint8Array} */ (tokenizer) },
-            chatTemplate: jinja ? textOf(jinja, 'chat_template.jinja')
-                : templateOf(parsed.template?.chat_template ?? merged?.chat_template),
+            chatTemplate: jinja ? textOf(jinja, 'chat_template.jinja') : templateOf(merged?.chat_template),
         };
     }
 

@@ -74,11 +74,13 @@ export function checkSignal(signal) {
 function readerOfBytes(source, signal) {
     const bytes = ArrayBuffer.isView(source)
         ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source);
+    // What others may write to while it is read is copied, piece by piece; decoders of text refuse it too.
+    const isShared = !(bytes.buffer instanceof ArrayBuffer);
     let at = 0;
     const pull = async () => {
-        const rest = bytes.subarray(at);
-        at = bytes.length;
-        return rest.length > 0 ? rest : null;
+        const piece = isShared ? bytes.slice(at, at + PIECE_BYTES) : bytes.subarray(at);
+        at += piece.length;
+        return piece.length > 0 ? piece : null;
     };
     return new ByteReader(pull, () => {}, bytes.length, signal, (position) => {
         at = position;

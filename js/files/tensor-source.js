@@ -42,7 +42,8 @@ import { requireWeightType } from './ggml-types.js';
  * @property {number} fileBytes of the files that hold tensors
  * @property {(wanted: (info: TensorInfo) => boolean) => AsyncGenerator<TensorPiece, void, undefined>} read the tensors
  *   that `wanted` says yes to (it is asked once about each, at first), in pieces of whole rows, at most 1 MiB or one
- *   row. Throws a FormatError `weight-type` for a wanted tensor whose type weights cannot have
+ *   row; an empty tensor comes as a piece without bytes. Throws a FormatError `weight-type` for a wanted tensor whose
+ *   type weights cannot have
  * @property {(wanted: (info: TensorInfo) => boolean) => AsyncGenerator<TensorPiece, void, undefined>} pieces as read(),
  *   of any type
  * @property {() => void} close lets go of the files

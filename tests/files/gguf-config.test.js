@@ -92,7 +92,8 @@ test('ends of a text', async () => {
 test('every key is used, harmless or unknown', async () => {
     const { fields } = await open({
         'general.quantization_version': ['u32', 2], 'quantize.imatrix.file': ['string', 'x'],
-        'llama.nosuch': ['u32', 1], 'other.block_count': ['u32', 1], ['__proto__']: ['u32', 1], 'tokenizer.ggml.toString': ['u32', 1],
+        'llama.nosuch': ['u32', 1], 'other.block_count': ['u32', 1], ['__proto__']: ['u32', 1],
+        'tokenizer.ggml.toString': ['u32', 1],
         'tokenizer.chat_template': ['string', 'x'], 'tokenizer.chat_template.rag': ['string', 'y'],
     });
     assert.deepEqual(fields.unknown, ['llama.nosuch', 'other.block_count', '__proto__', 'tokenizer.ggml.toString']);

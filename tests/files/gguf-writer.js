@@ -63,8 +63,8 @@ export function pair(key, type, value) {
 /** @param {Tensor} tensor */
 export function bytesOf({ shape, type = 'F32', bytes }) {
     const [, block, blockBytes] = TENSORS[type];
-    const length = shape.reduce((n, size) => n * size, 1) / block * blockBytes;
-    return bytes ?? Uint8Array.from({ length }, (_, i) => i);
+    const numbers = () => shape.reduce((n, size) => n * size, 1);
+    return bytes ?? Uint8Array.from({ length: numbers() / block * blockBytes }, (_, i) => i);
 }
 
 /**
