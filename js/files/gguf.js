@@ -11,7 +11,7 @@ import { tensorInfo } from './tensor-source.js';
 /** Metadata and tensor infos together; the largest vocabularies take some 20 MB. */
 const MAX_HEADER_BYTES = 1 << 28;
 
-/** Of metadata pairs, of tensors, of arrays within an array: each takes far more memory than bytes of the file. */
+/** Of metadata pairs, of tensors, of arrays: each takes far more memory than bytes of the file. */
 const MAX_COUNT = 1 << 16;
 
 /** Who asks for less than this and more than there is did not lie, but was cut off. */
@@ -90,6 +90,8 @@ class Cursor {
         this.view = new DataView(this.bytes.buffer);
         this.at = 0;
         this._begin = reader.position;
+        /** Arrays so far, one within another counted too. */
+        this.arrays = 0;
     }
 
     /** Where in the file it stands. */
@@ -211,7 +213,7 @@ export async function readGguf(reader, name) {
 /** @param {number} count @param {string} what @param {string} name */
 function counted(count, what, name) {
     if (count > MAX_COUNT) {
-        throw new FormatError('too-large', `${name} is said to have ${count} ${what}; at most ${MAX_COUNT} are read`);
+        throw new FormatError('too-large', `${name} has ${count} ${what} or more; at most ${MAX_COUNT} are read`);
     }
     return `${count} ${what}`;
 }
@@ -285,6 +287,7 @@ async function readValue(cursor, type, key, name, depth) {
 
 /** @param {Cursor} cursor @param {string} key @param {string} name @param {number} depth @returns {Promise<Pair>} */
 async function readArray(cursor, key, name, depth) {
+    counted(++cursor.arrays, 'arrays', name);
     const type = cursor.u32();
     const count = cursor.u64();
     const what = `the array ${show(key)} of ${count}`;
@@ -309,7 +312,7 @@ async function readArray(cursor, key, name, depth) {
     if (type !== ARRAY) {
         throw new FormatError('bad-type', `${name}: ${show(key)} is an array of the unknown type ${type}`);
     }
-    cursor.claim(count, 12, counted(count, `arrays in ${show(key)}`, name));
+    cursor.claim(count, 12, counted(count, 'arrays', name));
     for (let i = 0; i < count; i++) {
         values.push((await readValue(cursor, ARRAY, key, name, depth + 1)).value);
     }

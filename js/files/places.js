@@ -1,7 +1,7 @@
 // From what the user passes to files by name: a folder, wherever it is, or one file and what lies beside it.
 
 import { typeError } from '../check.js';
-import { importNode } from '../engine/threads.js';
+import { importNode, isNode } from '../engine/threads.js';
 import { HuggingFaceModel } from './hugging-face.js';
 import { isBytes, Remote, toLocation } from './source.js';
 
@@ -47,7 +47,7 @@ export async function placeOf(source) {
         return 'weights' in source ? ofParts(source) : ofFiles(source);
     }
     const location = toLocation(source);
-    if (typeof location === 'string' || location.protocol === 'file:') {
+    if (typeof location === 'string' || (isNode && location.protocol === 'file:')) {
         return ofPath(location);
     }
     return location.protocol === 'blob:' || location.protocol === 'data:' ? alone(location) : ofUrl(location);

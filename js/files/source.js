@@ -59,7 +59,7 @@ export async function openFile(source, signal) {
         return readerOfBytes(source, signal);
     }
     const location = toLocation(source);
-    return typeof location === 'string' || location.protocol === 'file:'
+    return typeof location === 'string' || (isNode && location.protocol === 'file:')
         ? readerOfPath(location, signal) : readerOfUrl(location, signal);
 }
 
