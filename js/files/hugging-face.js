@@ -16,19 +16,21 @@ function isUrl(value) {
 
 /** One model on a hub: what huggingFace() makes and openModel() takes. */
 export class HuggingFaceModel {
+    /** Private, so that printing the object does not print it. @type {string | null} */
+    #token;
+
     /** @param {URL} folder where the files are @param {string | null} file @param {string | null} token */
     constructor(folder, file, token) {
         /** Where its files are, ending in a slash. */
         this.folder = folder;
         /** The one file that is meant, or null for the folder. */
         this.file = file;
-        // Not enumerable, so that printing the object does not print the secret.
-        Object.defineProperty(this, '_token', { value: token });
+        this.#token = token;
     }
 
     /** @param {string} name @returns {Remote} a file of the model; the token goes to the hub alone */
     remote(name) {
-        const token = /** @type {{ _token: string | null }} */ (/** @type {unknown} */ (this))._token;
+        const token = this.#token;
         const path = name.split('/').map(encodeURIComponent).join('/');
         return new Remote(new URL(path, this.folder), token === null ? {} : { Authorization: `Bearer ${token}` });
     }

@@ -40,7 +40,7 @@ export async function localWeights(place, names, readText) {
     }
     for (const ending of ['.safetensors', '.gguf', '.weights.h5']) {
         const found = names.filter((name) => name.endsWith(ending)).sort();
-        if (found.length > 1 && !SHARD.test(found[0])) {
+        if (found.length > 1 && new Set(found.map(modelOf)).size > 1) {
             throw new FormatError('weights-ambiguous', `${nameOf(place.name)} has several ${ending} files, ` +
                 `${show(found.slice(0, 3))} among them; give one of them`);
         }
@@ -54,6 +54,12 @@ export async function localWeights(place, names, readText) {
         return { files: [find(others[0])], index: null };
     }
     throw noWeights(place, names);
+}
+
+/** @param {string} name of a file @returns {string} which model it belongs to: the same for all its parts */
+function modelOf(name) {
+    const match = SHARD.exec(name);
+    return match === null ? name : `${match[1]}-of-${match[3]}`;
 }
 
 /** @param {Place} place @param {string[]} names of what is there instead */
@@ -72,7 +78,7 @@ export function noWeights(place, names) {
 export function indexOf(bytes, name) {
     const { value } = parseJson(bytes, 'index', name);
     const map = isObject(value) && isObject(value.weight_map) ? Object.entries(value.weight_map) : [];
-    if (map.length === 0 || !map.every(([, file]) => typeof file === 'string' && /^[^/\\]+$/.test(file))) {
+    if (map.length === 0 || !map.every(([, file]) => typeof file === 'string' && /^(?!\.{1,2}$)[^/\\]+$/.test(file))) {
         throw new FormatError('index-invalid', `${name} should have a weight_map of tensors to files`);
     }
     return new Map(map);
