@@ -93,6 +93,14 @@ export function plainObject(argument, value) {
  * Bytes that came from outside and are not what they should be. `code` is stable and meant for programs; the message is
  * meant for people and may change.
  *
+ * Codes of any file: `truncated`, `too-large` (a count or length beyond the file, or a text beyond its bound),
+ * `wrong-file` (HTML, a Git LFS pointer, a pickle, ...), `unsupported-format`, `duplicate-name`, `weight-type`,
+ * `integer-range`.
+ * Codes of a GGUF file: `version`, `bad-type`, `bad-value`, `bad-tensor`, `bad-offsets`, `missing-key`,
+ * `tokenizer-invalid`.
+ * Codes of a folder or a model in parts: `weights-missing`, `weights-ambiguous`, `index-invalid`, `shard-missing`,
+ * `shard-extra`, `shard-mismatch`; of its texts, each with `-not-json` and `-invalid`: `config`, `tokenizer`,
+ * `tokenizer-config`, `special-tokens-map`, `generation-config`, `index`; `template-not-utf8`.
  * Codes of a safetensors file: `truncated`, `header-too-short`, `header-too-large`, `header-not-utf8`,
  * `header-not-json`, `header-not-object`, `duplicate-name`, `bad-metadata`, `bad-entry`, `bad-dtype`, `bad-shape`,
  * `shape-overflow`, `bad-offsets`, `size-mismatch`, `tensor-overlap`, `tensor-gap`, `trailing-bytes`.

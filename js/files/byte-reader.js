@@ -13,17 +13,21 @@ export class ByteReader {
      * @param {(reason?: unknown) => unknown} cancel gives up; a pending pull ends
      * @param {number | null} size bytes of the file where that is certain
      * @param {AbortSignal} [signal]
+     * @param {(position: number) => void} [jump] makes the next pull begin there; for files of certain size alone
      */
-    constructor(pull, cancel, size, signal) {
+    constructor(pull, cancel, size, signal, jump) {
         this.size = size;
         this.position = 0;
-        /** Bytes that have come in, used or not. */
+        /** Bytes that have come in or were jumped over, used or not. */
         this.arrived = 0;
         /** @type {((bytes: number) => void) | null} called with the number of every few bytes that arrived */
         this.onBytes = null;
         this._pull = pull;
         this._cancel = cancel;
         this._signal = signal;
+        this._jump = jump;
+        /** Where view() puts what did not come in one piece. */
+        this._scratch = new Uint8Array(0);
         /** Bytes that came and were not asked for yet. @type {Uint8Array} */
         this._piece = new Uint8Array(0);
         this._closed = false;
@@ -43,23 +47,86 @@ export class ByteReader {
                 return this._piece;
             }
             this._piece = piece;
-            this.arrived += piece.length;
-            this.onBytes?.(piece.length);
         }
         const part = this._piece.subarray(0, limit);
-        this._piece = this._piece.subarray(part.length);
-        this.position += part.length;
+        this.advance(part.length);
         return part;
     }
 
     /** @returns {Promise<Uint8Array | null>} */
     async _next() {
         this._signal?.throwIfAborted();
+        let piece;
         try {
-            return await this._pull();
+            piece = await this._pull();
         } finally {
             this._signal?.throwIfAborted();
         }
+        this._count(piece?.length ?? 0);
+        return piece;
+    }
+
+    /** @param {number} bytes that arrived */
+    _count(bytes) {
+        this.arrived += bytes;
+        if (bytes > 0) {
+            this.onBytes?.(bytes);
+        }
+    }
+
+    /**
+     * What comes next, without going on: all that is there, at least `length` bytes unless the file ends before.
+     * @param {number} length
+     * @returns {Promise<Uint8Array>} never overwritten later
+     */
+    async peek(length) {
+        if (this._piece.length < length) {
+            const parts = [this._piece];
+            let there = this._piece.length;
+            while (there < length) {
+                const piece = await this._next();
+                if (piece === null) {
+                    break;
+                }
+                parts.push(piece);
+                there += piece.length;
+            }
+            this._piece = join(parts, there);
+        }
+        return this._piece;
+    }
+
+    /** Goes on by bytes that peek() showed. @param {number} length */
+    advance(length) {
+        this._piece = this._piece.subarray(length);
+        this.position += length;
+    }
+
+    /**
+     * @param {number} length
+     * @param {string} what for the message when the file ends before
+     * @returns {Promise<Uint8Array>} valid until the next call, at any alignment
+     */
+    async view(length, what) {
+        if (length <= this._piece.length) {
+            const part = this._piece.subarray(0, length);
+            this.advance(length);
+            return part;
+        }
+        if (!this._isTrusted(length)) {
+            return this.take(length, what);
+        }
+        if (this._scratch.length < length) {
+            this._scratch = new Uint8Array(length);
+        }
+        const part = this._scratch.subarray(0, length);
+        await this.fill(part, what);
+        return part;
+    }
+
+    /** May so much memory be taken before the bytes have come? @param {number} length */
+    _isTrusted(length) {
+        return this.size === null ? length <= TRUSTED_BYTES : length <= this.size - this.position;
     }
 
     /**
@@ -83,7 +150,7 @@ export class ByteReader {
      * @returns {Promise<Uint8Array<ArrayBuffer>>} in a buffer of its own
      */
     async take(length, what) {
-        if (length <= TRUSTED_BYTES || (this.size !== null && length <= this.size - this.position)) {
+        if (this._isTrusted(length)) {
             const bytes = new Uint8Array(length);
             await this.fill(bytes, what);
             return bytes;
@@ -95,9 +162,17 @@ export class ByteReader {
         return bytes;
     }
 
-    /** @returns {Promise<Uint8Array<ArrayBuffer>>} everything up to the end */
-    rest() {
-        return this._gather(Infinity);
+    /**
+     * @param {number} [limit] a file that goes on beyond is refused, so that an endless one ends here
+     * @param {string} [what] for that message
+     * @returns {Promise<Uint8Array<ArrayBuffer>>} everything up to the end
+     */
+    async rest(limit = Infinity, what = 'the file') {
+        const bytes = await this._gather(limit + 1);
+        if (bytes.length > limit) {
+            throw new FormatError('too-large', `${what} has more than ${limit} bytes`);
+        }
+        return bytes;
     }
 
     /** @param {number} limit @returns {Promise<Uint8Array<ArrayBuffer>>} */
@@ -112,17 +187,21 @@ export class ByteReader {
             parts.push(part);
             length += part.length;
         }
-        const bytes = new Uint8Array(length);
-        let at = 0;
-        for (const part of parts) {
-            bytes.set(part, at);
-            at += part.length;
-        }
-        return bytes;
+        return join(parts, length);
     }
 
     /** @param {number} length @param {string} what */
     async skip(length, what) {
+        if (this._jump && this.size !== null && length > this._piece.length) {
+            if (length > this.size - this.position) {
+                throw this._truncated(what);
+            }
+            this._count(length - this._piece.length);
+            this._piece = this._piece.subarray(this._piece.length);
+            this.position += length;
+            this._jump(this.position);
+            return;
+        }
         for (let left = length; left > 0;) {
             const part = await this.some(left);
             if (part.length === 0) {
@@ -145,6 +224,17 @@ export class ByteReader {
             this._cancel();
         }
     }
+}
+
+/** @param {Uint8Array[]} parts @param {number} length of all */
+function join(parts, length) {
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    for (const part of parts) {
+        bytes.set(part, at);
+        at += part.length;
+    }
+    return bytes;
 }
 
 /**

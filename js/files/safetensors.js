@@ -1,4 +1,4 @@
-import { FormatError } from '../check.js';
+import { FormatError, show } from '../check.js';
 import { isObject, parseJson } from './json.js';
 
 /**
@@ -14,7 +14,8 @@ const MAX_HEADER_BYTES = 100_000_000;
 /** Bits of one element. @type {Record<string, number>} */
 const DTYPE_BITS = {
     BOOL: 8, U8: 8, I8: 8, U16: 16, I16: 16, U32: 32, I32: 32, U64: 64, I64: 64,
-    F16: 16, BF16: 16, F32: 32, F64: 64, C64: 64, F8_E5M2: 8, F8_E4M3: 8, F8_E8M0: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4,
+    F16: 16, BF16: 16, F32: 32, F64: 64, C64: 64, F8_E5M2: 8, F8_E4M3: 8, F8_E8M0: 8,
+    F8_E5M2FNUZ: 8, F8_E4M3FNUZ: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4,
 };
 
 /**
@@ -74,7 +75,7 @@ export async function readHeader(reader) {
 function parseHeader(bytes) {
     const { text, value } = parseJson(bytes, 'header');
     if (!isObject(value)) {
-        throw new FormatError('header-not-object', `the header is JSON, but not an object: ${text.slice(0, 40)}`);
+        throw new FormatError('header-not-object', `the header is JSON, but not an object: ${show(text.slice(0, 60))}`);
     }
     refuseDuplicates(text);
     const metadata = parseMetadata(value);
@@ -90,7 +91,7 @@ function parseHeader(bytes) {
     for (const tensor of tensors) {
         if (tensor.begin !== end) {
             throw new FormatError(tensor.begin < end ? 'tensor-overlap' : 'tensor-gap',
-                `tensor '${tensor.name}' begins at byte ${tensor.begin}; the one before it ends at ${end}`);
+                `tensor ${show(tensor.name)} begins at byte ${tensor.begin}; the one before it ends at ${end}`);
         }
         end = tensor.end;
     }
@@ -100,13 +101,14 @@ function parseHeader(bytes) {
 /** @param {Record<string, any>} header @returns {Map<string, string>} */
 function parseMetadata(header) {
     const metadata = new Map();
-    if (Object.hasOwn(header, '__metadata__')) {
+    // As the reference implementation, which reads null as no metadata.
+    if (Object.hasOwn(header, '__metadata__') && header.__metadata__ !== null) {
         if (!isObject(header.__metadata__)) {
             throw new FormatError('bad-metadata', '__metadata__ is not an object');
         }
         for (const [name, text] of Object.entries(header.__metadata__)) {
             if (typeof text !== 'string') {
-                throw new FormatError('bad-metadata', `__metadata__ '${name}' is not a string`);
+                throw new FormatError('bad-metadata', `__metadata__ ${show(name)} is not a string`);
             }
             metadata.set(name, text);
         }
@@ -116,29 +118,29 @@ function parseMetadata(header) {
 
 /** @param {string} name @param {unknown} entry @returns {TensorInfo} */
 function parseEntry(name, entry) {
-    if (!isObject(entry) || Object.keys(entry).sort().join() !== 'data_offsets,dtype,shape') {
-        throw new FormatError('bad-entry',
-            `tensor '${name}' should have dtype, shape and data_offsets, and nothing else`);
+    // Other fields are let be, as the reference implementation does.
+    if (!isObject(entry) || !['data_offsets', 'dtype', 'shape'].every((field) => Object.hasOwn(entry, field))) {
+        throw new FormatError('bad-entry', `tensor ${show(name)} should have dtype, shape and data_offsets`);
     }
     const { dtype, shape, data_offsets: offsets } = entry;
     if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BITS, dtype)) {
-        throw new FormatError('bad-dtype', `tensor '${name}' has the unknown dtype ${JSON.stringify(dtype)}`);
+        throw new FormatError('bad-dtype', `tensor ${show(name)} has the unknown dtype ${show(dtype)}`);
     }
     if (!Array.isArray(shape) || !shape.every(isCount)) {
-        throw new FormatError('bad-shape', `tensor '${name}': a shape is a list of whole numbers from 0 up`);
+        throw new FormatError('bad-shape', `tensor ${show(name)}: a shape is a list of whole numbers from 0 up`);
     }
     // The largest partial product counts, whatever zeros follow it.
     const bound = shape.reduce((product, n) => product * Math.max(n, 1), DTYPE_BITS[dtype]);
     if (bound > Number.MAX_SAFE_INTEGER) {
-        throw new FormatError('shape-overflow', `tensor '${name}': the shape [${shape}] has too many elements`);
+        throw new FormatError('shape-overflow', `tensor ${show(name)}: the shape ${show(shape)} has too many elements`);
     }
     if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount) || offsets[0] > offsets[1]) {
-        throw new FormatError('bad-offsets', `tensor '${name}': data_offsets should be [begin, end], begin <= end`);
+        throw new FormatError('bad-offsets', `tensor ${show(name)}: data_offsets should be [begin, end], begin <= end`);
     }
     const size = shape.reduce((product, n) => product * n, 1);
     if ((offsets[1] - offsets[0]) * 8 !== size * DTYPE_BITS[dtype]) {
         throw new FormatError('size-mismatch',
-            `tensor '${name}': ${dtype} [${shape}] does not fill ${offsets[1] - offsets[0]} bytes`);
+            `tensor ${show(name)}: ${dtype} ${show(shape)} does not fill ${offsets[1] - offsets[0]} bytes`);
     }
     return { name, dtype, shape, size, begin: offsets[0], end: offsets[1] };
 }
@@ -179,7 +181,7 @@ function refuseDuplicates(text) {
 /** @param {Set<string>} names @param {string} name */
 function addName(names, name) {
     if (names.has(name)) {
-        throw new FormatError('duplicate-name', `the header names '${name}' twice`);
+        throw new FormatError('duplicate-name', `the header names ${show(name)} twice`);
     }
     names.add(name);
 }
@@ -197,7 +199,7 @@ export function toFloat32(info, bytes) {
     }
     if (info.dtype !== 'F16' && info.dtype !== 'BF16') {
         throw new FormatError('tensor-dtype',
-            `tensor '${info.name}' is ${info.dtype}; weights may be F32, F16 or BF16`);
+            `tensor ${show(info.name)} is ${info.dtype}; weights may be F32, F16 or BF16`);
     }
     const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
     const floats = new Float32Array(halves.length);

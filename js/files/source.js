@@ -10,33 +10,56 @@ import { ByteReader, readAhead } from './byte-reader.js';
  * @typedef {FileSource | FileSources | Iterable<File> | ArrayLike<File>} ModelSource
  */
 
+/** Bytes that are read of a file at a time. */
+const PIECE_BYTES = 1 << 20;
+
+/** Answers of a server that mean: there is no such file for you. */
+const ABSENT = new Set([401, 403, 404, 410]);
+
+/** A file that cannot be had. */
+export class SourceError extends Error {
+    /**
+     * @param {string} message
+     * @param {boolean} absent whether it is not there, rather than out of reach
+     * @param {ErrorOptions} [options]
+     */
+    constructor(message, absent, options) {
+        super(message, options);
+        this.name = 'Error';
+        this.absent = absent;
+    }
+}
+
+/** A file on a server that wants to know who asks. */
+export class Remote {
+    /** @param {URL} url @param {Record<string, string>} headers */
+    constructor(url, headers) {
+        this.url = url;
+        this.headers = headers;
+    }
+}
+
 /**
- * @param {FileSource} source
+ * @param {FileSource | Remote} source
  * @param {AbortSignal} [signal]
  * @returns {Promise<ByteReader>}
  */
 export async function openFile(source, signal) {
     signal?.throwIfAborted();
     if (source instanceof Blob) {
-        return readerOfStream(source.stream(), source.size, signal);
+        return readerOfBlob(source, signal);
+    }
+    if (source instanceof Remote) {
+        return readerOfUrl(source.url, signal, source.headers);
     }
     if (source instanceof ReadableStream) {
         return readerOfStream(source, null, signal);
     }
     if (isBytes(source)) {
-        const bytes = ArrayBuffer.isView(source)
-            ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source);
-        /** @type {Uint8Array | null} */
-        let piece = bytes;
-        const pull = async () => {
-            const all = piece;
-            piece = null;
-            return all;
-        };
-        return new ByteReader(pull, () => {}, bytes.length, signal);
+        return readerOfBytes(source, signal);
     }
     const location = toLocation(source);
-    return typeof location === 'string' || location.protocol === 'file:'
+    return typeof location === 'string' || (isNode && location.protocol === 'file:')
         ? readerOfPath(location, signal) : readerOfUrl(location, signal);
 }
 
@@ -47,8 +70,38 @@ export function checkSignal(signal) {
     }
 }
 
+/** @param {ArrayBuffer | ArrayBufferView} source @param {AbortSignal} [signal] */
+function readerOfBytes(source, signal) {
+    const bytes = ArrayBuffer.isView(source)
+        ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source);
+    // What others may write to while it is read is copied, piece by piece; decoders of text refuse it too.
+    const isShared = !(bytes.buffer instanceof ArrayBuffer);
+    let at = 0;
+    const pull = async () => {
+        const piece = isShared ? bytes.slice(at, at + PIECE_BYTES) : bytes.subarray(at);
+        at += piece.length;
+        return piece.length > 0 ? piece : null;
+    };
+    return new ByteReader(pull, () => {}, bytes.length, signal, (position) => {
+        at = position;
+    });
+}
+
+/** @param {Blob} blob @param {AbortSignal} [signal] */
+function readerOfBlob(blob, signal) {
+    let at = 0;
+    const pull = async () => {
+        const slice = blob.slice(at, at + PIECE_BYTES);
+        at += slice.size;
+        return slice.size > 0 ? new Uint8Array(await slice.arrayBuffer()) : null;
+    };
+    return new ByteReader(pull, () => {}, blob.size, signal, (position) => {
+        at = position;
+    });
+}
+
 /** @param {unknown} source @returns {source is ArrayBuffer | ArrayBufferView} */
-function isBytes(source) {
+export function isBytes(source) {
     return ArrayBuffer.isView(source) || source instanceof ArrayBuffer ||
         (typeof SharedArrayBuffer === 'function' && source instanceof SharedArrayBuffer);
 }
@@ -57,7 +110,7 @@ function isBytes(source) {
  * @param {unknown} source
  * @returns {string | URL} a string is a path, only in Node
  */
-function toLocation(source) {
+export function toLocation(source) {
     if (source instanceof URL) {
         return source;
     }
@@ -94,17 +147,23 @@ function readerOfStream(stream, size, signal, through = (pull) => pull) {
     return new ByteReader(through(pull), (reason) => reader.cancel(reason).catch(() => {}), size, signal);
 }
 
-/** @param {URL} url @param {AbortSignal} [signal] */
-async function readerOfUrl(url, signal) {
+/**
+ * @param {URL} url
+ * @param {AbortSignal} [signal]
+ * @param {Record<string, string>} [headers]
+ */
+async function readerOfUrl(url, signal, headers) {
     let response;
     try {
-        response = await fetch(url, { signal });
+        response = await fetch(url, { signal, headers });
     } catch (cause) {
         signal?.throwIfAborted();
         throw new Error(`cannot fetch ${url.href}: ${/** @type {Error} */ (cause).message}`, { cause });
     }
     if (!response.ok || response.body === null) {
-        throw new Error(`cannot fetch ${url.href}: ${response.status} ${response.statusText}`);
+        await response.body?.cancel().catch(() => {});
+        throw new SourceError(`cannot fetch ${url.href}: ${response.status} ${response.statusText}`,
+            ABSENT.has(response.status));
     }
     // Content-Length counts compressed bytes where the server compresses, so it is not believed.
     return readerOfStream(response.body, null, signal, readAhead);
@@ -118,17 +177,27 @@ async function readerOfPath(path, signal) {
     try {
         file = await promises.open(path);
     } catch (cause) {
-        throw new Error(`cannot read ${path}: ${/** @type {Error} */ (cause).message}`, { cause });
+        const { code, message } = /** @type {NodeJS.ErrnoException} */ (cause);
+        throw new SourceError(`cannot read ${path}: ${message}`, code === 'ENOENT', { cause });
     }
     const stat = await file.stat();
+    if (stat.isDirectory()) {
+        await file.close();
+        throw new Error(`cannot read ${path}: it is a folder`);
+    }
     const size = stat.isFile() ? stat.size : null;
-    const buffer = new Uint8Array(1 << 20);
+    /** @type {number | null} null reads on from where the file stands: pipes have no positions */
+    let at = size === null ? null : 0;
     const pull = async () => {
-        const { bytesRead } = await file.read(buffer, 0, buffer.length);
         // What is handed out may be kept, so the next read must not overwrite it.
-        return bytesRead > 0 ? buffer.slice(0, bytesRead) : null;
+        const piece = new Uint8Array(size === null ? PIECE_BYTES : Math.min(PIECE_BYTES, size - Number(at) || 1));
+        const { bytesRead } = await file.read(piece, 0, piece.length, at);
+        at = at === null ? null : at + bytesRead;
+        return bytesRead > 0 ? piece.subarray(0, bytesRead) : null;
     };
-    return new ByteReader(pull, () => file.close().catch(() => {}), size, signal);
+    return new ByteReader(pull, () => file.close().catch(() => {}), size, signal, (position) => {
+        at = position;
+    });
 }
 
 /**

@@ -1,0 +1,188 @@
+// From what the user passes to files by name: a folder, wherever it is, or one file and what lies beside it.
+
+import { typeError } from '../check.js';
+import { importNode, isNode } from '../engine/threads.js';
+import { HuggingFaceModel } from './hugging-face.js';
+import { isBytes, Remote, toLocation } from './source.js';
+
+/**
+ * @typedef {import('./source.js').FileSource | Remote} AnyFile
+ *
+ * @typedef {object} Place where the files of a model are
+ * @property {string} name for messages
+ * @property {string[] | null} names of the files there; null where that cannot be known
+ * @property {(name: string) => AnyFile | null} find a file, or null where there certainly is none
+ * @property {AnyFile | null} file the one that was given; null where the place itself was
+ * @property {boolean} either whether `file` may turn out to be a folder
+ * @property {boolean} explicit whether each file was given for its purpose
+ * @property {AnyFile[] | null} weights files given as weights
+ */
+
+/** What `{ config, weights, ... }` may have, and the files that these are. @type {Record<string, string>} */
+const PARTS = {
+    config: 'config.json', tokenizer: 'tokenizer.json', tokenizerConfig: 'tokenizer_config.json',
+    specialTokensMap: 'special_tokens_map.json', generationConfig: 'generation_config.json',
+    chatTemplate: 'chat_template.jinja',
+};
+
+/** Addresses ending so are files, whatever the server says. */
+const FILE_NAME = /\.(gguf|safetensors|h5|keras|bin|pt|onnx)$/i;
+
+/**
+ * @param {any} source
+ * @returns {Promise<Place>}
+ * @throws {TypeError} for what is no source
+ */
+export async function placeOf(source) {
+    if (source instanceof Blob || source instanceof ReadableStream || isBytes(source)) {
+        return alone(source);
+    }
+    if (source instanceof HuggingFaceModel) {
+        const { folder, file } = source;
+        // Files beside one in a sub-folder are in that sub-folder.
+        const within = file?.replace(/[^/]*$/, '') ?? '';
+        return place(folder.href, { file: file && source.remote(file), find: (name) => source.remote(within + name) });
+    }
+    if (typeof source === 'object' && source !== null && !(source instanceof URL)) {
+        return 'weights' in source ? ofParts(source) : ofFiles(source);
+    }
+    const location = toLocation(source);
+    if (typeof location === 'string' || (isNode && location.protocol === 'file:')) {
+        return ofPath(location);
+    }
+    return location.protocol === 'blob:' || location.protocol === 'data:' ? alone(location) : ofUrl(location);
+}
+
+/** @param {string} name @param {Partial<Place>} rest @returns {Place} */
+function place(name, rest) {
+    return {
+        name, names: null, find: () => null, file: null, either: false, explicit: false, weights: null, ...rest,
+    };
+}
+
+/** @param {AnyFile} file */
+function alone(file) {
+    return place(nameOf(file), { file, names: [] });
+}
+
+/** @param {string | URL} location */
+async function ofPath(location) {
+    /** @type {[typeof import('node:fs/promises'), typeof import('node:path'), typeof import('node:url')]} */
+    const [promises, { join, dirname }, { fileURLToPath }] =
+        await Promise.all([importNode('node:fs/promises'), importNode('node:path'), importNode('node:url')]);
+    const path = typeof location === 'string' ? location : fileURLToPath(location);
+    const isFolder = (await promises.stat(path).catch(() => null))?.isDirectory() ?? false;
+    const folder = isFolder ? path : dirname(path);
+    const names = await promises.readdir(folder).catch(() => /** @type {string[]} */ ([]));
+    const known = new Set(names);
+    return place(path, {
+        names, file: isFolder ? null : path, find: (name) => (known.has(name) ? join(folder, name) : null),
+    });
+}
+
+/** @param {URL} location */
+function ofUrl(location) {
+    const isFolder = location.pathname.endsWith('/');
+    const isFile = FILE_NAME.test(location.pathname);
+    const folder = new URL(location);
+    if (!isFolder && !isFile) {
+        folder.pathname += '/';
+    }
+    return place(location.href, {
+        file: isFolder ? null : location,
+        either: !isFolder && !isFile,
+        find: (name) => {
+            const url = new URL(encodeURIComponent(name), folder);
+            url.search = location.search;
+            return url;
+        },
+    });
+}
+
+/** @param {Record<string, any>} parts */
+function ofParts(parts) {
+    for (const name of Object.keys(parts)) {
+        if (name !== 'weights' && !Object.hasOwn(PARTS, name)) {
+            throw new TypeError(`source must be { weights, ${Object.keys(PARTS).join(', ')} }, got ${name}`);
+        }
+    }
+    const weights = Array.isArray(parts.weights) ? parts.weights : [parts.weights];
+    if (weights.length === 0 || weights.some((file) => file === null || file === undefined)) {
+        throw typeError('source.weights', 'a file or a list of files', parts.weights);
+    }
+    /** @type {Map<string, AnyFile>} */
+    const files = new Map();
+    for (const [part, name] of Object.entries(PARTS)) {
+        if (parts[part] !== null && parts[part] !== undefined) {
+            files.set(name, parts[part]);
+        }
+    }
+    return place(weights.length > 1 ? 'source.weights' : nameOf(weights[0]), {
+        names: Array.from(files.keys()), find: (name) => files.get(name) ?? null, explicit: true, weights,
+    });
+}
+
+/**
+ * The Files of an input or of a folder picker, which gives all files below a folder: those beside the uppermost that
+ * may hold weights are meant.
+ * @param {any} list
+ */
+function ofFiles(list) {
+    const files = typeof list[Symbol.iterator] === 'function' || typeof list.length === 'number'
+        ? /** @type {File[]} */ (Array.from(list)) : [];
+    if (files.length === 0 || !files.every((file) => file instanceof Blob && typeof file.name === 'string')) {
+        throw typeError('source', 'a list of Files or { config, weights, tokenizer }', list);
+    }
+    if (files.length === 1) {
+        return alone(files[0]);
+    }
+    const paths = files.map((file) => (file.webkitRelativePath || file.name).split('/'));
+    const candidates = paths.filter((path) => /\.(safetensors|gguf|h5)$|^config\.json$/i.test(path[path.length - 1]));
+    const depth = Math.min(...(candidates.length > 0 ? candidates : paths).map((path) => path.length));
+    const folder = (candidates.find((path) => path.length === depth) ?? paths[0]).slice(0, depth - 1).join('/');
+    /** @type {Map<string, File>} */
+    const byName = new Map();
+    files.forEach((file, i) => {
+        if (paths[i].slice(0, -1).join('/') === folder) {
+            byName.set(paths[i][paths[i].length - 1], file);
+        }
+    });
+    return place(folder || 'the list of Files', {
+        names: Array.from(byName.keys()), find: (name) => byName.get(name) ?? null,
+    });
+}
+
+/** @param {any} file @returns {string} what to call it in a message */
+export function nameOf(file) {
+    if (typeof file === 'string') {
+        return shortened(file);
+    }
+    if (file instanceof URL || file instanceof Remote) {
+        const url = file instanceof Remote ? file.url : file;
+        // An address may carry a signature, and a data: URL the whole file.
+        const host = url.origin === 'null' ? url.protocol : url.origin;
+        return url.protocol === 'data:' ? 'the data: URL' : shortened(host + url.pathname);
+    }
+    if (file instanceof Blob) {
+        const { name } = /** @type {{ name?: unknown }} */ (file);
+        return typeof name === 'string' && name !== '' ? shortened(name) : 'the Blob';
+    }
+    return file instanceof ReadableStream ? 'the stream' : 'the file';
+}
+
+/** @param {string} name */
+function shortened(name) {
+    return name.length > 120 ? `...${name.slice(-117)}` : name;
+}
+
+/** @param {any} file @returns {string} the last part of its name; '' where it has none */
+export function baseName(file) {
+    const { pathname } = file instanceof Remote ? file.url : file;
+    const path = typeof file === 'string' ? file : pathname ?? (file instanceof Blob && /** @type {any} */ (file).name);
+    const last = /[^/\\]*$/.exec(path || '')?.[0] ?? '';
+    try {
+        return typeof file === 'string' ? last : decodeURIComponent(last);
+    } catch {
+        return last;
+    }
+}

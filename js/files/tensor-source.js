@@ -1,0 +1,266 @@
+// The tensors of a model in one or several files: what there is, and a stream of their bytes in the files' order. Only
+// a piece is held at a time, and no byte is read twice.
+
+import { FormatError, show } from '../check.js';
+import { requireWeightType } from './ggml-types.js';
+
+/**
+ * @typedef {object} TensorInfo one tensor
+ * @property {string} name as the file has it
+ * @property {number[]} shape outermost first, as Hugging Face has it
+ * @property {string} type 'F32', 'F16', 'BF16', 'Q8_0', 'Q4_K', ...: safetensors' and ggml's names
+ * @property {number} bytes of all of it
+ * @property {number} rows number of rows along the last axis; a tensor of one axis is one row
+ * @property {number} rowBytes bytes of a row
+ *
+ * @typedef {object} TensorPiece
+ * @property {TensorInfo} info
+ * @property {number} firstRow
+ * @property {number} rows
+ * @property {Uint8Array} bytes of these rows, at any alignment; valid until the next step
+ *
+ * @typedef {object} Fields the keys of a GGUF file's metadata by what became of them
+ * @property {string[]} used
+ * @property {string[]} harmless
+ * @property {string[]} unknown
+ *
+ * @typedef {object} TensorSource a model's files, whatever their format; made by openModel()
+ * @property {'safetensors' | 'gguf'} format
+ * @property {string} name of the file or folder, for messages
+ * @property {string} architecture config's model_type; '' where there is none
+ * @property {Record<string, any>} config in Hugging Face's terms: config.json as it is, a GGUF file's metadata by one
+ *   table of keys. Reading it throws a FormatError where a GGUF file lacks a key that every model needs, so ask
+ *   `architecture` first
+ * @property {Record<string, any> | null} generation generation_config.json
+ * @property {{ json: Record<string, any>, bytes: Uint8Array } | null} tokenizer tokenizer.json
+ * @property {Record<string, any> | null} tokenizerConfig tokenizer_config.json, filled up from special_tokens_map.json
+ * @property {string | Map<string, string> | null} chatTemplate one, or several by name
+ * @property {Map<string, any> | null} metadata of a GGUF file: arrays of numbers as typed arrays, others as arrays,
+ *   integers beyond 2^53 as BigInt
+ * @property {Fields | null} fields of a GGUF file
+ * @property {Map<string, TensorInfo>} tensors in the order in which they are read
+ * @property {number} fileBytes of the files that hold tensors
+ * @property {(wanted: (info: TensorInfo) => boolean) => AsyncGenerator<TensorPiece, void, undefined>} read the tensors
+ *   that `wanted` says yes to (it is asked once about each, at first), in pieces of whole rows, at most 1 MiB or one
+ *   row; an empty tensor comes as a piece without bytes. Throws a FormatError `weight-type` for a wanted tensor whose
+ *   type weights cannot have
+ * @property {(wanted: (info: TensorInfo) => boolean) => AsyncGenerator<TensorPiece, void, undefined>} pieces as read(),
+ *   of any type
+ * @property {() => void} close lets go of the files
+ */
+
+/** A piece has at most so many bytes, unless one row is longer. */
+const PIECE_BYTES = 1 << 20;
+
+/**
+ * @typedef {object} Entry a tensor's place in its file
+ * @property {TensorInfo} info
+ * @property {number} begin
+ * @property {number} end
+ */
+
+/**
+ * @param {string} name
+ * @param {number[]} shape
+ * @param {string} type
+ * @param {number} bytes
+ * @returns {TensorInfo}
+ */
+export function tensorInfo(name, shape, type, bytes) {
+    let rows = 1;
+    for (const n of shape.slice(0, -1)) {
+        rows *= n;
+    }
+    // Rows of a type of less than a byte may end within one; such a tensor is one row, as an empty one is.
+    const divides = rows > 0 && bytes > 0 && bytes % rows === 0;
+    return { name, shape, type, bytes, rows: divides ? rows : 1, rowBytes: divides ? bytes / rows : bytes };
+}
+
+/** Counts bytes of several files towards one total. */
+export class Progress {
+    /** @param {((progress: { loaded: number, total: number }) => void) | undefined} report */
+    constructor(report) {
+        this._report = report;
+        this._loaded = 0;
+        this._reported = -1;
+        /** Bytes of everything, once that is known. @type {number | null} */
+        this._total = null;
+    }
+
+    /** @param {number} bytes that arrived */
+    add(bytes) {
+        this._loaded += bytes;
+        this._tell();
+    }
+
+    /** Nothing is reported before. @param {number} total */
+    begin(total) {
+        this._total = total;
+        this._tell();
+    }
+
+    end() {
+        this._loaded = this._total ?? this._loaded;
+        this._tell();
+    }
+
+    _tell() {
+        if (this._total !== null) {
+            const loaded = Math.min(this._loaded, this._total);
+            if (loaded > this._reported) {
+                this._reported = loaded;
+                this._report?.({ loaded, total: this._total });
+            }
+        }
+    }
+}
+
+/** One file with tensors, whose header has been read. */
+export class TensorFile {
+    /**
+     * @param {object} options
+     * @param {string} options.name for messages
+     * @param {import('./byte-reader.js').ByteReader} options.reader behind the header
+     * @param {Entry[]} options.entries in the order of their bytes
+     * @param {number} options.end the byte behind the last tensor
+     * @param {boolean} options.exact whether the file has to end there
+     * @param {(() => Promise<import('./byte-reader.js').ByteReader>) | null} options.reopen null where it can be read
+     *   but once
+     * @param {Progress} options.progress
+     */
+    constructor({ name, reader, entries, end, exact, reopen, progress }) {
+        this.name = name;
+        this.entries = entries;
+        this.end = end;
+        /** What will have arrived when all has been read. */
+        this.bytes = reader.size ?? end;
+        this._exact = exact;
+        this._reopen = reopen;
+        this._progress = progress;
+        /** @type {import('./byte-reader.js').ByteReader | null} */
+        this._reader = null;
+        this._counted = 0;
+        this._follow(reader);
+    }
+
+    /** @param {import('./byte-reader.js').ByteReader} reader */
+    _follow(reader) {
+        this._reader = reader;
+        const count = () => {
+            const more = reader.arrived - this._counted;
+            if (more > 0) {
+                this._counted += more;
+                this._progress.add(more);
+            }
+        };
+        count();
+        reader.onBytes = count;
+    }
+
+    /** Between header and tensors a file of many need not stay open, if it can be opened again. */
+    rest() {
+        if (this._reopen !== null) {
+            this.close();
+        }
+    }
+
+    /**
+     * @param {Set<TensorInfo>} wanted
+     * @returns {AsyncGenerator<TensorPiece, void, undefined>}
+     */
+    async* pieces(wanted) {
+        const reader = await this._begin();
+        try {
+            for (const { info, begin, end } of this.entries) {
+                if (wanted.has(info)) {
+                    const what = `tensor ${show(info.name)} of ${this.name}`;
+                    await reader.skip(begin - reader.position, what);
+                    const most = Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, info.rowBytes)));
+                    for (let firstRow = 0; firstRow < info.rows; firstRow += most) {
+                        const rows = Math.min(most, info.rows - firstRow);
+                        yield { info, firstRow, rows, bytes: await reader.view(rows * info.rowBytes, what) };
+                    }
+                }
+                await reader.skip(end - reader.position, `tensor ${show(info.name)} of ${this.name}`);
+            }
+            if (this._exact && (await reader.peek(1)).length > 0) {
+                throw new FormatError('trailing-bytes', `${this.name} goes on after its last tensor`);
+            }
+        } finally {
+            this.close();
+        }
+    }
+
+    /** A reader before the first tensor. */
+    async _begin() {
+        const first = this.entries[0]?.begin ?? this.end;
+        if (this._reader === null || this._reader.position > first) {
+            if (this._reopen === null) {
+                throw new Error(`${this.name} can be read only once`);
+            }
+            this._follow(await this._reopen());
+        }
+        return /** @type {import('./byte-reader.js').ByteReader} */ (this._reader);
+    }
+
+    close() {
+        this._reader?.close();
+        if (this._reader !== null) {
+            this._reader.onBytes = null;
+        }
+        this._reader = null;
+    }
+}
+
+/**
+ * All tensors of some files by name.
+ * @param {TensorFile[]} files
+ * @returns {Map<string, TensorInfo>}
+ * @throws {FormatError} `duplicate-name`
+ */
+export function tensorsOf(files) {
+    /** @type {Map<string, TensorInfo>} */
+    const tensors = new Map();
+    for (const file of files) {
+        for (const { info } of file.entries) {
+            if (tensors.has(info.name)) {
+                throw new FormatError('duplicate-name', `tensor ${show(info.name)} is in ${file.name} and elsewhere`);
+            }
+            tensors.set(info.name, info);
+        }
+    }
+    return tensors;
+}
+
+/**
+ * The part of a TensorSource that hands out bytes.
+ * @param {TensorFile[]} files
+ * @param {Progress} progress
+ * @returns {Pick<TensorSource, 'tensors' | 'fileBytes' | 'read' | 'pieces' | 'close'>}
+ */
+export function streamOf(files, progress) {
+    const tensors = tensorsOf(files);
+    /** @param {Iterable<TensorInfo>} wanted */
+    const stream = async function* (wanted) {
+        const set = new Set(wanted);
+        for (const file of files) {
+            yield* file.pieces(set);
+        }
+        progress.end();
+    };
+    /** @param {(info: TensorInfo) => boolean} wanted */
+    const choose = (wanted) => Array.from(tensors.values()).filter((info) => wanted(info));
+    return {
+        tensors,
+        fileBytes: files.reduce((sum, file) => sum + file.bytes, 0),
+        async* read(wanted) {
+            const chosen = choose(wanted);
+            chosen.forEach(requireWeightType);
+            yield* stream(chosen);
+        },
+        async* pieces(wanted) {
+            yield* stream(choose(wanted));
+        },
+        close: () => files.forEach((file) => file.close()),
+    };
+}

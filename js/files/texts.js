@@ -1,0 +1,184 @@
+// The texts beside a model's weights: config, tokenizer, templates. Each is read up to a bound and parsed once; what a
+// server says in place of a file that it has not is told from the file.
+
+import { FormatError, show } from '../check.js';
+import { FIRST_BYTES, isPage, otherThanJson } from './first-bytes.js';
+import { isObject, parseJson } from './json.js';
+import { nameOf } from './places.js';
+import { SourceError } from './source.js';
+
+/**
+ * @typedef {import('./tensor-source.js').TensorSource} TensorSource
+ *
+ * @typedef {object} Companions what lies beside the weights
+ * @property {Record<string, any> | null} config
+ * @property {Record<string, any> | null} generation
+ * @property {TensorSource['tokenizer']} tokenizer
+ * @property {TensorSource['tokenizerConfig']} tokenizerConfig
+ * @property {TensorSource['chatTemplate']} chatTemplate
+ */
+
+/** No text beside weights is longer: the largest vocabularies take some 35 MB. */
+const MAX_TEXT_BYTES = 1 << 26;
+
+/** @type {Readonly<Companions>} */
+export const NO_COMPANIONS = Object.freeze({
+    config: null, generation: null, tokenizer: null, tokenizerConfig: null, chatTemplate: null,
+});
+
+/** The texts of one place. */
+export class Texts {
+    /**
+     * @param {import('./places.js').Place} place
+     * @param {(file: import('./places.js').AnyFile) => Promise<import('./byte-reader.js').ByteReader>} open
+     * @param {import('./tensor-source.js').Progress} progress
+     */
+    constructor(place, open, progress) {
+        this._place = place;
+        this._open = open;
+        this._progress = progress;
+        /** Of all texts so far. */
+        this.bytes = 0;
+    }
+
+    /**
+     * Everything that is text.
+     * @param {Map<string, string>} metadata of a safetensors file, which may hold some of it
+     * @param {boolean} [withConfig]
+     * @returns {Promise<Companions>}
+     */
+    async companions(metadata, withConfig = true) {
+        const isFolder = this._place.file === null && !this._place.explicit;
+        // Such a file is a whole model: nothing is looked for beside it, where a page would see requests fail.
+        const isWhole = metadata.has('config') && metadata.has('tokenizer');
+        /** @param {string} name @param {boolean} [isRequired] */
+        const read = async (name, isRequired = false) => {
+            const own = metadata.get(name.replace(/\.\w+$/, ''));
+            if (own !== undefined) {
+                return new TextEncoder().encode(own);
+            }
+            return isWhole ? null : this.read(name, isRequired);
+        };
+        const outcomes = await Promise.allSettled([
+            withConfig ? read('config.json', isFolder && this._place.names === null) : null,
+            read('generation_config.json'), read('tokenizer.json'), read('tokenizer_config.json'),
+            read('special_tokens_map.json'), read('chat_template.jinja'),
+        ]);
+        const [config, generation, tokenizer, tokenizerConfig, special, jinja] = outcomes.map((outcome) => {
+            if (outcome.status === 'rejected') {
+                throw outcome.reason;
+            }
+            return outcome.value;
+        });
+        const parsed = {
+            config: objectOf(config, 'config', 'config.json'),
+            generation: objectOf(generation, 'generation-config', 'generation_config.json'),
+            tokenizer: objectOf(tokenizer, 'tokenizer', 'tokenizer.json'),
+            tokenizerConfig: objectOf(tokenizerConfig, 'tokenizer-config', 'tokenizer_config.json'),
+            special: objectOf(special, 'special-tokens-map', 'special_tokens_map.json'),
+        };
+        refuseKeras(parsed.config);
+        const merged = parsed.tokenizerConfig || parsed.special
+            ? { ...parsed.special, ...parsed.tokenizerConfig } : null;
+        return {
+            config: parsed.config, generation: parsed.generation, tokenizerConfig: merged,
+            tokenizer: parsed.tokenizer && { json: parsed.tokenizer, bytes: /** @type {Uint8Array} */ (tokenizer) },
+            chatTemplate: jinja ? textOf(jinja, 'chat_template.jinja') : templateOf(merged?.chat_template),
+        };
+    }
+
+    /**
+     * A text file of the model.
+     * @param {string} name
+     * @param {boolean} isRequired
+     * @returns {Promise<Uint8Array | null>} null where there is none
+     */
+    async read(name, isRequired) {
+        const file = this._place.find(name);
+        if (file === null) {
+            return null;
+        }
+        let reader;
+        try {
+            reader = await this._open(file);
+        } catch (error) {
+            // A file that was listed is there, so its absence is a failure.
+            if (isRequired || this._place.names !== null || !isAbsent(error)) {
+                throw error;
+            }
+            return null;
+        }
+        const bytes = await reader.rest(MAX_TEXT_BYTES, name).finally(() => reader.close());
+        if (!isRequired && this._place.names === null && isPage(bytes)) {
+            return null;
+        }
+        const other = name.endsWith('.json') ? otherThanJson(bytes.subarray(0, FIRST_BYTES)) : null;
+        if (other !== null) {
+            throw new FormatError(`${codeOf(name)}-not-json`,
+                `${name} of ${nameOf(this._place.name)} is ${other}, not JSON`);
+        }
+        this.bytes += bytes.length;
+        this._progress.add(bytes.length);
+        return bytes;
+    }
+}
+
+/** @param {string} name of a file @returns {string} how codes name it */
+function codeOf(name) {
+    return name.endsWith('.index.json') ? 'index' : name.replace('.json', '').replaceAll('_', '-');
+}
+
+/** @param {unknown} error @returns {boolean} whether it says that there is no such file */
+export function isAbsent(error) {
+    return error instanceof SourceError && error.absent;
+}
+
+/**
+ * @param {Uint8Array | null} bytes
+ * @param {string} what
+ * @param {string} name
+ * @returns {Record<string, any> | null}
+ */
+function objectOf(bytes, what, name) {
+    if (bytes === null) {
+        return null;
+    }
+    const { value } = parseJson(bytes, what, name);
+    if (!isObject(value)) {
+        throw new FormatError(`${what}-invalid`, `${name} should be an object, is ${show(value)}`);
+    }
+    return value;
+}
+
+/** @param {Uint8Array} bytes @param {string} name */
+function textOf(bytes, name) {
+    try {
+        return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    } catch (cause) {
+        throw new FormatError('template-not-utf8', `${name} is not UTF-8 text`, { cause });
+    }
+}
+
+/**
+ * @param {unknown} value chat_template: a text, or a list of several with names
+ * @returns {TensorSource['chatTemplate']}
+ */
+function templateOf(value) {
+    if (value === undefined || value === null || typeof value === 'string') {
+        return value ?? null;
+    }
+    if (!Array.isArray(value) || !value.every((item) => isObject(item) && typeof item.name === 'string' &&
+        typeof item.template === 'string')) {
+        throw new FormatError('tokenizer-config-invalid',
+            `chat_template should be a string or a list of { name, template }, is ${show(value)}`);
+    }
+    return new Map(value.map(({ name, template }) => [name, template]));
+}
+
+/** @param {Record<string, any> | null} config */
+function refuseKeras(config) {
+    if (typeof config?.module === 'string' && typeof config.class_name === 'string') {
+        throw new FormatError('unsupported-format',
+            `config.json is that of a Keras preset, ${show(config.class_name)}; Hugging Face's form is read`);
+    }
+}

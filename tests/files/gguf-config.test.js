@@ -1,0 +1,155 @@
+// A GGUF file's metadata in Hugging Face's terms. Expected: the field's names in transformers' configurations, and what
+// the text of the format says about the keys.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { FormatError } from '../../js/check.js';
+import { openModel } from '../../js/files/open.js';
+import { llama, llamaTensors } from './gguf-writer.js';
+
+/** @param {Parameters<typeof llama>} args */
+const open = (...args) => openModel(llama(...args));
+const config = async (...args) => (await open(...args)).config;
+
+test('a whole one', async () => {
+    const { 'rms_norm_eps': epsilon, ...rest } = await config();
+    assert.equal(epsilon, Math.fround(1e-5));
+    assert.deepEqual(rest, {
+        model_type: 'llama', max_position_embeddings: 64, hidden_size: 32, num_hidden_layers: 1, intermediate_size: 64,
+        num_attention_heads: 4, num_key_value_heads: 2, head_dim: 8, rope_theta: 10000, rotary_dims: 8,
+        partial_rotary_factor: 1, rope_scaling: null, vocab_size: 6, bos_token_id: 0, eos_token_id: [1],
+        pad_token_id: null, tie_word_embeddings: true,
+    });
+});
+
+test('what follows where a key is not there', async () => {
+    const found = await config({ 'llama.attention.head_count_kv': null, 'llama.rope.dimension_count': null });
+    assert.equal(found.num_key_value_heads, 4);
+    assert.ok(!('partial_rotary_factor' in found));
+    const bare = await config({
+        'tokenizer.ggml.tokens': null, 'tokenizer.ggml.model': ['string', 'none'], 'tokenizer.ggml.token_type': null,
+        'tokenizer.ggml.merges': null,
+    });
+    assert.equal(bare.vocab_size, 6, 'rows of the embedding');
+    assert.equal((await config({ 'llama.vocab_size': ['u32', 5] })).vocab_size, 5);
+    const tensors = [...llamaTensors(), { name: 'output.weight', shape: [6, 32] }];
+    assert.equal((await config({}, { tensors })).tie_word_embeddings, false);
+});
+
+test('rotation', async () => {
+    const scaling = async (keys) => (await config(Object.fromEntries(Object.entries(keys)
+        .map(([key, pair]) => [`llama.rope.scaling.${key}`, pair])))).rope_scaling;
+    const linear = { rope_type: 'linear', factor: 4 };
+    assert.deepEqual(await scaling({ type: ['string', 'linear'], factor: ['f32', 4] }), linear);
+    assert.deepEqual(await scaling({ factor: ['f32', 4] }), linear);
+    assert.equal(await scaling({ type: ['string', 'none'], factor: ['f32', 4] }), null);
+    assert.deepEqual(await scaling({
+        type: ['string', 'yarn'], factor: ['f32', 2], original_context_length: ['u32', 32], attn_factor: ['f32', 1.5],
+        yarn_beta_fast: ['f32', 16],
+    }), {
+        rope_type: 'yarn', factor: 2, original_max_position_embeddings: 32, attention_factor: 1.5, beta_fast: 16,
+    });
+    assert.equal((await config({ 'llama.rope.dimension_count': ['u32', 4] })).partial_rotary_factor, 0.5);
+    const tensors = [...llamaTensors(), { name: 'rope_factors_long.weight', shape: [4] }];
+    const long = await config({ 'llama.rope.scaling.original_context_length': ['u32', 32] }, { tensors });
+    assert.deepEqual(long.rope_scaling, { rope_type: 'longrope', original_max_position_embeddings: 32 });
+});
+
+test('fields that differ between architectures', async () => {
+    const changes = (architecture, more) => ({
+        'general.architecture': ['string', architecture],
+        ...Object.fromEntries(['context_length', 'embedding_length', 'block_count', 'feed_forward_length',
+            'attention.head_count'].map((key) => [`${architecture}.${key}`, ['u32', key === 'block_count' ? 1 : 32]])),
+        [`${architecture}.attention.layer_norm_epsilon`]: ['f32', 0.5], ...more,
+    });
+    const gpt2 = await config(changes('gpt2', {}));
+    assert.deepEqual([gpt2.n_embd, gpt2.n_layer, gpt2.n_head, gpt2.n_inner, gpt2.n_positions, gpt2.layer_norm_epsilon],
+        [32, 1, 32, 32, 32, 0.5]);
+    assert.equal((await config(changes('granite', { 'granite.logit_scale': ['f32', 3] }))).logits_scaling, 3);
+    assert.equal((await config(changes('starcoder2', {}))).norm_epsilon, 0.5);
+});
+
+test('lists by layer', async () => {
+    const tensors = [...llamaTensors(), { name: 'blk.1.attn_norm.weight', shape: [32] }];
+    const two = (changes) => config({ 'llama.block_count': ['u32', 2], ...changes }, { tensors });
+    const heads = async (...pair) => (await two({ 'llama.attention.head_count_kv': pair })).num_key_value_heads;
+    assert.deepEqual(await heads('array of u32', [2, 4]), [2, 4]);
+    assert.equal(await heads('array of i32', [2, 2]), 2);
+    assert.deepEqual((await two({ 'llama.attention.sliding_window_pattern': ['array of bool', [true, false]] }))
+        .sliding_window_pattern, [true, false]);
+    assert.equal((await two({ 'llama.attention.sliding_window': ['u32', 0] })).sliding_window, null);
+    assert.equal((await two({ 'llama.attention.sliding_window': ['u32', 16] })).sliding_window, 16);
+});
+
+test('ends of a text', async () => {
+    const found = await config({
+        'tokenizer.ggml.eot_token_id': ['u32', 4], 'tokenizer.ggml.eom_token_id': ['u32', 1],
+        'tokenizer.ggml.padding_token_id': ['u32', 2],
+    });
+    assert.deepEqual([found.eos_token_id, found.pad_token_id], [[1, 4], 2]);
+});
+
+test('every key is used, harmless or unknown', async () => {
+    const { fields } = await open({
+        'general.quantization_version': ['u32', 2], 'quantize.imatrix.file': ['string', 'x'],
+        'llama.nosuch': ['u32', 1], 'other.block_count': ['u32', 1], ['__proto__']: ['u32', 1],
+        'tokenizer.ggml.toString': ['u32', 1],
+        'tokenizer.chat_template': ['string', 'x'], 'tokenizer.chat_template.rag': ['string', 'y'],
+    });
+    assert.deepEqual(fields.unknown, ['llama.nosuch', 'other.block_count', '__proto__', 'tokenizer.ggml.toString']);
+    assert.deepEqual(fields.harmless, ['general.name', 'general.quantization_version', 'quantize.imatrix.file']);
+    assert.ok(['llama.attention.head_count', 'tokenizer.chat_template.rag'].every((key) => fields.used.includes(key)));
+});
+
+test('templates', async () => {
+    const template = async (changes) => (await open(changes)).chatTemplate;
+    assert.equal(await template({}), null);
+    assert.equal(await template({ 'tokenizer.chat_template': ['string', 'x'] }), 'x');
+    assert.deepEqual(await template({
+        'tokenizer.chat_template': ['string', 'x'], 'tokenizer.chat_template.rag': ['string', 'y'],
+    }), new Map([['default', 'x'], ['rag', 'y']]));
+    await assert.rejects(template({ 'tokenizer.chat_template': ['u32', 1] }), { code: 'bad-type' });
+});
+
+describe('refused', () => {
+    const REFUSED = [
+        ['missing-key', { 'general.architecture': null }], ['missing-key', { 'llama.block_count': null }],
+        ['missing-key', { 'llama.attention.layer_norm_rms_epsilon': null }],
+        ['missing-key', { 'tokenizer.ggml.tokens': null }], ['missing-key', { 'tokenizer.ggml.model': null }],
+        ['bad-type', { 'general.architecture': ['u32', 1] }],
+        ['bad-type', { 'llama.attention.head_count': ['f32', 4] }],
+        ['bad-type', { 'llama.block_count': ['array of u32', [1]] }],
+        ['bad-type', { 'llama.rope.scaling.type': ['u32', 1] }],
+        ['bad-type', { 'tokenizer.ggml.tokens': ['array of u32', [1]] }],
+        ['bad-type', { 'tokenizer.ggml.merges': ['string', 'a b'] }],
+        ['bad-type', { 'tokenizer.ggml.bos_token_id': ['f32', 1] }],
+        ['bad-value', { 'llama.block_count': ['u32', 0] }],
+        ['bad-value', { 'llama.block_count': ['u32', 2 ** 31 - 1] }],
+        ['bad-value', { 'llama.block_count': ['u64', 2n ** 63n] }],
+        ['bad-value', { 'llama.context_length': ['u32', 0] }], ['bad-value', { 'llama.context_length': ['i32', -1] }],
+        ['bad-value', { 'llama.attention.head_count': ['u32', 0] }],
+        ['bad-value', { 'llama.attention.head_count': ['u32', 5] }],
+        ['bad-value', { 'llama.attention.head_count_kv': ['u32', 3] }],
+        ['bad-value', { 'llama.attention.head_count': ['array of u32', [4, 4]] }],
+        ['bad-value', { 'llama.attention.layer_norm_rms_epsilon': ['f32', NaN] }],
+        ['bad-value', { 'llama.rope.freq_base': ['f32', 0] }],
+        ['bad-value', { 'llama.rope.freq_base': ['f32', Infinity] }],
+        ['bad-value', { 'llama.rope.dimension_count': ['u32', 7] }],
+        ['bad-value', { 'llama.rope.dimension_count': ['u32', 64] }],
+        ['tokenizer-invalid', { 'tokenizer.ggml.token_type': ['array of i32', [1]] }],
+        ['tokenizer-invalid', { 'tokenizer.ggml.scores': ['array of f32', [1]] }],
+    ];
+    for (const [code, changes] of REFUSED) {
+        test(`${code} ${Object.entries(changes).flat().flat().map(String).join(' ')}`, async () => {
+            await assert.rejects(config(changes), (error) => {
+                assert.ok(error instanceof FormatError, error.stack);
+                assert.equal(error.code, code, error.message);
+                return true;
+            });
+        });
+    }
+
+    test('an architecture that is not known is still named', async () => {
+        assert.equal((await open({ 'general.architecture': ['string', 'nosuch'] })).architecture, 'nosuch');
+    });
+});

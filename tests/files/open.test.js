@@ -1,0 +1,469 @@
+// openModel: every form of source, the files of a folder, parts of a model, and what is not there or something else.
+
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { FormatError } from '../../js/check.js';
+import { huggingFace } from '../../js/files/hugging-face.js';
+import { openModel } from '../../js/files/open.js';
+import { withHeader } from '../generation/checkpoint.js';
+import { bytesOf, gguf, llama, llamaPairs, llamaTensors } from './gguf-writer.js';
+
+const utf8 = (text) => new TextEncoder().encode(text);
+const json = (value) => utf8(JSON.stringify(value));
+
+/** A safetensors file of these tensors: name to shape; each number is its tensor's place. */
+function safetensors(tensors, metadata) {
+    const header = metadata === undefined ? {} : { __metadata__: metadata };
+    const parts = [];
+    let end = 0;
+    Object.entries(tensors).forEach(([name, shape], i) => {
+        const data = new Float32Array(shape.reduce((n, size) => n * size, 1)).fill(i + 1);
+        header[name] = { dtype: 'F32', shape, data_offsets: [end, end += data.byteLength] };
+        parts.push(new Uint8Array(data.buffer));
+    });
+    return withHeader(JSON.stringify(header), parts);
+}
+
+const CONFIG = { model_type: 'llama', hidden_size: 4 };
+const TEMPLATE = '{{ messages }}';
+const WHOLE = {
+    'config.json': json(CONFIG),
+    'model.safetensors': safetensors({ a: [2, 3], b: [3] }),
+    'tokenizer.json': json({ model: {} }),
+    'tokenizer_config.json': json({ bos_token: '<s>', chat_template: 'old' }),
+    'special_tokens_map.json': json({ bos_token: 'no', eos_token: '</s>' }),
+    'generation_config.json': json({ eos_token_id: [1, 2] }),
+    'chat_template.jinja': utf8(TEMPLATE),
+};
+const without = (...names) => Object.fromEntries(Object.entries(WHOLE).filter(([name]) => !names.includes(name)));
+const SHARDS = {
+    ...without('model.safetensors'),
+    'model.safetensors.index.json': json({
+        metadata: { total_size: 36 },
+        weight_map: { a: 'model-00001-of-00002.safetensors', b: 'model-00002-of-00002.safetensors' },
+    }),
+    'model-00001-of-00002.safetensors': safetensors({ a: [2, 3] }),
+    'model-00002-of-00002.safetensors': safetensors({ b: [3] }),
+};
+
+/** The tiny Llama in three parts, the first without tensors, as llama.cpp's gguf-split writes them. */
+function split({ no = (i) => i, total = llamaTensors().length, count = 3 } = {}) {
+    const tensors = [[], llamaTensors().slice(0, 4), llamaTensors().slice(4)];
+    return Object.fromEntries(tensors.map((list, i) => [`tiny-0000${i + 1}-of-00003.gguf`, gguf({
+        pairs: [...i === 0 ? llamaPairs() : [], ['split.no', 'u16', no(i)], ['split.count', 'u16', count],
+            ['split.tensors.count', 'i32', total]],
+        tensors: list,
+    })]));
+}
+
+const temporary = mkdtempSync(join(tmpdir(), 'cached-attention-'));
+after(() => rmSync(temporary, { recursive: true }));
+let folders = 0;
+function folder(files) {
+    const path = join(temporary, `${folders++}`);
+    mkdirSync(path);
+    for (const [name, bytes] of Object.entries(files)) writeFileSync(join(path, name), bytes);
+    return path;
+}
+const filesOf = (files, within = '') => Object.entries(files).map(([name, bytes]) => {
+    const file = new File([bytes], name);
+    if (within) Object.defineProperty(file, 'webkitRelativePath', { value: `${within}/${name}` });
+    return file;
+});
+const stream = (bytes, size = 50) => new ReadableStream({
+    start(controller) {
+        for (let at = 0; at < bytes.length; at += size) controller.enqueue(bytes.slice(at, at + size));
+        controller.close();
+    },
+});
+
+const PAGE = '<!DOCTYPE html>\n<html><head><title>App</title></head><body></body></html>\n';
+
+/** Paths to bytes; what is not there is 404, below /spa/ a page, below /gated/ only for who has the token. */
+const served = new Map();
+const asked = [];
+const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url, 'http://localhost');
+    const path = decodeURIComponent(pathname);
+    asked.push({ path, authorization: request.headers.authorization });
+    const bytes = served.get(path);
+    if (path.startsWith('/moved/')) {
+        response.writeHead(302, { location: `${elsewhereOrigin}${path.slice('/moved'.length)}` }).end();
+    } else if (path.startsWith('/gated/') && request.headers.authorization !== 'Bearer secret') {
+        response.writeHead(401).end();
+    } else if (bytes) {
+        response.end(bytes);
+    } else if (path.startsWith('/spa/')) {
+        response.writeHead(200, { 'content-type': 'text/html' }).end(PAGE);
+    } else {
+        response.writeHead(404).end();
+    }
+});
+const elsewhere = createServer((request, response) => {
+    asked.push({ path: `elsewhere:${request.url}`, authorization: request.headers.authorization });
+    const bytes = served.get(decodeURIComponent(request.url));
+    response.writeHead(bytes ? 200 : 404).end(bytes);
+});
+const listen = async (one) => {
+    await new Promise((resolve) => one.listen(0, '127.0.0.1', resolve));
+    after(() => {
+        one.closeAllConnections();
+        one.close();
+    });
+    return `http://127.0.0.1:${one.address().port}`;
+};
+const origin = await listen(server);
+const elsewhereOrigin = await listen(elsewhere);
+function serve(path, files) {
+    for (const [name, bytes] of Object.entries(files)) served.set(path + name, bytes);
+    return origin + path;
+}
+
+/** All bytes of all tensors, by name. */
+async function all(model, wanted = () => true) {
+    const parts = new Map();
+    for await (const { info, firstRow, rows, bytes } of model.read(wanted)) {
+        assert.equal(bytes.length, rows * info.rowBytes);
+        const list = parts.get(info.name) ?? parts.set(info.name, []).get(info.name);
+        assert.equal(firstRow, list.reduce((sum, part) => sum + part.length, 0) / info.rowBytes);
+        list.push(bytes.slice());
+    }
+    return new Map(Array.from(parts, ([name, list]) => [name, new Uint8Array(Buffer.concat(list))]));
+}
+
+async function checkFolder(source) {
+    const progress = [];
+    const model = await openModel(await source, { onProgress: (event) => progress.push(event) });
+    assert.equal(model.format, 'safetensors');
+    assert.equal(model.architecture, 'llama');
+    assert.deepEqual(model.config, CONFIG);
+    assert.deepEqual(model.generation, { eos_token_id: [1, 2] });
+    assert.deepEqual(model.tokenizer, { json: { model: {} }, bytes: WHOLE['tokenizer.json'] });
+    assert.deepEqual(model.tokenizerConfig, { bos_token: '<s>', chat_template: 'old', eos_token: '</s>' });
+    assert.equal(model.chatTemplate, TEMPLATE);
+    assert.deepEqual(Array.from(model.tensors.values()), [
+        { name: 'a', shape: [2, 3], type: 'F32', bytes: 24, rows: 2, rowBytes: 12 },
+        { name: 'b', shape: [3], type: 'F32', bytes: 12, rows: 1, rowBytes: 12 },
+    ]);
+    const tensors = await all(model);
+    model.close();
+    assert.deepEqual(Array.from(tensors.keys()), ['a', 'b']);
+    assert.equal(tensors.get('a').length, 24);
+    assert.equal(tensors.get('b').length, 12);
+    checkProgress(progress);
+}
+
+function checkProgress(progress) {
+    assert.ok(progress.length > 0);
+    const { total } = progress[0];
+    assert.ok(progress.every((event) => event.total === total));
+    assert.ok(progress.every(({ loaded }, i) => i === 0 || loaded > progress[i - 1].loaded));
+    assert.equal(progress.at(-1).loaded, total);
+}
+
+async function checkGguf(source) {
+    const progress = [];
+    const model = await openModel(await source, { onProgress: (event) => progress.push(event) });
+    assert.equal(model.format, 'gguf');
+    assert.equal(model.architecture, 'llama');
+    assert.equal(model.config.hidden_size, 32);
+    assert.equal(model.metadata.get('tokenizer.ggml.tokens')[5], '€');
+    assert.equal(model.tokenizer, null);
+    const tensors = await all(model);
+    model.close();
+    for (const tensor of llamaTensors()) {
+        assert.deepEqual(tensors.get(tensor.name), new Uint8Array(bytesOf(tensor)), tensor.name);
+    }
+    checkProgress(progress);
+}
+
+describe('a folder', () => {
+    const sources = {
+        'a path': () => folder(WHOLE),
+        'a path with a slash': () => `${folder(WHOLE)}/`,
+        'a file: URL': () => pathToFileURL(`${folder(WHOLE)}/`),
+        'a file: URL as text, without a slash': () => pathToFileURL(folder(WHOLE)).href,
+        'the path of the weights': () => join(folder(WHOLE), 'model.safetensors'),
+        'the path of the weights under another name': () => join(folder({
+            ...without('model.safetensors'), x: WHOLE['model.safetensors'],
+        }), 'x'),
+        'an http URL': () => serve('/whole/', WHOLE),
+        'an http URL without a slash': () => serve('/whole2/', WHOLE).slice(0, -1),
+        'an http URL of the weights, with a query': () => `${serve('/whole3/', WHOLE)}model.safetensors?download=true`,
+        'a list of Files': () => filesOf({ ...WHOLE, 'README.md': 'x' }),
+        'a folder of Files': () => filesOf(WHOLE, 'my model'),
+        'a folder of Files with another below': () => [
+            ...filesOf({ 'config.json': '{}', 'model.safetensors': 'x' }, 'my model/onnx'),
+            ...filesOf(WHOLE, 'my model'),
+        ],
+        'a hub': () => {
+            serve('/owner/name/resolve/main/', WHOLE);
+            return huggingFace('owner/name', { endpoint: origin });
+        },
+        'a hub that redirects': () => {
+            for (const [name, bytes] of Object.entries(WHOLE)) served.set(`/owner/name/resolve/v1%2F2/${name}`, bytes);
+            serve('/owner/name/resolve/v1/2/', WHOLE);
+            return huggingFace('owner/name', { endpoint: `${origin}/moved`, revision: 'v1/2' });
+        },
+        'two parts with an index, by path': () => folder(SHARDS),
+        'two parts with an index, by URL': () => serve('/shards/', SHARDS),
+        'two parts with an index, as Files': () => filesOf(SHARDS),
+        'two parts by the name of the first': () => join(folder(SHARDS), 'model-00001-of-00002.safetensors'),
+        'two parts by the URL of the second': () => `${serve('/shards2/', SHARDS)}model-00002-of-00002.safetensors`,
+        'two parts without an index': () => {
+            const { 'model.safetensors.index.json': _, ...rest } = SHARDS;
+            return folder(rest);
+        },
+        'a single-page server, but for the template': () => serve('/spa/whole/', WHOLE),
+        'each by itself': () => ({
+            weights: stream(WHOLE['model.safetensors']), config: WHOLE['config.json'],
+            tokenizer: new Blob([WHOLE['tokenizer.json']]), tokenizerConfig: WHOLE['tokenizer_config.json'].buffer,
+            specialTokensMap: WHOLE['special_tokens_map.json'], generationConfig: WHOLE['generation_config.json'],
+            chatTemplate: WHOLE['chat_template.jinja'],
+        }),
+        'weights in several files': () => ({
+            weights: [SHARDS['model-00001-of-00002.safetensors'], stream(SHARDS['model-00002-of-00002.safetensors'])],
+            config: WHOLE['config.json'], tokenizer: WHOLE['tokenizer.json'],
+            tokenizerConfig: WHOLE['tokenizer_config.json'], specialTokensMap: WHOLE['special_tokens_map.json'],
+            generationConfig: WHOLE['generation_config.json'], chatTemplate: WHOLE['chat_template.jinja'],
+        }),
+        'one file with all of it': () => safetensors({ a: [2, 3], b: [3] }, Object.fromEntries(Object.entries(WHOLE)
+            .filter(([name]) => name !== 'model.safetensors')
+            .map(([name, bytes]) => [name.split('.')[0], new TextDecoder().decode(bytes)]))),
+    };
+    for (const [name, source] of Object.entries(sources)) test(name, () => checkFolder(source()));
+
+    test('nothing but config and weights', async () => {
+        const few = { 'config.json': WHOLE['config.json'], 'model.safetensors': WHOLE['model.safetensors'] };
+        for (const source of [folder(few), serve('/few/', few), serve('/spa/few/', few), filesOf(few)]) {
+            const model = await openModel(source);
+            assert.deepEqual([model.tokenizer, model.tokenizerConfig, model.generation, model.chatTemplate],
+                [null, null, null, null]);
+            model.close();
+        }
+    });
+
+    test('templates by name', async () => {
+        const model = await openModel(folder({
+            ...without('chat_template.jinja'),
+            'tokenizer_config.json': json({
+                chat_template: [{ name: 'default', template: 'x' }, { name: 'rag', template: 'y' }],
+            }),
+        }));
+        assert.deepEqual(model.chatTemplate, new Map([['default', 'x'], ['rag', 'y']]));
+        model.close();
+    });
+
+    test('no config is needed for weights alone', async () => {
+        const model = await openModel(WHOLE['model.safetensors'], { what: 'weights' });
+        assert.equal(model.tensors.size, 2);
+        model.close();
+    });
+});
+
+describe('a GGUF file', () => {
+    const file = llama();
+    const named = (name, files = { [name]: file }) => join(folder(files), name);
+    const sources = {
+        'a path': () => named('tiny.gguf'),
+        'a path that says safetensors': () => named('model.safetensors'),
+        'a path that says nothing': () => named('model'),
+        'a file: URL': () => pathToFileURL(named('tiny.gguf')),
+        'an http URL': () => `${serve('/gguf/', { 'tiny.gguf': file })}tiny.gguf`,
+        'an http URL that says nothing': () => `${serve('/gguf/', { x: file })}x`,
+        'a folder': () => folder({ 'tiny.gguf': file, 'README.md': 'x' }),
+        'a Blob': () => new Blob([file]),
+        'a File': () => new File([file], 'x'),
+        'a list of one File': () => [new File([file], 'x')],
+        'an ArrayBuffer': () => file.slice().buffer,
+        'a SharedArrayBuffer': () => {
+            const shared = new SharedArrayBuffer(file.length);
+            new Uint8Array(shared).set(file);
+            return shared;
+        },
+        'a view at an odd place': () => {
+            const larger = new Uint8Array(file.length + 3);
+            larger.set(file, 3);
+            return larger.subarray(3);
+        },
+        'a stream': () => stream(file),
+        'a stream byte by byte': () => stream(file, 1),
+        'a blob: URL': () => URL.createObjectURL(new Blob([file])),
+        'a data: URL': () => `data:application/octet-stream;base64,${Buffer.from(file).toString('base64')}`,
+        'as weights': () => ({ weights: file }),
+        'a hub': () => {
+            serve('/gated/o/n/resolve/main/sub/', { 'tiny.gguf': file });
+            return huggingFace('o/n', { endpoint: `${origin}/gated/`, file: 'sub/tiny.gguf', token: 'secret' });
+        },
+        'three parts by the path of the first': () => join(folder(split()), 'tiny-00001-of-00003.gguf'),
+        'three parts by the path of the last': () => join(folder(split()), 'tiny-00003-of-00003.gguf'),
+        'three parts by their folder': () => folder(split()),
+        'three parts as Files': () => filesOf(split()).reverse(),
+        'three parts by URL': () => `${serve('/split/', split())}tiny-00001-of-00003.gguf`,
+        'three parts on a hub': () => {
+            serve('/o/n/resolve/main/', split());
+            return huggingFace('o/n', { endpoint: origin, file: 'tiny-00001-of-00003.gguf' });
+        },
+        'three parts as weights': () => ({ weights: Object.values(split()) }),
+    };
+    for (const [name, source] of Object.entries(sources)) test(name, () => checkGguf(source()));
+
+    test('a tokenizer that was given goes with it', async () => {
+        const model = await openModel({ weights: file, tokenizer: WHOLE['tokenizer.json'] });
+        assert.deepEqual(model.tokenizer.json, { model: {} });
+        model.close();
+    });
+
+    test('a stream can be read but once, anything else again', async () => {
+        const again = await openModel(file);
+        assert.deepEqual(await all(again), await all(again));
+        const once = await openModel(stream(file));
+        await all(once);
+        await assert.rejects(all(once), /only once/);
+    });
+});
+
+describe('what is refused', () => {
+    const index = (map) => folder({ ...SHARDS, 'model.safetensors.index.json': json({ weight_map: map }) });
+    const first = 'model-00001-of-00002.safetensors';
+    const second = 'model-00002-of-00002.safetensors';
+    const { [second]: _, ...lacking } = SHARDS;
+    const changed = (name, bytes) => folder({ ...WHOLE, [name]: bytes });
+    const gone = (name) => Object.fromEntries(Object.entries(split()).filter(([key]) => key !== name));
+    const LFS = utf8('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n');
+    const bytesAt = (...bytes) => new Uint8Array([...bytes, ...new Array(40).fill(7)]);
+    const cases = [
+        ['wrong-file', /HTML page/, utf8(PAGE)],
+        ['wrong-file', /Git LFS pointer/, LFS],
+        ['wrong-file', /Git LFS pointer/, () => changed('model.safetensors', LFS)],
+        ['wrong-file', /zip/, bytesAt(0x50, 0x4b, 3, 4)],
+        ['wrong-file', /PyTorch/, utf8(`PK\x03\x04${' '.repeat(26)}archive/data.pkl`)],
+        ['wrong-file', /pickle/, bytesAt(0x80, 2, 0x8a)],
+        ['wrong-file', /gzip/, bytesAt(0x1f, 0x8b)],
+        ['wrong-file', /ONNX/, utf8('\x08\x08\x12\x07pytorch\x1a\x052.0.1')],
+        ['wrong-file', /JSON/, utf8('{"model_type": "llama"}')],
+        ['wrong-file', /before GGUF/, utf8('tjgg000000000000')],
+        ['wrong-file', /"hello/, utf8('hello there, this is no model')],
+        ['unsupported-format', /HDF5/, bytesAt(0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a)],
+        ['truncated', /0 bytes/, new Uint8Array(0)],
+        ['unsupported-format', /Keras/,
+            () => changed('config.json', json({ module: 'keras_hub', class_name: 'GPT2' }))],
+        ['config-missing', /config/, () => folder(without('config.json'))],
+        ['config-missing', /config/, () => filesOf(without('config.json'))],
+        ['config-missing', /config/, WHOLE['model.safetensors']],
+        ['config-not-json', /HTML page/, () => changed('config.json', PAGE)],
+        ['config-not-json', /nested/, () => changed('config.json', '['.repeat(100000))],
+        ['config-not-json', /config\.json/, () => changed('config.json', '{"a": 1')],
+        ['config-invalid', /object/, () => changed('config.json', '[]')],
+        ['tokenizer-not-json', /LFS/, () => changed('tokenizer.json', LFS)],
+        ['tokenizer-not-json', /UTF-8/, () => changed('tokenizer.json', bytesAt(0xff))],
+        ['tokenizer-config-invalid', /chat_template/, () => folder({
+            ...without('chat_template.jinja'), 'tokenizer_config.json': json({ chat_template: [1] }),
+        })],
+        ['generation-config-invalid', /object/, () => changed('generation_config.json', '3')],
+        ['template-not-utf8', /jinja/, () => changed('chat_template.jinja', bytesAt(0xff))],
+        ['too-large', /tokenizer/, () => ({ ...WHOLE_PARTS, tokenizer: endless() })],
+        ['weights-missing', /pytorch_model\.bin/, () => folder({
+            ...without('model.safetensors'), 'pytorch_model.bin': 'x', 'training_args.bin': 'x',
+        })],
+        ['weights-missing', /neither/, () => serve('/nothing/', without('model.safetensors'))],
+        ['weights-ambiguous', /b\.gguf/, () => folder({ 'a.gguf': llama(), 'b.gguf': llama() })],
+        ['weights-ambiguous', /tiny-00001/, () => folder({ ...split(), 'z.gguf': llama() })],
+        ['shard-missing', /00002-of-00002/, () => folder(lacking)],
+        ['shard-extra', /00003/, () => folder({ ...SHARDS, 'model-00003-of-00002.safetensors': 'x' })],
+        ['shard-mismatch', /"c"/, () => index({ a: first, b: second, c: second })],
+        ['shard-mismatch', /"a"/, () => index({ a: second, b: first })],
+        ['duplicate-name', /"a"/, () => folder({ ...SHARDS, [second]: safetensors({ a: [1], b: [3] }) })],
+        ['index-invalid', /weight_map/, () => index({})],
+        ['index-invalid', /weight_map/, () => index({ a: '../x.safetensors' })],
+        ['index-invalid', /weight_map/, () => index({ a: '..' })],
+        ['shard-mismatch', /safetensors/, () => folder({ ...SHARDS, [second]: llama() })],
+        ['shard-missing', /00002-of-00003/, () => folder(gone('tiny-00002-of-00003.gguf'))],
+        ['shard-missing', /split/, Object.values(split())[0]],
+        ['shard-mismatch', /part 1/, () => folder(split({ no: (i) => Math.min(i + 1, 2) }))],
+        ['shard-mismatch', /12 tensors/, () => folder(split({ total: 12 }))],
+        ['shard-mismatch', /4 files/, () => folder(split({ count: 4 }))],
+        ['missing-key', /general\.architecture/, llama({ 'general.architecture': null })],
+    ];
+    const WHOLE_PARTS = { weights: WHOLE['model.safetensors'], config: WHOLE['config.json'] };
+    const endless = () => new ReadableStream({
+        pull: (controller) => controller.enqueue(new Uint8Array(1 << 20).fill(0x20)),
+    });
+    for (const [code, message, source] of cases) {
+        test(`${code} ${message}`, async () => {
+            await assert.rejects(openModel(typeof source === 'function' ? source() : source), (error) => {
+                assert.ok(error instanceof FormatError, error.stack);
+                assert.equal(error.code, code, error.message);
+                assert.match(error.message, message);
+                assert.ok(error.message.length < 400, error.message);
+                return true;
+            });
+        });
+    }
+
+    test('what cannot be had says where it was looked for', async () => {
+        const missing = [
+            [join(temporary, 'nowhere'), /nowhere.*ENOENT/], [`${origin}/missing/`, /missing\/.*404/],
+            [`${origin}/missing.gguf`, /missing\.gguf.*404/], ['http://127.0.0.1:1/x/', /127\.0\.0\.1:1/],
+            [huggingFace('o/n', { endpoint: `${origin}/gated`, file: 'sub/tiny.gguf' }), /gated.*401/],
+        ];
+        for (const [source, message] of missing) {
+            await assert.rejects(openModel(source), { name: 'Error', message });
+        }
+    });
+
+    test('what is no source', async () => {
+        for (const source of [7, null, {}, [], [new Blob(['x'])], { weights: null }, { weights: [] },
+            { weights: llama(), tokeniser: 'x' }, { weights: llama(), config: WHOLE['config.json'] }]) {
+            await assert.rejects(openModel(/** @type {any} */ (source)), TypeError);
+        }
+        await assert.rejects(openModel(llama(), { what: /** @type {any} */ ('all') }), TypeError);
+        await assert.rejects(openModel(llama(), { signal: /** @type {any} */ (7) }), TypeError);
+    });
+});
+
+describe('a hub', () => {
+    test('gets the token, and nobody else does', async () => {
+        served.set('/o/secret/resolve/main/x.gguf', llama());
+        asked.length = 0;
+        const source = huggingFace('o/secret', { endpoint: `${origin}/moved`, file: 'x.gguf', token: 'secret' });
+        (await openModel(source)).close();
+        assert.deepEqual(asked, [
+            { path: '/moved/o/secret/resolve/main/x.gguf', authorization: 'Bearer secret' },
+            { path: 'elsewhere:/o/secret/resolve/main/x.gguf', authorization: undefined },
+        ]);
+        assert.ok(!JSON.stringify(source).includes('secret"'));
+    });
+
+    test('addresses', () => {
+        const href = (options) => huggingFace('a/b', options).remote('config.json').url.href;
+        assert.equal(href({}), 'https://huggingface.co/a/b/resolve/main/config.json');
+        assert.equal(href({ revision: 'refs/pr/1' }), 'https://huggingface.co/a/b/resolve/refs%2Fpr%2F1/config.json');
+        assert.equal(href({ endpoint: 'https://hub.example/' }), 'https://hub.example/a/b/resolve/main/config.json');
+        for (const [name, options] of [['a', {}], ['a/../b', {}], ['../b', {}], ['a/b c', {}], [7, {}],
+            ['a/b', { file: '../x' }], ['a/b', { file: '' }], ['a/b', { token: 7 }], ['a/b', { revision: '' }],
+            ['a/b', { endpoint: 'hub' }]]) {
+            assert.throws(() => huggingFace(/** @type {any} */ (name), /** @type {any} */ (options)), TypeError);
+        }
+    });
+});
+
+const SHARED = ['../../../shared/', '../../../../shared/'].map((path) => new URL(`${path}models/`, import.meta.url))
+    .find((url) => existsSync(url));
+
+test('the models of ../shared', { skip: SHARED ? false : '../shared is absent' }, async () => {
+    const { files } = JSON.parse(readFileSync(new URL('gguf/split/split.json', SHARED), 'utf8'));
+    const model = await openModel(new URL(`gguf/split/${files[0]}`, SHARED));
+    assert.equal(model.tensors.size, 30);
+    assert.equal(model.config.num_hidden_layers, 3);
+    await all(model);
+    const complete = await openModel(new URL('hf-complete/llama-chatml/', SHARED));
+    assert.equal(complete.architecture, 'llama');
+    assert.equal(typeof complete.chatTemplate, 'string');
+    await all(complete);
+});

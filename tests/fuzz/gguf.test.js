@@ -1,0 +1,146 @@
+// GGUF files with seeded damage, one in 16 of them as a stream: each either opens, and then reads to its end, or is
+// refused with a FormatError. Nothing else is thrown, nothing hangs, nothing is kept. FUZZ_ROUNDS and FUZZ_SEED make it
+// longer and different: FUZZ_ROUNDS=1000000 node --test tests/fuzz/gguf.test.js
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FormatError } from '../../js/check.js';
+import { openModel } from '../../js/files/open.js';
+import { bytesOf, gguf, llamaPairs, llamaTensors } from '../files/gguf-writer.js';
+import { rng } from '../rng.js';
+
+const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 5000);
+const SEED = Number(process.env.FUZZ_SEED ?? 1);
+
+/** What any small file may take. */
+const LIMIT_MS = 50;
+
+/** What may stay of all files together. */
+const KEPT_BYTES = 32 << 20;
+
+const random = rng(SEED);
+const below = (n) => Math.floor(random() * n);
+const pick = (list) => list[below(list.length)];
+
+const CONTENTS = [
+    { pairs: llamaPairs(), tensors: llamaTensors() },
+    { pairs: [...llamaPairs(), ['x.nested', 'array of array of u16', [[1, 2], [3]]], ['x.long', 'u64', 5],
+        ['x.half', 'array of f64', [1, 2]], ['x.flags', 'array of bool', [true, false]]],
+        tensors: llamaTensors().slice(0, 3) },
+    { version: 2, pairs: llamaPairs() },
+];
+const FILES = CONTENTS.map((content) => gguf(content));
+/** Where the metadata of each ends: damage tells before. */
+const HEADERS = CONTENTS.map(({ tensors = [] }, i) => FILES[i].length -
+    tensors.reduce((sum, tensor) => sum + Math.ceil(bytesOf(tensor).length / 32) * 32, 0));
+
+/** Numbers where lengths, counts and types are confused. */
+const NUMBERS = [0n, 1n, 2n, 3n, 8n, 9n, 12n, 13n, 31n, 32n, 255n, 65535n, 65536n, 2n ** 31n - 1n, 2n ** 31n,
+    2n ** 32n - 1n, 2n ** 32n, 2n ** 53n, 2n ** 60n, 2n ** 61n, 2n ** 63n, 2n ** 64n - 1n];
+
+/** @type {((bytes: Uint8Array, limit: number) => Uint8Array)[]} */
+const DAMAGE = [
+    (bytes, limit) => {
+        for (let i = 0; i <= below(4); i++) bytes[below(limit)] ^= 1 << below(8);
+        return bytes;
+    },
+    (bytes, limit) => {
+        bytes[below(limit)] = pick([0, 1, 4, 8, 9, 12, 13, 32, 127, 128, 255]);
+        return bytes;
+    },
+    (bytes, limit) => {
+        new DataView(bytes.buffer).setBigUint64(below(Math.min(limit, bytes.length - 8)), pick(NUMBERS), true);
+        return bytes;
+    },
+    (bytes, limit) => {
+        const number = Number(pick(NUMBERS) & 0xffffffffn);
+        new DataView(bytes.buffer).setUint32(below(Math.min(limit, bytes.length - 4)), number, true);
+        return bytes;
+    },
+    (bytes) => bytes.subarray(0, below(bytes.length)),
+    (bytes, limit) => {
+        const at = below(limit);
+        return new Uint8Array(Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1 + below(9))]));
+    },
+    (bytes, limit) => {
+        const at = below(limit);
+        return new Uint8Array(Buffer.concat([bytes.subarray(0, at + 1 + below(40)), bytes.subarray(at)]));
+    },
+];
+
+/** The same, of a size that is not known. @param {Uint8Array} bytes */
+function streamOf(bytes) {
+    return new ReadableStream({
+        start(controller) {
+            controller.enqueue(bytes.slice(0, bytes.length >> 1));
+            controller.enqueue(bytes.slice(bytes.length >> 1));
+            controller.close();
+        },
+    });
+}
+
+const everything = () => true;
+
+/** @param {Uint8Array} bytes @returns {Promise<string>} */
+async function outcome(bytes, round) {
+    try {
+        const model = await openModel(round % 16 === 0 ? streamOf(bytes) : bytes);
+        try {
+            let read = 0;
+            assert.equal(typeof model.config, 'object');
+            for await (const piece of model.read(everything)) read += piece.bytes.length;
+            assert.ok(read <= bytes.length);
+        } finally {
+            model.close();
+        }
+        return 'opens';
+    } catch (error) {
+        assert.ok(error instanceof FormatError, `round ${round}: ${error.stack}`);
+        assert.ok(error.message.length < 500, `round ${round}: a message of ${error.message.length}`);
+        return error.code;
+    }
+}
+
+/** All rounds; outside of test(), whose hooks on every promise take most of the time otherwise. */
+async function fuzz() {
+    const seen = new Map();
+    let slowest = 0;
+    let before = 0;
+    const begin = performance.now();
+    for (let round = 0; round < ROUNDS; round++) {
+        const which = below(FILES.length);
+        let bytes = FILES[which].slice();
+        for (let i = 0; i <= below(2); i++) {
+            if (bytes.length > 16) {
+                bytes = pick(DAMAGE)(bytes.slice(), Math.max(1, Math.min(HEADERS[which], bytes.length)));
+            }
+        }
+        let start = performance.now();
+        const code = await outcome(bytes, round);
+        let ms = performance.now() - start;
+        // A collection of garbage, or another process, may have fallen into it: not twice into the same file.
+        for (let again = 0; again < 3 && ms > LIMIT_MS / 2; again++) {
+            start = performance.now();
+            await outcome(bytes, round);
+            ms = Math.min(ms, performance.now() - start);
+        }
+        slowest = Math.max(slowest, ms);
+        seen.set(code, (seen.get(code) ?? 0) + 1);
+        if (round === Math.min(2000, ROUNDS >> 1)) before = process.memoryUsage().arrayBuffers;
+    }
+    const kept = process.memoryUsage().arrayBuffers - before;
+    return { seen, slowest, kept, rate: Math.round(ROUNDS / (performance.now() - begin) * 1000) };
+}
+
+const result = await fuzz().catch((error) => ({ error }));
+
+test(`${ROUNDS} damaged GGUF files, seed ${SEED}`, () => {
+    if ('error' in result) throw result.error;
+    const { seen, slowest, kept, rate } = result;
+    const outcomes = JSON.stringify(Object.fromEntries(Array.from(seen).sort((a, b) => b[1] - a[1])));
+    console.log(`${rate} files/s, slowest ${slowest.toFixed(1)} ms, ${outcomes}`);
+    assert.ok(slowest < LIMIT_MS, `${slowest} ms`);
+    assert.ok(kept < KEPT_BYTES, `${kept} bytes are kept`);
+    // Damage that is always noticed at the same place would test nothing.
+    assert.ok(ROUNDS < 1000 || (seen.size >= 10 && seen.get('opens') > ROUNDS / 50), outcomes);
+});
