@@ -1,8 +1,8 @@
 // Logits that are not finite: a NaN among them would make every choice after it an arbitrary one, so none is made.
 
 /**
- * Are all of them finite? A finite number times 0 is 0, any other NaN, and a sum keeps a NaN: no branches, and four sums
- * at once since each addition has to wait for the one before.
+ * Are all of them finite? A finite number times 0 is 0, any other NaN, and a sum keeps a NaN: no branches, and four
+ * sums at once since each addition has to wait for the one before.
  * @param {Float32Array} values
  */
 export function areFinite(values) {

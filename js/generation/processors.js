@@ -3,6 +3,7 @@
 // of the text times the vocabulary.
 
 import { finiteNumber, plainObject, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { scramble } from '../random.js';
 
 /**
  * @typedef {object} ProcessorOptions in the order in which they are applied
@@ -36,7 +37,7 @@ const MOST = (2 - 2 ** -23) * 2 ** 127;
  * @param {ProcessorOptions} options others in it are not looked at
  * @param {ProcessorSettings} settings
  * @returns {Processors | null} null: there is nothing to do
- * @throws {TypeError | RangeError} for an option that is not what it should be, or that the kind of search does not have
+ * @throws {TypeError | RangeError} for an option that is not what it should be, or that the search does not have
  */
 export function createProcessors(options, settings) {
     const checked = checkOptions(options, settings);
@@ -286,9 +287,9 @@ const NOWHERE = -1;
 const REPEATED = -2;
 
 /**
- * The different sequences of n tokens, each by the position of its last one. Two chained hash tables: by whole sequence,
- * to know one that came before, and by its first n - 1 tokens, to find what has followed those. A position is linked
- * into both or, when its sequence is an old one, into neither; so a chain has as many links as there are tokens to ban.
+ * The different sequences of n tokens, each by the position of its last one. Two chained hash tables: by the whole
+ * sequence, to know one that came before, and by its first n - 1 tokens, to find what has followed those. A position is linked
+ * into both or, when its sequence is an old one, into neither: a chain has no more links than there are tokens to ban.
  */
 class Ngrams {
     /** @param {number} n */
@@ -316,10 +317,14 @@ class Ngrams {
         }
     }
 
-    /** Where the chain of the tokens from .. to - 1 begins. @param {number} from @param {number} to @param {number} by */
+    /**
+     * Which head the tokens from .. to - 1 have.
+     * @param {number} from
+     * @param {number} to
+     * @param {number} by STEP to the power of their number
+     */
     _slot(from, to, by) {
-        const hash = this._hashes[to] - Math.imul(this._hashes[from], by);
-        return (Math.imul(hash ^ (hash >>> 15), 0x2545f491) >>> 1) & (2 * this._positions - 1);
+        return scramble(this._hashes[to] - Math.imul(this._hashes[from], by)) & (2 * this._positions - 1);
     }
 
     /** @param {Int32Array} tokens @param {number} at position of the newest */

@@ -96,7 +96,7 @@ export class GreedySampler extends Sampler {
 /** @param {boolean} isLeft whether a token can be chosen */
 function checkLeft(isLeft) {
     if (!isLeft) {
-        throw new Error('no token is left to choose: every one is banned, by logitBias, noRepeatNgram or the tokenizer');
+        throw new Error('no token is left to choose: all are banned (logitBias, noRepeatNgram, end of the tokenizer)');
     }
 }
 

@@ -145,10 +145,11 @@ function drawn(options, logits) {
     return got;
 }
 
-const SHARED = ['../../../shared/', '../../../../shared/'].map((path) => new URL(`${path}models/cache/`, import.meta.url))
+const SHARED = ['../../../shared/', '../../../../shared/']
+    .map((path) => new URL(`${path}models/cache/`, import.meta.url))
     .find((url) => existsSync(new URL('processors.json', url)));
 
-describe('transformers', { skip: SHARED ? false : 'no ../shared/models/cache' }, () => {
+describe('transformers', { skip: SHARED ? false : 'no ../shared/models/cache: the twin alone is compared' }, () => {
     if (!SHARED) return;
     const { cases, input_ids: ids } = JSON.parse(readFileSync(new URL('processors.json', SHARED), 'utf8'));
     const tensors = readTensors(SHARED, 'expected.safetensors');
