@@ -112,9 +112,7 @@ export class RandomSampler extends Sampler {
     constructor({ minP = 0, seed, ...options } = {}) {
         super(options);
         this.minP = fraction('minP', minP);
-        if (seed !== undefined && !Number.isSafeInteger(seed)) {
-            throw typeError('seed', 'an integer', seed);
-        }
+        checkSeed(seed);
         this.seed = seed ?? randomSeed();
         this._random = new Random(this.seed);
     }
@@ -278,12 +276,19 @@ function fraction(argument, value) {
  * @property {number} [seed]
  */
 
-/** Which options the samplers have beside the temperature. @type {Record<string, string[]>} */
+/** @param {unknown} seed */
+function checkSeed(seed) {
+    if (seed !== undefined && !Number.isSafeInteger(seed)) {
+        throw typeError('seed', 'an integer', seed);
+    }
+}
+
+/** Which options the samplers have beside temperature and seed. @type {Record<string, string[]>} */
 const HAVE = {
     greedy: [],
-    random: ['minP', 'seed'],
-    top_k: ['topK', 'topP', 'minP', 'seed'],
-    top_p: ['topK', 'topP', 'minP', 'seed'],
+    random: ['minP'],
+    top_k: ['topK', 'topP', 'minP'],
+    top_p: ['topK', 'topP', 'minP'],
     beam: ['numBeams'],
     contrastive: ['topK'],
 };
@@ -335,7 +340,8 @@ function samplerName({ sampler, topK, topP, minP, numBeams }) {
 
 /** @param {string} name @param {SamplerOptions} options */
 function checkHas(name, options) {
-    // A seed that decides nothing does no harm: callers give one and let the temperature be 0.
+    // What draws nothing gives the same text for the same seed all the same, so a seed is right with every sampler.
+    checkSeed(options.seed);
     for (const option of /** @type {const} */ (['topK', 'topP', 'minP', 'numBeams'])) {
         if (options[option] !== undefined && !HAVE[name].includes(option)) {
             throw new TypeError(`${option}: the sampler ${show(name)} has none`);
