@@ -289,7 +289,8 @@ const REPEATED = -2;
 /**
  * The different sequences of n tokens, each by the position of its last one. Two chained hash tables: by the whole
  * sequence, to know one that came before, and by its first n - 1 tokens, to find what has followed those. A position is
- * linked into both or, when its sequence is an old one, into neither: a chain has no more links than there are tokens to ban.
+ * linked into both or, when its sequence is an old one, into neither: a chain has no more links than there are tokens
+ * to ban.
  */
 class Ngrams {
     /** @param {number} n */
