@@ -1,10 +1,25 @@
+// What may be drawn: the best of a vocabulary, selected or sorted, and drawing from them. Nothing is allocated per
+// token.
+
 import { softmax } from './softmax.js';
 
 /** More tokens than this are sorted, not selected. */
 const HEAP_MOST = 512;
 
-/** A sort key has 53 bits, 32 of them for the value: so many tokens can be told apart. */
-const SORT_MOST = 2 ** 21;
+/** Sorting goes by 11, 11 and 10 bits of a key; the last digit has a value's sign, exponent and first fraction bit. */
+const DIGIT = 11;
+const DIGITS = 1 << DIGIT;
+const LAST = 2 * DIGIT;
+
+/**
+ * Room for sorting, made when there is a long sort for the first time.
+ * @typedef {object} Room
+ * @property {[Uint32Array, Uint32Array]} keys in turn the one and the other
+ * @property {[Uint32Array, Uint32Array]} tokens that belong to them
+ * @property {Float32Array} floats the first keys' memory
+ * @property {Uint32Array} counts by digit
+ * @property {Float64Array} sums by digit
+ */
 
 /**
  * Tokens to draw from, in preallocated arrays: `tokens[i]` with probability `probabilities[i]`, i < count.
@@ -23,23 +38,28 @@ export class Choice {
         this.wholeSoftmax = wholeSoftmax;
         /** Room for probabilities by token. @type {Float32Array | null} */
         this._byToken = null;
-        /** What a long sort needs, made when there is one. @type {{ keys: Float64Array, bits: Uint32Array } | null} */
+        /** @type {Room | null} */
         this._room = null;
+        /** Whether `tokens` is the whole vocabulary, in order. */
+        this._whole = false;
     }
 
     /** All tokens, in the vocabulary's order; the probabilities are still to be written. */
     all() {
-        this.count = this.tokens.length;
+        const { tokens } = this;
+        this.count = tokens.length;
         this.sorted = false;
-        for (let i = 0; i < this.count; i++) {
-            this.tokens[i] = i;
+        for (let i = 0; i < tokens.length && !this._whole; i++) {
+            tokens[i] = i;
         }
+        this._whole = true;
     }
 
     /** A single token, for certain. @param {number} token */
     only(token) {
         this.count = 1;
         this.sorted = true;
+        this._whole = false;
         this.tokens[0] = token;
         this.probabilities[0] = 1;
     }
@@ -57,40 +77,84 @@ export class Choice {
      * @param {number} [least] tokens of smaller values may be left out
      */
     top(values, k, least = -Infinity) {
-        const { tokens } = this;
+        const { tokens, probabilities } = this;
         const most = Math.min(k, values.length);
-        let count = most;
-        if (most > HEAP_MOST && values.length <= SORT_MOST) {
-            this._sort(values);
-        } else {
-            count = this._select(values, most, least);
-        }
+        this._whole = false;
+        const count = most > HEAP_MOST ? this._sort(values, most) : this._select(values, most, least);
         for (let i = 0; i < count; i++) {
-            this.probabilities[i] = values[tokens[i]];
+            probabilities[i] = values[tokens[i]];
         }
         this.count = count;
         this.sorted = true;
     }
 
     /**
-     * Sorts all of them: numbers that stand for value and token at once, by the engine's own sort.
+     * About how many of the largest values add up to more than `sum`: enough of them but for rounding, and seldom
+     * far too many.
+     * @param {Float32Array} values [V], none below 0
+     * @param {number} sum
+     */
+    reach(values, sum) {
+        const { keys: [keys], counts, sums } = this._rank(values);
+        sums.fill(0);
+        for (let i = 0; i < values.length; i++) {
+            sums[keys[i] >>> LAST] += values[i];
+        }
+        let count = 0;
+        for (let digit = 0, total = 0; digit < DIGITS && total <= sum; digit++) {
+            total += sums[digit];
+            count += counts[digit];
+        }
+        return Math.min(count + 1, values.length);
+    }
+
+    /**
+     * A key for every value: unsigned integers that sort as the values do, the largest first. And how many keys have
+     * which last digit.
      * @param {Float32Array} values
      */
-    _sort(values) {
-        const n = values.length;
-        this._room ??= { keys: new Float64Array(n), bits: new Uint32Array(n) };
-        const { keys, bits } = this._room;
-        const floats = new Float32Array(bits.buffer);
-        for (let token = 0; token < n; token++) {
-            // Adding 0 makes -0 equal to 0; flipping bits makes floats sort as unsigned integers do.
-            floats[token] = values[token] + 0;
-            const rank = (bits[token] & 0x80000000 ? ~bits[token] : bits[token] | 0x80000000) >>> 0;
-            keys[token] = rank * SORT_MOST + (SORT_MOST - 1 - token);
+    _rank(values) {
+        this._room ??= makeRoom(this.tokens.length);
+        const { keys: [keys], floats, counts } = this._room;
+        counts.fill(0);
+        for (let i = 0; i < values.length; i++) {
+            // Adding 0 makes -0 equal to 0.
+            floats[i] = values[i] + 0;
+            const bits = keys[i];
+            const key = bits & 0x80000000 ? bits : bits ^ 0x7fffffff;
+            keys[i] = key;
+            counts[key >>> LAST]++;
         }
-        keys.sort();
-        for (let i = 0; i < n; i++) {
-            this.tokens[i] = SORT_MOST - 1 - keys[n - 1 - i] % SORT_MOST;
+        return this._room;
+    }
+
+    /**
+     * Sorts as many as may be among the best, by digits, which takes a time that grows with their number alone. What
+     * stood first stays first among equals.
+     * @param {Float32Array} values
+     * @param {number} most
+     * @returns {number} most
+     */
+    _sort(values, most) {
+        const { keys, tokens, counts } = this._rank(values);
+        let limit = 0;
+        for (let reached = counts[0]; reached < most;) {
+            limit++;
+            reached += counts[limit];
         }
+        let count = 0;
+        for (let token = 0; token < values.length; token++) {
+            const key = keys[0][token];
+            if (key >>> LAST <= limit) {
+                keys[0][count] = key;
+                tokens[0][count] = token;
+                count++;
+            }
+        }
+        sortDigit(keys[0], tokens[0], keys[1], tokens[1], count, 0, counts);
+        sortDigit(keys[1], tokens[1], keys[0], tokens[0], count, DIGIT, counts);
+        sortDigit(keys[0], tokens[0], keys[1], this.tokens, count, LAST, counts);
+        return most;
     }
 
     /**
@@ -137,6 +201,35 @@ export class Choice {
     softmax(temperature) {
         const kept = this.probabilities.subarray(0, this.count);
         softmax(kept, temperature, kept);
+    }
+
+    /**
+     * How many of the first `count` tokens, best first, have a probability, and one of at least minP times the best's;
+     * the best always counts.
+     * @param {number} count
+     * @param {number} minP 0 to 1
+     */
+    likely(count, minP) {
+        const { probabilities } = this;
+        const least = leastOf(probabilities[0], minP);
+        while (count > 1 && !(probabilities[count - 1] >= least && probabilities[count - 1] > 0)) {
+            count--;
+        }
+        return count;
+    }
+
+    /**
+     * The tokens whose values are at least minP times the largest, best first.
+     * @param {Float32Array} values [V], none below 0
+     * @param {number} minP above 0, to 1
+     */
+    above(values, minP) {
+        const least = leastOf(values[argmax(values)], minP);
+        let count = 0;
+        for (let i = 0; i < values.length; i++) {
+            count += Number(values[i] >= least);
+        }
+        this.top(values, Math.max(count, 1), least);
     }
 
     /** Keeps the first `count` tokens and makes their probabilities add up to 1. @param {number} count */
@@ -213,6 +306,56 @@ function sink(heap, values, at, count) {
 }
 
 /**
+ * The border of min-p, in float32 as the probabilities are.
+ * @param {number} best
+ * @param {number} minP
+ */
+function leastOf(best, minP) {
+    return Math.fround(best * Math.fround(minP));
+}
+
+/** @param {number} n @returns {Room} */
+function makeRoom(n) {
+    const keys = new Uint32Array(n);
+    return {
+        keys: [keys, new Uint32Array(n)],
+        tokens: [new Uint32Array(n), new Uint32Array(n)],
+        floats: new Float32Array(keys.buffer),
+        counts: new Uint32Array(DIGITS),
+        sums: new Float64Array(DIGITS),
+    };
+}
+
+/**
+ * One round of a sort by digits: from one pair of arrays to another, in the order of the digit from bit `shift` on.
+ * @param {Uint32Array} keys
+ * @param {Uint32Array} tokens
+ * @param {Uint32Array} keysTo
+ * @param {Uint32Array} tokensTo
+ * @param {number} count
+ * @param {number} shift
+ * @param {Uint32Array} places [DIGITS], is used up
+ */
+function sortDigit(keys, tokens, keysTo, tokensTo, count, shift, places) {
+    places.fill(0);
+    for (let i = 0; i < count; i++) {
+        places[(keys[i] >>> shift) & (DIGITS - 1)]++;
+    }
+    for (let digit = 0, place = 0; digit < DIGITS; digit++) {
+        const next = place + places[digit];
+        places[digit] = place;
+        place = next;
+    }
+    for (let i = 0; i < count; i++) {
+        const digit = (keys[i] >>> shift) & (DIGITS - 1);
+        const place = places[digit];
+        keysTo[place] = keys[i];
+        tokensTo[place] = tokens[i];
+        places[digit] = place + 1;
+    }
+}
+
+/**
  * First of the largest numbers.
  * @param {ArrayLike<number>} values
  * @param {number} [begin]
@@ -220,9 +363,11 @@ function sink(heap, values, at, count) {
  */
 export function argmax(values, begin = 0, end = values.length) {
     let best = begin;
+    let most = values[begin];
     for (let i = begin + 1; i < end; i++) {
-        if (values[i] > values[best]) {
+        if (values[i] > most) {
             best = i;
+            most = values[i];
         }
     }
     return best;

@@ -1,3 +1,5 @@
+// How the next token is chosen from logits: the samplers, and the options that name them.
+
 import { Random, randomSeed } from '../random.js';
 import { finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { argmax } from './choice.js';
@@ -8,9 +10,17 @@ import { softmax } from './softmax.js';
 /**
  * Keras Hub's samplers: how the next token is chosen from a model's logits.
  * Source: https://keras.io/keras_hub/api/samplers/; their numbers are those of Keras Hub 0.31 up to the random stream,
- * which is this project's own (js/keras/random.js): one draw of `uniform()` per token, inverted through the
- * cumulative distribution.
+ * which is this project's own (js/random.js): one draw of `uniform()` per token, inverted through the cumulative
+ * distribution. Min-p is not Keras's but transformers'.
  */
+
+/**
+ * Temperatures beyond these count as these: their inverses stay within float32, times log2(e) as well. No two logits of
+ * a model are so near each other, or so far apart, that a temperature beyond would make a difference: the limits,
+ * greedy and uniform, are reached long before.
+ */
+const COLDEST = 1e-38;
+const HOTTEST = 1e38;
 
 /** What is common to all of them: the temperature and the probabilities. */
 export class Sampler {
@@ -19,7 +29,7 @@ export class Sampler {
         if (finiteNumber('temperature', temperature) <= 0) {
             throw rangeError('temperature', 'greater than 0', temperature);
         }
-        this.temperature = temperature;
+        this.temperature = Math.min(Math.max(temperature, COLDEST), HOTTEST);
     }
 
     /** What a search has to do for this sampler: one row at a time, beams, or looking one token ahead. */
@@ -39,12 +49,15 @@ export class Sampler {
 
     /**
      * The tokens that may be drawn and their probabilities, best first where only some are kept.
-     * @param {Float32Array} logits [V]
+     * @param {Float32Array} logits [V], finite (checkFinite) but for tokens banned since, which are -Infinity
      * @param {Choice} choice is filled
+     * @throws {Error} when every token is banned
      */
     choose(logits, choice) {
         choice.all();
         this.probabilities(logits, choice.probabilities, choice.wholeSoftmax);
+        // Without a largest logit there is nothing to subtract: all of them are NaN.
+        checkLeft(choice.probabilities[0] >= 0);
     }
 
     /**
@@ -69,7 +82,9 @@ export class Sampler {
 export class GreedySampler extends Sampler {
     /** @param {Float32Array} logits @param {Choice} choice */
     choose(logits, choice) {
-        choice.only(argmax(logits));
+        const best = argmax(logits);
+        checkLeft(logits[best] > -Infinity);
+        choice.only(best);
     }
 
     /** @param {Float32Array} logits @param {Choice} choice */
@@ -78,16 +93,51 @@ export class GreedySampler extends Sampler {
     }
 }
 
-/** Draws from the whole vocabulary. */
+/** @param {boolean} isLeft whether a token can be chosen */
+function checkLeft(isLeft) {
+    if (!isLeft) {
+        throw new Error('no token is left to choose: all are banned (logitBias, noRepeatNgram, end of the tokenizer)');
+    }
+}
+
+/**
+ * Draws from the whole vocabulary, or with `minP` (Nguyen et al. 2024) from the tokens that are at least so probable
+ * times the most probable one.
+ */
 export class RandomSampler extends Sampler {
-    /** @param {{ temperature?: number, seed?: number }} [options] without a seed every sampler draws its own */
-    constructor({ seed, ...options } = {}) {
+    /**
+     * @param {{ minP?: number, temperature?: number, seed?: number }} [options] without a seed every sampler draws its
+     *   own
+     */
+    constructor({ minP = 0, seed, ...options } = {}) {
         super(options);
-        if (seed !== undefined && !Number.isSafeInteger(seed)) {
-            throw typeError('seed', 'an integer', seed);
-        }
+        this.minP = fraction('minP', minP);
+        checkSeed(seed);
         this.seed = seed ?? randomSeed();
         this._random = new Random(this.seed);
+    }
+
+    /** @param {Float32Array} logits @param {Choice} choice */
+    choose(logits, choice) {
+        if (this.minP === 0) {
+            super.choose(logits, choice);
+            return;
+        }
+        const { byToken } = choice;
+        this.probabilities(logits, byToken, choice.wholeSoftmax);
+        choice.above(byToken, this.minP);
+        this._keep(choice, choice.count);
+    }
+
+    /**
+     * Of the first `count` tokens, best first, leaves those that min-p allows and that have a probability at all. It
+     * comes last, as in transformers; being a matter of ratios, it would leave the same tokens if it came first.
+     * @param {Choice} choice
+     * @param {number} count
+     */
+    _keep(choice, count) {
+        checkLeft(choice.probabilities[0] > 0);
+        choice.keep(choice.likely(count, this.minP));
     }
 
     /** @param {Choice} choice */
@@ -98,7 +148,7 @@ export class RandomSampler extends Sampler {
 
 /** Draws from the k most probable tokens. */
 export class TopKSampler extends RandomSampler {
-    /** @param {{ k?: number, temperature?: number, seed?: number }} [options] */
+    /** @param {{ k?: number, minP?: number, temperature?: number, seed?: number }} [options] */
     constructor({ k = 5, ...options } = {}) {
         super(options);
         this.k = positiveInteger('k', k);
@@ -108,6 +158,13 @@ export class TopKSampler extends RandomSampler {
     choose(logits, choice) {
         choice.top(logits, this.k);
         choice.softmax(this.temperature);
+        checkLeft(choice.probabilities[0] > 0);
+        const kept = choice.likely(choice.count, this.minP);
+        if (this.minP > 0) {
+            choice.keep(kept);
+        }
+        // Without min-p only tokens of probability 0 go, and dividing by a sum of 1 would round once more.
+        choice.count = kept;
     }
 }
 
@@ -116,13 +173,12 @@ export class TopKSampler extends RandomSampler {
  * their probabilities exceed p; with `k`, from the k most probable of all at most.
  */
 export class TopPSampler extends RandomSampler {
-    /** @param {{ p?: number, k?: number | null, temperature?: number, seed?: number }} [options] */
+    /**
+     * @param {{ p?: number, k?: number | null, minP?: number, temperature?: number, seed?: number }} [options]
+     */
     constructor({ p = 0.1, k = null, ...options } = {}) {
         super(options);
-        if (!(finiteNumber('p', p) >= 0 && p <= 1)) {
-            throw rangeError('p', 'from 0 to 1', p);
-        }
-        this.p = p;
+        this.p = fraction('p', p);
         this.k = k === null ? null : positiveInteger('k', k);
     }
 
@@ -134,14 +190,17 @@ export class TopPSampler extends RandomSampler {
         // All tokens below this together make up less than 1 - p, with room for rounding: none is in the nucleus.
         const least = (1 - this.p) / logits.length - 2 ** -22;
         // The nucleus is small as a rule, so only as many tokens are sorted as it turns out to need.
-        for (let wanted = Math.min(64, most); ; wanted = Math.min(8 * wanted, most)) {
+        let wanted = Math.min(64, most);
+        choice.top(byToken, wanted, least);
+        let kept = nucleus(choice, this.p);
+        // As long as all that were wanted are in it, more may be: 512, then as many as an estimate says.
+        while (kept === wanted && wanted < most) {
+            const more = wanted === 512 ? choice.reach(byToken, this.p) : 0;
+            wanted = Math.min(Math.max(more, 8 * wanted), most);
             choice.top(byToken, wanted, least);
-            const kept = nucleus(choice, this.p);
-            if (kept < wanted || wanted === most) {
-                choice.keep(kept);
-                return;
-            }
+            kept = nucleus(choice, this.p);
         }
+        this._keep(choice, kept);
     }
 }
 
@@ -185,15 +244,24 @@ export class ContrastiveSampler extends Sampler {
     constructor({ k = 5, alpha = 0.6, ...options } = {}) {
         super(options);
         this.k = positiveInteger('k', k);
-        if (!(finiteNumber('alpha', alpha) >= 0 && alpha <= 1)) {
-            throw rangeError('alpha', 'from 0 to 1', alpha);
-        }
-        this.alpha = alpha;
+        this.alpha = fraction('alpha', alpha);
     }
 
     get kind() {
         return 'contrastive';
     }
+}
+
+/**
+ * @param {string} argument
+ * @param {number} value
+ * @returns {number} the value, from 0 to 1
+ */
+function fraction(argument, value) {
+    if (!(finiteNumber(argument, value) >= 0 && value <= 1)) {
+        throw rangeError(argument, 'from 0 to 1', value);
+    }
+    return value;
 }
 
 /**
@@ -203,56 +271,101 @@ export class ContrastiveSampler extends Sampler {
  * @property {number} [temperature] 0 is greedy
  * @property {number} [topK] draw from so many tokens
  * @property {number} [topP] draw from the tokens that make up so much of the probability
+ * @property {number} [minP] draw from the tokens at least so probable times the most probable one
+ * @property {number} [numBeams] texts that beam search keeps
  * @property {number} [seed]
  */
 
+/** @param {unknown} seed */
+function checkSeed(seed) {
+    if (seed !== undefined && !Number.isSafeInteger(seed)) {
+        throw typeError('seed', 'an integer', seed);
+    }
+}
+
+/** Which options the samplers have beside temperature and seed. @type {Record<string, string[]>} */
+const HAVE = {
+    greedy: [],
+    random: ['minP'],
+    top_k: ['topK', 'topP', 'minP'],
+    top_p: ['topK', 'topP', 'minP'],
+    beam: ['numBeams'],
+    contrastive: ['topK'],
+};
+
 /**
- * The sampler that options describe. Without a name: `top_p` if topP is given, else `top_k`, Keras Hub's default,
- * with its k = 5 unless topK says otherwise. topK and topP together: the nucleus of the topK most probable.
- * Temperature 0 turns every drawing sampler greedy.
+ * The sampler that options describe. Without a name: `beam` if numBeams is given; else `top_p` if topP is; else
+ * `random` if minP is and topK is not; else `top_k`, Keras Hub's default, with its k = 5 unless topK says otherwise.
+ * topK and topP together: the nucleus of the topK most probable, and minP of what is left. Temperature 0 turns every
+ * drawing sampler greedy.
  * @param {SamplerOptions} options
  * @returns {Sampler}
  * @throws {TypeError | RangeError} for an unknown name, an option out of range or one that the sampler does not have
  */
-export function getSampler({ sampler, temperature = 1, topK, topP, seed }) {
+export function getSampler(options) {
+    const { sampler, temperature = 1 } = options;
     if (sampler instanceof Sampler) {
-        if (temperature !== 1 || topK !== undefined || topP !== undefined || seed !== undefined) {
-            throw new TypeError('sampler: temperature, topK, topP and seed belong to the sampler object given');
-        }
+        checkNoneBeside(options);
         return sampler;
     }
     if (finiteNumber('temperature', temperature) < 0) {
         throw rangeError('temperature', '0 or more', temperature);
     }
-    const name = sampler ?? (topP === undefined ? 'top_k' : 'top_p');
-    const hasK = ['top_k', 'topK', 'top_p', 'topP', 'contrastive'].includes(/** @type {string} */ (name));
-    const hasP = hasK && name !== 'contrastive';
-    if ((topK !== undefined && !hasK) || (topP !== undefined && !hasP)) {
-        throw new TypeError(`${topK !== undefined && !hasK ? 'topK' : 'topP'}: the sampler ${show(name)} has none`);
-    }
-    const draws = { temperature: temperature || 1, seed };
-    const k = topK === undefined ? {} : { k: positiveInteger('topK', topK) };
-    const p = topP === undefined ? {} : { p: checkTopP(topP) };
-    const make = {
-        greedy: () => new GreedySampler({ temperature: temperature || 1 }),
-        random: () => new RandomSampler(draws),
-        top_k: () => (topP === undefined ? new TopKSampler({ ...draws, ...k }) : make.top_p()),
-        top_p: () => new TopPSampler({ ...draws, ...k, ...p }),
-        beam: () => new BeamSampler({ temperature }),
-        contrastive: () => new ContrastiveSampler({ temperature, ...k }),
-    };
-    const key = name === 'topK' ? 'top_k' : name === 'topP' ? 'top_p' : name;
-    if (typeof key !== 'string' || !Object.hasOwn(make, key)) {
-        throw typeError('sampler', `a Sampler or one of ${Object.keys(make).join(', ')}`, name);
-    }
-    const made = make[/** @type {keyof typeof make} */ (key)]();
+    const name = samplerName(options);
+    checkHas(name, options);
+    const made = makeSampler(name, options);
     return temperature === 0 && made.kind === 'row' ? new GreedySampler() : made;
 }
 
-/** @param {number} topP */
-function checkTopP(topP) {
-    if (!(finiteNumber('topP', topP) >= 0 && topP <= 1)) {
-        throw rangeError('topP', 'from 0 to 1', topP);
+/** @param {SamplerOptions} options with a sampler object */
+function checkNoneBeside({ temperature = 1, topK, topP, minP, numBeams, seed }) {
+    if (temperature !== 1 || [topK, topP, minP, numBeams, seed].some((value) => value !== undefined)) {
+        throw new TypeError(
+            'sampler: temperature, topK, topP, minP, numBeams and seed belong to the sampler object given');
     }
-    return topP;
+}
+
+/** @param {SamplerOptions} options @returns {string} a key of HAVE */
+function samplerName({ sampler, topK, topP, minP, numBeams }) {
+    if (sampler === undefined) {
+        return numBeams !== undefined ? 'beam' : topP !== undefined ? 'top_p'
+            : minP !== undefined && topK === undefined ? 'random' : 'top_k';
+    }
+    const name = sampler === 'topK' ? 'top_k' : sampler === 'topP' ? 'top_p' : sampler;
+    if (typeof name !== 'string' || !Object.hasOwn(HAVE, name)) {
+        throw typeError('sampler', `a Sampler or one of ${Object.keys(HAVE).join(', ')}`, sampler);
+    }
+    return name;
+}
+
+/** @param {string} name @param {SamplerOptions} options */
+function checkHas(name, options) {
+    // What draws nothing gives the same text for the same seed all the same, so a seed is right with every sampler.
+    checkSeed(options.seed);
+    for (const option of /** @type {const} */ (['topK', 'topP', 'minP', 'numBeams'])) {
+        if (options[option] !== undefined && !HAVE[name].includes(option)) {
+            throw new TypeError(`${option}: the sampler ${show(name)} has none`);
+        }
+    }
+}
+
+/** @param {string} name @param {SamplerOptions} options @returns {Sampler} */
+function makeSampler(name, { temperature = 1, topK, topP, minP = 0, numBeams, seed }) {
+    const draws = { temperature: temperature || 1, minP: fraction('minP', minP), seed };
+    const k = topK === undefined ? {} : { k: positiveInteger('topK', topK) };
+    const p = topP === undefined ? {} : { p: fraction('topP', topP) };
+    switch (name) {
+        case 'greedy':
+            return new GreedySampler({ temperature: temperature || 1 });
+        case 'random':
+            return new RandomSampler(draws);
+        case 'top_k':
+            return topP === undefined ? new TopKSampler({ ...draws, ...k }) : new TopPSampler({ ...draws, ...k, ...p });
+        case 'top_p':
+            return new TopPSampler({ ...draws, ...k, ...p });
+        case 'beam':
+            return new BeamSampler({ temperature, numBeams });
+        default:
+            return new ContrastiveSampler({ temperature, ...k });
+    }
 }

@@ -1,0 +1,419 @@
+// What is done to logits before a sampler sees them: biases, penalties for what the text already has, bans. One object
+// accompanies one text and keeps its books, so that a token costs as much as there are different tokens, not the length
+// of the text times the vocabulary.
+
+import { finiteNumber, plainObject, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { scramble } from '../random.js';
+
+/**
+ * @typedef {object} ProcessorOptions in the order in which they are applied
+ * @property {Map<number, number> | Record<string, number> | Iterable<[number, number]>} [logitBias] is added to the
+ *   logits of these tokens; -Infinity bans them
+ * @property {number} [repetitionPenalty] 1 is none; divides the logits above 0, and multiplies those below, of all
+ *   tokens of prompt and text so far (Keskar et al. 2019, as transformers does)
+ * @property {number} [frequencyPenalty] 0 is none; is subtracted from a token's logit once for every time that the text
+ *   written so far, without the prompt, has it (as in OpenAI's interface)
+ * @property {number} [presencePenalty] 0 is none; is subtracted once from the logits of tokens that the text written so
+ *   far, without the prompt, has (as there)
+ * @property {number} [noRepeatNgram] 0 is none; no sequence of so many tokens comes twice in prompt and text together
+ *
+ * @typedef {object} ProcessorSettings
+ * @property {number} vocabularySize logits in a row
+ * @property {number} [promptLength] tokens of a history that were not written here
+ * @property {number} [tokens] ids from here on are never chosen: the tokenizer or the embedding ends there
+ * @property {Iterable<number>} [banned] nor are these
+ * @property {string} [kind] the sampler's: beams and contrastive search have several texts at once, and no penalties
+ */
+
+const PENALTIES = /** @type {const} */ (['repetitionPenalty', 'frequencyPenalty', 'presencePenalty', 'noRepeatNgram']);
+
+/** The names of the options here, for who has to know which there are. */
+export const PROCESSOR_OPTIONS = Object.freeze(['logitBias', ...PENALTIES]);
+
+/** The largest float32: a logit that leaves it by a penalty or a bias stays comparable. */
+const MOST = (2 - 2 ** -23) * 2 ** 127;
+
+/**
+ * @param {ProcessorOptions} options others in it are not looked at
+ * @param {ProcessorSettings} settings
+ * @returns {Processors | null} null: there is nothing to do
+ * @throws {TypeError | RangeError} for an option that is not what it should be, or that the search does not have
+ */
+export function createProcessors(options, settings) {
+    const checked = checkOptions(options, settings);
+    const { kind = 'row' } = settings;
+    const penalty = PENALTIES.find((name) => checked[name] !== NONE[name]);
+    if (penalty !== undefined && kind !== 'row') {
+        throw new TypeError(`${penalty}: ${kind} search reads several texts at once, and has no penalties`);
+    }
+    const { bias, ending } = checked;
+    const isIdle = penalty === undefined && bias.size === 0 && ending === settings.vocabularySize;
+    return isIdle ? null : new Processors(checked, settings);
+}
+
+/** Values that change nothing. */
+const NONE = { repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0, noRepeatNgram: 0 };
+
+/**
+ * @typedef {object} Checked
+ * @property {Map<number, number>} bias bans among them
+ * @property {number} repetitionPenalty
+ * @property {number} frequencyPenalty
+ * @property {number} presencePenalty
+ * @property {number} noRepeatNgram
+ * @property {number} ending no token from here on
+ */
+
+/** @param {ProcessorOptions} options @param {ProcessorSettings} settings @returns {Checked} */
+function checkOptions(options, settings) {
+    const { repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0, noRepeatNgram = 0 } = options;
+    if (finiteNumber('repetitionPenalty', repetitionPenalty) <= 0) {
+        throw rangeError('repetitionPenalty', 'greater than 0', repetitionPenalty);
+    }
+    finiteNumber('frequencyPenalty', frequencyPenalty);
+    finiteNumber('presencePenalty', presencePenalty);
+    if (noRepeatNgram !== 0) {
+        positiveInteger('noRepeatNgram', noRepeatNgram);
+    }
+    const { vocabularySize, tokens = vocabularySize, banned = [] } = settings;
+    const bias = checkBias(options.logitBias, vocabularySize);
+    for (const token of banned) {
+        bias.set(checkToken('banned', token, vocabularySize), -Infinity);
+    }
+    const ending = Math.min(tokens, vocabularySize);
+    return { bias, repetitionPenalty, frequencyPenalty, presencePenalty, noRepeatNgram, ending };
+}
+
+/** @param {string} what @param {number} token @param {number} vocabularySize */
+function checkToken(what, token, vocabularySize) {
+    if (!(Number.isInteger(token) && token >= 0 && token < vocabularySize)) {
+        throw rangeError(`a token of ${what}`, `an integer from 0 to ${vocabularySize - 1}`, token);
+    }
+    return token;
+}
+
+/**
+ * @param {ProcessorOptions['logitBias']} given
+ * @param {number} vocabularySize
+ * @returns {Map<number, number>}
+ */
+function checkBias(given, vocabularySize) {
+    /** @type {Map<number, number>} */
+    const bias = new Map();
+    for (const pair of biasPairs(given)) {
+        if (!Array.isArray(pair) || pair.length !== 2) {
+            throw typeError('logitBias', 'pairs of a token and a number', pair);
+        }
+        const [token, value] = pair;
+        checkToken('logitBias', token, vocabularySize);
+        if (bias.has(token)) {
+            throw new TypeError(`logitBias has token ${token} twice`);
+        }
+        if (value !== -Infinity) {
+            finiteNumber(`logitBias of token ${token}`, value);
+        }
+        bias.set(token, value);
+    }
+    return bias;
+}
+
+/** @param {ProcessorOptions['logitBias']} given @returns {Iterable<[number, number]>} as far as is known */
+function biasPairs(given) {
+    if (given === undefined) {
+        return [];
+    }
+    if (typeof given === 'object' && given !== null && Symbol.iterator in given) {
+        return /** @type {Iterable<[number, number]>} */ (given);
+    }
+    plainObject('logitBias', given);
+    return Object.entries(given).map(([token, value]) => {
+        if (!/^(0|[1-9][0-9]*)$/.test(token)) {
+            throw new TypeError(`logitBias must have tokens for keys, got ${show(token)}`);
+        }
+        return [Number(token), value];
+    });
+}
+
+/** The books of one text and what they do to its logits. */
+export class Processors {
+    /** @param {Checked} checked @param {ProcessorSettings} settings */
+    constructor(checked, { vocabularySize, promptLength = 0 }) {
+        this._checked = checked;
+        this._promptLength = promptLength;
+        this._vocabularySize = vocabularySize;
+        this._biased = Uint32Array.from(checked.bias.keys());
+        this._bias = Float64Array.from(checked.bias.values());
+        const { repetitionPenalty, frequencyPenalty, presencePenalty, noRepeatNgram } = checked;
+        this._all = repetitionPenalty === 1 ? null : new Tally(vocabularySize);
+        this._written = frequencyPenalty === 0 && presencePenalty === 0 ? null : new Tally(vocabularySize);
+        this._ngrams = noRepeatNgram === 0 ? null : new Ngrams(noRepeatNgram);
+        this._keepsBooks = this._all !== null || this._written !== null || this._ngrams !== null;
+        /** The history as the books have it. */
+        this._seen = new Int32Array(this._keepsBooks ? Math.max(64, 2 * promptLength) : 0);
+        this._count = 0;
+    }
+
+    /**
+     * Changes the logits that follow a history. Histories may come in any order: where one differs from the last, the
+     * books go back to where it does (a draft that was rejected, a cache that was cut), at a comparison per token.
+     * @param {Float32Array} logits [V], is changed
+     * @param {ArrayLike<number>} history the prompt and what has been written
+     * @param {number} length how much of it counts
+     */
+    apply(logits, history, length) {
+        if (this._keepsBooks) {
+            this._follow(history, length);
+        }
+        const { ending } = this._checked;
+        this._addBias(logits);
+        if (this._all) {
+            this._scale(logits, this._all);
+        }
+        if (this._written) {
+            this._subtract(logits, this._written);
+        }
+        this._ngrams?.ban(logits, this._seen, this._count);
+        if (ending < logits.length) {
+            logits.fill(-Infinity, ending);
+        }
+    }
+
+    /** @param {Float32Array} logits */
+    _addBias(logits) {
+        for (let i = 0; i < this._biased.length; i++) {
+            const token = this._biased[i];
+            logits[token] = bounded(logits[token] + this._bias[i]);
+        }
+    }
+
+    /** @param {Float32Array} logits @param {Tally} all */
+    _scale(logits, { list, size }) {
+        const { repetitionPenalty } = this._checked;
+        for (let i = 0; i < size; i++) {
+            const logit = logits[list[i]];
+            logits[list[i]] = bounded(logit < 0 ? logit * repetitionPenalty : logit / repetitionPenalty);
+        }
+    }
+
+    /** @param {Float32Array} logits @param {Tally} written */
+    _subtract(logits, { list, size, counts }) {
+        const { frequencyPenalty, presencePenalty } = this._checked;
+        for (let i = 0; i < size; i++) {
+            const token = list[i];
+            logits[token] = bounded(logits[token] - counts[token] * frequencyPenalty - presencePenalty);
+        }
+    }
+
+    /** Makes the books those of a history. @param {ArrayLike<number>} history @param {number} length */
+    _follow(history, length) {
+        let same = 0;
+        for (const most = Math.min(length, this._count); same < most && this._seen[same] === history[same];) {
+            same++;
+        }
+        while (this._count > same) {
+            this._forget();
+        }
+        if (length > this._seen.length) {
+            const seen = new Int32Array(2 * length);
+            seen.set(this._seen);
+            this._seen = seen;
+        }
+        while (this._count < length) {
+            this._learn(checkToken('history', history[this._count], this._vocabularySize));
+        }
+    }
+
+    /** @param {number} token */
+    _learn(token) {
+        const at = this._count;
+        this._seen[at] = token;
+        this._count++;
+        this._all?.add(token);
+        if (at >= this._promptLength) {
+            this._written?.add(token);
+        }
+        this._ngrams?.add(this._seen, at);
+    }
+
+    /** Takes back what was learnt last. */
+    _forget() {
+        this._count--;
+        const at = this._count;
+        this._ngrams?.remove(at);
+        if (at >= this._promptLength) {
+            this._written?.remove(this._seen[at]);
+        }
+        this._all?.remove(this._seen[at]);
+    }
+}
+
+/** Bans stay, all else stays finite. @param {number} logit */
+function bounded(logit) {
+    return logit === -Infinity ? logit : Math.max(-MOST, Math.min(MOST, logit));
+}
+
+/** Which tokens there are and how often. */
+class Tally {
+    /** @param {number} vocabularySize */
+    constructor(vocabularySize) {
+        this.counts = new Uint32Array(vocabularySize);
+        /** The different ones, in the order in which they came. */
+        this.list = new Uint32Array(vocabularySize);
+        this.size = 0;
+    }
+
+    /** @param {number} token */
+    add(token) {
+        if (this.counts[token]++ === 0) {
+            this.list[this.size++] = token;
+        }
+    }
+
+    /** What came last goes first, so a token that is gone is the last of the list. @param {number} token */
+    remove(token) {
+        if (--this.counts[token] === 0) {
+            this.size--;
+        }
+    }
+}
+
+/** Multiplies a rolling hash from token to token: odd, its bits without order. */
+const STEP = 0x2c1b3c6d;
+
+/** No position: the end of a chain. */
+const NOWHERE = -1;
+
+/** A position that ends a sequence which was there before. */
+const REPEATED = -2;
+
+/**
+ * The different sequences of n tokens, each by the position of its last one. Two chained hash tables: by the whole
+ * sequence, to know one that came before, and by its first n - 1 tokens, to find what has followed those. A position is
+ * linked into both or, when its sequence is an old one, into neither: a chain has no more links than there are tokens
+ * to ban.
+ */
+class Ngrams {
+    /** @param {number} n */
+    constructor(n) {
+        this._n = n;
+        /** STEP to the power n and n - 1. */
+        this._whole = power(n);
+        this._begun = power(n - 1);
+        /** So many have room; a power of two. */
+        this._positions = 64;
+        /** Hash of the first i tokens. */
+        this._hashes = new Int32Array(this._positions + 1);
+        this._wholes = makeChains(this._positions);
+        this._begins = makeChains(this._positions);
+    }
+
+    /** @param {Int32Array} tokens @param {number} count so many have been linked */
+    _grow(tokens, count) {
+        this._positions *= 2;
+        this._hashes = new Int32Array(this._positions + 1);
+        this._wholes = makeChains(this._positions);
+        this._begins = makeChains(this._positions);
+        for (let i = 0; i < count; i++) {
+            this._link(tokens, i);
+        }
+    }
+
+    /**
+     * Which head the tokens from .. to - 1 have.
+     * @param {number} from
+     * @param {number} to
+     * @param {number} by STEP to the power of their number
+     */
+    _slot(from, to, by) {
+        return scramble(this._hashes[to] - Math.imul(this._hashes[from], by)) & (2 * this._positions - 1);
+    }
+
+    /** @param {Int32Array} tokens @param {number} at position of the newest */
+    add(tokens, at) {
+        if (at === this._positions) {
+            this._grow(tokens, at);
+        }
+        this._link(tokens, at);
+    }
+
+    /** @param {Int32Array} tokens @param {number} at */
+    _link(tokens, at) {
+        this._hashes[at + 1] = Math.imul(this._hashes[at], STEP) + tokens[at] + 1;
+        const from = at + 1 - this._n;
+        if (from < 0) {
+            return;
+        }
+        const { heads, next } = this._wholes;
+        const slot = this._slot(from, at + 1, this._whole);
+        for (let other = heads[slot]; other !== NOWHERE; other = next[other]) {
+            if (areEqual(tokens, other, at, this._n)) {
+                next[at] = REPEATED;
+                return;
+            }
+        }
+        next[at] = heads[slot];
+        heads[slot] = at;
+        const begin = this._slot(from, at, this._begun);
+        this._begins.next[at] = this._begins.heads[begin];
+        this._begins.heads[begin] = at;
+    }
+
+    /** Undoes the newest link. @param {number} at its position */
+    remove(at) {
+        const from = at + 1 - this._n;
+        const { heads, next } = this._wholes;
+        if (from >= 0 && next[at] !== REPEATED) {
+            heads[this._slot(from, at + 1, this._whole)] = next[at];
+            this._begins.heads[this._slot(from, at, this._begun)] = this._begins.next[at];
+        }
+    }
+
+    /** @param {Float32Array} logits @param {Int32Array} tokens @param {number} count of them */
+    ban(logits, tokens, count) {
+        const begun = this._n - 1;
+        const from = count - begun;
+        if (from < 0) {
+            return;
+        }
+        const { heads, next } = this._begins;
+        for (let at = heads[this._slot(from, count, this._begun)]; at !== NOWHERE; at = next[at]) {
+            if (areEqual(tokens, at - 1, count - 1, begun)) {
+                logits[tokens[at]] = -Infinity;
+            }
+        }
+    }
+}
+
+/**
+ * Are the so many tokens up to two positions the same?
+ * @param {Int32Array} tokens
+ * @param {number} a
+ * @param {number} b
+ * @param {number} many
+ */
+function areEqual(tokens, a, b, many) {
+    for (let i = 0; i < many; i++) {
+        if (tokens[a - i] !== tokens[b - i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** Empty ones, with twice as many heads as there may be links. @param {number} positions */
+function makeChains(positions) {
+    return { heads: new Int32Array(2 * positions).fill(NOWHERE), next: new Int32Array(positions) };
+}
+
+/** STEP to a power, modulo 2^32. @param {number} exponent */
+function power(exponent) {
+    let result = 1;
+    let square = STEP;
+    for (let left = exponent; left > 0; left = Math.floor(left / 2)) {
+        if (left % 2 === 1) {
+            result = Math.imul(result, square);
+        }
+        square = Math.imul(square, square);
+    }
+    return result;
+}

@@ -1,0 +1,278 @@
+// Logit processors and samplers against a plain twin in float64 and, where ../shared is, against transformers' own.
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { Choice } from '../../js/generation/choice.js';
+import { areFinite, checkFinite } from '../../js/generation/finite.js';
+import { createProcessors } from '../../js/generation/processors.js';
+import { getSampler } from '../../js/generation/samplers.js';
+import { assertClose } from '../close.js';
+import { readTensors } from '../golden/golden.js';
+import { floats, rng } from '../rng.js';
+
+const V = 50;
+
+/** What the options say, token by token and without books. */
+function twin(logits, history, options, promptLength = 0) {
+    const { logitBias = [], repetitionPenalty = 1, noRepeatNgram = 0 } = options;
+    const { frequencyPenalty = 0, presencePenalty = 0 } = options;
+    const written = history.slice(promptLength);
+    return Array.from(logits, (logit, token) => {
+        let x = logit;
+        for (const [id, bias] of logitBias) x += id === token ? bias : 0;
+        if (history.includes(token)) x = x < 0 ? x * repetitionPenalty : x / repetitionPenalty;
+        const count = written.filter((id) => id === token).length;
+        x -= count * frequencyPenalty + (count > 0 ? presencePenalty : 0);
+        const ngram = [...history, token].slice(-noRepeatNgram);
+        for (let i = 0; noRepeatNgram > 0 && i + noRepeatNgram <= history.length; i++) {
+            if (ngram.length === noRepeatNgram && ngram.every((id, j) => history[i + j] === id)) x = -Infinity;
+        }
+        return x;
+    });
+}
+
+const close = (got, expected) => {
+    assert.equal(got.length, expected.length);
+    for (let i = 0; i < got.length; i++) {
+        const isClose = got[i] === expected[i] || Math.abs(got[i] - expected[i]) <= 1e-5 * (1 + Math.abs(expected[i]));
+        assert.ok(isClose, `token ${i}: ${got[i]}, not ${expected[i]}`);
+    }
+};
+
+describe('processors', () => {
+    const all = [
+        { logitBias: [[3, 2.5], [7, -Infinity], [0, -1]] }, { repetitionPenalty: 1.3 }, { repetitionPenalty: 0.8 },
+        { frequencyPenalty: 0.4 }, { presencePenalty: -0.6 }, { noRepeatNgram: 1 }, { noRepeatNgram: 2 },
+        { noRepeatNgram: 3 }, { noRepeatNgram: 400 },
+        { logitBias: [[1, 1]], repetitionPenalty: 1.2, frequencyPenalty: 0.1, presencePenalty: 0.2, noRepeatNgram: 2 },
+    ];
+    for (const options of all) {
+        test(`a growing text, and one that goes back: ${JSON.stringify(options)}`, () => {
+            const random = rng(21);
+            const token = (most) => Math.floor((floats(random, 1)[0] + 1) / 2 * most) % most;
+            const promptLength = 9;
+            const processors = createProcessors(options, { vocabularySize: V, promptLength });
+            let history = Array.from({ length: promptLength }, () => token(4));
+            // Few different tokens, so that sequences come again; now and then some are taken back or exchanged.
+            for (let i = 0; i < 400; i++) {
+                if (i % 7 === 6) history = [...history.slice(0, history.length - token(5)), token(4)];
+                if (i % 50 === 49) history = history.slice(0, promptLength + 2);
+                const logits = floats(random, V, 3);
+                const expected = twin(logits, history, options, promptLength);
+                processors.apply(logits, history, history.length);
+                close(logits, expected);
+                history.push(token(i % 3 === 0 ? V : 4));
+            }
+        });
+    }
+
+    test('a long prompt of one token costs no more than another', () => {
+        const prompt = new Int32Array(200000);
+        const processors = createProcessors({ noRepeatNgram: 1000, repetitionPenalty: 2 }, { vocabularySize: V });
+        const logits = new Float32Array(V).fill(1);
+        const start = performance.now();
+        processors.apply(logits, prompt, prompt.length);
+        assert.ok(performance.now() - start < 5000);
+        assert.deepEqual(Array.from(logits.subarray(0, 3)), [-Infinity, 1, 1]);
+    });
+
+    test('tokens beyond the tokenizer and banned ones are left out', () => {
+        const processors = createProcessors({}, { vocabularySize: 6, tokens: 4, banned: [1] });
+        const logits = new Float32Array(6);
+        processors.apply(logits, [], 0);
+        assert.deepEqual(Array.from(logits), [0, -Infinity, 0, 0, -Infinity, -Infinity]);
+    });
+
+    test('a bias may be a map, pairs or an object', () => {
+        for (const logitBias of [new Map([[2, 5]]), [[2, 5]], { 2: 5 }]) {
+            const logits = new Float32Array(4);
+            createProcessors({ logitBias }, { vocabularySize: 4 }).apply(logits, [], 0);
+            assert.deepEqual(Array.from(logits), [0, 0, 5, 0]);
+        }
+    });
+
+    test('a logit never leaves float32 but by a ban', () => {
+        const logits = Float32Array.of(3e38, -3e38, 1, 2);
+        const options = { repetitionPenalty: 1e-30, logitBias: [[1, -3e38], [3, -Infinity]] };
+        createProcessors(options, { vocabularySize: 4 }).apply(logits, [0, 2, 3], 3);
+        assert.ok(areFinite(logits.subarray(0, 3)));
+        assert.equal(logits[3], -Infinity);
+    });
+
+    test('nothing to do is null', () => {
+        const none = { repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0, noRepeatNgram: 0, logitBias: {} };
+        assert.equal(createProcessors(none, { vocabularySize: 4, tokens: 9 }), null);
+        assert.equal(createProcessors({}, { vocabularySize: 4, kind: 'beam' }), null);
+    });
+
+    for (const [options, error, message, kind] of [
+        [{ repetitionPenalty: 0 }, RangeError, /repetitionPenalty must be greater than 0, got 0/],
+        [{ repetitionPenalty: '1' }, TypeError, /repetitionPenalty/],
+        [{ frequencyPenalty: NaN }, RangeError, /frequencyPenalty/],
+        [{ presencePenalty: Infinity }, RangeError, /presencePenalty/],
+        [{ noRepeatNgram: 1.5 }, RangeError, /noRepeatNgram/],
+        [{ noRepeatNgram: -1 }, RangeError, /noRepeatNgram/],
+        [{ logitBias: { x: 1 } }, TypeError, /logitBias must have tokens/],
+        [{ logitBias: { 4: 1 } }, RangeError, /logitBias must be an integer from 0 to 3/],
+        [{ logitBias: [[1, 1], [1, 2]] }, TypeError, /token 1 twice/],
+        [{ logitBias: [[1, NaN]] }, RangeError, /logitBias of token 1/],
+        [{ logitBias: [[1, Infinity]] }, RangeError, /logitBias of token 1/],
+        [{ logitBias: [1] }, TypeError, /pairs/],
+        [{ logitBias: null }, TypeError, /logitBias/],
+        [{ noRepeatNgram: 2 }, TypeError, /noRepeatNgram: beam/, 'beam'],
+        [{ presencePenalty: 2 }, TypeError, /presencePenalty: contrastive/, 'contrastive'],
+    ]) {
+        test(`${JSON.stringify(options)} is refused`, () => assert.throws(
+            () => createProcessors(options, { vocabularySize: 4, kind }), { name: error.name, message }));
+    }
+});
+
+/** What may be drawn, from scores of which some are -Infinity. */
+function softmaxOf(scores) {
+    const top = Math.max(...scores);
+    const powers = Array.from(scores, (x) => Math.exp(x - top));
+    const sum = powers.reduce((a, b) => a + b, 0);
+    return powers.map((x) => x / sum);
+}
+
+/** @returns probabilities by token */
+function drawn(options, logits) {
+    const choice = new Choice(logits.length);
+    getSampler({ seed: 1, ...options }).choose(logits, choice);
+    const got = new Float32Array(logits.length);
+    for (let i = 0; i < choice.count; i++) got[choice.tokens[i]] = choice.probabilities[i];
+    return got;
+}
+
+const SHARED = ['../../../shared/', '../../../../shared/']
+    .map((path) => new URL(`${path}models/cache/`, import.meta.url))
+    .find((url) => existsSync(new URL('processors.json', url)));
+
+describe('transformers', { skip: SHARED ? false : 'no ../shared/models/cache: the twin alone is compared' }, () => {
+    if (!SHARED) return;
+    const { cases, input_ids: ids } = JSON.parse(readFileSync(new URL('processors.json', SHARED), 'utf8'));
+    const tensors = readTensors(SHARED, 'expected.safetensors');
+    const rowsOf = ({ shape: [rows, n], data }) =>
+        Array.from({ length: rows }, (_, i) => data.slice(i * n, (i + 1) * n));
+    const words = {
+        temperature: (temperature) => ({ sampler: 'random', temperature }), 'top-k': (topK) => ({ topK }),
+        'top-p': (topP) => ({ topP }), 'min-p': (minP) => ({ minP }), repetition: (repetitionPenalty) =>
+            ({ repetitionPenalty }), 'no-repeat': (noRepeatNgram) => ({ noRepeatNgram }),
+    };
+    for (const { name } of cases) {
+        const [, what, value] = /^([a-z-]+?)-([\d.]+)$/.exec(name) ?? [];
+        // The others have no option here.
+        if (!Object.hasOwn(words, what ?? '')) continue;
+        test(name, () => {
+            const options = words[what](Number(value));
+            const expected = rowsOf(tensors[`processors.${name}`]);
+            rowsOf(tensors['processors.logits']).forEach((logits, row) => {
+                const processors = createProcessors(options, { vocabularySize: logits.length });
+                if (processors) {
+                    processors.apply(logits, ids[row], ids[row].length);
+                    close(logits, expected[row]);
+                    return;
+                }
+                // Transformers' top-k keeps all that tie with the last, Keras's the first of them.
+                if (what === 'top-k' && expected[row].filter((x) => x > -Infinity).length > Number(value)) return;
+                let want = softmaxOf(expected[row]);
+                let got = drawn(options, logits);
+                if (row === 3) {
+                    // Its best ones tie, and transformers keeps other ones of them than Keras does.
+                    want = Float64Array.from(want).sort();
+                    got = got.sort();
+                }
+                assertClose(got, want, { atol: 1e-6, rtol: 1e-5 });
+                got.forEach((p, token) => assert.equal(p > 0, want[token] > 0, `token ${token}`));
+            });
+        });
+    }
+});
+
+describe('min-p', () => {
+    const logits = floats(rng(33), 3000, 4);
+    for (const [minP, temperature] of [[0.05, 1], [0.3, 2], [1, 1], [1e-5, 1], [0.9, 100]]) {
+        for (const others of [{}, { topK: 40 }, { topP: 0.8 }, { topK: 700, topP: 0.99 }]) {
+            test(JSON.stringify({ minP, temperature, ...others }), () => {
+                // What min-p leaves of what the others leave, at probabilities to their sum.
+                const sampler = others.topK || others.topP ? {} : { sampler: 'random' };
+                const before = drawn({ temperature, ...others, ...sampler }, logits);
+                const best = Math.max(...before);
+                const kept = before.map((p) => (p >= Math.fround(Math.fround(minP) * best) ? p : 0));
+                const sum = kept.reduce((a, b) => a + b, 0);
+                const got = drawn({ temperature, minP, ...others }, logits);
+                assertClose(got, kept.map((p) => p / sum), { atol: 1e-7, rtol: 1e-5 });
+            });
+        }
+    }
+
+    for (const [options, error, message] of [
+        [{ sampler: 'greedy', minP: 0.1 }, TypeError, /minP: the sampler "greedy" has none/],
+        [{ sampler: 'beam', minP: 0.1 }, TypeError, /minP/],
+        [{ sampler: 'contrastive', minP: 0.1 }, TypeError, /minP/],
+        [{ minP: 1.5 }, RangeError, /minP must be from 0 to 1/],
+        [{ minP: '0' }, TypeError, /minP/],
+        [{ sampler: 'random', numBeams: 2 }, TypeError, /numBeams/],
+        [{ sampler: 'beam', numBeams: 0 }, RangeError, /numBeams/],
+        [{ sampler: getSampler({}), minP: 0.5 }, TypeError, /minP/],
+    ]) {
+        test(`${JSON.stringify(options)} is refused`,
+            () => assert.throws(() => getSampler(options), { name: error.name, message }));
+    }
+
+    test('numBeams is beam search', () => {
+        assert.equal(getSampler({ sampler: 'beam', numBeams: 3 }).numBeams, 3);
+        assert.equal(getSampler({ numBeams: 2 }).kind, 'beam');
+    });
+});
+
+describe('extreme temperatures', () => {
+    const logits = Float32Array.of(0.1, 0.2, -Infinity, 0.3, 0.2);
+    const samplers = [{ sampler: 'random' }, { topK: 4 }, { topP: 0.9 }, { sampler: 'random', minP: 0.5 }];
+    for (const sampler of samplers) {
+        for (const temperature of [1e-20, 1e-38, 1e-40, 1e-45, 1e-320, 5e-324]) {
+            test(`${JSON.stringify(sampler)} at ${temperature} is greedy`,
+                () => assert.deepEqual(Array.from(drawn({ ...sampler, temperature }, logits)), [0, 0, 0, 1, 0]));
+        }
+        for (const temperature of [1e10, 1e38, 1e39, 1e300, Number.MAX_VALUE]) {
+            test(`${JSON.stringify(sampler)} at ${temperature} is uniform`, () => assertClose(
+                drawn({ ...sampler, temperature }, logits), [0.25, 0.25, 0, 0.25, 0.25], { atol: 1e-6, rtol: 0 }));
+        }
+    }
+});
+
+describe('what is not finite', () => {
+    test('is found wherever it is', () => {
+        for (const n of [1, 2, 3, 4, 5, 8, 1003]) {
+            const logits = floats(rng(n), n, 1e38);
+            assert.ok(areFinite(logits));
+            for (const wrong of [NaN, Infinity, -Infinity]) {
+                for (const at of [0, n >> 1, n - 1]) {
+                    const broken = logits.slice();
+                    broken[at] = wrong;
+                    assert.throws(() => checkFinite(broken, () => 'layer 3 is the first'),
+                        { message: `the model's logits are not finite: ${wrong} for token ${at}, 1 of ${n} in all` +
+                            '; layer 3 is the first' });
+                }
+            }
+        }
+    });
+
+    test('nothing left to choose is an error, not token 0', () => {
+        const logits = new Float32Array(7).fill(-Infinity);
+        const all = [{ sampler: 'greedy' }, { sampler: 'random' }, { topK: 3 }, { topP: 0.5 }, { minP: 0.2 }];
+        for (const options of all) {
+            assert.throws(() => getSampler(options).choose(logits, new Choice(7)), /no token is left/);
+        }
+    });
+
+    test('banned tokens are no candidates', () => {
+        const logits = Float32Array.of(1, -Infinity, 2, -Infinity);
+        for (const options of [{ topK: 4 }, { topP: 1 }, { minP: 0.01 }]) {
+            const choice = new Choice(4);
+            getSampler(options).choose(logits, choice);
+            assert.deepEqual(Array.from(choice.tokens.subarray(0, choice.count)), [2, 0], JSON.stringify(options));
+        }
+    });
+});
