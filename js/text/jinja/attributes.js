@@ -16,8 +16,9 @@ const MUTATING = new Map([
 ]);
 /** What every Python object has, and no template may have. */
 const INTERNAL = ['__class__', '__init__', '__dict__', '__doc__', '__module__', '__subclasshook__', '__new__',
-    '__repr__', '__str__', '__hash__', '__getattribute__', '__setattr__', '__delattr__', '__eq__', '__ne__', '__lt__', '__le__',
-    '__gt__', '__ge__', '__dir__', '__format__', '__sizeof__', '__reduce__', '__reduce_ex__', '__init_subclass__'];
+    '__repr__', '__str__', '__hash__', '__getattribute__', '__setattr__', '__delattr__', '__eq__', '__ne__',
+    '__lt__', '__le__', '__gt__', '__ge__', '__dir__', '__format__', '__sizeof__', '__reduce__', '__reduce_ex__',
+    '__init_subclass__'];
 
 /** @typedef {(m: Machine, value: any, args: any[], kwargs: Map<string, any>) => any} Method */
 

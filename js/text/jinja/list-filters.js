@@ -102,9 +102,8 @@ function extreme(wanted) {
         let bestKey;
         for (const item of m.iterate(value)) {
             const key = ignoreCase(get(item), caseSensitive);
-            if (bestKey !== undefined && Math.sign(compare(key, bestKey, wanted < 0 ? '<' : '>', m.limits)) !== wanted) {
-                continue;
-            }
+            const order = bestKey === undefined ? wanted : compare(key, bestKey, wanted < 0 ? '<' : '>', m.limits);
+            if (order * wanted <= 0) continue;
             best = item;
             bestKey = key;
         }

@@ -332,12 +332,13 @@ const TABLE = [
 /** @typedef {(m: Machine, text: string, args: any[], kwargs: Map<string, any>) => any} StringMethod */
 
 /** @type {Map<string, StringMethod>} */
-export const STRING_METHODS = new Map(/** @type {[string, StringMethod][]} */ (TABLE.map(([name, names, required, run]) => [
-    name, (m, text, args, kwargs) => {
+export const STRING_METHODS = new Map();
+for (const [name, parameters, required, run] of TABLE) {
+    STRING_METHODS.set(name, (m, text, args, kwargs) => {
         m.limits.text(text.length);
-        return run(m, text, ...bind(name, names, required, args.map(plain), kwargs));
-    },
-])));
+        return run(m, text, ...bind(name, parameters, required, args.map(plain), kwargs));
+    });
+}
 STRING_METHODS.set('format', (m, text, args, kwargs) => {
     const member = (/** @type {any} */ value, /** @type {any} */ name, /** @type {boolean} */ isItem) => {
         return isItem ? m.item(value, name) : m.attribute(value, name);

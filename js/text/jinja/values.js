@@ -254,7 +254,8 @@ export function fromJs(value, where, depth = 0) {
     const plain = typeof value === 'object' && value !== null && [Object.prototype, null].includes(
         Object.getPrototypeOf(value));
     if (!plain && !(value instanceof Map)) {
-        throw typeError(where.slice(0, 100), 'made of plain objects, arrays, strings, numbers, booleans and null', value);
+        const expected = 'made of plain objects, arrays, strings, numbers, booleans and null';
+        throw typeError(where.slice(0, 100), expected, value);
     }
     const dict = new Dict();
     for (const [key, item] of value instanceof Map ? value : Object.entries(/** @type {object} */ (value))) {
