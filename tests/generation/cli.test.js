@@ -85,11 +85,11 @@ describe('cached-attention', () => {
     for (const [code, message, args] of [
         [2, /--nonsense/, ['--nonsense']],
         [2, /one prompt/, ['two', 'prompts']],
-        [2, /--seed expects a number/, [...COMMON, '--seed', 'x', 'a']],
-        [2, /temperature/, [...COMMON, '--temperature=-1', 'a']],
-        [2, /sampler/, [...COMMON, '--sampler', 'magic', 'a']],
-        [2, /workers/, ['--workers', '1000', 'a']],
-        [2, /simd/, ['--simd', 'avx', 'a']],
+        [2, /--seed must be a number, got "x"/, [...COMMON, '--seed', 'x', 'a']],
+        [2, /--temperature must be .*, got -1/, [...COMMON, '--temperature=-1', 'a']],
+        [2, /--sampler must be .*, got "magic"/, [...COMMON, '--sampler', 'magic', 'a']],
+        [2, /--workers/, ['--workers', '1000', 'a']],
+        [2, /--simd/, ['--simd', 'avx', 'a']],
         [1, /cannot read.*nowhere/, ['--model', join(folder, 'nowhere'), 'a']],
         [1, /header/, ['--model', CLI, 'a']],
     ]) {
