@@ -147,6 +147,9 @@ const FEATURES = [
     // Filters
     ['{{ {"b": [1, 2.0, none], "a": "é<"} | tojson }}', '{"b": [1, 2.0, null], "a": "é<"}'],
     ['{{ {"a": [1], "b": {}} | tojson(indent=2) }}', '{\n  "a": [\n    1\n  ],\n  "b": {}\n}'],
+    // transformers' own: ensure_ascii comes first
+    ["{{ 'é' | tojson(true) }}{{ {'b': 1, 'a': 2} | tojson(sort_keys=true, separators=(',', ':')) }}",
+        '"\\u00e9"{"a":2,"b":1}'],
     ["{{ ['b', 'A'] | sort | join('-') }}{{ [3, 1] | max }}{{ [1, 2, 3] | select('odd') | list }}", 'A-b3[1, 3]'],
     ["{{ [{'n': 2}, {'n': 1}] | map(attribute='n') | list }}{{ [{'n': 2}] | selectattr('n', 'gt', 1) | list }}",
         "[2, 1][{'n': 2}]"],

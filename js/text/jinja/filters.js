@@ -93,9 +93,15 @@ function margins(m, width) {
     return ' '.repeat(spaces);
 }
 
-/** @param {Machine} m @param {any} value @param {any} [indent] @param {...any} rest */
-function toJson(m, value, indent = null, ...rest) {
-    const [separators = null, sort = false, ascii = false] = rest;
+/**
+ * @param {Machine} m
+ * @param {any} value
+ * @param {any} [ascii]
+ * @param {any} [indent]
+ * @param {any} [separators]
+ * @param {any} [sort]
+ */
+function toJson(m, value, ascii = false, indent = null, separators = null, sort = false) {
     const pretty = indent !== null;
     let [comma, colon] = [pretty ? ',' : ', ', ': '];
     if (separators !== null) {
@@ -251,7 +257,7 @@ const TABLE = [
     ['string', [], 0, (m, value) => (value instanceof Markup ? value : soft(m, value))],
     ['striptags', [], 0, stripTags],
     ['title', [], 0, title],
-    ['tojson', ['indent', 'separators', 'sort_keys', 'ensure_ascii'], 0, toJson],
+    ['tojson', ['ensure_ascii', 'indent', 'separators', 'sort_keys'], 0, toJson],
     ['trim', ['chars'], 0, (m, value, chars) => strip(m, soft(m, value), chars, true, true)],
     ['truncate', ['length', 'killwords', 'end', 'leeway'], 0, truncate],
     ['upper', [], 0, (m, value) => soft(m, value).toUpperCase()],
