@@ -106,6 +106,7 @@ export function plainObject(argument, value) {
  * `shape-overflow`, `bad-offsets`, `size-mismatch`, `tensor-overlap`, `tensor-gap`, `trailing-bytes`.
  * Codes of a model: `config-missing`, `config-not-json`, `config-invalid`, `config-unsupported`, `tokenizer-missing`,
  * `tokenizer-not-json`, `tokenizer-invalid`, `tokenizer-unsupported`, `tensor-missing`, `tensor-shape`, `tensor-dtype`.
+ * Codes of a chat template: `template-invalid`, `template-unsupported`.
  */
 export class FormatError extends Error {
     /**

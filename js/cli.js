@@ -1,152 +1,129 @@
 #!/usr/bin/env node
-// npx cached-attention "Once upon a time": a language model in the terminal.
+// npx cached-attention "Once upon a time", npx cached-attention chat, npx cached-attention inspect: a language model in
+// the terminal. What the command line says, and who does it.
 //
 // The text goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the
 // text so far has been written).
 
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { addAbortSignal } from 'node:stream';
 import { parseArgs } from 'node:util';
-import { loadModel } from './generation/index.js';
-import { createRuntime } from './index.js';
+import { Chat } from './terminal/chat.js';
+import { generate } from './terminal/generate.js';
+import { inspect } from './terminal/inspect.js';
+import { withModel } from './terminal/open.js';
+import { PARSE, UsageError, inDashes, settings } from './terminal/options.js';
+import { textFor } from './terminal/sanitize.js';
 
 const HELP = `Usage: cached-attention [options] [prompt]
+       cached-attention chat --model <where> [options]
+       cached-attention inspect --model <where> [options]
 
-Continues a text. Without a prompt the model begins one by itself; the prompt "-" is read from stdin.
+Continues a text; or holds a conversation, turn by turn; or says what a model is. Without a prompt the text is read from
+stdin, or begun by the model where stdin is a terminal; the prompt "-" is read from stdin in any case. Behind "--" chat
+and inspect are prompts. In a chat Ctrl-C stops the answer, a second one leaves; so does the end of the input.
 
-  --model <where>         folder, .safetensors file or URL of a GPT-2 as Hugging Face publishes it
-                          (default: the small model of stories that comes along)
-  --max-new-tokens <n>    stop after so many tokens (default: when the text ends or the model's context is full)
-  --sampler <name>        greedy, top_k, top_p, random, beam or contrastive
-                          (default: top_p if --top-p is given, else top_k)
-  --temperature <x>       below 1 plays safer, above 1 wilder, 0 always takes the likeliest token (default: 1)
-  --top-k <n>             draw from the n likeliest tokens (default for top_k: 5)
-  --top-p <x>             draw from the likeliest tokens that make up the share x of the probability
-  --seed <n>              the same seed, the same text
-  --stop <text>           end before this text; may be given more than once
-  --workers <n|auto>      threads beside the main one (default: auto)
-  --simd <variant>        auto, relaxed or simd128 (default: auto)
-  --help, --version
+  --model <where>             a file, folder or URL; or owner/name on the hub where no such folder exists
+                              (default: the small model of stories that comes along)
+  --file, --revision <name>   which file and which version of owner/name
+  --weights <name>            auto computes on the weights as they are stored, float32 decodes them first
+  --context-length <n>        the most positions a text may take (default: the model's own)
+  --cache-dtype <name>        how keys and values are kept
+  --system <text>             in a chat: what it begins with
+  --max-new-tokens <n>        stop after so many tokens (default: when the text ends or the context is full)
+  --sampler <name>            greedy, top_k, top_p, random, beam or contrastive
+                              (default: top_p if --top-p is given, else top_k)
+  --temperature <x>           below 1 plays safer, above 1 wilder, 0 always takes the likeliest token (default: 1)
+  --top-k <n>                 draw from the n likeliest tokens (default for top_k: 5)
+  --top-p <x>                 draw from the likeliest tokens that make up the share x of the probability
+  --min-p <x>                 draw from tokens at least x times as likely as the likeliest
+  --repetition-penalty <x>    above 1 makes tokens that have occurred less likely
+  --seed <n>                  the same seed, the same text
+  --stop <text>               end before this text; may be given more than once
+  --workers <n|auto>          threads beside the main one (default: auto)
+  --simd <variant>            auto, relaxed or simd128 (default: auto)
+  -h, --help, --version
 `;
 
-const OPTIONS = /** @type {const} */ ({
-    model: { type: 'string' },
-    'max-new-tokens': { type: 'string' },
-    sampler: { type: 'string' },
-    temperature: { type: 'string' },
-    'top-k': { type: 'string' },
-    'top-p': { type: 'string' },
-    seed: { type: 'string' },
-    stop: { type: 'string', multiple: true },
-    workers: { type: 'string', default: 'auto' },
-    simd: { type: 'string', default: 'auto' },
-    help: { type: 'boolean' },
-    version: { type: 'boolean' },
-});
+/** @typedef {'generate' | 'chat' | 'inspect'} Command */
 
-/** Something wrong with the command line. */
-class UsageError extends Error {}
-
-/**
- * @template T
- * @param {() => T} body
- * @returns {T} what it returns; what it throws becomes a UsageError
- */
-function asUsage(body) {
+/** @returns {{ values: Record<string, any>, command: Command, rest: string[] }} */
+function readArguments() {
     try {
-        return body();
+        const { values, positionals, tokens } = parseArgs({ options: PARSE, allowPositionals: true, tokens: true });
+        const first = tokens.find(({ kind }) => kind === 'positional' || kind === 'option-terminator');
+        const isCommand = first?.kind === 'positional' && ['chat', 'inspect'].includes(positionals[0]);
+        const command = isCommand ? /** @type {Command} */ (positionals[0]) : 'generate';
+        return { values, command, rest: positionals.slice(isCommand ? 1 : 0) };
     } catch (error) {
         throw new UsageError(/** @type {Error} */ (error).message, { cause: error });
     }
 }
 
-/** @param {string} name @param {any} value @returns {number | undefined} */
-function number(name, value) {
-    if (value === undefined) {
-        return undefined;
-    }
-    if (value.trim() === '' || !Number.isFinite(Number(value))) {
-        throw new UsageError(`--${name} expects a number, got '${value}'`);
-    }
-    return Number(value);
-}
-
-/** A bar of what has been loaded, on a terminal only. @param {{ loaded: number, total: number }} progress */
-function showProgress({ loaded, total }) {
-    if (process.stderr.isTTY) {
-        const done = Math.round(30 * loaded / total);
-        const megabytes = [loaded, total].map((bytes) => (bytes / 1e6).toFixed(1)).join(' of ');
-        const end = loaded === total ? '\r\x1b[K' : '';
-        process.stderr.write(`\r[${'#'.repeat(done)}${' '.repeat(30 - done)}] ${megabytes} MB${end}`);
-    }
-}
-
-/** @returns {Promise<string>} all of stdin */
-async function readStdin() {
+/** @param {AbortSignal} signal @returns {Promise<string>} all of stdin */
+async function readStdin(signal) {
     process.stdin.setEncoding('utf8');
     let text = '';
-    for await (const chunk of process.stdin) {
-        text += chunk;
-    }
+    for await (const chunk of addAbortSignal(signal, process.stdin)) text += chunk;
     return text;
 }
 
-/** @param {string} text @param {AbortSignal} signal waits until the reader of stdout keeps up, or is gone */
-async function write(text, signal) {
-    if (text !== '' && !process.stdout.write(text)) {
-        // Aborting ends the wait and, with the next token, the text.
-        await once(process.stdout, 'drain', { signal }).catch(() => {});
+/** What interrupts, and what is done about it. */
+class Interruption {
+    #loading = new AbortController();
+    code = 0;
+    /** @type {Chat | null} which decides itself what Ctrl-C means */
+    chat = null;
+
+    constructor() {
+        process.on('SIGINT', () => this.#ctrlC());
+        // Whoever reads the text has had enough (`| head`): that is no failure.
+        process.stdout.on('error', () => this.#stop());
+    }
+
+    get signal() {
+        return this.#loading.signal;
+    }
+
+    #ctrlC() {
+        if (this.chat) return this.chat.interrupt();
+        // What does not stop is left where it is by a second one.
+        if (this.signal.aborted) process.exit(130);
+        this.code = 130;
+        return this.#stop();
+    }
+
+    #stop() {
+        this.#loading.abort();
+        this.chat?.leave();
     }
 }
 
 /**
- * Loads, writes, reports.
- * @param {Record<string, any>} values the options
- * @param {string[]} prompts
- * @param {AbortSignal} signal
+ * @param {Command} command
+ * @param {string[]} rest what stands beside the options
+ * @param {import('./terminal/options.js').Settings} options
+ * @param {Interruption} interruption
+ * @returns {Promise<void>}
  */
-async function run(values, prompts, signal) {
-    const options = {
-        maxNewTokens: number('max-new-tokens', values['max-new-tokens']),
-        sampler: values.sampler,
-        temperature: number('temperature', values.temperature),
-        topK: number('top-k', values['top-k']),
-        topP: number('top-p', values['top-p']),
-        seed: number('seed', values.seed),
-        stop: values.stop,
-    };
-    const workers = values.workers === 'auto' ? 'auto' : /** @type {number} */ (number('workers', values.workers));
-    const prompt = prompts[0] === '-' ? await readStdin() : prompts[0] ?? '';
-    const start = performance.now();
-    const runtime = await createRuntime({ workers, simd: values.simd }).catch((error) => {
-        throw error instanceof TypeError || error instanceof RangeError ? new UsageError(error.message) : error;
-    });
-    try {
-        const model = await loadModel(runtime, values.model, { signal, onProgress: showProgress });
-        const loaded = performance.now();
-        const items = asUsage(() => model.generate(prompt, { ...options, signal }));
-        await write(prompt, signal);
-        let tokens = 0;
-        let first = loaded;
-        for await (const { text } of items) {
-            first = tokens++ === 0 ? performance.now() : first;
-            await write(text, signal);
-        }
-        const seconds = (performance.now() - first) / 1000;
-        const { variant, threads } = runtime.explain();
-        process.stdout.write('\n');
-        const rate = tokens > 1 ? `, ${((tokens - 1) / seconds).toFixed(1)} per second` : '';
-        process.stderr.write(`${tokens} tokens${rate}; loaded in ${(loaded - start).toFixed(0)} ms, ` +
-            `first token after ${(first - loaded).toFixed(0)} ms; ` +
-            `${variant} SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'}\n`);
-    } finally {
-        runtime.dispose();
+async function run(command, rest, options, interruption) {
+    const { signal } = interruption;
+    if (command === 'inspect') return withModel(options, signal, inspect);
+    if (command === 'chat') {
+        return withModel(options, signal, async ({ model }) => {
+            const terminal = { input: process.stdin, output: process.stdout, notes: process.stderr };
+            interruption.chat = new Chat(model, options.generate, terminal, options.system);
+            if (!await interruption.chat.run() && !signal.aborted) interruption.code = 130;
+        });
     }
+    const isPiped = rest[0] === '-' || (rest.length === 0 && !process.stdin.isTTY);
+    const prompt = isPiped ? await readStdin(signal) : rest[0] ?? '';
+    return withModel(options, signal, (opened) => generate(opened, prompt, options.generate, signal));
 }
 
 /** @returns {Promise<number>} the exit code */
 async function main() {
-    const { values, positionals } = asUsage(() => parseArgs({ options: OPTIONS, allowPositionals: true }));
+    const { values, command, rest } = readArguments();
     if (values.help) {
         process.stdout.write(HELP);
         return 0;
@@ -156,34 +133,27 @@ async function main() {
         process.stdout.write(`${version}\n`);
         return 0;
     }
-    if (positionals.length > 1) {
-        throw new UsageError(`one prompt is expected, got ${positionals.length}: put it in quotes`);
+    const most = command === 'generate' ? 1 : 0;
+    if (rest.length > most) {
+        throw new UsageError(most === 0 ? `${command} must stand alone with its options, got ${JSON.stringify(rest[0])}`
+            : `one prompt is expected, got ${rest.length}: put it in quotes`);
     }
-    const interrupted = new AbortController();
-    let code = 0;
-    process.once('SIGINT', () => {
-        code = 130;
-        interrupted.abort();
-    });
-    // Whoever reads the text has had enough (`| head`): that is no failure.
-    process.stdout.on('error', () => interrupted.abort());
+    const options = settings(command, values);
+    const interruption = new Interruption();
     try {
-        await run(values, positionals, interrupted.signal);
+        await run(command, rest, options, interruption);
     } catch (error) {
-        if (!interrupted.signal.aborted) {
-            throw error;
-        }
-        if (code === 130 && process.stdout.bytesWritten > 0) {
-            process.stdout.write('\n');
-        }
+        if (!interruption.signal.aborted) throw error;
+        if (interruption.code === 130 && process.stdout.bytesWritten > 0) process.stdout.write('\n');
     }
-    return code;
+    return interruption.code;
 }
 
 try {
     process.exitCode = await main();
-} catch (error) {
-    const { message } = /** @type {Error} */ (error);
-    process.stderr.write(`cached-attention: ${message.replaceAll(/\s*\n\s*/g, ' ')}\n`);
+} catch (cause) {
+    const error = /** @type {Error} */ (inDashes(cause));
+    const message = textFor(process.stderr, error.message.replaceAll(/\s*\n\s*/g, ' '));
+    process.stderr.write(`cached-attention: ${message}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
 }

@@ -69,6 +69,15 @@ describe('cached-attention', () => {
         assert.equal(stopped.stdout, `${stdout.slice(0, 6 + stdout.slice(6).indexOf(stop))}\n`);
     });
 
+    test('a prompt from stdin when none is given', async () => {
+        const greedy = [...COMMON, '--sampler', 'greedy', '--max-new-tokens', '3'];
+        const piped = await run(greedy, (child) => child.stdin.end('in the'));
+        assert.deepEqual([piped.stdout, piped.code], [(await run([...greedy, 'in the'])).stdout, 0]);
+        assert.ok(piped.stdout.startsWith('in the'));
+        const word = await run([...greedy, '--', 'chat']);
+        assert.ok(word.stdout.startsWith('chat'), word.stderr);
+    });
+
     test('--help and --version', async () => {
         const help = await run(['--help']);
         assert.match(help.stdout, /^Usage: cached-attention/);
@@ -78,6 +87,8 @@ describe('cached-attention', () => {
             assert.ok(help.stdout.includes(`--${option} `), option);
         }
         assert.equal(help.code, 0);
+        assert.deepEqual(await run(['-h']), help);
+        assert.deepEqual(await run(['chat', '--help']), help);
         const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
         assert.deepEqual(await run(['--version']), { code: 0, signal: null, stdout: `${version}\n`, stderr: '' });
     });
@@ -85,11 +96,14 @@ describe('cached-attention', () => {
     for (const [code, message, args] of [
         [2, /--nonsense/, ['--nonsense']],
         [2, /one prompt/, ['two', 'prompts']],
-        [2, /--seed expects a number/, [...COMMON, '--seed', 'x', 'a']],
-        [2, /temperature/, [...COMMON, '--temperature=-1', 'a']],
-        [2, /sampler/, [...COMMON, '--sampler', 'magic', 'a']],
-        [2, /workers/, ['--workers', '1000', 'a']],
-        [2, /simd/, ['--simd', 'avx', 'a']],
+        [2, /chat must stand alone.*"hi"/, ['chat', 'hi']],
+        [2, /--top-k is no option of inspect/, ['inspect', '--top-k', '3']],
+        [2, /--file must go with --model owner\/name/, [...COMMON, '--file', 'x.gguf', 'a']],
+        [2, /--seed must be a number, got "x"/, [...COMMON, '--seed', 'x', 'a']],
+        [2, /--temperature must be .*, got -1/, [...COMMON, '--temperature=-1', 'a']],
+        [2, /--sampler must be .*, got "magic"/, [...COMMON, '--sampler', 'magic', 'a']],
+        [2, /--workers/, ['--workers', '1000', 'a']],
+        [2, /--simd/, ['--simd', 'avx', 'a']],
         [1, /cannot read.*nowhere/, ['--model', join(folder, 'nowhere'), 'a']],
         [1, /header/, ['--model', CLI, 'a']],
     ]) {

@@ -1,0 +1,152 @@
+// Chat templates: messages into the text that a model was taught to read. The template comes with the model.
+
+import { FormatError, plainObject, show, typeError } from '../check.js';
+import { Template } from './jinja/index.js';
+import { TemplateError, fromJs } from './jinja/values.js';
+
+/** Ten times the largest template known. */
+const MAX_SOURCE = 2 ** 18;
+/** What render() hands to the template itself. */
+const RESERVED = ['messages', 'add_generation_prompt', 'continue_final_message'];
+
+/**
+ * @typedef {object} Message
+ * @property {string} role
+ * @property {string | object[] | null} [content]
+ */
+
+/**
+ * @typedef {object} RenderOptions
+ * @property {boolean} [addGenerationPrompt] whether the text ends where an answer begins (default: true)
+ * @property {boolean} [continueFinalMessage] whether the text ends in the last message (default: false)
+ * @property {object[]} [tools] functions that may be called, as JSON schemas
+ */
+
+export class ChatTemplate {
+    /** @type {Map<string, Template>} */
+    #templates;
+    /** @type {Map<string, any>} */
+    #tokens;
+
+    /**
+     * @param {string | Map<string, string>} source one template, or several by name: 'default', 'tool_use'
+     * @param {object} [options]
+     * @param {Map<string, string> | Record<string, string>} [options.specialTokens] texts by name: bos_token, eos_token
+     * @param {string} [options.name] of the file, for messages
+     */
+    constructor(source, { specialTokens = {}, name = 'the chat template' } = {}) {
+        const sources = source instanceof Map ? source : new Map([['default', source]]);
+        if (sources.size === 0) throw new FormatError('template-invalid', `${name} is empty: no template`);
+        this.#templates = new Map(Array.from(sources, ([key, text]) => [key, parsed(text, name)]));
+        this.#tokens = specialTokens instanceof Map ? new Map(specialTokens) : new Map(Object.entries(specialTokens));
+        for (const [key, text] of this.#tokens) {
+            if (typeof text !== 'string') throw typeError(`specialTokens.${key}`, 'a text', text);
+        }
+    }
+
+    /**
+     * @param {Message[]} messages
+     * @param {RenderOptions & Record<string, unknown>} [options] what it does not know goes to the template by its name
+     * @returns {string}
+     */
+    render(messages, options = {}) {
+        checkMessages(messages);
+        plainObject('options', options);
+        const { addGenerationPrompt, continueFinalMessage = false, tools, ...variables } = options;
+        checkFlags(addGenerationPrompt, continueFinalMessage);
+        if (tools !== undefined && tools !== null && !Array.isArray(tools)) throw typeError('tools', 'an array', tools);
+        for (const name of Object.keys(variables)) {
+            if (RESERVED.includes(name)) {
+                throw typeError(`options.${name}`, 'left to applyChatTemplate()', variables[name]);
+            }
+        }
+        // A text that ends in an answer cannot end where an answer begins.
+        const prompts = addGenerationPrompt ?? !continueFinalMessage;
+        const values = new Map([...this.#tokens, ...Object.entries({
+            messages: fromJs(messages, 'messages'), tools: fromJs(tools ?? null, 'tools'), documents: null,
+            add_generation_prompt: prompts,
+        })]);
+        for (const [name, value] of Object.entries(variables)) {
+            if (value !== undefined) values.set(name, fromJs(value, name));
+        }
+        const text = this.#choose(tools).render(values);
+        return continueFinalMessage ? upToFinal(text, messages) : text;
+    }
+
+    /** @param {unknown} tools @returns {Template} */
+    #choose(tools) {
+        const special = tools === undefined || tools === null ? undefined : this.#templates.get('tool_use');
+        const template = special ?? this.#templates.get('default');
+        if (template) return template;
+        const names = [...this.#templates.keys()];
+        throw new FormatError('template-invalid', `the model's chat templates are ${show(names)}, none is 'default'`);
+    }
+}
+
+/** @param {unknown} source @param {string} name @returns {Template} */
+function parsed(source, name) {
+    if (typeof source !== 'string') throw new FormatError('template-invalid', `${name} is no text: ${show(source)}`);
+    if (source.length > MAX_SOURCE) {
+        throw new FormatError('template-unsupported',
+            `${name} has ${source.length} characters, at most ${MAX_SOURCE} can be run`);
+    }
+    return new Template(source);
+}
+
+/** @param {unknown} addGenerationPrompt @param {unknown} continueFinalMessage */
+function checkFlags(addGenerationPrompt, continueFinalMessage) {
+    if (addGenerationPrompt !== undefined && typeof addGenerationPrompt !== 'boolean') {
+        throw typeError('addGenerationPrompt', 'a boolean', addGenerationPrompt);
+    }
+    if (typeof continueFinalMessage !== 'boolean') {
+        throw typeError('continueFinalMessage', 'a boolean', continueFinalMessage);
+    }
+    if (continueFinalMessage && addGenerationPrompt) {
+        throw new TypeError('addGenerationPrompt must be false where continueFinalMessage is true, got true');
+    }
+}
+
+/** @param {unknown} messages */
+function checkMessages(messages) {
+    if (!Array.isArray(messages)) throw typeError('messages', 'an array of { role, content }', messages);
+    for (const [i, message] of messages.entries()) {
+        if (typeof message !== 'object' || message === null || Array.isArray(message)) {
+            throw typeError(`messages[${i}]`, 'an object { role, content }', message);
+        }
+        if (typeof message.role !== 'string') throw typeError(`messages[${i}].role`, 'a text', message.role);
+        const { content } = message;
+        if (content !== undefined && content !== null && typeof content !== 'string' && !Array.isArray(content)) {
+            throw typeError(`messages[${i}].content`, 'a text, an array of parts or null', content);
+        }
+    }
+}
+
+/**
+ * @param {string} text
+ * @param {Message[]} messages
+ * @returns {string} the text, cut behind the last message's content
+ */
+function upToFinal(text, messages) {
+    const content = finalText(messages);
+    const core = content.trim();
+    const at = text.lastIndexOf(core);
+    if (at < 0) {
+        throw new TemplateError(
+            'continueFinalMessage: the last message does not appear in what the chat template makes of it');
+    }
+    // Space at the content's end stays if the template has kept it.
+    const whole = content.trimStart();
+    return text.slice(0, at + (text.startsWith(whole, at) ? whole.length : core.length));
+}
+
+/** @param {Message[]} messages @returns {string} the content, or its last part that is text */
+function finalText(messages) {
+    const content = messages.at(-1)?.content;
+    const last = Array.isArray(content)
+        && /** @type {any[]} */ (content).findLast((one) => typeof one?.text === 'string');
+    const part = last ? last.text : content;
+    if (typeof part !== 'string') {
+        throw new TemplateError('continueFinalMessage: the last message has no text to continue');
+    }
+    return part;
+}
