@@ -60,6 +60,7 @@ export class LayerNorm {
         words[op + NORM.yStride] = this.width;
         words[op + NORM.rows] = rows;
         words[op + NORM.n] = this.width;
+        words[op + NORM.groups] = 1;
         words[op + NORM.gamma] = this._address;
         words[op + NORM.beta] = this._address + 4 * this.width;
         program.floats[op + NORM.epsilon] = this.epsilon;

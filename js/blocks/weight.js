@@ -40,7 +40,7 @@ export class PackedWeight {
         this._scatter(values, first, count, 1, this.inputs);
     }
 
-    loadColumns(bytes, fileType, firstInput, rows, from, total, count, to) {
+    loadColumns(bytes, fileType, { firstInput, inputs: rows, columns: total, from, to, count }) {
         const values = widen(fileType, bytes);
         const { floats } = this._runtime.memory;
         for (let i = 0; i < rows; i++) {

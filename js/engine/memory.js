@@ -200,6 +200,11 @@ export class Memory {
         return new Float32Array(this.#memory.buffer, address, n);
     }
 
+    /** @param {number} address a multiple of 8 @param {number} n */
+    f64(address, n) {
+        return new Float64Array(this.#memory.buffer, address, n);
+    }
+
     /** @param {number} address @param {number} n */
     u32(address, n) {
         return new Uint32Array(this.#memory.buffer, address, n);

@@ -69,6 +69,16 @@ export class Program {
     }
 
     /**
+     * Appends an operation.
+     * @param {number} kind of KIND
+     * @param {number} [flags]  FLAG.CONCURRENT: need not wait for the operations ahead of it
+     * @returns {number} index of the operation's first word
+     */
+    append(kind, flags = 0) {
+        return this.#append(kind, flags);
+    }
+
+    /**
      * Appends a projection.
      * @param {number} [flags]  FLAG.CONCURRENT: need not wait for the operations ahead of it
      * @returns {number} index of the operation's first word
@@ -92,7 +102,7 @@ export class Program {
      * @returns {number}
      */
     layerNorm(flags = 0) {
-        return this.#append(KIND.LAYER_NORM, flags);
+        return this.#append(KIND.NORM, flags);
     }
 
     /**

@@ -208,7 +208,7 @@ function load(runtime, network, plan, { info, firstRow, rows, bytes }) {
             const fused = (entry?.places.length ?? 0) > 1;
             slot.floats(fused ? values.subarray(from, from + count) : values, info.shape.length === 1 ? to : to + firstRow);
         } else if (entry?.transposed) {
-            slot.matrix.loadColumns(bytes, info.type, firstRow, rows, from, info.shape[1], count, to);
+            slot.matrix.loadColumns(bytes, info.type, { firstInput: firstRow, inputs: rows, columns: info.shape[1], from, to, count });
         } else {
             const start = Math.max(firstRow, from);
             const end = Math.min(firstRow + rows, from + count);

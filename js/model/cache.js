@@ -2,7 +2,7 @@
 
 import { positiveInteger, rangeError, show, typeError } from '../check.js';
 import { PagedCache } from '../blocks/pages.js';
-import { moveRows } from '../blocks/decoder.js';
+import { removePositions } from '../blocks/decoder.js';
 
 /** @typedef {import('./network.js').Network} Network */
 
@@ -109,7 +109,9 @@ export class CacheRow {
      */
     remove(from, to, shift) {
         const { length } = this;
-        moveRows(this.network, this, from, to, length, shift);
+        this.caches.forEach((cache) => cache.makeWritable(from, length));
+        const turn = shift ? (/** @type {import('./description.js').Rope} */ rope) => this.network.frequencies(rope, length) : null;
+        removePositions(this.network, this.caches, from, to, length, turn);
         const positions = shift ? this._positions : this._positions ?? Array.from({ length }, (_, i) => i);
         this.tokens.splice(from, to - from);
         if (positions) {

@@ -28,6 +28,8 @@
  * @property {{ norm: Norm, over: 'head' | 'all', own: boolean } | null} headNorm of queries and keys before they are rotated;
  *   over each head or over all together; own: each head has weights of its own
  * @property {Rope | null} rope
+ * @property {boolean} [explicit] whole rows of probabilities instead of a streaming softmax: Keras's path with dropout. The
+ *   same numbers up to rounding
  *
  * @typedef {object} FeedForward
  * @property {Norm} [before]

@@ -12,14 +12,14 @@ import { inverseFrequencies } from './rope.js';
 /** @typedef {import('./description.js').ModelDescription} ModelDescription */
 /** @typedef {import('./description.js').Block} Block */
 /** @typedef {import('./description.js').Norm} Norm */
-/** @typedef {import('../blocks/pages.js').PagedCache} PagedCache */
 
 /**
  * Some tokens of one text.
  * @typedef {object} Segment
- * @property {readonly PagedCache[]} caches one per layer, with room for the tokens
+ * @property {readonly { address: number }[]} caches one per layer, with room for the tokens
  * @property {number} index place of the first of them in the caches
  * @property {number} t how many there are
+ * @property {number} [mask] address of [index + t] bytes: 0 leaves a position out for all queries
  * @property {number} result row of the hidden states that the last of them goes to; -1: none
  *
  * @typedef {object} Pass by address
@@ -224,7 +224,7 @@ export class Network {
             }
             const half = rope.dims / 2;
             const frequencies = program.scratch(8 * half);
-            this.runtime.memory.f64(frequencies, half).set(this._inverse(rope, length));
+            this.runtime.memory.f64(frequencies, half).set(this.frequencies(rope, length));
             const table = program.scratch(4 * rows * rope.dims);
             recordRopeTable(program, { rows, positions, half, frequencies, scale: rope.scaling.attention, table });
             tables.set(rope, table);
@@ -232,8 +232,8 @@ export class Network {
         return tables;
     }
 
-    /** @param {import('./description.js').Rope} rope @param {number} length */
-    _inverse(rope, length) {
+    /** @param {import('./description.js').Rope} rope @param {number} length of the run @returns {Float64Array} radians per position */
+    frequencies(rope, length) {
         const { scaling, dims } = rope;
         const changing = scaling.type === 'dynamic' || scaling.type === 'longrope';
         const key = changing ? Math.max(length, scaling.trained) : 0;
@@ -308,10 +308,10 @@ export class Network {
             row += t;
         }
         row = 0;
-        for (const { caches, index, t } of segments) {
+        for (const { caches, index, t, mask = 0 } of segments) {
             recordAttend(program, caches[i], {
                 attention: a, q: q + 4 * row * qs, out: mixed + 4 * row * a.heads * a.valueDim, t, index,
-                scores: watch?.layer === i ? watch.scores : 0, concurrent: row > 0,
+                mask, scores: watch?.layer === i ? watch.scores : 0, concurrent: row > 0,
             });
             row += t;
         }

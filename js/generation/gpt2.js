@@ -1,0 +1,357 @@
+// GPT2CausalLM: Keras Hub's face of a GPT-2, over the same network that loaded models run on.
+
+import { KVCache } from '../blocks/cache.js';
+import { copyCacheRow } from '../blocks/decoder.js';
+import { finiteNumber, positiveInteger, rangeError, show } from '../check.js';
+import { asTensorLike, dtypeOf, formatShape } from '../engine/tensor.js';
+import { numbers } from '../layers/attention/inputs.js';
+import { checkWeights } from '../layers/decoder.js';
+import { CacheRow } from '../model/cache.js';
+import { freeze } from '../model/description.js';
+import { Network } from '../model/network.js';
+import { createSearch } from './create-search.js';
+import { ModelSteps } from './steps.js';
+
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('../engine/program.js').Program} Program */
+/** @typedef {import('../engine/tensor.js').Tensor} Tensor */
+/** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../model/description.js').ModelDescription} ModelDescription */
+
+/**
+ * @typedef {object} GPT2Config the arguments of Keras Hub's GPT2Backbone
+ * @property {number} vocabularySize V
+ * @property {number} numLayers
+ * @property {number} numHeads H
+ * @property {number} hiddenDim F
+ * @property {number} intermediateDim
+ * @property {number} [dropout] 0.1; as in Keras it selects the explicit attention path, and does nothing else here
+ * @property {number} [maxSequenceLength] positions, 1024
+ * @property {number} [layerNormEpsilon] 1e-5
+ * @property {'gelu_approximate' | 'gelu' | 'relu' | 'linear'} [activation] of the feed-forward networks
+ * @property {boolean} [tieWeights] logits by the token embedding (true) or a matrix of their own
+ */
+
+/** @type {Record<string, import('../model/description.js').Activation>} */
+const ACTIVATIONS = { gelu_approximate: 'gelu_tanh', gelu: 'gelu_erf', relu: 'relu', linear: 'linear' };
+
+/** Weights of a decoder, in Keras's order: where each goes, and whether it is a kernel [inputs, outputs]. */
+const DECODER = /** @type {const} */ ([
+    'attn_q.weight', 'attn_q.bias', 'attn_k.weight', 'attn_k.bias', 'attn_v.weight', 'attn_v.bias', 'attn_output.weight',
+    'attn_output.bias', 'attn_norm.weight', 'attn_norm.bias', 'ffn_up.weight', 'ffn_up.bias', 'ffn_down.weight', 'ffn_down.bias',
+    'ffn_norm.weight', 'ffn_norm.bias',
+]);
+
+/**
+ * GPT-2 as Keras Hub builds it: token embedding and learned positions, pre-norm decoders with tanh-GELU, a final layer norm and
+ * logits by the transposed embedding (Radford et al. 2019). Its weights start as zeros. Source:
+ * https://keras.io/keras_hub/api/models/gpt2/
+ */
+export class GPT2CausalLM {
+    #network;
+    #runtime;
+
+    /**
+     * @param {Runtime} runtime
+     * @param {GPT2Config} config
+     * @throws {TypeError | RangeError} for wrong arguments, and when the memory is exhausted
+     */
+    constructor(runtime, config) {
+        runtime._check('GPT2CausalLM');
+        this.#runtime = runtime;
+        this.#network = new Network(runtime, freeze(describe(config)), () => 'F32');
+    }
+
+    get vocabularySize() {
+        return this.#network.description.vocabulary;
+    }
+
+    get numLayers() {
+        return this.#network.description.layers.length;
+    }
+
+    get numHeads() {
+        return this.#network.description.layers[0].attention.heads;
+    }
+
+    get hiddenDim() {
+        return this.#network.description.width;
+    }
+
+    get maxSequenceLength() {
+        return this.#network.description.context;
+    }
+
+    /** D: the width of a head. */
+    get headDim() {
+        return this.#network.description.layers[0].attention.keyDim;
+    }
+
+    /** Number of weights. */
+    get parameters() {
+        return this.#network.parameters;
+    }
+
+    /**
+     * @param {readonly TensorLike[]} weights in Keras's order: token embedding [V, F], position embedding [P, F], the
+     *   decoders' weights, gamma and beta of the final norm; without tied weights then the output matrix [V, F]
+     * @throws {TypeError | RangeError} for a wrong number or shape; nothing is changed then
+     */
+    setWeights(weights) {
+        this._check();
+        this.#runtime._assertIdle('setWeights');
+        const places = this._places();
+        checkWeights(weights, places.map(({ shape }) => shape));
+        places.forEach(({ role, shape, kernel }, i) => {
+            const values = Float32Array.from(numbers(this.#runtime, weights[i]));
+            const slot = this.#network.slots.get(role);
+            if (slot && 'floats' in slot) {
+                slot.floats(values, 0);
+                return;
+            }
+            const bytes = new Uint8Array(values.buffer);
+            const { matrix } = /** @type {{ matrix: import('../blocks/weight.js').PackedWeight }} */ (slot);
+            if (kernel) {
+                matrix.loadColumns(bytes, 'F32', { firstInput: 0, inputs: matrix.inputs, columns: matrix.outputs, from: 0, to: 0, count: matrix.outputs });
+            } else {
+                matrix.load(bytes, 'F32', 0, shape[0]);
+            }
+        });
+    }
+
+    /** @returns {{ role: string, shape: number[], kernel: boolean }[]} where the weights of Keras's order go */
+    _places() {
+        const { width: f, vocabulary: v, context, layers, head } = this.#network.description;
+        const { heads: h, keyDim: d } = layers[0].attention;
+        const inner = layers[0].feedForward.width;
+        const attention = [[f, h, d], [h, d], [f, h, d], [h, d], [f, h, d], [h, d], [h, d, f], [f]];
+        const shapes = [...attention, [f], [f], [f, inner], [inner], [inner, f], [f], [f], [f]];
+        const plain = (/** @type {string} */ role, /** @type {number[]} */ shape) => ({ role, shape, kernel: false });
+        return [
+            plain('token_embd.weight', [v, f]), plain('position_embd.weight', [context, f]),
+            ...layers.flatMap((_, i) => DECODER.map((role, j) =>
+                ({ role: `blk.${i}.${role}`, shape: shapes[j], kernel: role.endsWith('.weight') && !role.includes('norm') }))),
+            plain('output_norm.weight', [f]), plain('output_norm.bias', [f]),
+            ...(head.tied ? [] : [plain('output.weight', [v, f])]),
+        ];
+    }
+
+    /**
+     * The plain model, without a cache.
+     * @param {TensorLike} tokenIds [B, T], Int32Array
+     * @param {{ paddingMask?: TensorLike }} [options] [B, T]: 0 leaves a position out for all queries
+     * @returns {Promise<{ logits: Tensor, hidden: Tensor }>} [B, T, V] and [B, T, F] after the final norm
+     */
+    async call(tokenIds, { paddingMask } = {}) {
+        const [batch, t] = this._checkTokens(tokenIds, 0);
+        let mask = null;
+        if (paddingMask !== undefined) {
+            const { shape } = asTensorLike(paddingMask, 'paddingMask');
+            if (formatShape(shape) !== formatShape([batch, t])) {
+                throw rangeError('paddingMask', `of shape [${batch}, ${t}]`, paddingMask);
+            }
+            mask = Uint8Array.from(numbers(this.#runtime, paddingMask), (keep) => Number(keep !== 0));
+        }
+        return this.#runtime._run(new CallJob(this.#network, this.#runtime._capture(tokenIds), null, 0, mask));
+    }
+
+    /**
+     * @param {TensorLike} tokenIds [B, T], Int32Array
+     * @param {readonly KVCache[]} caches one per layer, [B, 2, S, H, D]; updated
+     * @param {number} cacheUpdateIndex position of the first token
+     * @returns {Promise<{ logits: Tensor, hidden: Tensor }>}
+     */
+    async callWithCache(tokenIds, caches, cacheUpdateIndex) {
+        const [batch, t] = this._checkTokens(tokenIds, cacheUpdateIndex);
+        if (caches.length !== this.numLayers) {
+            throw rangeError('caches', `a list of ${this.numLayers}`, caches);
+        }
+        for (const { shape } of caches) {
+            if (shape[0] !== batch || shape[3] !== this.numHeads || shape[4] !== this.headDim ||
+                cacheUpdateIndex + t > shape[2]) {
+                throw rangeError('caches', `of shape [${batch}, 2, S, ${this.numHeads}, ${this.headDim}] with ` +
+                    `S of ${cacheUpdateIndex + t} at least`, caches[0]);
+            }
+        }
+        return this.#runtime._run(new CallJob(this.#network, this.#runtime._capture(tokenIds), [...caches], cacheUpdateIndex, null));
+    }
+
+    /** @param {TensorLike} tokenIds @param {number} index @returns {readonly number[]} its shape */
+    _checkTokens(tokenIds, index) {
+        this._check();
+        const { shape } = asTensorLike(tokenIds, 'tokenIds');
+        if (shape.length !== 2 || dtypeOf(tokenIds) !== 'int32') {
+            throw rangeError('tokenIds', '[B, T] in an Int32Array', tokenIds);
+        }
+        if (!Number.isInteger(index) || index < 0 || index + shape[1] > this.maxSequenceLength) {
+            throw rangeError('tokenIds', `at positions below maxSequenceLength (${this.maxSequenceLength})`, tokenIds);
+        }
+        for (const id of Array.from(numbers(this.#runtime, tokenIds))) {
+            this._checkToken(id);
+        }
+        return shape;
+    }
+
+    /** @param {number} id */
+    _checkToken(id) {
+        if (!(Number.isInteger(id) && id >= 0 && id < this.vocabularySize)) {
+            throw rangeError('token', `an id from 0 to ${this.vocabularySize - 1}`, id);
+        }
+    }
+
+    /**
+     * Continues a batch of prompts, as Keras Hub's `generate` does with tokens: starts at the end of the shortest,
+     * keeps what is longer by its mask, and goes on to the last position or until every row has a stop token.
+     * @param {{ tokens: Int32Array, mask: Uint8Array, batch: number }} prompt [B, L]: right-padded, mask 1 where given
+     * @param {{ sampler: import('./samplers.js').Sampler, stopTokens?: number[] }} options
+     * @returns {Promise<Int32Array>} [B, L]
+     */
+    async generateTokens({ tokens, mask, batch }, { sampler, stopTokens = [] }) {
+        this._check();
+        const length = tokens.length / batch;
+        let index = length;
+        for (let row = 0; row < batch; row++) {
+            const given = mask.subarray(row * length, (row + 1) * length).indexOf(0);
+            index = Math.min(index, given < 0 ? length : given);
+        }
+        if (index < 1 || length > this.maxSequenceLength) {
+            throw rangeError('prompt', `of 1 to ${this.maxSequenceLength} tokens`, tokens);
+        }
+        tokens.forEach((id) => this._checkToken(id));
+        const rows = Array.from({ length: batch }, () => new CacheRow(this.#network, length, 'float32'));
+        const steps = new ModelSteps(this.#network, rows, true);
+        try {
+            const { hiddenDim: width } = this;
+            const hidden = sampler.kind === 'contrastive' ? new Float32Array(batch * length * width) : undefined;
+            const texts = rows.map((_, row) => tokens.subarray(row * length, row * length + index));
+            await steps.prefill(texts, hidden && {
+                reader: (from, t, states) => {
+                    for (let row = 0; row < batch; row++) {
+                        hidden.set(states.subarray(row * t * width, (row + 1) * t * width), (row * length + from) * width);
+                    }
+                },
+            });
+            const search = createSearch(sampler, steps, {
+                tokens, mask, index, logits: steps.logits(), hidden, stopTokens,
+            });
+            while (!search.done && !(await search.pick())) {
+                await search.feed();
+            }
+            return search.tokens;
+        } finally {
+            steps.dispose();
+        }
+    }
+
+    /** @throws {Error} after dispose() */
+    _check() {
+        this.#network.check('GPT2CausalLM');
+    }
+
+    /** Frees the weights. */
+    dispose() {
+        this.#network.dispose();
+    }
+
+    [Symbol.dispose]() {
+        this.dispose();
+    }
+}
+
+/** @param {GPT2Config} config @returns {ModelDescription} */
+function describe(config) {
+    const {
+        vocabularySize, numLayers, numHeads, hiddenDim, intermediateDim, dropout = 0.1, maxSequenceLength = 1024,
+        layerNormEpsilon = 1e-5, activation = 'gelu_approximate', tieWeights = true, ...others
+    } = config;
+    for (const name of Object.keys(others)) {
+        throw new TypeError(`GPT2CausalLM has no argument ${show(name)}`);
+    }
+    const width = positiveInteger('hiddenDim', hiddenDim);
+    const heads = positiveInteger('numHeads', numHeads);
+    if (width < heads) {
+        throw rangeError('hiddenDim', `numHeads (${heads}) at least`, hiddenDim);
+    }
+    if (!Object.hasOwn(ACTIVATIONS, activation)) {
+        throw rangeError('activation', `one of ${Object.keys(ACTIVATIONS).join(', ')}`, activation);
+    }
+    const keyDim = Math.floor(width / heads);
+    const context = positiveInteger('maxSequenceLength', maxSequenceLength);
+    /** @type {import('../model/description.js').Norm} */
+    const norm = { kind: 'layer', epsilon: finiteNumber('layerNormEpsilon', layerNormEpsilon), bias: true };
+    /** @type {import('../model/description.js').Block} */
+    const layer = {
+        attention: {
+            before: norm, heads, kvHeads: heads, keyDim, valueDim: keyDim, bias: { q: true, k: true, v: true, o: true },
+            scale: 1 / Math.sqrt(keyDim), softcap: null, window: null, headNorm: null, rope: null,
+            explicit: finiteNumber('dropout', dropout) > 0,
+        },
+        feedForward: {
+            before: norm, width: positiveInteger('intermediateDim', intermediateDim), activation: ACTIVATIONS[activation],
+            gated: false, bias: true,
+        },
+        parallel: false, sharedNorm: false, residualScale: 1,
+    };
+    return {
+        family: 'gpt2', width, vocabulary: positiveInteger('vocabularySize', vocabularySize), context,
+        embedding: { scale: 1, positions: context }, layers: Array(positiveInteger('numLayers', numLayers)).fill(layer),
+        finalNorm: norm, head: { tied: tieWeights, bias: false, scale: 1, softcap: null },
+    };
+}
+
+/** One pass over given tokens with all hidden states and logits as results. */
+class CallJob {
+    /**
+     * @param {Network} network
+     * @param {TensorLike} tokenIds [B, T], checked
+     * @param {readonly KVCache[] | null} caches checked
+     * @param {number} index
+     * @param {Uint8Array | null} mask [B][T]
+     */
+    constructor(network, tokenIds, caches, index, mask) {
+        this._network = network;
+        this._tokenIds = tokenIds;
+        this._caches = caches;
+        this._index = index;
+        this._mask = mask;
+        /** @type {Tensor | null} */
+        this._hidden = null;
+        /** @type {Tensor | null} */
+        this._logits = null;
+    }
+
+    /** @param {Program} program */
+    record(program) {
+        const network = this._network;
+        network.check('GPT2CausalLM');
+        const [batch, t] = this._tokenIds.shape;
+        const { width, vocabulary, layers } = network.description;
+        this._hidden = program.result(Object.freeze([batch, t, width]), 'float32');
+        this._logits = program.result(Object.freeze([batch, t, vocabulary]), 'float32');
+        const tokens = program.input(this._tokenIds);
+        const positions = program.scratch(4 * batch * t);
+        for (let i = 0; i < batch * t; i++) {
+            program.words[positions / 4 + i] = this._index + i % t;
+        }
+        const mask = this._mask ? program.input({ shape: [this._mask.length], data: this._mask }) : 0;
+        this._caches?.forEach((cache) => {
+            cache._check('caches');
+            cache._pages.makeWritable(this._index, this._index + t);
+        });
+        const segments = Array.from({ length: batch }, (_, b) => ({
+            caches: layers.map(({ attention: a }, i) => ({
+                address: this._caches ? copyCacheRow(program, this._caches[i]._address, b)
+                    : program.cache(1, t, a.kvHeads, a.keyDim, a.valueDim),
+            })),
+            index: this._index, t, result: -1, mask: mask === 0 ? 0 : mask + b * t,
+        }));
+        network.record(program, {
+            segments, rows: batch * t, length: this._index + t, tokens, positions, every: true, hidden: this._hidden._address,
+            results: 0, logits: this._logits._address, watch: null,
+        });
+    }
+
+    finish() {
+        return { logits: /** @type {Tensor} */ (this._logits), hidden: /** @type {Tensor} */ (this._hidden) };
+    }
+}

@@ -1,0 +1,1 @@
+export function tokenizerFromGguf() { throw new Error('later'); }
