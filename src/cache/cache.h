@@ -5,10 +5,14 @@
 #include "cmha.h"
 #include "simd.h"
 
-/* The page of batch entry b that holds position s. */
+/* Page p of batch entry b, and the one that holds position s. */
+INLINE float *page_at(const cmha_cache *c, size_t b, size_t p)
+{
+    return c->pages[b * c->row_pages + p];
+}
 INLINE float *page_of(const cmha_cache *c, size_t b, size_t s)
 {
-    return c->pages[b * c->row_pages + s / c->page];
+    return page_at(c, b, s / c->page);
 }
 
 /* Keys and values of head g in a page. */
