@@ -33,7 +33,12 @@ export class AttentionCall {
         /** How a cache rounds what is stored in it (ROUND), where the layer itself does not round. */
         this.cacheRound = 0;
         this.causal = false;
+        /** Position of the first query, for causality and the window. */
         this.causalOffset = 0;
+        /** Positions that a query sees, itself included, 0: all. */
+        this.window = 0;
+        /** Logits are capped to it, 0: they are not. */
+        this.softcap = 0;
         /** Address of the mask's bytes, nonzero = keep; 0: none. */
         this.mask = 0;
         this.maskB = 0;
@@ -86,6 +91,7 @@ export class AttentionCall {
  * @property {Projection} value
  * @property {Projection} output
  * @property {number} numHeads
+ * @property {number} kvHeads of keys and values: each serves numHeads / kvHeads query heads
  * @property {number} keyDim
  * @property {number} valueDim
  * @property {number} scale 1 / sqrt(D)
@@ -107,7 +113,7 @@ export function recordAttention(program, parts, call) {
     const mixed = program.scratch(queries * inner * 4);
     if (call.cache === 0) {
         call.s = call.rows;
-        call.cache = program.cache(call.batch, call.s, parts.numHeads, parts.keyDim, parts.valueDim);
+        call.cache = program.cache(call.batch, call.s, parts.kvHeads, parts.keyDim, parts.valueDim);
     }
     if (call.keepRows) {
         call.keyRows = program.scratch(positions * parts.key.outputs * 4);
@@ -204,11 +210,13 @@ function recordScores(program, parts, call, out) {
     words[op + ATTENTION.s] = call.s;
     words[op + ATTENTION.flags] = (call.causal ? ATTEND.CAUSAL : 0) | (call.explicit ? ATTEND.EXPLICIT : 0);
     words[op + ATTENTION.causalOffset] = call.causalOffset;
+    words[op + ATTENTION.window] = call.window;
     words[op + ATTENTION.seed0] = call.seed0;
     words[op + ATTENTION.seed1] = call.seed1;
     words[op + ATTENTION.round] = parts.round;
     const floats = program.floats;
     floats[op + ATTENTION.scale] = call.explicit ? parts.explicitScale : parts.scale;
+    floats[op + ATTENTION.softcap] = call.softcap;
     floats[op + ATTENTION.dropout] = call.dropout;
     program.attentionDone(op);
 }

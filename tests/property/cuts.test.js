@@ -79,6 +79,7 @@ function check(seed) {
     const x = { shape: [batch, t, width], data: floats(random, batch * t * width, 2) };
     const mask = random() < 0.5 ? makeMask(random, batch, t, length) : null;
     const useCausalMask = random() < 0.7;
+    const returnAttentionScores = random() < 0.2;
     const read = (/** @type {number[]} */ sizes) => {
         cache.set(before);
         // Without causality, or where nothing is kept, a row sees positions that later calls write.
@@ -87,15 +88,16 @@ function check(seed) {
         let first = 0;
         for (const rows of sizes) {
             const rest = part(x, first, rows);
-            const { attentionOutput } = layer.callSync(rest, rest, {
+            const { attentionOutput, attentionScores } = layer.callSync(rest, rest, {
                 cache, cacheUpdateIndex: past + first, useCausalMask,
-                attentionMask: mask && maskRows(mask, first, rows),
+                attentionMask: mask && maskRows(mask, first, rows), returnAttentionScores,
             });
             for (let b = 0; b < batch; b++) {
                 const data = attentionOutput.data.subarray(b * rows * width, (b + 1) * rows * width);
                 out.set(data, (b * t + first) * width);
             }
             attentionOutput.dispose();
+            attentionScores?.dispose();
             first += rows;
         }
         return out;
@@ -105,7 +107,7 @@ function check(seed) {
     const cutUp = read(sizes);
     for (let i = 0; i < whole.length; i++) {
         assert.ok(Object.is(whole[i], cutUp[i]), `case ${seed}: [${i}] is ${cutUp[i]}, at once ${whole[i]}, with length `
-            + `${length}, past ${past}, mask ${mask?.shape}, causal ${useCausalMask}, calls of ${sizes}`);
+            + `${length}, past ${past}, mask ${mask?.shape}, causal ${useCausalMask}, scores ${returnAttentionScores}, calls of ${sizes}`);
     }
     cache.dispose();
     layer.dispose();

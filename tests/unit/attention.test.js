@@ -135,6 +135,84 @@ test('fewer key heads than query heads', () => {
     }
 });
 
+test('a window: earlier positions do not count, and are not read', () => {
+    const random = rng(8);
+    const pick = (/** @type {number[]} */ list) => list[Math.floor(random() * list.length)];
+    for (const explicit of [false, true]) {
+        for (const window of [1, 2, 7, 64, 65, 300, 1000]) {
+            for (const t of [1, 2, 5, 9, 30]) {
+                const s = pick([40, 257, 700, 1500]);
+                const causal = Math.max(0, s - t - pick([0, 3]));
+                const masks = /** @type {Spec['mask'][]} */ ([undefined, 'bts', 'bhts']);
+                const spec = {
+                    seed: s + t, t, s, window, causal, explicit, d: pick([4, 9]), v: pick([3, 8, 67]),
+                    heads: pick([1, 2]), mask: masks[pick([0, 1, 2])],
+                };
+                check(spec);
+                check({ ...spec, causal: undefined });
+                const first = Math.max(0, causal - window + 1);
+                const spoil = (/** @type {ReturnType<typeof make>} */ x) => {
+                    x.mask?.fill(1);
+                    x.keys.fill(NaN, 0, first * x.heads * x.d);
+                    x.values.fill(NaN, 0, first * x.heads * x.v);
+                };
+                assert.ok(run({ ...spec, spoil }).out.every(Number.isFinite), JSON.stringify(spec));
+            }
+        }
+    }
+});
+
+test('capped logits', () => {
+    for (const explicit of [false, true]) {
+        for (const softcap of [0.5, 30, 50]) {
+            for (const [t, s] of [[1, 9], [1, 1100], [6, 300], [23, 70]]) {
+                check({ t, s, d: 8, v: 5, heads: 2, softcap, explicit, logits: 1 });
+                check({ t, s, d: 8, v: 5, softcap, explicit, logits: 60, causal: s - t, window: 200, mask: 'bts' },
+                    { atol: 2e-5, rtol: 2e-5 });
+            }
+        }
+    }
+    for (const round of [1, 2]) {
+        const { out, x } = run({ t: 3, s: 40, d: 8, v: 5, softcap: 2, round });
+        assertClose(out, attention(x).out, { atol: round === 1 ? 2e-3 : 2e-2 }, 'half policies');
+    }
+});
+
+test('pages smaller than 256: one or several', () => {
+    for (const page of [8, 24, 64, 200]) {
+        for (const explicit of [false, true]) {
+            for (const [t, s] of [[1, 8], [1, 130], [1, 1500], [7, 65], [30, 400]]) {
+                check({ t, s, d: 7, v: 9, heads: 2, page, explicit });
+                check({ t, s, d: 7, v: 9, heads: 4, kvHeads: 2, page, explicit, causal: s - t, mask: 'b1s' });
+            }
+        }
+    }
+});
+
+test('shared key heads: the bits of query heads that have them to themselves', () => {
+    for (const [heads, kvHeads] of [[2, 1], [6, 2], [7, 1], [16, 2], [28, 4]]) {
+        for (const [t, s] of [[1, 5], [1, 700], [1, 2100], [2, 1300], [5, 90], [30, 600]]) {
+            for (const mask of /** @type {Spec['mask'][]} */ ([undefined, 'bts', 'bhts'])) {
+                const spec = { t, s, d: 8, v: 13, heads, mask, batch: 2, causal: s - t, window: 900 };
+                const shared = run({ ...spec, kvHeads });
+                const spoil = (/** @type {ReturnType<typeof make>} */ x) => {
+                    for (const [own, from, width] of /** @type {[Float32Array, Float32Array, number][]} */ ([
+                        [x.keys, shared.x.keys, x.d], [x.values, shared.x.values, x.v],
+                    ])) {
+                        for (let i = 0; i < own.length; i++) {
+                            const [e, h, row] = [i % width, Math.floor(i / width) % heads, Math.floor(i / width / heads)];
+                            own[i] = from[(row * kvHeads + Math.floor(h / (heads / kvHeads))) * width + e];
+                        }
+                    }
+                    x.q.set(shared.x.q);
+                    x.mask?.set(/** @type {Uint8Array} */ (shared.x.mask));
+                };
+                assert.deepEqual(run({ ...spec, spoil }).out, shared.out, JSON.stringify(spec));
+            }
+        }
+    }
+});
+
 test('logits that overflow a naive exp', () => {
     // A logit near 100 is rounded to 4e-6, an exponential's argument near 10000 to 5e-4; that is the whole error.
     for (const explicit of [false, true]) {

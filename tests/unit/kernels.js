@@ -147,7 +147,9 @@ export class Kernels {
         const pages = Uint32Array.from({ length: batch * rowPages }, () => this.room(bytes));
         const fields = { pages: this.put(pages), rowPages, page, heads, d, v, type: 0 };
         const address = this.room(4 * CACHE_WORDS);
-        for (const [name, value] of Object.entries(fields)) this.u32[address / 4 + CACHE[name]] = value;
+        for (const [name, value] of Object.entries(fields)) {
+            this.u32[address / 4 + CACHE[/** @type {keyof typeof CACHE} */ (name)]] = value;
+        }
         const at = (/** @type {number} */ i, /** @type {number} */ width) => {
             const [e, g, j, b] = [i % width, Math.floor(i / width) % heads, Math.floor(i / (width * heads)) % s,
                 Math.floor(i / (width * heads * s))];
