@@ -72,11 +72,14 @@ CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
  * is shared and reordered by lists of pages. Inside it they are head-major, so that attention streams them in order:
  *   keys:   [G][page / 8][D][8]   panels of 8 positions: QK^T is then the same multiply as a projection
  *   values: [G][page][V]
- * The public shape stays Keras's [B, 2, S, G, D]. Positions at and beyond S are never used. */
+ * and after each of the two what its type needs besides. The public shape stays Keras's [B, 2, S, G, D]. Positions at and beyond S are never used. */
 enum { CMHA_PAGE = 256 };
 
-/* How numbers are kept. */
-enum { CMHA_KEPT_F32 = 0 };
+/* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value of a
+ * head to multiply it with. X(KIND, object): the table entry at the end of src/cache/<kind>.c. Narrower ones are attended
+ * over as they lie: widened on their way into the nearest cache. */
+#define CMHA_CACHE_TYPES(X) X(F32, cache_f32) X(F16, cache_f16) X(I8, cache_i8)
+enum { CMHA_KEPT_F32 = 0, CMHA_KEPT_F16 = 1, CMHA_KEPT_I8 = 2 };
 
 typedef struct cmha_cache {
     void *const *pages;     /* [B][row_pages] addresses of pages, the first ones of each row being there */
@@ -98,7 +101,7 @@ typedef struct cmha_transfer {
     size_t values_batch, values_stride;
     const cmha_cache *cache;
     size_t first, batch, t, index;
-    uint32_t round;         /* store: how numbers are rounded on their way */
+    uint32_t round;         /* STORE to CMHA_KEPT_F32: how numbers are rounded on their way */
 } cmha_transfer;
 
 /* All of it in the calling thread; as operations (STORE, LOAD) all threads share it. */

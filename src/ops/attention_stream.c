@@ -109,7 +109,7 @@ static void soften_row(const tile_of_rows *t, size_t r, size_t j0, const runs *k
     top_sum[1] = f4_sum(f4_add(total[0], total[1]));
 }
 
-/* A row alone waits for memory, which gives more to several streams: a panel from each quarter of the keys. */
+/* A row alone waits for memory, which gives more to several streams: a panel from each quarter of the keys. Floats. */
 static void dots_alone(const float *q, const float *keys, size_t panels, size_t d, float *x)
 {
     size_t panel = CMHA_PANEL * d, part = panels / STREAMS, done = STREAMS * part;
@@ -122,14 +122,14 @@ static void dots_alone(const float *q, const float *keys, size_t panels, size_t 
 }
 
 /* x[r][c] = row r of q times the key of position c of the page, where runs are; stride CMHA_PAGE. */
-static void page_logits(const tile_of_rows *t, const float *keys, const runs *k, float *x)
+static void page_logits(const tile_of_rows *t, void *page, const runs *k, float *x)
 {
-    size_t d = t->a->cache->d;
+    const cmha_cache *c = t->a->cache;
+    int alone = t->m == 1 && c->type == CMHA_KEPT_F32;
     for (size_t u = 0; u < k->count; u++) {
         size_t from = panel_start(k->from[u]), panels = (panel_end(k->to[u]) - from) / CMHA_PANEL;
-        if (t->m == 1) dots_alone(tile_q(t), keys + from * d, panels, d, x + from);
-        else tile_f32(t->m, panels, d, tile_q(t), tile_q_stride(t), keys + from * d, CMHA_PANEL, CMHA_PANEL * d, x + from,
-            CMHA_PAGE, NULL);
+        if (alone) dots_alone(tile_q(t), page_key(c, page, t->g, from), panels, c->d, x + from);
+        else key_dots(c, page, t->g, from, panels, t->m, tile_q(t), tile_q_stride(t), x + from, CMHA_PAGE);
     }
 }
 
@@ -221,11 +221,12 @@ static void stream_page(const tile_of_rows *t, size_t p, running *rows, float *p
 {
     static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
     const cmha_cache *cache = t->a->cache;
-    float x[TILE_ROWS * CMHA_PAGE], y[TILE_ROWS * CHUNK], *page = page_at(cache, t->b, p);
+    float x[TILE_ROWS * CMHA_PAGE], y[TILE_ROWS * CHUNK];
+    void *page = page_at(cache, t->b, p);
     joint how[TILE_ROWS];
     runs k = kept_runs(t, p * cache->page);
     if (k.count == 0 && !parts) return;
-    page_logits(t, page_keys(cache, page, t->g), &k, x);
+    page_logits(t, page, &k, x);
     for (size_t r = 0; r < t->m; r++) {
         float top_sum[2];
         soften_row(t, r, p * cache->page, &k, x + r * CMHA_PAGE, top_sum);
@@ -234,10 +235,9 @@ static void stream_page(const tile_of_rows *t, size_t p, running *rows, float *p
     if (k.count == 0) return;
     for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
         size_t n = least(cache->v - c0, CHUNK);
-        const float *values = page_values(cache, page, t->g) + c0;
         for (size_t u = 0; u < k.count; u++) {
-            weigh_values(values + k.from[u] * cache->v, cache->v, n, t->m, k.to[u] - k.from[u], x + k.from[u], CMHA_PAGE,
-                y, CHUNK, u ? ones : NULL);
+            weigh_values(cache, page, t->g, k.from[u], c0, n, t->m, k.to[u] - k.from[u], x + k.from[u], CMHA_PAGE, y, CHUNK,
+                u ? ones : NULL);
         }
         for (size_t r = 0; r < t->m; r++) take_values(t, r, p, how[r], y + r * CHUNK, c0, n, parts);
     }
@@ -302,6 +302,7 @@ INLINE void weigh_step(const int fours, const float *values, size_t v, const flo
 /* Pages p to p + w, of which the row sees positions [0, to[i]). */
 typedef struct abreast {
     size_t p, w, to[STREAMS], common;
+    void *page[STREAMS];
     const float *keys[STREAMS], *values[STREAMS];
 } abreast;
 
@@ -313,10 +314,10 @@ static abreast pages_abreast(const tile_of_rows *t, size_t p, size_t p1)
     for (; s.w < STREAMS && p + s.w < p1; s.w++) {
         runs k = kept_runs(t, (p + s.w) * cache->page);
         if (k.count != 1 || k.from[0] != 0) break;
-        float *page = page_at(cache, t->b, p + s.w);
+        s.page[s.w] = page_at(cache, t->b, p + s.w);
         s.to[s.w] = k.to[0];
-        s.keys[s.w] = page_keys(cache, page, t->g);
-        s.values[s.w] = page_values(cache, page, t->g);
+        s.keys[s.w] = page_key(cache, s.page[s.w], t->g, 0);
+        s.values[s.w] = page_value(cache, s.page[s.w], t->g, 0);
         s.common = least(s.common, k.to[0]);
     }
     return s;
@@ -339,18 +340,21 @@ __attribute__((noinline)) static void weigh_by_turns(const abreast *s, size_t v,
 }
 
 /* y[i] = columns [c0, c0 + n) of the values of page i, weighted by x[i]. */
-static void weigh_abreast(const abreast *s, size_t v, size_t c0, size_t n, const float *x, float *y)
+static void weigh_abreast(const cmha_cache *c, size_t g, const abreast *s, size_t c0, size_t n, const float *x, float *y)
 {
     static const float one = 1.0f;
     size_t whole = n - n % CMHA_PANEL, common = s->common / STEP * STEP;
-    for (size_t c = 0; c < s->w * CHUNK; c += 4) f4_store(y + c, f4_splat(0.0f));
-    weigh_by_turns(s, v, c0, whole, common, x, y);
+    for (size_t e = 0; e < s->w * CHUNK; e += 4) f4_store(y + e, f4_splat(0.0f));
+    weigh_by_turns(s, c->v, c0, whole, common, x, y);
     for (size_t i = 0; i < s->w; i++) {
-        const float *values = s->values[i] + c0, *weights = x + i * CMHA_PAGE;
+        const float *weights = x + i * CMHA_PAGE;
         if (s->to[i] > common) {
-            weigh_values(values + common * v, v, whole, 1, s->to[i] - common, weights + common, 0, y + i * CHUNK, 0, &one);
+            weigh_values(c, s->page[i], g, common, c0, whole, 1, s->to[i] - common, weights + common, 0, y + i * CHUNK, 0,
+                &one);
         }
-        if (n > whole) weigh_values(values + whole, v, n - whole, 1, s->to[i], weights, 0, y + i * CHUNK + whole, 0, NULL);
+        if (n > whole) {
+            weigh_values(c, s->page[i], g, 0, c0 + whole, n - whole, 1, s->to[i], weights, 0, y + i * CHUNK + whole, 0, NULL);
+        }
     }
 }
 
@@ -370,7 +374,7 @@ static void stream_abreast(const tile_of_rows *t, const abreast *s, running *row
     }
     for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
         size_t n = least(cache->v - c0, CHUNK);
-        weigh_abreast(s, cache->v, c0, n, x, y);
+        weigh_abreast(cache, t->g, s, c0, n, x, y);
         for (size_t i = 0; i < s->w; i++) take_values(t, 0, s->p + i, how[i], y + i * CHUNK, c0, n, parts);
     }
 }
@@ -386,8 +390,8 @@ static void mean_values(const cmha_attention *a, size_t b, size_t g, float *out)
     for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
         size_t n = least(cache->v - c0, CHUNK);
         for (size_t j = 0; j < a->s; j += cache->page) {
-            const float *values = page_values(cache, page_of(cache, b, j), g) + c0;
-            weigh_values(values, cache->v, n, 1, least(a->s - j, cache->page), weights, 0, y, 0, j ? &one : NULL);
+            weigh_values(cache, page_of(cache, b, j), g, 0, c0, n, 1, least(a->s - j, cache->page), weights, 0, y, 0,
+                j ? &one : NULL);
         }
         copy_f32(out + c0, y, n);
     }
@@ -410,12 +414,13 @@ static void finish_row(const cmha_attention *a, size_t b, size_t h, size_t i, ru
 void attention_stream(const tile_of_rows *tiles, size_t n, size_t p0, size_t p1, float *parts)
 {
     running rows[TASK_ROWS];
+    int alone = n == 1 && tiles->m == 1 && tiles->a->cache->type == CMHA_KEPT_F32;
     for (size_t i = 0, r = 0; i < n; r += tiles[i++].m) {
         for (size_t e = 0; e < tiles[i].m; e++) rows[r + e] = (running) { FUSED_MASKED, 0.0f };
     }
     for (size_t p = p0, step; p < p1; p += step) {
         step = 1;
-        if (n == 1 && tiles->m == 1 && p + 1 < p1) {
+        if (alone && p + 1 < p1) {
             abreast s = pages_abreast(tiles, p, p1);
             if (s.w > 1) {
                 stream_abreast(tiles, &s, rows, parts);

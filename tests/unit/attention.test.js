@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { assertClose } from '../close.js';
 import { attention, roundTo, threefry } from '../reference.js';
 import { bytes, floats, rng } from '../rng.js';
-import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/engine/interface.js';
+import { ATTEND, ATTENTION, KEPT, KIND, OP_WORDS } from '../../js/engine/interface.js';
 import { loadKernels } from './kernels.js';
 
 const k = await loadKernels();
@@ -17,7 +17,7 @@ const CLOSE = { atol: 2e-6, rtol: 1e-5 };
  * @typedef {{ seed?: number, batch?: number, heads?: number, kvHeads?: number, t: number, s: number, d: number,
  *   v: number, explicit?: boolean, causal?: number, mask?: 'bts' | 'b1s' | 'bt1' | 'bhts', density?: number, scale?: number,
  *   logits?: number, dropout?: number, round?: number, skew?: number, threads?: number, noScores?: boolean,
- *   window?: number, softcap?: number, page?: number,
+ *   window?: number, softcap?: number, page?: number, type?: number,
  *   schedule?: (tasks: number) => { task: number, thread: number }[],
  *   spoil?: (x: ReturnType<typeof make>) => void }} Spec
  */
@@ -68,7 +68,7 @@ function run(spec) {
     const scores = x.explicit && !spec.noScores ? k.room(4 * batch * heads * t * s, skew) : 0;
     const op = k.attention({
         q: k.put(x.q, skew), qStride: heads * d,
-        cache: k.cache({ batch, s, heads: kvHeads, d, v, page: spec.page }, x.keys, x.values).address,
+        cache: k.cache({ batch, s, heads: kvHeads, d, v, page: spec.page, type: spec.type }, x.keys, x.values).address,
         mask: x.mask ? k.put(x.mask, 1) : 0, maskB: at[0], maskH: at[1], maskT: at[2], maskS: at[3],
         out, outStride: heads * v, scores, batch, heads, t, s, scale: x.scale, window: x.window, softcap: x.softcap,
         flags: (x.causal === undefined ? 0 : ATTEND.CAUSAL) | (x.explicit ? ATTEND.EXPLICIT : 0),
@@ -184,6 +184,26 @@ test('pages smaller than 256: one or several', () => {
             for (const [t, s] of [[1, 8], [1, 130], [1, 1500], [7, 65], [30, 400]]) {
                 check({ t, s, d: 7, v: 9, heads: 2, page, explicit });
                 check({ t, s, d: 7, v: 9, heads: 4, kvHeads: 2, page, explicit, causal: s - t, mask: 'b1s' });
+            }
+        }
+    }
+});
+
+test('narrow caches: as over the numbers that they hold', () => {
+    for (const type of [KEPT.F16, KEPT.I8]) {
+        for (const explicit of [false, true]) {
+            for (const [t, s, d, v] of [[1, 5, 1, 1], [1, 300, 70, 66], [5, 130, 16, 9], [1, 1100, 8, 8], [23, 520, 65, 64]]) {
+                for (const mask of /** @type {Spec['mask'][]} */ ([undefined, 'bts'])) {
+                    const spec = { t, s, d, v, heads: 4, kvHeads: 2, batch: 2, causal: s - t, explicit, type, mask };
+                    const result = run(spec);
+                    const { x } = result;
+                    k.reset();
+                    const held = k.cache({ batch: 2, s, heads: 2, d, v, type }, x.keys, x.values);
+                    const exact = { ...x, keys: held.keys(), values: held.values() };
+                    const expected = attention({ ...exact, keep: kept(x) });
+                    assertClose(result.out, expected.out, CLOSE, JSON.stringify(spec));
+                    if (explicit) assertClose(result.scores, expected.scores, CLOSE, JSON.stringify(spec));
+                }
             }
         }
     }

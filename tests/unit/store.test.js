@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertSame } from '../close.js';
 import { floats, rng } from '../rng.js';
+import { KEPT } from '../../js/engine/interface.js';
+import { roundTo } from '../reference.js';
 import { loadKernels } from './kernels.js';
 
 const k = await loadKernels();
@@ -77,4 +79,48 @@ test('keys alone, values alone, some batch entries, rounded', () => {
     }));
     assert.deepEqual([...cache.keys().subarray(120, 126)], new Array(6).fill(7));
     assert.equal(cache.values().filter((x) => !Number.isNaN(x)).length, 10);
+});
+
+test('binary16: the nearest numbers, infinities, subnormals and NaN', () => {
+    k.reset();
+    const special = [
+        0, -0, 1 / 3, -1 / 3, 65504, 65519.99, 65520, -1e9, 2 ** -24, 2 ** -25, 2 ** -25 * 1.0001, 2 ** -14, 2 ** -14 - 2 ** -25,
+        1 + 2 ** -11, 1 + 3 * 2 ** -11, Infinity, -Infinity, 6.1e-5,
+    ];
+    const x = Float32Array.from([...special, ...floats(rng(4), 222, 3), NaN, 5]);
+    const cache = k.cache({ batch: 2, s: 11, heads: 11, d: 1, v: 1, type: KEPT.F16 }, x, x);
+    const expected = x.map((y) => (Number.isFinite(y) ? roundTo(y, 11, -14, 15) : y));
+    assertSame(cache.keys(), expected);
+    assertSame(cache.values(), expected);
+    k.checkGuards();
+});
+
+test('bytes: 127 levels to each side of zero, a scale for each key and value', () => {
+    k.reset();
+    const [batch, s, heads, d, v] = [2, 19, 3, 5, 9];
+    const random = rng(5);
+    const [keys, values] = [floats(random, batch * s * heads * d, 3), floats(random, batch * s * heads * v, 3)];
+    keys.fill(0, 0, d);
+    values.fill(1e-42, 0, v);
+    values[2 * v] = NaN;
+    keys[2 * d] = -Infinity;
+    const cache = k.cache({ batch, s, heads, d, v, type: KEPT.I8 }, keys, values);
+    for (const [given, got, width] of /** @type {[Float32Array, Float32Array, number][]} */ ([
+        [keys, cache.keys(), d], [values, cache.values(), v],
+    ])) {
+        for (let i = 0; i < given.length; i += width) {
+            const row = given.subarray(i, i + width);
+            if (!row.every(Number.isFinite)) {
+                assert.ok(got.subarray(i, i + width).every(Number.isNaN), 'a row that is not finite says so');
+                continue;
+            }
+            const scale = Math.max(...row.map(Math.abs)) / 127;
+            row.forEach((y, e) => {
+                // Half a level, and what float32 makes of level and scale.
+                assert.ok(Math.abs(got[i + e] - y) <= scale * 0.50001 + 1e-41, `${got[i + e]} for ${y}, scale ${scale}`);
+                if (Math.abs(y) === scale * 127 && scale > 1e-38) assert.ok(Math.abs(got[i + e] / y - 1) < 1e-6);
+            });
+        }
+    }
+    k.checkGuards();
 });
