@@ -108,6 +108,21 @@ typedef struct cmha_transfer {
 CMHA_API void cmha_cache_store(const cmha_transfer *a);
 CMHA_API void cmha_cache_load(const cmha_transfer *a);
 
+/* Positions [from, from + n) of batch entries [0, batch) become [to, to + n) as they lie, to <= from. */
+CMHA_API void cmha_cache_move(const cmha_cache *cache, size_t batch, size_t from, size_t to, size_t n);
+
+/* Turns the keys of positions [from, to) in place, as a rotary embedding of another position would: after positions have
+ * moved. Of the first `dims` elements of a key, pair i (elements i and i + dims / 2, or 2 i and 2 i + 1 with `adjacent`)
+ * becomes x0 c - x1 s, x0 s + x1 c. (Su et al. 2021) */
+enum { CMHA_MOST_TURNED = 1024 };     /* D at most */
+typedef struct cmha_turn {
+    const cmha_cache *cache;
+    size_t batch, from, to;
+    size_t dims;            /* even, at most D */
+    uint32_t adjacent;
+    const float *turn;      /* [dims / 2][2]: c and s */
+} cmha_turn;
+
 /* ---------------------------------------------------------------------------------------------- linear */
 
 enum {
@@ -252,7 +267,8 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
     X(LAYER_NORM, layer_norm, cmha_norm) \
     X(EMBED, embed, cmha_embed) \
     X(STORE, store, cmha_transfer) \
-    X(LOAD, load, cmha_transfer)
+    X(LOAD, load, cmha_transfer) \
+    X(TURN, turn, cmha_turn)
 
 enum {
     CMHA_OP_NONE = 0,

@@ -7,6 +7,7 @@
 
 /* What has to be known of a way to keep numbers. `row` is one head's key or value of a position, all of it. */
 typedef struct cache_type {
+    size_t size;            /* bytes of a number */
     /* Bytes of a page's keys, then of its values. */
     double (*bytes)(size_t page, size_t heads, size_t width);
     void (*store_key)(const cmha_cache *c, void *page, size_t g, size_t j, const float *row);

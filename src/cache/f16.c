@@ -58,6 +58,6 @@ static void widen_value(const cmha_cache *c, const void *page, size_t g, size_t 
 }
 
 const cache_type cache_f16 = {
-    .bytes = bytes, .store_key = store_key, .store_value = store_value, .load_key = load_key, .load_value = load_value,
+    .size = sizeof(uint16_t), .bytes = bytes, .store_key = store_key, .store_value = store_value, .load_key = load_key, .load_value = load_value,
     .widen_keys = widen_keys, .widen_value = widen_value,
 };

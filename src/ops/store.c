@@ -118,3 +118,38 @@ static double transfer_work(const void *arguments)
 
 const operation store = { .tasks = transfer_tasks, .task = store_task, .work = transfer_work };
 const operation load = { .tasks = transfer_tasks, .task = load_task, .work = transfer_work };
+
+/* ------------------------------------------------------------------------------------------------ moving */
+
+/* Copies n numbers of `size` bytes, `step` numbers apart. */
+static void move_numbers(char *to, const char *from, size_t n, size_t step, size_t size)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t e = 0; e < size; e++) to[i * step * size + e] = from[i * step * size + e];
+    }
+}
+
+/* One position, all heads. */
+static void move_position(const cmha_cache *c, const cache_type *type, char *to, size_t j1, const char *from, size_t j0)
+{
+    size_t values = (size_t) type->bytes(c->page, c->heads, c->d), size = type->size;
+    for (size_t g = 0; g < c->heads; g++) {
+        move_numbers(to + key_at(c, g, j1) * size, from + key_at(c, g, j0) * size, c->d, CMHA_PANEL, size);
+        move_numbers(to + values + value_at(c, g, j1) * size, from + values + value_at(c, g, j0) * size, c->v, 1, size);
+        if (!type->key_scales) continue;
+        ((float *) (uintptr_t) type->key_scales(c, to, g))[j1] = type->key_scales(c, from, g)[j0];
+        ((float *) (uintptr_t) type->value_scales(c, to, g))[j1] = type->value_scales(c, from, g)[j0];
+    }
+}
+
+void cmha_cache_move(const cmha_cache *cache, size_t batch, size_t from, size_t to, size_t n)
+{
+    const cache_type *type = type_of(cache);
+    assert(to <= from);
+    for (size_t b = 0; b < batch; b++) {
+        for (size_t i = 0; i < n; i++) {
+            move_position(cache, type, page_of(cache, b, to + i), (to + i) % cache->page, page_of(cache, b, from + i),
+                (from + i) % cache->page);
+        }
+    }
+}
