@@ -72,11 +72,14 @@ CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
  * is shared and reordered by lists of pages. Inside it they are head-major, so that attention streams them in order:
  *   keys:   [G][page / 8][D][8]   panels of 8 positions: QK^T is then the same multiply as a projection
  *   values: [G][page][V]
- * The public shape stays Keras's [B, 2, S, G, D]. Positions at and beyond S are never used. */
+ * and after each of the two what its type needs besides. The public shape stays Keras's [B, 2, S, G, D]. Positions at and beyond S are never used. */
 enum { CMHA_PAGE = 256 };
 
-/* How numbers are kept. */
-enum { CMHA_KEPT_F32 = 0 };
+/* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value of a
+ * head to multiply it with. X(KIND, object): the table entry at the end of src/cache/<kind>.c. Narrower ones are attended
+ * over as they lie: widened on their way into the nearest cache. */
+#define CMHA_CACHE_TYPES(X) X(F32, cache_f32) X(F16, cache_f16) X(I8, cache_i8)
+enum { CMHA_KEPT_F32 = 0, CMHA_KEPT_F16 = 1, CMHA_KEPT_I8 = 2 };
 
 typedef struct cmha_cache {
     void *const *pages;     /* [B][row_pages] addresses of pages, the first ones of each row being there */
@@ -98,12 +101,27 @@ typedef struct cmha_transfer {
     size_t values_batch, values_stride;
     const cmha_cache *cache;
     size_t first, batch, t, index;
-    uint32_t round;         /* store: how numbers are rounded on their way */
+    uint32_t round;         /* STORE to CMHA_KEPT_F32: how numbers are rounded on their way */
 } cmha_transfer;
 
 /* All of it in the calling thread; as operations (STORE, LOAD) all threads share it. */
 CMHA_API void cmha_cache_store(const cmha_transfer *a);
 CMHA_API void cmha_cache_load(const cmha_transfer *a);
+
+/* Positions [from, from + n) of batch entries [0, batch) become [to, to + n) as they lie, to <= from. */
+CMHA_API void cmha_cache_move(const cmha_cache *cache, size_t batch, size_t from, size_t to, size_t n);
+
+/* Turns the keys of positions [from, to) in place, as a rotary embedding of another position would: after positions have
+ * moved. Of the first `dims` elements of a key, pair i (elements i and i + dims / 2, or 2 i and 2 i + 1 with `adjacent`)
+ * becomes x0 c - x1 s, x0 s + x1 c. (Su et al. 2021) */
+enum { CMHA_MOST_TURNED = 1024 };     /* D at most */
+typedef struct cmha_turn {
+    const cmha_cache *cache;
+    size_t batch, from, to;
+    size_t dims;            /* even, at most D */
+    uint32_t adjacent;
+    const float *turn;      /* [dims / 2][2]: c and s */
+} cmha_turn;
 
 /* ---------------------------------------------------------------------------------------------- linear */
 
@@ -307,7 +325,8 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
     X(ROPE, rope, cmha_rope) \
     X(GATE, gate, cmha_gate) \
     X(STORE, store, cmha_transfer) \
-    X(LOAD, load, cmha_transfer)
+    X(LOAD, load, cmha_transfer) \
+    X(TURN, turn, cmha_turn)
 
 enum {
     CMHA_OP_NONE = 0,

@@ -1,7 +1,7 @@
 // One attention, q, k and v projections to output projection, as operations of a program. Addresses and sizes only:
 // whoever fills in a call has checked them. Shape letters as in src/cmha.h.
 
-import { LINEAR, ATTENTION, LAYOUT, ATTEND, FLAG } from '../engine/interface.js';
+import { LINEAR, ATTENTION, LAYOUT, ATTEND, FLAG, TRANSFER } from '../engine/interface.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
 /** @typedef {import('./cache.js').KVCache} KVCache */
@@ -30,10 +30,17 @@ export class AttentionCall {
         this.s = 0;
         /** First position written. */
         this.index = 0;
+        /** Whether the cache keeps narrow numbers: projections then go there by way of rows. */
+        this.narrow = false;
         /** How a cache rounds what is stored in it (ROUND), where the layer itself does not round. */
         this.cacheRound = 0;
         this.causal = false;
+        /** Position of the first query, for causality and the window. */
         this.causalOffset = 0;
+        /** Positions that a query sees, itself included, 0: all. */
+        this.window = 0;
+        /** Logits are capped to it, 0: they are not. */
+        this.softcap = 0;
         /** Address of the mask's bytes, nonzero = keep; 0: none. */
         this.mask = 0;
         this.maskB = 0;
@@ -66,6 +73,7 @@ export class AttentionCall {
         this.cache = 0;
         this.index = 0;
         this.cacheRound = 0;
+        this.narrow = false;
     }
 
     /**
@@ -76,6 +84,7 @@ export class AttentionCall {
         this.cache = cache._address;
         this.s = cache.shape[2];
         this.cacheRound = cache._round;
+        this.narrow = cache._pages.type !== 'float32';
     }
 }
 
@@ -86,6 +95,7 @@ export class AttentionCall {
  * @property {Projection} value
  * @property {Projection} output
  * @property {number} numHeads
+ * @property {number} kvHeads of keys and values: each serves numHeads / kvHeads query heads
  * @property {number} keyDim
  * @property {number} valueDim
  * @property {number} scale 1 / sqrt(D)
@@ -107,9 +117,9 @@ export function recordAttention(program, parts, call) {
     const mixed = program.scratch(queries * inner * 4);
     if (call.cache === 0) {
         call.s = call.rows;
-        call.cache = program.cache(call.batch, call.s, parts.numHeads, parts.keyDim, parts.valueDim);
+        call.cache = program.cache(call.batch, call.s, parts.kvHeads, parts.keyDim, parts.valueDim);
     }
-    if (call.keepRows) {
+    if (call.keepRows || call.narrow) {
         call.keyRows = program.scratch(positions * parts.key.outputs * 4);
         call.valueRows = program.scratch(positions * parts.value.outputs * 4);
     }
@@ -122,8 +132,9 @@ export function recordAttention(program, parts, call) {
         flags = FLAG.CONCURRENT;
     }
     if (positions > 0) {
-        recordPositions(program, parts, call, flags);
-        if (call.keepRows) recordRows(program, parts, call);
+        if (!call.narrow) recordPositions(program, parts, call, flags);
+        if (call.keepRows || call.narrow) recordRows(program, parts, call, call.narrow ? flags : FLAG.CONCURRENT);
+        if (call.narrow) recordStore(program, parts, call);
     }
     if (queries === 0) return;
     recordScores(program, parts, call, mixed);
@@ -161,21 +172,43 @@ function recordPositions(program, parts, call, flags) {
 }
 
 /**
- * The same projections once more, row by row.
+ * The same projections row by row: once more, or for a cache that takes whole rows.
  * @param {Program} program
  * @param {AttentionParts} parts
  * @param {AttentionCall} call
+ * @param {number} flags of the first of them
  */
-function recordRows(program, parts, call) {
+function recordRows(program, parts, call, flags) {
     const positions = call.batch * call.rows;
     let op = parts.key.record(
-        program, positions, call.key, call.keyStride, call.keyRows, parts.key.outputs, FLAG.CONCURRENT,
+        program, positions, call.key, call.keyStride, call.keyRows, parts.key.outputs, flags,
     );
     program.words[op + LINEAR.round] = parts.round;
     op = parts.value.record(
         program, positions, call.value, call.valueStride, call.valueRows, parts.value.outputs, FLAG.CONCURRENT,
     );
     program.words[op + LINEAR.round] = parts.round;
+}
+
+/**
+ * Rows of keys and values to the cache.
+ * @param {Program} program
+ * @param {AttentionParts} parts
+ * @param {AttentionCall} call
+ */
+function recordStore(program, parts, call) {
+    const op = program.store();
+    const words = program.words;
+    words[op + TRANSFER.keys] = call.keyRows;
+    words[op + TRANSFER.keysStride] = parts.key.outputs;
+    words[op + TRANSFER.keysBatch] = call.rows * parts.key.outputs;
+    words[op + TRANSFER.values] = call.valueRows;
+    words[op + TRANSFER.valuesStride] = parts.value.outputs;
+    words[op + TRANSFER.valuesBatch] = call.rows * parts.value.outputs;
+    words[op + TRANSFER.cache] = call.cache;
+    words[op + TRANSFER.batch] = call.batch;
+    words[op + TRANSFER.t] = call.rows;
+    words[op + TRANSFER.index] = call.index;
 }
 
 /**
@@ -204,11 +237,13 @@ function recordScores(program, parts, call, out) {
     words[op + ATTENTION.s] = call.s;
     words[op + ATTENTION.flags] = (call.causal ? ATTEND.CAUSAL : 0) | (call.explicit ? ATTEND.EXPLICIT : 0);
     words[op + ATTENTION.causalOffset] = call.causalOffset;
+    words[op + ATTENTION.window] = call.window;
     words[op + ATTENTION.seed0] = call.seed0;
     words[op + ATTENTION.seed1] = call.seed1;
     words[op + ATTENTION.round] = parts.round;
     const floats = program.floats;
     floats[op + ATTENTION.scale] = call.explicit ? parts.explicitScale : parts.scale;
+    floats[op + ATTENTION.softcap] = call.softcap;
     floats[op + ATTENTION.dropout] = call.dropout;
     program.attentionDone(op);
 }

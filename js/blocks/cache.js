@@ -1,14 +1,23 @@
 // KVCache: the keys and values of past positions, as Keras Hub's layers have them, over pages (pages.js).
 
-import { Tensor, asTensorLike, describe, dtypeOf, formatShape, roundMode } from '../engine/tensor.js';
-import { OP_WORDS, TRANSFER } from '../engine/interface.js';
+import { Tensor, asTensorLike, describe, dtypeOf, formatShape } from '../engine/tensor.js';
+import { OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { PagedCache, pageFor, writeTransfer } from './pages.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 
-/** @typedef {'float32' | 'float16' | 'bfloat16'} CacheDType */
+/** @typedef {'float32' | 'float16' | 'bfloat16' | 'int8'} CacheDType */
+
+/**
+ * @typedef {object} CacheOptions
+ * @property {number} batch
+ * @property {number} length positions that it can hold
+ * @property {number} numHeads
+ * @property {number} keyDim
+ * @property {CacheDType} [dtype] 'float32'
+ */
 
 /** Floats that are converted at a time when they come from outside the memory: bounds the scratch space it takes. */
 const CHUNK = 64 * 1024;
@@ -18,7 +27,9 @@ const CHUNK = 64 * 1024;
  * 1: values), that CachedMultiHeadAttention updates in place. It starts as zeros and lives in the runtime's memory
  * until dispose().
  *
- * A float16 or bfloat16 cache holds only values that its type represents, in 4 bytes each.
+ * A float16 cache takes two bytes a number, a bfloat16 cache four, of numbers that its type represents; an int8 cache takes
+ * one and, for each key or value of a head, four for the scale of its 127 levels to each side of zero. Rounding is part of
+ * storing: what a cache holds is always what toTensor() gives.
  */
 export class KVCache {
     #pages;
@@ -26,36 +37,26 @@ export class KVCache {
 
     /**
      * @param {Runtime} runtime
-     * @param {{ batch: number, length: number, numHeads: number, keyDim: number, dtype?: CacheDType }} options
-     *   length: positions that it can hold
+     * @param {CacheOptions} options
+     * @param {PagedCache} [pages] of a fork, which the cache takes over
      * @throws {TypeError | RangeError} for a wrong option; RangeError too when the memory is exhausted
      */
-    constructor(runtime, options) {
+    constructor(runtime, options, pages) {
         if (typeof (/** @type {any} */ (runtime)?._check) !== 'function') {
             throw new TypeError(`KVCache: expected a runtime made by createRuntime() first, got ${describe(runtime)}`);
         }
         runtime._check('KVCache');
-        if (typeof options !== 'object' || options === null) {
-            throw new TypeError('KVCache: expected { batch, length, numHeads, keyDim, dtype }, '
-                + `got ${describe(options)}`);
-        }
-        const { batch, length, numHeads, keyDim, dtype = 'float32' } = options;
-        checkDim(batch, 'batch');
-        checkDim(length, 'length');
-        checkDim(numHeads, 'numHeads');
-        checkDim(keyDim, 'keyDim');
-        if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16') {
-            throw new TypeError(`KVCache.dtype: expected 'float32', 'float16' or 'bfloat16', got ${describe(dtype)}`);
-        }
+        const { batch, length, numHeads, keyDim, dtype } = checkOptions(options);
         /** @type {Runtime} */
         this._runtime = runtime;
         /** [batch, 2, length, numHeads, keyDim] @type {readonly number[]} */
         this.shape = Object.freeze([batch, 2, length, numHeads, keyDim]);
         /** @type {CacheDType} */
         this.dtype = dtype;
-        this.#pages = new PagedCache(runtime, {
-            batch, heads: numHeads, keyDim, valueDim: keyDim, page: pageFor(length),
+        this.#pages = pages ?? new PagedCache(runtime, {
+            batch, heads: numHeads, keyDim, valueDim: keyDim, type: keptAs(dtype), page: pageFor(length),
         });
+        if (pages) return;
         try {
             this.#pages.reserve(length, (address, bytes) => runtime.memory.bytes.fill(0, address, address + bytes));
         } catch (error) {
@@ -64,7 +65,21 @@ export class KVCache {
         }
     }
 
-    /** Bytes of its pages: four for each element, whatever the dtype, in whole pages (of 256 positions, or of all in 8s). */
+    /**
+     * What `byteLength` of a cache would be.
+     * @param {CacheOptions} options
+     * @returns {number}
+     * @throws {TypeError | RangeError} for a wrong option
+     */
+    static estimateBytes(options) {
+        const { batch, length, numHeads, keyDim, dtype } = checkOptions(options);
+        const page = pageFor(length);
+        const number = { float32: 4, bfloat16: 4, float16: 2, int8: 1 }[dtype];
+        const scale = dtype === 'int8' ? 4 : 0;
+        return batch * Math.ceil(length / page) * page * numHeads * 2 * (keyDim * number + scale);
+    }
+
+    /** Bytes of its pages: of 256 positions each, or of all, rounded up to 8. */
     get byteLength() {
         return this.#pages.bytes;
     }
@@ -87,9 +102,9 @@ export class KVCache {
         return this._pages.address;
     }
 
-    /** How new elements are rounded: one of ROUND. */
+    /** How new elements are rounded on their way, one of ROUND; float16 and int8 pages round by themselves. */
     get _round() {
-        return roundMode(this.dtype);
+        return this.dtype === 'bfloat16' ? ROUND.BF16 : ROUND.NONE;
     }
 
     /**
@@ -114,13 +129,92 @@ export class KVCache {
 
     /**
      * A copy in Keras's order.
-     * @returns {Tensor} [batch, 2, length, numHeads, keyDim]
+     * @returns {Tensor} [batch, 2, length, numHeads, keyDim] of the cache's dtype; of an int8 cache the floats that it holds
      * @throws {RangeError} when the memory is exhausted
      * @throws {Error} after dispose(), and on a page's main thread while calls are pending
      */
     toTensor() {
         this._check('KVCache.toTensor');
         return this._runtime._runHere('KVCache.toTensor', new CopyJob(this));
+    }
+
+    /**
+     * Forgets what comes at and after a position: zeros, as in a new cache.
+     * @param {number} positions that are kept
+     * @throws {TypeError | RangeError} when it is not a number of positions
+     */
+    truncate(positions) {
+        this.#begin('KVCache.truncate');
+        checkPosition(positions, 'positions', this.shape[2]);
+        this.#clear(positions);
+    }
+
+    /**
+     * @returns {KVCache} one with the same contents; memory is shared until either of them is written to
+     * @throws {RangeError} when the memory is exhausted
+     */
+    fork() {
+        this.#begin('KVCache.fork');
+        const [batch, , length, numHeads, keyDim] = this.shape;
+        return new KVCache(this._runtime, { batch, length, numHeads, keyDim, dtype: this.dtype }, this._pages.fork());
+    }
+
+    /**
+     * Batch entry i becomes what entry rows[i] was: the beams of a search.
+     * @param {ArrayLike<number>} rows
+     * @throws {TypeError | RangeError} when these are no batch entries
+     */
+    reorder(rows) {
+        this.#begin('KVCache.reorder');
+        const [batch] = this.shape;
+        if (typeof rows?.length !== 'number' || rows.length !== batch) {
+            throw new RangeError(`rows: expected ${batch} batch entries, got ${describe(rows)}`);
+        }
+        for (const row of Array.from(rows)) checkPosition(row, 'rows', batch - 1);
+        this._pages.reorder(rows);
+    }
+
+    /**
+     * Removes the positions [from, to): later ones move down as they are, and zeros follow.
+     * @param {number} from
+     * @param {number} to
+     * @throws {TypeError | RangeError} when these are no positions
+     */
+    remove(from, to) {
+        this.#begin('KVCache.remove');
+        const [batch, , length] = this.shape;
+        checkPosition(from, 'from', length);
+        checkPosition(to, 'to', length);
+        if (to < from) throw new RangeError(`to: expected ${from} at least, got ${to}`);
+        if (to === from) return;
+        this._pages.makeWritable(from, length);
+        this._runtime.wasm.cmha_cache_move(this._address, batch, to, from, length - to);
+        this.#clear(length - (to - from));
+    }
+
+    /** @param {string} what */
+    #begin(what) {
+        this._check(what);
+        this._runtime._assertIdle(what);
+    }
+
+    /** @param {number} from where zeros begin */
+    #clear(from) {
+        const { _runtime: { memory, wasm }, shape, _pages: pages } = this;
+        const [batch, , length, heads, dim] = shape;
+        if (from === length) return;
+        pages.makeWritable(from, length);
+        // One row of zeros, from which all positions are stored.
+        const zeros = memory.alloc(4 * heads * dim);
+        const transfer = memory.alloc(4 * OP_WORDS);
+        memory.f32(zeros, heads * dim).fill(0);
+        const at = transfer / 4 - TRANSFER.keys;
+        const { words } = memory;
+        writeTransfer(words, at, this._address, zeros, [batch, 2, 0, heads, dim], from, length - from);
+        words[at + TRANSFER.keysStride] = words[at + TRANSFER.valuesStride] = 0;
+        wasm.cmha_cache_store(transfer);
+        memory.free(zeros);
+        memory.free(transfer);
     }
 
     /** Frees the memory. A second time does nothing. */
@@ -148,6 +242,38 @@ export class KVCache {
         this._runtime._check(what);
     }
 }
+
+/** @param {any} options @returns {Required<CacheOptions>} */
+function checkOptions(options) {
+    if (typeof options !== 'object' || options === null) {
+        throw new TypeError(`KVCache: expected { batch, length, numHeads, keyDim, dtype }, got ${describe(options)}`);
+    }
+    const { batch, length, numHeads, keyDim, dtype = 'float32' } = options;
+    checkDim(batch, 'batch');
+    checkDim(length, 'length');
+    checkDim(numHeads, 'numHeads');
+    checkDim(keyDim, 'keyDim');
+    checkType(dtype);
+    return { batch, length, numHeads, keyDim, dtype };
+}
+
+/** @param {any} value @param {string} name @param {number} most */
+function checkPosition(value, name, most) {
+    if (typeof value !== 'number') throw new TypeError(`${name}: expected an integer, got ${describe(value)}`);
+    if (!Number.isInteger(value) || value < 0 || value > most) {
+        throw new RangeError(`${name}: expected an integer from 0 to ${most}, got ${value}`);
+    }
+}
+
+/** @param {any} dtype */
+function checkType(dtype) {
+    if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16' && dtype !== 'int8') {
+        throw new TypeError(`KVCache.dtype: expected 'float32', 'float16', 'bfloat16' or 'int8', got ${describe(dtype)}`);
+    }
+}
+
+/** @param {CacheDType} dtype @returns {import('./pages.js').KeptType} */
+const keptAs = (dtype) => (dtype === 'bfloat16' ? 'float32' : dtype);
 
 /**
  * @param {any} value
@@ -216,7 +342,7 @@ class CopyJob {
     /** @param {Program} program */
     record(program) {
         const { cache } = this;
-        this.tensor = program.result(cache.shape, cache.dtype);
+        this.tensor = program.result(cache.shape, cache.dtype === 'int8' ? 'float32' : cache.dtype);
         const { memory, wasm } = cache._runtime;
         const transfer = memory.alloc(4 * OP_WORDS);
         writeTransfer(program.words, transfer / 4 - TRANSFER.keys, cache._address, this.tensor._address, cache.shape, 0,

@@ -7,7 +7,9 @@ import { CACHE, CACHE_WORDS, KEPT, PAGE, PANEL, TRANSFER } from '../engine/inter
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 
 /** How numbers can be kept. @type {Readonly<Record<string, number>>} */
-const TYPES = Object.freeze({ float32: KEPT.F32 });
+const TYPES = Object.freeze({ float32: KEPT.F32, float16: KEPT.F16, int8: KEPT.I8 });
+
+/** @typedef {'float32' | 'float16' | 'int8'} KeptType */
 
 /** A page: a block of memory, and how many lists it stands in. @typedef {{ address: number, owners: number }} Page */
 
@@ -17,7 +19,7 @@ const TYPES = Object.freeze({ float32: KEPT.F32 });
  * @property {number} heads key/value heads
  * @property {number} keyDim
  * @property {number} valueDim
- * @property {'float32'} [type] how numbers are kept
+ * @property {KeptType} [type] how numbers are kept; 'int8': bytes, and a scale for each key and value of a head
  * @property {number} [page] positions of a page: 256, or fewer (a multiple of 8) where one page holds the whole cache
  */
 
@@ -59,6 +61,11 @@ export class PagedCache {
     /** Rows. */
     get batch() {
         return this.#rows.length;
+    }
+
+    /** How its numbers are kept. @returns {KeptType} */
+    get type() {
+        return this.#options.type;
     }
 
     /** Positions that it has pages for. */

@@ -133,6 +133,15 @@ export class Program {
     }
 
     /**
+     * Appends a turn of a cache's keys.
+     * @param {number} [flags]
+     * @returns {number}
+     */
+    turn(flags = 0) {
+        return this.#append(KIND.TURN, flags);
+    }
+
+    /**
      * Completes an attention: gives it its scratch and appends its second phase, which a long cache needs.
      * @param {number} op  what attention() returned, every field written but `scratch`
      */

@@ -129,6 +129,7 @@ class Side {
             io.cache = program.cache(batch, length, heads, dim, dim);
             io.s = length;
             io.cacheRound = 0;
+            io.narrow = false;
             const op = program.store();
             writeTransfer(program.words, op, io.cache, source, cache.shape, 0, length);
             this._result = program.result(cache.shape, 'float32');

@@ -1,37 +1,64 @@
-/* cache.h: where in a cache a number lies; not exported. The layout of a page stands in cmha.h. */
+/* cache.h: where in a cache a number lies, and how; not exported. The layout of a page stands in cmha.h. */
 #ifndef CMHA_CACHE_H
 #define CMHA_CACHE_H
 
 #include "cmha.h"
 #include "simd.h"
 
-/* The page of batch entry b that holds position s. */
-INLINE float *page_of(const cmha_cache *c, size_t b, size_t s)
+/* What has to be known of a way to keep numbers. `row` is one head's key or value of a position, all of it. */
+typedef struct cache_type {
+    size_t size;            /* bytes of a number */
+    /* Bytes of a page's keys, then of its values. */
+    double (*bytes)(size_t page, size_t heads, size_t width);
+    void (*store_key)(const cmha_cache *c, void *page, size_t g, size_t j, const float *row);
+    void (*store_value)(const cmha_cache *c, void *page, size_t g, size_t j, const float *row);
+    void (*load_key)(const cmha_cache *c, const void *page, size_t g, size_t j, float *row);
+    void (*load_value)(const cmha_cache *c, const void *page, size_t g, size_t j, float *row);
+    /* NULL: floats as they lie. to[e][8] = elements e0 + e, e < n, of the keys of positions [j, j + 8), without their
+     * scales; j a multiple of 8. */
+    void (*widen_keys)(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e0, size_t n, float *to);
+    /* to[c] = elements c0 + c, c < n, of the value of position j, without its scale. */
+    void (*widen_value)(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t n, float *to);
+    /* NULL: none. What the numbers of each position of a head are to be multiplied by, [page]. */
+    const float *(*key_scales)(const cmha_cache *c, const void *page, size_t g);
+    const float *(*value_scales)(const cmha_cache *c, const void *page, size_t g);
+} cache_type;
+
+#define X(KIND, object) extern const cache_type object;
+CMHA_CACHE_TYPES(X)
+#undef X
+
+/* store.c */
+const cache_type *type_of(const cmha_cache *c);
+
+/* Page p of batch entry b, and the one that holds position s. */
+INLINE void *page_at(const cmha_cache *c, size_t b, size_t p)
 {
-    return c->pages[b * c->row_pages + s / c->page];
+    return c->pages[b * c->row_pages + p];
+}
+INLINE void *page_of(const cmha_cache *c, size_t b, size_t s)
+{
+    return page_at(c, b, s / c->page);
 }
 
-/* Keys and values of head g in a page. */
-INLINE float *page_keys(const cmha_cache *c, float *page, size_t g)
+/* Which key of a page's keys comes first in the panel of position j of head g, counted in elements; and a value's. */
+INLINE size_t key_at(const cmha_cache *c, size_t g, size_t j)
 {
-    return page + g * c->page * c->d;
+    return (g * c->page + j / CMHA_PANEL * CMHA_PANEL) * c->d + j % CMHA_PANEL;
 }
-INLINE float *page_values(const cmha_cache *c, float *page, size_t g)
+INLINE size_t value_at(const cmha_cache *c, size_t g, size_t j)
 {
-    return page + (c->heads * c->d + g * c->v) * c->page;
-}
-
-/* Element 0 of the key of position s; element e lies e * CMHA_PANEL further. */
-INLINE float *kept_key(const cmha_cache *c, size_t b, size_t g, size_t s)
-{
-    size_t local = s % c->page;
-    return page_keys(c, page_of(c, b, s), g) + local / CMHA_PANEL * CMHA_PANEL * c->d + local % CMHA_PANEL;
+    return (g * c->page + j) * c->v;
 }
 
-/* The value of position s. */
-INLINE float *kept_value(const cmha_cache *c, size_t b, size_t g, size_t s)
+/* The same as addresses, in pages of floats: element e of a key lies e * CMHA_PANEL further. */
+INLINE float *page_key(const cmha_cache *c, void *page, size_t g, size_t j)
 {
-    return page_values(c, page_of(c, b, s), g) + s % c->page * c->v;
+    return (float *) page + key_at(c, g, j);
+}
+INLINE float *page_value(const cmha_cache *c, void *page, size_t g, size_t j)
+{
+    return (float *) page + c->heads * c->page * c->d + value_at(c, g, j);
 }
 
 /* Elements of a key from a row to their places and back. */

@@ -47,6 +47,71 @@ void cap_logits(float *x, size_t n, float scale, float cap)
     }
 }
 
+enum {
+    NARROW_PANELS = 4,      /* panels of narrow keys that are widened at a time */
+    NARROW_DEPTH = 64,      /*   and of their elements */
+    NARROW_ROWS = 32,       /* narrow values that are widened at a time */
+};
+
+static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
+
+/* As many panels as are widened at a time; sums go on from one stretch of elements to the next, in order. */
+static void narrow_dots(const cmha_cache *c, const void *page, size_t g, size_t from, size_t panels, size_t m,
+    const float *q, size_t q_stride, float *x, size_t x_stride)
+{
+    const cache_type *type = type_of(c);
+    float wide[NARROW_PANELS * NARROW_DEPTH * CMHA_PANEL];
+    for (size_t e = 0; e < c->d; e += NARROW_DEPTH) {
+        size_t n = least(c->d - e, NARROW_DEPTH);
+        for (size_t p = 0; p < panels; p++) {
+            type->widen_keys(c, page, g, from + p * CMHA_PANEL, e, n, wide + p * n * CMHA_PANEL);
+        }
+        tile_f32(m, panels, n, q + e, q_stride, wide, CMHA_PANEL, n * CMHA_PANEL, x, x_stride, e ? ones : NULL);
+    }
+    if (!type->key_scales) return;
+    const float *scales = type->key_scales(c, page, g) + from;
+    for (size_t r = 0; r < m; r++) {
+        float *row = x + r * x_stride;
+        for (size_t j = 0; j < panels * CMHA_PANEL; j += 4) f4_store(row + j, f4_mul(f4_load(row + j), f4_load(scales + j)));
+    }
+}
+
+void key_dots(const cmha_cache *c, void *page, size_t g, size_t from, size_t panels, size_t m, const float *q,
+    size_t q_stride, float *x, size_t x_stride)
+{
+    if (c->type == CMHA_KEPT_F32) {
+        tile_f32(m, panels, c->d, q, q_stride, page_key(c, page, g, from), CMHA_PANEL, CMHA_PANEL * c->d, x, x_stride,
+            NULL);
+        return;
+    }
+    for (size_t p = 0; p < panels; p += NARROW_PANELS) {
+        narrow_dots(c, page, g, from + p * CMHA_PANEL, least(panels - p, NARROW_PANELS), m, q, q_stride,
+            x + p * CMHA_PANEL, x_stride);
+    }
+}
+
+/* At most NARROW_ROWS positions, CHUNK columns: widened, the last columns padded with zeros. */
+static void narrow_values(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t columns, size_t m,
+    size_t n, const float *weights, size_t stride, float *y, size_t y_stride, const float *alpha)
+{
+    const cache_type *type = type_of(c);
+    float wide[NARROW_ROWS * CHUNK], scaled[TILE_ROWS * NARROW_ROWS];
+    for (size_t i = 0; i < n; i++) {
+        float *row = wide + i * CHUNK;
+        type->widen_value(c, page, g, j + i, c0, columns, row);
+        for (size_t e = columns; e % CMHA_PANEL != 0; e++) row[e] = 0.0f;
+    }
+    if (type->value_scales) {
+        const float *scales = type->value_scales(c, page, g) + j;
+        for (size_t r = 0; r < m; r++) {
+            for (size_t i = 0; i < n; i++) scaled[r * NARROW_ROWS + i] = weights[r * stride + i] * scales[i];
+        }
+        weights = scaled;
+        stride = NARROW_ROWS;
+    }
+    tile_f32(m, (columns + CMHA_PANEL - 1) / CMHA_PANEL, n, weights, stride, wide, CHUNK, CMHA_PANEL, y, y_stride, alpha);
+}
+
 /* The last columns, fewer than a panel, by way of a padded copy: a panel's load would run past the last row's end. */
 static void weigh_tail(const float *values, size_t v, size_t tail, size_t m, size_t n, const float *weights,
     size_t weights_stride, float *out, size_t out_stride, const float *alpha)
@@ -59,10 +124,18 @@ static void weigh_tail(const float *values, size_t v, size_t tail, size_t m, siz
     tile_f32(m, 1, n, weights, weights_stride, panel, CMHA_PANEL, 0, out, out_stride, alpha);
 }
 
-void weigh_values(const float *values, size_t v, size_t columns, size_t m, size_t n, const float *weights,
-    size_t weights_stride, float *out, size_t out_stride, const float *alpha)
+void weigh_values(const cmha_cache *c, void *page, size_t g, size_t j, size_t c0, size_t columns, size_t m, size_t n,
+    const float *weights, size_t stride, float *y, size_t y_stride, const float *alpha)
 {
-    size_t tail = columns % CMHA_PANEL, whole = columns - tail;
-    tile_f32(m, whole / CMHA_PANEL, n, weights, weights_stride, values, v, CMHA_PANEL, out, out_stride, alpha);
-    if (tail) weigh_tail(values + whole, v, tail, m, n, weights, weights_stride, out + whole, out_stride, alpha);
+    if (c->type == CMHA_KEPT_F32) {
+        const float *values = page_value(c, page, g, j) + c0;
+        size_t tail = columns % CMHA_PANEL, whole = columns - tail;
+        tile_f32(m, whole / CMHA_PANEL, n, weights, stride, values, c->v, CMHA_PANEL, y, y_stride, alpha);
+        if (tail) weigh_tail(values + whole, c->v, tail, m, n, weights, stride, y + whole, y_stride, alpha);
+        return;
+    }
+    for (size_t i = 0; i < n; i += NARROW_ROWS) {
+        narrow_values(c, page, g, j + i, c0, columns, m, least(n - i, NARROW_ROWS), weights + i, stride, y, y_stride,
+            i ? ones : alpha);
+    }
 }

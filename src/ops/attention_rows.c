@@ -62,13 +62,13 @@ static void row_logits(const tile_of_rows *t, const float *q, size_t q_stride, s
     for (size_t j = start / CMHA_PANEL * CMHA_PANEL, n; j < end; j += n) {
         n = step_of(a, j, end, SKIP);
         size_t panels = n / CMHA_PANEL, tail = n % CMHA_PANEL;
-        const float *keys = kept_key(cache, t->b, t->g, j);
         if (!any_kept(t, j, n)) continue;
-        tile_f32(t->m, panels, cache->d, q, q_stride, keys, CMHA_PANEL, CMHA_PANEL * cache->d, rows + j, a->s, NULL);
+        void *page = page_of(cache, t->b, j);
+        size_t local = j % cache->page;
+        key_dots(cache, page, t->g, local, panels, t->m, q, q_stride, rows + j, a->s);
         if (tail == 0) continue;
         float last[TILE_ROWS * CMHA_PANEL];
-        tile_f32(t->m, 1, cache->d, q, q_stride, keys + panels * CMHA_PANEL * cache->d, CMHA_PANEL, 0, last, CMHA_PANEL,
-            NULL);
+        key_dots(cache, page, t->g, local + panels * CMHA_PANEL, 1, t->m, q, q_stride, last, CMHA_PANEL);
         for (size_t r = 0; r < t->m; r++) {
             memcpy(rows + r * a->s + j + panels * CMHA_PANEL, last + r * CMHA_PANEL, tail * sizeof *last);
         }
@@ -181,7 +181,7 @@ static void row_values(const tile_of_rows *t, size_t start, size_t end, size_t c
             weights = dropped;
             stride = CMHA_PAGE;
         }
-        weigh_values(kept_value(cache, t->b, t->g, j) + c0, cache->v, n, t->m, more, weights, stride, y, CHUNK,
+        weigh_values(cache, page_of(cache, t->b, j), t->g, j % cache->page, c0, n, t->m, more, weights, stride, y, CHUNK,
             first ? NULL : ones);
         first = 0;
     }

@@ -7,7 +7,7 @@
 
 enum {
     STREAMS = 4,        /* pages that a single row takes its keys, then its values from at once */
-    STEP = 8,           /* positions from each of them before the next */
+    STEP = 4,           /* positions from each of them before the next */
     MOST_RUNS = CMHA_PAGE / SKIP / 2,
 };
 
@@ -26,9 +26,10 @@ static size_t within(size_t position, size_t j0, size_t page)
 static runs kept_runs(const tile_of_rows *t, size_t j0)
 {
     const cmha_attention *a = t->a;
-    size_t page = a->cache->page, end = within(seen_end(a, row_index(t, t->m - 1)), j0, page);
-    runs k = { 0 };
-    for (size_t j = within(seen_start(a, t->i), j0, page), next; j < end; j = next) {
+    size_t page = a->cache->page, start = within(seen_start(a, t->i), j0, page);
+    size_t end = within(seen_end(a, row_index(t, t->m - 1)), j0, page);
+    runs k = { .count = !a->mask && start < end, .from = { start }, .to = { end } };
+    for (size_t j = start, next; a->mask && j < end; j = next) {
         next = least(end, (j / SKIP + 1) * SKIP);
         if (!any_kept(t, j0 + j, next - j)) continue;
         if (k.count > 0 && k.to[k.count - 1] == j) {
@@ -63,13 +64,30 @@ static void rule_out(const tile_of_rows *t, size_t r, size_t j0, size_t from, si
     for (size_t c = most_of(end, from); c < panel_end(to); c++) x[c] = -__builtin_inff();
 }
 
+/* x[c] = 2^(x[c] scale - top), from <= c < end, panels; adds them up. */
+static void soften(float *x, size_t from, size_t end, f4 scale, float top, f4 total[2])
+{
+    exp2_constants k = exp2_load();
+    f4 shift = f4_splat(-top), total0 = total[0], total1 = total[1];
+    for (size_t c = from; c < end; c += 8) {
+        f4 w0 = f4_exp2(&k, f4_madd(f4_load(x + c), scale, shift));
+        f4 w1 = f4_exp2(&k, f4_madd(f4_load(x + c + 4), scale, shift));
+        f4_store(x + c, w0);
+        f4_store(x + c + 4, w1);
+        total0 = f4_add(total0, w0);
+        total1 = f4_add(total1, w1);
+    }
+    total[0] = total0;
+    total[1] = total1;
+}
+
 /* Row r of a page: logits in x become weights 2^(logit - top); top and the sum of weights go to top_sum. A row that keeps
  * nothing has top FUSED_MASKED and weighs nothing. */
 static void soften_row(const tile_of_rows *t, size_t r, size_t j0, const runs *k, float *x, float top_sum[2])
 {
     const cmha_attention *a = t->a;
-    f4 scale = f4_splat(a->softcap > 0.0f ? LOG2_E : a->scale * LOG2_E), most0 = f4_splat(-__builtin_inff()),
-        most1 = most0, total0 = f4_splat(0.0f), total1 = total0;
+    f4 scale = f4_splat(a->softcap > 0.0f ? LOG2_E : a->scale * LOG2_E);
+    f4 most0 = f4_splat(-__builtin_inff()), most1 = most0, total[2] = { f4_splat(0.0f), f4_splat(0.0f) };
     for (size_t u = 0; u < k->count; u++) {
         size_t from = panel_start(k->from[u]), end = panel_end(k->to[u]);
         if (a->softcap > 0.0f) cap_logits(x + from, end - from, a->scale, a->softcap);
@@ -81,34 +99,37 @@ static void soften_row(const tile_of_rows *t, size_t r, size_t j0, const runs *k
     }
     /* Scaling keeps their order. */
     float top = f4_top(f4_max(most0, most1)) * f4_lane(scale, 0);
-    top_sum[0] = top <= FUSED_MASKED ? FUSED_MASKED : top;
-    f4 shift = f4_splat(-top);
-    exp2_constants e = exp2_load();
+    int nothing = top <= FUSED_MASKED;
     for (size_t u = 0; u < k->count; u++) {
-        size_t end = panel_end(k->to[u]);
-        for (size_t c = panel_start(k->from[u]); c < end; c += 8) {
-            f4 w0 = total0, w1 = total0;
-            if (!(top <= FUSED_MASKED)) {
-                w0 = f4_exp2(&e, f4_madd(f4_load(x + c), scale, shift));
-                w1 = f4_exp2(&e, f4_madd(f4_load(x + c + 4), scale, shift));
-                total0 = f4_add(total0, w0);
-                total1 = f4_add(total1, w1);
-            }
-            f4_store(x + c, w0);
-            f4_store(x + c + 4, w1);
-        }
+        size_t from = panel_start(k->from[u]), end = panel_end(k->to[u]);
+        if (!nothing) soften(x, from, end, scale, top, total);
+        for (size_t c = from; nothing && c < end; c += 4) f4_store(x + c, f4_splat(0.0f));
     }
-    top_sum[1] = f4_sum(f4_add(total0, total1));
+    top_sum[0] = nothing ? FUSED_MASKED : top;
+    top_sum[1] = f4_sum(f4_add(total[0], total[1]));
+}
+
+/* A row alone waits for memory, which gives more to several streams: a panel from each quarter of the keys. Floats. */
+static void dots_alone(const float *q, const float *keys, size_t panels, size_t d, float *x)
+{
+    size_t panel = CMHA_PANEL * d, part = panels / STREAMS, done = STREAMS * part;
+    for (size_t c = 0; c < part; c++) {
+        float z[STREAMS * CMHA_PANEL];
+        tile_f32(1, STREAMS, d, q, 0, keys + c * panel, CMHA_PANEL, part * panel, z, 0, NULL);
+        for (size_t k = 0; k < STREAMS; k++) copy_f32(x + (k * part + c) * CMHA_PANEL, z + k * CMHA_PANEL, CMHA_PANEL);
+    }
+    tile_f32(1, panels - done, d, q, 0, keys + done * panel, CMHA_PANEL, panel, x + done * CMHA_PANEL, 0, NULL);
 }
 
 /* x[r][c] = row r of q times the key of position c of the page, where runs are; stride CMHA_PAGE. */
-static void page_logits(const tile_of_rows *t, const float *keys, const runs *k, float *x)
+static void page_logits(const tile_of_rows *t, void *page, const runs *k, float *x)
 {
-    size_t d = t->a->cache->d;
+    const cmha_cache *c = t->a->cache;
+    int alone = t->m == 1 && c->type == CMHA_KEPT_F32;
     for (size_t u = 0; u < k->count; u++) {
         size_t from = panel_start(k->from[u]), panels = (panel_end(k->to[u]) - from) / CMHA_PANEL;
-        tile_f32(t->m, panels, d, tile_q(t), tile_q_stride(t), keys + from * d, CMHA_PANEL, CMHA_PANEL * d, x + from,
-            CMHA_PAGE, NULL);
+        if (alone) dots_alone(tile_q(t), page_key(c, page, t->g, from), panels, c->d, x + from);
+        else key_dots(c, page, t->g, from, panels, t->m, tile_q(t), tile_q_stride(t), x + from, CMHA_PAGE);
     }
 }
 
@@ -133,7 +154,9 @@ static joint join(running *row, const float top_sum[2])
         return (joint) { FIRST, 0.0f, 1.0f };
     }
     float top = top_sum[0] <= row->top ? row->top : top_sum[0];     /* NaN stays */
-    joint how = { LATER, exp2_f32(row->top - top), exp2_f32(top_sum[0] - top) };
+    exp2_constants k = exp2_load();
+    f4 factors = f4_exp2(&k, f4_load((const float[4]) { row->top - top, top_sum[0] - top, 0.0f, 0.0f }));
+    joint how = { LATER, f4_lane(factors, 0), f4_lane(factors, 1) };
     *row = (running) { top, row->sum * how.before + top_sum[1] * how.page };
     return how;
 }
@@ -198,11 +221,12 @@ static void stream_page(const tile_of_rows *t, size_t p, running *rows, float *p
 {
     static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
     const cmha_cache *cache = t->a->cache;
-    float x[TILE_ROWS * CMHA_PAGE], y[TILE_ROWS * CHUNK], *page = page_of(cache, t->b, p * cache->page);
+    float x[TILE_ROWS * CMHA_PAGE], y[TILE_ROWS * CHUNK];
+    void *page = page_at(cache, t->b, p);
     joint how[TILE_ROWS];
     runs k = kept_runs(t, p * cache->page);
     if (k.count == 0 && !parts) return;
-    page_logits(t, page_keys(cache, page, t->g), &k, x);
+    page_logits(t, page, &k, x);
     for (size_t r = 0; r < t->m; r++) {
         float top_sum[2];
         soften_row(t, r, p * cache->page, &k, x + r * CMHA_PAGE, top_sum);
@@ -211,10 +235,9 @@ static void stream_page(const tile_of_rows *t, size_t p, running *rows, float *p
     if (k.count == 0) return;
     for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
         size_t n = least(cache->v - c0, CHUNK);
-        const float *values = page_values(cache, page, t->g) + c0;
         for (size_t u = 0; u < k.count; u++) {
-            weigh_values(values + k.from[u] * cache->v, cache->v, n, t->m, k.to[u] - k.from[u], x + k.from[u], CMHA_PAGE,
-                y, CHUNK, u ? ones : NULL);
+            weigh_values(cache, page, t->g, k.from[u], c0, n, t->m, k.to[u] - k.from[u], x + k.from[u], CMHA_PAGE, y, CHUNK,
+                u ? ones : NULL);
         }
         for (size_t r = 0; r < t->m; r++) take_values(t, r, p, how[r], y + r * CHUNK, c0, n, parts);
     }
@@ -222,28 +245,31 @@ static void stream_page(const tile_of_rows *t, size_t p, running *rows, float *p
 
 /* ------------------------------------------------------------------------------------------------ a row alone */
 
-/* A row alone waits for memory, which gives more to several streams: a panel from each of w pages. */
-INLINE void dots(const int w, size_t d, const float *q, const float *const *keys, size_t at, float *x)
+/* A row alone waits for memory, which gives more to several streams: a panel from each of w pages, a constant. */
+INLINE void dots(const int w, size_t d, const float *q, const float *const *keys, size_t end, float *x)
 {
-    const float *k[STREAMS];
-    f4 sum[2 * STREAMS];
-    for (int i = 0; i < w; i++) {
-        k[i] = keys[i] + at * d;
-        sum[2 * i] = sum[2 * i + 1] = f4_splat(0.0f);
-    }
+    for (size_t at = 0; at < end; at += CMHA_PANEL) {
+        const float *k[STREAMS];
+        f4 sum[2 * STREAMS];
+        for (int i = 0; i < w; i++) {
+            k[i] = keys[i] + at * d;
+            sum[2 * i] = sum[2 * i + 1] = f4_splat(0.0f);
+        }
 #ifdef __clang__
 #pragma clang loop unroll(disable)
 #endif
-    for (const float *end = q + d; q != end; q++) {
-        f4 a = f4_load_splat(q);
-        for (int i = 0; i < w; i++, k[i - 1] += CMHA_PANEL) {
-            sum[2 * i] = f4_madd(a, f4_load(k[i]), sum[2 * i]);
-            sum[2 * i + 1] = f4_madd(a, f4_load(k[i] + 4), sum[2 * i + 1]);
+        for (size_t e = 0; e < d; e++) {
+            f4 a = f4_load_splat(q + e);
+            for (int i = 0; i < w; i++) {
+                sum[2 * i] = f4_madd(a, f4_load(k[i]), sum[2 * i]);
+                sum[2 * i + 1] = f4_madd(a, f4_load(k[i] + 4), sum[2 * i + 1]);
+                k[i] += CMHA_PANEL;
+            }
         }
-    }
-    for (int i = 0; i < w; i++) {
-        f4_store(x + i * CMHA_PAGE + at, sum[2 * i]);
-        f4_store(x + i * CMHA_PAGE + at + 4, sum[2 * i + 1]);
+        for (int i = 0; i < w; i++) {
+            f4_store(x + i * CMHA_PAGE + at, sum[2 * i]);
+            f4_store(x + i * CMHA_PAGE + at + 4, sum[2 * i + 1]);
+        }
     }
 }
 
@@ -252,7 +278,7 @@ INLINE void dots(const int w, size_t d, const float *q, const float *const *keys
     __attribute__((noinline)) static void dots_##w(size_t d, const float *q, const float *const *keys, size_t end, \
         float *x) \
     { \
-        for (size_t at = 0; at < end; at += CMHA_PANEL) dots(w, d, q, keys, at, x); \
+        dots(w, d, q, keys, end, x); \
     }
 DOTS(2)
 DOTS(3)
@@ -263,27 +289,20 @@ INLINE void weigh_step(const int fours, const float *values, size_t v, const flo
 {
     f4 sum[8];
     for (int c = 0; c < fours; c++) sum[c] = f4_load(y + 4 * c);
-    for (int e = 0; e < STEP; e++) {
-        f4 weight = f4_load_splat(weights + e);
+#ifdef __clang__
+#pragma clang loop unroll(disable)
+#endif
+    for (const float *end = weights + STEP; weights != end; weights++, values += v) {
+        f4 weight = f4_load_splat(weights);
         for (int c = 0; c < fours; c++) sum[c] = f4_madd(weight, f4_load(values + 4 * c), sum[c]);
-        values += v;
     }
     for (int c = 0; c < fours; c++) f4_store(y + 4 * c, sum[c]);
-}
-
-__attribute__((noinline)) static void weigh_32(const float *values, size_t v, const float *weights, float *y)
-{
-    weigh_step(8, values, v, weights, y);
-}
-
-__attribute__((noinline)) static void weigh_8(const float *values, size_t v, const float *weights, float *y)
-{
-    weigh_step(2, values, v, weights, y);
 }
 
 /* Pages p to p + w, of which the row sees positions [0, to[i]). */
 typedef struct abreast {
     size_t p, w, to[STREAMS], common;
+    void *page[STREAMS];
     const float *keys[STREAMS], *values[STREAMS];
 } abreast;
 
@@ -295,35 +314,47 @@ static abreast pages_abreast(const tile_of_rows *t, size_t p, size_t p1)
     for (; s.w < STREAMS && p + s.w < p1; s.w++) {
         runs k = kept_runs(t, (p + s.w) * cache->page);
         if (k.count != 1 || k.from[0] != 0) break;
-        float *page = page_of(cache, t->b, (p + s.w) * cache->page);
+        s.page[s.w] = page_at(cache, t->b, p + s.w);
         s.to[s.w] = k.to[0];
-        s.keys[s.w] = page_keys(cache, page, t->g);
-        s.values[s.w] = page_values(cache, page, t->g);
+        s.keys[s.w] = page_key(cache, s.page[s.w], t->g, 0);
+        s.values[s.w] = page_value(cache, s.page[s.w], t->g, 0);
         s.common = least(s.common, k.to[0]);
     }
     return s;
 }
 
+/* STEP positions of each page by turns: every value is read once. A function of its own, or the engine runs out of
+ * registers. */
+__attribute__((noinline)) static void weigh_by_turns(const abreast *s, size_t v, size_t c0, size_t whole, size_t end,
+    const float *x, float *y)
+{
+    for (size_t j = 0; j < end; j += STEP) {
+        for (size_t i = 0; i < s->w; i++) {
+            const float *values = s->values[i] + j * v + c0, *weights = x + i * CMHA_PAGE + j;
+            float *to = y + i * CHUNK;
+            size_t c = 0;
+            for (; c + 32 <= whole; c += 32) weigh_step(8, values + c, v, weights, to + c);
+            for (; c < whole; c += 8) weigh_step(2, values + c, v, weights, to + c);
+        }
+    }
+}
+
 /* y[i] = columns [c0, c0 + n) of the values of page i, weighted by x[i]. */
-static void weigh_abreast(const abreast *s, size_t v, size_t c0, size_t n, const float *x, float *y)
+static void weigh_abreast(const cmha_cache *c, size_t g, const abreast *s, size_t c0, size_t n, const float *x, float *y)
 {
     static const float one = 1.0f;
     size_t whole = n - n % CMHA_PANEL, common = s->common / STEP * STEP;
-    for (size_t c = 0; c < s->w * CHUNK; c += 4) f4_store(y + c, f4_splat(0.0f));
-    for (size_t j = 0; j < common; j += STEP) {
-        for (size_t i = 0; i < s->w; i++) {
-            const float *values = s->values[i] + j * v + c0, *weights = x + i * CMHA_PAGE + j;
-            size_t c = 0;
-            for (; c + 32 <= whole; c += 32) weigh_32(values + c, v, weights, y + i * CHUNK + c);
-            for (; c < whole; c += 8) weigh_8(values + c, v, weights, y + i * CHUNK + c);
-        }
-    }
+    for (size_t e = 0; e < s->w * CHUNK; e += 4) f4_store(y + e, f4_splat(0.0f));
+    weigh_by_turns(s, c->v, c0, whole, common, x, y);
     for (size_t i = 0; i < s->w; i++) {
-        const float *values = s->values[i] + c0, *weights = x + i * CMHA_PAGE;
+        const float *weights = x + i * CMHA_PAGE;
         if (s->to[i] > common) {
-            weigh_values(values + common * v, v, whole, 1, s->to[i] - common, weights + common, 0, y + i * CHUNK, 0, &one);
+            weigh_values(c, s->page[i], g, common, c0, whole, 1, s->to[i] - common, weights + common, 0, y + i * CHUNK, 0,
+                &one);
         }
-        if (n > whole) weigh_values(values + whole, v, n - whole, 1, s->to[i], weights, 0, y + i * CHUNK + whole, 0, NULL);
+        if (n > whole) {
+            weigh_values(c, s->page[i], g, 0, c0 + whole, n - whole, 1, s->to[i], weights, 0, y + i * CHUNK + whole, 0, NULL);
+        }
     }
 }
 
@@ -337,14 +368,13 @@ static void stream_abreast(const tile_of_rows *t, const abreast *s, running *row
     for (size_t i = 0; i < s->w; i++) {
         runs k = { .count = 1, .to = { s->to[i] } };
         float *logits = x + i * CMHA_PAGE, top_sum[2];
-        tile_f32(1, (panel_end(s->to[i]) - common) / CMHA_PANEL, d, tile_q(t), 0, s->keys[i] + common * d, CMHA_PANEL,
-            CMHA_PANEL * d, logits + common, 0, NULL);
+        dots_alone(tile_q(t), s->keys[i] + common * d, (panel_end(s->to[i]) - common) / CMHA_PANEL, d, logits + common);
         soften_row(t, 0, (s->p + i) * cache->page, &k, logits, top_sum);
         how[i] = take_page(t, 0, s->p + i, top_sum, row, parts);
     }
     for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
         size_t n = least(cache->v - c0, CHUNK);
-        weigh_abreast(s, cache->v, c0, n, x, y);
+        weigh_abreast(cache, t->g, s, c0, n, x, y);
         for (size_t i = 0; i < s->w; i++) take_values(t, 0, s->p + i, how[i], y + i * CHUNK, c0, n, parts);
     }
 }
@@ -360,8 +390,8 @@ static void mean_values(const cmha_attention *a, size_t b, size_t g, float *out)
     for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
         size_t n = least(cache->v - c0, CHUNK);
         for (size_t j = 0; j < a->s; j += cache->page) {
-            const float *values = page_values(cache, page_of(cache, b, j), g) + c0;
-            weigh_values(values, cache->v, n, 1, least(a->s - j, cache->page), weights, 0, y, 0, j ? &one : NULL);
+            weigh_values(cache, page_of(cache, b, j), g, 0, c0, n, 1, least(a->s - j, cache->page), weights, 0, y, 0,
+                j ? &one : NULL);
         }
         copy_f32(out + c0, y, n);
     }
@@ -384,10 +414,13 @@ static void finish_row(const cmha_attention *a, size_t b, size_t h, size_t i, ru
 void attention_stream(const tile_of_rows *tiles, size_t n, size_t p0, size_t p1, float *parts)
 {
     running rows[TASK_ROWS];
-    for (size_t r = 0; r < TASK_ROWS; r++) rows[r] = (running) { FUSED_MASKED, 0.0f };
+    int alone = n == 1 && tiles->m == 1 && tiles->a->cache->type == CMHA_KEPT_F32;
+    for (size_t i = 0, r = 0; i < n; r += tiles[i++].m) {
+        for (size_t e = 0; e < tiles[i].m; e++) rows[r + e] = (running) { FUSED_MASKED, 0.0f };
+    }
     for (size_t p = p0, step; p < p1; p += step) {
         step = 1;
-        if (n == 1 && tiles->m == 1) {
+        if (alone && p + 1 < p1) {
             abreast s = pages_abreast(tiles, p, p1);
             if (s.w > 1) {
                 stream_abreast(tiles, &s, rows, parts);

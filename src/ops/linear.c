@@ -55,11 +55,12 @@ static void keep_row(const cmha_linear *a, const float *z, size_t r, size_t c0, 
     const cmha_cache *cache = a->cache;
     int keys = a->layout == CMHA_LAYOUT_KEYS;
     size_t width = keys ? cache->d : cache->v, s = a->index + r % a->t, run;
+    void *page = page_of(cache, r / a->t, s);
     for (size_t c = 0; c < n; c += run) {   /* the columns of one head at a time */
         size_t g = (c0 + c) / width, e = (c0 + c) % width;
         run = width - e < n - c ? width - e : n - c;
-        if (keys) keep_key(kept_key(cache, r / a->t, g, s) + e * CMHA_PANEL, z + c, run);
-        else copy_f32(kept_value(cache, r / a->t, g, s) + e, z + c, run);
+        if (keys) keep_key(page_key(cache, page, g, s % cache->page) + e * CMHA_PANEL, z + c, run);
+        else copy_f32(page_value(cache, page, g, s % cache->page) + e, z + c, run);
     }
 }
 

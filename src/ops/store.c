@@ -4,39 +4,42 @@
 #include "tile.h"
 #include <assert.h>
 
+const cache_type *type_of(const cmha_cache *c)
+{
+    static const cache_type *const types[] = {
+#define X(KIND, object) [CMHA_KEPT_##KIND] = &object,
+        CMHA_CACHE_TYPES(X)
+#undef X
+    };
+    assert(c->type < sizeof types / sizeof *types);
+    return types[c->type];
+}
+
 double cmha_cache_page_bytes(uint32_t type, size_t page, size_t heads, size_t d, size_t v)
 {
-    assert(type == CMHA_KEPT_F32);
-    (void) type;
-    return (double) sizeof(float) * (double) page * (double) heads * ((double) d + (double) v);
+    const cache_type *kept = type_of(&(cmha_cache) { .type = type });
+    return kept->bytes(page, heads, d) + kept->bytes(page, heads, v);
 }
 
-/* to = from, rounded, n elements of a key or a value, by pieces. */
-static void store_row(const cmha_transfer *a, float *to, const float *from, size_t n, int key)
-{
-    enum { PIECE = 64 };
-    float z[PIECE];
-    for (size_t e = 0; e < n; e += PIECE) {
-        size_t m = n - e < PIECE ? n - e : PIECE;
-        cmha_round_f32(z, from + e, m, a->round);
-        if (key) keep_key(to + e * CMHA_PANEL, z, m);
-        else copy_f32(to + e, z, m);
-    }
-}
-
-/* Rows [r0, r1) of batch entry b. */
+/* Rows [r0, r1) of batch entry b. Rounding is for pages of floats: narrower types round by themselves. */
 static void store_rows(const cmha_transfer *a, size_t b, size_t r0, size_t r1)
 {
     const cmha_cache *c = a->cache;
+    const cache_type *type = type_of(c);
+    assert(a->round == CMHA_ROUND_NONE || c->type == CMHA_KEPT_F32);
     for (size_t r = r0; r < r1; r++) {
-        size_t s = a->index + r;
+        size_t j = (a->index + r) % c->page;
+        void *page = page_of(c, a->first + b, a->index + r);
         for (size_t g = 0; a->keys && g < c->heads; g++) {
-            const float *from = a->keys + b * a->keys_batch + r * a->keys_stride + g * c->d;
-            store_row(a, kept_key(c, a->first + b, g, s), from, c->d, 1);
+            type->store_key(c, page, g, j, a->keys + b * a->keys_batch + r * a->keys_stride + g * c->d);
+            float *key = page_key(c, page, g, j);
+            for (size_t e = 0; a->round && e < c->d; e++) {
+                cmha_round_f32(key + e * CMHA_PANEL, key + e * CMHA_PANEL, 1, a->round);
+            }
         }
         for (size_t g = 0; a->values && g < c->heads; g++) {
-            const float *from = a->values + b * a->values_batch + r * a->values_stride + g * c->v;
-            store_row(a, kept_value(c, a->first + b, g, s), from, c->v, 0);
+            type->store_value(c, page, g, j, a->values + b * a->values_batch + r * a->values_stride + g * c->v);
+            if (a->round) cmha_round_f32(page_value(c, page, g, j), page_value(c, page, g, j), c->v, a->round);
         }
     }
 }
@@ -44,13 +47,15 @@ static void store_rows(const cmha_transfer *a, size_t b, size_t r0, size_t r1)
 static void load_rows(const cmha_transfer *a, size_t b, size_t r0, size_t r1)
 {
     const cmha_cache *c = a->cache;
+    const cache_type *type = type_of(c);
     for (size_t r = r0; r < r1; r++) {
-        size_t s = a->index + r;
+        size_t j = (a->index + r) % c->page;
+        const void *page = page_of(c, a->first + b, a->index + r);
         for (size_t g = 0; a->keys && g < c->heads; g++) {
-            read_key(a->keys + b * a->keys_batch + r * a->keys_stride + g * c->d, kept_key(c, a->first + b, g, s), c->d);
+            type->load_key(c, page, g, j, a->keys + b * a->keys_batch + r * a->keys_stride + g * c->d);
         }
         for (size_t g = 0; a->values && g < c->heads; g++) {
-            copy_f32(a->values + b * a->values_batch + r * a->values_stride + g * c->v, kept_value(c, a->first + b, g, s), c->v);
+            type->load_value(c, page, g, j, a->values + b * a->values_batch + r * a->values_stride + g * c->v);
         }
     }
 }
@@ -113,3 +118,38 @@ static double transfer_work(const void *arguments)
 
 const operation store = { .tasks = transfer_tasks, .task = store_task, .work = transfer_work };
 const operation load = { .tasks = transfer_tasks, .task = load_task, .work = transfer_work };
+
+/* ------------------------------------------------------------------------------------------------ moving */
+
+/* Copies n numbers of `size` bytes, `step` numbers apart. */
+static void move_numbers(char *to, const char *from, size_t n, size_t step, size_t size)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t e = 0; e < size; e++) to[i * step * size + e] = from[i * step * size + e];
+    }
+}
+
+/* One position, all heads. */
+static void move_position(const cmha_cache *c, const cache_type *type, char *to, size_t j1, const char *from, size_t j0)
+{
+    size_t values = (size_t) type->bytes(c->page, c->heads, c->d), size = type->size;
+    for (size_t g = 0; g < c->heads; g++) {
+        move_numbers(to + key_at(c, g, j1) * size, from + key_at(c, g, j0) * size, c->d, CMHA_PANEL, size);
+        move_numbers(to + values + value_at(c, g, j1) * size, from + values + value_at(c, g, j0) * size, c->v, 1, size);
+        if (!type->key_scales) continue;
+        ((float *) (uintptr_t) type->key_scales(c, to, g))[j1] = type->key_scales(c, from, g)[j0];
+        ((float *) (uintptr_t) type->value_scales(c, to, g))[j1] = type->value_scales(c, from, g)[j0];
+    }
+}
+
+void cmha_cache_move(const cmha_cache *cache, size_t batch, size_t from, size_t to, size_t n)
+{
+    const cache_type *type = type_of(cache);
+    assert(to <= from);
+    for (size_t b = 0; b < batch; b++) {
+        for (size_t i = 0; i < n; i++) {
+            move_position(cache, type, page_of(cache, b, to + i), (to + i) % cache->page, page_of(cache, b, from + i),
+                (from + i) % cache->page);
+        }
+    }
+}

@@ -11,6 +11,7 @@ static float *scratch_of(const cmha_attention *a)
 typedef struct problem {
     cmha_attention a;
     cmha_cache cache;
+    float *keys, *values;   /* what the cache holds, [B][S][G][D] and [B][S][G][V] */
     float *q, *out, *scores, *scratch;
     uint8_t *mask;
 } problem;
@@ -18,23 +19,28 @@ typedef struct problem {
 static size_t up_to(uint64_t *r, size_t n) { return 1 + random_below(r, n); }
 
 /* A cache of random numbers; the page may be smaller than the cache. */
-static cmha_cache random_cache(uint64_t *r, size_t b, size_t g, size_t s, size_t d, size_t v)
+static void random_cache(uint64_t *r, problem *p, size_t b, size_t g, size_t s, size_t d, size_t v)
 {
+    uint32_t type = random_below(r, 2) ? CMHA_KEPT_F32 : random_below(r, 2) ? CMHA_KEPT_F16 : CMHA_KEPT_I8;
     size_t page = s < 256 && random_below(r, 2) ? (s + 7) / 8 * 8 : random_below(r, 3) ? 256 : 8 * up_to(r, 32);
-    cmha_cache cache = cache_of(b, s, page, g, d, v);
-    float *rows = floats(r, b * s * g * (d + v));
-    cmha_cache_store(&(cmha_transfer) {
-        .keys = rows, .keys_stride = g * d, .keys_batch = s * g * d, .values = rows + b * s * g * d,
-        .values_stride = g * v, .values_batch = s * g * v, .cache = &cache, .batch = b, .t = s,
-    });
+    p->cache = cache_of(type, b, s, page, g, d, v);
+    p->keys = floats(r, b * s * g * d);
+    p->values = floats(r, b * s * g * v);
+    cmha_transfer transfer = {
+        .keys = p->keys, .keys_stride = g * d, .keys_batch = s * g * d, .values = p->values, .values_stride = g * v,
+        .values_batch = s * g * v, .cache = &p->cache, .batch = b, .t = s,
+    };
+    cmha_cache_store(&transfer);
+    if (type != CMHA_KEPT_F32) {
+        cmha_cache_load(&transfer);
+        return;
+    }
     for (size_t i = 0; i < b * s * g; i++) {
-        for (size_t e = 0; e < d; e++) CHECK(*kept(&cache, 0, i / g / s, i / g % s, i % g, e) == rows[i * d + e], "key");
+        for (size_t e = 0; e < d; e++) CHECK(*kept(&p->cache, 0, i / g / s, i / g % s, i % g, e) == p->keys[i * d + e], "key");
         for (size_t e = 0; e < v; e++) {
-            CHECK(*kept(&cache, 1, i / g / s, i / g % s, i % g, e) == rows[b * s * g * d + i * v + e], "value");
+            CHECK(*kept(&p->cache, 1, i / g / s, i / g % s, i % g, e) == p->values[i * v + e], "value");
         }
     }
-    free(rows);
-    return cache;
 }
 
 static void make(uint64_t *r, problem *p)
@@ -46,7 +52,8 @@ static void make(uint64_t *r, problem *p)
         s = 1000 + up_to(r, 2000);
         v = up_to(r, 80);
     }
-    *p = (problem) { .q = floats(r, b * t * h * d), .cache = random_cache(r, b, g, s, d, v) };
+    *p = (problem) { .q = floats(r, b * t * h * d) };
+    random_cache(r, p, b, g, s, d, v);
     p->out = unset(b * t * h * v);
     p->a = (cmha_attention) {
         .q = p->q, .q_stride = h * d, .cache = &p->cache, .out = p->out, .out_stride = h * v,
@@ -84,15 +91,16 @@ static int is_kept(const cmha_attention *a, size_t b, size_t h, size_t i, size_t
     return !a->mask || a->mask[b * a->mask_b + h * a->mask_h + i * a->mask_t + j * a->mask_s];
 }
 
-static void check_row(const cmha_attention *a, size_t b, size_t h, size_t i)
+static void check_row(const problem *x, size_t b, size_t h, size_t i)
 {
+    const cmha_attention *a = &x->a;
     const cmha_cache *c = a->cache;
     size_t g = h / (a->heads / c->heads);
     const float *q = a->q + (b * a->t + i) * a->q_stride + h * c->d;
     double *p = malloc(a->s * sizeof *p), top = -INFINITY, total = 0;
     for (size_t j = 0; j < a->s; j++) {
         p[j] = 0;
-        for (size_t e = 0; e < c->d; e++) p[j] += (double) q[e] * *kept(c, 0, b, j, g, e);
+        for (size_t e = 0; e < c->d; e++) p[j] += (double) q[e] * x->keys[((b * a->s + j) * c->heads + g) * c->d + e];
         p[j] *= a->scale;
         if (a->softcap > 0) p[j] = a->softcap * tanh(p[j] / a->softcap);
         p[j] = is_kept(a, b, h, i, j) ? p[j] : a->flags & CMHA_ATTEND_EXPLICIT ? -1e9 : -2.37e38;
@@ -108,7 +116,7 @@ static void check_row(const cmha_attention *a, size_t b, size_t h, size_t i)
     }
     for (size_t e = 0; e < c->v; e++) {
         double sum = 0;
-        for (size_t j = 0; j < a->s; j++) sum += p[j] * *kept(c, 1, b, j, g, e);
+        for (size_t j = 0; j < a->s; j++) sum += p[j] * x->values[((b * a->s + j) * c->heads + g) * c->v + e];
         float y = a->out[(b * a->t + i) * a->out_stride + h * c->v + e];
         CHECK(fabs(y - sum) < 2e-5, "out %zu %zu %zu %zu: %g, not %g", b, i, h, e, y, sum);
     }
@@ -127,7 +135,7 @@ int main(void)
         run_alone(ops, cmha_op_next(ops) ? 2 : 1);
         for (size_t b = 0; b < p.a.batch; b++) {
             for (size_t h = 0; h < p.a.heads; h++) {
-                for (size_t i = 0; i < p.a.t; i++) check_row(&p.a, b, h, i);
+                for (size_t i = 0; i < p.a.t; i++) check_row(&p, b, h, i);
             }
         }
         /* Dropout and the half policies only for what they touch: results are checked in tests/unit. */
@@ -138,7 +146,7 @@ int main(void)
         ops[0].u.attention.scratch = p.scratch = scratch_of(&ops[0].u.attention);
         run_alone(ops, 1);
         free_cache(&p.cache, p.a.batch);
-        free(p.q); free(p.out); free(p.scores); free(p.scratch); free(p.mask);
+        free(p.q); free(p.keys); free(p.values); free(p.out); free(p.scores); free(p.scratch); free(p.mask);
     }
     return 0;
 }

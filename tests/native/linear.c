@@ -9,7 +9,7 @@ static void one(uint64_t *r)
     if (layout != CMHA_LAYOUT_ROWS) n = heads * dim;
     float *x = floats(r, rows * k), *w = floats(r, k * n), *bias = floats(r, n), *panels = packed(w, k, n);
     size_t other = 1 + random_below(r, 4), page = 8 * (1 + random_below(r, 3)), which = layout == CMHA_LAYOUT_VALUES;
-    cmha_cache cache = cache_of(1, index + rows + 1, page, heads, which ? other : dim, which ? dim : other);
+    cmha_cache cache = cache_of(CMHA_KEPT_F32, 1, index + rows + 1, page, heads, which ? other : dim, which ? dim : other);
     float *y = unset(rows * n);
     cmha_op op = { .kind = CMHA_OP_LINEAR, .u.linear = {
         .x = x, .x_stride = k, .rows = rows, .k = k, .n = n, .w = panels, .bias = bias, .y = y, .y_stride = n,

@@ -54,13 +54,13 @@ static inline float *packed(const float *w, size_t k, size_t n)
 }
 
 /* A cache whose pages, unwritten, are blocks of their own; to be freed by free_cache(). */
-static inline cmha_cache cache_of(size_t batch, size_t s, size_t page, size_t heads, size_t d, size_t v)
+static inline cmha_cache cache_of(uint32_t type, size_t batch, size_t s, size_t page, size_t heads, size_t d, size_t v)
 {
     size_t row_pages = (s + page - 1) / page;
     void **pages = malloc(batch * row_pages * sizeof *pages + 1);
-    double bytes = cmha_cache_page_bytes(CMHA_KEPT_F32, page, heads, d, v);
+    double bytes = cmha_cache_page_bytes(type, page, heads, d, v);
     for (size_t i = 0; i < batch * row_pages; i++) pages[i] = unset((size_t) bytes / sizeof(float));
-    return (cmha_cache) { pages, row_pages, page, heads, d, v, CMHA_KEPT_F32 };
+    return (cmha_cache) { pages, row_pages, page, heads, d, v, type };
 }
 
 static inline void free_cache(const cmha_cache *c, size_t batch)
@@ -69,7 +69,7 @@ static inline void free_cache(const cmha_cache *c, size_t batch)
     free((void *) (uintptr_t) c->pages);
 }
 
-/* Where element e of head g at position s lies: keys (which = 0) or values (1). As cmha.h says, spelled out. */
+/* Where element e of head g at position s lies: keys (which = 0) or values (1). Floats, as cmha.h says, spelled out. */
 static inline float *kept(const cmha_cache *c, int which, size_t b, size_t s, size_t g, size_t e)
 {
     float *page = c->pages[b * c->row_pages + s / c->page];

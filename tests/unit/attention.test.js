@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { assertClose } from '../close.js';
 import { attention, roundTo, threefry } from '../reference.js';
 import { bytes, floats, rng } from '../rng.js';
-import { ATTEND, ATTENTION, KIND, OP_WORDS } from '../../js/engine/interface.js';
+import { ATTEND, ATTENTION, KEPT, KIND, OP_WORDS } from '../../js/engine/interface.js';
 import { loadKernels } from './kernels.js';
 
 const k = await loadKernels();
@@ -17,7 +17,7 @@ const CLOSE = { atol: 2e-6, rtol: 1e-5 };
  * @typedef {{ seed?: number, batch?: number, heads?: number, kvHeads?: number, t: number, s: number, d: number,
  *   v: number, explicit?: boolean, causal?: number, mask?: 'bts' | 'b1s' | 'bt1' | 'bhts', density?: number, scale?: number,
  *   logits?: number, dropout?: number, round?: number, skew?: number, threads?: number, noScores?: boolean,
- *   window?: number, softcap?: number, page?: number,
+ *   window?: number, softcap?: number, page?: number, type?: number,
  *   schedule?: (tasks: number) => { task: number, thread: number }[],
  *   spoil?: (x: ReturnType<typeof make>) => void }} Spec
  */
@@ -68,7 +68,7 @@ function run(spec) {
     const scores = x.explicit && !spec.noScores ? k.room(4 * batch * heads * t * s, skew) : 0;
     const op = k.attention({
         q: k.put(x.q, skew), qStride: heads * d,
-        cache: k.cache({ batch, s, heads: kvHeads, d, v, page: spec.page }, x.keys, x.values).address,
+        cache: k.cache({ batch, s, heads: kvHeads, d, v, page: spec.page, type: spec.type }, x.keys, x.values).address,
         mask: x.mask ? k.put(x.mask, 1) : 0, maskB: at[0], maskH: at[1], maskT: at[2], maskS: at[3],
         out, outStride: heads * v, scores, batch, heads, t, s, scale: x.scale, window: x.window, softcap: x.softcap,
         flags: (x.causal === undefined ? 0 : ATTEND.CAUSAL) | (x.explicit ? ATTEND.EXPLICIT : 0),
@@ -132,6 +132,104 @@ test('fewer key heads than query heads', () => {
     for (const explicit of [false, true]) {
         check({ t: 3, s: 40, d: 8, v: 12, heads: 6, kvHeads: 2, batch: 2, explicit });
         check({ t: 1, s: 40, d: 8, v: 12, heads: 4, kvHeads: 1, batch: 2, explicit });
+    }
+});
+
+test('a window: earlier positions do not count, and are not read', () => {
+    const random = rng(8);
+    const pick = (/** @type {number[]} */ list) => list[Math.floor(random() * list.length)];
+    for (const explicit of [false, true]) {
+        for (const window of [1, 2, 7, 64, 65, 300, 1000]) {
+            for (const t of [1, 2, 5, 9, 30]) {
+                const s = pick([40, 257, 700, 1500]);
+                const causal = Math.max(0, s - t - pick([0, 3]));
+                const masks = /** @type {Spec['mask'][]} */ ([undefined, 'bts', 'bhts']);
+                const spec = {
+                    seed: s + t, t, s, window, causal, explicit, d: pick([4, 9]), v: pick([3, 8, 67]),
+                    heads: pick([1, 2]), mask: masks[pick([0, 1, 2])],
+                };
+                check(spec);
+                check({ ...spec, causal: undefined });
+                const first = Math.max(0, causal - window + 1);
+                const spoil = (/** @type {ReturnType<typeof make>} */ x) => {
+                    x.mask?.fill(1);
+                    x.keys.fill(NaN, 0, first * x.heads * x.d);
+                    x.values.fill(NaN, 0, first * x.heads * x.v);
+                };
+                assert.ok(run({ ...spec, spoil }).out.every(Number.isFinite), JSON.stringify(spec));
+            }
+        }
+    }
+});
+
+test('capped logits', () => {
+    for (const explicit of [false, true]) {
+        for (const softcap of [0.5, 30, 50]) {
+            for (const [t, s] of [[1, 9], [1, 1100], [6, 300], [23, 70]]) {
+                check({ t, s, d: 8, v: 5, heads: 2, softcap, explicit, logits: 1 });
+                check({ t, s, d: 8, v: 5, softcap, explicit, logits: 60, causal: s - t, window: 200, mask: 'bts' },
+                    { atol: 2e-5, rtol: 2e-5 });
+            }
+        }
+    }
+    for (const round of [1, 2]) {
+        const { out, x } = run({ t: 3, s: 40, d: 8, v: 5, softcap: 2, round });
+        assertClose(out, attention(x).out, { atol: round === 1 ? 2e-3 : 2e-2 }, 'half policies');
+    }
+});
+
+test('pages smaller than 256: one or several', () => {
+    for (const page of [8, 24, 64, 200]) {
+        for (const explicit of [false, true]) {
+            for (const [t, s] of [[1, 8], [1, 130], [1, 1500], [7, 65], [30, 400]]) {
+                check({ t, s, d: 7, v: 9, heads: 2, page, explicit });
+                check({ t, s, d: 7, v: 9, heads: 4, kvHeads: 2, page, explicit, causal: s - t, mask: 'b1s' });
+            }
+        }
+    }
+});
+
+test('narrow caches: as over the numbers that they hold', () => {
+    for (const type of [KEPT.F16, KEPT.I8]) {
+        for (const explicit of [false, true]) {
+            for (const [t, s, d, v] of [[1, 5, 1, 1], [1, 300, 70, 66], [5, 130, 16, 9], [1, 1100, 8, 8], [23, 520, 65, 64]]) {
+                for (const mask of /** @type {Spec['mask'][]} */ ([undefined, 'bts'])) {
+                    const spec = { t, s, d, v, heads: 4, kvHeads: 2, batch: 2, causal: s - t, explicit, type, mask };
+                    const result = run(spec);
+                    const { x } = result;
+                    k.reset();
+                    const held = k.cache({ batch: 2, s, heads: 2, d, v, type }, x.keys, x.values);
+                    const exact = { ...x, keys: held.keys(), values: held.values() };
+                    const expected = attention({ ...exact, keep: kept(x) });
+                    assertClose(result.out, expected.out, CLOSE, JSON.stringify(spec));
+                    if (explicit) assertClose(result.scores, expected.scores, CLOSE, JSON.stringify(spec));
+                }
+            }
+        }
+    }
+});
+
+test('shared key heads: the bits of query heads that have them to themselves', () => {
+    for (const [heads, kvHeads] of [[2, 1], [6, 2], [7, 1], [16, 2], [28, 4]]) {
+        for (const [t, s] of [[1, 5], [1, 700], [1, 2100], [2, 1300], [5, 90], [30, 600]]) {
+            for (const mask of /** @type {Spec['mask'][]} */ ([undefined, 'bts', 'bhts'])) {
+                const spec = { t, s, d: 8, v: 13, heads, mask, batch: 2, causal: s - t, window: 900 };
+                const shared = run({ ...spec, kvHeads });
+                const spoil = (/** @type {ReturnType<typeof make>} */ x) => {
+                    for (const [own, from, width] of /** @type {[Float32Array, Float32Array, number][]} */ ([
+                        [x.keys, shared.x.keys, x.d], [x.values, shared.x.values, x.v],
+                    ])) {
+                        for (let i = 0; i < own.length; i++) {
+                            const [e, h, row] = [i % width, Math.floor(i / width) % heads, Math.floor(i / width / heads)];
+                            own[i] = from[(row * kvHeads + Math.floor(h / (heads / kvHeads))) * width + e];
+                        }
+                    }
+                    x.q.set(shared.x.q);
+                    x.mask?.set(/** @type {Uint8Array} */ (shared.x.mask));
+                };
+                assert.deepEqual(run({ ...spec, spoil }).out, shared.out, JSON.stringify(spec));
+            }
+        }
     }
 });
 

@@ -69,7 +69,7 @@ test('half-precision caches hold rounded numbers', async () => {
             assert.deepEqual([...tensor.data], expected);
             assert.deepEqual([...like.data], [...source.data], 'the source is not touched');
         }
-        assert.equal(cache.byteLength, 4 * 8 * 4, 'a panel of 8 positions is the least');
+        assert.equal(cache.byteLength, (dtype === 'float16' ? 2 : 4) * 8 * 4, 'a panel of 8 positions is the least');
     }
 });
 
@@ -82,7 +82,8 @@ test('wrong options are named', async () => {
         [{ numHeads: 0 }, 'RangeError', /KVCache\.numHeads: expected a positive integer, got 0/],
         [{ keyDim: 2.5 }, 'RangeError', /KVCache\.keyDim: expected a positive integer, got 2\.5/],
         [{ length: Infinity }, 'RangeError', /KVCache\.length: .*got Infinity/],
-        [{ dtype: 'int8' }, 'TypeError', /KVCache\.dtype: expected 'float32', 'float16' or 'bfloat16', got 'int8'/],
+        [{ dtype: 'int4' }, 'TypeError',
+            /KVCache\.dtype: expected 'float32', 'float16', 'bfloat16' or 'int8', got 'int4'/],
         [{ length: 1e9, numHeads: 1e3 }, 'RangeError', /memory exhausted/],
     ])) {
         const { used } = runtime.memory;

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { SIMD } from '../runtime.js';
 import {
-    ATTENTION, CACHE, CACHE_WORDS, CONTROL, CONTROL_WORDS, EMBED, KIND, LINEAR, NORM, OP, OP_WORDS, TRANSFER,
+    ATTENTION, CACHE, CACHE_WORDS, CONTROL, CONTROL_WORDS, EMBED, KEPT, KIND, LINEAR, NORM, OP, OP_WORDS, TRANSFER,
 } from '../../js/engine/interface.js';
 
 const PAGES = 1024;
@@ -136,18 +136,22 @@ export class Kernels {
 
     /**
      * A cache whose pages, each a block of its own, hold rows in Keras order [B, S, G, D] and [B, S, G, V]; NaN elsewhere.
-     * @param {{ batch: number, s: number, heads: number, d: number, v: number, page?: number }} sizes
+     * @param {{ batch: number, s: number, heads: number, d: number, v: number, page?: number, type?: number }} sizes
      * @param {Float32Array} [keys] @param {Float32Array} [values]
      */
     cache(sizes, keys = new Float32Array(), values = new Float32Array()) {
-        const { batch, s, heads, d, v, page = Math.min(256, Math.ceil(s / 8) * 8) } = sizes;
+        const { batch, s, heads, d, v, page = Math.min(256, Math.ceil(s / 8) * 8), type = KEPT.F32 } = sizes;
         const rowPages = Math.ceil(s / page);
-        const bytes = this.call.cmha_cache_page_bytes(0, page, heads, d, v);
-        assert.equal(bytes, 4 * page * heads * (d + v));
+        const bytes = this.call.cmha_cache_page_bytes(type, page, heads, d, v);
+        const each = { [KEPT.F32]: [4, 0], [KEPT.F16]: [2, 0], [KEPT.I8]: [1, 8] }[type];
+        assert.equal(bytes, page * heads * (each[0] * (d + v) + each[1]));
         const pages = Uint32Array.from({ length: batch * rowPages }, () => this.room(bytes));
-        const fields = { pages: this.put(pages), rowPages, page, heads, d, v, type: 0 };
+        const fields = { pages: this.put(pages), rowPages, page, heads, d, v, type };
         const address = this.room(4 * CACHE_WORDS);
-        for (const [name, value] of Object.entries(fields)) this.u32[address / 4 + CACHE[name]] = value;
+        for (const [name, value] of Object.entries(fields)) {
+            this.u32[address / 4 + CACHE[/** @type {keyof typeof CACHE} */ (name)]] = value;
+        }
+        if (type !== KEPT.F32) return this.narrowCache(address, sizes, keys, values);
         const at = (/** @type {number} */ i, /** @type {number} */ width) => {
             const [e, g, j, b] = [i % width, Math.floor(i / width) % heads, Math.floor(i / (width * heads)) % s,
                 Math.floor(i / (width * heads * s))];
@@ -169,6 +173,21 @@ export class Kernels {
             keys: () => Float32Array.from({ length: batch * s * heads * d }, (_, i) => this.f32[keyAt(i)]),
             values: () => Float32Array.from({ length: batch * s * heads * v }, (_, i) => this.f32[valueAt(i)]),
         };
+    }
+
+    /** cache() for a type whose numbers only C reads. @param {number} address @param {any} sizes
+     * @param {Float32Array} keys @param {Float32Array} values */
+    narrowCache(address, { batch, s, heads, d, v }, keys, values) {
+        const [k, n] = [s * heads * d, s * heads * v];
+        const fields = { cache: address, batch, t: s, keysBatch: k, keysStride: heads * d, valuesBatch: n, valuesStride: heads * v };
+        if (keys.length) this.call.cmha_cache_store(this.args(this.transfer('STORE', { ...fields, keys: this.put(keys) })));
+        if (values.length) this.call.cmha_cache_store(this.args(this.transfer('STORE', { ...fields, values: this.put(values) })));
+        const read = (/** @type {'keys' | 'values'} */ which, /** @type {number} */ floats) => {
+            const to = this.room(4 * batch * floats);
+            this.call.cmha_cache_load(this.args(this.transfer('LOAD', { ...fields, [which]: to })));
+            return this.floats(to, batch * floats);
+        };
+        return { address, keys: () => read('keys', k), values: () => read('values', n) };
     }
 
     /** Address of an operation's arguments. @param {number} op */

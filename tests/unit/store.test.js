@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { assertSame } from '../close.js';
+import { assertClose, assertSame } from '../close.js';
 import { floats, rng } from '../rng.js';
+import { KEPT, KIND, TURN } from '../../js/engine/interface.js';
+import { roundTo } from '../reference.js';
 import { loadKernels } from './kernels.js';
 
 const k = await loadKernels();
@@ -77,4 +79,113 @@ test('keys alone, values alone, some batch entries, rounded', () => {
     }));
     assert.deepEqual([...cache.keys().subarray(120, 126)], new Array(6).fill(7));
     assert.equal(cache.values().filter((x) => !Number.isNaN(x)).length, 10);
+});
+
+test('binary16: the nearest numbers, infinities, subnormals and NaN', () => {
+    k.reset();
+    const special = [
+        0, -0, 1 / 3, -1 / 3, 65504, 65519.99, 65520, -1e9, 2 ** -24, 2 ** -25, 2 ** -25 * 1.0001, 2 ** -14,
+        2 ** -14 - 2 ** -25, 1 + 2 ** -11, 1 + 3 * 2 ** -11, Infinity, -Infinity, 6.1e-5,
+    ];
+    const x = Float32Array.from([...special, ...floats(rng(4), 222, 3), NaN, 5]);
+    const cache = k.cache({ batch: 2, s: 11, heads: 11, d: 1, v: 1, type: KEPT.F16 }, x, x);
+    const expected = x.map((y) => (Number.isFinite(y) ? roundTo(y, 11, -14, 15) : y));
+    assertSame(cache.keys(), expected);
+    assertSame(cache.values(), expected);
+    k.checkGuards();
+});
+
+test('bytes: 127 levels to each side of zero, a scale for each key and value', () => {
+    k.reset();
+    const [batch, s, heads, d, v] = [2, 19, 3, 5, 9];
+    const random = rng(5);
+    const [keys, values] = [floats(random, batch * s * heads * d, 3), floats(random, batch * s * heads * v, 3)];
+    keys.fill(0, 0, d);
+    values.fill(1e-42, 0, v);
+    values[2 * v] = NaN;
+    keys[2 * d] = -Infinity;
+    const cache = k.cache({ batch, s, heads, d, v, type: KEPT.I8 }, keys, values);
+    for (const [given, got, width] of /** @type {[Float32Array, Float32Array, number][]} */ ([
+        [keys, cache.keys(), d], [values, cache.values(), v],
+    ])) {
+        for (let i = 0; i < given.length; i += width) {
+            const row = given.subarray(i, i + width);
+            if (!row.every(Number.isFinite)) {
+                assert.ok(got.subarray(i, i + width).every(Number.isNaN), 'a row that is not finite says so');
+                continue;
+            }
+            const scale = Math.max(...row.map(Math.abs)) / 127;
+            row.forEach((y, e) => {
+                // Half a level, and what float32 makes of level and scale.
+                assert.ok(Math.abs(got[i + e] - y) <= scale * 0.50001 + 1e-41, `${got[i + e]} for ${y}, scale ${scale}`);
+                if (Math.abs(y) === scale * 127 && scale > 1e-38) assert.ok(Math.abs(got[i + e] / y - 1) < 1e-6);
+            });
+        }
+    }
+    k.checkGuards();
+});
+
+test('positions move as they lie, across pages', () => {
+    for (const type of [KEPT.F32, KEPT.F16, KEPT.I8]) {
+        for (const [batch, s, page, from, to, n] of [[2, 50, 16, 20, 3, 30], [1, 9, 16, 1, 0, 8], [1, 40, 8, 40, 7, 0]]) {
+            k.reset();
+            const [heads, d, v] = [2, 3, 5];
+            const random = rng(s);
+            const rows = [floats(random, batch * s * heads * d), floats(random, batch * s * heads * v)];
+            const cache = k.cache({ batch, s, page, heads, d, v, type }, rows[0], rows[1]);
+            const before = [cache.keys(), cache.values()];
+            k.call.cmha_cache_move(cache.address, batch, from, to, n);
+            k.checkGuards();
+            for (const [i, got] of [cache.keys(), cache.values()].entries()) {
+                const row = heads * [d, v][i];
+                for (let b = 0; b < batch; b++) {
+                    const at = b * s * row;
+                    before[i].copyWithin(at + to * row, at + from * row, at + (from + n) * row);
+                }
+                assert.deepEqual(got, before[i]);
+            }
+        }
+    }
+});
+
+test('keys turn as a rotary embedding of another position turns them', () => {
+    for (const type of [KEPT.F32, KEPT.F16, KEPT.I8]) {
+        for (const adjacent of [0, 1]) {
+            for (const [batch, s, page, heads, d, dims, from, to] of [
+                [1, 20, 24, 1, 4, 4, 3, 17], [2, 30, 8, 3, 10, 6, 0, 30], [1, 5, 8, 2, 64, 64, 4, 5], [1, 5, 8, 2, 4, 2, 2, 2],
+                [1, 3000, 256, 2, 8, 8, 5, 2999],
+            ]) {
+                k.reset();
+                const random = rng(s + dims);
+                const keys = floats(random, batch * s * heads * d);
+                const values = floats(random, batch * s * heads);
+                const cache = k.cache({ batch, s, page, heads, d, v: 1, type }, keys, values);
+                const before = cache.keys();
+                const angles = Array.from({ length: dims / 2 }, () => 6 * random());
+                const table = Float32Array.from(angles.flatMap((angle) => [Math.cos(angle), Math.sin(angle)]));
+                const turn = k.op(KIND.TURN, TURN, {
+                    cache: cache.address, batch, from, to, dims, adjacent, turn: k.put(table, 4),
+                });
+                k.runScheduled([turn], (tasks) =>
+                    Array.from({ length: tasks }, (_, i) => ({ task: tasks - 1 - i, thread: 1 + i % 3 })));
+                k.checkGuards();
+                const got = cache.keys();
+                const step = { [KEPT.F32]: 1e-6, [KEPT.F16]: 1e-3, [KEPT.I8]: 1.5 / 127 }[type];
+                for (let row = 0; row < batch * s * heads; row++) {
+                    const position = Math.floor(row / heads) % s;
+                    const old = before.subarray(row * d, (row + 1) * d);
+                    const turned = Float64Array.from(old);
+                    angles.forEach((angle, i) => {
+                        const [x, y] = adjacent ? [2 * i, 2 * i + 1] : [i, i + dims / 2];
+                        turned[x] = old[x] * Math.cos(angle) - old[y] * Math.sin(angle);
+                        turned[y] = old[x] * Math.sin(angle) + old[y] * Math.cos(angle);
+                    });
+                    const inside = position >= from && position < to;
+                    const now = got.subarray(row * d, (row + 1) * d);
+                    if (inside) assertClose(now, turned, { atol: step }, `position ${position}`);
+                    else assertSame(now, old);
+                }
+            }
+        }
+    }
 });

@@ -51,6 +51,7 @@ export function storeAxesCache(runtime, program, plan, shape, source, call) {
     }
     call.s = s;
     call.cacheRound = 0;
+    call.narrow = false;
     call.cache = program.cache(batch, s, heads, d, d);
     const op = program.store();
     const { words } = program;

@@ -177,7 +177,7 @@ export class CachedMultiHeadAttention {
             key: projections.key,
             value: projections.value,
             output: projections.attention_output,
-            numHeads, keyDim, valueDim, scale,
+            numHeads, kvHeads: numHeads, keyDim, valueDim, scale,
             explicitScale: roundTo(scale, policy.compute),
             round: roundMode(policy.compute),
         };

@@ -206,8 +206,9 @@ export class AttentionJob {
             if (cache.disposed) throw new Error('cache: this KVCache has been disposed');
             if (cache._runtime !== layer._runtime) throw new TypeError('cache must be of the layer\'s own runtime');
             const { compute } = policy;
-            if (cache.dtype !== compute && cache.dtype !== 'float32' && compute !== 'float32') {
-                throw new TypeError(`cache must be of the compute type ${compute} or float32, got ${cache.dtype}`);
+            const fits = cache.dtype === compute || cache.dtype === 'float32' || cache.dtype === 'int8';
+            if (!fits && compute !== 'float32') {
+                throw new TypeError(`cache must be of the compute type ${compute}, float32 or int8, got ${cache.dtype}`);
             }
         } else {
             asTensorLike(cache, 'cache');
@@ -305,6 +306,7 @@ export class AttentionJob {
             const [batch, , length, heads, dim] = cache.shape;
             call.cache = program.cache(batch, length, heads, dim, dim);
             call.cacheRound = 0;
+            call.narrow = false;
             const op = program.store();
             writeTransfer(program.words, op, call.cache, source, cache.shape, 0, length);
         } else {

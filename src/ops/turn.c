@@ -1,0 +1,61 @@
+/* turn.c: keys that lie in a cache, turned to where they have moved. */
+#include "operation.h"
+#include "cache/cache.h"
+#include "tile.h"
+#include <assert.h>
+
+static void turn_row(const cmha_turn *a, float *row)
+{
+    size_t half = a->dims / 2, step = a->adjacent ? 2 : 1, apart = a->adjacent ? 1 : half;
+    for (size_t i = 0; i < half; i++) {
+        float c = a->turn[2 * i], s = a->turn[2 * i + 1], x0 = row[i * step], x1 = row[i * step + apart];
+        row[i * step] = x0 * c - x1 * s;
+        row[i * step + apart] = x0 * s + x1 * c;
+    }
+}
+
+/* Positions per task. */
+static size_t turn_step(const cmha_turn *a)
+{
+    return row_block(a->cache->heads * a->cache->d);
+}
+
+static size_t turn_parts(const cmha_turn *a)
+{
+    return a->to > a->from ? (a->to - a->from + turn_step(a) - 1) / turn_step(a) : 0;
+}
+
+static size_t turn_tasks(const void *arguments)
+{
+    const cmha_turn *a = arguments;
+    return a->batch * turn_parts(a);
+}
+
+static void turn_task(const void *arguments, size_t i, size_t thread)
+{
+    const cmha_turn *a = arguments;
+    const cmha_cache *c = a->cache;
+    const cache_type *type = type_of(c);
+    size_t parts = turn_parts(a);
+    (void) thread;
+    assert(c->d <= CMHA_MOST_TURNED && a->dims <= c->d && a->dims % 2 == 0);
+    if (parts == 0 || i >= a->batch * parts) return;
+    float row[CMHA_MOST_TURNED];
+    size_t s = a->from + i % parts * turn_step(a), end = a->to - s < turn_step(a) ? a->to : s + turn_step(a);
+    for (; s < end; s++) {
+        void *page = page_of(c, i / parts, s);
+        for (size_t g = 0; g < c->heads; g++) {
+            type->load_key(c, page, g, s % c->page, row);
+            turn_row(a, row);
+            type->store_key(c, page, g, s % c->page, row);
+        }
+    }
+}
+
+static double turn_work(const void *arguments)
+{
+    const cmha_turn *a = arguments;
+    return a->to > a->from ? 2.0 * (double) a->batch * (double) (a->to - a->from) * (double) (a->cache->heads * a->dims) : 0.0;
+}
+
+const operation turn = { .tasks = turn_tasks, .task = turn_task, .work = turn_work };
