@@ -301,7 +301,7 @@ export class GPT2CausalLM {
         words[op + EMBED.w] = this._embedding._panels;
         words[op + EMBED.k] = this.hiddenDim;
         words[op + EMBED.n] = this.vocabularySize;
-        words[op + EMBED.positions] = this._positions;
+        words[op + EMBED.table] = this._positions;
         words[op + EMBED.y] = y;
     }
 

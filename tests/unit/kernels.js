@@ -9,6 +9,8 @@ import { ATTENTION, CONTROL, CONTROL_WORDS, EMBED, KIND, LINEAR, NORM, OP, OP_WO
 const PAGES = 1024;
 const GUARD = 64;
 const POISON = 0xff;
+/** Fields of operations that are floats. */
+const FLOATS = new Set(['scale', 'dropout', 'epsilon', 'softcap', 'offset']);
 
 /** Of the binary that tests/runtime.js asks for; its best guess is the strict one. */
 export const variant = SIMD === 'auto' ? 'simd128' : SIMD;
@@ -98,7 +100,7 @@ export class Kernels {
         for (const [name, value] of Object.entries(fields)) {
             const word = name === 'opFlags' ? OP.flags : table[name];
             assert.ok(word !== undefined, `field ${name}`);
-            const view = name === 'scale' || name === 'dropout' || name === 'epsilon' ? this.f32 : this.u32;
+            const view = FLOATS.has(name) ? this.f32 : this.u32;
             view[address / 4 + word] = value;
         }
         return address;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { FLAG, INTERFACE, KIND, OP, OP_WORDS } from '../../js/engine/interface.js';
+import { FLAG, INTERFACE, KIND, NORM, OP, OP_WORDS } from '../../js/engine/interface.js';
 import { readInterface, writeInterface } from '../../src/build/interface.js';
 import { Tensor } from '../../js/engine/tensor.js';
 import { Block } from '../property/jobs.js';
