@@ -52,6 +52,58 @@ CMHA_API void cmha_pack_f32(float *panels, const float *w, size_t k, size_t n, s
 CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n, size_t n0, size_t k_stride,
     size_t n_stride);
 
+/* ---------------------------------------------------------------------------------------------- types of weights */
+
+/* Every type that weights may have: X(NAME, object, block, bytes, ggml). A row of a matrix W^T: [N][K], which is how files
+ * keep it, is cut into blocks of `block` inputs, `bytes` bytes each; `ggml` is the type's number in GGUF. `object` is the
+ * table entry weight_<object> (src/weights/weight.h) at the end of the file that knows the type; CMHA_WEIGHT_<NAME> counts
+ * from 0. The values of a block are ggml's, to the bit.
+ *
+ * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
+ * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
+ * (scales) at a block's start or end. So F32 is what cmha_pack_f32 makes, and nothing takes more bytes than in the file,
+ * but for outputs past N, which are zeros. */
+#define CMHA_WEIGHT_TYPES(X) \
+    X(F32, f32, 1, 4, 0) \
+    X(F16, f16, 1, 2, 1) \
+    X(BF16, bf16, 1, 2, 30) \
+    X(Q8_0, q8_0, 32, 34, 8) \
+    X(Q4_0, q4_0, 32, 18, 2) \
+    X(Q4_1, q4_1, 32, 20, 3) \
+    X(Q5_0, q5_0, 32, 22, 6) \
+    X(Q5_1, q5_1, 32, 24, 7) \
+    X(Q2_K, q2_k, 256, 84, 10) \
+    X(Q3_K, q3_k, 256, 110, 11) \
+    X(Q4_K, q4_k, 256, 144, 12) \
+    X(Q5_K, q5_k, 256, 176, 13) \
+    X(Q6_K, q6_k, 256, 210, 14) \
+    X(IQ4_NL, iq4_nl, 32, 18, 20) \
+    X(IQ4_XS, iq4_xs, 256, 136, 23)
+
+enum {
+#define X(NAME, object, block, bytes, ggml) CMHA_WEIGHT_##NAME,
+    CMHA_WEIGHT_TYPES(X)
+#undef X
+};
+
+/* Bytes of a packed [K][N] matrix, K a multiple of the type's block; exact while below 2^53. */
+CMHA_API double cmha_weight_bytes(uint32_t type, double k, double n);
+
+/* Values of n / block blocks as a file has them, n a multiple of block. */
+CMHA_API void cmha_weight_decode(uint32_t type, float *y, const void *blocks, size_t n);
+
+/* Packs rows [n0, n0 + count) of a file's [N][K], of type `from`: `type` itself, or any where `type` is F32. A matrix may
+ * come in any pieces of whole rows and in any order; the last row brings the zeros that pad its panel. */
+CMHA_API void cmha_weight_pack(uint32_t type, void *packed, uint32_t from, const void *rows, size_t k, size_t n,
+    size_t n0, size_t count);
+
+/* The same from a file that keeps [K][N], row stride `stride` elements: rows [k0, k0 + count) of it. F32, F16, BF16. */
+CMHA_API void cmha_weight_pack_inputs(uint32_t type, void *packed, uint32_t from, const void *rows, size_t stride,
+    size_t k, size_t n, size_t k0, size_t count);
+
+/* y[j] = the weight of input j < K for output `row`. */
+CMHA_API void cmha_weight_row(uint32_t type, float *y, const void *packed, size_t k, size_t row);
+
 /* ------------------------------------------------------------------------------------------ half precision */
 
 /* Rounding of a stored float to a narrower type's grid (ties to even, overflow to infinity, subnormals kept).
@@ -136,13 +188,17 @@ enum {
  *   VALUES:  value of batch r / t, head c / V, the same position, element c % V */
 enum { CMHA_LAYOUT_ROWS = 0, CMHA_LAYOUT_KEYS = 1, CMHA_LAYOUT_VALUES = 2 };
 
-/* y = cap(round(activation(round(round(x W) + b))) * scale) + residual, cap(z) = softcap * tanh(z / softcap); rounding only if
- * `round` asks for it (then also after adding the residual). One row is a matrix-vector product, more go by register tiles. */
+/* y = softcap(scale * round(activation(round(round(x W) + b)))) + residual, rounding only if `round` asks for it (then
+ * also after adding the residual). One row is a matrix-vector product, more go by register tiles. Weights of whatever
+ * type count as what they decode to: the same bits as with those numbers in F32. */
 typedef struct cmha_linear {
     const float *x;         /* [rows][K], row stride x_stride */
     size_t x_stride;
     size_t rows, k, n;
-    const float *w;         /* packed [K][N] */
+    const void *w;          /* packed [K][N] */
+    uint32_t type;          /* of the weights; K is a multiple of its block */
+    float scale;            /* 0 counts as 1 */
+    float softcap;          /* y = softcap * tanh(y / softcap); 0: none */
     const float *bias;      /* [N] or NULL */
     const float *residual;  /* [rows][N], row stride residual_stride, or NULL; may be y itself (ROWS) */
     size_t residual_stride;
@@ -154,8 +210,6 @@ typedef struct cmha_linear {
     const cmha_cache *cache; /*  of type CMHA_KEPT_F32 */
     uint32_t activation;
     uint32_t round;
-    float scale;            /* 0: none */
-    float softcap;          /* 0: none */
 } cmha_linear;
 
 /* Rows [row0, row1) and columns [n0, n1) of the product; n0 is a multiple of CMHA_PANEL. */
@@ -272,21 +326,26 @@ typedef struct cmha_gate {
 } cmha_gate;
 CMHA_API void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1);
 
-/* y[r] = scale * column tokens[r] of the packed [K][N] matrix (a tied embedding) + table[positions[r]]. */
+/* y[r] = scale * column tokens[r] of the packed [K][N] matrix (a tied embedding) + table[position of r], which is
+ * positions[r], or index + r % t where positions is NULL. */
 typedef struct cmha_embed {
     const uint32_t *tokens; /* [rows], each < N */
-    size_t rows;
-    const float *w;         /* packed [K][N] */
+    size_t rows, t, index;
+    const void *w;          /* packed [K][N] */
+    uint32_t type;          /* of the weights */
+    float scale;            /* 0 counts as 1 */
     size_t k, n;
-    float scale;            /* 0: none */
-    const float *table;     /* [length][K] of learned positions, or NULL */
-    const uint32_t *positions; /* [rows], each < length; with a table */
+    const float *table;     /* learned positions, [length][K], or NULL */
+    const uint32_t *positions;  /* [rows], or NULL */
     float *y;               /* [rows][K] */
 } cmha_embed;
 CMHA_API void cmha_embed_f32(const cmha_embed *a, size_t row0, size_t row1);
 
 /* y[i] = activation(x[i]), i < n. May run in place. */
 CMHA_API void cmha_activation_f32(float *y, const float *x, size_t n, uint32_t activation);
+
+/* y[i] = cap * tanh(x[i] / cap), i < n; cap positive. May run in place. */
+CMHA_API void cmha_softcap_f32(float *y, const float *x, size_t n, float cap);
 
 /* y = softmax(scale * x), i < n; scale positive. May run in place. NaN among x: all of y is. */
 CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);

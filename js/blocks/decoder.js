@@ -24,17 +24,11 @@ const flagsOf = (concurrent) => (concurrent ? FLAG.CONCURRENT : 0);
  * @param {number} positions address of [rows]
  */
 export function recordLookup(program, embedding, tokens, rows, y, scale, table, positions) {
-    const op = program.embed();
+    const op = embedding.recordLookup(program, rows, tokens, y);
     const { words } = program;
-    words[op + EMBED.tokens] = tokens;
-    words[op + EMBED.rows] = rows;
-    words[op + EMBED.w] = embedding.address;
-    words[op + EMBED.k] = embedding.inputs;
-    words[op + EMBED.n] = embedding.outputs;
     words[op + EMBED.table] = table;
     words[op + EMBED.positions] = positions;
-    words[op + EMBED.y] = y;
-    program.floats[op + EMBED.scale] = scale === 1 ? 0 : scale;
+    program.floats[op + EMBED.scale] = scale;
 }
 
 /**

@@ -3,6 +3,7 @@
 import { KVCache } from '../blocks/cache.js';
 import { copyCacheRow } from '../blocks/decoder.js';
 import { finiteNumber, positiveInteger, rangeError, show } from '../check.js';
+import { WEIGHT } from '../engine/interface.js';
 import { asTensorLike, dtypeOf, formatShape } from '../engine/tensor.js';
 import { numbers } from '../layers/attention/inputs.js';
 import { checkWeights } from '../layers/decoder.js';
@@ -112,9 +113,9 @@ export class GPT2CausalLM {
             const bytes = new Uint8Array(values.buffer);
             const { matrix } = /** @type {{ matrix: import('../blocks/weight.js').PackedWeight }} */ (slot);
             if (kernel) {
-                matrix.loadColumns(bytes, 'F32', { firstInput: 0, inputs: matrix.inputs, columns: matrix.outputs, from: 0, to: 0, count: matrix.outputs });
+                matrix.load(bytes, WEIGHT.F32, 0, matrix.inputs, { orientation: 'columns' });
             } else {
-                matrix.load(bytes, 'F32', 0, shape[0]);
+                matrix.load(bytes, WEIGHT.F32, 0, shape[0]);
             }
         });
     }

@@ -1,7 +1,7 @@
 // From files to a language model: the one place where files, families, tokenizers and the network meet.
 
 import { FormatError, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
-import { decodeBlocks, PackedWeight } from '../blocks/weight.js';
+import { decodeBlocks, packedBytes, weightType } from '../blocks/weight.js';
 import { openModel } from '../files/open.js';
 import { checkSignal } from '../files/source.js';
 import { planOf } from '../model/assemble.js';
@@ -169,7 +169,7 @@ function chooseTypes({ types, description }, weights) {
     }
     const widen = weights === 'float32' || half <= WIDEN_BYTES;
     return new Map(Array.from(types, ([role, type]) => {
-        const floats = type === 'F64' || weights === 'float32' || (widen && (type === 'F16' || type === 'BF16'));
+        const floats = weights === 'float32' || (widen && (type === 'F16' || type === 'BF16'));
         return [role, floats ? 'F32' : type];
     }));
 }
@@ -179,7 +179,7 @@ function checkFits(runtime, { description }, typeOf) {
     let bytes = 0;
     for (const [role, shape] of shapesOf(description)) {
         const [n, k] = shape;
-        bytes += k === undefined || !role.endsWith('.weight') ? 4 * n * (k ?? 1) : PackedWeight.bytesOf(runtime, typeOf(role), k, n);
+        bytes += k === undefined || !role.endsWith('.weight') ? 4 * n * (k ?? 1) : packedBytes(runtime, weightType(typeOf(role)), k, n);
     }
     const { memory } = runtime;
     const free = memory.max - memory.used;
@@ -197,6 +197,7 @@ function checkFits(runtime, { description }, typeOf) {
  * @param {TensorPiece} piece
  */
 function load(runtime, network, plan, { info, firstRow, rows, bytes }) {
+    const type = weightType(info.type);
     const entry = plan.tensors.get(info.name);
     for (const { role, from, to, count } of entry?.places ?? []) {
         const slot = network.slots.get(role);
@@ -204,17 +205,17 @@ function load(runtime, network, plan, { info, firstRow, rows, bytes }) {
             throw new Error(`the network has no place for ${role}`);
         }
         if ('floats' in slot) {
-            const values = decodeBlocks(runtime, info.type, bytes, info.shape.at(-1) ?? 1, rows);
+            const values = decodeBlocks(runtime, type, bytes);
             const fused = (entry?.places.length ?? 0) > 1;
             slot.floats(fused ? values.subarray(from, from + count) : values, info.shape.length === 1 ? to : to + firstRow);
         } else if (entry?.transposed) {
-            slot.matrix.loadColumns(bytes, info.type, { firstInput: firstRow, inputs: rows, columns: info.shape[1], from, to, count });
+            slot.matrix.load(bytes, type, firstRow, rows, { orientation: 'columns', columns: info.shape[1], firstColumn: from });
         } else {
             const start = Math.max(firstRow, from);
             const end = Math.min(firstRow + rows, from + count);
             if (start < end) {
                 const part = bytes.subarray((start - firstRow) * info.rowBytes, (end - firstRow) * info.rowBytes);
-                slot.matrix.load(part, info.type, to + start - from, end - start);
+                slot.matrix.load(part, type, to + start - from, end - start);
             }
         }
     }

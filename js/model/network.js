@@ -2,7 +2,7 @@
 // chooses no token.
 
 import { NormWeights } from '../blocks/norm.js';
-import { PackedWeight } from '../blocks/weight.js';
+import { PackedWeight, weightType } from '../blocks/weight.js';
 import { recordGate, recordLookup, recordRope, recordRopeTable, recordStore, recordAttend } from '../blocks/decoder.js';
 import { shapesOf } from './shapes.js';
 import { inverseFrequencies } from './rope.js';
@@ -122,7 +122,7 @@ export class Network {
      * @param {string} [biasRole]
      */
     _matrix(role, inputs, outputs, bias, biasRole = role) {
-        const matrix = new PackedWeight(this.runtime, this._typeOf(`${role}.weight`), inputs, outputs, { bias });
+        const matrix = new PackedWeight(this.runtime, weightType(this._typeOf(`${role}.weight`)), inputs, outputs, { bias });
         this._owned.push(matrix);
         this._bytes += matrix.bytes;
         this.slots.set(`${role}.weight`, { matrix });

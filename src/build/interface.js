@@ -17,6 +17,8 @@ const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase
 /**
  * @typedef {object} Interface
  * @property {[kind: string, object: string, struct: string][]} operations X-lines of CMHA_OPERATIONS
+ * @property {Record<string, { id: number, block: number, bytes: number, ggml: number }>} weights X-lines of
+ *   CMHA_WEIGHT_TYPES
  * @property {Map<string, Record<string, number>>} structs word offset of every field, by the struct's name
  * @property {Map<string, number>} words of every struct
  * @property {Map<string, Record<string, number>>} enums values by prefix: ROUND -> { NONE: 0, ... }
@@ -26,10 +28,7 @@ const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase
 /** @param {string} text of the header @returns {Interface} */
 export function readInterface(text) {
     const code = text.replace(/\/\*[^]*?\*\//g, '');
-    const lines = /#define CMHA_OPERATIONS\(X\)((?:.*\\\n)*.*)/.exec(code)?.[1] ?? '';
-    const operations = [...lines.matchAll(/X\((\w+), (\w+), (\w+)\)/g)].map(
-        ([, kind, object, struct]) => /** @type {[string, string, string]} */ ([kind, object, struct]),
-    );
+    const operations = /** @type {Interface['operations']} */ (lines(code, 'CMHA_OPERATIONS'));
     if (operations.length === 0) throw new Error('src/cmha.h has no CMHA_OPERATIONS');
     /** @type {Map<string, Record<string, number>>} */
     const structs = new Map();
@@ -40,7 +39,16 @@ export function readInterface(text) {
         structs.set(name, fields);
         words.set(name, size);
     }
-    return { operations, structs, words, enums: readEnums(code), hash: fingerprint(text) };
+    const weights = Object.fromEntries(lines(code, 'CMHA_WEIGHT_TYPES').map(
+        ([name, , block, bytes, ggml], id) => [name, { id, block: Number(block), bytes: Number(bytes), ggml: Number(ggml) }],
+    ));
+    return { operations, weights, structs, words, enums: readEnums(code), hash: fingerprint(text) };
+}
+
+/** What the X-lines of a macro say. @param {string} code @param {string} macro @returns {string[][]} */
+function lines(code, macro) {
+    const body = new RegExp(`#define ${macro}\\(X\\)((?:.*\\\\\n)*.*)`).exec(code)?.[1] ?? '';
+    return [...body.matchAll(/X\(([^)]*)\)/g)].map(([, list]) => list.split(', '));
 }
 
 /** The first 32 bits of the header's SHA-256, as CMakeLists.txt has them. @param {string} text @returns {number} */
@@ -102,7 +110,7 @@ function readEnums(code) {
 }
 
 /** @param {Interface} read @returns {string} js/engine/interface.js */
-export function writeInterface({ operations, structs, words, enums, hash }) {
+export function writeInterface({ operations, weights, structs, words, enums, hash }) {
     const table = (/** @type {Record<string, number>} */ fields, shift = 0) =>
         `Object.freeze({\n${Object.entries(fields).map(([name, at]) => `    ${name}: ${at + shift},\n`).join('')}})`;
     const { u, ...head } = /** @type {Record<string, number>} */ (structs.get('cmha_op'));
@@ -113,6 +121,11 @@ export function writeInterface({ operations, structs, words, enums, hash }) {
         `/** cmha_op */\nexport const OP = ${table(head)};`,
         `export const KIND = ${table(Object.fromEntries(operations.map(([kind], i) => [kind, i + 1])))};`,
     ];
+    const types = Object.entries(weights).map(([name, { id, block, bytes, ggml }]) =>
+        `    ${name}: Object.freeze({ name: '${name}', id: ${id}, block: ${block}, bytes: ${bytes}, ggml: ${ggml} }),\n`);
+    if (types.length > 0) {
+        parts.push(`/** Types of weights: inputs and bytes of a block, number in GGUF. */\nexport const WEIGHT = Object.freeze({\n${types.join('')}});`);
+    }
     const arguments_ = new Set(operations.map(([, , struct]) => struct));
     for (const [name, fields] of structs) {
         if (name === 'cmha_op') continue;

@@ -50,3 +50,23 @@ void cmha_activation_f32(float *y, const float *x, size_t n, uint32_t activation
         f4_store_part(y + i, a, n - i);
     }
 }
+
+/* tanh(u) = 1 - 2 / (1 + e^(2 u)), and near zero, where that cancels, the first terms of its series. */
+void cmha_softcap_f32(float *y, const float *x, size_t n, float cap)
+{
+    assert(cap > 0);
+    exp2_constants k = exp2_load();
+    f4 share = f4_splat(1.0f / cap), factor = f4_splat(cap);
+    for (size_t i = 0; i < n; i += 4) {
+        f4 u = f4_mul(f4_load_part(x + i, n - i, 0.0f), share);
+        f4 power = f4_min(f4_splat(126.0f), f4_mul(u, f4_splat(2.0f * LOG2_E)));
+        f4 far = f4_sub(k.one, f4_div(f4_splat(2.0f), f4_add(k.one, f4_exp2(&k, power))));
+        f4 square = f4_mul(u, u), p = f4_splat(62.0f / 2835.0f);
+        p = f4_madd(p, square, f4_splat(-17.0f / 315.0f));
+        p = f4_madd(p, square, f4_splat(2.0f / 15.0f));
+        p = f4_madd(p, square, f4_splat(-1.0f / 3.0f));
+        f4 near = f4_madd(f4_mul(p, square), u, u);
+        f4 z = f4_select(f4_less(square, f4_splat(0.0625f)), near, far);
+        f4_store_part(y + i, f4_mul(z, factor), n - i);
+    }
+}

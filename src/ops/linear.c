@@ -3,6 +3,7 @@
 #include "tile.h"
 #include "simd.h"
 #include "cache/cache.h"
+#include "weights/weight.h"
 #include <assert.h>
 
 /* Panels finished together. */
@@ -14,15 +15,6 @@ static void add_f32(float *z, const float *x, size_t n)
     size_t i = 0;
     for (; i + 4 <= n; i += 4) f4_store(z + i, f4_add(f4_load(z + i), f4_load(x + i)));
     for (; i < n; i++) z[i] += x[i];
-}
-
-/* Within 2e-7: by way of e^(-2|x|), or near zero by its series, where the difference would cancel. */
-static float tanh_f32(float x)
-{
-    float far = x < 0.0f ? -x : x, q = x * x;
-    if (far < 0.1f) return x + x * q * (-1.0f / 3 + q * (2.0f / 15 - q * (17.0f / 315)));
-    float e = exp2_f32(-2.0f * LOG2_E * far), y = (1.0f - e) / (1.0f + e);
-    return x < 0.0f ? -y : y;
 }
 
 /* Bias, activation, scale, cap, residual and rounding of columns [c0, c0 + n) of row r, whose products are in z. */
@@ -39,10 +31,9 @@ static void finish_row(const cmha_linear *a, float *z, size_t r, size_t c0, size
     }
     if (a->scale != 0.0f) {
         for (size_t i = 0; i < n; i++) z[i] *= a->scale;
+        if (a->round) cmha_round_f32(z, z, n, a->round);
     }
-    if (a->softcap != 0.0f) {
-        for (size_t i = 0; i < n; i++) z[i] = a->softcap * tanh_f32(z[i] / a->softcap);
-    }
+    if (a->softcap != 0.0f) cmha_softcap_f32(z, z, n, a->softcap);
     if (a->residual) {
         add_f32(z, a->residual + r * a->residual_stride + c0, n);
         if (a->round) cmha_round_f32(z, z, n, a->round);
@@ -79,19 +70,71 @@ static void linear_tile(const cmha_linear *a, size_t r, size_t m, size_t c0, siz
 {
     float z[TILE_ROWS * GROUP_COLUMNS];
     size_t panels = (n + CMHA_PANEL - 1) / CMHA_PANEL;
-    tile_f32(m, panels, a->k, a->x + r * a->x_stride, a->x_stride, a->w + c0 * a->k, CMHA_PANEL, a->k * CMHA_PANEL,
-        z, GROUP_COLUMNS, NULL);
+    tile_f32(m, panels, a->k, a->x + r * a->x_stride, a->x_stride, (const float *) a->w + c0 * a->k, CMHA_PANEL,
+        a->k * CMHA_PANEL, z, GROUP_COLUMNS, NULL);
     for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c0, n);
     place(a, z, r, m, c0, n);
+}
+
+/* Floats that weights of other types are decoded to at a time, and the most rows that they then serve. */
+enum { DECODED = 4096, MOST_ROWS = 96 + TILE_ROWS };
+
+/* Rows of a tile when so many are left: no tail of one or two. */
+static size_t tile_rows(size_t left)
+{
+    return left <= TILE_ROWS ? left : left < TILE_ROWS + 3 ? (left + 1) / 2 : TILE_ROWS;
+}
+
+/* Rows [r, r + m) of the columns [c0, c0 + n) with weights that are decoded, a stretch of inputs at a time. A sum that goes
+ * on from one stretch to the next is multiplied by 1 in between, which changes nothing. */
+static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, size_t n)
+{
+    static const float ones[TILE_ROWS] = {
+        1, 1, 1, 1, 1,
+#if TILE_ROWS > 5
+        1,
+#endif
+    };
+    const weight_type *type = weight_type_of(a->type);
+    size_t panels = (n + CMHA_PANEL - 1) / CMHA_PANEL, panel_bytes = a->k / type->block * type->bytes * CMHA_PANEL;
+    size_t stretch = DECODED / CMHA_PANEL / panels / type->block * type->block;
+    const uint8_t *w = (const uint8_t *) a->w + c0 / CMHA_PANEL * panel_bytes;
+    float decoded[DECODED], z[MOST_ROWS * GROUP_COLUMNS];
+    for (size_t j = 0, count; j < a->k; j += count) {
+        count = a->k - j < stretch ? a->k - j : stretch;
+        for (size_t p = 0; p < panels; p++) {
+            type->panel(decoded + p * stretch * CMHA_PANEL, w + p * panel_bytes, count / type->block);
+        }
+        w += count / type->block * type->bytes * CMHA_PANEL;
+        for (size_t i = 0, rows; i < m; i += rows) {
+            rows = tile_rows(m - i);
+            tile_f32(rows, panels, count, a->x + (r + i) * a->x_stride + j, a->x_stride, decoded, CMHA_PANEL,
+                stretch * CMHA_PANEL, z + i * GROUP_COLUMNS, GROUP_COLUMNS, j == 0 ? NULL : ones);
+        }
+    }
+    for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c0, n);
+    place(a, z, r, m, c0, n);
+}
+
+static void decoded_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1)
+{
+    size_t group = weight_type_of(a->type)->block > DECODED / GROUP_COLUMNS ? GROUP_COLUMNS / 2 : GROUP_COLUMNS;
+    for (size_t r = row0, m; r < row1; r += m) {
+        m = row1 - r < MOST_ROWS ? row1 - r : MOST_ROWS;
+        for (size_t c = n0; c < n1; c += group) linear_decoded(a, r, m, c, n1 - c < group ? n1 - c : group);
+    }
 }
 
 void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1)
 {
     assert(n0 % CMHA_PANEL == 0 && n1 <= a->n && row1 <= a->rows);
+    if (a->type != CMHA_WEIGHT_F32) {
+        decoded_rows(a, row0, row1, n0, n1);
+        return;
+    }
     /* A tile's rows of x stay in the nearest cache while the panels stream by them, in order. */
     for (size_t r = row0, m; r < row1; r += m) {
-        size_t left = row1 - r;
-        m = left <= TILE_ROWS ? left : left < TILE_ROWS + 3 ? (left + 1) / 2 : TILE_ROWS;   /* no tail of 1 or 2 rows */
+        m = tile_rows(row1 - r);
         for (size_t c = n0; c < n1; c += GROUP_COLUMNS) {
             linear_tile(a, r, m, c, n1 - c < GROUP_COLUMNS ? n1 - c : GROUP_COLUMNS);
         }
@@ -101,8 +144,8 @@ void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, size_t n0, 
 /* Tasks: enough of them for several threads, each long against the cost of claiming one. */
 static void linear_cut(const cmha_linear *a, size_t *rows, size_t *columns)
 {
-    enum { MOST_ROWS = 96 };
-    size_t blocks = a->rows / MOST_ROWS + (a->rows % MOST_ROWS != 0);
+    enum { TASK_ROWS = 96 };
+    size_t blocks = a->rows / TASK_ROWS + (a->rows % TASK_ROWS != 0);
     size_t block = blocks ? ((a->rows + blocks - 1) / blocks + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS : 1;
     uint64_t products = (uint64_t) (a->rows < block ? a->rows : block) * a->k;  /* per column */
     uint64_t aim = (uint64_t) a->rows * a->k * a->n / 32;                       /* per task */

@@ -38,7 +38,9 @@ static void check_lengths(uint64_t *r)
         cmha_pack_f32(panels, e, n, 11, 0, 1, n);
         cmha_unpack_f32(back, panels, n, 11, 0, 1, n);
         CHECK(memcmp(e, back, n * 11 * sizeof *e) == 0, "pack and unpack of %zu", n);
-        cmha_op embed = { .kind = CMHA_OP_EMBED, .u.embed = { tokens, 2, 2, 0, panels, n, 11, NULL, rows_out } };
+        cmha_op embed = { .kind = CMHA_OP_EMBED, .u.embed = {
+            .tokens = tokens, .rows = 2, .t = 2, .w = panels, .k = n, .n = 11, .y = rows_out,
+        } };
         run_alone(&embed, 1);
         CHECK(memcmp(rows_out + n, e + 10 * n, n * sizeof *e) == 0, "embedding of %zu", n);
         free(x); free(y); free(gamma); free(beta); free(e); free(panels); free(back); free(rows_out);

@@ -22,7 +22,7 @@ test('columns of the packed matrix, positions per row of a batch entry', () => {
             const y = k.room(4 * rows * depth, 4);
             k.run(k.embed({
                 tokens: k.put(tokens), rows, t, index, w, k: depth, n, y,
-                positions: positioned ? k.put(positions, 4) : 0,
+                table: positioned ? k.put(positions, 4) : 0,
             }));
             k.checkGuards();
             // One float32 addition: its rounding is the reference's.

@@ -11,6 +11,8 @@ import {
 const PAGES = 1024;
 const GUARD = 64;
 const POISON = 0xff;
+/** Fields of operations that are floats. */
+const FLOATS = new Set(['scale', 'dropout', 'epsilon', 'softcap', 'offset']);
 
 /** Fields that are floats. */
 const FLOATS = new Set(['scale', 'dropout', 'epsilon', 'softcap']);

@@ -1,0 +1,150 @@
+/* weight.c: weights of every type between files, their packed form and floats. */
+#include "weights/weight.h"
+#include <assert.h>
+
+static const weight_type *const types[] = {
+#define X(NAME, object, block, bytes, ggml) [CMHA_WEIGHT_##NAME] = &weight_##object,
+    CMHA_WEIGHT_TYPES(X)
+#undef X
+};
+
+const weight_type *weight_type_of(uint32_t type)
+{
+    assert(type < sizeof types / sizeof *types);
+    return types[type];
+}
+
+/* Short copies, where memcpy would be a call out of the module. */
+static void copy_field(uint8_t *to, const uint8_t *from, size_t bytes)
+{
+    if (bytes == 2) memcpy(to, from, 2);
+    else memcpy(to, from, 4);
+}
+
+/* Puts a block among the eight that are packed together. */
+static void place_block(const weight_type *t, uint8_t *packed, const uint8_t *block, size_t lane)
+{
+    size_t end = t->bytes - 2 * t->tail;
+    for (size_t at = 0, size; at < t->bytes; at += size) {
+        size = at < 2 * t->head || at >= end ? 2 : 4;
+        copy_field(packed + at * CMHA_PANEL + lane * size, block + at, size);
+    }
+}
+
+double cmha_weight_bytes(uint32_t type, double k, double n)
+{
+    const weight_type *t = weight_type_of(type);
+    double panels = __builtin_ceil(n / CMHA_PANEL);
+    return panels * CMHA_PANEL * (k / t->block) * t->bytes;
+}
+
+/* Blocks decoded at a time: one of 256 inputs, or as many inputs of the smaller ones. */
+static size_t stretch_of(const weight_type *t)
+{
+    return t->block == 1 ? MOST_BLOCK / 2 : 1;
+}
+
+void cmha_weight_decode(uint32_t type, float *y, const void *blocks, size_t n)
+{
+    const weight_type *t = weight_type_of(type);
+    const uint8_t *from = blocks;
+    assert(n % t->block == 0);
+    /* Eight blocks in a row are packed as if they belonged to eight outputs. */
+    while (n > 0) {
+        uint8_t packed[MOST_BYTES * CMHA_PANEL] __attribute__((aligned(16))) = { 0 };
+        float z[MOST_BLOCK * CMHA_PANEL];
+        size_t lanes = n / t->block < CMHA_PANEL ? n / t->block : CMHA_PANEL;
+        for (size_t i = 0; i < lanes; i++, from += t->bytes) place_block(t, packed, from, i);
+        t->panel(z, packed, 1);
+        for (size_t i = 0; i < lanes; i++, y += t->block) {
+            for (size_t j = 0; j < t->block; j++) y[j] = z[j * CMHA_PANEL + i];
+        }
+        n -= lanes * t->block;
+    }
+}
+
+/* The packed block that holds inputs j of outputs row ... */
+static uint8_t *block_at(const weight_type *t, void *packed, size_t k, size_t row, size_t j)
+{
+    size_t blocks = k / t->block;
+    return (uint8_t *) packed + (row / CMHA_PANEL * blocks + j / t->block) * t->bytes * CMHA_PANEL;
+}
+
+/* Zeros for the outputs that pad the last panel. */
+static void pad(const weight_type *t, void *packed, size_t k, size_t n)
+{
+    static const uint8_t zeros[MOST_BYTES];
+    for (size_t row = n; row % CMHA_PANEL != 0; row++) {
+        for (size_t j = 0; j < k; j += t->block) {
+            place_block(t, block_at(t, packed, k, row, j), zeros, row % CMHA_PANEL);
+        }
+    }
+}
+
+/* Decoded rows go to float32 panels, eight blocks of one row at a time. */
+static void pack_decoded(uint32_t from, float *packed, const uint8_t *row, size_t k, size_t n)
+{
+    const weight_type *t = weight_type_of(from);
+    float *to = packed + n / CMHA_PANEL * CMHA_PANEL * k + n % CMHA_PANEL;
+    float z[MOST_BLOCK * CMHA_PANEL];
+    for (size_t j = 0, count; j < k; j += count, row += count / t->block * t->bytes) {
+        size_t most = (t->block == 1 ? MOST_BLOCK : t->block) * CMHA_PANEL;
+        count = k - j < most ? k - j : most;
+        cmha_weight_decode(from, z, row, count);
+        for (size_t i = 0; i < count; i++) to[(j + i) * CMHA_PANEL] = z[i];
+    }
+}
+
+void cmha_weight_pack(uint32_t type, void *packed, uint32_t from, const void *rows, size_t k, size_t n, size_t n0,
+    size_t count)
+{
+    const weight_type *t = weight_type_of(type), *f = weight_type_of(from);
+    const uint8_t *row = rows;
+    size_t row_bytes = k / f->block * f->bytes;
+    assert(k % f->block == 0 && n0 + count <= n && (type == from || type == CMHA_WEIGHT_F32));
+    for (size_t i = n0; i < n0 + count; i++, row += row_bytes) {
+        if (type != from) {
+            pack_decoded(from, packed, row, k, i);
+            continue;
+        }
+        uint8_t *to = block_at(t, packed, k, i, 0);
+        for (size_t j = 0; j < k; j += t->block, to += t->bytes * CMHA_PANEL) {
+            place_block(t, to, row + j / t->block * t->bytes, i % CMHA_PANEL);
+        }
+    }
+    if (n0 + count == n) pad(t, packed, k, n);
+}
+
+void cmha_weight_pack_inputs(uint32_t type, void *packed, uint32_t from, const void *rows, size_t stride, size_t k,
+    size_t n, size_t k0, size_t count)
+{
+    const weight_type *t = weight_type_of(type), *f = weight_type_of(from);
+    const uint8_t *row = rows;
+    assert(f->block == 1 && t->block == 1 && k0 + count <= k && (type == from || type == CMHA_WEIGHT_F32));
+    for (size_t j = k0; j < k0 + count; j++, row += stride * f->bytes) {
+        for (size_t i = 0; i < n; i++) {
+            uint8_t *to = block_at(t, packed, k, i, j);
+            if (type == from) {
+                copy_field(to + i % CMHA_PANEL * t->bytes, row + i * f->bytes, t->bytes);
+            } else {
+                float value;
+                cmha_weight_decode(from, &value, row + i * f->bytes, 1);
+                memcpy(to + i % CMHA_PANEL * sizeof value, &value, sizeof value);
+            }
+        }
+    }
+    if (k0 + count == k) pad(t, packed, k, n);
+}
+
+void cmha_weight_row(uint32_t type, float *y, const void *packed, size_t k, size_t row)
+{
+    const weight_type *t = weight_type_of(type);
+    size_t stretch = stretch_of(t) * t->block;
+    float z[MOST_BLOCK * CMHA_PANEL];
+    const uint8_t *from = block_at(t, (void *) (uintptr_t) packed, k, row, 0);
+    for (size_t j = 0, count; j < k; j += count, from += count / t->block * t->bytes * CMHA_PANEL) {
+        count = k - j < stretch ? k - j : stretch;
+        t->panel(z, from, count / t->block);
+        for (size_t i = 0; i < count; i++) y[j + i] = z[i * CMHA_PANEL + row % CMHA_PANEL];
+    }
+}

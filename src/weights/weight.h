@@ -1,0 +1,96 @@
+/* weight.h: what a type of weights is; not exported.
+ *
+ * A type is given by its blocks: `block` inputs of one output, `bytes` bytes. Packed, the blocks of eight outputs lie
+ * together, field by field (cmha.h), so that whatever is done to a field is done to eight outputs at once: every
+ * decoder here is written once, for vectors, and serves whole matrices, single rows and files. */
+#ifndef CMHA_WEIGHT_H
+#define CMHA_WEIGHT_H
+
+#include "cmha.h"
+#include "simd.h"
+
+enum { HALF_FIELD = 2 * CMHA_PANEL, WORD_FIELD = 4 * CMHA_PANEL };
+
+/* Bytes of a block of any type, at most, and its inputs. */
+enum { MOST_BYTES = 210, MOST_BLOCK = 256 };
+
+typedef struct weight_type {
+    uint32_t block, bytes;
+    /* 16-bit fields ahead of and behind the block's 32-bit words. */
+    uint32_t head, tail;
+    /* y[count * block][8] = the values of `count` packed blocks. */
+    void (*panel)(float *y, const uint8_t *blocks, size_t count);
+} weight_type;
+
+#define X(NAME, object, block, bytes, ggml) extern const weight_type weight_##object;
+CMHA_WEIGHT_TYPES(X)
+#undef X
+
+/* The type of that number. */
+const weight_type *weight_type_of(uint32_t type);
+
+/* ------------------------------------------------------------------------------------ for the files of the types */
+
+enum {
+#define X(NAME, object, block, bytes, ggml) BLOCK_##NAME = block, BYTES_##NAME = bytes,
+    CMHA_WEIGHT_TYPES(X)
+#undef X
+};
+
+/* Fields of packed blocks, those of outputs 4 * half ... 4 * half + 3. */
+INLINE f4 half_field(const uint8_t *p, size_t half)
+{
+    return f4_from_f16(i4_load_u16(p + half * HALF_FIELD / 2));
+}
+INLINE i4 word_field(const uint8_t *p, size_t half)
+{
+    return i4_load(p + half * WORD_FIELD / 2);
+}
+
+/* Byte i of every lane. */
+INLINE i4 signed_byte(i4 a, uint32_t i)
+{
+    return i4_shr(i4_shl(a, 24 - 8 * i), 24);
+}
+INLINE i4 unsigned_byte(i4 a, uint32_t i)
+{
+    return i4_and(i4_shr_u(a, 8 * i), i4_splat(0xff));
+}
+
+/* Every value is scale * (quant - zero) + offset: how a run of inputs is scaled, and the quants of inputs 4 w ... 4 w + 3
+ * as the bytes of a lane. */
+typedef struct scaling { f4 scale, offset; } scaling;
+typedef scaling scaling_of(const uint8_t *p, size_t run, size_t half);
+typedef i4 quants_of(const uint8_t *p, size_t w, size_t half);
+
+INLINE void decode_panel(float *y, const uint8_t *p, size_t count, size_t bytes, size_t block, size_t run, int zero,
+    int offset, scaling_of *scale, quants_of *quants)
+{
+    for (; count > 0; count--, p += bytes * CMHA_PANEL) {
+        for (size_t s = 0; s < block / run; s++, y += run * CMHA_PANEL) {
+            for (size_t half = 0; half < 2; half++) {
+                scaling a = scale(p, s, half);
+                for (size_t w = 0; w < run / 4; w++) {
+                    i4 q = quants(p, s * (run / 4) + w, half);
+                    if (zero) q = b16_sub(q, i4_splat(zero * 0x01010101));
+                    for (uint32_t i = 0; i < 4; i++) {
+                        f4 value = f4_mul(a.scale, i4_float(signed_byte(q, i)));
+                        if (offset) value = f4_add(value, a.offset);
+                        f4_store(y + (4 * w + i) * CMHA_PANEL + 4 * half, value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/* A type whose values are made of quants: `run` inputs share a scaling, `zero` is taken off their quants, `offset` says
+ * whether something is added at the end. */
+#define WEIGHT_TYPE(NAME, object, head, tail, run, zero, offset, scale, quants) \
+    static void panel_##object(float *y, const uint8_t *p, size_t count) \
+    { \
+        decode_panel(y, p, count, BYTES_##NAME, BLOCK_##NAME, run, zero, offset, scale, quants); \
+    } \
+    const weight_type weight_##object = { BLOCK_##NAME, BYTES_##NAME, head, tail, panel_##object };
+
+#endif
