@@ -1,1 +1,1 @@
-export function tokenizerFromGguf() { throw new Error('later'); }
+export function tokenizerFromGguf() { return null; }

@@ -122,13 +122,21 @@ export function attention({ heads, kvHeads, keyDim, valueDim }, others) {
 
 /**
  * @param {Fields} f
+ * @param {string} usual what the family has where nothing says it: GGUF does not
+ * @returns {import('../description.js').Activation}
+ */
+export function activationOf(f, usual) {
+    return f.word(['hidden_act', 'hidden_activation', 'activation_function'], ACTIVATIONS, usual);
+}
+
+/**
+ * @param {Fields} f
  * @param {Sizes} sizes
  * @param {Partial<FeedForward>} others
- * @returns {FeedForward} gated and without bias, where nothing else is said
+ * @returns {FeedForward} gated by SiLU and without bias, where nothing else is said
  */
 export function feedForward(f, sizes, others) {
-    const activation = f.word(['hidden_act', 'hidden_activation', 'activation_function'], ACTIVATIONS, 'silu');
-    return { width: sizes.inner, activation, gated: true, bias: false, ...others };
+    return { width: sizes.inner, activation: activationOf(f, 'silu'), gated: true, bias: false, ...others };
 }
 
 /**

@@ -1,7 +1,7 @@
 // GPT-NeoX and Pythia (Black et al. 2022): layer norms, biases, a part of each head rotated, sublayers in parallel or in turn.
 
 import { readRope } from '../rope.js';
-import { attention, block, feedForward, layerNorm, model, readSizes, rope } from './common.js';
+import { activationOf, attention, block, feedForward, layerNorm, model, readSizes, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const gptNeox = {
@@ -27,14 +27,9 @@ export const gptNeox = {
             attention(sizes, {
                 before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, rope: rope(scaling, sizes.keyDim, partial ?? 0.25),
             }),
-            feedForward(f, sizes, { before: norm, gated: false, bias: true, ...geluWhereSilent(f) }),
+            feedForward(f, sizes, { before: norm, gated: false, bias: true, activation: activationOf(f, 'gelu') }),
             { parallel: f.flag('use_parallel_residual', true) },
         );
         return model(sizes, Array(sizes.count).fill(layer), norm, { tied: f.flag('tie_word_embeddings', false) });
     },
 };
-
-/** GGUF does not say it: exact GELU is what the family has. @param {import('./common.js').Fields} f */
-export function geluWhereSilent(f) {
-    return f.any('hidden_act', 'hidden_activation', 'activation_function') === undefined ? { activation: /** @type {const} */ ('gelu_erf') } : {};
-}

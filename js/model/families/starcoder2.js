@@ -1,7 +1,7 @@
 // StarCoder 2 (Lozhkov et al. 2024): layer norms, biases and an ungated network around grouped queries, rotation and a window.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, feedForward, layerNorm, model, readSizes, rope } from './common.js';
+import { LLAMA_NAMES, activationOf, attention, block, feedForward, layerNorm, model, readSizes, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const starcoder2 = {
@@ -14,13 +14,12 @@ export const starcoder2 = {
         const norm = layerNorm(f.positive(['norm_epsilon', 'layer_norm_eps'], 1e-5));
         const { scaling, partial } = readRope(f, sizes.context);
         const biased = f.flag('use_bias', true);
-        const silent = f.any('hidden_act', 'hidden_activation', 'activation_function') === undefined;
         const layer = block(
             attention(sizes, {
                 before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, window: f.countOrNone('sliding_window'),
                 rope: rope(scaling, sizes.keyDim, partial),
             }),
-            feedForward(f, sizes, { before: norm, gated: false, bias: biased, ...(silent && { activation: /** @type {const} */ ('gelu_tanh') }) }),
+            feedForward(f, sizes, { before: norm, gated: false, bias: biased, activation: activationOf(f, 'gelu_pytorch_tanh') }),
         );
         return model(sizes, Array(sizes.count).fill(layer), norm, { tied: f.flag('tie_word_embeddings', true) });
     },

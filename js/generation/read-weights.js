@@ -1,0 +1,24 @@
+// readWeights(): every tensor of a file as numbers. Quantized blocks are decoded by the C core, on a runtime of its own.
+
+import { decodeBlocks, weightType } from '../blocks/weight.js';
+import { createRuntime } from '../engine/runtime.js';
+import { readWeights as readTensors } from '../files/read-weights.js';
+
+/**
+ * The tensors of a `.safetensors` or `.gguf` file, or of a folder.
+ * @param {import('../files/open.js').Source} source as for loadModel()
+ * @param {{ signal?: AbortSignal, onProgress?: (progress: { loaded: number, total: number }) => void }} [options]
+ * @returns {ReturnType<typeof readTensors>} by the names that the file has: { shape, data, type }
+ * @throws {import('../check.js').FormatError} (rejects) for a malformed file
+ */
+export async function readWeights(source, options = {}) {
+    const runtime = await createRuntime({ workers: 0 });
+    try {
+        return await readTensors(source, {
+            ...options,
+            decode: (type, bytes, count, out) => out.set(decodeBlocks(runtime, weightType(type), bytes).subarray(0, count)),
+        });
+    } finally {
+        runtime.dispose();
+    }
+}
