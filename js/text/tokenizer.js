@@ -28,7 +28,7 @@ export class Tokenizer {
      * @throws {FormatError} `tokenizer-not-json`, `tokenizer-invalid`, `tokenizer-unsupported`
      */
     constructor(bytes) {
-        const { model, normalizer, preTokenizer, added } = checkTokenizer(bytes instanceof Uint8Array ? parseJson(bytes, 'tokenizer').value : bytes);
+        const { model, normalizer, preTokenizer, added } = checkTokenizer(parseJson(bytes, 'tokenizer').value);
         try {
             this._encoder = new Encoder({
                 model, normalizer, pre_tokenizer: preTokenizer, post_processor: null, decoder: null,
@@ -40,9 +40,6 @@ export class Tokenizer {
         }
         /** @type {Map<string, number>} */
         this._ids = new Map(Object.entries(model.vocab));
-        /** @type {Map<string, string>} */
-        this.specialTokens = new Map();
-        this.kind = 'byte-level BPE';
         /** Bytes of every token. @type {(Uint8Array | undefined)[]} */
         this._bytes = [];
         for (const [token, id] of this._ids) {
