@@ -233,6 +233,7 @@ export function spm(part, ids, scores) {
     for (const text of ids.keys()) longest = Math.max(longest, text.length);
 
     return (piece, out) => {
+        /** @type {number[]} */
         const starts = [];
         for (let at = 0; at < piece.length; at += (piece.codePointAt(at) ?? 0) > 0xFFFF ? 2 : 1) starts.push(at);
         const ends = starts.map((_, i) => starts[i + 1] ?? piece.length);

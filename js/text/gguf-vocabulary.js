@@ -99,7 +99,7 @@ class Vocabulary {
         if (!items || Array.prototype.some.call(value, (item) => typeof item !== type)) {
             throw invalid(`tokenizer.ggml.${name} should be a list (each a ${type}), is ${show(value)}`);
         }
-        return value;
+        return /** @type {ArrayLike<any>} */ (/** @type {unknown} */ (value));
     }
 
     /** @returns {string[]} */

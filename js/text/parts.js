@@ -99,11 +99,7 @@ export class PairTable {
     /** @param {number} expected how many pairs; grows where there are more */
     constructor(expected) {
         this.size = 0;
-        this._allocate(1 << Math.max(4, Math.ceil(Math.log2(expected * 2 + 1))));
-    }
-
-    /** @param {number} capacity a power of two */
-    _allocate(capacity) {
+        const capacity = 1 << Math.max(4, Math.ceil(Math.log2(expected * 2 + 1)));
         this._mask = capacity - 1;
         this._left = new Int32Array(capacity).fill(-1);
         this._right = new Int32Array(capacity);
@@ -144,7 +140,11 @@ export class PairTable {
 
     _grow() {
         const { _left: left, _right: right, _value: value } = this;
-        this._allocate((this._mask + 1) * 2);
+        const capacity = left.length * 2;
+        this._mask = capacity - 1;
+        this._left = new Int32Array(capacity).fill(-1);
+        this._right = new Int32Array(capacity);
+        this._value = new Int32Array(capacity);
         for (let i = 0; i < left.length; i++) {
             if (left[i] >= 0) {
                 const slot = this._slot(left[i], right[i]);
