@@ -1,1 +1,320 @@
-export function tokenizerFromGguf() { return null; }
+// The vocabulary in a GGUF file's metadata, as a tokenizer.json. It says what llama.cpp does with it: defaults that
+// depend on the model, tokens that are taken for special ones by their text, a name that changes how spaces are treated.
+
+import { show } from '../check.js';
+import { GGUF_PRE_TOKENIZERS } from './gguf-pre-tokenizers.js';
+import { invalid, unsupported } from './parts.js';
+
+/** `tokenizer.ggml.token_type` */
+const UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, BYTE = 6;
+
+/** Texts that llama.cpp takes for control tokens, whatever their type says: they end turns. */
+const END_OF_TURN = ['<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<|call|>', '<|flush|>', '<|calls|>',
+    '<end_of_turn>', '<|endoftext|>', '</s>', '<|eom_id|>', '<EOT>', '_<EOT>', '[EOT]', '[EOS]', '<|end_of_text|>',
+    '<end_of_utterance>', '<eos>', '<turn|>', '<|tool_response>', '<｜end▁of▁sentence｜>', '[e~['];
+
+/** The same, of texts with a hole: of each kind the first. */
+const FILL_IN = [
+    ['<|fim_prefix|>', '<fim-prefix>', '<fim_prefix>', '<｜fim▁begin｜>', '<PRE>', '▁<PRE>', '<|code_prefix|>', '<|prefix|>'],
+    ['<|fim_suffix|>', '<fim-suffix>', '<fim_suffix>', '<｜fim▁hole｜>', '<SUF>', '▁<SUF>', '<|code_suffix|>', '<|suffix|>'],
+    ['<|fim_middle|>', '<fim-middle>', '<fim_middle>', '<｜fim▁end｜>', '<MID>', '▁<MID>', '<|code_middle|>', '<|middle|>'],
+    ['<|fim_pad|>', '<fim-pad>', '<fim_pad>', '<PAD>', '[PAD]'],
+    ['<|fim_repo|>', '<|repo_name|>', '<fim-repo>', '<REPO>', '<reponame>'],
+    ['<|file_sep|>'],
+];
+
+/** Always shown, as gpt-oss needs it. */
+const SHOWN = ['<|channel|>', '<|message|>', '<|start|>', '<|constrain|>'];
+
+/** Texts that keep the spaces behind them in a model named phi-3. */
+const PHI3_PLAIN = new Set(['<unk>', '<s>', '<|endoftext|>']);
+
+/** What is not said here follows from the model: `[bos, eos, unk, sep]` ids, and which are added. */
+const DEFAULTS = new Map(Object.entries({
+    llama: { bos: 1, eos: 2, unk: 0, addBos: true, addEos: false, space: true },
+    gpt2: { bos: 11, eos: 11, unk: -1, addBos: false, addEos: false, space: false },
+    t5: { bos: -1, eos: 1, unk: 2, addBos: false, addEos: true, space: false },
+    bert: { bos: 101, eos: -1, unk: 100, addBos: true, addEos: false, space: false },
+}));
+
+const NAMES = { bos: 'bos', eos: 'eos', unk: 'unknown', sep: 'seperator', pad: 'padding', mask: 'mask' };
+
+/**
+ * @param {ReadonlyMap<string, any>} metadata keys as in the file, lists as arrays or typed arrays
+ * @returns {{ json: object, config: object }} tokenizer.json and tokenizer_config.json
+ * @throws {FormatError} `tokenizer-invalid`, `tokenizer-unsupported`
+ */
+export function tokenizerFromGguf(metadata) {
+    const vocabulary = new Vocabulary(metadata);
+    switch (vocabulary.model) {
+        case 'llama': return sentencePiece(vocabulary);
+        case 'gpt2': return byteLevel(vocabulary);
+        case 't5': return unigram(vocabulary);
+        default: return wordPiece(vocabulary);
+    }
+}
+
+class Vocabulary {
+    /** @param {ReadonlyMap<string, any>} metadata */
+    constructor(metadata) {
+        this._metadata = metadata;
+        this.model = this.string('model', '');
+        const defaults = DEFAULTS.get(this.model);
+        if (!defaults) {
+            throw unsupported(`tokenizer.ggml.model is ${show(metadata.get('tokenizer.ggml.model'))}; ` +
+                `known are ${[...DEFAULTS.keys()].join(', ')}`);
+        }
+        this.defaults = defaults;
+        this.tokens = this._readTokens();
+        /** @type {Map<string, number>} */
+        this.ids = new Map(this.tokens.map((token, id) => [token, id]));
+        if (this.ids.size !== this.tokens.length) throw invalid('tokenizer.ggml.tokens holds a token twice');
+        this.types = this._types();
+    }
+
+    /** @param {string} name @returns {any} */
+    get(name) {
+        return this._metadata.get(`tokenizer.ggml.${name}`);
+    }
+
+    /** @param {string} name @param {string} otherwise @returns {string} */
+    string(name, otherwise) {
+        const value = this.get(name) ?? otherwise;
+        if (typeof value !== 'string') throw invalid(`tokenizer.ggml.${name} should be a text, is ${show(value)}`);
+        return value;
+    }
+
+    /** @param {string} name @param {boolean} otherwise @returns {boolean} */
+    boolean(name, otherwise) {
+        const value = this.get(name) ?? otherwise;
+        if (typeof value !== 'boolean') throw invalid(`tokenizer.ggml.${name} should be a boolean, is ${show(value)}`);
+        return value;
+    }
+
+    /** @param {string} name @param {string} type @returns {ArrayLike<any> | null} */
+    list(name, type) {
+        const value = this.get(name);
+        if (value === undefined) return null;
+        const items = Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+        if (!items || Array.prototype.some.call(value, (item) => typeof item !== type)) {
+            throw invalid(`tokenizer.ggml.${name} should be a list (each a ${type}), is ${show(value)}`);
+        }
+        return /** @type {ArrayLike<any>} */ (/** @type {unknown} */ (value));
+    }
+
+    /** @returns {string[]} */
+    _readTokens() {
+        const tokens = this.list('tokens', 'string');
+        if (!tokens || tokens.length === 0) throw invalid('tokenizer.ggml.tokens is missing');
+        return Array.from(tokens, (token, id) => (token === '' ? `[EMPTY_${id}]` : token));
+    }
+
+    /** @param {string} name @returns {ArrayLike<number> | null} one for each token */
+    _numbers(name) {
+        const list = this.list(name, 'number');
+        if (list && list.length < this.tokens.length) {
+            throw invalid(`tokenizer.ggml.${name} has ${list.length} entries for ${this.tokens.length} tokens`);
+        }
+        return list;
+    }
+
+    /** @returns {number[]} */
+    scores() {
+        const scores = this._numbers('scores');
+        return this.tokens.map((_, id) => {
+            const score = scores ? scores[id] : 0;
+            if (!Number.isFinite(score)) throw invalid(`tokenizer.ggml.scores[${id}] is ${show(score)}`);
+            return score;
+        });
+    }
+
+    /** @returns {number[]} with what texts say beside the file's types */
+    _types() {
+        const given = this._numbers('token_type');
+        const types = this.tokens.map((_, id) => (given ? given[id] : 1));
+        const control = (/** @type {string} */ text) => {
+            const id = this.ids.get(text);
+            if (id !== undefined) types[id] = CONTROL;
+            return id !== undefined;
+        };
+        for (const text of END_OF_TURN) control(text);
+        for (const texts of FILL_IN) texts.some(control);
+        for (const text of SHOWN) if (control(text)) types[/** @type {number} */ (this.ids.get(text))] = USER_DEFINED;
+        // gpt-oss and Solar end turns otherwise, Gemma 4 has `</s>` as a word.
+        const has = (/** @type {string} */ text) => this.ids.has(text);
+        const end = this.ids.get('<|end|>');
+        const calls = has('<|call|>') || has('<|calls|>');
+        if (end !== undefined && calls && (has('<|return|>') || has('<|flush|>'))) types[end] = USER_DEFINED;
+        const word = this.ids.get('</s>');
+        if (word !== undefined && has('<|tool_response>')) types[word] = 1;
+        return types;
+    }
+
+    /** @param {'bos' | 'eos' | 'unk' | 'sep' | 'pad' | 'mask'} name @returns {number} -1 where there is none */
+    special(name) {
+        const otherwise = /** @type {Record<string, number>} */ (/** @type {unknown} */ (this.defaults))[name] ?? -1;
+        const id = this.get(`${NAMES[name]}_token_id`) ?? (name === 'sep' ? this.get('separator_token_id') : undefined);
+        // One beyond the vocabulary counts as not said.
+        const known = Number.isInteger(id) && id >= 0 && id < this.tokens.length;
+        return known ? id : otherwise < this.tokens.length ? otherwise : -1;
+    }
+
+    /** @returns {object[]} */
+    added() {
+        const name = this._metadata.get('general.name');
+        const phi3 = typeof name === 'string' && /phi-?3/i.test(name);
+        const added = [];
+        for (const [id, content] of this.tokens.entries()) {
+            const type = this.types[id];
+            const special = type === CONTROL || type === UNKNOWN;
+            if (special || type === USER_DEFINED) {
+                added.push({
+                    id, content, special, normalized: false, single_word: false, lstrip: false,
+                    rstrip: phi3 && !PHI3_PLAIN.has(content),
+                });
+            }
+        }
+        return added;
+    }
+
+    /** @param {boolean} addBos unless the file says @param {boolean} addEos @returns {object | null} */
+    template(addBos, addEos) {
+        const single = [];
+        /** @type {[string, object][]} */
+        const tokens = [];
+        /** @param {number} id */
+        const token = (id) => {
+            const text = this.tokens[id];
+            tokens.push([text, { id: text, ids: [id], tokens: [text] }]);
+            single.push({ SpecialToken: { id: text, type_id: 0 } });
+        };
+        const [bos, eos, sep] = [this.special('bos'), this.special('eos'), this.special('sep')];
+        if (this.boolean('add_bos_token', addBos) && bos >= 0) token(bos);
+        single.push({ Sequence: { id: 'A', type_id: 0 } });
+        if (this.boolean('add_eos_token', addEos) && eos >= 0) token(eos);
+        if (this.model === 'bert' && this.boolean('add_sep_token', true) && sep >= 0) token(sep);
+        return tokens.length === 0 ? null
+            : { type: 'TemplateProcessing', single, special_tokens: Object.fromEntries(tokens) };
+    }
+
+    /** @returns {object} */
+    config() {
+        const names = /** @type {('bos' | 'eos' | 'unk' | 'sep' | 'pad' | 'mask')[]} */ (Object.keys(NAMES));
+        return Object.fromEntries(names.map((name) => [`${name}_token`, this.tokens[this.special(name)]])
+            .filter(([, text]) => text !== undefined));
+    }
+}
+
+const REPLACE_SPACES = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
+
+/** @param {boolean} space whether a space was put before the text @returns {object} */
+function metaspaceDecoder(space) {
+    const decoders = [{ type: 'Replace', pattern: { String: '▁' }, content: ' ' }, { type: 'ByteFallback' }, { type: 'Fuse' }];
+    return {
+        type: 'Sequence',
+        decoders: space ? [...decoders, { type: 'Strip', content: ' ', start: 1, stop: 0 }] : decoders,
+    };
+}
+
+/** @param {Vocabulary} vocabulary */
+function sentencePiece(vocabulary) {
+    const space = vocabulary.boolean('add_space_prefix', true);
+    const scores = vocabulary.scores();
+    const json = {
+        added_tokens: vocabulary.added(),
+        normalizer: space ? { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, REPLACE_SPACES] }
+            : REPLACE_SPACES,
+        pre_tokenizer: null,
+        post_processor: vocabulary.template(true, false),
+        decoder: metaspaceDecoder(space),
+        model: {
+            type: 'SPM', vocab: vocabulary.tokens.map((token, id) => [token, scores[id]]),
+            unk_id: Math.max(0, vocabulary.special('unk')),
+        },
+    };
+    return { json, config: vocabulary.config() };
+}
+
+/** @param {Vocabulary} vocabulary */
+function byteLevel(vocabulary) {
+    const name = vocabulary.string('pre', 'default');
+    const pre = GGUF_PRE_TOKENIZERS.get(name);
+    if (!pre) throw unsupported(`tokenizer.ggml.pre is ${show(name)}, which is not known`);
+    const merges = vocabulary.list('merges', 'string');
+    if (!merges) throw invalid('tokenizer.ggml.merges is missing');
+    const splits = pre.patterns.map((regex) =>
+        ({ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }));
+    const json = {
+        added_tokens: vocabulary.added(),
+        normalizer: null,
+        pre_tokenizer: {
+            type: 'Sequence',
+            pretokenizers: [...splits, { type: 'ByteLevel', add_prefix_space: false, use_regex: false }],
+        },
+        post_processor: vocabulary.template(pre.addBos === true, false),
+        decoder: { type: 'ByteLevel' },
+        model: {
+            type: 'BPE', vocab: Object.fromEntries(vocabulary.ids), merges: Array.from(merges),
+            ignore_merges: pre.whole === true,
+        },
+    };
+    return { json, config: vocabulary.config() };
+}
+
+/** @param {Vocabulary} vocabulary */
+function unigram(vocabulary) {
+    const scores = vocabulary.scores();
+    const space = vocabulary.boolean('add_space_prefix', false);
+    const map = vocabulary.list('precompiled_charsmap', 'number');
+    /** @type {object[]} */
+    const normalizers = [];
+    if (map) {
+        normalizers.push({ type: 'Precompiled', precompiled_charsmap: Uint8Array.from(map), longest: true });
+    }
+    if (vocabulary.boolean('remove_extra_whitespaces', false)) {
+        normalizers.push({ type: 'Replace', pattern: { Regex: '\\A +| +\\z' }, content: '' },
+            { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' });
+    }
+    if (space) normalizers.push({ type: 'Prepend', prepend: '▁' });
+    normalizers.push(REPLACE_SPACES);
+    const skip = vocabulary.tokens.flatMap((_, id) => ([UNKNOWN, CONTROL, BYTE].includes(vocabulary.types[id]) ? [id] : []));
+    const json = {
+        added_tokens: vocabulary.added(),
+        normalizer: { type: 'Sequence', normalizers },
+        pre_tokenizer: null,
+        post_processor: vocabulary.template(false, true),
+        decoder: metaspaceDecoder(space),
+        model: {
+            type: 'Unigram', vocab: vocabulary.tokens.map((token, id) => [token, scores[id]]), skip,
+            unk_id: vocabulary.special('unk') < 0 ? null : vocabulary.special('unk'),
+            byte_fallback: vocabulary.types.includes(BYTE),
+        },
+    };
+    return { json, config: vocabulary.config() };
+}
+
+/** Tokens that begin words are marked there, in tokenizer.json those that go on. @param {Vocabulary} vocabulary */
+function wordPiece(vocabulary) {
+    const lowercase = vocabulary.boolean('normalizer.lowercase', true);
+    /** @type {[string, number][]} */
+    const entries = vocabulary.tokens.map((token, id) => [vocabulary.types[id] !== 1 ? token
+        : token.startsWith('▁') ? token.slice(1) : `##${token}`, id]);
+    if (new Set(entries.map(([token]) => token)).size !== entries.length) {
+        throw invalid('tokenizer.ggml.tokens: two tokens are one once their marks are read');
+    }
+    const json = {
+        added_tokens: vocabulary.added(),
+        normalizer: {
+            type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, lowercase,
+            strip_accents: vocabulary.boolean('normalizer.strip_accents', lowercase),
+        },
+        pre_tokenizer: { type: 'BertPreTokenizer' },
+        post_processor: vocabulary.template(true, false),
+        decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
+        model: {
+            type: 'WordPiece', vocab: Object.fromEntries(entries), continuing_subword_prefix: '##',
+            unk_token: vocabulary.tokens[vocabulary.special('unk')] ?? '', max_input_chars_per_word: 1000,
+        },
+    };
+    return { json, config: vocabulary.config() };
+}

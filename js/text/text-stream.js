@@ -1,19 +1,22 @@
+// Tokens in, text out, as early as possible and never to be taken back: what decoding may still change is held, and text
+// that may be the beginning of a stop string until it is clear whether it is.
+
 import { rangeError, typeError } from '../check.js';
 
-/**
- * Tokens in, text out, as early as possible and never to be taken back: bytes are held until they make up characters,
- * and text that may be the beginning of a stop string until it is clear whether it is.
- */
 export class TextStream {
     /**
      * @param {import('./tokenizer.js').Tokenizer} tokenizer
-     * @param {readonly string[]} stops
+     * @param {readonly string[]} [stops]
+     * @param {{ skipSpecialTokens?: boolean }} [options] special tokens are not shown; stop strings find them all the same
      */
-    constructor(tokenizer, stops) {
+    constructor(tokenizer, stops = [], { skipSpecialTokens = true } = {}) {
         this._tokenizer = tokenizer;
-        this._stops = stops;
-        this._decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-        this._held = '';
+        this._skip = skipSpecialTokens;
+        this._decoder = tokenizer.decodeStream();
+        this._matchers = stops.map((stop) => new Matcher(stop));
+        /** Text not given out yet, in pieces that are shown or not. @type {{ text: string, shown: boolean }[]} */
+        this._held = [];
+        this._heldLength = 0;
         /** Whether a stop string has been found; everything from it on is left out. */
         this.stopped = false;
     }
@@ -23,54 +26,85 @@ export class TextStream {
      * @returns {string} the text that is certain now, perhaps none
      */
     push(token) {
-        if (this.stopped || this._tokenizer.isSpecial(token) || token >= this._tokenizer.vocabularySize) {
-            return '';
-        }
-        this._held += this._decoder.decode(this._tokenizer.bytes(token), { stream: true });
-        const found = this._find();
-        if (found >= 0) {
-            this.stopped = true;
-            return this._release(found);
-        }
-        return this._release(this._held.length - this._doubtful());
+        if (this.stopped) return '';
+        return this._skip && this._tokenizer.isSpecial(token)
+            ? this._add(this._tokenizer.tokenOf(token), false)
+            : this._add(this._decoder.push(token), true);
     }
 
-    /** @returns {string} what was held back; bytes that never became a character are dropped */
+    /** @returns {string} what was held back; bytes that never became a character are U+FFFD */
     end() {
-        return this.stopped ? '' : this._release(this._held.length);
+        if (this.stopped) return '';
+        const text = this._add(this._decoder.end(), true);
+        return this.stopped ? text : text + this._release(this._heldLength);
     }
 
-    /** @returns {number} where the first stop string begins in the held text, or -1 */
-    _find() {
-        let first = -1;
-        for (let i = 0; i < this._stops.length; i++) {
-            const at = this._held.indexOf(this._stops[i]);
-            if (at >= 0 && (first < 0 || at < first)) {
-                first = at;
+    /** @param {string} text @param {boolean} shown @returns {string} */
+    _add(text, shown) {
+        if (text === '') return '';
+        const before = this._heldLength;
+        this._held.push({ text, shown });
+        this._heldLength += text.length;
+        if (this._matchers.length === 0) return this._release(this._heldLength);
+        for (let i = 0; i < text.length; i++) {
+            const code = text.charCodeAt(i);
+            let longest = 0;
+            for (let k = 0; k < this._matchers.length; k++) {
+                const matcher = this._matchers[k];
+                if (matcher.step(code)) longest = Math.max(longest, matcher.length);
+            }
+            if (longest > 0) {
+                this.stopped = true;
+                return this._release(before + i + 1 - longest);
             }
         }
-        return first;
-    }
-
-    /** @returns {number} length of the longest end of the held text that a stop string begins with */
-    _doubtful() {
-        let longest = 0;
-        for (let i = 0; i < this._stops.length; i++) {
-            const stop = this._stops[i];
-            for (let n = Math.min(stop.length - 1, this._held.length); n > longest; n--) {
-                if (this._held.endsWith(stop.slice(0, n))) {
-                    longest = n;
-                }
-            }
-        }
-        return longest;
+        let doubtful = 0;
+        for (const { matched } of this._matchers) doubtful = Math.max(doubtful, matched);
+        return this._release(this._heldLength - doubtful);
     }
 
     /** @param {number} length @returns {string} */
     _release(length) {
-        const text = this._held.slice(0, length);
-        this._held = this._held.slice(length);
-        return text;
+        let result = '';
+        let left = length;
+        let done = 0;
+        while (left > 0) {
+            const piece = this._held[done];
+            const text = piece.text.slice(0, left);
+            if (piece.shown) result += text;
+            left -= text.length;
+            if (text.length < piece.text.length) piece.text = piece.text.slice(text.length);
+            else done++;
+        }
+        this._held.splice(0, done);
+        this._heldLength -= length;
+        return result;
+    }
+}
+
+/** Finds one text in another that comes letter by letter, in linear time (Knuth, Morris and Pratt). */
+class Matcher {
+    /** @param {string} text */
+    constructor(text) {
+        this.length = text.length;
+        /** How much of its beginning the text so far ends in. */
+        this.matched = 0;
+        this._text = text;
+        this._fallback = new Int32Array(text.length + 1);
+        for (let i = 1, k = 0; i < text.length; i++) {
+            while (k > 0 && text[i] !== text[k]) k = this._fallback[k];
+            if (text[i] === text[k]) k++;
+            this._fallback[i + 1] = k;
+        }
+    }
+
+    /** @param {number} code @returns {boolean} whether it is found now */
+    step(code) {
+        while (this.matched > 0 && this._text.charCodeAt(this.matched) !== code) {
+            this.matched = this._fallback[this.matched];
+        }
+        if (this._text.charCodeAt(this.matched) === code) this.matched++;
+        return this.matched === this.length;
     }
 }
 

@@ -1,98 +1,171 @@
-import { rangeError, typeError } from '../check.js';
-import { Tokenizer as Encoder } from '../vendor/tokenizers.js';
-import { FormatError } from '../check.js';
+// Text to tokens and back, as a Hugging Face `tokenizer.json` describes it; vocabularies of GGUF files are turned into
+// one (gguf-vocabulary.js). The way of a text: added tokens that are looked for in it as it stands, normalizer, added
+// tokens that are looked for in normalized text, pre-tokenizer, model, post-processor.
+
+import { rangeError, show, typeError } from '../check.js';
 import { isObject, parseJson } from '../files/json.js';
+import { AddedTokenSplitter, readAddedTokens } from './added-tokens.js';
+import { byteOfToken, fromLetters, utf8 } from './bytes.js';
+import { decoder, spaced } from './decoders.js';
+import { model } from './models.js';
+import { normalizer } from './normalizers.js';
+import { Part, invalid } from './parts.js';
+import { postProcessor } from './post-processors.js';
+import { preTokenizer } from './pre-tokenizers.js';
 
-/** Ids above this do not occur in any real vocabulary; they would only make sparse tables. */
-const MAX_TOKENS = 1 << 24;
+/** Names of special tokens in tokenizer_config.json. */
+const SPECIAL = /^(bos|eos|unk|sep|pad|cls|mask)_token$/;
 
-/**
- * The byte that every letter of a byte-level vocabulary stands for: printable Latin-1 characters stand for themselves,
- * the other bytes, in order, for the characters from 256 on (Radford et al. 2019, "Language models are unsupervised
- * multitask learners", and its published encoder).
- * @type {Map<string, number>}
- */
-const BYTE_OF = new Map();
-for (let byte = 0, other = 256; byte < 256; byte++) {
-    const printable = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
-    BYTE_OF.set(String.fromCharCode(printable ? byte : other++), byte);
-}
-
-/**
- * Byte-level BPE as described by a Hugging Face `tokenizer.json`. Encoding is @huggingface/tokenizers' work; decoding
- * is done here, on bytes, because a token may hold a part of a character.
- */
 export class Tokenizer {
     /**
-     * @param {Uint8Array} bytes of tokenizer.json
+     * @param {object | Uint8Array} json tokenizer.json, its bytes or what they say
+     * @param {object | null} [config] tokenizer_config.json: which tokens are called what
      * @throws {FormatError} `tokenizer-not-json`, `tokenizer-invalid`, `tokenizer-unsupported`
      */
-    constructor(bytes) {
-        const { model, normalizer, preTokenizer, added } = checkTokenizer(parseJson(bytes, 'tokenizer').value);
-        try {
-            this._encoder = new Encoder({
-                model, normalizer, pre_tokenizer: preTokenizer, post_processor: null, decoder: null,
-                added_tokens: added,
-            }, {});
-        } catch (cause) {
-            const { message } = /** @type {Error} */ (cause);
-            throw new FormatError('tokenizer-invalid', `the tokenizer is refused: ${message}`, { cause });
-        }
-        /** @type {Map<string, number>} */
-        this._ids = new Map(Object.entries(model.vocab));
-        /** Bytes of every token. @type {(Uint8Array | undefined)[]} */
-        this._bytes = [];
-        for (const [token, id] of this._ids) {
-            this._bytes[id] = bytesOf(token);
-        }
+    constructor(json, config = null) {
+        const value = json instanceof Uint8Array ? parseJson(json, 'tokenizer').value : json;
+        const file = new Part(value, 'tokenizer.json');
+        file.only(['added_tokens', 'normalizer', 'pre_tokenizer', 'post_processor', 'decoder', 'model']);
+        /** @template T @param {string} name @param {(part: Part) => T} make @returns {T | null} */
+        const optional = (name, make) => {
+            const part = file.get(name);
+            return part === undefined || part === null ? null : make(new Part(part, name));
+        };
+        const { ids, kind, encode } = model(new Part(file.get('model'), 'model'));
+        this._model = encode;
+        this._normalize = optional('normalizer', normalizer);
+        this._split = optional('pre_tokenizer', preTokenizer);
+        this._post = optional('post_processor', postProcessor);
+        this._decoder = optional('decoder', decoder) ?? spaced;
+        this._byteLevel = hasByteLevel(value.decoder);
+        this._ids = ids;
+        /** What stands for each id; holes where there is none. @type {(string | undefined)[]} */
+        this._tokens = [];
+        for (const [token, id] of ids) this._tokens[id] = token;
+        const added = readAddedTokens(file.get('added_tokens'), ids);
         /** Ids that mark something instead of standing for text. @type {Set<number>} */
         this._special = new Set();
-        for (const { content, id, special } of added) {
+        /** @type {Set<number>} */
+        this._added = new Set();
+        const normalize = this._normalize ?? ((/** @type {string} */ text) => text);
+        for (const { content, id, special, normalized } of added) {
             this._ids.set(content, id);
-            this._bytes[id] = new TextEncoder().encode(content);
-            if (special) {
-                this._special.add(id);
-            }
+            // What is found in normalized text is decoded to what was found.
+            this._tokens[id] = normalized ? normalize(content) : content;
+            this._added.add(id);
+            if (special) this._special.add(id);
         }
+        this._inText = new AddedTokenSplitter(added.filter((token) => !token.normalized), (content) => content);
+        this._inNormalized = new AddedTokenSplitter(added.filter((token) => token.normalized), normalize);
         /** One more than the largest id. */
-        this.vocabularySize = this._bytes.length;
+        this.vocabularySize = this._tokens.length;
+        /** For people: which kind of tokenizer this is. */
+        this.kind = kind === 'BPE' ? (this._byteLevel ? 'BPE byte-level' : value.model.byte_fallback === true
+            ? 'SentencePiece BPE' : 'BPE') : kind;
+        /** Texts of special tokens by their names in the config, such as `eos_token`. @type {Map<string, string>} */
+        this.specialTokens = readSpecialTokens(config);
+    }
+
+    /** @returns {string | undefined} */
+    get bosToken() {
+        return this.specialTokens.get('bos_token');
+    }
+
+    /** @returns {string | undefined} */
+    get eosToken() {
+        return this.specialTokens.get('eos_token');
+    }
+
+    /** @returns {string | undefined} */
+    get unkToken() {
+        return this.specialTokens.get('unk_token');
+    }
+
+    /** @returns {string | undefined} */
+    get padToken() {
+        return this.specialTokens.get('pad_token');
     }
 
     /**
      * @param {string} text
-     * @returns {number[]} its tokens; no start or end token is added. Markers such as `<|endoftext|>` in the text
-     *   become the tokens that they name
+     * @param {{ addSpecialTokens?: boolean }} [options] whether it gets the start and end tokens that the file says
+     * @returns {number[]} its tokens. Markers such as `<|endoftext|>` in the text become the tokens that they name
      */
-    encode(text) {
+    encode(text, { addSpecialTokens = true } = {}) {
         if (typeof text !== 'string') {
             throw typeError('text', 'a string', text);
         }
         /** @type {number[]} */
         const ids = [];
-        for (const id of this._encoder.encode(text, { add_special_tokens: false }).ids) {
-            // A letter without a token, in a vocabulary that lacks some bytes, and no token for the unknown: left out.
-            if (id !== undefined) {
-                ids.push(id);
+        let first = true;
+        for (const raw of this._inText.split(wellFormed(text))) {
+            const pieces = typeof raw === 'number' ? [raw] : this._inNormalized.split(this._normalize?.(raw) ?? raw);
+            for (const piece of pieces) {
+                if (typeof piece === 'number') ids.push(piece);
+                else this._encodePiece(piece, first, ids);
+                first = false;
             }
         }
-        return ids;
+        return addSpecialTokens && this._post ? this._post(ids) : ids;
+    }
+
+    /** @param {string} piece @param {boolean} first @param {number[]} ids */
+    _encodePiece(piece, first, ids) {
+        if (piece === '') return;
+        if (!this._split) {
+            this._model(piece, ids);
+            return;
+        }
+        for (const word of this._split(piece, first)) {
+            if (word !== '') this._model(word, ids);
+        }
     }
 
     /**
-     * @param {ArrayLike<number>} ids
+     * @param {ArrayLike<number>} ids those that the tokenizer does not have stand for nothing
      * @param {{ skipSpecialTokens?: boolean }} [options]
      * @returns {string} their text; bytes that are no UTF-8 become U+FFFD
-     * @throws {RangeError} for an id that is none
+     * @throws {RangeError} for what is no id
      */
     decode(ids, { skipSpecialTokens = false } = {}) {
-        const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-        let text = '';
+        const stream = this.decodeStream();
+        const pieces = [];
         for (let i = 0; i < ids.length; i++) {
-            if (!(skipSpecialTokens && this._special.has(ids[i]))) {
-                text += decoder.decode(this.bytes(ids[i]), { stream: true });
-            }
+            if (!(skipSpecialTokens && this._special.has(ids[i]))) pieces.push(stream.push(ids[i]));
         }
-        return text + decoder.decode();
+        pieces.push(stream.end());
+        return pieces.join('');
+    }
+
+    /**
+     * @returns {{ push: (id: number) => string, end: () => string }} the same, token by token: text that is certain
+     */
+    decodeStream() {
+        const machine = this._decoder();
+        return {
+            push: (id) => {
+                const token = this._token(id);
+                if (token === undefined) return '';
+                /** @type {import('./decoders.js').Chunk[]} */
+                const out = [];
+                machine.push({ text: token, start: true, end: true }, out);
+                return out.length === 1 ? out[0].text : out.map(({ text }) => text).join('');
+            },
+            end: () => {
+                /** @type {import('./decoders.js').Chunk[]} */
+                const out = [];
+                machine.end(out);
+                return out.map(({ text }) => text).join('');
+            },
+        };
+    }
+
+    /** @param {number} id @returns {string | undefined} as in tokenizer.json @throws {RangeError} */
+    _token(id) {
+        if (!Number.isInteger(id) || id < 0) {
+            throw rangeError('token', 'an id', id);
+        }
+        return this._tokens[id];
     }
 
     /**
@@ -100,19 +173,21 @@ export class Tokenizer {
      * @returns {string} what this token alone looks like, for display: half a character shows as U+FFFD
      */
     piece(id) {
-        return this.decode([id]);
+        const token = this._token(id) ?? '';
+        if (this._added.has(id)) return token;
+        if (this._byteLevel || byteOfToken(token) >= 0) return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.bytes(id));
+        return token.replaceAll('▁', ' ');
     }
 
     /**
      * @param {number} id
      * @returns {Uint8Array} the UTF-8 bytes that it stands for, perhaps a part of a character
-     * @throws {RangeError} for an id that is none
      */
     bytes(id) {
-        if (!(Number.isInteger(id) && id >= 0 && id < this.vocabularySize)) {
-            throw rangeError('token', `an id from 0 to ${this.vocabularySize - 1}`, id);
-        }
-        return this._bytes[id] ?? NO_BYTES;
+        const token = this._token(id) ?? '';
+        if (this._byteLevel) return fromLetters(token);
+        const byte = byteOfToken(token);
+        return byte >= 0 ? Uint8Array.of(byte) : utf8(token.replaceAll('▁', ' '));
     }
 
     /** @param {number} id @returns {boolean} whether it marks something, such as the end of a text */
@@ -124,110 +199,33 @@ export class Tokenizer {
     idOf(token) {
         return this._ids.get(token);
     }
-}
 
-const NO_BYTES = new Uint8Array(0);
-
-/** @param {string} token @returns {Uint8Array} */
-function bytesOf(token) {
-    const letters = Array.from(token);
-    // A token with other letters than those of bytes is text as it stands, as the original decoder has it.
-    return letters.every((letter) => BYTE_OF.has(letter))
-        ? Uint8Array.from(letters, (letter) => BYTE_OF.get(letter) ?? 0) : new TextEncoder().encode(token);
-}
-
-/** @param {boolean} condition @param {string} message @returns {asserts condition} */
-function valid(condition, message) {
-    if (!condition) {
-        throw new FormatError('tokenizer-invalid', `tokenizer.json: ${message}`);
+    /** @param {number} id @returns {string} as in tokenizer.json; empty where there is none */
+    tokenOf(id) {
+        return this._tokens[id] ?? '';
     }
 }
 
-/** @param {boolean} condition @param {string} message @returns {asserts condition} */
-function supported(condition, message) {
-    if (!condition) {
-        throw new FormatError('tokenizer-unsupported', `tokenizer.json: ${message}`);
-    }
+/** Half a surrogate pair is no text; it becomes U+FFFD, as in UTF-8. @param {string} text @returns {string} */
+function wellFormed(text) {
+    return /\p{Cs}/u.test(text) ? text.replace(/\p{Cs}/gu, '\uFFFD') : text;
 }
 
-/**
- * @typedef {{ id: number, content: string, special: boolean }} AddedToken
- * @typedef {{ type: 'BPE', vocab: Record<string, number>, merges: (string | string[])[], ignore_merges: boolean,
- *   unk_token?: string }} BpeModel
- */
-
-/**
- * Lets through what is understood and nothing else, so that the encoder only ever sees sound input.
- * @param {any} json
- * @returns {{ model: BpeModel, normalizer: object | null, preTokenizer: object, added: AddedToken[] }}
- */
-function checkTokenizer(json) {
-    valid(isObject(json) && isObject(json.model), 'an object with a model is expected');
-    const { model, normalizer = null, pre_tokenizer: preTokenizer, decoder, added_tokens: added = [] } = json;
-    // GPT-2's own file, older than the field, has no type.
-    supported(model.type === 'BPE' || (model.type === undefined && Array.isArray(model.merges)),
-        `the model is ${model.type}; only byte-level BPE is supported`);
-    for (const option of ['dropout', 'byte_fallback', 'continuing_subword_prefix', 'end_of_word_suffix']) {
-        supported(!model[option], `model.${option} is not supported`);
-    }
-    supported(isObject(preTokenizer) && preTokenizer.type === 'ByteLevel', 'the pre-tokenizer should be ByteLevel');
-    supported(isObject(decoder) && decoder.type === 'ByteLevel', 'the decoder should be ByteLevel');
-    supported(normalizer === null || (isObject(normalizer) && ['NFC', 'NFD', 'NFKC', 'NFKD'].includes(normalizer.type)),
-        'the normalizer should be null or a Unicode normal form');
-    const ids = checkVocabulary(model.vocab);
-    checkMerges(model.merges, ids);
-    checkAdded(added, ids);
-    return {
-        model: {
-            type: 'BPE', vocab: model.vocab, merges: model.merges, ignore_merges: model.ignore_merges === true,
-            ...(typeof model.unk_token === 'string' && ids.has(model.unk_token) ? { unk_token: model.unk_token } : {}),
-        },
-        normalizer: normalizer && { type: normalizer.type },
-        preTokenizer: {
-            type: 'ByteLevel',
-            add_prefix_space: preTokenizer.add_prefix_space === true,
-            use_regex: preTokenizer.use_regex !== false,
-        },
-        added,
-    };
+/** @param {any} part @returns {boolean} */
+function hasByteLevel(part) {
+    return isObject(part) && (part.type === 'ByteLevel' || (Array.isArray(part.decoders) && part.decoders.some(
+        (/** @type {any} */ one) => isObject(one) && one.type === 'ByteLevel')));
 }
 
-/** @param {any} vocab @returns {Map<string, number>} */
-function checkVocabulary(vocab) {
-    valid(isObject(vocab), 'model.vocab should be an object');
-    const ids = new Map(Object.entries(vocab));
-    const seen = new Set();
-    for (const [token, id] of ids) {
-        valid(Number.isInteger(id) && id >= 0 && id < MAX_TOKENS, `the id of '${token}' is no index`);
-        valid(!seen.has(id), `two tokens have the id ${id}`);
-        seen.add(id);
+/** @param {unknown} config @returns {Map<string, string>} */
+function readSpecialTokens(config) {
+    /** @type {Map<string, string>} */
+    const tokens = new Map();
+    if (config === null || config === undefined) return tokens;
+    if (!isObject(config)) throw invalid(`tokenizer_config.json should be an object, is ${show(config)}`);
+    for (const [name, value] of Object.entries(config)) {
+        const text = isObject(value) ? value.content : value;
+        if (SPECIAL.test(name) && typeof text === 'string') tokens.set(name, text);
     }
-    valid(ids.size > 0, 'model.vocab is empty');
-    return ids;
-}
-
-/** @param {any} merges @param {Map<string, number>} ids */
-function checkMerges(merges, ids) {
-    valid(Array.isArray(merges), 'model.merges should be a list');
-    const pairs = Array.isArray(merges[0]);
-    for (const merge of merges) {
-        const parts = pairs ? merge : typeof merge === 'string' ? merge.split(' ') : null;
-        valid(Array.isArray(parts) && parts.length === 2 && parts.every((part) => ids.has(part)) &&
-            ids.has(parts[0] + parts[1]), `the merge ${JSON.stringify(merge)} does not join two tokens into one`);
-    }
-}
-
-/** @param {any} added @param {Map<string, number>} ids */
-function checkAdded(added, ids) {
-    valid(Array.isArray(added), 'added_tokens should be a list');
-    const owners = new Map(Array.from(ids, ([token, id]) => [id, token]));
-    for (const token of added) {
-        valid(isObject(token) && typeof token.content === 'string' && token.content !== '',
-            'an added token without content');
-        const { id, content } = token;
-        valid(Number.isInteger(id) && id >= 0 && id < MAX_TOKENS, `the id of '${content}' is no index`);
-        valid((ids.get(content) ?? id) === id && (owners.get(id) ?? content) === content,
-            `the added token '${content}' contradicts the vocabulary`);
-        owners.set(id, content);
-    }
+    return tokens;
 }

@@ -1,0 +1,127 @@
+// Added tokens: texts that are found before anything else is done with a text, and become one token each.
+
+import { show } from '../check.js';
+import { MAX_TOKENS, Part, Trie, invalid } from './parts.js';
+
+const WORD = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200C\u200D]/u;
+const SPACE = /\p{White_Space}/u;
+
+/**
+ * @typedef {object} AddedToken
+ * @property {number} id
+ * @property {string} content
+ * @property {boolean} special
+ * @property {boolean} normalized it is looked for in the normalized text
+ * @property {boolean} singleWord not within a word
+ * @property {boolean} lstrip with the white space before it
+ * @property {boolean} rstrip with the white space behind it
+ */
+
+/**
+ * @param {unknown} list
+ * @param {ReadonlyMap<string, number>} ids of the model
+ * @returns {AddedToken[]}
+ */
+export function readAddedTokens(list, ids) {
+    if (list === undefined || list === null) return [];
+    if (!Array.isArray(list)) throw invalid(`added_tokens should be a list, is ${show(list)}`);
+    const owners = new Map();
+    for (const [token, id] of ids) owners.set(id, token);
+    return list.map((value, i) => {
+        const part = new Part(value, `added_tokens[${i}]`);
+        part.only(['id', 'content', 'special', 'normalized', 'single_word', 'lstrip', 'rstrip']);
+        const content = part.string('content');
+        if (content === '') throw invalid(`${part.where} has no content`);
+        const id = part.get('id');
+        if (!Number.isInteger(id) || id < 0 || id >= MAX_TOKENS) throw part.wrong('id', 'an index', id);
+        if ((ids.get(content) ?? id) !== id || (owners.get(id) ?? content) !== content) {
+            throw invalid(`${part.where}, ${show(content)}, contradicts the vocabulary`);
+        }
+        owners.set(id, content);
+        const special = part.boolean('special', false);
+        return {
+            id, content, special,
+            normalized: part.boolean('normalized', !special),
+            singleWord: part.boolean('single_word', false),
+            lstrip: part.boolean('lstrip', false),
+            rstrip: part.boolean('rstrip', false),
+        };
+    });
+}
+
+/** Cuts texts at added tokens: from left to right, of several at one place the longest. */
+export class AddedTokenSplitter {
+    /** @param {readonly AddedToken[]} tokens @param {(content: string) => string} spelling as they stand in the text */
+    constructor(tokens, spelling) {
+        this._trie = new Trie();
+        this._tokens = tokens;
+        tokens.forEach((token, i) => {
+            const content = spelling(token.content);
+            if (content !== '') this._trie.add(content, i);
+        });
+    }
+
+    /**
+     * @param {string} text
+     * @returns {(string | number)[]} texts between tokens, and ids
+     */
+    split(text) {
+        if (this._tokens.length === 0) return text === '' ? [] : [text];
+        /** @type {(string | number)[]} */
+        const pieces = [];
+        let done = 0;
+        for (let at = 0; at < text.length;) {
+            const { end, token } = this._longest(text, at);
+            if (!token) {
+                at++;
+                continue;
+            }
+            if (!(token.singleWord && (touches(text, at, -1) || touches(text, end, 0)))) {
+                const from = token.lstrip ? Math.max(spacesBefore(text, at), done) : at;
+                if (from > done) pieces.push(text.slice(done, from));
+                pieces.push(token.id);
+                done = token.rstrip ? spacesBehind(text, end) : end;
+            }
+            at = end;
+        }
+        if (done < text.length) pieces.push(text.slice(done));
+        return pieces;
+    }
+
+    /** @param {string} text @param {number} at @returns {{ end: number, token: AddedToken | null }} */
+    _longest(text, at) {
+        let token = null;
+        let end = at;
+        for (let node = 0, i = at; i < text.length;) {
+            node = this._trie.step(node, text.charCodeAt(i++));
+            if (node < 0) break;
+            const value = this._trie.value(node);
+            if (value >= 0) {
+                token = this._tokens[value];
+                end = i;
+            }
+        }
+        return { end, token };
+    }
+}
+
+/** @param {string} text @param {number} at @param {number} side @returns {boolean} whether a word goes on there */
+function touches(text, at, side) {
+    const letter = side < 0 ? Array.from(text.slice(Math.max(0, at - 2), at)).at(-1)
+        : String.fromCodePoint(text.codePointAt(at) ?? 32);
+    return letter !== undefined && WORD.test(letter);
+}
+
+/** @param {string} text @param {number} at @returns {number} */
+function spacesBefore(text, at) {
+    let from = at;
+    while (from > 0 && SPACE.test(text[from - 1])) from--;
+    return from;
+}
+
+/** @param {string} text @param {number} at @returns {number} */
+function spacesBehind(text, at) {
+    let end = at;
+    while (end < text.length && SPACE.test(text[end])) end++;
+    return end;
+}

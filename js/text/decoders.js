@@ -1,0 +1,303 @@
+// Decoders of tokenizer.json: tokens back to text. Each is a machine that takes tokens one by one and gives text as soon
+// as it is certain, so that a text that streams and one decoded at once are the same by construction.
+
+import { byteOfToken, fromLetters } from './bytes.js';
+import { pattern } from './normalizers.js';
+import { literalRegex } from './regex.js';
+
+/** @typedef {import('./parts.js').Part} Part */
+
+/**
+ * A token on its way, or a part of one: `start` and `end` say whether it is the token's first and last part.
+ * @typedef {{ text: string, start: boolean, end: boolean }} Chunk
+ */
+
+/**
+ * @typedef {object} Machine
+ * @property {(chunk: Chunk, out: Chunk[]) => void} push
+ * @property {(out: Chunk[]) => void} end
+ */
+
+/** @typedef {() => Machine} Decoder makes a machine for one text */
+
+const nothing = () => {};
+
+/** @param {string} text @returns {Chunk} */
+const whole = (text) => ({ text, start: true, end: true });
+
+/** @param {Part} part @returns {Decoder} */
+export function decoder(part) {
+    const make = DECODERS.get(part.type);
+    if (!make) throw part.unknown();
+    return make(part);
+}
+
+/** Without a decoder tokens stand apart. @type {Decoder} */
+export const spaced = () => numbered((text, index) => (index > 0 ? ` ${text}` : text));
+
+/** @param {(text: string, index: number) => string} change of the token with this index @returns {Machine} */
+function numbered(change) {
+    let index = -1;
+    return {
+        push(chunk, out) {
+            if (chunk.start) index++;
+            out.push({ ...chunk, text: change(chunk.text, index) });
+        },
+        end: nothing,
+    };
+}
+
+/** Puts the parts of a token together first. @param {Machine} machine @returns {Machine} */
+function gathered(machine) {
+    /** @type {string[]} */
+    let parts = [];
+    return {
+        push(chunk, out) {
+            if (chunk.start && chunk.end) {
+                machine.push(chunk, out);
+                return;
+            }
+            parts.push(chunk.text);
+            if (chunk.end) {
+                machine.push(whole(parts.join('')), out);
+                parts = [];
+            }
+        },
+        end: (out) => machine.end(out),
+    };
+}
+
+/** @param {readonly Decoder[]} decoders @returns {Decoder} */
+function chain(decoders) {
+    return () => {
+        const machines = decoders.map((make) => make());
+        /** @param {Chunk[]} chunks @param {number} from @param {Chunk[]} out */
+        const through = (chunks, from, out) => {
+            let now = chunks;
+            for (let i = from; i < machines.length; i++) {
+                /** @type {Chunk[]} */
+                const next = [];
+                for (const chunk of now) machines[i].push(chunk, next);
+                now = next;
+            }
+            for (const chunk of now) out.push(chunk);
+        };
+        return {
+            push: (chunk, out) => through([chunk], 0, out),
+            end(out) {
+                for (let i = 0; i < machines.length; i++) {
+                    /** @type {Chunk[]} */
+                    const last = [];
+                    machines[i].end(last);
+                    through(last, i + 1, out);
+                }
+            },
+        };
+    };
+}
+
+/** Bytes to text as UTF-8 decoders do it, whatever tokens they are cut into. @returns {Machine} */
+function byteLevel() {
+    const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+    let first = true;
+    return {
+        push(chunk, out) {
+            const text = utf8.decode(fromLetters(chunk.text), { stream: true });
+            out.push({ text, start: first, end: false });
+            first = false;
+        },
+        end(out) {
+            out.push({ text: utf8.decode(), start: first, end: true });
+        },
+    };
+}
+
+/** A run of byte tokens is a text only as a whole: it is held until it ends. @returns {Machine} */
+function byteFallback() {
+    /** @type {number[]} */
+    let run = [];
+    /** @param {Chunk[]} out */
+    const flush = (out) => {
+        if (run.length === 0) return;
+        let text;
+        try {
+            text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(run));
+        } catch {
+            text = '\uFFFD'.repeat(run.length);
+        }
+        run = [];
+        out.push(whole(text));
+    };
+    return {
+        push(chunk, out) {
+            const byte = byteOfToken(chunk.text);
+            if (byte >= 0) {
+                run.push(byte);
+                return;
+            }
+            flush(out);
+            out.push(chunk);
+        },
+        end: flush,
+    };
+}
+
+/** All tokens become one. @returns {Machine} */
+function fuse() {
+    let first = true;
+    return {
+        push(chunk, out) {
+            out.push({ text: chunk.text, start: first, end: false });
+            first = false;
+        },
+        end(out) {
+            out.push({ text: '', start: first, end: true });
+        },
+    };
+}
+
+/**
+ * Takes up to `start` letters off a token's beginning and up to `stop` off its end.
+ * @param {string} letter
+ * @param {number} start
+ * @param {number} stop
+ * @returns {Machine}
+ */
+function strip(letter, start, stop) {
+    let left = 0;
+    let held = '';
+    return {
+        push(chunk, out) {
+            if (chunk.start) {
+                left = start;
+                held = '';
+            }
+            let text = chunk.text;
+            while (left > 0 && text.startsWith(letter)) {
+                text = text.slice(letter.length);
+                left--;
+            }
+            if (text !== '') left = 0;
+            text = held + text;
+            // The last ones may be the token's end.
+            let end = text.length;
+            for (let i = 0; i < stop && text.endsWith(letter, end); i++) end -= letter.length;
+            held = chunk.end ? '' : text.slice(end);
+            out.push({ ...chunk, text: text.slice(0, end) });
+        },
+        end: nothing,
+    };
+}
+
+/** @param {Part} part @returns {Decoder} */
+function replace(part) {
+    part.only(['pattern', 'content']);
+    const from = pattern(part);
+    const to = part.string('content');
+    if (!from) return () => ({ push: (chunk, out) => void out.push(chunk), end: nothing });
+    const machine = () => numbered((text) => text.replace(from, () => to));
+    // One letter is found in parts of a token as well as in the whole.
+    const { String: literal } = Object(part.get('pattern'));
+    const simple = typeof literal === 'string' && literal.length === 1;
+    return simple ? machine : () => gathered(machine());
+}
+
+/** @param {string} text @returns {string} */
+function cleanUp(text) {
+    return text.replaceAll(' .', '.').replaceAll(' ?', '?').replaceAll(' !', '!').replaceAll(' ,', ',')
+        .replaceAll(" ' ", "'").replaceAll(" n't", "n't").replaceAll(" 'm", "'m").replaceAll(' do not', " don't")
+        .replaceAll(" 's", "'s").replaceAll(" 've", "'ve").replaceAll(" 're", "'re");
+}
+
+/** @type {Map<string, (part: Part) => Decoder>} */
+const DECODERS = new Map(Object.entries({
+    Sequence(part) {
+        part.only(['decoders']);
+        return chain(part.parts('decoders').map(decoder));
+    },
+    ByteLevel(part) {
+        part.only(['add_prefix_space', 'use_regex']);
+        return () => gathered(byteLevel());
+    },
+    ByteFallback(part) {
+        part.only([]);
+        return () => gathered(byteFallback());
+    },
+    Fuse(part) {
+        part.only([]);
+        return fuse;
+    },
+    Replace: replace,
+    Strip(part) {
+        part.only(['content', 'start', 'stop']);
+        const letter = part.string('content');
+        if (Array.from(letter).length !== 1) throw part.wrong('content', 'one character', letter);
+        const start = part.count('start', 0);
+        const stop = part.count('stop', 0);
+        return () => strip(letter, start, stop);
+    },
+    Metaspace(part) {
+        part.only(['replacement', 'prepend_scheme', 'split', 'add_prefix_space', 'str_rep']);
+        const mark = literalRegex(part.string('replacement', '▁'));
+        const scheme = part.string('prepend_scheme', part.boolean('add_prefix_space', true) ? 'always' : 'never');
+        const first = scheme === 'never' ? ' ' : '';
+        return () => numbered((text, index) => text.replace(mark, index === 0 ? first : ' '));
+    },
+    WordPiece(part) {
+        part.only(['prefix', 'cleanup']);
+        const prefix = part.string('prefix', '##');
+        const clean = part.boolean('cleanup', true);
+        return () => gathered(numbered((token, index) => {
+            const text = index === 0 ? token : token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`;
+            return clean ? cleanUp(text) : text;
+        }));
+    },
+    BPEDecoder(part) {
+        part.only(['suffix']);
+        const suffix = part.string('suffix', '</w>');
+        return () => gathered(bpe(suffix));
+    },
+    CTC(part) {
+        part.only(['pad_token', 'word_delimiter_token', 'cleanup']);
+        return ctc(part.string('pad_token', '<pad>'), part.string('word_delimiter_token', '|'),
+            part.boolean('cleanup', true));
+    },
+}));
+
+/** @param {string} suffix ends a word; the last one of a text is no space @returns {Machine} */
+function bpe(suffix) {
+    let held = '';
+    /** @param {Chunk[]} out @param {string} space */
+    const release = (out, space) => {
+        out.push(whole(suffix === '' ? held : held.replaceAll(suffix, space)));
+    };
+    let some = false;
+    return {
+        push(chunk, out) {
+            if (some) release(out, ' ');
+            some = true;
+            held = chunk.text;
+        },
+        end(out) {
+            if (some) release(out, '');
+        },
+    };
+}
+
+/** @param {string} pad @param {string} delimiter @param {boolean} clean @returns {Decoder} */
+function ctc(pad, delimiter, clean) {
+    return () => {
+        /** @type {string | null} */
+        let last = null;
+        return gathered({
+            push(chunk, out) {
+                if (chunk.text === last) return;
+                last = chunk.text;
+                let text = pad === '' ? last : last.replaceAll(pad, '');
+                if (clean) text = delimiter === '' ? cleanUp(text) : cleanUp(text).replaceAll(delimiter, ' ');
+                if (text !== '') out.push(whole(text));
+            },
+            end: nothing,
+        });
+    };
+}

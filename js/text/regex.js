@@ -1,0 +1,340 @@
+// Regular expressions of tokenizer.json (Oniguruma's and Rust's syntax) as JavaScript's. Classes are Unicode's: `\s` is
+// White_Space (JavaScript's has U+FEFF and lacks U+0085). What has no equal here is refused by name.
+
+import { show } from '../check.js';
+import { invalid, unsupported } from './parts.js';
+
+const MAX_LENGTH = 20_000;
+const MAX_DEPTH = 50;
+
+const WORD = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}';
+
+/** Classes by their letter: what stands between brackets. @type {Record<string, string>} */
+const LETTER_CLASSES = { s: '\\p{White_Space}', d: '\\p{Nd}', w: WORD, h: '0-9a-fA-F' };
+
+/** @type {Record<string, string>} */
+const NAMED_CLASSES = {
+    alpha: '\\p{Alphabetic}', digit: '\\p{Nd}', space: '\\p{White_Space}', upper: '\\p{Uppercase}',
+    lower: '\\p{Lowercase}', punct: '\\p{P}$+<=>^`|~', alnum: '\\p{Alphabetic}\\p{Nd}', word: WORD,
+    xdigit: '0-9a-fA-F', cntrl: '\\p{Cc}', blank: '\\p{Zs}\\t',
+};
+
+/** @type {Record<string, number>} */
+const CONTROLS = { t: 9, n: 10, v: 11, f: 12, r: 13, a: 7, e: 27 };
+
+/** Letters whose fold has a third member. @type {Record<string, string>} */
+const FOLDS = { s: 'ſ', k: '\u212A' };
+
+/** Real patterns whose repeated group holds a repetition and which are known not to explode. */
+const KNOWN_SAFE = ['(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+'];
+
+/**
+ * @param {string} source
+ * @param {string} where
+ * @returns {RegExp} global
+ */
+export function translateRegex(source, where) {
+    if (source.length > MAX_LENGTH) throw invalid(`${where} is a pattern of ${source.length} characters`);
+    const reader = new Translator(source, where);
+    const text = reader.run();
+    try {
+        return new RegExp(text, reader.nested ? 'gv' : 'gu');
+    } catch {
+        throw unsupported(`${where}: the pattern ${show(source)} cannot be written in JavaScript's syntax`);
+    }
+}
+
+/** @param {string} text @returns {RegExp} finds the text itself */
+export function literalRegex(text) {
+    return new RegExp(Array.from(text, (c) => escape(/** @type {number} */ (c.codePointAt(0)))).join(''), 'gu');
+}
+
+/** @param {number} code @returns {string} */
+function escape(code) {
+    const letter = String.fromCodePoint(code);
+    return /[A-Za-z0-9]/.test(letter) ? letter : `\\u{${code.toString(16)}}`;
+}
+
+class Translator {
+    /** @param {string} source @param {string} where */
+    constructor(source, where) {
+        this._source = source;
+        this._chars = Array.from(source);
+        this._at = 0;
+        this._where = where;
+        this._atomic = 0;
+        /** Whether a class lies within a class, which only the flag v knows. */
+        this.nested = false;
+        this._known = KNOWN_SAFE.some((known) => source.includes(known));
+    }
+
+    /** @param {string} what @returns {Error} */
+    _refuse(what) {
+        return unsupported(`${this._where}: ${what} in the pattern ${show(this._source)} is not supported`);
+    }
+
+    /** @returns {Error} */
+    _broken() {
+        return invalid(`${this._where}: the pattern ${show(this._source)} is malformed at character ${this._at}`);
+    }
+
+    /** @returns {string} */
+    run() {
+        const { text } = this._alternatives(false, 0);
+        if (this._at < this._chars.length) throw this._broken();
+        return text;
+    }
+
+    /** @param {string} text @returns {boolean} whether that comes next; it is taken */
+    _take(text) {
+        for (let i = 0; i < text.length; i++) {
+            if (this._chars[this._at + i] !== text[i]) return false;
+        }
+        this._at += text.length;
+        return true;
+    }
+
+    /** @param {boolean} fold @param {number} depth @returns {{ text: string, loops: boolean }} */
+    _alternatives(fold, depth) {
+        if (depth > MAX_DEPTH) throw this._refuse(`more than ${MAX_DEPTH} groups within each other`);
+        let text = '';
+        let loops = false;
+        let ignoring = fold;
+        while (this._at < this._chars.length && this._chars[this._at] !== ')') {
+            if (this._take('|')) {
+                text += '|';
+                continue;
+            }
+            if (this._take('(?i)')) {
+                ignoring = true;
+                continue;
+            }
+            const atom = this._atom(ignoring, depth);
+            const quantified = this._quantified(atom);
+            text += quantified.text;
+            loops ||= quantified.loops;
+        }
+        return { text, loops };
+    }
+
+    /**
+     * @param {{ text: string, loops: boolean, fixed?: boolean }} atom
+     * @returns {{ text: string, loops: boolean }}
+     */
+    _quantified({ text, loops, fixed = false }) {
+        const quantifier = this._quantifier();
+        if (quantifier === null) return { text, loops };
+        if (fixed) throw this._refuse('a repeated assertion');
+        const endless = quantifier.endless;
+        // A repetition of repetitions may take exponential time on a text that does not match.
+        if (endless && loops && !this._known) throw this._refuse('a repetition within a repeated group');
+        let result = text + quantifier.text;
+        if (this._take('?')) {
+            result += '?';
+        } else if (quantifier.text.length === 1 && this._take('+')) {
+            const name = `a${this._atomic++}`;
+            result = `(?=(?<${name}>${result}))\\k<${name}>`;
+        }
+        if (/^[*+?]$/.test(this._chars[this._at] ?? '')) throw this._refuse('a repeated repetition');
+        return { text: result, loops: loops || endless };
+    }
+
+    /** @returns {{ text: string, endless: boolean } | null} */
+    _quantifier() {
+        for (const sign of ['*', '+', '?']) {
+            if (this._take(sign)) return { text: sign, endless: sign !== '?' };
+        }
+        if (this._chars[this._at] !== '{') return null;
+        const match = /^\{(\d{0,5})(,?)(\d{0,5})\}/.exec(this._chars.slice(this._at, this._at + 14).join(''));
+        if (!match || (match[1] === '' && match[3] === '')) return null;
+        this._at += match[0].length;
+        const [, from, comma, to] = match;
+        return { text: `{${from || 0}${comma}${to}}`, endless: comma !== '' && to === '' };
+    }
+
+    /** @param {boolean} fold @param {number} depth @returns {{ text: string, loops: boolean, fixed?: boolean }} */
+    _atom(fold, depth) {
+        const char = this._chars[this._at];
+        if (char === '(') return this._group(fold, depth);
+        if (char === '[') return { text: this._class(fold, 0), loops: false };
+        this._at++;
+        switch (char) {
+            case '\\': return this._escape(fold);
+            case '.': return { text: '[^\\n]', loops: false };
+            // Oniguruma's anchors are those of lines.
+            case '^': return { text: '(?<![^\\n])', loops: false, fixed: true };
+            case '$': return { text: '(?![^\\n])', loops: false, fixed: true };
+            case '*': case '+': case '?': throw this._broken();
+            default: return { text: this._literal(/** @type {number} */ (char.codePointAt(0)), fold), loops: false };
+        }
+    }
+
+    /** @param {number} code @param {boolean} fold @returns {string} */
+    _literal(code, fold) {
+        const others = fold ? folds(code) : [];
+        return others.length ? `[${[code, ...others].map(escape).join('')}]` : escape(code);
+    }
+
+    /** @param {boolean} fold @param {number} depth @returns {{ text: string, loops: boolean, fixed?: boolean }} */
+    _group(fold, depth) {
+        const heads = ['(?:', '(?=', '(?!', '(?<=', '(?<!', '(?>', '(?i:', '(?-i:'];
+        const head = heads.find((text) => this._take(text));
+        if (!head && this._chars[this._at + 1] === '?') {
+            throw this._refuse(`the group ${this._chars.slice(this._at, this._at + 4).join('')}`);
+        }
+        if (!head) this._at++;
+        const { text, loops } = this._alternatives(head === '(?i:' || (fold && head !== '(?-i:'), depth + 1);
+        if (!this._take(')')) throw this._broken();
+        if (head === '(?>') {
+            const name = `a${this._atomic++}`;
+            return { text: `(?:(?=(?<${name}>${text}))\\k<${name}>)`, loops };
+        }
+        const assertion = head !== undefined && /[=!]$/.test(head);
+        return { text: `${assertion ? head : '(?:'}${text})`, loops: loops && !assertion, fixed: assertion };
+    }
+
+    /** @param {boolean} fold @returns {{ text: string, loops: boolean, fixed?: boolean }} */
+    _escape(fold) {
+        const letter = this._chars[this._at];
+        const fixed = { b: `(?:(?<=[${WORD}])(?![${WORD}])|(?<![${WORD}])(?=[${WORD}]))`,
+            B: `(?:(?<=[${WORD}])(?=[${WORD}])|(?<![${WORD}])(?![${WORD}]))`,
+            A: '(?<![\\s\\S])', z: '(?![\\s\\S])', Z: '(?!\\n?[\\s\\S])' }[letter];
+        if (fixed && letter !== 'Z') {
+            this._at++;
+            return { text: fixed, loops: false, fixed: true };
+        }
+        const item = this._item();
+        return { text: typeof item === 'number' ? this._literal(item, fold) : `[${item}]`, loops: false };
+    }
+
+    /** After a backslash. @returns {string | number} what stands between brackets, or one code point */
+    _item() {
+        const letter = this._chars[this._at++];
+        if (letter === undefined) throw this._broken();
+        const small = letter.toLowerCase();
+        if (small === 'p') return this._property(letter === 'P');
+        if (Object.hasOwn(LETTER_CLASSES, small)) {
+            const inside = LETTER_CLASSES[small];
+            if (letter === small) return inside;
+            if (/^\\p\{\w+\}$/.test(inside)) return inside.replace('p', 'P');
+            this.nested = true;
+            return `[^${inside}]`;
+        }
+        if (Object.hasOwn(CONTROLS, letter)) return CONTROLS[letter];
+        if (letter === 'x' || letter === 'u') return this._hex(letter === 'u' ? 4 : 2);
+        if (/[A-Za-z0-9]/.test(letter)) throw this._refuse(`\\${letter}`);
+        return /** @type {number} */ (letter.codePointAt(0));
+    }
+
+    /** @param {number} digits @returns {number} */
+    _hex(digits) {
+        const rest = this._chars.slice(this._at, this._at + 10).join('');
+        const match = /^\{([0-9a-fA-F]{1,6})\}/.exec(rest) ?? new RegExp(`^([0-9a-fA-F]{${digits}})`).exec(rest);
+        const code = match ? parseInt(match[1], 16) : 0x110000;
+        if (!match || code > 0x10FFFF) throw this._broken();
+        this._at += match[0].length;
+        return code;
+    }
+
+    /** @param {boolean} negative @returns {string} */
+    _property(negative) {
+        let name = this._chars[this._at++];
+        if (name === '{') {
+            const end = this._chars.indexOf('}', this._at);
+            if (end < 0 || end - this._at > 60) throw this._broken();
+            name = this._chars.slice(this._at, end).join('');
+            this._at = end + 1;
+        }
+        const negated = negative !== name?.startsWith('^');
+        name = (name ?? '').replace(/^\^/, '');
+        const simple = NAMED_CLASSES[name.toLowerCase()];
+        if (simple && Object.hasOwn(NAMED_CLASSES, name.toLowerCase())) {
+            if (negated) this.nested = true;
+            return negated ? `[^${simple}]` : simple;
+        }
+        for (const spelling of [name, `Script=${name}`]) {
+            try {
+                new RegExp(`\\p{${spelling}}`, 'u');
+                return `\\${negated ? 'P' : 'p'}{${spelling}}`;
+            } catch { /* the next spelling */ }
+        }
+        throw this._refuse(`the class \\p{${name}}`);
+    }
+
+    /** @param {boolean} fold @param {number} depth @returns {string} */
+    _class(fold, depth) {
+        if (depth > MAX_DEPTH) throw this._refuse('classes within classes');
+        this._at++;
+        let text = this._take('^') ? '[^' : '[';
+        let first = true;
+        while (first || this._chars[this._at] !== ']') {
+            if (this._at >= this._chars.length) throw this._broken();
+            if (this._take('&&')) {
+                this.nested = true;
+                // Operands have to be classes of their own.
+                text = `${text.startsWith('[^') ? '[^[' : '[['}${text.replace(/^\[\^?/, '')}]&&[`;
+                while (this._chars[this._at] !== ']') text += this._member(fold, depth);
+                this._at++;
+                return `${text}]]`;
+            }
+            text += this._member(fold, depth);
+            first = false;
+        }
+        this._at++;
+        return `${text}]`;
+    }
+
+    /** @param {boolean} fold @param {number} depth @returns {string} one letter, range or class in a class */
+    _member(fold, depth) {
+        if (this._at >= this._chars.length) throw this._broken();
+        const posix = /^\[:(\^?)([a-z]+):\]/.exec(this._chars.slice(this._at, this._at + 14).join(''));
+        if (posix) {
+            if (posix[1] || !Object.hasOwn(NAMED_CLASSES, posix[2])) throw this._refuse(posix[0]);
+            this._at += posix[0].length;
+            return NAMED_CLASSES[posix[2]].replace(/[$+<=>^`|~]/g, (c) => escape(c.charCodeAt(0)));
+        }
+        if (this._chars[this._at] === '[') {
+            this.nested = true;
+            return this._class(fold, depth + 1);
+        }
+        const from = this._classItem();
+        if (typeof from === 'string') return from;
+        const next = this._chars[this._at + 1];
+        if (this._chars[this._at] !== '-' || next === ']' || next === undefined) {
+            return [from, ...(fold ? folds(from) : [])].map(escape).join('');
+        }
+        this._at++;
+        const to = this._classItem();
+        if (typeof to === 'string') return `${escape(from)}\\u{2d}${to}`;
+        if (to < from) throw this._broken();
+        return ranges(from, to, fold);
+    }
+
+    /** @returns {string | number} */
+    _classItem() {
+        const char = this._chars[this._at++];
+        if (char === undefined) throw this._broken();
+        return char === '\\' ? (this._chars[this._at] === 'b' ? (this._at++, 8) : this._item())
+            : /** @type {number} */ (char.codePointAt(0));
+    }
+}
+
+/** @param {number} code @returns {number[]} the other members of its fold */
+function folds(code) {
+    const letter = String.fromCodePoint(code);
+    const all = [letter.toLowerCase(), letter.toUpperCase(), FOLDS[letter.toLowerCase()] ?? ''];
+    return [...new Set(all)].filter((other) => other !== letter && Array.from(other).length === 1)
+        .map((other) => /** @type {number} */ (other.codePointAt(0)));
+}
+
+/** @param {number} from @param {number} to @param {boolean} fold @returns {string} */
+function ranges(from, to, fold) {
+    let text = `${escape(from)}-${escape(to)}`;
+    if (fold) {
+        for (let code = 65; code <= 90; code++) {
+            if (code >= from && code <= to) text += escape(code + 32);
+            if (code + 32 >= from && code + 32 <= to) text += escape(code);
+        }
+    }
+    return text;
+}
