@@ -109,6 +109,11 @@ export class PagedCache {
         this.#describe();
     }
 
+    /** Its pages, row by row, in order of position. @returns {{ address: number, bytes: number }[]} */
+    pageList() {
+        return this.#rows.flatMap((row) => row.map(({ address }) => ({ address, bytes: this.pageBytes })));
+    }
+
     /**
      * Drops the pages that hold nothing before a position.
      * @param {number} positions that are kept

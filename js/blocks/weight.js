@@ -135,6 +135,12 @@ export class PackedWeight {
         this.#runtime.memory.f32(this.#bias + 4 * first, values.length).set(values);
     }
 
+    /** A few of its bytes, a copy: enough to tell it from another's. @returns {Uint8Array} */
+    sample() {
+        this.#check();
+        return this.#runtime.memory.u8(this.#address, Math.min(this.bytes, 4096)).slice();
+    }
+
     /** @param {number} output @returns {Float32Array} its weights for every input, a copy */
     row(output) {
         this.#check();

@@ -9,6 +9,7 @@ import { Choice } from './choice.js';
 import { createSearch } from './create-search.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
 import { getSampler } from './samplers.js';
+import { ModelDraft, PromptDraft, SpeculativeSearch } from './speculative.js';
 import { ModelSteps } from './steps.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
@@ -29,7 +30,10 @@ import { ModelSteps } from './steps.js';
  * @property {string | string[]} [stop] the text ends before the first of these; may be a special token's text
  * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again. Afterwards,
  *   however the text ended, it holds what `cache.tokens` says
- * @property {unknown[]} [tools] for the chat template, where the prompt is messages
+ * @property {object[]} [tools] for the chat template, where the prompt is messages
+ * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
+ *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
+ * @property {number} [draftTokens] so many at a time, 5
  * @property {AbortSignal} [signal] noticed after every token and every pass over the prompt
  * @property {(progress: { phase: 'prefill', done: number, total: number }) => void} [onProgress] tokens of the prompt
  *   read
@@ -47,6 +51,7 @@ import { ModelSteps } from './steps.js';
  * @property {{ token: number, text: string, probability: number }[]} [candidates] best first: what could be drawn,
  *   and how likely; greedy and contrastive: the model's own probabilities
  * @property {AttentionScores} [attention]
+ * @property {true} [drafted] with `draft`: on tokens that it had guessed
  *
  * @typedef {object} AttentionScores of the positions fed since the last token: first the whole prompt, then one
  * @property {number} layer
@@ -56,7 +61,8 @@ import { ModelSteps } from './steps.js';
  */
 
 const OPTIONS = [
-    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'tools', 'signal',
+    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'tools', 'draft', 'draftTokens',
+    'signal',
     'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS,
 ];
 
@@ -119,6 +125,7 @@ export function generate(model, prompt, options) {
         throw new TypeError(`attention: ${sampler.kind} search reads several texts at once`);
     }
     checkCache(model, cache);
+    const draftTokens = checkDraft(model, options, sampler.kind);
     const ids = promptIds(model, prompt, options);
     const most = roomOf(model, cache);
     const needed = maxNewTokens === 0 ? ids.length : ids.length + 1;
@@ -133,7 +140,7 @@ export function generate(model, prompt, options) {
         vocabularySize: model.vocabularySize, promptLength: ids.length, kind: sampler.kind,
         tokens: model.tokenizer ? Math.min(model.tokenizer.vocabularySize, model.vocabularySize) : model.vocabularySize,
     });
-    const settings = { maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, most };
+    const settings = { maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, most, draft: options.draft, draftTokens };
     return new Generation(model, ids, settings).run();
 }
 
@@ -162,6 +169,34 @@ function checkCache(model, cache) {
     if (cache.batch !== 1) {
         throw rangeError('cache', 'a cache of one text', cache.batch);
     }
+}
+
+/**
+ * @param {LanguageModel} model
+ * @param {GenerateOptions} options
+ * @param {string} kind of the sampler
+ * @returns {number} tokens guessed at a time
+ */
+function checkDraft(model, { draft, draftTokens, cache, attention }, kind) {
+    if (draft === undefined) {
+        if (draftTokens !== undefined) {
+            throw new TypeError('draftTokens belong to a draft');
+        }
+        return 0;
+    }
+    if (draft !== 'prompt' && typeof draft?.network?.check !== 'function') {
+        throw typeError('draft', "a model or 'prompt'", draft);
+    }
+    if (draft !== 'prompt') {
+        draft.network.check('draft');
+        if (draft.vocabularySize !== model.vocabularySize || draft.network.runtime !== model.network.runtime) {
+            throw rangeError('draft', `a model of the same runtime with a vocabulary of ${model.vocabularySize}`, draft.vocabularySize);
+        }
+    }
+    if (kind !== 'row' || attention !== undefined || (cache && cache._rows[0].sinks >= 0)) {
+        throw new TypeError('draft: not with beam or contrastive search, attention, or a cache with sinks');
+    }
+    return positiveInteger('draftTokens', draftTokens ?? 5);
 }
 
 /** @param {LanguageModel} model @param {ModelCache | undefined} cache @returns {number} positions that prompt and text may take */
@@ -214,6 +249,8 @@ function promptIds(model, prompt, { tools }) {
  * @property {ModelCache | undefined} cache
  * @property {import('./processors.js').Processors | null} processors
  * @property {number} most positions
+ * @property {LanguageModel | 'prompt' | undefined} draft
+ * @property {number} draftTokens
  */
 
 /** One text being written. */
@@ -230,6 +267,8 @@ class Generation {
         this._best = new Choice(settings.candidates > 0 ? model.vocabularySize : 0);
         /** Scores since the last item. @type {{ start: number, rows: number, data: Float32Array }[]} */
         this._pieces = [];
+        /** @type {import('./speculative.js').Draft | null} */
+        this._draft = null;
     }
 
     /** @returns {AsyncGenerator<GeneratedItem, void, undefined>} */
@@ -241,14 +280,19 @@ class Generation {
         }
         signal?.throwIfAborted();
         const steps = this._open(cache);
+        /** @type {ReturnType<typeof createSearch> | SpeculativeSearch | null} */
+        let search = null;
         try {
-            const search = await this._begin(steps);
+            search = await this._begin(steps);
             for (let finished = false; !finished;) {
                 const picked = search.pick();
                 const done = picked instanceof Promise ? await picked : picked;
                 for (const item of this._items(search, done)) {
                     if (attention !== undefined) {
                         item.attention = collectAttention(attention, this._pieces.splice(0), model.heads);
+                    }
+                    if (search instanceof SpeculativeSearch && search.drafted) {
+                        item.drafted = true;
                     }
                     finished = item.finish !== undefined;
                     yield item;
@@ -263,6 +307,10 @@ class Generation {
                 await search.feed();
             }
         } finally {
+            if (search instanceof SpeculativeSearch) {
+                search.settle();
+            }
+            this._draft?.dispose();
             model._working.delete(steps);
             steps.dispose();
             cache?._unlock();
@@ -294,7 +342,7 @@ class Generation {
 
     /** Reads the prompt, but for what a cache has of it. @param {ModelSteps} steps */
     async _begin(steps) {
-        const { sampler, signal, onProgress, most, maxNewTokens, processors } = this._settings;
+        const { sampler, signal, onProgress, most, maxNewTokens, processors, draft, draftTokens } = this._settings;
         const total = this._ids.length;
         const length = Math.min(most, total + maxNewTokens);
         const held = steps.rows[0].length;
@@ -316,10 +364,17 @@ class Generation {
             },
             ...(hidden && { reader: (/** @type {number} */ from, /** @type {number} */ _, /** @type {Float32Array} */ states) => hidden.set(states, from * width) }),
         });
-        return createSearch(sampler, steps, {
+        const start = {
             tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: steps.logits(),
             hidden, stopTokens: this._model.endTokens, processors,
-        });
+        };
+        if (draft === undefined) {
+            return createSearch(sampler, steps, start);
+        }
+        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, length);
+        const search = new SpeculativeSearch(steps, start, sampler, this._draft, draftTokens);
+        await search.begin();
+        return search;
     }
 
     /** Have others waited long enough? */
@@ -334,7 +389,7 @@ class Generation {
 
     /**
      * The tokens that have become certain: one, or with beam search any number.
-     * @param {ReturnType<typeof createSearch>} search
+     * @param {ReturnType<typeof createSearch> | SpeculativeSearch} search
      * @param {boolean} done
      * @returns {GeneratedItem[]}
      */

@@ -133,7 +133,8 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
 function textOf(source) {
     /** @type {{ json: any, config: any } | null} */
     let text = source.tokenizer ? { json: source.tokenizer.json, config: source.tokenizerConfig } : null;
-    if (source.metadata?.has('tokenizer.ggml.model')) {
+    const vocabulary = source.metadata?.get('tokenizer.ggml.model') ?? 'none';
+    if (source.metadata && vocabulary !== 'none' && vocabulary !== 'no_vocab') {
         text = tokenizerFromGguf(source.metadata);
     }
     if (text === null) {

@@ -24,6 +24,8 @@ export class ModelSteps {
         this._hidden = 0;
         this._logits = 0;
         this._row = 0;
+        /** Blocks of room(). @type {number[]} */
+        this._extra = [];
         /** Views of the memory, made anew when it has grown. @type {Float32Array | null} */
         this._logitsView = null;
         /** @type {Float32Array | null} */
@@ -118,6 +120,40 @@ export class ModelSteps {
         return read(this._job, this._runs, this._wanted);
     }
 
+    /**
+     * Room for more logits, until dispose().
+     * @param {number} rows
+     * @returns {number} address of [rows][V]
+     */
+    room(rows) {
+        const address = this._runtime.memory.alloc(4 * rows * this.vocabularySize);
+        this._extra.push(address);
+        return address;
+    }
+
+    /**
+     * Reads tokens of the first text and keeps the logits after each of them.
+     * @param {number[]} ids
+     * @param {number} address of [ids][V]
+     * @returns {Promise<void>}
+     */
+    readAhead(ids, address) {
+        return read(this._job, [{ row: this._rows[0], ids }], { logits: address, hidden: 0, every: true });
+    }
+
+    /** @param {number} address of [rows][V] @param {number} row @returns {Float32Array} valid until something is allocated */
+    rowAt(address, row) {
+        return this._runtime.memory.f32(address + 4 * row * this.vocabularySize, this.vocabularySize);
+    }
+
+    /** @param {number} n positions that the first text keeps */
+    truncate(n) {
+        const [row] = this._rows;
+        if (row && row.length > n) {
+            row.truncate(n);
+        }
+    }
+
     /** @returns {Float32Array} [rows][V] of the last tokens, valid until the next step */
     logits() {
         this._logitsView = this._view(this._logitsView, this._logits, this._rows.length * this.vocabularySize);
@@ -193,7 +229,7 @@ export class ModelSteps {
             this._rows.forEach((row) => row.dispose());
         }
         this._rows = [];
-        for (const address of [this._hidden, this._logits, this._row]) {
+        for (const address of [this._hidden, this._logits, this._row, ...this._extra.splice(0)]) {
             this._runtime._free(address);
         }
         this._hidden = 0;

@@ -1,5 +1,8 @@
 // ModelCache: the keys and values of one text or several, with the tokens that they are of.
 
+import { isNode } from '../engine/threads.js';
+import { openFile } from '../files/source.js';
+import { readCache, restorePages, writeCache } from './cache-file.js';
 import { positiveInteger, rangeError, show, typeError } from '../check.js';
 import { PagedCache } from '../blocks/pages.js';
 import { removePositions } from '../blocks/decoder.js';
@@ -11,7 +14,7 @@ export class CacheRow {
     /**
      * @param {Network} network
      * @param {number} capacity most positions
-     * @param {string} type of keys and values
+     * @param {import('../blocks/pages.js').KeptType} type of keys and values
      * @param {number} [sinks] a full cache loses the oldest position after so many; -1: it does not
      */
     constructor(network, capacity, type, sinks = -1) {
@@ -22,7 +25,7 @@ export class CacheRow {
         /** @type {number[]} */
         this.tokens = [];
         /** Rotary positions of the tokens, where they are not their places. @type {number[] | null} */
-        this._positions = null;
+        this.positions = null;
         /** @type {PagedCache[]} */
         this.caches = [];
         try {
@@ -46,7 +49,7 @@ export class CacheRow {
 
     /** @param {number} place @returns {number} its rotary position, of a token to come too */
     position(place) {
-        const positions = this._positions;
+        const { positions } = this;
         if (positions === null) {
             return place;
         }
@@ -79,7 +82,8 @@ export class CacheRow {
             throw new RangeError(`ids must fit into the cache: it holds ${length} of ${this.capacity} positions, got ${count} more`);
         }
         for (const cache of this.caches) {
-            cache.reserve(length + count);
+            // Zeros, so that nothing of what the memory held before is saved or shown.
+            cache.reserve(length + count, (address, bytes) => this.network.runtime.memory.bytes.fill(0, address, address + bytes));
             cache.makeWritable(length, length + count);
         }
     }
@@ -87,7 +91,7 @@ export class CacheRow {
     /** @param {ArrayLike<number>} ids @param {number} from @param {number} count that have been read */
     append(ids, from, count) {
         for (let i = 0; i < count; i++) {
-            this._positions?.push(this.position(this.tokens.length));
+            this.positions?.push(this.position(this.tokens.length));
             this.tokens.push(ids[from + i]);
         }
     }
@@ -95,8 +99,8 @@ export class CacheRow {
     /** @param {number} n tokens that stay */
     truncate(n) {
         this.tokens.length = n;
-        if (this._positions) {
-            this._positions.length = n;
+        if (this.positions) {
+            this.positions.length = n;
         }
         this.caches.forEach((cache) => cache.truncate(n));
     }
@@ -112,7 +116,7 @@ export class CacheRow {
         this.caches.forEach((cache) => cache.makeWritable(from, length));
         const turn = shift ? (/** @type {import('./description.js').Rope} */ rope) => this.network.frequencies(rope, length) : null;
         removePositions(this.network, this.caches, from, to, length, turn);
-        const positions = shift ? this._positions : this._positions ?? Array.from({ length }, (_, i) => i);
+        const positions = shift ? this.positions : this.positions ?? Array.from({ length }, (_, i) => i);
         this.tokens.splice(from, to - from);
         if (positions) {
             const gone = shift ? to - from : 0;
@@ -121,7 +125,7 @@ export class CacheRow {
                 positions[i] -= gone;
             }
         }
-        this._positions = positions;
+        this.positions = positions;
         this.caches.forEach((cache) => cache.truncate(length - (to - from)));
     }
 
@@ -134,7 +138,7 @@ export class CacheRow {
         copy.type = this.type;
         copy.sinks = this.sinks;
         copy.tokens = this.tokens.slice();
-        copy._positions = this._positions?.slice() ?? null;
+        copy.positions = this.positions?.slice() ?? null;
         copy.caches = [];
         try {
             for (const cache of this.caches) {
@@ -156,7 +160,7 @@ export class CacheRow {
 /**
  * @typedef {object} CacheOptions
  * @property {number} [length] most positions that it may take; the model's contextLength. It takes memory as it grows
- * @property {'float32' | 'float16' | 'int8'} [dtype] of keys and values; the model's cacheDtype
+ * @property {import('../blocks/pages.js').KeptType} [dtype] of keys and values; the model's cacheDtype
  * @property {number} [batch] texts, 1
  * @property {number} [window] with `sinks`: a full cache of sinks + window positions loses the oldest after the sinks
  * @property {number} [sinks] positions from the first on that stay
@@ -355,6 +359,55 @@ export class ModelCache {
         this.#rows = after;
     }
 
+    /**
+     * All that it holds, for ModelCache.load() with the same model: tokens, keys and values, with checksums. The form is
+     * described in cache-file.js.
+     * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node
+     */
+    async save() {
+        this._idle('save');
+        const bytes = writeCache(this._network, this.#rows, this.#batch);
+        return isNode ? bytes : new Blob([bytes]);
+    }
+
+    /**
+     * @param {{ network: Network, createCache(options?: CacheOptions): ModelCache }} model that saved it: the same weights
+     * @param {Blob | ArrayBuffer | ArrayBufferView | string | URL | ReadableStream<Uint8Array>} source what save() gave, or where it is
+     * @returns {Promise<ModelCache>}
+     * @throws {FormatError} (rejects) `cache-invalid`, `cache-version`, `cache-model`, `cache-checksum`
+     */
+    static async load(model, source) {
+        const { network } = model ?? {};
+        if (typeof network?.check !== 'function') {
+            throw typeError('model', 'made by loadModel()', model);
+        }
+        network.check('ModelCache.load');
+        const reader = await openFile(/** @type {any} */ (source));
+        let bytes;
+        try {
+            bytes = await reader.rest();
+        } finally {
+            reader.close();
+        }
+        const { header, body } = readCache(network, bytes);
+        const ring = header.sinks >= 0 ? { sinks: header.sinks, window: header.capacity - header.sinks } : { length: header.capacity };
+        const cache = model.createCache({ ...ring, dtype: header.dtype, batch: header.rows.length });
+        try {
+            cache.#batch = header.batch;
+            header.rows.forEach(({ tokens, positions }, i) => {
+                const row = cache.#rows[i];
+                row.prepare(tokens.length);
+                row.tokens = tokens;
+                row.positions = positions;
+            });
+            restorePages(network, cache.#rows, body);
+            return cache;
+        } catch (error) {
+            cache.dispose();
+            throw error;
+        }
+    }
+
     /** Frees what it holds. A second time does nothing. */
     dispose() {
         if (!this.#disposed) {
@@ -400,7 +453,7 @@ const DTYPES = ['float32', 'float16', 'int8'];
 /**
  * @param {Network} network
  * @param {CacheOptions} options
- * @param {{ length: number, dtype: string, onMake: (cache: ModelCache) => void, onDispose: (cache: ModelCache) => void }} usual
+ * @param {{ length: number, dtype: import('../blocks/pages.js').KeptType, onMake: (cache: ModelCache) => void, onDispose: (cache: ModelCache) => void }} usual
  * @returns {ModelCache}
  */
 export function createCache(network, options, usual) {

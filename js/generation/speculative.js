@@ -1,0 +1,157 @@
+// Speculative decoding (Leviathan et al. 2023): a draft guesses some tokens, one pass reads them all, and those that the model
+// would have drawn anyway are kept. A draft is a guess for certain, so a token drawn from the model's own distribution either
+// is the guess or ends it: greedy texts are the same tokens as without a draft, and drawn ones have the same distribution, with
+// the same seed even the same tokens.
+
+import { PassJob, read } from '../model/reader.js';
+import { CacheRow } from '../model/cache.js';
+import { argmax } from './choice.js';
+import { RowSearch } from './search.js';
+
+/** @typedef {import('../model/network.js').Network} Network */
+/** @typedef {import('./steps.js').ModelSteps} ModelSteps */
+
+/**
+ * @typedef {object} Draft
+ * @property {(tokens: Int32Array, length: number, count: number) => Promise<number[]>} guess at most `count` tokens that may follow
+ *   the first `length`
+ * @property {() => void} dispose
+ */
+
+/** Row search that reads ahead. */
+export class SpeculativeSearch extends RowSearch {
+    /**
+     * @param {ModelSteps} steps
+     * @param {import('./search.js').SearchStart} start
+     * @param {import('./samplers.js').Sampler} sampler
+     * @param {Draft} draft
+     * @param {number} count tokens guessed at a time
+     */
+    constructor(steps, start, sampler, draft, count) {
+        super(steps, start, sampler);
+        this._model = steps;
+        this._draft = draft;
+        this._count = count;
+        /** Tokens guessed from `index` on that have been read already. @type {number[]} */
+        this._guessed = [];
+        /** How many of them have come true. */
+        this._taken = 0;
+        /** Whether the newest token was a guess. */
+        this.drafted = false;
+        /** Logits after the newest token, and after each guess: [count + 1][V]. */
+        this._ahead = steps.room(count + 1);
+    }
+
+    /** Guesses from the prompt on. @returns {Promise<void>} */
+    async begin() {
+        const guessed = await this._guess();
+        if (guessed.length > 0) {
+            await this._model.readAhead(guessed, this._ahead + 4 * this._model.vocabularySize);
+        }
+        this._guessed = guessed;
+    }
+
+    pick() {
+        const guess = this._guessed[this._taken];
+        const done = super.pick();
+        this.drafted = guess === this._rows[this.index - 1];
+        if (this.drafted) {
+            this._taken++;
+        } else {
+            // What was read of guesses that did not come true is taken back.
+            this._guessed = [];
+            this._taken = 0;
+            this.settle();
+        }
+        return done;
+    }
+
+    /** Reads the newest token and guesses of what follows, unless it was a guess itself. @returns {Promise<void>} */
+    async feed() {
+        if (!this.drafted) {
+            const guessed = await this._guess();
+            await this._model.readAhead([this._rows[this.index - 1], ...guessed], this._ahead);
+            this._guessed = guessed;
+        }
+        this._logits.set(this._model.rowAt(this._ahead, this._taken));
+    }
+
+    /** @returns {Promise<number[]>} */
+    _guess() {
+        const count = Math.min(this._count, this.length - this.index - 1);
+        return count > 0 ? this._draft.guess(this._rows, this.index, count) : Promise.resolve([]);
+    }
+
+    /** Leaves nothing in the cache that is not in the text. */
+    settle() {
+        this._model.truncate(this.drafted ? this.index : this.index - 1);
+    }
+}
+
+/** Guesses by a smaller model, which reads what the text has become. */
+export class ModelDraft {
+    /** @param {Network} network with the same vocabulary @param {number} length most positions */
+    constructor(network, length) {
+        this._network = network;
+        this._row = new CacheRow(network, length, 'float32');
+        this._job = new PassJob(network);
+        const { memory } = network.runtime;
+        const { width, vocabulary } = network.description;
+        this._vocabulary = vocabulary;
+        this._hidden = memory.alloc(4 * width);
+        this._logits = memory.alloc(4 * vocabulary);
+    }
+
+    /** @param {Int32Array} tokens @param {number} length @param {number} count @returns {Promise<number[]>} */
+    async guess(tokens, length, count) {
+        let same = 0;
+        const most = Math.min(this._row.length, length - 1);
+        while (same < most && this._row.tokens[same] === tokens[same]) {
+            same++;
+        }
+        this._row.truncate(same);
+        /** @type {number[]} */
+        const guessed = [];
+        let next = Array.from(tokens.subarray(same, length));
+        while (guessed.length < count) {
+            await read(this._job, [{ row: this._row, ids: next }], { logits: this._logits, hidden: this._hidden, every: false });
+            const token = argmax(this._network.runtime.memory.f32(this._logits, this._vocabulary), 0, this._vocabulary);
+            guessed.push(token);
+            next = [token];
+        }
+        return guessed;
+    }
+
+    dispose() {
+        this._row.dispose();
+        this._network.runtime._free(this._hidden);
+        this._network.runtime._free(this._logits);
+        this._hidden = 0;
+        this._logits = 0;
+    }
+}
+
+/** Longest run of tokens that is looked up, and the shortest. */
+const LONGEST = 4;
+const SHORTEST = 2;
+
+/** Guesses by what followed the same tokens earlier in the text (prompt look-up, Saxena 2023). */
+export class PromptDraft {
+    /** @param {Int32Array} tokens @param {number} length @param {number} count @returns {Promise<number[]>} */
+    async guess(tokens, length, count) {
+        for (let n = Math.min(LONGEST, length - 1); n >= SHORTEST; n--) {
+            for (let at = length - n - 1; at >= 0; at--) {
+                let i = 0;
+                while (i < n && tokens[at + i] === tokens[length - n + i]) {
+                    i++;
+                }
+                if (i === n) {
+                    return Array.from(tokens.subarray(at + n, Math.min(at + n + count, length)));
+                }
+            }
+        }
+        return [];
+    }
+
+    dispose() {}
+}
