@@ -27,7 +27,7 @@ export function readAddedTokens(list, ids) {
     if (!Array.isArray(list)) throw invalid(`added_tokens should be a list, is ${show(list)}`);
     const owners = new Map();
     for (const [token, id] of ids) owners.set(id, token);
-    return list.map((value, i) => {
+    return Array.from(list, (value, i) => {
         const part = new Part(value, `added_tokens[${i}]`);
         part.only(['id', 'content', 'special', 'normalized', 'single_word', 'lstrip', 'rstrip']);
         const content = part.string('content');
