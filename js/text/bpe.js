@@ -1,4 +1,4 @@
-// Byte pair encoding: by a list of merges (BPE) or by the scores of the merged tokens (SentencePiece's, as GGUF has it).
+// Byte pair encoding: by a list of merges (BPE) or by the scores of the merged tokens (SentencePiece's, as in GGUF).
 // Both keep the candidates in a heap, so that a word of n letters takes O(n log n).
 
 import { byteToken, utf8 } from './bytes.js';

@@ -1,5 +1,5 @@
 // The vocabulary in a GGUF file's metadata, as a tokenizer.json. It says what llama.cpp does with it: defaults that
-// depend on the model, tokens that are taken for special ones by their text, a name that changes how spaces are treated.
+// depend on the model, tokens that are special because of their text, a name that changes how spaces are treated.
 
 import { show } from '../check.js';
 import { GGUF_PRE_TOKENIZERS } from './gguf-pre-tokenizers.js';
@@ -15,9 +15,12 @@ const END_OF_TURN = ['<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<|cal
 
 /** The same, of texts with a hole: of each kind the first. */
 const FILL_IN = [
-    ['<|fim_prefix|>', '<fim-prefix>', '<fim_prefix>', '<｜fim▁begin｜>', '<PRE>', '▁<PRE>', '<|code_prefix|>', '<|prefix|>'],
-    ['<|fim_suffix|>', '<fim-suffix>', '<fim_suffix>', '<｜fim▁hole｜>', '<SUF>', '▁<SUF>', '<|code_suffix|>', '<|suffix|>'],
-    ['<|fim_middle|>', '<fim-middle>', '<fim_middle>', '<｜fim▁end｜>', '<MID>', '▁<MID>', '<|code_middle|>', '<|middle|>'],
+    ['<|fim_prefix|>', '<fim-prefix>', '<fim_prefix>', '<｜fim▁begin｜>', '<PRE>', '▁<PRE>',
+        '<|code_prefix|>', '<|prefix|>'],
+    ['<|fim_suffix|>', '<fim-suffix>', '<fim_suffix>', '<｜fim▁hole｜>', '<SUF>', '▁<SUF>',
+        '<|code_suffix|>', '<|suffix|>'],
+    ['<|fim_middle|>', '<fim-middle>', '<fim_middle>', '<｜fim▁end｜>', '<MID>', '▁<MID>',
+        '<|code_middle|>', '<|middle|>'],
     ['<|fim_pad|>', '<fim-pad>', '<fim_pad>', '<PAD>', '[PAD]'],
     ['<|fim_repo|>', '<|repo_name|>', '<fim-repo>', '<REPO>', '<reponame>'],
     ['<|file_sep|>'],
@@ -209,7 +212,8 @@ const REPLACE_SPACES = { type: 'Replace', pattern: { String: ' ' }, content: '�
 
 /** @param {boolean} space whether a space was put before the text @returns {object} */
 function metaspaceDecoder(space) {
-    const decoders = [{ type: 'Replace', pattern: { String: '▁' }, content: ' ' }, { type: 'ByteFallback' }, { type: 'Fuse' }];
+    const decoders = [{ type: 'Replace', pattern: { String: '▁' }, content: ' ' }, { type: 'ByteFallback' },
+        { type: 'Fuse' }];
     return {
         type: 'Sequence',
         decoders: space ? [...decoders, { type: 'Strip', content: ' ', start: 1, stop: 0 }] : decoders,
@@ -277,7 +281,8 @@ function unigram(vocabulary) {
     }
     if (space) normalizers.push({ type: 'Prepend', prepend: '▁' });
     normalizers.push(REPLACE_SPACES);
-    const skip = vocabulary.tokens.flatMap((_, id) => ([UNKNOWN, CONTROL, BYTE].includes(vocabulary.types[id]) ? [id] : []));
+    const { types } = vocabulary;
+    const skip = [...types.keys()].filter((id) => [UNKNOWN, CONTROL, BYTE].includes(types[id]));
     const json = {
         added_tokens: vocabulary.added(),
         normalizer: { type: 'Sequence', normalizers },
@@ -287,7 +292,7 @@ function unigram(vocabulary) {
         model: {
             type: 'Unigram', vocab: vocabulary.tokens.map((token, id) => [token, scores[id]]), skip,
             unk_id: vocabulary.special('unk') < 0 ? null : vocabulary.special('unk'),
-            byte_fallback: vocabulary.types.includes(BYTE),
+            byte_fallback: types.includes(BYTE),
         },
     };
     return { json, config: vocabulary.config() };

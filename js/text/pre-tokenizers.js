@@ -63,7 +63,8 @@ const BEHAVIORS = new Map(Object.entries({
     Removed: (/** @type {Cut[]} */ cuts) => cuts.filter(({ match }) => !match),
     Contiguous: (/** @type {Cut[]} */ cuts) => joined(cuts, (match, before) => match === before),
     MergedWithPrevious: (/** @type {Cut[]} */ cuts) => joined(cuts, (match, before) => match && !before),
-    MergedWithNext: (/** @type {Cut[]} */ cuts) => joined(cuts.reverse(), (match, before) => match && !before).reverse(),
+    MergedWithNext: (/** @type {Cut[]} */ cuts) =>
+        joined(cuts.reverse(), (match, before) => match && !before).reverse(),
 }));
 
 /** @param {Cut[]} cuts @param {(match: boolean, before: boolean) => boolean} together @returns {Cut[]} */
