@@ -171,6 +171,7 @@ describe('files that are not what they should be', () => {
         const sound = { model: 'llama', tokens: ['<unk>', '<s>', '</s>', 'a'], scores: [0, 0, 0, -1], token_type: [2, 3, 3, 1] };
         const make = (/** @type {object} */ change) => tokenizerFromGguf(new Map(Object.entries({ ...sound, ...change })
             .map(([key, value]) => [`tokenizer.ggml.${key}`, value])));
+        assert.deepEqual(make({}).endTokens, [2]);
         assert.deepEqual(new Tokenizer(make({}).json).encode('a'), [1, 0, 3]);
         assert.deepEqual(new Tokenizer(make({ add_space_prefix: false, add_bos_token: false }).json).encode('a'), [3]);
         for (const change of [{ model: 'x' }, { model: 7 }, { tokens: 'a' }, { tokens: [1] }, { tokens: [] },
