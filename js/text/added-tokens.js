@@ -25,9 +25,11 @@ const SPACE = /\p{White_Space}/u;
 export function readAddedTokens(list, ids) {
     if (list === undefined || list === null) return [];
     if (!Array.isArray(list)) throw invalid(`added_tokens should be a list, is ${show(list)}`);
+    /** @type {Map<number, string>} */
     const owners = new Map();
-    for (const [token, id] of ids) owners.set(id, token);
-    return list.map((value, i) => {
+    const wanted = new Set(list.map((value) => value?.id));
+    for (const [token, id] of ids) if (wanted.has(id)) owners.set(id, token);
+    return Array.from(list, (value, i) => {
         const part = new Part(value, `added_tokens[${i}]`);
         part.only(['id', 'content', 'special', 'normalized', 'single_word', 'lstrip', 'rstrip']);
         const content = part.string('content');

@@ -1,4 +1,4 @@
-// Byte pair encoding: by a list of merges (BPE) or by the scores of the merged tokens (SentencePiece's, as GGUF has it).
+// Byte pair encoding: by a list of merges (BPE) or by the scores of the merged tokens (SentencePiece's, as in GGUF).
 // Both keep the candidates in a heap, so that a word of n letters takes O(n log n).
 
 import { byteToken, utf8 } from './bytes.js';
@@ -114,7 +114,10 @@ export function remembering(model) {
     };
 }
 
-/** @param {ReadonlyMap<string, number>} ids @returns {(text: string) => number[] | null} its bytes' tokens, if all exist */
+/**
+ * @param {ReadonlyMap<string, number>} ids
+ * @returns {(text: string) => number[] | null} the tokens of its bytes, if all exist
+ */
 export function byteFallback(ids) {
     const tokens = Array.from({ length: 256 }, (_, byte) => ids.get(byteToken(byte)));
     return (text) => {
@@ -206,7 +209,8 @@ function readMerges(part, ids, skip) {
         }
         const from = ids.get(left);
         const to = ids.get(right);
-        const result = typeof left === 'string' && typeof right === 'string' ? ids.get(left + right.slice(skip)) : undefined;
+        const texts = typeof left === 'string' && typeof right === 'string';
+        const result = texts ? ids.get(left + right.slice(skip)) : undefined;
         if (from === undefined || to === undefined || result === undefined) {
             throw invalid(`${part.where}.merges[${i}], ${show(merge)}, does not join two tokens into one`);
         }

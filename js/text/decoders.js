@@ -1,5 +1,5 @@
-// Decoders of tokenizer.json: tokens back to text. Each is a machine that takes tokens one by one and gives text as soon
-// as it is certain, so that a text that streams and one decoded at once are the same by construction.
+// Decoders of tokenizer.json: tokens back to text. Each is a machine that takes tokens one by one and gives text as
+// soon as it is certain, so that a text that streams and one decoded at once are the same by construction.
 
 import { byteOfToken, fromLetters } from './bytes.js';
 import { pattern } from './normalizers.js';

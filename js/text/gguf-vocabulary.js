@@ -1,5 +1,5 @@
 // The vocabulary in a GGUF file's metadata, as a tokenizer.json. It says what llama.cpp does with it: defaults that
-// depend on the model, tokens that are taken for special ones by their text, a name that changes how spaces are treated.
+// depend on the model, tokens that are special because of their text, a name that changes how spaces are treated.
 
 import { show } from '../check.js';
 import { GGUF_PRE_TOKENIZERS } from './gguf-pre-tokenizers.js';
@@ -15,9 +15,12 @@ const END_OF_TURN = ['<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<|cal
 
 /** The same, of texts with a hole: of each kind the first. */
 const FILL_IN = [
-    ['<|fim_prefix|>', '<fim-prefix>', '<fim_prefix>', '<｜fim▁begin｜>', '<PRE>', '▁<PRE>', '<|code_prefix|>', '<|prefix|>'],
-    ['<|fim_suffix|>', '<fim-suffix>', '<fim_suffix>', '<｜fim▁hole｜>', '<SUF>', '▁<SUF>', '<|code_suffix|>', '<|suffix|>'],
-    ['<|fim_middle|>', '<fim-middle>', '<fim_middle>', '<｜fim▁end｜>', '<MID>', '▁<MID>', '<|code_middle|>', '<|middle|>'],
+    ['<|fim_prefix|>', '<fim-prefix>', '<fim_prefix>', '<｜fim▁begin｜>', '<PRE>', '▁<PRE>',
+        '<|code_prefix|>', '<|prefix|>'],
+    ['<|fim_suffix|>', '<fim-suffix>', '<fim_suffix>', '<｜fim▁hole｜>', '<SUF>', '▁<SUF>',
+        '<|code_suffix|>', '<|suffix|>'],
+    ['<|fim_middle|>', '<fim-middle>', '<fim_middle>', '<｜fim▁end｜>', '<MID>', '▁<MID>',
+        '<|code_middle|>', '<|middle|>'],
     ['<|fim_pad|>', '<fim-pad>', '<fim_pad>', '<PAD>', '[PAD]'],
     ['<|fim_repo|>', '<|repo_name|>', '<fim-repo>', '<REPO>', '<reponame>'],
     ['<|file_sep|>'],
@@ -41,17 +44,15 @@ const NAMES = { bos: 'bos', eos: 'eos', unk: 'unknown', sep: 'seperator', pad: '
 
 /**
  * @param {ReadonlyMap<string, any>} metadata keys as in the file, lists as arrays or typed arrays
- * @returns {{ json: object, config: object }} tokenizer.json and tokenizer_config.json
+ * @returns {{ json: object, config: object, endTokens: number[] }} tokenizer.json, tokenizer_config.json and the ids
+ *   that end a text
  * @throws {FormatError} `tokenizer-invalid`, `tokenizer-unsupported`
  */
 export function tokenizerFromGguf(metadata) {
     const vocabulary = new Vocabulary(metadata);
-    switch (vocabulary.model) {
-        case 'llama': return sentencePiece(vocabulary);
-        case 'gpt2': return byteLevel(vocabulary);
-        case 't5': return unigram(vocabulary);
-        default: return wordPiece(vocabulary);
-    }
+    const makers = { llama: sentencePiece, gpt2: byteLevel, t5: unigram, bert: wordPiece };
+    const make = makers[/** @type {keyof typeof makers} */ (vocabulary.model)];
+    return { json: make(vocabulary), config: vocabulary.config(), endTokens: vocabulary.endTokens() };
 }
 
 class Vocabulary {
@@ -159,6 +160,16 @@ class Vocabulary {
         return known ? id : otherwise < this.tokens.length ? otherwise : -1;
     }
 
+    /** @returns {number[]} what the file says, and control tokens whose texts say so */
+    endTokens() {
+        const fillIn = FILL_IN.slice(3).flatMap((one) => one.find((text) => this.ids.has(text)) ?? []);
+        const texts = [...END_OF_TURN, ...fillIn];
+        const control = texts.map((text) => this.ids.get(text) ?? -1).filter((id) => this.types[id] === CONTROL);
+        const said = ['eot_token_id', 'eom_token_id'].map((name) => this.get(name))
+            .filter((id) => Number.isInteger(id) && id >= 0 && id < this.tokens.length);
+        return [...new Set([this.special('eos'), ...said, ...control])].filter((id) => id >= 0);
+    }
+
     /** @returns {object[]} */
     added() {
         const name = this._metadata.get('general.name');
@@ -209,18 +220,19 @@ const REPLACE_SPACES = { type: 'Replace', pattern: { String: ' ' }, content: '�
 
 /** @param {boolean} space whether a space was put before the text @returns {object} */
 function metaspaceDecoder(space) {
-    const decoders = [{ type: 'Replace', pattern: { String: '▁' }, content: ' ' }, { type: 'ByteFallback' }, { type: 'Fuse' }];
+    const decoders = [{ type: 'Replace', pattern: { String: '▁' }, content: ' ' }, { type: 'ByteFallback' },
+        { type: 'Fuse' }];
     return {
         type: 'Sequence',
         decoders: space ? [...decoders, { type: 'Strip', content: ' ', start: 1, stop: 0 }] : decoders,
     };
 }
 
-/** @param {Vocabulary} vocabulary */
+/** @param {Vocabulary} vocabulary @returns {object} */
 function sentencePiece(vocabulary) {
     const space = vocabulary.boolean('add_space_prefix', true);
     const scores = vocabulary.scores();
-    const json = {
+    return {
         added_tokens: vocabulary.added(),
         normalizer: space ? { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, REPLACE_SPACES] }
             : REPLACE_SPACES,
@@ -232,10 +244,9 @@ function sentencePiece(vocabulary) {
             unk_id: Math.max(0, vocabulary.special('unk')),
         },
     };
-    return { json, config: vocabulary.config() };
 }
 
-/** @param {Vocabulary} vocabulary */
+/** @param {Vocabulary} vocabulary @returns {object} */
 function byteLevel(vocabulary) {
     const name = vocabulary.string('pre', 'default');
     const pre = GGUF_PRE_TOKENIZERS.get(name);
@@ -244,7 +255,7 @@ function byteLevel(vocabulary) {
     if (!merges) throw invalid('tokenizer.ggml.merges is missing');
     const splits = pre.patterns.map((regex) =>
         ({ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }));
-    const json = {
+    return {
         added_tokens: vocabulary.added(),
         normalizer: null,
         pre_tokenizer: {
@@ -258,10 +269,9 @@ function byteLevel(vocabulary) {
             ignore_merges: pre.whole === true,
         },
     };
-    return { json, config: vocabulary.config() };
 }
 
-/** @param {Vocabulary} vocabulary */
+/** @param {Vocabulary} vocabulary @returns {object} */
 function unigram(vocabulary) {
     const scores = vocabulary.scores();
     const space = vocabulary.boolean('add_space_prefix', false);
@@ -277,8 +287,9 @@ function unigram(vocabulary) {
     }
     if (space) normalizers.push({ type: 'Prepend', prepend: '▁' });
     normalizers.push(REPLACE_SPACES);
-    const skip = vocabulary.tokens.flatMap((_, id) => ([UNKNOWN, CONTROL, BYTE].includes(vocabulary.types[id]) ? [id] : []));
-    const json = {
+    const { types } = vocabulary;
+    const skip = [...types.keys()].filter((id) => [UNKNOWN, CONTROL, BYTE].includes(types[id]));
+    return {
         added_tokens: vocabulary.added(),
         normalizer: { type: 'Sequence', normalizers },
         pre_tokenizer: null,
@@ -287,13 +298,12 @@ function unigram(vocabulary) {
         model: {
             type: 'Unigram', vocab: vocabulary.tokens.map((token, id) => [token, scores[id]]), skip,
             unk_id: vocabulary.special('unk') < 0 ? null : vocabulary.special('unk'),
-            byte_fallback: vocabulary.types.includes(BYTE),
+            byte_fallback: types.includes(BYTE),
         },
     };
-    return { json, config: vocabulary.config() };
 }
 
-/** Tokens that begin words are marked there, in tokenizer.json those that go on. @param {Vocabulary} vocabulary */
+/** Tokens that begin words are marked there, here those that go on. @param {Vocabulary} vocabulary @returns {object} */
 function wordPiece(vocabulary) {
     const lowercase = vocabulary.boolean('normalizer.lowercase', true);
     /** @type {[string, number][]} */
@@ -302,7 +312,7 @@ function wordPiece(vocabulary) {
     if (new Set(entries.map(([token]) => token)).size !== entries.length) {
         throw invalid('tokenizer.ggml.tokens: two tokens are one once their marks are read');
     }
-    const json = {
+    return {
         added_tokens: vocabulary.added(),
         normalizer: {
             type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, lowercase,
@@ -316,5 +326,4 @@ function wordPiece(vocabulary) {
             unk_token: vocabulary.tokens[vocabulary.special('unk')] ?? '', max_input_chars_per_word: 1000,
         },
     };
-    return { json, config: vocabulary.config() };
 }

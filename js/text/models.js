@@ -41,16 +41,19 @@ export function model(part) {
 function vocabulary(part) {
     const vocab = part.get('vocab');
     if (!isObject(vocab)) throw part.wrong('vocab', 'an object', vocab);
-    const ids = new Map(Object.entries(vocab));
-    if (ids.size === 0) throw invalid(`${part.where}.vocab is empty`);
-    const seen = new Set();
-    for (const [token, id] of ids) {
+    /** @type {Map<string, number>} */
+    const ids = new Map();
+    const seen = new Uint8Array(MAX_TOKENS);
+    for (const token of Object.keys(vocab)) {
+        const id = vocab[token];
         if (!Number.isInteger(id) || id < 0 || id >= MAX_TOKENS) {
             throw invalid(`${part.where}.vocab: the id of ${show(token)} is no index`);
         }
-        seen.add(id);
+        if (seen[id] === 1) throw invalid(`${part.where}.vocab: two tokens have the id ${id}`);
+        seen[id] = 1;
+        ids.set(token, id);
     }
-    if (seen.size !== ids.size) throw invalid(`${part.where}.vocab: two tokens have one id`);
+    if (ids.size === 0) throw invalid(`${part.where}.vocab is empty`);
     return ids;
 }
 
@@ -61,10 +64,11 @@ function scored(part) {
     /** @type {number[]} */
     const scores = [];
     const vocab = part.list('vocab');
-    if (vocab.length === 0 || vocab.length >= MAX_TOKENS) throw invalid(`${part.where}.vocab has ${vocab.length} tokens`);
+    if (vocab.length === 0 || vocab.length >= MAX_TOKENS) {
+        throw invalid(`${part.where}.vocab has ${vocab.length} tokens`);
+    }
     for (const [i, entry] of vocab.entries()) {
-        if (!Array.isArray(entry) || typeof entry[0] !== 'string' || typeof entry[1] !== 'number' ||
-            !Number.isFinite(entry[1])) {
+        if (!Array.isArray(entry) || typeof entry[0] !== 'string' || !Number.isFinite(entry[1])) {
             throw invalid(`${part.where}.vocab[${i}] should be a text and a score`);
         }
         ids.set(entry[0], i);

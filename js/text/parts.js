@@ -75,7 +75,8 @@ export class Part {
     list(name) {
         const value = this.get(name);
         if (!Array.isArray(value)) throw this.wrong(name, 'a list', value);
-        return value;
+        // A copy has no holes, which map() would leave out.
+        return Array.from(value);
     }
 
     /** @param {string} name @returns {Part[]} */

@@ -57,7 +57,8 @@ function template(part) {
         }
         const name = isObject(item) && isObject(item.SpecialToken) ? item.SpecialToken.id : undefined;
         const token = isObject(tokens) && Object.hasOwn(tokens, name) ? tokens[name] : undefined;
-        if (!isObject(token) || !Array.isArray(token.ids) || token.ids.some((/** @type {any} */ id) => !Number.isInteger(id) || id < 0)) {
+        const sound = (/** @type {any} */ id) => Number.isInteger(id) && id >= 0;
+        if (!isObject(token) || !Array.isArray(token.ids) || !token.ids.every(sound)) {
             throw invalid(`${where} names a token that special_tokens does not have`);
         }
         return token.ids;

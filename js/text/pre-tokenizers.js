@@ -7,11 +7,12 @@ import { scriptOf } from './scripts.js';
 /** @typedef {import('./parts.js').Part} Part */
 /** @typedef {(piece: string, first: boolean) => string[]} Splitter `first`: the piece begins the whole text */
 
-const BYTE_LEVEL =
-    /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+const BYTE_LEVEL = new RegExp("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\p{White_Space}\\p{L}\\p{N}]+|" +
+    '\\p{White_Space}+(?!\\P{White_Space})|\\p{White_Space}+', 'gu');
 const PUNCTUATION = /[\p{P}$+<=>^`|~]/gu;
 const SPACE = /\p{White_Space}/gu;
-const WORDS = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200C\u200D]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200C\u200D\p{White_Space}]+/gu;
+const WORD = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200C\\u200D';
+const WORDS = new RegExp(`[${WORD}]+|[^${WORD}\\p{White_Space}]+`, 'gu');
 
 /** @param {Part} part @returns {Splitter} */
 export function preTokenizer(part) {
@@ -30,7 +31,8 @@ function splitter(regex, behavior, invert) {
     const join = BEHAVIORS.get(behavior);
     return (piece) => {
         const cuts = cut(piece, regex, invert);
-        return (join ? join(cuts) : cuts).map(({ start, end }) => piece.slice(start, end)).filter((text) => text !== '');
+        const pieces = (join ? join(cuts) : cuts).map(({ start, end }) => piece.slice(start, end));
+        return pieces.filter((text) => text !== '');
     };
 }
 
@@ -61,7 +63,8 @@ const BEHAVIORS = new Map(Object.entries({
     Removed: (/** @type {Cut[]} */ cuts) => cuts.filter(({ match }) => !match),
     Contiguous: (/** @type {Cut[]} */ cuts) => joined(cuts, (match, before) => match === before),
     MergedWithPrevious: (/** @type {Cut[]} */ cuts) => joined(cuts, (match, before) => match && !before),
-    MergedWithNext: (/** @type {Cut[]} */ cuts) => joined(cuts.reverse(), (match, before) => match && !before).reverse(),
+    MergedWithNext: (/** @type {Cut[]} */ cuts) =>
+        joined(cuts.reverse(), (match, before) => match && !before).reverse(),
 }));
 
 /** @param {Cut[]} cuts @param {(match: boolean, before: boolean) => boolean} together @returns {Cut[]} */

@@ -1,5 +1,5 @@
-// Tokens in, text out, as early as possible and never to be taken back: what decoding may still change is held, and text
-// that may be the beginning of a stop string until it is clear whether it is.
+// Tokens in, text out, as early as possible and never to be taken back: what decoding may still change is held, and
+// text that may be the beginning of a stop string until it is clear whether it is.
 
 import { rangeError, typeError } from '../check.js';
 
@@ -7,7 +7,7 @@ export class TextStream {
     /**
      * @param {import('./tokenizer.js').Tokenizer} tokenizer
      * @param {readonly string[]} [stops]
-     * @param {{ skipSpecialTokens?: boolean }} [options] special tokens are not shown; stop strings find them all the same
+     * @param {{ skipSpecialTokens?: boolean }} [options] special tokens are not shown; stop strings find them anyway
      */
     constructor(tokenizer, stops = [], { skipSpecialTokens = true } = {}) {
         this._tokenizer = tokenizer;

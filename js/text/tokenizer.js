@@ -175,7 +175,9 @@ export class Tokenizer {
     piece(id) {
         const token = this._token(id) ?? '';
         if (this._added.has(id)) return token;
-        if (this._byteLevel || byteOfToken(token) >= 0) return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.bytes(id));
+        if (this._byteLevel || byteOfToken(token) >= 0) {
+            return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.bytes(id));
+        }
         return token.replaceAll('▁', ' ');
     }
 

@@ -71,7 +71,8 @@ describe('tokenizer', () => {
         assert.equal(tiny.decode([0, ...tiny.encode('a'), 0]), '<|endoftext|>a<|endoftext|>');
         assert.equal(tiny.decode([0, ...tiny.encode('a'), 0], { skipSpecialTokens: true }), 'a');
         assert.equal(tiny.decode(Uint32Array.from(tiny.encode('a b'))), 'a b');
-        for (const id of [-1, tiny.vocabularySize, 1.5, NaN, '1']) assert.throws(() => tiny.decode([id]), RangeError);
+        assert.equal(tiny.decode([tiny.vocabularySize, 98]), 'a');
+        for (const id of [-1, 1.5, NaN, '1']) assert.throws(() => tiny.decode([id]), RangeError);
         assert.throws(() => tiny.encode(7), TypeError);
     });
 
@@ -95,11 +96,13 @@ describe('tokenizer', () => {
         ['tokenizer-invalid', change((file) => { file.added_tokens[0].id = 5; })],
         ['tokenizer-invalid', change((file) => { file.added_tokens[0].content = ''; })],
         ['tokenizer-invalid', change((file) => { file.added_tokens = {}; })],
-        ['tokenizer-unsupported', change((file) => { file.model.type = 'Unigram'; })],
+        ['tokenizer-invalid', change((file) => { file.model.type = 'Unigram'; })],
+        ['tokenizer-unsupported', change((file) => { file.model.type = 'Bigram'; })],
         ['tokenizer-unsupported', change((file) => { file.model.dropout = 0.1; })],
-        ['tokenizer-unsupported', change((file) => { file.pre_tokenizer = { type: 'Whitespace' }; })],
-        ['tokenizer-unsupported', change((file) => { file.decoder = null; })],
-        ['tokenizer-unsupported', change((file) => { file.normalizer = { type: 'Replace' }; })],
+        ['tokenizer-unsupported', change((file) => { file.pre_tokenizer = { type: 'Whitespaces' }; })],
+        ['tokenizer-unsupported', change((file) => { file.decoder = { type: 'ByteLevels' }; })],
+        ['tokenizer-unsupported', change((file) => { file.model.some_option = 1; })],
+        ['tokenizer-invalid', change((file) => { file.normalizer = { type: 'Replace' }; })],
     ]) {
         test(`${code}: ${new TextDecoder().decode(bytes).slice(0, 30)}`, () => {
             assert.throws(() => new Tokenizer(bytes), (error) => error instanceof FormatError && error.code === code);
@@ -130,8 +133,8 @@ describe('text stream', () => {
         }
     });
 
-    test('a character that never ends is dropped, bytes that are no UTF-8 are marked', () => {
-        assert.equal(stream(tiny, byBytes('a👍').slice(0, 3)).text, 'a');
+    test('a character that never ends and bytes that are no UTF-8 are marked', () => {
+        assert.equal(stream(tiny, byBytes('a👍').slice(0, 3)).text, 'a\ufffd');
         assert.deepEqual(stream(tiny, [0xff + 1, 0x61 + 1]).parts, ['\ufffd', 'a']);
     });
 
