@@ -135,6 +135,14 @@ export class PackedWeight {
         this.#runtime.memory.f32(this.#bias + 4 * first, values.length).set(values);
     }
 
+    /** Whether all weights are finite; reads every one of them. */
+    isFinite() {
+        for (let output = 0; output < this.outputs; output++) {
+            if (!this.row(output).every(Number.isFinite)) return false;
+        }
+        return true;
+    }
+
     /** A few of its bytes, a copy: enough to tell it from another's. @returns {Uint8Array} */
     sample() {
         this.#check();

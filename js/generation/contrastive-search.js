@@ -1,3 +1,4 @@
+import { checkFinite } from './finite.js';
 import { Search } from './search.js';
 
 /** @typedef {import('./search.js').Steps} Steps */
@@ -36,6 +37,7 @@ export class ContrastiveSearch extends Search {
         }
         await this._steps.step(this._next, this.index);
         const logits = this._steps.logits();
+        checkFinite(logits, this._where);
         const hidden = this._steps.hidden();
         for (let prompt = 0; prompt < this.batch; prompt++) {
             const row = this._best(prompt, hidden);

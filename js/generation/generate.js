@@ -138,7 +138,6 @@ export function generate(model, prompt, options) {
     }
     const processors = createProcessors(drawing, {
         vocabularySize: model.vocabularySize, promptLength: ids.length, kind: sampler.kind,
-        tokens: model.tokenizer ? Math.min(model.tokenizer.vocabularySize, model.vocabularySize) : model.vocabularySize,
     });
     const settings = { maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, most, draft: options.draft, draftTokens };
     return new Generation(model, ids, settings).run();
@@ -367,6 +366,7 @@ class Generation {
         const start = {
             tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: steps.logits(),
             hidden, stopTokens: this._model.endTokens, processors,
+            where: () => this._model.network.findNotFinite(),
         };
         if (draft === undefined) {
             return createSearch(sampler, steps, start);

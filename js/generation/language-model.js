@@ -23,7 +23,6 @@ import { score } from './score.js';
  * @property {string} source
  * @property {string} format
  * @property {Map<string, string>} types of the weights in memory, by role
- * @property {boolean} embedded whether it is the model that comes with the package
  * @property {number} contextLength
  * @property {'float32' | 'float16' | 'int8'} cacheDtype
  * @property {number} fileBytes
@@ -160,8 +159,8 @@ export class LanguageModel {
      */
     promptTokens(prompt) {
         const ids = this._needTokenizer('prompt').encode(prompt);
-        // The embedded model was trained on texts that begin with the start token, which its tokenizer.json does not say.
-        const begins = !this.#parts.embedded || this.startToken === null || ids[0] === this.startToken;
+        const { plan: { family }, format } = this.#parts;
+        const begins = !family.addStart || format === 'gguf' || this.startToken === null || ids[0] === this.startToken;
         return begins ? ids : [/** @type {number} */ (this.startToken), ...ids];
     }
 

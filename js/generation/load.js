@@ -60,7 +60,7 @@ export async function loadModel(runtime, source, options = {}) {
     signal?.throwIfAborted();
     const opened = await openModel(source ?? EMBEDDED, { signal, onProgress });
     try {
-        return await build(runtime, opened, options, source === undefined);
+        return await build(runtime, opened, options);
     } finally {
         opened.close();
     }
@@ -96,9 +96,8 @@ function checkOptions(options) {
  * @param {Runtime} runtime
  * @param {TensorSource} source
  * @param {LoadOptions} options
- * @param {boolean} embedded
  */
-async function build(runtime, source, { signal, weights = 'auto', contextLength, cacheDtype = 'float32' }, embedded) {
+async function build(runtime, source, { signal, weights = 'auto', contextLength, cacheDtype = 'float32' }) {
     const plan = planOf(source);
     const { description } = plan;
     if (contextLength !== undefined && contextLength > description.context && description.embedding.positions !== null) {
@@ -117,7 +116,7 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
             load(runtime, network, plan, piece);
         }
         return new LanguageModel({
-            network, plan, tokenizer, template, templateProblem, defaults, source: source.name, format: source.format, types, embedded,
+            network, plan, tokenizer, template, templateProblem, defaults, source: source.name, format: source.format, types,
             contextLength: contextLength ?? description.context, cacheDtype, fileBytes: source.fileBytes,
         });
     } catch (error) {

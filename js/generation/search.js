@@ -1,4 +1,5 @@
 import { Choice } from './choice.js';
+import { checkFinite } from './finite.js';
 
 /**
  * Keras Hub's sampling loops, for every sampler, over anything that predicts.
@@ -28,6 +29,7 @@ import { Choice } from './choice.js';
  * @property {Float32Array} [hidden] [batch][length][width] of positions 0 .. index - 1, for contrastive search
  * @property {number[]} stopTokens ids that end a row when they stand outside its prompt
  * @property {import('./processors.js').Processors | null} [processors] of the logits of a single row
+ * @property {() => string} [where] tells where logits that are not finite may come from
  */
 
 /** What all searches share: tokens, masks and when to stop. */
@@ -48,6 +50,8 @@ export class Search {
         this._stopTokens = new Set(start.stopTokens);
         /** Of every row, after the tokens so far. */
         this._logits = new Float32Array(start.logits);
+        this._where = start.where;
+        checkFinite(this._logits, this._where);
         /** Whether a step has been made since they were taken over. */
         this._fed = false;
         this._probabilities = new Float32Array(vocabulary);
@@ -107,6 +111,7 @@ export class Search {
     _collect() {
         if (this._fed) {
             this._logits.set(this._steps.logits());
+            checkFinite(this._logits, this._where);
             this._fed = false;
         }
     }

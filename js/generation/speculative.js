@@ -6,6 +6,7 @@
 import { PassJob, read } from '../model/reader.js';
 import { CacheRow } from '../model/cache.js';
 import { argmax } from './choice.js';
+import { checkFinite } from './finite.js';
 import { RowSearch } from './search.js';
 
 /** @typedef {import('../model/network.js').Network} Network */
@@ -74,6 +75,7 @@ export class SpeculativeSearch extends RowSearch {
             this._guessed = guessed;
         }
         this._logits.set(this._model.rowAt(this._ahead, this._taken));
+        checkFinite(this._logits, this._where);
     }
 
     /** @returns {Promise<number[]>} */

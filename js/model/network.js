@@ -384,6 +384,19 @@ export class Network {
         }
     }
 
+    /**
+     * For the error of logits that are not finite: where they may come from.
+     * @returns {string} names the first matrix with a weight that is not finite, if there is one
+     */
+    findNotFinite() {
+        for (const [role, slot] of this.slots) {
+            if ('matrix' in slot && !slot.matrix.isFinite()) {
+                return `the weights ${role} are not finite themselves`;
+            }
+        }
+        return 'no matrix has a weight that is not finite: the numbers grew too large on their way';
+    }
+
     /** Frees the weights. A second time does nothing. */
     dispose() {
         if (!this.disposed) {

@@ -25,6 +25,7 @@ import { check } from '../fields.js';
  * @property {Record<string, string>} names of a Hugging Face folder, without prefix and `.weight` or `.bias`, to roles (the
  *   names of GGUF); # is a number
  * @property {RegExp} [transposed] roles that a folder stores as [inputs, outputs]
+ * @property {boolean} [addStart] texts begin with the start token, though the folder's tokenizer does not add it
  * @property {boolean} [headByHead] a folder's fused queries, keys and values follow one another head by head
  */
 

@@ -18,6 +18,7 @@ export const gpt2 = {
         'h.#.mlp.c_fc': 'blk.#.ffn_up',
         'h.#.mlp.c_proj': 'blk.#.ffn_down',
     },
+    addStart: true,     // as Keras Hub's preprocessor does
     transposed: /\.(attn_qkv|attn_output|ffn_up|ffn_down)\.weight$/,
     describe(f) {
         const width = f.count(['n_embd', 'hidden_size']);
