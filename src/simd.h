@@ -36,6 +36,7 @@ INLINE f4 f4_max(f4 a, f4 b) { return wasm_f32x4_pmax(b, a); }
 INLINE f4 f4_min(f4 a, f4 b) { return wasm_f32x4_pmin(b, a); }
 INLINE f4 f4_less(f4 a, f4 b) { return wasm_f32x4_lt(a, b); }
 INLINE f4 f4_select(f4 mask, f4 a, f4 b) { return wasm_v128_bitselect(a, b, mask); }
+INLINE f4 f4_or(f4 a, f4 b) { return wasm_v128_or(a, b); }
 /* 2^n from a float whose lowest mantissa bits hold n + 127. */
 INLINE f4 f4_exponent(f4 a) { return wasm_i32x4_shl(a, 23); }
 INLINE float f4_lane(f4 a, int lane)
@@ -53,6 +54,28 @@ INLINE f4 f4_keep(const uint8_t *keep)
     f4 wide = wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(keep)));
     return wasm_i32x4_ne(wide, wasm_i32x4_splat(0));
 }
+
+
+/* Four 32-bit integers, or sixteen bytes. */
+typedef v128_t i4;
+
+INLINE i4 i4_load(const void *p) { return wasm_v128_load(p); }
+INLINE void i4_store(void *p, i4 a) { wasm_v128_store(p, a); }
+INLINE i4 i4_load_u16(const void *p) { return wasm_u32x4_load16x4(p); }
+INLINE i4 i4_splat(int32_t x) { return wasm_i32x4_splat(x); }
+INLINE i4 i4_and(i4 a, i4 b) { return wasm_v128_and(a, b); }
+INLINE i4 i4_or(i4 a, i4 b) { return wasm_v128_or(a, b); }
+INLINE i4 i4_add(i4 a, i4 b) { return wasm_i32x4_add(a, b); }
+INLINE i4 i4_mul(i4 a, i4 b) { return wasm_i32x4_mul(a, b); }
+INLINE i4 i4_shl(i4 a, uint32_t n) { return wasm_i32x4_shl(a, n); }
+INLINE i4 i4_shr(i4 a, uint32_t n) { return wasm_i32x4_shr(a, n); }     /* signed */
+INLINE i4 i4_shr_u(i4 a, uint32_t n) { return wasm_u32x4_shr(a, n); }
+INLINE i4 i4_more(i4 a, i4 b) { return wasm_i32x4_gt(a, b); }
+INLINE f4 i4_float(i4 a) { return wasm_f32x4_convert_i32x4(a); }        /* of the same numbers */
+INLINE f4 i4_bits(i4 a) { return a; }                                   /* of the same bits */
+/* By bytes: a - b, and table[a] for a < 16. */
+INLINE i4 b16_sub(i4 a, i4 b) { return wasm_i8x16_sub(a, b); }
+INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
 
 #else
 
@@ -72,6 +95,7 @@ INLINE f4 f4_select(f4 mask, f4 a, f4 b)
 {
     return (f4) (((f4_bits) mask & (f4_bits) a) | (~(f4_bits) mask & (f4_bits) b));
 }
+INLINE f4 f4_or(f4 a, f4 b) { return (f4) ((f4_bits) a | (f4_bits) b); }
 INLINE f4 f4_max(f4 a, f4 b) { return f4_select(f4_less(b, a), a, b); }
 INLINE f4 f4_min(f4 a, f4 b) { return f4_select(f4_less(a, b), a, b); }
 INLINE f4 f4_exponent(f4 a)
@@ -87,6 +111,37 @@ INLINE f4 f4_keep(const uint8_t *keep)
     return (f4) (f4_bits) { -(keep[0] != 0), -(keep[1] != 0), -(keep[2] != 0), -(keep[3] != 0) };
 }
 
+typedef int32_t i4 __attribute__((vector_size(16)));
+typedef uint32_t u4 __attribute__((vector_size(16)));
+typedef uint8_t b16 __attribute__((vector_size(16)));
+
+INLINE i4 i4_load(const void *p) { i4 a; memcpy(&a, p, sizeof a); return a; }
+INLINE void i4_store(void *p, i4 a) { memcpy(p, &a, sizeof a); }
+INLINE i4 i4_load_u16(const void *p)
+{
+    uint16_t a[4];
+    memcpy(a, p, sizeof a);
+    return (i4) { a[0], a[1], a[2], a[3] };
+}
+INLINE i4 i4_splat(int32_t x) { return (i4) { x, x, x, x }; }
+INLINE i4 i4_and(i4 a, i4 b) { return a & b; }
+INLINE i4 i4_or(i4 a, i4 b) { return a | b; }
+INLINE i4 i4_add(i4 a, i4 b) { return (i4) ((u4) a + (u4) b); }
+INLINE i4 i4_mul(i4 a, i4 b) { return (i4) ((u4) a * (u4) b); }
+INLINE i4 i4_shl(i4 a, uint32_t n) { return (i4) ((u4) a << n); }
+INLINE i4 i4_shr(i4 a, uint32_t n) { return a >> (int32_t) n; }
+INLINE i4 i4_shr_u(i4 a, uint32_t n) { return (i4) ((u4) a >> n); }
+INLINE i4 i4_more(i4 a, i4 b) { return (i4) (a > b); }
+INLINE f4 i4_float(i4 a) { return __builtin_convertvector(a, f4); }
+INLINE f4 i4_bits(i4 a) { return (f4) a; }
+INLINE i4 b16_sub(i4 a, i4 b) { return (i4) ((b16) a - (b16) b); }
+INLINE i4 b16_look_up(i4 table, i4 a)
+{
+    b16 from = (b16) table, at = (b16) a, to = { 0 };
+    for (int i = 0; i < 16; i++) to[i] = from[at[i] & 15];
+    return (i4) to;
+}
+
 #endif
 
 /* a * b + c, fused or not: the one place where the builds differ. */
@@ -95,6 +150,17 @@ INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return wasm_f32x4_relaxed_madd(a, b, c); }
 #else
 INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return f4_add(f4_mul(a, b), c); }
 #endif
+
+/* Exact widening of binary16 in the lower halves of the lanes: the exponent's bias is 112 short, which a multiplication
+ * makes good for subnormals too. */
+INLINE f4 f4_from_f16(i4 a)
+{
+    i4 sign = i4_shl(i4_and(a, i4_splat(0x8000)), 16), rest = i4_and(a, i4_splat(0x7fff));
+    f4 finite = f4_mul(i4_bits(i4_shl(rest, 13)), f4_splat(0x1p112f));
+    f4 other = i4_bits(i4_or(i4_shl(rest, 13), i4_splat(0x7f800000)));  /* infinity or NaN */
+    f4 size = f4_select(i4_bits(i4_more(rest, i4_splat(0x7bff))), other, finite);
+    return f4_or(size, i4_bits(sign));
+}
 
 INLINE float f4_sum(f4 a) { return (f4_lane(a, 0) + f4_lane(a, 1)) + (f4_lane(a, 2) + f4_lane(a, 3)); }
 INLINE float f4_top(f4 a)

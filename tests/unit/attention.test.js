@@ -192,7 +192,9 @@ test('pages smaller than 256: one or several', () => {
 test('narrow caches: as over the numbers that they hold', () => {
     for (const type of [KEPT.F16, KEPT.I8]) {
         for (const explicit of [false, true]) {
-            for (const [t, s, d, v] of [[1, 5, 1, 1], [1, 300, 70, 66], [5, 130, 16, 9], [1, 1100, 8, 8], [23, 520, 65, 64]]) {
+            for (const [t, s, d, v] of [
+                [1, 5, 1, 1], [1, 300, 70, 66], [5, 130, 16, 9], [1, 1100, 8, 8], [23, 520, 65, 64],
+            ]) {
                 for (const mask of /** @type {Spec['mask'][]} */ ([undefined, 'bts'])) {
                     const spec = { t, s, d, v, heads: 4, kvHeads: 2, batch: 2, causal: s - t, explicit, type, mask };
                     const result = run(spec);
@@ -220,8 +222,8 @@ test('shared key heads: the bits of query heads that have them to themselves', (
                         [x.keys, shared.x.keys, x.d], [x.values, shared.x.values, x.v],
                     ])) {
                         for (let i = 0; i < own.length; i++) {
-                            const [e, h, row] = [i % width, Math.floor(i / width) % heads, Math.floor(i / width / heads)];
-                            own[i] = from[(row * kvHeads + Math.floor(h / (heads / kvHeads))) * width + e];
+                            const [h, row] = [Math.floor(i / width) % heads, Math.floor(i / width / heads)];
+                            own[i] = from[(row * kvHeads + Math.floor(h / (heads / kvHeads))) * width + i % width];
                         }
                     }
                     x.q.set(shared.x.q);
