@@ -235,6 +235,36 @@ test('shared key heads: the bits of query heads that have them to themselves', (
     }
 });
 
+test('rows together or one by one: the same bits, with a window, a cap, shared heads and narrow caches', () => {
+    for (const type of [KEPT.F32, KEPT.F16, KEPT.I8]) {
+        for (const [heads, kvHeads] of [[2, 2], [8, 2], [3, 1]]) {
+            for (const [t, s, window] of [[2, 40, 9], [7, 530, 300], [26, 1100, 0], [3, 2200, 1500]]) {
+                for (const mask of /** @type {Spec['mask'][]} */ ([undefined, 'bhts'])) {
+                    for (const explicit of [false, true]) {
+                        const spec = { s, d: 9, v: 11, heads, kvHeads, window, softcap: 4, type, mask, explicit };
+                        const whole = run({ ...spec, t, causal: s - t });
+                        for (let i = 0; i < t; i++) {
+                            const row = heads * whole.x.d;
+                            const spoil = (/** @type {ReturnType<typeof make>} */ x) => {
+                                x.keys.set(whole.x.keys);
+                                x.values.set(whole.x.values);
+                                x.q.set(whole.x.q.subarray(i * row, (i + 1) * row));
+                                for (let h = 0; x.mask && whole.x.mask && h < heads; h++) {
+                                    x.mask.set(whole.x.mask.subarray((h * t + i) * s, (h * t + i + 1) * s), h * s);
+                                }
+                            };
+                            const alone = run({ ...spec, t: 1, causal: s - t + i, spoil }).out;
+                            const width = heads * whole.x.v;
+                            assert.deepEqual(alone, whole.out.subarray(i * width, (i + 1) * width),
+                                `row ${i} of ${JSON.stringify({ ...spec, t })}`);
+                        }
+                    }
+                }
+            }
+        }
+    }
+});
+
 test('logits that overflow a naive exp', () => {
     // A logit near 100 is rounded to 4e-6, an exponential's argument near 10000 to 5e-4; that is the whole error.
     for (const explicit of [false, true]) {
