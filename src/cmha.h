@@ -124,12 +124,13 @@ CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
  * is shared and reordered by lists of pages. Inside it they are head-major, so that attention streams them in order:
  *   keys:   [G][page / 8][D][8]   panels of 8 positions: QK^T is then the same multiply as a projection
  *   values: [G][page][V]
- * and after each of the two what its type needs besides. The public shape stays Keras's [B, 2, S, G, D]. Positions at and beyond S are never used. */
+ * and after each of the two what its type needs besides. The public shape stays Keras's [B, 2, S, G, D]. Positions at
+ * and beyond S are never used. */
 enum { CMHA_PAGE = 256 };
 
-/* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value of a
- * head to multiply it with. X(KIND, object): the table entry at the end of src/cache/<kind>.c. Narrower ones are attended
- * over as they lie: widened on their way into the nearest cache. */
+/* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value
+ * of a head to multiply it with. X(KIND, object): the table entry at the end of src/cache/<kind>.c. Narrower ones are
+ * attended over as they lie: widened on their way into the nearest cache. */
 #define CMHA_CACHE_TYPES(X) X(F32, cache_f32) X(F16, cache_f16) X(I8, cache_i8)
 enum { CMHA_KEPT_F32 = 0, CMHA_KEPT_F16 = 1, CMHA_KEPT_I8 = 2 };
 
@@ -163,16 +164,16 @@ CMHA_API void cmha_cache_load(const cmha_transfer *a);
 /* Positions [from, from + n) of batch entries [0, batch) become [to, to + n) as they lie, to <= from. */
 CMHA_API void cmha_cache_move(const cmha_cache *cache, size_t batch, size_t from, size_t to, size_t n);
 
-/* Turns the keys of positions [from, to) in place, as a rotary embedding of another position would: after positions have
- * moved. Of the first `dims` elements of a key, pair i (elements i and i + dims / 2, or 2 i and 2 i + 1 with `adjacent`)
- * becomes x0 c - x1 s, x0 s + x1 c. (Su et al. 2021) */
+/* Turns the keys of positions [from, to) in place, as a rotary embedding of another position would: after positions
+ * have moved. Of the first 2 * pairs elements of a key, pair i (elements i and i + pairs, or, with pairing 1, 2 i and 2
+ * i + 1) becomes p c - q s, q c + p s. (Su et al. 2021) */
 enum { CMHA_MOST_TURNED = 1024 };     /* D at most */
 typedef struct cmha_turn {
     const cmha_cache *cache;
     size_t batch, from, to;
-    size_t dims;            /* even, at most D */
-    uint32_t adjacent;
-    const float *turn;      /* [dims / 2][2]: c and s */
+    size_t pairs;           /* 2 * pairs <= D */
+    uint32_t pairing;       /* 0 or 1 */
+    const float *table;     /* [2][pairs]: c of all pairs, then s */
 } cmha_turn;
 
 /* ---------------------------------------------------------------------------------------------- linear */
@@ -228,8 +229,8 @@ enum {
 };
 
 /* out[b, i, h, :] = sum over j of p[b, h, i, j] * values[b, g(h), j, :], g(h) = h / (H / G),
- * p = softmax over j of scale * (q[b, i, h, :] . keys[b, g(h), j, :]), capped, masked. Source: Vaswani et al. 2017, section
- * 3.2.1; streaming form: Milakov & Gimelshein 2018, Dao et al. 2022; the two masked forms: Keras 3.15.
+ * p = softmax over j of scale * (q[b, i, h, :] . keys[b, g(h), j, :]), capped, masked. Source: Vaswani et al. 2017,
+ * section 3.2.1; streaming form: Milakov & Gimelshein 2018, Dao et al. 2022; the two masked forms: Keras 3.15.
  *
  * Fused form (default): a streaming softmax; a masked logit counts as one large negative FINITE number, so a row in
  * which nothing is kept is uniform over ALL S (the mean of all values), as in Keras.
@@ -372,8 +373,9 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
  *     CMHA_RUN_STALLED when control->progress stands still for CMHA_STALL_SLICES slices, or with CMHA_RUN_FAILED when
  *     control->failed is set. The pool then fails closed. */
 
-/* Every operation: X(KIND, object, arguments). KIND counts from 1 and is what CMHA_OP_... is; `object` is the table entry
- * (`const operation object`, see ops/operation.h) at the end of the file that computes it; `arguments` its struct. */
+/* Every operation: X(KIND, object, arguments). KIND counts from 1 and is what CMHA_OP_... is; `object` is the table
+ * entry (`const operation object`, see ops/operation.h) at the end of the file that computes it; `arguments` its
+ * struct. */
 #define CMHA_OPERATIONS(X) \
     X(LINEAR, linear, cmha_linear) \
     X(ATTENTION, attention, cmha_attention) \

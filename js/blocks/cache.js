@@ -27,9 +27,9 @@ const CHUNK = 64 * 1024;
  * 1: values), that CachedMultiHeadAttention updates in place. It starts as zeros and lives in the runtime's memory
  * until dispose().
  *
- * A float16 cache takes two bytes a number, a bfloat16 cache four, of numbers that its type represents; an int8 cache takes
- * one and, for each key or value of a head, four for the scale of its 127 levels to each side of zero. Rounding is part of
- * storing: what a cache holds is always what toTensor() gives.
+ * A float16 cache takes two bytes a number, a bfloat16 cache four, of numbers that its type represents; an int8 cache
+ * takes one and, for each key or value of a head, four for the scale of its 127 levels to each side of zero. Rounding
+ * is part of storing: what a cache holds is always what toTensor() gives.
  */
 export class KVCache {
     #pages;
@@ -129,7 +129,8 @@ export class KVCache {
 
     /**
      * A copy in Keras's order.
-     * @returns {Tensor} [batch, 2, length, numHeads, keyDim] of the cache's dtype; of an int8 cache the floats that it holds
+     * @returns {Tensor} [batch, 2, length, numHeads, keyDim] of the cache's dtype; of an int8 cache the floats that it
+     * holds
      * @throws {RangeError} when the memory is exhausted
      * @throws {Error} after dispose(), and on a page's main thread while calls are pending
      */
@@ -182,13 +183,13 @@ export class KVCache {
      */
     remove(from, to) {
         this.#begin('KVCache.remove');
-        const [batch, , length] = this.shape;
+        const [, , length] = this.shape;
         checkPosition(from, 'from', length);
         checkPosition(to, 'to', length);
         if (to < from) throw new RangeError(`to: expected ${from} at least, got ${to}`);
         if (to === from) return;
         this._pages.makeWritable(from, length);
-        this._runtime.wasm.cmha_cache_move(this._address, batch, to, from, length - to);
+        this._pages.move(to, from, length - to);
         this.#clear(length - (to - from));
     }
 
@@ -268,7 +269,8 @@ function checkPosition(value, name, most) {
 /** @param {any} dtype */
 function checkType(dtype) {
     if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16' && dtype !== 'int8') {
-        throw new TypeError(`KVCache.dtype: expected 'float32', 'float16', 'bfloat16' or 'int8', got ${describe(dtype)}`);
+        throw new TypeError("KVCache.dtype: expected 'float32', 'float16', 'bfloat16' or 'int8', "
+            + `got ${describe(dtype)}`);
     }
 }
 

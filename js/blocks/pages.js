@@ -1,6 +1,6 @@
-// PagedCache: the keys and values of past positions in pages, as the attention kernels stream them. Pages are shared and
-// counted, so that a cache grows, shrinks, is forked and reordered without its numbers being moved. Only C knows where in
-// a page a number lies (see "the cache" in src/cmha.h).
+// PagedCache: the keys and values of past positions in pages, as the attention kernels stream them. Pages are shared
+// and counted, so that a cache grows, shrinks, is forked and reordered without its numbers being moved. Only C knows
+// where in a page a number lies (see "the cache" in src/cmha.h).
 
 import { CACHE, CACHE_WORDS, KEPT, PAGE, PANEL, TRANSFER } from '../engine/interface.js';
 
@@ -179,6 +179,29 @@ export class PagedCache {
             }
         }
         this.#describe();
+    }
+
+    /**
+     * Moves n positions down, as they lie, in all rows.
+     * @param {number} from
+     * @param {number} to at most `from`
+     * @param {number} n
+     * @throws {RangeError} when the memory is exhausted; the contents are the same then
+     */
+    move(from, to, n) {
+        if (n <= 0 || from === to) return;
+        this.makeWritable(to, to + n);
+        this._runtime.wasm.cmha_cache_move(this.address, this.batch, from, to, n);
+    }
+
+    /**
+     * Where a page lies, for whoever saves it or fills it in: `pageBytes` bytes, in the layout of this version of C.
+     * @param {number} row
+     * @param {number} index
+     * @returns {number} its address
+     */
+    pageAddress(row, index) {
+        return this.#rows[row][index].address;
     }
 
     /** Frees what no other cache shares. */

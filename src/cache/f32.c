@@ -27,5 +27,6 @@ static void load_value(const cmha_cache *c, const void *page, size_t g, size_t j
 }
 
 const cache_type cache_f32 = {
-    .size = sizeof(float), .bytes = bytes, .store_key = store_key, .store_value = store_value, .load_key = load_key, .load_value = load_value,
+    .size = sizeof(float), .bytes = bytes, .store_key = store_key, .store_value = store_value, .load_key = load_key,
+    .load_value = load_value,
 };

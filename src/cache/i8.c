@@ -93,6 +93,7 @@ static const float *value_scales(const cmha_cache *c, const void *page, size_t g
 }
 
 const cache_type cache_i8 = {
-    .size = sizeof(int8_t), .bytes = bytes, .store_key = store_key, .store_value = store_value, .load_key = load_key, .load_value = load_value,
-    .widen_keys = widen_keys, .widen_value = widen_value, .key_scales = key_scales, .value_scales = value_scales,
+    .size = sizeof(int8_t), .bytes = bytes, .store_key = store_key, .store_value = store_value, .load_key = load_key,
+    .load_value = load_value, .widen_keys = widen_keys, .widen_value = widen_value, .key_scales = key_scales,
+    .value_scales = value_scales,
 };

@@ -1,7 +1,7 @@
 /* attention.c: how attention is cut into tasks.
  *
- * A task takes up to TASK_ROWS query rows that meet the same keys and values through one stretch of pages. Keys and values
- * of a page come from the nearest caches for all rows but the first. */
+ * A task takes up to TASK_ROWS query rows that meet the same keys and values through one stretch of pages. Keys and
+ * values of a page come from the nearest caches for all rows but the first. */
 #include "attention.h"
 #include "operation.h"
 #include <assert.h>

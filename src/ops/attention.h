@@ -62,13 +62,13 @@ int any_kept(const tile_of_rows *t, size_t j, size_t n);
 /* x[c] = cap * tanh(scale * x[c] / cap), c < n */
 void cap_logits(float *x, size_t n, float scale, float cap);
 
-/* x[r][j] = row r of q times the key of position from + j of head g, r < m, j < 8 * panels; from is a multiple of 8. Sums
- * run over D in order, whatever m and panels are. */
+/* x[r][j] = row r of q times the key of position from + j of head g, r < m, j < 8 * panels; from is a multiple of 8.
+ * Sums run over D in order, whatever m and panels are. */
 void key_dots(const cmha_cache *c, void *page, size_t g, size_t from, size_t panels, size_t m, const float *q,
     size_t q_stride, float *x, size_t x_stride);
 
-/* y[r][e] = alpha[r] * y[r][e] + sum over n positions from j on of weights[r] times element c0 + e of their values, r < m,
- * e < columns <= CHUNK, in order of position; overwritten where alpha is NULL. y has room for columns rounded up to
+/* y[r][e] = alpha[r] * y[r][e] + sum over n positions from j on of weights[r] times element c0 + e of their values, r <
+ * m, e < columns <= CHUNK, in order of position; overwritten where alpha is NULL. y has room for columns rounded up to
  * CMHA_PANEL. */
 void weigh_values(const cmha_cache *c, void *page, size_t g, size_t j, size_t c0, size_t columns, size_t m, size_t n,
     const float *weights, size_t stride, float *y, size_t y_stride, const float *alpha);

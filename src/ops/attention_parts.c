@@ -72,7 +72,9 @@ static void narrow_dots(const cmha_cache *c, const void *page, size_t g, size_t 
     const float *scales = type->key_scales(c, page, g) + from;
     for (size_t r = 0; r < m; r++) {
         float *row = x + r * x_stride;
-        for (size_t j = 0; j < panels * CMHA_PANEL; j += 4) f4_store(row + j, f4_mul(f4_load(row + j), f4_load(scales + j)));
+        for (size_t j = 0; j < panels * CMHA_PANEL; j += 4) {
+            f4_store(row + j, f4_mul(f4_load(row + j), f4_load(scales + j)));
+        }
     }
 }
 
@@ -91,8 +93,8 @@ void key_dots(const cmha_cache *c, void *page, size_t g, size_t from, size_t pan
 }
 
 /* At most NARROW_ROWS positions, CHUNK columns: widened, the last columns padded with zeros. */
-static void narrow_values(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t columns, size_t m,
-    size_t n, const float *weights, size_t stride, float *y, size_t y_stride, const float *alpha)
+static void narrow_values(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t columns,
+    size_t m, size_t n, const float *weights, size_t stride, float *y, size_t y_stride, const float *alpha)
 {
     const cache_type *type = type_of(c);
     float wide[NARROW_ROWS * CHUNK], scaled[TILE_ROWS * NARROW_ROWS];
@@ -109,7 +111,8 @@ static void narrow_values(const cmha_cache *c, const void *page, size_t g, size_
         weights = scaled;
         stride = NARROW_ROWS;
     }
-    tile_f32(m, (columns + CMHA_PANEL - 1) / CMHA_PANEL, n, weights, stride, wide, CHUNK, CMHA_PANEL, y, y_stride, alpha);
+    size_t panels = (columns + CMHA_PANEL - 1) / CMHA_PANEL;
+    tile_f32(m, panels, n, weights, stride, wide, CHUNK, CMHA_PANEL, y, y_stride, alpha);
 }
 
 /* The last columns, fewer than a panel, by way of a padded copy: a panel's load would run past the last row's end. */

@@ -123,16 +123,17 @@ static void row_divide(float *row, size_t start, size_t end, float top, float re
     }
 }
 
-/* Pass 2: row r of logits to probabilities, [0, S). Widens [*first, *last), where the tile's rows can be other than zero.
- * A masked logit takes part as a constant: in the maximum, in the sum, and (fused form, when nothing is kept) as the
- * uniform rest; as a probability it is exactly zero otherwise. */
+/* Pass 2: row r of logits to probabilities, [0, S). Widens [*first, *last), where the tile's rows can be other than
+ * zero. A masked logit takes part as a constant: in the maximum, in the sum, and (fused form, when nothing is kept) as
+ * the uniform rest; as a probability it is exactly zero otherwise. */
 static void row_softmax(const tile_of_rows *t, size_t r, float *row, size_t *first, size_t *last)
 {
     const cmha_attention *a = t->a;
     const uint8_t *mask = row_mask(t, r);
     int fused = !(a->flags & CMHA_ATTEND_EXPLICIT);
     float masked = fused ? FUSED_MASKED : a->round == CMHA_ROUND_F16 ? -3e4f : -1e9f;
-    size_t end = mask && a->mask_s == 0 && *mask == 0 ? 0 : seen_end(a, t->i + r), start = least(seen_start(a, t->i + r), end);
+    size_t end = mask && a->mask_s == 0 && *mask == 0 ? 0 : seen_end(a, t->i + r);
+    size_t start = least(seen_start(a, t->i + r), end);
     size_t kept = count_kept(t, r, start, end);
     if (fused && kept == 0) {
         start = 0;
@@ -162,7 +163,8 @@ static int all_zero(const float *weights, size_t stride, size_t m, size_t n)
 }
 
 /* Pass 3: y = columns [c0, c0 + n) of the values, weighted by the probabilities [start, end) after dropout. */
-static void row_values(const tile_of_rows *t, size_t start, size_t end, size_t c0, size_t n, const float *rows, float *y)
+static void row_values(const tile_of_rows *t, size_t start, size_t end, size_t c0, size_t n, const float *rows,
+    float *y)
 {
     static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
     const cmha_attention *a = t->a;
@@ -181,8 +183,8 @@ static void row_values(const tile_of_rows *t, size_t start, size_t end, size_t c
             weights = dropped;
             stride = CMHA_PAGE;
         }
-        weigh_values(cache, page_of(cache, t->b, j), t->g, j % cache->page, c0, n, t->m, more, weights, stride, y, CHUNK,
-            first ? NULL : ones);
+        weigh_values(cache, page_of(cache, t->b, j), t->g, j % cache->page, c0, n, t->m, more, weights, stride, y,
+            CHUNK, first ? NULL : ones);
         first = 0;
     }
     if (first) memset(y, 0, TILE_ROWS * CHUNK * sizeof *y);

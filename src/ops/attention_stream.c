@@ -1,7 +1,8 @@
 /* attention_stream.c: the streaming softmax (Milakov & Gimelshein 2018; Dao et al. 2022), page by page.
  *
- * A page is computed by itself: logits, their maximum, powers of two and their sum, the values weighted by them. Pages are
- * merged in order. So the bits of a row depend on nothing but what it may see (cmha.h). Logits are in units of ln 2. */
+ * A page is computed by itself: logits, their maximum, powers of two and their sum, the values weighted by them. Pages
+ * are merged in order. So the bits of a row depend on nothing but what it may see (cmha.h). Logits are in units of ln
+ * 2. */
 #include "attention.h"
 #include <assert.h>
 
@@ -81,8 +82,8 @@ static void soften(float *x, size_t from, size_t end, f4 scale, float top, f4 to
     total[1] = total1;
 }
 
-/* Row r of a page: logits in x become weights 2^(logit - top); top and the sum of weights go to top_sum. A row that keeps
- * nothing has top FUSED_MASKED and weighs nothing. */
+/* Row r of a page: logits in x become weights 2^(logit - top); top and the sum of weights go to top_sum. A row that
+ * keeps nothing has top FUSED_MASKED and weighs nothing. */
 static void soften_row(const tile_of_rows *t, size_t r, size_t j0, const runs *k, float *x, float top_sum[2])
 {
     const cmha_attention *a = t->a;
@@ -197,7 +198,7 @@ static float *out_of(const cmha_attention *a, size_t b, size_t h, size_t i)
     return a->out + (b * a->t + i) * a->out_stride + h * a->cache->v;
 }
 
-/* What pages of a row go through: joined to what is there, or kept apart. */
+/* What a page does to a row: it joins what is there, or is kept apart. */
 static joint take_page(const tile_of_rows *t, size_t r, size_t p, const float top_sum[2], running *row, float *parts)
 {
     if (!parts) return join(row, top_sum);
@@ -207,39 +208,55 @@ static joint take_page(const tile_of_rows *t, size_t r, size_t p, const float to
     return (joint) { top_sum[0] == FUSED_MASKED ? NOTHING : FIRST, 0.0f, 1.0f };
 }
 
-static void take_values(const tile_of_rows *t, size_t r, size_t p, joint how, const float *y, size_t c0, size_t n,
-    float *parts)
+/* Where the values of row r go. */
+static float *target_of(const tile_of_rows *t, size_t r, size_t p, float *parts)
 {
     const cmha_attention *a = t->a;
     size_t h = row_head(t, r), i = row_index(t, r);
-    join_values(how, (parts ? parts + part_of(a, t->b, h, i, p) : out_of(a, t->b, h, i)) + c0, y, n);
+    return parts ? parts + part_of(a, t->b, h, i, p) : out_of(a, t->b, h, i);
 }
 
 /* ------------------------------------------------------------------------------------------------ tiles of rows */
 
-static void stream_page(const tile_of_rows *t, size_t p, running *rows, float *parts)
+/* y = columns [c0, c0 + n) of a page's values, weighted by x. */
+static void weigh_page(const tile_of_rows *t, void *page, const runs *k, const float *x, size_t c0, size_t n, float *y,
+    size_t stride)
 {
     static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
+    for (size_t u = 0; u < k->count; u++) {
+        weigh_values(t->a->cache, page, t->g, k->from[u], c0, n, t->m, k->to[u] - k->from[u], x + k->from[u],
+            CMHA_PAGE, y, stride, u ? ones : NULL);
+    }
+}
+
+static void stream_page(const tile_of_rows *t, size_t p, running *rows, float *parts)
+{
     const cmha_cache *cache = t->a->cache;
-    float x[TILE_ROWS * CMHA_PAGE], y[TILE_ROWS * CHUNK];
+    float x[TILE_ROWS * CMHA_PAGE];
     void *page = page_at(cache, t->b, p);
     joint how[TILE_ROWS];
     runs k = kept_runs(t, p * cache->page);
+    int fresh = 1;      /* nothing is there yet that values have to join */
     if (k.count == 0 && !parts) return;
     page_logits(t, page, &k, x);
     for (size_t r = 0; r < t->m; r++) {
         float top_sum[2];
         soften_row(t, r, p * cache->page, &k, x + r * CMHA_PAGE, top_sum);
         how[r] = take_page(t, r, p, top_sum, rows + r, parts);
+        fresh &= how[r].how == FIRST || (how[r].how == NOTHING && rows[r].top == FUSED_MASKED);
     }
     if (k.count == 0) return;
+    float *first = target_of(t, 0, p, parts);
+    size_t stride = t->m > 1 ? (size_t) (target_of(t, 1, p, parts) - first) : 0;
     for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
         size_t n = least(cache->v - c0, CHUNK);
-        for (size_t u = 0; u < k.count; u++) {
-            weigh_values(cache, page, t->g, k.from[u], c0, n, t->m, k.to[u] - k.from[u], x + k.from[u], CMHA_PAGE, y, CHUNK,
-                u ? ones : NULL);
+        if (fresh && n % CMHA_PANEL == 0) {
+            weigh_page(t, page, &k, x, c0, n, first + c0, stride);
+            continue;
         }
-        for (size_t r = 0; r < t->m; r++) take_values(t, r, p, how[r], y + r * CHUNK, c0, n, parts);
+        float y[TILE_ROWS * CHUNK];
+        weigh_page(t, page, &k, x, c0, n, y, CHUNK);
+        for (size_t r = 0; r < t->m; r++) join_values(how[r], target_of(t, r, p, parts) + c0, y + r * CHUNK, n);
     }
 }
 
@@ -340,7 +357,8 @@ __attribute__((noinline)) static void weigh_by_turns(const abreast *s, size_t v,
 }
 
 /* y[i] = columns [c0, c0 + n) of the values of page i, weighted by x[i]. */
-static void weigh_abreast(const cmha_cache *c, size_t g, const abreast *s, size_t c0, size_t n, const float *x, float *y)
+static void weigh_abreast(const cmha_cache *c, size_t g, const abreast *s, size_t c0, size_t n, const float *x,
+    float *y)
 {
     static const float one = 1.0f;
     size_t whole = n - n % CMHA_PANEL, common = s->common / STEP * STEP;
@@ -349,11 +367,12 @@ static void weigh_abreast(const cmha_cache *c, size_t g, const abreast *s, size_
     for (size_t i = 0; i < s->w; i++) {
         const float *weights = x + i * CMHA_PAGE;
         if (s->to[i] > common) {
-            weigh_values(c, s->page[i], g, common, c0, whole, 1, s->to[i] - common, weights + common, 0, y + i * CHUNK, 0,
-                &one);
+            weigh_values(c, s->page[i], g, common, c0, whole, 1, s->to[i] - common, weights + common, 0,
+                y + i * CHUNK, 0, &one);
         }
         if (n > whole) {
-            weigh_values(c, s->page[i], g, 0, c0 + whole, n - whole, 1, s->to[i], weights, 0, y + i * CHUNK + whole, 0, NULL);
+            weigh_values(c, s->page[i], g, 0, c0 + whole, n - whole, 1, s->to[i], weights, 0, y + i * CHUNK + whole, 0,
+                NULL);
         }
     }
 }
@@ -375,7 +394,9 @@ static void stream_abreast(const tile_of_rows *t, const abreast *s, running *row
     for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
         size_t n = least(cache->v - c0, CHUNK);
         weigh_abreast(cache, t->g, s, c0, n, x, y);
-        for (size_t i = 0; i < s->w; i++) take_values(t, 0, s->p + i, how[i], y + i * CHUNK, c0, n, parts);
+        for (size_t i = 0; i < s->w; i++) {
+            join_values(how[i], target_of(t, 0, s->p + i, parts) + c0, y + i * CHUNK, n);
+        }
     }
 }
 

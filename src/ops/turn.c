@@ -6,11 +6,11 @@
 
 static void turn_row(const cmha_turn *a, float *row)
 {
-    size_t half = a->dims / 2, step = a->adjacent ? 2 : 1, apart = a->adjacent ? 1 : half;
-    for (size_t i = 0; i < half; i++) {
-        float c = a->turn[2 * i], s = a->turn[2 * i + 1], x0 = row[i * step], x1 = row[i * step + apart];
-        row[i * step] = x0 * c - x1 * s;
-        row[i * step + apart] = x0 * s + x1 * c;
+    size_t step = a->pairing ? 2 : 1, apart = a->pairing ? 1 : a->pairs;
+    for (size_t i = 0; i < a->pairs; i++) {
+        float c = a->table[i], s = a->table[a->pairs + i], p = row[i * step], q = row[i * step + apart];
+        row[i * step] = p * c - q * s;
+        row[i * step + apart] = q * c + p * s;
     }
 }
 
@@ -38,7 +38,7 @@ static void turn_task(const void *arguments, size_t i, size_t thread)
     const cache_type *type = type_of(c);
     size_t parts = turn_parts(a);
     (void) thread;
-    assert(c->d <= CMHA_MOST_TURNED && a->dims <= c->d && a->dims % 2 == 0);
+    assert(c->d <= CMHA_MOST_TURNED && 2 * a->pairs <= c->d);
     if (parts == 0 || i >= a->batch * parts) return;
     float row[CMHA_MOST_TURNED];
     size_t s = a->from + i % parts * turn_step(a), end = a->to - s < turn_step(a) ? a->to : s + turn_step(a);
@@ -55,7 +55,8 @@ static void turn_task(const void *arguments, size_t i, size_t thread)
 static double turn_work(const void *arguments)
 {
     const cmha_turn *a = arguments;
-    return a->to > a->from ? 2.0 * (double) a->batch * (double) (a->to - a->from) * (double) (a->cache->heads * a->dims) : 0.0;
+    double rows = a->to > a->from ? (double) a->batch * (double) (a->to - a->from) * (double) a->cache->heads : 0.0;
+    return 4.0 * rows * (double) a->pairs;
 }
 
 const operation turn = { .tasks = turn_tasks, .task = turn_task, .work = turn_work };

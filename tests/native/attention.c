@@ -36,7 +36,9 @@ static void random_cache(uint64_t *r, problem *p, size_t b, size_t g, size_t s, 
         return;
     }
     for (size_t i = 0; i < b * s * g; i++) {
-        for (size_t e = 0; e < d; e++) CHECK(*kept(&p->cache, 0, i / g / s, i / g % s, i % g, e) == p->keys[i * d + e], "key");
+        for (size_t e = 0; e < d; e++) {
+            CHECK(*kept(&p->cache, 0, i / g / s, i / g % s, i % g, e) == p->keys[i * d + e], "key");
+        }
         for (size_t e = 0; e < v; e++) {
             CHECK(*kept(&p->cache, 1, i / g / s, i / g % s, i % g, e) == p->values[i * v + e], "value");
         }

@@ -9,7 +9,8 @@ static void one(uint64_t *r)
     if (layout != CMHA_LAYOUT_ROWS) n = heads * dim;
     float *x = floats(r, rows * k), *w = floats(r, k * n), *bias = floats(r, n), *panels = packed(w, k, n);
     size_t other = 1 + random_below(r, 4), page = 8 * (1 + random_below(r, 3)), which = layout == CMHA_LAYOUT_VALUES;
-    cmha_cache cache = cache_of(CMHA_KEPT_F32, 1, index + rows + 1, page, heads, which ? other : dim, which ? dim : other);
+    size_t d = which ? other : dim, v = which ? dim : other;
+    cmha_cache cache = cache_of(CMHA_KEPT_F32, 1, index + rows + 1, page, heads, d, v);
     float *y = unset(rows * n);
     cmha_op op = { .kind = CMHA_OP_LINEAR, .u.linear = {
         .x = x, .x_stride = k, .rows = rows, .k = k, .n = n, .w = panels, .bias = bias, .y = y, .y_stride = n,
@@ -20,7 +21,8 @@ static void one(uint64_t *r)
         for (size_t c = 0; c < n; c++) {
             double sum = bias[c];
             for (size_t j = 0; j < k; j++) sum += (double) x[i * k + j] * w[j * n + c];
-            float got = layout == CMHA_LAYOUT_ROWS ? y[i * n + c] : *kept(&cache, which, 0, index + i, c / dim, c % dim);
+            float got = layout == CMHA_LAYOUT_ROWS ? y[i * n + c]
+                : *kept(&cache, which, 0, index + i, c / dim, c % dim);
             CHECK(fabs(got - sum) < 1e-5, "layout %u, row %zu, column %zu: %g, not %g", layout, i, c, got, sum);
         }
     }

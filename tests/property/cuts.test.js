@@ -43,7 +43,9 @@ function makeMask(random, batch, t, s) {
 /** @param {{ shape: number[], data: Uint8Array }} mask @param {number} first @param {number} rows */
 function maskRows({ shape: [batch, t, s], data }, first, rows) {
     const out = new Uint8Array(batch * rows * s);
-    for (let b = 0; b < batch; b++) out.set(data.subarray((b * t + first) * s, (b * t + first + rows) * s), b * rows * s);
+    for (let b = 0; b < batch; b++) {
+        out.set(data.subarray((b * t + first) * s, (b * t + first + rows) * s), b * rows * s);
+    }
     return { shape: [batch, rows, s], data: out };
 }
 
@@ -106,8 +108,9 @@ function check(seed) {
     const sizes = cut(random, t);
     const cutUp = read(sizes);
     for (let i = 0; i < whole.length; i++) {
-        assert.ok(Object.is(whole[i], cutUp[i]), `case ${seed}: [${i}] is ${cutUp[i]}, at once ${whole[i]}, with length `
-            + `${length}, past ${past}, mask ${mask?.shape}, causal ${useCausalMask}, scores ${returnAttentionScores}, calls of ${sizes}`);
+        assert.ok(Object.is(whole[i], cutUp[i]), `case ${seed}: [${i}] is ${cutUp[i]}, at once ${whole[i]}, with `
+            + `length ${length}, past ${past}, mask ${mask?.shape}, causal ${useCausalMask}, `
+            + `scores ${returnAttentionScores}, calls of ${sizes}`);
     }
     cache.dispose();
     layer.dispose();

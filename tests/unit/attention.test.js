@@ -192,7 +192,9 @@ test('pages smaller than 256: one or several', () => {
 test('narrow caches: as over the numbers that they hold', () => {
     for (const type of [KEPT.F16, KEPT.I8]) {
         for (const explicit of [false, true]) {
-            for (const [t, s, d, v] of [[1, 5, 1, 1], [1, 300, 70, 66], [5, 130, 16, 9], [1, 1100, 8, 8], [23, 520, 65, 64]]) {
+            for (const [t, s, d, v] of [
+                [1, 5, 1, 1], [1, 300, 70, 66], [5, 130, 16, 9], [1, 1100, 8, 8], [23, 520, 65, 64],
+            ]) {
                 for (const mask of /** @type {Spec['mask'][]} */ ([undefined, 'bts'])) {
                     const spec = { t, s, d, v, heads: 4, kvHeads: 2, batch: 2, causal: s - t, explicit, type, mask };
                     const result = run(spec);
@@ -220,14 +222,44 @@ test('shared key heads: the bits of query heads that have them to themselves', (
                         [x.keys, shared.x.keys, x.d], [x.values, shared.x.values, x.v],
                     ])) {
                         for (let i = 0; i < own.length; i++) {
-                            const [e, h, row] = [i % width, Math.floor(i / width) % heads, Math.floor(i / width / heads)];
-                            own[i] = from[(row * kvHeads + Math.floor(h / (heads / kvHeads))) * width + e];
+                            const [h, row] = [Math.floor(i / width) % heads, Math.floor(i / width / heads)];
+                            own[i] = from[(row * kvHeads + Math.floor(h / (heads / kvHeads))) * width + i % width];
                         }
                     }
                     x.q.set(shared.x.q);
                     x.mask?.set(/** @type {Uint8Array} */ (shared.x.mask));
                 };
                 assert.deepEqual(run({ ...spec, spoil }).out, shared.out, JSON.stringify(spec));
+            }
+        }
+    }
+});
+
+test('rows together or one by one: the same bits, with a window, a cap, shared heads and narrow caches', () => {
+    for (const type of [KEPT.F32, KEPT.F16, KEPT.I8]) {
+        for (const [heads, kvHeads] of [[2, 2], [8, 2], [3, 1]]) {
+            for (const [t, s, window] of [[2, 40, 9], [7, 530, 300], [26, 1100, 0], [3, 2200, 1500]]) {
+                for (const mask of /** @type {Spec['mask'][]} */ ([undefined, 'bhts'])) {
+                    for (const explicit of [false, true]) {
+                        const spec = { s, d: 9, v: 11, heads, kvHeads, window, softcap: 4, type, mask, explicit };
+                        const whole = run({ ...spec, t, causal: s - t });
+                        for (let i = 0; i < t; i++) {
+                            const row = heads * whole.x.d;
+                            const spoil = (/** @type {ReturnType<typeof make>} */ x) => {
+                                x.keys.set(whole.x.keys);
+                                x.values.set(whole.x.values);
+                                x.q.set(whole.x.q.subarray(i * row, (i + 1) * row));
+                                for (let h = 0; x.mask && whole.x.mask && h < heads; h++) {
+                                    x.mask.set(whole.x.mask.subarray((h * t + i) * s, (h * t + i + 1) * s), h * s);
+                                }
+                            };
+                            const alone = run({ ...spec, t: 1, causal: s - t + i, spoil }).out;
+                            const width = heads * whole.x.v;
+                            assert.deepEqual(alone, whole.out.subarray(i * width, (i + 1) * width),
+                                `row ${i} of ${JSON.stringify({ ...spec, t })}`);
+                        }
+                    }
+                }
             }
         }
     }

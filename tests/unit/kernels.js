@@ -137,7 +137,8 @@ export class Kernels {
     }
 
     /**
-     * A cache whose pages, each a block of its own, hold rows in Keras order [B, S, G, D] and [B, S, G, V]; NaN elsewhere.
+     * A cache whose pages, each a block of its own, hold rows in Keras order [B, S, G, D] and [B, S, G, V]; NaN
+     * elsewhere.
      * @param {{ batch: number, s: number, heads: number, d: number, v: number, page?: number, type?: number }} sizes
      * @param {Float32Array} [keys] @param {Float32Array} [values]
      */
@@ -145,8 +146,8 @@ export class Kernels {
         const { batch, s, heads, d, v, page = Math.min(256, Math.ceil(s / 8) * 8), type = KEPT.F32 } = sizes;
         const rowPages = Math.ceil(s / page);
         const bytes = this.call.cmha_cache_page_bytes(type, page, heads, d, v);
-        const each = { [KEPT.F32]: [4, 0], [KEPT.F16]: [2, 0], [KEPT.I8]: [1, 8] }[type];
-        assert.equal(bytes, page * heads * (each[0] * (d + v) + each[1]));
+        const [number, scales] = type === KEPT.I8 ? [1, 8] : type === KEPT.F16 ? [2, 0] : [4, 0];
+        assert.equal(bytes, page * heads * (number * (d + v) + scales));
         const pages = Uint32Array.from({ length: batch * rowPages }, () => this.room(bytes));
         const fields = { pages: this.put(pages), rowPages, page, heads, d, v, type };
         const address = this.room(4 * CACHE_WORDS);
@@ -181,9 +182,14 @@ export class Kernels {
      * @param {Float32Array} keys @param {Float32Array} values */
     narrowCache(address, { batch, s, heads, d, v }, keys, values) {
         const [k, n] = [s * heads * d, s * heads * v];
-        const fields = { cache: address, batch, t: s, keysBatch: k, keysStride: heads * d, valuesBatch: n, valuesStride: heads * v };
-        if (keys.length) this.call.cmha_cache_store(this.args(this.transfer('STORE', { ...fields, keys: this.put(keys) })));
-        if (values.length) this.call.cmha_cache_store(this.args(this.transfer('STORE', { ...fields, values: this.put(values) })));
+        const fields = {
+            cache: address, batch, t: s, keysBatch: k, keysStride: heads * d, valuesBatch: n, valuesStride: heads * v,
+        };
+        for (const [name, data] of Object.entries({ keys, values })) {
+            if (data.length === 0) continue;
+            const store = this.transfer('STORE', { ...fields, [name]: this.put(data) });
+            this.call.cmha_cache_store(this.args(store));
+        }
         const read = (/** @type {'keys' | 'values'} */ which, /** @type {number} */ floats) => {
             const to = this.room(4 * batch * floats);
             this.call.cmha_cache_load(this.args(this.transfer('LOAD', { ...fields, [which]: to })));

@@ -75,7 +75,8 @@ test('keys alone, values alone, some batch entries, rounded', () => {
     assert.equal(cache.values().filter((x) => x === 0.333251953125).length, 10);
     assert.deepEqual([...cache.values().subarray(140, 150)], new Array(10).fill(0.333251953125));
     k.run(k.transfer('STORE', {
-        keys: k.put(new Float32Array(6).fill(7)), keysStride: 6, cache: cache.address, first: 2, batch: 1, t: 1, index: 0,
+        keys: k.put(new Float32Array(6).fill(7)), keysStride: 6, cache: cache.address, first: 2, batch: 1, t: 1,
+        index: 0,
     }));
     assert.deepEqual([...cache.keys().subarray(120, 126)], new Array(6).fill(7));
     assert.equal(cache.values().filter((x) => !Number.isNaN(x)).length, 10);
@@ -117,7 +118,8 @@ test('bytes: 127 levels to each side of zero, a scale for each key and value', (
             const scale = Math.max(...row.map(Math.abs)) / 127;
             row.forEach((y, e) => {
                 // Half a level, and what float32 makes of level and scale.
-                assert.ok(Math.abs(got[i + e] - y) <= scale * 0.50001 + 1e-41, `${got[i + e]} for ${y}, scale ${scale}`);
+                const error = Math.abs(got[i + e] - y);
+                assert.ok(error <= scale * 0.50001 + 1e-41, `${got[i + e]} for ${y}, scale ${scale}`);
                 if (Math.abs(y) === scale * 127 && scale > 1e-38) assert.ok(Math.abs(got[i + e] / y - 1) < 1e-6);
             });
         }
@@ -127,7 +129,9 @@ test('bytes: 127 levels to each side of zero, a scale for each key and value', (
 
 test('positions move as they lie, across pages', () => {
     for (const type of [KEPT.F32, KEPT.F16, KEPT.I8]) {
-        for (const [batch, s, page, from, to, n] of [[2, 50, 16, 20, 3, 30], [1, 9, 16, 1, 0, 8], [1, 40, 8, 40, 7, 0]]) {
+        for (const [batch, s, page, from, to, n] of [
+            [2, 50, 16, 20, 3, 30], [1, 9, 16, 1, 0, 8], [1, 40, 8, 40, 7, 0],
+        ]) {
             k.reset();
             const [heads, d, v] = [2, 3, 5];
             const random = rng(s);
@@ -150,10 +154,10 @@ test('positions move as they lie, across pages', () => {
 
 test('keys turn as a rotary embedding of another position turns them', () => {
     for (const type of [KEPT.F32, KEPT.F16, KEPT.I8]) {
-        for (const adjacent of [0, 1]) {
+        for (const pairing of [0, 1]) {
             for (const [batch, s, page, heads, d, dims, from, to] of [
-                [1, 20, 24, 1, 4, 4, 3, 17], [2, 30, 8, 3, 10, 6, 0, 30], [1, 5, 8, 2, 64, 64, 4, 5], [1, 5, 8, 2, 4, 2, 2, 2],
-                [1, 3000, 256, 2, 8, 8, 5, 2999],
+                [1, 20, 24, 1, 4, 4, 3, 17], [2, 30, 8, 3, 10, 6, 0, 30], [1, 5, 8, 2, 64, 64, 4, 5],
+                [1, 5, 8, 2, 4, 2, 2, 2], [1, 3000, 256, 2, 8, 8, 5, 2999],
             ]) {
                 k.reset();
                 const random = rng(s + dims);
@@ -162,9 +166,9 @@ test('keys turn as a rotary embedding of another position turns them', () => {
                 const cache = k.cache({ batch, s, page, heads, d, v: 1, type }, keys, values);
                 const before = cache.keys();
                 const angles = Array.from({ length: dims / 2 }, () => 6 * random());
-                const table = Float32Array.from(angles.flatMap((angle) => [Math.cos(angle), Math.sin(angle)]));
+                const table = Float32Array.from([...angles.map(Math.cos), ...angles.map(Math.sin)]);
                 const turn = k.op(KIND.TURN, TURN, {
-                    cache: cache.address, batch, from, to, dims, adjacent, turn: k.put(table, 4),
+                    cache: cache.address, batch, from, to, pairs: dims / 2, pairing, table: k.put(table, 4),
                 });
                 k.runScheduled([turn], (tasks) =>
                     Array.from({ length: tasks }, (_, i) => ({ task: tasks - 1 - i, thread: 1 + i % 3 })));
@@ -176,7 +180,7 @@ test('keys turn as a rotary embedding of another position turns them', () => {
                     const old = before.subarray(row * d, (row + 1) * d);
                     const turned = Float64Array.from(old);
                     angles.forEach((angle, i) => {
-                        const [x, y] = adjacent ? [2 * i, 2 * i + 1] : [i, i + dims / 2];
+                        const [x, y] = pairing ? [2 * i, 2 * i + 1] : [i, i + dims / 2];
                         turned[x] = old[x] * Math.cos(angle) - old[y] * Math.sin(angle);
                         turned[y] = old[x] * Math.sin(angle) + old[y] * Math.cos(angle);
                     });

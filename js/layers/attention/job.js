@@ -208,7 +208,8 @@ export class AttentionJob {
             const { compute } = policy;
             const fits = cache.dtype === compute || cache.dtype === 'float32' || cache.dtype === 'int8';
             if (!fits && compute !== 'float32') {
-                throw new TypeError(`cache must be of the compute type ${compute}, float32 or int8, got ${cache.dtype}`);
+                throw new TypeError(`cache must be of the compute type ${compute}, float32 or int8, `
+                    + `got ${cache.dtype}`);
             }
         } else {
             asTensorLike(cache, 'cache');
