@@ -1,0 +1,116 @@
+// Normalization with its weights in the runtime's memory: layer norm, RMS norm, and either per head.
+
+import { NORM, NORMALIZE } from '../engine/interface.js';
+
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('../engine/program.js').Program} Program */
+
+const KINDS = Object.freeze({ layer: NORMALIZE.LAYER, rms: NORMALIZE.RMS });
+
+/** y = z * (gamma + offset) + beta, z normalised over each group of a row by itself: [groups][width]. */
+export class NormWeights {
+    #runtime;
+    /** Address of gamma and beta, [groups or 1][width] each; 0: there are none, or they have been disposed of. */
+    #address = 0;
+    #gamma = 0;
+    #beta = 0;
+
+    /**
+     * Starts with gamma 1 - offset and beta 0.
+     * @param {Runtime} runtime
+     * @param {object} options
+     * @param {'layer' | 'rms'} options.kind by mean and variance, or by the mean square
+     * @param {number} options.width of a group
+     * @param {number} options.epsilon
+     * @param {number} [options.groups] of a row, 1
+     * @param {boolean} [options.own] whether every group has weights of its own
+     * @param {number} [options.offset] added to gamma
+     * @param {boolean} [options.weight] whether there is a gamma, true
+     * @param {boolean} [options.bias] whether there is a beta, false
+     */
+    constructor(runtime, { kind, width, epsilon, groups = 1, own = false, offset = 0, weight = true, bias = false }) {
+        this.kind = kind;
+        this.width = width;
+        this.epsilon = epsilon;
+        this.groups = groups;
+        this.own = own;
+        this.offset = offset;
+        /** Numbers of gamma, and of beta. */
+        this.size = own ? groups * width : width;
+        this.#runtime = runtime;
+        if (!weight && !bias) return;
+        const address = runtime.memory.alloc(4 * this.size * (Number(weight) + Number(bias)));
+        this.#address = address;
+        if (weight) {
+            this.#gamma = address;
+            runtime.memory.f32(address, this.size).fill(1 - offset);
+        }
+        if (bias) {
+            this.#beta = address + (weight ? 4 * this.size : 0);
+            runtime.memory.f32(this.#beta, this.size).fill(0);
+        }
+    }
+
+    /** Bytes in memory. */
+    get bytes() {
+        return 4 * this.size * (Number(this.#gamma !== 0) + Number(this.#beta !== 0));
+    }
+
+    /** @param {ArrayLike<number>} values [size] */
+    loadWeight(values) {
+        this.#load(this.#gamma, values);
+    }
+
+    /** @param {ArrayLike<number>} values [size] */
+    loadBias(values) {
+        this.#load(this.#beta, values);
+    }
+
+    /** @param {number} address @param {ArrayLike<number>} values */
+    #load(address, values) {
+        if (address === 0) throw new Error('this normalization has no such weights, or they have been disposed of');
+        if (values.length !== this.size) {
+            throw new RangeError(`a normalization's weights must be ${this.size} numbers, got ${values.length}`);
+        }
+        this.#runtime.memory.f32(address, this.size).set(values);
+    }
+
+    /**
+     * Appends the operation to a program.
+     * @param {Program} program
+     * @param {number} rows
+     * @param {number} x address of [rows][groups][width]
+     * @param {number} xStride floats from row to row
+     * @param {number} y address of [rows][groups][width], may be x
+     * @param {number} [yStride]
+     * @param {number} [flags] of the operation
+     * @returns {number} the operation, for a residual
+     */
+    record(program, rows, x, xStride, y, yStride = this.groups * this.width, flags = 0) {
+        const op = program.layerNorm(flags);
+        const words = program.words;
+        words[op + NORM.x] = x;
+        words[op + NORM.xStride] = xStride;
+        words[op + NORM.y] = y;
+        words[op + NORM.yStride] = yStride;
+        words[op + NORM.rows] = rows;
+        words[op + NORM.n] = this.width;
+        words[op + NORM.gamma] = this.#gamma;
+        words[op + NORM.beta] = this.#beta;
+        words[op + NORM.kind] = KINDS[this.kind];
+        words[op + NORM.groups] = this.groups;
+        words[op + NORM.groupStride] = this.own ? this.width : 0;
+        const { floats } = program;
+        floats[op + NORM.epsilon] = this.epsilon;
+        floats[op + NORM.offset] = this.offset;
+        return op;
+    }
+
+    /** Frees the memory. */
+    dispose() {
+        this.#runtime._free(this.#address);
+        this.#address = 0;
+        this.#gamma = 0;
+        this.#beta = 0;
+    }
+}

@@ -1,0 +1,204 @@
+// Weights y = x W + b of any type, packed as the kernels stream them, in the runtime's memory.
+
+import { rangeError } from '../check.js';
+import { EMBED, LINEAR, WEIGHT } from '../engine/interface.js';
+
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('../engine/program.js').Program} Program */
+/** @typedef {{ readonly name: string, readonly id: number, readonly block: number, readonly bytes: number,
+ *   readonly ggml: number }} WeightType an entry of WEIGHT */
+
+/** Bytes of a file that are in memory beside the packed weights, at most, but for a row that is longer. */
+const STAGING = 1 << 20;
+
+/** Number of whole bytes, exact or refused. @param {number} value @param {string} what */
+function counted(value, what) {
+    if (!Number.isSafeInteger(value) || value < 0) throw rangeError(what, 'a whole number', value);
+    return value;
+}
+
+/**
+ * W: [inputs][outputs] of one type, and b: [outputs] or none. Made empty (zeros); a file loads it in pieces of whole rows
+ * of W^T: [outputs][inputs], which is how files keep weights, or of W.
+ */
+export class PackedWeight {
+    #runtime;
+    /** Address of the packed weights, the bias behind them; 0 once disposed of. */
+    #address = 0;
+    #bias = 0;
+
+    /**
+     * @param {Runtime} runtime
+     * @param {WeightType} type
+     * @param {number} inputs K, a multiple of the type's block
+     * @param {number} outputs N
+     * @param {{ bias?: boolean }} [options]
+     * @throws {RangeError} where there is not as much memory; nothing has been taken then
+     */
+    constructor(runtime, type, inputs, outputs, { bias = false } = {}) {
+        if (counted(inputs, 'inputs') % type.block !== 0) {
+            throw rangeError('inputs', `a multiple of ${type.block} for weights of type ${type.name}`, inputs);
+        }
+        this.type = type;
+        this.inputs = inputs;
+        this.outputs = counted(outputs, 'outputs');
+        this.#runtime = runtime;
+        const weights = runtime.wasm.cmha_weight_bytes(type.id, inputs, outputs);
+        const behind = Math.ceil(weights / 64) * 64;
+        /** Bytes of both in memory. */
+        this.bytes = behind + (bias ? 4 * outputs : 0);
+        this.#address = runtime.memory.alloc(this.bytes);
+        runtime.memory.bytes.fill(0, this.#address, this.#address + this.bytes);
+        if (bias) this.#bias = this.#address + behind;
+    }
+
+    get hasBias() {
+        return this.#bias !== 0;
+    }
+
+    /** Bytes of one row of W^T in a file of some type. @param {WeightType} type */
+    rowBytes(type) {
+        return this.inputs / type.block * type.bytes;
+    }
+
+    /**
+     * Loads rows of W^T, or of W where the orientation is 'columns'.
+     * @param {Uint8Array} bytes of the rows, whole ones
+     * @param {WeightType} fileType this weight's own, or any where this one is F32
+     * @param {number} firstRow
+     * @param {number} rows
+     * @param {{ orientation?: 'rows' | 'columns', columns?: number, firstColumn?: number }} [options] with 'columns' a row
+     *   of the file is one input's weights for `columns` outputs (this weight's number), of which those from
+     *   `firstColumn` on are this weight's
+     */
+    load(bytes, fileType, firstRow, rows, { orientation = 'rows', columns = this.outputs, firstColumn = 0 } = {}) {
+        this.#check();
+        if (fileType !== this.type && this.type !== WEIGHT.F32) {
+            throw rangeError('fileType', `${this.type.name}, the type of these weights`, fileType.name);
+        }
+        const across = orientation === 'columns';
+        const last = across ? this.inputs : this.outputs;
+        if (counted(firstRow, 'firstRow') + counted(rows, 'rows') > last) {
+            throw rangeError('rows', `within the ${last} that there are`, `${firstRow} to ${firstRow + rows}`);
+        }
+        if (across && (fileType.block !== 1 || counted(firstColumn, 'firstColumn') + this.outputs > columns)) {
+            throw rangeError('columns', `${this.outputs} of those of a file of single numbers`, columns);
+        }
+        if (!across && this.inputs % fileType.block !== 0) {
+            throw rangeError('fileType', `one whose blocks make up ${this.inputs} inputs`, fileType.name);
+        }
+        const rowBytes = across ? columns * fileType.bytes : this.rowBytes(fileType);
+        if (bytes.length !== rows * rowBytes) throw rangeError('bytes', `${rows * rowBytes} bytes`, bytes.length);
+        const shift = across ? firstColumn * fileType.bytes : 0;
+        this.#stage(bytes, rowBytes, rows, (at, row, count) => {
+            const { wasm } = this.#runtime;
+            if (across) {
+                wasm.cmha_weight_pack_inputs(this.type.id, this.#address, fileType.id, at + shift, columns, this.inputs,
+                    this.outputs, firstRow + row, count);
+            } else {
+                wasm.cmha_weight_pack(this.type.id, this.#address, fileType.id, at, this.inputs, this.outputs,
+                    firstRow + row, count);
+            }
+        });
+    }
+
+    /**
+     * Brings rows into memory, some at a time.
+     * @param {Uint8Array} bytes
+     * @param {number} rowBytes
+     * @param {number} rows
+     * @param {(address: number, row: number, count: number) => void} pack
+     */
+    #stage(bytes, rowBytes, rows, pack) {
+        if (rows === 0 || rowBytes === 0) return;
+        const { memory } = this.#runtime;
+        const most = Math.min(rows, Math.max(1, Math.floor(STAGING / rowBytes)));
+        const address = memory.alloc(most * rowBytes);
+        for (let row = 0; row < rows; row += most) {
+            const count = Math.min(most, rows - row);
+            memory.bytes.set(bytes.subarray(row * rowBytes, (row + count) * rowBytes), address);
+            pack(address, row, count);
+        }
+        memory.free(address);
+    }
+
+    /** @param {ArrayLike<number>} values [outputs] */
+    loadBias(values) {
+        this.#check();
+        if (this.#bias === 0 || values.length !== this.outputs) {
+            throw rangeError('bias', this.#bias === 0 ? 'absent' : `of ${this.outputs} numbers`, values.length);
+        }
+        this.#runtime.memory.f32(this.#bias, this.outputs).set(values);
+    }
+
+    /** @param {number} output @returns {Float32Array} its weights for every input, a copy */
+    row(output) {
+        this.#check();
+        const { memory, wasm } = this.#runtime;
+        const address = memory.alloc(4 * this.inputs);
+        wasm.cmha_weight_row(this.type.id, address, this.#address, this.inputs, output);
+        const values = memory.f32(address, this.inputs).slice();
+        memory.free(address);
+        return values;
+    }
+
+    /**
+     * Appends y = x W + b to a program.
+     * @param {Program} program
+     * @param {number} rows
+     * @param {number} x address of [rows][inputs]
+     * @param {number} xStride floats from row to row
+     * @param {number} y address of [rows][outputs]
+     * @param {number} yStride
+     * @param {number} [flags] of the operation
+     * @returns {number} the operation, for whatever else it shall do (scale, activation, residual, layout, rounding)
+     */
+    record(program, rows, x, xStride, y, yStride, flags = 0) {
+        const op = program.linear(flags);
+        const words = program.words;
+        words[op + LINEAR.x] = x;
+        words[op + LINEAR.xStride] = xStride;
+        words[op + LINEAR.rows] = rows;
+        words[op + LINEAR.k] = this.inputs;
+        words[op + LINEAR.n] = this.outputs;
+        words[op + LINEAR.w] = this.#address;
+        words[op + LINEAR.type] = this.type.id;
+        words[op + LINEAR.bias] = this.#bias;
+        words[op + LINEAR.y] = y;
+        words[op + LINEAR.yStride] = yStride;
+        return op;
+    }
+
+    /**
+     * Appends y[r] = the weights of output tokens[r]: the look-up of a token embedding [outputs][inputs].
+     * @param {Program} program
+     * @param {number} rows
+     * @param {number} tokens address of [rows] ids, each below outputs
+     * @param {number} y address of [rows][inputs]
+     * @returns {number} the operation, for scale and learned positions
+     */
+    recordLookup(program, rows, tokens, y) {
+        const op = program.embed();
+        const words = program.words;
+        words[op + EMBED.tokens] = tokens;
+        words[op + EMBED.rows] = rows;
+        words[op + EMBED.t] = 1;
+        words[op + EMBED.w] = this.#address;
+        words[op + EMBED.type] = this.type.id;
+        words[op + EMBED.k] = this.inputs;
+        words[op + EMBED.n] = this.outputs;
+        words[op + EMBED.y] = y;
+        return op;
+    }
+
+    #check() {
+        if (this.#address === 0) throw new Error('these weights have been disposed of');
+    }
+
+    /** Frees the memory. */
+    dispose() {
+        this.#runtime._free(this.#address);
+        this.#address = 0;
+        this.#bias = 0;
+    }
+}
