@@ -176,11 +176,14 @@ typedef struct cmha_turn {
     const float *table;     /* [2][pairs]: c of all pairs, then s */
 } cmha_turn;
 
+/* All of it in the calling thread; as an operation (TURN) all threads share it. */
+CMHA_API void cmha_cache_turn(const cmha_turn *a);
+
 /* ---------------------------------------------------------------------------------------------- linear */
 
 enum {
     CMHA_ACTIVATION_NONE = 0, CMHA_ACTIVATION_RELU = 1, CMHA_ACTIVATION_GELU_TANH = 2, CMHA_ACTIVATION_GELU_ERF = 3,
-    CMHA_ACTIVATION_SILU = 4    /* x / (1 + exp(-x)), also called swish */
+    CMHA_ACTIVATION_SILU = 4
 };
 
 /* Where element (row r, column c) of a projection goes.
@@ -264,63 +267,62 @@ typedef struct cmha_attention {
 
 /* ---------------------------------------------------------------------------------------------- small operations */
 
+/* LAYER: z = (x - mean) / sqrt(variance + epsilon) (Ba et al. 2016). RMS: z = x / sqrt(mean(x^2) + epsilon) (Zhang &
+ * Sennrich 2019). */
 enum { CMHA_NORMALIZE_LAYER = 0, CMHA_NORMALIZE_RMS = 1 };
 
-/* Each row is `groups` groups of n, each normed by itself:
- *   LAYER  z = (x - mean) / sqrt(variance + epsilon)     (Ba et al. 2016)
- *   RMS    z = x / sqrt(mean of squares + epsilon)       (Zhang & Sennrich 2019)
- * and y = (z * (gamma + offset) + beta) * scale + residual. May run in place; y may be the residual. */
+/* y = residual + z * (gamma + offset) + beta, each of a row's groups by itself. May run in place. */
 typedef struct cmha_norm {
-    const float *x;         /* [rows][groups * n], row stride x_stride */
+    const float *x;         /* [rows][groups][n], row stride x_stride */
     size_t x_stride;
-    float *y;               /* [rows][groups * n], row stride y_stride */
+    float *y;               /* the same, row stride y_stride */
     size_t y_stride;
     size_t rows, n;
-    const float *gamma;     /* group g: [n] at gamma + g * gamma_stride; NULL: ones */
-    const float *beta;      /* the same, or NULL (0) */
+    const float *gamma;     /* [n] of group 0, or NULL (1) */
+    const float *beta;      /* [n] of group 0, or NULL (0) */
     float epsilon;
-    uint32_t kind;
-    size_t groups;
-    size_t gamma_stride;    /* 0: all groups share them */
+    uint32_t kind;          /* CMHA_NORMALIZE_... */
     float offset;
-    float scale;            /* with a residual alone */
-    const float *residual;  /* [rows][groups * n], row stride residual_stride, or NULL: neither scale nor residual */
+    size_t groups;          /* 0 counts as 1 */
+    size_t group_stride;    /* floats from gamma and beta of one group to those of the next; 0: shared */
+    const float *residual;  /* as x, row stride residual_stride, or NULL; may be y */
     size_t residual_stride;
 } cmha_norm;
-CMHA_API void cmha_norm_f32(const cmha_norm *a, size_t row0, size_t row1);
+CMHA_API void cmha_layer_norm_f32(const cmha_norm *a, size_t row0, size_t row1);
 
-/* Rotary positions (Su et al. 2021): table[r] holds scale * cos, then scale * sin, of positions[r] * frequencies[i], i < half,
- * each rounded once from double. */
+/* Angles of a rotary position embedding (Su et al. 2021), once for all heads and layers:
+ *   table[r] = { factor * cos(a_i), i < pairs; factor * sin(a_i), i < pairs }, a_i = positions[r] * frequencies[i],
+ * correctly rounded but for 1e-9 below 2^22 rad. */
 typedef struct cmha_rope_table {
     const uint32_t *positions;  /* [rows] */
-    const double *frequencies;  /* [half], radians per position */
-    float *table;               /* [rows][2 * half] */
-    size_t rows, half;
-    float scale;
+    const double *frequencies;  /* [pairs], at a multiple of 8 */
+    float *table;               /* [rows][2][pairs] */
+    size_t rows, pairs;
+    float factor;
 } cmha_rope_table;
 CMHA_API void cmha_rope_table_f32(const cmha_rope_table *a, size_t row0, size_t row1);
 
-/* What is rotated together in the first 2 * half elements of a head: i with i + half, or 2 i with 2 i + 1. */
-enum { CMHA_PAIRING_HALVES = 0, CMHA_PAIRING_ADJACENT = 1 };
+/* Which two of a head's first `dims` = 2 * pairs numbers are turned together: i and i + pairs, or 2 i and 2 i + 1. */
+enum { CMHA_PAIRING_HALVES = 0, CMHA_PAIRING_PAIRS = 1 };
 
-/* (a, b) becomes (a cos - b sin, b cos + a sin), in place. */
+/* (p, q) = (p cos - q sin, q cos + p sin) for every pair of every head, in place; the rest of a head stays. */
 typedef struct cmha_rope {
-    float *x;               /* [rows][heads][D], row stride x_stride */
+    float *x;               /* [rows][heads][head_dim], row stride x_stride */
     size_t x_stride;
-    size_t rows, heads, d, half;
-    const float *table;     /* row r at table + r * table_stride, as above; stride 0: one for all */
-    size_t table_stride;
-    uint32_t pairing;
+    size_t rows, heads, head_dim;
+    size_t pairs;           /* 2 * pairs <= head_dim */
+    const float *table;     /* of cmha_rope_table, row r for row r */
+    uint32_t pairing;       /* CMHA_PAIRING_... */
 } cmha_rope;
 CMHA_API void cmha_rope_f32(const cmha_rope *a, size_t row0, size_t row1);
 
-/* y = activation(a) * b. y may be a or b. */
+/* y = activation(a) * b, element by element: gated feed-forward networks (Shazeer 2020). y may be a or b. */
 typedef struct cmha_gate {
     const float *a;         /* [rows][n], row stride a_stride */
     size_t a_stride;
-    const float *b;
+    const float *b;         /* [rows][n], row stride b_stride */
     size_t b_stride;
-    float *y;
+    float *y;               /* [rows][n], row stride y_stride */
     size_t y_stride;
     size_t rows, n;
     uint32_t activation;
@@ -380,7 +382,7 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
     X(LINEAR, linear, cmha_linear) \
     X(ATTENTION, attention, cmha_attention) \
     X(ATTENTION_MERGE, attention_merge, cmha_attention) \
-    X(NORM, norm, cmha_norm) \
+    X(LAYER_NORM, layer_norm, cmha_norm) \
     X(EMBED, embed, cmha_embed) \
     X(ROPE_TABLE, rope_table, cmha_rope_table) \
     X(ROPE, rope, cmha_rope) \

@@ -65,12 +65,36 @@ export function softmax(x) {
 /** @param {Numbers} x [rows, n] @param {Numbers} gamma @param {Numbers | null} beta @param {number} rows
  * @param {number} n @param {number} epsilon */
 export function layerNorm(x, gamma, beta, rows, n, epsilon) {
-    const y = new Float64Array(rows * n);
-    for (let r = 0; r < rows; r++) {
-        const mean = sum(n, (i) => x[r * n + i]) / n;
-        const variance = sum(n, (i) => (x[r * n + i] - mean) ** 2) / n;
-        for (let i = 0; i < n; i++) {
-            y[r * n + i] = ((x[r * n + i] - mean) / Math.sqrt(variance + epsilon)) * gamma[i] + (beta ? beta[i] : 0);
+    return norm({ x, gamma, beta, rows, n, epsilon });
+}
+
+/** x: [rows, groups, n], each group by itself; gamma and beta: [n], or [groups, n] where each group has its own.
+ * @param {{ x: Numbers, rows: number, n: number, groups?: number, rms?: boolean, epsilon: number, gamma?: Numbers | null,
+ *   beta?: Numbers | null, offset?: number, residual?: Numbers | null }} a */
+export function norm({ x, rows, n, groups = 1, rms = false, epsilon, gamma, beta, offset = 0, residual }) {
+    return Float64Array.from({ length: rows * groups * n }, (_, i) => {
+        const first = i - i % n;
+        const mean = rms ? 0 : sum(n, (j) => x[first + j]) / n;
+        const variance = sum(n, (j) => (x[first + j] - mean) ** 2) / n;
+        const z = (x[i] - mean) / Math.sqrt(variance + epsilon);
+        const at = (/** @type {Numbers} */ weights) => weights[i % weights.length];
+        return (residual ? residual[i] : 0) + z * (gamma ? at(gamma) + offset : 1) + (beta ? at(beta) : 0);
+    });
+}
+
+/** x: [rows, heads, headDim]; pairs (i, i + pairs) or (2 i, 2 i + 1) of a head turned by positions[row] * frequencies[i].
+ * @param {Numbers} x @param {Numbers} positions [rows] @param {Numbers} frequencies [pairs] @param {number} heads
+ * @param {number} headDim @param {boolean} neighbours @param {number} [factor] */
+export function rope(x, positions, frequencies, heads, headDim, neighbours, factor = 1) {
+    const y = Float64Array.from(x);
+    const pairs = frequencies.length;
+    for (let head = 0; head < y.length / headDim; head++) {
+        for (let i = 0; i < pairs; i++) {
+            const [p, q] = [head * headDim + (neighbours ? 2 * i : i), head * headDim + (neighbours ? 2 * i + 1 : i + pairs)];
+            const angle = positions[Math.floor(head / heads)] * frequencies[i];
+            const [c, s] = [factor * Math.cos(angle), factor * Math.sin(angle)];
+            y[p] = x[p] * c - x[q] * s;
+            y[q] = x[q] * c + x[p] * s;
         }
     }
     return y;
@@ -92,13 +116,14 @@ function erfc(x) {
     return Math.exp(-x * x) / Math.sqrt(Math.PI) / (x + f);
 }
 
-/** By the numbers of CMHA_ACTIVATION_*: none, ReLU, GELU by tanh, GELU by erf. */
+/** By the numbers of CMHA_ACTIVATION_*: none, ReLU, GELU by tanh, GELU by erf, SiLU. */
 export const activations = [
     (/** @type {number} */ x) => x,
     (/** @type {number} */ x) => Math.max(x, 0),
     // x / 2 (1 + tanh u) = x / (1 + e^(-2 u)) without the cancellation
     (/** @type {number} */ x) => x / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
     (/** @type {number} */ x) => (x < 0 ? x / 2 * erfc(-x / Math.SQRT2) : x - x / 2 * erfc(x / Math.SQRT2)),
+    (/** @type {number} */ x) => x / (1 + Math.exp(-x)),
 ];
 
 /** Token plus position embeddings. e: [N, K], positions: [length, K] or null. @param {Numbers} tokens

@@ -1,7 +1,7 @@
 // What a decoder is made of beside matrices and norms, written down as operations: look-up, rotation, storing, attention, gates.
 // Checks nothing and knows no model: addresses in, operations out.
 
-import { ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, GATE, KIND, OP_WORDS, PAIRING, ROPE, ROPE_TABLE, TRANSFER } from '../engine/interface.js';
+import { ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, GATE, KIND, PAIRING, ROPE, ROPE_TABLE, TRANSFER, TURN } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -43,10 +43,13 @@ export function recordRopeTable(program, { rows, positions, half, frequencies, s
     words[op + ROPE_TABLE.positions] = positions;
     words[op + ROPE_TABLE.rows] = rows;
     words[op + ROPE_TABLE.frequencies] = frequencies;
-    words[op + ROPE_TABLE.half] = half;
+    words[op + ROPE_TABLE.pairs] = half;
     words[op + ROPE_TABLE.table] = table;
-    program.floats[op + ROPE_TABLE.scale] = scale;
+    program.floats[op + ROPE_TABLE.factor] = scale;
 }
+
+/** What a rotation turns together. */
+const PAIRINGS = Object.freeze({ halves: PAIRING.HALVES, pairs: PAIRING.PAIRS });
 
 /**
  * Rotates the first elements of every head, in place.
@@ -55,25 +58,16 @@ export function recordRopeTable(program, { rows, positions, half, frequencies, s
  *   concurrent: boolean }} args x: address of [rows][heads * dim]
  */
 export function recordRope(program, { x, rows, heads, dim, rope, table, concurrent }) {
-    writeRope(program.words, program.append(KIND.ROPE, flagsOf(concurrent)), { x, rows, heads, dim, rope, table, tableStride: rope.dims });
-}
-
-/**
- * @param {Uint32Array} words
- * @param {number} op
- * @param {{ x: number, rows: number, heads: number, dim: number, rope: import('../model/description.js').Rope, table: number,
- *   tableStride: number }} args
- */
-function writeRope(words, op, { x, rows, heads, dim, rope, table, tableStride }) {
+    const op = program.append(KIND.ROPE, flagsOf(concurrent));
+    const { words } = program;
     words[op + ROPE.x] = x;
     words[op + ROPE.xStride] = heads * dim;
     words[op + ROPE.rows] = rows;
     words[op + ROPE.heads] = heads;
-    words[op + ROPE.d] = dim;
-    words[op + ROPE.half] = rope.dims / 2;
+    words[op + ROPE.headDim] = dim;
+    words[op + ROPE.pairs] = rope.dims / 2;
     words[op + ROPE.table] = table;
-    words[op + ROPE.tableStride] = tableStride;
-    words[op + ROPE.pairing] = rope.pairing === 'pairs' ? PAIRING.ADJACENT : PAIRING.HALVES;
+    words[op + ROPE.pairing] = PAIRINGS[rope.pairing];
 }
 
 /**
@@ -84,27 +78,16 @@ function writeRope(words, op, { x, rows, heads, dim, rope, table, tableStride })
  *   of [t][keys]; v: of [t][values]
  */
 export function recordStore(program, cache, { k, v, keys, values, t, index, concurrent }) {
-    writeTransferOf(program.words, program.store(flagsOf(concurrent)), cache.address, { k, v, keys, values, t }, index);
-}
-
-/**
- * @param {Uint32Array} words
- * @param {number} op
- * @param {number} cache address
- * @param {{ k: number, v: number, keys: number, values: number, t: number }} rows
- * @param {number} index
- */
-function writeTransferOf(words, op, cache, { k, v, keys, values, t }, index) {
+    const op = program.store(flagsOf(concurrent));
+    const { words } = program;
     words[op + TRANSFER.keys] = k;
     words[op + TRANSFER.keysStride] = keys;
     words[op + TRANSFER.values] = v;
     words[op + TRANSFER.valuesStride] = values;
-    words[op + TRANSFER.cache] = cache;
-    words[op + TRANSFER.first] = 0;
+    words[op + TRANSFER.cache] = cache.address;
     words[op + TRANSFER.batch] = 1;
     words[op + TRANSFER.t] = t;
     words[op + TRANSFER.index] = index;
-    words[op + TRANSFER.round] = 0;
 }
 
 /**
@@ -161,50 +144,44 @@ export function recordGate(program, { a, b, y, rows, n, activation }) {
 /**
  * Takes positions [from, to) out of a text's caches: what follows moves down to them. The calling thread does it all.
  * @param {import('../model/network.js').Network} network
- * @param {readonly PagedCache[]} caches one per layer, writable
+ * @param {readonly PagedCache[]} caches one per layer
  * @param {number} from
  * @param {number} to
  * @param {number} length positions held
  * @param {((rope: import('../model/description.js').Rope) => Float64Array) | null} turn frequencies of a layer's rotation, where
  *   keys are to be turned to their new positions
+ * @throws {RangeError} when the memory is exhausted; nothing has moved then
  */
-export function removePositions({ runtime, description }, caches, from, to, length, turn) {
+export function removePositions({ runtime, description: { layers } }, caches, from, to, length, turn) {
     const { memory, wasm } = runtime;
-    /** @type {number[]} */
-    const blocks = [];
-    const room = (/** @type {number} */ bytes) => {
-        blocks.push(memory.alloc(bytes));
-        return /** @type {number} */ (blocks.at(-1));
-    };
-    const widest = Math.max(...description.layers.map(({ attention: a }) => a.kvHeads * Math.max(a.keyDim, a.valueDim)));
-    try {
-        const [keys, values] = [room(4 * MOVED * widest), room(4 * MOVED * widest)];
-        const [op, rotation] = [room(4 * OP_WORDS), room(4 * OP_WORDS)];
-        const table = room(4 * Math.max(2, ...description.layers.map(({ attention: a }) => a.rope?.dims ?? 0)));
-        description.layers.forEach(({ attention: a }, i) => {
-            if (turn && a.rope) {
-                writeTurn(memory.f32(table, a.rope.dims), turn(a.rope), from - to);
-            }
-            for (let at = to; at < length; at += MOVED) {
-                const t = Math.min(MOVED, length - at);
-                const args = { k: keys, v: values, keys: a.kvHeads * a.keyDim, values: a.kvHeads * a.valueDim, t };
-                writeTransferOf(memory.words, op / 4 - TRANSFER.keys, caches[i].address, args, at);
-                wasm.cmha_cache_load(op);
-                if (turn && a.rope) {
-                    writeRope(memory.words, rotation / 4 - ROPE.x, { x: keys, rows: t, heads: a.kvHeads, dim: a.keyDim, rope: a.rope, table, tableStride: 0 });
-                    wasm.cmha_rope_f32(rotation, 0, t);
-                }
-                writeTransferOf(memory.words, op / 4 - TRANSFER.keys, caches[i].address, args, at - (to - from));
-                wasm.cmha_cache_store(op);
-            }
-        });
-    } finally {
-        blocks.forEach((address) => memory.free(address));
-    }
+    const rest = length - to;
+    caches.forEach((cache) => cache.makeWritable(from, from + rest));
+    const most = Math.max(2, ...layers.map(({ attention: { rope } }) => rope?.dims ?? 0));
+    const block = memory.alloc(4 * (most + TURN_WORDS));
+    const table = block + 4 * TURN_WORDS;
+    layers.forEach(({ attention: { rope } }, i) => {
+        caches[i].move(to, from, rest);
+        if (!turn || !rope || rest === 0) {
+            return;
+        }
+        writeTurn(memory.f32(table, rope.dims), turn(rope), from - to);
+        const { words } = memory;
+        const at = block / 4;
+        words[at + TURN.cache - ARGUMENTS] = caches[i].address;
+        words[at + TURN.batch - ARGUMENTS] = 1;
+        words[at + TURN.from - ARGUMENTS] = from;
+        words[at + TURN.to - ARGUMENTS] = from + rest;
+        words[at + TURN.pairs - ARGUMENTS] = rope.dims / 2;
+        words[at + TURN.pairing - ARGUMENTS] = PAIRINGS[rope.pairing];
+        words[at + TURN.table - ARGUMENTS] = table;
+        wasm.cmha_cache_turn(block);
+    });
+    memory.free(block);
 }
 
-/** Positions that are moved at a time. */
-const MOVED = 64;
+/** First word of an operation's arguments, and how many a turn has. */
+const ARGUMENTS = TURN.cache;
+const TURN_WORDS = Math.ceil((Math.max(...Object.values(TURN)) + 1 - ARGUMENTS) / 2) * 2;
 
 /** Cosines and sines of a turn by some positions. @param {Float32Array} table @param {Float64Array} frequencies @param {number} by */
 function writeTurn(table, frequencies, by) {

@@ -1,85 +1,118 @@
-// Weights of a normalization, and its operation.
+// Normalization with its weights in the runtime's memory: layer norm, RMS norm, and either per head.
 
-import { FLAG, KIND, NORM, NORMALIZE } from '../engine/interface.js';
+import { FLAG, NORM, NORMALIZE } from '../engine/interface.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
 
-/** Gamma and beta of groups of n elements. Made with gamma 1 and beta 0. */
+const KINDS = Object.freeze({ layer: NORMALIZE.LAYER, rms: NORMALIZE.RMS });
+
+/** y = z * (gamma + offset) + beta, z normalised over each group of a row by itself: [groups][width]. */
 export class NormWeights {
+    #runtime;
+    /** Address of gamma and beta, [groups or 1][width] each; 0: there are none, or they have been disposed of. */
+    #address = 0;
+    #gamma = 0;
+    #beta = 0;
+
     /**
+     * Starts with gamma 1 - offset and beta 0.
      * @param {Runtime} runtime
-     * @param {import('../model/description.js').Norm} norm
-     * @param {number} n
-     * @param {{ groups?: number, own?: boolean }} [options] groups in a row; own: each has weights of its own
-     * @throws {RangeError} when the memory is exhausted
+     * @param {object} options
+     * @param {'layer' | 'rms'} options.kind by mean and variance, or by the mean square
+     * @param {number} options.width of a group
+     * @param {number} options.epsilon
+     * @param {number} [options.groups] of a row, 1
+     * @param {boolean} [options.own] whether every group has weights of its own
+     * @param {number} [options.offset] added to gamma
+     * @param {boolean} [options.weight] whether there is a gamma, true
+     * @param {boolean} [options.bias] whether there is a beta, false
      */
-    constructor(runtime, norm, n, { groups = 1, own = false } = {}) {
-        this._runtime = runtime;
-        this._norm = norm;
-        this._n = n;
-        this._groups = groups;
-        this._stride = own ? n : 0;
-        const size = own ? groups * n : n;
-        /** Address of gamma, with beta behind it; 0 without weights. */
-        this._gamma = 0;
-        this._beta = 0;
-        if (norm.weight === false) {
-            return;
+    constructor(runtime, { kind, width, epsilon, groups = 1, own = false, offset = 0, weight = true, bias = false }) {
+        this.kind = kind;
+        this.width = width;
+        this.epsilon = epsilon;
+        this.groups = groups;
+        this.own = own;
+        this.offset = offset;
+        /** Numbers of gamma, and of beta. */
+        this.size = own ? groups * width : width;
+        this.#runtime = runtime;
+        if (!weight && !bias) return;
+        const address = runtime.memory.alloc(4 * this.size * (Number(weight) + Number(bias)));
+        this.#address = address;
+        if (weight) {
+            this.#gamma = address;
+            runtime.memory.f32(address, this.size).fill(1 - offset);
         }
-        this._gamma = runtime.memory.alloc((norm.bias ? 2 : 1) * size * 4);
-        runtime.memory.f32(this._gamma, size).fill(1);
-        if (norm.bias) {
-            this._beta = this._gamma + 4 * size;
-            runtime.memory.f32(this._beta, size).fill(0);
+        if (bias) {
+            this.#beta = address + (weight ? 4 * this.size : 0);
+            runtime.memory.f32(this.#beta, this.size).fill(0);
         }
     }
 
-    /** @param {Float32Array} values of groups from `row` on @param {number} row */
-    loadGamma(values, row) {
-        this._runtime.memory.f32(this._gamma + 4 * row * this._n, values.length).set(values);
+    /** Bytes in memory. */
+    get bytes() {
+        return 4 * this.size * (Number(this.#gamma !== 0) + Number(this.#beta !== 0));
     }
 
-    /** @param {Float32Array} values of groups from `row` on @param {number} row */
-    loadBeta(values, row) {
-        this._runtime.memory.f32(this._beta + 4 * row * this._n, values.length).set(values);
+    /** @param {ArrayLike<number>} values of groups from `first` on @param {number} [first] */
+    loadWeight(values, first = 0) {
+        this.#load(this.#gamma, values, first);
+    }
+
+    /** @param {ArrayLike<number>} values of groups from `first` on @param {number} [first] */
+    loadBias(values, first = 0) {
+        this.#load(this.#beta, values, first);
+    }
+
+    /** @param {number} address @param {ArrayLike<number>} values @param {number} first */
+    #load(address, values, first) {
+        if (address === 0) throw new Error('this normalization has no such weights, or they have been disposed of');
+        const at = first * this.width;
+        if (at + values.length > this.size) {
+            throw new RangeError(`a normalization's weights must be ${this.size} numbers, got ${at + values.length}`);
+        }
+        this.#runtime.memory.f32(address + 4 * at, values.length).set(values);
     }
 
     /**
-     * Appends y = norm(x), or y = norm(x) * scale + residual.
+     * Appends y = norm(x), or y = residual + norm(x).
      * @param {Program} program
      * @param {number} rows
-     * @param {number} x address of [rows][groups * n]
+     * @param {number} x address of [rows][groups][width]
      * @param {number} xStride floats from row to row
-     * @param {number} y address, may be x
-     * @param {number} yStride
-     * @param {{ concurrent?: boolean, residual?: number, scale?: number }} [options] residual: address, strides as y
+     * @param {number} y address of [rows][groups][width], may be x
+     * @param {number} [yStride]
+     * @param {{ concurrent?: boolean, residual?: number }} [options] residual: address, stride as y's; may be y itself
      * @returns {number} y
      */
-    record(program, rows, x, xStride, y, yStride, { concurrent = false, residual = 0, scale = 1 } = {}) {
-        const op = program.append(KIND.NORM, concurrent ? FLAG.CONCURRENT : 0);
+    record(program, rows, x, xStride, y, yStride = this.groups * this.width, { concurrent = false, residual = 0 } = {}) {
+        const op = program.layerNorm(concurrent ? FLAG.CONCURRENT : 0);
         const { words, floats } = program;
         words[op + NORM.x] = x;
         words[op + NORM.xStride] = xStride;
         words[op + NORM.y] = y;
         words[op + NORM.yStride] = yStride;
         words[op + NORM.rows] = rows;
-        words[op + NORM.n] = this._n;
-        words[op + NORM.gamma] = this._gamma;
-        words[op + NORM.beta] = this._beta;
-        words[op + NORM.kind] = this._norm.kind === 'rms' ? NORMALIZE.RMS : NORMALIZE.LAYER;
-        words[op + NORM.groups] = this._groups;
-        words[op + NORM.gammaStride] = this._stride;
+        words[op + NORM.n] = this.width;
+        words[op + NORM.gamma] = this.#gamma;
+        words[op + NORM.beta] = this.#beta;
+        words[op + NORM.kind] = KINDS[this.kind];
+        words[op + NORM.groups] = this.groups;
+        words[op + NORM.groupStride] = this.own ? this.width : 0;
         words[op + NORM.residual] = residual;
         words[op + NORM.residualStride] = yStride;
-        floats[op + NORM.epsilon] = this._norm.epsilon;
-        floats[op + NORM.offset] = this._norm.offset ?? 0;
-        floats[op + NORM.scale] = scale;
+        floats[op + NORM.epsilon] = this.epsilon;
+        floats[op + NORM.offset] = this.offset;
         return y;
     }
 
+    /** Frees the memory. */
     dispose() {
-        this._runtime._free(this._gamma);
-        this._gamma = 0;
+        this.#runtime._free(this.#address);
+        this.#address = 0;
+        this.#gamma = 0;
+        this.#beta = 0;
     }
 }

@@ -16,7 +16,7 @@ const SCRATCH_CHUNK = 64 * 1024;
 /**
  * The program being recorded; a runtime has one and uses it again and again.
  *
- * Operations are appended with linear(), attention(), layerNorm() and embed(), which return the index of a zeroed
+ * Operations are appended with append(kind), linear(), attention(), layerNorm() and embed(), which return the index of a zeroed
  * operation's first word; its fields are then written with the tables of js/engine/interface.js:
  *
  *     const x = program.input(query), y = program.scratch(4 * rows * n);
@@ -69,22 +69,12 @@ export class Program {
     }
 
     /**
-     * Appends an operation.
-     * @param {number} kind of KIND
-     * @param {number} [flags]  FLAG.CONCURRENT: need not wait for the operations ahead of it
-     * @returns {number} index of the operation's first word
-     */
-    append(kind, flags = 0) {
-        return this.#append(kind, flags);
-    }
-
-    /**
      * Appends a projection.
      * @param {number} [flags]  FLAG.CONCURRENT: need not wait for the operations ahead of it
      * @returns {number} index of the operation's first word
      */
     linear(flags = 0) {
-        return this.#append(KIND.LINEAR, flags);
+        return this.append(KIND.LINEAR, flags);
     }
 
     /**
@@ -93,7 +83,7 @@ export class Program {
      * @returns {number}
      */
     attention(flags = 0) {
-        return this.#append(KIND.ATTENTION, flags);
+        return this.append(KIND.ATTENTION, flags);
     }
 
     /**
@@ -102,7 +92,7 @@ export class Program {
      * @returns {number}
      */
     layerNorm(flags = 0) {
-        return this.#append(KIND.NORM, flags);
+        return this.append(KIND.LAYER_NORM, flags);
     }
 
     /**
@@ -111,7 +101,7 @@ export class Program {
      * @returns {number}
      */
     embed(flags = 0) {
-        return this.#append(KIND.EMBED, flags);
+        return this.append(KIND.EMBED, flags);
     }
 
     /**
@@ -120,7 +110,7 @@ export class Program {
      * @returns {number}
      */
     store(flags = 0) {
-        return this.#append(KIND.STORE, flags);
+        return this.append(KIND.STORE, flags);
     }
 
     /**
@@ -129,7 +119,7 @@ export class Program {
      * @returns {number}
      */
     load(flags = 0) {
-        return this.#append(KIND.LOAD, flags);
+        return this.append(KIND.LOAD, flags);
     }
 
     /**
@@ -138,7 +128,7 @@ export class Program {
      * @returns {number}
      */
     turn(flags = 0) {
-        return this.#append(KIND.TURN, flags);
+        return this.append(KIND.TURN, flags);
     }
 
     /**
@@ -155,7 +145,7 @@ export class Program {
         const next = wasm.cmha_op_next(4 * op);
         if (next !== 0) {
             const offset = op - this.#address / 4;
-            const second = this.#append(next, 0);
+            const second = this.append(next, 0);
             const from = this.#address / 4 + offset;
             this.words.copyWithin(second + ARGUMENTS, from + ARGUMENTS, from + OP_WORDS);
         }
@@ -301,11 +291,12 @@ export class Program {
     }
 
     /**
-     * @param {number} kind
-     * @param {number} flags
-     * @returns {number}
+     * Appends an operation of any kind.
+     * @param {number} kind of KIND
+     * @param {number} [flags]  of FLAG
+     * @returns {number} index of the operation's first word
      */
-    #append(kind, flags) {
+    append(kind, flags = 0) {
         if (this.count === this.#capacity) {
             this.#reserve(2 * this.#capacity);
         }

@@ -53,7 +53,8 @@ export function planOf(source) {
             place(plan, wanted, role, tensor, row, source.format);
         }
     }
-    for (const { attention: { rope } } of description.layers) {
+    for (const { attention: { rope, after }, residualScale } of description.layers) {
+        check(residualScale === 1 || !after, 'config-unsupported', 'a norm behind a sublayer and a multiplier of what it gives');
         const lacks = rope?.scaling.type === 'longrope' && rope.scaling.long === null && !byRole.has('rope_factors_long.weight');
         check(!lacks, 'config-missing-key', 'rope_scaling has no long_factor and short_factor');
     }

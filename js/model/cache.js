@@ -113,7 +113,6 @@ export class CacheRow {
      */
     remove(from, to, shift) {
         const { length } = this;
-        this.caches.forEach((cache) => cache.makeWritable(from, length));
         const turn = shift ? (/** @type {import('./description.js').Rope} */ rope) => this.network.frequencies(rope, length) : null;
         removePositions(this.network, this.caches, from, to, length, turn);
         const positions = shift ? this.positions : this.positions ?? Array.from({ length }, (_, i) => i);

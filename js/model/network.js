@@ -144,13 +144,13 @@ export class Network {
         if (!norm) {
             return null;
         }
-        const weights = new NormWeights(this.runtime, norm, n, { groups, own });
+        const weights = new NormWeights(this.runtime, { ...norm, width: n, groups, own });
         this._owned.push(weights);
         if (norm.weight !== false) {
-            this.slots.set(`${role}.weight`, { floats: (values, row) => weights.loadGamma(values, row) });
+            this.slots.set(`${role}.weight`, { floats: (values, row) => weights.loadWeight(values, row) });
         }
         if (norm.bias) {
-            this.slots.set(`${role}.bias`, { floats: (values, row) => weights.loadBeta(values, row) });
+            this.slots.set(`${role}.bias`, { floats: (values, row) => weights.loadBias(values, row) });
         }
         return weights;
     }
@@ -354,7 +354,7 @@ export class Network {
         const { width } = this.description;
         if (after) {
             matrix.record(program, rows, input, matrix.inputs, room, width);
-            after.record(program, rows, room, width, x, width, { residual: x, scale });
+            after.record(program, rows, room, width, x, width, { residual: x });
         } else {
             matrix.record(program, rows, input, matrix.inputs, x, width, { residual: x, scale });
         }

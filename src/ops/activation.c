@@ -1,4 +1,4 @@
-/* activation.c: ReLU, the two forms of GELU (Hendrycks & Gimpel 2016), SiLU (Elfwing et al. 2018). */
+/* activation.c: ReLU, SiLU and the two forms of GELU (Hendrycks & Gimpel 2016), soft caps. */
 #include "cmha.h"
 #include "simd.h"
 #include <assert.h>
@@ -30,11 +30,11 @@ INLINE f4 gelu_erf(const exp2_constants *k, f4 x)
     return f4_select(f4_less(x, f4_splat(0.0f)), tail, f4_sub(x, tail));
 }
 
-/* x / (1 + e^-x). */
+/* x / (1 + e^-x) */
 INLINE f4 silu(const exp2_constants *k, f4 x)
 {
-    f4 power = f4_mul(x, f4_splat(-LOG2_E));
-    return f4_div(x, f4_add(k->one, f4_exp2(k, f4_min(f4_splat(127.0f), power))));
+    f4 power = f4_min(f4_splat(126.0f), f4_mul(x, f4_splat(-LOG2_E)));
+    return f4_div(x, f4_add(k->one, f4_exp2(k, power)));
 }
 
 void cmha_activation_f32(float *y, const float *x, size_t n, uint32_t activation)

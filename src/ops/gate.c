@@ -1,25 +1,24 @@
-/* gate.c: one branch of a feed-forward network, activated, times the other (Shazeer 2020, "GLU Variants"). */
+/* gate.c: the product of one half of a row, activated, with the other. */
 #include "operation.h"
 #include "tile.h"
 #include "simd.h"
 #include <assert.h>
 
-/* Elements that are activated at a time, on the stack: y may be b. */
-enum { PART = 256 };
+/* Activated this many numbers at a time, where y cannot hold them because it is b. */
+enum { STRIP = 256 };
 
 void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1)
 {
-    float part[PART];
     assert(row1 <= a->rows);
     for (size_t r = row0; r < row1; r++) {
         const float *x = a->a + r * a->a_stride, *b = a->b + r * a->b_stride;
-        float *y = a->y + r * a->y_stride;
-        for (size_t i = 0; i < a->n; i += PART) {
-            size_t n = a->n - i < PART ? a->n - i : PART;
-            cmha_activation_f32(part, x + i, n, a->activation);
-            for (size_t j = 0; j < n; j += 4) {
-                f4 z = f4_mul(f4_load_part(part + j, n - j, 0.0f), f4_load_part(b + i + j, n - j, 0.0f));
-                f4_store_part(y + i + j, z, n - j);
+        float *y = a->y + r * a->y_stride, z[STRIP];
+        for (size_t c = 0, n; c < a->n; c += n) {
+            n = a->n - c < STRIP ? a->n - c : STRIP;
+            cmha_activation_f32(z, x + c, n, a->activation);
+            for (size_t i = 0; i < n; i += 4) {
+                f4 product = f4_mul(f4_load_part(z + i, n - i, 0.0f), f4_load_part(b + c + i, n - i, 0.0f));
+                f4_store_part(y + c + i, product, n - i);
             }
         }
     }
@@ -28,15 +27,15 @@ void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1)
 static size_t gate_tasks(const void *arguments)
 {
     const cmha_gate *a = arguments;
-    size_t block = row_block(4 * a->n);
+    size_t block = row_block(a->n);
     return a->rows / block + (a->rows % block != 0);
 }
 
 static void gate_task(const void *arguments, size_t i, size_t thread)
 {
     const cmha_gate *a = arguments;
-    size_t block = row_block(4 * a->n), row0 = i * block;
     (void) thread;
+    size_t block = row_block(a->n), row0 = i * block;
     if (row0 >= a->rows) return;
     cmha_gate_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
 }

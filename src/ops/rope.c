@@ -1,95 +1,111 @@
-/* rope.c: rotary positions: a table of cosines and sines for a pass, and the rotation that all heads and layers take from it. */
+/* rope.c: rotary positions: the angles of a pass, and the turning of heads by them. */
 #include "operation.h"
 #include "tile.h"
+#include "simd.h"
 #include <assert.h>
 
-/* Cosine and sine of an angle below 2^30 or so, within 1e-15 * (1 + |angle| / 1e6). The angle is reduced by a multiple of pi / 2 in
- * three parts (Cody & Waite 1980), the first two with so few bits that their products are exact; then Taylor's series, whose
- * next term is below 1e-17 for |r| <= pi / 4. */
-static void cos_sin(double angle, double *c, double *s)
+/* Both of a, to 1e-14 while |a| < 2^22: the nearest multiple of pi / 2 is taken off in three parts, of which the first
+ * two have so few bits that their products are exact (Cody & Waite 1980); then the series of what is left. */
+static void sine_cosine(double a, double *sine, double *cosine)
 {
-    double turns = __builtin_floor(angle * 0x1.45f306dc9c883p-1 + 0.5);
-    double r = ((angle - turns * 0x1.921fb544p+0) - turns * 0x1.0b4611a6p-34) - turns * 0x1.3198a2e037073p-69;
-    double q = r * r;
-    double sine = r + r * q * (-1.0 / 6 + q * (1.0 / 120 + q * (-1.0 / 5040 + q * (1.0 / 362880 + q * (-1.0 / 39916800
-        + q * (1.0 / 6227020800.0 - q / 1307674368000.0))))));
-    double cosine = 1.0 + q * (-0.5 + q * (1.0 / 24 + q * (-1.0 / 720 + q * (1.0 / 40320 + q * (-1.0 / 3628800
-        + q * (1.0 / 479001600.0 + q * (-1.0 / 87178291200.0 + q / 20922789888000.0)))))));
-    switch ((int64_t) turns & 3) {
-    case 0: *c = cosine; *s = sine; break;
-    case 1: *c = -sine; *s = cosine; break;
-    case 2: *c = -cosine; *s = -sine; break;
-    default: *c = sine; *s = -cosine; break;
-    }
+    double n = __builtin_rint(a * 0x1.45f306dc9c883p-1);
+    double r = a - n * 0x1.921fb544p+0 - n * 0x1.0b4611a6p-34 - n * 0x1.3198a2e037073p-69, z = r * r;
+    double s = r + r * z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 + z * (-1.0 / 39916800
+        + z * (1.0 / 6227020800))))));
+    double c = 1 + z * (-1.0 / 2 + z * (1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 + z * (-1.0 / 3628800
+        + z * (1.0 / 479001600 + z * (-1.0 / 87178291200)))))));
+    int quarter = (int) (int64_t) n & 3;
+    *sine = quarter == 0 ? s : quarter == 1 ? c : quarter == 2 ? -s : -c;
+    *cosine = quarter == 0 ? c : quarter == 1 ? -s : quarter == 2 ? -c : s;
 }
 
 void cmha_rope_table_f32(const cmha_rope_table *a, size_t row0, size_t row1)
 {
     assert(row1 <= a->rows);
     for (size_t r = row0; r < row1; r++) {
-        float *row = a->table + r * 2 * a->half;
-        for (size_t i = 0; i < a->half; i++) {
-            double c, s;
-            cos_sin((double) a->positions[r] * a->frequencies[i], &c, &s);
-            row[i] = (float) (c * a->scale);
-            row[a->half + i] = (float) (s * a->scale);
+        float *to = a->table + r * 2 * a->pairs;
+        for (size_t i = 0; i < a->pairs; i++) {
+            double s, c;
+            sine_cosine((double) a->positions[r] * a->frequencies[i], &s, &c);
+            to[i] = (float) (a->factor * c);
+            to[a->pairs + i] = (float) (a->factor * s);
         }
     }
 }
 
-static size_t table_tasks(const void *arguments)
+/* One head. */
+static void turn_heads(const cmha_rope *a, float *x, const float *cosines)
 {
-    const cmha_rope_table *a = arguments;
-    size_t block = row_block(32 * a->half);
-    return a->rows / block + (a->rows % block != 0);
+    const float *sines = cosines + a->pairs;
+    size_t i = 0;
+    if (a->pairing == CMHA_PAIRING_PAIRS) {
+        for (; i < a->pairs; i++) {
+            float p = x[2 * i], q = x[2 * i + 1];
+            x[2 * i] = p * cosines[i] - q * sines[i];
+            x[2 * i + 1] = q * cosines[i] + p * sines[i];
+        }
+        return;
+    }
+    for (float *other = x + a->pairs; i < a->pairs; i += 4) {
+        size_t left = a->pairs - i;
+        f4 p = f4_load_part(x + i, left, 0.0f), q = f4_load_part(other + i, left, 0.0f);
+        f4 c = f4_load_part(cosines + i, left, 0.0f), s = f4_load_part(sines + i, left, 0.0f);
+        f4_store_part(x + i, f4_sub(f4_mul(p, c), f4_mul(q, s)), left);
+        f4_store_part(other + i, f4_add(f4_mul(q, c), f4_mul(p, s)), left);
+    }
 }
 
-static void table_task(const void *arguments, size_t i, size_t thread)
+void cmha_rope_f32(const cmha_rope *a, size_t row0, size_t row1)
+{
+    assert(row1 <= a->rows && 2 * a->pairs <= a->head_dim && a->pairing <= CMHA_PAIRING_PAIRS);
+    for (size_t r = row0; r < row1; r++) {
+        for (size_t h = 0; h < a->heads; h++) {
+            turn_heads(a, a->x + r * a->x_stride + h * a->head_dim, a->table + r * 2 * a->pairs);
+        }
+    }
+}
+
+/* Both operations go by rows: of `n` numbers each. */
+static size_t tasks(size_t rows, size_t n)
+{
+    size_t block = row_block(n);
+    return rows / block + (rows % block != 0);
+}
+
+static size_t rope_table_tasks(const void *arguments)
 {
     const cmha_rope_table *a = arguments;
-    size_t block = row_block(32 * a->half), row0 = i * block;
+    return tasks(a->rows, 16 * a->pairs);
+}
+
+static void rope_table_task(const void *arguments, size_t i, size_t thread)
+{
+    const cmha_rope_table *a = arguments;
     (void) thread;
+    size_t block = row_block(16 * a->pairs), row0 = i * block;
     if (row0 >= a->rows) return;
     cmha_rope_table_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
 }
 
-static double table_work(const void *arguments)
+static double rope_table_work(const void *arguments)
 {
     const cmha_rope_table *a = arguments;
-    return 32.0 * (double) a->rows * (double) a->half;
+    return 64.0 * (double) a->rows * (double) a->pairs;
 }
 
-const operation rope_table = { .tasks = table_tasks, .task = table_task, .work = table_work };
-
-void cmha_rope_f32(const cmha_rope *a, size_t row0, size_t row1)
-{
-    assert(row1 <= a->rows && 2 * a->half <= a->d);
-    size_t step = a->pairing == CMHA_PAIRING_ADJACENT ? 2 : 1, other = a->pairing == CMHA_PAIRING_ADJACENT ? 1 : a->half;
-    for (size_t r = row0; r < row1; r++) {
-        const float *cosines = a->table + r * a->table_stride, *sines = cosines + a->half;
-        for (size_t h = 0; h < a->heads; h++) {
-            float *x = a->x + r * a->x_stride + h * a->d;
-            for (size_t i = 0; i < a->half; i++) {
-                float u = x[i * step], v = x[i * step + other];
-                x[i * step] = u * cosines[i] - v * sines[i];
-                x[i * step + other] = v * cosines[i] + u * sines[i];
-            }
-        }
-    }
-}
+const operation rope_table = { .tasks = rope_table_tasks, .task = rope_table_task, .work = rope_table_work };
 
 static size_t rope_tasks(const void *arguments)
 {
     const cmha_rope *a = arguments;
-    size_t block = row_block(a->heads * a->d);
-    return a->rows / block + (a->rows % block != 0);
+    return tasks(a->rows, 2 * a->heads * a->pairs);
 }
 
 static void rope_task(const void *arguments, size_t i, size_t thread)
 {
     const cmha_rope *a = arguments;
-    size_t block = row_block(a->heads * a->d), row0 = i * block;
     (void) thread;
+    size_t block = row_block(2 * a->heads * a->pairs), row0 = i * block;
     if (row0 >= a->rows) return;
     cmha_rope_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
 }
@@ -97,7 +113,7 @@ static void rope_task(const void *arguments, size_t i, size_t thread)
 static double rope_work(const void *arguments)
 {
     const cmha_rope *a = arguments;
-    return 4.0 * (double) (a->rows * a->heads) * (double) a->half;
+    return 4.0 * (double) a->rows * (double) a->heads * (double) a->pairs;
 }
 
 const operation rope = { .tasks = rope_tasks, .task = rope_task, .work = rope_work };

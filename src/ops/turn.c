@@ -60,3 +60,8 @@ static double turn_work(const void *arguments)
 }
 
 const operation turn = { .tasks = turn_tasks, .task = turn_task, .work = turn_work };
+
+void cmha_cache_turn(const cmha_turn *a)
+{
+    for (size_t i = 0, n = turn_tasks(a); i < n; i++) turn_task(a, i, 0);
+}

@@ -7,7 +7,8 @@ static void check_lengths(uint64_t *r)
     for (size_t n = 0; n < 40; n++) {
         float *x = floats(r, n), *y = unset(n);
         uint16_t *half = malloc(n * sizeof *half + (n == 0));
-        for (uint32_t mode = 0; mode < 4; mode++) cmha_activation_f32(y, x, n, mode);
+        for (uint32_t mode = 0; mode < 5; mode++) cmha_activation_f32(y, x, n, mode);
+        cmha_softcap_f32(y, x, n, 2.0f);
         for (uint32_t mode = 0; mode < 3; mode++) cmha_round_f32(y, x, n, mode);
         cmha_softmax_f32(y, x, n, 1.0f);
         cmha_softmax_f32(x, x, n, 1.0f);
@@ -20,7 +21,10 @@ static void check_lengths(uint64_t *r)
     for (size_t n = 1; n < 40; n++) {
         size_t rows = random_below(r, 5);
         float *x = floats(r, rows * n), *y = unset(rows * n), *gamma = floats(r, n), *beta = floats(r, n);
-        cmha_norm norm = { x, n, y, n, rows, n, gamma, n % 2 ? beta : NULL, 1e-5f };
+        cmha_norm norm = {
+            .x = x, .x_stride = n, .y = y, .y_stride = n, .rows = rows, .n = n, .gamma = gamma,
+            .beta = n % 2 ? beta : NULL, .epsilon = 1e-5f,
+        };
         cmha_op op = { .kind = CMHA_OP_LAYER_NORM, .u.layer_norm = norm };
         run_alone(&op, 1);
         for (size_t i = 0; i < rows; i++) {
@@ -44,6 +48,37 @@ static void check_lengths(uint64_t *r)
         run_alone(&embed, 1);
         CHECK(memcmp(rows_out + n, e + 10 * n, n * sizeof *e) == 0, "embedding of %zu", n);
         free(x); free(y); free(gamma); free(beta); free(e); free(panels); free(back); free(rows_out);
+    }
+}
+
+/* Grouped norms, gates and rotations of random shapes: what is read and written is what the header says. */
+static void check_shapes(uint64_t *r)
+{
+    for (int turn = 0; turn < 300; turn++) {
+        size_t rows = random_below(r, 4), heads = 1 + random_below(r, 4), dim = 2 + random_below(r, 21), n = heads * dim;
+        size_t pairs = random_below(r, dim / 2 + 1);
+        float *x = floats(r, rows * n), *y = floats(r, rows * n), *gamma = floats(r, n), *table = unset(rows * 2 * pairs);
+        uint32_t *positions = malloc(rows * sizeof *positions + 1);
+        double *frequencies = malloc(pairs * sizeof *frequencies + 1);
+        for (size_t i = 0; i < rows; i++) positions[i] = (uint32_t) random_below(r, 1 << 20);
+        for (size_t i = 0; i < pairs; i++) frequencies[i] = pow(10000, -(double) i / (double) pairs);
+        cmha_op ops[] = {
+            { .kind = CMHA_OP_LAYER_NORM, .u.layer_norm = { .x = x, .x_stride = n, .y = y, .y_stride = n, .rows = rows,
+                .n = dim, .gamma = gamma, .epsilon = 1e-6f, .kind = CMHA_NORMALIZE_RMS, .groups = heads,
+                .group_stride = turn % 2 ? dim : 0, .residual = y, .residual_stride = n } },
+            { .kind = CMHA_OP_GATE, .u.gate = { .a = x, .a_stride = n, .b = y, .b_stride = n, .y = y, .y_stride = n,
+                .rows = rows, .n = n, .activation = (uint32_t) turn % 5 } },
+            { .kind = CMHA_OP_ROPE_TABLE, .u.rope_table = { positions, frequencies, table, rows, pairs, 1.0f } },
+            { .kind = CMHA_OP_ROPE, .u.rope = { y, n, rows, heads, dim, pairs, table, (uint32_t) turn / 2 % 2 } },
+        };
+        run_alone(ops, sizeof ops / sizeof *ops);
+        for (size_t i = 0; i < rows * 2 * pairs; i++) {
+            size_t row = i / 2 / (pairs ? pairs : 1), at = i % (2 * pairs);
+            double angle = positions[row] * frequencies[at % pairs], exact = at < pairs ? cos(angle) : sin(angle);
+            CHECK(fabs(table[i] - exact) < 1e-7, "the angle of position %u: %g, not %g", positions[row], table[i], exact);
+        }
+        for (size_t i = 0; i < rows * n; i++) CHECK(isfinite(y[i]), "number %zu", i);
+        free(x); free(y); free(gamma); free(table); free(positions); free(frequencies);
     }
 }
 
@@ -71,6 +106,7 @@ int main(void)
 {
     uint64_t r = 3;
     check_lengths(&r);
+    check_shapes(&r);
     check_exp2();
     return 0;
 }

@@ -1,4 +1,4 @@
-// ReLU and both GELUs over their whole range, at every length.
+// ReLU, SiLU and both GELUs over their whole range, at every length; soft caps.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -17,7 +17,7 @@ function run(x, activation) {
 test('dense sweep', () => {
     const sweep = Float32Array.from({ length: 40001 }, (_, i) => (i - 20000) / 1500);
     const near = sweep.map((x) => x / 13);
-    for (const activation of [0, 1, 2, 3]) {
+    for (const activation of [0, 1, 2, 3, 4]) {
         // The exponential's argument, up to 90 in the wide sweep, is the result of several roundings; below 1e-30 results
         // may be flushed to zero. ReLU is exact.
         const [wide, narrow] = activation > 1 ? [4e-5, 5e-7] : [0, 0];
@@ -28,10 +28,10 @@ test('dense sweep', () => {
 });
 
 test('far out, zero, infinity and NaN', () => {
-    for (const activation of [1, 2, 3]) {
+    for (const activation of [1, 2, 3, 4]) {
         const ends = Float32Array.of(-50, -1e30, 0, 1e30, Infinity, NaN);
         const [low, lower, zero, high, infinite, nan] = run(ends, activation);
-        assert.ok(Math.abs(low) < 1e-30 && Math.abs(lower) < 1e-6, 'left of everything');
+        assert.ok(Math.abs(low) < (activation === 4 ? 1e-20 : 1e-30) && Math.abs(lower) < 1e-6, 'left of everything');
         assert.equal(zero, 0, 'zero');
         assert.equal(high, Math.fround(1e30), 'high');
         assert.equal(infinite, Infinity, 'infinity');
@@ -42,8 +42,23 @@ test('far out, zero, infinity and NaN', () => {
 test('every length', () => {
     for (let n = 0; n < 20; n++) {
         const x = floats(rng(n), n, 4);
-        for (const activation of [0, 1, 2, 3]) {
+        for (const activation of [0, 1, 2, 3, 4]) {
             assertClose(run(x, activation), x.map((v) => activations[activation](v)), { atol: 1e-7, rtol: 1e-6 });
         }
+    }
+});
+
+test('soft caps: near zero, far out, every length', () => {
+    for (const cap of [1, 30, 50]) {
+        const x = Float32Array.from({ length: 20001 }, (_, i) => (i - 10000) / 1000 * cap);
+        const softcap = (/** @type {Float32Array} */ values) =>
+            k.apply(values, (to, from) => k.call.cmha_softcap_f32(to, from, values.length, cap));
+        const exact = (/** @type {number} */ v) => cap * Math.tanh(v / cap);
+        assertClose(softcap(x), Float64Array.from(x, exact), { rtol: 6e-7 });
+        const near = x.map((v) => v / 40);
+        assertClose(softcap(near), Float64Array.from(near, exact), { rtol: 6e-7 });
+        for (let n = 0; n < 10; n++) assert.deepEqual(softcap(x.subarray(9, 9 + n)), softcap(x).subarray(9, 9 + n));
+        const ends = softcap(Float32Array.of(-Infinity, -1e30, 0, 1e30, Infinity, NaN));
+        assert.deepEqual(ends, Float32Array.of(-cap, -cap, 0, cap, cap, NaN));
     }
 });

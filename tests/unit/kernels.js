@@ -12,10 +12,8 @@ const PAGES = 1024;
 const GUARD = 64;
 const POISON = 0xff;
 /** Fields of operations that are floats. */
-const FLOATS = new Set(['scale', 'dropout', 'epsilon', 'softcap', 'offset']);
+const FLOATS = new Set(['dropout', 'epsilon', 'factor', 'offset', 'scale', 'softcap']);
 
-/** Fields that are floats. */
-const FLOATS = new Set(['scale', 'dropout', 'epsilon', 'softcap']);
 
 /** Of the binary that tests/runtime.js asks for; its best guess is the strict one. */
 export const variant = SIMD === 'auto' ? 'simd128' : SIMD;

@@ -1,0 +1,96 @@
+/* Weights of every type in exactly sized blocks: pieces, rows, products and embeddings, against float32 weights. */
+#include "native.h"
+#include "weights/weight.h"
+
+static const struct { uint32_t block, bytes; } types[] = {
+#define X(NAME, object, block, bytes, ggml) { block, bytes },
+    CMHA_WEIGHT_TYPES(X)
+#undef X
+};
+
+/* Blocks of arbitrary bits, but for 16-bit numbers: those are below 1 in any type that they may belong to. */
+static uint8_t *blocks(uint64_t *r, uint32_t type, size_t count)
+{
+    size_t bytes = types[type].bytes;
+    uint8_t *raw = malloc(count * bytes + (count == 0));
+    for (size_t i = 0; i < count * bytes; i++) raw[i] = (uint8_t) random_bits(r);
+    const weight_type *t = weight_type_of(type);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *block = raw + i * bytes;
+        for (size_t f = 0; f < t->head; f++) block[2 * f + 1] &= 0xbb;
+        for (size_t f = 0; f < t->tail; f++) block[bytes - 2 * f - 1] &= 0xbb;
+        if (type == CMHA_WEIGHT_F32) block[3] &= 0xbf;
+    }
+    return raw;
+}
+
+static void one(uint64_t *r, uint32_t type)
+{
+    size_t rows = random_below(r, 12), n = 1 + random_below(r, 40);
+    size_t k = types[type].block * (1 + random_below(r, types[type].block == 1 ? 200 : types[type].block == 32 ? 9 : 3));
+    size_t row = k / types[type].block * types[type].bytes, cut = random_below(r, n + 1);
+    uint8_t *raw = blocks(r, type, n * k / types[type].block);
+    uint8_t *own = malloc((size_t) cmha_weight_bytes(type, (double) k, (double) n));
+    float *plain = unset(cmha_packed_size(k, n));
+    cmha_weight_pack(type, own, type, raw + cut * row, k, n, cut, n - cut);
+    cmha_weight_pack(type, own, type, raw, k, n, 0, cut);
+    cmha_weight_pack(CMHA_WEIGHT_F32, plain, type, raw, k, n, 0, n);
+    float *values = unset(k), *back = unset(k);
+    for (size_t i = 0; i < n; i++) {
+        cmha_weight_decode(type, values, raw + i * row, k);
+        cmha_weight_row(type, back, own, k, i);
+        CHECK(memcmp(values, back, k * sizeof *back) == 0, "type %u, row %zu of %zu x %zu", type, i, k, n);
+        cmha_weight_row(CMHA_WEIGHT_F32, back, plain, k, i);
+        CHECK(memcmp(values, back, k * sizeof *back) == 0, "type %u, row %zu in float32", type, i);
+    }
+    float *x = floats(r, rows * k), *y[2] = { unset(rows * n), unset(rows * n) };
+    for (int decoded = 0; decoded < 2; decoded++) {
+        cmha_op op = { .kind = CMHA_OP_LINEAR, .u.linear = {
+            .x = x, .x_stride = k, .rows = rows, .k = k, .n = n, .w = decoded ? (void *) plain : own,
+            .type = decoded ? CMHA_WEIGHT_F32 : type, .y = y[decoded], .y_stride = n, .scale = 0.5f, .softcap = 30.0f,
+        } };
+        run_alone(&op, 1);
+    }
+    CHECK(rows == 0 || memcmp(y[0], y[1], rows * n * sizeof **y) == 0, "type %u: %zu x %zu x %zu", type, rows, k, n);
+    uint32_t token = (uint32_t) random_below(r, n), position = 3;
+    float *table = floats(r, 4 * k);
+    cmha_op op = { .kind = CMHA_OP_EMBED, .u.embed = {
+        .tokens = &token, .rows = 1, .w = own, .type = type, .k = k, .n = n, .table = table, .positions = &position,
+        .y = back,
+    } };
+    run_alone(&op, 1);
+    cmha_weight_decode(type, values, raw + token * row, k);
+    for (size_t i = 0; i < k; i++) CHECK(back[i] == values[i] + table[3 * k + i], "embedding of type %u", type);
+    free(raw); free(own); free(plain); free(values); free(back); free(x); free(y[0]); free(y[1]); free(table);
+}
+
+/* Matrices kept [K][N]. */
+static void across(uint64_t *r, uint32_t type)
+{
+    size_t k = 1 + random_below(r, 30), n = 1 + random_below(r, 30), stride = n + random_below(r, 9);
+    size_t bytes = types[type].bytes, cut = random_below(r, k + 1);
+    uint8_t *raw = blocks(r, type, k * stride);
+    uint8_t *own = malloc((size_t) cmha_weight_bytes(type, (double) k, (double) n));
+    cmha_weight_pack_inputs(type, own, type, raw + cut * stride * bytes, stride, k, n, cut, k - cut);
+    cmha_weight_pack_inputs(type, own, type, raw, stride, k, n, 0, cut);
+    float *back = unset(k);
+    for (size_t c = 0; c < n; c++) {
+        cmha_weight_row(type, back, own, k, c);
+        for (size_t j = 0; j < k; j++) {
+            float value;
+            cmha_weight_decode(type, &value, raw + (j * stride + c) * bytes, 1);
+            CHECK(value == back[j], "type %u: %zu, %zu", type, j, c);
+        }
+    }
+    free(raw); free(own); free(back);
+}
+
+int main(void)
+{
+    uint64_t r = 11;
+    for (uint32_t type = 0; type < sizeof types / sizeof *types; type++) {
+        for (int i = 0; i < 25; i++) one(&r, type);
+        for (int i = 0; i < 25 && types[type].block == 1; i++) across(&r, type);
+    }
+    return 0;
+}

@@ -1,0 +1,148 @@
+// PackedWeight and NormWeights: loading in pieces, what they record, what they refuse, what they give back.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assertClose, assertSame } from '../close.js';
+import { readTensors } from '../golden/golden.js';
+import { linear, norm } from '../reference.js';
+import { floats, rng } from '../rng.js';
+import { NormWeights } from '../../js/blocks/norm.js';
+import { PackedWeight } from '../../js/blocks/weight.js';
+import { EMBED, WEIGHT } from '../../js/engine/interface.js';
+import { testRuntime } from '../runtime.js';
+
+const fixture = readTensors(new URL('./', import.meta.url), 'weight.safetensors');
+
+/** Runs a program that writes [size] floats. @param {any} runtime @param {number} size
+ * @param {(program: any, y: number) => void} record @returns {Float32Array} */
+function run(runtime, size, record) {
+    /** @type {any} */
+    let out;
+    return runtime._runSync({
+        /** @param {any} program */
+        record(program) {
+            out = program.result(Object.freeze([size]), 'float32');
+            record(program, out._address);
+        },
+        finish() {
+            const data = out.data.slice();
+            out.dispose();
+            return data;
+        },
+    });
+}
+
+/** A runtime whose program has its scratch already. */
+async function warmRuntime() {
+    const runtime = await testRuntime();
+    runtime._runSync({ record: (program) => void program.scratch(1), finish() {} });
+    return runtime;
+}
+
+/** @param {Float32Array} data */
+const input = (data) => ({ shape: [data.length], data });
+
+for (const [name, target] of [['Q4_K', 'Q4_K'], ['Q4_K', 'F32'], ['Q8_0', 'Q8_0'], ['BF16', 'BF16'], ['F16', 'F32']]) {
+    test(`${name} loaded as ${target}, in pieces: products and look-ups`, async () => {
+        const runtime = await warmRuntime();
+        const { used } = runtime.memory;
+        const raw = /** @type {Uint8Array} */ (fixture[`${name}.raw`].data);
+        const values = /** @type {Float32Array} */ (fixture[`${name}.values`].data);
+        const [n, rows] = [4, 3]; // ggml's rows
+        const depth = fixture[`${name}.values`].shape[1];
+        const weight = new PackedWeight(runtime, WEIGHT[target], depth, n, { bias: true });
+        assert.equal(weight.bytes, 8 * depth / WEIGHT[target].block * WEIGHT[target].bytes + 4 * n);
+        assert.deepEqual(weight.row(1).map((v) => v + 0), new Float32Array(depth), 'made empty');
+        const row = raw.length / fixture[`${name}.raw`].shape[0];
+        weight.load(raw.subarray(2 * row, 4 * row), WEIGHT[name], 2, 2);
+        weight.load(raw.subarray(0, 2 * row), WEIGHT[name], 0, 2);
+        const bias = floats(rng(1), n);
+        weight.loadBias(bias);
+        for (let i = 0; i < n; i++) assertSame(weight.row(i), values.subarray(i * depth, (i + 1) * depth));
+        const x = floats(rng(2), rows * depth);
+        const got = run(runtime, rows * n, (program, y) => {
+            const at = program.input(input(x));
+            weight.record(program, rows, at, depth, y, n, { scale: 2 });
+        });
+        const w = Float32Array.from({ length: depth * n }, (_, i) => values[i % n * depth + Math.floor(i / n)]);
+        const plain = linear(x, w, bias, rows, depth, n);
+        assertClose(got, plain.map((v) => 2 * v), { atol: 2e-4, rtol: 1e-5 });
+        const looked = run(runtime, 2 * depth, (program, y) => {
+            const tokens = program.input({ shape: [2], data: Int32Array.of(3, 1) });
+            const op = weight.recordLookup(program, 2, tokens, y);
+            program.floats[op + EMBED.scale] = 4;
+        });
+        assertSame(looked.subarray(depth).map((v) => v / 4), values.subarray(depth, 2 * depth));
+        weight.dispose();
+        assert.throws(() => weight.row(0), /disposed/);
+        assert.throws(() => weight.load(raw.subarray(0, row), WEIGHT[name], 0, 1), /disposed/);
+        assert.equal(runtime.memory.used, used, 'all of it is given back');
+    });
+}
+
+test('a matrix kept [inputs][outputs], fused with others, more of it than is staged at a time', async () => {
+    const runtime = await testRuntime();
+    const [inputs, outputs, columns, first] = [700, 300, 1000, 200];
+    const fused = floats(rng(4), inputs * columns);
+    const bytes = new Uint8Array(fused.buffer);
+    const weight = new PackedWeight(runtime, WEIGHT.F32, inputs, outputs);
+    const { used } = runtime.memory;
+    const cut = 500;
+    const options = { orientation: /** @type {const} */ ('columns'), columns, firstColumn: first };
+    weight.load(bytes.subarray(0, 4 * cut * columns), WEIGHT.F32, 0, cut, options);
+    weight.load(bytes.subarray(4 * cut * columns), WEIGHT.F32, cut, inputs - cut, options);
+    assert.equal(runtime.memory.used, used);
+    assert.ok(runtime.memory.peak - used < 1.1 * 2 ** 20, 'staging is bounded');
+    for (const output of [0, 1, 7, 8, 299]) {
+        const expected = Float32Array.from({ length: inputs }, (_, j) => fused[j * columns + first + output]);
+        assertSame(weight.row(output), expected);
+    }
+});
+
+test('what cannot be is refused', async () => {
+    const runtime = await testRuntime();
+    const { used } = runtime.memory;
+    assert.throws(() => new PackedWeight(runtime, WEIGHT.Q4_K, 128, 8), /inputs must be a multiple of 256/);
+    assert.throws(() => new PackedWeight(runtime, WEIGHT.F32, 2 ** 20, 2 ** 20), /memory exhausted/);
+    assert.throws(() => new PackedWeight(runtime, WEIGHT.F32, 2 ** 50, 2 ** 50), /memory exhausted/);
+    assert.throws(() => new PackedWeight(runtime, WEIGHT.F32, 1.5, 3), /inputs must be a whole number/);
+    assert.equal(runtime.memory.used, used);
+    const weight = new PackedWeight(runtime, WEIGHT.Q8_0, 32, 4);
+    const row = new Uint8Array(34);
+    assert.throws(() => weight.load(row, WEIGHT.Q4_0, 0, 1), /fileType must be "?Q8_0/);
+    assert.throws(() => weight.load(row, WEIGHT.Q8_0, 4, 1), /rows must be within the 4/);
+    assert.throws(() => weight.load(row, WEIGHT.Q8_0, -1, 1), /firstRow must be/);
+    assert.throws(() => weight.load(row, WEIGHT.Q8_0, 0, 2), /bytes must be 68 bytes/);
+    assert.throws(() => weight.load(row, WEIGHT.Q8_0, 0, 1, { orientation: 'columns' }), /columns must be/);
+    assert.throws(() => weight.loadBias([1, 2, 3, 4]), /bias must be absent/);
+    weight.dispose();
+});
+
+test('norms: per head, with an offset, without weights', async () => {
+    const runtime = await warmRuntime();
+    for (const { kind, groups, own, weight, bias, offset } of /** @type {const} */ ([
+        { kind: 'rms', groups: 1, own: false, weight: true, bias: false, offset: 1 },
+        { kind: 'rms', groups: 3, own: false, weight: true, bias: false, offset: 0 },
+        { kind: 'layer', groups: 3, own: true, weight: true, bias: true, offset: 0 },
+        { kind: 'layer', groups: 1, own: false, weight: false, bias: false, offset: 0 },
+    ])) {
+        const { used } = runtime.memory;
+        const [rows, width] = [4, 10];
+        const made = new NormWeights(runtime, { kind, width, epsilon: 1e-5, groups, own, offset, weight, bias });
+        const [x, gamma, beta] = [floats(rng(1), rows * groups * width), floats(rng(2), made.size), floats(rng(3), made.size)];
+        const record = () => run(runtime, x.length, (program, y) => {
+            const at = program.input(input(x));
+            made.record(program, rows, at, groups * width, y, undefined, { residual: at });
+        });
+        const expected = { x, rows, n: width, groups, rms: kind === 'rms', epsilon: 1e-5, residual: x };
+        assertClose(record(), norm(expected), { atol: 1e-5, rtol: 1e-5 }, 'as made');
+        if (weight) made.loadWeight(gamma);
+        else assert.throws(() => made.loadWeight(gamma), /no such weights/);
+        if (bias) made.loadBias(beta);
+        assertClose(record(), norm({ ...expected, gamma: weight ? gamma : null, beta: bias ? beta : null, offset }),
+            { atol: 1e-5, rtol: 1e-5 }, 'loaded');
+        assert.equal(made.bytes, 4 * made.size * (Number(weight) + Number(bias)));
+        made.dispose();
+        assert.equal(runtime.memory.used, used);
+    }
+});
