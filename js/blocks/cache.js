@@ -1,7 +1,9 @@
 // KVCache: the keys and values of past positions, kept as the attention kernels stream them.
 
-import { Tensor, asTensorLike, describe, dtypeOf, formatShape, roundMode } from '../engine/tensor.js';
+import { Tensor, asTensorLike, dtypeOf, formatShape, roundMode, sameShape } from '../engine/tensor.js';
+import { positiveInteger, typeError } from '../check.js';
 import { PANEL, ROUND } from '../engine/interface.js';
+import { checkedSize } from '../engine/size.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -170,21 +172,23 @@ export class KVCache {
      */
     constructor(runtime, options) {
         if (typeof (/** @type {any} */ (runtime)?._check) !== 'function') {
-            throw new TypeError(`KVCache: expected a runtime made by createRuntime() first, got ${describe(runtime)}`);
+            throw typeError('runtime', 'made by createRuntime()', runtime);
         }
         runtime._check('KVCache');
         if (typeof options !== 'object' || options === null) {
-            throw new TypeError('KVCache: expected { batch, length, numHeads, keyDim, dtype }, '
-                + `got ${describe(options)}`);
+            throw typeError('KVCache', 'made of { batch, length, numHeads, keyDim, dtype }', options);
         }
         const { batch, length, numHeads, keyDim, dtype = 'float32' } = options;
-        checkDim(batch, 'batch');
-        checkDim(length, 'length');
-        checkDim(numHeads, 'numHeads');
-        checkDim(keyDim, 'keyDim');
+        positiveInteger('KVCache.batch', batch);
+        positiveInteger('KVCache.length', length);
+        positiveInteger('KVCache.numHeads', numHeads);
+        positiveInteger('KVCache.keyDim', keyDim);
         if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16') {
-            throw new TypeError(`KVCache.dtype: expected 'float32', 'float16' or 'bfloat16', got ${describe(dtype)}`);
+            throw typeError('KVCache.dtype', "'float32', 'float16' or 'bfloat16'", dtype);
         }
+        // Before anything is made for it; and reading the options may have run code of the caller's.
+        runtime._check('KVCache');
+        runtime.memory.require(4 * checkedSize('KVCache', batch, 2, length, numHeads, keyDim));
         /** @type {Runtime} */
         this._runtime = runtime;
         /** [batch, 2, length, numHeads, keyDim] @type {readonly number[]} */
@@ -194,6 +198,7 @@ export class KVCache {
         this._layout = Object.freeze(cacheLayout(batch, length, numHeads, keyDim));
         this.#address = runtime.memory.alloc(4 * this._layout.floats);
         runtime.memory.f32(this.#address, this._layout.floats).fill(0);
+        Object.freeze(this); // shape and dtype are believed later
     }
 
     /** Bytes of its elements as they are kept: four each, whatever the dtype. */
@@ -236,11 +241,10 @@ export class KVCache {
         const checked = asTensorLike(source, 'source');
         const dtype = dtypeOf(checked);
         if (dtype === 'bool' || dtype === 'int32') {
-            throw new TypeError(`source: expected numbers in a Float32Array, got dtype '${dtype}'`);
+            throw new TypeError(`source must be numbers in a Float32Array, got dtype '${dtype}'`);
         }
-        if (checked.shape.length !== 5 || checked.shape.some((dim, i) => dim !== this.shape[i])) {
-            throw new RangeError(`source: expected shape ${formatShape(this.shape)}, `
-                + `got ${formatShape(checked.shape)}`);
+        if (!sameShape(checked.shape, this.shape)) {
+            throw new RangeError(`source must be of shape ${formatShape(this.shape)}, got ${formatShape(checked.shape)}`);
         }
         this._runtime._runHere('KVCache.set', new SetJob(this, checked));
     }
@@ -283,25 +287,16 @@ export class KVCache {
     }
 }
 
-/**
- * @param {any} value
- * @param {string} name
- */
-function checkDim(value, name) {
-    if (typeof value !== 'number') {
-        throw new TypeError(`KVCache.${name}: expected a positive integer, got ${describe(value)}`);
-    }
-    if (!Number.isSafeInteger(value) || value < 1) {
-        throw new RangeError(`KVCache.${name}: expected a positive integer, got ${value}`);
-    }
-}
-
 /** KVCache.set() as a job: an empty program, all of it is done while recording. */
 class SetJob {
     /** @param {KVCache} cache @param {TensorLike} source */
     constructor(cache, source) {
         this.cache = cache;
         this.source = source;
+    }
+
+    check() {
+        this.cache._check('KVCache.set');
     }
 
     /** @param {Program} program */
@@ -341,6 +336,10 @@ class CopyJob {
         this.cache = cache;
         /** @type {Tensor | null} */
         this.tensor = null;
+    }
+
+    check() {
+        this.cache._check('KVCache.toTensor');
     }
 
     /** @param {Program} program */

@@ -1,6 +1,8 @@
-// Data types and shapes: what there is, how large it is, and how errors put it into words.
+// Data types, shapes and typed arrays: what there is, how large it is, and how what came from outside is looked at.
 
+import { show, typeError } from '../check.js';
 import { ROUND } from './interface.js';
+import { sizeOf } from './size.js';
 
 /**
  * float16 and bfloat16 data are kept, and read, as floats that those types represent exactly.
@@ -17,6 +19,18 @@ import { ROUND } from './interface.js';
 /** @type {readonly DType[]} */
 const DTYPES = Object.freeze(['float32', 'float16', 'bfloat16', 'int32', 'bool']);
 
+// What a typed array says of itself may be overridden, by a property or a subclass. What these say is so.
+const TYPED_ARRAY = Object.getPrototypeOf(Float32Array.prototype);
+const tagOf = getter(TYPED_ARRAY, Symbol.toStringTag);
+const lengthOf = getter(TYPED_ARRAY, 'length');
+const offsetOf = getter(TYPED_ARRAY, 'byteOffset');
+const bufferOf = getter(TYPED_ARRAY, 'buffer');
+
+/** @param {object} of @param {PropertyKey} name @returns {() => any} */
+function getter(of, name) {
+    return /** @type {() => any} */ (Object.getOwnPropertyDescriptor(of, name)?.get);
+}
+
 /**
  * @param {DType} dtype
  * @returns {number} bytes that an element takes in memory
@@ -26,44 +40,19 @@ export function bytesPerElement(dtype) {
 }
 
 /**
- * @param {readonly number[]} shape
- * @returns {number} of elements
- */
-export function sizeOf(shape) {
-    let size = 1;
-    for (let i = 0; i < shape.length; i++) {
-        size *= shape[i];
-    }
-    return size;
-}
-
-/**
  * @param {readonly (number | null)[]} shape
  * @returns {string} e.g. '[2, 3]'
  */
 export function formatShape(shape) {
-    return `[${Array.from(shape, (dim) => (typeof dim === 'bigint' ? `${dim}n` : String(dim))).join(', ')}]`;
+    return shape.length > 16 ? `of ${shape.length} axes` : `[${Array.from(shape, show).join(', ')}]`;
 }
 
 /**
- * Says in a few words what a value is, for error messages.
- * @param {any} value
- * @returns {string}
+ * @param {readonly number[]} a
+ * @param {readonly number[]} b
  */
-export function describe(value) {
-    if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') {
-        return String(value);
-    }
-    if (typeof value === 'string') {
-        return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`;
-    }
-    if (Array.isArray(value)) {
-        return `an array of ${value.length}`;
-    }
-    if (typeof value === 'object') {
-        return `an object of type ${value.constructor?.name ?? 'Object'}`;
-    }
-    return `a ${typeof value}`;
+export function sameShape(a, b) {
+    return a.length === b.length && a.every((size, axis) => size === b[axis]);
 }
 
 /**
@@ -73,10 +62,7 @@ export function describe(value) {
  * @returns {DType | null}
  */
 export function dtypeOfData(data) {
-    if (data instanceof Float32Array) {
-        return 'float32';
-    }
-    switch (ArrayBuffer.isView(data) ? /** @type {any} */ (data)[Symbol.toStringTag] : '') {
+    switch (tagOf.call(data)) {
         case 'Float32Array': return 'float32';
         case 'Int32Array': return 'int32';
         case 'Uint8Array': return 'bool';
@@ -85,25 +71,63 @@ export function dtypeOfData(data) {
 }
 
 /**
+ * A copy of a shape as it is now: what is asked of the caller's own array later may be answered differently.
  * @param {any} shape
  * @param {string} name  of what it belongs to
+ * @returns {readonly number[]} frozen
+ * @throws {TypeError} unless it is an array of sizes; RangeError for more elements than can be counted
  */
-export function checkShape(shape, name) {
+export function readShape(shape, name) {
     if (!Array.isArray(shape)) {
-        throw new TypeError(`${name}.shape: expected an array of integers >= 0, got ${describe(shape)}`);
+        throw typeError(`${name}.shape`, 'an array of integers >= 0', shape);
     }
-    for (let i = 0; i < shape.length; i++) {
-        if (!Number.isSafeInteger(shape[i]) || shape[i] < 0) {
-            throw new TypeError(`${name}.shape: expected an array of integers >= 0, got ${formatShape(shape)}`);
+    const { length } = shape;
+    /** @type {number[]} */
+    const copy = [];
+    for (let i = 0; i < length; i++) {
+        const size = shape[i];
+        if (!Number.isSafeInteger(size) || size < 0) {
+            throw new TypeError(`${name}.shape[${i}] must be an integer >= 0, got ${show(size)}`);
         }
+        copy.push(size);
     }
+    return Object.freeze(copy);
 }
 
-/** @param {any} dtype */
+/**
+ * A view of its own of a typed array that came from outside: of the kind that its dtype has, exactly as long as it
+ * should be, and free of whatever has been done to the array's properties.
+ * @param {any} data
+ * @param {readonly number[]} shape
+ * @param {string} name  of what it belongs to
+ * @returns {TensorData}
+ * @throws {TypeError | RangeError} for data that is of no kind there is, or does not fit the shape
+ */
+export function readData(data, shape, name) {
+    const dtype = dtypeOfData(data);
+    if (dtype === null) {
+        throw typeError(`${name}.data`, 'a Float32Array, an Int32Array or a Uint8Array', data);
+    }
+    const size = sizeOf(shape, `${name}.shape`);
+    const length = lengthOf.call(data);
+    if (length !== size) {
+        throw new RangeError(`${name}.data must be of ${size} elements, as shape ${formatShape(shape)} has, `
+            + `got ${length}`);
+    }
+    return size === 0 ? emptyOf(dtype) : arrayOn(dtype, bufferOf.call(data), offsetOf.call(data), size);
+}
+
+/** Not on the buffer, which may be detached. @param {DType} dtype @returns {TensorData} */
+function emptyOf(dtype) {
+    return arrayOn(dtype, new ArrayBuffer(0), 0, 0);
+}
+
+/** @param {any} dtype @returns {DType} */
 export function checkDtype(dtype) {
     if (!DTYPES.includes(dtype)) {
-        throw new TypeError(`Tensor.dtype: expected one of '${DTYPES.join("', '")}', got ${describe(dtype)}`);
+        throw typeError('Tensor.dtype', `one of '${DTYPES.join("', '")}'`, dtype);
     }
+    return dtype;
 }
 
 /**

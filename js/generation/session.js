@@ -178,6 +178,14 @@ export class Session {
         return this._runtime.memory.f32(this._hidden, this.batch * this.width);
     }
 
+    /** As a job: the model and the caches live. */
+    check() {
+        this._model._check();
+        if (this._row === 0) {
+            throw new Error('this session has been disposed');
+        }
+    }
+
     /** As a job: the pass. @param {Program} program */
     record(program) {
         const pass = this._pass;
@@ -310,6 +318,10 @@ export class Session {
         /** @type {import('../engine/tensor.js').Tensor} */
         let logits;
         return model._runtime._run({
+            check: () => {
+                model._check();
+                caches?.forEach((cache) => cache._check('caches'));
+            },
             /** @param {Program} program */
             record(program) {
                 hidden = program.result(Object.freeze([batch, t, model.hiddenDim]), 'float32');

@@ -1,8 +1,11 @@
+// GPT2CausalLM: GPT-2 as Keras Hub builds it, out of TransformerDecoders.
+
 import { finiteNumber, positiveInteger, rangeError, show } from '../check.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';
 import { EMBED } from '../engine/interface.js';
-import { asTensorLike, dtypeOf, formatShape } from '../engine/tensor.js';
+import { checkedSize } from '../engine/size.js';
+import { asTensorLike, dtypeOf, sameShape } from '../engine/tensor.js';
 import { createSearch } from '../generation/create-search.js';
 import { TransformerDecoder, checkWeights } from './decoder.js';
 import { LayerNorm } from '../blocks/layer-norm.js';
@@ -63,8 +66,9 @@ export class GPT2CausalLM {
         /** What call() reuses: blocks look at addresses only. */
         this._blockCall = { rows: 0, x: 0, out: 0, normed: 0, inner: 0, self: /** @type {any} */ (null), cross: null };
         try {
-            this._positions = runtime.memory.alloc(maxSequenceLength * hiddenDim * 4);
-            runtime.memory.f32(this._positions, maxSequenceLength * hiddenDim).fill(0);
+            const positions = checkedSize('positions', maxSequenceLength, hiddenDim);
+            this._positions = runtime.memory.alloc(4 * positions);
+            runtime.memory.f32(this._positions, positions).fill(0);
             /** [F][V]: the token embedding, packed as the matrix that gives logits. */
             this._embedding = this._own(new Projection(runtime, hiddenDim, vocabularySize, false));
             this._head = tieWeights ? this._embedding
@@ -129,12 +133,12 @@ export class GPT2CausalLM {
     setWeights(weights) {
         this._check();
         this._runtime._assertIdle('setWeights');
-        checkWeights(weights, this._weightShapes());
-        const data = weights.map((weight) => numbers(this._runtime, weight));
+        const given = checkWeights(weights, this._weightShapes());
+        const data = given.map((weight) => numbers(this._runtime, weight));
         this._loadEmbedding(this._embedding, data[0], 0);
         this._loadPositions(data[1]);
         const each = this._decoders[0]._weightShapes().length;
-        this._decoders.forEach((decoder, i) => decoder.setWeights(weights.slice(2 + i * each, 2 + (i + 1) * each)));
+        this._decoders.forEach((decoder, i) => decoder.setWeights(given.slice(2 + i * each, 2 + (i + 1) * each)));
         const after = 2 + this.numLayers * each;
         this._norm.load(data[after], data[after + 1]);
         if (this._head !== this._embedding) {
@@ -164,16 +168,17 @@ export class GPT2CausalLM {
      *   and [B, T, F] after the final norm
      */
     async call(tokenIds, { paddingMask } = {}) {
-        const [batch, t] = this._checkTokens(tokenIds, 0);
+        const ids = asTensorLike(tokenIds, 'tokenIds');
+        const [batch, t] = this._checkTokens(ids, 0);
         let mask = null;
         if (paddingMask !== undefined) {
-            const { shape } = asTensorLike(paddingMask, 'paddingMask');
-            if (formatShape(shape) !== formatShape([batch, t])) {
-                throw rangeError('paddingMask', `of shape [${batch}, ${t}]`, paddingMask);
+            const given = asTensorLike(paddingMask, 'paddingMask');
+            if (!sameShape(given.shape, [batch, t])) {
+                throw rangeError('paddingMask', `of shape [${batch}, ${t}]`, given);
             }
-            mask = Uint8Array.from(numbers(this._runtime, paddingMask), (keep) => Number(keep !== 0));
+            mask = Uint8Array.from(numbers(this._runtime, given), (keep) => Number(keep !== 0));
         }
-        return Session.callOnce(this, tokenIds, null, 0, mask);
+        return Session.callOnce(this, ids, null, 0, mask);
     }
 
     /**
@@ -183,7 +188,8 @@ export class GPT2CausalLM {
      * @returns {Promise<{ logits: import('../engine/tensor.js').Tensor, hidden: import('../engine/tensor.js').Tensor }>}
      */
     async callWithCache(tokenIds, caches, cacheUpdateIndex) {
-        const [batch, t] = this._checkTokens(tokenIds, cacheUpdateIndex);
+        const ids = asTensorLike(tokenIds, 'tokenIds');
+        const [batch, t] = this._checkTokens(ids, cacheUpdateIndex);
         if (caches.length !== this.numLayers) {
             throw rangeError('caches', `a list of ${this.numLayers}`, caches);
         }
@@ -194,7 +200,7 @@ export class GPT2CausalLM {
                     `S of ${cacheUpdateIndex + t} at least`, caches[0]);
             }
         }
-        return Session.callOnce(this, tokenIds, caches, cacheUpdateIndex, null);
+        return Session.callOnce(this, ids, caches, cacheUpdateIndex, null);
     }
 
     /** @param {TensorLike} tokenIds @param {number} index @returns {readonly number[]} its shape */
