@@ -2,7 +2,6 @@
 
 import { show, typeError } from '../check.js';
 import { ROUND } from './interface.js';
-import { sizeOf } from './size.js';
 
 /**
  * float16 and bfloat16 data are kept, and read, as floats that those types represent exactly.
@@ -19,17 +18,10 @@ import { sizeOf } from './size.js';
 /** @type {readonly DType[]} */
 const DTYPES = Object.freeze(['float32', 'float16', 'bfloat16', 'int32', 'bool']);
 
-// What a typed array says of itself may be overridden, by a property or a subclass. What these say is so.
-const TYPED_ARRAY = Object.getPrototypeOf(Float32Array.prototype);
-const tagOf = getter(TYPED_ARRAY, Symbol.toStringTag);
-const lengthOf = getter(TYPED_ARRAY, 'length');
-const offsetOf = getter(TYPED_ARRAY, 'byteOffset');
-const bufferOf = getter(TYPED_ARRAY, 'buffer');
-
-/** @param {object} of @param {PropertyKey} name @returns {() => any} */
-function getter(of, name) {
-    return /** @type {() => any} */ (Object.getOwnPropertyDescriptor(of, name)?.get);
-}
+/** What a typed array says of its kind may be overridden, by a property or a subclass; what this says is so. */
+const tagOf = /** @type {() => string | undefined} */ (
+    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Float32Array.prototype), Symbol.toStringTag)?.get
+);
 
 /**
  * @param {DType} dtype
@@ -70,58 +62,6 @@ export function dtypeOfData(data) {
     }
 }
 
-/**
- * A copy of a shape as it is now: what is asked of the caller's own array later may be answered differently.
- * @param {any} shape
- * @param {string} name  of what it belongs to
- * @returns {readonly number[]} frozen
- * @throws {TypeError} unless it is an array of sizes; RangeError for more elements than can be counted
- */
-export function readShape(shape, name) {
-    if (!Array.isArray(shape)) {
-        throw typeError(`${name}.shape`, 'an array of integers >= 0', shape);
-    }
-    const { length } = shape;
-    /** @type {number[]} */
-    const copy = [];
-    for (let i = 0; i < length; i++) {
-        const size = shape[i];
-        if (!Number.isSafeInteger(size) || size < 0) {
-            throw new TypeError(`${name}.shape[${i}] must be an integer >= 0, got ${show(size)}`);
-        }
-        copy.push(size);
-    }
-    return Object.freeze(copy);
-}
-
-/**
- * A view of its own of a typed array that came from outside: of the kind that its dtype has, exactly as long as it
- * should be, and free of whatever has been done to the array's properties.
- * @param {any} data
- * @param {readonly number[]} shape
- * @param {string} name  of what it belongs to
- * @returns {TensorData}
- * @throws {TypeError | RangeError} for data that is of no kind there is, or does not fit the shape
- */
-export function readData(data, shape, name) {
-    const dtype = dtypeOfData(data);
-    if (dtype === null) {
-        throw typeError(`${name}.data`, 'a Float32Array, an Int32Array or a Uint8Array', data);
-    }
-    const size = sizeOf(shape, `${name}.shape`);
-    const length = lengthOf.call(data);
-    if (length !== size) {
-        throw new RangeError(`${name}.data must be of ${size} elements, as shape ${formatShape(shape)} has, `
-            + `got ${length}`);
-    }
-    return size === 0 ? emptyOf(dtype) : arrayOn(dtype, bufferOf.call(data), offsetOf.call(data), size);
-}
-
-/** Not on the buffer, which may be detached. @param {DType} dtype @returns {TensorData} */
-function emptyOf(dtype) {
-    return arrayOn(dtype, new ArrayBuffer(0), 0, 0);
-}
-
 /** @param {any} dtype @returns {DType} */
 export function checkDtype(dtype) {
     if (!DTYPES.includes(dtype)) {
@@ -132,11 +72,10 @@ export function checkDtype(dtype) {
 
 /**
  * @param {DType} dtype
- * @param {TensorData} data
- * @returns {boolean} whether `data` is the kind of array that holds this dtype
+ * @param {DType} kind  what an array stands for by itself
+ * @returns {boolean} whether it is the kind of array that holds this dtype
  */
-export function fits(dtype, data) {
-    const kind = dtypeOfData(data);
+export function fits(dtype, kind) {
     return kind === dtype || (kind === 'float32' && (dtype === 'float16' || dtype === 'bfloat16'));
 }
 

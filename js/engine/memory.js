@@ -249,34 +249,6 @@ export class Memory {
     }
 
     /**
-     * Where data lies in this memory, to be asked before anything is allocated: growth outdates a view, not its place.
-     * @param {Float32Array | Int32Array | Uint8Array | Uint32Array} data
-     * @returns {number} -1: elsewhere
-     */
-    placeOf(data) {
-        return data.buffer === this.bytes.buffer ? data.byteOffset : -1;
-    }
-
-    /**
-     * @param {number} address
-     * @param {Float32Array | Int32Array | Uint8Array | Uint32Array} data  from outside, or what has been a view of this
-     *   memory
-     * @param {number} place  what placeOf() said of it
-     * @param {number} bytes  that it had then
-     */
-    write(address, data, place, bytes) {
-        if (place >= 0) {
-            this.bytes.copyWithin(address, place, place + bytes);
-        } else if (data instanceof Float32Array) {
-            this.floats.set(data, address / 4);
-        } else if (data.BYTES_PER_ELEMENT === 4) {
-            this.ints.set(data, address / 4);
-        } else {
-            this.bytes.set(data, address);
-        }
-    }
-
-    /**
      * Grows, then searches the class below for a block that happens to fit, then asks for something to be freed.
      * @param {number} lines
      * @param {number} bytes  asked for, for the message

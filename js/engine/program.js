@@ -2,6 +2,7 @@
 // what they need for as long as they run: scratch space, inputs copied in, blocks for results.
 
 import { ATTENTION, FLAG, KIND, OP, OP_WORDS } from './interface.js';
+import { Given } from './given.js';
 import { checkedSize, sizeOf } from './size.js';
 import { Tensor, bytesPerElement } from './tensor.js';
 
@@ -159,11 +160,10 @@ export class Program {
             }
             return tensor._address;
         }
-        const { data } = tensor;
-        const bytes = data.byteLength;
-        const place = this.#memory.placeOf(data);
-        const address = this.scratch(bytes);
-        this.#memory.write(address, data, place, bytes);
+        const given = tensor instanceof Given ? tensor : new Given(tensor.shape, tensor.data, 'input');
+        const place = given.placeIn(this.#memory);
+        const address = this.scratch(given.byteLength);
+        given.write(this.#memory, address, place);
         return address;
     }
 

@@ -1,9 +1,8 @@
 // Tensor: typed, shaped data in a runtime's memory; and what every tensor-like argument must look like.
 
-import {
-    arrayOn, bytesPerElement, checkDtype, dtypeOfData, fits, formatShape, readData, readShape, roundMode, sameShape,
-} from './dtype.js';
 import { typeError } from '../check.js';
+import { arrayOn, bytesPerElement, checkDtype, dtypeOfData, fits, formatShape, roundMode, sameShape } from './dtype.js';
+import { Given, readShape } from './given.js';
 import { ROUND } from './interface.js';
 import { checkedSize, sizeOf } from './size.js';
 
@@ -19,36 +18,8 @@ export { bytesPerElement, formatShape, roundMode, sameShape, sizeOf };
  * @returns {DType}
  */
 export function dtypeOf(tensor) {
-    return tensor instanceof Tensor ? tensor.dtype : /** @type {DType} */ (dtypeOfData(tensor.data));
-}
-
-/**
- * Plain data as it came in at the door: shape and data were read once from the caller's object, which is not asked
- * again. Only the numbers are still the caller's.
- */
-class Given {
-    #shape;
-    #data;
-
-    /** @param {readonly number[]} shape  frozen @param {TensorData} data  a view of our own */
-    constructor(shape, data) {
-        this.#shape = shape;
-        this.#data = data;
-    }
-
-    get shape() {
-        return this.#shape;
-    }
-
-    /** @throws {RangeError} when its buffer has shrunk or been given away since it came in */
-    get data() {
-        const data = this.#data;
-        if (data.length !== sizeOf(this.#shape)) {
-            throw new RangeError(`data must stay what it is until it has been read, got a buffer that has shrunk below `
-                + `shape ${formatShape(this.#shape)}`);
-        }
-        return data;
-    }
+    return tensor instanceof Tensor || tensor instanceof Given
+        ? tensor.dtype : /** @type {DType} */ (dtypeOfData(tensor.data));
 }
 
 /**
@@ -71,8 +42,7 @@ export function asTensorLike(value, name) {
     if (typeof value !== 'object' || value === null) {
         throw typeError(name, 'a tensor-like { shape, data }', value);
     }
-    const shape = readShape(value.shape, name);
-    return new Given(shape, readData(value.data, shape, name));
+    return new Given(value.shape, value.data, name);
 }
 
 // What a tensor's life has come to.
@@ -144,16 +114,16 @@ export class Tensor {
             this._address = RESIDENT.address;
             return;
         }
-        const { shape, dtype, data } = readInit(runtime, init);
-        this.#shape = shape;
+        const { shape, dtype, given } = readInit(runtime, init);
+        this.#shape = Object.freeze(shape);
         this.#dtype = dtype;
         const { memory } = runtime;
-        const place = data === null ? -1 : memory.placeOf(data);
+        const place = given === null ? -1 : given.placeIn(memory);
         this._address = memory.alloc(this.byteLength);
-        if (data === null) {
+        if (given === null) {
             this.data.fill(0);
         } else {
-            memory.write(this._address, data, place, this.byteLength);
+            given.write(memory, this._address, place);
             roundInPlace(runtime, dtype, this._address, this.size);
         }
     }
@@ -347,7 +317,7 @@ function roundInPlace(runtime, dtype, address, n) {
  * Reads what a Tensor is to be made of, each property once.
  * @param {any} runtime
  * @param {any} init
- * @returns {{ shape: readonly number[], dtype: DType, data: TensorData | null }}
+ * @returns {{ shape: readonly number[], dtype: DType, given: Given | null }}
  */
 function readInit(runtime, init) {
     if (typeof runtime?._check !== 'function') {
@@ -356,14 +326,14 @@ function readInit(runtime, init) {
     if (typeof init !== 'object' || init === null) {
         throw typeError('Tensor', 'made of { shape, dtype, data }', init);
     }
-    const { shape: givenShape, dtype: givenDtype, data: givenData } = init;
-    const shape = readShape(givenShape, 'Tensor');
-    const data = givenData === undefined ? null : readData(givenData, shape, 'Tensor');
-    const dtype = checkDtype(givenDtype ?? (data === null ? 'float32' : dtypeOfData(data)));
-    if (data !== null && !fits(dtype, data)) {
+    const { shape, dtype: asked, data } = init;
+    const given = data === undefined ? null : new Given(shape, data, 'Tensor');
+    const dtype = checkDtype(asked ?? (given === null ? 'float32' : given.dtype));
+    if (given !== null && !fits(dtype, given.dtype)) {
         throw typeError('Tensor.data', `what holds dtype '${dtype}'`, data);
     }
+    const copy = given === null ? readShape(shape, 'Tensor') : given.shape;
     // Last: reading may have run code of the caller's, which may have done anything.
     runtime._check('Tensor');
-    return { shape, dtype, data };
+    return { shape: copy, dtype, given };
 }

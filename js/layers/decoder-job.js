@@ -154,7 +154,7 @@ class Side {
             this._kept = program.scratch(layout.floats * 4);
             storeCache(this._runtime, layout, this._kept, program.input(cache));
             io.setLayout(layout, this._kept);
-            this._result = program.result(cache.shape, 'float32');
+            this._result = program.result(Object.freeze(cache.shape), 'float32');
         } else {
             io.noCache();
         }
@@ -253,7 +253,7 @@ export class DecoderJob {
     record(program) {
         const { hiddenDim, intermediateDim } = this._decoder;
         const floats = this._rows * hiddenDim;
-        this._output = program.result(this._sequence.shape, 'float32');
+        this._output = program.result(Object.freeze(this._sequence.shape), 'float32');
         const input = program.input(this._sequence);
         program.floats.copyWithin(this._output._address / 4, input / 4, input / 4 + floats);
         this._self.record(program);

@@ -25,7 +25,7 @@ export class TrainingCall {
         for (const side of [job._self, job._cross]) {
             side?.keep();
         }
-        this._shape = job._sequence.shape;
+        this._shape = Object.freeze(job._sequence.shape);
         /** The residual stream, [B][T][F]. */
         this._x = Float32Array.from(numbers(decoder._runtime, job._sequence));
     }
