@@ -234,12 +234,17 @@ export class Program {
         this.#scratchUsed = 0;
     }
 
+    /** Bytes of the scratch region while it is only kept for the next call. */
+    get spareBytes() {
+        return this.#scratchUsed > 0 || this.#chunks.length === 0 ? 0 : this.#memory.sizeOf(this.#chunks[0]);
+    }
+
     /**
      * Gives back the scratch region, which is kept for the next call, unless something of it is in use.
      * @returns {boolean} whether anything was freed
      */
     _giveBack() {
-        if (this.#scratchUsed > 0 || this.#chunks.length === 0) {
+        if (this.spareBytes === 0) {
             return false;
         }
         this.#freeChunks();

@@ -23,8 +23,9 @@ import { PAGE, chooseVariant, instantiate, loadModule } from './wasm.js';
  * @property {'shared' | 'private'} memory
  * @property {number} workers  that have been started
  * @property {number} threads  that compute: the workers, and the calling thread where it may block
- * @property {number} bytesInUse  by what lives in the memory: weights, caches, tensors, scratch, stacks
+ * @property {number} bytesInUse  by what lives in the memory: weights, caches, tensors, stacks, what a running call needs
  * @property {number} bytesUnread  besides those by results that nobody has read; bounded, and given up when needed
+ * @property {number} bytesSpare  besides those, kept as room for the next call; given up when needed
  * @property {number} bytesReserved  that the memory has grown to
  * @property {number} maxMemory  that it may grow to
  * @property {string[]} fallbacks  what could not be had, and why
@@ -145,14 +146,16 @@ export class Runtime {
         const { memory } = this;
         const { variant, simd, fallbacks } = this.#facts;
         const { workers, inline } = this.#pool;
+        const spare = this.#program.spareBytes;
         return {
             variant,
             simd,
             memory: memory.shared ? 'shared' : 'private',
             workers,
             threads: inline ? workers + 1 : workers,
-            bytesInUse: memory.used - this._results.bytes,
+            bytesInUse: memory.used - this._results.bytes - spare,
             bytesUnread: this._results.bytes,
+            bytesSpare: spare,
             bytesReserved: memory.reserved,
             maxMemory: memory.max,
             fallbacks: [...fallbacks],

@@ -113,7 +113,7 @@ export class Session {
         try {
             for (let start = 0; start < count; start += CHUNK) {
                 signal?.throwIfAborted();
-                this._model._check();
+                this.check();
                 pass.t = Math.min(CHUNK, count - start);
                 pass.index = start;
                 pass.all = this._reader !== null;
@@ -144,7 +144,7 @@ export class Session {
      * @returns {Promise<void>}
      */
     step(tokens, position) {
-        this._model._check();
+        this.check();
         const pass = this._pass;
         this._runtime.memory.words.set(tokens, this._tokens / 4);
         pass.t = 1;
@@ -157,6 +157,7 @@ export class Session {
 
     /** @returns {Float32Array} [batch][V] of the last tokens, valid until the next step */
     logits() {
+        this.check(); // it may have been disposed of since the step
         this._logitsView = this._view(this._logitsView, this._logits, this.batch * this.vocabularySize);
         return this._logitsView;
     }

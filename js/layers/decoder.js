@@ -5,6 +5,7 @@ import { KVCache } from '../blocks/cache.js';
 import { finiteNumber, plainObject, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { resolveInitializer } from '../keras/initializers.js';
 import { Random, randomSeed } from '../random.js';
+import { checkFlag } from './attention/arguments.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';
 import { ACTIVATION, LINEAR } from '../engine/interface.js';
@@ -389,6 +390,8 @@ function readOptions(options) {
             throw new TypeError(`options must be of ${OPTIONS.join(', ')}, got ${show(name)}`);
         }
     }
+    checkFlag('training', copy.training);
+    checkFlag('useCausalMask', copy.useCausalMask);
     return copy;
 }
 

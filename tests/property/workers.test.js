@@ -70,8 +70,9 @@ test('explain() says what there is', { timeout }, async () => {
     const { variant, simd, ...rest } = runtime.explain();
     assert.ok(SIMD === 'auto' || variant === SIMD);
     assert.ok(simd.length > 0);
-    const { bytesInUse, bytesUnread, bytesReserved, maxMemory, fallbacks, ...exact } = rest;
+    const { bytesInUse, bytesUnread, bytesSpare, bytesReserved, maxMemory, fallbacks, ...exact } = rest;
     assert.equal(bytesUnread, 0);
+    assert.equal(bytesSpare, 0);
     assert.deepEqual(exact, { memory: 'shared', workers: 2, threads: 3 });
     assert.ok(bytesInUse > 0 && bytesInUse <= bytesReserved && bytesReserved <= maxMemory);
     assert.ok(Array.isArray(fallbacks));
