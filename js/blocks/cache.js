@@ -1,7 +1,9 @@
 // KVCache: the keys and values of past positions, as Keras Hub's layers have them, over pages (pages.js).
 
-import { Tensor, asTensorLike, describe, dtypeOf, formatShape } from '../engine/tensor.js';
+import { Tensor, asTensorLike, dtypeOf, formatShape, sameShape } from '../engine/tensor.js';
+import { positiveInteger, rangeError, typeError } from '../check.js';
 import { OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
+import { checkedSize } from '../engine/size.js';
 import { PagedCache, pageFor, writeTransfer } from './pages.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
@@ -43,10 +45,13 @@ export class KVCache {
      */
     constructor(runtime, options, pages) {
         if (typeof (/** @type {any} */ (runtime)?._check) !== 'function') {
-            throw new TypeError(`KVCache: expected a runtime made by createRuntime() first, got ${describe(runtime)}`);
+            throw typeError('runtime', 'made by createRuntime()', runtime);
         }
         runtime._check('KVCache');
         const { batch, length, numHeads, keyDim, dtype } = checkOptions(options);
+        // Reading the options may have run code of the caller's; and nothing is made of what cannot be had.
+        runtime._check('KVCache');
+        runtime.memory.require(checkedSize('KVCache', batch, 2, length, numHeads, keyDim));
         /** @type {Runtime} */
         this._runtime = runtime;
         /** [batch, 2, length, numHeads, keyDim] @type {readonly number[]} */
@@ -56,6 +61,7 @@ export class KVCache {
         this.#pages = pages ?? new PagedCache(runtime, {
             batch, heads: numHeads, keyDim, valueDim: keyDim, type: keptAs(dtype), page: pageFor(length),
         });
+        Object.freeze(this); // shape and dtype are believed later
         if (pages) return;
         try {
             this.#pages.reserve(length, (address, bytes) => runtime.memory.bytes.fill(0, address, address + bytes));
@@ -118,11 +124,10 @@ export class KVCache {
         const checked = asTensorLike(source, 'source');
         const dtype = dtypeOf(checked);
         if (dtype === 'bool' || dtype === 'int32') {
-            throw new TypeError(`source: expected numbers in a Float32Array, got dtype '${dtype}'`);
+            throw new TypeError(`source must be numbers in a Float32Array, got dtype '${dtype}'`);
         }
-        if (checked.shape.length !== 5 || checked.shape.some((dim, i) => dim !== this.shape[i])) {
-            throw new RangeError(`source: expected shape ${formatShape(this.shape)}, `
-                + `got ${formatShape(checked.shape)}`);
+        if (!sameShape(checked.shape, this.shape)) {
+            throw new RangeError(`source must be of shape ${formatShape(this.shape)}, got ${formatShape(checked.shape)}`);
         }
         this._runtime._runHere('KVCache.set', new SetJob(this, checked));
     }
@@ -169,7 +174,7 @@ export class KVCache {
         this.#begin('KVCache.reorder');
         const [batch] = this.shape;
         if (typeof rows?.length !== 'number' || rows.length !== batch) {
-            throw new RangeError(`rows: expected ${batch} batch entries, got ${describe(rows)}`);
+            throw rangeError('rows', `${batch} batch entries`, rows);
         }
         for (const row of Array.from(rows)) checkPosition(row, 'rows', batch - 1);
         this._pages.reorder(rows);
@@ -186,7 +191,7 @@ export class KVCache {
         const [, , length] = this.shape;
         checkPosition(from, 'from', length);
         checkPosition(to, 'to', length);
-        if (to < from) throw new RangeError(`to: expected ${from} at least, got ${to}`);
+        if (to < from) throw rangeError('to', `${from} at least`, to);
         if (to === from) return;
         this._pages.makeWritable(from, length);
         this._pages.move(to, from, length - to);
@@ -247,48 +252,27 @@ export class KVCache {
 /** @param {any} options @returns {Required<CacheOptions>} */
 function checkOptions(options) {
     if (typeof options !== 'object' || options === null) {
-        throw new TypeError(`KVCache: expected { batch, length, numHeads, keyDim, dtype }, got ${describe(options)}`);
+        throw typeError('KVCache', 'made of { batch, length, numHeads, keyDim, dtype }', options);
     }
     const { batch, length, numHeads, keyDim, dtype = 'float32' } = options;
-    checkDim(batch, 'batch');
-    checkDim(length, 'length');
-    checkDim(numHeads, 'numHeads');
-    checkDim(keyDim, 'keyDim');
-    checkType(dtype);
+    positiveInteger('KVCache.batch', batch);
+    positiveInteger('KVCache.length', length);
+    positiveInteger('KVCache.numHeads', numHeads);
+    positiveInteger('KVCache.keyDim', keyDim);
+    if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16' && dtype !== 'int8') {
+        throw typeError('KVCache.dtype', "'float32', 'float16', 'bfloat16' or 'int8'", dtype);
+    }
     return { batch, length, numHeads, keyDim, dtype };
 }
 
 /** @param {any} value @param {string} name @param {number} most */
 function checkPosition(value, name, most) {
-    if (typeof value !== 'number') throw new TypeError(`${name}: expected an integer, got ${describe(value)}`);
-    if (!Number.isInteger(value) || value < 0 || value > most) {
-        throw new RangeError(`${name}: expected an integer from 0 to ${most}, got ${value}`);
-    }
-}
-
-/** @param {any} dtype */
-function checkType(dtype) {
-    if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16' && dtype !== 'int8') {
-        throw new TypeError("KVCache.dtype: expected 'float32', 'float16', 'bfloat16' or 'int8', "
-            + `got ${describe(dtype)}`);
-    }
+    if (typeof value !== 'number') throw typeError(name, 'an integer', value);
+    if (!Number.isInteger(value) || value < 0 || value > most) throw rangeError(name, `an integer from 0 to ${most}`, value);
 }
 
 /** @param {CacheDType} dtype @returns {import('./pages.js').KeptType} */
 const keptAs = (dtype) => (dtype === 'bfloat16' ? 'float32' : dtype);
-
-/**
- * @param {any} value
- * @param {string} name
- */
-function checkDim(value, name) {
-    if (typeof value !== 'number') {
-        throw new TypeError(`KVCache.${name}: expected a positive integer, got ${describe(value)}`);
-    }
-    if (!Number.isSafeInteger(value) || value < 1) {
-        throw new RangeError(`KVCache.${name}: expected a positive integer, got ${value}`);
-    }
-}
 
 /** KVCache.set() as a job: an empty program, all of it is done while recording. */
 class SetJob {
@@ -296,6 +280,10 @@ class SetJob {
     constructor(cache, source) {
         this.cache = cache;
         this.source = source;
+    }
+
+    check() {
+        this.cache._check('KVCache.set');
     }
 
     /** @param {Program} program */
@@ -339,6 +327,10 @@ class CopyJob {
         this.cache = cache;
         /** @type {Tensor | null} */
         this.tensor = null;
+    }
+
+    check() {
+        this.cache._check('KVCache.toTensor');
     }
 
     /** @param {Program} program */

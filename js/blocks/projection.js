@@ -1,6 +1,7 @@
 // Dense layers y = x W + b over packed weights that live in the runtime's memory.
 
 import { LINEAR, PANEL, ROUND } from '../engine/interface.js';
+import { checkedSize } from '../engine/size.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -18,6 +19,8 @@ export class Projection {
         this.inputs = inputs;
         this.outputs = outputs;
         this._runtime = runtime;
+        // C counts in 32 bits: what cannot be had is refused before.
+        runtime.memory.require(4 * checkedSize('weights', inputs, Math.ceil(outputs / PANEL) * PANEL));
         const floats = runtime.wasm.cmha_packed_size(inputs, outputs) >>> 0;
         /** Address of the panels. */
         this._panels = runtime.memory.alloc(floats * 4);
@@ -80,7 +83,7 @@ export class Projection {
     kernel() {
         if (this._panels === 0) throw new Error('these weights have been disposed of');
         const { memory, wasm } = this._runtime;
-        const size = this.inputs * this.outputs;
+        const size = checkedSize('kernel', this.inputs, this.outputs);
         const target = memory.alloc(size * 4);
         wasm.cmha_unpack_f32(target, this._panels, this.inputs, this.outputs, 0, this.outputs, 1);
         const values = memory.f32(target, size).slice();

@@ -1,5 +1,6 @@
-// Data types and shapes: what there is, how large it is, and how errors put it into words.
+// Data types, shapes and typed arrays: what there is, how large it is, and how what came from outside is looked at.
 
+import { show, typeError } from '../check.js';
 import { ROUND } from './interface.js';
 
 /**
@@ -17,6 +18,11 @@ import { ROUND } from './interface.js';
 /** @type {readonly DType[]} */
 const DTYPES = Object.freeze(['float32', 'float16', 'bfloat16', 'int32', 'bool']);
 
+/** What a typed array says of its kind may be overridden, by a property or a subclass; what this says is so. */
+const tagOf = /** @type {() => string | undefined} */ (
+    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Float32Array.prototype), Symbol.toStringTag)?.get
+);
+
 /**
  * @param {DType} dtype
  * @returns {number} bytes that an element takes in memory
@@ -26,44 +32,19 @@ export function bytesPerElement(dtype) {
 }
 
 /**
- * @param {readonly number[]} shape
- * @returns {number} of elements
- */
-export function sizeOf(shape) {
-    let size = 1;
-    for (let i = 0; i < shape.length; i++) {
-        size *= shape[i];
-    }
-    return size;
-}
-
-/**
  * @param {readonly (number | null)[]} shape
  * @returns {string} e.g. '[2, 3]'
  */
 export function formatShape(shape) {
-    return `[${Array.from(shape, (dim) => (typeof dim === 'bigint' ? `${dim}n` : String(dim))).join(', ')}]`;
+    return shape.length > 16 ? `of ${shape.length} axes` : `[${Array.from(shape, show).join(', ')}]`;
 }
 
 /**
- * Says in a few words what a value is, for error messages.
- * @param {any} value
- * @returns {string}
+ * @param {readonly number[]} a
+ * @param {readonly number[]} b
  */
-export function describe(value) {
-    if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') {
-        return String(value);
-    }
-    if (typeof value === 'string') {
-        return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`;
-    }
-    if (Array.isArray(value)) {
-        return `an array of ${value.length}`;
-    }
-    if (typeof value === 'object') {
-        return `an object of type ${value.constructor?.name ?? 'Object'}`;
-    }
-    return `a ${typeof value}`;
+export function sameShape(a, b) {
+    return a.length === b.length && a.every((size, axis) => size === b[axis]);
 }
 
 /**
@@ -73,10 +54,7 @@ export function describe(value) {
  * @returns {DType | null}
  */
 export function dtypeOfData(data) {
-    if (data instanceof Float32Array) {
-        return 'float32';
-    }
-    switch (ArrayBuffer.isView(data) ? /** @type {any} */ (data)[Symbol.toStringTag] : '') {
+    switch (tagOf.call(data)) {
         case 'Float32Array': return 'float32';
         case 'Int32Array': return 'int32';
         case 'Uint8Array': return 'bool';
@@ -84,35 +62,20 @@ export function dtypeOfData(data) {
     }
 }
 
-/**
- * @param {any} shape
- * @param {string} name  of what it belongs to
- */
-export function checkShape(shape, name) {
-    if (!Array.isArray(shape)) {
-        throw new TypeError(`${name}.shape: expected an array of integers >= 0, got ${describe(shape)}`);
-    }
-    for (let i = 0; i < shape.length; i++) {
-        if (!Number.isSafeInteger(shape[i]) || shape[i] < 0) {
-            throw new TypeError(`${name}.shape: expected an array of integers >= 0, got ${formatShape(shape)}`);
-        }
-    }
-}
-
-/** @param {any} dtype */
+/** @param {any} dtype @returns {DType} */
 export function checkDtype(dtype) {
     if (!DTYPES.includes(dtype)) {
-        throw new TypeError(`Tensor.dtype: expected one of '${DTYPES.join("', '")}', got ${describe(dtype)}`);
+        throw typeError('Tensor.dtype', `one of '${DTYPES.join("', '")}'`, dtype);
     }
+    return dtype;
 }
 
 /**
  * @param {DType} dtype
- * @param {TensorData} data
- * @returns {boolean} whether `data` is the kind of array that holds this dtype
+ * @param {DType} kind  what an array stands for by itself
+ * @returns {boolean} whether it is the kind of array that holds this dtype
  */
-export function fits(dtype, data) {
-    const kind = dtypeOfData(data);
+export function fits(dtype, kind) {
     return kind === dtype || (kind === 'float32' && (dtype === 'float16' || dtype === 'bfloat16'));
 }
 

@@ -25,6 +25,11 @@ export const MAX_PAGES = 65535;
 /** Pages tried as a maximum when an engine refuses to reserve more. */
 const MAXIMA = [MAX_PAGES, 32768, 16384, 8192, 4096, 2048, 1024, 512, 256];
 
+/** @param {number} bytes @returns {number} lines of a block that holds them, header included */
+function linesFor(bytes) {
+    return Math.max(1, Math.ceil(bytes / LINE)) + 1;
+}
+
 /** The one linear memory of a runtime. */
 export class Memory {
     /** @type {WebAssembly.Memory} */
@@ -122,17 +127,45 @@ export class Memory {
      * A block of at least `bytes` bytes at a multiple of 64, not zeroed.
      * @param {number} bytes
      * @returns {number} its address, never 0
-     * @throws {RangeError} when maxMemory does not allow it
+     * @throws {RangeError} when maxMemory does not allow it, and for what is no number of bytes
      */
     alloc(bytes) {
-        if (!(bytes <= this.max)) {
+        this.require(bytes);
+        const lines = linesFor(bytes);
+        return this.#take(this.#free.find(lines) || this.#findHarder(lines, bytes), lines);
+    }
+
+    /**
+     * The same, as far as it is there without anybody giving up something for it.
+     * @param {number} bytes
+     * @returns {number} its address, or 0
+     */
+    offer(bytes) {
+        if (!(Number.isInteger(bytes) && bytes >= 0 && bytes <= this.max)) {
+            return 0;
+        }
+        const lines = linesFor(bytes);
+        const block = this.#free.find(lines) || this.#look(lines);
+        return block === 0 ? 0 : this.#take(block, lines);
+    }
+
+    /**
+     * Refuses at once what can never be had, before anything is made that it would be for.
+     * @param {number} bytes
+     * @throws {RangeError} for more than maxMemory, and for what is no number of bytes
+     */
+    require(bytes) {
+        if (!(Number.isInteger(bytes) && bytes >= 0 && bytes <= this.max)) {
             throw this.#exhausted(bytes);
         }
-        const lines = Math.max(1, Math.ceil(bytes / LINE)) + 1;
-        let block = this.#free.find(lines);
-        if (block === 0) {
-            block = this.#findHarder(lines, bytes);
-        }
+    }
+
+    /**
+     * @param {number} block  that is free and has `lines`, or more
+     * @param {number} lines
+     * @returns {number} its address, once it is cut to size and in use
+     */
+    #take(block, lines) {
         const at = block * LINE_WORDS;
         const words = this.words;
         this.#free.unlink(words, block);
@@ -228,12 +261,7 @@ export class Memory {
      */
     #findHarder(lines, bytes) {
         for (;;) {
-            if (this.#growFor(lines)) {
-                // The block at the end fits by construction; its class may be one below the one searched first.
-                const words = this.words;
-                return this.#end - words[this.#end * LINE_WORDS + BEFORE];
-            }
-            const block = this.#free.find(lines) || this.#free.search(this.words, lines);
+            const block = this.#look(lines);
             if (block !== 0) {
                 return block;
             }
@@ -241,6 +269,19 @@ export class Memory {
                 throw this.#exhausted(bytes);
             }
         }
+    }
+
+    /**
+     * @param {number} lines
+     * @returns {number} a free block, by growth if need be; 0: there is none
+     */
+    #look(lines) {
+        if (this.#growFor(lines)) {
+            // The block at the end fits by construction; its class may be one below the one searched first.
+            const words = this.words;
+            return this.#end - words[this.#end * LINE_WORDS + BEFORE];
+        }
+        return this.#free.find(lines) || this.#free.search(this.words, lines);
     }
 
     /** @param {number} bytes */

@@ -1,6 +1,6 @@
 // The options of createRuntime(): checked, and turned into a number of workers.
 
-import { describe } from './dtype.js';
+import { rangeError, show, typeError } from '../check.js';
 import { MAX_PAGES } from './memory.js';
 import { PAGE } from './wasm.js';
 
@@ -36,28 +36,28 @@ const AUTO_WORKERS_PAGE = 8;
  */
 export function checkOptions(options) {
     if (typeof options !== 'object' || options === null) {
-        throw new TypeError(`createRuntime: expected an object of options, got ${describe(options)}`);
+        throw typeError('the options of createRuntime', 'an object', options);
     }
     const { workers = 'auto', simd = 'auto', maxMemory = MAX_PAGES * PAGE, _test: test = {} } = options;
     for (const name of Object.keys(options)) {
         if (!OPTION_NAMES.includes(name) && name !== '_test') {
-            throw new TypeError(`createRuntime: expected the options ${OPTION_NAMES.join(', ')}, got '${name}'`);
+            throw new TypeError(`the options of createRuntime must be of ${OPTION_NAMES.join(', ')}, got ${show(name)}`);
         }
     }
     if (workers !== 'auto' && typeof workers !== 'number') {
-        throw new TypeError(`workers: expected a number or 'auto', got ${describe(workers)}`);
+        throw typeError('workers', "a number or 'auto'", workers);
     }
     if (workers !== 'auto' && !(Number.isInteger(workers) && workers >= 0 && workers <= MOST_WORKERS)) {
-        throw new RangeError(`workers: expected an integer from 0 to ${MOST_WORKERS}, got ${workers}`);
+        throw rangeError('workers', `an integer from 0 to ${MOST_WORKERS}`, workers);
     }
     if (simd !== 'auto' && simd !== 'relaxed' && simd !== 'simd128') {
-        throw new TypeError(`simd: expected 'auto', 'relaxed' or 'simd128', got ${describe(simd)}`);
+        throw typeError('simd', "'auto', 'relaxed' or 'simd128'", simd);
     }
     if (typeof maxMemory !== 'number') {
-        throw new TypeError(`maxMemory: expected a number of bytes, got ${describe(maxMemory)}`);
+        throw typeError('maxMemory', 'a number of bytes', maxMemory);
     }
     if (!(Number.isInteger(maxMemory) && maxMemory >= LEAST_MEMORY)) {
-        throw new RangeError(`maxMemory: expected an integer of at least ${LEAST_MEMORY} bytes, got ${maxMemory}`);
+        throw rangeError('maxMemory', `an integer of at least ${LEAST_MEMORY} bytes`, maxMemory);
     }
     return { workers, simd, maxMemory, test };
 }

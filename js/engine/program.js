@@ -2,7 +2,9 @@
 // what they need for as long as they run: scratch space, inputs copied in, blocks for results.
 
 import { ATTENTION, CACHE, CACHE_WORDS, FLAG, KEPT, KIND, OP, OP_WORDS, PAGE, PANEL } from './interface.js';
-import { Tensor, sizeOf, bytesPerElement } from './tensor.js';
+import { Given } from './given.js';
+import { checkedSize, sizeOf } from './size.js';
+import { Tensor, bytesPerElement } from './tensor.js';
 
 /** @typedef {import('./runtime.js').Runtime} Runtime */
 /** @typedef {import('./tensor.js').TensorLike} TensorLike */
@@ -32,7 +34,10 @@ export class Program {
     /** Address of the operations, and how many fit. */
     #address = 0;
     #capacity = 0;
-    /** Chunks of the scratch region. One is enough but for the call that first needs more. @type {number[]} */
+    /**
+     * Chunks of the scratch region. One is enough but for the call that first needs more, and it is kept from call to
+     * call until the memory is needed for something else. @type {number[]}
+     */
     #chunks = [];
     #chunkAt = 0;
     #chunkEnd = 0;
@@ -158,7 +163,8 @@ export class Program {
      */
     scratch(bytes) {
         const size = Math.ceil(bytes / 64) * 64;
-        if (this.#chunkAt + size > this.#chunkEnd) {
+        // The other way round NaN and what is below 0 would pass; like this the memory refuses them.
+        if (!(size >= 0 && this.#chunkAt + size <= this.#chunkEnd)) {
             this.#addChunk(size);
         }
         const address = this.#chunkAt;
@@ -207,17 +213,27 @@ export class Program {
     input(tensor) {
         if (tensor instanceof Tensor && tensor._runtime === this.#runtime && tensor._address !== 0) {
             tensor._usedBy = this.serial;
+            if (tensor._live && !this.#runtime._blocks) {
+                return this.#copy(tensor);
+            }
             return tensor._address;
         }
-        const { data } = tensor;
-        const address = this.scratch(data.byteLength);
-        if (data instanceof Float32Array) {
-            this.#memory.floats.set(data, address / 4);
-        } else if (data.BYTES_PER_ELEMENT === 4) {
-            this.#memory.ints.set(data, address / 4);
-        } else {
-            this.#memory.bytes.set(data, address);
-        }
+        const given = tensor instanceof Given ? tensor : new Given(tensor.shape, tensor.data, 'input');
+        const place = given.placeIn(this.#memory);
+        const address = this.scratch(given.byteLength);
+        given.write(this.#memory, address, place);
+        return address;
+    }
+
+    /**
+     * Where calls return before they have been computed, what the user can write to is taken as it is now.
+     * @param {Tensor} tensor
+     * @returns {number}
+     */
+    #copy(tensor) {
+        const { _address: from, byteLength } = tensor;
+        const address = this.scratch(byteLength);
+        this.#memory.bytes.copyWithin(address, from, from + byteLength);
         return address;
     }
 
@@ -229,7 +245,7 @@ export class Program {
      * @returns {Tensor} resident; `_address` is where its elements go
      */
     result(shape, dtype) {
-        const address = this.#memory.alloc(sizeOf(shape) * bytesPerElement(dtype));
+        const address = this.#memory.alloc(checkedSize('the result', sizeOf(shape, 'the result'), bytesPerElement(dtype)));
         const tensor = Tensor._result(this.#runtime, shape, dtype, address);
         tensor._usedBy = this.serial;
         this.#results[this.#resultCount++] = tensor;
@@ -269,22 +285,51 @@ export class Program {
         this.serial++;
         if (this.#chunks.length > 1) {
             // One chunk of the whole size from the next call on.
-            for (const chunk of this.#chunks) {
-                this.#memory.free(chunk);
-            }
-            this.#chunks.length = 0;
-            this.#chunkEnd = 0;
+            this.#freeChunks();
             this.#scratchReserved = this.#scratchUsed;
         }
         this.#chunkAt = this.#chunks.length === 1 ? this.#chunks[0] : 0;
         this.#scratchUsed = 0;
     }
 
-    /** @param {number} size */
+    /** Bytes of the scratch region while it is only kept for the next call. */
+    get spareBytes() {
+        return this.#scratchUsed > 0 || this.#chunks.length === 0 ? 0 : this.#memory.sizeOf(this.#chunks[0]);
+    }
+
+    /**
+     * Gives back the scratch region, which is kept for the next call, unless something of it is in use.
+     * @returns {boolean} whether anything was freed
+     */
+    _giveBack() {
+        if (this.spareBytes === 0) {
+            return false;
+        }
+        this.#freeChunks();
+        // The calls after a large one reserve what they need, not what it needed.
+        this.#scratchReserved = 0;
+        return true;
+    }
+
+    #freeChunks() {
+        for (const chunk of this.#chunks) {
+            this.#memory.free(chunk);
+        }
+        this.#chunks.length = 0;
+        this.#chunkAt = 0;
+        this.#chunkEnd = 0;
+    }
+
+    /** @param {number} size  that the next piece takes */
     #addChunk(size) {
         const first = this.#chunks.length === 0;
-        const bytes = Math.max(size, SCRATCH_CHUNK, first ? this.#scratchReserved : 0);
-        const chunk = this.#memory.alloc(bytes);
+        let bytes = Math.max(size, SCRATCH_CHUNK, first ? this.#scratchReserved : 0);
+        // What goes beyond the need of the moment is taken only where nobody has to give up anything for it.
+        let chunk = this.#memory.offer(bytes);
+        if (chunk === 0) {
+            bytes = size;
+            chunk = this.#memory.alloc(bytes);
+        }
         this.#chunks.push(chunk);
         this.#chunkAt = chunk;
         this.#chunkEnd = chunk + bytes;

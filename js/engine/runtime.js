@@ -23,21 +23,27 @@ import { PAGE, chooseVariant, instantiate, loadModule } from './wasm.js';
  * @property {'shared' | 'private'} memory
  * @property {number} workers  that have been started
  * @property {number} threads  that compute: the workers, and the calling thread where it may block
- * @property {number} bytesInUse  by what lives in the memory: weights, caches, tensors, scratch, stacks
+ * @property {number} bytesInUse  by what lives in the memory: weights, caches, tensors, stacks, what a running call needs
  * @property {number} bytesUnread  besides those by results that nobody has read; bounded, and given up when needed
+ * @property {number} bytesSpare  besides those, kept as room for the next call; given up when needed
  * @property {number} bytesReserved  that the memory has grown to
  * @property {number} maxMemory  that it may grow to
  * @property {string[]} fallbacks  what could not be had, and why
  */
 
 /**
- * A piece of work. `record` describes it as a program (and may use the exports directly), `finish` makes the result
- * once it has run; both are called while nothing else runs.
+ * A piece of work. It may have to wait in line, and what it uses may be disposed of meanwhile: `check`, called right
+ * before `record`, throws if any of it has been. `record` describes the work as a program (and may use the exports
+ * directly), `finish` makes the result once it has run; both are called while nothing else runs. What is disposed of
+ * between the two keeps its memory until the job is done.
  * @template T
- * @typedef {{ record(program: Program): void, finish(): T }} Job
+ * @typedef {{ check(): void, record(program: Program): void, finish(): T }} Job
  */
 
-/** @typedef {{ job: Job<any>, resolve: (value: any) => void, reject: (error: any) => void }} Entry */
+/**
+ * A job in line; `ticket` counts them.
+ * @typedef {{ job: Job<any>, ticket: number, resolve: (value: any) => void, reject: (error: any) => void }} Entry
+ */
 
 /**
  * Makes a runtime: everything else is made on one.
@@ -95,7 +101,12 @@ export class Runtime {
     /** Calls that wait for their turn, on a thread that must not block. @type {Entry[]} */
     #queue = [];
     #advancing = false;
-    /** Blocks to free once the workers are through. @type {number[]} */
+    /** Ticket of the entry that came last, in line or not any more. */
+    #lastTicket = 0;
+    /**
+     * Blocks to be freed, each followed by the ticket of the last job that may use it: whoever was in line then may have
+     * kept the address. @type {number[]}
+     */
     #deferred = [];
 
     /**
@@ -109,7 +120,10 @@ export class Runtime {
         this.#facts = { variant, simd: reason, fallbacks };
         this._results = new Results(memory);
         this.#program = new Program(this);
-        memory.onPressure = () => this._results.evict(this.#active ? this.#program.serial : 0);
+        memory.onPressure = () => this._results.evict(this.#active ? this.#program.serial : 0)
+            || this.#program._giveBack();
+        /** Whether a call has been computed when it returns, so that nobody can change what it reads. */
+        this._blocks = pool.inline;
     }
 
     /** Threads that may join a program. */
@@ -132,14 +146,16 @@ export class Runtime {
         const { memory } = this;
         const { variant, simd, fallbacks } = this.#facts;
         const { workers, inline } = this.#pool;
+        const spare = this.#program.spareBytes;
         return {
             variant,
             simd,
             memory: memory.shared ? 'shared' : 'private',
             workers,
             threads: inline ? workers + 1 : workers,
-            bytesInUse: memory.used - this._results.bytes,
+            bytesInUse: memory.used - this._results.bytes - spare,
             bytesUnread: this._results.bytes,
+            bytesSpare: spare,
             bytesReserved: memory.reserved,
             maxMemory: memory.max,
             fallbacks: [...fallbacks],
@@ -155,9 +171,15 @@ export class Runtime {
             return;
         }
         this.#disposed = true;
-        this.#pool.dispose();
-        this.#rejectQueue(/** @type {Error} */ (this.#pool.error));
-        // Whoever still holds a tensor must not keep 4 GiB of address space with it.
+        this.#pool.dispose(); // rejects the call that runs, and by that those in line
+        if (!this.#active) {
+            this.#letGo();
+        }
+    }
+
+    /** Whoever still holds a tensor must not keep 4 GiB of address space with it. Not before the job at hand is done. */
+    #letGo() {
+        this.#deferred.length = 0;
         this.memory = /** @type {any} */ (null);
         this.wasm = /** @type {any} */ (null);
         this._results = /** @type {any} */ (null);
@@ -218,7 +240,7 @@ export class Runtime {
         }
         return new Promise((resolve, reject) => {
             this._check('Runtime');
-            this.#queue.push({ job, resolve, reject });
+            this.#queue.push({ job, ticket: ++this.#lastTicket, resolve, reject });
             this.#next();
         });
     }
@@ -255,17 +277,38 @@ export class Runtime {
     }
 
     /**
-     * Frees a block of memory as soon as no running program can use it.
+     * Frees a block of memory as soon as no job can use it: neither the one at hand nor those in line now.
      * @param {number} address  0: nothing to free
      */
     _free(address) {
         if (address === 0 || this.#disposed) {
             return;
         }
-        if (this.#active && !this.#pool.inline) {
-            this.#deferred.push(address);
+        if (this.#active || this.#queue.length > 0) {
+            this.#deferred.push(address, this.#lastTicket);
         } else {
             this.memory.free(address);
+        }
+    }
+
+    /**
+     * The job at hand is done with.
+     * @param {number} ticket  of it
+     */
+    #rest(ticket) {
+        this.#active = false;
+        if (this.#disposed) {
+            this.#letGo();
+            return;
+        }
+        // Tickets only ever rise along the list.
+        let n = 0;
+        while (n < this.#deferred.length && this.#deferred[n + 1] <= ticket) {
+            this.memory.free(this.#deferred[n]);
+            n += 2;
+        }
+        if (n > 0) {
+            this.#deferred.splice(0, n);
         }
     }
 
@@ -286,11 +329,13 @@ export class Runtime {
         if (this.#active) {
             throw new Error('a call was made from within another call of the same runtime');
         }
+        job.check();
         this.#active = true;
         const program = this.#program;
         try {
             job.record(program);
             this.#pool.run(program);
+            this.#checkOpen('Runtime');
             const value = job.finish();
             this.#complete(program);
             return value;
@@ -298,7 +343,7 @@ export class Runtime {
             this.#abandon(program);
             throw error;
         } finally {
-            this.#active = false;
+            this.#rest(this.#lastTicket);
         }
     }
 
@@ -333,6 +378,8 @@ export class Runtime {
         const program = this.#program;
         this.#active = true;
         try {
+            this._check('Runtime');
+            entry.job.check();
             entry.job.record(program);
             this.#pool.post(program, (error) => {
                 this.#leave(program, entry, error);
@@ -349,11 +396,12 @@ export class Runtime {
      * @param {Entry} entry
      * @param {unknown} error  null: the program has run
      */
-    #leave(program, { job, resolve, reject }, error) {
+    #leave(program, { job, ticket, resolve, reject }, error) {
         let failure = error;
         let value;
         if (failure === null) {
             try {
+                this.#checkOpen('Runtime');
                 value = job.finish();
                 this.#complete(program);
             } catch (thrown) {
@@ -363,23 +411,11 @@ export class Runtime {
         if (failure !== null) {
             this.#abandon(program);
         }
-        this.#active = false;
-        if (!this.#disposed) {
-            for (const address of this.#deferred.splice(0)) {
-                this.memory.free(address);
-            }
-        }
+        this.#rest(ticket);
         if (failure === null) {
             resolve(value);
         } else {
             reject(failure);
-        }
-    }
-
-    /** @param {Error} error */
-    #rejectQueue(error) {
-        for (const { reject } of this.#queue.splice(0)) {
-            reject(error);
         }
     }
 }

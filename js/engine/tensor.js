@@ -1,11 +1,12 @@
 // Tensor: typed, shaped data in a runtime's memory; and what every tensor-like argument must look like.
 
-import {
-    arrayOn, bytesPerElement, checkDtype, checkShape, describe, dtypeOfData, fits, formatShape, roundMode, sizeOf,
-} from './dtype.js';
+import { typeError } from '../check.js';
+import { arrayOn, bytesPerElement, checkDtype, dtypeOfData, fits, formatShape, roundMode, sameShape } from './dtype.js';
+import { Given, readShape } from './given.js';
 import { ROUND } from './interface.js';
+import { checkedSize, sizeOf } from './size.js';
 
-export { bytesPerElement, describe, formatShape, roundMode, sizeOf };
+export { bytesPerElement, formatShape, roundMode, sameShape, sizeOf };
 
 /** @typedef {import('./runtime.js').Runtime} Runtime */
 /** @typedef {import('./dtype.js').DType} DType */
@@ -17,7 +18,8 @@ export { bytesPerElement, describe, formatShape, roundMode, sizeOf };
  * @returns {DType}
  */
 export function dtypeOf(tensor) {
-    return tensor instanceof Tensor ? tensor.dtype : /** @type {DType} */ (dtypeOfData(tensor.data));
+    return tensor instanceof Tensor || tensor instanceof Given
+        ? tensor.dtype : /** @type {DType} */ (dtypeOfData(tensor.data));
 }
 
 /**
@@ -25,7 +27,7 @@ export function dtypeOf(tensor) {
  *
  * @param {any} value
  * @param {string} name  of the argument
- * @returns {TensorLike} the value itself
+ * @returns {TensorLike} to be used from here on instead of the value, whose answers may change
  * @throws {TypeError} naming the argument, what was expected and what came
  * @throws {Error} when it is a Tensor that has been disposed
  */
@@ -34,21 +36,13 @@ export function asTensorLike(value, name) {
         value._check(name);
         return value;
     }
+    if (value instanceof Given) {
+        return value;
+    }
     if (typeof value !== 'object' || value === null) {
-        throw new TypeError(`${name}: expected a tensor-like { shape, data }, got ${describe(value)}`);
+        throw typeError(name, 'a tensor-like { shape, data }', value);
     }
-    checkShape(value.shape, name);
-    const { data } = value;
-    if (dtypeOfData(data) === null) {
-        throw new TypeError(`${name}.data: expected a Float32Array, an Int32Array or a Uint8Array, `
-            + `got ${describe(data)}`);
-    }
-    const size = sizeOf(value.shape);
-    if (size !== data.length) {
-        throw new RangeError(`${name}: shape ${formatShape(value.shape)} holds ${size} elements, `
-            + `but data has ${data.length}`);
-    }
-    return value;
+    return new Given(value.shape, value.data, name);
 }
 
 // What a tensor's life has come to.
@@ -88,6 +82,10 @@ const RESIDENT = {
  */
 export class Tensor {
     #state = OWNED;
+    /** @type {readonly number[]} */
+    #shape;
+    /** @type {DType} */
+    #dtype;
     /** OWNED: the last view made. MOVED, BATCHED: see there. @type {TensorData | Uint32Array | null} */
     #store = null;
     #offset = 0;
@@ -110,24 +108,23 @@ export class Tensor {
         this._runtime = runtime;
         if (/** @type {any} */ (init) === RESIDENT) {
             this.#state = RESULT;
-            this.shape = RESIDENT.shape;
-            this.dtype = RESIDENT.dtype;
+            this.#shape = RESIDENT.shape;
+            this.#dtype = RESIDENT.dtype;
             /** Where the elements are; 0 once they have left the memory. */
             this._address = RESIDENT.address;
             return;
         }
-        const { shape, dtype } = checkInit(runtime, init);
-        /** @type {readonly number[]} */
-        this.shape = Object.freeze(shape.slice());
-        /** @type {DType} */
-        this.dtype = dtype;
-        this._address = runtime.memory.alloc(this.byteLength);
-        const view = this.data;
-        if (init.data) {
-            view.set(init.data);
-            roundInPlace(runtime, dtype, this._address, view.length);
+        const { shape, dtype, given } = readInit(runtime, init);
+        this.#shape = Object.freeze(shape);
+        this.#dtype = dtype;
+        const { memory } = runtime;
+        const place = given === null ? -1 : given.placeIn(memory);
+        this._address = memory.alloc(this.byteLength);
+        if (given === null) {
+            this.data.fill(0);
         } else {
-            view.fill(0);
+            given.write(memory, this._address, place);
+            roundInPlace(runtime, dtype, this._address, this.size);
         }
     }
 
@@ -148,24 +145,39 @@ export class Tensor {
     /**
      * What a tensor-like holds now, safe from later changes.
      * @param {Runtime} runtime
-     * @param {TensorLike} source
+     * @param {TensorLike} source  checked by asTensorLike()
      * @returns {Tensor}
      */
     static _snapshot(runtime, source) {
-        const copy = Tensor._result(runtime, Object.freeze(source.shape.slice()), dtypeOf(source), 0);
+        const copy = Tensor._result(runtime, source.shape, dtypeOf(source), 0);
         copy.#state = MOVED;
         copy.#store = source instanceof Tensor && source._address !== 0 ? Tensor.#copy(source) : source.data.slice();
         return copy;
     }
 
+    /** @returns {readonly number[]} frozen */
+    get shape() {
+        return this.#shape;
+    }
+
+    /** @returns {DType} */
+    get dtype() {
+        return this.#dtype;
+    }
+
     /** Number of elements. */
     get size() {
-        return sizeOf(this.shape);
+        return sizeOf(this.#shape);
     }
 
     /** Bytes of `data`. */
     get byteLength() {
-        return sizeOf(this.shape) * bytesPerElement(this.dtype);
+        return checkedSize('Tensor', sizeOf(this.#shape, 'Tensor.shape'), bytesPerElement(this.#dtype));
+    }
+
+    /** Whether its user can write to what lies in the memory, at any time. */
+    get _live() {
+        return this.#state === OWNED;
     }
 
     /** Whether dispose() has been called, here or on the runtime. */
@@ -246,7 +258,8 @@ export class Tensor {
                 batch[word + i] = words[from + i];
             }
         }
-        this._runtime._free(this._address);
+        // At once: it is moved out to make room, and never while a program that was given the address is on its way.
+        this._runtime.memory.free(this._address);
         this._address = 0;
         this.#store = batch;
         this.#offset = 4 * word;
@@ -301,38 +314,26 @@ function roundInPlace(runtime, dtype, address, n) {
 }
 
 /**
- * Checks what a Tensor is to be made of.
+ * Reads what a Tensor is to be made of, each property once.
  * @param {any} runtime
  * @param {any} init
- * @returns {{ shape: readonly number[], dtype: DType }}
+ * @returns {{ shape: readonly number[], dtype: DType, given: Given | null }}
  */
-function checkInit(runtime, init) {
+function readInit(runtime, init) {
     if (typeof runtime?._check !== 'function') {
-        throw new TypeError(`Tensor: expected a runtime made by createRuntime() first, got ${describe(runtime)}`);
+        throw typeError('runtime', 'made by createRuntime()', runtime);
     }
-    runtime._check('Tensor');
     if (typeof init !== 'object' || init === null) {
-        throw new TypeError(`Tensor: expected { shape, dtype, data }, got ${describe(init)}`);
+        throw typeError('Tensor', 'made of { shape, dtype, data }', init);
     }
-    const { shape, data } = init;
-    checkShape(shape, 'Tensor');
-    const size = sizeOf(shape);
-    if (data === undefined) {
-        const dtype = init.dtype ?? 'float32';
-        checkDtype(dtype);
-        return { shape, dtype };
+    const { shape, dtype: asked, data } = init;
+    const given = data === undefined ? null : new Given(shape, data, 'Tensor');
+    const dtype = checkDtype(asked ?? (given === null ? 'float32' : given.dtype));
+    if (given !== null && !fits(dtype, given.dtype)) {
+        throw typeError('Tensor.data', `what holds dtype '${dtype}'`, data);
     }
-    if (dtypeOfData(data) === null) {
-        throw new TypeError('Tensor.data: expected a Float32Array, an Int32Array or a Uint8Array, '
-            + `got ${describe(data)}`);
-    }
-    const dtype = init.dtype ?? dtypeOfData(data);
-    checkDtype(dtype);
-    if (!fits(dtype, data)) {
-        throw new TypeError(`Tensor.data: expected what holds dtype '${dtype}', got ${describe(data)}`);
-    }
-    if (data.length !== size) {
-        throw new RangeError(`Tensor: shape ${formatShape(shape)} holds ${size} elements, but data has ${data.length}`);
-    }
-    return { shape, dtype };
+    const copy = given === null ? readShape(shape, 'Tensor') : given.shape;
+    // Last: reading may have run code of the caller's, which may have done anything.
+    runtime._check('Tensor');
+    return { shape: copy, dtype, given };
 }

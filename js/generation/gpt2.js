@@ -321,10 +321,15 @@ class CallJob {
         this._logits = null;
     }
 
+    /** @throws {Error} when the model or a cache has been disposed of */
+    check() {
+        this._network.check('GPT2CausalLM');
+        this._caches?.forEach((cache) => cache._check('caches'));
+    }
+
     /** @param {Program} program */
     record(program) {
         const network = this._network;
-        network.check('GPT2CausalLM');
         const [batch, t] = this._tokenIds.shape;
         const { width, vocabulary, layers } = network.description;
         this._hidden = program.result(Object.freeze([batch, t, width]), 'float32');
@@ -336,7 +341,6 @@ class CallJob {
         }
         const mask = this._mask ? program.input({ shape: [this._mask.length], data: this._mask }) : 0;
         this._caches?.forEach((cache) => {
-            cache._check('caches');
             cache._pages.makeWritable(this._index, this._index + t);
         });
         const segments = Array.from({ length: batch }, (_, b) => ({

@@ -156,6 +156,7 @@ export class ModelSteps {
 
     /** @returns {Float32Array} [rows][V] of the last tokens, valid until the next step */
     logits() {
+        this._network.check('generate');
         this._logitsView = this._view(this._logitsView, this._logits, this._rows.length * this.vocabularySize);
         return this._logitsView;
     }

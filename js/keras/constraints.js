@@ -2,6 +2,7 @@
 // at no other time. Norms are taken over `axis` (an axis or several); on q, k and v kernels axis 0 is the features, on
 // the output kernel it is the heads.
 
+import { sizeOf } from '../engine/size.js';
 import { Serializable, resolve as resolveIn, serialize as serializeIn } from './serializable.js';
 import { typeError, rangeError, finiteNumber } from '../check.js';
 
@@ -32,7 +33,7 @@ function groups(shape, axis) {
         strides[i] = count;
         count *= shape[i];
     }
-    const size = shape.reduce((total, length) => total * length, 1);
+    const size = sizeOf(shape);
     const group = new Int32Array(size);
     for (let element = 0; element < size; element++) {
         let rest = element;

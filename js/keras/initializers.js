@@ -2,15 +2,13 @@
 // alone, so that, as in Keras, every kernel of a layer with a seeded initializer draws the same numbers; without a seed
 // each draw differs.
 
+import { checkedSize, sizeOf } from '../engine/size.js';
 import { Random, randomSeed } from '../random.js';
 import { Serializable, resolve as resolveIn, serialize as serializeIn } from './serializable.js';
 import { show, typeError, rangeError, finiteNumber } from '../check.js';
 
 /** Standard deviation of a standard normal that is cut off at 2 standard deviations. */
 const TRUNCATED_STDDEV = 0.87962566103423978;
-
-/** @param {readonly number[]} sizes @returns {number} */
-const product = (sizes) => sizes.reduce((total, size) => total * size, 1);
 
 /**
  * @param {number} size
@@ -67,7 +65,7 @@ export class Constant extends Initializer {
 
     /** @override @param {readonly number[]} shape */
     draw(shape) {
-        return new Float32Array(product(shape)).fill(this.options.value);
+        return new Float32Array(sizeOf(shape)).fill(this.options.value);
     }
 }
 
@@ -77,7 +75,7 @@ export class Zeros extends Initializer {
 
     /** @override @param {readonly number[]} shape */
     draw(shape) {
-        return new Float32Array(product(shape));
+        return new Float32Array(sizeOf(shape));
     }
 }
 
@@ -87,7 +85,7 @@ export class Ones extends Initializer {
 
     /** @override @param {readonly number[]} shape */
     draw(shape) {
-        return new Float32Array(product(shape)).fill(1);
+        return new Float32Array(sizeOf(shape)).fill(1);
     }
 }
 
@@ -105,7 +103,7 @@ export class Identity extends Initializer {
     /** @override @param {readonly number[]} shape */
     draw(shape) {
         if (shape.length !== 2) throw rangeError('the shape of an Identity initializer', 'of 2 axes', shape);
-        const values = new Float32Array(product(shape));
+        const values = new Float32Array(sizeOf(shape));
         for (let i = 0; i < Math.min(shape[0], shape[1]); i++) values[i * shape[1] + i] = this.options.gain;
         return values;
     }
@@ -140,7 +138,7 @@ export class RandomUniform extends RandomInitializer {
 
     /** @override @param {readonly number[]} shape */
     draw(shape) {
-        return uniform(product(shape), this.options.minval, this.options.maxval, this.stream());
+        return uniform(sizeOf(shape), this.options.minval, this.options.maxval, this.stream());
     }
 }
 
@@ -160,7 +158,7 @@ export class RandomNormal extends RandomInitializer {
     draw(shape) {
         const { mean, stddev } = this.options;
         const random = this.stream();
-        return fill(product(shape), () => mean + stddev * random.normal());
+        return fill(sizeOf(shape), () => mean + stddev * random.normal());
     }
 }
 
@@ -172,7 +170,7 @@ export class TruncatedNormal extends RandomNormal {
     draw(shape) {
         const { mean, stddev } = this.options;
         const random = this.stream();
-        return fill(product(shape), () => mean + stddev * random.truncatedNormal());
+        return fill(sizeOf(shape), () => mean + stddev * random.truncatedNormal());
     }
 }
 
@@ -220,7 +218,7 @@ export class VarianceScaling extends RandomInitializer {
         const fan = mode === 'fan_in' ? fanIn : mode === 'fan_out' ? fanOut : (fanIn + fanOut) / 2;
         const variance = scale / Math.max(1, fan);
         const random = this.stream();
-        const size = product(shape);
+        const size = sizeOf(shape);
         if (distribution === 'uniform') {
             const limit = Math.sqrt(3 * variance);
             return uniform(size, -limit, limit, random);
@@ -238,7 +236,7 @@ export class VarianceScaling extends RandomInitializer {
     _fans(shape, fans) {
         const rule = fans ?? fansOfShape(shape);
         const { inputAxes, outputAxes } = this.options;
-        const along = (/** @type {number[]} */ axes) => product(axes.map((axis) => shape.at(axis) ?? NaN));
+        const along = (/** @type {number[]} */ axes) => axes.reduce((fan, axis) => fan * (shape.at(axis) ?? NaN), 1);
         return {
             fanIn: inputAxes === null ? rule.fanIn : along(inputAxes),
             fanOut: outputAxes === null ? rule.fanOut : along(outputAxes),
@@ -254,7 +252,7 @@ export class VarianceScaling extends RandomInitializer {
 function fansOfShape(shape) {
     if (shape.length === 0) return { fanIn: 1, fanOut: 1 };
     if (shape.length === 1) return { fanIn: shape[0], fanOut: shape[0] };
-    const field = product(shape.slice(0, -2));
+    const field = sizeOf(shape.slice(0, -2));
     return { fanIn: field * shape[shape.length - 2], fanOut: field * shape[shape.length - 1] };
 }
 
@@ -306,11 +304,11 @@ export class Orthogonal extends RandomInitializer {
     draw(shape) {
         if (shape.length < 2) throw rangeError('the shape of an Orthogonal initializer', 'of 2 axes or more', shape);
         const columns = shape[shape.length - 1];
-        const rows = product(shape.slice(0, -1));
+        const rows = sizeOf(shape.slice(0, -1));
         const length = Math.max(rows, columns);
         const count = Math.min(rows, columns);
         const vectors = orthonormal(length, count, this.stream());
-        const values = new Float32Array(rows * columns);
+        const values = new Float32Array(checkedSize('orthogonal', rows, columns));
         for (let i = 0; i < rows; i++) {
             for (let j = 0; j < columns; j++) {
                 const value = rows < columns ? vectors[i * length + j] : vectors[j * length + i];

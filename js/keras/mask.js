@@ -2,6 +2,7 @@
 // stands before them counts from the left against the scores' batch axes and heads; missing axes, and sizes of 1,
 // broadcast. The kernels read the mask as it was given, by strides: it is never copied per head.
 
+import { sizeOf } from '../engine/size.js';
 import { roundTo } from './policy.js';
 
 /**
@@ -28,9 +29,6 @@ export function alignMask(mask, scores, n) {
     return aligned;
 }
 
-/** @param {readonly number[]} sizes @returns {number} */
-const product = (sizes) => sizes.reduce((total, size) => total * size, 1);
-
 /**
  * Strides by which the kernels find a mask's element for (batch, head, query, key), each the product of some axes.
  */
@@ -55,7 +53,7 @@ export class MaskPlan {
             const whole = scores.slice(cuts[i], cuts[i + 1]);
             const some = own.some((size) => size !== 1);
             if (some && own.some((size, axis) => size !== whole[axis])) this.mixed = true;
-            this.sizes.push(some ? product(whole) : 1);
+            this.sizes.push(some ? sizeOf(whole, 'attentionMask') : 1);
             this.written.push(...(some ? whole : own));
         }
     }
@@ -67,7 +65,7 @@ export class MaskPlan {
      */
     expand(target, source) {
         const { aligned, written } = this;
-        const strides = aligned.map((size, axis) => (size === 1 ? 0 : product(aligned.slice(axis + 1))));
+        const strides = aligned.map((size, axis) => (size === 1 ? 0 : sizeOf(aligned.slice(axis + 1))));
         const index = written.map(() => 0);
         for (let i = 0, at = 0; i < target.length; i++) {
             target[i] = source[at];

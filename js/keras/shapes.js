@@ -2,6 +2,7 @@
 // the kernels know.
 
 import { typeError, rangeError } from '../check.js';
+import { checkedSize, sizeOf } from '../engine/size.js';
 
 /** @typedef {import('./config.js').CheckedConfig} CheckedConfig */
 /** @typedef {readonly (number | null)[]} Shape sizes; null where a size is not known yet */
@@ -21,11 +22,11 @@ import { typeError, rangeError } from '../check.js';
  * @returns {Shape}
  */
 export function checkShape(argument, shape) {
-    const valid = Array.isArray(shape) && shape.every((size) => (
-        size === null || (Number.isSafeInteger(size) && size >= 0)
-    ));
-    if (!valid) throw typeError(argument, 'an array of sizes (null: not known)', shape);
-    return /** @type {Shape} */ (shape);
+    // A copy: what the caller's own array answers may change.
+    const copy = Array.isArray(shape) ? Array.from(shape) : null;
+    const valid = copy?.every((size) => size === null || (Number.isSafeInteger(size) && size >= 0));
+    if (copy === null || !valid) throw typeError(argument, 'an array of sizes (null: not known)', shape);
+    return copy;
 }
 
 /**
@@ -66,7 +67,8 @@ export function projectionShapes(config, queryShape, valueShape, keyShape) {
     const outputShape = config.outputShape ?? [features('queryShape', queryShape)];
     /** @param {ProjectionName} name @param {number} inputs @param {number} headDim @returns {ProjectionShape} */
     const toHeads = (name, inputs, headDim) => ({
-        name, kernel: [inputs, numHeads, headDim], bias: [numHeads, headDim], inputs, outputs: numHeads * headDim,
+        name, kernel: [inputs, numHeads, headDim], bias: [numHeads, headDim], inputs,
+        outputs: checkedSize(`the heads of ${name}`, numHeads, headDim),
     });
     const shapes = [
         toHeads('query', features('queryShape', queryShape), keyDim),
@@ -77,8 +79,8 @@ export function projectionShapes(config, queryShape, valueShape, keyShape) {
         name: 'attention_output',
         kernel: [numHeads, valueDim, ...outputShape],
         bias: outputShape,
-        inputs: numHeads * valueDim,
-        outputs: outputShape.reduce((total, size) => total * size, 1),
+        inputs: checkedSize('the heads of value', numHeads, valueDim),
+        outputs: sizeOf(outputShape, 'outputShape'),
     });
     return shapes;
 }
@@ -167,7 +169,7 @@ export class AxesPlan {
     permute(target, source, shape, width, back) {
         const sizes = this.order.map((axis) => shape[axis]);
         const strides = this.order.map((axis) => shape.slice(axis + 1, this.rank - 1).reduce((a, b) => a * b, width));
-        const rows = sizes.reduce((a, b) => a * b, 1);
+        const rows = sizeOf(sizes);
         const index = sizes.map(() => 0);
         for (let row = 0, own = 0; row < rows; row++) {
             const from = back ? row * width : own;

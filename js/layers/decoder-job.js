@@ -1,11 +1,15 @@
+// One call of a TransformerDecoder: its arguments checked and kept (constructor), written down as operations (record),
+// and what it returns put together (finish).
+
 import { KVCache } from '../blocks/cache.js';
 import { writeTransfer } from '../blocks/pages.js';
 import { numbers } from './attention/inputs.js';
+import { typeError } from '../check.js';
 import { AttentionCall } from '../blocks/attention.js';
-import { asTensorLike, formatShape } from '../engine/tensor.js';
+import { checkedSize } from '../engine/size.js';
+import { Tensor, asTensorLike, formatShape } from '../engine/tensor.js';
 
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
-/** @typedef {import('../engine/tensor.js').Tensor} Tensor */
 /** @typedef {import('../engine/program.js').Program} Program */
 
 /**
@@ -47,7 +51,8 @@ class Side {
      */
     _setCache(decoder, cache, index) {
         const { io } = this;
-        const shape = cache instanceof KVCache ? cache.shape : asTensorLike(cache, `${this._name}Cache`).shape;
+        const given = cache instanceof KVCache ? cache : asTensorLike(cache, `${this._name}Cache`);
+        const { shape } = given;
         const heads = decoder.numHeads;
         const keyDim = Math.floor(decoder.hiddenDim / heads);
         const fits = shape.length === 5 && shape[0] === io.batch && shape[1] === 2 && shape[2] > 0 &&
@@ -56,17 +61,17 @@ class Side {
             throw new RangeError(`${this._name}Cache must have shape [${io.batch}, 2, S, ${heads}, ${keyDim}], ` +
                 `got ${formatShape(shape)}`);
         }
-        if (cache instanceof KVCache) {
-            cache._check(`${this._name}Cache`);
+        if (given instanceof KVCache) {
+            given._check(`${this._name}Cache`);
         }
-        this.cache = cache;
+        this.cache = given instanceof KVCache ? given : decoder._runtime._capture(given);
         this.positions = shape[2];
         if (index === null) {
             io.rows = 0;
             return;
         }
         if (!Number.isInteger(index)) {
-            throw new TypeError(`${this._name}CacheUpdateIndex must be an integer, got ${index}`);
+            throw typeError(`${this._name}CacheUpdateIndex`, 'an integer', index);
         }
         if (index < 0 || index + io.rows > this.positions) {
             throw new RangeError(`${this._name}CacheUpdateIndex must leave room for ${io.rows} rows in ` +
@@ -87,14 +92,19 @@ class Side {
         if (padding === undefined && attention === undefined) {
             return;
         }
-        const mask = new Uint8Array(batch * t * s).fill(1);
+        const size = checkedSize(`the masks of ${prefix}`, batch, t, s);
+        // It lies in the runtime's memory later: what never fits there is not made here.
+        this._runtime.memory.require(size);
+        const mask = new Uint8Array(size).fill(1);
         if (padding !== undefined) {
-            const { shape } = asTensorLike(padding, `${prefix}PaddingMask`);
-            this._apply(mask, padding, shape.length === 2 ? [shape[0], 1, shape[1]] : shape, `${prefix}PaddingMask`);
+            const given = asTensorLike(padding, `${prefix}PaddingMask`);
+            const { shape } = given;
+            this._apply(mask, given, shape.length === 2 ? [shape[0], 1, shape[1]] : shape, `${prefix}PaddingMask`);
         }
         if (attention !== undefined) {
-            const { shape } = asTensorLike(attention, `${prefix}AttentionMask`);
-            this._apply(mask, attention, shape.length === 2 ? [1, ...shape] : shape, `${prefix}AttentionMask`);
+            const given = asTensorLike(attention, `${prefix}AttentionMask`);
+            const { shape } = given;
+            this._apply(mask, given, shape.length === 2 ? [1, ...shape] : shape, `${prefix}AttentionMask`);
         }
         this._mask = mask;
     }
@@ -117,6 +127,22 @@ class Side {
         }
     }
 
+    /** Takes a functional cache as it is now. */
+    keep() {
+        const { cache } = this;
+        if (cache !== null && !(cache instanceof KVCache)) {
+            this.cache = Tensor._snapshot(this._runtime, cache);
+        }
+    }
+
+    /** @throws {Error} when its cache has been disposed of */
+    check() {
+        const { cache } = this;
+        if (cache instanceof KVCache || cache instanceof Tensor) {
+            cache._check(`${this._name}Cache`);
+        }
+    }
+
     /** @param {Program} program */
     record(program) {
         const { io, cache, positions } = this;
@@ -132,7 +158,7 @@ class Side {
             io.narrow = false;
             const op = program.store();
             writeTransfer(program.words, op, io.cache, source, cache.shape, 0, length);
-            this._result = program.result(cache.shape, 'float32');
+            this._result = program.result(Object.freeze(cache.shape), 'float32');
         } else {
             io.noCache();
         }
@@ -162,9 +188,9 @@ class Side {
 export class DecoderJob {
     /**
      * @param {import('./decoder.js').TransformerDecoder} decoder built
-     * @param {TensorLike} sequence
+     * @param {TensorLike} sequence checked by asTensorLike(), as is the encoder
      * @param {TensorLike | null} encoder
-     * @param {import('./decoder.js').DecoderOptions} options
+     * @param {import('./decoder.js').DecoderOptions} options read already: a plain copy
      */
     constructor(decoder, sequence, encoder, options) {
         const runtime = decoder._runtime;
@@ -207,6 +233,18 @@ export class DecoderJob {
         }
     }
 
+    /** As a job: whatever it uses may have been disposed of since. */
+    check() {
+        this._decoder._check();
+        for (const given of [this._sequence, this._encoder]) {
+            if (given instanceof Tensor) {
+                given._check(given === this._sequence ? 'decoderSequence' : 'encoderSequence');
+            }
+        }
+        this._self.check();
+        this._cross?.check();
+    }
+
     /** @param {Program} program */
     _recordCross(program) {
         if (this._cross && this._encoder) {
@@ -223,7 +261,7 @@ export class DecoderJob {
     record(program) {
         const { hiddenDim, intermediateDim } = this._decoder;
         const floats = this._rows * hiddenDim;
-        this._output = program.result(this._sequence.shape, 'float32');
+        this._output = program.result(Object.freeze(this._sequence.shape), 'float32');
         const input = program.input(this._sequence);
         program.floats.copyWithin(this._output._address / 4, input / 4, input / 4 + floats);
         this._self.record(program);
@@ -253,7 +291,7 @@ export class DecoderJob {
 
 /** @param {TensorLike} sequence @param {string} name @param {number | null} width @returns {readonly number[]} */
 function checkSequence(sequence, name, width) {
-    const { shape } = asTensorLike(sequence, name);
+    const { shape } = sequence;
     if (shape.length !== 3 || (width !== null && shape[2] !== width)) {
         throw new RangeError(`${name} must have shape [B, T, ${width ?? 'F'}], got ${formatShape(shape)}`);
     }

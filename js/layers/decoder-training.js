@@ -1,7 +1,9 @@
+// Dropout of a TransformerDecoder while training.
+
+import { Tensor } from '../engine/tensor.js';
 import { numbers } from './attention/inputs.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
-/** @typedef {import('../engine/tensor.js').Tensor} Tensor */
 /** @typedef {import('./decoder.js').BlockCall} BlockCall */
 
 /**
@@ -16,7 +18,14 @@ export class TrainingCall {
     constructor(decoder, job) {
         this._decoder = decoder;
         this._job = job;
-        this._shape = job._sequence.shape;
+        // Between its programs everybody may do anything: what they read is taken now.
+        if (job._encoder) {
+            job._encoder = Tensor._snapshot(decoder._runtime, job._encoder);
+        }
+        for (const side of [job._self, job._cross]) {
+            side?.keep();
+        }
+        this._shape = Object.freeze(job._sequence.shape);
         /** The residual stream, [B][T][F]. */
         this._x = Float32Array.from(numbers(decoder._runtime, job._sequence));
     }
@@ -53,6 +62,7 @@ export class TrainingCall {
         const size = this._x.length;
         let out = 0;
         const y = await runtime._run({
+            check: () => job.check(),
             record: (program) => {
                 out = program.scratch(size * 4);
                 record(program, {
@@ -73,6 +83,7 @@ export class TrainingCall {
         }
         if (!decoder.normalizeFirst) {
             this._x = await runtime._run({
+                check: () => job.check(),
                 record: (program) => {
                     out = program.scratch(size * 4);
                     const x = program.input({ shape: this._shape, data: this._x });
@@ -88,6 +99,7 @@ export class TrainingCall {
         const { _job: job } = this;
         const runtime = this._decoder._runtime;
         return runtime._run({
+            check: () => job.check(),
             record: (program) => {
                 job._output = program.result(this._shape, 'float32');
                 runtime.memory.f32(job._output._address, this._x.length).set(this._x);

@@ -1,12 +1,15 @@
+// TransformerDecoder: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/transformer_decoder).
+
 import { CachedMultiHeadAttention } from './attention/cached-multi-head-attention.js';
 import { KVCache } from '../blocks/cache.js';
-import { finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { finiteNumber, plainObject, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { resolveInitializer } from '../keras/initializers.js';
 import { Random, randomSeed } from '../random.js';
+import { checkFlag } from './attention/arguments.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';
 import { ACTIVATION, LINEAR } from '../engine/interface.js';
-import { asTensorLike, formatShape } from '../engine/tensor.js';
+import { asTensorLike, formatShape, sameShape } from '../engine/tensor.js';
 import { DecoderJob } from './decoder-job.js';
 import { TrainingCall } from './decoder-training.js';
 import { LayerNorm } from '../blocks/layer-norm.js';
@@ -195,13 +198,15 @@ export class TransformerDecoder {
      */
     setWeights(weights) {
         this._check();
-        checkWeights(weights, this._weightShapes());
+        this._runtime._assertIdle('setWeights');
+        const given = checkWeights(weights, this._weightShapes());
+        this._check();
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
         let at = 0;
-        const next = () => numbers(this._runtime, weights[at++]);
+        const next = () => numbers(this._runtime, given[at++]);
         /** @param {CachedMultiHeadAttention} layer @param {LayerNorm} layerNorm */
         const setAttention = (layer, layerNorm) => {
-            layer.setWeights(weights.slice(at, at + 8));
+            layer.setWeights(given.slice(at, at + 8));
             at += 8;
             layerNorm.load(next(), next());
         };
@@ -236,13 +241,16 @@ export class TransformerDecoder {
      * @throws {TypeError | RangeError} (as rejections) for wrong arguments; caches are unchanged then
      */
     async call(decoderSequence, encoderSequence = null, options = {}) {
+        // Everything is read once, here: the caller's objects may answer differently the next time.
+        const sequence = asTensorLike(decoderSequence, 'decoderSequence');
+        const encoder = encoderSequence && asTensorLike(encoderSequence, 'encoderSequence');
+        const given = readOptions(options);
         if (!this.built) {
-            this.build(asTensorLike(decoderSequence, 'decoderSequence').shape,
-                encoderSequence && asTensorLike(encoderSequence, 'encoderSequence').shape);
+            this.build(sequence.shape, encoder && encoder.shape);
         }
         this._check();
-        const job = new DecoderJob(this, decoderSequence, encoderSequence, options);
-        return options.training && this.dropout > 0 ? new TrainingCall(this, job).run() : this._runtime._run(job);
+        const job = new DecoderJob(this, sequence, encoder, given);
+        return given.training && this.dropout > 0 ? new TrainingCall(this, job).run() : this._runtime._run(job);
     }
 
     /**
@@ -346,6 +354,7 @@ export class TransformerDecoder {
 /**
  * @param {readonly TensorLike[]} weights
  * @param {readonly (readonly number[])[]} shapes
+ * @returns {TensorLike[]} to be used from here on
  * @throws {TypeError | RangeError} when there is not one for each shape
  */
 export function checkWeights(weights, shapes) {
@@ -355,12 +364,35 @@ export function checkWeights(weights, shapes) {
     if (weights.length !== shapes.length) {
         throw rangeError('weights', `a list of ${shapes.length}`, weights);
     }
-    weights.forEach((weight, i) => {
-        const { shape } = asTensorLike(weight, `weights[${i}]`);
-        if (formatShape(shape) !== formatShape(shapes[i])) {
-            throw rangeError(`weights[${i}]`, `of shape ${formatShape(shapes[i])}`, weight);
+    return shapes.map((expected, i) => {
+        const given = asTensorLike(weights[i], `weights[${i}]`);
+        if (!sameShape(given.shape, expected)) {
+            throw rangeError(`weights[${i}]`, `of shape ${formatShape(expected)}`, given);
         }
+        return given;
     });
+}
+
+const OPTIONS = Object.freeze([
+    'decoderPaddingMask', 'decoderAttentionMask', 'encoderPaddingMask', 'encoderAttentionMask', 'selfAttentionCache',
+    'selfAttentionCacheUpdateIndex', 'crossAttentionCache', 'crossAttentionCacheUpdateIndex', 'useCausalMask', 'training',
+]);
+
+/**
+ * @param {unknown} options
+ * @returns {DecoderOptions} a plain copy: each was read once
+ */
+function readOptions(options) {
+    plainObject('options', options);
+    const copy = { .../** @type {Record<string, any>} */ (options) };
+    for (const name of Object.keys(copy)) {
+        if (!OPTIONS.includes(name)) {
+            throw new TypeError(`options must be of ${OPTIONS.join(', ')}, got ${show(name)}`);
+        }
+    }
+    checkFlag('training', copy.training);
+    checkFlag('useCausalMask', copy.useCausalMask);
+    return copy;
 }
 
 /**

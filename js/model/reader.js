@@ -71,10 +71,15 @@ export class PassJob {
         this._wanted = wanted;
     }
 
+    /** @throws {Error} when what it reads with or into has been disposed of */
+    check() {
+        this._network.check();
+        this._runs.forEach(({ row }) => row.check());
+    }
+
     /** @param {Program} program */
     record(program) {
         const network = this._network;
-        network.check();
         const { description: { width, vocabulary } } = network;
         const pass = this._pass;
         const { every, hidden, logits, reader } = this._wanted;
@@ -99,7 +104,6 @@ export class PassJob {
         pass.length = 0;
         pass.segments.length = 0;
         this._runs.forEach(({ row, ids }, i) => {
-            row.check();
             const t = this._part(ids);
             if (t > 0) {
                 const ends = this._from + t === ids.length;

@@ -94,7 +94,7 @@ async function assertFailed(runtime, pending, expected) {
         assert.equal(outcome.status, 'rejected');
         assert.match(outcome.reason.message, expected);
     }
-    const block = { record() { assert.fail('recorded after the failure'); }, finish() {} };
+    const block = { check() {}, record() { assert.fail('recorded after the failure'); }, finish() {} };
     await assert.rejects(runtime._run(block), expected);
     assert.throws(() => new Tensor(runtime, { shape: [2] }), expected);
     runtime.dispose();

@@ -64,6 +64,8 @@ export class Block {
         this.out = null;
     }
 
+    check() {}
+
     /** @param {Program} program */
     record(program) {
         const { t, s, heads, d, f } = this.sizes;

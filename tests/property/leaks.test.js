@@ -77,6 +77,7 @@ test('a call leaves few bytes for the garbage collector', { timeout }, async () 
     const job = {
         out: /** @type {Tensor | null} */ (null),
         /** @param {import('../../js/engine/program.js').Program} program */
+        check() {},
         record(program) {
             program.scratch(256);
             this.out = program.result(shape, 'float32');

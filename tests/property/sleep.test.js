@@ -34,6 +34,7 @@ test('the caller runs the rest of a program after it has waited for another thre
     const job = {
         out: /** @type {any} */ (null),
         /** @param {import('../../js/engine/program.js').Program} program */
+        check() {},
         record(program) {
             block.record(program);
             const { words, ints } = memory;

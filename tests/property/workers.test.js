@@ -70,8 +70,9 @@ test('explain() says what there is', { timeout }, async () => {
     const { variant, simd, ...rest } = runtime.explain();
     assert.ok(SIMD === 'auto' || variant === SIMD);
     assert.ok(simd.length > 0);
-    const { bytesInUse, bytesUnread, bytesReserved, maxMemory, fallbacks, ...exact } = rest;
+    const { bytesInUse, bytesUnread, bytesSpare, bytesReserved, maxMemory, fallbacks, ...exact } = rest;
     assert.equal(bytesUnread, 0);
+    assert.equal(bytesSpare, 0);
     assert.deepEqual(exact, { memory: 'shared', workers: 2, threads: 3 });
     assert.ok(bytesInUse > 0 && bytesInUse <= bytesReserved && bytesReserved <= maxMemory);
     assert.ok(Array.isArray(fallbacks));
@@ -87,15 +88,15 @@ test('explain() says what there is', { timeout }, async () => {
 
 test('wrong options are named', async () => {
     for (const [options, name, message] of /** @type {[any, string, RegExp][]} */ ([
-        [null, 'TypeError', /createRuntime: expected an object of options, got null/],
-        [{ worker: 2 }, 'TypeError', /expected the options workers, simd, maxMemory, got 'worker'/],
-        [{ workers: '2' }, 'TypeError', /workers: expected a number or 'auto', got '2'/],
-        [{ workers: -1 }, 'RangeError', /workers: expected an integer from 0 to 255, got -1/],
+        [null, 'TypeError', /the options of createRuntime must be an object, got null/],
+        [{ worker: 2 }, 'TypeError', /the options of createRuntime must be of workers, simd, maxMemory, got "worker"/],
+        [{ workers: '2' }, 'TypeError', /workers must be a number or 'auto', got "2"/],
+        [{ workers: -1 }, 'RangeError', /workers must be an integer from 0 to 255, got -1/],
         [{ workers: 1.5 }, 'RangeError', /got 1\.5/],
         [{ workers: 1000 }, 'RangeError', /got 1000/],
-        [{ simd: 'avx' }, 'TypeError', /simd: expected 'auto', 'relaxed' or 'simd128', got 'avx'/],
-        [{ maxMemory: '1 GB' }, 'TypeError', /maxMemory: expected a number of bytes, got '1 GB'/],
-        [{ maxMemory: 1000 }, 'RangeError', /maxMemory: expected an integer of at least 1048576 bytes, got 1000/],
+        [{ simd: 'avx' }, 'TypeError', /simd must be 'auto', 'relaxed' or 'simd128', got "avx"/],
+        [{ maxMemory: '1 GB' }, 'TypeError', /maxMemory must be a number of bytes, got "1 GB"/],
+        [{ maxMemory: 1000 }, 'RangeError', /maxMemory must be an integer of at least 1048576 bytes, got 1000/],
         [{ maxMemory: NaN }, 'RangeError', /got NaN/],
         [{ maxMemory: 2 ** 20, workers: 20 }, 'RangeError', /memory exhausted/],
     ])) {
@@ -139,6 +140,8 @@ class Note {
     }
 
     /** @param {import('../../js/engine/program.js').Program} program */
+    check() {}
+
     record(program) {
         this.log.push(`record ${this.name}`);
         this.seen = program.floats[program.input(this.input) / 4];
@@ -192,8 +195,8 @@ test('a call that fails to be recorded rejects, the ones behind it run', { timeo
     const held = runtime.memory.used;
     const calls = [
         runtime._run(blocks[0]),
-        runtime._run({ record(program) { program.scratch(100); throw new RangeError('no'); }, finish() {} }),
-        runtime._run({ record() {}, finish() { throw new TypeError('not that either'); } }),
+        runtime._run({ check() {}, record(program) { program.scratch(100); throw new RangeError('no'); }, finish() {} }),
+        runtime._run({ check() {}, record() {}, finish() { throw new TypeError('not that either'); } }),
         runtime._run(blocks[1]),
     ];
     const [a, b, c, d] = await Promise.allSettled(calls);

@@ -77,22 +77,22 @@ test('wrong options are named', async () => {
     const runtime = await testRuntime();
     const good = { batch: 1, length: 8, numHeads: 2, keyDim: 4 };
     for (const [change, name, message] of /** @type {[any, string, RegExp][]} */ ([
-        [{ batch: undefined }, 'TypeError', /KVCache\.batch: expected a positive integer, got undefined/],
-        [{ length: '8' }, 'TypeError', /KVCache\.length: expected a positive integer, got '8'/],
-        [{ numHeads: 0 }, 'RangeError', /KVCache\.numHeads: expected a positive integer, got 0/],
-        [{ keyDim: 2.5 }, 'RangeError', /KVCache\.keyDim: expected a positive integer, got 2\.5/],
-        [{ length: Infinity }, 'RangeError', /KVCache\.length: .*got Infinity/],
+        [{ batch: undefined }, 'TypeError', /KVCache\.batch must be a positive integer, got undefined/],
+        [{ length: '8' }, 'TypeError', /KVCache\.length must be a positive integer, got "8"/],
+        [{ numHeads: 0 }, 'RangeError', /KVCache\.numHeads must be a positive integer, got 0/],
+        [{ keyDim: 2.5 }, 'RangeError', /KVCache\.keyDim must be a positive integer, got 2\.5/],
+        [{ length: Infinity }, 'RangeError', /KVCache\.length must be .*got Infinity/],
         [{ dtype: 'int4' }, 'TypeError',
-            /KVCache\.dtype: expected 'float32', 'float16', 'bfloat16' or 'int8', got 'int4'/],
+            /KVCache\.dtype must be 'float32', 'float16', 'bfloat16' or 'int8', got "int4"/],
         [{ length: 1e9, numHeads: 1e3 }, 'RangeError', /memory exhausted/],
     ])) {
         const { used } = runtime.memory;
         assert.throws(() => new KVCache(runtime, { ...good, ...change }), { name, message });
         assert.equal(runtime.memory.used, used);
     }
-    assert.throws(() => new KVCache(runtime, /** @type {any} */ (null)), /KVCache: expected \{ batch, length/);
+    assert.throws(() => new KVCache(runtime, /** @type {any} */ (null)), /KVCache must be made of \{ batch, length/);
     const wrong = /** @type {any} */ (undefined);
-    assert.throws(() => new KVCache(wrong, good), /expected a runtime made by createRuntime\(\)/);
+    assert.throws(() => new KVCache(wrong, good), /runtime must be made by createRuntime\(\), got undefined/);
 });
 
 test('what set() refuses changes nothing', async () => {
@@ -102,14 +102,14 @@ test('what set() refuses changes nothing', async () => {
     cache.set(source);
     const n = source.data.length;
     for (const [value, name, message] of /** @type {[any, string, RegExp][]} */ ([
-        [null, 'TypeError', /source: expected a tensor-like/],
+        [null, 'TypeError', /source must be a tensor-like \{ shape, data \}, got null/],
         [{ shape: [1, 2, 9, 2, 3], data: new Int32Array(n) }, 'TypeError',
-            /source: expected numbers in a Float32Array, got dtype 'int32'/],
+            /source must be numbers in a Float32Array, got dtype 'int32'/],
         [{ shape: [1, 2, 9, 3, 2], data: new Float32Array(n) }, 'RangeError',
-            /source: expected shape \[1, 2, 9, 2, 3\], got \[1, 2, 9, 3, 2\]/],
-        [{ shape: [n], data: new Float32Array(n) }, 'RangeError', /expected shape \[1, 2, 9, 2, 3\], got \[108\]/],
+            /source must be of shape \[1, 2, 9, 2, 3\], got \[1, 2, 9, 3, 2\]/],
+        [{ shape: [n], data: new Float32Array(n) }, 'RangeError', /source must be of shape \[1, 2, 9, 2, 3\], got \[108\]/],
         [{ shape: [1, 2, 9, 2, 3], data: new Float32Array(n + 1) }, 'RangeError',
-            /source: shape .* holds 108 elements, but data has 109/],
+            /source\.data must be of 108 elements, as shape \[1, 2, 9, 2, 3\] has, got 109/],
     ])) {
         assert.throws(() => cache.set(value), { name, message });
     }

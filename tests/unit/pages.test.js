@@ -190,11 +190,11 @@ for (const dtype of /** @type {const} */ (['float32', 'float16', 'bfloat16', 'in
         for (const wrong of [-1, 6, 1.5, NaN]) {
             const cache = new KVCache(runtime, { batch: 1, length: 5, numHeads: 1, keyDim: 2, dtype });
             const name = 'RangeError';
-            assert.throws(() => cache.truncate(wrong), { name, message: /positions: expected an integer from 0 to 5/ });
-            assert.throws(() => cache.remove(0, wrong), { name, message: /to: expected an integer/ });
-            assert.throws(() => cache.reorder([wrong]), { name, message: /rows: expected an integer from 0 to 0/ });
-            assert.throws(() => cache.reorder([0, 0]), { name, message: /rows: expected 1 batch entries/ });
-            assert.throws(() => cache.remove(2, 1), { name, message: /to: expected 2 at least/ });
+            assert.throws(() => cache.truncate(wrong), { name, message: /positions must be an integer from 0 to 5/ });
+            assert.throws(() => cache.remove(0, wrong), { name, message: /to must be an integer/ });
+            assert.throws(() => cache.reorder([wrong]), { name, message: /rows(\[0\])? must be an integer from 0 to 0/ });
+            assert.throws(() => cache.reorder([0, 0]), { name, message: /rows must be 1 batch entries/ });
+            assert.throws(() => cache.remove(2, 1), { name, message: /to must be 2 at least/ });
             cache.dispose();
         }
     });

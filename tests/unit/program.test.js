@@ -38,7 +38,7 @@ test('a field lies where a C compiler for 32-bit pointers puts it', () => {
 });
 
 /** @param {(program: import('../../js/engine/program.js').Program) => void} record */
-const jobOf = (record) => ({ record, finish: () => 'finished' });
+const jobOf = (record) => ({ check() {}, record, finish: () => 'finished' });
 
 test('an empty program is finished without being run', async () => {
     const runtime = await testRuntime();
@@ -81,6 +81,7 @@ test('scratch and results are given back, whether the program runs or not', asyn
         [() => { throw new Error('in record'); }, () => {}], [() => {}, () => { throw new Error('in finish'); }],
     ]) {
         assert.throws(() => runtime._runSync({
+            check() {},
             record(program) {
                 program.scratch(1000);
                 made.push(program.result(Object.freeze([100]), 'float32'));
@@ -101,6 +102,7 @@ for (const shared of [true, false]) {
         const expected = runtime._runSync(block).data;
         const { reserved } = runtime.memory;
         const grown = runtime._runSync({
+            check() {},
             record(program) {
                 const first = program.scratch(64);
                 program.floats[first / 4] = 42;
@@ -113,10 +115,10 @@ for (const shared of [true, false]) {
         assert.ok(runtime.memory.reserved > reserved);
         assert.deepEqual(grown.data, expected);
         // From the next call on the scratch region is one piece, which costs nothing any more.
-        runtime._runSync({ record: (program) => void program.scratch(20 * 1024 * 1024), finish() {} });
+        runtime._runSync({ check() {}, record: (program) => void program.scratch(20 * 1024 * 1024), finish() {} });
         const { used } = runtime.memory;
         for (let i = 0; i < 5; i++) {
-            runtime._runSync({ record: (program) => void program.scratch(20 * 1024 * 1024), finish() {} });
+            runtime._runSync({ check() {}, record: (program) => void program.scratch(20 * 1024 * 1024), finish() {} });
         }
         assert.equal(runtime.memory.used, used);
     });
@@ -132,6 +134,7 @@ test('more operations than there is room for', async () => {
     let out;
     const job = {
         // Layer norm of its own result over and over: numbers that have been normalised stay as they are.
+        check() {},
         /** @param {import('../../js/engine/program.js').Program} program */
         record(program) {
             const made = program.result(shape, 'float32');

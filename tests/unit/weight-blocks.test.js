@@ -19,6 +19,7 @@ function run(runtime, size, record) {
     /** @type {any} */
     let out;
     return runtime._runSync({
+        check() {},
         /** @param {any} program */
         record(program) {
             out = program.result(Object.freeze([size]), 'float32');
@@ -35,7 +36,7 @@ function run(runtime, size, record) {
 /** A runtime whose program has its scratch already. */
 async function warmRuntime() {
     const runtime = await testRuntime();
-    runtime._runSync({ record: (program) => void program.scratch(1), finish() {} });
+    runtime._runSync({ check() {}, record: (program) => void program.scratch(1), finish() {} });
     return runtime;
 }
 

@@ -1,12 +1,11 @@
 // CachedMultiHeadAttention: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/cached_multi_head_attention).
 
-import { asTensorLike, roundMode } from '../../engine/tensor.js';
+import { roundMode } from '../../engine/tensor.js';
 import { typeError } from '../../check.js';
 import { checkConfig, fromKerasConfig, toKerasConfig } from '../../keras/config.js';
 import { roundTo } from '../../keras/policy.js';
 import { randomSeed, scramble } from '../../random.js';
 import { AxesPlan, checkShape, checkKeyAgainstValue, projectionShapes, resolveAxes } from '../../keras/shapes.js';
-import { checkOptions } from './arguments.js';
 import { recordAttention } from '../../blocks/attention.js';
 import { AttentionJob, FUSED_PLAN } from './job.js';
 import { WeightSet } from './weights.js';
@@ -329,17 +328,16 @@ export class CachedMultiHeadAttention {
      * @returns {boolean} whether the layer was built for it
      */
     _prepare(job, query, value, options) {
-        asTensorLike(query, 'query');
-        asTensorLike(value, 'value');
-        const checked = checkOptions(options);
+        job.take(query, value, options);
+        // What has been read may have run code of the caller's, which may have disposed of the layer, or built it.
+        this._checkAlive();
         if (this.built) {
-            job.prepare(query, value, checked);
+            job.prepare();
             return false;
         }
-        const key = checked?.key == null ? value : asTensorLike(checked.key, 'key');
-        this.build(query.shape, value.shape, key.shape);
+        this.build(...job.shapes());
         try {
-            job.prepare(query, value, checked);
+            job.prepare();
         } catch (error) {
             this._unbuild();
             throw error;

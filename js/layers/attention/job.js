@@ -11,12 +11,11 @@ import { CallMask } from './mask.js';
 import { reorder, storeAxesCache } from './axes.js';
 import {
     NO_CACHE, STATIC_CACHE, UPDATED_CACHE, checkFlag, checkIndex, checkInput, checkBatch, checkCacheShape,
-    checkRoom,
+    checkOptions, checkRoom,
 } from './arguments.js';
 
 /** @typedef {import('../../engine/program.js').Program} Program */
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
-/** @typedef {import('./arguments.js').CallOptions} CallOptions */
 /** @typedef {import('./cached-multi-head-attention.js').CachedMultiHeadAttention} CachedMultiHeadAttention */
 /**
  * @typedef {object} AttentionResult
@@ -34,6 +33,15 @@ const cacheAxes = (cache) => [cache[0], ...cache.slice(2)];
 /** @type {readonly number[]} */
 const NO_SHAPE = Object.freeze([]);
 
+/**
+ * @param {TensorLike | KVCache | null} given
+ * @param {string} name
+ * @throws {Error} when it has been disposed of
+ */
+function checkLife(given, name) {
+    if (given instanceof Tensor || given instanceof KVCache) given._check(name);
+}
+
 /** A call of a layer. */
 export class AttentionJob {
     /** @param {CachedMultiHeadAttention} layer */
@@ -45,6 +53,9 @@ export class AttentionJob {
         this._scoresShape = NO_SHAPE;
         this._mode = NO_CACHE;
         this._wantScores = false;
+        this._training = false;
+        /** First position to write; -1: none. */
+        this._index = -1;
         this._plan = layer._plan;
         // What the call was given.
         /** @type {TensorLike | null} */
@@ -81,43 +92,75 @@ export class AttentionJob {
     }
 
     /**
-     * Checks all arguments; throws without having changed anything.
-     * @param {TensorLike} query
-     * @param {TensorLike} value
-     * @param {CallOptions | undefined} options checked by checkOptions()
+     * Reads what the call is given, each property once: an object of the caller's may answer differently the next time,
+     * and what it does meanwhile is done before anything is checked against it.
+     * @param {unknown} query
+     * @param {unknown} value
+     * @param {unknown} options
      */
-    prepare(query, value, options) {
+    take(query, value, options) {
+        this._query = asTensorLike(query, 'query');
+        this._value = value === query ? this._query : asTensorLike(value, 'value');
+        const checked = checkOptions(options);
+        const key = checked?.key ?? null;
+        this._key = key === null || key === value ? this._value
+            : key === query ? this._query : asTensorLike(key, 'key');
+        const cache = checked?.cache ?? null;
+        this._cache = cache === null || cache instanceof KVCache ? cache : asTensorLike(cache, 'cache');
+        this._cacheGiven = this._cache;
+        const mask = checked?.attentionMask ?? null;
+        this._mask.given = mask === null ? null : asTensorLike(mask, 'attentionMask');
+        this._index = checkIndex(checked?.cacheUpdateIndex);
+        this._training = checkFlag('training', checked?.training);
+        this._wantScores = checkFlag('returnAttentionScores', checked?.returnAttentionScores);
+        this._call.causal = checkFlag('useCausalMask', checked?.useCausalMask);
+    }
+
+    /** @returns {[query: readonly number[], value: readonly number[], key: readonly number[]]} of what was given */
+    shapes() {
+        const shape = (/** @type {TensorLike | null} */ given) => /** @type {TensorLike} */ (given).shape;
+        return [shape(this._query), shape(this._value), shape(this._key)];
+    }
+
+    /** As a job: whatever was given may have been disposed of since. */
+    check() {
+        this._layer._checkAlive();
+        checkLife(this._query, 'query');
+        if (this._mode !== STATIC_CACHE) {
+            checkLife(this._value, 'value');
+            checkLife(this._key, 'key');
+        }
+        checkLife(this._cache, 'cache');
+        checkLife(this._mask.given, 'attentionMask');
+    }
+
+    /** Checks all arguments against each other and the layer; throws without having changed anything. */
+    prepare() {
         const layer = this._layer;
         const call = this._call;
+        const query = /** @type {TensorLike} */ (this._query);
+        const index = this._index;
         const { numHeads, keyDim, valueDim, dropout, flashAttention, activityRegularizer } = layer._config;
         const rank = layer._rank;
         if (rank < 3) throw new RangeError(`query must have at least 3 axes, got shape [${query.shape}]`);
-        const index = checkIndex(options?.cacheUpdateIndex);
-        const training = checkFlag('training', options?.training);
-        this._wantScores = checkFlag('returnAttentionScores', options?.returnAttentionScores);
-        call.causal = checkFlag('useCausalMask', options?.useCausalMask);
         if (flashAttention && this._wantScores) {
             throw new RangeError('returnAttentionScores must be false with flashAttention: it has no scores, got true');
         }
-        this._query = query;
-        this._value = value;
-        this._key = options?.key == null ? value : asTensorLike(options.key, 'key');
         checkInput('query', query, rank, layer._inputs.query);
         call.explicit = dropout > 0 || this._wantScores || rank !== 3;
         this._plan = call.explicit ? layer._plan : FUSED_PLAN;
         call.batch = this._plan.batch(query.shape);
         call.t = this._plan.sequence(query.shape);
-        call.dropout = training ? dropout : 0;
+        call.dropout = this._training ? dropout : 0;
         call.keepRows = activityRegularizer !== null;
-        this._prepareKeys(options?.cache ?? null, index);
+        this._prepareKeys(this._cache, index);
         if (call.s === 0) throw new RangeError('value must have at least one position to attend to, got none');
         if (call.causal && this._plan.axes.length !== 1) {
             throw new RangeError(`useCausalMask needs a single attention axis, got axes [${this._plan.axes}]`);
         }
         call.causalOffset = index > 0 ? index : 0;
-        const mask = options?.attentionMask ?? null;
-        if (this._plan.standard) this._mask.prepare(mask, call, numHeads);
-        else this._mask.prepareAxes(mask, call, this._scoresSizes(), this._plan.axes.length);
+        if (this._plan.standard) this._mask.prepare(call, numHeads);
+        else this._mask.prepareAxes(call, this._scoresSizes(), this._plan.axes.length);
         activityRegularizer?.checkShape([call.batch, call.t, numHeads, Math.min(keyDim, valueDim)]);
     }
 
@@ -130,8 +173,6 @@ export class AttentionJob {
         const call = this._call;
         const plan = this._plan;
         const query = /** @type {TensorLike} */ (this._query).shape;
-        this._cache = cache;
-        this._cacheGiven = cache;
         this._mode = cache === null ? NO_CACHE : index < 0 ? STATIC_CACHE : UPDATED_CACHE;
         if (cache === null) {
             if (index >= 0) throw new RangeError(`cacheUpdateIndex must be absent without a cache, got ${index}`);
@@ -203,7 +244,7 @@ export class AttentionJob {
         const layer = this._layer;
         const { numHeads, keyDim, valueDim, policy } = layer._config;
         if (cache instanceof KVCache) {
-            if (cache.disposed) throw new Error('cache: this KVCache has been disposed');
+            cache._check('cache');
             if (cache._runtime !== layer._runtime) throw new TypeError('cache must be of the layer\'s own runtime');
             const { compute } = policy;
             const fits = cache.dtype === compute || cache.dtype === 'float32' || cache.dtype === 'int8';
@@ -211,8 +252,6 @@ export class AttentionJob {
                 throw new TypeError(`cache must be of the compute type ${compute}, float32 or int8, `
                     + `got ${cache.dtype}`);
             }
-        } else {
-            asTensorLike(cache, 'cache');
         }
         checkCacheShape(cache.shape, layer._rank, numHeads, keyDim, valueDim);
     }
@@ -238,7 +277,6 @@ export class AttentionJob {
         const layer = this._layer;
         const call = this._call;
         const query = /** @type {TensorLike} */ (this._query);
-        layer._checkAlive();
         const output = program.result(this._outputSizes(query.shape), layer._config.policy.compute);
         this._output = output;
         if (this._wantScores) {
@@ -295,7 +333,6 @@ export class AttentionJob {
             return;
         }
         if (cache instanceof KVCache) {
-            if (cache.disposed) throw new Error('cache: this KVCache has been disposed');
             cache._pages.makeWritable(call.index, call.index + call.rows);
             call.setCache(cache);
             return;

@@ -1,6 +1,6 @@
 // The mask of a call: checked and measured, then brought to where the kernels read it.
 
-import { asTensorLike, formatShape, sizeOf } from '../../engine/tensor.js';
+import { formatShape, sizeOf } from '../../engine/tensor.js';
 import { MaskPlan, alignMask } from '../../keras/mask.js';
 import { maskInput } from './inputs.js';
 
@@ -25,15 +25,14 @@ export class CallMask {
     }
 
     /**
-     * Checks a mask for scores [batch, heads, t, s]; makes no garbage.
-     * @param {TensorLike | null} given
+     * Checks the mask given for scores [batch, heads, t, s]; makes no garbage.
      * @param {AttentionCall} call gets the strides
      * @param {number} heads
      */
-    prepare(given, call, heads) {
-        this.release();
-        if (given === null) return;
-        const { shape } = asTensorLike(given, 'attentionMask');
+    prepare(call, heads) {
+        this._plan = null;
+        if (this.given === null) return;
+        const { shape } = this.given;
         const rank = shape.length;
         const { batch, t, s } = call;
         const fits = rank >= 2 && rank <= 4
@@ -45,23 +44,20 @@ export class CallMask {
             throw new RangeError(`attentionMask must have the shape [${t}, ${s}], [${batch}, ${t}, ${s}] or `
                 + `[${batch}, ${heads}, ${t}, ${s}], or 1 for any size, got ${formatShape(shape)}`);
         }
-        this.given = given;
         setStrides(call, rank > 2 ? shape[0] : 1, rank > 3 ? shape[1] : 1, shape[rank - 2], shape[rank - 1]);
     }
 
     /**
-     * Checks a mask for scores of any rank.
-     * @param {TensorLike | null} given
+     * Checks the mask given for scores of any rank.
      * @param {AttentionCall} call gets the strides
      * @param {readonly number[]} scores shape
      * @param {number} n attention axes
      */
-    prepareAxes(given, call, scores, n) {
-        this.release();
-        if (given === null) return;
-        const { shape } = asTensorLike(given, 'attentionMask');
+    prepareAxes(call, scores, n) {
+        this._plan = null;
+        if (this.given === null) return;
+        const { shape } = this.given;
         const plan = new MaskPlan(alignMask(shape, scores, n), scores, n);
-        this.given = given;
         if (plan.mixed) this._plan = plan;
         const [batch, heads, t, s] = plan.sizes;
         setStrides(call, batch, heads, t, s);

@@ -1,6 +1,7 @@
 // The layer's weights: projections with their Keras names, shapes and values.
 
-import { sizeOf, formatShape, asTensorLike, dtypeOf, roundMode } from '../../engine/tensor.js';
+import { sizeOf, formatShape, asTensorLike, dtypeOf, roundMode, sameShape } from '../../engine/tensor.js';
+import { typeError } from '../../check.js';
 import { roundTo } from '../../keras/policy.js';
 import { Projection } from '../../blocks/projection.js';
 
@@ -13,6 +14,8 @@ import { Projection } from '../../blocks/projection.js';
 
 /** One weight, a tensor-like: its values are unpacked when `data` is read. */
 export class Weight {
+    #shape;
+
     /**
      * @param {WeightSet} set
      * @param {Projection} projection
@@ -26,7 +29,12 @@ export class Weight {
         /** Values as they were set, where the kernels compute with rounded ones. @type {Float32Array | null} */
         this._exact = null;
         this._path = path;
-        this.shape = Object.freeze([...shape]);
+        this.#shape = Object.freeze([...shape]);
+    }
+
+    /** @returns {readonly number[]} frozen */
+    get shape() {
+        return this.#shape;
     }
 
     /** `<layer name>/query/kernel`. */
@@ -114,9 +122,14 @@ export class WeightSet {
     _draw(weight) {
         const { kernelInitializer, biasInitializer } = this.config;
         const { inputs, outputs } = weight._projection;
-        return this._rounded(weight._isKernel
+        const values = weight._isKernel
             ? kernelInitializer.draw(weight.shape, { fanIn: inputs, fanOut: outputs })
-            : biasInitializer.draw(weight.shape));
+            : biasInitializer.draw(weight.shape);
+        // An initializer may be of the user's own making.
+        if (!(values instanceof Float32Array && values.length === sizeOf(weight.shape))) {
+            throw typeError(`what initializes ${weight._path}`, `a Float32Array of ${sizeOf(weight.shape)}`, values);
+        }
+        return this._rounded(values);
     }
 
     /**
@@ -124,20 +137,24 @@ export class WeightSet {
      * @param {unknown} list tensor-likes in the order of the weights
      */
     set(list) {
-        if (!Array.isArray(list)) throw new TypeError(`weights must be an array of ${this.list.length} tensor-likes`);
+        if (!Array.isArray(list)) throw typeError('weights', `an array of ${this.list.length} tensor-likes`, list);
         if (list.length !== this.list.length) {
             throw new RangeError(`weights must be ${this.list.length} tensor-likes, got ${list.length}`);
         }
-        this.list.forEach(({ shape, _path }, i) => {
+        const values = this.list.map(({ shape, _path }, i) => {
             const given = asTensorLike(list[i], `weights[${i}]`);
-            if (given.shape.length !== shape.length || given.shape.some((size, axis) => size !== shape[axis])) {
+            if (!sameShape(given.shape, shape)) {
                 throw new RangeError(`weights[${i}] (${_path}) must have the shape ${formatShape(shape)}, `
                     + `got ${formatShape(given.shape)}`);
             }
             if (dtypeOf(given) === 'bool') throw new TypeError(`weights[${i}] (${_path}) must be numbers, got bool`);
+            return given;
         });
+        // Reading them may have run code of the caller's.
+        this.layer._checkAlive();
+        this._runtime._assertIdle('setWeights');
         this._reserve();
-        this.list.forEach((weight, i) => weight.load(this._rounded(new Float32Array(list[i].data))));
+        this.list.forEach((weight, i) => weight.load(this._rounded(new Float32Array(values[i].data))));
     }
 
     /** Makes sure that loading cannot run out of memory half-way. */

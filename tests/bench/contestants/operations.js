@@ -76,7 +76,7 @@ export async function create({ simd, workers }) {
         },
         /** @param {{ operation: Operation }} what */
         run: ({ operation }) => {
-            runtime._runSync({ record: operations[operation], finish: () => undefined });
+            runtime._runSync({ check() {}, record: operations[operation], finish: () => undefined });
         },
     };
 }

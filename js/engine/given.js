@@ -1,0 +1,148 @@
+// Plain data as it came in at the door. What a caller's object answers may change from one question to the next, by a
+// getter, a proxy or a subclass: each of its properties is asked for once, and only the numbers are still the caller's.
+
+import { show, typeError } from '../check.js';
+import { arrayOn, bytesPerElement, dtypeOfData, formatShape } from './dtype.js';
+import { sizeOf } from './size.js';
+
+/** @typedef {import('./memory.js').Memory} Memory */
+/** @typedef {import('./dtype.js').DType} DType */
+/** @typedef {import('./dtype.js').TensorData} TensorData */
+
+// What a typed array says of itself may be overridden. What these say is so.
+const TYPED_ARRAY = Object.getPrototypeOf(Float32Array.prototype);
+const lengthOf = getter('length');
+const offsetOf = getter('byteOffset');
+const bufferOf = getter('buffer');
+
+/** @param {string} name @returns {() => any} */
+function getter(name) {
+    return /** @type {() => any} */ (Object.getOwnPropertyDescriptor(TYPED_ARRAY, name)?.get);
+}
+
+/**
+ * A copy of a shape as it is now.
+ * @param {any} shape
+ * @param {string} name  of what it belongs to
+ * @returns {readonly number[]}
+ * @throws {TypeError} unless it is an array of sizes
+ */
+export function readShape(shape, name) {
+    if (!Array.isArray(shape)) {
+        throw typeError(`${name}.shape`, 'an array of integers >= 0', shape);
+    }
+    const { length } = shape;
+    /** @type {number[]} */
+    const copy = [];
+    for (let i = 0; i < length; i++) {
+        const size = shape[i];
+        if (!Number.isSafeInteger(size) || size < 0) {
+            throw new TypeError(`${name}.shape[${i}] must be an integer >= 0, got ${show(size)}`);
+        }
+        copy.push(size);
+    }
+    return copy;
+}
+
+/** A tensor-like of the caller's, read once. */
+export class Given {
+    #shape;
+    #dtype;
+    #size;
+    /** @type {any} the caller's own array: only to be looked at through what is above */
+    #array;
+    /** A view of our own of the same numbers, made when it is asked for. @type {TensorData | null} */
+    #view = null;
+
+    /**
+     * @param {any} shape
+     * @param {any} data
+     * @param {string} name  of the argument
+     * @throws {TypeError | RangeError} naming the argument, what was expected and what came
+     */
+    constructor(shape, data, name) {
+        this.#shape = readShape(shape, name);
+        const dtype = dtypeOfData(data);
+        if (dtype === null) {
+            throw typeError(`${name}.data`, 'a Float32Array, an Int32Array or a Uint8Array', data);
+        }
+        this.#dtype = dtype;
+        this.#size = sizeOf(this.#shape, `${name}.shape`);
+        this.#array = data;
+        const length = lengthOf.call(data);
+        if (length !== this.#size) {
+            throw new RangeError(`${name}.data must be of ${this.#size} elements, as shape `
+                + `${formatShape(this.#shape)} has, got ${length}`);
+        }
+    }
+
+    get shape() {
+        return this.#shape;
+    }
+
+    /** @returns {DType} */
+    get dtype() {
+        return this.#dtype;
+    }
+
+    get byteLength() {
+        return this.#size * bytesPerElement(this.#dtype);
+    }
+
+    /**
+     * The numbers as they are now, exactly as many as the shape has.
+     * @returns {TensorData}
+     * @throws {RangeError} when the array's buffer has been resized or given away since it came in
+     */
+    get data() {
+        if (this.#view === null) {
+            this.#checkLength();
+            // An empty one is not on the buffer, which may be detached.
+            this.#view = this.#size === 0
+                ? arrayOn(this.#dtype, new ArrayBuffer(0), 0, 0)
+                : arrayOn(this.#dtype, bufferOf.call(this.#array), offsetOf.call(this.#array), this.#size);
+        } else if (this.#view.length !== this.#size) {
+            this.#checkLength();
+        }
+        return this.#view;
+    }
+
+    /**
+     * Where the numbers lie if that is in the memory, to be asked before anything is allocated: growth outdates a view,
+     * not its place.
+     * @param {Memory} memory
+     * @returns {number} -1: elsewhere
+     */
+    placeIn(memory) {
+        return bufferOf.call(this.#array) === memory.bytes.buffer ? offsetOf.call(this.#array) : -1;
+    }
+
+    /**
+     * Copies the numbers.
+     * @param {Memory} memory
+     * @param {number} address
+     * @param {number} place  what placeIn() said
+     */
+    write(memory, address, place) {
+        if (place >= 0) {
+            memory.bytes.copyWithin(address, place, place + this.byteLength);
+            return;
+        }
+        this.#checkLength();
+        // Shared buffers may be grown by another thread at any moment: of those our view is copied, which does not grow.
+        const data = bufferOf.call(this.#array) instanceof ArrayBuffer ? this.#array : this.data;
+        switch (this.#dtype) {
+            case 'bool': memory.bytes.set(data, address); break;
+            case 'int32': memory.ints.set(data, address / 4); break;
+            default: memory.floats.set(data, address / 4);
+        }
+    }
+
+    #checkLength() {
+        const length = lengthOf.call(this.#array);
+        if (length !== this.#size) {
+            throw new RangeError(`data must stay as long as shape ${formatShape(this.#shape)} says until it has been read, `
+                + `got ${length} elements`);
+        }
+    }
+}
