@@ -1,6 +1,6 @@
 // Chat templates: messages into the text that a model was taught to read. The template comes with the model.
 
-import { FormatError, plainObject, show, typeError } from '../check.js';
+import { FormatError, plainObject, rangeError, show, typeError } from '../check.js';
 import { Template } from './jinja/index.js';
 import { TemplateError, fromJs } from './jinja/values.js';
 
@@ -25,6 +25,8 @@ const RESERVED = ['messages', 'add_generation_prompt', 'continue_final_message']
 export class ChatTemplate {
     /** @type {Map<string, Template>} */
     #templates;
+    /** Those of them that look at the conversation. @type {Set<Template>} */
+    #reading = new Set();
     /** @type {Map<string, any>} */
     #tokens;
 
@@ -38,6 +40,9 @@ export class ChatTemplate {
         const sources = source instanceof Map ? source : new Map([['default', source]]);
         if (sources.size === 0) throw new FormatError('template-invalid', `${name} is empty: no template`);
         this.#templates = new Map(Array.from(sources, ([key, text]) => [key, parsed(text, name)]));
+        for (const [key, template] of this.#templates) {
+            if (/\bmessages\b/.test(/** @type {string} */ (sources.get(key)))) this.#reading.add(template);
+        }
         this.#tokens = specialTokens instanceof Map ? new Map(specialTokens) : new Map(Object.entries(specialTokens));
         for (const [key, text] of this.#tokens) {
             if (typeof text !== 'string') throw typeError(`specialTokens.${key}`, 'a text', text);
@@ -69,7 +74,11 @@ export class ChatTemplate {
         for (const [name, value] of Object.entries(variables)) {
             if (value !== undefined) values.set(name, fromJs(value, name));
         }
-        const text = this.#choose(tools).render(values);
+        const template = this.#choose(tools);
+        if (messages.length === 0 && this.#reading.has(template)) {
+            throw rangeError('messages', 'at least one: a chat template cannot be applied to an empty conversation', messages);
+        }
+        const text = template.render(values);
         return continueFinalMessage ? upToFinal(text, messages) : text;
     }
 
