@@ -173,7 +173,7 @@ async function inflate(data, size, name) {
     const unpacked = new Uint8Array(size);
     // Copied, as shared memory is no part of a Blob; the stream takes pieces as it needs them.
     const packed = new Blob([data.slice()]).stream();
-    const reader = packed.pipeThrough(new DecompressionStream('deflate-raw')).getReader();
+    const reader = packed.pipeThrough(inflater()).getReader();
     let at = 0;
     try {
         for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
@@ -193,6 +193,15 @@ async function inflate(data, size, name) {
         reader.cancel().catch(() => {});
     }
     return at === size ? unpacked : invalid(`the member ${show(name)} has only ${at} of its ${size} bytes`);
+}
+
+function inflater() {
+    try {
+        return new DecompressionStream('deflate-raw');
+    } catch {
+        // Node before 20.12 knows deflate only in other wrappings.
+        return unsupported('a deflated member, where the platform cannot inflate raw streams');
+    }
 }
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
