@@ -2,11 +2,12 @@
 // fixture, stored and deflated, and broken for each code of an error.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import * as zlib from 'node:zlib';
 import { FormatError } from '../../js/check.js';
-import { readKerasWeights } from '../../js/files/keras-weights.js';
+import { findAttentionLayers, mapLayerWeights } from '../../js/files/keras-layers.js';
+import { openKerasWeights, readKerasWeights } from '../../js/files/keras-weights.js';
 import { readZipDirectory } from '../../js/files/zip.js';
 import { rng } from '../rng.js';
 import { KERAS, readTensors, skip } from './shared.js';
@@ -146,4 +147,53 @@ test('files of Keras: every weight is the one that the model had', { skip }, asy
         }
     }
     console.log(`${compared} weights compared`);
+});
+
+test('attention layers: found wherever they are, weights as get_weights() has them', { skip }, async () => {
+    const folder = new URL('files/', KERAS);
+    const { models } = JSON.parse(readFileSync(new URL('manifest.json', folder), 'utf8'));
+    let layers = 0;
+    for (const { weights_h5: h5, file, weights } of models) {
+        const hdf5 = await openKerasWeights(new Uint8Array(readFileSync(new URL(h5, folder))));
+        const tensors = readTensors(new URL(file, folder));
+        for (const { path, name } of findAttentionLayers(hdf5)) {
+            const wanted = weights.filter((weight) => weight.h5.startsWith(`${path}/`));
+            const got = mapLayerWeights(hdf5, path);
+            assert.deepEqual(Array.from(got.keys()), wanted.map((weight) => weight.path.split('/').slice(-2).join('/')));
+            assert.deepEqual(Array.from(got.values(), ({ shape, data }) => ({ shape, data })),
+                wanted.map(({ tensor }) => tensors[tensor]));
+            // Names may repeat, in the blocks of a model: then the path alone will do.
+            if (name !== 'self_attention') assert.deepEqual(mapLayerWeights(hdf5, name), got);
+            layers++;
+        }
+    }
+    assert.equal(layers, 9);
+});
+
+test('quantized attention layers', { skip }, async () => {
+    const folder = new URL('quantized/', KERAS);
+    const { layers } = JSON.parse(readFileSync(new URL('manifest.json', folder), 'utf8'));
+    const saved = layers.filter(({ name }) => existsSync(new URL(`${name}.weights.h5`, folder)));
+    assert.equal(saved.length, 6);
+    for (const { name, file, weights } of saved) {
+        const hdf5 = await openKerasWeights(new Uint8Array(readFileSync(new URL(`${name}.weights.h5`, folder))));
+        const got = mapLayerWeights(hdf5);
+        const tensors = readTensors(new URL(file, folder));
+        assert.deepEqual(Array.from(got.keys()).sort(), weights.map(({ path }) => path).sort());
+        for (const { path, tensor } of weights) {
+            assert.deepEqual(got.get(path).shape, tensors[tensor].shape, `${name} ${path}`);
+            assert.deepEqual(Array.from(got.get(path).data), Array.from(tensors[tensor].data), `${name} ${path}`);
+        }
+    }
+});
+
+test('a layer that is not there, or one of several', { skip }, async () => {
+    const hdf5 = await openKerasWeights(new Uint8Array(readFileSync(new URL('files/gqa.weights.h5', KERAS))));
+    assert.throws(() => mapLayerWeights(hdf5), { code: 'keras-no-layer', message: /2 attention layers/ });
+    assert.throws(() => mapLayerWeights(hdf5, 'other'), { code: 'keras-no-layer', message: /0 .* called "other"/ });
+    const none = await openKerasWeights(new Uint8Array(old));
+    assert.throws(() => mapLayerWeights(none), { code: 'keras-no-layer', message: /no attention layer/ });
+    const key = 'layers/grouped_query_attention/_key_dense/vars/0';
+    const without = { ...hdf5, datasets: new Map([...hdf5.datasets].filter(([path]) => path !== key)) };
+    assert.throws(() => mapLayerWeights(without, 'layers/grouped_query_attention'), { code: 'keras-bad-layer' });
 });
