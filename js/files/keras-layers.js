@@ -4,7 +4,7 @@
 //
 // Codes: `keras-no-layer` (nothing there that is meant), `keras-bad-layer` (what is there is no attention layer).
 
-import { FormatError, show } from '../check.js';
+import { FormatError, show, typeError } from '../check.js';
 import { weightOf } from './keras-weights.js';
 
 /**
@@ -138,4 +138,29 @@ function headsSecond(weights, path) {
         }
         weights.set(`${name}/kernel`, { ...kernel, shape: [features, heads, size], data });
     }
+}
+
+/**
+ * The other way: an attention layer's weights as entries of writeKerasWeights().
+ * @param {Iterable<readonly [name: string, weight: { shape: readonly number[], data: any, dtype?: string }]>} weights by name,
+ *   'query/kernel', 'query/bias', ...: what a layer's `weights` are called
+ * @param {object} place
+ * @param {string} place.path of its group: 'layers/grouped_query_attention'
+ * @param {'MultiHeadAttention' | 'GroupQueryAttention'} place.kind whose attributes: the first kind's have no underscore
+ * @returns {import('./keras-writer.js').KerasEntry[]}
+ */
+export function layerEntries(weights, { path, kind }) {
+    /** @type {Map<string, number>} */
+    const counts = new Map();
+    return Array.from(weights, ([name, { shape, data, dtype }]) => {
+        const [projection, variable] = name.split('/');
+        const attribute = PROJECTIONS.find(([each]) => each === projection)?.[1];
+        const number = counts.get(projection) ?? 0;
+        if (attribute === undefined || variable === undefined) {
+            throw typeError('name of a weight', "one of an attention layer, as 'query/kernel'", name);
+        }
+        counts.set(projection, number + 1);
+        const prefix = kind === 'GroupQueryAttention' || attribute === 'gate_dense' ? '_' : '';
+        return { path: `${path}/${prefix}${attribute}/vars/${number}`, shape, data, dtype };
+    });
 }

@@ -56,3 +56,38 @@ export function weightOf({ shape, type, bytes }) {
     const values = bytes();
     return { shape, data: toNumbers(type, values, values.length / size), dtype };
 }
+
+/**
+ * @typedef {object} WeightInfo as in tensor-source.js
+ * @property {string} name
+ * @property {number[]} shape
+ * @property {string} type
+ * @property {number} bytes
+ * @property {number} rows 1: each tensor is one piece
+ * @property {number} rowBytes
+ *
+ * @typedef {{ info: WeightInfo, firstRow: number, rows: number, bytes: Uint8Array }} WeightPiece
+ */
+
+/**
+ * The same as the part of a TensorSource that hands out bytes, so that readWeights() treats all files alike.
+ * @param {Uint8Array} bytes a whole `.weights.h5` or `.keras` file
+ */
+export async function openWeightsSource(bytes) {
+    const { datasets } = await openKerasWeights(bytes);
+    const tensors = new Map(Array.from(datasets, ([name, { shape, type, bytes: valuesOf }]) => {
+        const { length } = valuesOf();
+        return [name, { name, shape, type, bytes: length, rows: 1, rowBytes: length }];
+    }));
+    /** @param {(info: WeightInfo) => boolean} wanted @returns {AsyncGenerator<WeightPiece, void, undefined>} */
+    const pieces = async function* (wanted) {
+        for (const info of Array.from(tensors.values()).filter((each) => wanted(each))) {
+            const dataset = datasets.get(info.name);
+            if (dataset === undefined) {
+                throw new Error(`the file has been closed, so ${info.name} cannot be read`);
+            }
+            yield { info, firstRow: 0, rows: 1, bytes: dataset.bytes() };
+        }
+    };
+    return { tensors, fileBytes: bytes.length, read: pieces, pieces, close: () => datasets.clear() };
+}

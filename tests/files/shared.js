@@ -25,9 +25,10 @@ export function readTensors(url) {
     const bytes = readFileSync(url);
     const length = Number(bytes.readBigUInt64LE(0));
     const tensors = {};
-    for (const [name, { dtype, shape, data_offsets: [from, to] }] of
+    for (const [name, { dtype, shape, data_offsets: range }] of
         Object.entries(JSON.parse(bytes.subarray(8, 8 + length).toString()))) {
         if (name !== '__metadata__') {
+            const [from, to] = range;
             const data = new ARRAYS[dtype](new Uint8Array(bytes.subarray(8 + length + from, 8 + length + to)).buffer);
             tensors[name] = { shape, data: dtype === 'F16' ? Float32Array.from(data, half) : data };
         }
