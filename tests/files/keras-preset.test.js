@@ -9,7 +9,7 @@ import { readHdf5 } from '../../js/files/hdf5.js';
 import { isKerasConfig, openKerasPreset } from '../../js/files/keras-preset.js';
 import { weightOf } from '../../js/files/keras-weights.js';
 import { writeKerasWeights } from '../../js/files/keras-writer.js';
-import { readSentencePiece } from '../../js/files/keras/sentencepiece.js';
+import { readSentencePiece, sentencePieceJson } from '../../js/files/keras/sentencepiece.js';
 import { rng } from '../rng.js';
 import { KERAS, skip } from './shared.js';
 
@@ -268,6 +268,25 @@ test('a SentencePiece model', () => {
     }
 });
 
+test('a SentencePiece model as a tokenizer.json', () => {
+    const bpe = field(2, field(3, 2));
+    const of = (...more) => sentencePieceJson(readSentencePiece(spm(bpe, ...more)), null);
+    const json = of(field(3, field(4, 0)), piece('<|a.b|>', 0, 4), piece('<|a|>', 0, 4));
+    assert.deepEqual([json.model.skip, json.model.whole, json.model.unk_id], [[0, 1], [3, 4], 0]);
+    assert.equal(json.pre_tokenizer.pattern.Regex, '<\\|a\\.b\\|>|<\\|a\\|>');
+    assert.deepEqual(json.added_tokens.map(({ id, content, in_text: inText }) => [id, content, inText]), [[1, '<s>', false]]);
+    assert.deepEqual(json.normalizer.normalizers.map(({ type }) => type), ['Prepend', 'Replace']);
+    assert.deepEqual(of(field(3, [...field(2, Uint8Array.of(4, 0, 0, 0)), ...field(3, 0)])).normalizer.normalizers,
+        [{ type: 'Precompiled', precompiled_charsmap: 'BAAAAA==', longest: true },
+            { type: 'Replace', pattern: { Regex: '\\A +| +\\z' }, content: '' },
+            { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
+            { type: 'Replace', pattern: { String: ' ' }, content: '\u2581' }]);
+    for (const more of [field(2, [...field(3, 2), ...field(24, 1)]), field(3, field(5, 0)),
+        [...field(2, []), ...piece('x', 0, 4)]]) {
+        assert.throws(() => sentencePieceJson(readSentencePiece(spm(more)), null), { code: 'tokenizer-unsupported' });
+    }
+});
+
 test('damaged vocabularies and configs: an error of the right kind, or none', async () => {
     const random = rng(Number(process.env.FUZZ_SEED ?? 1));
     const below = (n) => Math.floor(random() * n);
@@ -316,7 +335,8 @@ test('presets of Keras Hub: every weight once, special tokens, notes', { skip },
         const { start_token_id: start, end_token_id: end, pad_token_id: pad } = about.special_tokens;
         assert.deepEqual(preset.generation, { ...start !== null && { bos_token_id: start }, eos_token_id: [end], pad_token_id: pad }, name);
         assert.equal(preset.addStart, start !== null);
-        assert.equal(preset.vocabulary === null, preset.tokenizer !== null);
+        assert.equal(preset.tokenizer.json.model.type, preset.vocabulary ? 'SPM' : 'BPE');
+        assert.deepEqual(JSON.parse(new TextDecoder().decode(preset.tokenizer.bytes)), preset.tokenizer.json);
     }
 });
 

@@ -170,3 +170,90 @@ function rules(trainer, normalizer) {
         unknownSurface: trained[UNKNOWN_SURFACE] === undefined ? ' \u2047 ' : text(trained[UNKNOWN_SURFACE]),
     };
 }
+
+const UNKNOWN_TYPE = 2;
+const CONTROL_TYPE = 3;
+const USER_DEFINED = 4;
+const UNUSED = 5;
+const BYTE_TYPE = 6;
+
+/**
+ * The same as a tokenizer.json, with two additions of this package. Its model SPM merges by score, as SentencePiece
+ * does (and GGUF files of Llama); of the model, `skip` are ids that text never becomes, `whole` those that it becomes only
+ * as a whole, and `fuse_unk` makes one of unknown letters in a row. An added token with `in_text: false` is not looked
+ * for in texts: control pieces, whose names in a text are but letters to SentencePiece.
+ * @param {SentencePiece} piece
+ * @param {Record<string, any> | null} postProcessor
+ * @returns {Record<string, any>}
+ * @throws {FormatError} `tokenizer-unsupported`
+ */
+export function sentencePieceJson(piece, postProcessor) {
+    const { model, pieces, scores, types, whitespaceAsSuffix, escapeWhitespaces } = piece;
+    /** @param {...number} wanted @returns {number[]} */
+    const idsOf = (...wanted) => Array.from(types.keys()).filter((id) => wanted.includes(types[id]));
+    const whole = idsOf(USER_DEFINED);
+    for (const [feature, there] of /** @type {[string, boolean][]} */ ([
+        ['white space as suffix', whitespaceAsSuffix], ['white space that is not escaped', !escapeWhitespaces],
+        ['a unigram model with user-defined pieces', model === 'unigram' && whole.length > 0],
+    ])) {
+        if (there) {
+            throw new FormatError('tokenizer-unsupported', `vocabulary.spm: ${feature} is not supported`);
+        }
+    }
+    const [unknown] = idsOf(UNKNOWN_TYPE);
+    const common = { vocab: pieces.map((text, id) => [text, scores[id]]), unk_id: unknown };
+    const outside = idsOf(UNKNOWN_TYPE, CONTROL_TYPE, UNUSED);
+    return {
+        version: '1.0', truncation: null, padding: null, normalizer: normalizerOf(piece), post_processor: postProcessor,
+        added_tokens: idsOf(CONTROL_TYPE).map((id) => ({
+            id, content: pieces[id], single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
+            in_text: false,
+        })),
+        pre_tokenizer: whole.length === 0 ? null : {
+            type: 'Split', pattern: { Regex: alternatives(whole.map((id) => pieces[id])) }, behavior: 'Isolated', invert: false,
+        },
+        decoder: decoderOf(piece, pieces[unknown]),
+        model: model === 'bpe' ? { type: 'SPM', ...common, skip: outside, whole, fuse_unk: true }
+            : { type: 'Unigram', ...common, skip: [...outside, ...idsOf(BYTE_TYPE)], byte_fallback: types.includes(BYTE_TYPE) },
+    };
+}
+
+/** @param {string[]} texts @returns {string} a regex; where two fit, the longer one counts */
+function alternatives(texts) {
+    return texts.sort((a, b) => b.length - a.length)
+        .map((text) => text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')).join('|');
+}
+
+/** @param {SentencePiece} piece @returns {Record<string, any>} */
+function normalizerOf({ charsmap, removeExtraWhitespaces, addDummyPrefix }) {
+    /** @param {Record<string, string>} pattern @param {string} content */
+    const replace = (pattern, content) => ({ type: 'Replace', pattern, content });
+    return {
+        type: 'Sequence', normalizers: [
+            ...charsmap === null ? [] : [{ type: 'Precompiled', precompiled_charsmap: base64(charsmap), longest: true }],
+            ...removeExtraWhitespaces ? [replace({ Regex: '\\A +| +\\z' }, ''), replace({ Regex: ' {2,}' }, ' ')] : [],
+            ...addDummyPrefix ? [{ type: 'Prepend', prepend: '\u2581' }] : [],
+            replace({ String: ' ' }, '\u2581'),
+        ],
+    };
+}
+
+/** @param {SentencePiece} piece @param {string} unknown @returns {Record<string, any>} */
+function decoderOf({ addDummyPrefix, unknownSurface }, unknown) {
+    return {
+        type: 'Sequence', decoders: [
+            { type: 'Replace', pattern: { String: unknown }, content: unknownSurface },
+            { type: 'Replace', pattern: { String: '\u2581' }, content: ' ' }, { type: 'ByteFallback' }, { type: 'Fuse' },
+            ...addDummyPrefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : [],
+        ],
+    };
+}
+
+/** @param {Uint8Array} bytes @returns {string} */
+function base64(bytes) {
+    let letters = '';
+    for (const byte of bytes) {
+        letters += String.fromCharCode(byte);
+    }
+    return btoa(letters);
+}

@@ -1,10 +1,10 @@
 // A preset's tokenizer. Keras's own tokenizer.json says but a class and its options; the vocabulary lies in
-// assets/tokenizer. A byte-pair vocabulary becomes what Hugging Face calls tokenizer.json; a SentencePiece model stays one.
+// assets/tokenizer. What comes of it is a tokenizer.json as Hugging Face has it.
 
 import { FormatError, show } from '../../check.js';
 import { isObject, parseJson } from '../json.js';
 import { KerasConfig } from './config.js';
-import { readSentencePiece } from './sentencepiece.js';
+import { readSentencePiece, sentencePieceJson } from './sentencepiece.js';
 
 /**
  * @typedef {import('./sentencepiece.js').SentencePiece} SentencePiece
@@ -97,7 +97,10 @@ function sentencePieces(bytes, k, kind, addStart) {
     k.finish();
     const vocabulary = readSentencePiece(bytes);
     const ids = new Map(vocabulary.pieces.map((piece, id) => [piece, id]));
-    return { tokenizer: null, vocabulary, generation: specialIds(kind, (token) => ids.get(token)), addStart };
+    const generation = specialIds(kind, (token) => ids.get(token));
+    const start = addStart ? startingWith(/** @type {string} */ (kind.start), generation.bos_token_id) : null;
+    const json = sentencePieceJson(vocabulary, start);
+    return { tokenizer: { json, bytes: new TextEncoder().encode(JSON.stringify(json)) }, vocabulary, generation, addStart };
 }
 
 /**
