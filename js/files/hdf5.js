@@ -1,8 +1,8 @@
 // Reads the HDF5 files that Keras writes: `.weights.h5`, and the one within `.keras`.
 //
-// Why not a library: jsfive follows addresses and counts of the file unchecked and needs an inflater of its own; h5wasm
-// is the whole of HDF5's C library, megabytes of wasm for a format whose parsers have a long list of memory errors, in a
-// heap that only grows. Keras uses little of the format, and that little is read here within fixed bounds:
+// Why not a library: jsfive follows addresses and counts of the file unchecked and needs an inflater of its own;
+// h5wasm is the whole of HDF5's C library, megabytes of wasm for a format whose parsers have a long list of memory
+// errors, in a heap that only grows. Keras uses little of the format, and that little is read here within fixed bounds:
 // - an address, count or length is held against the file's length before it is used;
 // - whatever is followed is paid for out of a few times the file's length, so loops and overlaps end;
 // - a group, a node of a tree and a part of a header are reached once; groups lie at most 64 deep;
@@ -51,7 +51,8 @@ export function isHdf5(bytes) {
  */
 export function readHdf5(bytes) {
     if (!isHdf5(bytes)) {
-        throw bytes.length < SIGNATURE.length ? new FormatError('hdf5-truncated', `HDF5: ${bytes.length} bytes are no file`)
+        throw bytes.length < SIGNATURE.length
+            ? new FormatError('hdf5-truncated', `HDF5: ${bytes.length} bytes are no file`)
             : new FormatError('hdf5-invalid', 'HDF5: the file does not begin with the signature of HDF5');
     }
     const file = new Hdf5Bytes(bytes);

@@ -36,7 +36,7 @@ const VARIABLES = {
 
 const QUERY = /^(.*)\/(_?)query_dense\/vars\/0$/;
 
-/** Gemma's layers keep kernels of query, key and value as (heads, features, size), all others as (features, heads, size). */
+/** Gemma's layers keep kernels of q, k and v as (heads, features, size), all others as (features, heads, size). */
 const HEADS_FIRST = /(^|\/)(gemma\d*_decoder_block(_\d+)?\/attention|cached_gemma\d*_attention(_\d+)?)$/;
 
 /**
@@ -71,7 +71,8 @@ export function mapLayerWeights(file, which) {
         const group = groupOf(file, path, prefix, attribute);
         if (group.length > 0) {
             const isNorm = name.endsWith('_norm');
-            const variables = isNorm ? ['scale'] : VARIABLES[`${group[0].type === 'I8' ? 'I8' : 'float'} ${group.length}`];
+            const type = group[0].type === 'I8' ? 'I8' : 'float';
+            const variables = isNorm ? ['scale'] : VARIABLES[`${type} ${group.length}`];
             if (variables === undefined || variables.length !== group.length) {
                 throw new FormatError('keras-bad-layer', `${show(path)} has ${group.length} variables for ${name}`);
             }
@@ -142,11 +143,11 @@ function headsSecond(weights, path) {
 
 /**
  * The other way: an attention layer's weights as entries of writeKerasWeights().
- * @param {Iterable<readonly [name: string, weight: { shape: readonly number[], data: any, dtype?: string }]>} weights by name,
- *   'query/kernel', 'query/bias', ...: what a layer's `weights` are called
+ * @param {Iterable<readonly [name: string, weight: { shape: readonly number[], data: any, dtype?: string }]>} weights
+ *   by name, 'query/kernel', 'query/bias', ...: what a layer's `weights` are called
  * @param {object} place
  * @param {string} place.path of its group: 'layers/grouped_query_attention'
- * @param {'MultiHeadAttention' | 'GroupQueryAttention'} place.kind whose attributes: the first kind's have no underscore
+ * @param {'MultiHeadAttention' | 'GroupQueryAttention'} place.kind whose attributes: the first's have no underscore
  * @returns {import('./keras-writer.js').KerasEntry[]}
  */
 export function layerEntries(weights, { path, kind }) {

@@ -1,6 +1,6 @@
 // A folder that Keras Hub's `save_to_preset` wrote, as the same kind of source as a Hugging Face folder: its config in
-// Hugging Face's terms, tensors by Hugging Face's names and in their orientation, quantized ones as float32. Loaded only
-// when such a folder comes.
+// Hugging Face's terms, tensors by Hugging Face's names and in their orientation, quantized ones as float32. Loaded
+// only when such a folder comes.
 //
 // Codes beside those of hdf5.js: `config-...` as for other models, `tensor-missing`, `tensor-unknown`, `tensor-shape`,
 // `tensor-dtype`, `duplicate-name`, `missing-shard`, `tokenizer-...`.
@@ -62,7 +62,8 @@ const HARMLESS = /(^|\/)seed_generator\/vars\/\d+$/;
 
 /** @param {unknown} config of config.json @returns {boolean} whether it is that of a preset */
 export function isKerasConfig(config) {
-    return isObject(config) && typeof config.class_name === 'string' && isObject(config.config) && 'registered_name' in config;
+    return isObject(config) && typeof config.class_name === 'string' && isObject(config.config) &&
+        'registered_name' in config;
 }
 
 /**
@@ -86,8 +87,9 @@ export async function openKerasPreset(read, name) {
     const tokens = await readTokenizer(read);
     return {
         format: 'keras', name, architecture: backbone.type, config: { ...config, tie_word_embeddings: found.tied },
-        generation: tokens?.generation ?? null, tokenizer: tokens?.tokenizer ?? null, vocabulary: tokens?.vocabulary ?? null,
-        addStart: tokens?.addStart ?? false, tokenizerConfig: null, chatTemplate: null, metadata: null, fields: null,
+        generation: tokens?.generation ?? null, tokenizer: tokens?.tokenizer ?? null,
+        vocabulary: tokens?.vocabulary ?? null, addStart: tokens?.addStart ?? false,
+        tokenizerConfig: null, chatTemplate: null, metadata: null, fields: null,
         quantized: found.quantized, notes, fileBytes, ...streamOf(found.views),
     };
 }
@@ -134,7 +136,8 @@ async function readDatasets(read, name) {
         for (const [path, dataset] of readHdf5(bytes).datasets) {
             const group = `/${path.replace(/\/[^/]*$/, '')}`;
             if (!places.get(group)?.includes(shard) || datasets.has(path)) {
-                throw new FormatError('shard-mismatch', `${show(path)} is in ${show(shard)}, and ${INDEX} does not say so`);
+                throw new FormatError('shard-mismatch',
+                    `${show(path)} is in ${show(shard)}, and ${INDEX} does not say so`);
             }
             datasets.set(path, dataset);
         }
@@ -152,7 +155,8 @@ function shardsOf(index) {
         const list = [files].flat();
         // Names of files beside the index, never paths to somewhere else.
         if (list.length === 0 || !list.every((file) => typeof file === 'string' && /^[\w-][\w.-]*$/.test(file))) {
-            throw new FormatError('index-invalid', `${INDEX}: ${show(group)} must name a file of the folder, got ${show(files)}`);
+            throw new FormatError('index-invalid',
+                `${INDEX}: ${show(group)} must name a file of the folder, got ${show(files)}`);
         }
         return [group, list];
     }));
@@ -189,13 +193,15 @@ class Tensors {
         for (let i = 0; i < layers; i++) {
             const group = `layers/${block}${i === 0 ? '' : `_${i}`}`;
             for (const [name, [groups, kind]] of within) {
-                this._layer(`${blocks.replace('#', String(i))}.${name}`, [groups].flat().map((part) => `${group}/${part}`), kind);
+                const paths = [groups].flat().map((part) => `${group}/${part}`);
+                this._layer(`${blocks.replace('#', String(i))}.${name}`, paths, kind);
             }
         }
         this._layer(names.norm, [`layers/${norm}`], 'norm');
         const unknown = Array.from(this._datasets.keys()).find((path) => !this._used.has(path) && !HARMLESS.test(path));
         if (unknown !== undefined) {
-            throw new FormatError('tensor-unknown', `nothing is known of the weight ${show(unknown)} of this ${this._backbone.type}`);
+            throw new FormatError('tensor-unknown',
+                `nothing is known of the weight ${show(unknown)} of this ${this._backbone.type}`);
         }
         return { views: this._views, tied, quantized: this._quantized };
     }
@@ -240,12 +246,14 @@ class Tensors {
         if (kind === 'norm') {
             const [[scale, bias, more]] = all;
             if (more !== undefined) {
-                throw new FormatError('tensor-unknown', `nothing is known of the weight ${show(more.path)}: a norm has two`);
+                throw new FormatError('tensor-unknown',
+                    `nothing is known of the weight ${show(more.path)}: a norm has two`);
             }
             this._set(name, [vector(scale)], bias ? [vector(bias)] : []);
             return;
         }
-        const kernels = all.map((variables) => kernelOf(variables, kind.endsWith('output') ? variables[0].shape.length - 1 : 1));
+        const kernels = all.map((variables) =>
+            kernelOf(variables, kind.endsWith('output') ? variables[0].shape.length - 1 : 1));
         const weights = kernels.map(({ values, inputs, quantized }) => {
             this._quantized ??= quantized;
             if (kind === 'heads first') {

@@ -11,14 +11,15 @@ import { TYPES } from './hdf5/values.js';
  * @typedef {object} KerasEntry
  * @property {string} path of the dataset: 'layers/dense/vars/0'
  * @property {readonly number[]} shape
- * @property {ArrayBufferView & ArrayLike<number | bigint>} data a typed array; for 'float16' and 'bfloat16' a Float32Array, which is
- *   rounded
- * @property {string} [dtype] Keras's name of the type, where the array's own is not meant: 'float16', 'bfloat16', 'bool'
+ * @property {ArrayBufferView & ArrayLike<number | bigint>} data a typed array; for 'float16' and 'bfloat16' a
+ *   Float32Array, which is rounded
+ * @property {string} [dtype] Keras's name of the type where the array's own is not meant: 'float16', 'bfloat16', 'bool'
  */
 
 /** By the name of a typed array's class: the type it stands for. @type {Record<string, string>} */
 const OF_ARRAYS = {
-    Float32Array: 'F32', Float64Array: 'F64', Int8Array: 'I8', Int16Array: 'I16', Int32Array: 'I32', BigInt64Array: 'I64',
+    Float32Array: 'F32', Float64Array: 'F64',
+    Int8Array: 'I8', Int16Array: 'I16', Int32Array: 'I32', BigInt64Array: 'I64',
     Uint8Array: 'U8', Uint16Array: 'U16', Uint32Array: 'U32', BigUint64Array: 'U64',
 };
 
@@ -27,8 +28,8 @@ const OF_NAMES = Object.fromEntries(Object.entries(TYPES).map(([type, { dtype }]
 
 /**
  * @param {Iterable<KerasEntry>} entries
- * @param {Iterable<readonly [group: string, name: string]>} [names] of layers by the path of their group; Keras notes them, and does
- *   not read them
+ * @param {Iterable<readonly [group: string, name: string]>} [names] of layers by the path of their group; Keras notes
+ *   them, and does not read them
  * @returns {Uint8Array<ArrayBuffer>} a `.weights.h5` file
  * @throws {TypeError | RangeError} for what is no entry, or two entries in one place
  */
@@ -61,7 +62,9 @@ function newGroup() {
 /** @param {unknown} path @param {string} what @returns {string[]} */
 function pathOf(path, what) {
     const steps = typeof path === 'string' ? path.split('/') : [];
-    if (steps.length === 0 || steps.some((step) => step === '' || step === '.' || step.includes('\0') || step.length > 255)) {
+    /** @param {string} step */
+    const isName = (step) => step !== '' && step !== '.' && !step.includes('\0') && step.length < 256;
+    if (steps.length === 0 || !steps.every(isName)) {
         throw typeError(what, "names joined by '/'", path);
     }
     return steps;
@@ -99,7 +102,8 @@ function datasetOf({ shape, data, dtype }, what) {
         throw rangeError(`${what}: dtype`, `what a ${data.constructor.name} can hold`, dtype);
     }
     return {
-        shape: [...shape], type, bytes: rounds ? halves(/** @type {Float32Array} */ (/** @type {unknown} */ (data)), type === 'BF16')
+        shape: [...shape], type,
+        bytes: rounds ? halves(/** @type {Float32Array} */ (/** @type {unknown} */ (data)), type === 'BF16')
             : new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
         attributes: new Map(type === 'BF16' ? [['dtype', 'bfloat16']] : []),
     };

@@ -56,7 +56,7 @@ function crc(data) {
     let sum = ~0;
     for (const byte of data) {
         sum ^= byte;
-        for (let bit = 0; bit < 8; bit++) sum = sum & 1 ? 0xedb88320 ^ sum >>> 1 : sum >>> 1;
+        for (let bit = 0; bit < 8; bit++) sum = sum & 1 ? 0xedb88320 ^ (sum >>> 1) : sum >>> 1;
     }
     return ~sum >>> 0;
 }
@@ -85,14 +85,28 @@ test('a comment behind the end, and bytes of a larger buffer', async () => {
 const BROKEN = [
     ['no weights', zip({ 'config.json': { data: text('{}') } }), 'keras-no-weights', /model\.weights\.h5/],
     ['cut off', zip({ [MEMBER]: { data: old } }).subarray(0, 5000), 'zip-truncated', /cut off/],
-    ['a member behind the end', zip({ [MEMBER]: { data: old, packedSize: old.length + 1000, size: old.length + 1000 } }),
-        'zip-truncated', /behind the end/],
+    [
+        'a member behind the end',
+        zip({ [MEMBER]: { data: old, packedSize: old.length + 1000, size: old.length + 1000 } }),
+        'zip-truncated',
+        /behind the end/,
+    ],
     ['zip64', zip({ [MEMBER]: { data: old, at: 0xffffffff } }), 'zip-unsupported', /zip64/],
     ['encrypted', zip({ [MEMBER]: { data: old, flags: 1 } }), 'zip-unsupported', /encryption/],
     ['another method', zip({ [MEMBER]: { data: old, method: 12 } }), 'zip-unsupported', /method 12/],
     ['another sum', zip({ [MEMBER]: { data: old, crc: 1 } }), 'zip-invalid', /checksum/],
-    ['longer than it says', zip({ [MEMBER]: { data: old, deflate: true, size: old.length - 1 } }), 'zip-invalid', /longer/],
-    ['shorter than it says', zip({ [MEMBER]: { data: old, deflate: true, size: old.length + 1 } }), 'zip-invalid', /only/],
+    [
+        'longer than it says',
+        zip({ [MEMBER]: { data: old, deflate: true, size: old.length - 1 } }),
+        'zip-invalid',
+        /longer/,
+    ],
+    [
+        'shorter than it says',
+        zip({ [MEMBER]: { data: old, deflate: true, size: old.length + 1 } }),
+        'zip-invalid',
+        /only/,
+    ],
     ['a bomb', zip({ [MEMBER]: { data: new Uint8Array(1e7), deflate: true } }), 'zip-invalid', /should become/],
     ['not deflated', zip({ [MEMBER]: { data: old, method: 8 } }), 'zip-invalid', /inflated/],
     ['another place', zip({ [MEMBER]: { data: old, at: 4 } }), 'zip-invalid', /not where/],
@@ -101,12 +115,13 @@ const BROKEN = [
 ];
 
 for (const [what, bytes, code, words] of BROKEN) {
-    test(`refused with ${code}: ${what}`, () => assert.rejects(readKerasWeights(bytes), (error) => {
-        assert.ok(error instanceof FormatError, error.stack);
-        assert.equal(error.code, code, error.message);
-        assert.match(error.message, words);
-        return true;
-    }));
+    test(`refused with ${code}: ${what}`, () =>
+        assert.rejects(readKerasWeights(bytes), (error) => {
+            assert.ok(error instanceof FormatError, error.stack);
+            assert.equal(error.code, code, error.message);
+            assert.match(error.message, words);
+            return true;
+        }));
 }
 
 test('one name twice', () => {
@@ -121,12 +136,17 @@ test(`${ROUNDS} damaged zips`, async () => {
     const random = rng(Number(process.env.FUZZ_SEED ?? 1));
     const below = (n) => Math.floor(random() * n);
     const small = readFileSync(new URL('fixtures/unwritten.h5', import.meta.url)).subarray(0, 400);
-    const files = [false, true].map((deflate) => zip({ 'config.json': { data: text('{}'), deflate }, [MEMBER]: { data: small, deflate } }));
+    const files = [false, true].map((deflate) =>
+        zip({ 'config.json': { data: text('{}'), deflate }, [MEMBER]: { data: small, deflate } }),
+    );
     for (let round = 0; round < ROUNDS; round++) {
         const bytes = files[round & 1].slice(0, below(4) ? Infinity : below(files[round & 1].length));
         for (let i = 0; i <= below(3) && bytes.length > 0; i++) bytes[below(bytes.length)] = below(256);
         // The file within is cut, so that each round has to end in an error.
-        await assert.rejects(readKerasWeights(bytes), (error) => error instanceof FormatError || assert.fail(error.stack));
+        await assert.rejects(
+            readKerasWeights(bytes),
+            (error) => error instanceof FormatError || assert.fail(error.stack),
+        );
     }
 });
 
@@ -159,9 +179,14 @@ test('attention layers: found wherever they are, weights as get_weights() has th
         for (const { path, name } of findAttentionLayers(hdf5)) {
             const wanted = weights.filter((weight) => weight.h5.startsWith(`${path}/`));
             const got = mapLayerWeights(hdf5, path);
-            assert.deepEqual(Array.from(got.keys()), wanted.map((weight) => weight.path.split('/').slice(-2).join('/')));
-            assert.deepEqual(Array.from(got.values(), ({ shape, data }) => ({ shape, data })),
-                wanted.map(({ tensor }) => tensors[tensor]));
+            assert.deepEqual(
+                Array.from(got.keys()),
+                wanted.map((weight) => weight.path.split('/').slice(-2).join('/')),
+            );
+            assert.deepEqual(
+                Array.from(got.values(), ({ shape, data }) => ({ shape, data })),
+                wanted.map(({ tensor }) => tensors[tensor]),
+            );
             // Names may repeat, in the blocks of a model: then the path alone will do.
             if (name !== 'self_attention') assert.deepEqual(mapLayerWeights(hdf5, name), got);
             layers++;

@@ -1,5 +1,5 @@
-// The bytes of an HDF5 file behind checks: every read is bounds-checked, and everything that is followed is paid for, so
-// that no file, however its addresses loop or overlap, costs more than a small multiple of its length.
+// The bytes of an HDF5 file behind checks: every read is bounds-checked, and everything that is followed is paid for,
+// so that no file, however its addresses loop or overlap, costs more than a small multiple of its length.
 
 import { FormatError, show } from '../../check.js';
 
@@ -141,8 +141,8 @@ export class Hdf5Bytes {
             invalid(`${what} has no address`);
         }
         if (address > this.bytes.length || length > this.bytes.length - address) {
-            throw new FormatError('hdf5-truncated', `HDF5: ${what} (${length} bytes at ${address}) lies behind the end ` +
-                `of the file's ${this.bytes.length} bytes`);
+            throw new FormatError('hdf5-truncated', `HDF5: ${what} (${length} bytes at ${address}) lies behind the ` +
+                `end of the file's ${this.bytes.length} bytes`);
         }
         this.spend(length, what);
         return new Cursor(this.view, address, address + length, what);

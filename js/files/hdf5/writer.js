@@ -155,7 +155,8 @@ export function writeHdf5(root) {
     writeSuperblock(file, end, /** @type {Placed} */ (placed.get(root)).header);
     for (const { object, header, data } of placed.values()) {
         const addressOf = (/** @type {Group | Dataset} */ child) => /** @type {Placed} */ (placed.get(child)).header;
-        writeHeader(file, header, isGroup(object) ? groupMessages(object, heap, addressOf) : datasetMessages(object, heap, data));
+        const messages = isGroup(object) ? groupMessages(object, heap, addressOf) : datasetMessages(object, heap, data);
+        writeHeader(file, header, messages);
         if (!isGroup(object)) {
             file.set(object.bytes, data);
         }
@@ -168,7 +169,8 @@ export function writeHdf5(root) {
 
 /** @param {Uint8Array} file @param {number} end @param {number} root */
 function writeSuperblock(file, end, root) {
-    const block = [0x89, ...encoder.encode('HDF\r\n\x1a\n'), 2, 8, 8, 0, ...u64(0), ...UNDEFINED, ...u64(end), ...u64(root)];
+    const block = [0x89, ...encoder.encode('HDF\r\n\x1a\n'), 2, 8, 8, 0,
+        ...u64(0), ...UNDEFINED, ...u64(end), ...u64(root)];
     file.set(block);
     file.set(u32(checksum(file.subarray(0, block.length))), block.length);
 }
@@ -199,7 +201,8 @@ function attributeMessages(attributes, heap) {
     return Array.from(attributes, ([key, text]) => {
         const name = encoder.encode(`${key}\0`);
         const value = heap === null ? Array(16).fill(0) : heap.reference(text);
-        return [0x0c, [3, 0, ...u16(name.length, STRING.length, ONE_VALUE.length), 1, ...name, ...STRING, ...ONE_VALUE, ...value]];
+        const lengths = u16(name.length, STRING.length, ONE_VALUE.length);
+        return [0x0c, [3, 0, ...lengths, 1, ...name, ...STRING, ...ONE_VALUE, ...value]];
     });
 }
 

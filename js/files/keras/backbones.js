@@ -1,12 +1,12 @@
-// Keras Hub's backbones in Hugging Face's terms: for each class, its config, and where its weights are. A preset computes
-// as Keras does: what a config says and Keras's layers never get is not passed on, and `notes` tell of it.
+// Keras Hub's backbones in Hugging Face's terms: for each class, its config, and where its weights are. A preset
+// computes as Keras does: what a config says and Keras's layers never get is not passed on, and `notes` tell of it.
 
 import { FormatError } from '../../check.js';
 import { KerasConfig } from './config.js';
 
 /**
- * @typedef {'norm' | 'kernel' | 'output' | 'heads first' | 'stored kernel' | 'stored output'} Kind how a layer's variables
- *   become a weight and a bias: a kernel has one axis of inputs, an output projection (heads, size)
+ * @typedef {'norm' | 'kernel' | 'output' | 'heads first' | 'stored kernel' | 'stored output'} Kind how a layer's
+ *   variables become a weight and a bias: a kernel has one axis of inputs, an output projection (heads, size)
  * @typedef {[groups: string | string[], kind: Kind]} Place several groups stand beside each other
  *
  * @typedef {object} Backbone
@@ -111,11 +111,12 @@ function common(k) {
     return {
         vocab_size: k.count('vocabulary_size'), num_hidden_layers: layers,
         num_attention_heads: k.count('num_query_heads'), num_key_value_heads: k.count('num_key_value_heads'),
-        hidden_size: k.count('hidden_dim'), intermediate_size: k.count('intermediate_dim'), max_position_embeddings: ANY_LENGTH,
+        hidden_size: k.count('hidden_dim'), intermediate_size: k.count('intermediate_dim'),
+        max_position_embeddings: ANY_LENGTH,
     };
 }
 
-/** @param {KerasConfig} k @param {number} width @param {number} heads @returns {number} of a head, in models that do not say */
+/** @param {KerasConfig} k @param {number} width @param {number} heads @returns {number} where the config has none */
 function headSize(k, width, heads) {
     return width % heads === 0 ? width / heads : k.refuse('hidden_dim', 'a multiple of num_query_heads', width);
 }
@@ -143,11 +144,12 @@ function llama(k, notes) {
         k.refuse(keys[given.indexOf(null)], 'given as the other three are', null);
     }
     return {
-        ...config, head_dim: headSize(k, config.hidden_size, config.num_attention_heads), rms_norm_eps: k.positive('layer_norm_epsilon'),
-        rope_theta: k.positive('rope_max_wavelength'),
+        ...config, head_dim: headSize(k, config.hidden_size, config.num_attention_heads),
+        rms_norm_eps: k.positive('layer_norm_epsilon'), rope_theta: k.positive('rope_max_wavelength'),
         ...factor !== null && {
             rope_scaling: {
-                rope_type: 'llama3', factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: trained,
+                rope_type: 'llama3', factor, low_freq_factor: low, high_freq_factor: high,
+                original_max_position_embeddings: trained,
             },
         },
     };
@@ -169,12 +171,15 @@ function gemmaNorms(k, epsilon) {
 /** @param {KerasConfig} k @param {string[]} notes @returns {Record<string, any>} what Gemma 1 to 3 share */
 function gemmaCommon(k, notes) {
     /** @type {Record<string, any>} */
-    const config = { ...common(k), head_dim: k.count('head_dim'), hidden_activation: 'gelu_pytorch_tanh', ...gemmaNorms(k, GEMMA_EPSILON) };
+    const config = {
+        ...common(k), head_dim: k.count('head_dim'), hidden_activation: 'gelu_pytorch_tanh',
+        ...gemmaNorms(k, GEMMA_EPSILON),
+    };
     if (config.final_norm_eps !== undefined) {
         notes.push(`layer_norm_epsilon is that of the last norm alone: Keras's blocks always have ${GEMMA_EPSILON}`);
     }
     if (!k.flag('query_head_dim_normalize', true)) {
-        notes.push("query_head_dim_normalize is set aside: Keras's blocks do not pass it on, and always scale by the head's size");
+        notes.push("query_head_dim_normalize is set aside: Keras's blocks always scale by the head's size");
     }
     return config;
 }
@@ -197,7 +202,8 @@ function gemma(k, notes) {
     const plain = window === null && Object.values(caps).every((cap) => cap === null);
     const base = { ...config, intermediate_size: inner, rope_theta: 10000, tie_word_embeddings: true };
     if (!sandwich(k)) {
-        return plain ? { model_type: 'gemma', ...base } : k.unsupported('use_post_attention_norm', 'false with a window or soft caps');
+        return plain ? { model_type: 'gemma', ...base }
+            : k.unsupported('use_post_attention_norm', 'false with a window or soft caps');
     }
     return {
         model_type: 'gemma2', ...base, ...caps, query_pre_attn_scalar: config.head_dim,
@@ -207,19 +213,22 @@ function gemma(k, notes) {
 
 /** @param {Record<string, any>} config @param {(layer: number) => boolean} slides @returns {string[]} */
 function layerTypes(config, slides) {
-    return Array.from({ length: config.num_hidden_layers }, (_, i) => (slides(i) ? 'sliding_attention' : 'full_attention'));
+    const type = (/** @type {number} */ i) => (slides(i) ? 'sliding_attention' : 'full_attention');
+    return Array.from({ length: config.num_hidden_layers }, (_, i) => type(i));
 }
 
 /** @param {number} base @param {number} factor @returns {Record<string, any>} */
 function scaled(base, factor) {
-    return factor === 1 ? { rope_type: 'default', rope_theta: base } : { rope_type: 'linear', rope_theta: base, factor };
+    return factor === 1 ? { rope_type: 'default', rope_theta: base }
+        : { rope_type: 'linear', rope_theta: base, factor };
 }
 
 /** @param {KerasConfig} k @param {string[]} notes @returns {Record<string, any>} */
 function gemma3(k, notes) {
     const config = gemmaCommon(k, notes);
     for (const [key, wanted] of /** @type {[string, any][]} */ ([
-        ['vision_encoder', null], ['is_embedding_model', false], ['use_bidirectional_attention', false], ['use_query_key_norm', true],
+        ['vision_encoder', null], ['is_embedding_model', false], ['use_bidirectional_attention', false],
+        ['use_query_key_norm', true],
     ])) {
         k.only(key, wanted);
     }
@@ -246,14 +255,19 @@ function phi3(k, notes) {
     const config = common(k);
     const [longest, trained] = [k.count('max_sequence_length'), k.count('pretraining_sequence_length')];
     const type = k.word('rope_scaling_type', [null, 'su']);
-    const factors = { short_factor: k.any('rope_scaling_short_factor'), long_factor: k.any('rope_scaling_long_factor') };
+    const factors = {
+        short_factor: k.any('rope_scaling_short_factor'), long_factor: k.any('rope_scaling_long_factor'),
+    };
     if (type === 'su') {
-        notes.push('rope_scaling su: Keras chooses the factors by the length of each call, here by the length of the text');
+        notes.push('rope_scaling su: Keras chooses the factors by the length of each call, here by that of the text');
     }
     return {
-        ...config, head_dim: headSize(k, config.hidden_size, config.num_attention_heads), max_position_embeddings: longest,
+        ...config, head_dim: headSize(k, config.hidden_size, config.num_attention_heads),
+        max_position_embeddings: longest,
         rms_norm_eps: k.positive('layer_norm_epsilon'), rope_theta: k.positive('rope_max_wavelength'),
-        ...type === 'su' && { original_max_position_embeddings: trained, rope_scaling: { rope_type: 'longrope', ...factors } },
+        ...type === 'su' && {
+            original_max_position_embeddings: trained, rope_scaling: { rope_type: 'longrope', ...factors },
+        },
     };
 }
 
@@ -261,10 +275,12 @@ function phi3(k, notes) {
 const BACKBONES = {
     GPT2Backbone: {
         type: 'gpt2', block: 'transformer_decoder', norm: 'layer_normalization', blocks: 'transformer.h.#',
-        names: { table: 'transformer.wte', norm: 'transformer.ln_f', positions: 'transformer.wpe' }, places: () => GPT2_BLOCK,
+        names: { table: 'transformer.wte', norm: 'transformer.ln_f', positions: 'transformer.wpe' },
+        places: () => GPT2_BLOCK,
         config: (k) => ({
             vocab_size: k.count('vocabulary_size'), n_layer: k.count('num_layers'), n_head: k.count('num_heads'),
-            n_embd: k.count('hidden_dim'), n_inner: k.count('intermediate_dim'), n_positions: k.count('max_sequence_length'),
+            n_embd: k.count('hidden_dim'), n_inner: k.count('intermediate_dim'),
+            n_positions: k.count('max_sequence_length'),
             layer_norm_epsilon: 1e-5, activation_function: 'gelu_new',
         }),
     },
@@ -273,12 +289,13 @@ const BACKBONES = {
         places: () => LLAMA_BLOCK, config: llama,
     },
     MistralBackbone: {
-        type: 'mistral', block: 'mistral_transformer_decoder', norm: 'mistral_layer_normalization', blocks: BLOCKS, names: NAMES,
-        places: () => LLAMA_BLOCK,
+        type: 'mistral', block: 'mistral_transformer_decoder', norm: 'mistral_layer_normalization', blocks: BLOCKS,
+        names: NAMES, places: () => LLAMA_BLOCK,
         config: (k) => {
             const config = common(k);
             return {
-                ...config, ...linear(k), rms_norm_eps: k.positive('layer_norm_epsilon'), sliding_window: k.countOrNone('sliding_window'),
+                ...config, ...linear(k), rms_norm_eps: k.positive('layer_norm_epsilon'),
+                sliding_window: k.countOrNone('sliding_window'),
                 head_dim: k.countOrNone('head_dim') ?? headSize(k, config.hidden_size, config.num_attention_heads),
             };
         },
@@ -304,7 +321,7 @@ const BACKBONES = {
             const epsilon = k.positive('layer_norm_epsilon');
             k.ignore('tie_word_embeddings');
             if (epsilon !== 1e-5) {
-                notes.push('layer_norm_epsilon does not reach the norms of queries and keys: in Keras theirs is always 1e-5');
+                notes.push('layer_norm_epsilon does not reach the norms of queries and keys: theirs is 1e-5 in Keras');
             }
             return {
                 ...config, ...linear(k), rms_norm_eps: epsilon, ...epsilon !== 1e-5 && { qk_norm_eps: 1e-5 },
@@ -314,7 +331,8 @@ const BACKBONES = {
         },
     },
     Phi3Backbone: {
-        type: 'phi3', block: 'phi3_decoder', norm: 'phi3_layer_norm', blocks: BLOCKS, names: NAMES, places: () => PHI3_BLOCK, config: phi3,
+        type: 'phi3', block: 'phi3_decoder', norm: 'phi3_layer_norm', blocks: BLOCKS, names: NAMES,
+        places: () => PHI3_BLOCK, config: phi3,
     },
     GemmaBackbone: {
         type: 'gemma', block: 'gemma_decoder_block', norm: 'rms_normalization', blocks: BLOCKS, names: NAMES,
@@ -329,14 +347,16 @@ BACKBONES.Llama3Backbone = BACKBONES.LlamaBackbone;
 
 /**
  * @param {any} config of config.json
- * @returns {{ backbone: Backbone, config: Record<string, any>, dtype: any, notes: string[] }} config in Hugging Face's terms
+ * @returns {{ backbone: Backbone, config: Record<string, any>, dtype: any, notes: string[] }} config in Hugging
+ *   Face's terms
  * @throws {FormatError} `architecture`, `config-invalid`, `config-missing-key`, `config-unknown`, `config-unsupported`
  */
 export function readBackbone(config) {
     const name = config.class_name;
     if (typeof name !== 'string' || !Object.hasOwn(BACKBONES, name)) {
         const words = typeof name === 'string' ? JSON.stringify(name.slice(0, 60)) : 'without a class name';
-        throw new FormatError('architecture', `Keras presets of ${words} are not supported; these are: ${Object.keys(BACKBONES).join(', ')}`);
+        throw new FormatError('architecture',
+            `Keras presets of ${words} are not supported; these are: ${Object.keys(BACKBONES).join(', ')}`);
     }
     const backbone = BACKBONES[name];
     const k = new KerasConfig(config.config, name);

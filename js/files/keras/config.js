@@ -1,4 +1,5 @@
-// The config of a Keras object as it is read: every key is asked for and checked, and one that nobody asked for is refused.
+// The config of a Keras object as it is read: every key is asked for and checked, and one that nobody asked for is
+// refused.
 
 import { FormatError, show } from '../../check.js';
 import { isObject } from '../json.js';

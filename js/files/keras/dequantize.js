@@ -1,5 +1,5 @@
-// Weights that Keras quantized, as float32. Two bits of arithmetic differ by their history: in int8, and in int4 with one
-// scale per output, a value is q / scale; in int4 by blocks of inputs it is (q - zero) * scale.
+// Weights that Keras quantized, as float32. The arithmetic has two forms: in int8, and in int4 with one scale per
+// output, a value is q / scale; in int4 by blocks of inputs it is (q - zero) * scale.
 
 import { FormatError, show } from '../../check.js';
 
@@ -46,14 +46,16 @@ export function kernelOf(variables, inputs) {
         if (!Number.isInteger(rows) || (packed && kernel.shape[1] !== Math.ceil(outputs / 2))) {
             refuse(kernel, `does not fit its ${outputs} scales`);
         }
-        const values = matrix(kernel, [rows, outputs], packed ? 'columns' : 'none', { scale, zero: null, groups: null });
+        const beside = { scale, zero: null, groups: null };
+        const values = matrix(kernel, [rows, outputs], packed ? 'columns' : 'none', beside);
         return { values, inputs: 1, bias, quantized: packed ? 'int4' : 'int8' };
     }
     if (others.length !== 3 || scale.shape.length !== 2) {
         refuse(kernel, `is quantized in a way that is not known, with ${others.length} further variables`);
     }
     const [rows, outputs] = [product(groups.shape), scale.shape[1]];
-    return { values: matrix(kernel, [rows, outputs], 'columns', { scale, zero, groups }), inputs: 1, bias, quantized: 'int4' };
+    const values = matrix(kernel, [rows, outputs], 'columns', { scale, zero, groups });
+    return { values, inputs: 1, bias, quantized: 'int4' };
 }
 
 /**
@@ -81,7 +83,8 @@ export function embeddingOf(variables, width) {
     }
     return {
         table: matrix(table, [tokens, width], packed ? 'columns' : 'none', { scale, zero, groups }, true),
-        head: head ? matrix(head, [width, tokens], packed ? 'rows' : 'none', { scale: headScale, zero: headZero, groups }) : null,
+        head: head ? matrix(head, [width, tokens], packed ? 'rows' : 'none',
+            { scale: headScale, zero: headZero, groups }) : null,
         quantized: packed ? 'int4' : 'int8',
     };
 }
@@ -96,12 +99,16 @@ export function embeddingOf(variables, width) {
  */
 function matrix(quantized, shape, packing, beside, byRow = false) {
     const [rows, columns] = shape;
-    const stored = packing === 'rows' ? [Math.ceil(rows / 2), columns] : packing === 'columns' ? [rows, Math.ceil(columns / 2)] : shape;
+    const stored = packing === 'rows' ? [Math.ceil(rows / 2), columns]
+        : packing === 'columns' ? [rows, Math.ceil(columns / 2)] : shape;
     if (quantized.type !== 'I8' || product(quantized.shape) !== product(stored)) {
         refuse(quantized, `should be a quantized matrix of [${shape}]`);
     }
     const numbers = factorsOf(beside, shape, byRow);
-    return { path: quantized.path, shape, type: 'F32', bytes: () => dequantize(quantized.bytes(), shape, packing, numbers, byRow) };
+    return {
+        path: quantized.path, shape, type: 'F32',
+        bytes: () => dequantize(quantized.bytes(), shape, packing, numbers, byRow),
+    };
 }
 
 /**
@@ -119,9 +126,9 @@ function matrix(quantized, shape, packing, beside, byRow = false) {
 function factorsOf({ scale, zero, groups }, [rows, columns], byRow) {
     const [outputs, inputs] = byRow ? [rows, columns] : [columns, rows];
     const count = product(scale.shape) / outputs;
-    const fits = Number.isInteger(count) && count > 0 && (zero !== null || count === 1) &&
-        (zero === null || (product(zero.shape) === product(scale.shape) && groups !== null && product(groups.shape) === inputs));
-    if (!fits) {
+    const fits = zero === null ? count === 1
+        : product(zero.shape) === product(scale.shape) && groups !== null && product(groups.shape) === inputs;
+    if (!fits || !Number.isInteger(count) || count === 0) {
         refuse(scale, `does not fit a matrix of [${rows}, ${columns}]`);
     }
     const groupOf = zero === null || groups === null ? null : floats(groups);
@@ -134,8 +141,10 @@ function factorsOf({ scale, zero, groups }, [rows, columns], byRow) {
 /** @param {Hdf5Dataset} dataset @returns {Float32Array} */
 function floats(dataset) {
     const bytes = dataset.bytes().slice();
-    return dataset.type === 'F32' ? new Float32Array(bytes.buffer) : dataset.type === 'I8' ? Float32Array.from(new Int8Array(bytes.buffer))
-        : refuse(dataset, 'should be F32 or I8');
+    if (dataset.type === 'I8') {
+        return Float32Array.from(new Int8Array(bytes.buffer));
+    }
+    return dataset.type === 'F32' ? new Float32Array(bytes.buffer) : refuse(dataset, 'should be F32 or I8');
 }
 
 /**

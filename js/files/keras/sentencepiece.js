@@ -73,7 +73,8 @@ function* fields(bytes) {
             yield [Math.floor(key / 8), number()];
             continue;
         }
-        const length = wire === 2 ? number() : wire === 5 ? 4 : wire === 1 ? 8 : invalid(`a field has the wire type ${wire}`);
+        const length = wire === 2 ? number() : wire === 5 ? 4 : wire === 1 ? 8
+            : invalid(`a field has the wire type ${wire}`);
         if (length > bytes.length - at) {
             invalid('a field goes on behind the end');
         }
@@ -135,7 +136,10 @@ export function readSentencePiece(bytes) {
             throw new FormatError('tokenizer-unsupported', 'vocabulary.spm: a denormalizer is not supported');
         }
     }
-    return { kind: 'spm', bytes, pieces, scores: Float32Array.from(scores), types: checkTypes(types, pieces), ...rules(trainer, normalizer) };
+    return {
+        kind: 'spm', bytes, pieces, scores: Float32Array.from(scores), types: checkTypes(types, pieces),
+        ...rules(trainer, normalizer),
+    };
 }
 
 /** @param {number[]} types @param {string[]} pieces */
@@ -158,10 +162,11 @@ function rules(trainer, normalizer) {
     const trained = message(trainer, numbers);
     const type = trained[MODEL_TYPE] ?? 1;
     if (type !== 1 && type !== 2) {
-        throw new FormatError('tokenizer-unsupported', `vocabulary.spm: models by ${show(['', '', '', 'word', 'char'][type] ?? type)} ` +
-            'are not supported');
+        const name = show(['', '', '', 'word', 'char'][type] ?? type);
+        throw new FormatError('tokenizer-unsupported', `vocabulary.spm: models by ${name} are not supported`);
     }
-    const [, , charsmap, dummy = 1, extra = 1, escape = 1] = message(normalizer, ['', '', 'bytes', 'number', 'number', 'number']);
+    const [, , charsmap, dummy = 1, extra = 1, escape = 1] =
+        message(normalizer, ['', '', 'bytes', 'number', 'number', 'number']);
     return {
         model: /** @type {'bpe' | 'unigram'} */ (type === 2 ? 'bpe' : 'unigram'),
         addDummyPrefix: dummy !== 0, removeExtraWhitespaces: extra !== 0, escapeWhitespaces: escape !== 0,
@@ -179,8 +184,8 @@ const BYTE_TYPE = 6;
 
 /**
  * The same as a tokenizer.json, with two additions of this package. Its model SPM merges by score, as SentencePiece
- * does (and GGUF files of Llama); of the model, `skip` are ids that text never becomes, `whole` those that it becomes only
- * as a whole, and `fuse_unk` makes one of unknown letters in a row. An added token with `in_text: false` is not looked
+ * does (and GGUF files of Llama); of the model, `skip` are ids that text never becomes, `whole` those that it becomes
+ * only as a whole, and `fuse_unk` makes one of unknown letters in a row. An added token with `in_text: false` is not looked
  * for in texts: control pieces, whose names in a text are but letters to SentencePiece.
  * @param {SentencePiece} piece
  * @param {Record<string, any> | null} postProcessor
@@ -210,11 +215,15 @@ export function sentencePieceJson(piece, postProcessor) {
             in_text: false,
         })),
         pre_tokenizer: whole.length === 0 ? null : {
-            type: 'Split', pattern: { Regex: alternatives(whole.map((id) => pieces[id])) }, behavior: 'Isolated', invert: false,
+            type: 'Split', pattern: { Regex: alternatives(whole.map((id) => pieces[id])) },
+            behavior: 'Isolated', invert: false,
         },
         decoder: decoderOf(piece, pieces[unknown]),
         model: model === 'bpe' ? { type: 'SPM', ...common, skip: outside, whole, fuse_unk: true }
-            : { type: 'Unigram', ...common, skip: [...outside, ...idsOf(BYTE_TYPE)], byte_fallback: types.includes(BYTE_TYPE) },
+            : {
+                type: 'Unigram', ...common, skip: [...outside, ...idsOf(BYTE_TYPE)],
+                byte_fallback: types.includes(BYTE_TYPE),
+            },
     };
 }
 
@@ -230,7 +239,8 @@ function normalizerOf({ charsmap, removeExtraWhitespaces, addDummyPrefix }) {
     const replace = (pattern, content) => ({ type: 'Replace', pattern, content });
     return {
         type: 'Sequence', normalizers: [
-            ...charsmap === null ? [] : [{ type: 'Precompiled', precompiled_charsmap: base64(charsmap), longest: true }],
+            ...charsmap === null ? []
+                : [{ type: 'Precompiled', precompiled_charsmap: base64(charsmap), longest: true }],
             ...removeExtraWhitespaces ? [replace({ Regex: '\\A +| +\\z' }, ''), replace({ Regex: ' {2,}' }, ' ')] : [],
             ...addDummyPrefix ? [{ type: 'Prepend', prepend: '\u2581' }] : [],
             replace({ String: ' ' }, '\u2581'),
@@ -243,7 +253,8 @@ function decoderOf({ addDummyPrefix, unknownSurface }, unknown) {
     return {
         type: 'Sequence', decoders: [
             { type: 'Replace', pattern: { String: unknown }, content: unknownSurface },
-            { type: 'Replace', pattern: { String: '\u2581' }, content: ' ' }, { type: 'ByteFallback' }, { type: 'Fuse' },
+            { type: 'Replace', pattern: { String: '\u2581' }, content: ' ' },
+            { type: 'ByteFallback' }, { type: 'Fuse' },
             ...addDummyPrefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : [],
         ],
     };

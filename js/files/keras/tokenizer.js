@@ -57,7 +57,8 @@ export async function readTokenizer(read) {
     const { value } = parseJson(file, 'tokenizer');
     const name = isObject(value) ? value.class_name : undefined;
     if (typeof name !== 'string' || !Object.hasOwn(CLASSES, name)) {
-        throw new FormatError('tokenizer-unsupported', `tokenizer.json: tokenizers of the class ${show(name)} are not supported`);
+        throw new FormatError('tokenizer-unsupported',
+            `tokenizer.json: tokenizers of the class ${show(name)} are not supported`);
     }
     const k = new KerasConfig(value.config, `tokenizer.json: ${name}`);
     const kind = CLASSES[name];
@@ -100,7 +101,8 @@ function sentencePieces(bytes, k, kind, addStart) {
     const generation = specialIds(kind, (token) => ids.get(token));
     const start = addStart ? startingWith(/** @type {string} */ (kind.start), generation.bos_token_id) : null;
     const json = sentencePieceJson(vocabulary, start);
-    return { tokenizer: { json, bytes: new TextEncoder().encode(JSON.stringify(json)) }, vocabulary, generation, addStart };
+    const tokenizer = { json, bytes: new TextEncoder().encode(JSON.stringify(json)) };
+    return { tokenizer, vocabulary, generation, addStart };
 }
 
 /**
@@ -129,7 +131,8 @@ function specialIds({ start, ends, pad }, idOf) {
 async function bytePairs(read, k, kind, addStart) {
     const [vocabularyFile, mergesFile] = [await read(`${FOLDER}vocabulary.json`), await read(`${FOLDER}merges.txt`)];
     if (vocabularyFile === null || mergesFile === null) {
-        throw new FormatError('tokenizer-missing', `a preset has ${FOLDER}vocabulary.spm, or vocabulary.json and merges.txt there`);
+        throw new FormatError('tokenizer-missing',
+            `a preset has ${FOLDER}vocabulary.spm, or vocabulary.json and merges.txt there`);
     }
     const vocabulary = parseJson(vocabularyFile, 'tokenizer').value;
     if (!isObject(vocabulary) || !Object.values(vocabulary).every((id) => Number.isInteger(id) && id >= 0)) {
@@ -161,7 +164,8 @@ async function bytePairs(read, k, kind, addStart) {
         decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
         model: {
             type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null,
-            fuse_unk: false, byte_fallback: false, ignore_merges: false, vocab: vocabulary, merges: mergesOf(mergesFile, idOf),
+            fuse_unk: false, byte_fallback: false, ignore_merges: false,
+            vocab: vocabulary, merges: mergesOf(mergesFile, idOf),
         },
     };
     const bytes = new TextEncoder().encode(JSON.stringify(json));
@@ -174,7 +178,8 @@ function specialTokens(k, { start, ends, pad }) {
     if (given === null) {
         return Array.from(new Set([start, ...ends, pad].filter((token) => token !== null)));
     }
-    return Array.isArray(given) && given.length <= 4096 && given.every((token) => typeof token === 'string' && token !== '')
+    const isToken = (/** @type {unknown} */ token) => typeof token === 'string' && token !== '';
+    return Array.isArray(given) && given.length <= 4096 && given.every(isToken)
         ? given : k.refuse('unsplittable_tokens', 'a list of tokens', given);
 }
 
@@ -201,9 +206,11 @@ function mergesOf(bytes, idOf) {
 /** @param {string} token @param {number} id @returns {Record<string, any>} a post-processor */
 function startingWith(token, id) {
     const first = { SpecialToken: { id: token, type_id: 0 } };
-    const sequence = (/** @type {string} */ name, /** @type {number} */ type) => ({ Sequence: { id: name, type_id: type } });
+    /** @param {string} name @param {number} type */
+    const sequence = (name, type) => ({ Sequence: { id: name, type_id: type } });
     return {
-        type: 'TemplateProcessing', single: [first, sequence('A', 0)], pair: [first, sequence('A', 0), sequence('B', 1)],
+        type: 'TemplateProcessing', single: [first, sequence('A', 0)],
+        pair: [first, sequence('A', 0), sequence('B', 1)],
         special_tokens: { [token]: { id: token, ids: [id], tokens: [token] } },
     };
 }

@@ -38,10 +38,12 @@ const product = (axes) => axes.reduce((a, b) => a * b, 1);
  */
 function ofRank(values, rank) {
     if (values.shape.length < rank) {
-        throw new FormatError('tensor-shape', `${show(values.path)} has the shape [${values.shape}]; it needs ${rank} axes`);
+        throw new FormatError('tensor-shape',
+            `${show(values.path)} has the shape [${values.shape}]; it needs ${rank} axes`);
     }
     if (!Object.hasOwn(BYTES, values.type)) {
-        throw new FormatError('tensor-dtype', `${show(values.path)} is ${values.type}; weights may be F32, F16 or BF16`);
+        throw new FormatError('tensor-dtype',
+            `${show(values.path)} is ${values.type}; weights may be F32, F16 or BF16`);
     }
     return values;
 }
@@ -156,8 +158,9 @@ export class ViewReader {
     }
 }
 
-/** @param {Uint8Array} bytes @param {number} size @returns {Uint32Array | Uint16Array} the same, copied if it must be */
+/** @param {Uint8Array} bytes @param {number} size @returns {Uint32Array | Uint16Array} copied if it must be */
 function words(bytes, size) {
     const { buffer, byteOffset, length } = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
-    return size === 4 ? new Uint32Array(buffer, byteOffset, length / 4) : new Uint16Array(buffer, byteOffset, length / 2);
+    return size === 4 ? new Uint32Array(buffer, byteOffset, length / 4)
+        : new Uint16Array(buffer, byteOffset, length / 2);
 }
