@@ -1,9 +1,9 @@
 // Reads the HDF5 files that Keras writes: `.weights.h5`, and the one within `.keras`.
 //
-// Why not a library: jsfive (0.4.2, tried) refuses the opaque type that bfloat16 is stored as, reads names and heaps that
-// lie outside the file without complaint, follows groups that contain themselves for ever, and needs an inflater of its
-// own; h5wasm is the whole of HDF5's C library, megabytes of wasm, in a heap that only grows. Keras uses little of the
-// format, and that little is read here within fixed bounds:
+// Why not a library: jsfive (0.4.2, tried) refuses the opaque type that bfloat16 is stored as, reads names and heaps
+// that lie outside the file without complaint, follows groups that contain themselves for ever, and needs an inflater
+// of its own; h5wasm is the whole of HDF5's C library, megabytes of wasm, in a heap that only grows. Keras uses little
+// of the format, and that little is read here within fixed bounds:
 // - an address, count or length is held against the file's length before it is used;
 // - whatever is followed is paid for out of a few times the file's length, so loops and overlaps end;
 // - a group, a node of a tree and a part of a header are reached once; groups lie at most 64 deep;

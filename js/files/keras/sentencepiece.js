@@ -207,7 +207,7 @@ export function sentencePieceJson(piece, postProcessor) {
     }
     const [unknown] = idsOf(UNKNOWN_TYPE);
     const common = { vocab: pieces.map((text, id) => [text, scores[id]]), unk_id: unknown };
-    const outside = idsOf(UNKNOWN_TYPE, CONTROL_TYPE, UNUSED);
+    const skip = idsOf(UNKNOWN_TYPE, CONTROL_TYPE, UNUSED, BYTE_TYPE);
     return {
         version: '1.0', truncation: null, padding: null, normalizer: normalizerOf(piece), post_processor: postProcessor,
         added_tokens: idsOf(CONTROL_TYPE).map((id) => ({
@@ -219,11 +219,8 @@ export function sentencePieceJson(piece, postProcessor) {
             behavior: 'Isolated', invert: false,
         },
         decoder: decoderOf(piece, pieces[unknown]),
-        model: model === 'bpe' ? { type: 'SPM', ...common, skip: outside, whole, fuse_unk: true }
-            : {
-                type: 'Unigram', ...common, skip: [...outside, ...idsOf(BYTE_TYPE)],
-                byte_fallback: types.includes(BYTE_TYPE),
-            },
+        model: model === 'bpe' ? { type: 'SPM', ...common, skip, whole, fuse_unk: true }
+            : { type: 'Unigram', ...common, skip, byte_fallback: types.includes(BYTE_TYPE) },
     };
 }
 
