@@ -1,0 +1,245 @@
+// The bytes of an HDF5 file behind checks: every read is bounds-checked, and everything that is followed is paid for,
+// so that no file, however its addresses loop or overlap, costs more than a small multiple of its length.
+
+import { FormatError, show } from '../../check.js';
+
+/** "No address": all bits set. */
+const UNDEFINED_HALF = 0xffffffff;
+
+/** A whole file is worth so many times its length in structures, names and values; a sound one needs less than two. */
+const WORTH = 4;
+
+/** @param {string} message @returns {never} */
+export function invalid(message) {
+    throw new FormatError('hdf5-invalid', `HDF5: ${message}`);
+}
+
+/** @param {string} feature @param {string} where @returns {never} */
+export function unsupported(feature, where) {
+    throw new FormatError('hdf5-unsupported', `HDF5: not supported: ${feature} (${where})`);
+}
+
+/** Reads little-endian numbers from a part of the file that has been claimed. */
+export class Cursor {
+    /**
+     * @param {DataView} view of the file
+     * @param {number} at
+     * @param {number} end not behind the view's end
+     * @param {string} what for messages
+     */
+    constructor(view, at, end, what) {
+        this._view = view;
+        this.at = at;
+        this.end = end;
+        this.what = what;
+    }
+
+    get left() {
+        return this.end - this.at;
+    }
+
+    /** @param {number} bytes @returns {number} where they begin */
+    skip(bytes) {
+        if (bytes > this.end - this.at) {
+            invalid(`${this.what} ends within a field`);
+        }
+        const at = this.at;
+        this.at += bytes;
+        return at;
+    }
+
+    u8() {
+        return this._view.getUint8(this.skip(1));
+    }
+
+    u16() {
+        return this._view.getUint16(this.skip(2), true);
+    }
+
+    u32() {
+        return this._view.getUint32(this.skip(4), true);
+    }
+
+    /** @returns {number} a count or length of 8 bytes, which no file of today needs 53 bits of */
+    u64() {
+        const at = this.skip(8);
+        const high = this._view.getUint32(at + 4, true);
+        if (high >= 1 << 21) {
+            invalid(`${this.what} holds a number beyond 2^53`);
+        }
+        return high * 2 ** 32 + this._view.getUint32(at, true);
+    }
+
+    /** @returns {number | null} an address; null for the undefined one */
+    address() {
+        const isUndefined = this.left >= 8 && this._view.getUint32(this.at, true) === UNDEFINED_HALF &&
+            this._view.getUint32(this.at + 4, true) === UNDEFINED_HALF;
+        if (isUndefined) {
+            this.skip(8);
+            return null;
+        }
+        return this.u64();
+    }
+
+    /** @param {number} width 1, 2, 4 or 8 bytes */
+    sized(width) {
+        return width === 1 ? this.u8() : width === 2 ? this.u16() : width === 4 ? this.u32() : this.u64();
+    }
+
+    /** @param {number} bytes @returns {Uint8Array} a view */
+    bytes(bytes) {
+        const at = this.skip(bytes);
+        return new Uint8Array(this._view.buffer, this._view.byteOffset + at, bytes);
+    }
+
+    /** @param {number} bytes @param {string} [what] @returns {Cursor} over the next bytes, which are passed */
+    part(bytes, what = this.what) {
+        const at = this.skip(bytes);
+        return new Cursor(this._view, at, at + bytes, what);
+    }
+
+    /** @param {string} signature of four letters */
+    expect(signature) {
+        const found = String.fromCharCode(...this.bytes(4));
+        if (found !== signature) {
+            invalid(`${this.what} should begin with ${signature}, begins with ${show(found)}`);
+        }
+    }
+}
+
+/** An HDF5 file whose superblock has been read. */
+export class Hdf5Bytes {
+    /** @param {Uint8Array} bytes */
+    constructor(bytes) {
+        this.bytes = bytes;
+        this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+        this._left = WORTH * bytes.length;
+        /** Addresses of what may be reached once only. @type {Set<number>} */
+        this._reached = new Set();
+    }
+
+    /**
+     * Pays for work or memory that the file asks for. Structures of a sound file don't overlap, so it never runs out.
+     * @param {number} bytes
+     * @param {string} what
+     */
+    spend(bytes, what) {
+        this._left -= bytes;
+        if (this._left < 0) {
+            invalid(`its structures overlap: together they are longer than the file (at ${what})`);
+        }
+    }
+
+    /**
+     * @param {number | null} address
+     * @param {number} length
+     * @param {string} what
+     * @returns {Cursor}
+     */
+    claim(address, length, what) {
+        if (address === null) {
+            invalid(`${what} has no address`);
+        }
+        if (address > this.bytes.length || length > this.bytes.length - address) {
+            throw new FormatError('hdf5-truncated', `HDF5: ${what} (${length} bytes at ${address}) lies behind the ` +
+                `end of the file's ${this.bytes.length} bytes`);
+        }
+        this.spend(length, what);
+        return new Cursor(this.view, address, address + length, what);
+    }
+
+    /**
+     * Groups and B-trees that contain themselves are refused here, and so are hard links, which look the same.
+     * @param {number | null} address
+     * @param {string} what
+     */
+    reachOnce(address, what) {
+        if (address !== null && this._reached.has(address)) {
+            unsupported('two links to one place, or a cycle', `${what} at ${address}`);
+        }
+        if (address !== null) {
+            this._reached.add(address);
+        }
+    }
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {string} what
+ * @returns {string} UTF-8
+ */
+export function text(bytes, what) {
+    try {
+        // A copy, because browsers decode no shared memory.
+        return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.slice());
+    } catch {
+        return invalid(`${what} is not UTF-8`);
+    }
+}
+
+/** @param {Uint8Array} bytes @returns {Uint8Array} up to the first zero */
+export function untilZero(bytes) {
+    const end = bytes.indexOf(0);
+    return end < 0 ? bytes : bytes.subarray(0, end);
+}
+
+/**
+ * Bob Jenkins's lookup3, which newer structures end in.
+ * @param {Uint8Array} bytes
+ * @returns {number} 32 bits
+ */
+export function checksum(bytes) {
+    const n = bytes.length;
+    let a = (0xdeadbeef + n) | 0;
+    let b = a;
+    let c = a;
+    /** @param {number} at @returns {number} four bytes, zeros behind the end */
+    const word = (at) => (bytes[at] ?? 0) | (bytes[at + 1] ?? 0) << 8 | (bytes[at + 2] ?? 0) << 16 |
+        (bytes[at + 3] ?? 0) << 24;
+    /** @param {number} x @param {number} k */
+    const turn = (x, k) => x << k | x >>> (32 - k);
+    let at = 0;
+    for (; n - at > 12; at += 12) {
+        a = (a + word(at)) | 0;
+        b = (b + word(at + 4)) | 0;
+        c = (c + word(at + 8)) | 0;
+        a = ((a - c) ^ turn(c, 4)) | 0;
+        c = (c + b) | 0;
+        b = ((b - a) ^ turn(a, 6)) | 0;
+        a = (a + c) | 0;
+        c = ((c - b) ^ turn(b, 8)) | 0;
+        b = (b + a) | 0;
+        a = ((a - c) ^ turn(c, 16)) | 0;
+        c = (c + b) | 0;
+        b = ((b - a) ^ turn(a, 19)) | 0;
+        a = (a + c) | 0;
+        c = ((c - b) ^ turn(b, 4)) | 0;
+        b = (b + a) | 0;
+    }
+    if (at === n) {
+        return c >>> 0;
+    }
+    a = (a + word(at)) | 0;
+    b = (b + word(at + 4)) | 0;
+    c = (c + word(at + 8)) | 0;
+    c = ((c ^ b) - turn(b, 14)) | 0;
+    a = ((a ^ c) - turn(c, 11)) | 0;
+    b = ((b ^ a) - turn(a, 25)) | 0;
+    c = ((c ^ b) - turn(b, 16)) | 0;
+    a = ((a ^ c) - turn(c, 4)) | 0;
+    b = ((b ^ a) - turn(a, 14)) | 0;
+    c = ((c ^ b) - turn(b, 24)) | 0;
+    return c >>> 0;
+}
+
+/**
+ * @param {Uint8Array} bytes with their checksum behind them
+ * @param {string} what
+ */
+export function checkSum(bytes, what) {
+    const end = bytes.length - 4;
+    const stored = new DataView(bytes.buffer, bytes.byteOffset + end, 4).getUint32(0, true);
+    if (checksum(bytes.subarray(0, end)) !== stored) {
+        invalid(`the checksum of ${what} is wrong`);
+    }
+}

@@ -1,0 +1,93 @@
+// Weights that Keras saved: `.weights.h5`, and `.keras`, a zip of a model's config and its weights. Names are the paths
+// of HDF5 datasets. Loaded only when such a file comes.
+//
+// How Keras lays them out: a layer's variables are `<group>/vars/<number>`, in the order in which the layer made them.
+// In a functional model the group is `layers/<class name in snake case>[_n]`, n counting layers of that class; in a
+// subclassed model it is the attribute that holds the layer, `<attribute>/<class>[_n]` for lists. Sub-layers go by the
+// attribute of their layer. The layer's name stands only in the attribute `name` of `vars`.
+//
+// Codes: those of hdf5.js and zip.js, and `keras-no-weights` for a zip without weights.
+
+import { FormatError, show } from '../check.js';
+import { isHdf5, readHdf5 } from './hdf5.js';
+import { toNumbers, TYPES } from './hdf5/values.js';
+import { isZip, readZipDirectory, readZipMember } from './zip.js';
+
+/**
+ * @typedef {{ shape: number[], data: import('./hdf5/values.js').Numbers, dtype: string }} KerasWeight float16 and
+ *   bfloat16 as a Float32Array of the same values; int64 as a BigInt64Array
+ * @typedef {Map<string, KerasWeight>} KerasWeights
+ */
+
+const WEIGHTS = 'model.weights.h5';
+
+/** @param {Uint8Array} bytes the first ones of a file @returns {boolean} whether it is HDF5 or a zip */
+export function isKerasFile(bytes) {
+    return isHdf5(bytes) || isZip(bytes);
+}
+
+/**
+ * @param {Uint8Array} bytes a whole `.weights.h5` or `.keras` file
+ * @returns {Promise<import('./hdf5.js').Hdf5>}
+ */
+export async function openKerasWeights(bytes) {
+    if (!isZip(bytes)) {
+        return readHdf5(bytes);
+    }
+    const member = readZipDirectory(bytes).get(WEIGHTS);
+    if (member === undefined) {
+        throw new FormatError('keras-no-weights', `a zip file without ${WEIGHTS} is no .keras file`);
+    }
+    return readHdf5(await readZipMember(bytes, member));
+}
+
+/**
+ * @param {Uint8Array} bytes a whole `.weights.h5` or `.keras` file
+ * @returns {Promise<KerasWeights>} by the path of the dataset, in copies of their own
+ */
+export async function readKerasWeights(bytes) {
+    const { datasets } = await openKerasWeights(bytes);
+    return new Map(Array.from(datasets, ([path, dataset]) => [path, weightOf(dataset)]));
+}
+
+/** @param {import('./hdf5.js').Hdf5Dataset} dataset @returns {KerasWeight} */
+export function weightOf({ shape, type, bytes }) {
+    const { bytes: size, dtype } = TYPES[/** @type {keyof typeof TYPES} */ (type)];
+    const values = bytes();
+    return { shape, data: toNumbers(type, values, values.length / size), dtype };
+}
+
+/**
+ * @typedef {object} WeightInfo as in tensor-source.js
+ * @property {string} name
+ * @property {number[]} shape
+ * @property {string} type
+ * @property {number} bytes
+ * @property {number} rows 1: each tensor is one piece
+ * @property {number} rowBytes
+ *
+ * @typedef {{ info: WeightInfo, firstRow: number, rows: number, bytes: Uint8Array }} WeightPiece
+ */
+
+/**
+ * The same as the part of a TensorSource that hands out bytes, so that readWeights() treats all files alike.
+ * @param {Uint8Array} bytes a whole `.weights.h5` or `.keras` file
+ */
+export async function openWeightsSource(bytes) {
+    const { datasets } = await openKerasWeights(bytes);
+    const tensors = new Map(Array.from(datasets, ([name, { shape, type, bytes: valuesOf }]) => {
+        const { length } = valuesOf();
+        return [name, { name, shape, type, bytes: length, rows: 1, rowBytes: length }];
+    }));
+    /** @param {(info: WeightInfo) => boolean} wanted @returns {AsyncGenerator<WeightPiece, void, undefined>} */
+    const pieces = async function* (wanted) {
+        for (const info of Array.from(tensors.values()).filter((each) => wanted(each))) {
+            const dataset = datasets.get(info.name);
+            if (dataset === undefined) {
+                throw new Error(`the file has been closed, so ${info.name} cannot be read`);
+            }
+            yield { info, firstRow: 0, rows: 1, bytes: dataset.bytes() };
+        }
+    };
+    return { tensors, fileBytes: bytes.length, read: pieces, pieces, close: () => datasets.clear() };
+}

@@ -1,0 +1,173 @@
+// Weights that Keras quantized, as float32. The arithmetic has two forms: in int8, and in int4 with one scale per
+// output, a value is q / scale; in int4 by blocks of inputs it is (q - zero) * scale.
+
+import { FormatError, show } from '../../check.js';
+
+/**
+ * @typedef {import('../hdf5.js').Hdf5Dataset} Hdf5Dataset
+ * @typedef {import('./views.js').Values} Values
+ *
+ * @typedef {object} Kernel
+ * @property {Values} values [inputs..., outputs...]
+ * @property {number} inputs how many axes are inputs
+ * @property {Hdf5Dataset | null} bias
+ * @property {'int8' | 'int4' | null} quantized
+ */
+
+/** @param {number[]} axes @returns {number} */
+const product = (axes) => axes.reduce((a, b) => a * b, 1);
+
+/** @param {Hdf5Dataset} dataset @param {string} words @returns {never} */
+function refuse({ path, shape, type }, words) {
+    throw new FormatError('tensor-shape', `${show(path)} (${type} [${shape}]) ${words}`);
+}
+
+/**
+ * A layer's variables: kernel, bias if any, scale, zeros, groups.
+ * @param {Hdf5Dataset[]} variables
+ * @param {number} inputs how many axes of a kernel are inputs
+ * @returns {Kernel}
+ */
+export function kernelOf(variables, inputs) {
+    const [kernel, ...others] = variables;
+    if (kernel.type !== 'I8') {
+        if (others.length > 1) {
+            refuse(others[1], 'is not known: a layer has a kernel and a bias');
+        }
+        return { values: kernel, inputs, bias: others[0] ?? null, quantized: null };
+    }
+    // With a bias there is one more, and it comes second.
+    const bias = others.length === 2 || others.length === 4 ? /** @type {Hdf5Dataset} */ (others.shift()) : null;
+    const [scale, zero, groups] = others;
+    if (others.length === 1) {
+        const outputs = product(scale.shape);
+        const packed = kernel.shape.length === 2 && kernel.shape[1] !== outputs;
+        const rows = packed ? kernel.shape[0] : product(kernel.shape) / outputs;
+        if (!Number.isInteger(rows) || (packed && kernel.shape[1] !== Math.ceil(outputs / 2))) {
+            refuse(kernel, `does not fit its ${outputs} scales`);
+        }
+        const beside = { scale, zero: null, groups: null };
+        const values = matrix(kernel, [rows, outputs], packed ? 'columns' : 'none', beside);
+        return { values, inputs: 1, bias, quantized: packed ? 'int4' : 'int8' };
+    }
+    if (others.length !== 3 || scale.shape.length !== 2) {
+        refuse(kernel, `is quantized in a way that is not known, with ${others.length} further variables`);
+    }
+    const [rows, outputs] = [product(groups.shape), scale.shape[1]];
+    const values = matrix(kernel, [rows, outputs], 'columns', { scale, zero, groups });
+    return { values, inputs: 1, bias, quantized: 'int4' };
+}
+
+/**
+ * A table of embeddings, and the head where it is not the table.
+ * @param {Hdf5Dataset[]} variables
+ * @param {number} width of an embedding
+ * @returns {{ table: Values, head: Values | null, quantized: 'int8' | 'int4' | null }} [tokens, width], [width, tokens]
+ */
+export function embeddingOf(variables, width) {
+    const [table, ...others] = variables;
+    if (table.type !== 'I8') {
+        if (others.length > 1) {
+            refuse(others[1], 'is not known: an embedding has a table and a head');
+        }
+        return { table, head: others[0] ?? null, quantized: null };
+    }
+    const tokens = table.shape[0];
+    const packed = table.shape[1] !== width;
+    // What one array needs beside it: a scale; by blocks also zeros, and for both arrays the blocks of the inputs.
+    const blocks = packed && others.length >= 3;
+    const [scale, zero = null, groups = null] = blocks ? others : [others[0]];
+    const [head, headScale, headZero = null] = others.slice(blocks ? 3 : 1);
+    if (scale === undefined || (head !== undefined && headScale === undefined)) {
+        refuse(table, 'lacks its scale');
+    }
+    return {
+        table: matrix(table, [tokens, width], packed ? 'columns' : 'none', { scale, zero, groups }, true),
+        head: head ? matrix(head, [width, tokens], packed ? 'rows' : 'none',
+            { scale: headScale, zero: headZero, groups }) : null,
+        quantized: packed ? 'int4' : 'int8',
+    };
+}
+
+/**
+ * @param {Hdf5Dataset} quantized
+ * @param {number[]} shape of the matrix
+ * @param {'none' | 'rows' | 'columns'} packing along which axis two values share a byte, the even one its low half
+ * @param {{ scale: Hdf5Dataset, zero: Hdf5Dataset | null, groups: Hdf5Dataset | null }} beside
+ * @param {boolean} [byRow] whether scales belong to rows (and groups to columns) instead of the other way round
+ * @returns {Values}
+ */
+function matrix(quantized, shape, packing, beside, byRow = false) {
+    const [rows, columns] = shape;
+    const stored = packing === 'rows' ? [Math.ceil(rows / 2), columns]
+        : packing === 'columns' ? [rows, Math.ceil(columns / 2)] : shape;
+    if (quantized.type !== 'I8' || product(quantized.shape) !== product(stored)) {
+        refuse(quantized, `should be a quantized matrix of [${shape}]`);
+    }
+    const numbers = factorsOf(beside, shape, byRow);
+    return {
+        path: quantized.path, shape, type: 'F32',
+        bytes: () => dequantize(quantized.bytes(), shape, packing, numbers, byRow),
+    };
+}
+
+/**
+ * @typedef {object} Factors
+ * @property {Float32Array} scale [groups, outputs], or by row [outputs, groups]
+ * @property {Float32Array | null} zero
+ * @property {Float32Array | null} groups of each input
+ * @property {number} count of groups
+ *
+ * @param {{ scale: Hdf5Dataset, zero: Hdf5Dataset | null, groups: Hdf5Dataset | null }} beside
+ * @param {number[]} shape
+ * @param {boolean} byRow
+ * @returns {Factors}
+ */
+function factorsOf({ scale, zero, groups }, [rows, columns], byRow) {
+    const [outputs, inputs] = byRow ? [rows, columns] : [columns, rows];
+    const count = product(scale.shape) / outputs;
+    const fits = zero === null ? count === 1
+        : product(zero.shape) === product(scale.shape) && groups !== null && product(groups.shape) === inputs;
+    if (!fits || !Number.isInteger(count) || count === 0) {
+        refuse(scale, `does not fit a matrix of [${rows}, ${columns}]`);
+    }
+    const groupOf = zero === null || groups === null ? null : floats(groups);
+    if (groupOf?.some((g) => !(Number.isInteger(g) && g >= 0 && g < count))) {
+        refuse(/** @type {Hdf5Dataset} */ (groups), `names blocks that are not there; there are ${count}`);
+    }
+    return { scale: floats(scale), zero: zero && floats(zero), groups: groupOf, count };
+}
+
+/** @param {Hdf5Dataset} dataset @returns {Float32Array} */
+function floats(dataset) {
+    const bytes = dataset.bytes().slice();
+    if (dataset.type === 'I8') {
+        return Float32Array.from(new Int8Array(bytes.buffer));
+    }
+    return dataset.type === 'F32' ? new Float32Array(bytes.buffer) : refuse(dataset, 'should be F32 or I8');
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {number[]} shape
+ * @param {'none' | 'rows' | 'columns'} packing
+ * @param {Factors} factors
+ * @param {boolean} byRow
+ * @returns {Uint8Array}
+ */
+function dequantize(bytes, [rows, columns], packing, { scale, zero, groups, count }, byRow) {
+    const out = new Float32Array(rows * columns);
+    const stride = packing === 'columns' ? Math.ceil(columns / 2) : columns;
+    for (let r = 0; r < rows; r++) {
+        for (let c = 0; c < columns; c++) {
+            const byte = bytes[(packing === 'rows' ? r >> 1 : r) * stride + (packing === 'columns' ? c >> 1 : c)];
+            // Sign-extended: a whole byte, or one of its halves.
+            const odd = (packing === 'rows' ? r : c) & 1;
+            const q = packing === 'none' || odd ? byte << 24 >> (packing === 'none' ? 24 : 28) : byte << 28 >> 28;
+            const group = groups === null ? 0 : groups[byRow ? c : r];
+            const at = byRow ? r * count + group : group * columns + c;
+            out[r * columns + c] = zero === null ? q / scale[at] : (q - zero[at]) * scale[at];
+        }
+    }
+    return new Uint8Array(out.buffer);
+}

@@ -1,0 +1,216 @@
+// A preset's tokenizer. Keras's own tokenizer.json says but a class and its options; the vocabulary lies in
+// assets/tokenizer. What comes of it is a tokenizer.json as Hugging Face has it.
+
+import { FormatError, show } from '../../check.js';
+import { isObject, parseJson } from '../json.js';
+import { KerasConfig } from './config.js';
+import { readSentencePiece, sentencePieceJson } from './sentencepiece.js';
+
+/**
+ * @typedef {import('./sentencepiece.js').SentencePiece} SentencePiece
+ * @typedef {(path: string) => Promise<Uint8Array | null>} ReadFile
+ *
+ * @typedef {object} PresetTokenizer
+ * @property {{ json: Record<string, any>, bytes: Uint8Array } | null} tokenizer
+ * @property {SentencePiece | null} vocabulary
+ * @property {Record<string, any>} generation bos_token_id, eos_token_id, pad_token_id
+ * @property {boolean} addStart whether a prompt gets the start token
+ *
+ * @typedef {object} Kind of a tokenizer's class
+ * @property {string | null} start
+ * @property {string[]} ends a text ends at any of them; the first has to be there
+ * @property {string | null} pad null: id 0
+ * @property {string[]} keys further keys of its config that change nothing in text
+ */
+
+const FOLDER = 'assets/tokenizer/';
+
+/** What Keras splits text by, whatever the class. */
+const SPLIT = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" +
+    '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+
+/** @type {Record<string, Kind>} */
+const CLASSES = {
+    GPT2Tokenizer: { start: '<|endoftext|>', ends: ['<|endoftext|>'], pad: null, keys: [] },
+    QwenTokenizer: { start: null, ends: ['<|endoftext|>'], pad: null, keys: [] },
+    Qwen3Tokenizer: { start: null, ends: ['<|im_end|>'], pad: '<|endoftext|>', keys: [] },
+    Llama3Tokenizer: { start: '<|begin_of_text|>', ends: ['<|end_of_text|>', '<|eot_id|>'], pad: null, keys: [] },
+    MistralTekkenTokenizer: { start: '<s>', ends: ['</s>'], pad: null, keys: [] },
+    LlamaTokenizer: { start: '<s>', ends: ['</s>'], pad: null, keys: [] },
+    MistralTokenizer: { start: '<s>', ends: ['</s>'], pad: null, keys: [] },
+    Phi3Tokenizer: { start: '<s>', ends: ['<|endoftext|>'], pad: null, keys: [] },
+    GemmaTokenizer: { start: '<bos>', ends: ['<eos>'], pad: '<pad>', keys: [] },
+    // Whether it knows tokens of images.
+    Gemma3Tokenizer: { start: '<bos>', ends: ['<eos>'], pad: '<pad>', keys: ['has_vision_tokens'] },
+};
+
+/**
+ * @param {ReadFile} read
+ * @returns {Promise<PresetTokenizer | null>} null for a preset without a tokenizer
+ * @throws {FormatError} `tokenizer-not-json`, `tokenizer-invalid`, `tokenizer-unsupported`, `tokenizer-missing`
+ */
+export async function readTokenizer(read) {
+    const file = await read('tokenizer.json');
+    if (file === null) {
+        return null;
+    }
+    const { value } = parseJson(file, 'tokenizer');
+    const name = isObject(value) ? value.class_name : undefined;
+    if (typeof name !== 'string' || !Object.hasOwn(CLASSES, name)) {
+        throw new FormatError('tokenizer-unsupported',
+            `tokenizer.json: tokenizers of the class ${show(name)} are not supported`);
+    }
+    const k = new KerasConfig(value.config, `tokenizer.json: ${name}`);
+    const kind = CLASSES[name];
+    // Lengths and ends belong to batches for training; a proto within the config would be a second vocabulary.
+    k.ignore('name', 'trainable', 'dtype', 'config_file', 'sequence_length', ...kind.keys);
+    const addStart = kind.start !== null && await addsStart(read);
+    const spm = await read(`${FOLDER}vocabulary.spm`);
+    return spm === null ? bytePairs(read, k, kind, addStart) : sentencePieces(spm, k, kind, addStart);
+}
+
+/** @param {ReadFile} read @returns {Promise<boolean>} */
+async function addsStart(read) {
+    const file = await read('preprocessor.json');
+    const config = file === null ? null : parseJson(file, 'tokenizer').value?.config;
+    const value = isObject(config) ? config.add_start_token ?? true : true;
+    return typeof value === 'boolean' ? value
+        : invalid(`preprocessor.json: add_start_token must be true or false, got ${show(value)}`);
+}
+
+/** @param {string} message @returns {never} */
+function invalid(message) {
+    throw new FormatError('tokenizer-invalid', message);
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {KerasConfig} k
+ * @param {Kind} kind
+ * @param {boolean} addStart
+ * @returns {PresetTokenizer}
+ */
+function sentencePieces(bytes, k, kind, addStart) {
+    for (const key of ['add_bos', 'add_eos']) {
+        k.only(key, false);
+    }
+    k.only('proto', null);
+    k.finish();
+    const vocabulary = readSentencePiece(bytes);
+    const ids = new Map(vocabulary.pieces.map((piece, id) => [piece, id]));
+    const generation = specialIds(kind, (token) => ids.get(token));
+    const start = addStart ? startingWith(/** @type {string} */ (kind.start), generation.bos_token_id) : null;
+    const json = sentencePieceJson(vocabulary, start);
+    const tokenizer = { json, bytes: new TextEncoder().encode(JSON.stringify(json)) };
+    return { tokenizer, vocabulary, generation, addStart };
+}
+
+/**
+ * @param {Kind} kind
+ * @param {(token: string) => number | undefined} idOf
+ * @returns {Record<string, any>}
+ */
+function specialIds({ start, ends, pad }, idOf) {
+    /** @param {string} token @returns {number} */
+    const need = (token) => idOf(token) ?? invalid(`the vocabulary has no token ${show(token)}`);
+    need(ends[0]);
+    return {
+        ...start !== null && { bos_token_id: need(start) },
+        eos_token_id: ends.map(idOf).filter((id) => id !== undefined),
+        pad_token_id: pad === null ? 0 : need(pad),
+    };
+}
+
+/**
+ * @param {ReadFile} read
+ * @param {KerasConfig} k
+ * @param {Kind} kind
+ * @param {boolean} addStart
+ * @returns {Promise<PresetTokenizer>}
+ */
+async function bytePairs(read, k, kind, addStart) {
+    const [vocabularyFile, mergesFile] = [await read(`${FOLDER}vocabulary.json`), await read(`${FOLDER}merges.txt`)];
+    if (vocabularyFile === null || mergesFile === null) {
+        throw new FormatError('tokenizer-missing',
+            `a preset has ${FOLDER}vocabulary.spm, or vocabulary.json and merges.txt there`);
+    }
+    const vocabulary = parseJson(vocabularyFile, 'tokenizer').value;
+    if (!isObject(vocabulary) || !Object.values(vocabulary).every((id) => Number.isInteger(id) && id >= 0)) {
+        invalid('vocabulary.json: must be an object of ids');
+    }
+    /** @param {string} token @returns {number | undefined} */
+    const idOf = (token) => (Object.hasOwn(vocabulary, token) ? vocabulary[token] : undefined);
+    const generation = specialIds(kind, idOf);
+    const special = specialTokens(k, kind);
+    const prefix = k.flag('add_prefix_space', false);
+    const split = k.any('split_pattern') ?? SPLIT;
+    if (typeof split !== 'string') {
+        k.refuse('split_pattern', 'a string', split);
+    }
+    k.finish();
+    const json = {
+        version: '1.0', truncation: null, padding: null, normalizer: null,
+        added_tokens: special.map((content) => ({
+            id: idOf(content) ?? invalid(`the vocabulary has no token ${show(content)}`), content,
+            single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
+        })),
+        pre_tokenizer: {
+            type: 'Sequence', pretokenizers: [
+                { type: 'Split', pattern: { Regex: split }, behavior: 'Isolated', invert: false },
+                { type: 'ByteLevel', add_prefix_space: prefix, trim_offsets: true, use_regex: false },
+            ],
+        },
+        post_processor: addStart ? startingWith(/** @type {string} */ (kind.start), generation.bos_token_id) : null,
+        decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+        model: {
+            type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null,
+            fuse_unk: false, byte_fallback: false, ignore_merges: false,
+            vocab: vocabulary, merges: mergesOf(mergesFile, idOf),
+        },
+    };
+    const bytes = new TextEncoder().encode(JSON.stringify(json));
+    return { tokenizer: { json, bytes }, vocabulary: null, generation, addStart };
+}
+
+/** @param {KerasConfig} k @param {Kind} kind @returns {string[]} tokens that text is never split within */
+function specialTokens(k, { start, ends, pad }) {
+    const given = k.any('unsplittable_tokens');
+    if (given === null) {
+        return Array.from(new Set([start, ...ends, pad].filter((token) => token !== null)));
+    }
+    const isToken = (/** @type {unknown} */ token) => typeof token === 'string' && token !== '';
+    return Array.isArray(given) && given.length <= 4096 && given.every(isToken)
+        ? given : k.refuse('unsplittable_tokens', 'a list of tokens', given);
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {(token: string) => number | undefined} idOf
+ * @returns {string[]}
+ */
+function mergesOf(bytes, idOf) {
+    const lines = new TextDecoder().decode(bytes.slice()).split('\n').map((line) => line.trimEnd());
+    if (lines.at(-1) === '') {
+        lines.pop();
+    }
+    const merges = lines.filter((line) => !line.trimStart().startsWith('#version:'));
+    for (const [i, merge] of merges.entries()) {
+        const parts = merge.split(' ');
+        if (parts.length !== 2 || parts.some((part) => idOf(part) === undefined)) {
+            invalid(`merges.txt: the merge ${i + 1}, ${show(merge)}, is not two tokens of the vocabulary`);
+        }
+    }
+    return merges;
+}
+
+/** @param {string} token @param {number} id @returns {Record<string, any>} a post-processor */
+function startingWith(token, id) {
+    const first = { SpecialToken: { id: token, type_id: 0 } };
+    /** @param {string} name @param {number} type */
+    const sequence = (name, type) => ({ Sequence: { id: name, type_id: type } });
+    return {
+        type: 'TemplateProcessing', single: [first, sequence('A', 0)],
+        pair: [first, sequence('A', 0), sequence('B', 1)],
+        special_tokens: { [token]: { id: token, ids: [id], tokens: [token] } },
+    };
+}

@@ -1,0 +1,115 @@
+// SentencePiece models: small ones made here field by field, whole, as a tokenizer.json, and damaged.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FormatError } from '../../js/check.js';
+import { readSentencePiece, sentencePieceJson } from '../../js/files/keras/sentencepiece.js';
+import { rng } from '../rng.js';
+
+const encoder = new TextEncoder();
+
+/** A field of a protocol buffer: bytes, a float or a number. */
+function field(number, value) {
+    const varint = (n) => (n < 128 ? [n] : [(n & 127) | 128, ...varint(Math.floor(n / 128))]);
+    if (typeof value === 'number') return [...varint(number * 8), ...varint(value)];
+    if (value instanceof Float32Array) return [...varint(number * 8 + 5), ...new Uint8Array(value.buffer)];
+    const bytes = typeof value === 'string' ? encoder.encode(value) : value;
+    return [...varint(number * 8 + 2), ...varint(bytes.length), ...bytes];
+}
+const piece = (text, score, type) =>
+    field(1, [...field(1, text), ...field(2, Float32Array.of(score)), ...field(3, type)]);
+const spm = (...more) =>
+    Uint8Array.from([...piece('<unk>', 0, 2), ...piece('<s>', 0, 3), ...piece('\u2581a', -1.5, 1), ...more.flat()]);
+
+test('a SentencePiece model', () => {
+    const got = readSentencePiece(
+        spm(field(2, [...field(3, 2), ...field(44, '??')]), field(3, [...field(3, 0), ...field(4, 0)])),
+    );
+    assert.deepEqual(
+        [got.pieces, Array.from(got.scores), Array.from(got.types)],
+        [
+            ['<unk>', '<s>', '\u2581a'],
+            [0, 0, -1.5],
+            [2, 3, 1],
+        ],
+    );
+    assert.deepEqual(
+        [
+            got.model,
+            got.addDummyPrefix,
+            got.removeExtraWhitespaces,
+            got.escapeWhitespaces,
+            got.unknownSurface,
+            got.charsmap,
+        ],
+        ['bpe', false, false, true, '??', null],
+    );
+    const plain = readSentencePiece(spm());
+    assert.deepEqual(
+        [plain.model, plain.addDummyPrefix, plain.removeExtraWhitespaces, plain.unknownSurface],
+        ['unigram', true, true, ' \u2047 '],
+    );
+    for (const [bytes, code] of [
+        [spm().subarray(0, 20), 'tokenizer-invalid'],
+        [spm(piece('<s>', 0, 3)), 'tokenizer-invalid'],
+        [spm(piece('x', 0, 9)), 'tokenizer-invalid'],
+        [spm(piece('x', 0, 2)), 'tokenizer-invalid'],
+        [spm(field(2, field(3, 3))), 'tokenizer-unsupported'],
+        [Uint8Array.of(11), 'tokenizer-invalid'],
+        [spm(field(5, field(2, 'x'))), 'tokenizer-unsupported'],
+        [new Uint8Array(20).fill(255), 'tokenizer-invalid'],
+        [new Uint8Array(0), 'tokenizer-invalid'],
+        [spm(field(1, [...field(1, [255])])), 'tokenizer-invalid'],
+        [spm(field(1, [...field(1, 5)])), 'tokenizer-invalid'],
+    ]) {
+        assert.throws(
+            () => readSentencePiece(bytes),
+            (e) => e instanceof FormatError && e.code === code,
+            code,
+        );
+    }
+});
+
+test('a SentencePiece model as a tokenizer.json', () => {
+    const bpe = field(2, field(3, 2));
+    const of = (...more) => sentencePieceJson(readSentencePiece(spm(bpe, ...more)), null);
+    const json = of(field(3, field(4, 0)), piece('<|a.b|>', 0, 4), piece('<|a|>', 0, 4));
+    assert.deepEqual([json.model.skip, json.model.whole, json.model.unk_id], [[0, 1], [3, 4], 0]);
+    assert.equal(json.pre_tokenizer.pattern.Regex, '<\\|a\\.b\\|>|<\\|a\\|>');
+    assert.deepEqual(
+        json.added_tokens.map(({ id, content, in_text: inText }) => [id, content, inText]),
+        [[1, '<s>', false]],
+    );
+    assert.deepEqual(
+        json.normalizer.normalizers.map(({ type }) => type),
+        ['Prepend', 'Replace'],
+    );
+    assert.deepEqual(of(field(3, [...field(2, Uint8Array.of(4, 0, 0, 0)), ...field(3, 0)])).normalizer.normalizers, [
+        { type: 'Precompiled', precompiled_charsmap: 'BAAAAA==', longest: true },
+        { type: 'Replace', pattern: { Regex: '\\A +| +\\z' }, content: '' },
+        { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
+        { type: 'Replace', pattern: { String: ' ' }, content: '\u2581' },
+    ]);
+    for (const more of [
+        field(2, [...field(3, 2), ...field(24, 1)]),
+        field(3, field(5, 0)),
+        [...field(2, []), ...piece('x', 0, 4)],
+    ]) {
+        assert.throws(() => sentencePieceJson(readSentencePiece(spm(more)), null), { code: 'tokenizer-unsupported' });
+    }
+});
+
+test('damaged models: an error of the right kind, or none', () => {
+    const random = rng(Number(process.env.FUZZ_SEED ?? 1));
+    const below = (n) => Math.floor(random() * n);
+    const model = spm(field(2, field(3, 2)), field(3, field(4, 0)), piece('<x>', 0, 4));
+    for (let round = 0; round < Number(process.env.FUZZ_ROUNDS ?? 5000); round++) {
+        const bytes = model.slice(0, below(4) ? model.length : below(model.length));
+        for (let i = 0; i <= below(3); i++) bytes[below(bytes.length)] = below(256);
+        try {
+            sentencePieceJson(readSentencePiece(bytes), null);
+        } catch (error) {
+            assert.ok(error instanceof FormatError, error.stack);
+        }
+    }
+});
