@@ -118,13 +118,12 @@ export class LanguageModel {
     explain() {
         const { plan, types, defaults, template, templateProblem, source, format, fileBytes } = this.#parts;
         const { description } = plan;
-        /** @type {Record<string, { file: string, memory: string, count: number }>} */
+        /** @type {Record<string, number>} */
         const weights = {};
         for (const [role, type] of plan.types) {
             const memory = types.get(role) ?? 'F32';
             const key = memory === type ? type : `${type} as ${memory}`;
-            weights[key] ??= { file: type, memory, count: 0 };
-            weights[key].count++;
+            weights[key] = (weights[key] ?? 0) + 1;
         }
         return {
             architecture: this.architecture,

@@ -99,6 +99,7 @@ function checkOptions(options) {
  */
 async function build(runtime, source, { signal, weights = 'auto', contextLength, cacheDtype = 'float32' }) {
     const plan = planOf(source);
+    const unknown = unknownKeys(source);
     const { description } = plan;
     if (contextLength !== undefined && contextLength > description.context && description.embedding.positions !== null) {
         throw rangeError('contextLength', `at most ${description.context}, the positions that this model has learned`, contextLength);
@@ -116,13 +117,28 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
             load(runtime, network, plan, piece);
         }
         return new LanguageModel({
-            network, plan, tokenizer, template, templateProblem, defaults, source: source.name, format: source.format, types,
+            network, plan: { ...plan, harmless: [...plan.harmless, ...unknown] }, tokenizer, template, templateProblem, defaults, source: source.name, format: source.format, types,
             contextLength: contextLength ?? description.context, cacheDtype, fileBytes: source.fileBytes,
         });
     } catch (error) {
         network.dispose();
         throw error;
     }
+}
+
+/**
+ * Keys of a GGUF file that nobody knows: those of its architecture may say what is computed and are refused, those of others
+ * are told.
+ * @param {TensorSource} source
+ * @returns {string[]}
+ */
+function unknownKeys({ fields, architecture }) {
+    const unknown = fields?.unknown ?? [];
+    const own = unknown.find((key) => key.startsWith(`${architecture}.`));
+    if (own !== undefined) {
+        throw new FormatError('config-unknown', `metadata: nothing is known of the key ${show(own)}, so it cannot be told whether it matters`);
+    }
+    return [...unknown, ...fields?.harmless ?? []];
 }
 
 /**
