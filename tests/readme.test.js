@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import test from 'node:test';
 
@@ -12,16 +12,19 @@ const examples = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => ma
 const folder = new URL('build/readme/', root);
 mkdirSync(folder, { recursive: true });
 
-/** @param {number} number @returns {string} what the example prints */
-function run(number) {
+/** A whole folder of a chat model, which is not committed. */
+const chat = ['../../', '../../../'].map((up) => new URL(`${up}shared/models/hf-complete/llama-chatml/`, import.meta.url)).find((url) => existsSync(url));
+
+/** @param {number} number @param {string} [before] @returns {string} what the example prints */
+function run(number, before = '') {
     const file = fileURLToPath(new URL(`example-${number}.js`, folder));
-    writeFileSync(file, examples[number]);
+    writeFileSync(file, before + examples[number]);
     return execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 60_000 });
 }
 
-test('there are two examples, about 20 lines together', () => {
-    assert.equal(examples.length, 2);
-    assert.ok(examples.join('').trim().split('\n').length <= 30);
+test('there are three examples, the first two of about 20 lines together', () => {
+    assert.equal(examples.length, 3);
+    assert.ok(examples.slice(0, 2).join('').trim().split('\n').length <= 30);
 });
 
 test('the layer: ten cached steps, and what the runtime says of itself', () => {
@@ -34,6 +37,11 @@ test('the model: a story that goes on from its prompt', () => {
     const text = run(1);
     assert.ok(text.startsWith('Once upon a time'), text);
     assert.ok(text.split(/\s+/).length > 20, text);
+});
+
+test('a chat: two turns with one cache', { skip: chat ? false : 'shared/models is not here' }, () => {
+    const output = run(2, `const source = ${JSON.stringify(chat?.href)};\n`);
+    assert.match(output, /family: 'llama'/);
 });
 
 test('every file that the README links to is there', () => {
