@@ -45,7 +45,7 @@ export class GPT2CausalLM {
             kernelInitializer = 'glorot_uniform', ...others
         } = config;
         for (const name of Object.keys(others)) {
-            throw new TypeError(`GPT2CausalLM has no argument ${show(name)}`);
+            throw new TypeError(`options of GPT2CausalLM must be those of Keras's GPT2Backbone, got ${show(name)}`);
         }
         runtime._check('GPT2CausalLM');
         this._runtime = runtime;

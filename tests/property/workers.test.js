@@ -89,7 +89,7 @@ test('explain() says what there is', { timeout }, async () => {
 test('wrong options are named', async () => {
     for (const [options, name, message] of /** @type {[any, string, RegExp][]} */ ([
         [null, 'TypeError', /the options of createRuntime must be an object, got null/],
-        [{ worker: 2 }, 'TypeError', /the options of createRuntime must be of workers, simd, maxMemory, got "worker"/],
+        [{ worker: 2 }, 'TypeError', /options of createRuntime must be of workers, simd, maxMemory, got "worker"/],
         [{ workers: '2' }, 'TypeError', /workers must be a number or 'auto', got "2"/],
         [{ workers: -1 }, 'RangeError', /workers must be an integer from 0 to 255, got -1/],
         [{ workers: 1.5 }, 'RangeError', /got 1\.5/],
