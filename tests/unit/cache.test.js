@@ -155,6 +155,7 @@ test('a full memory is reported before anything has changed', async () => {
     const cache = new KVCache(runtime, { batch: 1, length: 3000, numHeads: 4, keyDim: 16 }); // 1.5 MB
     const source = randomLike(cache.shape);
     cache.set(source);
+    /** @type {number[]} */
     const filler = [];
     assert.throws(() => { for (;;) filler.push(runtime.memory.alloc(100_000)); }, RangeError);
     const { used } = runtime.memory;
@@ -188,8 +189,9 @@ test('functional caches convert through the same layout', async () => {
     const runtime = await testRuntime();
     const layout = cacheLayout(2, 11, 3, 5);
     const source = randomLike([2, 2, 11, 3, 5]);
-    const back = runtime._runHere('test', {
+    const job = {
         check() {},
+        /** @param {import('../../js/engine/program.js').Program} program */
         record(program) {
             const from = program.input(source);
             const kept = program.scratch(4 * layout.floats);
@@ -203,6 +205,7 @@ test('functional caches convert through the same layout', async () => {
         },
         kept: 0,
         out: /** @type {any} */ (null),
-    });
+    };
+    const back = runtime._runHere('test', job);
     assert.deepEqual(back.data, source.data);
 });
