@@ -380,7 +380,8 @@ const ARGUMENTS = Object.freeze([
 
 const OPTIONS = Object.freeze([
     'decoderPaddingMask', 'decoderAttentionMask', 'encoderPaddingMask', 'encoderAttentionMask', 'selfAttentionCache',
-    'selfAttentionCacheUpdateIndex', 'crossAttentionCache', 'crossAttentionCacheUpdateIndex', 'useCausalMask', 'training',
+    'selfAttentionCacheUpdateIndex', 'crossAttentionCache', 'crossAttentionCacheUpdateIndex', 'useCausalMask',
+    'training',
 ]);
 
 /**

@@ -124,7 +124,8 @@ export function checkBatch(plan, name, query, other) {
  */
 export function checkCacheShape(cache, rank, heads, keyDim, valueDim) {
     if (valueDim !== keyDim) {
-        throw new RangeError(`cache must be absent unless valueDim is keyDim, got valueDim ${valueDim} and keyDim ${keyDim}`);
+        throw new RangeError('cache must be absent unless valueDim is keyDim, '
+            + `got valueDim ${valueDim} and keyDim ${keyDim}`);
     }
     const fits = cache.length === rank + 2 && cache[1] === 2 && cache[rank] === heads && cache[rank + 1] === keyDim;
     if (!fits) {
@@ -140,6 +141,7 @@ export function checkCacheShape(cache, rank, heads, keyDim, valueDim) {
  */
 export function checkRoom(index, rows, length) {
     if (index + rows > length) {
-        throw rangeError('cacheUpdateIndex', `at most ${length - rows}, for ${rows} new positions in a cache of ${length}`, index);
+        const room = `at most ${length - rows}, for ${rows} new positions in a cache of ${length}`;
+        throw rangeError('cacheUpdateIndex', room, index);
     }
 }
