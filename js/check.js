@@ -45,6 +45,16 @@ export function rangeError(argument, expected, got) {
 }
 
 /**
+ * @param {string} owner  of the options
+ * @param {string} name  that none of them has
+ * @param {readonly string[]} known
+ * @returns {TypeError}
+ */
+export function unknownOption(owner, name, known) {
+    return new TypeError(`options of ${owner} must be of ${known.join(', ')}, got ${show(name)}`);
+}
+
+/**
  * @param {string} argument
  * @param {unknown} value
  * @returns {number} the value, an integer > 0

@@ -9,21 +9,23 @@
  */
 export function einsum(equation, a, b, bias) {
     const [left, right, out] = equation.split(/,|->/);
+    /** @type {Map<string, number>} */
     const sizes = new Map();
     [...left].forEach((letter, axis) => sizes.set(letter, a.shape[axis]));
     [...right].forEach((letter, axis) => sizes.set(letter, b.shape[axis]));
     const letters = [...sizes.keys()];
-    const strides = (term) => letters.map((letter) => {
+    const lengthOf = (/** @type {string} */ letter) => sizes.get(letter) ?? 0;
+    const strides = (/** @type {string} */ term) => letters.map((letter) => {
         const axis = term.indexOf(letter);
-        return axis < 0 ? 0 : [...term].slice(axis + 1).reduce((stride, other) => stride * sizes.get(other), 1);
+        return axis < 0 ? 0 : [...term].slice(axis + 1).reduce((stride, other) => stride * lengthOf(other), 1);
     });
     const [inA, inB, inOut] = [strides(left), strides(right), strides(out)];
-    const lengths = letters.map((letter) => sizes.get(letter));
-    const shape = [...out].map((letter) => sizes.get(letter));
+    const lengths = letters.map(lengthOf);
+    const shape = [...out].map(lengthOf);
     const data = new Float64Array(shape.reduce((x, y) => x * y, 1));
     const index = letters.map(() => 0);
     for (let count = lengths.reduce((x, y) => x * y, 1); count > 0; count--) {
-        const at = (stride) => index.reduce((sum, i, axis) => sum + i * stride[axis], 0);
+        const at = (/** @type {number[]} */ stride) => index.reduce((sum, i, axis) => sum + i * stride[axis], 0);
         data[at(inOut)] += a.data[at(inA)] * b.data[at(inB)];
         for (let axis = index.length - 1; axis >= 0 && ++index[axis] === lengths[axis]; axis--) index[axis] = 0;
     }

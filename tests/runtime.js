@@ -5,6 +5,7 @@ import { createRuntime } from '../js/engine/runtime.js';
 
 /** @typedef {import('../js/engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../js/engine/runtime.js').RuntimeOptions} RuntimeOptions */
+/** @typedef {import('../js/engine/runtime.js').TestSwitches} TestSwitches */
 
 /** Which binary and how many workers the environment asks for; the best there is and none where it is silent. */
 export const SIMD = /** @type {'auto' | 'relaxed' | 'simd128'} */ (process.env.CMHA_TEST_SIMD ?? 'auto');
@@ -12,7 +13,7 @@ export const WORKERS = Number(process.env.CMHA_TEST_WORKERS ?? 0);
 
 /**
  * A runtime that is disposed of when the test, or the file, that made it has ended.
- * @param {RuntimeOptions & { _test?: import('../js/engine/runtime.js').TestSwitches }} [options]
+ * @param {RuntimeOptions & { _test?: TestSwitches }} [options]
  * @returns {Promise<Runtime>}
  */
 export async function testRuntime(options = {}) {

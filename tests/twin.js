@@ -25,22 +25,27 @@ export function twin(config, weights, query, value, { key = value, mask, cache, 
     const [batch, t] = query.shape;
     const rows = value.shape[1];
     const s = cache ? cache.shape[2] : rows;
-    let keys = cache ? null : project(key, 1);
-    let values = cache ? null : project(value, 2);
+    /** @type {{ shape: readonly number[], data: Float64Array } | null} */
     let after = null;
-    if (cache) {
-        after = { shape: cache.shape, data: Float64Array.from(cache.data) };
+    let keys;
+    let values;
+    if (!cache) {
+        keys = project(key, 1);
+        values = project(value, 2);
+    } else {
+        const made = { shape: cache.shape, data: Float64Array.from(cache.data) };
+        after = made;
         if (index >= 0) [project(key, 1), project(value, 2)].forEach((part, which) => {
             for (let b = 0; b < batch; b++) {
                 const to = ((2 * b + which) * s + index) * heads * d;
-                after.data.set(part.subarray(b * rows * heads * d, (b + 1) * rows * heads * d), to);
+                made.data.set(part.subarray(b * rows * heads * d, (b + 1) * rows * heads * d), to);
             }
         });
         [keys, values] = [0, 1].map((which) => {
             const half = s * heads * d;
             const all = new Float64Array(batch * half);
             for (let b = 0; b < batch; b++) {
-                all.set(after.data.subarray((2 * b + which) * half, (2 * b + which + 1) * half), b * half);
+                all.set(made.data.subarray((2 * b + which) * half, (2 * b + which + 1) * half), b * half);
             }
             return all;
         });
@@ -58,7 +63,15 @@ export function twin(config, weights, query, value, { key = value, mask, cache, 
     };
 }
 
-/** Keras's reading of a mask [T, S], [B, T, S] or [B, H, T, S] with sizes of 1 broadcast. */
+/**
+ * Keras's reading of a mask [T, S], [B, T, S] or [B, H, T, S] with sizes of 1 broadcast.
+ * @param {Plain | undefined} mask
+ * @param {boolean} explicit
+ * @param {number} b
+ * @param {number} h
+ * @param {number} i
+ * @param {number} j
+ */
 function kept(mask, explicit, b, h, i, j) {
     if (!mask) return true;
     const { shape, data } = mask;

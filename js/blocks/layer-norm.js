@@ -1,3 +1,5 @@
+// Layer normalisation with its two weights.
+
 import { NORM } from '../engine/interface.js';
 
 /** y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis (Ba et al. 2016), as Keras has it. */

@@ -129,7 +129,7 @@ export class Given {
             return;
         }
         this.#checkLength();
-        // Shared buffers may be grown by another thread at any moment: of those our view is copied, which does not grow.
+        // A shared buffer may be grown by another thread at any moment: then our view is copied, which does not grow.
         const data = bufferOf.call(this.#array) instanceof ArrayBuffer ? this.#array : this.data;
         switch (this.#dtype) {
             case 'bool': memory.bytes.set(data, address); break;
@@ -141,8 +141,8 @@ export class Given {
     #checkLength() {
         const length = lengthOf.call(this.#array);
         if (length !== this.#size) {
-            throw new RangeError(`data must stay as long as shape ${formatShape(this.#shape)} says until it has been read, `
-                + `got ${length} elements`);
+            throw new RangeError(`data must stay as long as shape ${formatShape(this.#shape)} says until it has been `
+                + `read, got ${length} elements`);
         }
     }
 }

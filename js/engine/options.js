@@ -1,6 +1,6 @@
 // The options of createRuntime(): checked, and turned into a number of workers.
 
-import { rangeError, show, typeError } from '../check.js';
+import { rangeError, typeError, unknownOption } from '../check.js';
 import { MAX_PAGES } from './memory.js';
 import { PAGE } from './wasm.js';
 
@@ -41,7 +41,7 @@ export function checkOptions(options) {
     const { workers = 'auto', simd = 'auto', maxMemory = MAX_PAGES * PAGE, _test: test = {} } = options;
     for (const name of Object.keys(options)) {
         if (!OPTION_NAMES.includes(name) && name !== '_test') {
-            throw new TypeError(`the options of createRuntime must be of ${OPTION_NAMES.join(', ')}, got ${show(name)}`);
+            throw unknownOption('createRuntime', name, OPTION_NAMES);
         }
     }
     if (workers !== 'auto' && typeof workers !== 'number') {

@@ -245,7 +245,8 @@ export class Program {
      * @returns {Tensor} resident; `_address` is where its elements go
      */
     result(shape, dtype) {
-        const address = this.#memory.alloc(checkedSize('the result', sizeOf(shape, 'the result'), bytesPerElement(dtype)));
+        const bytes = checkedSize('the result', sizeOf(shape, 'the result'), bytesPerElement(dtype));
+        const address = this.#memory.alloc(bytes);
         const tensor = Tensor._result(this.#runtime, shape, dtype, address);
         tensor._usedBy = this.serial;
         this.#results[this.#resultCount++] = tensor;

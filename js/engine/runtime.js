@@ -23,7 +23,7 @@ import { PAGE, chooseVariant, instantiate, loadModule } from './wasm.js';
  * @property {'shared' | 'private'} memory
  * @property {number} workers  that have been started
  * @property {number} threads  that compute: the workers, and the calling thread where it may block
- * @property {number} bytesInUse  by what lives in the memory: weights, caches, tensors, stacks, what a running call needs
+ * @property {number} bytesInUse  by what lives in the memory: weights, caches, tensors, stacks, a call that runs
  * @property {number} bytesUnread  besides those by results that nobody has read; bounded, and given up when needed
  * @property {number} bytesSpare  besides those, kept as room for the next call; given up when needed
  * @property {number} bytesReserved  that the memory has grown to
@@ -104,8 +104,8 @@ export class Runtime {
     /** Ticket of the entry that came last, in line or not any more. */
     #lastTicket = 0;
     /**
-     * Blocks to be freed, each followed by the ticket of the last job that may use it: whoever was in line then may have
-     * kept the address. @type {number[]}
+     * Blocks to be freed, each followed by the ticket of the last job that may use it: whoever was in line then may
+     * have kept the address. @type {number[]}
      */
     #deferred = [];
 
@@ -177,7 +177,7 @@ export class Runtime {
         }
     }
 
-    /** Whoever still holds a tensor must not keep 4 GiB of address space with it. Not before the job at hand is done. */
+    /** Whoever still holds a tensor must not keep 4 GiB of address space with it. The job at hand is done by then. */
     #letGo() {
         this.#deferred.length = 0;
         this.memory = /** @type {any} */ (null);

@@ -1,4 +1,5 @@
-// Sizes: products of what users and files say, held below 2 ** 53, where numbers are exact, before anything is allocated.
+// Sizes: products of what users and files say, held below 2 ** 53, where numbers are exact, before anything is
+// allocated.
 
 import { show } from '../check.js';
 

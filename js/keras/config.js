@@ -1,7 +1,7 @@
 // Constructor arguments of the layer: Keras's checks, and its config in both directions (`get_config()`,
 // keras.io/api/layers/attention_layers/multi_head_attention).
 
-import { show, typeError, rangeError, positiveInteger, booleanOrBit, plainObject } from '../check.js';
+import { typeError, rangeError, positiveInteger, booleanOrBit, plainObject, unknownOption } from '../check.js';
 import { resolveInitializer, serializeInitializer } from './initializers.js';
 import { resolveRegularizer, serializeRegularizer } from './regularizers.js';
 import { resolveConstraint, serializeConstraint } from './constraints.js';
@@ -135,7 +135,7 @@ export function checkConfig(config) {
     /** @type {Record<string, any>} */
     const given = { ...DEFAULTS };
     for (const [key, value] of Object.entries(/** @type {object} */ (config))) {
-        if (!Object.hasOwn(DEFAULTS, key)) throw unknownOption(key, Object.keys(DEFAULTS));
+        if (!Object.hasOwn(DEFAULTS, key)) throw unknownOption('CachedMultiHeadAttention', key, Object.keys(DEFAULTS));
         if (value !== undefined) given[key] = value;
     }
     return Object.freeze({
@@ -153,15 +153,6 @@ export function checkConfig(config) {
 /** @typedef {ReturnType<typeof checkConfig>} CheckedConfig */
 
 /**
- * @param {string} key
- * @param {string[]} known
- * @returns {TypeError}
- */
-function unknownOption(key, known) {
-    return new TypeError(`CachedMultiHeadAttention has no option ${show(key)}; its options are ${known.join(', ')}`);
-}
-
-/**
  * Keras's config (snake_case) as constructor arguments.
  * @param {unknown} kerasConfig what Keras's `get_config()` gives
  * @returns {AttentionConfig}
@@ -170,7 +161,7 @@ export function fromKerasConfig(kerasConfig) {
     plainObject('kerasConfig', kerasConfig);
     const known = Object.keys(DEFAULTS).map(toSnake);
     const entries = Object.entries(/** @type {object} */ (kerasConfig)).map(([key, value]) => {
-        if (!known.includes(key)) throw unknownOption(key, known);
+        if (!known.includes(key)) throw unknownOption('CachedMultiHeadAttention', key, known);
         return [toCamel(key), value];
     });
     return Object.fromEntries(entries);

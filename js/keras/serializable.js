@@ -1,7 +1,7 @@
 // What initializers, regularizers and constraints have in common: named options with defaults, and Keras's serialized
 // form `{ module, class_name, config, registered_name }`, read and written.
 
-import { show, typeError, rangeError, plainObject } from '../check.js';
+import { typeError, rangeError, plainObject, unknownOption } from '../check.js';
 
 /** @param {string} name camelCase @returns {string} snake_case */
 export const toSnake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -32,7 +32,7 @@ export class Serializable {
         plainObject(`the options of ${className}`, options);
         for (const key of Object.keys(options)) {
             if (!Object.hasOwn(defaults, key)) {
-                throw new TypeError(`${className} has no option ${key}, only ${show(Object.keys(defaults))}`);
+                throw unknownOption(className, key, Object.keys(defaults));
             }
         }
         /** @type {Readonly<Record<string, any>>} */

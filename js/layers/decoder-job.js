@@ -40,7 +40,7 @@ class Side {
         if (cache !== undefined) {
             this._setCache(decoder, cache, index ?? null);
         } else if (index !== undefined && index !== null) {
-            throw new TypeError(`${name}CacheUpdateIndex needs ${name}Cache`);
+            throw typeError(`${name}CacheUpdateIndex`, `absent without ${name}Cache`, index);
         }
     }
 
@@ -197,7 +197,7 @@ export class DecoderJob {
         const width = decoder.hiddenDim;
         const [batch, t] = checkSequence(sequence, 'decoderSequence', width);
         if (decoder.hasCrossAttention !== (encoder !== null)) {
-            throw new TypeError(`encoderSequence: this layer was built ${encoder ? 'without' : 'with'} one`);
+            throw typeError('encoderSequence', encoder ? 'absent, as built' : 'given, as built', encoder);
         }
         if (decoder.hasCrossAttention && (options.selfAttentionCache === undefined) !==
             (options.crossAttentionCache === undefined)) {

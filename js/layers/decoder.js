@@ -2,7 +2,7 @@
 
 import { CachedMultiHeadAttention } from './attention/cached-multi-head-attention.js';
 import { KVCache } from '../blocks/cache.js';
-import { finiteNumber, plainObject, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { finiteNumber, plainObject, positiveInteger, rangeError, typeError, unknownOption } from '../check.js';
 import { resolveInitializer } from '../keras/initializers.js';
 import { Random, randomSeed } from '../random.js';
 import { checkFlag } from './attention/arguments.js';
@@ -66,7 +66,7 @@ export class TransformerDecoder {
             kernelInitializer = 'glorot_uniform', biasInitializer = 'zeros', normalizeFirst = false, ...others
         } = config;
         for (const name of Object.keys(others)) {
-            throw new TypeError(`TransformerDecoder has no argument ${show(name)}`);
+            throw unknownOption('TransformerDecoder', name, ARGUMENTS);
         }
         if (activation !== null && !Object.hasOwn(ACTIVATIONS, activation)) {
             throw typeError('activation', `one of ${Object.keys(ACTIVATIONS).join(', ')} or null`, activation);
@@ -110,7 +110,7 @@ export class TransformerDecoder {
      */
     build(decoderShape, encoderShape = null) {
         if (this.built) {
-            throw new Error('TransformerDecoder is built already');
+            throw new Error('build must come once, and before any call: the TransformerDecoder is built');
         }
         const width = decoderShape.length === 3 ? decoderShape[2] : null;
         if (width === null || !Number.isInteger(width) || width < this.numHeads) {
@@ -373,9 +373,15 @@ export function checkWeights(weights, shapes) {
     });
 }
 
+const ARGUMENTS = Object.freeze([
+    'intermediateDim', 'numHeads', 'dropout', 'activation', 'layerNormEpsilon', 'kernelInitializer', 'biasInitializer',
+    'normalizeFirst',
+]);
+
 const OPTIONS = Object.freeze([
     'decoderPaddingMask', 'decoderAttentionMask', 'encoderPaddingMask', 'encoderAttentionMask', 'selfAttentionCache',
-    'selfAttentionCacheUpdateIndex', 'crossAttentionCache', 'crossAttentionCacheUpdateIndex', 'useCausalMask', 'training',
+    'selfAttentionCacheUpdateIndex', 'crossAttentionCache', 'crossAttentionCacheUpdateIndex', 'useCausalMask',
+    'training',
 ]);
 
 /**
@@ -387,7 +393,7 @@ function readOptions(options) {
     const copy = { .../** @type {Record<string, any>} */ (options) };
     for (const name of Object.keys(copy)) {
         if (!OPTIONS.includes(name)) {
-            throw new TypeError(`options must be of ${OPTIONS.join(', ')}, got ${show(name)}`);
+            throw unknownOption('a call', name, OPTIONS);
         }
     }
     checkFlag('training', copy.training);

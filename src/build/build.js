@@ -62,7 +62,7 @@ export function buildTypes() {
     const start = performance.now();
     const types = join(root, 'dist/types');
     const stamp = join(root, 'build/types.stamp');
-    const sources = [...sourceFiles(join(root, 'js')), join(root, 'tsconfig.json'), join(root, 'package-lock.json')];
+    const sources = [...sourceFiles(join(root, 'js')), ...['tsconfig.json', 'src/build/types.json', 'package-lock.json'].map((name) => join(root, name))];
     if (existsSync(stamp) && existsSync(types)) {
         const checked = statSync(stamp).mtimeMs;
         const list = readFileSync(stamp, 'utf8');
@@ -70,7 +70,7 @@ export function buildTypes() {
     }
     rmSync(types, { recursive: true, force: true });
     rmSync(stamp, { force: true });
-    typeCheck(root);
+    typeCheck(join(root, 'src/build/types.json'));
     // tsc writes declarations only for what it compiles.
     cpSync(join(root, 'js/vendor/tokenizers.d.ts'), join(types, 'vendor/tokenizers.d.ts'));
     mkdirSync(dirname(stamp), { recursive: true });
@@ -78,9 +78,9 @@ export function buildTypes() {
     say(`  types checked, dist/types written, in ${since(start)}`);
 }
 
-/** Runs tsc with the tsconfig.json of a folder. @param {string} folder */
-export function typeCheck(folder) {
-    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder], {
+/** Runs tsc. @param {string} project its tsconfig.json, or the folder of it */
+export function typeCheck(project) {
+    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', project], {
         what: 'The type check',
         why: 'the types in the JSDoc comments are what users of the package see',
         todo: 'mend what the lines below name',

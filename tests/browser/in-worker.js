@@ -3,7 +3,7 @@
 import { createRuntime } from '../../js/engine/runtime.js';
 import { Block } from '../property/jobs.js';
 
-globalThis.onmessage = async ({ data: sizes }) => {
+globalThis.onmessage = async (/** @type {MessageEvent} */ { data: sizes }) => {
     try {
         const runtime = await createRuntime({ workers: 2 });
         const explanation = runtime.explain();

@@ -198,6 +198,7 @@ test('a worker that is gone: pending and later calls get the same error in about
         await runtime._run(block);
         for (const worker of started) worker.terminate();
         // Chromium gives a worker two seconds before it really ends it; until then calls may get through.
+        /** @type {PromiseSettledResult<any>[]} */
         let outcomes = [];
         let took = 0;
         for (let i = 0; i < 10_000 && outcomes[0]?.status !== 'rejected'; i++) {

@@ -17,7 +17,8 @@ const LIMIT_MS = 2000;
 const runtime = await testRuntime();
 const files = tinyFiles();
 const random = rng(SEED);
-const below = (n) => Math.floor(random() * n);
+const below = (/** @type {number} */ n) => Math.floor(random() * n);
+/** @template T @param {ArrayLike<T>} list @returns {T} */
 const pick = (list) => list[below(list.length)];
 
 /** Where damage tells: the length and the header of a safetensors file. */
@@ -80,7 +81,7 @@ function bend(value) {
     return copy;
 }
 
-/** @returns {{ what: string, source: any }} */
+/** @param {number} round @returns {{ what: string, source: any }} */
 function damaged(round) {
     const whole = pick(DAMAGE);
     switch (round % 5) {
@@ -133,7 +134,7 @@ test(`${ROUNDS} damaged models, seed ${SEED}`, async () => {
                 model.dispose();
             }
         } catch (error) {
-            assert.ok(error instanceof FormatError, `round ${round}, ${what}: ${error.stack}`);
+            assert.ok(error instanceof FormatError, `round ${round}, ${what}: ${/** @type {Error} */ (error).stack}`);
             outcome = error.code;
         }
         assert.ok(performance.now() - start < LIMIT_MS,

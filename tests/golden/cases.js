@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
+import { there } from '../there.js';
 import { assertTensor, camel, readTensors } from './golden.js';
 
 /** How the same arguments can be given. */
@@ -11,14 +12,28 @@ export const WAYS = [
     { name: 'Tensors, callSync, KVCache', sync: true, tensors: true, kvCache: true },
 ];
 
+/** @typedef {import('./golden.js').Case} Case */
+/** @typedef {typeof WAYS[number]} Way */
+/** @typedef {import('../../js/engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../../js/layers/attention/job.js').AttentionResult} AttentionResult */
+/** @typedef {Record<string, TensorLike>} Tensors */
+
+/**
+ * @typedef {object} Arguments of a call
+ * @property {any} query may be anything that Keras refuses
+ * @property {any} value
+ * @property {Record<string, any>} options
+ * @property {{ dispose(): void }[]} made for it
+ */
+
 /** The one call that raises in Keras and must not here: its NumPy backend has no flash path, we have one. */
 const FLASH = 'error_flash_true';
 
 /**
  * @param {import('../../js/engine/runtime.js').Runtime} runtime
  * @param {URL} directory
- * @param {any} entry of the manifest
- * @param {typeof WAYS[number]} way
+ * @param {Case} entry of the manifest
+ * @param {Way} way
  * @returns {Promise<number>} calls that were compared
  */
 export async function runCase(runtime, directory, entry, way) {
@@ -28,13 +43,14 @@ export async function runCase(runtime, directory, entry, way) {
     layer.build(query, value, key);
     assert.deepEqual(layer.weights.map(({ path, shape }) => [path, [...shape]]),
         entry.weights.map(({ path, shape }) => [`${layer.name}/${path}`, shape]));
-    if (entry.attention_axes_after_build) assert.deepEqual([...layer.attentionAxes], entry.attention_axes_after_build);
+    if (entry.attention_axes_after_build) assert.deepEqual([...there(layer.attentionAxes)], entry.attention_axes_after_build);
     if (entry.config) {
         const { name, attention_axes: axes, ...rest } = entry.config;
         const { name: ours, attention_axes: resolved, ...got } = layer.getConfig();
         assert.deepEqual(got, rest);
     }
     layer.setWeights(entry.weights.map(({ tensor }) => tensors[tensor]));
+    /** @type {(AttentionResult | null)[]} */
     const returned = [];
     const cacheType = layer.getConfig().dtype.config.name.replace('mixed_', '');
     for (const [number, call] of entry.calls.entries()) {
@@ -48,13 +64,14 @@ export async function runCase(runtime, directory, entry, way) {
 }
 
 /**
- * @param {any} runtime
- * @param {Record<string, any>} tensors
+ * @param {import('../../js/engine/runtime.js').Runtime} runtime
+ * @param {Tensors} tensors
  * @param {Record<string, any>} given the manifest's arguments
- * @param {any[]} returned by the calls before
- * @param {typeof WAYS[number]} way
+ * @param {(AttentionResult | null)[]} returned by the calls before
+ * @param {Way & { cacheType: any }} way
  */
 function readArguments(runtime, tensors, given, returned, way) {
+    /** @type {Arguments} */
     const args = { query: null, value: null, options: {}, made: [] };
     for (const [name, source] of Object.entries(given)) {
         const argument = camel(name);
@@ -65,11 +82,24 @@ function readArguments(runtime, tensors, given, returned, way) {
     return args;
 }
 
+/**
+ * @param {import('../../js/engine/runtime.js').Runtime} runtime
+ * @param {Tensors} tensors
+ * @param {any} source what the manifest says of it
+ * @param {Arguments} args so far
+ * @param {(AttentionResult | null)[]} returned
+ * @param {Way & { cacheType: any }} way
+ * @param {string} argument
+ */
 function readArgument(runtime, tensors, source, args, returned, way, argument) {
     if (typeof source !== 'object' || source === null) return source;
-    if (source.same_as) return args[camel(source.same_as)] ?? args.options[camel(source.same_as)];
-    if (source.from_call !== undefined) return returned[source.from_call][camel(source.output)];
-    const size = (source.zeros ?? []).reduce((a, b) => a * b, 1);
+    const { query, value, options } = args;
+    if (source.same_as) return { query, value, ...options }[camel(source.same_as)];
+    if (source.from_call !== undefined) {
+        return /** @type {Record<string, unknown>} */ ({ ...there(returned[source.from_call]) })[camel(source.output)];
+    }
+    const zeros = /** @type {number[]} */ (source.zeros ?? []);
+    const size = zeros.reduce((a, b) => a * b, 1);
     const plain = source.zeros ? { shape: source.zeros, data: new Float32Array(size) } : tensors[source.tensor];
     if (argument === 'cache' && way.kvCache && plain.shape.length === 5 && plain.shape[1] === 2) {
         const [batch, , length, numHeads, keyDim] = plain.shape;
@@ -84,12 +114,22 @@ function readArgument(runtime, tensors, source, args, returned, way, argument) {
     return tensor;
 }
 
-/** What a cache holds, in Keras's order. */
+/** What a cache holds, in Keras's order. @param {TensorLike | KVCache} cache */
 function contents(cache) {
     const tensor = cache instanceof KVCache ? cache.toTensor() : cache;
     return { shape: tensor.shape, data: tensor.data.slice() };
 }
 
+/**
+ * @param {CachedMultiHeadAttention} layer
+ * @param {Case} entry
+ * @param {import('./golden.js').Call} call
+ * @param {Arguments} args
+ * @param {Tensors} tensors
+ * @param {Way} way
+ * @param {string} what
+ * @returns {Promise<AttentionResult | null>} null: it has raised, as it should
+ */
 async function runCall(layer, entry, { returns, raises }, args, tensors, way, what) {
     const { query, value, options } = args;
     const make = () => (way.sync ? layer.callSync(query, value, options) : layer.call(query, value, options));
@@ -110,7 +150,7 @@ async function runCall(layer, entry, { returns, raises }, args, tensors, way, wh
         assert.deepEqual(contents(options.cache), before, 'the caller\'s cache was changed');
     }
     for (const { name, tensor, shape, dtype } of returns) {
-        const out = result[camel(name)];
+        const out = there(/** @type {Record<string, Tensor | KVCache>} */ ({ ...result })[camel(name)]);
         assert.deepEqual(shape, tensors[tensor].shape);
         if (out instanceof KVCache) assert.equal(out, options.cache);
         else assert.equal(out.dtype, dtype, `dtype of ${name}`);

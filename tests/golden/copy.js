@@ -6,11 +6,13 @@ import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { COMMITTED, SHARED, TIERS, readManifest } from './golden.js';
 
-/** @param {any} manifest the full one @returns what is committed of it */
+/** @param {any} manifest the full one @returns {import('./golden.js').Manifest} what is committed of it */
 export function reduce(manifest) {
-    const { set, seed, keras, keras_hub: kerasHub, backend, cases, suites } = manifest;
+    const { set, seed, keras, keras_hub: kerasHub, backend, suites } = manifest;
+    /** @type {import('./golden.js').Case[]} */
+    const cases = manifest.cases;
     const { weights_h5: _, ...kept } = suites;
-    return {
+    const reduced = {
         set, seed, keras, keras_hub: kerasHub, backend,
         cases: cases.filter(({ tier }) => TIERS.includes(tier)).map((entry) => ({
             name: entry.name,
@@ -26,9 +28,10 @@ export function reduce(manifest) {
         })),
         suites: kept,
     };
+    return reduced;
 }
 
-/** @param {any} manifest @returns {string[]} every file that its cases and suites name */
+/** @param {import('./golden.js').Manifest} manifest @returns {string[]} every file that its cases and suites name */
 export function files({ cases, suites }) {
     const found = new Set(cases.map(({ file }) => file));
     for (const suite of Object.values(suites)) {
@@ -37,7 +40,7 @@ export function files({ cases, suites }) {
     return [...found];
 }
 
-/** @param {any} manifest @returns {string} one case, or suite, per line */
+/** @param {import('./golden.js').Manifest} manifest @returns {string} one case, or suite, per line */
 export function print({ cases, suites, ...head }) {
     const lines = Object.entries(suites).map(([name, suite]) => `${JSON.stringify(name)}:${JSON.stringify(suite)}`);
     const rows = cases.map((entry) => JSON.stringify(entry));

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { CachedMultiHeadAttention } from '../../js/index.js';
 
-/** Error function (Abramowitz & Stegun 7.1.26), to 1.5e-7. */
+/** Error function (Abramowitz & Stegun 7.1.26), to 1.5e-7. @param {number} x */
 function erf(x) {
     const t = 1 / (1 + 0.3275911 * Math.abs(x));
     const series = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
@@ -13,8 +13,18 @@ function erf(x) {
 
 const normal = (/** @type {number} */ x) => 0.5 * (1 + erf(x / Math.SQRT2));
 
-/** Distribution functions by Keras's description of its draws. */
-export function distributionFunction({ distribution, minval, maxval, mean, stddev }) {
+/**
+ * Keras's description of its draws.
+ * @typedef {object} Distribution
+ * @property {string} distribution 'uniform', 'normal' or 'truncated_normal'
+ * @property {number} [minval]
+ * @property {number} [maxval]
+ * @property {number} [mean]
+ * @property {number} [stddev]
+ */
+
+/** @param {Distribution} description @returns {(x: number) => number} its distribution function */
+export function distributionFunction({ distribution, minval = NaN, maxval = NaN, mean = NaN, stddev = NaN }) {
     if (distribution === 'uniform') return (x) => Math.min(1, Math.max(0, (x - minval) / (maxval - minval)));
     if (distribution === 'normal') return (x) => normal((x - mean) / stddev);
     const [low, high] = [normal(-2), normal(2)];
@@ -40,13 +50,14 @@ export function assertFollows(values, cdf) {
 const ENOUGH = 20000;
 
 /**
- * @param {any} runtime
+ * @param {import('../../js/engine/runtime.js').Runtime} runtime
  * @param {string} initializer
  * @param {Record<string, any>} kwargs
- * @param {Record<string, number[]>} build
- * @param {Record<string, any>} kernels what Keras draws from, by projection
+ * @param {{ query_shape: number[], value_shape: number[], key_shape: number[] | null }} build
+ * @param {Record<string, Distribution & { shape: number[] }>} kernels what Keras draws from, by projection
  */
 export function assertDistribution(runtime, initializer, kwargs, build, kernels) {
+    /** @type {Record<string, Float32Array[]>} */
     const drawn = Object.fromEntries(Object.keys(kernels).map((name) => [name, []]));
     const sizes = Object.keys(kernels).map((name) => kernels[name].shape.reduce((a, b) => a * b, 1));
     const rounds = Math.ceil(ENOUGH / Math.min(...sizes));
@@ -56,18 +67,18 @@ export function assertDistribution(runtime, initializer, kwargs, build, kernels)
         layer.build(build.query_shape, build.value_shape, build.key_shape);
         for (const { path, data } of layer.weights) {
             const [, name, part] = path.split('/');
-            if (part === 'kernel') drawn[name].push({ data });
+            if (part === 'kernel') drawn[name].push(data);
             else assert.ok(data.every((x) => x === 0), 'biases start as zeros');
         }
         layer.dispose();
     }
     for (const [name, expected] of Object.entries(kernels)) {
         if (initializer === 'orthogonal') {
-            assertOrthogonal(drawn[name][0].data, expected.shape);
+            assertOrthogonal(drawn[name][0], expected.shape);
             continue;
         }
-        const values = drawn[name].length > 1 ? drawn[name].flatMap(({ data }) => [...data]) : drawn[name][0].data;
-        const { minval = -Infinity, maxval = Infinity, stddev, distribution } = expected;
+        const values = drawn[name].flatMap((data) => [...data]);
+        const { minval = -Infinity, maxval = Infinity, stddev = NaN, distribution } = expected;
         const cut = distribution.startsWith('truncated') ? 2 * stddev * (1 + 1e-6) : Infinity;
         const float = 1 + 1e-7; // bounds are given in float64
         assert.ok(values.every((x) => x >= minval * float && x < maxval * float && Math.abs(x) <= cut), 'bounds');
@@ -75,7 +86,11 @@ export function assertDistribution(runtime, initializer, kwargs, build, kernels)
     }
 }
 
-/** Rows or columns, whichever are fewer, are orthonormal; `shape` is that of the normal matrix, the long way first. */
+/**
+ * Rows or columns, whichever are fewer, are orthonormal; the shape is that of the normal matrix, the long way first.
+ * @param {Float32Array} data
+ * @param {number[]} shape
+ */
 function assertOrthogonal(data, [rows, columns]) {
     for (let a = 0; a < columns; a++) {
         for (let b = 0; b <= a; b++) {

@@ -14,11 +14,39 @@ export const NO_SHARED = `no ${fileURLToPath(SHARED)}: the committed fixtures al
 /** Tiers that must match; `info` is what one backend of Keras does and others do not. */
 export const TIERS = ['core', 'edge', 'error', 'parent'];
 
+/** @type {Record<string, new (bytes: ArrayBuffer) => Float64Array | Float32Array | Int32Array | Uint8Array>} */
 const KINDS = { F64: Float64Array, F32: Float32Array, I32: Int32Array, U8: Uint8Array };
+
+/** @typedef {Record<string, { dtype: string, shape: number[], data_offsets: [number, number] }>} Header */
+
+/**
+ * The parts of the manifest that tests read; README.md of the golden set says what they mean.
+ * @typedef {object} Manifest
+ * @property {Case[]} cases
+ * @property {Record<string, any>} suites
+ *
+ * @typedef {object} Case
+ * @property {string} name
+ * @property {string} file
+ * @property {string} tier
+ * @property {Record<string, any>} constructor Keras's config
+ * @property {{ query_shape: number[], value_shape: number[], key_shape: number[] | null }} build
+ * @property {number[]} [attention_axes_after_build]
+ * @property {Record<string, any>} [config]
+ * @property {{ path: string, shape: number[], tensor: string }[]} weights
+ * @property {Call[]} calls
+ * @property {{ atol: number, rtol: number }} tolerance
+ * @property {string} [notes]
+ *
+ * @typedef {object} Call
+ * @property {Record<string, any>} args
+ * @property {{ name: string, tensor: string, shape: number[], dtype: string }[]} returns
+ * @property {object} [raises]
+ */
 
 /**
  * @param {URL} directory
- * @returns the manifest
+ * @returns {Manifest}
  */
 export function readManifest(directory) {
     return JSON.parse(readFileSync(new URL('manifest.json', directory), 'utf8'));
@@ -30,13 +58,13 @@ export function readManifest(directory) {
  * @returns {Record<string, { shape: number[], data: Float32Array | Int32Array | Uint8Array }>}
  */
 export function readTensors(directory, file) {
-    const { buffer, byteOffset, byteLength } = readFileSync(new URL(file, directory));
-    const bytes = buffer.slice(byteOffset, byteOffset + byteLength);
+    const bytes = new Uint8Array(readFileSync(new URL(file, directory))).buffer;
     const length = Number(new DataView(bytes).getBigUint64(0, true));
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)));
+    /** @type {ReturnType<typeof readTensors>} */
     const tensors = {};
     delete header.__metadata__;
-    for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(header)) {
+    for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(/** @type {Header} */ (header))) {
         tensors[name] = { shape, data: new KINDS[dtype](bytes.slice(8 + length + from, 8 + length + to)) };
     }
     return tensors;

@@ -22,6 +22,7 @@ test('the committed fixtures are what copy.js makes', { skip }, () => {
 
 test('every call of the tiers that must match, straight from the full set', { skip }, async () => {
     const cases = readManifest(SHARED).cases.filter(({ tier }) => TIERS.includes(tier));
+    /** @type {Record<string, number>} */
     const calls = {};
     for (const entry of cases) {
         for (const way of WAYS) {

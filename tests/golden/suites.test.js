@@ -10,8 +10,11 @@ import { assertClose } from '../close.js';
 import { einsum } from '../einsum.js';
 import { floats, rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
+import { floatsOf, there } from '../there.js';
 import { COMMITTED, assertTensor, camel, readManifest, readTensors } from './golden.js';
 import { assertDistribution } from './distribution.js';
+
+/** @typedef {import('../../js/keras/config.js').AttentionConfig} AttentionConfig */
 
 const runtime = await testRuntime();
 
@@ -22,15 +25,34 @@ const isChecked = (/** @type {unknown} */ error) => error instanceof TypeError |
 const DIRECTORY = process.env.GOLDEN_DIRECTORY ? pathToFileURL(`${process.env.GOLDEN_DIRECTORY}/`) : COMMITTED;
 const { suites } = readManifest(DIRECTORY);
 
-/** Weight paths without the layer's name. */
+/** @typedef {{ atol: number, rtol: number }} Tolerance */
+/** @typedef {{ query_shape: number[], value_shape: number[], key_shape: number[] | null }} Build */
+/** @typedef {{ shape: number[], data: Float64Array }} Doubles */
+/** @typedef {{ shape: number[], data: Float32Array }} Floats */
+
+/** Weight paths without the layer's name. @param {CachedMultiHeadAttention} layer */
 const ownPaths = ({ name, weights }) => weights.map(({ path }) => path.slice(name.length + 1));
 
+/**
+ * @typedef {object} Losses of a layer
+ * @property {Record<string, any>} config
+ * @property {{ query: string, cache?: string }} call names of tensors
+ * @property {string} weights_prefix
+ * @property {number} losses_before_any_call
+ * @property {number[]} losses
+ */
+
+/**
+ * @param {{ file: string, tolerance: Tolerance, layer_losses: Losses[],
+ *   values: { regularizer: { class_name: string }, input: string, value: number, raises?: object }[] }} suite
+ */
 function regularizers(suite) {
     const tensors = readTensors(DIRECTORY, suite.file);
     suite.values.forEach(({ regularizer, input, value, raises }, i) => {
         test(`regularizers ${i}: ${regularizer.class_name} of ${input}`, () => {
-            const object = resolveRegularizer('regularizer', regularizer);
-            const { data, shape } = tensors[input];
+            const object = there(resolveRegularizer('regularizer', regularizer));
+            const { shape } = tensors[input];
+            const data = floatsOf(tensors[input]);
             if (raises) {
                 assert.throws(() => object.penalty(data, shape), isChecked);
                 return;
@@ -58,13 +80,17 @@ function regularizers(suite) {
     });
 }
 
+/**
+ * @param {{ file: string, tolerance: Tolerance,
+ *   rows: { constraint: { class_name: string }, input: string, output: string, shape: number[] }[] }} suite
+ */
 function constraints(suite) {
     const tensors = readTensors(DIRECTORY, suite.file);
     suite.rows.forEach(({ constraint, input, output, shape }, i) => {
         test(`constraints ${i}: ${constraint.class_name} of [${shape}]`, () => {
-            const { data } = tensors[input];
+            const data = floatsOf(tensors[input]);
             const before = data.slice();
-            const projected = resolveConstraint('constraint', constraint).project(data, shape);
+            const projected = there(resolveConstraint('constraint', constraint)).project(data, shape);
             assertTensor({ shape, data: projected }, tensors[output], suite.tolerance, 'it');
             assert.deepEqual(data, before);
         });
@@ -74,6 +100,10 @@ function constraints(suite) {
 /** What Python can say and JavaScript cannot: 2.0 and 1.0 are integers here. */
 const SAME_IN_JAVASCRIPT = ['num_heads=2.0', 'cache_update_index=1.0 with a cache'];
 
+/**
+ * @param {{ stage: 'constructor' | 'build' | 'compute_output_shape' | 'call', kwargs: Record<string, any>, build: Build,
+ *   call: string, raises?: { message: string } }[]} suite
+ */
 function errors(suite) {
     suite.forEach((row, i) => {
         const { stage, kwargs, build, call, raises } = row;
@@ -93,8 +123,9 @@ function errors(suite) {
     });
 }
 
+/** @param {any} layer untyped: its calls are wrong @param {string} call */
 function wrongCall(layer, call) {
-    const tensor = (...shape) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
+    const tensor = (/** @type {number[]} */ ...shape) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
     const x = tensor(2, 4, 8);
     switch (call) {
         // Ours has useCausalMask, by decision; Python's spelling of it stays unknown.
@@ -110,6 +141,21 @@ function wrongCall(layer, call) {
     }
 }
 
+/**
+ * @typedef {object} Spec
+ * @property {Record<string, any>} kwargs
+ * @property {Build} build
+ * @property {Record<'query' | 'key' | 'value' | 'output', string>} equations
+ * @property {string} dot_product_equation
+ * @property {string} combine_equation
+ * @property {number[]} softmax_axes
+ * @property {number[] | null} attention_axes_before_build
+ * @property {number[]} attention_axes
+ * @property {(number | null)[]} compute_output_shape
+ * @property {[path: string, shape: number[]][]} weights
+ */
+
+/** @param {Spec[]} suite */
 function specs(suite) {
     suite.forEach((row, i) => {
         const { kwargs, build, equations } = row;
@@ -130,18 +176,24 @@ function specs(suite) {
     });
 }
 
-/** The layer gives what Keras's own einsum equations give in float64. */
+/**
+ * The layer gives what Keras's own einsum equations give in float64.
+ * @param {CachedMultiHeadAttention} layer
+ * @param {Spec} spec
+ * @param {number} seed
+ */
 function followsEquations(layer, { build, equations, dot_product_equation: dot, combine_equation: combine,
     softmax_axes: softmaxAxes }, seed) {
     const random = rng(seed + 1);
-    const sized = (shape) => shape.map((size, axis) => size ?? axis + 2);
-    const tensor = (shape) => ({ shape, data: floats(random, shape.reduce((a, b) => a * b, 1)) });
+    const sized = (/** @type {(number | null)[]} */ shape) => shape.map((size, axis) => size ?? axis + 2);
+    const tensor = (/** @type {readonly number[]} */ shape) => ({ shape: [...shape], data: floats(random, shape.reduce((a, b) => a * b, 1)) });
     const query = tensor(sized(build.query_shape));
     const value = tensor(sized(build.value_shape));
     const key = tensor(sized(build.key_shape ?? build.value_shape));
     layer.setWeights(layer.weights.map(({ shape }) => tensor(shape)));
     const paths = ownPaths(layer);
     const weights = Object.fromEntries(layer.weights.map((weight, i) => [paths[i], weight]));
+    /** @param {string} name @param {string} equation @param {Floats | Doubles} x */
     const project = (name, equation, x) => einsum(equation, x, weights[`${name}/kernel`], weights[`${name}/bias`]);
     const q = project('query', equations.query, query);
     const scores = einsum(dot, project('key', equations.key, key), {
@@ -152,11 +204,11 @@ function followsEquations(layer, { build, equations, dot_product_equation: dot, 
     const output = project('attention_output', equations.output, mixed);
     const result = layer.callSync(query, value, { key, returnAttentionScores: true });
     const tolerance = { atol: 1e-5, rtol: 1e-5 }; // the manifest's, for the same sizes
-    assertTensor(result.attentionScores, scores, tolerance, 'scores');
+    assertTensor(there(result.attentionScores), scores, tolerance, 'scores');
     assertTensor(result.attentionOutput, output, tolerance, 'output');
 }
 
-/** In place, over all axes from `first` on. */
+/** In place, over all axes from `first` on. @param {Doubles} tensor @param {number} first */
 function softmax({ shape, data }, first) {
     const length = shape.slice(first).reduce((a, b) => a * b, 1);
     for (let row = 0; row < data.length; row += length) {
@@ -168,6 +220,7 @@ function softmax({ shape, data }, first) {
     }
 }
 
+/** @param {{ kwargs: Record<string, any>, get_config: Record<string, any> }[]} suite */
 function configs(suite) {
     suite.forEach(({ kwargs, get_config: expected }, i) => {
         test(`configs ${i}: ${JSON.stringify(kwargs)}`, () => {
@@ -179,12 +232,16 @@ function configs(suite) {
             assert.deepEqual(Object.keys(config), Object.keys(expected), 'order of keys');
             assert.deepEqual(CachedMultiHeadAttention.fromConfig(runtime, config).getConfig(), config, 'round trip');
             const options = Object.fromEntries(Object.entries(kwargs).map(([key, value]) => [camel(key), value]));
-            const direct = new CachedMultiHeadAttention(runtime, options).getConfig();
+            const direct = new CachedMultiHeadAttention(runtime, /** @type {AttentionConfig} */ (options)).getConfig();
             assert.deepEqual({ ...direct, name: expected.name }, expected, 'camelCase');
         });
     });
 }
 
+/**
+ * @param {{ initializer: string, kwargs: Record<string, any>, build: Build,
+ *   kernels: Record<string, import('./distribution.js').Distribution & { shape: number[] }> }[]} suite
+ */
 function initializers(suite) {
     suite.forEach(({ initializer, kwargs, build, kernels }, i) => {
         test(`initializers ${i}: ${initializer} ${JSON.stringify(kwargs)}`, () => {

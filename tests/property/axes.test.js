@@ -5,7 +5,10 @@ import { test } from 'node:test';
 import { assertClose } from '../close.js';
 import { einsum } from '../einsum.js';
 import { testRuntime } from '../runtime.js';
+import { functional, there } from '../there.js';
 import { draw, randomLayer } from './cases.js';
+
+/** @typedef {import('../there.js').Floats} Floats */
 
 const runtime = await testRuntime();
 const TOLERANCE = { atol: 1e-5, rtol: 1e-5 }; // the golden set's, for the same sizes
@@ -13,6 +16,9 @@ const CASES = 80;
 
 const size = (/** @type {readonly number[]} */ shape) => shape.reduce((a, b) => a * b, 1);
 
+/** @typedef {ReturnType<typeof randomCase>} Case */
+
+/** @param {number} seed */
 function randomCase(seed) {
     const { integer, chance, pick, tensor, booleans } = draw(seed);
     const rank = integer(3, 5);
@@ -45,7 +51,12 @@ function randomCase(seed) {
     };
 }
 
-/** Keeps for every score, by broadcasting: the first `left` axes against batch axes and heads, the rest at the end. */
+/**
+ * Keeps for every score, by broadcasting: the first `left` axes against batch axes and heads, the rest at the end.
+ * @param {{ shape: number[], data: Uint8Array }} mask
+ * @param {number[]} scores shape
+ * @param {number} left
+ */
 function kept(mask, scores, left) {
     const missing = new Array(scores.length - mask.shape.length).fill(1);
     const full = [...mask.shape.slice(0, left), ...missing, ...mask.shape.slice(left)];
@@ -60,7 +71,11 @@ function kept(mask, scores, left) {
     });
 }
 
-/** The layer by letters: a.. batch axes, m.. the query's, x.. the key's, h heads, d key dim, f and w features. */
+/**
+ * The layer by letters: a.. batch axes, m.. the query's, x.. the key's, h heads, d key dim, f and w features.
+ * @param {import('../../js/index.js').CachedMultiHeadAttention} layer
+ * @param {Case} given
+ */
 function expected(layer, { axes, batchAxes, scores: shape, left, query, value, cache, mask }) {
     const { weights, useBias } = layer;
     const letters = (/** @type {string} */ first) => query.shape.slice(0, -1).map((_, axis) => (axes.includes(axis)
@@ -70,17 +85,17 @@ function expected(layer, { axes, batchAxes, scores: shape, left, query, value, c
     const weight = (/** @type {number} */ i) => weights[useBias ? 2 * i : i];
     const bias = (/** @type {number} */ i) => (useBias ? weights[2 * i + 1] : undefined);
     const q = einsum(`${m}f,fhd->${m}hd`, query, weight(0), bias(0));
-    const half = (/** @type {number} */ which) => {
-        const [first, , ...rest] = cache.shape;
+    const half = (/** @type {Floats} */ { shape: given, data: from }, /** @type {number} */ which) => {
+        const [first, , ...rest] = given;
         const data = new Float32Array(first * size(rest));
         for (let b = 0; b < first; b++) {
-            const from = (2 * b + which) * size(rest);
-            data.set(cache.data.subarray(from, from + size(rest)), b * size(rest));
+            const at = (2 * b + which) * size(rest);
+            data.set(from.subarray(at, at + size(rest)), b * size(rest));
         }
         return { shape: [first, ...rest], data };
     };
-    const k = cache ? half(0) : einsum(`${x}f,fhd->${x}hd`, value, weight(1), bias(1));
-    const v = cache ? half(1) : einsum(`${x}f,fhd->${x}hd`, value, weight(2), bias(2));
+    const k = cache ? half(cache, 0) : einsum(`${x}f,fhd->${x}hd`, value, weight(1), bias(1));
+    const v = cache ? half(cache, 1) : einsum(`${x}f,fhd->${x}hd`, value, weight(2), bias(2));
     const pick = (/** @type {string} */ term, /** @type {number[]} */ list) => list.map((axis) => term[axis]).join('');
     const s = `${pick(m, batchAxes)}h${pick(m, axes)}${pick(x, axes)}`;
     const scores = einsum(`${m}hd,${x}hd->${s}`, q, k);
@@ -104,16 +119,16 @@ for (let seed = 1; seed <= CASES; seed++) {
     const what = `axes [${axes}] of [${query.shape}] against [${value.shape}]${cache ? ', static cache' : ''}`;
     test(`seed ${seed}: ${what}`, () => {
         const layer = randomLayer(runtime, config, query.shape, value.shape, seed);
-        assert.deepEqual([...layer.attentionAxes], axes);
+        assert.deepEqual([...there(layer.attentionAxes)], axes);
         const result = layer.callSync(query, value, { cache, attentionMask: mask, returnAttentionScores });
         const want = expected(layer, one);
         assert.deepEqual([...result.attentionOutput.shape], query.shape);
         assertClose(result.attentionOutput.data, want.output.data, TOLERANCE, 'output');
         if (returnAttentionScores) {
-            assert.deepEqual([...result.attentionScores.shape], scores);
-            assertClose(result.attentionScores.data, want.scores.data, TOLERANCE, 'scores');
+            assert.deepEqual([...there(result.attentionScores).shape], scores);
+            assertClose(there(result.attentionScores).data, want.scores.data, TOLERANCE, 'scores');
         }
-        if (cache) assert.deepEqual(result.cache.data, cache.data);
+        if (cache) assert.deepEqual(functional(result.cache).data, cache.data);
         layer.dispose();
     });
 }

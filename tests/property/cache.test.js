@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { KVCache, Tensor } from '../../js/index.js';
 import { testRuntime } from '../runtime.js';
+import { floatsOf, functional } from '../there.js';
 import { draw, randomLayer } from './cases.js';
 
 const runtime = await testRuntime();
@@ -15,7 +16,7 @@ const layer = randomLayer(runtime, { numHeads: HEADS, keyDim: DIM }, [BATCH, 1, 
 /** Bit patterns, so that -0, NaN payloads and the like count. */
 const bits = (/** @type {Float32Array} */ data) => new Uint32Array(data.slice().buffer);
 
-/** Positions of a cache in Keras's order whose bits differ. */
+/** Positions of a cache in Keras's order whose bits differ. @param {Float32Array} before @param {Float32Array} after */
 function changed(before, after) {
     const positions = new Set();
     const row = HEADS * DIM;
@@ -33,18 +34,18 @@ for (const [index, rows] of [[0, 1], [7, 1], [8, 1], [20, 1], [3, 10], [0, 21], 
         const given = tensor(SHAPE, 3);
         const expected = Array.from({ length: rows }, (_, i) => index + i);
         const result = layer.callSync(query, x, { cache: given, cacheUpdateIndex: index });
-        assert.deepEqual(changed(given.data, result.cache.data), expected);
+        assert.deepEqual(changed(given.data, floatsOf(functional(result.cache))), expected);
         assert.ok(result.cache instanceof Tensor);
 
         const resident = new Tensor(runtime, given);
         const next = layer.callSync(query, x, { cache: resident, cacheUpdateIndex: index });
-        assert.deepEqual(bits(resident.data), bits(given.data), 'the caller\'s Tensor was changed');
-        assert.deepEqual(bits(next.cache.data), bits(result.cache.data));
+        assert.deepEqual(bits(floatsOf(resident)), bits(given.data), 'the caller\'s Tensor was changed');
+        assert.deepEqual(bits(floatsOf(functional(next.cache))), bits(floatsOf(functional(result.cache))));
 
         const kvCache = new KVCache(runtime, { batch: BATCH, length: LENGTH, numHeads: HEADS, keyDim: DIM });
         kvCache.set(given);
         layer.callSync(query, x, { cache: kvCache, cacheUpdateIndex: index });
-        assert.deepEqual(bits(kvCache.toTensor().data), bits(result.cache.data));
+        assert.deepEqual(bits(floatsOf(kvCache.toTensor())), bits(floatsOf(functional(result.cache))));
         kvCache.dispose();
     });
 }
@@ -58,12 +59,13 @@ test('a static call changes nothing and returns the cache', () => {
     const kvCache = new KVCache(runtime, { batch: BATCH, length: LENGTH, numHeads: HEADS, keyDim: DIM });
     kvCache.set(given);
     assert.equal(layer.callSync(x, x, { cache: kvCache }).cache, kvCache);
-    assert.deepEqual(bits(kvCache.toTensor().data), bits(given.data));
+    assert.deepEqual(bits(floatsOf(kvCache.toTensor())), bits(given.data));
     const returned = layer.callSync(x, x, { cache: given }).cache;
     assert.ok(returned instanceof Tensor);
-    assert.deepEqual(bits(returned.data), bits(given.data));
+    assert.deepEqual(bits(floatsOf(returned)), bits(given.data));
 });
 
+/** @type {Record<string, [options: any, type: ErrorConstructor, rows?: number]>} */
 const wrong = {
     'past the end': [{ cacheUpdateIndex: LENGTH }, RangeError],
     'a chunk past the end': [{ cacheUpdateIndex: LENGTH - 1 }, RangeError, 2],
@@ -95,7 +97,7 @@ for (const [name, [options, type, rows = 1]] of Object.entries(wrong)) {
             await assert.rejects(layer.call(x, x, { ...options, cache }), { name: type.name });
         }
         assert.deepEqual(bits(given.data), before);
-        assert.deepEqual(bits(kvCache.toTensor().data), before);
+        assert.deepEqual(bits(floatsOf(kvCache.toTensor())), before);
         const { attentionOutput } = layer.callSync(x, x, { cache: kvCache, cacheUpdateIndex: 0 });
         assert.ok(attentionOutput.data.every(Number.isFinite));
         kvCache.dispose();

@@ -18,18 +18,19 @@ export function draw(seed) {
     return {
         integer,
         chance: (/** @type {number} */ p) => random() < p,
-        pick: (/** @type {any[]} */ list) => list[integer(0, list.length - 1)],
-        tensor: (/** @type {number[]} */ shape, scale = 1) => ({ shape, data: floats(random, size(shape), scale) }),
-        booleans: (/** @type {number[]} */ shape, p = 0.7) => (
-            { shape, data: bytes(random, size(shape), p).map((byte) => Math.min(byte, 1)) }
+        /** @template T @param {readonly T[]} list @returns {T} */
+        pick: (list) => list[integer(0, list.length - 1)],
+        tensor: (/** @type {readonly number[]} */ shape, scale = 1) => ({ shape: [...shape], data: floats(random, size(shape), scale) }),
+        booleans: (/** @type {readonly number[]} */ shape, p = 0.7) => (
+            { shape: [...shape], data: bytes(random, size(shape), p).map((byte) => Math.min(byte, 1)) }
         ),
     };
 }
 
 /**
  * A layer with random weights: kernels of about unit gain, so that logits and outputs stay of order 1.
- * @param {any} runtime
- * @param {any} config
+ * @param {import('../../js/engine/runtime.js').Runtime} runtime
+ * @param {import('../../js/keras/config.js').AttentionConfig} config
  * @param {number[]} queryShape
  * @param {number[]} valueShape
  * @param {number} seed

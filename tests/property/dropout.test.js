@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { CachedMultiHeadAttention } from '../../js/index.js';
 import { assertClose } from '../close.js';
 import { testRuntime } from '../runtime.js';
+import { floatsOf } from '../there.js';
 import { draw } from './cases.js';
 
 const runtime = await testRuntime();
@@ -13,6 +14,7 @@ const [BATCH, T, S, HEADS] = [2, 40, 50, 2];
 /**
  * A layer whose output shows every probability after dropout: each head's values are the unit vectors of its positions,
  * and the output projection passes them on.
+ * @param {Partial<import('../../js/keras/config.js').AttentionConfig>} config
  */
 function showing(config) {
     const layer = new CachedMultiHeadAttention(runtime, {
@@ -39,15 +41,19 @@ const query = draw(2).tensor([BATCH, T, 4]);
 const value = { shape: [BATCH, S, S], data: new Float32Array(BATCH * S * S) };
 for (let b = 0; b < BATCH; b++) for (let j = 0; j < S; j++) value.data[(b * S + j) * S + j] = 1;
 
-/** Probabilities [B, T, H, S] before and after dropout. */
+/**
+ * Probabilities [B, T, H, S] before and after dropout.
+ * @param {CachedMultiHeadAttention} layer
+ * @param {import('../../js/layers/attention/arguments.js').CallOptions} options
+ */
 function probabilities(layer, options = {}) {
     const result = layer.callSync(query, value, { returnAttentionScores: true, training: true, ...options });
     const before = new Float32Array(BATCH * T * HEADS * S);
     for (let b = 0; b < BATCH; b++) for (let h = 0; h < HEADS; h++) for (let i = 0; i < T; i++) {
         const from = ((b * HEADS + h) * T + i) * S;
-        before.set(result.attentionScores.data.subarray(from, from + S), ((b * T + i) * HEADS + h) * S);
+        before.set(floatsOf(result.attentionScores).subarray(from, from + S), ((b * T + i) * HEADS + h) * S);
     }
-    return { before, after: result.attentionOutput.data };
+    return { before, after: floatsOf(result.attentionOutput) };
 }
 
 for (const rate of [0.1, 0.5, 0.9]) {
@@ -57,7 +63,7 @@ for (const rate of [0.1, 0.5, 0.9]) {
         const n = before.length;
         const dropped = after.map((p) => Number(p === 0));
         const scaled = after.filter((p) => p !== 0);
-        const kept = before.filter((_, i) => after[i] !== 0);
+        const kept = [...before].filter((_, i) => after[i] !== 0);
         assertClose(scaled, kept.map((p) => p / (1 - rate)), { rtol: 1e-5, atol: 1e-9 });
         // 5 standard deviations: once in 2 million draws of a right generator; the seed is fixed.
         const bound = 5 * Math.sqrt(rate * (1 - rate) / n);

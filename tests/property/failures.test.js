@@ -7,8 +7,8 @@ import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { createRuntime } from '../../js/engine/runtime.js';
 import { Tensor } from '../../js/engine/tensor.js';
+import { createWithSwitches } from '../switches.js';
 import { Block } from './jobs.js';
 
 const timeout = 20_000;
@@ -18,7 +18,7 @@ const SIZES = { t: 64, heads: 4, d: 32 };
 
 /** What a healthy start takes here and now: how far this machine stretches every time below. */
 const begun = performance.now();
-(await createRuntime({ workers: 2 })).dispose();
+(await createWithSwitches({ workers: 2 })).dispose();
 const usual = performance.now() - begun;
 
 /** "In under a second", and what a loaded machine adds to it. */
@@ -46,7 +46,7 @@ for (const [how, expected] of /** @type {[string, RegExp][]} */ ([
 ])) {
     test(`a worker that does not start: ${how}`, { timeout }, async () => {
         const begin = performance.now();
-        await assert.rejects(createRuntime({ workers: 2, _test: { script: saboteur(how) } }), expected);
+        await assert.rejects(createWithSwitches({ workers: 2, _test: { script: saboteur(how) } }), expected);
         assertSoon(begin);
     });
 }
@@ -54,7 +54,7 @@ for (const [how, expected] of /** @type {[string, RegExp][]} */ ([
 test('a worker script that is missing', { timeout }, async () => {
     const begin = performance.now();
     const script = new URL('./no-such-worker.js', import.meta.url);
-    const starting = createRuntime({ workers: 1, _test: { script } });
+    const starting = createWithSwitches({ workers: 1, _test: { script } });
     await assert.rejects(starting, /worker 1 of 1 did not start: .*no-such-worker/);
     assertSoon(begin);
 });
@@ -62,18 +62,18 @@ test('a worker script that is missing', { timeout }, async () => {
 test('one worker that does not start is enough, the others are not waited for', { timeout }, async () => {
     const begin = performance.now();
     const options = { workers: 3, _test: { script: saboteur('first-exits') } };
-    await assert.rejects(createRuntime(options), /worker 1 of 3 did not start: it ended with exit code 5/);
+    await assert.rejects(createWithSwitches(options), /worker 1 of 3 did not start: it ended with exit code 5/);
     assertSoon(begin);
 });
 
 test('a worker that never answers', { timeout }, async () => {
     const options = { workers: 1, _test: { script: saboteur('silent'), startTimeout: 200 } };
-    await assert.rejects(createRuntime(options), /worker 1 of 1 did not start: it was silent for 200 ms/);
+    await assert.rejects(createWithSwitches(options), /worker 1 of 1 did not start: it was silent for 200 ms/);
 });
 
 test("workers: 'auto' falls back to none, and says why", { timeout }, async () => {
     const _test = { script: saboteur('exit-at-start'), mayBlock: false };
-    const runtime = await createRuntime({ workers: 'auto', _test });
+    const runtime = await createWithSwitches({ workers: 'auto', _test });
     const { workers, threads, fallbacks } = runtime.explain();
     assert.equal(workers, 0);
     assert.equal(threads, 1);
@@ -111,7 +111,7 @@ for (const mayBlock of [true, false]) {
         ['hang-holding', /no task was completed for 800 ms/],
     ])) {
         test(`${how} while ${where}`, { timeout }, async () => {
-            const runtime = await createRuntime({ workers: 2, _test: { script: saboteur(how), mayBlock } });
+            const runtime = await createWithSwitches({ workers: 2, _test: { script: saboteur(how), mayBlock } });
             const tensor = new Tensor(runtime, { shape: [3], data: new Float32Array([1, 2, 3]) });
             const begin = performance.now();
             // A caller that blocks may be through before a worker has woken up: then try again.
@@ -133,7 +133,7 @@ for (const mayBlock of [true, false]) {
 }
 
 test('all calls that wait in line are settled when a worker traps', { timeout }, async () => {
-    const runtime = await createRuntime({ workers: 2, _test: { script: saboteur('trap'), mayBlock: false } });
+    const runtime = await createWithSwitches({ workers: 2, _test: { script: saboteur('trap'), mayBlock: false } });
     const begin = performance.now();
     const pending = Array.from({ length: 20 }, () => runtime._run(new Block(runtime, SIZES)));
     await Promise.allSettled(pending);
@@ -142,7 +142,7 @@ test('all calls that wait in line are settled when a worker traps', { timeout },
 });
 
 test('a worker that exits between two calls: no call waits for it, then the runtime says so', { timeout }, async () => {
-    const runtime = await createRuntime({ workers: 1, _test: { script: saboteur('exit-between') } });
+    const runtime = await createWithSwitches({ workers: 1, _test: { script: saboteur('exit-between') } });
     const block = new Block(runtime, SIZES);
     const first = runtime._runSync(block).data;
     const begin = performance.now();
@@ -163,13 +163,13 @@ for (const mayBlock of [true, false]) {
         threads.Worker = class extends Worker {
             constructor(/** @type {any[]} */ ...args) {
                 super(...args);
-                started.push(this);
+                started.push(/** @type {import('node:worker_threads').Worker} */ (/** @type {unknown} */ (this)));
             }
         };
         syncBuiltinESMExports();
         let runtime;
         try {
-            runtime = await createRuntime({ workers: 2, _test: { mayBlock } });
+            runtime = await createWithSwitches({ workers: 2, _test: { mayBlock } });
         } finally {
             threads.Worker = Worker;
             syncBuiltinESMExports();
@@ -189,7 +189,7 @@ for (const mayBlock of [true, false]) {
 }
 
 test('dispose rejects what is pending, and a second time does nothing', { timeout }, async () => {
-    const runtime = await createRuntime({ workers: 2, _test: { mayBlock: false } });
+    const runtime = await createWithSwitches({ workers: 2, _test: { mayBlock: false } });
     const pending = Array.from({ length: 5 }, () => runtime._run(new Block(runtime, SIZES)));
     runtime.dispose();
     runtime.dispose();

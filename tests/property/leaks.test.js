@@ -76,8 +76,8 @@ test('a call leaves few bytes for the garbage collector', { timeout }, async () 
     const shape = Object.freeze([16]);
     const job = {
         out: /** @type {Tensor | null} */ (null),
-        /** @param {import('../../js/engine/program.js').Program} program */
         check() {},
+        /** @param {import('../../js/engine/program.js').Program} program */
         record(program) {
             program.scratch(256);
             this.out = program.result(shape, 'float32');

@@ -26,6 +26,7 @@ test('steps in line give what steps one by one give, though their input is overw
     const step = { shape: [1, 1, FEATURES], data: new Float32Array(FEATURES) };
     const mask = { shape: [1, LENGTH], data: new Uint8Array(LENGTH) };
     const pending = [];
+    /** @type {import('../../js/engine/tensor.js').TensorData[]} */
     const expected = [];
     for (let t = 0; t < LENGTH; t++) {
         step.data.set(x.data.subarray(t * FEATURES, (t + 1) * FEATURES));
@@ -58,6 +59,7 @@ test('a call that is wrong rejects at once, those before and after it are served
         queued.call(x, x, { returnAttentionScores: true }),
     ]);
     assert.deepEqual(outcomes.map(({ status }) => status), ['fulfilled', 'rejected', 'fulfilled']);
+    assert.ok(outcomes[0].status === 'fulfilled');
     assert.deepEqual(outcomes[0].value.attentionOutput.data, single.callSync(x, x).attentionOutput.data);
 });
 
@@ -71,6 +73,7 @@ test('while calls are pending weights cannot be set; a layer that is disposed of
     queued.dispose();
     const [first, second] = await Promise.allSettled(pending);
     assert.equal(first.status, 'fulfilled');
+    assert.ok(second.status === 'rejected');
     assert.match(String(second.reason), /disposed/);
     const after = randomLayer(page, config, [1, 1, FEATURES], [1, 1, FEATURES], 1);
     assert.ok((await after.call(x, x)).attentionOutput.data.every(Number.isFinite));

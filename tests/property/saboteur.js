@@ -64,11 +64,11 @@ if (how === 'silent') {
 } else if (how === 'first-exits') {
     parentPort?.on('message', ({ thread }) => thread === 1 && process.exit(5));
 } else {
-    WebAssembly.instantiate = /** @type {any} */ (async (/** @type {any} */ module, /** @type {any} */ imports) => {
+    WebAssembly.instantiate = /** @type {any} */ (async (/** @type {WebAssembly.Module} */ module, /** @type {any} */ imports) => {
         if (how === 'no-instance') {
             throw new RangeError('no room for an instance');
         }
-        const instance = await real(module, imports);
+        const instance = await real(/** @type {WebAssembly.Module} */ (module), imports);
         return { exports: sabotage(instance.exports, imports.env.memory) };
     });
     await import('../../js/engine/worker.js');

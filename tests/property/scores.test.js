@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertClose } from '../close.js';
 import { testRuntime } from '../runtime.js';
+import { floatsOf, there } from '../there.js';
 import { draw, randomLayer } from './cases.js';
 
 const runtime = await testRuntime();
@@ -20,8 +21,8 @@ for (let seed = 1; seed <= 40; seed++) {
         const options = { attentionMask: mask };
         const given = { ...options, returnAttentionScores: true };
         const { attentionScores, attentionOutput } = layer.callSync(query, value, given);
-        assert.deepEqual([...attentionScores.shape], [batch, numHeads, t, s]);
-        const { data } = attentionScores;
+        assert.deepEqual([...there(attentionScores).shape], [batch, numHeads, t, s]);
+        const data = floatsOf(attentionScores);
         const emptyRows = new Set();
         for (let row = 0; row < batch * numHeads * t; row++) {
             const [b, i] = [Math.floor(row / (numHeads * t)), row % t];

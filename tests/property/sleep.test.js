@@ -33,8 +33,8 @@ test('the caller runs the rest of a program after it has waited for another thre
     await new Promise((resolve) => { helper.once('message', resolve); });
     const job = {
         out: /** @type {any} */ (null),
-        /** @param {import('../../js/engine/program.js').Program} program */
         check() {},
+        /** @param {import('../../js/engine/program.js').Program} program */
         record(program) {
             block.record(program);
             const { words, ints } = memory;

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { KVCache } from '../../js/index.js';
 import { assertClose } from '../close.js';
 import { testRuntime } from '../runtime.js';
+import { functional as functionalOf, inPlace as inPlaceOf, there } from '../there.js';
 import { draw, randomLayer } from './cases.js';
 
 const runtime = await testRuntime();
@@ -12,14 +13,24 @@ const runtime = await testRuntime();
 /** One row goes through another kernel than a block of rows: sums in another order, a few units in the last place. */
 const TOLERANCE = { atol: 3e-6, rtol: 3e-6 };
 
-/** Keras's mask for positions [first, first + rows) of a cache: j <= i + first. */
+/**
+ * Keras's mask for positions [first, first + rows) of a cache: j <= i + first.
+ * @param {number} first
+ * @param {number} rows
+ * @param {number} length
+ */
 function causalMask(first, rows, length) {
     const data = new Uint8Array(rows * length);
     for (let i = 0; i < rows; i++) data.fill(1, i * length, i * length + first + i + 1);
     return { shape: [rows, length], data };
 }
 
-/** Rows [first, first + rows) of every batch entry. */
+/**
+ * Rows [first, first + rows) of every batch entry.
+ * @param {import('../there.js').Floats} x
+ * @param {number} first
+ * @param {number} rows
+ */
 function slice({ shape: [batch, t, features], data }, first, rows) {
     const part = new Float32Array(batch * rows * features);
     for (let b = 0; b < batch; b++) {
@@ -28,16 +39,24 @@ function slice({ shape: [batch, t, features], data }, first, rows) {
     return { shape: [batch, rows, features], data: part };
 }
 
-/** @returns outputs of one call per chunk, put together as one sequence */
+/**
+ * @param {import('../../js/index.js').CachedMultiHeadAttention} layer
+ * @param {import('../there.js').Floats} x
+ * @param {KVCache | import('../there.js').Floats} cache
+ * @param {number[]} chunks
+ * @param {(first: number, rows: number) => import('../../js/layers/attention/arguments.js').CallOptions} options
+ * @returns outputs of one call per chunk, put together as one sequence
+ */
 function inChunks(layer, x, cache, chunks, options) {
     const [batch, t] = x.shape;
     const parts = [];
     let first = 0;
+    /** @type {KVCache | import('../../js/engine/tensor.js').TensorLike} */
     let last = cache;
     for (const rows of chunks) {
         const part = slice(x, first, rows);
         const result = layer.callSync(part, part, { ...options(first, rows), cache: last, cacheUpdateIndex: first });
-        last = result.cache;
+        last = there(result.cache);
         parts.push({ first, rows, data: result.attentionOutput.data, width: result.attentionOutput.shape[2] });
         first += rows;
     }
@@ -63,24 +82,24 @@ for (const [seed, batch, t, length, numHeads, keyDim, features] of [
         const cacheShape = [batch, 2, length, numHeads, keyDim];
         const zeros = () => ({ shape: cacheShape, data: new Float32Array(cacheShape.reduce((a, b) => a * b, 1)) });
         const kvCache = () => new KVCache(runtime, { batch, length, numHeads, keyDim });
-        const masked = (first, rows) => ({ attentionMask: causalMask(first, rows, length) });
+        const masked = (/** @type {number} */ first, /** @type {number} */ rows) => ({ attentionMask: causalMask(first, rows, length) });
         const whole = inChunks(layer, x, zeros(), [t], masked);
         assertClose(whole.data, expected, TOLERANCE, 'prefill');
 
         const ones = new Array(t).fill(1);
         const chunks = [Math.floor(t / 2), 1, t - Math.floor(t / 2) - 1];
-        for (const [name, sizes] of [['steps', ones], ['chunks', chunks]]) {
+        for (const [name, sizes] of Object.entries({ steps: ones, chunks })) {
             const functional = inChunks(layer, x, zeros(), sizes, masked);
             assertClose(functional.data, expected, TOLERANCE, `${name}, functional`);
-            assertClose(functional.cache.data, whole.cache.data, TOLERANCE, `${name}, cache`);
+            assertClose(functionalOf(functional.cache).data, functionalOf(whole.cache).data, TOLERANCE, `${name}, cache`);
             const inPlace = inChunks(layer, x, kvCache(), sizes, masked);
             assert.deepEqual(inPlace.data, functional.data, `${name}, in place`);
-            assert.deepEqual(inPlace.cache.toTensor().data, functional.cache.data);
+            assert.deepEqual(inPlaceOf(inPlace.cache).toTensor().data, functionalOf(functional.cache).data);
             const causal = inChunks(layer, x, kvCache(), sizes, () => ({ useCausalMask: true }));
             assertClose(causal.data, expected, TOLERANCE, `${name}, useCausalMask`);
-            assert.deepEqual(causal.cache.toTensor().data, functional.cache.data);
-            inPlace.cache.dispose();
-            causal.cache.dispose();
+            assert.deepEqual(inPlaceOf(causal.cache).toTensor().data, functionalOf(functional.cache).data);
+            inPlaceOf(inPlace.cache).dispose();
+            inPlaceOf(causal.cache).dispose();
         }
         layer.dispose();
     });

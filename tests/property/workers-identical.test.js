@@ -13,6 +13,20 @@ const small = { numHeads: 3, keyDim: 5 };
 const medium = { numHeads: 4, keyDim: 16 };
 const wide = { numHeads: 2, keyDim: 64 };
 const dropping = { ...small, dropout: 0.4, seed: 5 };
+/**
+ * @typedef {object} Case
+ * @property {import('../../js/keras/config.js').AttentionConfig} config
+ * @property {number} [batch]
+ * @property {number} [t]
+ * @property {number} [features]
+ * @property {number[]} [shape] instead of those three
+ * @property {number} [length] of a cache
+ * @property {number} [index]
+ * @property {boolean} [masked]
+ * @property {import('../../js/layers/attention/arguments.js').CallOptions} [options]
+ */
+
+/** @type {Record<string, Case>} */
 const cases = {
     'small prefill': { config: small, batch: 2, t: 11, features: 7 },
     prefill: { config: medium, batch: 1, t: 130, features: 64, options: { useCausalMask: true } },
@@ -25,31 +39,37 @@ const cases = {
     'rank 4': { config: { ...small, attentionAxes: [2] }, shape: [2, 3, 20, 40] },
 };
 
-for (const [name, { config, batch, t, features, shape = [batch, t, features], length, index, masked, options }]
+for (const [name, { config, batch = 1, t = 1, features = 1, shape = [batch, t, features], length = 0, index, masked, options }]
     of Object.entries(cases)) {
     test(`${name}: ${SIMD}, ${WORKERS} workers`, async () => {
+        /** @type {Uint32Array[][]} */
         const results = [];
         for (const runtime of runtimes) {
             const { tensor, booleans } = draw(1);
             const x = tensor(shape);
             const layer = randomLayer(runtime, config, shape, shape, 2);
+            /** @type {import('../../js/layers/attention/arguments.js').CallOptions} */
             const given = { ...options };
+            /** @type {KVCache | null} */
+            let kept = null;
             if (masked) given.attentionMask = booleans([batch, 1, length], 0.3);
             if (length) {
-                given.cache = new KVCache(runtime, { batch, length, ...config });
-                given.cache.set(tensor([batch, 2, length, config.numHeads, config.keyDim]));
+                const { numHeads, keyDim } = config;
+                kept = new KVCache(runtime, { batch, length, numHeads, keyDim });
+                given.cache = kept;
+                kept.set(tensor([batch, 2, length, config.numHeads, config.keyDim]));
                 given.cacheUpdateIndex = index;
             }
             const bits = [];
             for (let again = 0; again < 3; again++) {
-                const { attentionOutput, attentionScores, cache } = await layer.call(x, x, given);
-                const tensors = [attentionOutput, attentionScores, cache?.toTensor()];
+                const { attentionOutput, attentionScores } = await layer.call(x, x, given);
+                const tensors = [attentionOutput, attentionScores, kept?.toTensor()];
                 const data = tensors.flatMap((one) => (one ? [...one.data] : []));
                 bits.push(new Uint32Array(Float32Array.from(data).buffer));
             }
             if (config.dropout === undefined) assert.deepEqual(bits[1], bits[0]);
             results.push(bits);
-            given.cache?.dispose();
+            kept?.dispose();
             layer.dispose();
         }
         results.forEach((bits, i) => assert.deepEqual(bits, results[0], `${WORKERS[i]} workers`));

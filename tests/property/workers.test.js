@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Tensor } from '../../js/engine/tensor.js';
+import { Tensor, dtypeOf } from '../../js/engine/tensor.js';
 import { createRuntime } from '../../js/engine/runtime.js';
 import { SIMD, testRuntime } from '../runtime.js';
 import { Block } from './jobs.js';
@@ -89,7 +89,7 @@ test('explain() says what there is', { timeout }, async () => {
 test('wrong options are named', async () => {
     for (const [options, name, message] of /** @type {[any, string, RegExp][]} */ ([
         [null, 'TypeError', /the options of createRuntime must be an object, got null/],
-        [{ worker: 2 }, 'TypeError', /the options of createRuntime must be of workers, simd, maxMemory, got "worker"/],
+        [{ worker: 2 }, 'TypeError', /options of createRuntime must be of workers, simd, maxMemory, got "worker"/],
         [{ workers: '2' }, 'TypeError', /workers must be a number or 'auto', got "2"/],
         [{ workers: -1 }, 'RangeError', /workers must be an integer from 0 to 255, got -1/],
         [{ workers: 1.5 }, 'RangeError', /got 1\.5/],
@@ -139,9 +139,9 @@ class Note {
         this.seen = NaN;
     }
 
-    /** @param {import('../../js/engine/program.js').Program} program */
     check() {}
 
+    /** @param {import('../../js/engine/program.js').Program} program */
     record(program) {
         this.log.push(`record ${this.name}`);
         this.seen = program.floats[program.input(this.input) / 4];
@@ -164,7 +164,7 @@ test('where the caller must not block, calls run in order and see their inputs a
     const first = runtime._run(new Block(runtime, SIZES[3]));
     assert.equal(runtime._busy, true);
     const calls = [plain, tensor, half].map((input, i) => runtime._run(new Note(runtime, input, log, String(i))));
-    assert.equal(runtime._capture(half).dtype, 'float16');
+    assert.equal(dtypeOf(runtime._capture(half)), 'float16');
     plain.data[0] = -1;
     tensor.data[0] = -1;
     half.dispose();

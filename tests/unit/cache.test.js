@@ -121,6 +121,7 @@ test('a full memory is reported before anything has changed', async () => {
     const cache = new KVCache(runtime, { batch: 1, length: 3000, numHeads: 4, keyDim: 16 }); // 1.5 MB
     const source = randomLike(cache.shape);
     cache.set(source);
+    /** @type {number[]} */
     const filler = [];
     assert.throws(() => { for (;;) filler.push(runtime.memory.alloc(100_000)); }, RangeError);
     const { used } = runtime.memory;

@@ -24,7 +24,7 @@ test('projections', () => {
     assertClose(new MinMaxNorm({ minValue: 1, maxValue: 2 }).project(x, [2, 2]), [1.2, 1, -1.6, 0], close);
     const halfWay = new MinMaxNorm({ minValue: 1, maxValue: 2, rate: 0.5 }).project(x, [2, 2]);
     assertClose(halfWay, [2.1, 0.75, -2.8, 0], close);
-    assert.deepEqual([...new NonNeg().project(x, [2, 2])], [3, 0.5, 0, 0]);
+    assert.deepEqual([...new NonNeg().project(x)], [3, 0.5, 0, 0]);
     assert.deepEqual([...new UnitNorm().project(new Float32Array(4), [2, 2])], [0, 0, 0, 0]);
 });
 

@@ -251,6 +251,6 @@ test('the decoder reads its arguments once too', async () => {
     const options = once({ decoderPaddingMask: once({ shape: shapeOnce([1, 3]), data: new Uint8Array(3).fill(1) }), training: false });
     const { output } = await decoder.call(once({ shape: shapeOnce(x.shape), data: x.data }), null, options);
     assert.deepEqual(output.data, plain);
-    await assert.rejects(decoder.call(x, null, /** @type {any} */ ({ mask: 1 })), /options must be of decoderPaddingMask/);
+    await assert.rejects(decoder.call(x, null, /** @type {any} */ ({ mask: 1 })), /options of a call must be of decoderPaddingMask/);
     await assert.rejects(decoder.call(x, null, { training: /** @type {any} */ ('yes') }), /training must be a boolean, got "yes"/);
 });

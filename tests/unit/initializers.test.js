@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as initializers from '../../js/keras/initializers.js';
 import { Random } from '../../js/random.js';
+import { there } from '../there.js';
 import { assertFollows, distributionFunction } from '../golden/distribution.js';
 
 const { resolveInitializer, serializeInitializer } = initializers;
@@ -68,9 +69,12 @@ test('uniform ranges are half open, also where they are one float wide', () => {
 });
 
 test('VarianceScaling: fans of a shape, of given axes, and of the projection', () => {
-    const bound = (/** @type {any} */ options, /** @type {any[]} */ ...args) => {
+    const bound = (
+        /** @type {Record<string, any>} */ options, /** @type {number[]} */ shape,
+        /** @type {import('../../js/keras/initializers.js').Fans | undefined} */ fans = undefined,
+    ) => {
         const initializer = new initializers.VarianceScaling({ distribution: 'uniform', seed: 1, ...options });
-        return Math.max(...initializer.draw(...args).map(Math.abs));
+        return Math.max(...initializer.draw(shape, fans).map(Math.abs));
     };
     const near = (/** @type {number} */ got, /** @type {number} */ limit) => (
         assert.ok(got < limit && got > 0.99 * limit, `largest ${got} of ${limit}`)
@@ -104,18 +108,18 @@ test('Orthogonal: wide and tall, with its gain, the sign of R\'s diagonal positi
 
 test('configs go round, in Keras\'s words', () => {
     for (const name of [...RANDOM, 'zeros', 'ones', 'identity']) {
-        const serialized = serializeInitializer(resolve(name));
+        const serialized = there(serializeInitializer(resolve(name)));
         assert.deepEqual(serializeInitializer(resolve(serialized)), serialized);
         assert.equal(serialized.module, 'keras.initializers');
         assert.equal(serialized.registered_name, null);
     }
-    assert.deepEqual(serializeInitializer(resolve('he_normal')).config, {
+    assert.deepEqual(there(serializeInitializer(resolve('he_normal'))).config, {
         seed: null, input_axes: null, output_axes: null,
     });
-    assert.deepEqual(serializeInitializer(resolve('variance_scaling')).config, {
+    assert.deepEqual(there(serializeInitializer(resolve('variance_scaling'))).config, {
         seed: null, scale: 1, mode: 'fan_in', distribution: 'truncated_normal', input_axes: null, output_axes: null,
     });
-    assert.deepEqual(serializeInitializer(seeded('RandomUniform', 4, { minval: -1, maxval: 2 })).config, {
+    assert.deepEqual(there(serializeInitializer(seeded('RandomUniform', 4, { minval: -1, maxval: 2 }))).config, {
         seed: 4, minval: -1, maxval: 2,
     });
 });

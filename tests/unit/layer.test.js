@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
+import { dtypeOf } from '../../js/engine/tensor.js';
 import { roundTo } from '../../js/keras/policy.js';
 import { assertClose } from '../close.js';
 import { draw, randomLayer } from '../property/cases.js';
 import { testRuntime } from '../runtime.js';
+import { floatsOf, functional, there } from '../there.js';
 
 const runtime = await testRuntime();
 const least = { numHeads: 2, keyDim: 4 };
@@ -93,9 +95,10 @@ for (const [dtype, variable, compute] of [
         });
         const cache = tensor([2, 2, 6, 2, 4]);
         const result = layer.callSync(x, x, { cache, cacheUpdateIndex: 1, returnAttentionScores: true });
-        for (const out of [result.attentionOutput, result.attentionScores, result.cache]) {
-            assert.equal(out.dtype, compute);
-            const rounded = out.data.map((value) => roundTo(value, /** @type {any} */ (compute)));
+        const returned = functional(result.cache);
+        for (const out of [result.attentionOutput, there(result.attentionScores), returned]) {
+            assert.equal(dtypeOf(out), compute);
+            const rounded = floatsOf(out).map((value) => roundTo(value, /** @type {any} */ (compute)));
             assert.deepEqual(out.data, rounded, 'representable');
         }
         const exact = new CachedMultiHeadAttention(runtime, least);
@@ -103,13 +106,13 @@ for (const [dtype, variable, compute] of [
         exact.setWeights(values);
         const expected = exact.callSync(x, x, { cache, cacheUpdateIndex: 1 }).attentionOutput.data;
         // 8 or 11 significant bits, values of order 4 with roundings of inputs, weights and every result on the way.
-        const unit = { float32: 2 ** -24, float16: 2 ** -11, bfloat16: 2 ** -8 }[compute];
+        const unit = there({ float32: 2 ** -24, float16: 2 ** -11, bfloat16: 2 ** -8 }[compute]);
         assertClose(result.attentionOutput.data, expected, { atol: 40 * unit, rtol: 8 * unit });
         const type = /** @type {any} */ (compute);
         const kvCache = new KVCache(runtime, { batch: 2, length: 6, numHeads: 2, keyDim: 4, dtype: type });
         kvCache.set(cache);
         layer.callSync(x, x, { cache: kvCache, cacheUpdateIndex: 1 });
-        assert.deepEqual(kvCache.toTensor().data, result.cache.data);
+        assert.deepEqual(kvCache.toTensor().data, returned.data);
         kvCache.dispose();
         layer.dispose();
     });
@@ -167,7 +170,7 @@ test('useCausalMask: one attention axis, along any of them', () => {
 
 test('wrong arguments are named', async () => {
     const layer = randomLayer(runtime, least, [2, 5, 8], [2, 5, 8], 3);
-    for (const [args, type, message] of /** @type {[any[], any, RegExp][]} */ ([
+    for (const [args, type, message] of /** @type {[any, ErrorConstructor, RegExp][]} */ ([
         [[], TypeError, /query/], [[x], TypeError, /value/], [[null, x], TypeError, /query/],
         [[x.data, x], TypeError, /query/], [[{ shape: [2, 5, 8], data: [1] }, x], TypeError, /query/],
         [[{ shape: [2, 5, 9], data: x.data }, x], RangeError, /query/],
@@ -187,8 +190,8 @@ test('wrong arguments are named', async () => {
         [[x, x, { cacheUpdateIndex: 0 }], RangeError, /cache/],
         [[x, x, { queryMask: x }], TypeError, /queryMask/],
     ])) {
-        assert.throws(() => layer.callSync(...args), { name: type.name, message }, String(message));
-        await assert.rejects(layer.call(...args), { name: type.name, message }, String(message));
+        assert.throws(() => layer.callSync(.../** @type {Parameters<typeof layer.callSync>} */ (args)), { name: type.name, message }, String(message));
+        await assert.rejects(layer.call(.../** @type {Parameters<typeof layer.call>} */ (args)), { name: type.name, message }, String(message));
     }
 });
 

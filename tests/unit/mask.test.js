@@ -19,10 +19,10 @@ test('alignment: axes are inserted before the last 2n', () => {
     assert.deepEqual(alignMask([2, 3, 4, 6], [2, 3, 4, 6], 1), [2, 3, 4, 6]);
     assert.deepEqual(alignMask([2, 4, 6], [2, 5, 3, 4, 6], 1), [2, 1, 1, 4, 6]);
     assert.deepEqual(alignMask([2, 3, 4, 3, 4], [2, 7, 3, 4, 3, 4], 2), [2, 1, 3, 4, 3, 4]);
-    for (const [mask, scores, n] of [
+    for (const [mask, scores, n] of /** @type {[number[], number[], number][]} */ ([
         [[6], [2, 3, 4, 6], 1], [[1, 1, 1, 4, 6], [2, 3, 4, 6], 1], [[3, 6], [2, 3, 4, 6], 1],
         [[2, 5], [2, 3, 4, 6], 1], [[4, 4], [2, 3, 4, 4], 2], [[3, 4, 6], [2, 3, 4, 6], 1],
-    ]) assert.throws(() => alignMask(mask, scores, n), RangeError, `[${mask}]`);
+    ])) assert.throws(() => alignMask(mask, scores, n), RangeError, `[${mask}]`);
 });
 
 test('strides and written-out masks find the element that broadcasting finds', () => {

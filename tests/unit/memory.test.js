@@ -123,6 +123,7 @@ test('maxMemory is a limit, and says what was missing', () => {
 
 test('all of a small memory can be used, down to a block that fits just so', () => {
     const memory = open(2 * MIB);
+    /** @type {number[]} */
     const blocks = [];
     assert.throws(() => { for (;;) blocks.push(memory.alloc(10_000)); }, RangeError);
     const bytes = 10_000 + 64 + 48; // rounded up, with its header

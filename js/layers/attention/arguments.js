@@ -2,7 +2,7 @@
 
 import { asTensorLike, dtypeOf, formatShape, Tensor } from '../../engine/tensor.js';
 import { KVCache } from '../../blocks/cache.js';
-import { show, typeError } from '../../check.js';
+import { rangeError, typeError, unknownOption } from '../../check.js';
 
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../../keras/shapes.js').AxesPlan} AxesPlan */
@@ -26,7 +26,9 @@ export const STATIC_CACHE = 1;
 /** The cache, after new keys and values have been written to it. */
 export const UPDATED_CACHE = 2;
 
-const OPTIONS = 'key, attentionMask, cache, cacheUpdateIndex, returnAttentionScores, useCausalMask, training';
+const OPTIONS = Object.freeze([
+    'key', 'attentionMask', 'cache', 'cacheUpdateIndex', 'returnAttentionScores', 'useCausalMask', 'training',
+]);
 
 /**
  * Tensor-likes are objects too: what stands where the options belong must not be taken for them.
@@ -36,7 +38,7 @@ const OPTIONS = 'key, attentionMask, cache, cacheUpdateIndex, returnAttentionSco
 export function checkOptions(options) {
     if (options === undefined) return undefined;
     if (typeof options !== 'object' || options === null || options instanceof Tensor || options instanceof KVCache) {
-        throw typeError('the third argument', `an object of named options (${OPTIONS})`, options);
+        throw typeError('the third argument', `an object of named options (${OPTIONS.join(', ')})`, options);
     }
     for (const name in options) {
         switch (name) {
@@ -44,7 +46,7 @@ export function checkOptions(options) {
             case 'useCausalMask': case 'training':
                 break;
             default:
-                throw new TypeError(`a call has no option ${show(name)}; its options are ${OPTIONS}`);
+                throw unknownOption('a call', name, OPTIONS);
         }
     }
     return options;
@@ -78,7 +80,7 @@ export function checkIndex(index) {
     if (typeof value !== 'number' || !Number.isInteger(value)) {
         throw typeError('cacheUpdateIndex', 'an integer', value);
     }
-    if (value < 0) throw new RangeError(`cacheUpdateIndex must not be negative, got ${value}`);
+    if (value < 0) throw rangeError('cacheUpdateIndex', 'at least 0', value);
     return value;
 }
 
@@ -122,7 +124,8 @@ export function checkBatch(plan, name, query, other) {
  */
 export function checkCacheShape(cache, rank, heads, keyDim, valueDim) {
     if (valueDim !== keyDim) {
-        throw new RangeError(`cache needs valueDim equal to keyDim, got valueDim ${valueDim} and keyDim ${keyDim}`);
+        throw new RangeError('cache must be absent unless valueDim is keyDim, '
+            + `got valueDim ${valueDim} and keyDim ${keyDim}`);
     }
     const fits = cache.length === rank + 2 && cache[1] === 2 && cache[rank] === heads && cache[rank + 1] === keyDim;
     if (!fits) {
@@ -138,7 +141,7 @@ export function checkCacheShape(cache, rank, heads, keyDim, valueDim) {
  */
 export function checkRoom(index, rows, length) {
     if (index + rows > length) {
-        throw new RangeError(`cacheUpdateIndex must leave room for ${rows} new positions in a cache of ${length}: `
-            + `expected at most ${length - rows}, got ${index}`);
+        const room = `at most ${length - rows}, for ${rows} new positions in a cache of ${length}`;
+        throw rangeError('cacheUpdateIndex', room, index);
     }
 }

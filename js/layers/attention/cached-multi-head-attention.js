@@ -221,7 +221,7 @@ export class CachedMultiHeadAttention {
      */
     setWeights(list) {
         this._checkAlive();
-        if (this._weights === null) throw new RangeError('setWeights needs a layer that is built: it has no weights');
+        if (this._weights === null) throw new RangeError('setWeights must come after build: the layer has no weights');
         this._runtime._assertIdle('setWeights');
         this._weights.set(list);
     }

@@ -156,7 +156,7 @@ export class AttentionJob {
         this._prepareKeys(this._cache, index);
         if (call.s === 0) throw new RangeError('value must have at least one position to attend to, got none');
         if (call.causal && this._plan.axes.length !== 1) {
-            throw new RangeError(`useCausalMask needs a single attention axis, got axes [${this._plan.axes}]`);
+            throw new RangeError(`useCausalMask must come with a single attention axis, got axes [${this._plan.axes}]`);
         }
         call.causalOffset = index > 0 ? index : 0;
         if (this._plan.standard) this._mask.prepare(call, numHeads);
