@@ -1,3 +1,5 @@
+// ByteReader: a file's bytes from its beginning to its end, whatever it comes from.
+
 import { FormatError } from '../check.js';
 
 /** A claimed length up to this is allocated at once; a longer one only as far as bytes really come. */
@@ -14,8 +16,9 @@ export class ByteReader {
      * @param {number | null} size bytes of the file where that is certain
      * @param {AbortSignal} [signal]
      * @param {(position: number) => void} [jump] makes the next pull begin there; for files of certain size alone
+     * @param {(target: Uint8Array) => Promise<number>} [into] reads straight into a buffer, without a piece of its own: how many bytes
      */
-    constructor(pull, cancel, size, signal, jump) {
+    constructor(pull, cancel, size, signal, jump, into) {
         this.size = size;
         this.position = 0;
         /** Bytes that have come in or were jumped over, used or not. */
@@ -26,6 +29,7 @@ export class ByteReader {
         this._cancel = cancel;
         this._signal = signal;
         this._jump = jump;
+        this._into = into;
         /** Where view() puts what did not come in one piece. */
         this._scratch = new Uint8Array(0);
         /** Bytes that came and were not asked for yet. @type {Uint8Array} */
@@ -135,13 +139,29 @@ export class ByteReader {
      */
     async fill(target, what) {
         for (let at = 0; at < target.length;) {
-            const part = await this.some(target.length - at);
-            if (part.length === 0) {
+            const n = this._into && this._piece.length === 0 ? await this._straight(target.subarray(at)) : await this._copied(target, at);
+            if (n === 0) {
                 throw this._truncated(what);
             }
-            target.set(part, at);
-            at += part.length;
+            at += n;
         }
+    }
+
+    /** @param {Uint8Array} target @param {number} at @returns {Promise<number>} bytes that were there */
+    async _copied(target, at) {
+        const part = await this.some(target.length - at);
+        target.set(part, at);
+        return part.length;
+    }
+
+    /** @param {Uint8Array} target @returns {Promise<number>} bytes that were read */
+    async _straight(target) {
+        this._signal?.throwIfAborted();
+        const n = await /** @type {(target: Uint8Array) => Promise<number>} */ (this._into)(target);
+        this._signal?.throwIfAborted();
+        this._count(n);
+        this.position += n;
+        return n;
     }
 
     /**

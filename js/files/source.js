@@ -195,9 +195,14 @@ async function readerOfPath(path, signal) {
         at = at === null ? null : at + bytesRead;
         return bytesRead > 0 ? piece.subarray(0, bytesRead) : null;
     };
+    const into = async (/** @type {Uint8Array} */ target) => {
+        const { bytesRead } = await file.read(target, 0, target.length, at);
+        at = at === null ? null : at + bytesRead;
+        return bytesRead;
+    };
     return new ByteReader(pull, () => file.close().catch(() => {}), size, signal, (position) => {
         at = position;
-    });
+    }, into);
 }
 
 /**
