@@ -194,10 +194,13 @@ enum { CMHA_LAYOUT_ROWS = 0, CMHA_LAYOUT_KEYS = 1, CMHA_LAYOUT_VALUES = 2 };
 
 /* y = softcap(scale * round(activation(round(round(x W) + b)))) + residual, rounding only if `round` asks for it (then
  * also after adding the residual). One row is a matrix-vector product, more go by register tiles. Weights of whatever
- * type count as what they decode to: the same bits as with those numbers in F32. */
+ * type count as what they decode to: the same bits as with those numbers in F32. With quantized x the products of integers
+ * are summed exactly, run by run of inputs that share a scale, and these sums are added as floats, in order: the same bits
+ * whatever the number of rows. */
 typedef struct cmha_linear {
     const float *x;         /* [rows][K], row stride x_stride */
     size_t x_stride;
+    const void *quantized;  /* x as cmha_quantize makes it, read in place of x, or NULL; not with F32, F16, BF16 */
     size_t rows, k, n;
     const void *w;          /* packed [K][N] */
     uint32_t type;          /* of the weights; K is a multiple of its block */
@@ -218,6 +221,18 @@ typedef struct cmha_linear {
 
 /* Rows [row0, row1) and columns [n0, n1) of the product; n0 is a multiple of CMHA_PANEL. */
 CMHA_API void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1);
+
+/* Activations as signed bytes, as ggml's Q8_0: x = d * q, d = max |x| / 127 of every 32, q the nearest integers, ties to
+ * even. A block of INPUTS takes at most BYTES; what stands in them is the kernels' own affair. */
+enum { CMHA_INT8_INPUTS = 32, CMHA_INT8_BYTES = 80 };
+
+typedef struct cmha_quantize {
+    const float *x;         /* [rows][K], row stride x_stride, K a multiple of INPUTS */
+    size_t x_stride;
+    size_t rows, k;
+    void *y;                /* rows * K / INPUTS * BYTES, at a multiple of 4 */
+} cmha_quantize;
+CMHA_API void cmha_quantize_f32(const cmha_quantize *a, size_t row0, size_t row1);
 
 /* ---------------------------------------------------------------------------------------------- attention */
 
@@ -389,7 +404,8 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
     X(GATE, gate, cmha_gate) \
     X(STORE, store, cmha_transfer) \
     X(LOAD, load, cmha_transfer) \
-    X(TURN, turn, cmha_turn)
+    X(TURN, turn, cmha_turn) \
+    X(QUANTIZE, quantize, cmha_quantize)
 
 enum {
     CMHA_OP_NONE = 0,

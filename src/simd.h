@@ -73,6 +73,7 @@ INLINE i4 i4_shr_u(i4 a, uint32_t n) { return wasm_u32x4_shr(a, n); }
 INLINE i4 i4_more(i4 a, i4 b) { return wasm_i32x4_gt(a, b); }
 INLINE f4 i4_float(i4 a) { return wasm_f32x4_convert_i32x4(a); }        /* of the same numbers */
 INLINE f4 i4_bits(i4 a) { return a; }                                   /* of the same bits */
+INLINE i4 f4_word(f4 a) { return a; }
 /* By bytes: a - b, and table[a] for a < 16. */
 INLINE i4 b16_sub(i4 a, i4 b) { return wasm_i8x16_sub(a, b); }
 INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
@@ -134,6 +135,7 @@ INLINE i4 i4_shr_u(i4 a, uint32_t n) { return (i4) ((u4) a >> n); }
 INLINE i4 i4_more(i4 a, i4 b) { return (i4) (a > b); }
 INLINE f4 i4_float(i4 a) { return __builtin_convertvector(a, f4); }
 INLINE f4 i4_bits(i4 a) { return (f4) a; }
+INLINE i4 f4_word(f4 a) { return (i4) a; }
 INLINE i4 b16_sub(i4 a, i4 b) { return (i4) ((b16) a - (b16) b); }
 INLINE i4 b16_look_up(i4 table, i4 a)
 {
@@ -151,15 +153,16 @@ INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return wasm_f32x4_relaxed_madd(a, b, c); }
 INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return f4_add(f4_mul(a, b), c); }
 #endif
 
-/* Exact widening of binary16 in the lower halves of the lanes: the exponent's bias is 112 short, which a multiplication
- * makes good for subnormals too. */
+/* Exact widening of binary16 in the lower halves of the lanes: the exponent's bias grows by 112, and by as much again where
+ * it stands for infinity or NaN. A subnormal is read as what it adds to 2^-14. */
 INLINE f4 f4_from_f16(i4 a)
 {
-    i4 sign = i4_shl(i4_and(a, i4_splat(0x8000)), 16), rest = i4_and(a, i4_splat(0x7fff));
-    f4 finite = f4_mul(i4_bits(i4_shl(rest, 13)), f4_splat(0x1p112f));
-    f4 other = i4_bits(i4_or(i4_shl(rest, 13), i4_splat(0x7f800000)));  /* infinity or NaN */
-    f4 size = f4_select(i4_bits(i4_more(rest, i4_splat(0x7bff))), other, finite);
-    return f4_or(size, i4_bits(sign));
+    i4 sign = i4_shl(i4_and(a, i4_splat(0x8000)), 16), rest = i4_and(a, i4_splat(0x7fff)), bias = i4_splat(112 << 23);
+    i4 size = i4_add(i4_shl(rest, 13), bias);
+    size = i4_add(size, i4_and(i4_more(rest, i4_splat(0x7bff)), bias));
+    f4 small = f4_sub(i4_bits(i4_add(size, i4_splat(1 << 23))), f4_splat(0x1p-14f));
+    f4 value = f4_select(i4_bits(i4_more(i4_splat(0x400), rest)), small, i4_bits(size));
+    return f4_or(value, i4_bits(sign));
 }
 
 INLINE float f4_sum(f4 a) { return (f4_lane(a, 0) + f4_lane(a, 1)) + (f4_lane(a, 2) + f4_lane(a, 3)); }

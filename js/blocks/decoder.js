@@ -1,7 +1,7 @@
 // What a decoder is made of beside matrices and norms, written down as operations: look-up, rotation, storing, attention, gates.
 // Checks nothing and knows no model: addresses in, operations out.
 
-import { ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, GATE, KIND, PAIRING, ROPE, ROPE_TABLE, TRANSFER, TURN } from '../engine/interface.js';
+import { ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, GATE, INT8, KIND, PAIRING, QUANTIZE, ROPE, ROPE_TABLE, TRANSFER, TURN } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -30,6 +30,27 @@ export function recordLookup(program, embedding, tokens, rows, y, scale, table, 
     words[op + EMBED.positions] = positions;
     program.floats[op + EMBED.scale] = scale;
 }
+
+/**
+ * Activations as bytes, for weights in blocks.
+ * @param {Program} program
+ * @param {number} rows
+ * @param {number} x address of [rows][k]
+ * @param {number} k a multiple of 32
+ * @param {number} y address of quantizedBytes(rows, k)
+ */
+export function recordQuantize(program, rows, x, k, y) {
+    const op = program.append(KIND.QUANTIZE);
+    const { words } = program;
+    words[op + QUANTIZE.x] = x;
+    words[op + QUANTIZE.xStride] = k;
+    words[op + QUANTIZE.rows] = rows;
+    words[op + QUANTIZE.k] = k;
+    words[op + QUANTIZE.y] = y;
+}
+
+/** @param {number} rows @param {number} k @returns {number} bytes that activations take as bytes, scales among them */
+export const quantizedBytes = (rows, k) => rows * k / INT8.INPUTS * INT8.BYTES;
 
 /**
  * Cosines and sines of positions * frequencies, times a factor.

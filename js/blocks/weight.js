@@ -53,6 +53,11 @@ export class PackedWeight {
         if (bias) this.#bias = this.#address + behind;
     }
 
+    /** Whether inputs share scales in blocks: such weights can be multiplied with activations as bytes. */
+    get inBlocks() {
+        return this.type.block > 1;
+    }
+
     get hasBias() {
         return this.#bias !== 0;
     }
@@ -168,14 +173,16 @@ export class PackedWeight {
      * @param {number} xStride floats from row to row
      * @param {number} y address of [rows][outputs]
      * @param {number} yStride
-     * @param {{ concurrent?: boolean, activation?: import('../model/description.js').Activation, residual?: number, scale?: number,
-     *   softcap?: number | null }} [options] residual: address, stride as y's; may be y itself
+     * @param {{ quantized?: number, concurrent?: boolean, activation?: import('../model/description.js').Activation, residual?: number, scale?: number,
+     *   softcap?: number | null }} [options] quantized: address of the same x as recordQuantize() makes it, for weights in blocks;
+     *   residual: address, stride as y's; may be y itself
      */
-    record(program, rows, x, xStride, y, yStride, { concurrent = false, activation = 'linear', residual = 0, scale = 1, softcap = null } = {}) {
+    record(program, rows, x, xStride, y, yStride, { quantized = 0, concurrent = false, activation = 'linear', residual = 0, scale = 1, softcap = null } = {}) {
         const op = program.linear(concurrent ? FLAG.CONCURRENT : 0);
         const { words, floats } = program;
         words[op + LINEAR.x] = x;
         words[op + LINEAR.xStride] = xStride;
+        words[op + LINEAR.quantized] = this.inBlocks ? quantized : 0;
         words[op + LINEAR.rows] = rows;
         words[op + LINEAR.k] = this.inputs;
         words[op + LINEAR.n] = this.outputs;

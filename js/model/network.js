@@ -3,7 +3,9 @@
 
 import { NormWeights } from '../blocks/norm.js';
 import { PackedWeight, weightType } from '../blocks/weight.js';
-import { recordGate, recordLookup, recordRope, recordRopeTable, recordStore, recordAttend } from '../blocks/decoder.js';
+import {
+    quantizedBytes, recordAttend, recordGate, recordLookup, recordQuantize, recordRope, recordRopeTable, recordStore,
+} from '../blocks/decoder.js';
 import { shapesOf } from './shapes.js';
 import { inverseFrequencies } from './rope.js';
 
@@ -84,6 +86,8 @@ export class Network {
         this.slots.set('rope_factors_short.weight', { floats: (values) => { this.divisors.short = values; } });
         this.slots.set('rope_factors_long.weight', { floats: (values) => { this.divisors.long = values; } });
         this._bytes = 0;
+        /** Most inputs of a matrix whose weights are in blocks. */
+        this._inBlocks = 0;
         this.disposed = false;
         try {
             const { width, vocabulary, embedding, head, finalNorm } = description;
@@ -125,6 +129,7 @@ export class Network {
         const matrix = new PackedWeight(this.runtime, weightType(this._typeOf(`${role}.weight`)), inputs, outputs, { bias });
         this._owned.push(matrix);
         this._bytes += matrix.bytes;
+        this._inBlocks = Math.max(this._inBlocks, matrix.inBlocks ? inputs : 0);
         this.slots.set(`${role}.weight`, { matrix });
         if (bias) {
             this.slots.set(`${biasRole}.bias`, { floats: (values, row) => matrix.loadBias(values, row) });
@@ -187,8 +192,26 @@ export class Network {
         const tables = this._tables(program, pass);
         layers.forEach((layer, i) => this._recordLayer(program, pass, i, layer, x, buffers, tables));
         if (pass.hidden !== 0) {
-            this._recordHead(program, pass, x);
+            this._recordHead(program, pass, x, buffers.bytes);
         }
+    }
+
+    /**
+     * What some matrices read, as bytes if one of them has weights in blocks.
+     * @param {Program} program
+     * @param {number} rows
+     * @param {number} x
+     * @param {number} bytes room
+     * @param {(PackedWeight | null)[]} matrices of the same inputs
+     * @returns {number} address, 0 if none has
+     */
+    _quantized(program, rows, x, bytes, ...matrices) {
+        const matrix = matrices.find((each) => each?.inBlocks);
+        if (!matrix) {
+            return 0;
+        }
+        recordQuantize(program, rows, x, matrix.inputs, bytes);
+        return bytes;
     }
 
     /** Scratch that all layers share. @param {Program} program @param {number} rows */
@@ -206,6 +229,8 @@ export class Network {
             mixed: floats(most(({ attention: a }) => a.heads * a.valueDim)),
             gate: floats(most(({ feedForward: f }) => f.width)),
             up: floats(most(({ feedForward: f }) => f.width)),
+            // What the matrix at hand reads, as bytes: each is read before the next is made.
+            bytes: this._inBlocks === 0 ? 0 : program.scratch(quantizedBytes(rows, this._inBlocks)),
         };
     }
 
@@ -284,15 +309,16 @@ export class Network {
      * @param {ReturnType<Network['_buffers']>} buffers
      * @param {Map<object, number>} tables
      */
-    _recordAttention(program, pass, i, layer, input, x, { q, k, v, mixed, room }, tables) {
+    _recordAttention(program, pass, i, layer, input, x, { q, k, v, mixed, room, bytes }, tables) {
         const { attention: a } = layer;
         const weights = this.layers[i];
         const { rows, segments, watch } = pass;
         const { width } = this.description;
         const [qs, ks, vs] = [weights.q.outputs, weights.k.outputs, weights.v.outputs];
-        weights.q.record(program, rows, input, width, q, qs);
-        weights.k.record(program, rows, input, width, k, ks, { concurrent: true });
-        weights.v.record(program, rows, input, width, v, vs, { concurrent: true });
+        const quantized = this._quantized(program, rows, input, bytes, weights.q, weights.k, weights.v);
+        weights.q.record(program, rows, input, width, q, qs, { quantized });
+        weights.k.record(program, rows, input, width, k, ks, { quantized, concurrent: true });
+        weights.v.record(program, rows, input, width, v, vs, { quantized, concurrent: true });
         weights.qNorm?.record(program, rows, q, qs, q, qs);
         weights.kNorm?.record(program, rows, k, ks, k, ks, { concurrent: true });
         if (a.rope) {
@@ -315,7 +341,7 @@ export class Network {
             });
             row += t;
         }
-        this._recordResult(program, rows, weights.o, weights.attnAfter, mixed, x, room, layer.residualScale);
+        this._recordResult(program, rows, weights.o, weights.attnAfter, mixed, x, { room, bytes }, layer.residualScale);
     }
 
     /**
@@ -327,16 +353,17 @@ export class Network {
      * @param {number} x
      * @param {ReturnType<Network['_buffers']>} buffers
      */
-    _recordFeedForward(program, rows, weights, { feedForward: f, residualScale }, input, x, { gate, up, room }) {
+    _recordFeedForward(program, rows, weights, { feedForward: f, residualScale }, input, x, { gate, up, room, bytes }) {
         const { width } = this.description;
+        const quantized = this._quantized(program, rows, input, bytes, weights.gate, weights.up);
         if (weights.gate) {
-            weights.gate.record(program, rows, input, width, gate, f.width);
-            weights.up.record(program, rows, input, width, up, f.width, { concurrent: true });
+            weights.gate.record(program, rows, input, width, gate, f.width, { quantized });
+            weights.up.record(program, rows, input, width, up, f.width, { quantized, concurrent: true });
             recordGate(program, { a: gate, b: up, y: up, rows, n: f.width, activation: f.activation });
         } else {
-            weights.up.record(program, rows, input, width, up, f.width, { activation: f.activation });
+            weights.up.record(program, rows, input, width, up, f.width, { quantized, activation: f.activation });
         }
-        this._recordResult(program, rows, weights.down, weights.ffnAfter, up, x, room, residualScale);
+        this._recordResult(program, rows, weights.down, weights.ffnAfter, up, x, { room, bytes }, residualScale);
     }
 
     /**
@@ -347,21 +374,22 @@ export class Network {
      * @param {NormWeights | null} after
      * @param {number} input
      * @param {number} x
-     * @param {number} room [rows][width] for what the norm reads
+     * @param {{ room: number, bytes: number }} buffers room: [rows][width] for what the norm reads
      * @param {number} scale
      */
-    _recordResult(program, rows, matrix, after, input, x, room, scale) {
+    _recordResult(program, rows, matrix, after, input, x, { room, bytes }, scale) {
         const { width } = this.description;
+        const quantized = this._quantized(program, rows, input, bytes, matrix);
         if (after) {
-            matrix.record(program, rows, input, matrix.inputs, room, width);
+            matrix.record(program, rows, input, matrix.inputs, room, width, { quantized });
             after.record(program, rows, room, width, x, width, { residual: x });
         } else {
-            matrix.record(program, rows, input, matrix.inputs, x, width, { residual: x, scale });
+            matrix.record(program, rows, input, matrix.inputs, x, width, { quantized, residual: x, scale });
         }
     }
 
-    /** @param {Program} program @param {Pass} pass @param {number} x */
-    _recordHead(program, { rows, segments, every, hidden, results, logits }, x) {
+    /** @param {Program} program @param {Pass} pass @param {number} x @param {number} bytes */
+    _recordHead(program, { rows, segments, every, hidden, results, logits }, x, bytes) {
         const { width, vocabulary, head } = this.description;
         const norm = /** @type {NormWeights} */ (this.finalNorm);
         if (every) {
@@ -378,8 +406,11 @@ export class Network {
             }
         }
         if (logits !== 0) {
-            this.head.record(program, every ? rows : results, hidden, width, logits, vocabulary, {
-                scale: head.scale, softcap: head.softcap,
+            const count = every ? rows : results;
+            // There may be more results than rows of this pass.
+            const room = count > rows && bytes !== 0 ? program.scratch(quantizedBytes(count, width)) : bytes;
+            this.head.record(program, count, hidden, width, logits, vocabulary, {
+                quantized: this._quantized(program, count, hidden, room, this.head), scale: head.scale, softcap: head.softcap,
             });
         }
     }

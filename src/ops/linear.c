@@ -125,9 +125,107 @@ static void decoded_rows(const cmha_linear *a, size_t row0, size_t row1, size_t 
     }
 }
 
+/* Rows of quantized activations that share the weights in registers. */
+enum { DOT_ROWS = 4 };
+
+/* z[i][8] += the products of m rows with what is unpacked. */
+INLINE void dot_tile(const size_t m, const size_t run, const int signed_quants, const unpacked *u, size_t inputs,
+    int32_t zero, int offset, const dot_block *x, size_t stride, float *z)
+{
+    for (size_t s = 0; s < inputs / run; s++) {
+        const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
+        const dot_weights (*w)[2] = u->weights + s * (run / 4);
+        dot_sums products[DOT_ROWS][2];
+        for (size_t i = 0; i < m; i++) products[i][0] = products[i][1] = dot_zero();
+        UNROLL
+        for (size_t j = 0; j < run / 4; j++) {
+            for (size_t i = 0; i < m; i++) {
+                const dot_input *q = in[i * stride].q + s * run % CMHA_INT8_INPUTS + 4 * j;
+                dot_inputs inputs4 = dot_load(q, signed_quants);
+                products[i][0] = dot_add(products[i][0], w[j][0], inputs4, signed_quants);
+                products[i][1] = dot_add(products[i][1], w[j][1], inputs4, signed_quants);
+            }
+        }
+        for (size_t i = 0; i < m; i++) {
+            int32_t total = run_total(in + i * stride, run, s);
+            for (size_t half = 0; half < 2; half++) {
+                float *to = z + i * GROUP_COLUMNS + 4 * half;
+                f4_store(to, add_run(f4_load(to), products[i][half], u->scales[s][half], in + i * stride, total, zero,
+                    offset, signed_quants));
+            }
+        }
+    }
+}
+
+typedef void dot_tiles(size_t m, const unpacked *u, size_t inputs, int32_t zero, int offset, const dot_block *x,
+    size_t stride, float *z);
+
+#define DOT_TILES(run, signed_quants) \
+    static void dot_tiles_##run##_##signed_quants(size_t m, const unpacked *u, size_t inputs, int32_t zero, int offset, \
+        const dot_block *x, size_t stride, float *z) \
+    { \
+        for (; m >= DOT_ROWS; m -= DOT_ROWS, x += DOT_ROWS * stride, z += DOT_ROWS * GROUP_COLUMNS) \
+            dot_tile(DOT_ROWS, run, signed_quants, u, inputs, zero, offset, x, stride, z); \
+        for (; m > 0; m--, x += stride, z += GROUP_COLUMNS) \
+            dot_tile(1, run, signed_quants, u, inputs, zero, offset, x, stride, z); \
+    }
+
+DOT_TILES(16, 0)
+DOT_TILES(32, 0)
+DOT_TILES(32, 1)
+
+/* Rows [r, r + m) of one panel, m > 1: its weights are unpacked once for all of them. */
+static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8_t *w, size_t r, size_t m, float *z)
+{
+    const weight_dot *dot = &type->dot;
+    dot_tiles *tiles = dot->run == 16 ? dot_tiles_16_0 : dot->signed_quants ? dot_tiles_32_1 : dot_tiles_32_0;
+    size_t stride = a->k / CMHA_INT8_INPUTS;
+    const dot_block *x = (const dot_block *) a->quantized + r * stride;
+    for (size_t i = 0; i < m; i++) {
+        f4_store(z + i * GROUP_COLUMNS, f4_splat(0.0f));
+        f4_store(z + i * GROUP_COLUMNS + 4, f4_splat(0.0f));
+    }
+    for (size_t j = 0, inputs; j < a->k; j += inputs, x += inputs / CMHA_INT8_INPUTS) {
+        unpacked u;
+        inputs = a->k - j < UNPACKED_INPUTS ? a->k - j : UNPACKED_INPUTS;
+        dot->unpack(&u, w, inputs / type->block);
+        w += inputs / type->block * type->bytes * CMHA_PANEL;
+        tiles(m, &u, inputs, dot->zero, dot->offset, x, stride, z);
+    }
+}
+
+static void dot_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1)
+{
+    const weight_type *type = weight_type_of(a->type);
+    size_t panel_bytes = a->k / type->block * type->bytes * CMHA_PANEL;
+    assert(type->dot.run);
+    for (size_t r = row0, m; r < row1; r += m) {
+        m = row1 - r < MOST_ROWS ? row1 - r : MOST_ROWS;
+        for (size_t c = n0, n; c < n1; c += n) {
+            float z[MOST_ROWS * GROUP_COLUMNS];
+            n = n1 - c < GROUP_COLUMNS ? n1 - c : GROUP_COLUMNS;
+            for (size_t at = 0; at < n; at += CMHA_PANEL) {
+                const uint8_t *w = (const uint8_t *) a->w + (c + at) / CMHA_PANEL * panel_bytes;
+                if (m > 1) {
+                    dot_panel(a, type, w, r, m, z + at);
+                } else {
+                    const dot_block *x = (const dot_block *) a->quantized + r * (a->k / CMHA_INT8_INPUTS);
+                    type->dot.row(z + at, w, x, a->k / type->block);
+                }
+            }
+            for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c, n);
+            place(a, z, r, m, c, n);
+        }
+    }
+}
+
 void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1)
 {
     assert(n0 % CMHA_PANEL == 0 && n1 <= a->n && row1 <= a->rows);
+    if (a->quantized) {
+        dot_rows(a, row0, row1, n0, n1);
+        return;
+    }
     if (a->type != CMHA_WEIGHT_F32) {
         decoded_rows(a, row0, row1, n0, n1);
         return;

@@ -25,6 +25,6 @@ static void panel_bf16(float *y, const uint8_t *p, size_t count)
     }
 }
 
-const weight_type weight_f32 = { BLOCK_F32, BYTES_F32, 0, 0, panel_f32 };
-const weight_type weight_f16 = { BLOCK_F16, BYTES_F16, 1, 0, panel_f16 };
-const weight_type weight_bf16 = { BLOCK_BF16, BYTES_BF16, 1, 0, panel_bf16 };
+const weight_type weight_f32 = { .block = BLOCK_F32, .bytes = BYTES_F32, .head = 0, .panel = panel_f32 };
+const weight_type weight_f16 = { .block = BLOCK_F16, .bytes = BYTES_F16, .head = 1, .panel = panel_f16 };
+const weight_type weight_bf16 = { .block = BLOCK_BF16, .bytes = BYTES_BF16, .head = 1, .panel = panel_bf16 };

@@ -7,6 +7,7 @@
 #define CMHA_WEIGHT_H
 
 #include "cmha.h"
+#include "dot.h"
 #include "simd.h"
 
 enum { HALF_FIELD = 2 * CMHA_PANEL, WORD_FIELD = 4 * CMHA_PANEL };
@@ -14,12 +15,34 @@ enum { HALF_FIELD = 2 * CMHA_PANEL, WORD_FIELD = 4 * CMHA_PANEL };
 /* Bytes of a block of any type, at most, and its inputs. */
 enum { MOST_BYTES = 210, MOST_BLOCK = 256 };
 
+/* Every value is scale * (quant - zero) + offset: `run` inputs of an output share a scaling. */
+typedef struct scaling { f4 scale, offset; } scaling;
+
+/* Inputs whose weights are unpacked at a time, and the scalings that they have at most. */
+enum { UNPACKED_INPUTS = 256, UNPACKED_RUNS = 16 };
+
+typedef struct unpacked {
+    dot_weights weights[UNPACKED_INPUTS / 4][2];
+    scaling scales[UNPACKED_RUNS][2];
+} unpacked;
+
+/* How products with quantized activations are made; run is 0 where they are not. */
+typedef struct weight_dot {
+    uint32_t run;
+    int32_t zero;
+    int offset, signed_quants;
+    /* y[8] = sums over `count` blocks for one row. */
+    void (*row)(float *y, const uint8_t *blocks, const dot_block *x, size_t count);
+    void (*unpack)(unpacked *u, const uint8_t *blocks, size_t count);
+} weight_dot;
+
 typedef struct weight_type {
     uint32_t block, bytes;
     /* 16-bit fields ahead of and behind the block's 32-bit words. */
     uint32_t head, tail;
     /* y[count * block][8] = the values of `count` packed blocks. */
     void (*panel)(float *y, const uint8_t *blocks, size_t count);
+    weight_dot dot;
 } weight_type;
 
 #define X(NAME, object, block, bytes, ggml) extern const weight_type weight_##object;
@@ -47,6 +70,12 @@ INLINE i4 word_field(const uint8_t *p, size_t half)
     return i4_load(p + half * WORD_FIELD / 2);
 }
 
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL
+#endif
+
 /* Byte i of every lane. */
 INLINE i4 signed_byte(i4 a, uint32_t i)
 {
@@ -57,9 +86,7 @@ INLINE i4 unsigned_byte(i4 a, uint32_t i)
     return i4_and(i4_shr_u(a, 8 * i), i4_splat(0xff));
 }
 
-/* Every value is scale * (quant - zero) + offset: how a run of inputs is scaled, and the quants of inputs 4 w ... 4 w + 3
- * as the bytes of a lane. */
-typedef struct scaling { f4 scale, offset; } scaling;
+/* How a run of inputs is scaled, and the quants of inputs 4 w ... 4 w + 3 as the bytes of a lane: signed, or below 64. */
 typedef scaling scaling_of(const uint8_t *p, size_t run, size_t half);
 typedef i4 quants_of(const uint8_t *p, size_t w, size_t half);
 
@@ -84,13 +111,78 @@ INLINE void decode_panel(float *y, const uint8_t *p, size_t count, size_t bytes,
     }
 }
 
+/* What a run adds to a sum: d * sum of q * (scale * (quant - zero) + offset). */
+INLINE f4 add_run(f4 sum, dot_sums products, scaling a, const dot_block *x, int32_t total, int32_t zero, int offset,
+    int signed_quants)
+{
+    i4 exact = dot_total(products, x, signed_quants);
+    if (zero) exact = i4_add(exact, i4_splat(-zero * total));
+    sum = f4_madd(f4_mul(a.scale, f4_splat(x->d)), i4_float(exact), sum);
+    return offset ? f4_madd(a.offset, f4_splat(x->d * (float) total), sum) : sum;
+}
+
+/* Of the activations of run s. */
+INLINE int32_t run_total(const dot_block *x, size_t run, size_t s)
+{
+    return run == CMHA_INT8_INPUTS ? x->sum[0] + x->sum[1] : x->sum[s % 2];
+}
+
+INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count, size_t bytes, size_t block, size_t run,
+    int zero, int offset, int signed_quants, scaling_of *scale, quants_of *quants)
+{
+    f4 sum[2] = { f4_splat(0.0f), f4_splat(0.0f) };
+    for (; count > 0; count--, p += bytes * CMHA_PANEL, x += block / CMHA_INT8_INPUTS) {
+        for (size_t s = 0; s < block / run; s++) {
+            const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
+            const dot_input *q = in->q + s * run % CMHA_INT8_INPUTS;
+            dot_sums products[2] = { dot_zero(), dot_zero() };
+            UNROLL
+            for (size_t w = 0; w < run / 4; w++) {
+                dot_inputs inputs = dot_load(q + 4 * w, signed_quants);
+                for (size_t half = 0; half < 2; half++) {
+                    dot_weights weights = dot_widen(quants(p, s * (run / 4) + w, half));
+                    products[half] = dot_add(products[half], weights, inputs, signed_quants);
+                }
+            }
+            int32_t total = run_total(in, run, s);
+            for (size_t half = 0; half < 2; half++) {
+                sum[half] = add_run(sum[half], products[half], scale(p, s, half), in, total, zero, offset, signed_quants);
+            }
+        }
+    }
+    f4_store(y, sum[0]);
+    f4_store(y + 4, sum[1]);
+}
+
+INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t bytes, size_t block, size_t run,
+    scaling_of *scale, quants_of *quants)
+{
+    for (size_t i = 0; i < count; i++, p += bytes * CMHA_PANEL) {
+        for (size_t half = 0; half < 2; half++) {
+            for (size_t s = 0; s < block / run; s++) u->scales[i * (block / run) + s][half] = scale(p, s, half);
+            for (size_t w = 0; w < block / 4; w++) u->weights[i * (block / 4) + w][half] = dot_widen(quants(p, w, half));
+        }
+    }
+}
+
 /* A type whose values are made of quants: `run` inputs share a scaling, `zero` is taken off their quants, `offset` says
  * whether something is added at the end. */
-#define WEIGHT_TYPE(NAME, object, head, tail, run, zero, offset, scale, quants) \
+#define WEIGHT_TYPE(NAME, object, head, tail, run, zero, offset, signed_quants, scale, quants) \
     static void panel_##object(float *y, const uint8_t *p, size_t count) \
     { \
         decode_panel(y, p, count, BYTES_##NAME, BLOCK_##NAME, run, zero, offset, scale, quants); \
     } \
-    const weight_type weight_##object = { BLOCK_##NAME, BYTES_##NAME, head, tail, panel_##object };
+    static void row_##object(float *y, const uint8_t *p, const dot_block *x, size_t count) \
+    { \
+        dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, zero, offset, signed_quants, scale, quants); \
+    } \
+    static void unpack_##object(unpacked *u, const uint8_t *p, size_t count) \
+    { \
+        unpack_panel(u, p, count, BYTES_##NAME, BLOCK_##NAME, run, scale, quants); \
+    } \
+    const weight_type weight_##object = { \
+        BLOCK_##NAME, BYTES_##NAME, head, tail, panel_##object, \
+        { run, zero, offset, signed_quants, row_##object, unpack_##object }, \
+    };
 
 #endif

@@ -10,6 +10,9 @@ import { openModel } from '../../js/files/open.js';
 import { openFile } from '../../js/files/source.js';
 import { gguf, llama, llamaPairs, llamaTensors, pair, string } from './gguf-writer.js';
 
+/** What hangs takes longer than a busy machine. */
+const HANG_MS = 5000;
+
 /** The same bytes with their size known, and as a stream in pieces of which it is not. */
 const FORMS = {
     bytes: (bytes) => bytes,
@@ -84,7 +87,7 @@ for (const [form, source] of Object.entries(FORMS)) {
                     assert.ok(error.message.length < 400, error.message);
                     return true;
                 });
-                assert.ok(performance.now() - start < 50, 'refused at once');
+                assert.ok(performance.now() - start < HANG_MS, 'refused at once');
             });
         }
     });
@@ -203,7 +206,7 @@ test('malformed files of ../shared', { skip: SHARED ? false : '../shared is abse
             assert.ok(expect !== 'ok' || error === null, `${file} must load (${what}): ${error?.message}`);
             assert.ok(expect === 'ok' || expect === 'either' || LATER.has(expect) || error !== null,
                 `${file} must be refused (${expect}: ${what})`);
-            assert.ok(ms < 50, `${file}: ${ms} ms`);
+            assert.ok(ms < HANG_MS, `${file}: ${ms} ms`);
         }
     }
 });

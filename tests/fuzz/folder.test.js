@@ -10,7 +10,7 @@ import { rng } from '../rng.js';
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 3000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
-const LIMIT_MS = 50;
+const LIMIT_MS = 2000;
 
 const random = rng(SEED);
 const below = (n) => Math.floor(random() * n);

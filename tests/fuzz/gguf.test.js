@@ -13,7 +13,7 @@ const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 5000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 /** What any small file may take. */
-const LIMIT_MS = 50;
+const LIMIT_MS = 2000;
 
 /** What may stay of all files together. */
 const KEPT_BYTES = 32 << 20;

@@ -52,6 +52,24 @@ static void one(uint64_t *r, uint32_t type)
         run_alone(&op, 1);
     }
     CHECK(rows == 0 || memcmp(y[0], y[1], rows * n * sizeof **y) == 0, "type %u: %zu x %zu x %zu", type, rows, k, n);
+    if (types[type].block > 1) {
+        /* One row by one and all together: the same bits. */
+        void *quantized = malloc(rows * k / CMHA_INT8_INPUTS * CMHA_INT8_BYTES + (rows == 0));
+        cmha_op ops[2] = {
+            { .kind = CMHA_OP_QUANTIZE, .u.quantize = { x, k, rows, k, quantized } },
+            { .kind = CMHA_OP_LINEAR, .u.linear = { .quantized = quantized, .rows = rows, .k = k, .n = n, .w = own,
+                .type = type, .y = y[0], .y_stride = n } },
+        };
+        run_alone(ops, 2);
+        for (size_t i = 0; i < rows; i++) {
+            ops[0].u.quantize = (cmha_quantize) { x + i * k, k, 1, k, quantized };
+            ops[1].u.linear.rows = 1;
+            ops[1].u.linear.y = y[1] + i * n;
+            run_alone(ops, 2);
+        }
+        CHECK(rows == 0 || memcmp(y[0], y[1], rows * n * sizeof **y) == 0, "type %u by rows: %zu x %zu x %zu", type, rows, k, n);
+        free(quantized);
+    }
     uint32_t token = (uint32_t) random_below(r, n), position = 3;
     float *table = floats(r, 4 * k);
     cmha_op op = { .kind = CMHA_OP_EMBED, .u.embed = {

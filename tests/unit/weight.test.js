@@ -12,7 +12,7 @@ import { assertSame } from '../close.js';
 import { readTensors } from '../golden/golden.js';
 import { embed as embedding, linear } from '../reference.js';
 import { floats, integers, rng } from '../rng.js';
-import { WEIGHT } from '../../js/engine/interface.js';
+import { INT8, KIND, QUANTIZE, WEIGHT } from '../../js/engine/interface.js';
 import { loadKernels } from './kernels.js';
 
 const k = await loadKernels();
@@ -183,5 +183,95 @@ test('scale and soft cap of a product', () => {
         });
         k.floats(y, rows * n).forEach((v, i) => assert.ok(Math.abs(v - expected[i]) < 1e-5 * Math.max(1, scale),
             `${v}, not ${expected[i]}`));
+    }
+});
+
+/** x rounded to signed bytes by blocks of 32, as numbers. @param {Float32Array} x */
+function quantized(x) {
+    const y = new Float64Array(x.length);
+    for (let first = 0; first < x.length; first += 32) {
+        const most = x.subarray(first, first + 32).reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+        const scale = Math.fround(127 / most);
+        for (let i = first; i < first + 32; i++) {
+            const scaled = most > 0 ? Math.fround(x[i] * scale) : 0;
+            let q = Math.floor(scaled);
+            const rest = scaled - q;
+            if (rest > 0.5 || (rest === 0.5 && q % 2 !== 0)) q++;
+            y[i] = q * Math.fround(most / 127);
+        }
+    }
+    return y;
+}
+
+/** The address of x as blocks of bytes. @param {Float32Array} x @param {number} rows */
+function quantize(x, rows) {
+    const y = k.room(x.length / INT8.INPUTS * INT8.BYTES);
+    const depth = x.length / rows;
+    k.run(k.op(KIND.QUANTIZE, QUANTIZE, { x: k.put(x, 4), xStride: depth, rows, k: depth, y }));
+    return y;
+}
+
+for (const type of Object.values(WEIGHT).filter(({ block }) => block > 1)) {
+    test(`${type.name}: products with activations as bytes, the same bits for any number of rows`, () => {
+        const depth = type.block === 32 ? 32 * 27 : 768;
+        const n = 45;
+        k.reset();
+        // Arbitrary bits among them: every quant and scale that there is. As large as these make the sums is the error.
+        const { raw: all, n: count } = blocks(fixture, type);
+        const random = rng(7);
+        const raw = new Uint8Array(n * depth / type.block * type.bytes);
+        for (let at = 0; at < raw.length; at += type.bytes) {
+            const block = Math.floor(random() * all.length / type.bytes);
+            raw.set(all.subarray(block * type.bytes, (block + 1) * type.bytes), at);
+        }
+        assert.equal(count, 8);
+        const values = decode(type, raw);
+        const rows = 11;
+        const x = floats(random, rows * depth);
+        x.set(x.subarray(0, 64).map((v) => v * 100), 64);
+        x.fill(0, 128, 160);
+        const w = k.room(k.call.cmha_weight_bytes(type.id, depth, n));
+        k.call.cmha_weight_pack(type.id, w, type.id, k.put(raw), depth, n, 0, n);
+        const y = k.room(4 * rows * n, 4);
+        const fields = { k: depth, n, w, type: type.id, yStride: n };
+        const bytes = quantize(x, rows);
+        k.run(k.linear({ ...fields, rows, quantized: bytes, y }));
+        k.checkGuards();
+        const got = k.floats(y, rows * n);
+        const rounded = quantized(x);
+        for (let r = 0; r < rows; r++) {
+            for (let c = 0; c < n; c++) {
+                let [sum, size] = [0, 0];
+                for (let j = 0; j < depth; j++) {
+                    sum += rounded[r * depth + j] * values[c * depth + j];
+                    size += Math.abs(rounded[r * depth + j] * values[c * depth + j]);
+                }
+                // Minima are taken off whole runs: what cancels there may be several times the sum of the products.
+                assert.ok(Math.abs(got[r * n + c] - sum) <= 4e-6 * size, `${r}, ${c}: ${got[r * n + c]}, not ${sum}`);
+            }
+        }
+        for (const m of [1, 2, 3, 4, 5, 7]) { // of the rows from the second on
+            const part = k.room(4 * m * n);
+            k.run(k.linear({ ...fields, rows: m, quantized: quantize(x.slice(depth, (m + 1) * depth), m), y: part }));
+            assertSame(k.floats(part, m * n), got.subarray(n, (m + 1) * n), `${m} rows`);
+        }
+        const second = k.room(4 * 120 * n);
+        k.run(k.linear({ ...fields, rows: 120, quantized: quantize(Float32Array.from({ length: 120 * depth },
+            (_, i) => x[i % (rows * depth)]), 120), y: second }));
+        assertSame(k.floats(second + 4 * 110 * n, 10 * n), got.subarray(0, 10 * n), 'the last of 120 rows');
+    });
+}
+
+test('activations that are not finite are not lost', () => {
+    k.reset();
+    const type = WEIGHT.Q8_0;
+    const raw = arbitrary(type, 8);
+    const w = pack(type, type, raw, 32, 8);
+    for (const wrong of [NaN, Infinity, -Infinity]) {
+        const x = floats(rng(1), 32);
+        x[17] = wrong;
+        const y = k.room(4 * 8);
+        k.run(k.linear({ rows: 1, k: 32, n: 8, w, type: type.id, quantized: quantize(x, 1), y, yStride: 8 }));
+        assert.ok(k.floats(y, 8).every((v) => !Number.isFinite(v)));
     }
 });

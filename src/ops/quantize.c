@@ -1,0 +1,72 @@
+/* quantize.c: activations as signed bytes, a scale for every 32 of them. */
+#include "operation.h"
+#include "tile.h"
+#include "dot.h"
+#include <assert.h>
+
+enum { VECTORS = CMHA_INT8_INPUTS / 4 };
+
+static float largest(const float *x)
+{
+    f4 most = f4_splat(0.0f), none = most;
+    for (int i = 0; i < VECTORS; i++) {
+        f4 a = f4_load(x + 4 * i);
+        most = f4_max(most, f4_max(a, f4_sub(f4_splat(0.0f), a)));
+        none = f4_add(none, f4_mul(a, f4_splat(0.0f)));     /* NaN where a is NaN or infinite, which must not be lost */
+    }
+    return f4_top(most) + f4_sum(none);
+}
+
+/* Next to 1.5 * 2^23 a float's last bit is worth 1: the addition rounds, ties to even. */
+static void quantize_block(dot_block *y, const float *x)
+{
+    float most = largest(x);
+    f4 scale = f4_splat(most > 0 ? 127.0f / most : 0.0f), magic = f4_splat(12582912.0f);
+    int32_t q[CMHA_INT8_INPUTS];
+    for (int i = 0; i < VECTORS; i++) {
+        f4 bits = f4_add(f4_mul(f4_load(x + 4 * i), scale), magic);
+        i4_store(q + 4 * i, i4_add(f4_word(bits), i4_splat(-0x4b400000)));
+    }
+    y->d = most / 127.0f;
+    y->sum[0] = y->sum[1] = y->negative = 0;
+    for (int i = 0; i < CMHA_INT8_INPUTS; i++) {
+        int32_t a = q[i] < -127 ? -127 : q[i] > 127 ? 127 : q[i];   /* only what is not finite is beyond */
+        y->q[i] = (dot_input) a;
+        y->sum[i / (CMHA_INT8_INPUTS / 2)] += a;
+        y->negative += a < 0 ? -a : 0;
+    }
+}
+
+void cmha_quantize_f32(const cmha_quantize *a, size_t row0, size_t row1)
+{
+    assert(row1 <= a->rows && a->k % CMHA_INT8_INPUTS == 0);
+    size_t blocks = a->k / CMHA_INT8_INPUTS;
+    for (size_t r = row0; r < row1; r++) {
+        dot_block *y = (dot_block *) a->y + r * blocks;
+        for (size_t i = 0; i < blocks; i++) quantize_block(y + i, a->x + r * a->x_stride + i * CMHA_INT8_INPUTS);
+    }
+}
+
+static size_t quantize_tasks(const void *arguments)
+{
+    const cmha_quantize *a = arguments;
+    size_t block = row_block(a->k);
+    return a->rows / block + (a->rows % block != 0);
+}
+
+static void quantize_task(const void *arguments, size_t i, size_t thread)
+{
+    const cmha_quantize *a = arguments;
+    (void) thread;
+    size_t block = row_block(a->k), row0 = i * block;
+    if (row0 >= a->rows) return;
+    cmha_quantize_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
+}
+
+static double quantize_work(const void *arguments)
+{
+    const cmha_quantize *a = arguments;
+    return 4.0 * (double) a->rows * (double) a->k;
+}
+
+const operation quantize = { .tasks = quantize_tasks, .task = quantize_task, .work = quantize_work };
