@@ -4,7 +4,7 @@ import { isNode } from '../engine/threads.js';
 import { openFile } from '../files/source.js';
 import { readCache, restorePages, writeCache } from './cache-file.js';
 import { positiveInteger, rangeError, show, typeError } from '../check.js';
-import { PagedCache } from '../blocks/pages.js';
+import { PagedCache, pageFor } from '../blocks/pages.js';
 import { removePositions } from '../blocks/decoder.js';
 
 /** @typedef {import('./network.js').Network} Network */
@@ -30,7 +30,7 @@ export class CacheRow {
         this.caches = [];
         try {
             for (const { attention: { kvHeads, keyDim, valueDim } } of network.description.layers) {
-                this.caches.push(new PagedCache(network.runtime, { heads: kvHeads, keyDim, valueDim, type }));
+                this.caches.push(new PagedCache(network.runtime, { heads: kvHeads, keyDim, valueDim, type, page: pageFor(capacity) }));
             }
         } catch (error) {
             this.dispose();

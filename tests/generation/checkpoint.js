@@ -1,17 +1,12 @@
 // A tiny model in the very form in which GPT-2 is published, made up on the spot, and what it should compute.
 
 import { floats, rng } from '../rng.js';
-import { there } from '../there.js';
 
-/** @typedef {{ vocab: number, positions: number, width: number, layers: number, heads: number }} Size */
-/** @typedef {Map<string, { shape: number[], data: Float32Array }>} Weights */
-
-/** @type {Readonly<Size>} */
 export const TINY = Object.freeze({ vocab: 300, positions: 48, width: 24, layers: 2, heads: 3 });
 
 /** The letters of a byte-level vocabulary, by byte. */
 export const LETTERS = (() => {
-    const printable = (/** @type {number} */ byte) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    const printable = (byte) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
     let other = 256;
     return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(printable(byte) ? byte : other++));
 })();
@@ -42,7 +37,7 @@ export function tinyTokenizer() {
     };
 }
 
-/** config.json, with fields that do not matter as the published ones have. @param {Partial<Size>} [size] */
+/** config.json, with fields that do not matter as the published ones have. @param {Partial<typeof TINY>} [size] */
 export function tinyConfig(size = {}) {
     const { vocab, positions, width, layers, heads } = { ...TINY, ...size };
     return {
@@ -56,16 +51,14 @@ export function tinyConfig(size = {}) {
 
 /**
  * Weights by their published names, in the published orientation; masks that the file has and nobody needs included.
- * @param {Partial<Size>} [size]
+ * @param {Partial<typeof TINY>} [size]
  * @param {number} [seed]
- * @returns {Weights}
+ * @returns {Map<string, { shape: number[], data: Float32Array }>}
  */
 export function tinyWeights(size = {}, seed = 1) {
     const { vocab, positions, width, layers } = { ...TINY, ...size };
     const random = rng(seed);
-    /** @type {Weights} */
     const weights = new Map();
-    /** @param {string} name @param {number[]} shape @param {number} scale */
     const add = (name, shape, scale, offset = 0) => {
         const data = floats(random, shape.reduce((product, n) => product * n, 1), scale).map((x) => x + offset);
         weights.set(name, { shape, data });
@@ -125,12 +118,7 @@ const bf16Value = (bits) => {
     return HALF[0];
 };
 
-/**
- * How a dtype stores a number, and what it then is.
- * @type {Record<string, {
- *   array: Float32ArrayConstructor | Uint16ArrayConstructor, store: (x: number) => number, value: (stored: number) => number
- * }>}
- */
+/** How a dtype stores a number, and what it then is. */
 const DTYPES = {
     F32: { array: Float32Array, store: (x) => x, value: (x) => x },
     F16: { array: Uint16Array, store: f16Bits, value: f16Value },
@@ -139,31 +127,27 @@ const DTYPES = {
 
 /**
  * The weights as they read back from a file of a dtype.
- * @param {Weights} weights
- * @returns {Weights}
+ * @param {ReturnType<typeof tinyWeights>} weights
  * @param {string} dtype
  */
 export function rounded(weights, dtype) {
     const { store, value } = DTYPES[dtype];
-    /** @type {Weights} */
-    const read = new Map();
-    for (const [name, { shape, data }] of weights) read.set(name, { shape, data: data.map((x) => value(store(x))) });
-    return read;
+    return new Map(Array.from(weights,
+        ([name, { shape, data }]) => [name, { shape, data: data.map((x) => value(store(x))) }]));
 }
 
 /**
- * @param {Weights} weights
+ * @param {Map<string, { shape: number[], data: Float32Array }>} weights
  * @param {{ dtype?: string, prefix?: string, metadata?: Record<string, string> }} [options]
  * @returns {Uint8Array} a safetensors file
  */
 export function safetensors(weights, { dtype = 'F32', prefix = '', metadata = { format: 'pt' } } = {}) {
     const { array, store } = DTYPES[dtype];
-    /** @type {Record<string, object>} */
     const header = { __metadata__: metadata };
     const parts = [];
     let end = 0;
     for (const [name, { shape, data }] of weights) {
-        const stored = array.from(data.map(store));
+        const stored = array.from(data, store);
         header[prefix + name] = { dtype, shape, data_offsets: [end, end + stored.byteLength] };
         end += stored.byteLength;
         parts.push(new Uint8Array(stored.buffer));
@@ -182,7 +166,7 @@ export function withHeader(header, parts) {
 /** @param {unknown} value */
 export const json = (value) => new TextEncoder().encode(JSON.stringify(value));
 
-/** All three files. @param {Parameters<typeof safetensors>[1] & { size?: Partial<Size> }} [options] */
+/** All three files. @param {Parameters<typeof safetensors>[1] & { size?: Partial<typeof TINY> }} [options] */
 export function tinyFiles({ size, ...options } = {}) {
     return {
         config: json(tinyConfig(size)), tokenizer: json(tinyTokenizer()),
@@ -192,31 +176,29 @@ export function tinyFiles({ size, ...options } = {}) {
 
 /**
  * GPT-2's formulas, one token and one number after the other, in float64 (Radford et al. 2019; the published code).
- * @param {Weights} weights
+ * @param {Map<string, { shape: number[], data: Float32Array }>} weights
  * @param {ReturnType<typeof tinyConfig>} config
  * @param {readonly number[]} ids
  * @returns {Float64Array[]} logits after each token
  */
 export function referenceLogits(weights, config, ids) {
     const { n_embd: width, n_head: heads, n_layer: layers, vocab_size: vocab, layer_norm_epsilon: epsilon } = config;
-    const w = (/** @type {string} */ name) => there(weights.get(name)).data;
-    /** @param {Float64Array} x @param {string} name @param {number} n */
+    const w = (name) => weights.get(name).data;
     const dense = (x, name, n) => Float64Array.from({ length: n }, (_, j) => {
         const kernel = w(`${name}.weight`);
         return x.reduce((sum, value, i) => sum + value * kernel[i * n + j], w(`${name}.bias`)[j]);
     });
-    /** @param {Float64Array} x @param {string} name */
     const norm = (x, name) => {
         const mean = x.reduce((sum, value) => sum + value, 0) / width;
         const variance = x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / width;
         const scale = 1 / Math.sqrt(variance + epsilon);
         return x.map((value, i) => (value - mean) * scale * w(`${name}.weight`)[i] + w(`${name}.bias`)[i]);
     };
-    const gelu = (/** @type {number} */ x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+    const gelu = (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+    const head = w(weights.has('lm_head.weight') ? 'lm_head.weight' : 'wte.weight');
     const size = width / heads;
     const past = Array.from({ length: layers }, () => /** @type {Float64Array[]} */ ([]));
     return ids.map((id, position) => {
-        /** @type {Float64Array} */
         let x = Float64Array.from({ length: width },
             (_, i) => w('wte.weight')[id * width + i] + w('wpe.weight')[position * width + i]);
         for (let layer = 0; layer < layers; layer++) {
@@ -244,6 +226,6 @@ export function referenceLogits(weights, config, ids) {
         }
         const last = norm(x, 'ln_f');
         return Float64Array.from({ length: vocab }, (_, token) =>
-            last.reduce((sum, value, i) => sum + value * w('wte.weight')[token * width + i], 0));
+            last.reduce((sum, value, i) => sum + value * head[token * width + i], 0));
     });
 }

@@ -37,7 +37,7 @@ for (const name of ['short', 'long']) {
     test(`logits of the ${name} text`, async () => {
         const ids = tensors[`${name}.tokens`];
         assert.deepEqual(model.promptTokens(metadata[`${name}.text`]), Array.from(ids.data));
-        const { logits } = await model.network.call({ shape: [1, ids.data.length], data: ids.data });
+        const logits = await model.forward(ids.data, { positions: 'all' });
         assertClose(logits.data, tensors[`${name}.logits`].data, TOLERANCE);
     });
 }
@@ -56,13 +56,12 @@ test('greedy continuation, by tokens and as text', async () => {
 });
 
 test('its weights file alone, from bytes, and its folder are the same model', async () => {
-    const { logits } = await model.network.call({ shape: [1, 2], data: Int32Array.of(0, 9) });
+    const logits = await model.forward([0, 9], { positions: 'all' });
     for (const source of [new Blob([readFileSync(WEIGHTS)]), new URL('./', WEIGHTS)]) {
         const other = await loadModel(runtime, source);
-        assert.deepEqual(other.config, model.config);
+        assert.deepEqual({ ...other.explain(), source: '' }, { ...model.explain(), source: '' });
         assert.deepEqual(other.promptTokens(score.text), model.promptTokens(score.text));
-        assert.deepEqual((await other.network.call({ shape: [1, 2], data: Int32Array.of(0, 9) })).logits.data,
-            logits.data);
+        assert.deepEqual((await other.forward([0, 9], { positions: 'all' })).data, logits.data);
         other.dispose();
     }
 });
@@ -77,9 +76,9 @@ test('the score of a text', async () => {
 
 test('weights of at most 8 MB, and figures that fit together', () => {
     assert.ok(readFileSync(WEIGHTS).length <= 8e6);
-    const { n_embd: width, n_layer: layers, n_positions: positions } = model.config;
+    const { n_embd: width, n_layer: layers, n_positions: positions } = JSON.parse(readMetadata(WEIGHTS).config);
     assert.equal(model.cacheBytesPerToken, 2 * layers * width * 4);
-    assert.equal(model.maxLength, positions);
+    assert.equal(model.contextLength, positions);
     assert.equal(model.layers, layers);
     assert.equal(model.cacheBytes, 0, 'nothing is being written');
 });

@@ -57,14 +57,14 @@ describe('generate', () => {
 
     test('a prompt of several chunks, one of just one chunk, one of one token', async () => {
         const long = Array.from({ length: 150 }, (_, i) => (i * 37) % 266);
-        for (const ids of [long, long.slice(0, 64), long.slice(0, 65), [7]]) {
+        for (const ids of [long, long.slice(0, 128), long.slice(0, 129), [7]]) {
             const progress = [];
             const onProgress = (event) => progress.push(event);
             const [item] = await all(model.generate(ids, { sampler: 'greedy', maxNewTokens: 1, onProgress }));
             assert.equal(item.token, argmax(referenceLogits(WEIGHTS, CONFIG, ids).at(-1)));
             const expected = [];
             const total = ids.length;
-            for (let done = 64; done < total; done += 64) expected.push({ phase: 'prefill', done, total });
+            for (let done = 128; done < total; done += 128) expected.push({ phase: 'prefill', done, total });
             assert.deepEqual(progress, [...expected, { phase: 'prefill', done: total, total }]);
         }
     });
@@ -359,7 +359,7 @@ describe('ends of every kind leave nothing behind', () => {
         const ids = new Array(190).fill(3);
         await assert.rejects(all(model.generate(ids, { ...options, signal: controller.signal, onProgress })),
             { message: 'changed my mind' });
-        assert.deepEqual(seen, [64], 'noticed after one chunk');
+        assert.deepEqual(seen, [128], 'noticed after one pass');
     }));
 
     for (const sampler of ['greedy', 'beam', 'contrastive']) {
@@ -398,21 +398,25 @@ describe('ends of every kind leave nothing behind', () => {
 
     test('no memory for the cache: RangeError, the model goes on', async () => {
         const small = await testRuntime({ maxMemory: 3 * 2 ** 20 });
-        const size = { positions: 6000 };
-        const other = await loadModel(small, tinyFiles({ size }));
-        await all(other.generate(PROMPT, { sampler: new GreedySampler(), maxNewTokens: 2 }));
-        const before = small.explain().bytesInUse;
-        // Ever longer texts fail at ever earlier allocations, first when the prompt's cache is copied for the
-        // candidates.
+        const other = await loadModel(small, tinyFiles({ size: SIZE }));
+        const options = { sampler: 'contrastive', maxNewTokens: 100 };
+        await all(other.generate(PROMPT, options));
+        // The less is left, the earlier something cannot be had.
+        const BLOCK = 4096;
         let failed = 0;
-        for (let maxNewTokens = 100; maxNewTokens < 5900; maxNewTokens += 97) {
-            const items = other.generate(PROMPT, { sampler: 'contrastive', maxNewTokens });
-            await items.next().catch((error) => {
+        for (let left = 0; left < 60; left++) {
+            /** @type {number[]} */
+            const blocks = [];
+            assert.throws(() => { for (;;) blocks.push(small.memory.alloc(BLOCK)); }, RangeError);
+            blocks.splice(blocks.length - 3 * left).forEach((address) => small.memory.free(address));
+            const before = small.explain().bytesInUse;
+            const items = other.generate(PROMPT, options);
+            await all(items).catch((error) => {
                 assert.ok(error instanceof RangeError, error.stack);
                 failed++;
             });
-            await items.return();
-            assert.equal(small.explain().bytesInUse, before, `${maxNewTokens}`);
+            assert.equal(small.explain().bytesInUse, before, `${left}`);
+            blocks.forEach((address) => small.memory.free(address));
         }
         assert.ok(failed > 5 && failed < 55, `${failed} of 60 failed`);
         assert.equal((await all(other.generate(PROMPT, { maxNewTokens: 2 }))).length, 2);

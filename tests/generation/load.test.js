@@ -61,14 +61,13 @@ async function checkModel(source, want = expected) {
     await inUse(async () => {
         const progress = [];
         const model = await loadModel(runtime, source(), { onProgress: (event) => progress.push(event) });
-        const { logits, hidden } = await model.network.call({ shape: [1, IDS.length], data: Int32Array.from(IDS) });
-        hidden.dispose();
+        const logits = await model.forward(IDS, { positions: 'all' });
         want.forEach((row, i) =>
             assertClose(logits.data.subarray(i * row.length, (i + 1) * row.length), row, TOLERANCE));
         assert.equal(model.tokenizer.decode([258]), 'the');
         assert.equal(model.startToken, 0);
         assert.deepEqual(model.endTokens, [0]);
-        assert.equal(model.config.n_ctx, 48);
+        assert.equal(model.contextLength, 48);
         model.dispose();
 
         const { total } = progress[0];
@@ -155,20 +154,11 @@ describe('the file', () => {
         const split = new Map(weights).set('lm_head.weight', head);
         return inUse(async () => {
             const model = await loadModel(runtime, { ...files, config, weights: safetensors(split) });
-            const { hidden, logits } = await model.network.call({ shape: [1, IDS.length], data: Int32Array.from(IDS) });
-            const states = hidden.data;
-            /** Logits that a matrix makes of the model's own hidden states, in float64. */
-            const by = ({ data: matrix }, i) => Float64Array.from({ length: 300 }, (_, token) => {
-                let sum = 0;
-                for (let j = 0; j < 24; j++) sum += states[i * 24 + j] * matrix[token * 24 + j];
-                return sum;
-            });
-            IDS.forEach((_, i) => {
-                assertClose(by(weights.get('wte.weight'), i), expected[i], TOLERANCE,
-                    'hidden states are those of the embedding');
-                assertClose(logits.data.subarray(i * 300, (i + 1) * 300), by(head, i), TOLERANCE,
-                    'logits are those of the head');
-            });
+            const logits = await model.forward(IDS, { positions: 'all' });
+            assert.deepEqual(logits.shape, [IDS.length, 300]);
+            referenceLogits(split, tinyConfig(), IDS).forEach((row, i) =>
+                assertClose(logits.data.subarray(i * 300, (i + 1) * 300), row, TOLERANCE));
+            assert.equal(model.explain().headIsEmbedding, false);
             model.dispose();
         });
     });
@@ -176,7 +166,7 @@ describe('the file', () => {
     test('a vocabulary whose size is no multiple of anything, several blocks of rows', async () => {
         const size = { vocab: 20011, width: 24 };
         const model = await loadModel(runtime, tinyFiles({ size }));
-        const { logits } = await model.network.call({ shape: [1, 2], data: Int32Array.of(20010, 17000) });
+        const logits = await model.forward([20010, 17000], { positions: 'all' });
         referenceLogits(tinyWeights(size), tinyConfig(size), [20010, 17000]).forEach((row, i) =>
             assertClose(logits.data.subarray(i * row.length, (i + 1) * row.length), row, TOLERANCE));
         model.dispose();
