@@ -58,7 +58,7 @@ export async function loadModel(runtime, source, options = {}) {
     checkOptions(options);
     const { signal, onProgress } = options;
     signal?.throwIfAborted();
-    const opened = await openModel(source ?? EMBEDDED, { signal, onProgress });
+    const opened = await openModel(source === undefined ? EMBEDDED : source, { signal, onProgress });
     try {
         return await build(runtime, opened, options);
     } finally {

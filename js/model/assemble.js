@@ -129,8 +129,13 @@ function fusedPlaces({ family, description }, wanted, role, shape, format) {
     if (name === 'attn_qkv') {
         const parts = ['attn_q', 'attn_k', 'attn_v'];
         const { heads, kvHeads, keyDim } = description.layers[0].attention;
-        return family.headByHead && format !== 'gguf' && heads === kvHeads
-            ? split(at, kind, parts.map((part) => [part, keyDim]), heads) : split(at, kind, parts.map((part) => [part, rows(part)]), 1);
+        if (!family.headByHead || format === 'gguf' || heads !== kvHeads) {
+            return split(at, kind, parts.map((part) => [part, rows(part)]), 1);
+        }
+        // Before there is an entry for every head: the tensor's size is known to be in the file, the config's is not.
+        check(shape[0] === 3 * heads * keyDim, 'tensor-shape',
+            `the tensor of ${role} must have ${3 * heads * keyDim} rows, as the config says, got ${shape[0]}`);
+        return split(at, kind, parts.map((part) => [part, keyDim]), heads);
     }
     if (name === 'ffn_gate_up' || (name === 'ffn_up' && gate > 0 && shape[0] === 2 * gate)) {
         return split(at, kind, [['ffn_gate', gate], ['ffn_up', gate]], 1);

@@ -185,23 +185,25 @@ describe('the file', () => {
     for (const [code, source] of [
         ['config-missing', blob(files.weights)],
         ['config-missing', [named(files.weights, 'x.safetensors'), named(files.tokenizer, 'tokenizer.json')]],
-        ['tokenizer-missing', blob(safetensors(weights, { metadata: { config: JSON.stringify(tinyConfig()) } }))],
+        ['config-missing', { weights: files.weights }],
         ['config-not-json', { ...files, config: new TextEncoder().encode('<!doctype html>') }],
         ['config-invalid', { ...files, config: json([1]) }],
         ['config-invalid', config({ n_embd: 0 })],
         ['config-invalid', config({ n_layer: '2' })],
         ['config-invalid', config({ n_head: 5 })],
-        ['config-invalid', config({ eos_token_id: 300 })],
+        ['config-invalid', config({ eos_token_id: -1 })],
+        ['config-invalid', config({ n_layer: 1e9 })],
+        ['config-unknown', config({ n_secret: 7 })],
         ['config-invalid', config({ layer_norm_epsilon: 0 })],
-        ['config-unsupported', config({ model_type: 'llama' })],
-        ['config-unsupported', config({ activation_function: 'swish' })],
-        ['config-unsupported', config({ scale_attn_by_inverse_layer_idx: true })],
+        ['architecture', config({ model_type: 'bert' })],
+        ['config-unsupported', config({ activation_function: 'mish' })],
+        ['config-unsupported', config({ add_cross_attention: true })],
         ['tensor-missing', { ...files, weights: without('h.1.mlp.c_fc.bias') }],
-        ['tensor-missing', config({ n_layer: 1e9 })],
+        ['tensor-missing', config({ n_layer: 3 })],
         ['tensor-missing', config({ tie_word_embeddings: false })],
         ['tensor-shape', config({ n_inner: 95 })],
         ['tensor-shape', { ...files, weights: changed('ln_f.bias', { ...weights.get('ln_f.bias'), shape: [4, 6] }) }],
-        ['tensor-dtype', { ...files, weights: integers }],
+        ['weight-type', { ...files, weights: integers }],
         ['tokenizer-not-json', { ...files, tokenizer: new Uint8Array(3) }],
         ['tokenizer-invalid', {
             ...files, tokenizer: json({ ...tinyTokenizer(), added_tokens: [{ id: 300, content: 'x', special: true }] }),
@@ -230,7 +232,7 @@ describe('what cannot be had', () => {
     });
 
     test('arguments of the wrong kind', async () => {
-        for (const source of [7, null, {}, [], { weights: files.weights }, [blob('x')]]) {
+        for (const source of [7, null, {}, [], [blob('x')]]) {
             await assert.rejects(loadModel(runtime, /** @type {any} */ (source)), TypeError);
         }
         await assert.rejects(loadModel(/** @type {any} */ ({}), files), { name: 'TypeError', message: /runtime/ });

@@ -75,13 +75,23 @@ export const layerNorm = (epsilon) => ({ kind: 'layer', epsilon, bias: true });
 /** More would only be a way to make a small file take a large memory. */
 const MOST_LAYERS = 1024;
 
+/**
+ * @param {Fields} f
+ * @param {string | string[]} names spellings of the field
+ * @returns {number} of layers
+ */
+export function layerCount(f, names) {
+    const count = f.count(names);
+    check(count <= MOST_LAYERS, 'config-invalid', `${f.where}: ${[names].flat()[0]} must be at most ${MOST_LAYERS}, got ${count}`);
+    return count;
+}
+
 /** @param {Fields} f @returns {Sizes} */
 export function readSizes(f) {
     const width = f.count('hidden_size');
-    const count = f.count('num_hidden_layers');
+    const count = layerCount(f, 'num_hidden_layers');
     const heads = f.count('num_attention_heads');
     const kvHeads = f.count('num_key_value_heads', heads);
-    check(count <= MOST_LAYERS, 'config-invalid', `${f.where}: num_hidden_layers must be at most ${MOST_LAYERS}, got ${count}`);
     check(heads % kvHeads === 0, 'config-invalid',
         `${f.where}: num_attention_heads must be a multiple of num_key_value_heads ${kvHeads}, got ${heads}`);
     const given = f.countOrNone('head_dim');

@@ -2,7 +2,7 @@
 
 import { ACTIVATIONS } from '../description.js';
 import { check } from '../fields.js';
-import { attention, block, layerNorm, model } from './common.js';
+import { attention, block, layerCount, layerNorm, model } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const gpt2 = {
@@ -25,7 +25,7 @@ export const gpt2 = {
         const heads = f.count(['n_head', 'num_attention_heads']);
         check(width % heads === 0, 'config-invalid', `${f.where}: n_embd must be a multiple of n_head ${heads}, got ${width}`);
         const context = f.count(['n_positions', 'n_ctx', 'max_position_embeddings']);
-        const count = f.count(['n_layer', 'num_hidden_layers']);
+        const count = layerCount(f, ['n_layer', 'num_hidden_layers']);
         const kvHeads = f.count('num_key_value_heads', heads);
         check(kvHeads === heads, 'config-invalid', `${f.where}: a GPT-2 has as many key heads as query heads, got ${kvHeads}`);
         const keyDim = width / heads;
