@@ -1,3 +1,5 @@
+// Reads the header of a safetensors file, and its numbers as float32.
+
 import { FormatError, show } from '../check.js';
 import { isObject, parseJson } from './json.js';
 

@@ -1,3 +1,5 @@
+// One file, from wherever it is: URL, path, Blob, bytes, stream. What comes of it is a ByteReader.
+
 import { typeError } from '../check.js';
 import { importNode, isNode } from '../engine/threads.js';
 import { ByteReader, readAhead } from './byte-reader.js';

@@ -1,3 +1,5 @@
+// Beam search: the most probable whole text among several that are followed at once.
+
 import { Choice, argmax } from './choice.js';
 import { Search } from './search.js';
 

@@ -1,3 +1,5 @@
+// Contrastive search (Su et al. 2022): probable tokens whose hidden state is unlike those before.
+
 import { checkFinite } from './finite.js';
 import { Search } from './search.js';
 

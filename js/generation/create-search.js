@@ -1,3 +1,5 @@
+// From a sampler to the search that drives it.
+
 import { BeamSearch } from './beam-search.js';
 import { ContrastiveSearch } from './contrastive-search.js';
 import { RowSearch } from './search.js';

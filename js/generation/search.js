@@ -1,3 +1,5 @@
+// The loop of choosing tokens, for anything that predicts.
+
 import { Choice } from './choice.js';
 import { checkFinite } from './finite.js';
 
