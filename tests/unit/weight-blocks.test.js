@@ -43,7 +43,8 @@ async function warmRuntime() {
 /** @param {Float32Array} data */
 const input = (data) => ({ shape: [data.length], data });
 
-for (const [name, target] of [['Q4_K', 'Q4_K'], ['Q4_K', 'F32'], ['Q8_0', 'Q8_0'], ['BF16', 'BF16'], ['F16', 'F32']]) {
+for (const [name, target] of /** @type {const} */ ([['Q4_K', 'Q4_K'], ['Q4_K', 'F32'], ['Q8_0', 'Q8_0'], ['BF16', 'BF16'],
+    ['F16', 'F32']])) {
     test(`${name} loaded as ${target}, in pieces: products and look-ups`, async () => {
         const runtime = await warmRuntime();
         const { used } = runtime.memory;
