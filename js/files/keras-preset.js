@@ -12,6 +12,7 @@ import { readBackbone } from './keras/backbones.js';
 import { embeddingOf, kernelOf } from './keras/dequantize.js';
 import { readTokenizer } from './keras/tokenizer.js';
 import { asStored, beside, bytesOf, headsFirst, turned, vector, ViewReader } from './keras/views.js';
+import { isKerasConfig } from './texts.js';
 
 /**
  * @typedef {import('./hdf5.js').Hdf5Dataset} Hdf5Dataset
@@ -59,12 +60,6 @@ const INDEX = 'model.weights.json';
 
 /** Counters of random numbers: dropout, which generates nothing. */
 const HARMLESS = /(^|\/)seed_generator\/vars\/\d+$/;
-
-/** @param {unknown} config of config.json @returns {boolean} whether it is that of a preset */
-export function isKerasConfig(config) {
-    return isObject(config) && typeof config.class_name === 'string' && isObject(config.config) &&
-        'registered_name' in config;
-}
 
 /**
  * @param {ReadFile} read

@@ -117,6 +117,7 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
         }
         return new LanguageModel({
             network, plan, tokenizer, template, templateProblem, defaults, source: source.name, format: source.format, types,
+            notes: source.notes,
             contextLength: contextLength ?? description.context, cacheDtype, fileBytes: source.fileBytes,
         });
     } catch (error) {

@@ -6,9 +6,10 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { FormatError } from '../../js/check.js';
 import { readHdf5 } from '../../js/files/hdf5.js';
-import { isKerasConfig, openKerasPreset } from '../../js/files/keras-preset.js';
+import { openKerasPreset } from '../../js/files/keras-preset.js';
 import { weightOf } from '../../js/files/keras-weights.js';
 import { writeKerasWeights } from '../../js/files/keras-writer.js';
+import { isKerasConfig } from '../../js/files/texts.js';
 import { rng } from '../rng.js';
 import { KERAS, skip } from './shared.js';
 
