@@ -336,6 +336,7 @@ describe('what is refused', () => {
     const changed = (name, bytes) => folder({ ...WHOLE, [name]: bytes });
     const gone = (name) => Object.fromEntries(Object.entries(split()).filter(([key]) => key !== name));
     const LFS = utf8('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n');
+    const H5 = Buffer.from('\x89HDF\r\n\x1a\n'.padEnd(100), 'latin1');
     const bytesAt = (...bytes) => new Uint8Array([...bytes, ...new Array(40).fill(7)]);
     const cases = [
         ['wrong-file', /HTML page/, utf8(PAGE)],
@@ -349,10 +350,13 @@ describe('what is refused', () => {
         ['wrong-file', /JSON/, utf8('{"model_type": "llama"}')],
         ['wrong-file', /before GGUF/, utf8('tjgg000000000000')],
         ['wrong-file', /"hello/, utf8('hello there, this is no model')],
-        ['unsupported-format', /HDF5/, bytesAt(0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a)],
+        ['unsupported-format', /Keras/, bytesAt(0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a)],
         ['truncated', /0 bytes/, new Uint8Array(0)],
-        ['unsupported-format', /Keras/,
-            () => changed('config.json', json({ module: 'keras_hub', class_name: 'GPT2' }))],
+        ['architecture', /"GPT3Backbone"/, () => changed('config.json', json({
+            module: 'keras_hub', class_name: 'GPT3Backbone', config: {}, registered_name: null,
+        }))],
+        ['unsupported-format', /folder of a preset/, () => folder({ ...without('model.safetensors'), 'a.weights.h5': H5 })],
+        ['unsupported-format', /folder of a preset/, utf8(`PK\x03\x04${' '.repeat(26)}metadata.json`)],
         ['config-missing', /config/, () => folder(without('config.json'))],
         ['config-missing', /config/, () => filesOf(without('config.json'))],
         ['config-missing', /config/, WHOLE['model.safetensors']],
