@@ -1,8 +1,9 @@
 // Weights y = x W + b of any type, packed as the kernels stream them, in the runtime's memory.
 
 import { rangeError } from '../check.js';
-import { EMBED, FLAG, KIND, LINEAR, ROUND_ROWS, WEIGHT } from '../engine/interface.js';
+import { EMBED, FLAG, LINEAR, WEIGHT } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
+import { recordRounded } from './int8.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -192,14 +193,9 @@ export class PackedWeight {
      *   softcap?: number | null }} [options] residual: address, stride as y's; may be y itself
      */
     record(program, rows, x, xStride, y, yStride, { concurrent = false, activation = 'linear', residual = 0, scale = 1, softcap = null } = {}) {
-        const rounded = this.#scales === 0 ? null : this.#recordRounding(program, rows, x, xStride);
-        // What rounds x has to end before.
-        const op = program.linear(concurrent && rounded === null ? FLAG.CONCURRENT : 0);
+        const op = this.#scales === 0 ? this.#recordPlain(program, x, xStride, concurrent)
+            : recordRounded(program, rows, this.inputs, x, xStride, this.#scales);
         const { words, floats } = program;
-        words[op + LINEAR.x] = rounded?.x ?? x;
-        words[op + LINEAR.xStride] = rounded === null ? xStride : this.inputs;
-        words[op + LINEAR.divisors] = this.#scales;
-        words[op + LINEAR.rowDivisors] = rounded?.scales ?? 0;
         words[op + LINEAR.rows] = rows;
         words[op + LINEAR.k] = this.inputs;
         words[op + LINEAR.n] = this.outputs;
@@ -215,22 +211,12 @@ export class PackedWeight {
         floats[op + LINEAR.softcap] = softcap ?? 0;
     }
 
-    /**
-     * @param {Program} program @param {number} rows @param {number} x @param {number} xStride
-     * @returns {{ x: number, scales: number }} addresses of [rows][inputs] integers and of [rows] scales
-     */
-    #recordRounding(program, rows, x, xStride) {
-        const rounded = program.scratch(4 * rows * this.inputs);
-        const scales = program.scratch(4 * rows);
-        const op = program.append(KIND.ROUND_ROWS, 0);
-        const { words } = program;
-        words[op + ROUND_ROWS.x] = x;
-        words[op + ROUND_ROWS.xStride] = xStride;
-        words[op + ROUND_ROWS.rows] = rows;
-        words[op + ROUND_ROWS.k] = this.inputs;
-        words[op + ROUND_ROWS.y] = rounded;
-        words[op + ROUND_ROWS.scales] = scales;
-        return { x: rounded, scales };
+    /** @param {Program} program @param {number} x @param {number} xStride @param {boolean} concurrent */
+    #recordPlain(program, x, xStride, concurrent) {
+        const op = program.linear(concurrent ? FLAG.CONCURRENT : 0);
+        program.words[op + LINEAR.x] = x;
+        program.words[op + LINEAR.xStride] = xStride;
+        return op;
     }
 
     /**
