@@ -20,6 +20,9 @@ static void add_f32(float *z, const float *x, size_t n)
 /* Bias, activation, scale, cap, residual and rounding of columns [c0, c0 + n) of row r, whose products are in z. */
 static void finish_row(const cmha_linear *a, float *z, size_t r, size_t c0, size_t n)
 {
+    if (a->divisors) {
+        for (size_t i = 0; i < n; i++) z[i] /= a->row_divisors[r] * a->divisors[c0 + i];
+    }
     if (a->round) cmha_round_f32(z, z, n, a->round);
     if (a->bias) {
         add_f32(z, a->bias + c0, n);
