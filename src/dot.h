@@ -36,7 +36,7 @@ typedef i4 dot_inputs;
 #if defined(__wasm_relaxed_simd__)
 #define DOT_BYTES(bits) ((bits) < 8)
 #else
-#define DOT_BYTES(bits) 0
+#define DOT_BYTES(bits) ((void) (bits), 0)
 #endif
 
 INLINE dot_sums dot_zero(void) { return (dot_sums) { i4_splat(0), i4_splat(0) }; }

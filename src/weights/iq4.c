@@ -17,7 +17,7 @@ INLINE scaling scale_nl(const uint8_t *p, size_t run, size_t half)
 
 INLINE i4 quants_nl(const uint8_t *p, size_t w, size_t half) { return values(p + HALF_FIELD, w, half); }
 
-WEIGHT_TYPE(IQ4_NL, iq4_nl, 1, 0, 32, 0, 0, 8, scale_nl, quants_nl)
+WEIGHT_TYPE(IQ4_NL, iq4_nl, 1, 0, 32, 1, 0, 0, 8, scale_nl, quants_nl)
 
 /* d; the upper two bits of eight scales; the lower four of them, a nibble each; qs[128]: eight runs of 32. */
 INLINE scaling scale_xs(const uint8_t *p, size_t run, size_t half)
@@ -33,4 +33,4 @@ INLINE i4 quants_xs(const uint8_t *p, size_t w, size_t half)
     return values(p + 2 * HALF_FIELD + WORD_FIELD, w, half);
 }
 
-WEIGHT_TYPE(IQ4_XS, iq4_xs, 2, 0, 32, 0, 0, 8, scale_xs, quants_xs)
+WEIGHT_TYPE(IQ4_XS, iq4_xs, 2, 0, 32, 1, 0, 0, 8, scale_xs, quants_xs)

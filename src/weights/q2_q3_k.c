@@ -21,7 +21,7 @@ INLINE i4 pairs(const uint8_t *qs, size_t w, size_t half)
 
 INLINE i4 quants_2(const uint8_t *p, size_t w, size_t half) { return pairs(p + Q2_QS, w, half); }
 
-WEIGHT_TYPE(Q2_K, q2_k, 0, 2, 16, 0, 1, 4, scale_2, quants_2)
+WEIGHT_TYPE(Q2_K, q2_k, 0, 2, 16, 1, 0, 1, 4, scale_2, quants_2)
 
 /* hmask[32]; qs[64]; scales[12]: 16 scales of six bits, the lower four of them first; d. */
 enum { Q3_QS = 8 * WORD_FIELD, Q3_SCALES = Q3_QS + 16 * WORD_FIELD, Q3_D = Q3_SCALES + 3 * WORD_FIELD };
@@ -43,4 +43,4 @@ INLINE i4 quants_3(const uint8_t *p, size_t w, size_t half)
     return i4_or(pairs(p + Q3_QS, w, half), i4_shl(high, 2));
 }
 
-WEIGHT_TYPE(Q3_K, q3_k, 0, 1, 16, 4, 0, 4, scale_3, quants_3)
+WEIGHT_TYPE(Q3_K, q3_k, 0, 1, 16, 1, 4, 0, 4, scale_3, quants_3)

@@ -34,7 +34,7 @@ INLINE i4 quants_4_1(const uint8_t *p, size_t w, size_t half) { return nibbles(p
 INLINE i4 quants_5_0(const uint8_t *p, size_t w, size_t half) { return fives(p + HALF_FIELD, w, half); }
 INLINE i4 quants_5_1(const uint8_t *p, size_t w, size_t half) { return fives(p + 2 * HALF_FIELD, w, half); }
 
-WEIGHT_TYPE(Q4_0, q4_0, 1, 0, 32, 8, 0, 4, scale_0, quants_4_0)
-WEIGHT_TYPE(Q4_1, q4_1, 2, 0, 32, 0, 1, 4, scale_1, quants_4_1)
-WEIGHT_TYPE(Q5_0, q5_0, 1, 0, 32, 16, 0, 5, scale_0, quants_5_0)
-WEIGHT_TYPE(Q5_1, q5_1, 2, 0, 32, 0, 1, 5, scale_1, quants_5_1)
+WEIGHT_TYPE(Q4_0, q4_0, 1, 0, 32, 1, 8, 0, 4, scale_0, quants_4_0)
+WEIGHT_TYPE(Q4_1, q4_1, 2, 0, 32, 1, 0, 1, 4, scale_1, quants_4_1)
+WEIGHT_TYPE(Q5_0, q5_0, 1, 0, 32, 1, 16, 0, 5, scale_0, quants_5_0)
+WEIGHT_TYPE(Q5_1, q5_1, 2, 0, 32, 1, 0, 1, 5, scale_1, quants_5_1)

@@ -38,5 +38,5 @@ INLINE i4 quants_5(const uint8_t *p, size_t w, size_t half)
     return i4_or(nibbles(p + QS_5, w, half), i4_shl(high, 4));
 }
 
-WEIGHT_TYPE(Q4_K, q4_k, 2, 0, 32, 0, 1, 4, scale, quants_4)
-WEIGHT_TYPE(Q5_K, q5_k, 2, 0, 32, 0, 1, 5, scale, quants_5)
+WEIGHT_TYPE(Q4_K, q4_k, 2, 0, 32, 2, 0, 1, 4, scale, quants_4)
+WEIGHT_TYPE(Q5_K, q5_k, 2, 0, 32, 2, 0, 1, 5, scale, quants_5)

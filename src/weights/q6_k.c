@@ -18,4 +18,4 @@ INLINE i4 quants(const uint8_t *p, size_t w, size_t half)
     return i4_or(i4_and(low, i4_constant(0x0f0f0f0f)), i4_shl(i4_and(high, i4_constant(0x03030303)), 4));
 }
 
-WEIGHT_TYPE(Q6_K, q6_k, 0, 1, 16, 32, 0, 6, scale, quants)
+WEIGHT_TYPE(Q6_K, q6_k, 0, 1, 16, 1, 32, 0, 6, scale, quants)

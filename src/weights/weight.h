@@ -76,6 +76,16 @@ INLINE i4 word_field(const uint8_t *p, size_t half)
 #define UNROLL
 #endif
 
+/* The same address, but not to the compiler: words that several runs share are loaded again rather than kept, because
+ * there are no registers to keep them in. */
+INLINE const uint8_t *hidden(const uint8_t *p)
+{
+#if defined(__wasm_simd128__)
+    __asm__("" : "+r"(p));
+#endif
+    return p;
+}
+
 /* Byte i of every lane. */
 INLINE i4 signed_byte(i4 a, uint32_t i)
 {
@@ -128,24 +138,30 @@ INLINE int32_t run_total(const dot_block *x, size_t run, size_t s)
 }
 
 INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count, size_t bytes, size_t block, size_t run,
-    int zero, int offset, int bits, scaling_of *scale, quants_of *quants)
+    size_t period, int zero, int offset, int bits, scaling_of *scale, quants_of *quants)
 {
     f4 sum[2] = { f4_splat(0.0f), f4_splat(0.0f) };
     for (; count > 0; count--, p += bytes * CMHA_PANEL, x += block / CMHA_INT8_INPUTS) {
-        for (size_t s = 0; s < block / run; s++) {
+        scaling scales[UNPACKED_RUNS][2];
+        for (size_t half = 0; half < 2; half++) {
+            UNROLL
+            for (size_t s = 0; s < block / run; s++) scales[s][half] = scale(p, s, half);
+        }
+        for (size_t from = 0; from < block / run; from += period) UNROLL for (size_t s = from; s < from + period; s++) {
+            const uint8_t *words = hidden(p);
             const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
             dot_sums products[2] = { dot_zero(), dot_zero() };
             UNROLL
             for (size_t w = 0; w < run / 4; w++) {
                 dot_inputs inputs = dot_load(in, s * run % CMHA_INT8_INPUTS + 4 * w, bits);
                 for (size_t half = 0; half < 2; half++) {
-                    dot_weights weights = dot_widen(quants(p, s * (run / 4) + w, half), bits);
+                    dot_weights weights = dot_widen(quants(words, s * (run / 4) + w, half), bits);
                     products[half] = dot_add(products[half], weights, inputs, w, bits);
                 }
             }
             int32_t total = run_total(in, run, s);
             for (size_t half = 0; half < 2; half++) {
-                sum[half] = add_run(sum[half], products[half], scale(p, s, half), in, total, zero, offset, bits);
+                sum[half] = add_run(sum[half], products[half], scales[s][half], in, total, zero, offset, bits);
             }
         }
     }
@@ -165,15 +181,16 @@ INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t byt
 }
 
 /* A type whose values are made of quants: `run` inputs share a scaling, `zero` is taken off their quants, `offset` says
- * whether something is added at the end. */
-#define WEIGHT_TYPE(NAME, object, head, tail, run, zero, offset, bits, scale, quants) \
+ * whether something is added at the end, quants have `bits` (weight_dot). `period` runs are unrolled where that makes
+ * constants of shifts and pays: not for runs of 16, whose code then is too much for V8. */
+#define WEIGHT_TYPE(NAME, object, head, tail, run, period, zero, offset, bits, scale, quants) \
     static void panel_##object(float *y, const uint8_t *p, size_t count) \
     { \
         decode_panel(y, p, count, BYTES_##NAME, BLOCK_##NAME, run, zero, offset, scale, quants); \
     } \
     static void row_##object(float *y, const uint8_t *p, const dot_block *x, size_t count) \
     { \
-        dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, zero, offset, bits, scale, quants); \
+        dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, period, zero, offset, bits, scale, quants); \
     } \
     static void unpack_##object(unpacked *u, const uint8_t *p, size_t count) \
     { \
