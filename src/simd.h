@@ -77,6 +77,16 @@ INLINE i4 f4_word(f4 a) { return a; }
 /* By bytes: a - b, and table[a] for a < 16. */
 INLINE i4 b16_sub(i4 a, i4 b) { return wasm_i8x16_sub(a, b); }
 INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
+/* Of eight 16-bit numbers: all ones where equal; the first or last four with their signs, or as the upper halves of words. */
+INLINE i4 h8_equal(i4 a, i4 b) { return wasm_i16x8_eq(a, b); }
+INLINE i4 h8_extend(i4 a, int last) { return last ? wasm_i32x4_extend_high_i16x8(a) : wasm_i32x4_extend_low_i16x8(a); }
+INLINE i4 h8_raise(i4 a, int last)
+{
+    i4 zero = wasm_i32x4_splat(0);
+    return last ? wasm_i16x8_shuffle(zero, a, 4, 12, 5, 13, 6, 14, 7, 15)
+        : wasm_i16x8_shuffle(zero, a, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+INLINE int i4_any(i4 a) { return wasm_v128_any_true(a); }
 
 #else
 
@@ -136,6 +146,16 @@ INLINE i4 i4_more(i4 a, i4 b) { return (i4) (a > b); }
 INLINE f4 i4_float(i4 a) { return __builtin_convertvector(a, f4); }
 INLINE f4 i4_bits(i4 a) { return (f4) a; }
 INLINE i4 f4_word(f4 a) { return (i4) a; }
+typedef int16_t h8 __attribute__((vector_size(16)));
+INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
+INLINE i4 h8_extend(i4 a, int last)
+{
+    h8 from = (h8) a;
+    int i = last ? 4 : 0;
+    return (i4) { from[i], from[i + 1], from[i + 2], from[i + 3] };
+}
+INLINE i4 h8_raise(i4 a, int last) { return i4_shl(h8_extend(a, last), 16); }
+INLINE int i4_any(i4 a) { return (a[0] | a[1] | a[2] | a[3]) != 0; }
 INLINE i4 b16_sub(i4 a, i4 b) { return (i4) ((b16) a - (b16) b); }
 INLINE i4 b16_look_up(i4 table, i4 a)
 {

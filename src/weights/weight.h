@@ -26,6 +26,9 @@ typedef struct unpacked {
     scaling scales[UNPACKED_RUNS][2];
 } unpacked;
 
+/* Panels that a single row goes through side by side. */
+enum { ROW_PANELS = 4 };
+
 /* How products with quantized activations are made; run is 0 where they are not. */
 typedef struct weight_dot {
     uint32_t run;
@@ -42,6 +45,9 @@ typedef struct weight_type {
     uint32_t head, tail;
     /* y[count * block][8] = the values of `count` packed blocks. */
     void (*panel)(float *y, const uint8_t *blocks, size_t count);
+    /* y[ROW_PANELS][8] = the sums over j < k of x[j] times the weights of so many panels, in order; 0 if it could not. NULL:
+     * it never can. */
+    int (*row)(float *y, const uint8_t *panels, size_t panel_bytes, const float *x, size_t k);
     weight_dot dot;
 } weight_type;
 
@@ -197,7 +203,7 @@ INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t byt
         unpack_panel(u, p, count, BYTES_##NAME, BLOCK_##NAME, run, bits, scale, quants); \
     } \
     const weight_type weight_##object = { \
-        BLOCK_##NAME, BYTES_##NAME, head, tail, panel_##object, \
+        BLOCK_##NAME, BYTES_##NAME, head, tail, panel_##object, NULL, \
         { run, zero, offset, bits, row_##object, unpack_##object }, \
     };
 
