@@ -57,11 +57,11 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
 /* Every type that weights may have: X(NAME, object, block, bytes, ggml). A row of a matrix W^T: [N][K], which is how files
  * keep it, is cut into blocks of `block` inputs, `bytes` bytes each; `ggml` is the type's number in GGUF. `object` is the
  * table entry weight_<object> (src/weights/weight.h) at the end of the file that knows the type; CMHA_WEIGHT_<NAME> counts
- * from 0. The values of a block are ggml's, to the bit.
+ * from 0. The values of a block are ggml's, to the bit; I8 are integers, to be scaled by who uses them.
  *
  * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
  * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
- * (scales) at a block's start or end. So F32 is what cmha_pack_f32 makes, and nothing takes more bytes than in the file,
+ * (scales) at a block's start or end, and the byte that is all of an I8 block. So F32 is what cmha_pack_f32 makes, and nothing takes more bytes than in the file,
  * but for outputs past N, which are zeros. */
 #define CMHA_WEIGHT_TYPES(X) \
     X(F32, f32, 1, 4, 0) \
@@ -78,7 +78,8 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
     X(Q5_K, q5_k, 256, 176, 13) \
     X(Q6_K, q6_k, 256, 210, 14) \
     X(IQ4_NL, iq4_nl, 32, 18, 20) \
-    X(IQ4_XS, iq4_xs, 256, 136, 23)
+    X(IQ4_XS, iq4_xs, 256, 136, 23) \
+    X(I8, i8, 1, 1, 24)
 
 enum {
 #define X(NAME, object, block, bytes, ggml) CMHA_WEIGHT_##NAME,
@@ -97,7 +98,7 @@ CMHA_API void cmha_weight_decode(uint32_t type, float *y, const void *blocks, si
 CMHA_API void cmha_weight_pack(uint32_t type, void *packed, uint32_t from, const void *rows, size_t k, size_t n,
     size_t n0, size_t count);
 
-/* The same from a file that keeps [K][N], row stride `stride` elements: rows [k0, k0 + count) of it. F32, F16, BF16. */
+/* The same from a file that keeps [K][N], row stride `stride` elements: rows [k0, k0 + count) of it. F32, F16, BF16, I8. */
 CMHA_API void cmha_weight_pack_inputs(uint32_t type, void *packed, uint32_t from, const void *rows, size_t stride,
     size_t k, size_t n, size_t k0, size_t count);
 
@@ -196,7 +197,9 @@ enum { CMHA_LAYOUT_ROWS = 0, CMHA_LAYOUT_KEYS = 1, CMHA_LAYOUT_VALUES = 2 };
  * also after adding the residual). One row is a matrix-vector product, more go by register tiles. Weights of whatever
  * type count as what they decode to: the same bits as with those numbers in F32. With quantized x the products of integers
  * are summed exactly, run by run of inputs that share a scale, and these sums are added as floats, in order: the same bits
- * whatever the number of rows. */
+ * whatever the number of rows. With divisors a product of row r and
+ * column c counts as itself / (row_divisors[r] * divisors[c]): Keras's int8, where x and W hold integers. Their products are
+ * summed as floats, exactly while sums are below 2^24. */
 typedef struct cmha_linear {
     const float *x;         /* [rows][K], row stride x_stride */
     size_t x_stride;
@@ -206,6 +209,8 @@ typedef struct cmha_linear {
     uint32_t type;          /* of the weights; K is a multiple of its block */
     float scale;            /* 0 counts as 1 */
     float softcap;          /* y = softcap * tanh(y / softcap); 0: none */
+    const float *divisors;  /* [N], or NULL: no division */
+    const float *row_divisors;  /* [rows] */
     const float *bias;      /* [N] or NULL */
     const float *residual;  /* [rows][N], row stride residual_stride, or NULL; may be y itself (ROWS) */
     size_t residual_stride;
@@ -224,7 +229,7 @@ CMHA_API void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, si
 
 /* Activations as signed bytes, as ggml's Q8_0: x = d * q, d = max |x| / 127 of every 32, q the nearest integers, ties to
  * even. A block of INPUTS takes at most BYTES; what stands in them is the kernels' own affair. */
-enum { CMHA_INT8_INPUTS = 32, CMHA_INT8_BYTES = 80 };
+enum { CMHA_INT8_INPUTS = 32, CMHA_INT8_BYTES = 112 };
 
 typedef struct cmha_quantize {
     const float *x;         /* [rows][K], row stride x_stride, K a multiple of INPUTS */
@@ -233,6 +238,17 @@ typedef struct cmha_quantize {
     void *y;                /* rows * K / INPUTS * BYTES, at a multiple of 4 */
 } cmha_quantize;
 CMHA_API void cmha_quantize_f32(const cmha_quantize *a, size_t row0, size_t row1);
+
+/* A row of activations as Keras's int8 has it: y = round(x * s), ties to even, from -127 to 127, s = 127 / (max |x| + 1e-7).
+ * A row with a number that is not finite is NaN. */
+typedef struct cmha_round_rows {
+    const float *x;         /* [rows][K], row stride x_stride */
+    size_t x_stride;
+    size_t rows, k;
+    float *y;               /* [rows][K] */
+    float *scales;          /* [rows]: s */
+} cmha_round_rows;
+CMHA_API void cmha_round_rows_f32(const cmha_round_rows *a, size_t row0, size_t row1);
 
 /* ---------------------------------------------------------------------------------------------- attention */
 
@@ -344,7 +360,7 @@ typedef struct cmha_gate {
 } cmha_gate;
 CMHA_API void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1);
 
-/* y[r] = scale * column tokens[r] of the packed [K][N] matrix (a tied embedding) + table[position of r], which is
+/* y[r] = scale * column tokens[r] of the packed [K][N] matrix (a tied embedding) / divisors[tokens[r]] + table[position of r], which is
  * positions[r], or index + r % t where positions is NULL. */
 typedef struct cmha_embed {
     const uint32_t *tokens; /* [rows], each < N */
@@ -352,6 +368,7 @@ typedef struct cmha_embed {
     const void *w;          /* packed [K][N] */
     uint32_t type;          /* of the weights */
     float scale;            /* 0 counts as 1 */
+    const float *divisors;  /* [N], or NULL: no division */
     size_t k, n;
     const float *table;     /* learned positions, [length][K], or NULL */
     const uint32_t *positions;  /* [rows], or NULL */
@@ -405,7 +422,8 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
     X(STORE, store, cmha_transfer) \
     X(LOAD, load, cmha_transfer) \
     X(TURN, turn, cmha_turn) \
-    X(QUANTIZE, quantize, cmha_quantize)
+    X(QUANTIZE, quantize, cmha_quantize) \
+    X(ROUND_ROWS, round_rows, cmha_round_rows)
 
 enum {
     CMHA_OP_NONE = 0,

@@ -34,9 +34,9 @@ INLINE f4 f4_div(f4 a, f4 b) { return wasm_f32x4_div(a, b); }
 /* The larger / smaller lane; a NaN in `a` loses, a NaN in `b` stays. */
 INLINE f4 f4_max(f4 a, f4 b) { return wasm_f32x4_pmax(b, a); }
 INLINE f4 f4_min(f4 a, f4 b) { return wasm_f32x4_pmin(b, a); }
+INLINE f4 f4_negative(f4 a) { return wasm_f32x4_neg(a); }
 INLINE f4 f4_less(f4 a, f4 b) { return wasm_f32x4_lt(a, b); }
 INLINE f4 f4_select(f4 mask, f4 a, f4 b) { return wasm_v128_bitselect(a, b, mask); }
-INLINE f4 f4_or(f4 a, f4 b) { return wasm_v128_or(a, b); }
 /* 2^n from a float whose lowest mantissa bits hold n + 127. */
 INLINE f4 f4_exponent(f4 a) { return wasm_i32x4_shl(a, 23); }
 INLINE float f4_lane(f4 a, int lane)
@@ -77,6 +77,16 @@ INLINE i4 f4_word(f4 a) { return a; }
 /* By bytes: a - b, and table[a] for a < 16. */
 INLINE i4 b16_sub(i4 a, i4 b) { return wasm_i8x16_sub(a, b); }
 INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
+/* Of eight 16-bit numbers: all ones where equal; the first or last four with their signs, or as the upper halves of words. */
+INLINE i4 h8_equal(i4 a, i4 b) { return wasm_i16x8_eq(a, b); }
+INLINE i4 h8_extend(i4 a, int last) { return last ? wasm_i32x4_extend_high_i16x8(a) : wasm_i32x4_extend_low_i16x8(a); }
+INLINE i4 h8_raise(i4 a, int last)
+{
+    i4 zero = wasm_i32x4_splat(0);
+    return last ? wasm_i16x8_shuffle(zero, a, 4, 12, 5, 13, 6, 14, 7, 15)
+        : wasm_i16x8_shuffle(zero, a, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+INLINE int i4_any(i4 a) { return wasm_v128_any_true(a); }
 
 #else
 
@@ -96,9 +106,9 @@ INLINE f4 f4_select(f4 mask, f4 a, f4 b)
 {
     return (f4) (((f4_bits) mask & (f4_bits) a) | (~(f4_bits) mask & (f4_bits) b));
 }
-INLINE f4 f4_or(f4 a, f4 b) { return (f4) ((f4_bits) a | (f4_bits) b); }
 INLINE f4 f4_max(f4 a, f4 b) { return f4_select(f4_less(b, a), a, b); }
 INLINE f4 f4_min(f4 a, f4 b) { return f4_select(f4_less(a, b), a, b); }
+INLINE f4 f4_negative(f4 a) { return -a; }
 INLINE f4 f4_exponent(f4 a)
 {
     typedef uint32_t bits __attribute__((vector_size(16)));
@@ -136,6 +146,16 @@ INLINE i4 i4_more(i4 a, i4 b) { return (i4) (a > b); }
 INLINE f4 i4_float(i4 a) { return __builtin_convertvector(a, f4); }
 INLINE f4 i4_bits(i4 a) { return (f4) a; }
 INLINE i4 f4_word(f4 a) { return (i4) a; }
+typedef int16_t h8 __attribute__((vector_size(16)));
+INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
+INLINE i4 h8_extend(i4 a, int last)
+{
+    h8 from = (h8) a;
+    int i = last ? 4 : 0;
+    return (i4) { from[i], from[i + 1], from[i + 2], from[i + 3] };
+}
+INLINE i4 h8_raise(i4 a, int last) { return i4_shl(h8_extend(a, last), 16); }
+INLINE int i4_any(i4 a) { return (a[0] | a[1] | a[2] | a[3]) != 0; }
 INLINE i4 b16_sub(i4 a, i4 b) { return (i4) ((b16) a - (b16) b); }
 INLINE i4 b16_look_up(i4 table, i4 a)
 {
@@ -153,16 +173,25 @@ INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return wasm_f32x4_relaxed_madd(a, b, c); }
 INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return f4_add(f4_mul(a, b), c); }
 #endif
 
-/* Exact widening of binary16 in the lower halves of the lanes: the exponent's bias grows by 112, and by as much again where
- * it stands for infinity or NaN. A subnormal is read as what it adds to 2^-14. */
+/* The same number in all lanes, to be made ahead of a loop: V8 builds a literal vector anew wherever it is used, in four
+ * instructions. Hence a number that the compiler cannot see through. */
+INLINE i4 i4_constant(uint32_t x)
+{
+#if defined(__wasm_simd128__)
+    __asm__("" : "+r"(x));
+#endif
+    return i4_splat((int32_t) x);
+}
+
+/* Exact widening of binary16, lanes of which only the lower halves count: its exponent's bias is 112 short, which a
+ * multiplication makes good, for subnormals too. What then is 65536 or more was infinity or NaN. */
 INLINE f4 f4_from_f16(i4 a)
 {
-    i4 sign = i4_shl(i4_and(a, i4_splat(0x8000)), 16), rest = i4_and(a, i4_splat(0x7fff)), bias = i4_splat(112 << 23);
-    i4 size = i4_add(i4_shl(rest, 13), bias);
-    size = i4_add(size, i4_and(i4_more(rest, i4_splat(0x7bff)), bias));
-    f4 small = f4_sub(i4_bits(i4_add(size, i4_splat(1 << 23))), f4_splat(0x1p-14f));
-    f4 value = f4_select(i4_bits(i4_more(i4_splat(0x400), rest)), small, i4_bits(size));
-    return f4_or(value, i4_bits(sign));
+    i4 bits = i4_and(i4_shr(i4_shl(a, 16), 3), i4_constant(0x8fffe000u));
+    f4 value = f4_mul(i4_bits(bits), i4_bits(i4_constant(0x77800000u)));
+    i4 size = i4_and(f4_word(value), i4_constant(0x7fffffffu));
+    i4 special = i4_and(i4_more(size, i4_constant(0x477fffffu)), i4_constant(0x7f800000u));
+    return i4_bits(i4_or(f4_word(value), special));
 }
 
 INLINE float f4_sum(f4 a) { return (f4_lane(a, 0) + f4_lane(a, 1)) + (f4_lane(a, 2) + f4_lane(a, 3)); }

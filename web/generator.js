@@ -66,7 +66,7 @@ async function load(workers) {
             model: {
                 layers: model.layers,
                 heads: model.heads,
-                contextLength: model.contextLength,
+                maxLength: model.contextLength,
                 parameters: model.parameters,
                 cacheBytesPerToken: model.cacheBytesPerToken
             }

@@ -1,7 +1,8 @@
 // Dense layers y = x W + b over packed weights that live in the runtime's memory.
 
-import { LINEAR, PANEL, ROUND } from '../engine/interface.js';
+import { LINEAR, PANEL, ROUND, WEIGHT } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
+import { recordRounded } from './int8.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -27,6 +28,8 @@ export class Projection {
         runtime.memory.f32(this._panels, floats).fill(0);
         /** Address of the bias, 0 without one. */
         this._bias = 0;
+        /** Address of the scales of outputs, 0 as long as the kernel is floats. */
+        this._scales = 0;
         if (!useBias) return;
         try {
             this._bias = runtime.memory.alloc(outputs * 4);
@@ -61,6 +64,7 @@ export class Projection {
      */
     loadColumns(values, first, count, rowStride, columnStride, round = ROUND.NONE) {
         if (first % PANEL !== 0) throw new RangeError(`columns must start at a multiple of ${PANEL}, got ${first}`);
+        if (this._scales !== 0) throw new Error('these weights are quantized: their kernel cannot be loaded');
         const { memory, wasm } = this._runtime;
         const source = memory.alloc(values.length * 4);
         memory.f32(source, values.length).set(values);
@@ -84,11 +88,56 @@ export class Projection {
         if (this._panels === 0) throw new Error('these weights have been disposed of');
         const { memory, wasm } = this._runtime;
         const size = checkedSize('kernel', this.inputs, this.outputs);
+        if (this._scales !== 0) return this._dequantized(size);
         const target = memory.alloc(size * 4);
         wasm.cmha_unpack_f32(target, this._panels, this.inputs, this.outputs, 0, this.outputs, 1);
         const values = memory.f32(target, size).slice();
         memory.free(target);
         return values;
+    }
+
+    /** @param {number} size @returns {Float32Array} */
+    _dequantized(size) {
+        const { memory, wasm } = this._runtime;
+        const { inputs, outputs } = this;
+        const values = new Float32Array(size);
+        const row = memory.alloc(4 * inputs);
+        for (let o = 0; o < outputs; o++) {
+            wasm.cmha_weight_row(WEIGHT.I8.id, row, this._panels, inputs, o);
+            const [scale] = memory.f32(this._scales + 4 * o, 1);
+            memory.f32(row, inputs).forEach((q, i) => {
+                values[i * outputs + o] = q / scale;
+            });
+        }
+        memory.free(row);
+        return values;
+    }
+
+    /**
+     * Integers take the place of the kernel, and inputs are rounded from now on.
+     * @param {Int8Array} rows [outputs][inputs]
+     * @param {Float32Array} scales [outputs]: what the integers are to be divided by
+     * @throws {RangeError} where there is not as much memory; nothing has changed then
+     */
+    quantize(rows, scales) {
+        const { memory, wasm } = this._runtime;
+        const { inputs, outputs } = this;
+        const bytes = Math.ceil(wasm.cmha_weight_bytes(WEIGHT.I8.id, inputs, outputs) / 4) * 4;
+        const staged = memory.alloc(rows.length);
+        let panels;
+        try {
+            panels = memory.alloc(bytes + 4 * outputs);
+        } catch (error) {
+            memory.free(staged);
+            throw error;
+        }
+        memory.u8(staged, rows.length).set(new Uint8Array(rows.buffer, rows.byteOffset, rows.length));
+        wasm.cmha_weight_pack(WEIGHT.I8.id, panels, WEIGHT.I8.id, staged, inputs, outputs, 0, outputs);
+        memory.f32(panels + bytes, outputs).set(scales);
+        memory.free(staged);
+        this._runtime._free(this._panels);
+        this._panels = panels;
+        this._scales = panels + bytes;
     }
 
     /** @returns {Float32Array} a copy of the bias */
@@ -109,14 +158,14 @@ export class Projection {
      * @returns {number} the operation, for whatever else it shall do (activation, residual, layout, rounding)
      */
     record(program, rows, x, xStride, y, yStride, flags) {
-        const op = program.linear(flags);
+        const op = this._scales === 0 ? recordPlain(program, x, xStride, flags)
+            : recordRounded(program, rows, this.inputs, x, xStride, this._scales);
         const words = program.words;
-        words[op + LINEAR.x] = x;
-        words[op + LINEAR.xStride] = xStride;
         words[op + LINEAR.rows] = rows;
         words[op + LINEAR.k] = this.inputs;
         words[op + LINEAR.n] = this.outputs;
         words[op + LINEAR.w] = this._panels;
+        words[op + LINEAR.type] = this._scales === 0 ? WEIGHT.F32.id : WEIGHT.I8.id;
         words[op + LINEAR.bias] = this._bias;
         words[op + LINEAR.y] = y;
         words[op + LINEAR.yStride] = yStride;
@@ -129,5 +178,14 @@ export class Projection {
         this._runtime._free(this._bias);
         this._panels = 0;
         this._bias = 0;
+        this._scales = 0;
     }
+}
+
+/** @param {Program} program @param {number} x @param {number} xStride @param {number} flags */
+function recordPlain(program, x, xStride, flags) {
+    const op = program.linear(flags);
+    program.words[op + LINEAR.x] = x;
+    program.words[op + LINEAR.xStride] = xStride;
+    return op;
 }

@@ -3,6 +3,7 @@
 import { rangeError } from '../check.js';
 import { EMBED, FLAG, LINEAR, WEIGHT } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
+import { recordRounded } from './int8.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -21,22 +22,26 @@ function counted(value, what) {
 /**
  * W: [inputs][outputs] of one type, and b: [outputs] or none. Made empty (zeros); a file loads it in pieces of whole rows
  * of W^T: [outputs][inputs], which is how files keep weights, or of W.
+ *
+ * Scaled ones hold integers and compute as Keras does in int8: a weight is its integer divided by the scale of its output,
+ * and x is rounded to integers first, by a scale for each row.
  */
 export class PackedWeight {
     #runtime;
     /** Address of the packed weights, the bias behind them; 0 once disposed of. */
     #address = 0;
     #bias = 0;
+    #scales = 0;
 
     /**
      * @param {Runtime} runtime
      * @param {WeightType} type
      * @param {number} inputs K, a multiple of the type's block
      * @param {number} outputs N
-     * @param {{ bias?: boolean }} [options]
+     * @param {{ bias?: boolean, scaled?: boolean }} [options]
      * @throws {RangeError} where there is not as much memory; nothing has been taken then
      */
-    constructor(runtime, type, inputs, outputs, { bias = false } = {}) {
+    constructor(runtime, type, inputs, outputs, { bias = false, scaled = false } = {}) {
         if (counted(inputs, 'inputs') % type.block !== 0) {
             throw rangeError('inputs', `a multiple of ${type.block} for weights of type ${type.name}`, inputs);
         }
@@ -47,10 +52,11 @@ export class PackedWeight {
         const weights = runtime.wasm.cmha_weight_bytes(type.id, inputs, outputs);
         const behind = Math.ceil(weights / 64) * 64;
         /** Bytes of both in memory. */
-        this.bytes = behind + (bias ? 4 * outputs : 0);
+        this.bytes = behind + (bias ? 4 * outputs : 0) + (scaled ? 4 * outputs : 0);
         this.#address = runtime.memory.alloc(this.bytes);
         runtime.memory.bytes.fill(0, this.#address, this.#address + this.bytes);
         if (bias) this.#bias = this.#address + behind;
+        if (scaled) this.#scales = this.#address + this.bytes - 4 * outputs;
     }
 
     /** Whether inputs share scales in blocks: such weights can be multiplied with activations as bytes. */
@@ -140,6 +146,19 @@ export class PackedWeight {
         this.#runtime.memory.f32(this.#bias + 4 * first, values.length).set(values);
     }
 
+    /**
+     * @param {ArrayLike<number>} values of the outputs from `first` on
+     * @param {number} [first]
+     */
+    loadScales(values, first = 0) {
+        this.#check();
+        if (this.#scales === 0 || counted(first, 'first') + values.length > this.outputs) {
+            throw rangeError('scales', this.#scales === 0 ? 'absent' : `within ${this.outputs} numbers`,
+                `${first} to ${first + values.length}`);
+        }
+        this.#runtime.memory.f32(this.#scales + 4 * first, values.length).set(values);
+    }
+
     /** Whether all weights are finite; reads every one of them. */
     isFinite() {
         for (let output = 0; output < this.outputs; output++) {
@@ -162,7 +181,9 @@ export class PackedWeight {
         wasm.cmha_weight_row(this.type.id, address, this.#address, this.inputs, output);
         const values = memory.f32(address, this.inputs).slice();
         memory.free(address);
-        return values;
+        if (this.#scales === 0) return values;
+        const [scale] = memory.f32(this.#scales + 4 * output, 1);
+        return values.map((value) => value / scale);
     }
 
     /**
@@ -178,10 +199,9 @@ export class PackedWeight {
      *   residual: address, stride as y's; may be y itself
      */
     record(program, rows, x, xStride, y, yStride, { quantized = 0, concurrent = false, activation = 'linear', residual = 0, scale = 1, softcap = null } = {}) {
-        const op = program.linear(concurrent ? FLAG.CONCURRENT : 0);
+        const op = this.#scales === 0 ? this.#recordPlain(program, x, xStride, concurrent)
+            : recordRounded(program, rows, this.inputs, x, xStride, this.#scales);
         const { words, floats } = program;
-        words[op + LINEAR.x] = x;
-        words[op + LINEAR.xStride] = xStride;
         words[op + LINEAR.quantized] = this.inBlocks ? quantized : 0;
         words[op + LINEAR.rows] = rows;
         words[op + LINEAR.k] = this.inputs;
@@ -196,6 +216,14 @@ export class PackedWeight {
         words[op + LINEAR.activation] = ACTIVATIONS[activation];
         floats[op + LINEAR.scale] = scale;
         floats[op + LINEAR.softcap] = softcap ?? 0;
+    }
+
+    /** @param {Program} program @param {number} x @param {number} xStride @param {boolean} concurrent */
+    #recordPlain(program, x, xStride, concurrent) {
+        const op = program.linear(concurrent ? FLAG.CONCURRENT : 0);
+        program.words[op + LINEAR.x] = x;
+        program.words[op + LINEAR.xStride] = xStride;
+        return op;
     }
 
     /**
@@ -214,6 +242,7 @@ export class PackedWeight {
         words[op + EMBED.t] = 1;
         words[op + EMBED.w] = this.#address;
         words[op + EMBED.type] = this.type.id;
+        words[op + EMBED.divisors] = this.#scales;
         words[op + EMBED.k] = this.inputs;
         words[op + EMBED.n] = this.outputs;
         words[op + EMBED.y] = y;
@@ -229,6 +258,7 @@ export class PackedWeight {
         this.#runtime._free(this.#address);
         this.#address = 0;
         this.#bias = 0;
+        this.#scales = 0;
     }
 }
 

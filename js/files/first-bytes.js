@@ -11,6 +11,10 @@ const MAX_SAFETENSORS_HEADER = 100_000_000;
 /** @param {string} text latin1, so that a letter is a byte */
 const beginsWith = (text) => (/** @type {string} */ head) => head.startsWith(text);
 
+/** Where a zip file has the name of its first member, and how that of a `.keras` file may begin. */
+const ZIP_NAME = 30;
+const KERAS_MEMBER = /^(metadata\.json|config\.json|model\.weights\.h5)/;
+
 const JSON_FILE = 'JSON';
 
 /** Files that people give by mistake. @type {[string, (head: string) => boolean][]} */
@@ -68,7 +72,7 @@ function latin1(bytes) {
 /**
  * @param {Uint8Array} bytes the first FIRST_BYTES of a file, or all it has
  * @param {string} name of the file, for messages
- * @returns {'gguf' | 'safetensors'}
+ * @returns {'gguf' | 'safetensors' | 'keras'} keras: HDF5, or the zip that a `.keras` file is
  * @throws {FormatError} `truncated`, `unsupported-format`, `wrong-file`
  */
 export function kindOf(bytes, name) {
@@ -84,8 +88,8 @@ export function kindOf(bytes, name) {
     if (length <= MAX_SAFETENSORS_HEADER && bytes[8] === 0x7b) {
         return 'safetensors';
     }
-    if (head.startsWith('\x89HDF\r\n\x1a\n')) {
-        throw new FormatError('unsupported-format', `${name} is an HDF5 file; GGUF and safetensors are read`);
+    if (head.startsWith('\x89HDF\r\n\x1a\n') || (isZip(head) && KERAS_MEMBER.test(head.slice(ZIP_NAME)))) {
+        return 'keras';
     }
     const other = OTHERS.find(([, is]) => is(head));
     if (other) {

@@ -1,6 +1,6 @@
 // A folder that Keras Hub's `save_to_preset` wrote, as the same kind of source as a Hugging Face folder: its config in
-// Hugging Face's terms, tensors by Hugging Face's names and in their orientation, quantized ones as float32. Loaded
-// only when such a folder comes.
+// Hugging Face's terms, tensors by Hugging Face's names and in their orientation, of int8 as integers with their scales
+// and of int4 as float32. Loaded only when such a folder comes.
 //
 // Codes beside those of hdf5.js: `config-...` as for other models, `tensor-missing`, `tensor-unknown`, `tensor-shape`,
 // `tensor-dtype`, `duplicate-name`, `missing-shard`, `tokenizer-...`.
@@ -12,6 +12,7 @@ import { readBackbone } from './keras/backbones.js';
 import { embeddingOf, kernelOf } from './keras/dequantize.js';
 import { readTokenizer } from './keras/tokenizer.js';
 import { asStored, beside, bytesOf, headsFirst, turned, vector, ViewReader } from './keras/views.js';
+import { isKerasConfig } from './texts.js';
 
 /**
  * @typedef {import('./hdf5.js').Hdf5Dataset} Hdf5Dataset
@@ -42,7 +43,8 @@ import { asStored, beside, bytesOf, headsFirst, turned, vector, ViewReader } fro
  * @property {null} chatTemplate
  * @property {null} metadata
  * @property {null} fields
- * @property {'int8' | 'int4' | null} quantized how the weights are stored; in int8 Keras rounds activations too
+ * @property {'int8' | 'int4' | null} quantized how the weights are stored; tensors of int8 are I8, and beside each stands
+ *   one called `.scale` instead of `.weight`, a number for each output to divide it by
  * @property {string[]} notes where the preset's config says one thing and Keras does another
  * @property {Map<string, TensorInfo>} tensors
  * @property {number} fileBytes
@@ -59,12 +61,6 @@ const INDEX = 'model.weights.json';
 
 /** Counters of random numbers: dropout, which generates nothing. */
 const HARMLESS = /(^|\/)seed_generator\/vars\/\d+$/;
-
-/** @param {unknown} config of config.json @returns {boolean} whether it is that of a preset */
-export function isKerasConfig(config) {
-    return isObject(config) && typeof config.class_name === 'string' && isObject(config.config) &&
-        'registered_name' in config;
-}
 
 /**
  * @param {ReadFile} read
@@ -83,7 +79,7 @@ export async function openKerasPreset(read, name) {
     const { backbone, config, dtype, notes } = readBackbone(value);
     const { datasets, fileBytes } = await readDatasets(read, name);
     const found = new Tensors(datasets, backbone, config).all();
-    noteTypes(dtype, found.quantized, notes);
+    noteTypes(dtype, notes);
     const tokens = await readTokenizer(read);
     return {
         format: 'keras', name, architecture: backbone.type, config: { ...config, tie_word_embeddings: found.tied },
@@ -96,16 +92,12 @@ export async function openKerasPreset(read, name) {
 
 /**
  * @param {any} dtype of the backbone's config
- * @param {'int8' | 'int4' | null} quantized
  * @param {string[]} notes
  */
-function noteTypes(dtype, quantized, notes) {
+function noteTypes(dtype, notes) {
     const policy = isObject(dtype?.config) ? dtype.config.name : dtype;
     if (typeof policy === 'string' && policy !== 'float32') {
         notes.push(`the policy ${policy.slice(0, 40)} rounds what Keras computes; here it is computed in float32`);
-    }
-    if (quantized === 'int8') {
-        notes.push('in int8 Keras rounds the inputs of each layer too; here only weights are rounded');
     }
 }
 
@@ -227,9 +219,11 @@ class Tensors {
     /** @param {string} name @returns {boolean} whether the head is the table */
     _embedding(name) {
         const width = this._config.hidden_size ?? this._config.n_embd;
-        const { table, head, quantized } = embeddingOf(this._variables('layers/reversible_embedding'), width);
+        const { table, head, scales: [scale, headScale], quantized } = embeddingOf(this._variables('layers/reversible_embedding'), width);
         this._quantized = quantized;
         this._views.set(`${name}.weight`, asStored(table, 1));
+        this._scales(name, scale ? [scale] : []);
+        this._scales('lm_head', headScale ? [headScale] : []);
         if (head !== null) {
             this._views.set('lm_head.weight', turned(head, 1));
         }
@@ -262,6 +256,14 @@ class Tensors {
             return kind.startsWith('stored') ? asStored(values, inputs) : turned(values, inputs);
         });
         this._set(name, weights, kernels.flatMap(({ bias }) => (bias ? [vector(bias)] : [])));
+        this._scales(name, kernels.flatMap(({ scale }) => scale ?? []));
+    }
+
+    /** @param {string} name @param {Hdf5Dataset[]} scales of all outputs in a row, or none */
+    _scales(name, scales) {
+        if (scales.length > 0) {
+            this._views.set(`${name}.scale`, beside(scales.map(vector)));
+        }
     }
 
     /** @param {string} name @param {View[]} weights @param {View[]} biases of all, or none */

@@ -5,12 +5,13 @@ import { FormatError, typeError } from '../check.js';
 import { FIRST_BYTES, isPage, kindOf } from './first-bytes.js';
 import { architectureOf, configOf, fieldsOf, hasVocabulary, templatesOf } from './gguf-config.js';
 import { readGguf } from './gguf.js';
+import { parseJson } from './json.js';
 import { checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
 import { nameOf, placeOf } from './places.js';
 import { readHeader } from './safetensors.js';
 import { checkSignal, openFile } from './source.js';
 import { Progress, streamOf, TensorFile, tensorInfo } from './tensor-source.js';
-import { isAbsent, NO_COMPANIONS, Texts } from './texts.js';
+import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
 
 /**
  * @typedef {import('./places.js').AnyFile} AnyFile
@@ -29,7 +30,8 @@ import { isAbsent, NO_COMPANIONS, Texts } from './texts.js';
 
 /**
  * @param {any} source where the model is
- *   - a URL, or in Node a path: a folder, or a file and what lies beside it
+ *   - a URL, or in Node a path: a folder (as Hugging Face has it, or a preset of Keras Hub), or a file and what lies
+ *     beside it
  *   - a Blob, ArrayBuffer, SharedArrayBuffer, typed array or ReadableStream: a GGUF file, or a safetensors file whose
  *     `__metadata__` has `config` and `tokenizer` as text
  *   - `{ config, weights, tokenizer, ... }`: each from any of these places; `weights` may be a list of files
@@ -55,6 +57,9 @@ export async function openModel(source, { signal, onProgress, what = 'model' } =
         throw error;
     }
 }
+
+/** Files of Keras are read as a whole; an endless one ends here. */
+const MAX_WHOLE_BYTES = 2 ** 32;
 
 /** One call of openModel(). */
 class Opening {
@@ -115,15 +120,28 @@ class Opening {
 
     /** @returns {Promise<TensorSource>} */
     async _ofFolder() {
-        const { names } = this._place;
-        const { files, index, reader } = names === null ? await this._remoteWeights()
-            : await localWeights(this._place, names, (name) => this._texts.read(name, true));
-        return this._ofFiles(files, reader, index);
+        const weights = this._place.names === null ? await this._remoteWeights() : await this._localWeights();
+        return weights === null ? this._ofPreset() : this._ofFiles(weights.files, weights.reader, weights.index);
+    }
+
+    /** @returns {Promise<import('./parts.js').Weights | null>} null for a preset of Keras Hub */
+    async _localWeights() {
+        const names = /** @type {string[]} */ (this._place.names);
+        if (this._isModel && names.includes('config.json') && await this._isPreset()) {
+            return null;
+        }
+        return localWeights(this._place, names, (name) => this._texts.read(name, true));
+    }
+
+    /** Whether config.json, which has to be there, is that of a preset of Keras Hub. */
+    async _isPreset() {
+        const bytes = /** @type {Uint8Array} */ (await this._texts.read('config.json', true));
+        return isKerasConfig(parseJson(bytes, 'config', 'config.json').value);
     }
 
     /**
      * The weights of a folder whose files cannot be listed: the usual names are tried.
-     * @returns {Promise<import('./parts.js').Weights>}
+     * @returns {Promise<import('./parts.js').Weights | null>} null for a preset of Keras Hub
      */
     async _remoteWeights() {
         const whole = /** @type {AnyFile} */ (this._place.find('model.safetensors'));
@@ -142,8 +160,10 @@ class Opening {
         const name = 'model.safetensors.index.json';
         const bytes = await this._texts.read(name, false);
         if (bytes === null) {
-            // Says best what is wrong with the address as a whole.
-            await this._texts.read('config.json', true);
+            // Its absence says best what is wrong with the address as a whole.
+            if (await this._isPreset()) {
+                return null;
+            }
             throw noWeights(this._place, []);
         }
         const index = indexOf(bytes, name);
@@ -159,6 +179,9 @@ class Opening {
     async _ofFiles(files, opened, index = null) {
         const reader = opened ?? await this._reader(files[0]);
         const kind = kindOf(await reader.peek(FIRST_BYTES), nameOf(files[0]));
+        if (kind === 'keras') {
+            return this._ofKerasWeights(files, reader);
+        }
         // The name of a part says how many there are; a part without such a name stands for itself.
         const all = files.length === 1 && index === null ? partsOf(this._place, files[0]) : files;
         const isFirst = all[0] === files[0];
@@ -167,6 +190,64 @@ class Opening {
         }
         return kind === 'gguf' ? this._ofGguf(all, isFirst ? reader : null)
             : this._ofSafetensors(all, isFirst ? reader : null, index);
+    }
+
+    /** A preset of Keras Hub; what reads it comes only now. @returns {Promise<TensorSource>} */
+    async _ofPreset() {
+        const { openKerasPreset } = await import('./keras-preset.js');
+        const read = (/** @type {string} */ name) =>
+            (name.endsWith('.h5') ? this._wholeIfThere(name) : this._texts.read(name, false));
+        const { generation, config, ...preset } = await openKerasPreset(read, nameOf(this._place.name));
+        this._begin(preset.fileBytes);
+        return { ...preset, generation: null, config: { ...config, ...generation } };
+    }
+
+    /**
+     * Weights that Keras saved, without a model around them.
+     * @param {AnyFile[]} files
+     * @param {ByteReader} reader of the first of them
+     * @returns {Promise<TensorSource>}
+     */
+    async _ofKerasWeights(files, reader) {
+        const name = nameOf(files[0]);
+        if (this._isModel || files.length > 1) {
+            throw new FormatError('unsupported-format', `${name} holds weights that Keras saved and says nothing of ` +
+                'their model: give the folder of a preset, or read one such file with readWeights()');
+        }
+        const { openWeightsSource } = await import('./keras-weights.js');
+        const source = await openWeightsSource(await this._whole(reader, name));
+        this._begin(source.fileBytes);
+        return {
+            format: 'keras', name, metadata: null, fields: null, notes: [], ...NO_COMPANIONS, config: {}, architecture: '',
+            ...source,
+        };
+    }
+
+    /** @param {string} name @returns {Promise<Uint8Array | null>} a file of the folder */
+    async _wholeIfThere(name) {
+        const file = this._place.find(name);
+        if (file === null) {
+            return null;
+        }
+        try {
+            const reader = await this._reader(file);
+            const isAPage = this._place.names === null && isPage(await reader.peek(FIRST_BYTES));
+            return isAPage ? null : await this._whole(reader, name);
+        } catch (error) {
+            if (isAbsent(error)) {
+                return null;
+            }
+            throw error;
+        }
+    }
+
+    /** @param {ByteReader} reader at the beginning of a file @param {string} name @returns {Promise<Uint8Array>} all of it */
+    async _whole(reader, name) {
+        const bytes = reader.size === null || reader.size > MAX_WHOLE_BYTES ? await reader.rest(MAX_WHOLE_BYTES, name)
+            : await reader.take(reader.size, name);
+        reader.close();
+        this._progress.add(bytes.length);
+        return bytes;
     }
 
     /**
@@ -230,7 +311,8 @@ class Opening {
         const config = companions.config ?? {};
         this._begin(stream.fileBytes);
         return {
-            format: 'safetensors', name: nameOf(this._place.name), metadata: null, fields: null, ...companions, config,
+            format: 'safetensors', name: nameOf(this._place.name), metadata: null, fields: null, notes: [], ...companions,
+            config,
             architecture: typeof config.model_type === 'string' ? config.model_type : '', ...stream,
         };
     }
@@ -264,7 +346,7 @@ class Opening {
         /** @type {Record<string, any> | null} */
         let config = this._isModel ? null : {};
         return {
-            format: 'gguf', name, architecture, metadata, fields: fieldsOf(pairs, architecture), ...companions,
+            format: 'gguf', name, architecture, metadata, fields: fieldsOf(pairs, architecture), notes: [], ...companions,
             chatTemplate: companions.chatTemplate ?? templatesOf(pairs, name), ...stream,
             get config() {
                 config ??= configOf(pairs, stream.tensors, name);

@@ -11,7 +11,8 @@ import { isBytes, Remote, toLocation } from './source.js';
  * @typedef {object} Place where the files of a model are
  * @property {string} name for messages
  * @property {string[] | null} names of the files there; null where that cannot be known
- * @property {(name: string) => AnyFile | null} find a file, or null where there certainly is none
+ * @property {(name: string) => AnyFile | null} find a file, also in a sub-folder (`a/b`), or null where there certainly
+ *   is none
  * @property {AnyFile | null} file the one that was given; null where the place itself was
  * @property {boolean} either whether `file` may turn out to be a folder
  * @property {boolean} explicit whether each file was given for its purpose
@@ -76,7 +77,8 @@ async function ofPath(location) {
     const names = await promises.readdir(folder).catch(() => /** @type {string[]} */ ([]));
     const known = new Set(names);
     return place(path, {
-        names, file: isFolder ? null : path, find: (name) => (known.has(name) ? join(folder, name) : null),
+        names, file: isFolder ? null : path,
+        find: (name) => (known.has(name.split('/')[0]) ? join(folder, ...name.split('/')) : null),
     });
 }
 
@@ -92,7 +94,7 @@ function ofUrl(location) {
         file: isFolder ? null : location,
         either: !isFolder && !isFile,
         find: (name) => {
-            const url = new URL(encodeURIComponent(name), folder);
+            const url = new URL(name.split('/').map(encodeURIComponent).join('/'), folder);
             url.search = location.search;
             return url;
         },
@@ -143,12 +145,15 @@ function ofFiles(list) {
     /** @type {Map<string, File>} */
     const byName = new Map();
     files.forEach((file, i) => {
-        if (paths[i].slice(0, -1).join('/') === folder) {
-            byName.set(paths[i][paths[i].length - 1], file);
+        if (paths[i].slice(0, depth - 1).join('/') === folder) {
+            byName.set(paths[i].slice(depth - 1).join('/'), file);
         }
     });
+    // An input without a folder picker tells no folders: the files of all of them lie beside each other.
+    const isFlat = paths.every((path) => path.length === 1);
     return place(folder || 'the list of Files', {
-        names: Array.from(byName.keys()), find: (name) => byName.get(name) ?? null,
+        names: Array.from(byName.keys()).filter((name) => !name.includes('/')),
+        find: (name) => byName.get(isFlat ? name.slice(name.lastIndexOf('/') + 1) : name) ?? null,
     });
 }
 

@@ -25,7 +25,7 @@ import { requireWeightType } from './ggml-types.js';
  * @property {string[]} unknown
  *
  * @typedef {object} TensorSource a model's files, whatever their format; made by openModel()
- * @property {'safetensors' | 'gguf'} format
+ * @property {'safetensors' | 'gguf' | 'keras'} format
  * @property {string} name of the file or folder, for messages
  * @property {string} architecture config's model_type; '' where there is none
  * @property {Record<string, any>} config in Hugging Face's terms: config.json as it is, a GGUF file's metadata by one
@@ -38,6 +38,7 @@ import { requireWeightType } from './ggml-types.js';
  * @property {Map<string, any> | null} metadata of a GGUF file: arrays of numbers as typed arrays, others as arrays,
  *   integers beyond 2^53 as BigInt
  * @property {Fields | null} fields of a GGUF file
+ * @property {readonly string[]} notes for people: where what is computed is not what the files say
  * @property {Map<string, TensorInfo>} tensors in the order in which they are read
  * @property {number} fileBytes of the files that hold tensors
  * @property {(wanted: (info: TensorInfo) => boolean) => AsyncGenerator<TensorPiece, void, undefined>} read the tensors

@@ -39,6 +39,8 @@ export class Texts {
         this._progress = progress;
         /** Of all texts so far. */
         this.bytes = 0;
+        /** What is asked for twice: the config, which tells what a folder is. @type {Map<string, Uint8Array>} */
+        this._kept = new Map();
     }
 
     /**
@@ -77,7 +79,6 @@ export class Texts {
             tokenizerConfig: objectOf(tokenizerConfig, 'tokenizer-config', 'tokenizer_config.json'),
             special: objectOf(special, 'special-tokens-map', 'special_tokens_map.json'),
         };
-        refuseKeras(parsed.config);
         const merged = parsed.tokenizerConfig || parsed.special
             ? { ...parsed.special, ...parsed.tokenizerConfig } : null;
         return {
@@ -94,16 +95,30 @@ export class Texts {
      * @returns {Promise<Uint8Array | null>} null where there is none
      */
     async read(name, isRequired) {
+        const kept = this._kept.get(name);
+        if (kept !== undefined) {
+            return kept;
+        }
+        const bytes = await this._read(name, isRequired);
+        if (bytes !== null && name === 'config.json') {
+            this._kept.set(name, bytes);
+        }
+        return bytes;
+    }
+
+    /** @param {string} name @param {boolean} isRequired */
+    async _read(name, isRequired) {
         const file = this._place.find(name);
         if (file === null) {
             return null;
         }
+        // A file that was listed is there, so its absence is a failure; sub-folders are not listed.
+        const isListed = this._place.names !== null && !name.includes('/');
         let reader;
         try {
             reader = await this._open(file);
         } catch (error) {
-            // A file that was listed is there, so its absence is a failure.
-            if (isRequired || this._place.names !== null || !isAbsent(error)) {
+            if (isRequired || isListed || !isAbsent(error)) {
                 throw error;
             }
             return null;
@@ -126,6 +141,12 @@ export class Texts {
 /** @param {string} name of a file @returns {string} how codes name it */
 function codeOf(name) {
     return name.endsWith('.index.json') ? 'index' : name.replace('.json', '').replaceAll('_', '-');
+}
+
+/** @param {unknown} config of config.json @returns {boolean} whether it is that of a preset of Keras Hub */
+export function isKerasConfig(config) {
+    return isObject(config) && typeof config.class_name === 'string' && isObject(config.config) &&
+        'registered_name' in config;
 }
 
 /** @param {unknown} error @returns {boolean} whether it says that there is no such file */
@@ -173,12 +194,4 @@ function templateOf(value) {
             `chat_template should be a string or a list of { name, template }, is ${show(value)}`);
     }
     return new Map(value.map(({ name, template }) => [name, template]));
-}
-
-/** @param {Record<string, any> | null} config */
-function refuseKeras(config) {
-    if (typeof config?.module === 'string' && typeof config.class_name === 'string') {
-        throw new FormatError('unsupported-format',
-            `config.json is that of a Keras preset, ${show(config.class_name)}; Hugging Face's form is read`);
-    }
 }

@@ -26,6 +26,7 @@ import { score } from './score.js';
  * @property {number} contextLength
  * @property {'float32' | 'float16' | 'int8'} cacheDtype
  * @property {number} fileBytes
+ * @property {readonly string[]} notes where what is computed is not what the files say
  */
 
 /** A model that reads and writes. Made by loadModel(). */
@@ -116,7 +117,7 @@ export class LanguageModel {
      * @returns {Record<string, any>} a plain object
      */
     explain() {
-        const { plan, types, defaults, template, templateProblem, source, format, fileBytes } = this.#parts;
+        const { plan, types, defaults, template, templateProblem, source, format, fileBytes, notes } = this.#parts;
         const { description } = plan;
         /** @type {Record<string, number>} */
         const weights = {};
@@ -148,6 +149,7 @@ export class LanguageModel {
             chatTemplate: template ? 'yes' : `none: ${templateProblem}`,
             sampling: defaults.sampling,
             setAside: [...plan.harmless, ...defaults.harmless],
+            notes: [...notes],
         };
     }
 
@@ -159,7 +161,8 @@ export class LanguageModel {
     promptTokens(prompt) {
         const ids = this._needTokenizer('prompt').encode(prompt);
         const { plan: { family }, format } = this.#parts;
-        const begins = !family.addStart || format === 'gguf' || this.startToken === null || ids[0] === this.startToken;
+        // Other formats say themselves whether a prompt gets the start token.
+        const begins = !family.addStart || format !== 'safetensors' || this.startToken === null || ids[0] === this.startToken;
         return begins ? ids : [/** @type {number} */ (this.startToken), ...ids];
     }
 

@@ -110,7 +110,7 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
     const typeOf = (/** @type {string} */ role) => types.get(role) ?? 'F32';
     checkFits(runtime, plan, typeOf);
     signal?.throwIfAborted();
-    const network = new Network(runtime, description, typeOf);
+    const network = new Network(runtime, description, typeOf, plan.scaled);
     try {
         for await (const piece of source.read((info) => plan.tensors.has(info.name))) {
             network.check('loadModel');
@@ -118,6 +118,7 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
         }
         return new LanguageModel({
             network, plan: { ...plan, harmless: [...plan.harmless, ...unknown] }, tokenizer, template, templateProblem, defaults, source: source.name, format: source.format, types,
+            notes: source.notes,
             contextLength: contextLength ?? description.context, cacheDtype, fileBytes: source.fileBytes,
         });
     } catch (error) {
@@ -191,11 +192,12 @@ function chooseTypes({ types, description }, weights) {
 }
 
 /** @param {Runtime} runtime @param {Plan} plan @param {(role: string) => string} typeOf @throws {RangeError} */
-function checkFits(runtime, { description }, typeOf) {
+function checkFits(runtime, { description, scaled }, typeOf) {
     let bytes = 0;
     for (const [role, shape] of shapesOf(description)) {
         const [n, k] = shape;
         bytes += k === undefined || !role.endsWith('.weight') ? 4 * n * (k ?? 1) : packedBytes(runtime, weightType(typeOf(role)), k, n);
+        bytes += scaled.has(role) ? 4 * n : 0;
     }
     const { memory } = runtime;
     const free = memory.max - memory.used;

@@ -26,6 +26,7 @@ import { shapesOf } from './shapes.js';
  * @property {ModelDescription} description
  * @property {Map<string, { tensor: TensorInfo, transposed: boolean, places: Placement[] }>} tensors by their names
  * @property {Map<string, string>} types of the weights as the file has them, by role
+ * @property {Set<string>} scaled roles of matrices that are integers with a scale for each output
  * @property {string[]} harmless fields and tensors that were set aside
  */
 
@@ -46,13 +47,14 @@ export function planOf(source) {
     const set = fields.finish();
     const description = settle({ family: family.name, ...described }, byRole, source);
     /** @type {Plan} */
-    const plan = { family, architecture: source.config.model_type, description: freeze(description), tensors: new Map(), types: new Map(), harmless: [...set, ...harmless] };
+    const plan = { family, architecture: source.config.model_type, description: freeze(description), tensors: new Map(), types: new Map(),
+        scaled: new Set(), harmless: [...set, ...harmless] };
     const wanted = shapesOf(description);
-    for (const [role, parts] of byRole) {
-        for (const { tensor, row } of parts) {
-            place(plan, wanted, role, tensor, row, source.format);
-        }
-    }
+    const roles = Array.from(byRole);
+    const isScale = (/** @type {[string, any]} */ [role]) => role.endsWith('.scale');
+    placeAll(plan, wanted, roles.filter((each) => !isScale(each)), source.format);
+    wantScales(plan, wanted);
+    placeAll(plan, wanted, roles.filter(isScale), source.format);
     for (const { attention: { rope, after }, residualScale } of description.layers) {
         check(residualScale === 1 || !after, 'config-unsupported', 'a norm behind a sublayer and a multiplier of what it gives');
         const lacks = rope?.scaling.type === 'longrope' && rope.scaling.long === null && !byRole.has('rope_factors_long.weight');
@@ -78,6 +80,26 @@ function settle(description, byRole, source) {
     check(own || description.head.tied !== false || source.format === 'gguf', 'tensor-missing',
         'config.json says that the head is not tied, and the file has no tensor for it');
     return { ...description, head: { ...description.head, tied: !own } };
+}
+
+/** @param {Plan} plan @param {Map<string, number[]>} wanted @param {[string, import('./roles.js').Part[]][]} roles @param {string} format */
+function placeAll(plan, wanted, roles, format) {
+    for (const [role, parts] of roles) {
+        for (const { tensor, row } of parts) {
+            place(plan, wanted, role, tensor, row, format);
+        }
+    }
+}
+
+/** Bytes mean nothing without the scales of their outputs. @param {Plan} plan @param {Map<string, number[]>} wanted */
+function wantScales(plan, wanted) {
+    for (const [role, type] of plan.types) {
+        if (type === 'I8') {
+            const shape = /** @type {number[]} */ (wanted.get(role));
+            plan.scaled.add(role);
+            wanted.set(role.replace(/weight$/, 'scale'), [shape[0]]);
+        }
+    }
 }
 
 /**
@@ -127,7 +149,7 @@ function simplePlace(wanted, role, row) {
  * @returns {Placement[] | null}
  */
 function fusedPlaces({ family, description }, wanted, role, shape, format) {
-    const [, at, name, kind] = /^(blk\.(?:\d+)\.)(\w+)(\.weight|\.bias)$/.exec(role) ?? [];
+    const [, at, name, kind] = /^(blk\.(?:\d+)\.)(\w+)(\.weight|\.bias|\.scale)$/.exec(role) ?? [];
     const rows = (/** @type {string} */ part) => wanted.get(`${at}${part}.weight`)?.[0] ?? 0;
     const gate = rows('ffn_gate');
     if (name === 'attn_qkv') {

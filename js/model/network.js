@@ -70,12 +70,14 @@ export class Network {
      * @param {Runtime} runtime
      * @param {ModelDescription} description
      * @param {(role: string) => string} typeOf the type that a matrix is kept in, by its role
+     * @param {ReadonlySet<string>} [scaled] roles of matrices that are integers with a scale for each output
      * @throws {RangeError} when the memory is exhausted; nothing stays allocated then
      */
-    constructor(runtime, description, typeOf) {
+    constructor(runtime, description, typeOf, scaled = new Set()) {
         this.runtime = runtime;
         this.description = description;
         this._typeOf = typeOf;
+        this._scaled = scaled;
         /** @type {{ dispose(): void }[]} */
         this._owned = [];
         /** Where weights go, by role. @type {Map<string, { matrix: PackedWeight } | { floats: (values: Float32Array, row: number) => void }>} */
@@ -126,11 +128,16 @@ export class Network {
      * @param {string} [biasRole]
      */
     _matrix(role, inputs, outputs, bias, biasRole = role) {
-        const matrix = new PackedWeight(this.runtime, weightType(this._typeOf(`${role}.weight`)), inputs, outputs, { bias });
+        const scaled = this._scaled.has(`${role}.weight`);
+        const type = weightType(this._typeOf(`${role}.weight`));
+        const matrix = new PackedWeight(this.runtime, type, inputs, outputs, { bias, scaled });
         this._owned.push(matrix);
         this._bytes += matrix.bytes;
         this._inBlocks = Math.max(this._inBlocks, matrix.inBlocks ? inputs : 0);
         this.slots.set(`${role}.weight`, { matrix });
+        if (scaled) {
+            this.slots.set(`${role}.scale`, { floats: (values, row) => matrix.loadScales(values, row) });
+        }
         if (bias) {
             this.slots.set(`${biasRole}.bias`, { floats: (values, row) => matrix.loadBias(values, row) });
         }

@@ -58,7 +58,7 @@ export function rolesOf(family, { format, tensors }) {
  * @returns {{ role: string, row: number } | null}
  */
 function roleOf({ prefixes }, patterns, name) {
-    const kind = /\.(weight|bias)$/.exec(name)?.[0];
+    const kind = /\.(weight|bias|scale)$/.exec(name)?.[0];
     if (!kind) {
         return null;
     }

@@ -15,6 +15,7 @@ const SPACE = /\p{White_Space}/u;
  * @property {boolean} singleWord not within a word
  * @property {boolean} lstrip with the white space before it
  * @property {boolean} rstrip with the white space behind it
+ * @property {boolean} inText whether it is looked for in texts
  */
 
 /**
@@ -31,7 +32,7 @@ export function readAddedTokens(list, ids) {
     for (const [token, id] of ids) if (wanted.has(id)) owners.set(id, token);
     return Array.from(list, (value, i) => {
         const part = new Part(value, `added_tokens[${i}]`);
-        part.only(['id', 'content', 'special', 'normalized', 'single_word', 'lstrip', 'rstrip']);
+        part.only(['id', 'content', 'special', 'normalized', 'single_word', 'lstrip', 'rstrip', 'in_text']);
         const content = part.string('content');
         if (content === '') throw invalid(`${part.where} has no content`);
         const id = part.get('id');
@@ -47,6 +48,7 @@ export function readAddedTokens(list, ids) {
             singleWord: part.boolean('single_word', false),
             lstrip: part.boolean('lstrip', false),
             rstrip: part.boolean('rstrip', false),
+            inText: part.boolean('in_text', true),
         };
     });
 }

@@ -228,8 +228,12 @@ function readMerges(part, ids, skip) {
  * @returns {Model}
  */
 export function spm(part, ids, scores) {
-    part.only(['vocab', 'unk_id']);
+    part.only(['vocab', 'unk_id', 'skip', 'whole', 'fuse_unk']);
     const unknown = part.count('unk_id', 0);
+    const fuse = part.boolean('fuse_unk', false);
+    /** Ids that text never becomes, and those that it becomes only as a whole. */
+    const skip = new Set(part.get('skip') == null ? [] : part.list('skip'));
+    const whole = new Set(part.get('whole') == null ? [] : part.list('whole'));
     const bytes = byteFallback(ids);
     const order = new Map([...new Set(scores)].sort((a, b) => b - a).map((score, i) => [score, i]));
     const ranks = Int32Array.from(scores, (score) => order.get(score) ?? 0);
@@ -237,6 +241,12 @@ export function spm(part, ids, scores) {
     for (const text of ids.keys()) longest = Math.max(longest, text.length);
 
     return (piece, out) => {
+        const own = ids.get(piece);
+        if (own !== undefined && whole.has(own)) {
+            out.push(own);
+            return;
+        }
+        let unknownBefore = false;
         /** @type {number[]} */
         const starts = [];
         for (let at = 0; at < piece.length; at += (piece.codePointAt(at) ?? 0) > 0xFFFF ? 2 : 1) starts.push(at);
@@ -245,7 +255,7 @@ export function spm(part, ids, scores) {
         const rank = (left, right) => {
             if (ends[right] - starts[left] > longest) return -1;
             const id = ids.get(piece.slice(starts[left], ends[right]));
-            return id === undefined ? -1 : ranks[id];
+            return id === undefined || skip.has(id) || whole.has(id) ? -1 : ranks[id];
         };
         const next = merge(starts.length, rank, (left, right) => {
             ends[left] = ends[right];
@@ -253,8 +263,13 @@ export function spm(part, ids, scores) {
         for (let i = starts.length ? 0 : -1; i >= 0; i = next[i]) {
             const text = piece.slice(starts[i], ends[i]);
             const id = ids.get(text);
-            if (id !== undefined) out.push(id);
-            else for (const byte of bytes(text) ?? [unknown]) out.push(byte);
+            const known = id !== undefined && !skip.has(id);
+            if (known) out.push(id);
+            else {
+                const spelled = bytes(text);
+                if (spelled || !(fuse && unknownBefore)) for (const byte of spelled ?? [unknown]) out.push(byte);
+            }
+            unknownBefore = !known;
         }
     };
 }

@@ -10,6 +10,9 @@ void cmha_embed_f32(const cmha_embed *a, size_t row0, size_t row1)
         assert(a->tokens[r] < a->n);
         float *y = a->y + r * a->k;
         cmha_weight_row(a->type, y, a->w, a->k, a->tokens[r]);
+        if (a->divisors) {
+            for (size_t i = 0; i < a->k; i++) y[i] /= a->divisors[a->tokens[r]];
+        }
         if (a->scale != 0.0f) {
             for (size_t i = 0; i < a->k; i++) y[i] *= a->scale;
         }

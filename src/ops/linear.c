@@ -20,6 +20,9 @@ static void add_f32(float *z, const float *x, size_t n)
 /* Bias, activation, scale, cap, residual and rounding of columns [c0, c0 + n) of row r, whose products are in z. */
 static void finish_row(const cmha_linear *a, float *z, size_t r, size_t c0, size_t n)
 {
+    if (a->divisors) {
+        for (size_t i = 0; i < n; i++) z[i] /= a->row_divisors[r] * a->divisors[c0 + i];
+    }
     if (a->round) cmha_round_f32(z, z, n, a->round);
     if (a->bias) {
         add_f32(z, a->bias + c0, n);
@@ -100,6 +103,11 @@ static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, 
     size_t stretch = DECODED / CMHA_PANEL / panels / type->block * type->block;
     const uint8_t *w = (const uint8_t *) a->w + c0 / CMHA_PANEL * panel_bytes;
     float decoded[DECODED], z[MOST_ROWS * GROUP_COLUMNS];
+    if (m == 1 && panels == ROW_PANELS && type->row && type->row(z, w, panel_bytes, a->x + r * a->x_stride, a->k)) {
+        finish_row(a, z, r, c0, n);
+        place(a, z, r, m, c0, n);
+        return;
+    }
     for (size_t j = 0, count; j < a->k; j += count) {
         count = a->k - j < stretch ? a->k - j : stretch;
         for (size_t p = 0; p < panels; p++) {
@@ -125,12 +133,12 @@ static void decoded_rows(const cmha_linear *a, size_t row0, size_t row1, size_t 
     }
 }
 
-/* Rows of quantized activations that share the weights in registers. */
-enum { DOT_ROWS = 4 };
+/* Rows of quantized activations that share the weights in registers: each has four vectors of sums. */
+enum { DOT_ROWS = 2 };
 
 /* z[i][8] += the products of m rows with what is unpacked. */
-INLINE void dot_tile(const size_t m, const size_t run, const int signed_quants, const unpacked *u, size_t inputs,
-    int32_t zero, int offset, const dot_block *x, size_t stride, float *z)
+INLINE void dot_tile(const size_t m, const size_t run, const int bits, const unpacked *u, size_t inputs, int32_t zero,
+    int offset, const dot_block *x, size_t stride, float *z)
 {
     for (size_t s = 0; s < inputs / run; s++) {
         const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
@@ -140,10 +148,9 @@ INLINE void dot_tile(const size_t m, const size_t run, const int signed_quants, 
         UNROLL
         for (size_t j = 0; j < run / 4; j++) {
             for (size_t i = 0; i < m; i++) {
-                const dot_input *q = in[i * stride].q + s * run % CMHA_INT8_INPUTS + 4 * j;
-                dot_inputs inputs4 = dot_load(q, signed_quants);
-                products[i][0] = dot_add(products[i][0], w[j][0], inputs4, signed_quants);
-                products[i][1] = dot_add(products[i][1], w[j][1], inputs4, signed_quants);
+                dot_inputs four = dot_load(in + i * stride, s * run % CMHA_INT8_INPUTS + 4 * j, bits);
+                products[i][0] = dot_add(products[i][0], w[j][0], four, j, bits);
+                products[i][1] = dot_add(products[i][1], w[j][1], four, j, bits);
             }
         }
         for (size_t i = 0; i < m; i++) {
@@ -151,7 +158,7 @@ INLINE void dot_tile(const size_t m, const size_t run, const int signed_quants, 
             for (size_t half = 0; half < 2; half++) {
                 float *to = z + i * GROUP_COLUMNS + 4 * half;
                 f4_store(to, add_run(f4_load(to), products[i][half], u->scales[s][half], in + i * stride, total, zero,
-                    offset, signed_quants));
+                    offset, bits));
             }
         }
     }
@@ -160,25 +167,33 @@ INLINE void dot_tile(const size_t m, const size_t run, const int signed_quants, 
 typedef void dot_tiles(size_t m, const unpacked *u, size_t inputs, int32_t zero, int offset, const dot_block *x,
     size_t stride, float *z);
 
-#define DOT_TILES(run, signed_quants) \
-    static void dot_tiles_##run##_##signed_quants(size_t m, const unpacked *u, size_t inputs, int32_t zero, int offset, \
+#define DOT_TILES(run, bits) \
+    static void dot_tiles_##run##_##bits(size_t m, const unpacked *u, size_t inputs, int32_t zero, int offset, \
         const dot_block *x, size_t stride, float *z) \
     { \
         for (; m >= DOT_ROWS; m -= DOT_ROWS, x += DOT_ROWS * stride, z += DOT_ROWS * GROUP_COLUMNS) \
-            dot_tile(DOT_ROWS, run, signed_quants, u, inputs, zero, offset, x, stride, z); \
+            dot_tile(DOT_ROWS, run, bits, u, inputs, zero, offset, x, stride, z); \
         for (; m > 0; m--, x += stride, z += GROUP_COLUMNS) \
-            dot_tile(1, run, signed_quants, u, inputs, zero, offset, x, stride, z); \
+            dot_tile(1, run, bits, u, inputs, zero, offset, x, stride, z); \
     }
 
-DOT_TILES(16, 0)
-DOT_TILES(32, 0)
-DOT_TILES(32, 1)
+DOT_TILES(16, 4)
+DOT_TILES(16, 6)
+DOT_TILES(32, 4)
+DOT_TILES(32, 5)
+DOT_TILES(32, 8)
+
+static dot_tiles *tiles_of(const weight_dot *dot)
+{
+    if (dot->run == 16) return dot->bits == 4 ? dot_tiles_16_4 : dot_tiles_16_6;
+    return dot->bits == 4 ? dot_tiles_32_4 : dot->bits == 5 ? dot_tiles_32_5 : dot_tiles_32_8;
+}
 
 /* Rows [r, r + m) of one panel, m > 1: its weights are unpacked once for all of them. */
 static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8_t *w, size_t r, size_t m, float *z)
 {
     const weight_dot *dot = &type->dot;
-    dot_tiles *tiles = dot->run == 16 ? dot_tiles_16_0 : dot->signed_quants ? dot_tiles_32_1 : dot_tiles_32_0;
+    dot_tiles *tiles = tiles_of(dot);
     size_t stride = a->k / CMHA_INT8_INPUTS;
     const dot_block *x = (const dot_block *) a->quantized + r * stride;
     for (size_t i = 0; i < m; i++) {

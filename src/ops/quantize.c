@@ -28,12 +28,14 @@ static void quantize_block(dot_block *y, const float *x)
         i4_store(q + 4 * i, i4_add(f4_word(bits), i4_splat(-0x4b400000)));
     }
     y->d = most / 127.0f;
-    y->sum[0] = y->sum[1] = y->negative = 0;
+    y->sum[0] = y->sum[1] = y->pad = 0;
     for (int i = 0; i < CMHA_INT8_INPUTS; i++) {
         int32_t a = q[i] < -127 ? -127 : q[i] > 127 ? 127 : q[i];   /* only what is not finite is beyond */
-        y->q[i] = (dot_input) a;
+        y->q[i] = (int16_t) a;
+#if defined(__wasm_relaxed_simd__)
+        y->bytes[i] = (int8_t) a;
+#endif
         y->sum[i / (CMHA_INT8_INPUTS / 2)] += a;
-        y->negative += a < 0 ? -a : 0;
     }
 }
 

@@ -8,20 +8,20 @@ enum { Q2_QS = 4 * WORD_FIELD, Q2_D = Q2_QS + 16 * WORD_FIELD };
 INLINE scaling scale_2(const uint8_t *p, size_t run, size_t half)
 {
     i4 both = unsigned_byte(word_field(p + run / 4 * WORD_FIELD, half), run % 4);
-    f4 scale = i4_float(i4_and(both, i4_splat(15))), least = i4_float(i4_shr_u(both, 4));
+    f4 scale = i4_float(i4_and(both, i4_constant(15))), least = i4_float(i4_shr_u(both, 4));
     f4 offset = f4_mul(half_field(p + Q2_D + HALF_FIELD, half), least);
-    return (scaling) { f4_mul(half_field(p + Q2_D, half), scale), f4_sub(f4_splat(-0.0f), offset) };
+    return (scaling) { f4_mul(half_field(p + Q2_D, half), scale), f4_negative(offset) };
 }
 
 INLINE i4 pairs(const uint8_t *qs, size_t w, size_t half)
 {
     i4 four = word_field(qs + (w / 32 * 8 + w % 8) * WORD_FIELD, half);
-    return i4_and(i4_shr_u(four, w / 8 % 4 * 2), i4_splat(0x03030303));
+    return i4_and(i4_shr_u(four, w / 8 % 4 * 2), i4_constant(0x03030303));
 }
 
 INLINE i4 quants_2(const uint8_t *p, size_t w, size_t half) { return pairs(p + Q2_QS, w, half); }
 
-WEIGHT_TYPE(Q2_K, q2_k, 0, 2, 16, 0, 1, 0, scale_2, quants_2)
+WEIGHT_TYPE(Q2_K, q2_k, 0, 2, 16, 1, 0, 1, 4, scale_2, quants_2)
 
 /* hmask[32]; qs[64]; scales[12]: 16 scales of six bits, the lower four of them first; d. */
 enum { Q3_QS = 8 * WORD_FIELD, Q3_SCALES = Q3_QS + 16 * WORD_FIELD, Q3_D = Q3_SCALES + 3 * WORD_FIELD };
@@ -31,16 +31,16 @@ INLINE scaling scale_3(const uint8_t *p, size_t run, size_t half)
     const uint8_t *scales = p + Q3_SCALES;
     i4 low = i4_shr_u(word_field(scales + run / 4 % 2 * WORD_FIELD, half), run / 8 * 4);
     i4 high = i4_shr_u(word_field(scales + 2 * WORD_FIELD, half), run / 4 * 2);
-    low = unsigned_byte(i4_and(low, i4_splat(0x0f0f0f0f)), run % 4);
-    high = unsigned_byte(i4_and(high, i4_splat(0x03030303)), run % 4);
-    i4 scale = i4_add(i4_or(low, i4_shl(high, 4)), i4_splat(-32));
+    low = unsigned_byte(i4_and(low, i4_constant(0x0f0f0f0f)), run % 4);
+    high = unsigned_byte(i4_and(high, i4_constant(0x03030303)), run % 4);
+    i4 scale = i4_add(i4_or(low, i4_shl(high, 4)), i4_constant(-32u));
     return (scaling) { .scale = f4_mul(half_field(p + Q3_D, half), i4_float(scale)) };
 }
 
 INLINE i4 quants_3(const uint8_t *p, size_t w, size_t half)
 {
-    i4 high = i4_and(i4_shr_u(word_field(p + w % 8 * WORD_FIELD, half), w / 8), i4_splat(0x01010101));
+    i4 high = i4_and(i4_shr_u(word_field(p + w % 8 * WORD_FIELD, half), w / 8), i4_constant(0x01010101));
     return i4_or(pairs(p + Q3_QS, w, half), i4_shl(high, 2));
 }
 
-WEIGHT_TYPE(Q3_K, q3_k, 0, 1, 16, 4, 0, 0, scale_3, quants_3)
+WEIGHT_TYPE(Q3_K, q3_k, 0, 1, 16, 1, 4, 0, 4, scale_3, quants_3)

@@ -18,14 +18,14 @@ INLINE scaling scale_1(const uint8_t *p, size_t run, size_t half)
 INLINE i4 nibbles(const uint8_t *qs, size_t w, size_t half)
 {
     i4 both = word_field(qs + w % 4 * WORD_FIELD, half);
-    return i4_and(i4_shr_u(both, w / 4 * 4), i4_splat(0x0f0f0f0f));
+    return i4_and(i4_shr_u(both, w / 4 * 4), i4_constant(0x0f0f0f0f));
 }
 
 /* Four bits go to the lowest bits of four bytes: copies of them seven places apart, of which one bit each is kept. */
 INLINE i4 fives(const uint8_t *qh, size_t w, size_t half)
 {
-    i4 bits = i4_and(i4_shr_u(word_field(qh, half), 4 * w), i4_splat(15));
-    i4 high = i4_and(i4_mul(bits, i4_splat(0x00204081)), i4_splat(0x01010101));
+    i4 bits = i4_and(i4_shr_u(word_field(qh, half), 4 * w), i4_constant(15));
+    i4 high = i4_and(i4_mul(bits, i4_constant(0x00204081)), i4_constant(0x01010101));
     return i4_or(nibbles(qh + WORD_FIELD, w, half), i4_shl(high, 4));
 }
 
@@ -34,7 +34,7 @@ INLINE i4 quants_4_1(const uint8_t *p, size_t w, size_t half) { return nibbles(p
 INLINE i4 quants_5_0(const uint8_t *p, size_t w, size_t half) { return fives(p + HALF_FIELD, w, half); }
 INLINE i4 quants_5_1(const uint8_t *p, size_t w, size_t half) { return fives(p + 2 * HALF_FIELD, w, half); }
 
-WEIGHT_TYPE(Q4_0, q4_0, 1, 0, 32, 8, 0, 0, scale_0, quants_4_0)
-WEIGHT_TYPE(Q4_1, q4_1, 2, 0, 32, 0, 1, 0, scale_1, quants_4_1)
-WEIGHT_TYPE(Q5_0, q5_0, 1, 0, 32, 16, 0, 0, scale_0, quants_5_0)
-WEIGHT_TYPE(Q5_1, q5_1, 2, 0, 32, 0, 1, 0, scale_1, quants_5_1)
+WEIGHT_TYPE(Q4_0, q4_0, 1, 0, 32, 1, 8, 0, 4, scale_0, quants_4_0)
+WEIGHT_TYPE(Q4_1, q4_1, 2, 0, 32, 1, 0, 1, 4, scale_1, quants_4_1)
+WEIGHT_TYPE(Q5_0, q5_0, 1, 0, 32, 1, 16, 0, 5, scale_0, quants_5_0)
+WEIGHT_TYPE(Q5_1, q5_1, 2, 0, 32, 1, 0, 1, 5, scale_1, quants_5_1)

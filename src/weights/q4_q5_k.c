@@ -10,33 +10,33 @@ INLINE scaling scale(const uint8_t *p, size_t run, size_t half)
 {
     i4 scales = word_field(p + SCALES, half), least = word_field(p + SCALES + WORD_FIELD, half);
     if (run < 4) {
-        scales = i4_and(scales, i4_splat(0x3f3f3f3f));
-        least = i4_and(least, i4_splat(0x3f3f3f3f));
+        scales = i4_and(scales, i4_constant(0x3f3f3f3f));
+        least = i4_and(least, i4_constant(0x3f3f3f3f));
     } else {
         i4 low = word_field(p + SCALES + 2 * WORD_FIELD, half);
-        i4 nibble = i4_splat(0x0f0f0f0f), top = i4_splat(0x30303030);
+        i4 nibble = i4_constant(0x0f0f0f0f), top = i4_constant(0x30303030);
         scales = i4_or(i4_and(low, nibble), i4_and(i4_shr_u(scales, 2), top));
         least = i4_or(i4_and(i4_shr_u(low, 4), nibble), i4_and(i4_shr_u(least, 2), top));
     }
     f4 offset = f4_mul(half_field(p + HALF_FIELD, half), i4_float(unsigned_byte(least, run % 4)));
     return (scaling) {
-        f4_mul(half_field(p, half), i4_float(unsigned_byte(scales, run % 4))), f4_sub(f4_splat(-0.0f), offset),
+        f4_mul(half_field(p, half), i4_float(unsigned_byte(scales, run % 4))), f4_negative(offset),
     };
 }
 
 INLINE i4 nibbles(const uint8_t *qs, size_t w, size_t half)
 {
     i4 both = word_field(qs + (w / 16 * 8 + w % 8) * WORD_FIELD, half);
-    return i4_and(i4_shr_u(both, w / 8 % 2 * 4), i4_splat(0x0f0f0f0f));
+    return i4_and(i4_shr_u(both, w / 8 % 2 * 4), i4_constant(0x0f0f0f0f));
 }
 
 INLINE i4 quants_4(const uint8_t *p, size_t w, size_t half) { return nibbles(p + QS_4, w, half); }
 
 INLINE i4 quants_5(const uint8_t *p, size_t w, size_t half)
 {
-    i4 high = i4_and(i4_shr_u(word_field(p + QH + w % 8 * WORD_FIELD, half), w / 8), i4_splat(0x01010101));
+    i4 high = i4_and(i4_shr_u(word_field(p + QH + w % 8 * WORD_FIELD, half), w / 8), i4_constant(0x01010101));
     return i4_or(nibbles(p + QS_5, w, half), i4_shl(high, 4));
 }
 
-WEIGHT_TYPE(Q4_K, q4_k, 2, 0, 32, 0, 1, 0, scale, quants_4)
-WEIGHT_TYPE(Q5_K, q5_k, 2, 0, 32, 0, 1, 0, scale, quants_5)
+WEIGHT_TYPE(Q4_K, q4_k, 2, 0, 32, 2, 0, 1, 4, scale, quants_4)
+WEIGHT_TYPE(Q5_K, q5_k, 2, 0, 32, 2, 0, 1, 5, scale, quants_5)

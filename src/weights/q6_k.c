@@ -15,7 +15,7 @@ INLINE i4 quants(const uint8_t *p, size_t w, size_t half)
     size_t chunk = w / 32, quarter = w / 8 % 4;
     i4 low = i4_shr_u(word_field(p + (chunk * 16 + w % 16) * WORD_FIELD, half), quarter / 2 * 4);
     i4 high = i4_shr_u(word_field(p + QH + (chunk * 8 + w % 8) * WORD_FIELD, half), quarter * 2);
-    return i4_or(i4_and(low, i4_splat(0x0f0f0f0f)), i4_shl(i4_and(high, i4_splat(0x03030303)), 4));
+    return i4_or(i4_and(low, i4_constant(0x0f0f0f0f)), i4_shl(i4_and(high, i4_constant(0x03030303)), 4));
 }
 
-WEIGHT_TYPE(Q6_K, q6_k, 0, 1, 16, 32, 0, 0, scale, quants)
+WEIGHT_TYPE(Q6_K, q6_k, 0, 1, 16, 1, 32, 0, 6, scale, quants)

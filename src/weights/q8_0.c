@@ -12,4 +12,4 @@ INLINE i4 quants(const uint8_t *p, size_t w, size_t half)
     return word_field(p + HALF_FIELD + w * WORD_FIELD, half);
 }
 
-WEIGHT_TYPE(Q8_0, q8_0, 1, 0, 32, 0, 0, 1, scale, quants)
+WEIGHT_TYPE(Q8_0, q8_0, 1, 0, 32, 1, 0, 0, 8, scale, quants)

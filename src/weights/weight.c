@@ -17,7 +17,8 @@ const weight_type *weight_type_of(uint32_t type)
 /* Short copies, where memcpy would be a call out of the module. */
 static void copy_field(uint8_t *to, const uint8_t *from, size_t bytes)
 {
-    if (bytes == 2) memcpy(to, from, 2);
+    if (bytes == 1) *to = *from;
+    else if (bytes == 2) memcpy(to, from, 2);
     else memcpy(to, from, 4);
 }
 
@@ -26,7 +27,7 @@ static void place_block(const weight_type *t, uint8_t *packed, const uint8_t *bl
 {
     size_t end = t->bytes - 2 * t->tail;
     for (size_t at = 0, size; at < t->bytes; at += size) {
-        size = at < 2 * t->head || at >= end ? 2 : 4;
+        size = t->bytes == 1 ? 1 : at < 2 * t->head || at >= end ? 2 : 4;
         copy_field(packed + at * CMHA_PANEL + lane * size, block + at, size);
     }
 }

@@ -26,11 +26,14 @@ typedef struct unpacked {
     scaling scales[UNPACKED_RUNS][2];
 } unpacked;
 
+/* Panels that a single row goes through side by side. */
+enum { ROW_PANELS = 4 };
+
 /* How products with quantized activations are made; run is 0 where they are not. */
 typedef struct weight_dot {
     uint32_t run;
     int32_t zero;
-    int offset, signed_quants;
+    int offset, bits;       /* 8: quants are signed */
     /* y[8] = sums over `count` blocks for one row. */
     void (*row)(float *y, const uint8_t *blocks, const dot_block *x, size_t count);
     void (*unpack)(unpacked *u, const uint8_t *blocks, size_t count);
@@ -42,6 +45,9 @@ typedef struct weight_type {
     uint32_t head, tail;
     /* y[count * block][8] = the values of `count` packed blocks. */
     void (*panel)(float *y, const uint8_t *blocks, size_t count);
+    /* y[ROW_PANELS][8] = the sums over j < k of x[j] times the weights of so many panels, in order; 0 if it could not. NULL:
+     * it never can. */
+    int (*row)(float *y, const uint8_t *panels, size_t panel_bytes, const float *x, size_t k);
     weight_dot dot;
 } weight_type;
 
@@ -76,6 +82,16 @@ INLINE i4 word_field(const uint8_t *p, size_t half)
 #define UNROLL
 #endif
 
+/* The same address, but not to the compiler: words that several runs share are loaded again rather than kept, because
+ * there are no registers to keep them in. */
+INLINE const uint8_t *hidden(const uint8_t *p)
+{
+#if defined(__wasm_simd128__)
+    __asm__("" : "+r"(p));
+#endif
+    return p;
+}
+
 /* Byte i of every lane. */
 INLINE i4 signed_byte(i4 a, uint32_t i)
 {
@@ -83,7 +99,7 @@ INLINE i4 signed_byte(i4 a, uint32_t i)
 }
 INLINE i4 unsigned_byte(i4 a, uint32_t i)
 {
-    return i4_and(i4_shr_u(a, 8 * i), i4_splat(0xff));
+    return i4_and(i4_shr_u(a, 8 * i), i4_constant(0xff));
 }
 
 /* How a run of inputs is scaled, and the quants of inputs 4 w ... 4 w + 3 as the bytes of a lane: signed, or below 64. */
@@ -99,7 +115,7 @@ INLINE void decode_panel(float *y, const uint8_t *p, size_t count, size_t bytes,
                 scaling a = scale(p, s, half);
                 for (size_t w = 0; w < run / 4; w++) {
                     i4 q = quants(p, s * (run / 4) + w, half);
-                    if (zero) q = b16_sub(q, i4_splat(zero * 0x01010101));
+                    if (zero) q = b16_sub(q, i4_constant((uint32_t) zero * 0x01010101u));
                     for (uint32_t i = 0; i < 4; i++) {
                         f4 value = f4_mul(a.scale, i4_float(signed_byte(q, i)));
                         if (offset) value = f4_add(value, a.offset);
@@ -113,9 +129,9 @@ INLINE void decode_panel(float *y, const uint8_t *p, size_t count, size_t bytes,
 
 /* What a run adds to a sum: d * sum of q * (scale * (quant - zero) + offset). */
 INLINE f4 add_run(f4 sum, dot_sums products, scaling a, const dot_block *x, int32_t total, int32_t zero, int offset,
-    int signed_quants)
+    int bits)
 {
-    i4 exact = dot_total(products, x, signed_quants);
+    i4 exact = dot_total(products, bits);
     if (zero) exact = i4_add(exact, i4_splat(-zero * total));
     sum = f4_madd(f4_mul(a.scale, f4_splat(x->d)), i4_float(exact), sum);
     return offset ? f4_madd(a.offset, f4_splat(x->d * (float) total), sum) : sum;
@@ -128,25 +144,30 @@ INLINE int32_t run_total(const dot_block *x, size_t run, size_t s)
 }
 
 INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count, size_t bytes, size_t block, size_t run,
-    int zero, int offset, int signed_quants, scaling_of *scale, quants_of *quants)
+    size_t period, int zero, int offset, int bits, scaling_of *scale, quants_of *quants)
 {
     f4 sum[2] = { f4_splat(0.0f), f4_splat(0.0f) };
     for (; count > 0; count--, p += bytes * CMHA_PANEL, x += block / CMHA_INT8_INPUTS) {
-        for (size_t s = 0; s < block / run; s++) {
+        scaling scales[UNPACKED_RUNS][2];
+        for (size_t half = 0; half < 2; half++) {
+            UNROLL
+            for (size_t s = 0; s < block / run; s++) scales[s][half] = scale(p, s, half);
+        }
+        for (size_t from = 0; from < block / run; from += period) UNROLL for (size_t s = from; s < from + period; s++) {
+            const uint8_t *words = hidden(p);
             const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
-            const dot_input *q = in->q + s * run % CMHA_INT8_INPUTS;
             dot_sums products[2] = { dot_zero(), dot_zero() };
             UNROLL
             for (size_t w = 0; w < run / 4; w++) {
-                dot_inputs inputs = dot_load(q + 4 * w, signed_quants);
+                dot_inputs inputs = dot_load(in, s * run % CMHA_INT8_INPUTS + 4 * w, bits);
                 for (size_t half = 0; half < 2; half++) {
-                    dot_weights weights = dot_widen(quants(p, s * (run / 4) + w, half));
-                    products[half] = dot_add(products[half], weights, inputs, signed_quants);
+                    dot_weights weights = dot_widen(quants(words, s * (run / 4) + w, half), bits);
+                    products[half] = dot_add(products[half], weights, inputs, w, bits);
                 }
             }
             int32_t total = run_total(in, run, s);
             for (size_t half = 0; half < 2; half++) {
-                sum[half] = add_run(sum[half], products[half], scale(p, s, half), in, total, zero, offset, signed_quants);
+                sum[half] = add_run(sum[half], products[half], scales[s][half], in, total, zero, offset, bits);
             }
         }
     }
@@ -155,34 +176,35 @@ INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count
 }
 
 INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t bytes, size_t block, size_t run,
-    scaling_of *scale, quants_of *quants)
+    int bits, scaling_of *scale, quants_of *quants)
 {
     for (size_t i = 0; i < count; i++, p += bytes * CMHA_PANEL) {
         for (size_t half = 0; half < 2; half++) {
             for (size_t s = 0; s < block / run; s++) u->scales[i * (block / run) + s][half] = scale(p, s, half);
-            for (size_t w = 0; w < block / 4; w++) u->weights[i * (block / 4) + w][half] = dot_widen(quants(p, w, half));
+            for (size_t w = 0; w < block / 4; w++) u->weights[i * (block / 4) + w][half] = dot_widen(quants(p, w, half), bits);
         }
     }
 }
 
 /* A type whose values are made of quants: `run` inputs share a scaling, `zero` is taken off their quants, `offset` says
- * whether something is added at the end. */
-#define WEIGHT_TYPE(NAME, object, head, tail, run, zero, offset, signed_quants, scale, quants) \
+ * whether something is added at the end, quants have `bits` (weight_dot). `period` runs are unrolled where that makes
+ * constants of shifts and pays: not for runs of 16, whose code then is too much for V8. */
+#define WEIGHT_TYPE(NAME, object, head, tail, run, period, zero, offset, bits, scale, quants) \
     static void panel_##object(float *y, const uint8_t *p, size_t count) \
     { \
         decode_panel(y, p, count, BYTES_##NAME, BLOCK_##NAME, run, zero, offset, scale, quants); \
     } \
     static void row_##object(float *y, const uint8_t *p, const dot_block *x, size_t count) \
     { \
-        dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, zero, offset, signed_quants, scale, quants); \
+        dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, period, zero, offset, bits, scale, quants); \
     } \
     static void unpack_##object(unpacked *u, const uint8_t *p, size_t count) \
     { \
-        unpack_panel(u, p, count, BYTES_##NAME, BLOCK_##NAME, run, scale, quants); \
+        unpack_panel(u, p, count, BYTES_##NAME, BLOCK_##NAME, run, bits, scale, quants); \
     } \
     const weight_type weight_##object = { \
-        BLOCK_##NAME, BYTES_##NAME, head, tail, panel_##object, \
-        { run, zero, offset, signed_quants, row_##object, unpack_##object }, \
+        BLOCK_##NAME, BYTES_##NAME, head, tail, panel_##object, NULL, \
+        { run, zero, offset, bits, row_##object, unpack_##object }, \
     };
 
 #endif

@@ -6,9 +6,10 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { FormatError } from '../../js/check.js';
 import { readHdf5 } from '../../js/files/hdf5.js';
-import { isKerasConfig, openKerasPreset } from '../../js/files/keras-preset.js';
+import { openKerasPreset } from '../../js/files/keras-preset.js';
 import { weightOf } from '../../js/files/keras-weights.js';
 import { writeKerasWeights } from '../../js/files/keras-writer.js';
+import { isKerasConfig } from '../../js/files/texts.js';
 import { rng } from '../rng.js';
 import { KERAS, skip } from './shared.js';
 
@@ -19,9 +20,9 @@ const json = (value) => encoder.encode(JSON.stringify(value));
 const open = (files, name = 'preset') => openKerasPreset(async (path) => files[path] ?? null, name);
 
 /** @param {Awaited<ReturnType<typeof open>>} preset @returns {Promise<Record<string, { shape: number[], data: Float32Array }>>} */
-async function tensorsOf(preset) {
+async function tensorsOf(preset, wanted = () => true) {
     const tensors = {};
-    for await (const { info, firstRow, rows, bytes } of preset.read(() => true)) {
+    for await (const { info, firstRow, rows, bytes } of preset.read(wanted)) {
         const tensor = (tensors[info.name] ??= { shape: info.shape, data: new Float32Array(info.bytes / 4) });
         assert.equal(bytes.length, rows * info.rowBytes);
         tensor.data.set(new Float32Array(bytes.slice().buffer), (firstRow * info.rowBytes) / 4);
@@ -431,12 +432,22 @@ test('presets of Keras Hub: every weight once, special tokens, notes', { skip },
     }
 });
 
-test('quantized presets become floats', { skip }, async () => {
+/** GPT-2's kernels lie [inputs, outputs]. @param {string} name */
+const isAcross = (name) => /\.(c_attn|c_proj|c_fc)\.weight$/.test(name);
+
+test('quantized presets: int4 becomes floats, int8 stays integers with their scales', { skip }, async () => {
     const folder = new URL('quantized/', KERAS);
     for (const { preset: path, mode } of JSON.parse(readFileSync(new URL('manifest.json', folder), 'utf8')).models) {
         const preset = await openFolder(new URL(path, folder));
         assert.equal(preset.quantized, mode);
-        for (const { data } of Object.values(await tensorsOf(preset))) {
+        const integers = Array.from(preset.tensors.values()).filter(({ type }) => type === 'I8');
+        assert.equal(integers.length > 0, mode === 'int8');
+        for (const { name, shape } of integers) {
+            const scale = preset.tensors.get(name.replace(/weight$/, 'scale'));
+            assert.deepEqual([scale?.type, scale?.shape], ['F32', [shape[isAcross(name) ? 1 : 0]]], name);
+        }
+        const floats = await tensorsOf(preset, ({ type, name }) => type !== 'I8' && !name.endsWith('.scale'));
+        for (const { data } of Object.values(floats)) {
             assert.ok(data.every((x) => Math.abs(x) < 10));
         }
     }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { FormatError } from '../../js/check.js';
@@ -12,6 +12,7 @@ import { huggingFace } from '../../js/files/hugging-face.js';
 import { openModel } from '../../js/files/open.js';
 import { withHeader } from '../generation/checkpoint.js';
 import { bytesOf, gguf, llama, llamaPairs, llamaTensors } from './gguf-writer.js';
+import { gpt2Preset, llamaPreset } from './presets.js';
 
 const utf8 = (text) => new TextEncoder().encode(text);
 const json = (value) => utf8(JSON.stringify(value));
@@ -66,8 +67,10 @@ after(() => rmSync(temporary, { recursive: true }));
 let folders = 0;
 function folder(files) {
     const path = join(temporary, `${folders++}`);
-    mkdirSync(path);
-    for (const [name, bytes] of Object.entries(files)) writeFileSync(join(path, name), bytes);
+    for (const [name, bytes] of Object.entries(files)) {
+        mkdirSync(dirname(join(path, name)), { recursive: true });
+        writeFileSync(join(path, name), bytes);
+    }
     return path;
 }
 const filesOf = (files, within = '') => Object.entries(files).map(([name, bytes]) => {
@@ -328,6 +331,73 @@ describe('a GGUF file', () => {
     });
 });
 
+describe('a preset of Keras Hub, its tokenizer in a folder below', () => {
+    const expected = { gpt2: whole(gpt2Preset()), llama: whole(llamaPreset()) };
+    async function whole(files) {
+        const model = await openModel(folder(files));
+        const tensors = await all(model);
+        const { tokenizer, config, format, notes } = model;
+        model.close();
+        return { tensors, tokenizer, config, format, notes };
+    }
+    /** @type {Record<string, (files: any, name: string) => any>} */
+    const sources = {
+        'a path': (files) => folder(files),
+        'a URL': (files, name) => serve(`/${name}/`, files),
+        'a URL without a slash': (files, name) => serve(`/${name}2/`, files).slice(0, -1),
+        'a single-page server': (files, name) => serve(`/spa/${name}/`, files),
+        'a hub': (files, name) => {
+            serve(`/keras/${name}/resolve/main/`, files);
+            return huggingFace(`keras/${name}`, { endpoint: origin });
+        },
+        'a folder of Files': (files) => filesOf(files, 'my model').map((file) =>
+            Object.defineProperty(file, 'name', { value: file.name.replace(/.*\//, '') })),
+        'Files beside each other': (files) => filesOf(files).map((file) =>
+            Object.defineProperty(file, 'name', { value: file.name.replace(/.*\//, '') })),
+    };
+    for (const [form, source] of Object.entries(sources)) {
+        test(form, async () => {
+            for (const [name, files] of Object.entries({ gpt2: gpt2Preset(), llama: llamaPreset() })) {
+                /** @type {any[]} */
+                const told = [];
+                const model = await openModel(source(files, name), { onProgress: (progress) => told.push(progress) });
+                const want = await expected[/** @type {'gpt2' | 'llama'} */ (name)];
+                assert.deepEqual(await all(model), want.tensors);
+                assert.deepEqual([model.tokenizer, model.config, model.format], [want.tokenizer, want.config, 'keras']);
+                assert.equal(model.config.bos_token_id, name === 'gpt2' ? 5 : 1);
+                const bytes = Object.values(files).reduce((sum, { length }) => sum + length, 0);
+                assert.deepEqual(told.at(-1), { loaded: bytes, total: bytes });
+                model.close();
+            }
+        });
+    }
+
+    test('without a tokenizer, or without all of its files', async () => {
+        const { 'tokenizer.json': _, ...none } = llamaPreset();
+        const model = await openModel(folder(none));
+        assert.equal(model.tokenizer, null);
+        model.close();
+        const { 'assets/tokenizer/vocabulary.spm': __, ...lacking } = llamaPreset();
+        for (const source of [folder(lacking), serve('/lacking/', lacking), filesOf(lacking, 'a')]) {
+            await assert.rejects(openModel(source), { code: 'tokenizer-missing' });
+        }
+        const { 'model.weights.h5': ___, ...empty } = llamaPreset();
+        await assert.rejects(openModel(folder(empty)), { code: 'weights-missing' });
+        const { 'model_00001.weights.h5': ____, ...half } = gpt2Preset();
+        await assert.rejects(openModel(folder(half)), { code: 'missing-shard' });
+    });
+
+    test('its weights alone, by the paths of their datasets', async () => {
+        const file = llamaPreset()['model.weights.h5'];
+        for (const source of [file, new Blob([file]), stream(file), folder({ 'a.weights.h5': file }), folder(llamaPreset())]) {
+            const opened = await openModel(source, { what: 'weights' });
+            assert.deepEqual(opened.tensors.get('layers/llama_layer_norm/vars/0')?.shape, [8]);
+            assert.equal((await all(opened)).size, opened.tensors.size);
+            opened.close();
+        }
+    });
+});
+
 describe('what is refused', () => {
     const index = (map) => folder({ ...SHARDS, 'model.safetensors.index.json': json({ weight_map: map }) });
     const first = 'model-00001-of-00002.safetensors';
@@ -336,6 +406,7 @@ describe('what is refused', () => {
     const changed = (name, bytes) => folder({ ...WHOLE, [name]: bytes });
     const gone = (name) => Object.fromEntries(Object.entries(split()).filter(([key]) => key !== name));
     const LFS = utf8('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n');
+    const H5 = Buffer.from('\x89HDF\r\n\x1a\n'.padEnd(100), 'latin1');
     const bytesAt = (...bytes) => new Uint8Array([...bytes, ...new Array(40).fill(7)]);
     const cases = [
         ['wrong-file', /HTML page/, utf8(PAGE)],
@@ -349,10 +420,13 @@ describe('what is refused', () => {
         ['wrong-file', /JSON/, utf8('{"model_type": "llama"}')],
         ['wrong-file', /before GGUF/, utf8('tjgg000000000000')],
         ['wrong-file', /"hello/, utf8('hello there, this is no model')],
-        ['unsupported-format', /HDF5/, bytesAt(0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a)],
+        ['unsupported-format', /Keras/, bytesAt(0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a)],
         ['truncated', /0 bytes/, new Uint8Array(0)],
-        ['unsupported-format', /Keras/,
-            () => changed('config.json', json({ module: 'keras_hub', class_name: 'GPT2' }))],
+        ['architecture', /"GPT3Backbone"/, () => changed('config.json', json({
+            module: 'keras_hub', class_name: 'GPT3Backbone', config: {}, registered_name: null,
+        }))],
+        ['unsupported-format', /folder of a preset/, () => folder({ ...without('model.safetensors'), 'a.weights.h5': H5 })],
+        ['unsupported-format', /folder of a preset/, utf8(`PK\x03\x04${' '.repeat(26)}metadata.json`)],
         ['config-missing', /config/, () => folder(without('config.json'))],
         ['config-missing', /config/, () => filesOf(without('config.json'))],
         ['config-missing', /config/, WHOLE['model.safetensors']],

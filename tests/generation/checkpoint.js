@@ -37,7 +37,7 @@ export function tinyTokenizer() {
     };
 }
 
-/** config.json, with fields that do not matter as the published ones have. @param {Partial<typeof TINY>} [size] */
+/** config.json, with fields that do not matter as the published ones have. @param {Partial<Record<keyof typeof TINY, number>>} [size] */
 export function tinyConfig(size = {}) {
     const { vocab, positions, width, layers, heads } = { ...TINY, ...size };
     return {
@@ -51,7 +51,7 @@ export function tinyConfig(size = {}) {
 
 /**
  * Weights by their published names, in the published orientation; masks that the file has and nobody needs included.
- * @param {Partial<typeof TINY>} [size]
+ * @param {Partial<Record<keyof typeof TINY, number>>} [size]
  * @param {number} [seed]
  * @returns {Map<string, { shape: number[], data: Float32Array }>}
  */
@@ -166,7 +166,7 @@ export function withHeader(header, parts) {
 /** @param {unknown} value */
 export const json = (value) => new TextEncoder().encode(JSON.stringify(value));
 
-/** All three files. @param {Parameters<typeof safetensors>[1] & { size?: Partial<typeof TINY> }} [options] */
+/** All three files. @param {Parameters<typeof safetensors>[1] & { size?: Partial<Record<keyof typeof TINY, number>> }} [options] */
 export function tinyFiles({ size, ...options } = {}) {
     return {
         config: json(tinyConfig(size)), tokenizer: json(tinyTokenizer()),
@@ -183,18 +183,20 @@ export function tinyFiles({ size, ...options } = {}) {
  */
 export function referenceLogits(weights, config, ids) {
     const { n_embd: width, n_head: heads, n_layer: layers, vocab_size: vocab, layer_norm_epsilon: epsilon } = config;
-    const w = (name) => weights.get(name).data;
+    const w = (/** @type {string} */ name) => weights.get(name).data;
+    /** @type {(x: Float64Array, name: string, n: number) => Float64Array} */
     const dense = (x, name, n) => Float64Array.from({ length: n }, (_, j) => {
         const kernel = w(`${name}.weight`);
         return x.reduce((sum, value, i) => sum + value * kernel[i * n + j], w(`${name}.bias`)[j]);
     });
+    /** @type {(x: Float64Array, name: string) => Float64Array} */
     const norm = (x, name) => {
         const mean = x.reduce((sum, value) => sum + value, 0) / width;
         const variance = x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / width;
         const scale = 1 / Math.sqrt(variance + epsilon);
         return x.map((value, i) => (value - mean) * scale * w(`${name}.weight`)[i] + w(`${name}.bias`)[i]);
     };
-    const gelu = (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+    const gelu = (/** @type {number} */ x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
     const head = w(weights.has('lm_head.weight') ? 'lm_head.weight' : 'wte.weight');
     const size = width / heads;
     const past = Array.from({ length: layers }, () => /** @type {Float64Array[]} */ ([]));

@@ -72,7 +72,7 @@ async function write(path) {
     const file = createWriteStream(path);
     const put = (/** @type {Buffer} */ bytes) => new Promise((resolve) => {
         if (file.write(bytes)) resolve(undefined);
-        else file.once('drain', resolve);
+        else file.once('drain', () => resolve(undefined));
     });
     await put(Buffer.concat([head, Buffer.alloc(Math.ceil(head.length / ALIGNMENT) * ALIGNMENT - head.length)]));
     let state = 1;

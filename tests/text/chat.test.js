@@ -25,7 +25,7 @@ describe('the text of a conversation', () => {
 
     test('the last message is continued', () => {
         const template = new ChatTemplate(CHATML);
-        const answer = (content) => [USER, { role: 'assistant', content }];
+        const answer = (/** @type {string} */ content) => [USER, { role: 'assistant', content }];
         const begun = '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n';
         assert.equal(template.render(answer('Hel'), { continueFinalMessage: true }), `${begun}Hel`);
         assert.equal(template.render(answer('Hel \n'), { continueFinalMessage: true }), `${begun}Hel \n`);
@@ -78,6 +78,7 @@ describe('the text of a conversation', () => {
         ]) {
             assert.throws(() => template.render(/** @type {any} */ (messages)), { name: 'TypeError', message });
         }
+        /** @type {any} */
         const cycle = { ...USER };
         cycle.self = cycle;
         assert.throws(() => template.render([cycle]), /nested more than 100 deep/);
@@ -164,7 +165,7 @@ const FEATURES = [
 describe('Jinja as its documentation has it', () => {
     for (const [template, text] of FEATURES) test(template, () => assert.equal(render(template), text));
 
-    for (const [template, message] of [
+    for (const [template, message] of /** @type {[string, RegExp][]} */ ([
         ['{{ nope.x }}', /'nope' is undefined/],
         ['{{ nope() }}', /'nope' is undefined/],
         ["{{ 'a' + none }}", /can only concatenate str \(not "NoneType"\) to str/],
@@ -174,13 +175,13 @@ describe('Jinja as its documentation has it', () => {
         ["{{ ''.__class__.__mro__ }}", /access to attribute '__class__' of 'str' object is unsafe/],
         ['{% macro f(a) %}{% endmacro %}{{ f(1, 2) }}', /macro 'f' takes at most 1 argument/],
         ['\n\n{{ none | length }}', /line 3: object of type 'NoneType' has no len/],
-    ]) {
+    ])) {
         test(`${template} is refused when it runs`, () => {
             assert.throws(() => render(template), { name: 'TemplateError', message });
         });
     }
 
-    for (const [template, code, message] of [
+    for (const [template, code, message] of /** @type {[string, string, RegExp][]} */ ([
         ['{% for x in %}{% endfor %}', 'template-invalid', /expected an expression, got end of statement block/],
         ['{% if true %}x', 'template-invalid', /'if' is not closed/],
         ['{{ 1 | nosuch }}', 'template-invalid', /line 1: no filter named 'nosuch'/],
@@ -190,7 +191,7 @@ describe('Jinja as its documentation has it', () => {
         ['{% break %}', 'template-invalid', /'break' outside a loop/],
         ['{{ x | urlize }}', 'template-unsupported', /the filter 'urlize'/],
         ['{% do x %}', 'template-unsupported', /the tag 'do'/],
-    ]) {
+    ])) {
         test(`${template} is refused when it is read`, () => {
             assert.throws(() => new ChatTemplate(template), { name: 'FormatError', code, message });
         });
@@ -204,8 +205,8 @@ describe('Jinja as its documentation has it', () => {
 });
 
 describe('hostile templates', () => {
-    const grow = (body) => `{% set ns = namespace(s='ab', l=[]) %}{% for i in range(99999) %}${body}{% endfor %}`;
-    for (const [name, template, limit] of [
+    const grow = (/** @type {string} */ body) => `{% set ns = namespace(s='ab', l=[]) %}{% for i in range(99999) %}${body}{% endfor %}`;
+    for (const [name, template, limit] of /** @type {[string, string, RegExp][]} */ ([
         ['loops', grow('{% for j in range(99999) %}{% endfor %}'), /steps/],
         ['text that doubles', grow('{% set ns.s = ns.s ~ ns.s %}'), /characters/],
         ['text times a number', "{{ 'a' * 10 ** 12 }}", /characters/],
@@ -218,7 +219,7 @@ describe('hostile templates', () => {
         ['long texts compared',
             `{% set a = 'x' * 8000000 %}{% set b = 'x' * 8000000 %}${grow('{% if a == b %}{% endif %}')}`, /steps/],
         ['replace', "{{ ('a' * 100000).replace('a', 'b' * 1000) }}", /characters/],
-    ]) {
+    ])) {
         test(`${name}: refused by the name of the limit, soon`, () => {
             const start = performance.now();
             assert.throws(() => render(template), limit);
@@ -269,7 +270,7 @@ describe('as transformers renders', { skip: shared ? false : '../shared/models/c
         globalThis.Date = /** @type {any} */ (class extends RealDate {
             /** @param {any[]} parts */
             constructor(...parts) {
-                super(...(parts.length > 0 ? parts : [instant]));
+                super(.../** @type {[any]} */ (parts.length > 0 ? parts : [instant]));
             }
         });
         try {

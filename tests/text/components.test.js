@@ -25,7 +25,7 @@ function cuts(preTokenizer, text, pieces, normalizer = null) {
     assert.deepEqual(tokenizer.encode(text).map((id) => tokenizer.tokenOf(id)), pieces);
 }
 
-const split = (Regex, behavior = 'Isolated', invert = false) => ({ type: 'Split', pattern: { Regex }, behavior, invert });
+const split = (/** @type {string} */ Regex, behavior = 'Isolated', invert = false) => ({ type: 'Split', pattern: { Regex }, behavior, invert });
 
 const BYTES = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
 const METASPACE = {
@@ -211,7 +211,7 @@ describe('files that are not what they should be', () => {
                 const text = 'a ab. \nb é\uD800 <|end|>';
                 assert.equal(typeof tokenizer.decode(tokenizer.encode(text)), 'string');
             } catch (error) {
-                assert.ok(error instanceof FormatError, `${error.stack} ${JSON.stringify(file).slice(-900)}`);
+                assert.ok(error instanceof FormatError, `${/** @type {Error} */ (error).stack} ${JSON.stringify(file).slice(-900)}`);
             }
         }
     });

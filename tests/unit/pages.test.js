@@ -119,6 +119,7 @@ test('a full memory leaves everything as before', async () => {
         assert.deepEqual([pagesOf(cache), runtime.memory.used, cache.capacity], [before, used, 256]);
     }
     const fork = cache.fork();
+    /** @type {number[]} */
     const filler = [];
     assert.throws(() => { for (;;) filler.push(runtime.memory.alloc(100_000)); }, RangeError);
     assert.throws(() => fork.makeWritable(0, 1), { name: 'RangeError', message: /memory exhausted/ });
@@ -217,7 +218,7 @@ test('a layer decodes into a fork, and its origin is not changed, whatever the d
         const { attentionOutput } = layer.callSync(x, x, { cache: fork, cacheUpdateIndex: 270, useCausalMask: true });
         outputs[dtype] = Float32Array.from(attentionOutput.data);
         assert.deepEqual(cache.toTensor().data, before);
-        const changed = fork.toTensor().data.reduce((n, y, i) => n + Number(y !== before[i]), 0);
+        const changed = Array.from(fork.toTensor().data).reduce((n, y, i) => n + Number(y !== before[i]), 0);
         assert.ok(changed > 24 && changed <= 32, `${changed} numbers of a key and a value of 2 heads`);
         const again = layer.callSync(x, x, { cache, cacheUpdateIndex: 270, useCausalMask: true });
         assert.deepEqual(again.attentionOutput.data, attentionOutput.data);

@@ -21,10 +21,13 @@ const shared = ['../../../shared/', '../../../../shared/']
     .map((path) => new URL(`${path}models/gguf/quants/`, import.meta.url)).find((url) => existsSync(url));
 
 /** @param {any} tensors @param {{ name: string }} type @returns {{ raw: Uint8Array, values: Float32Array, n: number, depth: number }} */
-const blocks = (tensors, { name }) => ({
-    raw: tensors[`${name}.raw`].data, values: tensors[`${name}.values`].data,
-    n: tensors[`${name}.raw`].shape[0], depth: tensors[`${name}.values`].shape[1],
-});
+function blocks(tensors, { name }) {
+    const { data: raw, shape: [n] } = tensors[`${name === 'I8' ? 'F32' : name}.raw`];
+    // Any bytes will do, which are their own values.
+    if (name === 'I8') return { raw, values: Float32Array.from(new Int8Array(raw.slice().buffer)), n, depth: raw.length / n };
+    const { data: values, shape: [, depth] } = tensors[`${name}.values`];
+    return { raw, values, n, depth };
+}
 
 /** Packs rows in pieces. @param {any} type @param {any} from @param {Uint8Array} raw @param {number} depth @param {number} n
  * @param {[number, number][]} [pieces] */

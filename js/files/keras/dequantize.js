@@ -1,5 +1,6 @@
-// Weights that Keras quantized, as float32. The arithmetic has two forms: in int8, and in int4 with one scale per
-// output, a value is q / scale; in int4 by blocks of inputs it is (q - zero) * scale.
+// Weights that Keras quantized. In int8 they stay integers, with a scale for each output that values are to be divided by:
+// Keras rounds the inputs too and multiplies integers. In int4 they become float32, as in Keras: with one scale per output
+// a value is q / scale, by blocks of inputs it is (q - zero) * scale.
 
 import { FormatError, show } from '../../check.js';
 
@@ -11,6 +12,7 @@ import { FormatError, show } from '../../check.js';
  * @property {Values} values [inputs..., outputs...]
  * @property {number} inputs how many axes are inputs
  * @property {Hdf5Dataset | null} bias
+ * @property {Hdf5Dataset | null} scale of each output, in int8
  * @property {'int8' | 'int4' | null} quantized
  */
 
@@ -34,7 +36,7 @@ export function kernelOf(variables, inputs) {
         if (others.length > 1) {
             refuse(others[1], 'is not known: a layer has a kernel and a bias');
         }
-        return { values: kernel, inputs, bias: others[0] ?? null, quantized: null };
+        return { values: kernel, inputs, bias: others[0] ?? null, scale: null, quantized: null };
     }
     // With a bias there is one more, and it comes second.
     const bias = others.length === 2 || others.length === 4 ? /** @type {Hdf5Dataset} */ (others.shift()) : null;
@@ -46,23 +48,31 @@ export function kernelOf(variables, inputs) {
         if (!Number.isInteger(rows) || (packed && kernel.shape[1] !== Math.ceil(outputs / 2))) {
             refuse(kernel, `does not fit its ${outputs} scales`);
         }
-        const beside = { scale, zero: null, groups: null };
-        const values = matrix(kernel, [rows, outputs], packed ? 'columns' : 'none', beside);
-        return { values, inputs: 1, bias, quantized: packed ? 'int4' : 'int8' };
+        if (!packed) {
+            return { values: integers(kernel, [rows, outputs]), inputs: 1, bias, scale, quantized: 'int8' };
+        }
+        const values = matrix(kernel, [rows, outputs], 'columns', { scale, zero: null, groups: null });
+        return { values, inputs: 1, bias, scale: null, quantized: 'int4' };
     }
     if (others.length !== 3 || scale.shape.length !== 2) {
         refuse(kernel, `is quantized in a way that is not known, with ${others.length} further variables`);
     }
     const [rows, outputs] = [product(groups.shape), scale.shape[1]];
     const values = matrix(kernel, [rows, outputs], 'columns', { scale, zero, groups });
-    return { values, inputs: 1, bias, quantized: 'int4' };
+    return { values, inputs: 1, bias, scale: null, quantized: 'int4' };
+}
+
+/** @param {Hdf5Dataset} dataset of I8 @param {number[]} shape @returns {Values} */
+function integers(dataset, shape) {
+    return { path: dataset.path, shape, type: 'I8', scaled: true, bytes: () => dataset.bytes() };
 }
 
 /**
  * A table of embeddings, and the head where it is not the table.
  * @param {Hdf5Dataset[]} variables
  * @param {number} width of an embedding
- * @returns {{ table: Values, head: Values | null, quantized: 'int8' | 'int4' | null }} [tokens, width], [width, tokens]
+ * @returns {{ table: Values, head: Values | null, scales: (Hdf5Dataset | undefined)[], quantized: 'int8' | 'int4' | null }}
+ *   [tokens, width], [width, tokens]; in int8 the scales of both
  */
 export function embeddingOf(variables, width) {
     const [table, ...others] = variables;
@@ -70,7 +80,7 @@ export function embeddingOf(variables, width) {
         if (others.length > 1) {
             refuse(others[1], 'is not known: an embedding has a table and a head');
         }
-        return { table, head: others[0] ?? null, quantized: null };
+        return { table, head: others[0] ?? null, scales: [], quantized: null };
     }
     const tokens = table.shape[0];
     const packed = table.shape[1] !== width;
@@ -81,26 +91,35 @@ export function embeddingOf(variables, width) {
     if (scale === undefined || (head !== undefined && headScale === undefined)) {
         refuse(table, 'lacks its scale');
     }
+    if (!packed) {
+        for (const [each, beside] of [[table, scale], [head, headScale]]) {
+            if (each && (each.type !== 'I8' || product(each.shape) !== tokens * width || product(beside.shape) !== tokens)) {
+                refuse(each, `should be a quantized matrix for ${tokens} tokens`);
+            }
+        }
+        return {
+            table: integers(table, [tokens, width]), head: head ? integers(head, [width, tokens]) : null,
+            scales: [scale, headScale], quantized: 'int8',
+        };
+    }
     return {
-        table: matrix(table, [tokens, width], packed ? 'columns' : 'none', { scale, zero, groups }, true),
-        head: head ? matrix(head, [width, tokens], packed ? 'rows' : 'none',
-            { scale: headScale, zero: headZero, groups }) : null,
-        quantized: packed ? 'int4' : 'int8',
+        table: matrix(table, [tokens, width], 'columns', { scale, zero, groups }, true),
+        head: head ? matrix(head, [width, tokens], 'rows', { scale: headScale, zero: headZero, groups }) : null,
+        scales: [], quantized: 'int4',
     };
 }
 
 /**
  * @param {Hdf5Dataset} quantized
  * @param {number[]} shape of the matrix
- * @param {'none' | 'rows' | 'columns'} packing along which axis two values share a byte, the even one its low half
+ * @param {'rows' | 'columns'} packing along which axis two values share a byte, the even one its low half
  * @param {{ scale: Hdf5Dataset, zero: Hdf5Dataset | null, groups: Hdf5Dataset | null }} beside
  * @param {boolean} [byRow] whether scales belong to rows (and groups to columns) instead of the other way round
  * @returns {Values}
  */
 function matrix(quantized, shape, packing, beside, byRow = false) {
     const [rows, columns] = shape;
-    const stored = packing === 'rows' ? [Math.ceil(rows / 2), columns]
-        : packing === 'columns' ? [rows, Math.ceil(columns / 2)] : shape;
+    const stored = packing === 'rows' ? [Math.ceil(rows / 2), columns] : [rows, Math.ceil(columns / 2)];
     if (quantized.type !== 'I8' || product(quantized.shape) !== product(stored)) {
         refuse(quantized, `should be a quantized matrix of [${shape}]`);
     }
@@ -150,7 +169,7 @@ function floats(dataset) {
 /**
  * @param {Uint8Array} bytes
  * @param {number[]} shape
- * @param {'none' | 'rows' | 'columns'} packing
+ * @param {'rows' | 'columns'} packing
  * @param {Factors} factors
  * @param {boolean} byRow
  * @returns {Uint8Array}
@@ -161,9 +180,9 @@ function dequantize(bytes, [rows, columns], packing, { scale, zero, groups, coun
     for (let r = 0; r < rows; r++) {
         for (let c = 0; c < columns; c++) {
             const byte = bytes[(packing === 'rows' ? r >> 1 : r) * stride + (packing === 'columns' ? c >> 1 : c)];
-            // Sign-extended: a whole byte, or one of its halves.
+            // One of the byte's halves, sign-extended.
             const odd = (packing === 'rows' ? r : c) & 1;
-            const q = packing === 'none' || odd ? byte << 24 >> (packing === 'none' ? 24 : 28) : byte << 28 >> 28;
+            const q = odd ? byte << 24 >> 28 : byte << 28 >> 28;
             const group = groups === null ? 0 : groups[byRow ? c : r];
             const at = byRow ? r * count + group : group * columns + c;
             out[r * columns + c] = zero === null ? q / scale[at] : (q - zero[at]) * scale[at];

@@ -9,6 +9,7 @@ import { FormatError, show } from '../../check.js';
  * @property {number[]} shape
  * @property {string} type 'F32', 'F16', 'BF16', ...
  * @property {() => Uint8Array} bytes
+ * @property {boolean} [scaled] whether they are integers and scales come with them
  *
  * @typedef {object} Part a block of a matrix
  * @property {Values} values
@@ -26,7 +27,7 @@ import { FormatError, show } from '../../check.js';
  */
 
 /** Bytes of a value. @type {Record<string, number>} */
-const BYTES = { F32: 4, F16: 2, BF16: 2 };
+const BYTES = { F32: 4, F16: 2, BF16: 2, I8: 1 };
 
 /** @param {number[]} axes @returns {number} */
 const product = (axes) => axes.reduce((a, b) => a * b, 1);
@@ -41,7 +42,7 @@ function ofRank(values, rank) {
         throw new FormatError('tensor-shape',
             `${show(values.path)} has the shape [${values.shape}]; it needs ${rank} axes`);
     }
-    if (!Object.hasOwn(BYTES, values.type)) {
+    if (!Object.hasOwn(BYTES, values.type) || (values.type === 'I8' && !values.scaled)) {
         throw new FormatError('tensor-dtype',
             `${show(values.path)} is ${values.type}; weights may be F32, F16 or BF16`);
     }
@@ -134,8 +135,8 @@ export class ViewReader {
 
     /**
      * @param {Part} part
-     * @param {Uint32Array | Uint16Array} from
-     * @param {Uint32Array | Uint16Array} out
+     * @param {Words} from
+     * @param {Words} out
      * @param {number} first
      * @param {number} count
      */
@@ -158,8 +159,13 @@ export class ViewReader {
     }
 }
 
-/** @param {Uint8Array} bytes @param {number} size @returns {Uint32Array | Uint16Array} copied if it must be */
+/** @typedef {Uint32Array | Uint16Array | Uint8Array} Words values by their size, whatever they mean */
+
+/** @param {Uint8Array} bytes @param {number} size @returns {Words} copied if it must be */
 function words(bytes, size) {
+    if (size === 1) {
+        return bytes;
+    }
     const { buffer, byteOffset, length } = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
     return size === 4 ? new Uint32Array(buffer, byteOffset, length / 4)
         : new Uint16Array(buffer, byteOffset, length / 2);

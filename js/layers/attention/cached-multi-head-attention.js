@@ -8,6 +8,7 @@ import { randomSeed, scramble } from '../../random.js';
 import { AxesPlan, checkShape, checkKeyAgainstValue, projectionShapes, resolveAxes } from '../../keras/shapes.js';
 import { recordAttention } from '../../blocks/attention.js';
 import { AttentionJob, FUSED_PLAN } from './job.js';
+import { quantizeLayer } from './quantize.js';
 import { WeightSet } from './weights.js';
 
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
@@ -224,6 +225,16 @@ export class CachedMultiHeadAttention {
         if (this._weights === null) throw new RangeError('setWeights must come after build: the layer has no weights');
         this._runtime._assertIdle('setWeights');
         this._weights.set(list);
+    }
+
+    /**
+     * Quantizes the projections as Keras's `model.quantize` does. In int8 a call rounds what it projects too, row by row; in
+     * int4 only kernels are rounded, in blocks of 128 inputs. Weights read as the values that are left, and cannot be set.
+     * @param {'int8' | 'int4'} mode
+     * @throws {RangeError} for a layer that is not built, is quantized already or does not compute in float32
+     */
+    quantize(mode) {
+        quantizeLayer(this, mode);
     }
 
     /**

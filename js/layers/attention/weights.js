@@ -101,6 +101,8 @@ export class WeightSet {
         this.projections = {};
         /** @type {Weight[]} */
         this.list = [];
+        /** How the kernels are kept, once they are not as they were set. @type {'int8' | 'int4' | null} */
+        this.quantized = null;
         try {
             for (const { name, kernel, bias, inputs, outputs } of shapes) {
                 const projection = new Projection(runtime, inputs, outputs, config.useBias);
@@ -137,6 +139,7 @@ export class WeightSet {
      * @param {unknown} list tensor-likes in the order of the weights
      */
     set(list) {
+        this._needFloats('setWeights');
         if (!Array.isArray(list)) throw typeError('weights', `an array of ${this.list.length} tensor-likes`, list);
         if (list.length !== this.list.length) {
             throw new RangeError(`weights must be ${this.list.length} tensor-likes, got ${list.length}`);
@@ -153,20 +156,26 @@ export class WeightSet {
         // Reading them may have run code of the caller's.
         this.layer._checkAlive();
         this._runtime._assertIdle('setWeights');
-        this._reserve();
+        this.reserve();
         this.list.forEach((weight, i) => weight.load(this._rounded(new Float32Array(values[i].data))));
     }
 
-    /** Makes sure that loading cannot run out of memory half-way. */
-    _reserve() {
+    /** Makes sure that loading, or quantizing, cannot run out of memory half-way. */
+    reserve() {
         const { memory } = this._runtime;
         memory.free(memory.alloc(4 * Math.max(...this.list.map(({ shape }) => sizeOf(shape)))));
     }
 
+    /** @param {string} what changes weights */
+    _needFloats(what) {
+        if (this.quantized !== null) throw new Error(`${what}: ${this.layer.name} is quantized to ${this.quantized}`);
+    }
+
     /** Replaces every constrained weight by its projection. */
     constrain() {
+        this._needFloats('constrain');
         const projected = this.list.map(({ constraint, data, shape }) => constraint?.project(data, shape));
-        this._reserve();
+        this.reserve();
         this.list.forEach((weight, i) => {
             const values = projected[i];
             if (values) weight.load(this._rounded(values));

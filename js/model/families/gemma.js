@@ -22,7 +22,9 @@ export const gemma = {
             }),
             gemmaFeedForward(f, sizes, { before: norm }),
         );
-        return model(sizes, Array(sizes.count).fill(layer), norm, {
+        // Keras's blocks never get the epsilon of the config, so a preset has two.
+        const final = { ...norm, epsilon: f.positive('final_norm_eps', norm.epsilon) };
+        return model(sizes, Array(sizes.count).fill(layer), final, {
             tied: f.flag('tie_word_embeddings', true), embeddingScale: Math.fround(Math.sqrt(sizes.width)),
         });
     },

@@ -31,7 +31,9 @@ export const gemma2 = {
         );
         const [full, windowed] = [layer(false), layer(true)];
         const layers = slidingLayers(f, sizes.count, (i) => i % 2 === 0).map((slides) => (slides ? windowed : full));
-        return model(sizes, layers, norm, {
+        // Keras's blocks never get the epsilon of the config, so a preset has two.
+        const final = { ...norm, epsilon: f.positive('final_norm_eps', norm.epsilon) };
+        return model(sizes, layers, final, {
             tied: f.flag('tie_word_embeddings', true), embeddingScale: Math.fround(Math.sqrt(sizes.width)),
             softcap: f.positiveOrNone('final_logit_softcapping'),
         });

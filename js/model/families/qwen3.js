@@ -12,6 +12,8 @@ export const qwen3 = {
     describe(f, file) {
         const sizes = readSizes(f);
         const norm = rms(f.positive('rms_norm_eps', 1e-6));
+        // Keras's queries and keys never get the epsilon of the config.
+        const headNorm = rms(f.positive('qk_norm_eps', norm.epsilon));
         const { scaling, partial } = readRope(f, sizes.context);
         const biased = hasBias(f, file, 'attention_bias', false, 'blk.0.attn_q.bias');
         const slides = f.flag('use_sliding_window', false);
@@ -21,7 +23,7 @@ export const qwen3 = {
         const layer = (/** @type {boolean} */ windowed) => block(
             attention(sizes, {
                 before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, window: slides && windowed ? window : null,
-                headNorm: { norm, over: 'head', own: false }, rope: rope(scaling, sizes.keyDim, partial),
+                headNorm: { norm: headNorm, over: 'head', own: false }, rope: rope(scaling, sizes.keyDim, partial),
             }),
             feedForward(f, sizes, { before: norm }),
         );

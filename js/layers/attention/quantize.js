@@ -1,0 +1,38 @@
+// layer.quantize(): a layer's projections as Keras's model.quantize() leaves them. Biases and all else stay floats.
+
+import { rangeError, show } from '../../check.js';
+import { throughInt4, toInt8 } from '../../keras/quantize.js';
+
+/**
+ * @typedef {object} QuantizableLayer
+ * @property {string} name
+ * @property {import('../../engine/runtime.js').Runtime} _runtime
+ * @property {import('./weights.js').WeightSet | null} _weights
+ * @property {() => void} _checkAlive
+ */
+
+/**
+ * @param {QuantizableLayer} layer built, and not quantized yet
+ * @param {'int8' | 'int4'} mode
+ */
+export function quantizeLayer(layer, mode) {
+    layer._checkAlive();
+    if (mode !== 'int8' && mode !== 'int4') throw rangeError('mode', "'int8' or 'int4'", mode);
+    const weights = layer._weights;
+    if (weights === null) throw new RangeError('quantize needs a layer that is built: it has no weights');
+    if (weights.quantized !== null) throw new RangeError(`quantize must come once: ${show(layer.name)} is ${weights.quantized}`);
+    const { compute } = weights.config.policy;
+    if (compute !== 'float32') throw rangeError('dtype', 'float32 where a layer is quantized', compute);
+    layer._runtime._assertIdle('quantize');
+    weights.reserve();
+    for (const projection of Object.values(weights.projections)) {
+        const kernel = projection.kernel();
+        if (mode === 'int8') {
+            const { rows, scales } = toInt8(kernel, projection.outputs);
+            projection.quantize(rows, scales);
+        } else {
+            projection.loadKernel(throughInt4(kernel, projection.outputs));
+        }
+    }
+    weights.quantized = mode;
+}
