@@ -1,4 +1,4 @@
-import { typeError } from '../check.js';
+import { show, typeError } from '../check.js';
 import { importNode, isNode } from '../engine/threads.js';
 import { ByteReader, readAhead } from './byte-reader.js';
 
@@ -112,7 +112,7 @@ export function isBytes(source) {
  */
 export function toLocation(source) {
     if (source instanceof URL) {
-        return source;
+        return source.protocol === '' ? fromRoot(source) : source;
     }
     if (typeof source !== 'string') {
         throw typeError('source', 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, ' +
@@ -123,6 +123,19 @@ export function toLocation(source) {
         return /^[a-z][a-z0-9+.-]+:/i.test(source) ? new URL(source) : source;
     }
     return new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href);
+}
+
+/**
+ * webpack's `new URL` may give an object that says it is a URL and has no origin; a page knows its own.
+ * @param {URL} url
+ */
+function fromRoot(url) {
+    const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+    if (base === undefined) {
+        throw new Error(`cannot fetch ${show(url.href)}: the bundler has written an address without an origin, which is right in `
+            + 'a page only; leave this package out of the server\'s bundle');
+    }
+    return new URL(url.href, base);
 }
 
 /**

@@ -1,5 +1,6 @@
 // From files to a language model: the one place where files, families, tokenizers and the network meet.
 
+import { modelAddress } from '../assets.js';
 import { FormatError, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { decodeBlocks, PackedWeight } from '../blocks/weight.js';
 import { openModel } from '../files/open.js';
@@ -17,9 +18,6 @@ import { LanguageModel } from './language-model.js';
 /** @typedef {import('../files/tensor-source.js').TensorSource} TensorSource */
 /** @typedef {import('../files/tensor-source.js').TensorPiece} TensorPiece */
 /** @typedef {import('../model/assemble.js').Plan} Plan */
-
-/** One file, which holds its config and tokenizer too; in this form bundlers take it along. */
-const EMBEDDED = new URL('../embedded/model.safetensors', import.meta.url);
 
 /** Weights of 16 bits are widened where that takes no more than this: floats compute faster. */
 const WIDEN_BYTES = 64 * 2 ** 20;
@@ -58,7 +56,7 @@ export async function loadModel(runtime, source, options = {}) {
     checkOptions(options);
     const { signal, onProgress } = options;
     signal?.throwIfAborted();
-    const opened = await openModel(source ?? EMBEDDED, { signal, onProgress });
+    const opened = await openModel(source ?? modelAddress(), { signal, onProgress });
     try {
         return await build(runtime, opened, options, source === undefined);
     } finally {
