@@ -54,7 +54,7 @@ export function assetsWhereTheyWere() {
 /** @returns {Promise<Assets | null>} */
 async function look() {
     try {
-        const unmoved = await import('./unmoved.jsx');
+        const unmoved = await import('./unmoved.jsx?unmoved');
         if (unmoved.assets.model().href === assets.model().href) {
             return null;
         }

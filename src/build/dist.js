@@ -64,12 +64,12 @@ export async function buildDist() {
         outdir: 'dist',
         splitting: true,
         chunkNames: '[name]-[hash]',
-        external: ['*/unmoved.jsx', 'node:*'],
+        external: ['*/unmoved.jsx?unmoved', 'node:*'],
     });
     /** @type {Map<string, string | Uint8Array>} */
     const files = new Map(COPIED.map((path) => [path, readFileSync(join(source, path))]));
     for (const { path, text } of [...(worker.outputFiles ?? []), ...(main.outputFiles ?? [])]) {
-        files.set(path.slice(target.length + 1).replaceAll('\\', '/'), path.endsWith('.js') ? withComments(text) : text);
+        files.set(path.slice(target.length + 1).replaceAll('\\', '/'), path.endsWith('.js') ? withHints(text) : text);
     }
     checkFiles(files);
     for (const path of existsSync(target) ? filesIn(target, '') : []) {
@@ -102,9 +102,15 @@ function textOf(result, name) {
     return file?.text ?? '';
 }
 
-/** @param {string} text */
-function withComments(text) {
-    return text.replace(/\bimport\((?=name\))/g, `import(${IGNORE}`);
+/**
+ * What esbuild takes out and bundlers need: comments, and an address in two parts. Vite's pre-bundler puts it together and
+ * leaves the file where it is, which is its purpose (js/assets.js); Rollup, which knows no query, does not and passes it by.
+ * @param {string} text
+ */
+function withHints(text) {
+    return text
+        .replace(/\bimport\((?=name\))/g, `import(${IGNORE}`)
+        .replace('import("./unmoved.jsx?unmoved")', 'import("./unmoved.jsx"+"?unmoved")');
 }
 
 /** What bundlers and pages rely on. @param {Map<string, string | Uint8Array>} files */
