@@ -54,6 +54,7 @@ export function assetsWhereTheyWere() {
 /** @returns {Promise<Assets | null>} */
 async function look() {
     try {
+        // @ts-ignore: the query is for Vite, which then leaves the file alone; to everybody else it means nothing
         const unmoved = await import('./unmoved.jsx?unmoved');
         if (unmoved.assets.model().href === assets.model().href) {
             return null;

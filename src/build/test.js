@@ -62,8 +62,8 @@ await main(async () => {
     const once = files.filter((file) => !browser.includes(file) && !matrix.includes(file));
 
     if (filters.length === 0) {
-        await group('types', () => {
-            buildTypes();
+        await group('types', async () => {
+            await buildTypes();
             typeCheck(join(root, 'src/build'));
             typeCheck(join(root, 'web'));
             typeCheck(join(root, 'tests/bench'));
