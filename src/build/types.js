@@ -54,6 +54,8 @@ export function rollUpTypes() {
         const entry = new Entry(program, known, name);
         writeFileSync(join(target, `${name}.d.ts`), entry.print(join(EMITTED, file)));
     }
+    // A script that exports nothing, with an address that users may need.
+    writeFileSync(join(target, 'worker.d.ts'), 'export {};\n');
 }
 
 class Entry {
