@@ -78,6 +78,9 @@ export async function createRuntime(options = {}) {
     try {
         await pool.start();
     } catch (error) {
+        if (workers !== 'auto' && error instanceof RangeError) {
+            throw error; // no room for the stacks of so many
+        }
         fallbacks.push(`workers 0: ${/** @type {Error} */ (error).message}`);
         pool = new Pool({ ...common, workers: 0 });
     }

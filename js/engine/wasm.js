@@ -76,12 +76,21 @@ async function instanceOf(module, memory) {
     try {
         return await WebAssembly.instantiate(module, { env: { memory } });
     } catch (error) {
-        // WebKit compiles what a page's policy forbids and refuses here.
-        const hint = /unsafe-eval|Content Security/i.test(String(error))
-            ? "; a Content Security Policy must allow 'wasm-unsafe-eval'"
-            : error instanceof WebAssembly.LinkError ? '; where memory cannot be shared, give bytes or an address as wasm' : '';
-        throw new Error(`createRuntime: the engine does not instantiate the wasm binary (${error}${hint})`, { cause: error });
+        // WebKit compiles what a page's policy forbids, and refuses here.
+        if (/unsafe-eval|Content Security/i.test(String(error))) {
+            throw refusal(error, "a Content Security Policy must allow 'wasm-unsafe-eval'");
+        }
+        // A module that was given compiled cannot be changed to take a memory that is not shared.
+        if (error instanceof WebAssembly.LinkError) {
+            throw refusal(error, 'where memory cannot be shared, wasm must be an address or bytes, not a WebAssembly.Module');
+        }
+        throw error;
     }
+}
+
+/** @param {unknown} cause @param {string} hint */
+function refusal(cause, hint) {
+    return new Error(`createRuntime: the engine does not instantiate the wasm binary (${cause}); ${hint}`, { cause });
 }
 
 /** Bytes of a page of wasm memory. */

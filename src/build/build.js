@@ -4,7 +4,7 @@
 // holds, with its type declarations. With --wasm, only the binaries.
 
 import { cpSync, existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { buildDist } from './dist.js';
 import { buildInterface } from './interface.js';
 import { setup } from '../setup/setup.js';

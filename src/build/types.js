@@ -168,7 +168,7 @@ class Entry {
                 const symbol = this.checker.getSymbolAtLocation(at);
                 const target = symbol && this.declarationOf(symbol);
                 if (target && target !== declared) {
-                    const name = this.refer(target, target.symbol?.name ?? at.text);
+                    const name = this.refer(target, /** @type {any} */ (target).name?.text ?? at.text);
                     if (name !== at.text) replace(at, name);
                 }
                 return;

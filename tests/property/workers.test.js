@@ -88,7 +88,12 @@ test('explain() says what there is', { timeout }, async () => {
 test('wrong options are named', async () => {
     for (const [options, name, message] of /** @type {[any, string, RegExp][]} */ ([
         [null, 'TypeError', /createRuntime: expected an object of options, got null/],
-        [{ worker: 2 }, 'TypeError', /expected the options workers, simd, maxMemory, got 'worker'/],
+        [{ threads: 2 }, 'TypeError', /expected the options workers, simd, maxMemory, wasm, worker, got 'threads'/],
+        [{ wasm: 3 }, 'TypeError', /wasm: expected a URL, bytes, a WebAssembly.Module or/],
+        [{ wasm: { relaxed: 'a.wasm' } }, 'TypeError', /wasm: expected a URL/],
+        [{ wasm: new Uint8Array(8) }, 'Error', /wasm is no wasm binary, got .*; say where it is with createRuntime/],
+        [{ wasm: 'no/such.wasm' }, 'Error', /cannot read .*no.such\.wasm, the wasm binary/],
+        [{ worker: 2 }, 'TypeError', /worker: expected a URL or a function that returns a Worker, got 2/],
         [{ workers: '2' }, 'TypeError', /workers: expected a number or 'auto', got '2'/],
         [{ workers: -1 }, 'RangeError', /workers: expected an integer from 0 to 255, got -1/],
         [{ workers: 1.5 }, 'RangeError', /got 1\.5/],
