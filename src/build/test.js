@@ -70,8 +70,8 @@ await main(async () => {
             return { passed: 4 };
         });
         await group('size', () => (checkSize() ? { passed: 1 } : { failed: 1 }));
-        await group('package', () => {
-            const problems = checkPackage();
+        await group('package', async () => {
+            const problems = await checkPackage();
             for (const problem of problems) say(`  ${problem}`);
             return { passed: problems.length ? 0 : 1, failed: problems.length };
         });
