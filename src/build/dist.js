@@ -2,7 +2,7 @@
 // in short lines and with source maps (names stay, so stack traces can be read), and beside it what it loads: binaries, the
 // worker, the model. tsc adds dist/types.
 
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { root, say, since } from './system.js';
 
@@ -77,6 +77,7 @@ export async function buildDist() {
     for (const path of existsSync(target) ? filesIn(target, '') : []) {
         if (!files.has(path) && !path.startsWith('types/')) rmSync(join(target, path));
     }
+    removeEmpty(target);
     let written = 0;
     for (const [path, content] of files) written += writeIfChanged(join(target, path), content) ? 1 : 0;
     if (written > 0) say(`  dist is up to date after ${since(start)}`);
@@ -150,4 +151,13 @@ function filesIn(folder, prefix) {
     return readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
         entry.isDirectory() ? filesIn(join(folder, entry.name), `${prefix}${entry.name}/`) : [prefix + entry.name],
     );
+}
+
+/** @param {string} folder */
+function removeEmpty(folder) {
+    if (!existsSync(folder)) return;
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+        if (entry.isDirectory()) removeEmpty(join(folder, entry.name));
+    }
+    if (readdirSync(folder).length === 0) rmdirSync(folder);
 }
