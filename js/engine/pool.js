@@ -17,7 +17,7 @@
 
 import { CONTROL, CONTROL_WORDS, OP, OP_WORDS, RUN, SLICE_MS, STALL_SLICES } from './interface.js';
 import { MESSAGE, REPORT_BYTES, SHUT_DOWN } from './protocol.js';
-import { spawn } from './threads.js';
+import { spawn } from './spawn.js';
 
 /** @typedef {import('./memory.js').Memory} Memory */
 /** @typedef {import('./program.js').Program} Program */
@@ -48,7 +48,7 @@ const START_TIMEOUT_MS = 20_000;
  * @property {number} workers
  * @property {number} processors
  * @property {boolean} mayBlock  may the calling thread block, and so take part?
- * @property {URL} [script]  instead of js/engine/worker.js, for tests
+ * @property {import('./spawn.js').WorkerSource} [script]  instead of js/engine/worker.js
  * @property {number} [startTimeout]  ms, for tests
  */
 
