@@ -37,6 +37,7 @@ INLINE f4 f4_min(f4 a, f4 b) { return wasm_f32x4_pmin(b, a); }
 INLINE f4 f4_negative(f4 a) { return wasm_f32x4_neg(a); }
 INLINE f4 f4_less(f4 a, f4 b) { return wasm_f32x4_lt(a, b); }
 INLINE f4 f4_select(f4 mask, f4 a, f4 b) { return wasm_v128_bitselect(a, b, mask); }
+INLINE f4 f4_or(f4 a, f4 b) { return wasm_v128_or(a, b); }
 /* 2^n from a float whose lowest mantissa bits hold n + 127. */
 INLINE f4 f4_exponent(f4 a) { return wasm_i32x4_shl(a, 23); }
 INLINE float f4_lane(f4 a, int lane)
@@ -107,6 +108,7 @@ INLINE f4 f4_select(f4 mask, f4 a, f4 b)
 {
     return (f4) (((f4_bits) mask & (f4_bits) a) | (~(f4_bits) mask & (f4_bits) b));
 }
+INLINE f4 f4_or(f4 a, f4 b) { return (f4) ((f4_bits) a | (f4_bits) b); }
 INLINE f4 f4_max(f4 a, f4 b) { return f4_select(f4_less(b, a), a, b); }
 INLINE f4 f4_min(f4 a, f4 b) { return f4_select(f4_less(a, b), a, b); }
 INLINE f4 f4_negative(f4 a) { return -a; }
