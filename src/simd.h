@@ -78,7 +78,8 @@ INLINE i4 f4_word(f4 a) { return a; }
 /* By bytes: a - b, and table[a] for a < 16. */
 INLINE i4 b16_sub(i4 a, i4 b) { return wasm_i8x16_sub(a, b); }
 INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
-/* Of eight 16-bit numbers: all ones where equal; the first or last four with their signs, or as the upper halves of words. */
+/* Of eight 16-bit numbers: all ones where equal; the first or last four with their signs, or as the upper halves of
+ * words. */
 INLINE i4 h8_equal(i4 a, i4 b) { return wasm_i16x8_eq(a, b); }
 INLINE i4 h8_extend(i4 a, int last) { return last ? wasm_i32x4_extend_high_i16x8(a) : wasm_i32x4_extend_low_i16x8(a); }
 INLINE i4 h8_raise(i4 a, int last)
@@ -175,8 +176,8 @@ INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return wasm_f32x4_relaxed_madd(a, b, c); }
 INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return f4_add(f4_mul(a, b), c); }
 #endif
 
-/* The same number in all lanes, to be made ahead of a loop: V8 builds a literal vector anew wherever it is used, in four
- * instructions. Hence a number that the compiler cannot see through. */
+/* The same number in all lanes, to be made ahead of a loop: V8 builds a literal vector anew wherever it is used, in
+ * four instructions. Hence a number that the compiler cannot see through. */
 INLINE i4 i4_constant(uint32_t x)
 {
 #if defined(__wasm_simd128__)
