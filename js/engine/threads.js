@@ -53,10 +53,12 @@ export async function processors() {
  */
 
 /**
- * What becomes of a thread. `onEnd` is called once at most: when the thread fails to start, throws or ends by itself.
+ * What becomes of a thread. `onEnd`: it failed to start, threw or ended, by itself or because it was ended. `onGone`:
+ * it certainly runs no more; browsers never say so.
  * @typedef {object} ThreadEvents
  * @property {(message: any) => void} onMessage
  * @property {(reason: string) => void} onEnd
+ * @property {() => void} onGone
  */
 
 /**
@@ -82,7 +84,10 @@ async function spawnNode(events, script) {
     worker.on('message', events.onMessage);
     worker.on('messageerror', () => events.onEnd('sent a message that cannot be read'));
     worker.on('error', (/** @type {any} */ error) => events.onEnd(`failed: ${error?.message ?? error}`));
-    worker.on('exit', (/** @type {number} */ code) => events.onEnd(`ended with exit code ${code}`));
+    worker.on('exit', (/** @type {number} */ code) => {
+        events.onEnd(`ended with exit code ${code}`);
+        events.onGone();
+    });
     return {
         post: (message) => worker.postMessage(message),
         idle: () => worker.unref(),
