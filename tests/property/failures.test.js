@@ -94,8 +94,8 @@ const expected = await (async () => {
 })();
 
 /**
- * Whatever has happened to workers: calls work, and after a while there are as many workers as before, or explain() says
- * why not.
+ * Whatever has happened to workers: calls work, and after a while there are as many workers as before, or explain()
+ * says why not.
  * @param {import('../../js/engine/runtime.js').Runtime} runtime
  * @param {number} workers
  * @param {boolean} [healthy] whether those that are started from now on are
