@@ -22,7 +22,7 @@ import { PAGE, chooseVariant, instantiate } from './wasm.js';
  * @property {'relaxed' | 'simd128'} variant  the binary in use
  * @property {string} simd  why this variant
  * @property {'shared' | 'private'} memory
- * @property {number} workers  that have been started
+ * @property {number} workers  that are at work
  * @property {number} threads  that compute: the workers, and the calling thread where it may block
  * @property {number} bytesInUse  by what lives in the memory: weights, caches, tensors, stacks, a call that runs
  * @property {number} bytesUnread  besides those by results that nobody has read; bounded, and given up when needed
@@ -177,7 +177,7 @@ export class Runtime {
             bytesSpare: spare,
             bytesReserved: memory.reserved,
             maxMemory: memory.max,
-            fallbacks: [...fallbacks],
+            fallbacks: [...fallbacks, ...this.#pool.notes],
         };
     }
 
@@ -320,6 +320,9 @@ export class Runtime {
             this.#letGo();
             return;
         }
+        if (this.#deferred.length === 0 || this.#pool.lingers) {
+            return; // a worker that was lost may still write there: later
+        }
         // Tickets only ever rise along the list.
         let n = 0;
         while (n < this.#deferred.length && this.#deferred[n + 1] <= ticket) {
@@ -376,7 +379,7 @@ export class Runtime {
     /** @param {Program} program */
     #abandon(program) {
         if (!this.#disposed) {
-            program._abandon();
+            program._abandon(this.#pool.lingers);
         }
     }
 

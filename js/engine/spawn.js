@@ -117,7 +117,10 @@ function nodeThread(worker, events) {
     worker.on('message', events.onMessage);
     worker.on('messageerror', () => events.onEnd('sent a message that cannot be read'));
     worker.on('error', (/** @type {any} */ error) => events.onEnd(`failed: ${error?.message ?? error}`));
-    worker.on('exit', (/** @type {number} */ code) => events.onEnd(`ended with exit code ${code}`));
+    worker.on('exit', (/** @type {number} */ code) => {
+        events.onEnd(`ended with exit code ${code}`);
+        events.onGone();
+    });
     return {
         post: (message) => worker.postMessage(message),
         idle: () => worker.unref(),

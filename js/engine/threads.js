@@ -54,10 +54,12 @@ export async function processors() {
  */
 
 /**
- * What becomes of a thread. `onEnd` is called once at most: when the thread fails to start, throws or ends by itself.
+ * What becomes of a thread. `onEnd`: it failed to start, threw or ended, by itself or because it was ended. `onGone`:
+ * it certainly runs no more; browsers never say so.
  * @typedef {object} ThreadEvents
  * @property {(message: any) => void} onMessage
  * @property {(reason: string) => void} onEnd
+ * @property {() => void} onGone
  */
 
 /** @typedef {{ post: (message: any) => void, close: () => void }} Parent  the thread that started this one */
