@@ -405,7 +405,7 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
  *     all.
  *   - A waiting thread spins control->spin times, then sleeps in memory.atomic.wait32 in slices, and gives up with
  *     CMHA_RUN_STALLED when control->progress stands still for CMHA_STALL_SLICES slices, or with CMHA_RUN_FAILED when
- *     control->failed is set. The pool then fails closed. */
+ *     control->failed is set. The pool then revokes the program (js/engine/pool.js). */
 
 /* Every operation: X(KIND, object, arguments). KIND counts from 1 and is what CMHA_OP_... is; `object` is the table
  * entry (`const operation object`, see ops/operation.h) at the end of the file that computes it; `arguments` its

@@ -3,10 +3,10 @@
  * Activations are rounded to signed bytes in blocks of 32 (quantize.c), weights are bytes already: signed (bits 8), or
  * unsigned with so many bits, six at most. All sums are exact, so that builds, engines and orders agree.
  *
- * Two ways: pairs of 16-bit products, which every build has, after weights and activations have been widened; and in the
- * relaxed build, where the weights are unsigned, products of bytes, added by pairs. The instruction for those says what it
- * gives only if its second operand has no more than seven bits, which the weights are. Pairs are added up in 16 bits, as
- * many as fit. */
+ * Two ways: pairs of 16-bit products, which every build has, after weights and activations have been widened; and in
+ * the relaxed build, where the weights are unsigned, products of bytes, added by pairs. The instruction for those says
+ * what it gives only if its second operand has no more than seven bits, which the weights are. Pairs are added up in
+ * 16 bits, as many as fit. */
 #ifndef CMHA_DOT_H
 #define CMHA_DOT_H
 
@@ -70,7 +70,9 @@ INLINE dot_sums dot_add(dot_sums s, dot_weights w, dot_inputs x, size_t word, in
 #endif
     (void) word;
     (void) bits;
-    return (dot_sums) { i4_add(s.low, wasm_i32x4_dot_i16x8(w.low, x)), i4_add(s.high, wasm_i32x4_dot_i16x8(w.high, x)) };
+    return (dot_sums) {
+        i4_add(s.low, wasm_i32x4_dot_i16x8(w.low, x)), i4_add(s.high, wasm_i32x4_dot_i16x8(w.high, x)),
+    };
 }
 
 INLINE i4 dot_total(dot_sums s, int bits)

@@ -37,6 +37,7 @@ INLINE f4 f4_min(f4 a, f4 b) { return wasm_f32x4_pmin(b, a); }
 INLINE f4 f4_negative(f4 a) { return wasm_f32x4_neg(a); }
 INLINE f4 f4_less(f4 a, f4 b) { return wasm_f32x4_lt(a, b); }
 INLINE f4 f4_select(f4 mask, f4 a, f4 b) { return wasm_v128_bitselect(a, b, mask); }
+INLINE f4 f4_or(f4 a, f4 b) { return wasm_v128_or(a, b); }
 /* 2^n from a float whose lowest mantissa bits hold n + 127. */
 INLINE f4 f4_exponent(f4 a) { return wasm_i32x4_shl(a, 23); }
 INLINE float f4_lane(f4 a, int lane)
@@ -77,7 +78,8 @@ INLINE i4 f4_word(f4 a) { return a; }
 /* By bytes: a - b, and table[a] for a < 16. */
 INLINE i4 b16_sub(i4 a, i4 b) { return wasm_i8x16_sub(a, b); }
 INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
-/* Of eight 16-bit numbers: all ones where equal; the first or last four with their signs, or as the upper halves of words. */
+/* Of eight 16-bit numbers: all ones where equal; the first or last four with their signs, or as the upper halves of
+ * words. */
 INLINE i4 h8_equal(i4 a, i4 b) { return wasm_i16x8_eq(a, b); }
 INLINE i4 h8_extend(i4 a, int last) { return last ? wasm_i32x4_extend_high_i16x8(a) : wasm_i32x4_extend_low_i16x8(a); }
 INLINE i4 h8_raise(i4 a, int last)
@@ -106,6 +108,7 @@ INLINE f4 f4_select(f4 mask, f4 a, f4 b)
 {
     return (f4) (((f4_bits) mask & (f4_bits) a) | (~(f4_bits) mask & (f4_bits) b));
 }
+INLINE f4 f4_or(f4 a, f4 b) { return (f4) ((f4_bits) a | (f4_bits) b); }
 INLINE f4 f4_max(f4 a, f4 b) { return f4_select(f4_less(b, a), a, b); }
 INLINE f4 f4_min(f4 a, f4 b) { return f4_select(f4_less(a, b), a, b); }
 INLINE f4 f4_negative(f4 a) { return -a; }
@@ -173,8 +176,8 @@ INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return wasm_f32x4_relaxed_madd(a, b, c); }
 INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return f4_add(f4_mul(a, b), c); }
 #endif
 
-/* The same number in all lanes, to be made ahead of a loop: V8 builds a literal vector anew wherever it is used, in four
- * instructions. Hence a number that the compiler cannot see through. */
+/* The same number in all lanes, to be made ahead of a loop: V8 builds a literal vector anew wherever it is used, in
+ * four instructions. Hence a number that the compiler cannot see through. */
 INLINE i4 i4_constant(uint32_t x)
 {
 #if defined(__wasm_simd128__)

@@ -1,8 +1,12 @@
 // The options of createRuntime(): checked, and turned into a number of workers.
 
 import { rangeError, typeError, unknownOption } from '../check.js';
+import { isWasmOption } from './binary.js';
 import { MAX_PAGES } from './memory.js';
 import { PAGE } from './wasm.js';
+
+/** @typedef {import('./binary.js').WasmOption} WasmOption */
+/** @typedef {import('./spawn.js').WorkerSource} WorkerSource */
 
 /**
  * @typedef {object} RuntimeOptions
@@ -13,6 +17,12 @@ import { PAGE } from './wasm.js';
  *   engine has it. 'simd128': the same bits on every machine.
  * @property {number} [maxMemory]  bytes that the runtime's memory may grow to, at least 1 MiB; by default what the
  *   engine allows, 4 GiB at most. Not reserved, only allowed.
+ * @property {WasmOption} [wasm]  where the WebAssembly binary is, when it is not where the package has it: the address of
+ *   one of the files of dist/wasm, or of a folder with both (it ends in '/'); bytes; a WebAssembly.Module; or
+ *   `{ relaxed, simd128 }`, of which the one that fits the engine is used. Strings are relative to the page, in Node paths.
+ * @property {WorkerSource} [worker]  what workers
+ *   run, when it is not dist/worker.js where the package has it: the address of that file, or a function that makes a
+ *   module Worker of it.
  */
 
 /**
@@ -20,11 +30,11 @@ import { PAGE } from './wasm.js';
  * @typedef {object} TestSwitches
  * @property {boolean} [shared]  false: as in a page without cross-origin isolation
  * @property {boolean} [mayBlock]  false: as on a page's main thread
- * @property {URL} [script]  started instead of js/engine/worker.js
+ * @property {WorkerSource} [script]  started instead of js/engine/worker.js
  * @property {number} [startTimeout]  ms that a worker may take to get ready
  */
 
-const OPTION_NAMES = ['workers', 'simd', 'maxMemory'];
+const OPTION_NAMES = ['workers', 'simd', 'maxMemory', 'wasm', 'worker'];
 const LEAST_MEMORY = 1024 * 1024;
 const MOST_WORKERS = 255;
 const AUTO_WORKERS = 15;
@@ -32,13 +42,14 @@ const AUTO_WORKERS_PAGE = 8;
 
 /**
  * @param {any} options
- * @returns {{ workers: number | 'auto', simd: 'auto' | 'relaxed' | 'simd128', maxMemory: number, test: TestSwitches }}
+ * @returns {{ workers: number | 'auto', simd: 'auto' | 'relaxed' | 'simd128', maxMemory: number, wasm?: WasmOption,
+ *   worker?: WorkerSource, test: TestSwitches }}
  */
 export function checkOptions(options) {
     if (typeof options !== 'object' || options === null) {
         throw typeError('the options of createRuntime', 'an object', options);
     }
-    const { workers = 'auto', simd = 'auto', maxMemory = MAX_PAGES * PAGE, _test: test = {} } = options;
+    const { workers = 'auto', simd = 'auto', maxMemory = MAX_PAGES * PAGE, wasm, worker, _test: test = {} } = options;
     for (const name of Object.keys(options)) {
         if (!OPTION_NAMES.includes(name) && name !== '_test') {
             throw unknownOption('createRuntime', name, OPTION_NAMES);
@@ -59,7 +70,14 @@ export function checkOptions(options) {
     if (!(Number.isInteger(maxMemory) && maxMemory >= LEAST_MEMORY)) {
         throw rangeError('maxMemory', `an integer of at least ${LEAST_MEMORY} bytes`, maxMemory);
     }
-    return { workers, simd, maxMemory, test };
+    if (wasm !== undefined && !isWasmOption(wasm)) {
+        throw typeError('wasm', 'a URL, bytes, a WebAssembly.Module or { relaxed, simd128 } of these', wasm);
+    }
+    if (worker !== undefined && typeof worker !== 'function' && !(worker instanceof URL)
+        && (typeof worker !== 'string' || worker === '')) {
+        throw typeError('worker', 'a URL or a function that returns a Worker', worker);
+    }
+    return { workers, simd, maxMemory, wasm, worker, test };
 }
 
 /**
@@ -74,7 +92,9 @@ export function countWorkers(asked, shared, blocks, cores, fallbacks) {
     const auto = blocks ? Math.min(cores - 1, AUTO_WORKERS) : Math.min(cores, AUTO_WORKERS_PAGE);
     const wanted = asked === 'auto' ? auto : asked;
     if (wanted > 0 && !shared) {
-        fallbacks.push('workers 0: this context is not cross-origin isolated, so memory cannot be shared with workers');
+        fallbacks.push('workers 0: this context is not cross-origin isolated, so memory cannot be shared with workers; '
+            + 'the page must be sent with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: '
+            + 'require-corp (or credentialless)');
         return 0;
     }
     return wanted;

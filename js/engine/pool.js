@@ -10,22 +10,28 @@
 //   - nothing completes for STALL_SLICES * SLICE_MS: cmha_program_run gives up, or the timer that runs here while calls
 //     are pending that nobody blocks on.
 //
-// In each case the pool fails closed: all workers are ended, and every call, pending or later, gets the same Error.
+// In each case the program at hand is revoked: its claims are taken away, so that nobody begins a task of it any more,
+// those that wait for others give up, and once all workers that live have left it its call gets a WorkerLostError. The
+// worker is dismissed (LIFE in protocol.js) and a new one started in its place, a few times; then the pool goes on with
+// fewer. Where a worker that was dismissed may still be in the middle of a task, `lingers` says so: what the program
+// wrote to must not be used again until it is not.
+//
+// Only a trap of the calling thread itself fails the pool for good: its stack is left as it was.
 //
 // A program too small to be worth a wake-up is run by the calling thread alone: its epoch is never published, so the
 // workers sleep on. The bits are the same: tasks are cut by shape, whoever runs them.
 
 import { CONTROL, CONTROL_WORDS, OP, OP_WORDS, RUN, SLICE_MS, STALL_SLICES } from './interface.js';
+import { WorkerLostError } from './lost.js';
+import { Member, STACK_BYTES } from './member.js';
 import { MESSAGE, REPORT_BYTES, SHUT_DOWN } from './protocol.js';
-import { spawn } from './threads.js';
+import { spawn } from './spawn.js';
 
 /** @typedef {import('./memory.js').Memory} Memory */
 /** @typedef {import('./program.js').Program} Program */
-/** @typedef {import('./threads.js').Thread} Thread */
 /** @typedef {import('./wasm.js').Exports} Exports */
 
-/** Every thread's stack. Kernels keep tiles and rows there, and do not recurse. */
-export const STACK_BYTES = 128 * 1024;
+export { STACK_BYTES };
 
 /** Multiply-adds below which a program is run by the caller alone: waking and joining costs tens of microseconds. */
 const WAKE_WORK = 400_000;
@@ -40,6 +46,22 @@ const SPIN = 400_000;
 /** A worker's script may have to be downloaded; what forbids it or lacks it is told by an event long before this. */
 const START_TIMEOUT_MS = 20_000;
 
+/** What is known of a worker that ends without a word. */
+const STALL_REASON = `no task was completed for ${STALL_SLICES * SLICE_MS} ms: `
+    + 'a worker died or was stopped in the middle of one';
+
+/** How long workers may take to leave a program that has been revoked: each is in the middle of one task at most. */
+const LEAVE_MS = 250;
+
+/** How often that is looked at. */
+const LOOK_MS = 2;
+
+/** Times in a row that a worker is started in the place of one that has done nothing yet. */
+const MOST_TRIES = 4;
+
+/** Programs after which a worker counts as one that works. */
+const ENOUGH_JOINED = 3;
+
 /**
  * @typedef {object} PoolOptions
  * @property {Memory} memory
@@ -48,7 +70,7 @@ const START_TIMEOUT_MS = 20_000;
  * @property {number} workers
  * @property {number} processors
  * @property {boolean} mayBlock  may the calling thread block, and so take part?
- * @property {URL} [script]  instead of js/engine/worker.js, for tests
+ * @property {import('./spawn.js').WorkerSource} [script]  instead of js/engine/worker.js
  * @property {number} [startTimeout]  ms, for tests
  */
 
@@ -61,10 +83,15 @@ export class Pool {
     #script;
     #startTimeout;
     #mostAwake;
-    /** @type {Thread[]} */
-    #threads = [];
-    /** Addresses of the workers' stacks. @type {number[]} */
-    #stacks = [];
+    /** Workers at work. @type {Member[]} */
+    #members = [];
+    /** Workers that have been dismissed in the middle of a program. @type {Member[]} */
+    #lingering = [];
+    #wanted;
+    /** Ends the workers that are being started. @type {Set<Member>} */
+    #beginners = new Set();
+    /** What could not be had again, and why. @type {string[]} */
+    notes = [];
     /** Gives up on a worker that is starting. @type {Set<(reason: string) => void>} */
     #starting = new Set();
     /** Word index of the control block, address of the report. */
@@ -83,6 +110,9 @@ export class Pool {
     #timer;
     #lastProgress = 0;
     #slices = 0;
+    /** Why the pending program has been revoked, and since when. @type {WorkerLostError | null} */
+    #revoked = null;
+    #revokedAt = 0;
 
     /** @param {PoolOptions} options */
     constructor({ memory, module, wasm, workers, processors, mayBlock, script, startTimeout }) {
@@ -96,7 +126,7 @@ export class Pool {
         memory.u8(block, 4 * CONTROL_WORDS + REPORT_BYTES).fill(0);
         this.#control = block / 4;
         this.#report = block + 4 * CONTROL_WORDS;
-        this.workers = workers;
+        this.#wanted = workers;
         /** Whether the calling thread takes part, so that a call has finished when it returns. */
         this.inline = mayBlock || workers === 0;
         /** Threads that may join a program. The dispatcher always counts: it runs small ones itself. */
@@ -106,56 +136,70 @@ export class Pool {
         memory.words[this.#control + CONTROL.threads] = this.threads;
     }
 
+    /** Workers that programs can count on now. */
+    get workers() {
+        return this.#members.length;
+    }
+
+    /** Whether a worker that has been lost may still write to the memory of the program that it was lost in. */
+    get lingers() {
+        if (this.#lingering.length > 0) {
+            this.#lingering = this.#lingering.filter((member) => member.lingers);
+        }
+        return this.#lingering.length > 0;
+    }
+
     /**
      * Starts the workers and waits until each has said that it is ready.
      * @throws {Error} naming the worker and the reason when one does not start; none is left running then
      * @throws {RangeError} when the memory has no room for their stacks
      */
     async start() {
-        for (let i = 1; i <= this.workers; i++) {
-            this.#stacks.push(this.#memory.alloc(STACK_BYTES));
+        const first = [];
+        for (let i = 1; i <= this.#wanted; i++) {
+            first.push(new Member(this.#memory, i, `worker ${i} of ${this.#wanted}`));
         }
-        const starts = this.#stacks.map((_, i) => this.#startWorker(i + 1));
+        const starts = first.map((member) => this.#startWorker(member));
         try {
             await Promise.all(starts);
         } catch (error) {
-            // Stacks and control block stay allocated: a worker may wake up on them before its end reaches it.
             this.dispose();
             await Promise.allSettled(starts);
             throw error;
         }
-        for (const thread of this.#threads) {
-            thread.idle();
-        }
     }
 
     /**
-     * @param {number} number  from 1
+     * @param {Member} member
      * @returns {Promise<void>}
      */
-    #startWorker(number) {
-        const name = `worker ${number} of ${this.workers}`;
+    #startWorker(member) {
         return new Promise((resolve, reject) => {
             let ready = false;
+            this.#beginners.add(member);
             /** @param {string} reason */
             const fail = (reason) => {
                 settled();
                 if (ready) {
-                    this.#fail(`${name} ${reason}`);
+                    this.#lose(member, reason);
                 } else {
-                    reject(new Error(`createRuntime: ${name} did not start: it ${reason}`));
+                    member.dismiss();
+                    reject(new Error(`createRuntime: ${member.name} did not start: it ${reason}`));
                 }
             };
             const timer = setTimeout(() => fail(`was silent for ${this.#startTimeout} ms`), this.#startTimeout);
             const settled = () => {
                 clearTimeout(timer);
                 this.#starting.delete(fail);
+                this.#beginners.delete(member);
             };
             this.#starting.add(fail);
             const onMessage = (/** @type {any} */ message) => {
-                if (message?.type === MESSAGE.READY) {
+                if (message?.type === MESSAGE.READY && !ready) {
                     settled();
                     ready = true;
+                    this.#members.push(member);
+                    member.thread?.idle();
                     resolve();
                 } else if (message?.type === MESSAGE.DONE && message.epoch === this.#pendingEpoch) {
                     this.#settle(null);
@@ -163,20 +207,24 @@ export class Pool {
                     fail(`failed: ${message.reason}`);
                 }
             };
-            spawn({ onMessage, onEnd: fail }, this.#script).then((thread) => {
-                if (this.#closed) {
+            spawn({ onMessage, onEnd: fail, onGone: () => member.leave() }, this.#script).then((thread) => {
+                member.thread = thread;
+                if (member.tries > 0) {
+                    thread.idle(); // nobody waits for one that stands in for another
+                }
+                if (this.#closed || !this.#starting.has(fail)) {
                     thread.end();
                     return;
                 }
-                this.#threads.push(thread);
                 thread.post({
                     type: MESSAGE.START,
                     module: this.#module,
                     memory: this.#memory.handle,
-                    stackTop: this.#stacks[number - 1] + STACK_BYTES,
+                    stackTop: member.stack + STACK_BYTES,
                     control: 4 * this.#control,
                     report: this.#report,
-                    thread: number,
+                    life: member.life,
+                    thread: member.number,
                     reportsDone: !this.#mayBlock,
                 });
             }).catch((error) => fail(`could not be created: ${error?.message ?? error}`));
@@ -211,7 +259,7 @@ export class Pool {
             return;
         }
         const epoch = this.#arm(program);
-        if (program.work() < WAKE_WORK) {
+        if (program.work() < WAKE_WORK || this.workers === 0) {
             let error = null;
             try {
                 this.#join(epoch);
@@ -251,12 +299,15 @@ export class Pool {
         if (this.error) {
             throw this.error;
         }
+        if (Atomics.load(this.#memory.ints, this.#control + CONTROL.failed) !== 0) {
+            this.#loseTrapped(); // after the last program was through: no call is lost with it
+        }
         // Bit 31 means shut-down, and 0 is what the words of an unused operation carry.
         this.#epoch = this.#epoch === SHUT_DOWN - 1 ? 1 : this.#epoch + 1;
         const { ints } = this.#memory;
         this.#wasm.cmha_program_begin(program.address, program.count, this.#epoch);
         // The address first: a thread that is late reads them the other way round, and the address only ever changes to
-        // where there is more room. So what it looks at has always been operations.
+        // where there is as much room or more. So what it looks at has always been operations.
         Atomics.store(ints, this.#control + CONTROL.ops, program.address | 0);
         Atomics.store(ints, this.#control + CONTROL.count, program.count);
         return this.#epoch;
@@ -272,7 +323,9 @@ export class Pool {
         const { ints } = this.#memory;
         Atomics.store(ints, this.#control + CONTROL.epoch, epoch | 0);
         const sleepers = Atomics.load(ints, this.#control + CONTROL.sleepers);
-        const wanted = Math.min(sleepers, this.#mostAwake - (this.workers - sleepers));
+        // Those that died asleep are counted for ever.
+        const asleep = Math.min(sleepers, this.workers);
+        const wanted = Math.min(asleep, this.#mostAwake - (this.workers - asleep));
         if (wanted > 0) {
             Atomics.notify(ints, this.#control + CONTROL.epoch, wanted);
         }
@@ -286,19 +339,43 @@ export class Pool {
         } catch (error) {
             throw this.#fail(`the calling thread trapped: ${error}`);
         }
-        if (outcome === RUN.FAILED) {
-            throw this.#fail(this.#readReport());
+        if (outcome === RUN.FAILED || outcome === RUN.STALLED) {
+            throw this.#giveUp(outcome);
         }
-        if (outcome === RUN.STALLED) {
-            throw this.#fail(this.#stallReason());
+    }
+
+    /**
+     * Ends a program that the calling thread took part in, and cannot be completed.
+     * @param {number} outcome  FAILED or STALLED
+     * @returns {WorkerLostError}
+     */
+    #giveUp(outcome) {
+        const reason = outcome === RUN.FAILED ? this.#readReport() : STALL_REASON;
+        this.#revoke();
+        const { ints } = this.#memory;
+        const at = this.#control + CONTROL.epoch;
+        const epoch = Atomics.load(ints, at);
+        // A page's main thread gets here by programs that it ran alone: no worker is in them.
+        for (let end = performance.now() + LEAVE_MS; this.#mayBlock && this.#anyBusy() && performance.now() < end;) {
+            Atomics.wait(ints, at, epoch, LOOK_MS); // nobody else changes it: this sleeps
         }
+        this.#afterRevoked(outcome === RUN.STALLED);
+        return new WorkerLostError(reason);
     }
 
     /** Looks after a program that nobody blocks on. */
     #watch() {
+        if (this.#revoked) {
+            if (!this.#anyBusy() || performance.now() > this.#revokedAt + LEAVE_MS) {
+                const error = this.#revoked;
+                this.#afterRevoked(error.message.includes(STALL_REASON));
+                this.#settle(error);
+            }
+            return;
+        }
         const { ints } = this.#memory;
         if (Atomics.load(ints, this.#control + CONTROL.failed) !== 0) {
-            this.#fail(this.#readReport());
+            this.#revokePending(this.#readReport());
             return;
         }
         const progress = Atomics.load(ints, this.#control + CONTROL.progress);
@@ -315,7 +392,112 @@ export class Pool {
         if (this.#allDone()) {
             this.#settle(null);
         } else {
-            this.#fail(this.#stallReason());
+            this.#revokePending(STALL_REASON);
+        }
+    }
+
+    /**
+     * Ends the pending program; its call is told once the workers have left it.
+     * @param {string} reason
+     */
+    #revokePending(reason) {
+        if (this.#revoked) {
+            return;
+        }
+        this.#revoked = new WorkerLostError(reason);
+        this.#revokedAt = performance.now();
+        this.#revoke();
+        clearInterval(this.#timer);
+        this.#timer = setInterval(() => this.#watch(), LOOK_MS);
+    }
+
+    /** From here on nobody begins a task of the program that was armed last, or waits for one. */
+    #revoke() {
+        const { ints } = this.#memory;
+        const longs = new BigInt64Array(ints.buffer);
+        const first = Atomics.load(ints, this.#control + CONTROL.ops) >>> 2;
+        const count = Atomics.load(ints, this.#control + CONTROL.count);
+        for (let i = 0; i < count; i++) {
+            Atomics.store(longs, (first + i * OP_WORDS + OP.claim) / 2, 0n);
+        }
+        // One that trapped has left its number there, which is wanted below.
+        Atomics.compareExchange(ints, this.#control + CONTROL.failed, 0, -1);
+    }
+
+    /**
+     * The workers that live have left the program, or had their time.
+     * @param {boolean} stalled  it was not seen what became of whom
+     */
+    #afterRevoked(stalled) {
+        this.#loseTrapped();
+        const stuck = this.#members.filter((member) => member.busy);
+        // A worker that is in no program, and took none on either, is gone or as good as gone.
+        for (const member of stalled && stuck.length === 0 ? [...this.#members] : stuck) {
+            this.#lose(member, STALL_REASON);
+        }
+    }
+
+    /** Whoever has set control->failed is lost; then it is as before. */
+    #loseTrapped() {
+        const { ints } = this.#memory;
+        const number = Atomics.load(ints, this.#control + CONTROL.failed);
+        const member = this.#members.find((one) => one.number === number);
+        if (member) {
+            this.#lose(member, `failed: ${this.#readReport()}`);
+        }
+        Atomics.store(ints, this.#control + CONTROL.failed, 0);
+    }
+
+    #anyBusy() {
+        return this.#members.some((member) => member.busy);
+    }
+
+    /**
+     * A worker is not counted on any more, and another is started in its place.
+     * @param {Member} member
+     * @param {string} reason
+     */
+    #lose(member, reason) {
+        const at = this.#members.indexOf(member);
+        if (at < 0 || this.#closed) {
+            return;
+        }
+        this.#members.splice(at, 1);
+        const held = member.busy;
+        member.dismiss();
+        if (held) {
+            this.#lingering.push(member);
+        }
+        this.#replace(member, `${member.name} ${reason}`);
+        if (this.#pending === null || this.#revoked) {
+            return;
+        }
+        if (this.#allDone()) {
+            this.#settle(null);
+        } else if (held || this.workers === 0
+            || Atomics.load(this.#memory.ints, this.#control + CONTROL.failed) !== 0) {
+            this.#revokePending(`${member.name} ${reason}`);
+        }
+    }
+
+    /**
+     * @param {Member} lost
+     * @param {string} reason
+     */
+    #replace(lost, reason) {
+        const tries = lost.joined >= ENOUGH_JOINED ? 1 : lost.tries + 1;
+        if (this.#closed) {
+            return;
+        }
+        try {
+            if (tries > MOST_TRIES) {
+                throw new Error(`and ${MOST_TRIES} more in its place`);
+            }
+            const member = new Member(this.#memory, lost.number, lost.name);
+            member.tries = tries;
+            this.#startWorker(member).catch((error) => this.#replace(member, error.message));
+        } catch (error) {
+            this.notes.push(`a worker less: ${reason}, ${/** @type {Error} */ (error).message}`);
         }
     }
 
@@ -328,11 +510,6 @@ export class Pool {
             }
         }
         return true;
-    }
-
-    #stallReason() {
-        return `no task was completed for ${STALL_SLICES * SLICE_MS} ms: `
-            + 'a worker died or was stopped in the middle of one';
     }
 
     /** What a worker that trapped has left. */
@@ -361,10 +538,11 @@ export class Pool {
         Atomics.store(ints, this.#control + CONTROL.failed, -1);
         Atomics.store(ints, this.#control + CONTROL.epoch, SHUT_DOWN | 0);
         Atomics.notify(ints, this.#control + CONTROL.epoch);
-        for (const thread of this.#threads) {
-            thread.end();
+        for (const member of [...this.#members, ...this.#beginners]) {
+            member.dismiss();
         }
-        this.#threads.length = 0;
+        this.#members.length = 0;
+        this.#beginners.clear();
     }
 
     /** @param {Error | null} error */
@@ -372,6 +550,7 @@ export class Pool {
         clearInterval(this.#timer);
         this.#pendingEpoch = 0;
         this.#pendingProgram = null;
+        this.#revoked = null;
         const settle = this.#pending;
         this.#pending = null;
         settle?.(error);

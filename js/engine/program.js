@@ -270,12 +270,34 @@ export class Program {
         this.#reset();
     }
 
-    /** The program will not run, or not to its end: everything that it was given is taken back. */
-    _abandon() {
+    /**
+     * The program will not run, or not to its end: everything that it was given is taken back.
+     * @param {boolean} lingers  a worker that was lost may still be at it: nothing that it can write to is used again
+     *   before the runtime frees it
+     */
+    _abandon(lingers) {
         for (let i = 0; i < this.#resultCount; i++) {
             this.#results[i]?.dispose();
         }
+        if (lingers) {
+            this.#leaveBehind();
+        }
         this.#reset();
+    }
+
+    /** The scratch region, until it is over; and the operations, whose counts that worker may still take one off. */
+    #leaveBehind() {
+        for (const chunk of this.#chunks.splice(0)) {
+            this.#runtime._free(chunk);
+        }
+        this.#chunkAt = 0;
+        this.#chunkEnd = 0;
+        this.count = 0;
+        try {
+            this.#reserve(this.#capacity); // the old ones stay what they are, see there
+        } catch {
+            // No room: then it may happen that the next call stalls, and is given up in its turn.
+        }
     }
 
     #reset() {

@@ -1,5 +1,6 @@
 // Runtime: one memory, one pool of workers, and the order in which calls use them.
 
+import { loadModule } from './binary.js';
 import { Memory } from './memory.js';
 import { checkOptions, countWorkers } from './options.js';
 import { Pool, STACK_BYTES } from './pool.js';
@@ -8,7 +9,7 @@ import { INTERFACE } from './interface.js';
 import { Results } from './results.js';
 import { Tensor } from './tensor.js';
 import { canShareMemory, mayBlock, processors } from './threads.js';
-import { PAGE, chooseVariant, instantiate, loadModule } from './wasm.js';
+import { PAGE, chooseVariant, instantiate } from './wasm.js';
 
 /** @typedef {import('./options.js').RuntimeOptions} RuntimeOptions */
 /** @typedef {import('./options.js').TestSwitches} TestSwitches */
@@ -21,7 +22,7 @@ import { PAGE, chooseVariant, instantiate, loadModule } from './wasm.js';
  * @property {'relaxed' | 'simd128'} variant  the binary in use
  * @property {string} simd  why this variant
  * @property {'shared' | 'private'} memory
- * @property {number} workers  that have been started
+ * @property {number} workers  that are at work
  * @property {number} threads  that compute: the workers, and the calling thread where it may block
  * @property {number} bytesInUse  by what lives in the memory: weights, caches, tensors, stacks, a call that runs
  * @property {number} bytesUnread  besides those by results that nobody has read; bounded, and given up when needed
@@ -52,14 +53,16 @@ import { PAGE, chooseVariant, instantiate, loadModule } from './wasm.js';
  * @returns {Promise<Runtime>}
  * @throws {TypeError | RangeError} (rejects) for wrong options
  * @throws {Error} (rejects) when the engine has no WebAssembly SIMD, or not the variant asked for; when the binary
- *   cannot be loaded; when a number of workers was asked for and one does not start. Workers that are impossible
- *   because memory cannot be shared are no error: explain() says so.
+ *   cannot be loaded. Workers that cannot be had, because memory cannot be shared or one does not start, are no error,
+ *   also where their number was asked for: everything runs on the calling thread then, and explain() says why.
  */
 export async function createRuntime(options = {}) {
-    const { workers, simd, maxMemory, test } = checkOptions(options);
-    const { variant, reason, fallbacks } = chooseVariant(simd);
+    const { workers, simd, maxMemory, wasm: source, worker, test } = checkOptions(options);
+    const choice = chooseVariant(simd);
+    const { fallbacks } = choice;
     const shared = test.shared ?? canShareMemory();
-    const module = await loadModule(variant, shared);
+    const { module, variant } = await loadModule(choice.variant, shared, source);
+    const reason = reasonOf(variant, simd, choice);
     const memory = new Memory(maxMemory, shared);
     if (memory.refusedPages > 0) {
         const refused = memory.refusedPages * PAGE;
@@ -67,7 +70,7 @@ export async function createRuntime(options = {}) {
     }
     const wasm = await instantiate(module, memory.handle, 0);
     if (wasm.cmha_interface() >>> 0 !== INTERFACE) {
-        throw new Error('createRuntime: the wasm binary and the JavaScript are of different versions; rebuild');
+        throw new Error('createRuntime: the wasm binary and the JavaScript are of different versions of the package');
     }
     memory.open(wasm.__heap_base.value >>> 0);
     wasm.__stack_pointer.value = memory.alloc(STACK_BYTES) + STACK_BYTES;
@@ -75,19 +78,35 @@ export async function createRuntime(options = {}) {
     const blocks = test.mayBlock ?? (shared && mayBlock());
     const cores = await processors();
     const wanted = countWorkers(workers, shared, blocks, cores, fallbacks);
-    const { script, startTimeout } = test;
+    const { script = worker, startTimeout } = test;
     const common = { memory, module, wasm, processors: cores, mayBlock: blocks, script, startTimeout };
     let pool = new Pool({ ...common, workers: wanted });
     try {
         await pool.start();
     } catch (error) {
-        if (workers !== 'auto') {
-            throw error;
+        if (workers !== 'auto' && error instanceof RangeError) {
+            throw error; // no room for the stacks of so many
         }
         fallbacks.push(`workers 0: ${/** @type {Error} */ (error).message}`);
         pool = new Pool({ ...common, workers: 0 });
     }
     return new Runtime({ memory, wasm, pool, variant, reason, fallbacks });
+}
+
+/**
+ * Why this variant runs. A binary that the user gave is the variant that it is.
+ * @param {import('./wasm.js').Variant} variant
+ * @param {import('./wasm.js').SimdOption} simd
+ * @param {ReturnType<typeof chooseVariant>} choice
+ */
+function reasonOf(variant, simd, choice) {
+    if (variant === choice.variant) {
+        return choice.reason;
+    }
+    if (simd !== 'auto') {
+        throw new RangeError(`wasm must be the ${simd} binary, as simd asks, got the ${variant} one`);
+    }
+    return 'it is the binary given as wasm';
 }
 
 /** What createRuntime() returns. One runtime = one memory and one pool of workers, shared by all that is made on it. */
@@ -158,7 +177,7 @@ export class Runtime {
             bytesSpare: spare,
             bytesReserved: memory.reserved,
             maxMemory: memory.max,
-            fallbacks: [...fallbacks],
+            fallbacks: [...fallbacks, ...this.#pool.notes],
         };
     }
 
@@ -301,6 +320,9 @@ export class Runtime {
             this.#letGo();
             return;
         }
+        if (this.#deferred.length === 0 || this.#pool.lingers) {
+            return; // a worker that was lost may still write there: later
+        }
         // Tickets only ever rise along the list.
         let n = 0;
         while (n < this.#deferred.length && this.#deferred[n + 1] <= ticket) {
@@ -357,7 +379,7 @@ export class Runtime {
     /** @param {Program} program */
     #abandon(program) {
         if (!this.#disposed) {
-            program._abandon();
+            program._abandon(this.#pool.lingers);
         }
     }
 

@@ -1,5 +1,6 @@
-// The seam between Node and browsers: how a thread is started, heard and ended, and what this one may do.
-// Bundlers and browsers must never see Node's modules, so those are imported by a name that is not a literal.
+// The seam between Node and browsers: what this thread may do, and how a worker hears the thread that started it.
+// Bundlers and browsers must never see Node's modules, so those are imported by a name that is not a literal. How workers are
+// started is in spawn.js, which a worker must not import: a bundler would see a worker that starts itself.
 
 /** Node, and what behaves like it (Bun, Deno): has `process`, `node:` modules and files. */
 export const isNode = typeof process === 'object' && Boolean(process.versions?.node)
@@ -10,7 +11,7 @@ export const isNode = typeof process === 'object' && Boolean(process.versions?.n
  * @returns {Promise<any>}
  */
 export function importNode(name) {
-    return import(/* webpackIgnore: true */ /* @vite-ignore */ name);
+    return import(/* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ name);
 }
 
 /** Can a memory be shared with workers here? In pages and their workers only with cross-origin isolation. */
@@ -53,68 +54,13 @@ export async function processors() {
  */
 
 /**
- * What becomes of a thread. `onEnd` is called once at most: when the thread fails to start, throws or ends by itself.
+ * What becomes of a thread. `onEnd`: it failed to start, threw or ended, by itself or because it was ended. `onGone`:
+ * it certainly runs no more; browsers never say so.
  * @typedef {object} ThreadEvents
  * @property {(message: any) => void} onMessage
  * @property {(reason: string) => void} onEnd
+ * @property {() => void} onGone
  */
-
-/**
- * Starts js/engine/worker.js, or `script` where a test brings its own.
- * @param {ThreadEvents} events
- * @param {URL | undefined} script
- * @returns {Promise<Thread>}
- */
-export function spawn(events, script) {
-    return isNode ? spawnNode(events, script) : Promise.resolve(spawnBrowser(events, script));
-}
-
-/**
- * @param {ThreadEvents} events
- * @param {URL | undefined} script
- * @returns {Promise<Thread>}
- */
-async function spawnNode(events, script) {
-    const { Worker: NodeWorker } = await importNode('node:worker_threads');
-    const here = import.meta.url;
-    // Without execArgv a worker inherits flags such as --input-type that only make sense for the main script.
-    const worker = new NodeWorker(script ?? new URL('worker.js', here), { execArgv: [], name: 'cached-attention' });
-    worker.on('message', events.onMessage);
-    worker.on('messageerror', () => events.onEnd('sent a message that cannot be read'));
-    worker.on('error', (/** @type {any} */ error) => events.onEnd(`failed: ${error?.message ?? error}`));
-    worker.on('exit', (/** @type {number} */ code) => events.onEnd(`ended with exit code ${code}`));
-    return {
-        post: (message) => worker.postMessage(message),
-        idle: () => worker.unref(),
-        end: () => void worker.terminate(),
-    };
-}
-
-/**
- * @param {ThreadEvents} events
- * @param {URL | undefined} script
- * @returns {Thread}
- */
-function spawnBrowser(events, script) {
-    // Bundlers recognise exactly this expression and bundle the worker with what it imports.
-    const worker = script
-        ? new Worker(script, { type: 'module' })
-        : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
-    worker.onmessage = (event) => events.onMessage(event.data);
-    worker.onmessageerror = () => events.onEnd('sent a message that cannot be read');
-    worker.onerror = (event) => {
-        event.preventDefault();
-        // A script that is missing, forbidden by the page's policy or broken gives an event without a message.
-        events.onEnd(event.message
-            ? `failed: ${event.message}`
-            : 'could not be loaded (script missing, or forbidden by the Content Security Policy)');
-    };
-    return {
-        post: (message) => worker.postMessage(message),
-        idle: () => {},
-        end: () => worker.terminate(),
-    };
-}
 
 /** @typedef {{ post: (message: any) => void, close: () => void }} Parent  the thread that started this one */
 

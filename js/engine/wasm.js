@@ -1,6 +1,7 @@
-// Which binary runs, and how it is loaded. Nothing else in the package names WebAssembly.
+// Which variant runs, its instances and its memory. Workers import this module too, so it names no file and starts no thread:
+// where the binaries lie is in binary.js.
 
-import { importNode, isNode } from './threads.js';
+import { isNode } from './threads.js';
 
 /** @typedef {'relaxed' | 'simd128'} Variant */
 /** @typedef {'auto' | Variant} SimdOption */
@@ -54,142 +55,6 @@ export function chooseVariant(simd) {
 }
 
 /**
- * Address of a variant's binary. Both are spelled out, because bundlers copy what a literal `new URL` names.
- * @param {Variant} variant
- */
-function binaryUrl(variant) {
-    return variant === 'relaxed'
-        ? new URL('../wasm/cmha-relaxed.wasm', import.meta.url)
-        : new URL('../wasm/cmha-simd128.wasm', import.meta.url);
-}
-
-/**
- * @param {URL} url
- * @returns {Promise<Uint8Array<ArrayBuffer>>}
- */
-async function readBinary(url) {
-    if (isNode && url.protocol === 'file:') {
-        const fs = await importNode('node:fs/promises');
-        try {
-            return new Uint8Array(await fs.readFile(url));
-        } catch (error) {
-            const hint = 'build it with `npm run build`';
-            throw new Error(`createRuntime: cannot read ${url.pathname} (${hint})`, { cause: error });
-        }
-    }
-    let response;
-    try {
-        response = await fetch(url);
-    } catch (error) {
-        throw new Error(`createRuntime: cannot fetch ${url.href}`, { cause: error });
-    }
-    if (!response.ok) {
-        throw new Error(`createRuntime: cannot fetch ${url.href}: HTTP ${response.status}`);
-    }
-    return new Uint8Array(await response.arrayBuffer());
-}
-
-/**
- * Unsigned LEB128.
- * @param {Uint8Array} bytes
- * @param {number} at
- * @returns {[value: number, next: number]}
- */
-function readLeb(bytes, at) {
-    let value = 0;
-    let factor = 1;
-    for (;;) {
-        const byte = bytes[at++];
-        value += (byte & 0x7f) * factor;
-        if (byte < 0x80) {
-            return [value, at];
-        }
-        factor *= 128;
-    }
-}
-
-/**
- * Offset of the limits' flag byte of the imported memory: bit 0 = has a maximum, bit 1 = shared.
- * The module is one of ours and has been linked with exactly that one import, but its place is not taken for granted.
- * @param {Uint8Array} bytes
- */
-function memoryFlagOffset(bytes) {
-    const IMPORT_SECTION = 2;
-    const MEMORY_IMPORT = 2;
-    let at = 8; // magic number and version
-    while (at < bytes.length) {
-        const id = bytes[at++];
-        const [size, start] = readLeb(bytes, at);
-        if (id !== IMPORT_SECTION) {
-            at = start + size;
-            continue;
-        }
-        const [imports, first] = readLeb(bytes, start);
-        at = first;
-        for (let i = 0; i < imports; i++) {
-            for (let name = 0; name < 2; name++) { // module, field
-                const [length, text] = readLeb(bytes, at);
-                at = text + length;
-            }
-            if (bytes[at++] === MEMORY_IMPORT) {
-                return at;
-            }
-            throw new Error('createRuntime: the wasm binary imports something else than a memory');
-        }
-    }
-    throw new Error('createRuntime: the wasm binary imports no memory');
-}
-
-/**
- * The same binary for a memory that is not shared: the import's `shared` flag is cleared in a copy. Atomic
- * instructions validate on any memory, and nothing waits where there are no workers.
- * @param {Uint8Array<ArrayBuffer>} bytes
- */
-function withPrivateMemory(bytes) {
-    const SHARED = 2;
-    const copy = bytes.slice();
-    copy[memoryFlagOffset(copy)] &= ~SHARED;
-    return copy;
-}
-
-/**
- * @param {Uint8Array<ArrayBuffer>} bytes
- * @returns {Promise<WebAssembly.Module>}
- */
-async function compile(bytes) {
-    try {
-        return await WebAssembly.compile(bytes);
-    } catch (error) {
-        const hint = isNode ? '' : "; a Content Security Policy must allow 'wasm-unsafe-eval'";
-        const message = `createRuntime: the engine does not compile the wasm binary (${error}${hint})`;
-        throw new Error(message, { cause: error });
-    }
-}
-
-/** @type {Map<string, Promise<WebAssembly.Module>>} */
-const compiled = new Map();
-
-/**
- * Reads and compiles a variant; once per variant and kind of memory, however many runtimes are made.
- * @param {Variant} variant
- * @param {boolean} shared
- * @returns {Promise<WebAssembly.Module>}
- */
-export function loadModule(variant, shared) {
-    const key = `${variant} ${shared}`;
-    let module = compiled.get(key);
-    if (!module) {
-        module = readBinary(binaryUrl(variant)).then((bytes) => {
-            return compile(shared ? bytes : withPrivateMemory(bytes));
-        });
-        compiled.set(key, module);
-        // A download that failed may work next time.
-        module.catch(() => compiled.delete(key));
-    }
-    return module;
-}
-
-/**
  * One thread's instance. Every thread has its own stack: `__stack_pointer` is a global of the instance, not of the
  * memory, and must be set before any function is called.
  *
@@ -199,11 +64,33 @@ export function loadModule(variant, shared) {
  * @returns {Promise<Exports>}
  */
 export async function instantiate(module, memory, stackTop) {
-    const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+    const { exports } = await instanceOf(module, memory);
     if (stackTop !== 0) {
         /** @type {WebAssembly.Global} */ (exports.__stack_pointer).value = stackTop;
     }
     return exports;
+}
+
+/** @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory */
+async function instanceOf(module, memory) {
+    try {
+        return await WebAssembly.instantiate(module, { env: { memory } });
+    } catch (error) {
+        // WebKit compiles what a page's policy forbids, and refuses here.
+        if (/unsafe-eval|Content Security/i.test(String(error))) {
+            throw refusal(error, "a Content Security Policy must allow 'wasm-unsafe-eval'");
+        }
+        // A module that was given compiled cannot be changed to take a memory that is not shared.
+        if (error instanceof WebAssembly.LinkError) {
+            throw refusal(error, 'where memory cannot be shared, wasm must be an address or bytes, not a WebAssembly.Module');
+        }
+        throw error;
+    }
+}
+
+/** @param {unknown} cause @param {string} hint */
+function refusal(cause, hint) {
+    return new Error(`createRuntime: the engine does not instantiate the wasm binary (${cause}); ${hint}`, { cause });
 }
 
 /** Bytes of a page of wasm memory. */

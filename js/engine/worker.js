@@ -5,7 +5,7 @@
 // DONE (where the dispatcher cannot block, and only by the thread that completed the last task) or FAILED.
 
 import { CONTROL, RUN } from './interface.js';
-import { MESSAGE, REPORT_BYTES, SHUT_DOWN } from './protocol.js';
+import { LIFE, LIFE_BYTES, MESSAGE, REPORT_BYTES, SHUT_DOWN } from './protocol.js';
 import { listen } from './threads.js';
 import { instantiate } from './wasm.js';
 
@@ -16,6 +16,7 @@ import { instantiate } from './wasm.js';
  * @property {WebAssembly.Memory} memory
  * @property {number} stackTop
  * @property {number} control  address of the control block
+ * @property {number} life  address of the words that are this worker's own (LIFE)
  * @property {number} report  address of the text that a trap leaves
  * @property {number} thread  1 for the first worker; 0 is the dispatcher
  * @property {boolean} reportsDone  whether the dispatcher waits for a message
@@ -42,18 +43,45 @@ listen(async (/** @type {StartMessage} */ message, parent) => {
  * @param {import('./wasm.js').Exports} exports
  * @param {import('./threads.js').Parent} parent
  */
-function work({ control, thread, reportsDone }, exports, parent) {
+function work({ memory, control, life, thread, reportsDone }, exports, parent) {
+    const words = new Int32Array(memory.buffer, life, LIFE_BYTES / 4);
     let epoch = 0;
     for (;;) {
         epoch = exports.cmha_worker_wait(control, epoch) >>> 0;
         if (epoch >= SHUT_DOWN) {
             return;
         }
-        // FAILED and STALLED reach the dispatcher by itself; this thread is ended by the pool.
-        const outcome = exports.cmha_program_run(control, epoch, thread);
+        const outcome = join(words, exports, control, epoch, thread);
+        if (outcome === DISMISSED) {
+            return;
+        }
+        // FAILED and STALLED reach the dispatcher by itself.
         if (outcome === RUN.LAST && reportsDone) {
             parent.post({ type: MESSAGE.DONE, epoch });
         }
+    }
+}
+
+/** What join() returns beside RUN. */
+const DISMISSED = -100;
+
+/**
+ * Takes part in a program, saying so (see LIFE).
+ * @param {Int32Array} words
+ * @param {import('./wasm.js').Exports} exports
+ * @param {number} control
+ * @param {number} epoch
+ * @param {number} thread
+ * @returns {number}
+ */
+function join(words, exports, control, epoch, thread) {
+    Atomics.store(words, LIFE.BUSY, epoch);
+    try {
+        return Atomics.load(words, LIFE.DISMISSED) === 0
+            ? exports.cmha_program_run(control, epoch, thread) : DISMISSED;
+    } finally {
+        Atomics.add(words, LIFE.JOINED, 1);
+        Atomics.store(words, LIFE.BUSY, 0);
     }
 }
 

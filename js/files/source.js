@@ -1,6 +1,6 @@
 // One file, from wherever it is: URL, path, Blob, bytes, stream. What comes of it is a ByteReader.
 
-import { typeError } from '../check.js';
+import { show, typeError } from '../check.js';
 import { importNode, isNode } from '../engine/threads.js';
 import { ByteReader, readAhead } from './byte-reader.js';
 
@@ -8,8 +8,21 @@ import { ByteReader, readAhead } from './byte-reader.js';
  * Where a model's bytes come from.
  *
  * @typedef {string | URL | Blob | ArrayBuffer | ArrayBufferView | ReadableStream<Uint8Array>} FileSource one file
- * @typedef {{ config: FileSource, weights: FileSource, tokenizer: FileSource }} FileSources three files, each anywhere
- * @typedef {FileSource | FileSources | Iterable<File> | ArrayLike<File>} ModelSource
+ */
+
+/**
+ * @typedef {object} FileSources files, each anywhere
+ * @property {FileSource | FileSource[]} weights
+ * @property {FileSource} [config]
+ * @property {FileSource} [tokenizer]
+ * @property {FileSource} [tokenizerConfig]
+ * @property {FileSource} [specialTokensMap]
+ * @property {FileSource} [generationConfig]
+ * @property {FileSource} [chatTemplate]
+ */
+
+/**
+ * @typedef {FileSource | FileSources | import('./hugging-face.js').HuggingFaceModel | Iterable<File> | ArrayLike<File>} ModelSource
  */
 
 /** Bytes that are read of a file at a time. */
@@ -114,7 +127,7 @@ export function isBytes(source) {
  */
 export function toLocation(source) {
     if (source instanceof URL) {
-        return source;
+        return source.protocol === '' ? fromRoot(source) : source;
     }
     if (typeof source !== 'string') {
         throw typeError('source', 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, ' +
@@ -125,6 +138,19 @@ export function toLocation(source) {
         return /^[a-z][a-z0-9+.-]+:/i.test(source) ? new URL(source) : source;
     }
     return new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href);
+}
+
+/**
+ * webpack's `new URL` may give an object that says it is a URL and has no origin; a page knows its own.
+ * @param {URL} url
+ */
+function fromRoot(url) {
+    const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+    if (base === undefined) {
+        throw new Error(`cannot fetch ${show(url.href)}: the bundler has written an address without an origin, which is right in `
+            + 'a page only; leave this package out of the server\'s bundle');
+    }
+    return new URL(url.href, base);
 }
 
 /**
@@ -205,85 +231,4 @@ async function readerOfPath(path, signal) {
     return new ByteReader(pull, () => file.close().catch(() => {}), size, signal, (position) => {
         at = position;
     }, into);
-}
-
-/**
- * The files of a model.
- * @typedef {object} ModelFiles
- * @property {FileSource} weights
- * @property {FileSource | null} config
- * @property {FileSource | null} tokenizer
- * @property {boolean} single one file was given: what its own metadata says about config and tokenizer comes first
- */
-
-/**
- * @param {ModelSource} source
- * @returns {Promise<ModelFiles>}
- */
-export async function locate(source) {
-    if (source instanceof Blob || source instanceof ReadableStream || isBytes(source)) {
-        return { weights: source, config: null, tokenizer: null, single: true };
-    }
-    if (typeof source === 'object' && source !== null && !(source instanceof URL)) {
-        return 'weights' in source ? fromParts(source) : fromFiles(source);
-    }
-    const location = toLocation(source);
-    if (typeof location === 'string') {
-        /** @type {typeof import('node:fs/promises')} */
-        const promises = await importNode('node:fs/promises');
-        const isFolder = (await promises.stat(location).catch(() => null))?.isDirectory() ?? false;
-        const folder = isFolder ? `${location}/` : location.slice(0, location.search(/[^/\\]*$/));
-        return inFolder((name) => folder + name, isFolder ? null : location);
-    }
-    if (location.protocol === 'blob:' || location.protocol === 'data:') {
-        return { weights: location, config: null, tokenizer: null, single: true };
-    }
-    const isFile = location.pathname.endsWith('.safetensors');
-    const folder = new URL(location);
-    if (!isFile && !folder.pathname.endsWith('/')) {
-        folder.pathname += '/';
-    }
-    return inFolder((name) => {
-        const url = new URL(name, folder);
-        url.search = location.search;
-        return url;
-    }, isFile ? location : null);
-}
-
-/** @param {(name: string) => FileSource} file @param {FileSource | null} weights given by name, or null */
-function inFolder(file, weights) {
-    return {
-        weights: weights ?? file('model.safetensors'),
-        config: file('config.json'),
-        tokenizer: file('tokenizer.json'),
-        single: weights !== null,
-    };
-}
-
-/** @param {FileSources} parts @returns {ModelFiles} */
-function fromParts({ config, weights, tokenizer }) {
-    for (const [name, part] of Object.entries({ config, weights, tokenizer })) {
-        if (part === undefined || part === null) {
-            throw new TypeError(`source must be { config, weights, tokenizer }, ${name} is missing`);
-        }
-    }
-    return { config, weights, tokenizer, single: false };
-}
-
-/** @param {Iterable<File> | ArrayLike<File>} list @returns {ModelFiles} */
-function fromFiles(list) {
-    const files = Array.from(list);
-    if (files.length === 0 || !files.every((file) => file instanceof Blob && typeof file.name === 'string')) {
-        throw new TypeError('source must be { config, weights, tokenizer } or a list of Files');
-    }
-    const weights = files.filter((file) => file.name.endsWith('.safetensors'));
-    if (weights.length !== 1) {
-        throw new TypeError(`source must have one .safetensors file in its list, got ${weights.length}`);
-    }
-    return {
-        weights: weights[0],
-        config: files.find((file) => file.name === 'config.json') ?? null,
-        tokenizer: files.find((file) => file.name === 'tokenizer.json') ?? null,
-        single: files.length === 1,
-    };
 }

@@ -1,5 +1,6 @@
 // From files to a language model: the one place where files, families, tokenizers and the network meet.
 
+import { modelAddress } from '../assets.js';
 import { FormatError, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { decodeBlocks, packedBytes, weightType } from '../blocks/weight.js';
 import { openModel } from '../files/open.js';
@@ -17,9 +18,6 @@ import { LanguageModel } from './language-model.js';
 /** @typedef {import('../files/tensor-source.js').TensorSource} TensorSource */
 /** @typedef {import('../files/tensor-source.js').TensorPiece} TensorPiece */
 /** @typedef {import('../model/assemble.js').Plan} Plan */
-
-/** One file, which holds its config and tokenizer too; in this form bundlers take it along. */
-const EMBEDDED = new URL('../embedded/model.safetensors', import.meta.url);
 
 /** Weights of 16 bits are widened where that takes no more than this: floats compute faster. */
 const WIDEN_BYTES = 64 * 2 ** 20;
@@ -41,7 +39,7 @@ const OPTIONS = ['signal', 'onProgress', 'weights', 'contextLength', 'cacheDtype
  * Loads a language model.
  *
  * @param {Runtime} runtime
- * @param {import('../files/open.js').ModelSource} [source] where it is; without it the small model that comes with this package.
+ * @param {import('../files/source.js').ModelSource} [source] where it is; without it the small model that comes with this package.
  *   A URL, a path (Node), a Blob, an ArrayBuffer, a ReadableStream, Files, huggingFace('owner/name'): a GGUF file, a folder as
  *   Hugging Face publishes it, or a single safetensors file whose metadata has `config` and `tokenizer`
  * @param {LoadOptions} [options]
@@ -58,7 +56,7 @@ export async function loadModel(runtime, source, options = {}) {
     checkOptions(options);
     const { signal, onProgress } = options;
     signal?.throwIfAborted();
-    const opened = await openModel(source === undefined ? EMBEDDED : source, { signal, onProgress });
+    const opened = await openModel(source === undefined ? modelAddress() : source, { signal, onProgress });
     try {
         return await build(runtime, opened, options);
     } finally {

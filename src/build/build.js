@@ -3,7 +3,7 @@
 // What `npm run build` does: set up, compile both wasm variants into js/wasm/, and make dist/, which is what the package
 // holds, with its type declarations. With --wasm, only the binaries.
 
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { buildDist } from './dist.js';
 import { buildInterface } from './interface.js';
@@ -57,23 +57,27 @@ export function buildNative({ generator, compiler }, simde) {
     return folder;
 }
 
-/** Checks the types in js/ and writes the .d.ts files to dist/types/; nothing to do when no source has changed since. */
-export function buildTypes() {
+/** Checks the types in js/ and writes dist/types; nothing to do when no source has changed since. */
+export async function buildTypes() {
     const start = performance.now();
-    const types = join(root, 'dist/types');
     const stamp = join(root, 'build/types.stamp');
-    const sources = [...sourceFiles(join(root, 'js')), ...['tsconfig.json', 'src/build/types.json', 'package-lock.json'].map((name) => join(root, name))];
-    if (existsSync(stamp) && existsSync(types)) {
+    const sources = [
+        ...sourceFiles(join(root, 'js')),
+        ...['tsconfig.json', 'package-lock.json', 'src/build/types.json', 'src/build/types.js'].map((path) => join(root, path)),
+    ];
+    if (existsSync(stamp) && existsSync(join(root, 'dist/types'))) {
         const checked = statSync(stamp).mtimeMs;
         const list = readFileSync(stamp, 'utf8');
         if (list === sources.join('\n') && sources.every((file) => statSync(file).mtimeMs < checked)) return;
     }
-    rmSync(types, { recursive: true, force: true });
     rmSync(stamp, { force: true });
+    // typescript is installed by setup(), which the caller has run.
+    const { EMITTED, rollUpTypes } = await import('./types.js');
+    rmSync(EMITTED, { recursive: true, force: true });
     typeCheck(join(root, 'src/build/types.json'));
     // tsc writes declarations only for what it compiles.
-    cpSync(join(root, 'js/vendor/tokenizers.d.ts'), join(types, 'vendor/tokenizers.d.ts'));
-    mkdirSync(dirname(stamp), { recursive: true });
+    cpSync(join(root, 'js/vendor/tokenizers.d.ts'), join(EMITTED, 'vendor/tokenizers.d.ts'));
+    rollUpTypes();
     writeFileSync(stamp, sources.join('\n'));
     say(`  types checked, dist/types written, in ${since(start)}`);
 }
@@ -89,7 +93,7 @@ export function typeCheck(project) {
 
 /** The JavaScript that is written by hand. @param {string} folder @returns {string[]} */
 export function sourceFiles(folder) {
-    const made = ['js/vendor', 'js/wasm'].map((path) => join(root, path));
+    const made = ['js/vendor', 'js/wasm', 'js/inlined'].map((path) => join(root, path));
     return readdirSync(folder, { withFileTypes: true })
         .flatMap((entry) => {
             const path = join(folder, entry.name);
@@ -135,6 +139,6 @@ if (isMain(import.meta.url)) {
         buildWasm(tools);
         if (process.argv.includes('--wasm')) return;
         await buildDist();
-        buildTypes();
+        await buildTypes();
     });
 }

@@ -1,9 +1,10 @@
 // node check-wasm.js FILE.wasm HEADER.h...
 //
 // The last step of linking: a module that imports anything but env.memory could not be instantiated by js/engine/wasm.js, and
-// one whose exports differ from the header's list would fail only when called. Prints the size, raw and gzipped.
+// one whose exports differ from the header's list would fail only when called. Then writes the variant, which is in the
+// file's name, into a section of its own: users may hand over binaries under other names. Prints the size, raw and gzipped.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
@@ -34,6 +35,9 @@ if (problems.length > 0) {
     console.error(`${basename(file)} is unusable:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
     process.exit(1);
 }
+const section = ['cached-attention', /cmha-(\w+)\.wasm$/.exec(file)?.[1] ?? ''].map((text) => Buffer.from(text));
+const body = Buffer.concat([Buffer.from([section[0].length]), ...section]);
+writeFileSync(file, Buffer.concat([bytes, Buffer.from([0, body.length]), body])); // kind 0: a custom section
 console.log(
     `${basename(file)}: ${exported.size} functions, ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`,
 );

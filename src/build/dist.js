@@ -1,54 +1,163 @@
-// dist/: what the npm package holds. The JavaScript of js/ without its comments and blanks (names stay, so stack traces can
-// be read), and beside it everything that it loads: binaries, the model, the copied tokenizer. tsc adds dist/types.
+// dist/: what the npm package holds. The JavaScript of js/ in as few files as entries allow, without comments and blanks but
+// in short lines and with source maps (names stay, so stack traces can be read), and beside it what it loads: binaries, the
+// worker, the model. tsc adds dist/types.
 
-import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { root, say, since } from './system.js';
 
 const source = join(root, 'js');
 const target = join(root, 'dist');
-/** How the model was made: kept in the repository, of no use to the library. */
-const NOT_SHIPPED = join(source, 'embedded/train');
 
-/** Brings dist/ up to date. */
+/** Entries, by where they lie in dist/. Code that they share goes to files at the top, where assets.js has to be. */
+const ENTRIES = {
+    index: 'js/index.js',
+    'generation/index': 'js/generation/index.js',
+    inline: 'js/inline.js',
+    isolate: 'js/isolate.js',
+    cli: 'js/cli.js',
+};
+
+/** What is copied as it is. */
+const COPIED = [
+    'wasm/cmha-relaxed.wasm',
+    'wasm/cmha-simd128.wasm',
+    // It holds its config and tokenizer too.
+    'embedded/model.safetensors',
+    'embedded/README.md',
+    'vendor/tokenizers.LICENSE',
+    'unmoved.jsx',
+];
+
+/** @type {import('esbuild').BuildOptions} */
+const OPTIONS = {
+    absWorkingDir: root,
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    minifyWhitespace: true,
+    minifySyntax: true,
+    // An uncaught error prints the line that it is in.
+    lineLimit: 120,
+    legalComments: 'inline',
+    sourcemap: 'linked',
+    logLevel: 'error',
+    write: false,
+};
+
+/** What tells bundlers to leave Node's modules alone; esbuild takes comments out. */
+const IGNORE = '/* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ ';
+
+/** Brings dist/ up to date: binaries and worker go into js/inlined first. */
 export async function buildDist() {
     const start = performance.now();
-    const files = filesIn(source, [NOT_SHIPPED]).map((path) => relative(source, path));
-    if (existsSync(target)) {
-        for (const path of filesIn(target, [join(target, 'types')])) {
-            if (!files.includes(relative(target, path))) rmSync(path);
+    const { build } = await import('esbuild');
+    const worker = await build({
+        ...OPTIONS,
+        entryPoints: { worker: 'js/engine/worker.js' },
+        outdir: 'dist',
+        // Says that it is a module.
+        footer: { js: 'export{};' },
+    });
+    buildInlined(textOf(worker, 'worker.js'));
+    const main = await build({
+        ...OPTIONS,
+        entryPoints: ENTRIES,
+        outdir: 'dist',
+        splitting: true,
+        chunkNames: '[name]-[hash]',
+        external: ['*/unmoved.jsx?unmoved', 'node:*'],
+    });
+    /** @type {Map<string, string | Uint8Array>} */
+    const files = new Map(COPIED.map((path) => [path, readFileSync(join(source, path))]));
+    for (const { path, text } of [...(worker.outputFiles ?? []), ...(main.outputFiles ?? [])]) {
+        files.set(path.slice(target.length + 1).replaceAll('\\', '/'), path.endsWith('.js') ? withHints(text) : text);
+    }
+    checkFiles(files);
+    for (const path of existsSync(target) ? filesIn(target, '') : []) {
+        if (!files.has(path) && !path.startsWith('types/')) rmSync(join(target, path));
+    }
+    removeEmpty(target);
+    let written = 0;
+    for (const [path, content] of files) written += writeIfChanged(join(target, path), content) ? 1 : 0;
+    if (written > 0) say(`  dist is up to date after ${since(start)}`);
+}
+
+/** Writes js/inlined, which the entry `inline` imports. @param {string} worker the text of dist/worker.js */
+function buildInlined(worker) {
+    const base64 = (/** @type {string} */ variant) =>
+        readFileSync(join(source, `wasm/cmha-${variant}.wasm`), 'base64').replace(/.{1,120}/g, '$&\n');
+    const note = '// Made by src/build/dist.js.\n\n';
+    const binary = (/** @type {string} */ variant) =>
+        `/** @type {string} */\nexport const ${variant.toUpperCase()} = \`\n${base64(variant)}\`;\n`;
+    writeIfChanged(join(source, 'inlined/binaries.js'), `${note}${binary('relaxed')}\n${binary('simd128')}`);
+    const text = worker.replace(/\n\/\/# sourceMappingURL=.*\n/, '\n');
+    const lines = JSON.stringify(text).replaceAll('\\n', "\\n\\\n");
+    writeIfChanged(
+        join(source, 'inlined/worker-text.js'),
+        `${note}/** @type {string} */\nexport const WORKER_TEXT = ${lines};\n`,
+    );
+}
+
+/** @param {import('esbuild').BuildResult} result @param {string} name */
+function textOf(result, name) {
+    const file = result.outputFiles?.find(({ path }) => path.endsWith(name));
+    return file?.text ?? '';
+}
+
+/**
+ * What esbuild takes out and bundlers need: comments, and an address in two parts. Vite's pre-bundler puts it together and
+ * leaves the file where it is, which is its purpose (js/assets.js); Rollup, which knows no query, does not and passes it by.
+ * @param {string} text
+ */
+function withHints(text) {
+    return text
+        .replace(/\bimport\((?=name\))/g, `import(${IGNORE}`)
+        .replace('import("./unmoved.jsx?unmoved")', 'import("./unmoved.jsx"+"?unmoved")');
+}
+
+/** What bundlers and pages rely on. @param {Map<string, string | Uint8Array>} files */
+function checkFiles(files) {
+    const problems = [];
+    let ignored = 0;
+    for (const [path, content] of files) {
+        if (!path.endsWith('.js')) continue;
+        const text = String(content);
+        ignored += text.split(IGNORE).length - 1;
+        if (path.includes('/') && text.includes('import.meta')) {
+            problems.push(`${path} uses import.meta: only files at the top lie where addresses are relative to`);
+        }
+        if (path === 'worker.js' && /\bimport\s*[{"'*]|\bexport\b(?!\{\};)|import\.meta/.test(text)) {
+            problems.push('worker.js must be one file without imports');
         }
     }
-    const changed = files.filter((path) => modified(join(source, path)) > modified(join(target, path)));
-    if (changed.length === 0) return;
-    const isScript = (/** @type {string} */ path) => path.endsWith('.js') && !path.startsWith('vendor');
-    for (const path of changed.filter((path) => !isScript(path))) cpSync(join(source, path), join(target, path));
-    const { build } = await import('esbuild');
-    await build({
-        entryPoints: changed.filter(isScript).map((path) => join(source, path)),
-        outbase: source,
-        outdir: target,
-        format: 'esm',
-        target: 'es2023',
-        minifyWhitespace: true,
-        minifySyntax: true,
-        logLevel: 'error',
-    });
-    say(`  dist is up to date after ${since(start)}`);
+    if (ignored !== 3) problems.push(`the comments for bundlers stand ${ignored} times, not in main code, worker and its text`);
+    const main = [...files].filter(([path]) => path.endsWith('.js')).map(([, content]) => String(content));
+    const workers = main.filter((text) => /new Worker\(\s*new URL\("\.\/worker\.js",\s*import\.meta\.url\),\s*\{type:"module"\}/.test(text));
+    if (workers.length !== 1) problems.push('the expression that bundlers know a worker by is gone');
+    if (problems.length > 0) throw new Error(problems.join('\n'));
 }
 
-/** @param {string} folder @param {string[]} without @returns {string[]} */
-function filesIn(folder, without) {
-    return readdirSync(folder, { withFileTypes: true })
-        .flatMap((entry) => {
-            const path = join(folder, entry.name);
-            if (entry.isDirectory()) return without.includes(path) ? [] : filesIn(path, without);
-            return entry.name.endsWith('.d.ts') ? [] : [path];
-        })
-        .sort();
+/** @param {string} path @param {string | Uint8Array} content @returns {boolean} */
+function writeIfChanged(path, content) {
+    if (existsSync(path) && readFileSync(path).equals(Buffer.from(content))) return false;
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, content);
+    return true;
 }
 
-/** @param {string} path */
-function modified(path) {
-    return existsSync(path) ? statSync(path).mtimeMs : 0;
+/** @param {string} folder @param {string} prefix @returns {string[]} */
+function filesIn(folder, prefix) {
+    return readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
+        entry.isDirectory() ? filesIn(join(folder, entry.name), `${prefix}${entry.name}/`) : [prefix + entry.name],
+    );
+}
+
+/** @param {string} folder */
+function removeEmpty(folder) {
+    if (!existsSync(folder)) return;
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+        if (entry.isDirectory()) removeEmpty(join(folder, entry.name));
+    }
+    if (readdirSync(folder).length === 0) rmdirSync(folder);
 }

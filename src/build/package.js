@@ -1,26 +1,35 @@
 // Packs the package as `npm publish` would, looks at what is in it, and uses it as somebody else's project does.
 
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, run, say } from './system.js';
 
 /** What users get, and nothing else. */
 const ALLOWED = [/^dist\//, /^README\.md$/, /^LICENSE$/, /^package\.json$/];
-const FORBIDDEN = [/^dist\/embedded\/train\//, /\.test\.js$/, /\.py$/];
+const FORBIDDEN = [/^dist\/embedded\/(?!model\.safetensors$|README\.md$)/, /\.test\.js$/, /\.py$/];
 const REQUIRED = [
     'README.md',
     'LICENSE',
     'dist/index.js',
     'dist/cli.js',
-    'dist/engine/worker.js',
+    'dist/inline.js',
+    'dist/isolate.js',
+    'dist/unmoved.jsx',
+    'dist/worker.js',
+    'dist/worker.js.map',
     'dist/generation/index.js',
     'dist/types/index.d.ts',
-    'dist/types/generation/index.d.ts',
+    'dist/types/generation.d.ts',
+    'dist/types/inline.d.ts',
+    'dist/types/isolate.d.ts',
     'dist/wasm/cmha-simd128.wasm',
     'dist/wasm/cmha-relaxed.wasm',
     'dist/embedded/model.safetensors',
-    'dist/embedded/tokenizer.json',
+    'dist/vendor/tokenizers.LICENSE',
 ];
+/** Of an install, with the model, which is most of it; and of a line of code, which an uncaught error prints. */
+const MOST_BYTES = 10_000_000;
+const LONGEST_LINE = 2_000;
 
 const USE = `
 import { createRuntime, CachedMultiHeadAttention, KVCache, Tensor } from 'cached-attention';
@@ -37,28 +46,43 @@ runtime.dispose();
 if (!KVCache || !Tensor) throw new Error('missing export');
 `;
 
+/** The same program after a bundler has made one CommonJS file of it, with nothing beside it but the model. */
+const INLINE = `
+import { createRuntime, CachedMultiHeadAttention } from 'cached-attention/inline';
+
+(async () => {
+    const runtime = await createRuntime({ workers: 1 });
+    if (runtime.explain().workers !== 1) throw new Error(runtime.explain().fallbacks.join());
+    const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 });
+    const x = { shape: [1, 3, 8], data: new Float32Array(24).fill(0.5) };
+    const { attentionOutput } = await layer.call(x, x);
+    if (attentionOutput.data.length !== 24) throw new Error('unexpected output');
+    runtime.dispose();
+})();
+`;
+
 /** A strict project without Node's types. */
 const TYPESCRIPT = {
     compilerOptions: {
         strict: true,
         noEmit: true,
-        target: 'es2023',
+        target: 'es2022',
         module: 'nodenext',
         types: [],
         skipLibCheck: false,
-        lib: ['es2023', 'esnext.disposable', 'dom', 'dom.iterable', 'dom.asynciterable'],
+        lib: ['es2022', 'dom', 'dom.iterable'],
     },
     files: ['use.mts'],
 };
 
-/** @returns {string[]} what is wrong with the package */
-export function checkPackage() {
+/** @returns {Promise<string[]>} what is wrong with the package */
+export async function checkPackage() {
     const folder = join(root, 'build/package');
     rmSync(folder, { recursive: true, force: true });
     const installed = join(folder, 'node_modules/cached-attention');
     mkdirSync(installed, { recursive: true });
     const why = 'users get the package that `npm pack` writes';
-    const [{ filename, files, size }] = JSON.parse(
+    const [{ filename, files, size, unpackedSize }] = JSON.parse(
         run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
             what: 'Packing',
             why,
@@ -67,12 +91,15 @@ export function checkPackage() {
     );
     /** @type {string[]} */
     const paths = files.map((/** @type {{ path: string }} */ file) => file.path);
-    say(`  ${paths.length} files, ${size} bytes packed`);
+    say(`  ${paths.length} files, ${size} bytes packed, ${unpackedSize} unpacked`);
     const problems = [
         ...paths
             .filter((path) => !ALLOWED.some((rule) => rule.test(path)) || FORBIDDEN.some((rule) => rule.test(path)))
             .map((path) => `${path} does not belong in the package`),
         ...REQUIRED.filter((path) => !paths.includes(path)).map((path) => `${path} is missing from the package`),
+        ...(unpackedSize > MOST_BYTES ? [`the package takes ${unpackedSize} bytes, more than ${MOST_BYTES}`] : []),
+        ...paths.filter((path) => path.endsWith('.js')).flatMap(longLines),
+        ...paths.filter((path) => path.endsWith('.d.ts')).flatMap(privateTypes),
     ];
     if (problems.length > 0) return problems;
 
@@ -89,6 +116,8 @@ export function checkPackage() {
         cwd: folder,
     });
     say('  used from another project: ok');
+    await useInOneFile(folder);
+    say('  used in one CommonJS file: ok');
     writeFileSync(join(folder, 'use.mts'), USE);
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPESCRIPT));
     run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder], {
@@ -98,4 +127,34 @@ export function checkPackage() {
     });
     say('  used from TypeScript: ok');
     return [];
+}
+
+/** @param {string} folder of a project that has the package */
+async function useInOneFile(folder) {
+    writeFileSync(join(folder, 'inline.mjs'), INLINE);
+    const { build } = await import('esbuild');
+    const outfile = join(folder, 'one/inline.cjs');
+    // It warns of import.meta, which is not reached.
+    await build({
+        entryPoints: [join(folder, 'inline.mjs')], bundle: true, platform: 'node', format: 'cjs', outfile, logLevel: 'error',
+    });
+    run(process.execPath, [outfile], {
+        what: 'Using the package as one CommonJS file',
+        why: "that is what 'cached-attention/inline' is for",
+        todo: 'see below',
+        cwd: folder,
+    });
+}
+
+/** @param {string} path @returns {string[]} */
+function longLines(path) {
+    const longest = Math.max(...readFileSync(join(root, path), 'utf8').split('\n').map((line) => line.length));
+    return longest > LONGEST_LINE ? [`${path} has a line of ${longest} letters, which an error in it prints`] : [];
+}
+
+/** What no editor should offer. @param {string} path @returns {string[]} */
+function privateTypes(path) {
+    const code = readFileSync(join(root, path), 'utf8').replace(/\/\*[^]*?\*\//g, '');
+    const found = code.match(/^\s+(?:static |get |set |readonly )*["']?(?:_\w+|__#.*)|\bimport\(.*|\bNodeJS\b|.*\bnode:.*|Array<ArrayBuffer.*/m);
+    return found ? [`${path} has ${found[0].trim()}`] : [];
 }

@@ -62,14 +62,14 @@ await main(async () => {
     const once = files.filter((file) => !browser.includes(file) && !matrix.includes(file));
 
     if (filters.length === 0) {
-        await group('types', () => {
-            buildTypes();
+        await group('types', async () => {
+            await buildTypes();
             typeCheck(root);
             return { passed: 2 };
         });
         await group('size', () => (checkSize() ? { passed: 1 } : { failed: 1 }));
-        await group('package', () => {
-            const problems = checkPackage();
+        await group('package', async () => {
+            const problems = await checkPackage();
             for (const problem of problems) say(`  ${problem}`);
             return { passed: problems.length ? 0 : 1, failed: problems.length };
         });

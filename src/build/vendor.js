@@ -19,7 +19,8 @@ const DECLARATIONS = `export class Tokenizer {
 export function vendor() {
     const source = join(root, 'node_modules', PACKAGE);
     const { version, license } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8'));
-    const banner = `// ${PACKAGE} ${version}, ${license}: see tokenizers.LICENSE beside this file. Copied by src/build/vendor.js.\n`;
+    // A comment of this form stays when bundlers take others out.
+    const banner = `/*! ${PACKAGE} ${version}, ${license}: see vendor/tokenizers.LICENSE. Copied by src/build/vendor.js. */\n`;
     const folder = join(root, 'js/vendor');
     mkdirSync(folder, { recursive: true });
     const changed = [

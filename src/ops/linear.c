@@ -88,8 +88,8 @@ static size_t tile_rows(size_t left)
     return left <= TILE_ROWS ? left : left < TILE_ROWS + 3 ? (left + 1) / 2 : TILE_ROWS;
 }
 
-/* Rows [r, r + m) of the columns [c0, c0 + n) with weights that are decoded, a stretch of inputs at a time. A sum that goes
- * on from one stretch to the next is multiplied by 1 in between, which changes nothing. */
+/* Rows [r, r + m) of the columns [c0, c0 + n) with weights that are decoded, a stretch of inputs at a time. A sum that
+ * goes on from one stretch to the next is multiplied by 1 in between, which changes nothing. */
 static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, size_t n)
 {
     static const float ones[TILE_ROWS] = {

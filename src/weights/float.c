@@ -25,8 +25,8 @@ static void panel_bf16(float *y, const uint8_t *p, size_t count)
     }
 }
 
-/* Weights that are widened on their way into the sums: those of binary16 as f4_from_f16 has it, but for infinity and NaN,
- * of which only a trace is kept. */
+/* Weights that are widened on their way into the sums: those of binary16 as f4_from_f16 has it, but for infinity and
+ * NaN, of which only a trace is kept. */
 INLINE int half_row(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k, int brain)
 {
     i4 mask = i4_constant(0x8fffe000u), most = i4_constant(0x7c007c00u), found = i4_splat(0);
@@ -62,5 +62,9 @@ static int row_bf16(float *y, const uint8_t *w, size_t panel_bytes, const float 
 }
 
 const weight_type weight_f32 = { .block = BLOCK_F32, .bytes = BYTES_F32, .panel = panel_f32 };
-const weight_type weight_f16 = { .block = BLOCK_F16, .bytes = BYTES_F16, .head = 1, .panel = panel_f16, .row = row_f16 };
-const weight_type weight_bf16 = { .block = BLOCK_BF16, .bytes = BYTES_BF16, .head = 1, .panel = panel_bf16, .row = row_bf16 };
+const weight_type weight_f16 = {
+    .block = BLOCK_F16, .bytes = BYTES_F16, .head = 1, .panel = panel_f16, .row = row_f16,
+};
+const weight_type weight_bf16 = {
+    .block = BLOCK_BF16, .bytes = BYTES_BF16, .head = 1, .panel = panel_bf16, .row = row_bf16,
+};

@@ -1,5 +1,5 @@
-/* q2_q3_k.c: Q2_K and Q3_K: 256 inputs of two bits (qs), and of a third (hmask) in Q3_K, in runs of 16. A word of qs holds
- * the bits of four times four inputs, 32 apart; a word of hmask those of eight times four. */
+/* q2_q3_k.c: Q2_K and Q3_K: 256 inputs of two bits (qs), and of a third (hmask) in Q3_K, in runs of 16. A word of qs
+ * holds the bits of four times four inputs, 32 apart; a word of hmask those of eight times four. */
 #include "weights/weight.h"
 
 /* scales[16]: scale and minimum of a run in one byte; qs[64]; d; dmin. */

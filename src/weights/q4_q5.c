@@ -1,6 +1,6 @@
-/* q4_q5.c: the types of 32 inputs with four or five bits each: Q4_0 and Q5_0 with a scale (d), Q4_1 and Q5_1 with a scale
- * and an offset (m). Word i of the nibbles (qs) holds the lower bits of inputs 4 i ... in its low nibbles and of inputs
- * 16 + 4 i ... in its high ones; the fifth bits (qh) are one word, a bit for every input. */
+/* q4_q5.c: the types of 32 inputs with four or five bits each: Q4_0 and Q5_0 with a scale (d), Q4_1 and Q5_1 with a
+ * scale and an offset (m). Word i of the nibbles (qs) holds the lower bits of inputs 4 i ... in its low nibbles and of
+ * inputs 16 + 4 i ... in its high ones; the fifth bits (qh) are one word, a bit for every input. */
 #include "weights/weight.h"
 
 INLINE scaling scale_0(const uint8_t *p, size_t run, size_t half)

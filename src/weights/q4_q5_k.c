@@ -1,6 +1,6 @@
-/* q4_q5_k.c: Q4_K and Q5_K: 256 inputs of four or five bits in runs of 32, each with a scale and a minimum of six bits.
- * d; dmin; scales[12]; Q5_K: qh[32], a bit of eight times four inputs in a word; qs[128]: a word holds the lower bits of four
- * inputs in its low nibbles and of four others, 32 further, in its high ones. */
+/* q4_q5_k.c: Q4_K and Q5_K: 256 inputs of four or five bits in runs of 32, each with a scale and a minimum of six
+ * bits. d; dmin; scales[12]; Q5_K: qh[32], a bit of eight times four inputs in a word; qs[128]: a word holds the lower
+ * bits of four inputs in its low nibbles and of four others, 32 further, in its high ones. */
 #include "weights/weight.h"
 
 enum { SCALES = 2 * HALF_FIELD, QH = SCALES + 3 * WORD_FIELD, QS_4 = QH, QS_5 = QH + 8 * WORD_FIELD };

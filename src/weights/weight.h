@@ -45,8 +45,8 @@ typedef struct weight_type {
     uint32_t head, tail;
     /* y[count * block][8] = the values of `count` packed blocks. */
     void (*panel)(float *y, const uint8_t *blocks, size_t count);
-    /* y[ROW_PANELS][8] = the sums over j < k of x[j] times the weights of so many panels, in order; 0 if it could not. NULL:
-     * it never can. */
+    /* y[ROW_PANELS][8] = the sums over j < k of x[j] times the weights of so many panels, in order; 0 if it could not.
+     * NULL: it never can. */
     int (*row)(float *y, const uint8_t *panels, size_t panel_bytes, const float *x, size_t k);
     weight_dot dot;
 } weight_type;
@@ -102,7 +102,8 @@ INLINE i4 unsigned_byte(i4 a, uint32_t i)
     return i4_and(i4_shr_u(a, 8 * i), i4_constant(0xff));
 }
 
-/* How a run of inputs is scaled, and the quants of inputs 4 w ... 4 w + 3 as the bytes of a lane: signed, or below 64. */
+/* How a run of inputs is scaled, and the quants of inputs 4 w ... 4 w + 3 as the bytes of a lane: signed, or below 64.
+ */
 typedef scaling scaling_of(const uint8_t *p, size_t run, size_t half);
 typedef i4 quants_of(const uint8_t *p, size_t w, size_t half);
 
@@ -143,8 +144,8 @@ INLINE int32_t run_total(const dot_block *x, size_t run, size_t s)
     return run == CMHA_INT8_INPUTS ? x->sum[0] + x->sum[1] : x->sum[s % 2];
 }
 
-INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count, size_t bytes, size_t block, size_t run,
-    size_t period, int zero, int offset, int bits, scaling_of *scale, quants_of *quants)
+INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count, size_t bytes, size_t block,
+    size_t run, size_t period, int zero, int offset, int bits, scaling_of *scale, quants_of *quants)
 {
     f4 sum[2] = { f4_splat(0.0f), f4_splat(0.0f) };
     for (; count > 0; count--, p += bytes * CMHA_PANEL, x += block / CMHA_INT8_INPUTS) {
@@ -181,7 +182,9 @@ INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t byt
     for (size_t i = 0; i < count; i++, p += bytes * CMHA_PANEL) {
         for (size_t half = 0; half < 2; half++) {
             for (size_t s = 0; s < block / run; s++) u->scales[i * (block / run) + s][half] = scale(p, s, half);
-            for (size_t w = 0; w < block / 4; w++) u->weights[i * (block / 4) + w][half] = dot_widen(quants(p, w, half), bits);
+            for (size_t w = 0; w < block / 4; w++) {
+                u->weights[i * (block / 4) + w][half] = dot_widen(quants(p, w, half), bits);
+            }
         }
     }
 }

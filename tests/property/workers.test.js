@@ -89,7 +89,12 @@ test('explain() says what there is', { timeout }, async () => {
 test('wrong options are named', async () => {
     for (const [options, name, message] of /** @type {[any, string, RegExp][]} */ ([
         [null, 'TypeError', /the options of createRuntime must be an object, got null/],
-        [{ worker: 2 }, 'TypeError', /options of createRuntime must be of workers, simd, maxMemory, got "worker"/],
+        [{ threads: 2 }, 'TypeError', /options of createRuntime must be of workers, simd, maxMemory, wasm, worker, got "threads"/],
+        [{ wasm: 3 }, 'TypeError', /wasm must be a URL, bytes, a WebAssembly.Module or/],
+        [{ wasm: { relaxed: 'a.wasm' } }, 'TypeError', /wasm must be a URL/],
+        [{ wasm: new Uint8Array(8) }, 'Error', /wasm is no wasm binary, got .*; say where it is with createRuntime/],
+        [{ wasm: 'no/such.wasm' }, 'Error', /cannot read .*no.such\.wasm, the wasm binary/],
+        [{ worker: 2 }, 'TypeError', /worker must be a URL or a function that returns a Worker, got 2/],
         [{ workers: '2' }, 'TypeError', /workers must be a number or 'auto', got "2"/],
         [{ workers: -1 }, 'RangeError', /workers must be an integer from 0 to 255, got -1/],
         [{ workers: 1.5 }, 'RangeError', /got 1\.5/],

@@ -1,0 +1,255 @@
+// How a binary is had: from beside this package, or from what createRuntime({ wasm }) names.
+
+import { assetsWhereTheyWere, shippedAssets } from '../assets.js';
+import { importNode, isNode } from './threads.js';
+
+/** @typedef {import('./wasm.js').Variant} Variant */
+
+/**
+ * One binary: its address, its bytes, or compiled.
+ * @typedef {string | URL | ArrayBuffer | ArrayBufferView | WebAssembly.Module} WasmSource
+ */
+
+/** What createRuntime({ wasm }) takes. @typedef {WasmSource | { relaxed: WasmSource, simd128: WasmSource }} WasmOption */
+
+/** What a user whose binary is not found can do. */
+const ADVICE = 'say where it is with createRuntime({ wasm }), or import createRuntime from \'cached-attention/inline\'';
+
+/** The section in which a binary says its variant; src/build/check-wasm.js writes it. */
+const SECTION = 'cached-attention';
+
+/** @type {Map<string, Promise<WebAssembly.Module>>} */
+const compiled = new Map();
+
+/**
+ * Reads and compiles a binary. One that comes with the package is compiled once per variant and kind of memory, however many
+ * runtimes are made.
+ * @param {Variant} variant  wanted
+ * @param {boolean} shared
+ * @param {WasmOption} [wasm]
+ * @returns {Promise<{ module: WebAssembly.Module, variant: Variant }>} with the variant that it is
+ */
+export async function loadModule(variant, shared, wasm) {
+    const module = await (wasm === undefined ? loadShipped(variant, shared) : loadGiven(pick(wasm, variant), shared));
+    const [section] = WebAssembly.Module.customSections(module, SECTION);
+    const name = section === undefined ? '' : new TextDecoder().decode(section);
+    if (name !== 'relaxed' && name !== 'simd128') {
+        throw new Error('createRuntime: wasm must be a binary of this package (dist/wasm), got another WebAssembly module');
+    }
+    return { module, variant: name };
+}
+
+/** @param {Variant} variant @param {boolean} shared */
+function loadShipped(variant, shared) {
+    const key = `${variant} ${shared}`;
+    let module = compiled.get(key);
+    if (!module) {
+        module = readShipped(variant).then((bytes) => compile(bytes, shared));
+        compiled.set(key, module);
+        // A download that failed may work next time.
+        module.catch(() => compiled.delete(key));
+    }
+    return module;
+}
+
+/** @param {Variant} variant @returns {Promise<Uint8Array<ArrayBuffer>>} */
+async function readShipped(variant) {
+    try {
+        return await readBinary(addressOf(shippedAssets()[variant]));
+    } catch (error) {
+        const assets = isNode ? null : await assetsWhereTheyWere();
+        if (assets === null) {
+            throw error;
+        }
+        return readBinary(assets[variant]());
+    }
+}
+
+/** @param {() => URL} address @returns {URL} */
+function addressOf(address) {
+    try {
+        return address();
+    } catch (error) {
+        throw new Error(`createRuntime: this bundle does not say where it lies, so its wasm binary is not found; ${ADVICE}`,
+            { cause: error });
+    }
+}
+
+/** @param {WasmOption} wasm @param {Variant} variant @returns {WasmSource} */
+function pick(wasm, variant) {
+    if (isPair(wasm)) {
+        return wasm[variant];
+    }
+    const isFolder = (typeof wasm === 'string' || wasm instanceof URL) && /\/$/.test(String(wasm));
+    return isFolder ? `${wasm}cmha-${variant}.wasm` : wasm;
+}
+
+/** @param {any} wasm @returns {wasm is { relaxed: WasmSource, simd128: WasmSource }} */
+function isPair(wasm) {
+    return typeof wasm === 'object' && 'relaxed' in wasm && 'simd128' in wasm;
+}
+
+/** @param {any} source @returns {source is WasmSource} */
+export function isWasmSource(source) {
+    return (typeof source === 'string' && source !== '') || source instanceof URL || source instanceof ArrayBuffer
+        || ArrayBuffer.isView(source) || source instanceof WebAssembly.Module;
+}
+
+/** @param {any} wasm @returns {wasm is WasmOption} */
+export function isWasmOption(wasm) {
+    return isWasmSource(wasm)
+        || (typeof wasm === 'object' && wasm !== null && isPair(wasm)
+            && isWasmSource(wasm.relaxed) && isWasmSource(wasm.simd128));
+}
+
+/** @param {WasmSource} source @param {boolean} shared @returns {Promise<WebAssembly.Module>} */
+async function loadGiven(source, shared) {
+    if (source instanceof WebAssembly.Module) {
+        return source;
+    }
+    if (typeof source === 'string' || source instanceof URL) {
+        return compile(await readBinary(await toUrl(source)), shared);
+    }
+    // A copy: nobody can write to it meanwhile.
+    const bytes = new Uint8Array(ArrayBuffer.isView(source)
+        ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source));
+    checkMagic(bytes, 'wasm', null);
+    return compile(bytes, shared);
+}
+
+/**
+ * @param {string | URL} location  a string: in pages and workers relative to the page, in Node a path or a URL
+ * @returns {Promise<URL>}
+ */
+export async function toUrl(location) {
+    if (location instanceof URL && location.protocol !== '') {
+        return location;
+    }
+    // webpack's `new URL` may give an object that says it is a URL and has no origin.
+    if (location instanceof URL) {
+        return new URL(location.href, globalThis.document?.baseURI ?? globalThis.location?.href);
+    }
+    if (isNode && !/^[a-z][a-z0-9+.-]+:/i.test(location)) {
+        return (await importNode('node:url')).pathToFileURL(location);
+    }
+    return new URL(location, globalThis.document?.baseURI ?? globalThis.location?.href);
+}
+
+/**
+ * @param {URL} url
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
+ */
+async function readBinary(url) {
+    if (isNode && url.protocol === 'file:') {
+        const fs = await importNode('node:fs/promises');
+        let bytes;
+        try {
+            bytes = new Uint8Array(await fs.readFile(url));
+        } catch (error) {
+            throw new Error(`createRuntime: cannot read ${url.pathname}, the wasm binary; ${ADVICE}`, { cause: error });
+        }
+        return checkMagic(bytes, url.pathname, null);
+    }
+    let response;
+    try {
+        response = await fetch(url);
+    } catch (error) {
+        throw new Error(`createRuntime: cannot fetch ${url.href}, the wasm binary; ${ADVICE}`, { cause: error });
+    }
+    if (!response.ok) {
+        throw new Error(`createRuntime: cannot fetch ${url.href}, the wasm binary: HTTP ${response.status}; ${ADVICE}`);
+    }
+    return checkMagic(new Uint8Array(await response.arrayBuffer()), url.href, response.headers.get('content-type'));
+}
+
+/**
+ * A server that does not find the file often answers with a page and says that all is well.
+ * @param {Uint8Array<ArrayBuffer>} bytes @param {string} name  of where they come from @param {string | null} type
+ */
+function checkMagic(bytes, name, type) {
+    if (bytes[0] !== 0 || bytes[1] !== 0x61 || bytes[2] !== 0x73 || bytes[3] !== 0x6d) {
+        const start = JSON.stringify(String.fromCharCode(...bytes.subarray(0, 24)));
+        const got = bytes.length === 0 ? 'nothing' : `${type === null ? '' : `${type.slice(0, 60)}, `}${start} ...`;
+        throw new Error(`createRuntime: ${name} is no wasm binary, got ${got}; ${ADVICE}`);
+    }
+    return bytes;
+}
+
+/**
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ * @param {boolean} shared
+ * @returns {Promise<WebAssembly.Module>}
+ */
+async function compile(bytes, shared) {
+    const image = shared ? bytes : withPrivateMemory(bytes);
+    try {
+        return await WebAssembly.compile(image);
+    } catch (error) {
+        const hint = isNode ? '' : "; a Content Security Policy must allow 'wasm-unsafe-eval'";
+        const message = `createRuntime: the engine does not compile the wasm binary (${error}${hint})`;
+        throw new Error(message, { cause: error });
+    }
+}
+
+/**
+ * Unsigned LEB128.
+ * @param {Uint8Array} bytes
+ * @param {number} at
+ * @returns {[value: number, next: number]}
+ */
+function readLeb(bytes, at) {
+    let value = 0;
+    let factor = 1;
+    for (;;) {
+        const byte = bytes[at++];
+        value += (byte & 0x7f) * factor;
+        if (!(byte >= 0x80)) {
+            return [value, at]; // also where the bytes end
+        }
+        factor *= 128;
+    }
+}
+
+/**
+ * Offset of the limits' flag byte of the imported memory: bit 0 = has a maximum, bit 1 = shared.
+ * The module should be one of ours, linked with exactly that one import, but that is not taken for granted.
+ * @param {Uint8Array} bytes
+ */
+function memoryFlagOffset(bytes) {
+    const IMPORT_SECTION = 2;
+    const MEMORY_IMPORT = 2;
+    let at = 8; // magic number and version
+    while (at < bytes.length) {
+        const id = bytes[at++];
+        const [size, start] = readLeb(bytes, at);
+        if (id !== IMPORT_SECTION) {
+            at = start + size;
+            continue;
+        }
+        const [imports, first] = readLeb(bytes, start);
+        at = first;
+        if (imports > 0) {
+            for (let name = 0; name < 2; name++) { // module, field
+                const [length, text] = readLeb(bytes, at);
+                at = text + length;
+            }
+            if (bytes[at++] === MEMORY_IMPORT) {
+                return at;
+            }
+        }
+        throw new Error('createRuntime: the wasm binary imports something else than a memory');
+    }
+    throw new Error('createRuntime: the wasm binary imports no memory');
+}
+
+/**
+ * The same binary for a memory that is not shared: the import's `shared` flag is cleared in a copy. Atomic
+ * instructions validate on any memory, and nothing waits where there are no workers.
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ */
+function withPrivateMemory(bytes) {
+    const SHARED = 2;
+    const copy = bytes.slice();
+    copy[memoryFlagOffset(copy)] &= ~SHARED;
+    return copy;
+}
