@@ -66,7 +66,7 @@ async function load(workers) {
             model: {
                 layers: model.layers,
                 heads: model.heads,
-                maxLength: model.contextLength,
+                contextLength: model.contextLength,
                 parameters: model.parameters,
                 cacheBytesPerToken: model.cacheBytesPerToken
             }

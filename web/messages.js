@@ -48,7 +48,7 @@
  * @typedef {object} ModelFacts
  * @property {number} layers
  * @property {number} heads
- * @property {number} maxLength positions
+ * @property {number} contextLength positions
  * @property {number} parameters
  * @property {number} cacheBytesPerToken
  *

@@ -40,7 +40,7 @@ export class Meters {
             'first-token': milliseconds(firstMs),
             'prompt-length': `${trace.promptLength}-token prompt`,
             cache: bytes(cacheBytes),
-            positions: `${trace.rows.length} of ${this.model?.maxLength} tokens`
+            positions: `${trace.rows.length} of ${this.model?.contextLength} tokens`
         });
     }
 

@@ -59,6 +59,10 @@ export function planOf(source) {
         check(residualScale === 1 || !after, 'config-unsupported', 'a norm behind a sublayer and a multiplier of what it gives');
         const lacks = rope?.scaling.type === 'longrope' && rope.scaling.long === null && !byRole.has('rope_factors_long.weight');
         check(!lacks, 'config-missing-key', 'rope_scaling has no long_factor and short_factor');
+        for (const factors of [rope?.scaling.short, rope?.scaling.long]) {
+            check(!rope || !factors || factors.length === rope.dims / 2, 'config-invalid',
+                `rope_scaling: long_factor and short_factor must have ${(rope?.dims ?? 0) / 2} numbers, got ${factors?.length}`);
+        }
     }
     checkComplete(plan, wanted);
     return plan;

@@ -26,10 +26,10 @@ export async function create({ simd, workers }) {
         name: 'cached-attention',
         /** What a decoded token has to read: every weight but the position embeddings, of which it reads a row. */
         describe() {
-            const { width } = model.network.description;
+            const { contextTrained, width } = model.explain();
             return {
                 parameters: model.parameters,
-                bytes: model.weightBytes - 4 * (model.contextLength - 1) * width,
+                bytes: model.weightBytes - 4 * (contextTrained - 1) * width,
                 cacheBytesPerToken: model.cacheBytesPerToken,
                 layers: model.layers,
             };

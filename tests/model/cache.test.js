@@ -1,0 +1,325 @@
+// What can be done to a ModelCache, against cold runs of the same tokens; and, where ../shared is there, against transformers.
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { ModelCache, loadModel } from '../../js/generation/index.js';
+import { assertClose } from '../close.js';
+import { assertTensor, readTensors } from '../golden/golden.js';
+import { rng } from '../rng.js';
+import { testRuntime } from '../runtime.js';
+import { there } from '../there.js';
+import { json, readCases, weightsOf } from './golden.js';
+
+/** @typedef {import('../../js/generation/index.js').LanguageModel} LanguageModel */
+
+const runtime = await testRuntime();
+const cases = new Map(readCases().map((entry) => [entry.name, entry]));
+
+/** @param {string} name @param {import('../../js/generation/load.js').LoadOptions} [options] */
+const load = (name, options) =>
+    loadModel(runtime, { config: json(there(cases.get(name)).config), weights: weightsOf(name) }, options);
+
+const model = await load('llama-rope-llama3', { contextLength: 2000 });
+const learned = await load('gpt2-unscaled-inner');
+const random = rng(3);
+const draw = (/** @type {number} */ n) => Array.from({ length: n }, () => Math.floor(random() * 30));
+
+/** @param {LanguageModel} target @param {number[]} ids */
+const cold = async (target, ids) => (await target.forward(ids, { positions: 'all' })).data;
+
+/** @param {LanguageModel} target @param {ModelCache} cache @param {number[]} ids */
+const feed = async (target, cache, ids) => (await target.forward(ids, { cache, positions: 'all' })).data;
+
+/** The logits of the last `n` of some ids, read cold. @param {LanguageModel} target @param {number[]} ids @param {number} n */
+const lastCold = async (target, ids, n) => (await cold(target, ids)).slice(-n * target.vocabularySize);
+
+/** What a body allocates it must free. @param {(caches: ModelCache[]) => Promise<void>} body */
+async function withCaches(body) {
+    (await model.forward([1])).dispose();
+    const before = runtime.memory.used;
+    /** @type {ModelCache[]} */
+    const caches = [];
+    await body(caches);
+    caches.forEach((cache) => cache.dispose());
+    assert.equal(runtime.memory.used, before, 'bytes stay allocated');
+}
+
+/** Two pages and a bit. */
+const LONG = draw(530);
+
+describe('a cache', () => {
+    test('knows what it holds', () => withCaches(async (caches) => {
+        const cache = model.createCache({ length: 600 });
+        caches.push(cache);
+        assert.deepEqual([cache.tokens, cache.length, cache.capacity, cache.batch, cache.byteLength], [[], 0, 600, 1, 0]);
+        await feed(model, cache, LONG);
+        assert.deepEqual([cache.tokens, cache.length], [LONG, 530]);
+        assert.equal(cache.byteLength, 3 * 256 * model.cacheBytesPerToken, 'three pages of each layer');
+        await assert.rejects(model.forward(draw(71), { cache }), { name: 'RangeError', message: /530 of 600.*71 more/ });
+        assert.deepEqual(cache.tokens, LONG, 'a refused call leaves it as it was');
+        assert.deepEqual(await feed(model, cache, [5]), await lastCold(model, [...LONG, 5], 1));
+    }));
+
+    for (const n of [0, 1, 255, 256, 257, 512, 529, 530]) {
+        test(`truncate(${n}), then other tokens: the bits of a cold run`, () => withCaches(async (caches) => {
+            const cache = model.createCache();
+            caches.push(cache);
+            await feed(model, cache, LONG);
+            cache.truncate(n);
+            assert.deepEqual(cache.tokens, LONG.slice(0, n));
+            const more = draw(9);
+            assert.deepEqual(await feed(model, cache, more), await lastCold(model, [...LONG.slice(0, n), ...more], 9));
+        }));
+    }
+
+    test('reuse() keeps the common beginning, at most all but the last', () => withCaches(async (caches) => {
+        const cache = model.createCache();
+        caches.push(cache);
+        await feed(model, cache, LONG);
+        assert.equal(cache.reuse(LONG), 529);
+        assert.equal(cache.length, 529);
+        const other = [...LONG.slice(0, 300), (LONG[300] + 1) % 30, 4, 5];
+        assert.equal(cache.reuse(other), 300);
+        assert.deepEqual(await feed(model, cache, other.slice(300)), await lastCold(model, other, 3));
+        assert.equal(cache.reuse([(LONG[0] + 1) % 30]), 0);
+        assert.equal(cache.length, 0);
+    }));
+
+    test('fork(): both go their own way', () => withCaches(async (caches) => {
+        const cache = model.createCache();
+        await feed(model, cache, LONG);
+        const fork = cache.fork();
+        caches.push(cache, fork);
+        const [a, b] = [draw(20), draw(20)];
+        for (let i = 0; i < 20; i++) {
+            const [one, two] = [await feed(model, cache, [a[i]]), await feed(model, fork, [b[i]])];
+            if (i === 19) {
+                assert.deepEqual(one, await lastCold(model, [...LONG, ...a], 1));
+                assert.deepEqual(two, await lastCold(model, [...LONG, ...b], 1));
+            }
+        }
+        assert.deepEqual([cache.tokens, fork.tokens], [[...LONG, ...a], [...LONG, ...b]]);
+        fork.truncate(100);
+        cache.dispose();
+        assert.deepEqual(await feed(model, fork, [3]), await lastCold(model, [...LONG.slice(0, 100), 3], 1));
+    }));
+
+    test('a batch of texts of different lengths: each as if alone; reorder()', () => withCaches(async (caches) => {
+        const cache = model.createCache({ batch: 3 });
+        caches.push(cache);
+        const texts = [draw(300), draw(2), draw(40)];
+        const first = await model.forward(texts, { cache });
+        assert.deepEqual(first.shape, [3, model.vocabularySize]);
+        const alone = async (/** @type {number[][]} */ all) => {
+            const rows = [];
+            for (const text of all) rows.push(...await lastCold(model, text, 1));
+            return rows;
+        };
+        assert.deepEqual([...first.data], await alone(texts));
+        assert.deepEqual(cache.tokens, texts);
+        assert.equal(cache.length, 300);
+        cache.reorder([2, 0, 0]);
+        const more = [[1], [2, 3, 4], [5]];
+        const after = [texts[2], texts[0], texts[0]].map((text, i) => [...text, ...more[i]]);
+        assert.deepEqual([...(await model.forward(more, { cache })).data], await alone(after));
+        assert.deepEqual(cache.tokens, after);
+        for (const wrong of [[0, 1], [0, 1, 3], [0, 1, -1], [0, 1, 0.5]]) assert.throws(() => cache.reorder(wrong), RangeError);
+        await assert.rejects(model.forward([1], { cache }), { name: 'RangeError', message: /ids/ });
+        assert.throws(() => cache.reuse([1]), RangeError);
+        assert.deepEqual(cache.tokens, after);
+    }));
+
+    test('remove() without shift: the keys and values of the others, at their positions', () => withCaches(async (caches) => {
+        // A layer of attention alone would be needed to compute this by hand; what can be said for certain is said here.
+        const cache = model.createCache();
+        caches.push(cache);
+        await feed(model, cache, LONG);
+        cache.remove(500, 530, { shift: false });
+        assert.deepEqual(await feed(model, cache, [LONG[500]]), await lastCold(model, LONG.slice(0, 501), 1),
+            'of the end it is a truncation');
+    }));
+
+    test('remove() of nothing, of the end, of everything', () => withCaches(async (caches) => {
+        for (const shift of [true, false]) {
+            const cache = model.createCache();
+            caches.push(cache);
+            await feed(model, cache, LONG.slice(0, 300));
+            cache.remove(10, 10, { shift });
+            assert.equal(cache.length, 300);
+            cache.remove(290, 300, { shift });
+            assert.deepEqual(cache.tokens, LONG.slice(0, 290));
+            if (shift) assert.deepEqual(await feed(model, cache, [7]), await lastCold(model, [...LONG.slice(0, 290), 7], 1));
+            cache.remove(0, cache.length, { shift });
+            assert.deepEqual(cache.tokens, []);
+            if (shift) assert.deepEqual(await feed(model, cache, [7, 8]), await lastCold(model, [7, 8], 2));
+        }
+    }));
+
+    test('remove() with shift of a first layer: the keys are those of a cold run', () => withCaches(async (caches) => {
+        // In one layer keys and values depend on the token and its position alone: what is left is a cold run's, but for rounding.
+        const { config } = there(cases.get('llama-mqa-f16'));
+        const single = await loadModel(runtime, { config: json(config), weights: firstLayer(weightsOf('llama-mqa-f16')) });
+        const ids = draw(40);
+        const cache = single.createCache();
+        await feed(single, cache, ids);
+        cache.remove(5, 17);
+        const rest = [...ids.slice(0, 5), ...ids.slice(17)];
+        assert.deepEqual(cache.tokens, rest);
+        assertClose(await feed(single, cache, [3, 4]), await lastCold(single, [...rest, 3, 4], 2), { atol: 1e-4, rtol: 1e-4 });
+        single.dispose();
+        caches.length = 0;
+    }));
+
+    test('sinks: a full ring loses the oldest after them', () => withCaches(async (caches) => {
+        const cache = model.createCache({ sinks: 2, window: 6 });
+        caches.push(cache);
+        assert.equal(cache.capacity, 8);
+        for (const [i, id] of LONG.slice(0, 30).entries()) {
+            const all = LONG.slice(0, i + 1);
+            const logits = await feed(model, cache, [id]);
+            if (i < 8) assert.deepEqual(logits, await lastCold(model, all, 1), 'not full yet');
+            assert.deepEqual(cache.tokens, i < 8 ? all : [...all.slice(0, 2), ...all.slice(-6)]);
+        }
+        assert.equal(cache.length, 8);
+    }));
+
+    test('save() and load(): the same bits go on', () => withCaches(async (caches) => {
+        for (const dtype of /** @type {const} */ (['float32', 'float16', 'int8'])) {
+            const cache = model.createCache({ dtype });
+            await feed(model, cache, LONG);
+            const saved = /** @type {Uint8Array<ArrayBuffer>} */ (await cache.save());
+            const loaded = await ModelCache.load(model, saved.slice().buffer);
+            caches.push(cache, loaded);
+            assert.deepEqual(loaded.tokens, LONG);
+            assert.deepEqual(await feed(model, loaded, [1, 2, 3]), await feed(model, cache, [1, 2, 3]));
+            await assert.rejects(ModelCache.load(learned, saved), { name: 'FormatError', code: 'cache-model' });
+            for (const at of [0, 9, 17, saved.length >> 1, saved.length - 1]) {
+                const broken = saved.slice();
+                broken[at] ^= 4;
+                await assert.rejects(ModelCache.load(model, broken), { name: 'FormatError', code: /^cache-/ }, `byte ${at}`);
+                await assert.rejects(ModelCache.load(model, saved.slice(0, at)), { name: 'FormatError', code: /^cache-/ }, `${at} bytes`);
+            }
+        }
+    }));
+
+    test('arguments of the wrong kind are refused, and nothing has changed', () => withCaches(async (caches) => {
+        const cache = model.createCache();
+        caches.push(cache);
+        await feed(model, cache, [1, 2, 3]);
+        for (const n of [-1, 4, 1.5, '1', undefined]) assert.throws(() => cache.truncate(/** @type {any} */ (n)), RangeError);
+        for (const [from, to] of [[-1, 2], [2, 1], [0, 4], [0.5, 2]]) assert.throws(() => cache.remove(from, to), RangeError);
+        assert.throws(() => cache.remove(0, 1, { shift: /** @type {any} */ (1) }), TypeError);
+        for (const options of [{ batch: 0 }, { length: 0 }, { dtype: 'int4' }, { sinks: -1, window: 4 }, { sinks: 1, window: 0 }]) {
+            assert.throws(() => model.createCache(/** @type {any} */ (options)), RangeError, JSON.stringify(options));
+        }
+        for (const options of [{ sinks: 1 }, { window: 1 }, { made: 1 }, 7]) {
+            assert.throws(() => model.createCache(/** @type {any} */ (options)), TypeError, JSON.stringify(options));
+        }
+        await assert.rejects(learned.forward([1], { cache }), TypeError);
+        const positions = learned.createCache();
+        caches.push(positions);
+        await learned.forward([1, 2, 3], { cache: positions });
+        assert.throws(() => positions.remove(0, 1), { name: 'RangeError', message: /learned positions/ });
+        assert.deepEqual([cache.tokens, positions.tokens], [[1, 2, 3], [1, 2, 3]]);
+        cache.dispose();
+        cache.dispose();
+        assert.throws(() => cache.tokens, /disposed/);
+        assert.throws(() => cache.truncate(0), /disposed/);
+        await assert.rejects(model.forward([1], { cache }), /disposed/);
+    }));
+
+    test('generate() into a cache, left early, and again', () => withCaches(async (caches) => {
+        const options = { sampler: 'greedy', maxNewTokens: 12 };
+        const write = async (/** @type {number[]} */ prompt, /** @type {object} */ more, most = Infinity) => {
+            /** @type {number[]} */
+            const tokens = [];
+            for await (const { token } of model.generate(prompt, { ...options, ...more })) {
+                tokens.push(token);
+                if (tokens.length === most) break;
+            }
+            return tokens;
+        };
+        const prompt = draw(280);
+        const expected = await write(prompt, {});
+        const cache = model.createCache();
+        caches.push(cache);
+        for (const most of [1, 3, Infinity]) {
+            const tokens = await write(prompt, { cache }, most);
+            assert.deepEqual(tokens, expected.slice(0, most));
+            const held = /** @type {number[]} */ (cache.tokens);
+            assert.deepEqual(held, [...prompt, ...expected].slice(0, held.length));
+            assert.ok(held.length >= prompt.length + tokens.length - 1);
+        }
+        // What it says it holds it holds.
+        const held = /** @type {number[]} */ (cache.tokens);
+        assert.deepEqual(await feed(model, cache, [4]), await lastCold(model, [...held, 4], 1));
+        // And a part of the prompt is not read again.
+        const progress = /** @type {number[]} */ ([]);
+        await write([...prompt, 1, 2], { cache, onProgress: (/** @type {{ done: number }} */ { done }) => progress.push(done) });
+        assert.deepEqual(progress, [282]);
+    }));
+});
+
+/** The first layer of a checkpoint whose second one does nothing: what it adds to the stream is zero. @param {Uint8Array<ArrayBuffer>} file */
+function firstLayer(file) {
+    const bytes = file.slice();
+    const view = new DataView(bytes.buffer);
+    const start = 8 + Number(view.getBigUint64(0, true));
+    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
+    for (const name of ['self_attn.o_proj', 'mlp.down_proj']) {
+        const [from, to] = header[`model.layers.1.${name}.weight`].data_offsets;
+        bytes.fill(0, start + from, start + to);
+    }
+    return bytes;
+}
+
+const SHARED = ['../../../shared/models/cache/', '../../../../shared/models/cache/'].map((path) => new URL(path, import.meta.url))
+    .find((url) => existsSync(new URL('cache.json', url)));
+
+describe('as transformers has it', { skip: SHARED === undefined && 'there is no ../shared/models/cache' }, () => {
+    if (SHARED === undefined) return;
+    const { operations, models, tolerance } = JSON.parse(readFileSync(new URL('cache.json', SHARED), 'utf8'));
+    const expected = readTensors(SHARED, 'expected.safetensors');
+    const every = new Set(['chunks', 'window', 'window-chunks', 'sinks']);
+    for (const { name, model: which, steps, logits } of operations) {
+        test(`${which}, ${name}`, async () => {
+            const target = await loadModel(runtime, fileURLToPath(new URL(models[which], SHARED)));
+            const [first] = steps;
+            /** @type {Record<string, ModelCache>} */
+            const caches = {
+                main: target.createCache(first.op === 'sinks' ? { sinks: first.sink, window: first.window }
+                    : first.batch ? { batch: first.batch.length } : {}),
+            };
+            /** @type {import('../../js/index.js').Tensor[]} */
+            const results = [];
+            for (const step of steps) {
+                const cache = caches[step.cache ?? 'main'];
+                const positions = /** @type {const} */ ('all');
+                switch (step.op) {
+                    case 'sinks': break;
+                    case 'feed':
+                        results.push(await target.forward(step.batch ?? step.ids, step.batch ? { cache } : { cache, positions }));
+                        break;
+                    case 'reuse': {
+                        const kept = cache.reuse(step.ids);
+                        assert.equal(kept, step.expect_reused);
+                        results.push(await target.forward(step.ids.slice(kept), { cache, positions }));
+                        break;
+                    }
+                    case 'truncate': cache.truncate(step.length); break;
+                    case 'remove': cache.remove(step.from, step.to, { shift: step.shift }); break;
+                    case 'reorder': cache.reorder(step.indices); break;
+                    case 'fork': caches[step.as] = cache.fork(); break;
+                    default: assert.fail(`nothing is known of ${step.op}`);
+                }
+            }
+            const taken = every.has(name) ? results : results.slice(-1);
+            const data = Float32Array.from(taken.flatMap((tensor) => [...tensor.data]));
+            const rows = taken.reduce((sum, { shape }) => sum + shape[0], 0);
+            assertTensor({ shape: [rows, target.vocabularySize], data }, expected[logits], tolerance, name);
+            target.dispose();
+        });
+    }
+});

@@ -1,0 +1,94 @@
+// Makes the committed fixtures from the full set beside the repository: node tests/model/copy.js
+//
+// One model for each family and each kind of rotary scaling, with one prompt that tells: past the window, past the length that a
+// scaling was made for. The vocabulary is cut to the tokens that the prompt and its continuation use, which changes no logit of
+// those that stay: rows of the embedding and of the head are left out, and columns of the expected logits with them.
+
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { COMMITTED } from './golden.js';
+
+const SHARED = ['../../../shared/models/hf/', '../../../../shared/models/hf/'].map((path) => new URL(path, import.meta.url))
+    .find((url) => existsSync(url));
+
+/** Which prompt of each: 2 has 24 tokens, 3 has 48 or more. @type {Record<string, number>} */
+const CASES = {
+    gemma: 2, gemma2: 3, 'gemma3-text': 3, 'gpt-neox-sequential': 2, 'gpt2-unscaled-inner': 2, granite: 2, 'llama-mqa-f16': 2,
+    'llama-rope-dynamic': 3, 'llama-rope-llama3': 3, 'llama-rope-yarn-options': 3, 'mistral-no-window': 2, olmo2: 2,
+    'phi-qknorm': 2, 'phi3-longrope': 3, qwen2: 2, 'qwen3-bias-bf16': 2, smollm3: 2, 'stablelm-parallel-qknorm': 2, starcoder2: 2,
+};
+
+/** Tensors with a row for each token. */
+const BY_TOKEN = /(^|\.)(embed_tokens|wte|embed_in|lm_head|embed_out)\.(weight|bias)$/;
+
+/** @typedef {{ dtype: string, shape: number[], bytes: Buffer }} Stored */
+
+/** @param {Buffer} file @returns {Map<string, Stored>} */
+function read(file) {
+    const start = 8 + Number(file.readBigUInt64LE(0));
+    /** @type {Record<string, { dtype: string, shape: number[], data_offsets: [number, number] }>} */
+    const header = JSON.parse(file.toString('utf8', 8, start));
+    delete header.__metadata__;
+    return new Map(Object.entries(header).map(([name, { dtype, shape, data_offsets: [from, to] }]) =>
+        [name, { dtype, shape, bytes: file.subarray(start + from, start + to) }]));
+}
+
+/** @param {Map<string, Stored>} tensors @returns {Buffer} */
+function write(tensors) {
+    let end = 0;
+    const header = Object.fromEntries(Array.from(tensors, ([name, { dtype, shape, bytes }]) =>
+        [name, { dtype, shape, data_offsets: [end, end += bytes.length] }]));
+    const text = JSON.stringify(header);
+    const padded = text.padEnd(Math.ceil(text.length / 8) * 8);
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(padded.length));
+    return Buffer.concat([length, Buffer.from(padded), ...Array.from(tensors.values(), ({ bytes }) => bytes)]);
+}
+
+/** @param {Stored} tensor @param {number[]} rows that stay */
+function cutRows({ dtype, shape: [n, ...rest], bytes }, rows) {
+    const size = bytes.length / n;
+    return { dtype, shape: [rows.length, ...rest], bytes: Buffer.concat(rows.map((row) => bytes.subarray(row * size, (row + 1) * size))) };
+}
+
+/** @param {Record<string, any>} config @param {number} vocabulary */
+const without = (config, vocabulary) =>
+    ({ ...config, vocab_size: vocabulary, bos_token_id: null, eos_token_id: null, pad_token_id: null });
+
+/** @param {URL} folder @param {string} name @param {number} prompt */
+function copy(folder, name, prompt) {
+    /** @param {string} file */
+    const readJson = (file) => JSON.parse(readFileSync(new URL(file, folder), 'utf8'));
+    const { prompts, tolerance } = readJson('case.json');
+    const { ids, greedy, margins, logits } = prompts[prompt];
+    const kept = [...new Set([...ids, ...greedy])].sort((a, b) => a - b);
+    /** @param {number} id */
+    const cut = (id) => kept.indexOf(id);
+    const config = readJson('config.json');
+    const weights = new Map(readdirSync(folder).filter((file) => /^model.*\.safetensors$/.test(file))
+        .flatMap((file) => Array.from(read(readFileSync(new URL(file, folder))))));
+    for (const [tensor, stored] of weights) {
+        if (BY_TOKEN.test(tensor)) weights.set(tensor, cutRows(stored, kept));
+    }
+    const { dtype, shape: [t, vocabulary], bytes } = /** @type {Stored} */ (read(readFileSync(new URL('expected.safetensors', folder))).get(logits));
+    const columns = cutRows({ dtype, shape: [t * vocabulary], bytes }, ids.flatMap((/** @type {number} */ _, /** @type {number} */ row) =>
+        kept.map((id) => row * vocabulary + id)));
+    writeFileSync(new URL(`${name}.safetensors`, COMMITTED), write(weights));
+    const rope = config.rope_parameters ?? {};
+    const changing = /dynamic|longrope/.test(rope.rope_type);
+    const trained = rope.original_max_position_embeddings ?? config.max_position_embeddings;
+    const old = existsSync(new URL('config.old.json', folder)) ? without(readJson('config.old.json'), kept.length) : null;
+    return {
+        expected: { ...columns, shape: [t, kept.length] },
+        entry: {
+            name, ids: ids.map(cut), greedy: greedy.map(cut), margins, tolerance, length: ids.length + greedy.length,
+            sure: changing ? trained : 1e6, config: without(config, kept.length), old,
+        },
+    };
+}
+
+if (SHARED === undefined) throw new Error('there is no ../shared/models/hf to copy from');
+rmSync(COMMITTED, { recursive: true, force: true });
+mkdirSync(COMMITTED, { recursive: true });
+const all = Object.entries(CASES).map(([name, prompt]) => copy(new URL(`${name}/`, SHARED), name, prompt));
+writeFileSync(new URL('cases.json', COMMITTED), `[\n${all.map(({ entry }) => JSON.stringify(entry)).join(',\n')}\n]\n`);
+writeFileSync(new URL('expected.safetensors', COMMITTED), write(new Map(all.map(({ entry, expected }) => [entry.name, expected]))));

@@ -1,0 +1,80 @@
+// The same bits however a text is cut into forward calls, over three pages of the cache, in every family.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { loadModel } from '../../js/generation/index.js';
+import { rng } from '../rng.js';
+import { SIMD, testRuntime } from '../runtime.js';
+import { createWithSwitches } from '../switches.js';
+import { json, readCases, weightsOf } from './golden.js';
+
+const SEED = Number(process.env.CUTS_SEED ?? 1);
+const LENGTH = 800;
+
+const runtime = await testRuntime();
+
+/** Models whose rotation depends on the run's length give other numbers for other runs. */
+const cases = readCases().filter(({ sure, config }) => sure > LENGTH && config.model_type !== 'gpt2');
+
+/** @param {() => number} random @param {number} total @returns {number[]} lengths that add up to it: mostly short, some long */
+function cut(random, total) {
+    const parts = [];
+    for (let left = total; left > 0;) {
+        const most = [1, 2, 7, 130, 400][Math.floor(random() * 5)];
+        parts.push(Math.min(left, 1 + Math.floor(random() * most)));
+        left -= /** @type {number} */ (parts.at(-1));
+    }
+    return parts;
+}
+
+/** The cases that differ most: grouped queries, windows, norms behind, biases. */
+const LONG = ['llama-rope-llama3', 'gemma2', 'gemma3-text', 'phi-qknorm', 'olmo2'];
+
+describe(`cuts, seed ${SEED}`, () => {
+    for (const [i, entry] of cases.entries()) {
+        test(entry.name, async () => {
+            const random = rng(SEED + i);
+            const length = LONG.includes(entry.name) ? LENGTH : 280;
+            const ids = Array.from({ length }, () => Math.floor(random() * entry.config.vocab_size));
+            const source = { config: json(entry.config), weights: weightsOf(entry.name) };
+            const model = await loadModel(runtime, source, { contextLength: LENGTH });
+            const whole = (await model.forward(ids, { positions: 'all' })).data;
+            const V = model.vocabularySize;
+            for (let round = 0; round < 2; round++) {
+                const cache = model.createCache();
+                let at = 0;
+                for (const n of cut(random, length)) {
+                    const every = random() < 0.5;
+                    const { data } = await model.forward(ids.slice(at, at + n), { cache, positions: every ? 'all' : 'last' });
+                    const from = every ? at : at + n - 1;
+                    assert.deepEqual(data, whole.slice(from * V, (at + n) * V), `tokens ${at} to ${at + n}`);
+                    at += n;
+                }
+                assert.deepEqual(cache.tokens, ids);
+                cache.dispose();
+            }
+            model.dispose();
+        });
+    }
+
+    test('any number of workers, and a page that must not block', async () => {
+        const entry = cases.find(({ name }) => name === 'gemma2') ?? cases[0];
+        const source = () => ({ config: json(entry.config), weights: weightsOf(entry.name) });
+        const random = rng(SEED);
+        const ids = Array.from({ length: 300 }, () => Math.floor(random() * entry.config.vocab_size));
+        const mine = await loadModel(runtime, source(), { contextLength: LENGTH });
+        const expected = (await mine.forward(ids, { positions: 'all' })).data;
+        mine.dispose();
+        for (const options of [{ workers: 0 }, { workers: 1 }, { workers: 3 }, { workers: 2, _test: { mayBlock: false } }]) {
+            const other = await createWithSwitches({ ...options, simd: SIMD });
+            const model = await loadModel(other, source(), { contextLength: LENGTH });
+            const got = (await model.forward(ids, { positions: 'all' })).data;
+            const cache = model.createCache();
+            await model.forward(ids.slice(0, 263), { cache });
+            const rest = (await model.forward(ids.slice(263), { cache, positions: 'all' })).data;
+            assert.deepEqual(got, expected, JSON.stringify(options));
+            assert.deepEqual(rest, expected.slice(263 * model.vocabularySize), JSON.stringify(options));
+            other.dispose();
+        }
+    });
+});

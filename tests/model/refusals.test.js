@@ -1,0 +1,130 @@
+// What a file may not be, and with which code it is refused; nothing stays allocated.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { FormatError, loadModel } from '../../js/generation/index.js';
+import { testRuntime } from '../runtime.js';
+import { there } from '../there.js';
+import { json, readCases, weightsOf } from './golden.js';
+
+const runtime = await testRuntime();
+const cases = new Map(readCases().map((entry) => [entry.name, entry]));
+
+/** @param {string} name @param {Record<string, any>} changes of its config */
+const source = (name, changes) => ({ config: json({ ...there(cases.get(name)).config, ...changes }), weights: weightsOf(name) });
+
+/**
+ * A safetensors file without a tensor, with one more, or with one of another shape.
+ * @param {string} name
+ * @param {(header: Record<string, any>) => void} change of its header
+ * @param {Record<string, any>} [changes] of its config
+ */
+function changed(name, change, changes = {}) {
+    const bytes = Buffer.from(weightsOf(name));
+    const start = 8 + Number(bytes.readBigUInt64LE(0));
+    const header = JSON.parse(bytes.toString('utf8', 8, start));
+    change(header);
+    const text = JSON.stringify(header);
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(text.length));
+    const weights = new Uint8Array(Buffer.concat([length, Buffer.from(text), bytes.subarray(start)]));
+    return { config: json({ ...there(cases.get(name)).config, ...changes }), weights };
+}
+
+const NORM = 'model.layers.0.input_layernorm.weight';
+const LLAMA = 'llama-mqa-f16';
+const NEOX = 'gpt-neox-sequential';
+const LONG = 'phi3-longrope';
+const longRope = there(cases.get(LONG)).config.rope_parameters;
+
+/** @type {[string, RegExp, any][]} */
+const REFUSED = [
+    ['architecture', /"mixtral" are not supported/, source(LLAMA, { model_type: 'mixtral' })],
+    ['architecture', /"qwen2_moe" are not supported/, source('qwen2', { model_type: 'qwen2_moe' })],
+    ['architecture', /undefined/, source(LLAMA, { model_type: undefined })],
+    ['architecture', /an array|\[/, source(LLAMA, { model_type: ['llama'] })],
+    ['config-unknown', /"num_local_experts"/, source(LLAMA, { num_local_experts: 8 })],
+    ['config-unknown', /"made_up".*7/, source(LLAMA, { made_up: 7 })],
+    ['config-unknown', /"__proto__"|"toString"/, source(LLAMA, { toString: 7 })],
+    ['config-unknown', /rope_parameters.*"made_up"/, source(LLAMA, { rope_parameters: { rope_type: 'default', made_up: 1 } })],
+    ['config-unsupported', /attention_chunk_size/, source(LLAMA, { attention_chunk_size: 8 })],
+    ['config-unsupported', /quantization_config/, source(LLAMA, { quantization_config: { quant_method: 'awq' } })],
+    ['config-unsupported', /add_cross_attention/, source(LLAMA, { add_cross_attention: true })],
+    ['config-unsupported', /hidden_act "made_up"/, source(LLAMA, { hidden_act: 'made_up' })],
+    ['config-unsupported', /rope_type "made_up"/, source(LLAMA, { rope_parameters: { rope_type: 'made_up' } })],
+    ['config-missing-key', /hidden_size/, source(LLAMA, { hidden_size: null })],
+    ['config-missing-key', /factor/, source(LLAMA, { rope_parameters: { rope_type: 'linear' } })],
+    ['config-missing-key', /long_factor/, source(LONG, { rope_parameters: { ...longRope, long_factor: null } })],
+    ['config-invalid', /short_factor|long_factor/, source(LONG, { rope_parameters: { ...longRope, long_factor: [1, 2, 3] } })],
+    ['config-invalid', /short_factor/, source(LONG, { rope_parameters: { ...longRope, short_factor: [1, -2] } })],
+    ['config-invalid', /hidden_size must be a positive integer, got 48.5/, source(LLAMA, { hidden_size: 48.5 })],
+    ['config-invalid', /hidden_size .*got "48"/, source(LLAMA, { hidden_size: '48' })],
+    ['config-invalid', /num_hidden_layers must be at most/, source(LLAMA, { num_hidden_layers: 1e9 })],
+    ['config-invalid', /n_layer must be at most/, source('gpt2-unscaled-inner', { n_layer: 1e9 })],
+    ['config-invalid', /num_key_value_heads/, source(LLAMA, { num_key_value_heads: 3 })],
+    ['config-invalid', /rms_norm_eps/, source(LLAMA, { rms_norm_eps: 0 })],
+    ['config-invalid', /tie_word_embeddings/, source(LLAMA, { tie_word_embeddings: 1 })],
+    ['config-invalid', /rope_parameters must be an object/, source(LLAMA, { rope_parameters: 7 })],
+    ['config-invalid', /eos_token_id/, source(LLAMA, { eos_token_id: -1 })],
+    ['tensor-shape', /input_layernorm/, changed(LLAMA, (header) => { header[NORM].shape = [header[NORM].shape[0] / 2, 2]; })],
+    // So many heads must not become so many entries of a list.
+    ['tensor-shape', /attn_qkv/, changed(NEOX, (header) => {
+        for (const name of Object.keys(header).filter((key) => key.endsWith('attention.dense.weight'))) {
+            header[name.replace(/dense.weight$/, 'rotary_emb.inv_freq')] = header[name];
+            delete header[name];
+        }
+    }, { num_attention_heads: 2 ** 29, head_dim: 2 })],
+    ['tensor-shape', /lm_head.*\[7,48\]/, source(LLAMA, { vocab_size: 7 })],
+    ['tensor-missing', /blk\.0\.attn_norm/, changed(LLAMA, (header) => {
+        header['model.rotary_emb.inv_freq'] = header[NORM];
+        delete header[NORM];
+    })],
+    ['tensor-missing', /blk\.2/, source(LLAMA, { num_hidden_layers: 3 })],
+    ['tensor-unknown', /layers\.1\./, source(LLAMA, { num_hidden_layers: 1 })],
+    ['tensor-unknown', /made\.up/, changed(LLAMA, (header) => {
+        header['made.up.weight'] = header[NORM];
+        delete header[NORM];
+    })],
+];
+
+describe('refused', () => {
+    for (const [code, message, broken] of REFUSED) {
+        test(`${code}: ${message.source}`, async () => {
+            const before = runtime.memory.used;
+            await assert.rejects(loadModel(runtime, broken), (error) => {
+                assert.ok(error instanceof FormatError, String(error instanceof Error ? error.stack : error));
+                assert.equal(error.code, code, error.message);
+                assert.match(error.message, message);
+                assert.ok(error.message.length < 800, 'a message has an end');
+                return true;
+            });
+            assert.equal(runtime.memory.used, before, 'bytes stay allocated');
+        });
+    }
+});
+
+test('what is harmless is told', async () => {
+    const model = await loadModel(runtime, source(LLAMA, { attention_dropout: 0.5, _name_or_path: 'x', use_cache: false, num_beams: 1 }));
+    const { setAside } = model.explain();
+    for (const name of ['attention_dropout', '_name_or_path', 'use_cache', 'num_beams']) assert.ok(setAside.includes(name), `${name} of ${setAside}`);
+    assert.ok(!setAside.includes('hidden_size') && !setAside.includes('rms_norm_eps'));
+    model.dispose();
+});
+
+test('explain() says what was understood', async () => {
+    const { config } = there(cases.get(LLAMA));
+    const model = await loadModel(runtime, source(LLAMA, {}));
+    const told = model.explain();
+    assert.equal(told.architecture, 'llama');
+    assert.equal(told.layers, config.num_hidden_layers);
+    assert.equal(told.heads, config.num_attention_heads);
+    assert.equal(told.keyValueHeads, config.num_key_value_heads);
+    assert.equal(told.vocabularySize, config.vocab_size);
+    assert.equal(told.contextLength, config.max_position_embeddings);
+    assert.equal(told.tokenizer, null);
+    assert.match(told.chatTemplate, /^none: /);
+    assert.equal(model.tokenizer, null);
+    assert.throws(() => model.generate('text'), { name: 'TypeError', message: /token ids/ });
+    assert.deepEqual(JSON.parse(JSON.stringify(told)), told, 'a plain object');
+    model.dispose();
+});
