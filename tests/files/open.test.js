@@ -361,6 +361,7 @@ describe('a GGUF file', () => {
 
 describe('a preset of Keras Hub, its tokenizer in a folder below', () => {
     const expected = { gpt2: whole(gpt2Preset()), llama: whole(llamaPreset()) };
+    /** @param {Record<string, Uint8Array>} files */
     async function whole(files) {
         const model = await openModel(folder(files));
         const tensors = await all(model);
@@ -406,7 +407,7 @@ describe('a preset of Keras Hub, its tokenizer in a folder below', () => {
         assert.equal(model.tokenizer, null);
         model.close();
         const { 'assets/tokenizer/vocabulary.spm': __, ...lacking } = llamaPreset();
-        for (const source of [folder(lacking), serve('/lacking/', lacking), filesOf(lacking, 'a')]) {
+        for (const source of [folder(lacking), serve('/lacking/', lacking), filesOf(/** @type {any} */ (lacking), 'a')]) {
             await assert.rejects(openModel(source), { code: 'tokenizer-missing' });
         }
         const { 'model.weights.h5': ___, ...empty } = llamaPreset();
@@ -417,7 +418,7 @@ describe('a preset of Keras Hub, its tokenizer in a folder below', () => {
 
     test('its weights alone, by the paths of their datasets', async () => {
         const file = llamaPreset()['model.weights.h5'];
-        for (const source of [file, new Blob([file]), stream(file), folder({ 'a.weights.h5': file }), folder(llamaPreset())]) {
+        for (const source of [file, new Blob([/** @type {any} */ (file)]), stream(file), folder({ 'a.weights.h5': file }), folder(llamaPreset())]) {
             const opened = await openModel(source, { what: 'weights' });
             assert.deepEqual(opened.tensors.get('layers/llama_layer_norm/vars/0')?.shape, [8]);
             assert.equal((await all(opened)).size, opened.tensors.size);
