@@ -10,19 +10,19 @@ export * from './index.js';
 
 /** @typedef {import('./engine/options.js').RuntimeOptions} RuntimeOptions */
 
-/** Decoded when one of them is read. */
-const wasm = {
-    get relaxed() {
-        return decode(RELAXED);
-    },
-    get simd128() {
-        return decode(SIMD128);
-    },
-};
+/** @type {Promise<{ relaxed: ArrayBuffer, simd128: ArrayBuffer }> | null} */
+let binaries = null;
 
-/** @param {string} base64 @returns {Uint8Array} */
-function decode(base64) {
-    return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+async function unpack() {
+    const [relaxed, simd128] = await Promise.all([inflate(RELAXED), inflate(SIMD128)]);
+    return { relaxed, simd128 };
+}
+
+/** @param {string} base64  of what gzip has made */
+function inflate(base64) {
+    const packed = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('gzip'));
+    return new Response(stream).arrayBuffer();
 }
 
 /**
@@ -30,9 +30,10 @@ function decode(base64) {
  * @param {RuntimeOptions} [options]
  * @returns {Promise<import('./engine/runtime.js').Runtime>}
  */
-export function createRuntime(options = {}) {
+export async function createRuntime(options = {}) {
     if (typeof options !== 'object' || options === null) {
         return create(options); // which refuses it
     }
-    return create({ wasm, worker: () => workerOfText(WORKER_TEXT), ...options });
+    binaries ??= unpack();
+    return create({ wasm: await binaries, worker: () => workerOfText(WORKER_TEXT), ...options });
 }

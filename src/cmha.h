@@ -61,7 +61,8 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
  *
  * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
  * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
- * (scales) at a block's start or end, and the byte that is all of an I8 block. So F32 is what cmha_pack_f32 makes, and nothing takes more bytes than in the file,
+ * (scales) at a block's start or end, and the byte that is all of an I8 block. So F32 is what cmha_pack_f32 makes, and
+ * nothing takes more bytes than in the file,
  * but for outputs past N, which are zeros. */
 #define CMHA_WEIGHT_TYPES(X) \
     X(F32, f32, 1, 4, 0) \
@@ -360,8 +361,8 @@ typedef struct cmha_gate {
 } cmha_gate;
 CMHA_API void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1);
 
-/* y[r] = scale * column tokens[r] of the packed [K][N] matrix (a tied embedding) / divisors[tokens[r]] + table[position of r], which is
- * positions[r], or index + r % t where positions is NULL. */
+/* y[r] = scale * column tokens[r] of the packed [K][N] matrix (a tied embedding) / divisors[tokens[r]] + table[position of
+ * r], which is positions[r], or index + r % t where positions is NULL. */
 typedef struct cmha_embed {
     const uint32_t *tokens; /* [rows], each < N */
     size_t rows, t, index;

@@ -1,5 +1,5 @@
-// Products as Keras's int8 has them: weights are integers with a scale for each output, and a row of x is rounded to integers
-// too before it meets them.
+// Products as Keras's int8 has them: weights are integers with a scale for each output, and a row of x is rounded to
+// integers too before it meets them.
 
 import { KIND, LINEAR, ROUND_ROWS } from '../engine/interface.js';
 

@@ -23,8 +23,8 @@ function counted(value, what) {
  * W: [inputs][outputs] of one type, and b: [outputs] or none. Made empty (zeros); a file loads it in pieces of whole rows
  * of W^T: [outputs][inputs], which is how files keep weights, or of W.
  *
- * Scaled ones hold integers and compute as Keras does in int8: a weight is its integer divided by the scale of its output,
- * and x is rounded to integers first, by a scale for each row.
+ * Scaled ones hold integers and compute as Keras does in int8: a weight is its integer divided by the scale of its
+ * output, and x is rounded to integers first, by a scale for each row.
  */
 export class PackedWeight {
     #runtime;

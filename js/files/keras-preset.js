@@ -43,8 +43,8 @@ import { isKerasConfig } from './texts.js';
  * @property {null} chatTemplate
  * @property {null} metadata
  * @property {null} fields
- * @property {'int8' | 'int4' | null} quantized how the weights are stored; tensors of int8 are I8, and beside each stands
- *   one called `.scale` instead of `.weight`, a number for each output to divide it by
+ * @property {'int8' | 'int4' | null} quantized how the weights are stored; tensors of int8 are I8, and beside each
+ *   stands one called `.scale` instead of `.weight`, a number for each output to divide it by
  * @property {string[]} notes where the preset's config says one thing and Keras does another
  * @property {Map<string, TensorInfo>} tensors
  * @property {number} fileBytes
@@ -219,7 +219,8 @@ class Tensors {
     /** @param {string} name @returns {boolean} whether the head is the table */
     _embedding(name) {
         const width = this._config.hidden_size ?? this._config.n_embd;
-        const { table, head, scales: [scale, headScale], quantized } = embeddingOf(this._variables('layers/reversible_embedding'), width);
+        const variables = this._variables('layers/reversible_embedding');
+        const { table, head, scales: [scale, headScale], quantized } = embeddingOf(variables, width);
         this._quantized = quantized;
         this._views.set(`${name}.weight`, asStored(table, 1));
         this._scales(name, scale ? [scale] : []);

@@ -218,8 +218,8 @@ class Opening {
         const source = await openWeightsSource(await this._whole(reader, name));
         this._begin(source.fileBytes);
         return {
-            format: 'keras', name, metadata: null, fields: null, notes: [], ...NO_COMPANIONS, config: {}, architecture: '',
-            ...source,
+            format: 'keras', name, architecture: '', metadata: null, fields: null, notes: [], ...NO_COMPANIONS,
+            config: {}, ...source,
         };
     }
 
@@ -241,7 +241,11 @@ class Opening {
         }
     }
 
-    /** @param {ByteReader} reader at the beginning of a file @param {string} name @returns {Promise<Uint8Array>} all of it */
+    /**
+     * @param {ByteReader} reader at the beginning of a file
+     * @param {string} name
+     * @returns {Promise<Uint8Array>} all of it
+     */
     async _whole(reader, name) {
         const bytes = reader.size === null || reader.size > MAX_WHOLE_BYTES ? await reader.rest(MAX_WHOLE_BYTES, name)
             : await reader.take(reader.size, name);
@@ -311,8 +315,8 @@ class Opening {
         const config = companions.config ?? {};
         this._begin(stream.fileBytes);
         return {
-            format: 'safetensors', name: nameOf(this._place.name), metadata: null, fields: null, notes: [], ...companions,
-            config,
+            format: 'safetensors', name: nameOf(this._place.name), metadata: null, fields: null, notes: [],
+            ...companions, config,
             architecture: typeof config.model_type === 'string' ? config.model_type : '', ...stream,
         };
     }
@@ -346,7 +350,8 @@ class Opening {
         /** @type {Record<string, any> | null} */
         let config = this._isModel ? null : {};
         return {
-            format: 'gguf', name, architecture, metadata, fields: fieldsOf(pairs, architecture), notes: [], ...companions,
+            format: 'gguf', name, architecture, metadata, fields: fieldsOf(pairs, architecture), notes: [],
+            ...companions,
             chatTemplate: companions.chatTemplate ?? templatesOf(pairs, name), ...stream,
             get config() {
                 config ??= configOf(pairs, stream.tensors, name);

@@ -82,7 +82,12 @@ function settle(description, byRole, source) {
     return { ...description, head: { ...description.head, tied: !own } };
 }
 
-/** @param {Plan} plan @param {Map<string, number[]>} wanted @param {[string, import('./roles.js').Part[]][]} roles @param {string} format */
+/**
+ * @param {Plan} plan
+ * @param {Map<string, number[]>} wanted
+ * @param {[string, import('./roles.js').Part[]][]} roles
+ * @param {string} format
+ */
 function placeAll(plan, wanted, roles, format) {
     for (const [role, parts] of roles) {
         for (const { tensor, row } of parts) {

@@ -55,8 +55,9 @@ export class Tokenizer {
             this._added.add(id);
             if (special) this._special.add(id);
         }
-        this._inText = new AddedTokenSplitter(added.filter((token) => token.inText && !token.normalized), (content) => content);
-        this._inNormalized = new AddedTokenSplitter(added.filter((token) => token.inText && token.normalized), normalize);
+        const sought = added.filter(({ inText }) => inText);
+        this._inText = new AddedTokenSplitter(sought.filter((token) => !token.normalized), (content) => content);
+        this._inNormalized = new AddedTokenSplitter(sought.filter((token) => token.normalized), normalize);
         /** One more than the largest id. */
         this.vocabularySize = this._tokens.length;
         /** For people: which kind of tokenizer this is. */

@@ -4,6 +4,7 @@
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { root, say, since } from './system.js';
 
 const source = join(root, 'js');
@@ -86,7 +87,9 @@ export async function buildDist() {
 /** Writes js/inlined, which the entry `inline` imports. @param {string} worker the text of dist/worker.js */
 function buildInlined(worker) {
     const base64 = (/** @type {string} */ variant) =>
-        readFileSync(join(source, `wasm/cmha-${variant}.wasm`), 'base64').replace(/.{1,120}/g, '$&\n');
+        gzipSync(readFileSync(join(source, `wasm/cmha-${variant}.wasm`)), { level: 9 })
+            .toString('base64')
+            .replace(/.{1,120}/g, '$&\n');
     const note = '// Made by src/build/dist.js.\n\n';
     const binary = (/** @type {string} */ variant) =>
         `/** @type {string} */\nexport const ${variant.toUpperCase()} = \`\n${base64(variant)}\`;\n`;

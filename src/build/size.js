@@ -6,11 +6,14 @@ import { dirname, join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { root, say } from './system.js';
 
-/** In bytes, gzipped, each file by itself as a server sends it. */
-export const BUDGET = 60_000;
+/**
+ * In bytes, gzipped, each file by itself as a server sends it. Half of it is the binary, and most of that is products with
+ * weights of fifteen types as files have them, which spare a page the decoding of a model to four to eight times its size.
+ */
+export const BUDGET = 100_000;
 
 /** The same for the scripts of an entry alone, with what they import. @type {Record<string, number>} */
-const SCRIPTS = { 'generation/index.js': 160_000, 'inline.js': 110_000, 'isolate.js': 2_000 };
+const SCRIPTS = { 'generation/index.js': 180_000, 'inline.js': 200_000, 'isolate.js': 2_000 };
 
 /** Prints the table and returns whether it is within the budgets. @returns {boolean} */
 export function checkSize() {

@@ -98,6 +98,6 @@ test('a strict policy is not violated', options, async (t) => {
         const policy = `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; ${rule}`;
         const { workers, violations } = await explained(t, { ...ISOLATED, 'Content-Security-Policy': policy });
         assert.equal(workers, expected);
-        assert.equal(violations.filter((uri) => uri.startsWith('blob')).length, 0, violations.join());
+        assert.equal(violations.filter((/** @type {string} */ uri) => uri.startsWith('blob')).length, 0, violations.join());
     }
 });

@@ -7,8 +7,11 @@ import { FormatError } from '../../js/check.js';
 import { openModel } from '../../js/files/open.js';
 import { llama, llamaTensors } from './gguf-writer.js';
 
+/** @typedef {Record<string, [string, any] | null>} Changes */
+
 /** @param {Parameters<typeof llama>} args */
 const open = (...args) => openModel(llama(...args));
+/** @param {Parameters<typeof llama>} args */
 const config = async (...args) => (await open(...args)).config;
 
 test('a whole one', async () => {
@@ -37,7 +40,7 @@ test('what follows where a key is not there', async () => {
 });
 
 test('rotation', async () => {
-    const scaling = async (keys) => (await config(Object.fromEntries(Object.entries(keys)
+    const scaling = async (/** @type {Changes} */ keys) => (await config(Object.fromEntries(Object.entries(keys)
         .map(([key, pair]) => [`llama.rope.scaling.${key}`, pair])))).rope_scaling;
     const linear = { rope_type: 'linear', factor: 4 };
     assert.deepEqual(await scaling({ type: ['string', 'linear'], factor: ['f32', 4] }), linear);
@@ -56,10 +59,12 @@ test('rotation', async () => {
 });
 
 test('fields that differ between architectures', async () => {
+    /** @type {(architecture: string, more: Changes) => Changes} */
     const changes = (architecture, more) => ({
         'general.architecture': ['string', architecture],
         ...Object.fromEntries(['context_length', 'embedding_length', 'block_count', 'feed_forward_length',
-            'attention.head_count'].map((key) => [`${architecture}.${key}`, ['u32', key === 'block_count' ? 1 : 32]])),
+            'attention.head_count'].map((key) => [`${architecture}.${key}`,
+                /** @type {[string, number]} */ (['u32', key === 'block_count' ? 1 : 32])])),
         [`${architecture}.attention.layer_norm_epsilon`]: ['f32', 0.5], ...more,
     });
     const gpt2 = await config(changes('gpt2', {}));
@@ -71,8 +76,10 @@ test('fields that differ between architectures', async () => {
 
 test('lists by layer', async () => {
     const tensors = [...llamaTensors(), { name: 'blk.1.attn_norm.weight', shape: [32] }];
-    const two = (changes) => config({ 'llama.block_count': ['u32', 2], ...changes }, { tensors });
-    const heads = async (...pair) => (await two({ 'llama.attention.head_count_kv': pair })).num_key_value_heads;
+    const two = (/** @type {Changes} */ changes) =>
+        config({ 'llama.block_count': ['u32', 2], ...changes }, { tensors });
+    const heads = async (/** @type {[string, any]} */ ...pair) =>
+        (await two({ 'llama.attention.head_count_kv': pair })).num_key_value_heads;
     assert.deepEqual(await heads('array of u32', [2, 4]), [2, 4]);
     assert.equal(await heads('array of i32', [2, 2]), 2);
     assert.deepEqual((await two({ 'llama.attention.sliding_window_pattern': ['array of bool', [true, false]] }))
@@ -96,13 +103,14 @@ test('every key is used, harmless or unknown', async () => {
         'tokenizer.ggml.toString': ['u32', 1],
         'tokenizer.chat_template': ['string', 'x'], 'tokenizer.chat_template.rag': ['string', 'y'],
     });
+    assert.ok(fields);
     assert.deepEqual(fields.unknown, ['llama.nosuch', 'other.block_count', '__proto__', 'tokenizer.ggml.toString']);
     assert.deepEqual(fields.harmless, ['general.name', 'general.quantization_version', 'quantize.imatrix.file']);
     assert.ok(['llama.attention.head_count', 'tokenizer.chat_template.rag'].every((key) => fields.used.includes(key)));
 });
 
 test('templates', async () => {
-    const template = async (changes) => (await open(changes)).chatTemplate;
+    const template = async (/** @type {Changes} */ changes) => (await open(changes)).chatTemplate;
     assert.equal(await template({}), null);
     assert.equal(await template({ 'tokenizer.chat_template': ['string', 'x'] }), 'x');
     assert.deepEqual(await template({
@@ -112,6 +120,7 @@ test('templates', async () => {
 });
 
 describe('refused', () => {
+    /** @type {[string, Changes][]} */
     const REFUSED = [
         ['missing-key', { 'general.architecture': null }], ['missing-key', { 'llama.block_count': null }],
         ['missing-key', { 'llama.attention.layer_norm_rms_epsilon': null }],
@@ -141,7 +150,7 @@ describe('refused', () => {
     ];
     for (const [code, changes] of REFUSED) {
         test(`${code} ${Object.entries(changes).flat().flat().map(String).join(' ')}`, async () => {
-            await assert.rejects(config(changes), (error) => {
+            await assert.rejects(config(changes), (/** @type {Error} */ error) => {
                 assert.ok(error instanceof FormatError, error.stack);
                 assert.equal(error.code, code, error.message);
                 return true;

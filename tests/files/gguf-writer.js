@@ -1,17 +1,19 @@
 // Writes GGUF files, good ones and, where a test says so, wrong ones. By the text of the format, not by our reader:
 // https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
+/** @type {Record<string, number>} */
 const TYPES = {
     u8: 0, i8: 1, u16: 2, i16: 3, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 10, i64: 11, f64: 12,
 };
 
+/** @type {Record<string, [method: string, bytes: number]>} */
 const SET = {
     u8: ['setUint8', 1], i8: ['setInt8', 1], u16: ['setUint16', 2], i16: ['setInt16', 2], u32: ['setUint32', 4],
     i32: ['setInt32', 4], f32: ['setFloat32', 4], bool: ['setUint8', 1], u64: ['setBigUint64', 8],
     i64: ['setBigInt64', 8], f64: ['setFloat64', 8],
 };
 
-/** Of tensors: id, numbers in a block, bytes of a block. */
+/** Of tensors: id, numbers in a block, bytes of a block. @type {Record<string, [number, number, number]>} */
 const TENSORS = { F32: [0, 1, 4], F16: [1, 1, 2], Q4_0: [2, 32, 18], Q8_0: [8, 32, 34], Q4_K: [12, 256, 144],
     IQ2_XXS: [16, 256, 66], I8: [24, 1, 1], I32: [26, 1, 4], I64: [27, 1, 8], F64: [28, 1, 8], BF16: [30, 1, 2] };
 
@@ -20,7 +22,7 @@ function scalar(type, value) {
     const [method, bytes] = SET[type];
     const out = Buffer.alloc(bytes);
     const number = bytes === 8 && type !== 'f64' ? BigInt(value) : Number(value);
-    new DataView(out.buffer, out.byteOffset)[method](0, number, true);
+    /** @type {any} */ (new DataView(out.buffer, out.byteOffset))[method](0, number, true);
     return out;
 }
 
@@ -45,7 +47,7 @@ function valueOf(type, value) {
     return Buffer.concat([scalar('u32', id), scalar('u64', value.length), ...items]);
 }
 
-/** @param {string} key @param {string} type @param {any} value @returns {Buffer} */
+/** @param {string | Uint8Array} key @param {string} type @param {any} value @returns {Buffer} */
 export function pair(key, type, value) {
     return Buffer.concat([string(key), scalar('u32', TYPES[type] ?? TYPES.array), valueOf(type, value)]);
 }
@@ -70,13 +72,14 @@ export function bytesOf({ shape, type = 'F32', bytes }) {
 /**
  * @param {{ pairs?: ([string, string, any] | Buffer)[], tensors?: Tensor[], version?: number, alignment?: number,
  *   magic?: string, tensorCount?: number | bigint, pairCount?: number | bigint, trailing?: number }} file
- * @returns {Uint8Array}
+ * @returns {Uint8Array<ArrayBuffer>}
  */
 export function gguf({
     pairs = [], tensors = [], version = 3, alignment = 32, magic = 'GGUF', tensorCount = tensors.length,
     pairCount = pairs.length, trailing = 0,
 }) {
-    const padding = (length) => Buffer.alloc(Math.ceil(length / alignment) * alignment - length);
+    const padding = (/** @type {number} */ length) => Buffer.alloc(Math.ceil(length / alignment) * alignment - length);
+    /** @type {Uint8Array[]} */
     const data = [];
     const infos = [];
     let at = 0;
@@ -85,8 +88,9 @@ export function gguf({
         infos.push(string(name), scalar('u32', shape.length), ...[...shape].reverse().map((n) => scalar('u64', n)),
             scalar('u32', id), scalar('u64', offset));
         const bytes = bytesOf(tensor);
-        data.push(bytes, padding(bytes.length));
-        at += bytes.length + data.at(-1).length;
+        const rest = padding(bytes.length);
+        data.push(bytes, rest);
+        at += bytes.length + rest.length;
     }
     const head = Buffer.concat([Buffer.from(magic), scalar('u32', version), scalar('u64', tensorCount),
         scalar('u64', pairCount), ...pairs.map((one) => (Array.isArray(one) ? pair(...one) : one)), ...infos]);

@@ -13,7 +13,10 @@ import { gguf, llama, llamaPairs, llamaTensors, pair, string } from './gguf-writ
 /** What hangs takes longer than a busy machine. */
 const HANG_MS = 5000;
 
-/** The same bytes with their size known, and as a stream in pieces of which it is not. */
+/**
+ * The same bytes with their size known, and as a stream in pieces of which it is not.
+ * @type {Record<string, (bytes: Uint8Array, size?: number) => Uint8Array | ReadableStream<Uint8Array>>}
+ */
 const FORMS = {
     bytes: (bytes) => bytes,
     stream: (bytes, size = 7) => {
@@ -26,8 +29,10 @@ const FORMS = {
         });
     },
 };
+/** @param {Uint8Array | ReadableStream<Uint8Array>} source */
 const read = async (source) => readGguf(await openFile(source), 'it');
 
+/** @type {[string, any][]} */
 const SCALARS = [
     ['u8', 255], ['i8', -128], ['u16', 65535], ['i16', -32768], ['u32', 4294967295], ['i32', -2147483648], ['f32', 1.5],
     ['bool', true], ['string', 'a€😀'], ['u64', 2 ** 53 - 1], ['i64', -(2 ** 53) + 1], ['f64', 1e300],
@@ -36,15 +41,20 @@ const SCALARS = [
 for (const [form, source] of Object.entries(FORMS)) {
     describe(`from ${form}`, () => {
         test('every type of value, and arrays of each', async () => {
+            /** @type {(type: string, value: any) => [string, string, any]} */
+            const one = (type, value) => [`one.${type}`, type, value];
+            /** @type {(type: string, value: any) => [string, string, any]} */
+            const many = (type, value) => [`many.${type}`, `array of ${type}`, [value, value, value]];
+            /** @type {[string, string, any][]} */
             const pairs = [
-                ...SCALARS.map(([type, value]) => [`one.${type}`, type, value]),
-                ...SCALARS.map(([type, value]) => [`many.${type}`, `array of ${type}`, [value, value, value]]),
+                ...SCALARS.map(([type, value]) => one(type, value)),
+                ...SCALARS.map(([type, value]) => many(type, value)),
                 ['none', 'array of u32', []], ['no strings', 'array of string', []],
                 ['nested', 'array of array of u8', [[1, 2], [], [3]]],
                 ['big', 'u64', 2n ** 64n - 1n], ['', 'u8', 1],
             ];
             const { pairs: got } = await read(source(gguf({ pairs })));
-            const value = (key) => got.get(key).value;
+            const value = (/** @type {string} */ key) => got.get(key)?.value;
             for (const [type, want] of SCALARS) {
                 assert.deepEqual(got.get(`one.${type}`), { type, value: want });
                 const list = Array.from(value(`many.${type}`), (one) => (type === 'string' ? one : Number(one)));
@@ -53,7 +63,9 @@ for (const [form, source] of Object.entries(FORMS)) {
             assert.ok(value('many.u16') instanceof Uint16Array && value('many.f64') instanceof Float64Array);
             assert.equal(value('none').length, 0);
             assert.deepEqual(value('no strings'), []);
-            assert.deepEqual(value('nested').map((list) => Array.from(list)), [[1, 2], [], [3]]);
+            /** @type {Uint8Array[]} */
+            const nested = value('nested');
+            assert.deepEqual(nested.map((list) => Array.from(list)), [[1, 2], [], [3]]);
             assert.equal(value('big'), 2n ** 64n - 1n);
             assert.equal(value(''), 1);
         });
@@ -67,7 +79,7 @@ for (const [form, source] of Object.entries(FORMS)) {
                     name: 'token_embd.weight', shape: [6, 32], type: 'Q8_0', bytes: 204, rows: 6, rowBytes: 34,
                 });
                 assert.equal(begin % 32, 0);
-                assert.equal(end, entries.at(-1).end);
+                assert.equal(end, entries.at(-1)?.end);
                 assert.deepEqual([entries[1].info.rows, entries[1].info.rowBytes], [1, 128]);
             }
         });
@@ -80,7 +92,7 @@ for (const [form, source] of Object.entries(FORMS)) {
         for (const [code, what, file] of malformed()) {
             test(`${code}: ${what}`, async () => {
                 const start = performance.now();
-                await assert.rejects(read(source(file, 4096)), (error) => {
+                await assert.rejects(read(source(file, 4096)), (/** @type {Error} */ error) => {
                     assert.ok(error instanceof FormatError, error.stack);
                     // Where the size is not known, a length is too large only when no file is so long.
                     assert.equal(error.code, code, error.message);
@@ -93,8 +105,11 @@ for (const [form, source] of Object.entries(FORMS)) {
     });
 }
 
+/** @returns {Generator<[code: string, what: string, file: Uint8Array]>} */
 function* malformed() {
+    /** @type {[string, string, any][]} */
     const u32 = [['a', 'u32', 1]];
+    /** @param {Record<string, any>} tensor what differs from a good one */
     const one = (tensor) => gguf({ tensors: [{ name: 'x', shape: [4], ...tensor }] });
     const whole = llama();
     yield ['wrong-file', 'another magic', gguf({ magic: 'GGUf' })];
@@ -105,6 +120,7 @@ function* malformed() {
     yield ['truncated', 'within an array', whole.slice(0, 800)];
     yield ['too-large', 'more pairs than any file has', gguf({ pairs: u32, pairCount: 2n ** 60n })];
     yield ['too-large', 'more tensors than any file has', gguf({ tensorCount: 2n ** 64n - 1n })];
+    /** @param {number} type @param {bigint} count */
     const claim = (type, count) => gguf({ pairs: [Buffer.concat([string('a'), Buffer.from([9, 0, 0, 0]),
         Buffer.from([type, 0, 0, 0]), Buffer.from(BigUint64Array.of(count).buffer)])] });
     yield ['too-large', 'an array of 2^60 numbers', claim(4, 2n ** 60n)];
@@ -155,7 +171,7 @@ test('where the size is known, tensors beyond the end are noticed at once', asyn
 
 test('a description in another encoding does no harm', async () => {
     const { pairs } = await read(gguf({ pairs: [['general.author', 'string', Buffer.from([0x4a, 0xf6])]] }));
-    assert.equal(pairs.get('general.author').value, 'J\ufffd');
+    assert.equal(pairs.get('general.author')?.value, 'J\ufffd');
 });
 
 test('a stream that never ends is refused, and not kept', { timeout: 20000 }, async () => {
@@ -175,7 +191,8 @@ test('names of types, and which of them weights may have', () => {
     for (const [id, { name, block, bytes }] of GGML_TYPES) {
         assert.ok(Number.isInteger(id) && block > 0 && bytes > 0 && name !== '');
     }
-    const of = (type) => () => requireWeightType({ name: 'x', shape: [1], type, bytes: 1, rows: 1, rowBytes: 1 });
+    const of = (/** @type {string} */ type) => () =>
+        requireWeightType({ name: 'x', shape: [1], type, bytes: 1, rows: 1, rowBytes: 1 });
     assert.doesNotThrow(of('Q4_K'));
     assert.throws(of('IQ2_XXS'), { code: 'weight-type', message: /"x" is IQ2_XXS/ });
     assert.throws(of('F8_E4M3'), { code: 'weight-type' });
@@ -191,6 +208,7 @@ test('malformed files of ../shared', { skip: SHARED ? false : '../shared is abse
     for (const { file, expect, what } of cases) {
         const bytes = readFileSync(new URL(`malformed/${file}`, SHARED));
         for (const source of [bytes, FORMS.stream(bytes, 1000)]) {
+            /** @type {Error | null} */
             let error = null;
             const start = performance.now();
             try {
@@ -199,7 +217,7 @@ test('malformed files of ../shared', { skip: SHARED ? false : '../shared is abse
                 for await (const _ of model.read(() => true));
                 model.close();
             } catch (cause) {
-                error = cause;
+                error = /** @type {Error} */ (cause);
             }
             const ms = performance.now() - start;
             assert.ok(error === null || error instanceof FormatError, `${file}: ${error?.stack}`);

@@ -1,5 +1,5 @@
-// HDF5 files: made by h5py in the oldest and the newest form of the format (make_hdf5.py says what is in them), by Keras
-// itself where ../shared is there, cut and changed for each code of an error, and with seeded damage.
+// HDF5 files: made by h5py in the oldest and the newest form of the format (make_hdf5.py says what is in them), by
+// Keras itself where ../shared is there, cut and changed for each code of an error, and with seeded damage.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -14,8 +14,10 @@ import { KERAS, skip } from './shared.js';
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 3000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
+/** @param {string} name */
 const fixture = (name) => new Uint8Array(readFileSync(new URL(`fixtures/${name}.h5`, import.meta.url)));
 
+/** @type {Record<string, string>} */
 const NAMES = {
     F32: 'float32',
     F64: 'float64',
@@ -41,7 +43,7 @@ for (const form of ['old', 'new']) {
             const { shape, data, dtype } = weightOf(dataset);
             assert.equal(dataset.path, path);
             if (name === 'scalar') {
-                assert.deepEqual([shape, Array.from(data)], [[], [1.5]]);
+                assert.deepEqual([shape, Array.from(/** @type {ArrayLike<number>} */ (data))], [[], [1.5]]);
             } else if (name === 'empty') {
                 assert.deepEqual([shape, data.length], [[0, 4], 0]);
             } else {
@@ -74,7 +76,8 @@ test('a group so large that its B-tree has two levels', () => {
     const { datasets } = readHdf5(fixture('many'));
     assert.equal(datasets.size, 150);
     for (let i = 0; i < 150; i++) {
-        assert.deepEqual(Array.from(weightOf(datasets.get(`g/dataset_${i}`)).data), [i]);
+        const dataset = /** @type {import('../../js/files/hdf5.js').Hdf5Dataset} */ (datasets.get(`g/dataset_${i}`));
+        assert.deepEqual(Array.from(/** @type {ArrayLike<number>} */ (weightOf(dataset).data)), [i]);
     }
 });
 
@@ -124,7 +127,7 @@ test('the fixtures are the ones that are tested', () => {
 function refuses(bytes, code, words) {
     assert.throws(
         () => readHdf5(bytes),
-        (error) => {
+        (/** @type {Error} */ error) => {
             assert.ok(error instanceof FormatError, error.stack);
             assert.equal(error.code, code, error.message);
             assert.match(error.message, words);
@@ -136,7 +139,7 @@ function refuses(bytes, code, words) {
 /** @param {string} name @param {(bytes: Uint8Array, view: DataView, find: (text: string) => number) => void} change */
 function changed(name, change) {
     const bytes = fixture(name);
-    const find = (text) => Buffer.from(bytes.buffer).indexOf(text, 0, 'latin1');
+    const find = (/** @type {string} */ text) => Buffer.from(bytes.buffer).indexOf(text, 0, 'latin1');
     change(bytes, new DataView(bytes.buffer), find);
     return bytes;
 }
@@ -205,8 +208,11 @@ test('the checksum is lookup3', () => {
     assert.equal(checksum(new TextEncoder().encode('Four score and seven years ago')), 0x17770551);
 });
 
+/** @typedef {{ path: string, shape?: number[], dtype?: string, attrs?: any }} Node of a file's tree */
+
 test('files of Keras: every dataset and group that its own reader found', { skip }, () => {
     const folder = new URL('files/', KERAS);
+    /** @type {{ models: { weights_h5: string, h5_tree: Node[] }[] }} */
     const { models } = JSON.parse(readFileSync(new URL('manifest.json', folder), 'utf8'));
     for (const { weights_h5: file, h5_tree: tree } of models) {
         const { datasets, attributes } = readHdf5(new Uint8Array(readFileSync(new URL(file, folder))));
@@ -226,14 +232,14 @@ test('files of Keras: every dataset and group that its own reader found', { skip
 test(`${ROUNDS} damaged files, seed ${SEED}`, () => {
     const files = ['old', 'new', 'many'].map(fixture);
     const random = rng(SEED);
-    const below = (n) => Math.floor(random() * n);
+    const below = (/** @type {number} */ n) => Math.floor(random() * n);
     /** Zeros are often padding, so other bytes are hit rather. */
-    const place = (bytes) => {
+    const place = (/** @type {Uint8Array} */ bytes) => {
         let at = below(bytes.length);
         for (let i = 0; i < 6 && bytes[at] === 0; i++) at = below(bytes.length);
         return at;
     };
-    const word = (bytes) => below(bytes.length - 8) & ~7;
+    const word = (/** @type {Uint8Array} */ bytes) => below(bytes.length - 8) & ~7;
     /** @type {((bytes: Uint8Array, view: DataView) => Uint8Array | void)[]} */
     const damage = [
         (bytes) => {
@@ -267,7 +273,7 @@ test(`${ROUNDS} damaged files, seed ${SEED}`, () => {
                 );
             }
         } catch (error) {
-            assert.ok(error instanceof FormatError, `round ${round}: ${error.stack}`);
+            assert.ok(error instanceof FormatError, `round ${round}: ${/** @type {Error} */ (error).stack}`);
             assert.ok(error.message.length < 400, error.message);
             outcome = error.code;
         }

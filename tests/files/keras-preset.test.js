@@ -1,5 +1,5 @@
-// Presets of Keras Hub. Small ones are made here, so that each weight's place is known by its value; those that Keras Hub
-// wrote are compared where ../shared is there. What a preset computes is compared with the models.
+// Presets of Keras Hub. Small ones are made here, so that each weight's place is known by its value; those that Keras
+// Hub wrote are compared where ../shared is there. What a preset computes is compared with the models.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -14,13 +14,16 @@ import { rng } from '../rng.js';
 import { KERAS, skip } from './shared.js';
 
 const encoder = new TextEncoder();
-const json = (value) => encoder.encode(JSON.stringify(value));
+const json = (/** @type {any} */ value) => encoder.encode(JSON.stringify(value));
 
-/** @param {Record<string, Uint8Array>} files */
+/** @param {Record<string, Uint8Array | null>} files */
 const open = (files, name = 'preset') => openKerasPreset(async (path) => files[path] ?? null, name);
 
-/** @param {Awaited<ReturnType<typeof open>>} preset @returns {Promise<Record<string, { shape: number[], data: Float32Array }>>} */
-async function tensorsOf(preset, wanted = () => true) {
+/** @typedef {Record<string, { shape: number[], data: Float32Array }>} Tensors */
+
+/** @param {Awaited<ReturnType<typeof open>>} preset */
+async function tensorsOf(preset, wanted = (/** @type {any} */ _) => true) {
+    /** @type {Tensors} */
     const tensors = {};
     for await (const { info, firstRow, rows, bytes } of preset.read(wanted)) {
         const tensor = (tensors[info.name] ??= { shape: info.shape, data: new Float32Array(info.bytes / 4) });
@@ -30,7 +33,10 @@ async function tensorsOf(preset, wanted = () => true) {
     return tensors;
 }
 
-/** Weights that count on from one to the next, so that no two have a value in common. @param {Record<string, number[]>} shapes */
+/**
+ * Weights that count on from one to the next, so that no two have a value in common.
+ * @param {Record<string, number[]>} shapes
+ */
 function counted(shapes) {
     let next = 0;
     return Object.entries(shapes).map(([path, shape]) => {
@@ -58,14 +64,14 @@ const llamaConfig = {
     layer_norm_epsilon: 1e-6,
     dropout: 0,
 };
-const backbone = (name, config) => ({
+const backbone = (/** @type {string} */ name, /** @type {Record<string, any>} */ config) => ({
     module: 'keras_hub',
     class_name: name,
     config,
     registered_name: `keras_hub>${name}`,
 });
 
-const block = (prefix) => ({
+const block = (/** @type {string} */ prefix) => ({
     [`${prefix}/_feedforward_gate_dense/vars/0`]: [8, 6],
     [`${prefix}/_feedforward_intermediate_dense/vars/0`]: [8, 6],
     [`${prefix}/_feedforward_layernorm/vars/0`]: [8],
@@ -83,6 +89,7 @@ const llamaShapes = {
     ...block('llama_transformer_decoder'),
     ...block('llama_transformer_decoder_1'),
 };
+/** @param {Record<string, any>} [changes] @param {import('../../js/files/keras-writer.js').KerasEntry[]} [entries] */
 const llama = (changes = {}, entries = counted(llamaShapes)) => ({
     'config.json': json(backbone('LlamaBackbone', { ...llamaConfig, ...changes })),
     'model.weights.h5': writeKerasWeights(entries),
@@ -91,7 +98,8 @@ const llama = (changes = {}, entries = counted(llamaShapes)) => ({
 test('a Llama: names, orientation, config', async () => {
     const entries = counted(llamaShapes);
     const preset = await open(llama({}, entries));
-    const at = (path) => entries.find((entry) => entry.path === `layers/${path}`).data;
+    /** @type {(path: string) => Float32Array} */
+    const at = (path) => entries.filter((entry) => entry.path === `layers/${path}`)[0].data;
     const tensors = await tensorsOf(preset);
     assert.deepEqual(Object.keys(tensors).slice(0, 4), [
         'model.embed_tokens.weight',
@@ -265,7 +273,8 @@ test('GPT-2: queries, keys and values beside each other; a byte-pair vocabulary'
     const tensors = await tensorsOf(preset);
     const { data, shape } = tensors['transformer.h.0.attn.c_attn.weight'];
     assert.deepEqual(shape, [4, 12]);
-    const at = (part, i) => entries.find(({ path }) => path.endsWith(`${part}_dense/vars/${i}`)).data;
+    /** @type {(part: string, i: number) => Float32Array} */
+    const at = (part, i) => entries.filter(({ path }) => path.endsWith(`${part}_dense/vars/${i}`))[0].data;
     for (let m = 0; m < 4; m++) {
         assert.deepEqual(
             Array.from(data.subarray(m * 12, m * 12 + 12)),
@@ -277,6 +286,7 @@ test('GPT-2: queries, keys and values beside each other; a byte-pair vocabulary'
         ['query', 'key', 'value'].flatMap((part) => Array.from(at(part, 1))),
     );
     assert.deepEqual(preset.generation, { bos_token_id: 3, eos_token_id: [3], pad_token_id: 0 });
+    assert.ok(preset.tokenizer);
     const { model, added_tokens: added, post_processor: post } = preset.tokenizer.json;
     assert.deepEqual(
         [model.vocab.ab, model.merges, added[0].id, post.special_tokens['<|endoftext|>'].ids],
@@ -284,8 +294,8 @@ test('GPT-2: queries, keys and values beside each other; a byte-pair vocabulary'
     );
     assert.deepEqual(JSON.parse(new TextDecoder().decode(preset.tokenizer.bytes)), preset.tokenizer.json);
     const quiet = { ...files, 'preprocessor.json': json({ config: { add_start_token: false } }) };
-    assert.equal((await open(quiet)).tokenizer.json.post_processor, null);
-    for (const [path, content, code] of [
+    assert.equal((await open(quiet)).tokenizer?.json.post_processor, null);
+    for (const [path, content, code] of /** @type {[string, Uint8Array | null, string][]} */ ([
         ['assets/tokenizer/merges.txt', encoder.encode('a c\n'), 'tokenizer-invalid'],
         ['assets/tokenizer/vocabulary.json', json({ a: 0 }), 'tokenizer-invalid'],
         ['assets/tokenizer/vocabulary.json', json({ a: -1 }), 'tokenizer-invalid'],
@@ -294,7 +304,7 @@ test('GPT-2: queries, keys and values beside each other; a byte-pair vocabulary'
         ['tokenizer.json', json({ class_name: 'BertTokenizer', config: {} }), 'tokenizer-unsupported'],
         ['tokenizer.json', json({ class_name: 'GPT2Tokenizer', config: { lower: true } }), 'config-unknown'],
         ['preprocessor.json', json({ config: { add_start_token: 5 } }), 'tokenizer-invalid'],
-    ]) {
+    ])) {
         await assert.rejects(
             open({ ...files, [path]: content }),
             (e) => e instanceof FormatError && e.code === code,
@@ -305,12 +315,13 @@ test('GPT-2: queries, keys and values beside each other; a byte-pair vocabulary'
 
 test('shards: each group where the index says', async () => {
     const entries = counted(llamaShapes);
+    /** @type {Record<string, Uint8Array | null>} */
     const files = { ...llama(), 'model.weights.h5': null };
     const parts = [entries.slice(0, 7), entries.slice(7)];
     parts.forEach((part, i) => {
         files[`model_0000${i}.weights.h5`] = writeKerasWeights(part);
     });
-    const map = (change = (x) => x) =>
+    const map = (change = (/** @type {string} */ x) => x) =>
         json({
             metadata: {},
             weight_map: Object.fromEntries(
@@ -321,15 +332,15 @@ test('shards: each group where the index says', async () => {
         });
     const whole = await tensorsOf(await open(llama()));
     assert.deepEqual(await tensorsOf(await open({ ...files, 'model.weights.json': map() })), whole);
-    for (const [index, code] of [
+    for (const [index, code] of /** @type {[Uint8Array | null, string][]} */ ([
         [map((name) => `../${name}`), 'index-invalid'],
         [map(() => 'other.h5'), 'missing-shard'],
         [json({}), 'index-invalid'],
         [map(() => 'model_00001.weights.h5'), 'tensor-missing'],
         [map((name) => name.replace('1.w', '0.w')), 'shard-mismatch'],
         [null, 'weights-missing'],
-    ]) {
-        await assert.rejects(open({ ...files, 'model.weights.json': index }), (e) => {
+    ])) {
+        await assert.rejects(open({ ...files, 'model.weights.json': index }), (/** @type {Error} */ e) => {
             assert.ok(e instanceof FormatError, e.stack);
             // A file read for groups that the index puts elsewhere is found out first.
             const either = ['tensor-missing', 'shard-mismatch'];
@@ -346,7 +357,7 @@ test('configs and weights that are refused', async () => {
     const thin = entries.map((entry) =>
         entry.path.endsWith('_query_dense/vars/0') ? { ...entry, shape: [64] } : entry,
     );
-    for (const [files, code, words] of [
+    for (const [files, code, words] of /** @type {[Record<string, Uint8Array>, string, RegExp][]} */ ([
         [{}, 'config-missing', /config\.json/],
         [{ 'config.json': json({}) }, 'config-invalid', /not that/],
         [{ 'config.json': encoder.encode('{') }, 'config-not-json', /JSON/],
@@ -364,8 +375,8 @@ test('configs and weights that are refused', async () => {
         [llama({}, half), 'tensor-dtype', /I32/],
         [llama({}, thin), 'tensor-shape', /axes/],
         [{ ...llama(), 'model.weights.h5': encoder.encode('nothing of the kind') }, 'hdf5-invalid', /signature/],
-    ]) {
-        await assert.rejects(open(files), (e) => {
+    ])) {
+        await assert.rejects(open(files), (/** @type {Error} */ e) => {
             assert.ok(e instanceof FormatError, e.stack);
             assert.equal(e.code, code, e.message);
             assert.match(e.message, words);
@@ -377,7 +388,7 @@ test('configs and weights that are refused', async () => {
 
 test('damaged configs: an error of the right kind, or none', async () => {
     const random = rng(Number(process.env.FUZZ_SEED ?? 1));
-    const below = (n) => Math.floor(random() * n);
+    const below = (/** @type {number} */ n) => Math.floor(random() * n);
     const files = llama();
     const odd = [null, 0, -1, 1e300, 1.5, '', [], {}, true, 'x', [1], 2 ** 31, Number.MAX_SAFE_INTEGER];
     for (let round = 0; round < Number(process.env.FUZZ_ROUNDS ?? 2000); round++) {
@@ -388,7 +399,7 @@ test('damaged configs: an error of the right kind, or none', async () => {
         try {
             await open({ ...files, 'config.json': json(config) });
         } catch (error) {
-            assert.ok(error instanceof FormatError, error.stack);
+            assert.ok(error instanceof FormatError, /** @type {Error} */ (error).stack);
         }
     }
 });
@@ -411,14 +422,14 @@ test('presets of Keras Hub: every weight once, special tokens, notes', { skip },
         const preset = await openFolder(new URL(about.preset, folder));
         const values = Object.values(await tensorsOf(preset)).map(({ data }) => data.reduce((a, b) => a + b, 0));
         const stored = about.files
-            .filter((file) => file.endsWith('.h5'))
-            .flatMap((file) =>
+            .filter((/** @type {string} */ file) => file.endsWith('.h5'))
+            .flatMap((/** @type {string} */ file) =>
                 Array.from(
                     readHdf5(new Uint8Array(readFileSync(new URL(about.preset + file, folder)))).datasets.values(),
                     (dataset) => /** @type {Float32Array} */ (weightOf(dataset).data).reduce((a, b) => a + b, 0),
                 ),
             );
-        const sum = (list) => list.reduce((a, b) => a + b, 0);
+        const sum = (/** @type {number[]} */ list) => list.reduce((a, b) => a + b, 0);
         assert.ok(Math.abs(sum(values) - sum(stored)) < 1e-2, `${name}: ${sum(values)} and ${sum(stored)}`);
         const { start_token_id: start, end_token_id: end, pad_token_id: pad } = about.special_tokens;
         assert.deepEqual(
@@ -427,6 +438,7 @@ test('presets of Keras Hub: every weight once, special tokens, notes', { skip },
             name,
         );
         assert.equal(preset.addStart, start !== null);
+        assert.ok(preset.tokenizer);
         assert.equal(preset.tokenizer.json.model.type, preset.vocabulary ? 'SPM' : 'BPE');
         assert.equal(new TextDecoder().decode(preset.tokenizer.bytes), JSON.stringify(preset.tokenizer.json));
     }

@@ -1,5 +1,5 @@
-// `.weights.h5` and `.keras` files: what Keras wrote, value for value, where ../shared is there; zips made here around a
-// fixture, stored and deflated, and broken for each code of an error.
+// `.weights.h5` and `.keras` files: what Keras wrote, value for value, where ../shared is there; zips made here around
+// a fixture, stored and deflated, and broken for each code of an error.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -11,6 +11,12 @@ import { openKerasWeights, readKerasWeights } from '../../js/files/keras-weights
 import { readZipDirectory } from '../../js/files/zip.js';
 import { rng } from '../rng.js';
 import { KERAS, readTensors, skip } from './shared.js';
+
+/**
+ * @typedef {import('../../js/files/keras-weights.js').KerasWeight} KerasWeight
+ * @typedef {{ h5: string, path: string, tensor: string }} Saved a weight, and where it lies
+ * @typedef {{ weights_h5: string, keras_file: string, file: string, weights: Saved[] }} Model of a manifest
+ */
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 1000);
 const old = readFileSync(new URL('fixtures/old.h5', import.meta.url));
@@ -62,7 +68,7 @@ function crc(data) {
 }
 
 const MEMBER = 'model.weights.h5';
-const text = (words) => new TextEncoder().encode(words);
+const text = (/** @type {string} */ words) => new TextEncoder().encode(words);
 
 for (const deflate of [false, true]) {
     test(`a .keras file ${deflate ? 'deflated' : 'stored'} holds what its .weights.h5 does`, async () => {
@@ -70,7 +76,8 @@ for (const deflate of [false, true]) {
         const got = await readKerasWeights(file);
         assert.equal(got.size, 15);
         assert.deepEqual(got, await readKerasWeights(new Uint8Array(old)));
-        assert.deepEqual(Array.from(got.get('layers/dense/vars/float32').data), [0, 1, 2, 3, 4, 5]);
+        const { data } = /** @type {KerasWeight} */ (got.get('layers/dense/vars/float32'));
+        assert.deepEqual(Array.from(/** @type {ArrayLike<number>} */ (data)), [0, 1, 2, 3, 4, 5]);
     });
 }
 
@@ -116,7 +123,7 @@ const BROKEN = [
 
 for (const [what, bytes, code, words] of BROKEN) {
     test(`refused with ${code}: ${what}`, () =>
-        assert.rejects(readKerasWeights(bytes), (error) => {
+        assert.rejects(readKerasWeights(bytes), (/** @type {Error} */ error) => {
             assert.ok(error instanceof FormatError, error.stack);
             assert.equal(error.code, code, error.message);
             assert.match(error.message, words);
@@ -134,7 +141,7 @@ test('one name twice', () => {
 
 test(`${ROUNDS} damaged zips`, async () => {
     const random = rng(Number(process.env.FUZZ_SEED ?? 1));
-    const below = (n) => Math.floor(random() * n);
+    const below = (/** @type {number} */ n) => Math.floor(random() * n);
     const small = readFileSync(new URL('fixtures/unwritten.h5', import.meta.url)).subarray(0, 400);
     const files = [false, true].map((deflate) =>
         zip({ 'config.json': { data: text('{}'), deflate }, [MEMBER]: { data: small, deflate } }),
@@ -145,13 +152,14 @@ test(`${ROUNDS} damaged zips`, async () => {
         // The file within is cut, so that each round has to end in an error.
         await assert.rejects(
             readKerasWeights(bytes),
-            (error) => error instanceof FormatError || assert.fail(error.stack),
+            (/** @type {Error} */ error) => error instanceof FormatError || assert.fail(error.stack),
         );
     }
 });
 
 test('files of Keras: every weight is the one that the model had', { skip }, async () => {
     const folder = new URL('files/', KERAS);
+    /** @type {{ models: Model[] }} */
     const { models } = JSON.parse(readFileSync(new URL('manifest.json', folder), 'utf8'));
     let compared = 0;
     for (const { weights_h5: h5, keras_file: keras, file, weights } of models) {
@@ -160,8 +168,8 @@ test('files of Keras: every weight is the one that the model had', { skip }, asy
             const got = await readKerasWeights(new Uint8Array(readFileSync(new URL(name, folder))));
             for (const { h5: path, tensor } of weights) {
                 const { shape, data } = tensors[tensor];
-                assert.deepEqual(got.get(path).shape, shape, `${name} ${path}`);
-                assert.deepEqual(got.get(path).data, data, `${name} ${path}`);
+                assert.deepEqual(got.get(path)?.shape, shape, `${name} ${path}`);
+                assert.deepEqual(got.get(path)?.data, data, `${name} ${path}`);
                 compared++;
             }
         }
@@ -171,6 +179,7 @@ test('files of Keras: every weight is the one that the model had', { skip }, asy
 
 test('attention layers: found wherever they are, weights as get_weights() has them', { skip }, async () => {
     const folder = new URL('files/', KERAS);
+    /** @type {{ models: Model[] }} */
     const { models } = JSON.parse(readFileSync(new URL('manifest.json', folder), 'utf8'));
     let layers = 0;
     for (const { weights_h5: h5, file, weights } of models) {
@@ -188,7 +197,7 @@ test('attention layers: found wherever they are, weights as get_weights() has th
                 wanted.map(({ tensor }) => tensors[tensor]),
             );
             // Names may repeat, in the blocks of a model: then the path alone will do.
-            if (name !== 'self_attention') assert.deepEqual(mapLayerWeights(hdf5, name), got);
+            if (name !== 'self_attention') assert.deepEqual(mapLayerWeights(hdf5, /** @type {string} */ (name)), got);
             layers++;
         }
     }
@@ -197,6 +206,7 @@ test('attention layers: found wherever they are, weights as get_weights() has th
 
 test('quantized attention layers', { skip }, async () => {
     const folder = new URL('quantized/', KERAS);
+    /** @type {{ layers: { name: string, file: string, weights: Saved[] }[] }} */
     const { layers } = JSON.parse(readFileSync(new URL('manifest.json', folder), 'utf8'));
     const saved = layers.filter(({ name }) => existsSync(new URL(`${name}.weights.h5`, folder)));
     assert.equal(saved.length, 6);
@@ -206,8 +216,10 @@ test('quantized attention layers', { skip }, async () => {
         const tensors = readTensors(new URL(file, folder));
         assert.deepEqual(Array.from(got.keys()).sort(), weights.map(({ path }) => path).sort());
         for (const { path, tensor } of weights) {
-            assert.deepEqual(got.get(path).shape, tensors[tensor].shape, `${name} ${path}`);
-            assert.deepEqual(Array.from(got.get(path).data), Array.from(tensors[tensor].data), `${name} ${path}`);
+            const { shape, data } = /** @type {KerasWeight} */ (got.get(path));
+            assert.deepEqual(shape, tensors[tensor].shape, `${name} ${path}`);
+            const values = Array.from(/** @type {ArrayLike<number>} */ (data));
+            assert.deepEqual(values, Array.from(tensors[tensor].data), `${name} ${path}`);
         }
     }
 });

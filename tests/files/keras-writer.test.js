@@ -1,5 +1,5 @@
-// Files of weights written here: what is read back is what was written, bit for bit, and what Keras wrote can be written
-// again. That Keras 3.15 and Keras Hub 0.31 load such files was tried by hand: tests need no Python.
+// Files of weights written here: what is read back is what was written, bit for bit, and what Keras wrote can be
+// written again. That Keras 3.15 and Keras Hub 0.31 load such files was tried by hand: tests need no Python.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -11,8 +11,16 @@ import { writeKerasWeights } from '../../js/files/keras-writer.js';
 import { floats, rng } from '../rng.js';
 import { KERAS, skip } from './shared.js';
 
+/**
+ * @typedef {import('../../js/files/keras-writer.js').KerasEntry} KerasEntry
+ * @typedef {import('../../js/files/keras-weights.js').KerasWeight} KerasWeight
+ */
+
+/** @param {KerasEntry['data']} data @param {string} [dtype] */
 const one = (data, dtype, shape = [data.length]) => writeKerasWeights([{ path: 'a/vars/0', shape, data, dtype }]);
-const back = async (...entry) => (await readKerasWeights(one(...entry))).get('a/vars/0');
+/** @param {Parameters<typeof one>} entry */
+const back = async (...entry) =>
+    /** @type {KerasWeight} */ ((await readKerasWeights(one(...entry))).get('a/vars/0'));
 
 test('every type comes back', async () => {
     const arrays = [
@@ -68,7 +76,7 @@ test('half floats are rounded to the nearest, ties to even', async () => {
             dtype,
         );
         assert.deepEqual(
-            Array.from(data),
+            Array.from(/** @type {ArrayLike<number>} */ (data)),
             pairs.map(([, wanted]) => wanted),
             dtype,
         );
@@ -86,6 +94,7 @@ test('groups of many layers and long names', async () => {
         shape: [3, 2],
         data: floats(random, 6),
     }));
+    /** @type {[string, string][]} */
     const names = entries.map((_, i) => [`layers/dense_${i}`, `layer ${i} `.repeat(20)]);
     const { datasets, attributes } = readHdf5(writeKerasWeights(entries, names));
     assert.equal(datasets.size, 500);
@@ -94,7 +103,7 @@ test('groups of many layers and long names', async () => {
 
 test('a layer goes round', async () => {
     const random = rng(2);
-    for (const kind of ['MultiHeadAttention', 'GroupQueryAttention']) {
+    for (const kind of /** @type {const} */ (['MultiHeadAttention', 'GroupQueryAttention'])) {
         const weights = new Map(
             ['query', 'key', 'gate', 'value', 'attention_output'].flatMap((part) => [
                 [`${part}/kernel`, { shape: [4, 2, 3], data: floats(random, 24) }],
@@ -128,7 +137,7 @@ test('what Keras wrote, written again', { skip }, async () => {
 test('what is no entry', () => {
     const data = Float32Array.of(1);
     const entry = { path: 'a', shape: [1], data };
-    for (const [entries, error, words] of [
+    for (const [entries, error, words] of /** @type {[any, new () => Error, RegExp][]} */ ([
         [[{ ...entry, path: '' }], TypeError, /path/],
         [[{ ...entry, path: 'a//b' }], TypeError, /path/],
         [[{ ...entry, path: 5 }], TypeError, /path/],
@@ -139,12 +148,12 @@ test('what is no entry', () => {
         [[{ ...entry, dtype: 'toString' }], RangeError, /dtype/],
         [[entry, entry], RangeError, /no other/],
         [[entry, { ...entry, path: 'a/b' }], RangeError, /within/],
-    ]) {
+    ])) {
         assert.throws(
             () => writeKerasWeights(entries),
-            (e) => e instanceof error && words.test(e.message),
+            (/** @type {Error} */ e) => e instanceof error && words.test(e.message),
         );
     }
-    assert.throws(() => writeKerasWeights([entry], [['a', 5]]), TypeError);
+    assert.throws(() => writeKerasWeights([entry], /** @type {any} */ ([['a', 5]])), TypeError);
     assert.throws(() => layerEntries([['else/kernel', entry]], { path: 'a', kind: 'MultiHeadAttention' }), TypeError);
 });

@@ -14,12 +14,18 @@ import { withHeader } from '../generation/checkpoint.js';
 import { bytesOf, gguf, llama, llamaPairs, llamaTensors } from './gguf-writer.js';
 import { gpt2Preset, llamaPreset } from './presets.js';
 
-const utf8 = (text) => new TextEncoder().encode(text);
-const json = (value) => utf8(JSON.stringify(value));
+const utf8 = (/** @type {string} */ text) => new TextEncoder().encode(text);
+const json = (/** @type {any} */ value) => utf8(JSON.stringify(value));
 
-/** A safetensors file of these tensors: name to shape; each number is its tensor's place. */
+/**
+ * A safetensors file of these tensors: name to shape; each number is its tensor's place.
+ * @param {Record<string, number[]>} tensors
+ * @param {Record<string, string>} [metadata]
+ */
 function safetensors(tensors, metadata) {
+    /** @type {Record<string, any>} */
     const header = metadata === undefined ? {} : { __metadata__: metadata };
+    /** @type {Uint8Array[]} */
     const parts = [];
     let end = 0;
     Object.entries(tensors).forEach(([name, shape], i) => {
@@ -41,7 +47,8 @@ const WHOLE = {
     'generation_config.json': json({ eos_token_id: [1, 2] }),
     'chat_template.jinja': utf8(TEMPLATE),
 };
-const without = (...names) => Object.fromEntries(Object.entries(WHOLE).filter(([name]) => !names.includes(name)));
+const without = (/** @type {string[]} */ ...names) =>
+    Object.fromEntries(Object.entries(WHOLE).filter(([name]) => !names.includes(name)));
 const SHARDS = {
     ...without('model.safetensors'),
     'model.safetensors.index.json': json({
@@ -52,7 +59,10 @@ const SHARDS = {
     'model-00002-of-00002.safetensors': safetensors({ b: [3] }),
 };
 
-/** The tiny Llama in three parts, the first without tensors, as llama.cpp's gguf-split writes them. */
+/**
+ * The tiny Llama in three parts, the first without tensors, as llama.cpp's gguf-split writes them.
+ * @param {{ no?: (i: number) => number, total?: number, count?: number }} [claims]
+ */
 function split({ no = (i) => i, total = llamaTensors().length, count = 3 } = {}) {
     const tensors = [[], llamaTensors().slice(0, 4), llamaTensors().slice(4)];
     return Object.fromEntries(tensors.map((list, i) => [`tiny-0000${i + 1}-of-00003.gguf`, gguf({
@@ -65,6 +75,7 @@ function split({ no = (i) => i, total = llamaTensors().length, count = 3 } = {})
 const temporary = mkdtempSync(join(tmpdir(), 'cached-attention-'));
 after(() => rmSync(temporary, { recursive: true }));
 let folders = 0;
+/** @param {Record<string, string | Uint8Array>} files */
 function folder(files) {
     const path = join(temporary, `${folders++}`);
     for (const [name, bytes] of Object.entries(files)) {
@@ -73,12 +84,13 @@ function folder(files) {
     }
     return path;
 }
+/** @param {Record<string, string | Uint8Array<ArrayBuffer>>} files */
 const filesOf = (files, within = '') => Object.entries(files).map(([name, bytes]) => {
     const file = new File([bytes], name);
     if (within) Object.defineProperty(file, 'webkitRelativePath', { value: `${within}/${name}` });
     return file;
 });
-const stream = (bytes, size = 50) => new ReadableStream({
+const stream = (/** @type {Uint8Array} */ bytes, size = 50) => new ReadableStream({
     start(controller) {
         for (let at = 0; at < bytes.length; at += size) controller.enqueue(bytes.slice(at, at + size));
         controller.close();
@@ -89,9 +101,10 @@ const PAGE = '<!DOCTYPE html>\n<html><head><title>App</title></head><body></body
 
 /** Paths to bytes; what is not there is 404, below /spa/ a page, below /gated/ only for who has the token. */
 const served = new Map();
+/** @type {{ path: string, authorization: string | undefined }[]} */
 const asked = [];
 const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url, 'http://localhost');
+    const { pathname } = new URL(/** @type {string} */ (request.url), 'http://localhost');
     const path = decodeURIComponent(pathname);
     asked.push({ path, authorization: request.headers.authorization });
     const bytes = served.get(path);
@@ -109,37 +122,49 @@ const server = createServer((request, response) => {
 });
 const elsewhere = createServer((request, response) => {
     asked.push({ path: `elsewhere:${request.url}`, authorization: request.headers.authorization });
-    const bytes = served.get(decodeURIComponent(request.url));
+    const bytes = served.get(decodeURIComponent(/** @type {string} */ (request.url)));
     response.writeHead(bytes ? 200 : 404).end(bytes);
 });
-const listen = async (one) => {
-    await new Promise((resolve) => one.listen(0, '127.0.0.1', resolve));
+const listen = async (/** @type {import('node:http').Server} */ one) => {
+    await new Promise((resolve) => one.listen(0, '127.0.0.1', () => resolve(undefined)));
     after(() => {
         one.closeAllConnections();
         one.close();
     });
-    return `http://127.0.0.1:${one.address().port}`;
+    return `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (one.address()).port}`;
 };
 const origin = await listen(server);
 const elsewhereOrigin = await listen(elsewhere);
+/** @param {string} path @param {Record<string, string | Uint8Array>} files */
 function serve(path, files) {
     for (const [name, bytes] of Object.entries(files)) served.set(path + name, bytes);
     return origin + path;
 }
 
-/** All bytes of all tensors, by name. */
+/**
+ * All bytes of all tensors, by name.
+ * @param {import('../../js/files/open.js').TensorSource} model
+ * @param {(info: import('../../js/files/tensor-source.js').TensorInfo) => boolean} [wanted]
+ * @returns {Promise<Map<string, Uint8Array>>}
+ */
 async function all(model, wanted = () => true) {
+    /** @type {Map<string, Uint8Array[]>} */
     const parts = new Map();
     for await (const { info, firstRow, rows, bytes } of model.read(wanted)) {
         assert.equal(bytes.length, rows * info.rowBytes);
-        const list = parts.get(info.name) ?? parts.set(info.name, []).get(info.name);
+        const list = parts.get(info.name) ?? [];
+        parts.set(info.name, list);
         assert.equal(firstRow, list.reduce((sum, part) => sum + part.length, 0) / info.rowBytes);
         list.push(bytes.slice());
     }
     return new Map(Array.from(parts, ([name, list]) => [name, new Uint8Array(Buffer.concat(list))]));
 }
 
+/** @typedef {{ loaded: number, total: number }[]} Progress */
+
+/** @param {any} source */
 async function checkFolder(source) {
+    /** @type {Progress} */
     const progress = [];
     const model = await openModel(await source, { onProgress: (event) => progress.push(event) });
     assert.equal(model.format, 'safetensors');
@@ -156,26 +181,29 @@ async function checkFolder(source) {
     const tensors = await all(model);
     model.close();
     assert.deepEqual(Array.from(tensors.keys()), ['a', 'b']);
-    assert.equal(tensors.get('a').length, 24);
-    assert.equal(tensors.get('b').length, 12);
+    assert.equal(tensors.get('a')?.length, 24);
+    assert.equal(tensors.get('b')?.length, 12);
     checkProgress(progress);
 }
 
+/** @param {Progress} progress */
 function checkProgress(progress) {
     assert.ok(progress.length > 0);
     const { total } = progress[0];
     assert.ok(progress.every((event) => event.total === total));
     assert.ok(progress.every(({ loaded }, i) => i === 0 || loaded > progress[i - 1].loaded));
-    assert.equal(progress.at(-1).loaded, total);
+    assert.equal(progress.at(-1)?.loaded, total);
 }
 
+/** @param {any} source */
 async function checkGguf(source) {
+    /** @type {Progress} */
     const progress = [];
     const model = await openModel(await source, { onProgress: (event) => progress.push(event) });
     assert.equal(model.format, 'gguf');
     assert.equal(model.architecture, 'llama');
     assert.equal(model.config.hidden_size, 32);
-    assert.equal(model.metadata.get('tokenizer.ggml.tokens')[5], '€');
+    assert.equal(model.metadata?.get('tokenizer.ggml.tokens')[5], '€');
     assert.equal(model.tokenizer, null);
     const tensors = await all(model);
     model.close();
@@ -271,7 +299,7 @@ describe('a folder', () => {
 
 describe('a GGUF file', () => {
     const file = llama();
-    const named = (name, files = { [name]: file }) => join(folder(files), name);
+    const named = (/** @type {string} */ name, files = { [name]: file }) => join(folder(files), name);
     const sources = {
         'a path': () => named('tiny.gguf'),
         'a path that says safetensors': () => named('model.safetensors'),
@@ -318,7 +346,7 @@ describe('a GGUF file', () => {
 
     test('a tokenizer that was given goes with it', async () => {
         const model = await openModel({ weights: file, tokenizer: WHOLE['tokenizer.json'] });
-        assert.deepEqual(model.tokenizer.json, { model: {} });
+        assert.deepEqual(model.tokenizer?.json, { model: {} });
         model.close();
     });
 
@@ -333,6 +361,7 @@ describe('a GGUF file', () => {
 
 describe('a preset of Keras Hub, its tokenizer in a folder below', () => {
     const expected = { gpt2: whole(gpt2Preset()), llama: whole(llamaPreset()) };
+    /** @param {Record<string, Uint8Array>} files */
     async function whole(files) {
         const model = await openModel(folder(files));
         const tensors = await all(model);
@@ -378,7 +407,7 @@ describe('a preset of Keras Hub, its tokenizer in a folder below', () => {
         assert.equal(model.tokenizer, null);
         model.close();
         const { 'assets/tokenizer/vocabulary.spm': __, ...lacking } = llamaPreset();
-        for (const source of [folder(lacking), serve('/lacking/', lacking), filesOf(lacking, 'a')]) {
+        for (const source of [folder(lacking), serve('/lacking/', lacking), filesOf(/** @type {any} */ (lacking), 'a')]) {
             await assert.rejects(openModel(source), { code: 'tokenizer-missing' });
         }
         const { 'model.weights.h5': ___, ...empty } = llamaPreset();
@@ -389,7 +418,7 @@ describe('a preset of Keras Hub, its tokenizer in a folder below', () => {
 
     test('its weights alone, by the paths of their datasets', async () => {
         const file = llamaPreset()['model.weights.h5'];
-        for (const source of [file, new Blob([file]), stream(file), folder({ 'a.weights.h5': file }), folder(llamaPreset())]) {
+        for (const source of [file, new Blob([/** @type {any} */ (file)]), stream(file), folder({ 'a.weights.h5': file }), folder(llamaPreset())]) {
             const opened = await openModel(source, { what: 'weights' });
             assert.deepEqual(opened.tensors.get('layers/llama_layer_norm/vars/0')?.shape, [8]);
             assert.equal((await all(opened)).size, opened.tensors.size);
@@ -399,15 +428,19 @@ describe('a preset of Keras Hub, its tokenizer in a folder below', () => {
 });
 
 describe('what is refused', () => {
+    /** @param {Record<string, string>} map */
     const index = (map) => folder({ ...SHARDS, 'model.safetensors.index.json': json({ weight_map: map }) });
     const first = 'model-00001-of-00002.safetensors';
     const second = 'model-00002-of-00002.safetensors';
     const { [second]: _, ...lacking } = SHARDS;
+    /** @param {string} name @param {string | Uint8Array} bytes */
     const changed = (name, bytes) => folder({ ...WHOLE, [name]: bytes });
-    const gone = (name) => Object.fromEntries(Object.entries(split()).filter(([key]) => key !== name));
+    const gone = (/** @type {string} */ name) =>
+        Object.fromEntries(Object.entries(split()).filter(([key]) => key !== name));
     const LFS = utf8('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n');
     const H5 = Buffer.from('\x89HDF\r\n\x1a\n'.padEnd(100), 'latin1');
-    const bytesAt = (...bytes) => new Uint8Array([...bytes, ...new Array(40).fill(7)]);
+    const bytesAt = (/** @type {number[]} */ ...bytes) => new Uint8Array([...bytes, ...new Array(40).fill(7)]);
+    /** @type {[string, RegExp, any][]} */
     const cases = [
         ['wrong-file', /HTML page/, utf8(PAGE)],
         ['wrong-file', /Git LFS pointer/, LFS],
@@ -470,7 +503,8 @@ describe('what is refused', () => {
     });
     for (const [code, message, source] of cases) {
         test(`${code} ${message}`, async () => {
-            await assert.rejects(openModel(typeof source === 'function' ? source() : source), (error) => {
+            const opening = openModel(typeof source === 'function' ? source() : source);
+            await assert.rejects(opening, (/** @type {Error} */ error) => {
                 assert.ok(error instanceof FormatError, error.stack);
                 assert.equal(error.code, code, error.message);
                 assert.match(error.message, message);
@@ -515,7 +549,8 @@ describe('a hub', () => {
     });
 
     test('addresses', () => {
-        const href = (options) => huggingFace('a/b', options).remote('config.json').url.href;
+        const href = (/** @type {Parameters<typeof huggingFace>[1]} */ options) =>
+            huggingFace('a/b', options).remote('config.json').url.href;
         assert.equal(href({}), 'https://huggingface.co/a/b/resolve/main/config.json');
         assert.equal(href({ revision: 'refs/pr/1' }), 'https://huggingface.co/a/b/resolve/refs%2Fpr%2F1/config.json');
         assert.equal(href({ endpoint: 'https://hub.example/' }), 'https://hub.example/a/b/resolve/main/config.json');

@@ -4,9 +4,10 @@ import { writeKerasWeights } from '../../js/files/keras-writer.js';
 import { floats, rng } from '../rng.js';
 
 const encoder = new TextEncoder();
-const json = (value) => encoder.encode(JSON.stringify(value));
-const size = (shape) => shape.reduce((a, b) => a * b, 1);
+const json = (/** @type {any} */ value) => encoder.encode(JSON.stringify(value));
+const size = (/** @type {number[]} */ shape) => shape.reduce((a, b) => a * b, 1);
 
+/** @param {string} className @param {object} values @param {object} [others] */
 const config = (className, values, others = {}) => json({
     module: `keras_hub.src.models.${className}`, class_name: className, config: values,
     registered_name: `keras_hub>${className}`, ...others,
@@ -21,7 +22,8 @@ function drawn(shapes) {
 
 /** A field of a protocol buffer: text, bytes, a float or a number. @param {number} number @param {any} value @returns {number[]} */
 function field(number, value) {
-    const varint = (/** @type {number} */ n) => (n < 128 ? [n] : [(n & 127) | 128, ...varint(Math.floor(n / 128))]);
+    /** @type {(n: number) => number[]} */
+    const varint = (n) => (n < 128 ? [n] : [(n & 127) | 128, ...varint(Math.floor(n / 128))]);
     if (typeof value === 'number') return [...varint(number * 8), ...varint(value)];
     if (value instanceof Float32Array) return [...varint(number * 8 + 5), ...new Uint8Array(value.buffer)];
     const bytes = typeof value === 'string' ? encoder.encode(value) : value;

@@ -8,17 +8,23 @@ import { rng } from '../rng.js';
 
 const encoder = new TextEncoder();
 
-/** A field of a protocol buffer: bytes, a float or a number. */
+/**
+ * A field of a protocol buffer: bytes, a float or a number.
+ * @param {number} number
+ * @param {number | string | Float32Array | Uint8Array | number[]} value
+ * @returns {number[]}
+ */
 function field(number, value) {
+    /** @type {(n: number) => number[]} */
     const varint = (n) => (n < 128 ? [n] : [(n & 127) | 128, ...varint(Math.floor(n / 128))]);
     if (typeof value === 'number') return [...varint(number * 8), ...varint(value)];
     if (value instanceof Float32Array) return [...varint(number * 8 + 5), ...new Uint8Array(value.buffer)];
     const bytes = typeof value === 'string' ? encoder.encode(value) : value;
     return [...varint(number * 8 + 2), ...varint(bytes.length), ...bytes];
 }
-const piece = (text, score, type) =>
+const piece = (/** @type {string} */ text, /** @type {number} */ score, /** @type {number} */ type) =>
     field(1, [...field(1, text), ...field(2, Float32Array.of(score)), ...field(3, type)]);
-const spm = (...more) =>
+const spm = (/** @type {number[][]} */ ...more) =>
     Uint8Array.from([...piece('<unk>', 0, 2), ...piece('<s>', 0, 3), ...piece('\u2581a', -1.5, 1), ...more.flat()]);
 
 test('a SentencePiece model', () => {
@@ -49,7 +55,7 @@ test('a SentencePiece model', () => {
         [plain.model, plain.addDummyPrefix, plain.removeExtraWhitespaces, plain.unknownSurface],
         ['unigram', true, true, ' \u2047 '],
     );
-    for (const [bytes, code] of [
+    for (const [bytes, code] of /** @type {[Uint8Array, string][]} */ ([
         [spm().subarray(0, 20), 'tokenizer-invalid'],
         [spm(piece('<s>', 0, 3)), 'tokenizer-invalid'],
         [spm(piece('x', 0, 9)), 'tokenizer-invalid'],
@@ -61,7 +67,7 @@ test('a SentencePiece model', () => {
         [new Uint8Array(0), 'tokenizer-invalid'],
         [spm(field(1, [...field(1, [255])])), 'tokenizer-invalid'],
         [spm(field(1, [...field(1, 5)])), 'tokenizer-invalid'],
-    ]) {
+    ])) {
         assert.throws(
             () => readSentencePiece(bytes),
             (e) => e instanceof FormatError && e.code === code,
@@ -72,16 +78,16 @@ test('a SentencePiece model', () => {
 
 test('a SentencePiece model as a tokenizer.json', () => {
     const bpe = field(2, field(3, 2));
-    const of = (...more) => sentencePieceJson(readSentencePiece(spm(bpe, ...more)), null);
+    const of = (/** @type {number[][]} */ ...more) => sentencePieceJson(readSentencePiece(spm(bpe, ...more)), null);
     const json = of(field(3, field(4, 0)), piece('<|a.b|>', 0, 4), piece('<|a|>', 0, 4));
     assert.deepEqual([json.model.skip, json.model.whole, json.model.unk_id], [[0, 1], [3, 4], 0]);
     assert.equal(json.pre_tokenizer.pattern.Regex, '<\\|a\\.b\\|>|<\\|a\\|>');
     assert.deepEqual(
-        json.added_tokens.map(({ id, content, in_text: inText }) => [id, content, inText]),
+        json.added_tokens.map((/** @type {any} */ { id, content, in_text: inText }) => [id, content, inText]),
         [[1, '<s>', false]],
     );
     assert.deepEqual(
-        json.normalizer.normalizers.map(({ type }) => type),
+        json.normalizer.normalizers.map((/** @type {{ type: string }} */ { type }) => type),
         ['Prepend', 'Replace'],
     );
     assert.deepEqual(of(field(3, [...field(2, Uint8Array.of(4, 0, 0, 0)), ...field(3, 0)])).normalizer.normalizers, [
@@ -101,7 +107,7 @@ test('a SentencePiece model as a tokenizer.json', () => {
 
 test('damaged models: an error of the right kind, or none', () => {
     const random = rng(Number(process.env.FUZZ_SEED ?? 1));
-    const below = (n) => Math.floor(random() * n);
+    const below = (/** @type {number} */ n) => Math.floor(random() * n);
     const model = spm(field(2, field(3, 2)), field(3, field(4, 0)), piece('<x>', 0, 4));
     for (let round = 0; round < Number(process.env.FUZZ_ROUNDS ?? 5000); round++) {
         const bytes = model.slice(0, below(4) ? model.length : below(model.length));
@@ -109,7 +115,7 @@ test('damaged models: an error of the right kind, or none', () => {
         try {
             sentencePieceJson(readSentencePiece(bytes), null);
         } catch (error) {
-            assert.ok(error instanceof FormatError, error.stack);
+            assert.ok(error instanceof FormatError, /** @type {Error} */ (error).stack);
         }
     }
 });

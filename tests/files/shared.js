@@ -12,6 +12,7 @@ export const KERAS = new URL('models/keras/', found ?? new URL('../../../shared/
 /** For node:test: false where they are there. */
 export const skip = found ? false : `no ${KERAS.pathname}: only the committed fixtures are tested`;
 
+/** @type {Record<string, new (bytes: ArrayBuffer) => any>} */
 const ARRAYS = {
     F64: Float64Array,
     F32: Float32Array,
@@ -31,6 +32,7 @@ const ARRAYS = {
 export function readTensors(url) {
     const bytes = readFileSync(url);
     const length = Number(bytes.readBigUInt64LE(0));
+    /** @type {Record<string, { shape: number[], data: any }>} */
     const tensors = {};
     for (const [name, { dtype, shape, data_offsets: range }] of Object.entries(
         JSON.parse(bytes.subarray(8, 8 + length).toString()),

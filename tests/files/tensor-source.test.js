@@ -11,9 +11,10 @@ const MIB = 1 << 20;
 
 /** A Blob that says which of its bytes were asked for. */
 class Watched extends Blob {
+    /** @type {[number, number][]} */
     read = [];
 
-    slice(from, to) {
+    slice(from = 0, to = this.size) {
         this.read.push([from, to]);
         return super.slice(from, to);
     }
@@ -32,7 +33,7 @@ const big = () => gguf({
     ],
 });
 const file = big();
-const stream = (bytes, size) => {
+const stream = (/** @type {Uint8Array} */ bytes, /** @type {number} */ size) => {
     let at = 0;
     return new ReadableStream({
         pull(controller) {
@@ -147,6 +148,7 @@ describe('an end before the end', () => {
 });
 
 describe('readWeights', () => {
+    /** @type {import('../../js/files/read-weights.js').Decode} */
     const decode = (type, bytes, count, out) => {
         assert.equal(type, 'Q8_0');
         const quants = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -161,6 +163,7 @@ describe('readWeights', () => {
             I64: BigInt64Array.of(-5n, 2n), U64: BigUint64Array.of(5n, 2n), U8: Uint8Array.of(255, 2),
             BOOL: Uint8Array.of(1, 0),
         };
+        /** @type {Record<string, { dtype: string, shape: number[], data_offsets: number[] }>} */
         const header = {};
         const parts = [];
         let end = 0;
@@ -170,6 +173,7 @@ describe('readWeights', () => {
         }
         header.empty = { dtype: 'F32', shape: [0, 3], data_offsets: [end, end] };
         const bytes = withHeader(JSON.stringify(header), parts);
+        /** @type {Record<string, any>} */
         const want = {
             F32: Float32Array.of(1.5, -2), F64: Float32Array.of(0.1, 3), F16: Float32Array.of(1, -2),
             BF16: Float32Array.of(1, -2), I8: Int32Array.of(-1, 2), I16: Int32Array.of(-300, 2),
@@ -193,7 +197,8 @@ describe('readWeights', () => {
         for (let i = 0; i < bytes.length; i++) bytes[i] = i % 251;
         const tensors = [{ name: 'q', shape: [40000, 32], type: 'Q8_0', bytes }];
         const weights = await readWeights(gguf({ tensors }), { decode });
-        const { shape, data } = weights.get('q');
+        const { shape, data } =
+            /** @type {import('../../js/files/read-weights.js').WeightTensor} */ (weights.get('q'));
         assert.deepEqual(shape, [40000, 32]);
         assert.equal(data.length, 40000 * 32);
         for (const row of [0, 1, 30839, 30840, 39999]) {
@@ -203,7 +208,7 @@ describe('readWeights', () => {
     });
 
     test('what has no numbers of this kind is refused by name', async () => {
-        const of = (dtype, array) => {
+        const of = (/** @type {string} */ dtype, /** @type {ArrayBufferView} */ array) => {
             const header = { x: { dtype, shape: [1], data_offsets: [0, array.byteLength] } };
             return withHeader(JSON.stringify(header), [new Uint8Array(array.buffer)]);
         };

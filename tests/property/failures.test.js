@@ -46,7 +46,7 @@ function assertSoon(since) {
  * @param {import('../../js/engine/options.js').RuntimeOptions} options @param {RegExp} reason
  */
 async function goesOnAlone(options, reason) {
-    const runtime = await createRuntime(options);
+    const runtime = await createWithSwitches(options);
     const { workers, threads, fallbacks } = runtime.explain();
     assert.equal(workers, 0);
     assert.equal(threads, 1);

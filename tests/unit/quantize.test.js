@@ -47,7 +47,8 @@ for (const mode of /** @type {const} */ (['int8', 'int4'])) {
         const kernel = layer.weights[0].data;
         layer.quantize(mode);
         const after = await layer.call(x, x);
-        const worst = before.attentionOutput.data.reduce((most, v, i) => Math.max(most, Math.abs(v - after.attentionOutput.data[i])), 0);
+        const { data } = after.attentionOutput;
+        const worst = Math.max(...Array.from(before.attentionOutput.data, (v, i) => Math.abs(v - data[i])));
         assert.ok(worst > 1e-5 && worst < (mode === 'int8' ? 0.05 : 0.5), `${worst}`);
         const left = layer.weights[0].data;
         assert.notDeepEqual(left, kernel);

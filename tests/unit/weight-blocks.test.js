@@ -172,7 +172,7 @@ for (const type of ['I8', 'F32']) {
         x[2 * inputs] = 127; // the scale becomes 1, and there are ties
         x.set([0.5, 1.5, -2.5], 2 * inputs + 1);
         x[3 * inputs + 4] = NaN;
-        const weight = new PackedWeight(runtime, WEIGHT[type], inputs, outputs, { bias: true, scaled: true });
+        const weight = new PackedWeight(runtime, WEIGHT[/** @type {'I8'} */ (type)], inputs, outputs, { bias: true, scaled: true });
         weight.load(new Uint8Array(whole.buffer), WEIGHT.I8, 0, outputs);
         weight.loadScales(scales.subarray(0, 4));
         weight.loadScales(scales.subarray(4), 4);

@@ -1,6 +1,6 @@
-// Weights that Keras quantized. In int8 they stay integers, with a scale for each output that values are to be divided by:
-// Keras rounds the inputs too and multiplies integers. In int4 they become float32, as in Keras: with one scale per output
-// a value is q / scale, by blocks of inputs it is (q - zero) * scale.
+// Weights that Keras quantized. In int8 they stay integers, with a scale for each output that values are to be divided
+// by: Keras rounds the inputs too and multiplies integers. In int4 they become float32, as in Keras: with one scale per
+// output a value is q / scale, by blocks of inputs it is (q - zero) * scale.
 
 import { FormatError, show } from '../../check.js';
 
@@ -71,8 +71,8 @@ function integers(dataset, shape) {
  * A table of embeddings, and the head where it is not the table.
  * @param {Hdf5Dataset[]} variables
  * @param {number} width of an embedding
- * @returns {{ table: Values, head: Values | null, scales: (Hdf5Dataset | undefined)[], quantized: 'int8' | 'int4' | null }}
- *   [tokens, width], [width, tokens]; in int8 the scales of both
+ * @returns {{ table: Values, head: Values | null, scales: (Hdf5Dataset | undefined)[],
+ *   quantized: 'int8' | 'int4' | null }} [tokens, width], [width, tokens]; in int8 the scales of both
  */
 export function embeddingOf(variables, width) {
     const [table, ...others] = variables;
@@ -93,7 +93,9 @@ export function embeddingOf(variables, width) {
     }
     if (!packed) {
         for (const [each, beside] of [[table, scale], [head, headScale]]) {
-            if (each && (each.type !== 'I8' || product(each.shape) !== tokens * width || product(beside.shape) !== tokens)) {
+            const fits = (/** @type {Hdf5Dataset} */ { shape, type }) =>
+                type === 'I8' && product(shape) === tokens * width && product(beside.shape) === tokens;
+            if (each && !fits(each)) {
                 refuse(each, `should be a quantized matrix for ${tokens} tokens`);
             }
         }

@@ -228,8 +228,9 @@ export class CachedMultiHeadAttention {
     }
 
     /**
-     * Quantizes the projections as Keras's `model.quantize` does. In int8 a call rounds what it projects too, row by row; in
-     * int4 only kernels are rounded, in blocks of 128 inputs. Weights read as the values that are left, and cannot be set.
+     * Quantizes the projections as Keras's `model.quantize` does. In int8 a call rounds what it projects too, row by
+     * row; in int4 only kernels are rounded, in blocks of 128 inputs. Weights read as the values that are left, and
+     * cannot be set.
      * @param {'int8' | 'int4'} mode
      * @throws {RangeError} for a layer that is not built, is quantized already or does not compute in float32
      */

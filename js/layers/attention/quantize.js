@@ -20,7 +20,9 @@ export function quantizeLayer(layer, mode) {
     if (mode !== 'int8' && mode !== 'int4') throw rangeError('mode', "'int8' or 'int4'", mode);
     const weights = layer._weights;
     if (weights === null) throw new RangeError('quantize needs a layer that is built: it has no weights');
-    if (weights.quantized !== null) throw new RangeError(`quantize must come once: ${show(layer.name)} is ${weights.quantized}`);
+    if (weights.quantized !== null) {
+        throw new RangeError(`quantize must come once: ${show(layer.name)} is ${weights.quantized}`);
+    }
     const { compute } = weights.config.policy;
     if (compute !== 'float32') throw rangeError('dtype', 'float32 where a layer is quantized', compute);
     layer._runtime._assertIdle('quantize');
