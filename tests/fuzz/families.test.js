@@ -1,6 +1,6 @@
-// Configs of every family with seeded damage: each either loads, and then computes, or is refused with a FormatError, or
-// asks for more memory than there is. Nothing else is thrown, nothing hangs, nothing stays allocated. FUZZ_ROUNDS and
-// FUZZ_SEED make it longer and different.
+// Configs of every family with seeded damage: each either loads, and then computes, or is refused with a FormatError,
+// or asks for more memory than there is. Nothing else is thrown, nothing hangs, nothing stays allocated. FUZZ_ROUNDS
+// and FUZZ_SEED make it longer and different.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -24,8 +24,8 @@ const below = (/** @type {number} */ n) => Math.floor(random() * n);
 const pick = (list) => list[below(list.length)];
 
 const VALUES = [
-    null, 0, -1, 1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 1e-30, 0.5, 1e9, 2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e300, -1e300, '', 'x',
-    'llama3', 'yarn', 'dynamic', 'longrope', 'linear', 'gelu', 'relu', [], [1], {}, { rope_type: 'yarn' }, true, false,
+    null, 0, -1, 1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 1e-30, 0.5, 1e9, 2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e300, -1e300,
+    '', 'x', 'llama3', 'yarn', 'dynamic', 'longrope', 'linear', 'gelu', 'relu', [], [1], {}, { rope_type: 'yarn' }, true, false,
 ];
 
 /** Fields of some family, which another may not expect. */
@@ -39,7 +39,8 @@ function bend(config) {
         const target = inner.length > 0 && random() < 0.4 ? pick(inner) : copy;
         const key = random() < 0.15 ? pick(FIELDS) : pick(Object.keys(target));
         if (random() < 0.15) delete target[key];
-        else target[key] = typeof target[key] === 'number' && random() < 0.3 ? target[key] * pick([2, 0.5, -1, 3]) : pick(VALUES);
+        else if (typeof target[key] === 'number' && random() < 0.3) target[key] *= pick([2, 0.5, -1, 3]);
+        else target[key] = pick(VALUES);
     }
     return copy;
 }
