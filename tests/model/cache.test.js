@@ -38,12 +38,12 @@ const lastCold = async (target, ids, n) => (await cold(target, ids)).slice(-n * 
 /** What a body allocates it must free. @param {(caches: ModelCache[]) => Promise<void>} body */
 async function withCaches(body) {
     (await model.forward([1])).dispose();
-    const before = runtime.memory.used;
+    const before = runtime.explain().bytesInUse;
     /** @type {ModelCache[]} */
     const caches = [];
     await body(caches);
     caches.forEach((cache) => cache.dispose());
-    assert.equal(runtime.memory.used, before, 'bytes stay allocated');
+    assert.equal(runtime.explain().bytesInUse, before, 'bytes stay allocated');
 }
 
 /** Two pages and a bit. */

@@ -112,7 +112,7 @@ test('all that a model took comes back, whatever was in line', { timeout }, asyn
         model.dispose();
         await Promise.allSettled(begun);
         await turn();
-        used.push(page.memory.used);
+        used.push(page.explain().bytesInUse);
     }
     assert.deepEqual(used.slice(1), used.slice(1).fill(used[0]));
 });
