@@ -242,7 +242,8 @@ describe('hostile templates', () => {
         for (const value of ["''", '[]', '{}', '1', '1.5', 'range', 'namespace()', 'messages', '(1,)', 'cycler(1)']) {
             for (const name of names) {
                 const template = `{{ ${value}.${name} is defined }}{{ ${value}['${name}'] is defined }}`;
-                assert.equal(render(template), 'FalseFalse', template);
+                const said = new ChatTemplate(template).render(value === 'messages' ? [USER] : []);
+                assert.equal(said, 'FalseFalse', template);
             }
         }
         for (const name of names) assert.equal(render(`{{ ${name} is defined }}`), 'False');
