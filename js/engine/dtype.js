@@ -12,6 +12,7 @@ import { ROUND } from './interface.js';
 
 /**
  * Anything with a shape and row-major data: Float32Array for numbers, Int32Array for integers, Uint8Array for booleans.
+ * Float16Array and Float64Array are taken too, and turned into Float32Array at the door.
  * @typedef {{ readonly shape: readonly number[], readonly data: TensorData }} TensorLike
  */
 
@@ -55,11 +56,19 @@ export function sameShape(a, b) {
  */
 export function dtypeOfData(data) {
     switch (tagOf.call(data)) {
-        case 'Float32Array': return 'float32';
+        case 'Float32Array':
+        case 'Float16Array':
+        case 'Float64Array': return 'float32';
         case 'Int32Array': return 'int32';
         case 'Uint8Array': return 'bool';
         default: return null;
     }
+}
+
+/** @param {any} data a typed array @returns {boolean} whether it holds floats that are narrower or wider than ours */
+export function isOtherFloats(data) {
+    const tag = tagOf.call(data);
+    return tag === 'Float16Array' || tag === 'Float64Array';
 }
 
 /** @param {any} dtype @returns {DType} */

@@ -2,7 +2,7 @@
 // getter, a proxy or a subclass: each of its properties is asked for once, and only the numbers are still the caller's.
 
 import { show, typeError } from '../check.js';
-import { arrayOn, bytesPerElement, dtypeOfData, formatShape } from './dtype.js';
+import { arrayOn, bytesPerElement, dtypeOfData, formatShape, isOtherFloats } from './dtype.js';
 import { sizeOf } from './size.js';
 
 /** @typedef {import('./memory.js').Memory} Memory */
@@ -64,16 +64,16 @@ export class Given {
         this.#shape = readShape(shape, name);
         const dtype = dtypeOfData(data);
         if (dtype === null) {
-            throw typeError(`${name}.data`, 'a Float32Array, an Int32Array or a Uint8Array', data);
+            throw typeError(`${name}.data`, 'a Float32Array (or Float16Array, Float64Array), an Int32Array or a Uint8Array', data);
         }
         this.#dtype = dtype;
         this.#size = sizeOf(this.#shape, `${name}.shape`);
-        this.#array = data;
         const length = lengthOf.call(data);
         if (length !== this.#size) {
             throw new RangeError(`${name}.data must be of ${this.#size} elements, as shape `
                 + `${formatShape(this.#shape)} has, got ${length}`);
         }
+        this.#array = isOtherFloats(data) ? new Float32Array(data) : data;
     }
 
     get shape() {

@@ -3,7 +3,7 @@
 // What `npm run build` does: set up, compile both wasm variants into js/wasm/, and make dist/, which is what the package
 // holds, with its type declarations. With --wasm, only the binaries.
 
-import { cpSync, existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { buildDist } from './dist.js';
 import { buildInterface } from './interface.js';
@@ -75,8 +75,6 @@ export async function buildTypes() {
     const { EMITTED, rollUpTypes } = await import('./types.js');
     rmSync(EMITTED, { recursive: true, force: true });
     typeCheck(join(root, 'src/build/types.json'));
-    // tsc writes declarations only for what it compiles.
-    cpSync(join(root, 'js/vendor/tokenizers.d.ts'), join(EMITTED, 'vendor/tokenizers.d.ts'));
     rollUpTypes();
     writeFileSync(stamp, sources.join('\n'));
     say(`  types checked, dist/types written, in ${since(start)}`);
@@ -93,7 +91,7 @@ export function typeCheck(project) {
 
 /** The JavaScript that is written by hand. @param {string} folder @returns {string[]} */
 export function sourceFiles(folder) {
-    const made = ['js/vendor', 'js/wasm', 'js/inlined'].map((path) => join(root, path));
+    const made = ['js/wasm', 'js/inlined'].map((path) => join(root, path));
     return readdirSync(folder, { withFileTypes: true })
         .flatMap((entry) => {
             const path = join(folder, entry.name);

@@ -26,7 +26,6 @@ const COPIED = [
     // It holds its config and tokenizer too.
     'embedded/model.safetensors',
     'embedded/README.md',
-    'vendor/tokenizers.LICENSE',
     'unmoved.jsx',
 ];
 

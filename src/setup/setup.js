@@ -9,7 +9,6 @@ import { findBrowser } from './browser.js';
 import { hasApt, install } from './debian.js';
 import { findEmscripten, installEmscripten } from './emscripten.js';
 import { SetupError, isMain, lock, main, root, run, say, since, which } from '../build/system.js';
-import { vendor } from '../build/vendor.js';
 
 /**
  * @typedef {object} Tools
@@ -104,7 +103,6 @@ export function setup({ tests = false } = {}) {
     const emscripten = findEmscripten() ?? installEmscripten();
     say(`  Emscripten: ${emscripten.version}, ${emscripten.from}`);
     installPackages();
-    vendor();
     say(`  ready after ${since(start)}`);
     return {
         emscripten,

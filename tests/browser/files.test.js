@@ -11,11 +11,15 @@ import { bytesOf, gguf, llama, llamaPairs, llamaTensors } from '../files/gguf-wr
 const skip = findBrowser() === null && 'no Chromium was found: install it, or set CHROME_PATH';
 const ROOT = new URL('../../', import.meta.url);
 const FILE = llama();
+/** @param {number} i @param {ReturnType<typeof llamaTensors>} tensors */
 const PART = (i, tensors) => gguf({
     pairs: [...i === 0 ? llamaPairs() : [], ['split.no', 'u16', i], ['split.count', 'u16', 2]], tensors,
 });
 
-/** Files of models by path; anything else is a page, as servers of single-page applications answer. */
+/**
+ * Files of models by path; anything else is a page, as servers of single-page applications answer.
+ * @type {Record<string, string | Uint8Array>}
+ */
 const FILES = {
     '/models/tiny.gguf': FILE,
     '/models/tiny-00001-of-00002.gguf': PART(0, llamaTensors().slice(0, 5)),
@@ -84,7 +88,8 @@ test('every source that a page has', { skip, timeout: 60_000 }, async () => {
                 for await (const { bytes } of model.read(() => true)) read += bytes.length;
                 model.close();
                 results.push([name, `${model.architecture} ${model.tensors.size} ${read}`]);
-            } catch (error) {
+            } catch (reason) {
+                const error = /** @type {Error & { code?: string }} */ (reason);
                 results.push([name, `${error.code}: ${error.message}`]);
             }
         }
@@ -93,7 +98,7 @@ test('every source that a page has', { skip, timeout: 60_000 }, async () => {
     await page.close();
     const bytes = llamaTensors().reduce((sum, tensor) => sum + bytesOf(tensor).length, 0);
     const tiny = `llama ${llamaTensors().length} ${bytes}`;
-    const gpt2 = results.find(([name]) => name === 'the embedded model')[1];
+    const gpt2 = /** @type {string[]} */ (results.find(([name]) => name === 'the embedded model'))[1];
     assert.match(gpt2, /^gpt2 52 \d+$/);
     for (const [name, got] of results) {
         if (name === 'nothing there') {

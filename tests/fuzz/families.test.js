@@ -24,7 +24,7 @@ const below = (/** @type {number} */ n) => Math.floor(random() * n);
 const pick = (list) => list[below(list.length)];
 
 const VALUES = [
-    null, 0, -1, 1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 1e-30, 0.5, 1e9, 2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e300, -1e300,
+    null, 0, -1, 1, 2, 3, 4, 6, 7, 8, 12, 16, 1e-30, 0.5, 1e9, 2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e300, -1e300,
     '', 'x', 'llama3', 'yarn', 'dynamic', 'longrope', 'linear', 'gelu', 'relu', [], [1], {}, { rope_type: 'yarn' }, true, false,
 ];
 

@@ -13,29 +13,35 @@ const SEED = Number(process.env.FUZZ_SEED ?? 1);
 const LIMIT_MS = 2000;
 
 const random = rng(SEED);
-const below = (n) => Math.floor(random() * n);
+const below = (/** @type {number} */ n) => Math.floor(random() * n);
+/** @template T @param {readonly T[]} list */
 const pick = (list) => list[below(list.length)];
 
+/** @param {string} dtype @param {number[]} shape @param {number} begin @param {number} end */
 const tensor = (dtype, shape, begin, end) => ({ dtype, shape, data_offsets: [begin, end] });
 const FIRST = 'model-00001-of-00002.safetensors';
 const SECOND = 'model-00002-of-00002.safetensors';
+/** @type {Record<string, object>} */
 const TEXTS = {
     'config.json': { model_type: 'llama', hidden_size: 4 }, 'tokenizer.json': { model: { vocab: { a: 0 } } },
     'tokenizer_config.json': { bos_token: '<s>', chat_template: [{ name: 'default', template: 'x' }] },
     'special_tokens_map.json': { eos_token: { content: '</s>' } }, 'generation_config.json': { eos_token_id: [1, 2] },
     'model.safetensors.index.json': { metadata: { total_size: 56 }, weight_map: { a: FIRST, b: FIRST, c: SECOND } },
 };
+/** @type {Record<string, object>} */
 const HEADERS = {
     [FIRST]: { __metadata__: { format: 'pt' }, a: tensor('F32', [2, 3], 0, 24), b: tensor('BF16', [4], 24, 32) },
     [SECOND]: { c: tensor('F16', [3, 4], 0, 24) },
 };
+/** @type {Record<string, number>} */
 const BYTES = { [FIRST]: 32, [SECOND]: 24 };
 
+/** @type {any[]} */
 const VALUES = [
     null, 0, -1, 1e9, 1.5, '', 'x', '..', [], {}, true, [[]], FIRST, SECOND, 2 ** 53 - 1, 1e300, 'F32', 'F4',
 ];
 
-/** A copy of a JSON value in which one value, somewhere, is another. @param {any} value */
+/** A copy of a JSON value in which one value, somewhere, is another. @param {any} value @returns {any} */
 function bend(value) {
     if (typeof value !== 'object' || value === null || random() < 0.1) return pick(VALUES);
     const copy = Array.isArray(value) ? [...value] : { ...value };
@@ -59,6 +65,7 @@ function damage(bytes) {
     }
 }
 
+/** @param {string} name @param {unknown} header */
 const weights = (name, header) => withHeader(JSON.stringify(header), [new Uint8Array(BYTES[name])]);
 const WHOLE = Object.fromEntries([...Object.entries(TEXTS).map(([name, value]) => [name, json(value)]),
     ...Object.entries(HEADERS).map(([name, header]) => [name, weights(name, header)])]);
@@ -83,7 +90,7 @@ async function outcome(files, round) {
         }
         return 'opens';
     } catch (error) {
-        assert.ok(error instanceof FormatError, `round ${round}: ${error.stack}`);
+        assert.ok(error instanceof FormatError, `round ${round}: ${/** @type {Error} */ (error).stack}`);
         assert.ok(error.message.length < 500, `round ${round}: a message of ${error.message.length}`);
         return error.code;
     }

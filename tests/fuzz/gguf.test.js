@@ -19,9 +19,11 @@ const LIMIT_MS = 2000;
 const KEPT_BYTES = 32 << 20;
 
 const random = rng(SEED);
-const below = (n) => Math.floor(random() * n);
+const below = (/** @type {number} */ n) => Math.floor(random() * n);
+/** @template T @param {readonly T[]} list */
 const pick = (list) => list[below(list.length)];
 
+/** @type {NonNullable<Parameters<typeof gguf>[0]>[]} */
 const CONTENTS = [
     { pairs: llamaPairs(), tensors: llamaTensors() },
     { pairs: [...llamaPairs(), ['x.nested', 'array of array of u16', [[1, 2], [3]]], ['x.long', 'u64', 5],
@@ -81,7 +83,7 @@ function streamOf(bytes) {
 
 const everything = () => true;
 
-/** @param {Uint8Array} bytes @returns {Promise<string>} */
+/** @param {Uint8Array} bytes @param {number} round @returns {Promise<string>} */
 async function outcome(bytes, round) {
     try {
         const model = await openModel(round % 16 === 0 ? streamOf(bytes) : bytes);
@@ -95,7 +97,7 @@ async function outcome(bytes, round) {
         }
         return 'opens';
     } catch (error) {
-        assert.ok(error instanceof FormatError, `round ${round}: ${error.stack}`);
+        assert.ok(error instanceof FormatError, `round ${round}: ${/** @type {Error} */ (error).stack}`);
         assert.ok(error.message.length < 500, `round ${round}: a message of ${error.message.length}`);
         return error.code;
     }
@@ -109,6 +111,7 @@ async function fuzz() {
     const begin = performance.now();
     for (let round = 0; round < ROUNDS; round++) {
         const which = below(FILES.length);
+        /** @type {Uint8Array} */
         let bytes = FILES[which].slice();
         for (let i = 0; i <= below(2); i++) {
             if (bytes.length > 16) {

@@ -6,6 +6,7 @@ export const TINY = Object.freeze({ vocab: 300, positions: 48, width: 24, layers
 
 /** The letters of a byte-level vocabulary, by byte. */
 export const LETTERS = (() => {
+    /** @param {number} byte */
     const printable = (byte) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
     let other = 256;
     return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(printable(byte) ? byte : other++));
@@ -37,7 +38,10 @@ export function tinyTokenizer() {
     };
 }
 
-/** config.json, with fields that do not matter as the published ones have. @param {Partial<Record<keyof typeof TINY, number>>} [size] */
+/**
+ * config.json, with fields that do not matter as the published ones have.
+ * @param {Partial<Record<keyof typeof TINY, number>>} [size]
+ */
 export function tinyConfig(size = {}) {
     const { vocab, positions, width, layers, heads } = { ...TINY, ...size };
     return {
@@ -58,7 +62,9 @@ export function tinyConfig(size = {}) {
 export function tinyWeights(size = {}, seed = 1) {
     const { vocab, positions, width, layers } = { ...TINY, ...size };
     const random = rng(seed);
+    /** @type {ReturnType<typeof tinyWeights>} */
     const weights = new Map();
+    /** @param {string} name @param {number[]} shape @param {number} scale */
     const add = (name, shape, scale, offset = 0) => {
         const data = floats(random, shape.reduce((product, n) => product * n, 1), scale).map((x) => x + offset);
         weights.set(name, { shape, data });
@@ -118,7 +124,11 @@ const bf16Value = (bits) => {
     return HALF[0];
 };
 
-/** How a dtype stores a number, and what it then is. */
+/**
+ * How a dtype stores a number, and what it then is.
+ * @typedef {{ from(numbers: Float32Array, store: (x: number) => number): Float32Array | Uint16Array }} Kind
+ * @type {Record<string, { array: Kind, store: (x: number) => number, value: (stored: number) => number }>}
+ */
 const DTYPES = {
     F32: { array: Float32Array, store: (x) => x, value: (x) => x },
     F16: { array: Uint16Array, store: f16Bits, value: f16Value },
@@ -143,6 +153,7 @@ export function rounded(weights, dtype) {
  */
 export function safetensors(weights, { dtype = 'F32', prefix = '', metadata = { format: 'pt' } } = {}) {
     const { array, store } = DTYPES[dtype];
+    /** @type {Record<string, unknown>} */
     const header = { __metadata__: metadata };
     const parts = [];
     let end = 0;
@@ -166,7 +177,10 @@ export function withHeader(header, parts) {
 /** @param {unknown} value */
 export const json = (value) => new TextEncoder().encode(JSON.stringify(value));
 
-/** All three files. @param {Parameters<typeof safetensors>[1] & { size?: Partial<Record<keyof typeof TINY, number>> }} [options] */
+/**
+ * All three files.
+ * @param {Parameters<typeof safetensors>[1] & { size?: Partial<Record<keyof typeof TINY, number>> }} [options]
+ */
 export function tinyFiles({ size, ...options } = {}) {
     return {
         config: json(tinyConfig(size)), tokenizer: json(tinyTokenizer()),
@@ -183,7 +197,7 @@ export function tinyFiles({ size, ...options } = {}) {
  */
 export function referenceLogits(weights, config, ids) {
     const { n_embd: width, n_head: heads, n_layer: layers, vocab_size: vocab, layer_norm_epsilon: epsilon } = config;
-    const w = (/** @type {string} */ name) => weights.get(name).data;
+    const w = (/** @type {string} */ name) => /** @type {{ data: Float32Array }} */ (weights.get(name)).data;
     /** @type {(x: Float64Array, name: string, n: number) => Float64Array} */
     const dense = (x, name, n) => Float64Array.from({ length: n }, (_, j) => {
         const kernel = w(`${name}.weight`);

@@ -19,8 +19,8 @@ const config = JSON.stringify({ ...JSON.parse(new TextDecoder().decode(files.con
 const folder = mkdtempSync(join(tmpdir(), 'cached-attention-'));
 after(() => rmSync(folder, { recursive: true }));
 const NAMES = { config: 'config.json', weights: 'model.safetensors', tokenizer: 'tokenizer.json' };
-for (const [part, name] of Object.entries(NAMES)) {
-    writeFileSync(join(folder, name), part === 'config' ? config : files[part]);
+for (const part of /** @type {(keyof typeof NAMES)[]} */ (Object.keys(NAMES))) {
+    writeFileSync(join(folder, NAMES[part]), part === 'config' ? config : files[part]);
 }
 const COMMON = ['--model', folder, '--workers', String(WORKERS), '--simd', SIMD];
 /** Writes for as long as tests look. */
@@ -28,7 +28,7 @@ const ENDLESS = [...COMMON, 'the thing', '--sampler', 'random', '--seed', '3'];
 
 /**
  * @param {string[]} args
- * @param {(child: import('node:child_process').ChildProcess) => void} [meanwhile]
+ * @param {(child: import('node:child_process').ChildProcessWithoutNullStreams) => void} [meanwhile]
  * @returns {Promise<{ code: number | null, signal: string | null, stdout: string, stderr: string }>}
  */
 function run(args, meanwhile = (child) => child.stdin.end()) {
@@ -93,7 +93,7 @@ describe('cached-attention', () => {
         assert.deepEqual(await run(['--version']), { code: 0, signal: null, stdout: `${version}\n`, stderr: '' });
     });
 
-    for (const [code, message, args] of [
+    for (const [code, message, args] of /** @type {[number, RegExp, string[]][]} */ ([
         [2, /--nonsense/, ['--nonsense']],
         [2, /one prompt/, ['two', 'prompts']],
         [2, /chat must stand alone.*"hi"/, ['chat', 'hi']],
@@ -106,7 +106,7 @@ describe('cached-attention', () => {
         [2, /--simd/, ['--simd', 'avx', 'a']],
         [1, /cannot read.*nowhere/, ['--model', join(folder, 'nowhere'), 'a']],
         [1, /neither GGUF nor safetensors/, ['--model', CLI, 'a']],
-    ]) {
+    ])) {
         test(`exit code ${code} and one line: ${message}`, async () => {
             const result = await run(args);
             assert.equal(result.code, code, result.stderr);

@@ -16,20 +16,22 @@ import {
 
 const runtime = await testRuntime();
 const IDS = [0, 12, 260, 299, 7, 7, 105];
+/** @type {Record<'config' | 'weights' | 'tokenizer', Uint8Array<any>>} */
 const files = tinyFiles();
 const expected = referenceLogits(tinyWeights(), tinyConfig(), IDS);
 
 const folder = mkdtempSync(join(tmpdir(), 'cached-attention-'));
 after(() => rmSync(folder, { recursive: true }));
 const NAMES = { config: 'config.json', weights: 'model.safetensors', tokenizer: 'tokenizer.json' };
-for (const [part, name] of Object.entries(NAMES)) writeFileSync(join(folder, name), files[part]);
+const PARTS = /** @type {(keyof typeof NAMES)[]} */ (Object.keys(NAMES));
+for (const part of PARTS) writeFileSync(join(folder, NAMES[part]), files[part]);
 
 /** Serves the folder's files; `/slow/` only ever sends the first half of the weights. */
 const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url, 'http://localhost');
+    const { pathname } = new URL(/** @type {string} */ (request.url), 'http://localhost');
     // As simple servers do; with a response that is left waiting meanwhile it ends Node 24 (nodejs/undici#5360).
     response.setHeader('connection', 'close');
-    const part = Object.keys(NAMES).find((key) => pathname.endsWith(`/${NAMES[key]}`));
+    const part = PARTS.find((key) => pathname.endsWith(`/${NAMES[key]}`));
     if (!part || pathname.startsWith('/missing/')) {
         response.writeHead(404).end();
     } else if (pathname.startsWith('/slow/') && part === 'weights') {
@@ -39,14 +41,14 @@ const server = createServer((request, response) => {
         response.end(files[part]);
     }
 });
-await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+await new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(undefined)); });
 after(() => {
     server.closeAllConnections();
     server.close();
 });
-const origin = `http://127.0.0.1:${server.address().port}`;
+const origin = `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (server.address()).port}`;
 
-/** Bytes in use once the runtime's own scratch has its size. */
+/** Bytes in use once the runtime's own scratch has its size. @param {() => Promise<unknown>} body */
 async function inUse(body) {
     await body();
     const before = runtime.explain().bytesInUse;
@@ -57,14 +59,16 @@ async function inUse(body) {
 /** Float32 over widths of 24 and 96 and two layers; measured 2e-6. */
 const TOLERANCE = { atol: 2e-5, rtol: 1e-5 };
 
+/** @param {() => any} source @param {ArrayLike<number>[]} [want] */
 async function checkModel(source, want = expected) {
     await inUse(async () => {
+        /** @type {any[]} */
         const progress = [];
         const model = await loadModel(runtime, source(), { onProgress: (event) => progress.push(event) });
         const logits = await model.forward(IDS, { positions: 'all' });
         want.forEach((row, i) =>
             assertClose(logits.data.subarray(i * row.length, (i + 1) * row.length), row, TOLERANCE));
-        assert.equal(model.tokenizer.decode([258]), 'the');
+        assert.equal(model.tokenizer?.decode([258]), 'the');
         assert.equal(model.startToken, 0);
         assert.deepEqual(model.endTokens, [0]);
         assert.equal(model.contextLength, 48);
@@ -79,7 +83,8 @@ async function checkModel(source, want = expected) {
     });
 }
 
-const blob = (bytes) => new Blob([bytes]);
+const blob = (/** @type {any} */ bytes) => new Blob([bytes]);
+/** @param {Uint8Array} bytes @param {number} size */
 const stream = (bytes, size) => new ReadableStream({
     start(controller) {
         for (let at = 0; at < bytes.length; at += size) controller.enqueue(bytes.slice(at, at + size));
@@ -89,6 +94,7 @@ const stream = (bytes, size) => new ReadableStream({
 const single = () => safetensors(tinyWeights(), {
     metadata: { format: 'pt', config: JSON.stringify(tinyConfig()), tokenizer: JSON.stringify(tinyTokenizer()) },
 });
+/** @param {any} bytes @param {string} name */
 const named = (bytes, name) => new File([bytes], name);
 
 describe('sources', () => {
@@ -149,7 +155,7 @@ describe('the file', () => {
 
     test('an output matrix of its own', () => {
         const weights = tinyWeights();
-        const head = tinyWeights({}, 2).get('wte.weight');
+        const head = /** @type {any} */ (tinyWeights({}, 2).get('wte.weight'));
         const config = json({ ...tinyConfig(), tie_word_embeddings: false });
         const split = new Map(weights).set('lm_head.weight', head);
         return inUse(async () => {
@@ -173,16 +179,18 @@ describe('the file', () => {
     });
 
     const weights = tinyWeights();
+    /** @param {string} name */
     const without = (name) => safetensors(new Map(Array.from(weights).filter(([other]) => other !== name)));
+    /** @param {string} name @param {any} value */
     const changed = (name, value) => safetensors(new Map(weights).set(name, value));
-    const config = (changes) => ({ ...files, config: json({ ...tinyConfig(), ...changes }) });
+    const config = (/** @type {object} */ changes) => ({ ...files, config: json({ ...tinyConfig(), ...changes }) });
     const integers = (() => {
         const bytes = Buffer.from(files.weights);
         const at = bytes.indexOf('"h.0.ln_1.bias":{"dtype":"F32"');
         bytes.write('I32', at + 26);
         return bytes;
     })();
-    for (const [code, source] of [
+    for (const [code, source] of /** @type {[string, any][]} */ ([
         ['config-missing', blob(files.weights)],
         ['config-missing', [named(files.weights, 'x.safetensors'), named(files.tokenizer, 'tokenizer.json')]],
         ['config-missing', { weights: files.weights }],
@@ -211,11 +219,11 @@ describe('the file', () => {
         ['truncated', { ...files, weights: stream(files.weights.subarray(0, 50000), 999) }],
         ['trailing-bytes', { ...files, weights: stream(Buffer.concat([files.weights, new Uint8Array(1)]), 999) }],
         ['header-not-json', { ...files, weights: Buffer.from(files.weights).fill(' ', 8, 9) }],
-    ]) {
+    ])) {
         test(`${code} is refused`, async () => {
             const before = runtime.explain().bytesInUse;
             await assert.rejects(loadModel(runtime, source), (error) => {
-                assert.ok(error instanceof FormatError, error.stack);
+                assert.ok(error instanceof FormatError, /** @type {Error} */ (error).stack);
                 assert.equal(error.code, code);
                 return true;
             });
@@ -249,8 +257,9 @@ describe('what cannot be had', () => {
             response.setHeader('connection', 'close');
             response.end(big.weights);
         });
-        await new Promise((resolve) => many.listen(0, '127.0.0.1', resolve));
-        const weights = `http://127.0.0.1:${many.address().port}/model.safetensors`;
+        await new Promise((resolve) => { many.listen(0, '127.0.0.1', () => resolve(undefined)); });
+        const { port } = /** @type {import('node:net').AddressInfo} */ (many.address());
+        const weights = `http://127.0.0.1:${port}/model.safetensors`;
         let loaded = 0;
         // Reading stops now and then, for as long as it takes the rest to arrive.
         const config = new ReadableStream({
@@ -295,13 +304,13 @@ describe('abort', () => {
             { name: 'AbortError' }));
     });
 
-    for (const [name, source] of [
+    for (const [name, source] of /** @type {[string, () => any][]} */ ([
         ['a server that stalls', () => `${origin}/slow/`],
         ['a stream that stalls', () => ({
             ...files,
             weights: new ReadableStream({ start: (controller) => controller.enqueue(files.weights.slice(0, 50000)) }),
         })],
-    ]) {
+    ])) {
         test(`while loading from ${name}`, async () => {
             await inUse(async () => {
                 const controller = new AbortController();

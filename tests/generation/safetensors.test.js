@@ -9,10 +9,11 @@ import { withHeader } from './checkpoint.js';
 
 const read = async (/** @type {any} */ source) => readHeader(await openFile(source));
 
-/** A file with such a header and so many bytes behind it. */
+/** A file with such a header and so many bytes behind it. @param {unknown} header @param {number} bytes */
 const file = (header, bytes) =>
     withHeader(typeof header === 'string' ? header : JSON.stringify(header), [new Uint8Array(bytes)]);
 
+/** @param {string} dtype @param {number[]} shape @param {number} begin @param {number} end */
 const entry = (dtype, shape, begin, end) => ({ dtype, shape, data_offsets: [begin, end] });
 const F32 = entry('F32', [2], 0, 8);
 
@@ -44,13 +45,14 @@ test('names that objects have by themselves', async () => {
     assert.deepEqual(tensors.map(({ name }) => name), ['__proto__', 'constructor']);
 });
 
-/** Eight bytes that claim a header of so many. */
+/** Eight bytes that claim a header of so many. @param {number | bigint} length */
 const prefix = (length) => {
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
     return bytes;
 };
 
+/** @type {[string, string, Uint8Array][]} */
 const MALFORMED = [
     ['truncated', 'no length', new Uint8Array(7)],
     ['truncated', 'no header', prefix(100)],
@@ -112,7 +114,7 @@ test('a stream of unknown length with a huge claim allocates no more than comes'
 });
 
 describe('numbers', () => {
-    const info = (dtype) => ({ name: 'x', dtype, shape: [1], size: 1, begin: 0, end: 0 });
+    const info = (/** @type {string} */ dtype) => ({ name: 'x', dtype, shape: [1], size: 1, begin: 0, end: 0 });
 
     test('all 65,536 of F16: sign, exponent, fraction by the definition', () => {
         const bits = Uint16Array.from({ length: 65536 }, (_, i) => i);

@@ -12,11 +12,15 @@ import { assertClose } from '../close.js';
 import { COMMITTED, readManifest, readTensors } from '../golden/golden.js';
 import { floats, rng } from '../rng.js';
 
+/** @typedef {import('../../js/generation/samplers.js').SamplerOptions} SamplerOptions */
+
 const suite = readManifest(COMMITTED).suites.samplers;
 const tensors = readTensors(COMMITTED, suite.file);
+/** @param {{ shape: number[], data: any }} tensor @returns {Float32Array[]} */
 const rowsOf = ({ shape: [rows, n], data }) =>
     Array.from({ length: rows }, (_, i) => data.subarray(i * n, (i + 1) * n));
 
+/** @type {Record<string, (parameters: any) => any>} */
 const SAMPLERS = {
     greedy: () => new GreedySampler(),
     top_k: ({ k }) => new TopKSampler({ k }),
@@ -27,7 +31,7 @@ const SAMPLERS = {
 };
 
 describe('one token', () => {
-    for (const row of suite.rows.filter(({ what }) => !what.endsWith(' loop'))) {
+    for (const row of suite.rows.filter((/** @type {any} */ { what }) => !what.endsWith(' loop'))) {
         test(`${row.what} ${JSON.stringify(row.parameters ?? row.temperature ?? {})}`, () => {
             if (row.what === 'compute_probabilities') {
                 const sampler = new RandomSampler({ temperature: row.temperature });
@@ -58,21 +62,26 @@ describe('one token', () => {
 
 /** A model that looks its answers up: the suite's `loops`. */
 class Table {
+    /** @param {number} rows */
     constructor(rows) {
-        [, this.vocabularySize] = tensors.table.shape;
-        [, , this.width] = tensors.hidden_table.shape;
+        this.vocabularySize = tensors.table.shape[1];
+        this.width = tensors.hidden_table.shape[2];
+        /** @type {number[]} */
         this._rows = [];
         this._count = rows;
     }
 
+    /** @param {number} copies */
     expand(copies) {
         this._count *= copies;
     }
 
+    /** @param {ArrayLike<number>} tokens @param {number} position */
     step(tokens, position) {
         this._rows = Array.from({ length: this._count }, (_, row) => position * this.vocabularySize + tokens[row]);
     }
 
+    /** @param {{ data: Float32Array | Int32Array | Uint8Array }} tensor @param {number} width */
     _gather({ data }, width) {
         return Float32Array.from(this._rows.flatMap((at) => Array.from(data.subarray(at * width, (at + 1) * width))));
     }
@@ -85,14 +94,17 @@ class Table {
         return this._gather(tensors.hidden_table, this.width);
     }
 
-    /** Nothing is remembered; what is checked is that a row that is continued keeps its own past. */
+    /**
+     * Nothing is remembered; what is checked is that a row that is continued keeps its own past.
+     * @param {number[]} parents
+     */
     reorder(parents) {
         parents.forEach((parent) => assert.equal(parents[parent], parent));
     }
 }
 
 describe('loops', () => {
-    for (const row of suite.rows.filter(({ what }) => what.endsWith(' loop'))) {
+    for (const row of suite.rows.filter((/** @type {any} */ { what }) => what.endsWith(' loop'))) {
         test(`${row.what} ${JSON.stringify(row.parameters)}, stop ${row.stop_token_ids}`, async () => {
             const tokens = Int32Array.from(tensors[row.prompt].data);
             const [batch, length] = tensors[row.prompt].shape;
@@ -106,8 +118,10 @@ describe('loops', () => {
                     (b * length + i) * steps.width));
             }
             const sampler = SAMPLERS[row.what.replace(' loop', '')](row.parameters);
-            const search = createSearch(sampler, steps, {
-                tokens, mask: tensors[row.mask].data, index: row.index, logits: steps.logits(), hidden,
+            /** @type {any} */
+            const search = createSearch(sampler, /** @type {any} */ (steps), {
+                tokens, mask: /** @type {Uint8Array} */ (tensors[row.mask].data), index: row.index,
+                logits: steps.logits(), hidden,
                 stopTokens: row.stop_token_ids ?? [],
             });
             while (!search.done && !(await search.pick())) await search.feed();
@@ -125,11 +139,11 @@ describe('loops', () => {
 test('tokens are drawn as often as their probabilities say', () => {
     const probabilities = Float32Array.of(0.02, 0.4, 0.18, 0.25, 0.15);
     const draws = 40000;
-    for (const [sampler, expected] of [
+    for (const [sampler, expected] of /** @type {[RandomSampler, number[]][]} */ ([
         [new RandomSampler({ seed: 5 }), [0.02, 0.4, 0.18, 0.25, 0.15]],
         [new TopKSampler({ k: 2, seed: 6 }), [0, 0.4 / 0.65, 0, 0.25 / 0.65, 0]],
         [new TopPSampler({ p: 0.7, seed: 7 }), [0, 0.4 / 0.83, 0.18 / 0.83, 0.25 / 0.83, 0]],
-    ]) {
+    ])) {
         const choice = new Choice(5);
         sampler.choose(probabilities.map(Math.log), choice);
         const counts = new Array(5).fill(0);
@@ -145,7 +159,7 @@ test('tokens are drawn as often as their probabilities say', () => {
 });
 
 test('a seed decides the stream, none means another each time', () => {
-    const draw = (sampler) => {
+    const draw = (/** @type {RandomSampler} */ sampler) => {
         const choice = new Choice(1000);
         sampler.choose(new Float32Array(1000), choice);
         return Array.from({ length: 8 }, () => sampler.draw(choice)).join();
@@ -191,6 +205,7 @@ test('top-p keeps what one pass over the sorted probabilities keeps', () => {
 });
 
 describe('options', () => {
+    /** @type {[SamplerOptions, Function, Record<string, unknown>][]} */
     const cases = [
         [{}, TopKSampler, { k: 5, temperature: 1 }],
         [{ temperature: 0.5 }, TopKSampler, { k: 5, temperature: 0.5 }],
@@ -208,13 +223,14 @@ describe('options', () => {
     ];
     for (const [options, kind, fields] of cases) {
         test(JSON.stringify(options), () => {
+            /** @type {any} */
             const sampler = getSampler(options);
             assert.equal(sampler.constructor, kind);
             for (const [name, value] of Object.entries(fields)) assert.equal(sampler[name], value, name);
         });
     }
 
-    for (const [options, error, message] of [
+    for (const [options, error, message] of /** @type {[any, ErrorConstructor, RegExp][]} */ ([
         [{ sampler: 'speculative' }, TypeError, /greedy, random/],
         [{ sampler: 7 }, TypeError, /sampler/],
         [{ sampler: 'greedy', topK: 3 }, TypeError, /topK/],
@@ -228,7 +244,7 @@ describe('options', () => {
         [{ topK: 1.5 }, RangeError, /topK/],
         [{ topP: 1.5 }, RangeError, /topP/],
         [{ seed: 1.5 }, TypeError, /seed/],
-    ]) {
+    ])) {
         test(`${JSON.stringify(options)} is refused`,
             () => assert.throws(() => getSampler(options), { name: error.name, message }));
     }

@@ -22,7 +22,7 @@ const AWKWARD = [
 ];
 
 describe('tokenizer', () => {
-    for (const [name, tokenizer] of [['tiny', tiny], ['embedded', embedded]]) {
+    for (const [name, tokenizer] of Object.entries({ tiny, embedded })) {
         test(`${name}: decode(encode(x)) = x`, () => {
             for (const text of AWKWARD) assert.equal(tokenizer.decode(tokenizer.encode(text)), text);
             const random = rng(1);
@@ -41,6 +41,7 @@ describe('tokenizer', () => {
     });
 
     test('merges are applied in their order: a worked example', () => {
+        /** @type {{ vocab: Record<string, number> }} */
         const { vocab } = tinyTokenizer().model;
         // "in the thing": in | Ġthe | Ġ th ing
         const pieces = ['in', 'Ġthe', 'Ġ', 'th', 'ing'];
@@ -51,8 +52,9 @@ describe('tokenizer', () => {
     });
 
     test('merges given as pairs are the same', () => {
+        /** @type {any} */
         const file = tinyTokenizer();
-        file.model.merges = file.model.merges.map((merge) => merge.split(' '));
+        file.model.merges = file.model.merges.map((/** @type {string} */ merge) => merge.split(' '));
         const pairs = new Tokenizer(json(file));
         for (const text of AWKWARD) assert.deepEqual(pairs.encode(text), tiny.encode(text));
     });
@@ -72,16 +74,17 @@ describe('tokenizer', () => {
         assert.equal(tiny.decode([0, ...tiny.encode('a'), 0], { skipSpecialTokens: true }), 'a');
         assert.equal(tiny.decode(Uint32Array.from(tiny.encode('a b'))), 'a b');
         assert.equal(tiny.decode([tiny.vocabularySize, 98]), 'a');
-        for (const id of [-1, 1.5, NaN, '1']) assert.throws(() => tiny.decode([id]), RangeError);
-        assert.throws(() => tiny.encode(7), TypeError);
+        for (const id of [-1, 1.5, NaN, '1']) assert.throws(() => tiny.decode([/** @type {any} */ (id)]), RangeError);
+        assert.throws(() => tiny.encode(/** @type {any} */ (7)), TypeError);
     });
 
+    /** @param {(file: any) => void} edit */
     const change = (edit) => {
         const file = tinyTokenizer();
         edit(file);
         return json(file);
     };
-    for (const [code, bytes] of [
+    for (const [code, bytes] of /** @type {[string, Uint8Array][]} */ ([
         ['tokenizer-not-json', new TextEncoder().encode('{')],
         ['tokenizer-not-json', Uint8Array.of(0xff, 0xfe)],
         ['tokenizer-invalid', json([])],
@@ -103,21 +106,21 @@ describe('tokenizer', () => {
         ['tokenizer-unsupported', change((file) => { file.decoder = { type: 'ByteLevels' }; })],
         ['tokenizer-unsupported', change((file) => { file.model.some_option = 1; })],
         ['tokenizer-invalid', change((file) => { file.normalizer = { type: 'Replace' }; })],
-    ]) {
+    ])) {
         test(`${code}: ${new TextDecoder().decode(bytes).slice(0, 30)}`, () => {
             assert.throws(() => new Tokenizer(bytes), (error) => error instanceof FormatError && error.code === code);
         });
     }
 });
 
-/** What comes out token by token. */
+/** What comes out token by token. @param {Tokenizer} tokenizer @param {number[]} ids @param {string[]} [stops] */
 function stream(tokenizer, ids, stops = []) {
     const out = new TextStream(tokenizer, stops);
     const parts = ids.map((id) => out.push(id));
     return { parts, text: parts.join('') + out.end(), stopped: out.stopped };
 }
 
-/** Tokens of single bytes. */
+/** Tokens of single bytes. @param {string} text */
 const byBytes = (text) => Array.from(new TextEncoder().encode(text), (byte) => byte + 1);
 
 describe('text stream', () => {
@@ -163,6 +166,7 @@ describe('text stream', () => {
     test('against cutting the whole text, on random strings of two letters', () => {
         const random = rng(4);
         const letter = () => 'ab'[Math.floor(random() * 2)];
+        /** @param {number} most */
         const word = (most) => Array.from({ length: 1 + Math.floor(random() * most) }, letter).join('');
         for (let round = 0; round < 500; round++) {
             const text = word(30);

@@ -97,7 +97,7 @@ const REFUSED = [
 describe('refused', () => {
     for (const [code, message, broken] of REFUSED) {
         test(`${code}: ${message.source}`, async () => {
-            const before = runtime.memory.used;
+            const before = runtime.explain().bytesInUse;
             await assert.rejects(loadModel(runtime, broken), (error) => {
                 assert.ok(error instanceof FormatError, String(error instanceof Error ? error.stack : error));
                 assert.equal(error.code, code, error.message);
@@ -105,7 +105,7 @@ describe('refused', () => {
                 assert.ok(error.message.length < 800, 'a message has an end');
                 return true;
             });
-            assert.equal(runtime.memory.used, before, 'bytes stay allocated');
+            assert.equal(runtime.explain().bytesInUse, before, 'bytes stay allocated');
         });
     }
 });

@@ -25,7 +25,8 @@ describe('the text of a conversation', () => {
 
     test('the last message is continued', () => {
         const template = new ChatTemplate(CHATML);
-        const answer = (/** @type {string} */ content) => [USER, { role: 'assistant', content }];
+        /** @param {import('../../js/text/chat.js').Message['content']} content */
+        const answer = (content) => [USER, { role: 'assistant', content }];
         const begun = '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n';
         assert.equal(template.render(answer('Hel'), { continueFinalMessage: true }), `${begun}Hel`);
         assert.equal(template.render(answer('Hel \n'), { continueFinalMessage: true }), `${begun}Hel \n`);
@@ -241,7 +242,8 @@ describe('hostile templates', () => {
         for (const value of ["''", '[]', '{}', '1', '1.5', 'range', 'namespace()', 'messages', '(1,)', 'cycler(1)']) {
             for (const name of names) {
                 const template = `{{ ${value}.${name} is defined }}{{ ${value}['${name}'] is defined }}`;
-                assert.equal(render(template), 'FalseFalse', template);
+                const said = new ChatTemplate(template).render(value === 'messages' ? [USER] : []);
+                assert.equal(said, 'FalseFalse', template);
             }
         }
         for (const name of names) assert.equal(render(`{{ ${name} is defined }}`), 'False');

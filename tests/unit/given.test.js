@@ -254,3 +254,20 @@ test('the decoder reads its arguments once too', async () => {
     await assert.rejects(decoder.call(x, null, /** @type {any} */ ({ mask: 1 })), /options of a call must be of decoderPaddingMask/);
     await assert.rejects(decoder.call(x, null, { training: /** @type {any} */ ('yes') }), /training must be a boolean, got "yes"/);
 });
+
+test('floats of other widths are taken as the floats nearest to them', () => {
+    const kinds = [Float64Array, /** @type {any} */ (globalThis).Float16Array].filter(Boolean);
+    for (const Kind of kinds) {
+        const data = new Kind(x.data);
+        const rounded = { shape: x.shape, data: Float32Array.from(data) };
+        const given = { shape: x.shape, data };
+        const want = layer.callSync(rounded, rounded).attentionOutput;
+        assert.deepEqual(layer.callSync(given, given).attentionOutput.data, want.data);
+        const cache = new KVCache(runtime, { batch: 1, length: 3, numHeads: 2, keyDim: 4 });
+        const { shape } = cache.toTensor();
+        const values = draw(3).tensor([...shape]);
+        cache.set({ shape, data: new Kind(values.data) });
+        assert.deepEqual(cache.toTensor().data, Float32Array.from(new Kind(values.data)));
+        cache.dispose();
+    }
+});

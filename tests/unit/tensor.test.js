@@ -93,7 +93,7 @@ test('wrong arguments are named', async () => {
         [{ shape: [2n] }, 'TypeError', /Tensor\.shape\[0\] must be an integer >= 0, got 2n$/],
         [{ shape: [2], dtype: 'float64' }, 'TypeError', /Tensor\.dtype must be one of 'float32'.*got "float64"/],
         [{ shape: [2], data: [1, 2] }, 'TypeError', /Tensor\.data must be a Float32Array.*got \[1, 2\]/],
-        [{ shape: [2], data: new Float64Array(2) }, 'TypeError', /got Float64Array\(2\)/],
+        [{ shape: [2], data: new BigInt64Array(2) }, 'TypeError', /got BigInt64Array\(2\)/],
         [{ shape: [2], dtype: 'int32', data: new Float32Array(2) }, 'TypeError', /Tensor\.data must be what holds dtype 'int32', got Float32Array\(2\)/],
         [{ shape: [2], data: new Float32Array(3) }, 'RangeError', /Tensor\.data must be of 2 elements, as shape \[2\] has, got 3/],
         [{ shape: [2 ** 40] }, 'RangeError', /memory exhausted/],
@@ -126,7 +126,7 @@ test('tensor-likes are checked at the door', async () => {
         [new Float32Array(3), 'TypeError', /^query\.shape must be .* got undefined$/],
         [{ shape: 'x', data: good.data }, 'TypeError', /^query\.shape must be .*got "x"$/],
         [{ shape: [4] }, 'TypeError', /^query\.data must be .*got undefined$/],
-        [{ shape: [4], data: new Float64Array(4) }, 'TypeError', /^query\.data must be .*Float64Array\(4\)$/],
+        [{ shape: [4], data: new BigInt64Array(4) }, 'TypeError', /^query\.data must be .*BigInt64Array\(4\)$/],
         [{ shape: [4], data: new DataView(new ArrayBuffer(16)) }, 'TypeError', /^query\.data must be /],
         [{ shape: [5], data: good.data }, 'RangeError', /^query\.data must be of 5 elements, as shape \[5\] has, got 4$/],
     ])) {
