@@ -25,7 +25,8 @@ const pick = (list) => list[below(list.length)];
 
 const VALUES = [
     null, 0, -1, 1, 2, 3, 4, 6, 7, 8, 12, 16, 1e-30, 0.5, 1e9, 2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e300, -1e300,
-    '', 'x', 'llama3', 'yarn', 'dynamic', 'longrope', 'linear', 'gelu', 'relu', [], [1], {}, { rope_type: 'yarn' }, true, false,
+    '', 'x', 'llama3', 'yarn', 'dynamic', 'longrope', 'linear', 'gelu', 'relu', [], [1], {},
+    { rope_type: 'yarn' }, true, false,
 ];
 
 /** Fields of some family, which another may not expect. */
