@@ -4,3 +4,4 @@ export { createRuntime } from './engine/runtime.js';
 export { Tensor } from './engine/tensor.js';
 export { KVCache } from './blocks/cache.js';
 export { CachedMultiHeadAttention } from './layers/attention/cached-multi-head-attention.js';
+export { CachedGroupQueryAttention } from './layers/attention/cached-group-query-attention.js';

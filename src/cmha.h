@@ -109,7 +109,8 @@ CMHA_API void cmha_cache_load(const cmha_transfer *a);
 
 enum {
     CMHA_ACTIVATION_NONE = 0, CMHA_ACTIVATION_RELU = 1, CMHA_ACTIVATION_GELU_TANH = 2, CMHA_ACTIVATION_GELU_ERF = 3,
-    CMHA_ACTIVATION_SILU = 4    /* x / (1 + exp(-x)), also called swish */
+    CMHA_ACTIVATION_SILU = 4,   /* x / (1 + exp(-x)), also called swish */
+    CMHA_ACTIVATION_SIGMOID = 5 /* 1 / (1 + exp(-x)) */
 };
 
 /* Where element (row r, column c) of a projection goes.
@@ -230,7 +231,7 @@ CMHA_API void cmha_rope_table_f32(const cmha_rope_table *a, size_t row0, size_t 
 /* What is rotated together in the first 2 * half elements of a head: i with i + half, or 2 i with 2 i + 1. */
 enum { CMHA_PAIRING_HALVES = 0, CMHA_PAIRING_ADJACENT = 1 };
 
-/* (a, b) becomes (a cos - b sin, b cos + a sin), in place. */
+/* (a, b) becomes round(a cos - b sin, b cos + a sin), in place. */
 typedef struct cmha_rope {
     float *x;               /* [rows][heads][D], row stride x_stride */
     size_t x_stride;
@@ -238,10 +239,11 @@ typedef struct cmha_rope {
     const float *table;     /* row r at table + r * table_stride, as above; stride 0: one for all */
     size_t table_stride;
     uint32_t pairing;
+    uint32_t round;
 } cmha_rope;
 CMHA_API void cmha_rope_f32(const cmha_rope *a, size_t row0, size_t row1);
 
-/* y = activation(a) * b. y may be a or b. */
+/* y = round(round(activation(a)) * b). y may be a or b. */
 typedef struct cmha_gate {
     const float *a;         /* [rows][n], row stride a_stride */
     size_t a_stride;
@@ -251,6 +253,7 @@ typedef struct cmha_gate {
     size_t y_stride;
     size_t rows, n;
     uint32_t activation;
+    uint32_t round;
 } cmha_gate;
 CMHA_API void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1);
 

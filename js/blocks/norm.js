@@ -40,6 +40,12 @@ export class NormWeights {
         this._runtime.memory.f32(this._gamma + 4 * row * this._n, values.length).set(values);
     }
 
+    /** @returns {Float32Array} a copy of gamma */
+    gamma() {
+        if (this._gamma === 0) throw new Error('these weights have been disposed of');
+        return this._runtime.memory.f32(this._gamma, this._stride === 0 ? this._n : this._groups * this._n).slice();
+    }
+
     /** @param {Float32Array} values of groups from `row` on @param {number} row */
     loadBeta(values, row) {
         this._runtime.memory.f32(this._beta + 4 * row * this._n, values.length).set(values);

@@ -3,7 +3,8 @@
 
 import { NormWeights } from '../blocks/norm.js';
 import { PackedWeight } from '../blocks/weight.js';
-import { recordGate, recordLookup, recordRope, recordRopeTable, recordStore, recordAttend } from '../blocks/decoder.js';
+import { recordGate, recordLookup, recordRopeTable, recordStore, recordAttend } from '../blocks/decoder.js';
+import { recordRope } from '../blocks/rope.js';
 import { shapesOf } from './shapes.js';
 import { inverseFrequencies } from './rope.js';
 

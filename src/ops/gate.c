@@ -17,10 +17,12 @@ void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1)
         for (size_t i = 0; i < a->n; i += PART) {
             size_t n = a->n - i < PART ? a->n - i : PART;
             cmha_activation_f32(part, x + i, n, a->activation);
+            if (a->round) cmha_round_f32(part, part, n, a->round);
             for (size_t j = 0; j < n; j += 4) {
                 f4 z = f4_mul(f4_load_part(part + j, n - j, 0.0f), f4_load_part(b + i + j, n - j, 0.0f));
                 f4_store_part(y + i + j, z, n - j);
             }
+            if (a->round) cmha_round_f32(y + i, y + i, n, a->round);
         }
     }
 }

@@ -74,6 +74,7 @@ void cmha_rope_f32(const cmha_rope *a, size_t row0, size_t row1)
                 x[i * step] = u * cosines[i] - v * sines[i];
                 x[i * step + other] = v * cosines[i] + u * sines[i];
             }
+            if (a->round) cmha_round_f32(x, x, a->d, a->round);
         }
     }
 }

@@ -17,6 +17,10 @@ import { show, typeError } from '../../check.js';
  * @property {boolean | null} [returnAttentionScores]
  * @property {boolean | null} [useCausalMask] keep key j for query i when j <= i + (cacheUpdateIndex or 0)
  * @property {boolean | null} [training] whether to drop probabilities; default false
+ * @property {TensorLike | null} [queryMask] [B, T]: where it is false, the query may attend to nothing. This mask and the next
+ *   two are of CachedGroupQueryAttention alone, and ANDed with attentionMask
+ * @property {TensorLike | null} [valueMask] [B, S]
+ * @property {TensorLike | null} [keyMask] [B, S]
  */
 
 /** What the keys and values attended over are. */
@@ -27,13 +31,15 @@ export const STATIC_CACHE = 1;
 export const UPDATED_CACHE = 2;
 
 const OPTIONS = 'key, attentionMask, cache, cacheUpdateIndex, returnAttentionScores, useCausalMask, training';
+const MASKS = ', queryMask, valueMask, keyMask';
 
 /**
  * Tensor-likes are objects too: what stands where the options belong must not be taken for them.
  * @param {unknown} options
+ * @param {boolean} masks whether the layer takes masks of queries, values and keys
  * @returns {CallOptions | undefined}
  */
-export function checkOptions(options) {
+export function checkOptions(options, masks) {
     if (options === undefined) return undefined;
     if (typeof options !== 'object' || options === null || options instanceof Tensor || options instanceof KVCache) {
         throw typeError('the third argument', `an object of named options (${OPTIONS})`, options);
@@ -43,8 +49,11 @@ export function checkOptions(options) {
             case 'key': case 'attentionMask': case 'cache': case 'cacheUpdateIndex': case 'returnAttentionScores':
             case 'useCausalMask': case 'training':
                 break;
+            case 'queryMask': case 'valueMask': case 'keyMask':
+                if (masks) break;
+            // falls through
             default:
-                throw new TypeError(`a call has no option ${show(name)}; its options are ${OPTIONS}`);
+                throw new TypeError(`a call has no option ${show(name)}; its options are ${OPTIONS}${masks ? MASKS : ''}`);
         }
     }
     return options;

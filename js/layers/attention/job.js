@@ -17,7 +17,7 @@ import {
 /** @typedef {import('../../engine/program.js').Program} Program */
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('./arguments.js').CallOptions} CallOptions */
-/** @typedef {import('./cached-multi-head-attention.js').CachedMultiHeadAttention} CachedMultiHeadAttention */
+/** @typedef {import('./attention-layer.js').AttentionLayer} AttentionLayer */
 /**
  * @typedef {object} AttentionResult
  * @property {Tensor} attentionOutput [batch, query axes, output axes]
@@ -36,7 +36,7 @@ const NO_SHAPE = Object.freeze([]);
 
 /** A call of a layer. */
 export class AttentionJob {
-    /** @param {CachedMultiHeadAttention} layer */
+    /** @param {AttentionLayer} layer */
     constructor(layer) {
         this._layer = layer;
         this._call = new AttentionCall();
@@ -89,7 +89,7 @@ export class AttentionJob {
     prepare(query, value, options) {
         const layer = this._layer;
         const call = this._call;
-        const { numHeads, keyDim, valueDim, dropout, flashAttention, activityRegularizer } = layer._config;
+        const { numHeads, kvHeads, keyDim, valueDim, dropout, flashAttention, activityRegularizer, attending } = layer._config;
         const rank = layer._rank;
         if (rank < 3) throw new RangeError(`query must have at least 3 axes, got shape [${query.shape}]`);
         const index = checkIndex(options?.cacheUpdateIndex);
@@ -103,7 +103,7 @@ export class AttentionJob {
         this._value = value;
         this._key = options?.key == null ? value : asTensorLike(options.key, 'key');
         checkInput('query', query, rank, layer._inputs.query);
-        call.explicit = dropout > 0 || this._wantScores || rank !== 3;
+        call.explicit = attending.explicit || dropout > 0 || this._wantScores || rank !== 3;
         this._plan = call.explicit ? layer._plan : FUSED_PLAN;
         call.batch = this._plan.batch(query.shape);
         call.t = this._plan.sequence(query.shape);
@@ -115,10 +115,26 @@ export class AttentionJob {
             throw new RangeError(`useCausalMask needs a single attention axis, got axes [${this._plan.axes}]`);
         }
         call.causalOffset = index > 0 ? index : 0;
+        this._prepareWindow(attending.window);
         const mask = options?.attentionMask ?? null;
         if (this._plan.standard) this._mask.prepare(mask, call, numHeads);
         else this._mask.prepareAxes(mask, call, this._scoresSizes(), this._plan.axes.length);
-        activityRegularizer?.checkShape([call.batch, call.t, numHeads, Math.min(keyDim, valueDim)]);
+        if (attending.masks) this._mask.prepareRows(options, call);
+        activityRegularizer?.checkShape([call.batch, call.t, kvHeads, Math.min(keyDim, valueDim)]);
+    }
+
+    /**
+     * Keeps |i + offset - j| < window. A window of the kernels reaches back only, so where causality does not end it, it is moved
+     * ahead by what it reaches forward.
+     * @param {number} window 0: none
+     */
+    _prepareWindow(window) {
+        const call = this._call;
+        call.window = 0;
+        if (window === 0 || window >= Math.max(call.causalOffset + call.t, call.s)) return;
+        call.window = call.causal ? window : 2 * window - 1;
+        if (!call.causal) call.causalOffset += window - 1;
+        call.causal = true;
     }
 
     /**
@@ -201,7 +217,7 @@ export class AttentionJob {
     /** @param {TensorLike | KVCache} cache */
     _checkCache(cache) {
         const layer = this._layer;
-        const { numHeads, keyDim, valueDim, policy } = layer._config;
+        const { kvHeads, keyDim, valueDim, policy } = layer._config;
         if (cache instanceof KVCache) {
             if (cache.disposed) throw new Error('cache: this KVCache has been disposed');
             if (cache._runtime !== layer._runtime) throw new TypeError('cache must be of the layer\'s own runtime');
@@ -212,7 +228,7 @@ export class AttentionJob {
         } else {
             asTensorLike(cache, 'cache');
         }
-        checkCacheShape(cache.shape, layer._rank, numHeads, keyDim, valueDim);
+        checkCacheShape(cache.shape, layer._rank, kvHeads, keyDim, valueDim);
     }
 
     /** Keeps what the call was given as it is now, for the time when its turn comes. */
@@ -227,7 +243,7 @@ export class AttentionJob {
             this._value = value === query ? this._query : _runtime._capture(value);
             this._key = key === value ? this._value : key === query ? this._query : _runtime._capture(key);
         }
-        if (this._mask.given !== null) this._mask.given = _runtime._capture(this._mask.given);
+        this._mask.capture(_runtime);
         if (this._cache !== null && !(this._cache instanceof KVCache)) this._cache = _runtime._capture(this._cache);
     }
 

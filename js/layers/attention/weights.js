@@ -2,6 +2,7 @@
 
 import { sizeOf, formatShape, asTensorLike, dtypeOf, roundMode } from '../../engine/tensor.js';
 import { roundTo } from '../../keras/policy.js';
+import { NormWeights } from '../../blocks/norm.js';
 import { Projection } from '../../blocks/projection.js';
 
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
@@ -15,14 +16,15 @@ import { Projection } from '../../blocks/projection.js';
 export class Weight {
     /**
      * @param {WeightSet} set
-     * @param {Projection} projection
      * @param {string} path 'query/kernel'
      * @param {readonly number[]} shape
+     * @param {Projection | NormWeights} owner a projection of a kernel or bias, or norms of a scale
      */
-    constructor(set, projection, path, shape) {
+    constructor(set, path, shape, owner) {
         this._set = set;
-        this._projection = projection;
-        this._isKernel = path.endsWith('kernel');
+        this._owner = owner;
+        /** `kernel`, `bias` or `scale`. */
+        this.name = path.slice(path.lastIndexOf('/') + 1);
         /** Values as they were set, where the kernels compute with rounded ones. @type {Float32Array | null} */
         this._exact = null;
         this._path = path;
@@ -32,11 +34,6 @@ export class Weight {
     /** `<layer name>/query/kernel`. */
     get path() {
         return `${this._set.layer.name}/${this._path}`;
-    }
-
-    /** `kernel` or `bias`. */
-    get name() {
-        return this._isKernel ? 'kernel' : 'bias';
     }
 
     /** The variable's type under the layer's policy. */
@@ -52,27 +49,44 @@ export class Weight {
     get data() {
         this._set.layer._checkAlive();
         if (this._exact !== null) return this._exact.slice();
-        return this._isKernel ? this._projection.kernel() : this._projection.bias();
+        if (this._owner instanceof NormWeights) return this._owner.gamma();
+        return this.name === 'kernel' ? this._owner.kernel() : this._owner.bias();
     }
 
     /** @param {Float32Array} values of the variable type */
     load(values) {
+        if (this._owner instanceof NormWeights) {
+            this._owner.loadGamma(values, 0);
+            return;
+        }
         const { variable, compute } = this._set.config.policy;
         if (variable !== compute) this._exact = values.slice();
-        if (this._isKernel) this._projection.loadKernel(values, roundMode(compute));
-        else this._projection.loadBias(values, roundMode(compute));
+        if (this.name === 'kernel') this._owner.loadKernel(values, roundMode(compute));
+        else this._owner.loadBias(values, roundMode(compute));
+    }
+
+    /** @returns {Float32Array} first values */
+    draw() {
+        const { kernelInitializer, biasInitializer } = this._set.config;
+        if (this._owner instanceof NormWeights) {
+            return new Float32Array(sizeOf(this.shape)).fill(1 - (this._set.config.attending.norm?.offset ?? 0));
+        }
+        const { inputs, outputs } = this._owner;
+        return this.name === 'kernel'
+            ? kernelInitializer.draw(this.shape, { fanIn: inputs, fanOut: outputs })
+            : biasInitializer.draw(this.shape);
     }
 
     /** @returns {Regularizer | null} */
     get regularizer() {
         const { kernelRegularizer, biasRegularizer } = this._set.config;
-        return this._isKernel ? kernelRegularizer : biasRegularizer;
+        return this.name === 'kernel' ? kernelRegularizer : this.name === 'bias' ? biasRegularizer : null;
     }
 
     /** @returns {Constraint | null} */
     get constraint() {
         const { kernelConstraint, biasConstraint } = this._set.config;
-        return this._isKernel ? kernelConstraint : biasConstraint;
+        return this.name === 'kernel' ? kernelConstraint : this.name === 'bias' ? biasConstraint : null;
     }
 }
 
@@ -80,7 +94,7 @@ export class Weight {
 export class WeightSet {
     /**
      * Allocates and initializes them.
-     * @param {import('./cached-multi-head-attention.js').CachedMultiHeadAttention} layer
+     * @param {import('./attention-layer.js').AttentionLayer} layer
      * @param {Runtime} runtime
      * @param {CheckedConfig} config
      * @param {ProjectionShape[]} shapes
@@ -91,32 +105,30 @@ export class WeightSet {
         this._runtime = runtime;
         /** @type {Record<string, Projection>} */
         this.projections = {};
+        /** By the projection that they follow. @type {Record<string, NormWeights>} */
+        this.norms = {};
         /** @type {Weight[]} */
         this.list = [];
         try {
-            for (const { name, kernel, bias, inputs, outputs } of shapes) {
-                const projection = new Projection(runtime, inputs, outputs, config.useBias);
-                this.projections[name] = projection;
-                this.list.push(new Weight(this, projection, `${name}/kernel`, kernel));
-                if (config.useBias) this.list.push(new Weight(this, projection, `${name}/bias`, bias));
-            }
-            for (const weight of this.list) weight.load(this._draw(weight));
+            for (const shape of shapes) this._add(shape);
+            for (const weight of this.list) weight.load(this._rounded(weight.draw()));
         } catch (error) {
             this.dispose();
             throw error;
         }
     }
 
-    /**
-     * @param {Weight} weight
-     * @returns {Float32Array} first values
-     */
-    _draw(weight) {
-        const { kernelInitializer, biasInitializer } = this.config;
-        const { inputs, outputs } = weight._projection;
-        return this._rounded(weight._isKernel
-            ? kernelInitializer.draw(weight.shape, { fanIn: inputs, fanOut: outputs })
-            : biasInitializer.draw(weight.shape));
+    /** @param {ProjectionShape} shape */
+    _add({ name, kernel, bias, inputs, outputs, norm }) {
+        const projection = new Projection(this._runtime, inputs, outputs, bias !== null);
+        this.projections[name] = projection;
+        this.list.push(new Weight(this, `${name}/kernel`, kernel, projection));
+        if (bias !== null) this.list.push(new Weight(this, `${name}/bias`, bias, projection));
+        const settings = this.config.attending.norm;
+        if (norm === null || settings === null) return;
+        const norms = new NormWeights(this._runtime, { kind: 'rms', ...settings }, norm.dim, { groups: norm.heads });
+        this.norms[name] = norms;
+        this.list.push(new Weight(this, `${norm.name}/scale`, [norm.dim], norms));
     }
 
     /**
@@ -174,5 +186,6 @@ export class WeightSet {
     /** Frees them. */
     dispose() {
         for (const projection of Object.values(this.projections)) projection.dispose();
+        for (const norms of Object.values(this.norms)) norms.dispose();
     }
 }

@@ -1,0 +1,126 @@
+// Angles of rotary positions as Keras Hub computes them: in float32, whose steps are coarse at far positions, so that a float64
+// angle would be another number. Sources: Su et al. 2021 (RoFormer), Peng et al. 2023 (YaRN), Ding et al. 2024 (LongRoPE).
+
+import { rangeError } from '../check.js';
+import { roundTo } from './policy.js';
+
+/** @typedef {import('./policy.js').FloatType} FloatType */
+
+const f = Math.fround;
+
+/**
+ * @typedef {object} RotarySettings
+ * @property {number} maxWavelength
+ * @property {number} scalingFactor of positions, or as `type` says
+ * @property {string} type 'linear', 'dynamic' or 'yarn'; any other: unscaled, as in Keras
+ * @property {number} [betaFast] yarn
+ * @property {number} [betaSlow] yarn
+ * @property {number} [trained] yarn: positions that the model was trained on
+ * @property {boolean} [truncate] yarn: positions beyond those count as the last of them
+ * @property {number | null} [denominatorDim] in place of the features in the exponents
+ * @property {Smoothing | null} [smoothing] Llama 3.1
+ * @property {LongFactors | null} [long] Phi-3
+ *
+ * @typedef {object} Smoothing long waves are stretched by `factor`, short ones stay
+ * @property {number} factor
+ * @property {number} lowFactor
+ * @property {number} highFactor
+ * @property {number} trained
+ *
+ * @typedef {object} LongFactors divisors of the frequencies, by the length of a call
+ * @property {readonly number[]} shortFactors
+ * @property {readonly number[]} longFactors
+ * @property {number} trained calls of more positions take the long ones
+ * @property {number} most positions that the model is made for
+ */
+
+/** Cosines and sines for rows of positions. */
+export class RotaryAngles {
+    /**
+     * @param {RotarySettings} settings
+     * @param {number} dims even
+     * @param {FloatType} [type] of cosines and sines
+     */
+    constructor(settings, dims, type = 'float32') {
+        if (dims % 2 !== 0) throw rangeError('the rotary dimension', 'even: it is split into two halves', dims);
+        this.settings = settings;
+        this.dims = dims;
+        this._type = type;
+        this._amplitude = amplitude(settings);
+        this._short = this._frequencies(false);
+        this._long = settings.long ? this._frequencies(true) : this._short;
+    }
+
+    /**
+     * @param {Float32Array} table [count][dims]: cosines, then sines
+     * @param {number} count
+     * @param {number} first position; the others follow it
+     */
+    write(table, count, first) {
+        this.writeAt(table, count, (i) => first + i);
+    }
+
+    /**
+     * @param {Float32Array} table [count][dims]
+     * @param {number} count
+     * @param {(i: number) => number} positionOf
+     */
+    writeAt(table, count, positionOf) {
+        const { settings, dims, _type: type, _amplitude: size } = this;
+        const half = dims / 2;
+        const frequencies = settings.long && count > settings.long.trained ? this._long : this._short;
+        for (let i = 0, at = 0; i < count; i++, at += dims) {
+            const position = this._scaled(f(positionOf(i)));
+            for (let j = 0; j < half; j++) {
+                const angle = f(position * frequencies[j]);
+                table[at + j] = roundTo(f(Math.cos(angle)) * size, type);
+                table[at + half + j] = roundTo(f(Math.sin(angle)) * size, type);
+            }
+        }
+    }
+
+    /** @param {number} position @returns {number} */
+    _scaled(position) {
+        const { type, scalingFactor, truncate, trained = 0 } = this.settings;
+        if (type === 'yarn' && truncate) return Math.max(0, Math.min(position, trained));
+        return type === 'linear' ? f(position / f(scalingFactor)) : position;
+    }
+
+    /** @param {boolean} isLong @returns {Float32Array} radians per position */
+    _frequencies(isLong) {
+        const { settings, dims } = this;
+        const { maxWavelength, scalingFactor, type, denominatorDim, smoothing, long } = settings;
+        const divisor = denominatorDim ?? dims;
+        const base = Float32Array.from({ length: dims / 2 }, (_, i) => 1 / f(maxWavelength ** f(2 * i / divisor)));
+        if (smoothing) return base.map((x) => smoothed(smoothing, x));
+        if (long) return base.map((x, i) => x / f((isLong ? long.longFactors : long.shortFactors)[i]));
+        if (type === 'dynamic') return base.map((x) => x / f(scalingFactor ** (dims / (dims - 2))));
+        return type === 'yarn' ? yarn(settings, base, dims) : base;
+    }
+}
+
+/** What cosines and sines are multiplied by. @param {RotarySettings} settings */
+function amplitude({ type, scalingFactor, long }) {
+    if (long) return f(Math.sqrt(1 + (long.most > long.trained ? Math.log(long.most / long.trained) / Math.log(long.trained) : 0)));
+    return type === 'yarn' ? f(0.1 * Math.log(scalingFactor) + 1) : 1;
+}
+
+/** @param {Smoothing} settings @param {number} x a frequency @returns {number} */
+function smoothed({ factor, lowFactor, highFactor, trained }, x) {
+    const wavelength = f(2 * Math.PI / x);
+    if (wavelength > trained / lowFactor) return f(x / factor);
+    if (wavelength < trained / highFactor) return x;
+    const part = f((f(trained / wavelength) - lowFactor) / (highFactor - lowFactor));
+    return f((1 - part) * f(x / factor) + f(part * x));
+}
+
+/** @param {RotarySettings} settings @param {Float32Array} base @param {number} dims @returns {Float32Array} */
+function yarn({ maxWavelength, scalingFactor, betaFast = 32, betaSlow = 1, trained = 4096 }, base, dims) {
+    const dimension = (/** @type {number} */ turns) => dims * Math.log(trained / (turns * 2 * Math.PI)) / (2 * Math.log(maxWavelength));
+    const low = Math.max(Math.floor(dimension(betaFast)), 0);
+    const high = Math.min(Math.ceil(dimension(betaSlow)), dims / 2 - 1);
+    return base.map((x, i) => {
+        const ramp = Math.min(Math.max((i - low) / Math.max(high - low, 0.001), 0), 1);
+        return x * (1 - ramp) + x / scalingFactor * ramp;
+    });
+}
