@@ -1,9 +1,10 @@
 // Constructor arguments of CachedGroupQueryAttention: those of Keras's GroupQueryAttention (config in both directions,
 // keras.io/api/layers/attention_layers/group_query_attention), and those of the cached layers of Keras Hub's models.
 
-import { booleanOrBit, finiteNumber, plainObject, positiveInteger, rangeError, typeError } from '../check.js';
+import { booleanOrBit, finiteNumber, plainObject, positiveInteger, rangeError } from '../check.js';
 import { checkShared, readKerasConfig, readOptions, serializeShared } from './config.js';
 import { serializePolicy } from './policy.js';
+import { positiveNumber, readLongFactors, readSmoothing } from './rotary.js';
 import { toSnake } from './serializable.js';
 
 /** @typedef {import('./config.js').CheckedConfig} CheckedConfig */
@@ -67,6 +68,9 @@ const MODELS = {
     logitSoftCap: null, queryHeadDimNormalize: true, queryKeyNorm: null,
 };
 
+const SMOOTHING = ['ropeFrequencyAdjustmentFactor', 'ropeLowFreqFactor', 'ropeHighFreqFactor', 'ropePretrainingSequenceLength'];
+const LONG = ['ropeScalingShortFactor', 'ropeScalingLongFactor'];
+
 const DEFAULTS = Object.freeze({ ...KERAS, flashAttention: null, ...MODELS });
 
 /**
@@ -95,7 +99,7 @@ export function checkGroupQueryConfig(config) {
             explicit: rotary !== null && !shared.flashAttention,
             gated: shared.useGate,
             window: shared.slidingWindow ?? 0,
-            softcap: given.logitSoftCap === null ? 0 : positive('logitSoftCap', given.logitSoftCap),
+            softcap: given.logitSoftCap === null ? 0 : positiveNumber('logitSoftCap', given.logitSoftCap),
             masks: true,
             outputBias: given.useOutputBias === null ? null : booleanOrBit('useOutputBias', given.useOutputBias),
             rotary,
@@ -106,64 +110,41 @@ export function checkGroupQueryConfig(config) {
     });
 }
 
-/** @param {string} argument @param {unknown} value @returns {number} */
-function positive(argument, value) {
-    const number = finiteNumber(argument, value);
-    if (!(number > 0)) throw rangeError(argument, 'a number above 0', value);
-    return number;
-}
-
 /** @param {unknown} value */
 function checkNorm(value) {
     if (value === null) return null;
     plainObject('queryKeyNorm', value);
     const { epsilon = 1e-6, offset = 0, ...others } = /** @type {Record<string, any>} */ (value);
     for (const key of Object.keys(others)) throw rangeError('queryKeyNorm', 'an object { epsilon, offset }', [key]);
-    return { epsilon: positive('queryKeyNorm.epsilon', epsilon), offset: finiteNumber('queryKeyNorm.offset', offset) };
+    return { epsilon: positiveNumber('queryKeyNorm.epsilon', epsilon), offset: finiteNumber('queryKeyNorm.offset', offset) };
 }
 
 /** @param {Record<string, any>} given @param {number} headDim @returns {RotarySettings | null} */
 function checkRotary(given, headDim) {
     const { ropeMaxWavelength } = given;
     if (ropeMaxWavelength === null) {
-        const other = Object.keys(MODELS).find((key) => key.startsWith('rope') && given[key] !== DEFAULTS[/** @type {keyof MODELS} */ (key)]);
+        const other = Object.keys(MODELS).find((key) => /^rope|SequenceLength$/.test(key) && given[key] !== DEFAULTS[/** @type {keyof MODELS} */ (key)]);
         if (other !== undefined) throw rangeError(other, 'absent without ropeMaxWavelength', given[other]);
         return null;
     }
     if (headDim % 2 !== 0) throw rangeError('headDim', 'even with ropeMaxWavelength: a head is split into two halves', headDim);
     return {
-        maxWavelength: positive('ropeMaxWavelength', ropeMaxWavelength),
-        scalingFactor: positive('ropeScalingFactor', given.ropeScalingFactor),
+        maxWavelength: positiveNumber('ropeMaxWavelength', ropeMaxWavelength),
+        scalingFactor: positiveNumber('ropeScalingFactor', given.ropeScalingFactor),
         type: 'linear',
-        smoothing: checkSmoothing(given),
+        smoothing: readSmoothing(SMOOTHING, given),
         long: checkLong(given, headDim),
     };
 }
 
-/** @param {Record<string, any>} given */
-function checkSmoothing(given) {
-    const names = ['ropeFrequencyAdjustmentFactor', 'ropeLowFreqFactor', 'ropeHighFreqFactor', 'ropePretrainingSequenceLength'];
-    if (names.every((name) => given[name] === null)) return null;
-    const missing = names.find((name) => given[name] === null);
-    if (missing !== undefined) throw rangeError(missing, `given, as ${names.join(', ')} are all given or none`, null);
-    const [factor, lowFactor, highFactor, trained] = names.map((name) => positive(name, given[name]));
-    if (lowFactor === highFactor) throw rangeError('ropeHighFreqFactor', 'another number than ropeLowFreqFactor', highFactor);
-    return { factor, lowFactor, highFactor, trained };
-}
-
 /** @param {Record<string, any>} given @param {number} headDim */
 function checkLong(given, headDim) {
-    const most = positiveInteger('maxSequenceLength', given.maxSequenceLength);
-    const trained = positiveInteger('pretrainingSequenceLength', given.pretrainingSequenceLength);
-    if (given.ropeScalingType === null) return null;
-    if (given.ropeScalingType !== 'su') throw rangeError('ropeScalingType', 'null or "su"', given.ropeScalingType);
-    const [shortFactors, longFactors] = ['ropeScalingShortFactor', 'ropeScalingLongFactor'].map((name) => {
-        const factors = given[name];
-        if (!Array.isArray(factors)) throw typeError(name, 'an array of numbers', factors);
-        if (factors.length !== headDim / 2) throw rangeError(name, `of ${headDim / 2} numbers, half of headDim`, factors);
-        return Object.freeze(factors.map((factor, i) => positive(`${name}[${i}]`, factor)));
-    });
-    return { shortFactors, longFactors, trained, most };
+    const { ropeScalingType, maxSequenceLength: most, pretrainingSequenceLength: trained } = given;
+    if (ropeScalingType !== null && ropeScalingType !== 'su') throw rangeError('ropeScalingType', 'null or "su"', ropeScalingType);
+    if (ropeScalingType === 'su') return readLongFactors(LONG, given, { trained, most }, headDim / 2);
+    const other = [...LONG, 'maxSequenceLength', 'pretrainingSequenceLength'].find((name) => given[name] !== MODELS[/** @type {keyof MODELS} */ (name)]);
+    if (other !== undefined) throw rangeError(other, 'absent without ropeScalingType', given[other]);
+    return null;
 }
 
 /** @param {Record<string, any>} given @returns {Record<string, unknown>} */

@@ -1,7 +1,7 @@
 // Angles of rotary positions as Keras Hub computes them: in float32, whose steps are coarse at far positions, so that a float64
 // angle would be another number. Sources: Su et al. 2021 (RoFormer), Peng et al. 2023 (YaRN), Ding et al. 2024 (LongRoPE).
 
-import { rangeError } from '../check.js';
+import { finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { roundTo } from './policy.js';
 
 /** @typedef {import('./policy.js').FloatType} FloatType */
@@ -12,7 +12,7 @@ const f = Math.fround;
  * @typedef {object} RotarySettings
  * @property {number} maxWavelength
  * @property {number} scalingFactor of positions, or as `type` says
- * @property {string} type 'linear', 'dynamic' or 'yarn'; any other: unscaled, as in Keras
+ * @property {string} type 'linear', 'dynamic' or 'yarn'
  * @property {number} [betaFast] yarn
  * @property {number} [betaSlow] yarn
  * @property {number} [trained] yarn: positions that the model was trained on
@@ -43,6 +43,10 @@ export class RotaryAngles {
      */
     constructor(settings, dims, type = 'float32') {
         if (dims % 2 !== 0) throw rangeError('the rotary dimension', 'even: it is split into two halves', dims);
+        const { long } = settings;
+        if (long && [long.shortFactors, long.longFactors].some(({ length }) => length !== dims / 2)) {
+            throw rangeError('the rotary dimension', `twice the number of factors, ${long.shortFactors.length}`, dims);
+        }
         this.settings = settings;
         this.dims = dims;
         this._type = type;
@@ -123,4 +127,44 @@ function yarn({ maxWavelength, scalingFactor, betaFast = 32, betaSlow = 1, train
         const ramp = Math.min(Math.max((i - low) / Math.max(high - low, 0.001), 0), 1);
         return x * (1 - ramp) + x / scalingFactor * ramp;
     });
+}
+
+/** @param {string} argument @param {unknown} value @returns {number} */
+export function positiveNumber(argument, value) {
+    const number = finiteNumber(argument, value);
+    if (!(number > 0)) throw rangeError(argument, 'a number above 0', value);
+    return number;
+}
+
+/**
+ * @param {readonly string[]} names of the options: factor, low, high, trained; all given, or none
+ * @param {Record<string, any>} given
+ * @returns {Smoothing | null}
+ */
+export function readSmoothing(names, given) {
+    if (names.every((name) => given[name] === null)) return null;
+    const missing = names.find((name) => given[name] === null);
+    if (missing !== undefined) throw rangeError(missing, `given, as ${names.join(', ')} are all given or none`, null);
+    const [factor, lowFactor, highFactor, trained] = names.map((name) => positiveNumber(name, given[name]));
+    if (lowFactor === highFactor) throw rangeError(names[2], `another number than ${names[1]}`, highFactor);
+    return { factor, lowFactor, highFactor, trained };
+}
+
+/**
+ * @param {readonly string[]} names of the options: short and long factors
+ * @param {Record<string, any>} given
+ * @param {{ trained: number, most: number }} lengths
+ * @param {number} [half] how many there must be, where that is known
+ * @returns {LongFactors}
+ */
+export function readLongFactors(names, given, { trained, most }, half) {
+    const [shortFactors, longFactors] = names.map((name) => {
+        const factors = given[name];
+        if (!Array.isArray(factors)) throw typeError(name, 'an array of numbers', factors);
+        if (half !== undefined && factors.length !== half) throw rangeError(name, `of ${half} numbers, one for two features`, factors);
+        return Object.freeze(factors.map((factor, i) => positiveNumber(`${name}[${i}]`, factor)));
+    });
+    positiveInteger('pretrainingSequenceLength', trained);
+    positiveInteger('maxSequenceLength', most);
+    return { shortFactors, longFactors, trained, most };
 }
