@@ -16,7 +16,8 @@ const f = Math.fround;
  * @property {number} [betaFast] yarn
  * @property {number} [betaSlow] yarn
  * @property {number} [trained] yarn: positions that the model was trained on
- * @property {boolean} [truncate] yarn: positions beyond those count as the last of them
+ * @property {boolean} [truncate] yarn: positions beyond those count as the last of them, and the ramp begins and ends at whole
+ *   dimensions
  * @property {number | null} [denominatorDim] in place of the features in the exponents
  * @property {Smoothing | null} [smoothing] Llama 3.1
  * @property {LongFactors | null} [long] Phi-3
@@ -119,12 +120,13 @@ function smoothed({ factor, lowFactor, highFactor, trained }, x) {
 }
 
 /** @param {RotarySettings} settings @param {Float32Array} base @param {number} dims @returns {Float32Array} */
-function yarn({ maxWavelength, scalingFactor, betaFast = 32, betaSlow = 1, trained = 4096 }, base, dims) {
+function yarn({ maxWavelength, scalingFactor, betaFast = 32, betaSlow = 1, trained = 4096, truncate }, base, dims) {
     const dimension = (/** @type {number} */ turns) => dims * Math.log(trained / (turns * 2 * Math.PI)) / (2 * Math.log(maxWavelength));
-    const low = Math.max(Math.floor(dimension(betaFast)), 0);
-    const high = Math.min(Math.ceil(dimension(betaSlow)), dims / 2 - 1);
+    const [low, high] = truncate
+        ? [Math.floor(dimension(betaFast)), Math.ceil(dimension(betaSlow))] : [dimension(betaFast), dimension(betaSlow)];
+    const [from, to] = [Math.max(low, 0), Math.min(high, dims - 1)];
     return base.map((x, i) => {
-        const ramp = Math.min(Math.max((i - low) / Math.max(high - low, 0.001), 0), 1);
+        const ramp = Math.min(Math.max((i - from) / Math.max(to - from, 0.001), 0), 1);
         return x * (1 - ramp) + x / scalingFactor * ramp;
     });
 }

@@ -111,7 +111,7 @@ const SAME_CONFIG = ['keras.layers.GroupQueryAttention', 'keras_hub.RotaryEmbedd
     'keras.RMSNormalization', 'keras.LayerNormalization'];
 
 function checkConfig({ layer: name, config }, layer) {
-    if (!SAME_CONFIG.includes(name)) return;
+    if (!config || !SAME_CONFIG.includes(name)) return;
     const { name: _, ...got } = layer.getConfig();
     const { name: __, ...expected } = config;
     assert.deepEqual(got, expected);
