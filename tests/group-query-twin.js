@@ -27,7 +27,7 @@ export function groupQueryTwin(c, weights, query, value, given) {
         const y = project(x, name);
         for (let row = 0; row < batch * count * h; row++) {
             const head = y.subarray(row * d, (row + 1) * d);
-            if (c.queryKeyNorm) norm(head, weights.get(`${name}_dense_layernorm/scale`).data, c.queryKeyNorm);
+            if (c.queryKeyNorm) norm(head, weights.get(`${name}_norm/scale`).data, c.queryKeyNorm);
             if (c.ropeMaxWavelength) rotate(head, index + Math.floor(row / h) % count, c);
         }
         return y;

@@ -98,6 +98,8 @@ export const activations = [
     // x / 2 (1 + tanh u) = x / (1 + e^(-2 u)) without the cancellation
     (/** @type {number} */ x) => x / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
     (/** @type {number} */ x) => (x < 0 ? x / 2 * erfc(-x / Math.SQRT2) : x - x / 2 * erfc(x / Math.SQRT2)),
+    (/** @type {number} */ x) => x / (1 + Math.exp(-x)),
+    (/** @type {number} */ x) => 1 / (1 + Math.exp(-x)),
 ];
 
 /** Token plus position embeddings. e: [N, K], positions: [length, K] or null. @param {Numbers} tokens

@@ -69,7 +69,7 @@ export function projectionShapes(config, queryShape, valueShape, keyShape) {
     /** @param {ProjectionName} name @param {number} inputs @param {number} heads @param {number} dim @returns {ProjectionShape} */
     const toHeads = (name, inputs, heads, dim) => ({
         name, kernel: [inputs, heads, dim], bias: useBias ? [heads, dim] : null, inputs, outputs: heads * dim,
-        norm: normed && (name === 'query' || name === 'key') ? { name: `${name}_dense_layernorm`, heads, dim } : null,
+        norm: normed && (name === 'query' || name === 'key') ? { name: `${name}_norm`, heads, dim } : null,
     });
     const shapes = [
         toHeads('query', features('queryShape', queryShape), numHeads, keyDim),

@@ -204,14 +204,15 @@ export class AttentionLayer {
     }
 
     /**
-     * @param {readonly TensorLike[]} list in Keras's order; numbers are rounded to the variables' type
-     * @throws {TypeError | RangeError} for a wrong number or shape; nothing is changed then
+     * @param {readonly TensorLike[] | ReadonlyMap<string, TensorLike>} weights in Keras's order, or by their names ('query/kernel');
+     *   numbers are rounded to the variables' type
+     * @throws {TypeError | RangeError} for a wrong number, name or shape; nothing is changed then
      */
-    setWeights(list) {
+    setWeights(weights) {
         this._checkAlive();
         if (this._weights === null) throw new RangeError('setWeights needs a layer that is built: it has no weights');
         this._runtime._assertIdle('setWeights');
-        this._weights.set(list);
+        this._weights.set(weights);
     }
 
     /**

@@ -1,6 +1,7 @@
 // The layer's weights: projections with their Keras names, shapes and values.
 
 import { sizeOf, formatShape, asTensorLike, dtypeOf, roundMode } from '../../engine/tensor.js';
+import { show, typeError } from '../../check.js';
 import { roundTo } from '../../keras/policy.js';
 import { NormWeights } from '../../blocks/norm.js';
 import { Projection } from '../../blocks/projection.js';
@@ -133,23 +134,39 @@ export class WeightSet {
 
     /**
      * Replaces all values, or none if something is wrong.
-     * @param {unknown} list tensor-likes in the order of the weights
+     * @param {unknown} given tensor-likes in the order of the weights, or a Map of them by name
      */
-    set(list) {
-        if (!Array.isArray(list)) throw new TypeError(`weights must be an array of ${this.list.length} tensor-likes`);
+    set(given) {
+        const list = given instanceof Map ? this._inOrder(given) : given;
+        if (!Array.isArray(list)) throw typeError('weights', `an array of ${this.list.length} tensor-likes, or a Map`, list);
         if (list.length !== this.list.length) {
             throw new RangeError(`weights must be ${this.list.length} tensor-likes, got ${list.length}`);
         }
         this.list.forEach(({ shape, _path }, i) => {
-            const given = asTensorLike(list[i], `weights[${i}]`);
-            if (given.shape.length !== shape.length || given.shape.some((size, axis) => size !== shape[axis])) {
+            const tensor = asTensorLike(list[i], `weights[${i}]`);
+            if (tensor.shape.length !== shape.length || tensor.shape.some((size, axis) => size !== shape[axis])) {
                 throw new RangeError(`weights[${i}] (${_path}) must have the shape ${formatShape(shape)}, `
-                    + `got ${formatShape(given.shape)}`);
+                    + `got ${formatShape(tensor.shape)}`);
             }
-            if (dtypeOf(given) === 'bool') throw new TypeError(`weights[${i}] (${_path}) must be numbers, got bool`);
+            if (dtypeOf(tensor) === 'bool') throw new TypeError(`weights[${i}] (${_path}) must be numbers, got bool`);
         });
         this._reserve();
         this.list.forEach((weight, i) => weight.load(this._rounded(new Float32Array(list[i].data))));
+    }
+
+    /**
+     * @param {Map<unknown, unknown>} named by 'query/kernel', with the layer's name before it or without
+     * @returns {unknown[]}
+     */
+    _inOrder(named) {
+        const left = new Set(named.keys());
+        const list = this.list.map(({ path, _path }) => {
+            const name = named.has(_path) ? _path : path;
+            if (!left.delete(name)) throw new RangeError(`weights must have a tensor-like by the name ${show(_path)}, got none`);
+            return named.get(name);
+        });
+        for (const name of left) throw new RangeError(`weights must be the layer's own, got one by the name ${show(name)}`);
+        return list;
     }
 
     /** Makes sure that loading cannot run out of memory half-way. */
