@@ -14,8 +14,10 @@ const REQUIRED = [
     'dist/cli.js',
     'dist/engine/worker.js',
     'dist/generation/index.js',
+    'dist/layers/index.js',
     'dist/types/index.d.ts',
     'dist/types/generation/index.d.ts',
+    'dist/types/layers/index.d.ts',
     'dist/wasm/cmha-simd128.wasm',
     'dist/wasm/cmha-relaxed.wasm',
     'dist/embedded/model.safetensors',
@@ -23,7 +25,8 @@ const REQUIRED = [
 ];
 
 const USE = `
-import { createRuntime, CachedMultiHeadAttention, KVCache, Tensor } from 'cached-attention';
+import { createRuntime, CachedGroupQueryAttention, CachedMultiHeadAttention, KVCache, Tensor } from 'cached-attention';
+import { RMSNormalization } from 'cached-attention/layers';
 import { loadModel } from 'cached-attention/generation';
 
 const runtime = await createRuntime({ workers: 0, simd: 'simd128' });
@@ -31,6 +34,9 @@ const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 });
 const x = { shape: [1, 3, 8], data: new Float32Array(24).fill(0.5) };
 const { attentionOutput } = await layer.call(x, x);
 if (attentionOutput.data.length !== 24) throw new Error('unexpected output');
+const grouped = new CachedGroupQueryAttention(runtime, { headDim: 4, numQueryHeads: 4, numKeyValueHeads: 2, ropeMaxWavelength: 10000 });
+const normed = await new RMSNormalization(runtime).call((await grouped.call(x, x)).attentionOutput);
+if (normed.data.length !== 24) throw new Error('unexpected output of grouped queries');
 const model = await loadModel(runtime);
 for await (const { text } of model.generate('Once upon a time', { maxNewTokens: 2 })) if (typeof text !== 'string') throw new Error('unexpected text');
 runtime.dispose();
