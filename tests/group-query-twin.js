@@ -1,4 +1,5 @@
-// Grouped-query attention as Keras and the models of Keras Hub define it, naive, in float64: what random cases are compared with.
+// Grouped-query attention as Keras and the models of Keras Hub define it, naive, in float64: what random cases are
+// compared with.
 
 import { linear, softmax } from './reference.js';
 

@@ -88,8 +88,8 @@ export class AttentionCall {
 /**
  * @typedef {object} Rotation of queries and keys
  * @property {number} dims elements of a head that turn, all of them halves apart
- * @property {(table: Float32Array, count: number, first: number) => void} write cosines, then sines, of `count` positions from
- *   `first` on: [count][dims]
+ * @property {(table: Float32Array, count: number, first: number) => void} write cosines, then sines, of `count`
+ *   positions from `first` on: [count][dims]
  */
 
 /**
@@ -116,8 +116,8 @@ export class AttentionCall {
 const turns = ({ rotation, queryNorm }) => rotation !== null || queryNorm !== null;
 
 /**
- * Appends the operations: query (which waits for all before it), key, value and gate beside it, norms and rotation, attention,
- * output.
+ * Appends the operations: query (which waits for all before it), key, value and gate beside it, norms and rotation,
+ * attention, output.
  * @param {Program} program
  * @param {AttentionParts} parts
  * @param {AttentionCall} call
@@ -211,8 +211,8 @@ function writePlace(words, op, layout, parts, call) {
 }
 
 /**
- * Keys, normed and turned, into the cache, values beside them; and queries, likewise, in rows of their own where what the
- * projection gave is still wanted.
+ * Keys, normed and turned, into the cache, values beside them; and queries, likewise, in rows of their own where what
+ * the projection gave is still wanted.
  * @param {Program} program
  * @param {AttentionParts} parts
  * @param {AttentionCall} call

@@ -6,8 +6,8 @@ import { GATE } from '../engine/interface.js';
  * y = activation(a) * b
  * @param {Uint32Array} words
  * @param {number} op
- * @param {{ a: number, b: number, y: number, rows: number, n: number, activation: number, round?: number }} args addresses of
- *   [rows][n]; y may be a or b; activation of ACTIVATION, round of ROUND
+ * @param {{ a: number, b: number, y: number, rows: number, n: number, activation: number, round?: number }} args
+ *   addresses of [rows][n]; y may be a or b; activation of ACTIVATION, round of ROUND
  */
 export function writeGate(words, op, { a, b, y, rows, n, activation, round = 0 }) {
     words[op + GATE.a] = a;

@@ -1,4 +1,5 @@
-// The rotation of rotary positions as an operation (Su et al. 2021): cosines and sines come in a table that others fill in.
+// The rotation of rotary positions as an operation (Su et al. 2021): cosines and sines come in a table that others fill
+// in.
 
 import { FLAG, KIND, PAIRING, ROPE } from '../engine/interface.js';
 

@@ -33,7 +33,8 @@ import { toSnake } from './serializable.js';
  * @property {unknown} [dtype] name of a policy, or its serialized form; default 'float32'
  * @property {boolean} [trainable] default true
  * @property {boolean | 0 | 1 | null} [useOutputBias] of the output projection; default useBias (Qwen: false)
- * @property {number | null} [ropeMaxWavelength] queries and keys are rotated by their positions; null, the default: they are not
+ * @property {number | null} [ropeMaxWavelength] queries and keys are rotated by their positions; null, the default:
+ *   they are not
  * @property {number} [ropeScalingFactor] positions are divided by it; default 1
  * @property {number | null} [ropeFrequencyAdjustmentFactor] Llama 3.1, all four or none
  * @property {number | null} [ropeLowFreqFactor]
@@ -45,9 +46,10 @@ import { toSnake } from './serializable.js';
  * @property {number} [maxSequenceLength] 4096
  * @property {number} [pretrainingSequenceLength] 4096: longer calls take the long factors
  * @property {number | null} [logitSoftCap] c: logits x become c tanh(x / c), before the mask
- * @property {boolean | 0 | 1} [queryHeadDimNormalize] false: logits are divided by the root of features / heads, not of headDim
- * @property {{ epsilon?: number, offset?: number } | null} [queryKeyNorm] RMS norm of each head of queries and keys, before the
- *   rotation; epsilon 1e-6, offset (added to the scale) 0
+ * @property {boolean | 0 | 1} [queryHeadDimNormalize] false: logits are divided by the root of features / heads, not of
+ *   headDim
+ * @property {{ epsilon?: number, offset?: number } | null} [queryKeyNorm] RMS norm of each head of queries and keys,
+ *   before the rotation; epsilon 1e-6, offset (added to the scale) 0
  */
 
 export const WHAT = 'CachedGroupQueryAttention';
@@ -75,7 +77,8 @@ const DEFAULTS = Object.freeze({ ...KERAS, flashAttention: null, ...MODELS });
 
 /**
  * @param {unknown} config
- * @returns {CheckedConfig & { models: Record<string, unknown> }} models: what is not the default of the models' arguments
+ * @returns {CheckedConfig & { models: Record<string, unknown> }} models: what is not the default of the models'
+ *   arguments
  * @throws {TypeError | RangeError} naming the argument
  */
 export function checkGroupQueryConfig(config) {
@@ -95,7 +98,8 @@ export function checkGroupQueryConfig(config) {
         outputShape: null,
         attentionAxes: null,
         attending: Object.freeze({
-            // Keras's layers of models that rotate have no fused path: a query that may see nothing gives nothing there.
+            // Keras's layers of models that rotate have no fused path: a query that may see nothing gives nothing
+            // there.
             explicit: rotary !== null && !shared.flashAttention,
             gated: shared.useGate,
             window: shared.slidingWindow ?? 0,
@@ -164,8 +168,8 @@ export function fromGroupQueryKerasConfig(kerasConfig) {
  * @param {ReturnType<typeof checkGroupQueryConfig>} config
  * @param {string} name
  * @param {boolean} trainable
- * @returns {Record<string, any>} what Keras's `get_config()` gives, without flash_attention as there, and what a model's layer has
- *   beside it
+ * @returns {Record<string, any>} what Keras's `get_config()` gives, without flash_attention as there, and what a
+ *   model's layer has beside it
  */
 export function toGroupQueryKerasConfig(config, name, trainable) {
     return {

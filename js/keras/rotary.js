@@ -1,5 +1,6 @@
-// Angles of rotary positions as Keras Hub computes them: in float32, whose steps are coarse at far positions, so that a float64
-// angle would be another number. Sources: Su et al. 2021 (RoFormer), Peng et al. 2023 (YaRN), Ding et al. 2024 (LongRoPE).
+// Angles of rotary positions as Keras Hub computes them: in float32, whose steps are coarse at far positions, so that a
+// float64 angle would be another number. Sources: Su et al. 2021 (RoFormer), Peng et al. 2023 (YaRN), Ding et al. 2024
+// (LongRoPE).
 
 import { finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { roundTo } from './policy.js';
@@ -16,8 +17,8 @@ const f = Math.fround;
  * @property {number} [betaFast] yarn
  * @property {number} [betaSlow] yarn
  * @property {number} [trained] yarn: positions that the model was trained on
- * @property {boolean} [truncate] yarn: positions beyond those count as the last of them, and the ramp begins and ends at whole
- *   dimensions
+ * @property {boolean} [truncate] yarn: positions beyond those count as the last of them, and the ramp begins and ends
+ *   at whole dimensions
  * @property {number | null} [denominatorDim] in place of the features in the exponents
  * @property {Smoothing | null} [smoothing] Llama 3.1
  * @property {LongFactors | null} [long] Phi-3

@@ -152,8 +152,8 @@ class Normalization extends PlainLayer {
 }
 
 /**
- * x / sqrt(mean of squares + epsilon) * (scale + offset). Options: axis -1, epsilon 1e-6, and offset 0: with 1 it is Keras Hub's
- * RMSNormalization (Gemma).
+ * x / sqrt(mean of squares + epsilon) * (scale + offset). Options: axis -1, epsilon 1e-6, and offset 0: with 1 it is
+ * Keras Hub's RMSNormalization (Gemma).
  */
 export class RMSNormalization extends Normalization {
     static what = 'RMSNormalization';
@@ -186,9 +186,9 @@ export class RMSNormalization extends Normalization {
 }
 
 /**
- * (x - mean) / sqrt(variance + epsilon) * gamma + beta. Options: axis -1, epsilon 1e-3, center (beta), scale (gamma), rmsScaling,
- * initializers, regularizers and constraints of both. rmsScaling divides by the root of the variance without taking off the mean,
- * and adds nothing: Keras's, and not RMS normalization.
+ * (x - mean) / sqrt(variance + epsilon) * gamma + beta. Options: axis -1, epsilon 1e-3, center (beta), scale (gamma),
+ * rmsScaling, initializers, regularizers and constraints of both. rmsScaling divides by the root of the variance
+ * without taking off the mean, and adds nothing: Keras's, and not RMS normalization.
  */
 export class LayerNormalization extends Normalization {
     static what = 'LayerNormalization';

@@ -1,4 +1,5 @@
-// What small layers have in common: one input, one output, a Keras config, and weights that lie in JavaScript's own memory.
+// What small layers have in common: one input, one output, a Keras config, and weights that lie in JavaScript's own
+// memory.
 
 import { asTensorLike, dtypeOf, formatShape, roundMode } from '../engine/tensor.js';
 import { rangeError, typeError } from '../check.js';

@@ -7,8 +7,8 @@ import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 
 /**
- * Sines and cosines of positions (Vaswani et al. 2017, section 3.5), for inputs [B, T, F]: the encoding alone, not the sum.
- * `call(inputs, { startIndex, positions })`. In float32, as in Keras.
+ * Sines and cosines of positions (Vaswani et al. 2017, section 3.5), for inputs [B, T, F]: the encoding alone, not the
+ * sum. `call(inputs, { startIndex, positions })`. In float32, as in Keras.
  */
 export class SinePositionEncoding extends PlainLayer {
     static what = 'SinePositionEncoding';
@@ -47,8 +47,8 @@ export class SinePositionEncoding extends PlainLayer {
 }
 
 /**
- * Attention with linear biases (Press et al. 2022): scores [B, H, T, S] plus slope * (j - (S - 1)), counted from the last key for
- * every query, as in Keras.
+ * Attention with linear biases (Press et al. 2022): scores [B, H, T, S] plus slope * (j - (S - 1)), counted from the
+ * last key for every query, as in Keras.
  */
 export class AlibiBias extends PlainLayer {
     static what = 'AlibiBias';
@@ -78,7 +78,8 @@ export class AlibiBias extends PlainLayer {
 }
 
 /**
- * A geometric row for a power of two of heads; for other numbers, that of the next lower one and every other of the next higher.
+ * A geometric row for a power of two of heads; for other numbers, that of the next lower one and every other of the
+ * next higher.
  * @param {number} heads
  * @param {number} most
  * @returns {number[]}

@@ -1,4 +1,5 @@
-// RotaryEmbedding: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/rotary_embedding), and what its Llama and Phi-3 add.
+// RotaryEmbedding: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/rotary_embedding), and what its Llama and
+// Phi-3 add.
 
 import { asTensorLike } from '../engine/tensor.js';
 import { finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
@@ -17,11 +18,12 @@ const MODELS = {
 };
 
 /**
- * Turns pairs of features by their position: feature i with i + half. Options of the constructor are Keras's: maxWavelength 10000,
- * scalingFactor 1, ropeType 'linear' (positions are divided by it), 'dynamic' (frequencies, by a power of it) or 'yarn', betaFast 32,
- * betaSlow 1, originalMaxPositionEmbeddings 4096, truncate, sequenceAxis 1, featureAxis -1, denominatorDim; those of Llama 3.1,
- * frequencyAdjustmentFactor, lowFreqFactor, highFreqFactor, pretrainingSequenceLength, all or none; those of Phi-3,
- * inverseFreqShortFactor, inverseFreqLongFactor (taken by calls longer than pretrainingSequenceLength), maxSequenceLength.
+ * Turns pairs of features by their position: feature i with i + half. Options of the constructor are Keras's:
+ * maxWavelength 10000, scalingFactor 1, ropeType 'linear' (positions are divided by it), 'dynamic' (frequencies, by a
+ * power of it) or 'yarn', betaFast 32, betaSlow 1, originalMaxPositionEmbeddings 4096, truncate, sequenceAxis 1,
+ * featureAxis -1, denominatorDim; those of Llama 3.1, frequencyAdjustmentFactor, lowFreqFactor, highFreqFactor,
+ * pretrainingSequenceLength, all or none; those of Phi-3, inverseFreqShortFactor, inverseFreqLongFactor (taken by calls
+ * longer than pretrainingSequenceLength), maxSequenceLength.
  *
  * `call(inputs, { startIndex, positions })`; positions, [T] or [B, T], win.
  */

@@ -1,5 +1,5 @@
-// An attention layer's weights from and to the files that Keras saves: `.weights.h5`, and `.keras` to read. What reads and writes
-// HDF5 is loaded when it is called for.
+// An attention layer's weights from and to the files that Keras saves: `.weights.h5`, and `.keras` to read. What reads
+// and writes HDF5 is loaded when it is called for.
 
 import { typeError } from '../check.js';
 import { CachedMultiHeadAttention } from './attention/cached-multi-head-attention.js';
@@ -9,8 +9,8 @@ import { AttentionLayer } from './attention/attention-layer.js';
  * Replaces a layer's weights, or none of them if something is wrong.
  * @param {AttentionLayer} layer built
  * @param {Uint8Array | ArrayBuffer | Blob} file all of it
- * @param {{ layer?: string }} [options] layer: which one, by its name in the model that was saved or the path of its group; not
- *   needed where the file holds but one attention layer
+ * @param {{ layer?: string }} [options] layer: which one, by its name in the model that was saved or the path of its
+ *   group; not needed where the file holds but one attention layer
  * @throws {import('../check.js').FormatError} (rejects) for a damaged file, or one without such a layer
  * @throws {TypeError | RangeError} (rejects) where the weights are not those of this layer
  */
@@ -27,8 +27,8 @@ export async function loadWeights(layer, file, { layer: which } = {}) {
 /**
  * The weights as Keras's `load_weights()` reads them, into a functional model that has the layer.
  * @param {AttentionLayer} layer built
- * @param {{ path?: string }} [options] path of the layer's group: 'layers/' and its class in snake case by default, to which Keras
- *   adds '_1', '_2', ... for further layers of the class
+ * @param {{ path?: string }} [options] path of the layer's group: 'layers/' and its class in snake case by default, to
+ *   which Keras adds '_1', '_2', ... for further layers of the class
  * @returns {Promise<Uint8Array<ArrayBuffer>>} a `.weights.h5` file
  */
 export async function saveWeights(layer, { path } = {}) {

@@ -1,7 +1,7 @@
 // Makes the committed fixtures of the layers around the cached one from the full set: node tests/golden/copy-layers.js
 //
-// Left out are the tier `info`, layers of Keras that are not said here, attention cases that only vary others (LEFT), and from the
-// manifest what no test reads.
+// Left out are the tier `info`, layers of Keras that are not said here, attention cases that only vary others (LEFT),
+// and from the manifest what no test reads.
 
 import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

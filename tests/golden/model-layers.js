@@ -1,4 +1,5 @@
-// Runs one case of the layers around Keras's models: each Keras layer said as ours, given its weights, called as it was.
+// Runs one case of the layers around Keras's models: each Keras layer said as ours, given its weights, called as it
+// was.
 
 import assert from 'node:assert/strict';
 import { CachedGroupQueryAttention, KVCache, Tensor } from '../../js/index.js';

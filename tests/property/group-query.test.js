@@ -1,5 +1,5 @@
-// Random grouped-query layers and calls against the naive float64 layer; the KVCache's bits against the functional cache's; texts cut
-// into steps.
+// Random grouped-query layers and calls against the naive float64 layer; the KVCache's bits against the functional
+// cache's; texts cut into steps.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,5 @@
-// CachedGroupQueryAttention: its arguments, weights, losses, configs and errors. Numbers: golden/model-layers, property/group-query.
+// CachedGroupQueryAttention: its arguments, weights, losses, configs and errors. Numbers: golden/model-layers,
+// property/group-query.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -17,8 +17,8 @@ import { show, typeError } from '../../check.js';
  * @property {boolean | null} [returnAttentionScores]
  * @property {boolean | null} [useCausalMask] keep key j for query i when j <= i + (cacheUpdateIndex or 0)
  * @property {boolean | null} [training] whether to drop probabilities; default false
- * @property {TensorLike | null} [queryMask] [B, T]: where it is false, the query may attend to nothing. This mask and the next
- *   two are of CachedGroupQueryAttention alone, and ANDed with attentionMask
+ * @property {TensorLike | null} [queryMask] [B, T]: where it is false, the query may attend to nothing. This mask and
+ *   the next two are of CachedGroupQueryAttention alone, and ANDed with attentionMask
  * @property {TensorLike | null} [valueMask] [B, S]
  * @property {TensorLike | null} [keyMask] [B, S]
  */

@@ -1,4 +1,5 @@
-// What attention layers have in common: weights, calls, losses, and their life. The layers themselves say what their config means.
+// What attention layers have in common: weights, calls, losses, and their life. The layers themselves say what their
+// config means.
 
 import { asTensorLike, roundMode } from '../../engine/tensor.js';
 import { typeError } from '../../check.js';
@@ -204,8 +205,8 @@ export class AttentionLayer {
     }
 
     /**
-     * @param {readonly TensorLike[] | ReadonlyMap<string, TensorLike>} weights in Keras's order, or by their names ('query/kernel');
-     *   numbers are rounded to the variables' type
+     * @param {readonly TensorLike[] | ReadonlyMap<string, TensorLike>} weights in Keras's order, or by their names
+     *   ('query/kernel'); numbers are rounded to the variables' type
      * @throws {TypeError | RangeError} for a wrong number, name or shape; nothing is changed then
      */
     setWeights(weights) {

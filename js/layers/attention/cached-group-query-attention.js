@@ -1,5 +1,5 @@
-// CachedGroupQueryAttention: Keras's GroupQueryAttention (keras.io/api/layers/attention_layers/group_query_attention) with the
-// cache, the rotation and the other ways of the attention layers in Keras Hub's models.
+// CachedGroupQueryAttention: Keras's GroupQueryAttention (keras.io/api/layers/attention_layers/group_query_attention)
+// with the cache, the rotation and the other ways of the attention layers in Keras Hub's models.
 
 import { WHAT, checkGroupQueryConfig, fromGroupQueryKerasConfig, toGroupQueryKerasConfig } from '../../keras/group-query-config.js';
 import { AttentionLayer } from './attention-layer.js';
@@ -10,12 +10,13 @@ import { AttentionLayer } from './attention-layer.js';
 /**
  * Attention whose query heads share key/value heads, with a cache [batch, 2, length, numKeyValueHeads, headDim].
  *
- * Calls and the three ways of caching are CachedMultiHeadAttention's; there are `queryMask` [batch, T], `valueMask` and `keyMask`
- * [batch, S] too, ANDed with `attentionMask`. S is the cache's length, where there is one. With `ropeMaxWavelength`, queries and
- * new keys are rotated by their positions, from `cacheUpdateIndex` on, or from 0; a cache holds rotated keys.
+ * Calls and the three ways of caching are CachedMultiHeadAttention's; there are `queryMask` [batch, T], `valueMask` and
+ * `keyMask` [batch, S] too, ANDed with `attentionMask`. S is the cache's length, where there is one. With
+ * `ropeMaxWavelength`, queries and new keys are rotated by their positions, from `cacheUpdateIndex` on, or from 0; a
+ * cache holds rotated keys.
  *
- * A query that may attend to nothing gives the mean of all values, as Keras's layer; with scores, dropout or rotation it gives the
- * output bias.
+ * A query that may attend to nothing gives the mean of all values, as Keras's layer; with scores, dropout or rotation
+ * it gives the output bias.
  */
 export class CachedGroupQueryAttention extends AttentionLayer {
     static what = WHAT;

@@ -124,8 +124,8 @@ export class AttentionJob {
     }
 
     /**
-     * Keeps |i + offset - j| < window. A window of the kernels reaches back only, so where causality does not end it, it is moved
-     * ahead by what it reaches forward.
+     * Keeps |i + offset - j| < window. A window of the kernels reaches back only, so where causality does not end it,
+     * it is moved ahead by what it reaches forward.
      * @param {number} window 0: none
      */
     _prepareWindow(window) {
