@@ -60,7 +60,10 @@ export class AttentionCall {
         this.outStride = 0;
         /** Whether projected keys and values are also wanted row by row (activity regularizers). */
         this.keepRows = false;
-        /** Filled in by recordAttention: addresses of [B * T][H * D], [B * rows][G * D], [B * rows][G * V] and [B * T][H * V]. */
+        /**
+         * Filled in by recordAttention: addresses of [B * T][H * D], [B * rows][G * D], [B * rows][G * V] and
+         * [B * T][H * V].
+         */
         this.queryRows = 0;
         this.keyRows = 0;
         this.valueRows = 0;
@@ -149,15 +152,22 @@ export function recordAttention(program, parts, call) {
     if (positions > 0) {
         if (!turns(parts)) recordPositions(program, parts, call, flags);
         if (call.keepRows) {
-            recordRows(program, parts.key, positions, call.key, call.keyStride, call.keyRows, parts.round, FLAG.CONCURRENT);
-            recordRows(program, parts.value, positions, call.value, call.valueStride, call.valueRows, parts.round, FLAG.CONCURRENT);
+            const { key, value, round } = parts;
+            recordRows(program, key, positions, call.key, call.keyStride, call.keyRows, round, FLAG.CONCURRENT);
+            recordRows(program, value, positions, call.value, call.valueStride, call.valueRows, round, FLAG.CONCURRENT);
         }
     }
     if (queries === 0) return;
     recordScores(program, parts, call, turned, mixed);
     if (parts.gate !== null) {
         writeGate(program.words, program.append(KIND.GATE), {
-            a: call.gateRows, b: mixed, y: mixed, rows: queries, n: inner, activation: ACTIVATION.SIGMOID, round: parts.round,
+            a: call.gateRows,
+            b: mixed,
+            y: mixed,
+            rows: queries,
+            n: inner,
+            activation: ACTIVATION.SIGMOID,
+            round: parts.round,
         });
     }
     const op = parts.output.record(program, queries, mixed, inner, call.out, call.outStride, 0);

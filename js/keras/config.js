@@ -76,7 +76,15 @@ const DEFAULTS = Object.freeze({
 
 /** @type {Readonly<Attending>} */
 const PLAIN = Object.freeze({
-    explicit: false, gated: false, window: 0, softcap: 0, masks: false, outputBias: null, rotary: null, norm: null, scaleByWidth: false,
+    explicit: false,
+    gated: false,
+    window: 0,
+    softcap: 0,
+    masks: false,
+    outputBias: null,
+    rotary: null,
+    norm: null,
+    scaleByWidth: false,
 });
 
 /**

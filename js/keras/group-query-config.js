@@ -56,9 +56,23 @@ export const WHAT = 'CachedGroupQueryAttention';
 
 /** Arguments of Keras's layer and their defaults, in the order of its config. */
 const KERAS = {
-    name: null, trainable: true, dtype: null, headDim: undefined, numQueryHeads: undefined, numKeyValueHeads: undefined,
-    useBias: true, useGate: false, slidingWindow: null, dropout: 0, kernelInitializer: 'glorot_uniform', biasInitializer: 'zeros',
-    kernelRegularizer: null, biasRegularizer: null, activityRegularizer: null, kernelConstraint: null, biasConstraint: null,
+    name: null,
+    trainable: true,
+    dtype: null,
+    headDim: undefined,
+    numQueryHeads: undefined,
+    numKeyValueHeads: undefined,
+    useBias: true,
+    useGate: false,
+    slidingWindow: null,
+    dropout: 0,
+    kernelInitializer: 'glorot_uniform',
+    biasInitializer: 'zeros',
+    kernelRegularizer: null,
+    biasRegularizer: null,
+    activityRegularizer: null,
+    kernelConstraint: null,
+    biasConstraint: null,
     seed: null,
 };
 
@@ -70,7 +84,12 @@ const MODELS = {
     logitSoftCap: null, queryHeadDimNormalize: true, queryKeyNorm: null,
 };
 
-const SMOOTHING = ['ropeFrequencyAdjustmentFactor', 'ropeLowFreqFactor', 'ropeHighFreqFactor', 'ropePretrainingSequenceLength'];
+const SMOOTHING = [
+    'ropeFrequencyAdjustmentFactor',
+    'ropeLowFreqFactor',
+    'ropeHighFreqFactor',
+    'ropePretrainingSequenceLength',
+];
 const LONG = ['ropeScalingShortFactor', 'ropeScalingLongFactor'];
 
 const DEFAULTS = Object.freeze({ ...KERAS, flashAttention: null, ...MODELS });
@@ -86,7 +105,8 @@ export function checkGroupQueryConfig(config) {
     const headDim = positiveInteger('headDim', given.headDim);
     const numHeads = positiveInteger('numQueryHeads', given.numQueryHeads);
     const kvHeads = positiveInteger('numKeyValueHeads', given.numKeyValueHeads);
-    if (numHeads % kvHeads !== 0) throw rangeError('numQueryHeads', `divisible by numKeyValueHeads, ${kvHeads}`, numHeads);
+    if (numHeads % kvHeads !== 0)
+        throw rangeError('numQueryHeads', `divisible by numKeyValueHeads, ${kvHeads}`, numHeads);
     const shared = checkShared(given);
     const rotary = checkRotary(given, headDim);
     return Object.freeze({
@@ -120,18 +140,24 @@ function checkNorm(value) {
     plainObject('queryKeyNorm', value);
     const { epsilon = 1e-6, offset = 0, ...others } = /** @type {Record<string, any>} */ (value);
     for (const key of Object.keys(others)) throw rangeError('queryKeyNorm', 'an object { epsilon, offset }', [key]);
-    return { epsilon: positiveNumber('queryKeyNorm.epsilon', epsilon), offset: finiteNumber('queryKeyNorm.offset', offset) };
+    return {
+        epsilon: positiveNumber('queryKeyNorm.epsilon', epsilon),
+        offset: finiteNumber('queryKeyNorm.offset', offset),
+    };
 }
 
 /** @param {Record<string, any>} given @param {number} headDim @returns {RotarySettings | null} */
 function checkRotary(given, headDim) {
     const { ropeMaxWavelength } = given;
     if (ropeMaxWavelength === null) {
-        const other = Object.keys(MODELS).find((key) => /^rope|SequenceLength$/.test(key) && given[key] !== DEFAULTS[/** @type {keyof MODELS} */ (key)]);
+        const other = Object.keys(MODELS).find(
+            (key) => /^rope|SequenceLength$/.test(key) && given[key] !== DEFAULTS[/** @type {keyof MODELS} */ (key)],
+        );
         if (other !== undefined) throw rangeError(other, 'absent without ropeMaxWavelength', given[other]);
         return null;
     }
-    if (headDim % 2 !== 0) throw rangeError('headDim', 'even with ropeMaxWavelength: a head is split into two halves', headDim);
+    if (headDim % 2 !== 0)
+        throw rangeError('headDim', 'even with ropeMaxWavelength: a head is split into two halves', headDim);
     return {
         maxWavelength: positiveNumber('ropeMaxWavelength', ropeMaxWavelength),
         scalingFactor: positiveNumber('ropeScalingFactor', given.ropeScalingFactor),
@@ -144,16 +170,23 @@ function checkRotary(given, headDim) {
 /** @param {Record<string, any>} given @param {number} headDim */
 function checkLong(given, headDim) {
     const { ropeScalingType, maxSequenceLength: most, pretrainingSequenceLength: trained } = given;
-    if (ropeScalingType !== null && ropeScalingType !== 'su') throw rangeError('ropeScalingType', 'null or "su"', ropeScalingType);
+    if (ropeScalingType !== null && ropeScalingType !== 'su')
+        throw rangeError('ropeScalingType', 'null or "su"', ropeScalingType);
     if (ropeScalingType === 'su') return readLongFactors(LONG, given, { trained, most }, headDim / 2);
-    const other = [...LONG, 'maxSequenceLength', 'pretrainingSequenceLength'].find((name) => given[name] !== MODELS[/** @type {keyof MODELS} */ (name)]);
+    const other = [...LONG, 'maxSequenceLength', 'pretrainingSequenceLength'].find(
+        (name) => given[name] !== MODELS[/** @type {keyof MODELS} */ (name)],
+    );
     if (other !== undefined) throw rangeError(other, 'absent without ropeScalingType', given[other]);
     return null;
 }
 
 /** @param {Record<string, any>} given @returns {Record<string, unknown>} */
 function modelsOf(given) {
-    return Object.fromEntries(Object.entries(MODELS).filter(([key, value]) => given[key] !== value).map(([key]) => [key, given[key]]));
+    return Object.fromEntries(
+        Object.entries(MODELS)
+            .filter(([key, value]) => given[key] !== value)
+            .map(([key]) => [key, given[key]]),
+    );
 }
 
 /**

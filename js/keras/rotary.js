@@ -107,7 +107,10 @@ export class RotaryAngles {
 
 /** What cosines and sines are multiplied by. @param {RotarySettings} settings */
 function amplitude({ type, scalingFactor, long }) {
-    if (long) return f(Math.sqrt(1 + (long.most > long.trained ? Math.log(long.most / long.trained) / Math.log(long.trained) : 0)));
+    if (long)
+        return f(
+            Math.sqrt(1 + (long.most > long.trained ? Math.log(long.most / long.trained) / Math.log(long.trained) : 0)),
+        );
     return type === 'yarn' ? f(0.1 * Math.log(scalingFactor) + 1) : 1;
 }
 
@@ -122,9 +125,11 @@ function smoothed({ factor, lowFactor, highFactor, trained }, x) {
 
 /** @param {RotarySettings} settings @param {Float32Array} base @param {number} dims @returns {Float32Array} */
 function yarn({ maxWavelength, scalingFactor, betaFast = 32, betaSlow = 1, trained = 4096, truncate }, base, dims) {
-    const dimension = (/** @type {number} */ turns) => dims * Math.log(trained / (turns * 2 * Math.PI)) / (2 * Math.log(maxWavelength));
+    const dimension = (/** @type {number} */ turns) =>
+        (dims * Math.log(trained / (turns * 2 * Math.PI))) / (2 * Math.log(maxWavelength));
     const [low, high] = truncate
-        ? [Math.floor(dimension(betaFast)), Math.ceil(dimension(betaSlow))] : [dimension(betaFast), dimension(betaSlow)];
+        ? [Math.floor(dimension(betaFast)), Math.ceil(dimension(betaSlow))]
+        : [dimension(betaFast), dimension(betaSlow)];
     const [from, to] = [Math.max(low, 0), Math.min(high, dims - 1)];
     return base.map((x, i) => {
         const ramp = Math.min(Math.max((i - from) / Math.max(to - from, 0.001), 0), 1);
@@ -164,7 +169,8 @@ export function readLongFactors(names, given, { trained, most }, half) {
     const [shortFactors, longFactors] = names.map((name) => {
         const factors = given[name];
         if (!Array.isArray(factors)) throw typeError(name, 'an array of numbers', factors);
-        if (half !== undefined && factors.length !== half) throw rangeError(name, `of ${half} numbers, one for two features`, factors);
+        if (half !== undefined && factors.length !== half)
+            throw rangeError(name, `of ${half} numbers, one for two features`, factors);
         return Object.freeze(factors.map((factor, i) => positiveNumber(`${name}[${i}]`, factor)));
     });
     positiveInteger('pretrainingSequenceLength', trained);

@@ -66,9 +66,19 @@ export function projectionShapes(config, queryShape, valueShape, keyShape) {
     const { numHeads, kvHeads, keyDim, valueDim, useBias, useGate, attending } = config;
     const outputShape = config.outputShape ?? [features('queryShape', queryShape)];
     const normed = attending.norm !== null;
-    /** @param {ProjectionName} name @param {number} inputs @param {number} heads @param {number} dim @returns {ProjectionShape} */
+    /**
+     * @param {ProjectionName} name
+     * @param {number} inputs
+     * @param {number} heads
+     * @param {number} dim
+     * @returns {ProjectionShape}
+     */
     const toHeads = (name, inputs, heads, dim) => ({
-        name, kernel: [inputs, heads, dim], bias: useBias ? [heads, dim] : null, inputs, outputs: heads * dim,
+        name,
+        kernel: [inputs, heads, dim],
+        bias: useBias ? [heads, dim] : null,
+        inputs,
+        outputs: heads * dim,
         norm: normed && (name === 'query' || name === 'key') ? { name: `${name}_norm`, heads, dim } : null,
     });
     const shapes = [
@@ -79,7 +89,7 @@ export function projectionShapes(config, queryShape, valueShape, keyShape) {
     shapes.push(toHeads('value', features('valueShape', valueShape), kvHeads, valueDim), {
         name: 'attention_output',
         kernel: [numHeads, valueDim, ...outputShape],
-        bias: attending.outputBias ?? useBias ? outputShape : null,
+        bias: (attending.outputBias ?? useBias) ? outputShape : null,
         inputs: numHeads * valueDim,
         outputs: outputShape.reduce((total, size) => total * size, 1),
         norm: null,

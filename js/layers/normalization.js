@@ -25,7 +25,8 @@ class Normalization extends PlainLayer {
         if (!Array.isArray(axis) || axis.length === 0 || !axis.every(Number.isInteger)) {
             throw typeError('axis', 'an integer or an array of integers', own.axis);
         }
-        if (!(finiteNumber('epsilon', own.epsilon) >= 0)) throw rangeError('epsilon', 'a number from 0 on', own.epsilon);
+        if (!(finiteNumber('epsilon', own.epsilon) >= 0))
+            throw rangeError('epsilon', 'a number from 0 on', own.epsilon);
         return { ...own, axis: [...axis] };
     }
 
@@ -48,7 +49,8 @@ class Normalization extends PlainLayer {
         const axes = this._axesOf(checkShape('shape', shape).length);
         const sizes = axes.map((axis) => {
             const size = shape[axis];
-            if (size === null || size === 0) throw rangeError('shape', `of known sizes above 0 on the axes [${axes}]`, shape);
+            if (size === null || size === 0)
+                throw rangeError('shape', `of known sizes above 0 on the axes [${axes}]`, shape);
             return size;
         });
         this._norm = this._makeNorm(sizes.reduce((a, b) => a * b, 1));
@@ -79,7 +81,10 @@ class Normalization extends PlainLayer {
     /** @param {number} rank @returns {number[]} */
     _axesOf(rank) {
         const axes = this._config.axis.map((/** @type {number} */ axis) => (axis < 0 ? axis + rank : axis));
-        const valid = axes.every((/** @type {number} */ axis, /** @type {number} */ i) => axis >= 0 && axis < rank && axes.indexOf(axis) === i);
+        const valid = axes.every(
+            (/** @type {number} */ axis, /** @type {number} */ i) =>
+                axis >= 0 && axis < rank && axes.indexOf(axis) === i,
+        );
         if (!valid) throw rangeError('axis', `different axes of inputs of rank ${rank}`, this._config.axis);
         return axes;
     }
@@ -90,11 +95,16 @@ class Normalization extends PlainLayer {
         if (!this.built) this.build(inputs.shape);
         const { shape } = inputs;
         const axes = this._axesOf(shape.length);
-        const [{ shape: sizes }] = this._weights.length > 0 ? this._weights : [{ shape: axes.map((axis) => shape[axis]) }];
+        const [{ shape: sizes }] =
+            this._weights.length > 0 ? this._weights : [{ shape: axes.map((axis) => shape[axis]) }];
         if (axes.some((axis, i) => shape[axis] !== sizes[i])) {
             throw rangeError('inputs', `of sizes [${sizes}] on the axes [${axes}], as built`, inputs);
         }
-        return this._job(inputs, [...shape.keys()].filter((axis) => !axes.includes(axis)).concat(axes), sizes.reduce((a, b) => a * b, 1));
+        return this._job(
+            inputs,
+            [...shape.keys()].filter((axis) => !axes.includes(axis)).concat(axes),
+            sizes.reduce((a, b) => a * b, 1),
+        );
     }
 
     /**
@@ -194,8 +204,17 @@ export class LayerNormalization extends Normalization {
     static what = 'LayerNormalization';
     static defaultName = 'layer_normalization';
     static defaults = {
-        axis: -1, epsilon: 1e-3, center: true, scale: true, rmsScaling: false, betaInitializer: 'zeros', gammaInitializer: 'ones',
-        betaRegularizer: null, gammaRegularizer: null, betaConstraint: null, gammaConstraint: null,
+        axis: -1,
+        epsilon: 1e-3,
+        center: true,
+        scale: true,
+        rmsScaling: false,
+        betaInitializer: 'zeros',
+        gammaInitializer: 'ones',
+        betaRegularizer: null,
+        gammaRegularizer: null,
+        betaConstraint: null,
+        gammaConstraint: null,
     };
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
@@ -240,7 +259,13 @@ export class LayerNormalization extends Normalization {
         const weights = [];
         if (c.scale || c.rmsScaling) {
             const data = c.gammaInitializer.draw(shape);
-            weights.push({ path: 'gamma', shape, data, regularizer: c.gammaRegularizer, constraint: c.gammaConstraint });
+            weights.push({
+                path: 'gamma',
+                shape,
+                data,
+                regularizer: c.gammaRegularizer,
+                constraint: c.gammaConstraint,
+            });
         }
         if (c.center && !c.rmsScaling) {
             const data = c.betaInitializer.draw(shape);

@@ -87,7 +87,9 @@ export class PlainLayer {
     /** What Keras's `get_config()` gives, snake_case. @returns {Record<string, any>} */
     getConfig() {
         return {
-            name: this.name, trainable: this.trainable, dtype: serializePolicy(this._policy),
+            name: this.name,
+            trainable: this.trainable,
+            dtype: serializePolicy(this._policy),
             ...Object.fromEntries(Object.entries(this._ownConfig()).map(([key, value]) => [toSnake(key), value])),
         };
     }
@@ -99,7 +101,11 @@ export class PlainLayer {
 
     /** @returns {{ path: string, shape: readonly number[], data: Float32Array }[]} copies, in Keras's order */
     getWeights() {
-        return this._weights.map(({ path, shape, data }) => ({ path: `${this.name}/${path}`, shape, data: data.slice() }));
+        return this._weights.map(({ path, shape, data }) => ({
+            path: `${this.name}/${path}`,
+            shape,
+            data: data.slice(),
+        }));
     }
 
     /**
@@ -108,7 +114,8 @@ export class PlainLayer {
      */
     setWeights(list) {
         if (!Array.isArray(list)) throw typeError('weights', 'an array of tensor-likes', list);
-        if (list.length !== this._weights.length) throw rangeError('weights', `${this._weights.length} tensor-likes`, list);
+        if (list.length !== this._weights.length)
+            throw rangeError('weights', `${this._weights.length} tensor-likes`, list);
         this._weights.forEach(({ path, shape }, i) => {
             const given = asTensorLike(list[i], `weights[${i}]`);
             if (formatShape(given.shape) !== formatShape(shape)) {
@@ -116,7 +123,9 @@ export class PlainLayer {
             }
             if (dtypeOf(given) === 'bool') throw typeError(`weights[${i}] (${path})`, 'numbers', given);
         });
-        this._weights.forEach((weight, i) => { weight.data = this._rounded(new Float32Array(list[i].data)); });
+        this._weights.forEach((weight, i) => {
+            weight.data = this._rounded(new Float32Array(list[i].data));
+        });
         this._loaded();
     }
 
@@ -132,7 +141,9 @@ export class PlainLayer {
     /** A term for each regularized weight while trainable. @returns {number[]} */
     get losses() {
         if (!this.trainable) return [];
-        return this._weights.flatMap(({ regularizer, data, shape }) => (regularizer ? [regularizer.penalty(data, shape)] : []));
+        return this._weights.flatMap(({ regularizer, data, shape }) =>
+            regularizer ? [regularizer.penalty(data, shape)] : [],
+        );
     }
 
     /** Projects weights as their constraints say. */
@@ -188,7 +199,10 @@ export class PlainLayer {
      * @returns {Job}
      */
     _fill(shape, fill) {
-        const { _runtime: runtime, _policy: { compute } } = this;
+        const {
+            _runtime: runtime,
+            _policy: { compute },
+        } = this;
         /** @type {Tensor} */
         let output;
         return {
@@ -207,7 +221,7 @@ export class PlainLayer {
         if (round !== 0) this._runtime.wasm.cmha_round_f32(address, address, size, round);
     }
 
-    /** A layer of Keras's has weights to give back; these need no call for it, but may be disposed of like any other. */
+    /** Frees its weights. The layer cannot be used after that. */
     dispose() {
         this._weights = [];
     }
@@ -223,9 +237,11 @@ export class PlainLayer {
  * @param {readonly string[]} known
  */
 export function checkCallOptions(what, options, known) {
-    if (typeof options !== 'object' || options === null) throw typeError('options', 'an object of named options', options);
+    if (typeof options !== 'object' || options === null)
+        throw typeError('options', 'an object of named options', options);
     for (const name of Object.keys(options)) {
-        if (!known.includes(name)) throw new TypeError(`a call of ${what} has no option ${JSON.stringify(name.slice(0, 60))}`);
+        if (!known.includes(name))
+            throw new TypeError(`a call of ${what} has no option ${JSON.stringify(name.slice(0, 60))}`);
     }
 }
 

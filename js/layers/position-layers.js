@@ -17,7 +17,8 @@ export class SinePositionEncoding extends PlainLayer {
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
-        if (!(finiteNumber('maxWavelength', own.maxWavelength) > 0)) throw rangeError('maxWavelength', 'a number above 0', own.maxWavelength);
+        if (!(finiteNumber('maxWavelength', own.maxWavelength) > 0))
+            throw rangeError('maxWavelength', 'a number above 0', own.maxWavelength);
         return own;
     }
 
@@ -30,7 +31,10 @@ export class SinePositionEncoding extends PlainLayer {
         const batch = shape.slice(0, -2).reduce((a, b) => a * b, 1);
         const places = positionsOf(options, shape[0], count);
         const least = Math.fround(1 / this._config.maxWavelength);
-        const frequencies = Float32Array.from({ length: features }, (_, i) => least ** Math.fround(2 * Math.floor(i / 2) / features));
+        const frequencies = Float32Array.from(
+            { length: features },
+            (_, i) => least ** Math.fround((2 * Math.floor(i / 2)) / features),
+        );
         const entries = batch / Math.max(1, shape.length === 2 ? 1 : shape[0]);
         return this._fill(shape, (out) => {
             for (let b = 0, at = 0; b < batch; b++) {

@@ -9,7 +9,12 @@ import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
 
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 
-const SMOOTHING = /** @type {const} */ (['frequencyAdjustmentFactor', 'lowFreqFactor', 'highFreqFactor', 'pretrainingSequenceLength']);
+const SMOOTHING = /** @type {const} */ ([
+    'frequencyAdjustmentFactor',
+    'lowFreqFactor',
+    'highFreqFactor',
+    'pretrainingSequenceLength',
+]);
 const LONG = /** @type {const} */ (['inverseFreqShortFactor', 'inverseFreqLongFactor']);
 /** Of Llama's layer and of Phi-3's; a config has them where they are given. */
 const MODELS = {
@@ -31,37 +36,65 @@ export class RotaryEmbedding extends PlainLayer {
     static what = 'RotaryEmbedding';
     static defaultName = 'rotary_embedding';
     static defaults = {
-        maxWavelength: 10000, scalingFactor: 1, ropeType: 'linear', betaFast: 32, betaSlow: 1, originalMaxPositionEmbeddings: 4096,
-        truncate: false, sequenceAxis: 1, featureAxis: -1, denominatorDim: null, ...MODELS,
+        maxWavelength: 10000,
+        scalingFactor: 1,
+        ropeType: 'linear',
+        betaFast: 32,
+        betaSlow: 1,
+        originalMaxPositionEmbeddings: 4096,
+        truncate: false,
+        sequenceAxis: 1,
+        featureAxis: -1,
+        denominatorDim: null,
+        ...MODELS,
     };
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
-        for (const name of ['maxWavelength', 'scalingFactor', 'betaFast', 'betaSlow', 'originalMaxPositionEmbeddings']) {
+        for (const name of [
+            'maxWavelength',
+            'scalingFactor',
+            'betaFast',
+            'betaSlow',
+            'originalMaxPositionEmbeddings',
+        ]) {
             if (!(finiteNumber(name, own[name]) > 0)) throw rangeError(name, 'a number above 0', own[name]);
         }
         for (const name of ['sequenceAxis', 'featureAxis']) {
             if (!Number.isInteger(own[name])) throw typeError(name, 'an integer', own[name]);
         }
-        if (!['linear', 'dynamic', 'yarn'].includes(own.ropeType)) throw rangeError('ropeType', '"linear", "dynamic" or "yarn"', own.ropeType);
+        if (!['linear', 'dynamic', 'yarn'].includes(own.ropeType))
+            throw rangeError('ropeType', '"linear", "dynamic" or "yarn"', own.ropeType);
         if (typeof own.truncate !== 'boolean') throw typeError('truncate', 'a boolean', own.truncate);
         if (own.denominatorDim !== null) positiveInteger('denominatorDim', own.denominatorDim);
         const isLong = LONG.some((name) => own[name] !== null);
-        if (!isLong && own.maxSequenceLength !== null) throw rangeError('maxSequenceLength', `absent without ${LONG.join(', ')}`, own.maxSequenceLength);
+        if (!isLong && own.maxSequenceLength !== null)
+            throw rangeError('maxSequenceLength', `absent without ${LONG.join(', ')}`, own.maxSequenceLength);
         this._settings = {
-            maxWavelength: own.maxWavelength, scalingFactor: own.scalingFactor, type: own.ropeType, betaFast: own.betaFast,
-            betaSlow: own.betaSlow, trained: own.originalMaxPositionEmbeddings, truncate: own.truncate, denominatorDim: own.denominatorDim,
+            maxWavelength: own.maxWavelength,
+            scalingFactor: own.scalingFactor,
+            type: own.ropeType,
+            betaFast: own.betaFast,
+            betaSlow: own.betaSlow,
+            trained: own.originalMaxPositionEmbeddings,
+            truncate: own.truncate,
+            denominatorDim: own.denominatorDim,
             smoothing: isLong ? null : readSmoothing(SMOOTHING, own),
-            long: isLong ? readLongFactors(LONG, own, {
-                trained: own.pretrainingSequenceLength ?? 4096, most: own.maxSequenceLength ?? 4096,
-            }) : null,
+            long: isLong
+                ? readLongFactors(LONG, own, {
+                      trained: own.pretrainingSequenceLength ?? 4096,
+                      most: own.maxSequenceLength ?? 4096,
+                  })
+                : null,
         };
         return own;
     }
 
     /** @returns {Record<string, any>} */
     _ownConfig() {
-        return Object.fromEntries(Object.entries(this._config).filter(([key, value]) => value !== null || !Object.hasOwn(MODELS, key)));
+        return Object.fromEntries(
+            Object.entries(this._config).filter(([key, value]) => value !== null || !Object.hasOwn(MODELS, key)),
+        );
     }
 
     /** @param {TensorLike} inputs @param {Record<string, any>} options */
@@ -75,7 +108,8 @@ export class RotaryEmbedding extends PlainLayer {
             return axis < 0 ? axis + rank : axis;
         };
         const [sequence, feature] = [axisOf('sequenceAxis'), axisOf('featureAxis')];
-        if (sequence === feature) throw rangeError('sequenceAxis', 'another axis than featureAxis', this._config.sequenceAxis);
+        if (sequence === feature)
+            throw rangeError('sequenceAxis', 'another axis than featureAxis', this._config.sequenceAxis);
         const dims = shape[feature];
         const angles = new RotaryAngles(/** @type {any} */ (this._settings), dims, this._policy.compute);
         const places = positionsOf(options, shape[0], shape[sequence]);
@@ -85,7 +119,13 @@ export class RotaryEmbedding extends PlainLayer {
             return table;
         });
         const rows = rowsOf(asTensorLike(inputs, 'inputs').shape, feature);
-        return this._fill(shape, (out) => turn(out, numbers(this._runtime, inputs), rows, tables, { sequence, dims, stride: strideOf(shape, feature) }));
+        return this._fill(shape, (out) =>
+            turn(out, numbers(this._runtime, inputs), rows, tables, {
+                sequence,
+                dims,
+                stride: strideOf(shape, feature),
+            }),
+        );
     }
 }
 

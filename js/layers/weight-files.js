@@ -16,7 +16,8 @@ import { AttentionLayer } from './attention/attention-layer.js';
  */
 export async function loadWeights(layer, file, { layer: which } = {}) {
     checkLayer(layer);
-    const bytes = file instanceof Uint8Array ? file : new Uint8Array(file instanceof Blob ? await file.arrayBuffer() : file);
+    const bytes =
+        file instanceof Uint8Array ? file : new Uint8Array(file instanceof Blob ? await file.arrayBuffer() : file);
     const [{ openKerasWeights }, { mapLayerWeights }] = await Promise.all([
         import('../files/keras-weights.js'), import('../files/keras-layers.js'),
     ]);
@@ -36,7 +37,9 @@ export async function saveWeights(layer, { path } = {}) {
     const { defaultName } = /** @type {typeof AttentionLayer} */ (layer.constructor);
     const group = path ?? `layers/${defaultName}`;
     const kind = layer instanceof CachedMultiHeadAttention ? 'MultiHeadAttention' : 'GroupQueryAttention';
-    const weights = layer.weights.map((weight) => /** @type {const} */ ([weight.path.slice(layer.name.length + 1), weight]));
+    const weights = layer.weights.map(
+        (weight) => /** @type {const} */ ([weight.path.slice(layer.name.length + 1), weight]),
+    );
     const [{ layerEntries }, { writeKerasWeights }] = await Promise.all([
         import('../files/keras-layers.js'), import('../files/keras-writer.js'),
     ]);

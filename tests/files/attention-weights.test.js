@@ -18,10 +18,28 @@ const runtime = await testRuntime();
 /** Layers of those files: how each is made, and where its weights stand. */
 const LAYERS = [
     ['mha.weights.h5', 'my attention', () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 })],
-    ['mha.keras', 'layers/cached_multi_head_attention', () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 })],
-    ['mha_float16.keras', 'my attention', () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4, dtype: 'float16' })],
-    ['gqa.weights.h5', 'grouped_query_attention',
-        () => new CachedGroupQueryAttention(runtime, { headDim: 4, numQueryHeads: 4, numKeyValueHeads: 2, useBias: false, useGate: true })],
+    [
+        'mha.keras',
+        'layers/cached_multi_head_attention',
+        () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 }),
+    ],
+    [
+        'mha_float16.keras',
+        'my attention',
+        () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4, dtype: 'float16' }),
+    ],
+    [
+        'gqa.weights.h5',
+        'grouped_query_attention',
+        () =>
+            new CachedGroupQueryAttention(runtime, {
+                headDim: 4,
+                numQueryHeads: 4,
+                numKeyValueHeads: 2,
+                useBias: false,
+                useGate: true,
+            }),
+    ],
 ];
 
 for (const [file, which, make] of LAYERS) {
@@ -34,7 +52,12 @@ for (const [file, which, make] of LAYERS) {
         layer.build([1, 1, 8], [1, 1, 8]);
         await loadWeights(layer, readFileSync(new URL(file, shared)), { layer: which });
         const got = layer.weights.map(({ path, data }) => [path.slice(layer.name.length + 1), data]);
-        assert.deepEqual(got, own.slice(0, got.length).map(({ path, tensor }) => [path.split('/').slice(-2).join('/'), tensors[tensor].data]));
+        assert.deepEqual(
+            got,
+            own
+                .slice(0, got.length)
+                .map(({ path, tensor }) => [path.split('/').slice(-2).join('/'), tensors[tensor].data]),
+        );
         layer.dispose();
     });
 }
@@ -44,9 +67,16 @@ test('what is saved is what is loaded', { skip }, async () => {
     for (const make of [
         () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 3, useGate: true }),
         () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 3, dtype: 'bfloat16' }),
-        () => new CachedGroupQueryAttention(runtime, {
-            headDim: 4, numQueryHeads: 4, numKeyValueHeads: 2, useGate: true, useOutputBias: false, queryKeyNorm: {}, ropeMaxWavelength: 10,
-        }),
+        () =>
+            new CachedGroupQueryAttention(runtime, {
+                headDim: 4,
+                numQueryHeads: 4,
+                numKeyValueHeads: 2,
+                useGate: true,
+                useOutputBias: false,
+                queryKeyNorm: {},
+                ropeMaxWavelength: 10,
+            }),
     ]) {
         const [from, to] = [make(), make()];
         for (const layer of [from, to]) layer.build([1, 1, 5], [1, 1, 5]);

@@ -40,7 +40,9 @@ test('every case that can be said, straight from the full set', { skip }, async 
             });
         }
     }
-    console.log(`layers of models: ${all.length} cases, ${calls / WAYS.length} calls compared in ${WAYS.length} ways each`);
+    console.log(
+        `layers of models: ${all.length} cases, ${calls / WAYS.length} calls compared in ${WAYS.length} ways each`,
+    );
 });
 
 for (const kvCache of [false, true]) {
@@ -51,13 +53,18 @@ for (const kvCache of [false, true]) {
             const { intermediate_dim: intermediateDim, num_heads: numHeads } = suite.encoder;
             const decoder = new TransformerDecoder(runtime, { intermediateDim, numHeads });
             decoder.build([2, 6, 12], [2, 5, 12]);
-            decoder.setWeights(suite.weights_in_order.filter((name) => name.startsWith(`dec${i}/`)).map((name) => t[`weights/${name}`]));
+            decoder.setWeights(
+                suite.weights_in_order
+                    .filter((name) => name.startsWith(`dec${i}/`))
+                    .map((name) => t[`weights/${name}`]),
+            );
             return decoder;
         });
         const encoded = t['out/encoded'];
         const encoderPaddingMask = t['in/source_padding_mask'];
         const through = async (x, options) => {
-            for (const [i, decoder] of decoders.entries()) x = (await decoder.call(x, encoded, { encoderPaddingMask, ...options(i) })).output;
+            for (const [i, decoder] of decoders.entries())
+                x = (await decoder.call(x, encoded, { encoderPaddingMask, ...options(i) })).output;
             return x;
         };
         const full = await through(t['in/target'], () => ({}));
@@ -70,7 +77,10 @@ for (const kvCache of [false, true]) {
             const [batch, , length, numHeads, keyDim] = shape;
             return new KVCache(runtime, { batch, length, numHeads, keyDim });
         };
-        const caches = decoders.map((_, i) => ({ self: cache(t[`out/self_cache${i}`].shape), cross: cache(t[`out/cross_cache${i}`].shape) }));
+        const caches = decoders.map((_, i) => ({
+            self: cache(t[`out/self_cache${i}`].shape),
+            cross: cache(t[`out/cross_cache${i}`].shape),
+        }));
         let index = 0;
         for (const [step, size] of suite.step_sizes.entries()) {
             let x = rows(t['in/target'], index, size);
@@ -96,6 +106,8 @@ for (const kvCache of [false, true]) {
 
 /** [:, index : index + size] of [B, T, M]. */
 function rows({ shape: [b, t, m], data }, index, size) {
-    const parts = Array.from({ length: b }, (_, i) => [...data.subarray((i * t + index) * m, (i * t + index + size) * m)]);
+    const parts = Array.from({ length: b }, (_, i) => [
+        ...data.subarray((i * t + index) * m, (i * t + index + size) * m),
+    ]);
     return { shape: [b, size, m], data: Float32Array.from(parts.flat()) };
 }

@@ -44,7 +44,10 @@ function randomLayer(config, width, seed) {
         const inputs = path.includes('attention_output') ? shape[0] * shape[1] : shape[0];
         return tensor([...shape], name === 'kernel' ? Math.sqrt(3 / inputs) : 0.5);
     }));
-    return { layer, weights: new Map(layer.weights.map((weight) => [weight.path.slice(layer.name.length + 1), weight])) };
+    return {
+        layer,
+        weights: new Map(layer.weights.map((weight) => [weight.path.slice(layer.name.length + 1), weight])),
+    };
 }
 
 for (let seed = 1; seed <= CASES; seed++) {
@@ -75,7 +78,8 @@ for (let seed = 1; seed <= CASES; seed++) {
         const result = await layer.call(query, value, options);
         assert.deepEqual([...result.attentionOutput.shape], expected.output.shape);
         assertClose(result.attentionOutput.data, expected.output.data, TOLERANCE, 'output');
-        if (options.returnAttentionScores) assertClose(result.attentionScores.data, expected.scores.data, TOLERANCE, 'scores');
+        if (options.returnAttentionScores)
+            assertClose(result.attentionScores.data, expected.scores.data, TOLERANCE, 'scores');
         if (options.cache) {
             assertClose(result.cache.data, expected.cache.data, TOLERANCE, 'cache');
             inPlace(layer, query, value, options, result);
@@ -105,12 +109,22 @@ test('a text in steps gives the bits of the text at once', () => {
         const shape = { batch, length: t, numHeads: config.numKeyValueHeads, keyDim: config.headDim };
         const [whole, steps] = [new KVCache(runtime, shape), new KVCache(runtime, shape)];
         const x = tensor([batch, t, width]);
-        const all = layer.callSync(x, x, { cache: whole, cacheUpdateIndex: 0, useCausalMask: true }).attentionOutput.data.slice();
+        const all = layer
+            .callSync(x, x, { cache: whole, cacheUpdateIndex: 0, useCausalMask: true })
+            .attentionOutput.data.slice();
         for (let i = 0, n; i < t; i += n) {
             n = Math.min(t - i, integer(1, 6));
             const part = rows(x, i, n);
-            const out = layer.callSync(part, part, { cache: steps, cacheUpdateIndex: i, useCausalMask: true }).attentionOutput;
-            assert.deepEqual(out.data, rows({ shape: [batch, t, width], data: all }, i, n).data, `seed ${seed}, rows from ${i} on`);
+            const out = layer.callSync(part, part, {
+                cache: steps,
+                cacheUpdateIndex: i,
+                useCausalMask: true,
+            }).attentionOutput;
+            assert.deepEqual(
+                out.data,
+                rows({ shape: [batch, t, width], data: all }, i, n).data,
+                `seed ${seed}, rows from ${i} on`,
+            );
         }
         assert.deepEqual(steps.toTensor().data, whole.toTensor().data);
         for (const made of [whole, steps, layer]) made.dispose();
@@ -119,6 +133,8 @@ test('a text in steps gives the bits of the text at once', () => {
 
 /** [:, from : from + n] of [B, T, M]. */
 function rows({ shape: [batch, t, m], data }, from, n) {
-    const parts = Array.from({ length: batch }, (_, b) => [...data.subarray((b * t + from) * m, (b * t + from + n) * m)]);
+    const parts = Array.from({ length: batch }, (_, b) => [
+        ...data.subarray((b * t + from) * m, (b * t + from + n) * m),
+    ]);
     return { shape: [batch, n, m], data: Float32Array.from(parts.flat()) };
 }

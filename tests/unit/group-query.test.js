@@ -15,7 +15,11 @@ const x = tensor([2, 5, 8]);
 
 /** @param {() => unknown} fn @param {RegExp} message */
 function refuses(fn, message) {
-    assert.throws(fn, (error) => (error instanceof TypeError || error instanceof RangeError) && message.test(error.message), String(message));
+    assert.throws(
+        fn,
+        (error) => (error instanceof TypeError || error instanceof RangeError) && message.test(error.message),
+        String(message),
+    );
 }
 
 test('wrong arguments are named', () => {
@@ -31,27 +35,53 @@ test('wrong arguments are named', () => {
         [{ pretrainingSequenceLength: 2 }, /^pretrainingSequenceLength must be absent without ropeMaxWavelength/],
         [{ ropeMaxWavelength: -1 }, /^ropeMaxWavelength must be a number above 0/],
         [{ ropeMaxWavelength: 10, headDim: 5 }, /^headDim must be even with ropeMaxWavelength/],
-        [{ ropeMaxWavelength: 10, ropeLowFreqFactor: 1 }, /^ropeFrequencyAdjustmentFactor must be given, as .* are all given or none/],
+        [
+            { ropeMaxWavelength: 10, ropeLowFreqFactor: 1 },
+            /^ropeFrequencyAdjustmentFactor must be given, as .* are all given or none/,
+        ],
         [{ ropeMaxWavelength: 10, ropeScalingType: 'linear' }, /^ropeScalingType must be null or "su"/],
-        [{ ropeMaxWavelength: 10, ropeScalingShortFactor: [1, 1] }, /^ropeScalingShortFactor must be absent without ropeScalingType/],
-        [{ ropeMaxWavelength: 10, ropeScalingType: 'su', ropeScalingShortFactor: [1], ropeScalingLongFactor: [1, 1] },
-            /^ropeScalingShortFactor must be of 2 numbers/],
+        [
+            { ropeMaxWavelength: 10, ropeScalingShortFactor: [1, 1] },
+            /^ropeScalingShortFactor must be absent without ropeScalingType/,
+        ],
+        [
+            {
+                ropeMaxWavelength: 10,
+                ropeScalingType: 'su',
+                ropeScalingShortFactor: [1],
+                ropeScalingLongFactor: [1, 1],
+            },
+            /^ropeScalingShortFactor must be of 2 numbers/,
+        ],
         [{ queryKeyNorm: { eps: 1 } }, /^queryKeyNorm must be an object \{ epsilon, offset \}/],
         [{ queryKeyNorm: 1e-6 }, /^queryKeyNorm must be an object/],
-    ]) refuses(() => make(config), /** @type {RegExp} */ (message));
+    ])
+        refuses(() => make(config), /** @type {RegExp} */ (message));
 });
 
 test('calls: masks of positions are its own, and checked', () => {
     const layer = make();
     layer.callSync(x, x, { queryMask: booleans([2, 5]), valueMask: booleans([1, 5]) });
-    refuses(() => layer.callSync(x, x, { queryMask: booleans([2, 4]) }), /^queryMask must have the shape \[2, 5\], or 1 for any size/);
+    refuses(
+        () => layer.callSync(x, x, { queryMask: booleans([2, 4]) }),
+        /^queryMask must have the shape \[2, 5\], or 1 for any size/,
+    );
     refuses(() => layer.callSync(x, x, { keyMask: booleans([2, 1, 5]) }), /^keyMask must have the shape \[2, 5\]/);
-    refuses(() => layer.callSync(x, x, { mask: booleans([2, 5]) }), /has no option "mask"; its options are key, .*, keyMask$/);
+    refuses(
+        () => layer.callSync(x, x, { mask: booleans([2, 5]) }),
+        /has no option "mask"; its options are key, .*, keyMask$/,
+    );
     const other = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 });
-    refuses(() => other.callSync(x, x, /** @type {any} */ ({ queryMask: booleans([2, 5]) })), /has no option "queryMask"/);
+    refuses(
+        () => other.callSync(x, x, /** @type {any} */ ({ queryMask: booleans([2, 5]) })),
+        /has no option "queryMask"/,
+    );
     refuses(() => layer.callSync(x, x, { cacheUpdateIndex: 0 }), /^cacheUpdateIndex must be absent without a cache/);
     const cache = new KVCache(runtime, { batch: 2, length: 6, numHeads: 4, keyDim: 4 });
-    refuses(() => layer.callSync(x, x, { cache, cacheUpdateIndex: 0 }), /^cache must have the shape \[batch, 2, length, 2, 4\]/);
+    refuses(
+        () => layer.callSync(x, x, { cache, cacheUpdateIndex: 0 }),
+        /^cache must have the shape \[batch, 2, length, 2, 4\]/,
+    );
     for (const made of [layer, other, cache]) made.dispose();
 });
 
@@ -79,30 +109,51 @@ test('weights in order and by name', () => {
     ]);
     const before = layer.getWeights();
     assert.deepEqual(before[2].data, new Float32Array(4).fill(1));
-    const named = new Map(layer.weights.map(({ path, shape }, i) => [i % 2 ? path : path.slice(2), tensor([...shape])]));
+    const named = new Map(
+        layer.weights.map(({ path, shape }, i) => [i % 2 ? path : path.slice(2), tensor([...shape])]),
+    );
     layer.setWeights(new Map([...named].reverse()));
     assert.deepEqual(layer.getWeights().map(({ data }) => data), [...named.values()].map(({ data }) => data));
-    refuses(() => layer.setWeights(new Map([...named].slice(1))), /^weights must have a tensor-like by the name "query\/kernel", got none$/);
+    refuses(
+        () => layer.setWeights(new Map([...named].slice(1))),
+        /^weights must have a tensor-like by the name "query\/kernel", got none$/,
+    );
     refuses(() => layer.setWeights(new Map([...named, ['b', x]])), /got one by the name "b"$/);
     layer.dispose();
 });
 
 test('losses: a term for each projection, the gate among them', () => {
-    const layer = make({ useGate: true, ropeMaxWavelength: 100, activityRegularizer: { class_name: 'L1', config: { l1: 1 } } });
+    const layer = make({
+        useGate: true,
+        ropeMaxWavelength: 100,
+        activityRegularizer: { class_name: 'L1', config: { l1: 1 } },
+    });
     layer.callSync(x, x);
     assert.equal(layer.losses.length, 5);
     const plain = make({ useGate: true, activityRegularizer: { class_name: 'L1', config: { l1: 1 } } });
     plain.build(x.shape, x.shape);
     plain.setWeights(layer.getWeights());
     plain.callSync(x, x);
-    assert.deepEqual(layer.losses.slice(0, 4), plain.losses.slice(0, 4), 'of what the projections give, before it is rotated');
+    assert.deepEqual(
+        layer.losses.slice(0, 4),
+        plain.losses.slice(0, 4),
+        'of what the projections give, before it is rotated',
+    );
     for (const made of [layer, plain]) made.dispose();
 });
 
 test('configs go round, those of the models too', () => {
     const config = {
-        useOutputBias: false, ropeMaxWavelength: 500, ropeScalingFactor: 2, logitSoftCap: 3, queryKeyNorm: { epsilon: 1e-5 },
-        queryHeadDimNormalize: false, slidingWindow: 3, useGate: true, seed: 4, name: 'g',
+        useOutputBias: false,
+        ropeMaxWavelength: 500,
+        ropeScalingFactor: 2,
+        logitSoftCap: 3,
+        queryKeyNorm: { epsilon: 1e-5 },
+        queryHeadDimNormalize: false,
+        slidingWindow: 3,
+        useGate: true,
+        seed: 4,
+        name: 'g',
     };
     const layer = make(config);
     const got = layer.getConfig();
@@ -126,7 +177,10 @@ test('dropout: its mean is what inference gives', () => {
     const expected = layer.callSync(x, x).attentionOutput.data.slice();
     const sum = new Float64Array(expected.length);
     const calls = 4000;
-    for (let i = 0; i < calls; i++) layer.callSync(x, x, { training: true }).attentionOutput.data.forEach((value, j) => { sum[j] += value / calls; });
+    for (let i = 0; i < calls; i++)
+        layer.callSync(x, x, { training: true }).attentionOutput.data.forEach((value, j) => {
+            sum[j] += value / calls;
+        });
     sum.forEach((value, i) => assert.ok(Math.abs(value - expected[i]) < 0.05, `${value}, ${expected[i]}`));
     layer.dispose();
 });
@@ -136,7 +190,8 @@ test('half precision: results and caches hold numbers of the type', () => {
     const cache = new KVCache(runtime, { batch: 2, length: 6, numHeads: 2, keyDim: 4, dtype: 'float16' });
     const { attentionOutput } = layer.callSync(x, x, { cache, cacheUpdateIndex: 1, useCausalMask: true });
     assert.equal(attentionOutput.dtype, 'float16');
-    const isHalf = (/** @type {number} */ value) => value === 0 || Math.abs(value * 2 ** (10 - Math.floor(Math.log2(Math.abs(value))))) % 1 === 0;
+    const isHalf = (/** @type {number} */ value) =>
+        value === 0 || Math.abs(value * 2 ** (10 - Math.floor(Math.log2(Math.abs(value))))) % 1 === 0;
     assert.ok(attentionOutput.data.every(isHalf));
     assert.ok(cache.toTensor().data.every(isHalf));
     for (const made of [layer, cache]) made.dispose();

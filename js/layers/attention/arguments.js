@@ -53,7 +53,9 @@ export function checkOptions(options, masks) {
                 if (masks) break;
             // falls through
             default:
-                throw new TypeError(`a call has no option ${show(name)}; its options are ${OPTIONS}${masks ? MASKS : ''}`);
+                throw new TypeError(
+                    `a call has no option ${show(name)}; its options are ${OPTIONS}${masks ? MASKS : ''}`,
+                );
         }
     }
     return options;

@@ -1,7 +1,12 @@
 // CachedGroupQueryAttention: Keras's GroupQueryAttention (keras.io/api/layers/attention_layers/group_query_attention)
 // with the cache, the rotation and the other ways of the attention layers in Keras Hub's models.
 
-import { WHAT, checkGroupQueryConfig, fromGroupQueryKerasConfig, toGroupQueryKerasConfig } from '../../keras/group-query-config.js';
+import {
+    WHAT,
+    checkGroupQueryConfig,
+    fromGroupQueryKerasConfig,
+    toGroupQueryKerasConfig,
+} from '../../keras/group-query-config.js';
 import { AttentionLayer } from './attention-layer.js';
 
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */

@@ -89,7 +89,8 @@ export class AttentionJob {
     prepare(query, value, options) {
         const layer = this._layer;
         const call = this._call;
-        const { numHeads, kvHeads, keyDim, valueDim, dropout, flashAttention, activityRegularizer, attending } = layer._config;
+        const { numHeads, kvHeads, keyDim, valueDim, dropout, flashAttention, activityRegularizer, attending } =
+            layer._config;
         const rank = layer._rank;
         if (rank < 3) throw new RangeError(`query must have at least 3 axes, got shape [${query.shape}]`);
         const index = checkIndex(options?.cacheUpdateIndex);

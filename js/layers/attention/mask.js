@@ -69,7 +69,9 @@ export class CallMask {
             const { shape } = asTensorLike(given, name);
             const sizes = [call.batch, name === 'queryMask' ? call.t : call.s];
             if (shape.length !== 2 || shape.some((size, axis) => size !== 1 && size !== sizes[axis])) {
-                throw new RangeError(`${name} must have the shape [${sizes.join(', ')}], or 1 for any size, got ${formatShape(shape)}`);
+                throw new RangeError(
+                    `${name} must have the shape [${sizes.join(', ')}], or 1 for any size, got ${formatShape(shape)}`,
+                );
             }
             this.rows.push({ given, ofQueries: name === 'queryMask' });
         }

@@ -138,7 +138,8 @@ export class WeightSet {
      */
     set(given) {
         const list = given instanceof Map ? this._inOrder(given) : given;
-        if (!Array.isArray(list)) throw typeError('weights', `an array of ${this.list.length} tensor-likes, or a Map`, list);
+        if (!Array.isArray(list))
+            throw typeError('weights', `an array of ${this.list.length} tensor-likes, or a Map`, list);
         if (list.length !== this.list.length) {
             throw new RangeError(`weights must be ${this.list.length} tensor-likes, got ${list.length}`);
         }
@@ -162,10 +163,12 @@ export class WeightSet {
         const left = new Set(named.keys());
         const list = this.list.map(({ path, _path }) => {
             const name = named.has(_path) ? _path : path;
-            if (!left.delete(name)) throw new RangeError(`weights must have a tensor-like by the name ${show(_path)}, got none`);
+            if (!left.delete(name))
+                throw new RangeError(`weights must have a tensor-like by the name ${show(_path)}, got none`);
             return named.get(name);
         });
-        for (const name of left) throw new RangeError(`weights must be the layer's own, got one by the name ${show(name)}`);
+        for (const name of left)
+            throw new RangeError(`weights must be the layer's own, got one by the name ${show(name)}`);
         return list;
     }
 
