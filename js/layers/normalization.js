@@ -44,7 +44,7 @@ class Normalization extends PlainLayer {
      * @param {Shape} shape of inputs
      */
     build(shape) {
-        this._runtime._check(this._what);
+        this._checkAlive();
         if (this.built) throw new RangeError(`build must come once, and before any call: ${this.name} is built`);
         const axes = this._axesOf(checkShape('shape', shape).length);
         const sizes = axes.map((axis) => {
@@ -124,6 +124,7 @@ class Normalization extends PlainLayer {
         let rows = 0;
         return {
             record: (program) => {
+                this._checkAlive();
                 output = program.result(Object.freeze([...shape]), compute);
                 let x = floatInput(runtime, program, inputs, compute, 0);
                 rows = output._address;

@@ -4,6 +4,7 @@
 import { asTensorLike, dtypeOf, formatShape, roundMode } from '../engine/tensor.js';
 import { rangeError, typeError } from '../check.js';
 import { readKerasConfig, readOptions } from '../keras/config.js';
+import { nextName } from '../keras/names.js';
 import { resolvePolicy, roundTo, serializePolicy } from '../keras/policy.js';
 import { toSnake } from '../keras/serializable.js';
 
@@ -23,9 +24,6 @@ import { toSnake } from '../keras/serializable.js';
  * @property {Regularizer | null} regularizer
  * @property {Constraint | null} constraint
  */
-
-/** How many layers of a runtime have had a default name, by that name. @type {WeakMap<Runtime, Map<string, number>>} */
-const named = new WeakMap();
 
 /** Options of every layer, before its own. */
 const COMMON = { name: null, trainable: true, dtype: null };
@@ -55,13 +53,11 @@ export class PlainLayer {
         this._runtime = runtime;
         this._policy = resolvePolicy(dtype);
         this._config = this._checkConfig(own);
-        const counts = named.get(runtime) ?? new Map();
-        if (name === null) named.set(runtime, counts.set(defaultName, (counts.get(defaultName) ?? 0) + 1));
-        const count = counts.get(defaultName) - 1;
-        this.name = name ?? (count === 0 ? defaultName : `${defaultName}_${count}`);
+        this.name = name ?? nextName(runtime, defaultName);
         this.trainable = trainable;
         /** @type {PlainWeight[]} */
         this._weights = [];
+        this._disposed = false;
     }
 
     /**
@@ -179,7 +175,7 @@ export class PlainLayer {
      * @returns {Job}
      */
     _prepare(inputs, options = {}) {
-        this._runtime._check(this._what);
+        this._checkAlive();
         return this._makeJob(this._runtime._capture(asTensorLike(inputs, 'inputs')), options);
     }
 
@@ -207,6 +203,7 @@ export class PlainLayer {
         let output;
         return {
             record: (program) => {
+                this._checkAlive();
                 output = program.result(Object.freeze([...shape]), compute);
                 fill(runtime.memory.f32(output._address, output.size));
                 this._round(output);
@@ -221,8 +218,15 @@ export class PlainLayer {
         if (round !== 0) this._runtime.wasm.cmha_round_f32(address, address, size, round);
     }
 
+    /** @throws {Error} after dispose(), or when the runtime cannot be used */
+    _checkAlive() {
+        if (this._disposed) throw new Error(`${this._what}: ${this.name} has been disposed`);
+        this._runtime._check(this._what);
+    }
+
     /** Frees its weights. The layer cannot be used after that. */
     dispose() {
+        this._disposed = true;
         this._weights = [];
     }
 

@@ -205,3 +205,17 @@ test('dispose gives everything back', () => {
     assert.throws(() => layer.callSync(x, x), /has been disposed/);
     assert.equal(runtime.explain().bytesInUse, before);
 });
+
+test('nothing to do: no queries, no new keys, no batch', () => {
+    const layer = make({ ropeMaxWavelength: 100, queryKeyNorm: {}, useGate: true });
+    const [none, rows] = [tensor([2, 0, 8]), tensor([2, 3, 8])];
+    const cache = tensor([2, 2, 6, 2, 4]);
+    const stored = layer.callSync(none, rows, { cache, cacheUpdateIndex: 1 });
+    assert.deepEqual([...stored.attentionOutput.shape], [2, 0, 8]);
+    assert.deepEqual(stored.cache?.data, layer.callSync(rows, rows, { cache, cacheUpdateIndex: 1 }).cache?.data);
+    const kept = layer.callSync(rows, none, { cache, cacheUpdateIndex: 1 });
+    assert.deepEqual(kept.cache?.data, cache.data);
+    const empty = tensor([0, 3, 8]);
+    assert.deepEqual([...layer.callSync(empty, empty, { queryMask: booleans([0, 3]) }).attentionOutput.shape], [0, 3, 8]);
+    layer.dispose();
+});

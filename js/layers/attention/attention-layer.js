@@ -3,6 +3,7 @@
 
 import { asTensorLike, roundMode } from '../../engine/tensor.js';
 import { typeError } from '../../check.js';
+import { nextName } from '../../keras/names.js';
 import { RotaryAngles } from '../../keras/rotary.js';
 import { roundTo } from '../../keras/policy.js';
 import { randomSeed, scramble } from '../../random.js';
@@ -23,17 +24,6 @@ import { WeightSet } from './weights.js';
 /** @typedef {import('../../blocks/attention.js').AttentionParts} AttentionParts */
 /** @typedef {import('./job.js').AttentionResult} AttentionResult */
 /** @typedef {import('./weights.js').Weight} Weight */
-
-/** How many layers of a runtime have had a default name, by that name. @type {WeakMap<Runtime, Map<string, number>>} */
-const named = new WeakMap();
-
-/** @param {Runtime} runtime @param {string} name @returns {string} the next default name */
-function nextName(runtime, name) {
-    const counts = named.get(runtime) ?? new Map();
-    const count = counts.get(name) ?? 0;
-    named.set(runtime, counts.set(name, count + 1));
-    return count === 0 ? name : `${name}_${count}`;
-}
 
 /** An attention layer of Keras. */
 export class AttentionLayer {
