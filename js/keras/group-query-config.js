@@ -158,12 +158,14 @@ function checkRotary(given, headDim) {
     }
     if (headDim % 2 !== 0)
         throw rangeError('headDim', 'even with ropeMaxWavelength: a head is split into two halves', headDim);
+    const smoothing = readSmoothing(SMOOTHING, given);
+    const long = checkLong(given, headDim);
+    if (smoothing && long) throw rangeError('ropeScalingType', `null with ${SMOOTHING[0]}`, given.ropeScalingType);
     return {
         maxWavelength: positiveNumber('ropeMaxWavelength', ropeMaxWavelength),
         scalingFactor: positiveNumber('ropeScalingFactor', given.ropeScalingFactor),
-        type: 'linear',
-        smoothing: readSmoothing(SMOOTHING, given),
-        long: checkLong(given, headDim),
+        smoothing,
+        long,
     };
 }
 

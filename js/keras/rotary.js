@@ -1,6 +1,5 @@
 // Angles of rotary positions as Keras Hub computes them: in float32, whose steps are coarse at far positions, so that a
-// float64 angle would be another number. Sources: Su et al. 2021 (RoFormer), Peng et al. 2023 (YaRN), Ding et al. 2024
-// (LongRoPE).
+// float64 angle would be another number. Sources: Su et al. 2021 (RoFormer), Ding et al. 2024 (LongRoPE).
 
 import { finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { roundTo } from './policy.js';
@@ -12,13 +11,10 @@ const f = Math.fround;
 /**
  * @typedef {object} RotarySettings
  * @property {number} maxWavelength
- * @property {number} scalingFactor of positions, or as `type` says
- * @property {string} type 'linear', 'dynamic' or 'yarn'
- * @property {number} [betaFast] yarn
- * @property {number} [betaSlow] yarn
- * @property {number} [trained] yarn: positions that the model was trained on
- * @property {boolean} [truncate] yarn: positions beyond those count as the last of them, and the ramp begins and ends
- *   at whole dimensions
+ * @property {number} [scalingFactor] positions are divided by it
+ * @property {number} [clamp] positions beyond it count as it
+ * @property {(base: Float32Array, dims: number) => Float32Array} [rescale] frequencies for those of the wavelength
+ * @property {number} [amplitude] cosines and sines are multiplied by it
  * @property {number | null} [denominatorDim] in place of the features in the exponents
  * @property {Smoothing | null} [smoothing] Llama 3.1
  * @property {LongFactors | null} [long] Phi-3
@@ -52,7 +48,7 @@ export class RotaryAngles {
         this.settings = settings;
         this.dims = dims;
         this._type = type;
-        this._amplitude = amplitude(settings);
+        this._amplitude = long ? longAmplitude(long) : f(settings.amplitude ?? 1);
         this._short = this._frequencies(false);
         this._long = settings.long ? this._frequencies(true) : this._short;
     }
@@ -74,9 +70,11 @@ export class RotaryAngles {
     writeAt(table, count, positionOf) {
         const { settings, dims, _type: type, _amplitude: size } = this;
         const half = dims / 2;
+        const divisor = f(settings.scalingFactor ?? 1);
+        const clamp = settings.clamp ?? Infinity;
         const frequencies = settings.long && count > settings.long.trained ? this._long : this._short;
         for (let i = 0, at = 0; i < count; i++, at += dims) {
-            const position = this._scaled(f(positionOf(i)));
+            const position = f(Math.min(f(positionOf(i)), clamp) / divisor);
             for (let j = 0; j < half; j++) {
                 const angle = f(position * frequencies[j]);
                 table[at + j] = roundTo(f(Math.cos(angle)) * size, type);
@@ -85,33 +83,21 @@ export class RotaryAngles {
         }
     }
 
-    /** @param {number} position @returns {number} */
-    _scaled(position) {
-        const { type, scalingFactor, truncate, trained = 0 } = this.settings;
-        if (type === 'yarn' && truncate) return Math.max(0, Math.min(position, trained));
-        return type === 'linear' ? f(position / f(scalingFactor)) : position;
-    }
-
     /** @param {boolean} isLong @returns {Float32Array} radians per position */
     _frequencies(isLong) {
         const { settings, dims } = this;
-        const { maxWavelength, scalingFactor, type, denominatorDim, smoothing, long } = settings;
+        const { maxWavelength, rescale, denominatorDim, smoothing, long } = settings;
         const divisor = denominatorDim ?? dims;
         const base = Float32Array.from({ length: dims / 2 }, (_, i) => 1 / f(maxWavelength ** f(2 * i / divisor)));
         if (smoothing) return base.map((x) => smoothed(smoothing, x));
         if (long) return base.map((x, i) => x / f((isLong ? long.longFactors : long.shortFactors)[i]));
-        if (type === 'dynamic') return base.map((x) => x / f(scalingFactor ** (dims / (dims - 2))));
-        return type === 'yarn' ? yarn(settings, base, dims) : base;
+        return rescale ? rescale(base, dims) : base;
     }
 }
 
-/** What cosines and sines are multiplied by. @param {RotarySettings} settings */
-function amplitude({ type, scalingFactor, long }) {
-    if (long)
-        return f(
-            Math.sqrt(1 + (long.most > long.trained ? Math.log(long.most / long.trained) / Math.log(long.trained) : 0)),
-        );
-    return type === 'yarn' ? f(0.1 * Math.log(scalingFactor) + 1) : 1;
+/** @param {LongFactors} settings @returns {number} */
+function longAmplitude({ most, trained }) {
+    return most > trained ? f(Math.sqrt(1 + Math.log(most / trained) / Math.log(trained))) : 1;
 }
 
 /** @param {Smoothing} settings @param {number} x a frequency @returns {number} */
@@ -121,20 +107,6 @@ function smoothed({ factor, lowFactor, highFactor, trained }, x) {
     if (wavelength < trained / highFactor) return x;
     const part = f((f(trained / wavelength) - lowFactor) / (highFactor - lowFactor));
     return f((1 - part) * f(x / factor) + f(part * x));
-}
-
-/** @param {RotarySettings} settings @param {Float32Array} base @param {number} dims @returns {Float32Array} */
-function yarn({ maxWavelength, scalingFactor, betaFast = 32, betaSlow = 1, trained = 4096, truncate }, base, dims) {
-    const dimension = (/** @type {number} */ turns) =>
-        (dims * Math.log(trained / (turns * 2 * Math.PI))) / (2 * Math.log(maxWavelength));
-    const [low, high] = truncate
-        ? [Math.floor(dimension(betaFast)), Math.ceil(dimension(betaSlow))]
-        : [dimension(betaFast), dimension(betaSlow)];
-    const [from, to] = [Math.max(low, 0), Math.min(high, dims - 1)];
-    return base.map((x, i) => {
-        const ramp = Math.min(Math.max((i - from) / Math.max(to - from, 0.001), 0), 1);
-        return x * (1 - ramp) + x / scalingFactor * ramp;
-    });
 }
 
 /** @param {string} argument @param {unknown} value @returns {number} */

@@ -8,6 +8,7 @@ import { numbers } from './attention/inputs.js';
 import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
 
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../keras/rotary.js').RotarySettings} RotarySettings */
 
 const SMOOTHING = /** @type {const} */ ([
     'frequencyAdjustmentFactor',
@@ -21,6 +22,43 @@ const MODELS = {
     frequencyAdjustmentFactor: null, lowFreqFactor: null, highFreqFactor: null, pretrainingSequenceLength: null,
     inverseFreqShortFactor: null, inverseFreqLongFactor: null, maxSequenceLength: null,
 };
+
+/**
+ * What `scalingFactor` means, by `ropeType`.
+ * @type {Record<'linear' | 'dynamic' | 'yarn', (own: Record<string, any>) => Partial<RotarySettings>>}
+ */
+const SCALED = {
+    linear: ({ scalingFactor }) => ({ scalingFactor }),
+    dynamic: ({ scalingFactor }) => ({
+        rescale: (base, dims) => base.map((x) => x / Math.fround(scalingFactor ** (dims / (dims - 2)))),
+    }),
+    yarn: (own) => ({
+        rescale: (base, dims) => yarn(own, base, dims),
+        amplitude: 0.1 * Math.log(own.scalingFactor) + 1,
+        ...(own.truncate && { clamp: own.originalMaxPositionEmbeddings }),
+    }),
+};
+
+/**
+ * Waves that turn often within the trained positions stay, those that hardly do are stretched (Peng et al. 2023).
+ * @param {Record<string, any>} own
+ * @param {Float32Array} base
+ * @param {number} dims
+ * @returns {Float32Array}
+ */
+function yarn(own, base, dims) {
+    const { maxWavelength, scalingFactor, betaFast, betaSlow, originalMaxPositionEmbeddings: trained, truncate } = own;
+    const dimension = (/** @type {number} */ turns) =>
+        (dims * Math.log(trained / (turns * 2 * Math.PI))) / (2 * Math.log(maxWavelength));
+    const [low, high] = truncate
+        ? [Math.floor(dimension(betaFast)), Math.ceil(dimension(betaSlow))]
+        : [dimension(betaFast), dimension(betaSlow)];
+    const [from, to] = [Math.max(low, 0), Math.min(high, dims - 1)];
+    return base.map((x, i) => {
+        const ramp = Math.min(Math.max((i - from) / Math.max(to - from, 0.001), 0), 1);
+        return x * (1 - ramp) + (x / scalingFactor) * ramp;
+    });
+}
 
 /**
  * Turns pairs of features by their position: feature i with i + half. Options of the constructor are Keras's:
@@ -63,29 +101,24 @@ export class RotaryEmbedding extends PlainLayer {
         for (const name of ['sequenceAxis', 'featureAxis']) {
             if (!Number.isInteger(own[name])) throw typeError(name, 'an integer', own[name]);
         }
-        if (!['linear', 'dynamic', 'yarn'].includes(own.ropeType))
+        if (!Object.hasOwn(SCALED, own.ropeType))
             throw rangeError('ropeType', '"linear", "dynamic" or "yarn"', own.ropeType);
         if (typeof own.truncate !== 'boolean') throw typeError('truncate', 'a boolean', own.truncate);
         if (own.denominatorDim !== null) positiveInteger('denominatorDim', own.denominatorDim);
         const isLong = LONG.some((name) => own[name] !== null);
         if (!isLong && own.maxSequenceLength !== null)
             throw rangeError('maxSequenceLength', `absent without ${LONG.join(', ')}`, own.maxSequenceLength);
+        const smoothing = isLong ? null : readSmoothing(SMOOTHING, own);
+        if ((isLong || smoothing) && own.ropeType !== 'linear')
+            throw rangeError('ropeType', '"linear" with the frequencies of Llama or Phi-3', own.ropeType);
+        const lengths = { trained: own.pretrainingSequenceLength ?? 4096, most: own.maxSequenceLength ?? 4096 };
+        /** @type {RotarySettings} */
         this._settings = {
             maxWavelength: own.maxWavelength,
-            scalingFactor: own.scalingFactor,
-            type: own.ropeType,
-            betaFast: own.betaFast,
-            betaSlow: own.betaSlow,
-            trained: own.originalMaxPositionEmbeddings,
-            truncate: own.truncate,
             denominatorDim: own.denominatorDim,
-            smoothing: isLong ? null : readSmoothing(SMOOTHING, own),
-            long: isLong
-                ? readLongFactors(LONG, own, {
-                      trained: own.pretrainingSequenceLength ?? 4096,
-                      most: own.maxSequenceLength ?? 4096,
-                  })
-                : null,
+            ...SCALED[/** @type {keyof SCALED} */ (own.ropeType)](own),
+            smoothing,
+            long: isLong ? readLongFactors(LONG, own, lengths) : null,
         };
         return own;
     }
@@ -111,7 +144,7 @@ export class RotaryEmbedding extends PlainLayer {
         if (sequence === feature)
             throw rangeError('sequenceAxis', 'another axis than featureAxis', this._config.sequenceAxis);
         const dims = shape[feature];
-        const angles = new RotaryAngles(/** @type {any} */ (this._settings), dims, this._policy.compute);
+        const angles = new RotaryAngles(/** @type {RotarySettings} */ (this._settings), dims, this._policy.compute);
         const places = positionsOf(options, shape[0], shape[sequence]);
         const tables = Array.from({ length: options.positions == null || sequence === 0 ? 1 : shape[0] }, (_, b) => {
             const table = new Float32Array(shape[sequence] * dims);

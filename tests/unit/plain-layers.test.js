@@ -31,7 +31,13 @@ test('wrong arguments are named', () => {
         [() => new RotaryEmbedding(runtime, { maxWavelength: 0 }), /^maxWavelength must be a number above 0/],
         [() => new RotaryEmbedding(runtime, { lowFreqFactor: 1 }), /are all given or none/],
         [() => new RotaryEmbedding(runtime, { maxSequenceLength: 4 }), /^maxSequenceLength must be absent without/],
-        [() => new RotaryEmbedding(runtime, { inverseFreqShortFactor: [1] }), /^inverseFreqLongFactor must be an array/],
+        [() => new RotaryEmbedding(runtime, { inverseFreqShortFactor: [1] }), /^inverseFreqLongFactor must be an arr/],
+        [
+            () => new RotaryEmbedding(runtime, {
+                ropeType: 'yarn', frequencyAdjustmentFactor: 8, lowFreqFactor: 1, highFreqFactor: 4, pretrainingSequenceLength: 9,
+            }),
+            /^ropeType must be "linear" with/,
+        ],
         [() => new RotaryEmbedding(runtime, { theta: 1 }), /^RotaryEmbedding has no option "theta"/],
         [() => new AlibiBias(runtime, { alibiBiasMax: 0.5 }), /^alibiBiasMax must be a positive integer/],
         [() => new RMSNormalization(runtime, { axis: [] }), /^axis must be an integer or an array/],
