@@ -34,7 +34,11 @@ test('wrong arguments are named', () => {
         [() => new RotaryEmbedding(runtime, { inverseFreqShortFactor: [1] }), /^inverseFreqLongFactor must be an arr/],
         [
             () => new RotaryEmbedding(runtime, {
-                ropeType: 'yarn', frequencyAdjustmentFactor: 8, lowFreqFactor: 1, highFreqFactor: 4, pretrainingSequenceLength: 9,
+                ropeType: 'yarn',
+                frequencyAdjustmentFactor: 8,
+                lowFreqFactor: 1,
+                highFreqFactor: 4,
+                pretrainingSequenceLength: 9,
             }),
             /^ropeType must be "linear" with/,
         ],
