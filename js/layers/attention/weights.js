@@ -26,8 +26,6 @@ export class Weight {
     constructor(set, path, shape, owner) {
         this._set = set;
         this._owner = owner;
-        /** `kernel`, `bias` or `scale`. */
-        this.name = path.slice(path.lastIndexOf('/') + 1);
         /** Values as they were set, where the kernels compute with rounded ones. @type {Float32Array | null} */
         this._exact = null;
         this._path = path;
@@ -37,6 +35,11 @@ export class Weight {
     /** @returns {readonly number[]} frozen */
     get shape() {
         return this.#shape;
+    }
+
+    /** `kernel`, `bias` or `scale`. */
+    get name() {
+        return this._path.slice(this._path.lastIndexOf('/') + 1);
     }
 
     /** `<layer name>/query/kernel`. */
