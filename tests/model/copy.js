@@ -1,20 +1,24 @@
 // Makes the committed fixtures from the full set beside the repository: node tests/model/copy.js
 //
-// One model for each family and each kind of rotary scaling, with one prompt that tells: past the window, past the length that a
-// scaling was made for. The vocabulary is cut to the tokens that the prompt and its continuation use, which changes no logit of
-// those that stay: rows of the embedding and of the head are left out, and columns of the expected logits with them.
+// One model for each family and each kind of rotary scaling, with one prompt that tells: past the window, past the
+// length that a scaling was made for. The vocabulary is cut to the tokens that the prompt and its continuation use,
+// which changes no logit of those that stay: rows of the embedding and of the head are left out, columns of the
+// expected logits with them. README.md says where the set comes from.
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { COMMITTED } from './golden.js';
 
-const SHARED = ['../../../shared/models/hf/', '../../../../shared/models/hf/'].map((path) => new URL(path, import.meta.url))
+const SHARED = ['../../../shared/models/hf/', '../../../../shared/models/hf/']
+    .map((path) => new URL(path, import.meta.url))
     .find((url) => existsSync(url));
 
 /** Which prompt of each: 2 has 24 tokens, 3 has 48 or more. @type {Record<string, number>} */
 const CASES = {
-    gemma: 2, gemma2: 3, 'gemma3-text': 3, 'gpt-neox-sequential': 2, 'gpt2-unscaled-inner': 2, granite: 2, 'llama-mqa-f16': 2,
+    gemma: 2, gemma2: 3, 'gemma3-text': 3, 'gpt-neox-sequential': 2, 'gpt2-unscaled-inner': 2, granite: 2,
+    'llama-mqa-f16': 2,
     'llama-rope-dynamic': 3, 'llama-rope-llama3': 3, 'llama-rope-yarn-options': 3, 'mistral-no-window': 2, olmo2: 2,
-    'phi-qknorm': 2, 'phi3-longrope': 3, qwen2: 2, 'qwen3-bias-bf16': 2, smollm3: 2, 'stablelm-parallel-qknorm': 2, starcoder2: 2,
+    'phi-qknorm': 2, 'phi3-longrope': 3, qwen2: 2, 'qwen3-bias-bf16': 2, smollm3: 2,
+    'stablelm-parallel-qknorm': 2, starcoder2: 2,
 };
 
 /** Tensors with a row for each token. */
@@ -47,7 +51,8 @@ function write(tensors) {
 /** @param {Stored} tensor @param {number[]} rows that stay */
 function cutRows({ dtype, shape: [n, ...rest], bytes }, rows) {
     const size = bytes.length / n;
-    return { dtype, shape: [rows.length, ...rest], bytes: Buffer.concat(rows.map((row) => bytes.subarray(row * size, (row + 1) * size))) };
+    const kept = rows.map((row) => bytes.subarray(row * size, (row + 1) * size));
+    return { dtype, shape: [rows.length, ...rest], bytes: Buffer.concat(kept) };
 }
 
 /** @param {Record<string, any>} config @param {number} vocabulary */
@@ -69,14 +74,16 @@ function copy(folder, name, prompt) {
     for (const [tensor, stored] of weights) {
         if (BY_TOKEN.test(tensor)) weights.set(tensor, cutRows(stored, kept));
     }
-    const { dtype, shape: [t, vocabulary], bytes } = /** @type {Stored} */ (read(readFileSync(new URL('expected.safetensors', folder))).get(logits));
-    const columns = cutRows({ dtype, shape: [t * vocabulary], bytes }, ids.flatMap((/** @type {number} */ _, /** @type {number} */ row) =>
-        kept.map((id) => row * vocabulary + id)));
+    const expected = read(readFileSync(new URL('expected.safetensors', folder)));
+    const { dtype, shape: [t, vocabulary], bytes } = /** @type {Stored} */ (expected.get(logits));
+    const places = Array.from({ length: t }, (_, row) => kept.map((id) => row * vocabulary + id)).flat();
+    const columns = cutRows({ dtype, shape: [t * vocabulary], bytes }, places);
     writeFileSync(new URL(`${name}.safetensors`, COMMITTED), write(weights));
     const rope = config.rope_parameters ?? {};
     const changing = /dynamic|longrope/.test(rope.rope_type);
     const trained = rope.original_max_position_embeddings ?? config.max_position_embeddings;
-    const old = existsSync(new URL('config.old.json', folder)) ? without(readJson('config.old.json'), kept.length) : null;
+    const hasOld = existsSync(new URL('config.old.json', folder));
+    const old = hasOld ? without(readJson('config.old.json'), kept.length) : null;
     return {
         expected: { ...columns, shape: [t, kept.length] },
         entry: {
@@ -91,4 +98,5 @@ rmSync(COMMITTED, { recursive: true, force: true });
 mkdirSync(COMMITTED, { recursive: true });
 const all = Object.entries(CASES).map(([name, prompt]) => copy(new URL(`${name}/`, SHARED), name, prompt));
 writeFileSync(new URL('cases.json', COMMITTED), `[\n${all.map(({ entry }) => JSON.stringify(entry)).join(',\n')}\n]\n`);
-writeFileSync(new URL('expected.safetensors', COMMITTED), write(new Map(all.map(({ entry, expected }) => [entry.name, expected]))));
+const logits = new Map(all.map(({ entry, expected }) => [entry.name, expected]));
+writeFileSync(new URL('expected.safetensors', COMMITTED), write(logits));

@@ -16,7 +16,10 @@ const runtime = await testRuntime();
 /** Models whose rotation depends on the run's length give other numbers for other runs. */
 const cases = readCases().filter(({ sure, config }) => sure > LENGTH && config.model_type !== 'gpt2');
 
-/** @param {() => number} random @param {number} total @returns {number[]} lengths that add up to it: mostly short, some long */
+/**
+ * @param {() => number} random @param {number} total
+ * @returns {number[]} lengths that add up to it: mostly short, some long
+ */
 function cut(random, total) {
     const parts = [];
     for (let left = total; left > 0;) {
@@ -45,7 +48,8 @@ describe(`cuts, seed ${SEED}`, () => {
                 let at = 0;
                 for (const n of cut(random, length)) {
                     const every = random() < 0.5;
-                    const { data } = await model.forward(ids.slice(at, at + n), { cache, positions: every ? 'all' : 'last' });
+                    const positions = every ? 'all' : 'last';
+                    const { data } = await model.forward(ids.slice(at, at + n), { cache, positions });
                     const from = every ? at : at + n - 1;
                     assert.deepEqual(data, whole.slice(from * V, (at + n) * V), `tokens ${at} to ${at + n}`);
                     at += n;
@@ -65,7 +69,8 @@ describe(`cuts, seed ${SEED}`, () => {
         const mine = await loadModel(runtime, source(), { contextLength: LENGTH });
         const expected = (await mine.forward(ids, { positions: 'all' })).data;
         mine.dispose();
-        for (const options of [{ workers: 0 }, { workers: 1 }, { workers: 3 }, { workers: 2, _test: { mayBlock: false } }]) {
+        const page = { workers: 2, _test: { mayBlock: false } };
+        for (const options of [{ workers: 0 }, { workers: 1 }, { workers: 3 }, page]) {
             const other = await createWithSwitches({ ...options, simd: SIMD });
             const model = await loadModel(other, source(), { contextLength: LENGTH });
             const got = (await model.forward(ids, { positions: 'all' })).data;

@@ -4,9 +4,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { loadModel } from '../../js/generation/index.js';
 import { families } from '../../js/model/families/index.js';
+import { assertClose } from '../close.js';
 import { assertTensor } from '../golden/golden.js';
 import { testRuntime } from '../runtime.js';
 import { json, readCases, readLogits, weightsOf } from './golden.js';
+
+/** @typedef {import('../../js/generation/index.js').LanguageModel} LanguageModel */
 
 const runtime = await testRuntime();
 const cases = readCases();
@@ -25,7 +28,8 @@ function assertTokens(got, { greedy, margins, tolerance }) {
 }
 
 test('there is a case for every family', () => {
-    const covered = cases.map(({ config: { model_type: type } }) => families.find(({ types }) => types.includes(type))?.name);
+    const covered = cases.map(({ config }) =>
+        families.find(({ types }) => types.includes(config.model_type))?.name);
     assert.deepEqual([...new Set(covered)].sort(), families.map(({ name }) => name).sort());
     const scalings = new Set(cases.flatMap(({ config: { rope_parameters: rope } }) =>
         [rope?.rope_type, rope?.full_attention?.rope_type].filter((type) => type)));
@@ -40,7 +44,7 @@ for (const entry of cases) {
         // Dynamic scaling is there to go past the config's length.
         const trained = config.max_position_embeddings ?? config.n_positions;
         const options = length > trained ? { contextLength: length } : {};
-        /** @param {Record<string, any>} spelling @param {(model: import('../../js/generation/index.js').LanguageModel) => Promise<void>} body */
+        /** @param {Record<string, any>} spelling @param {(model: LanguageModel) => Promise<void>} body */
         const withModel = async (spelling, body) => {
             const model = await loadModel(runtime, { config: json(spelling), weights }, options);
             try {
@@ -50,7 +54,7 @@ for (const entry of cases) {
             }
         };
 
-        for (const [spelling, which] of /** @type {[string, Record<string, any> | null][]} */ ([['config', config], ['older config', old]])) {
+        for (const [spelling, which] of Object.entries({ config, 'older config': old })) {
             if (which === null) continue;
             test(`logits at all positions, ${spelling}`, () => withModel(which, async (model) => {
                 const got = await model.forward(ids, { positions: 'all' });
@@ -64,7 +68,8 @@ for (const entry of cases) {
 
         test('greedy text', () => withModel(config, async (model) => {
             const tokens = [];
-            for await (const { token } of model.generate(ids, { sampler: 'greedy', maxNewTokens: greedy.length })) tokens.push(token);
+            const settings = { sampler: 'greedy', maxNewTokens: greedy.length };
+            for await (const { token } of model.generate(ids, settings)) tokens.push(token);
             if (length <= sure) {
                 assert.equal(tokens.length, greedy.length);
                 assertTokens(tokens, entry);
@@ -84,7 +89,7 @@ for (const entry of cases) {
                 const { data } = await model.forward([id], { cache });
                 if (i < ids.length) {
                     const want = expected.data.slice(i * vocabulary, (i + 1) * vocabulary);
-                    assertTensor({ shape: [vocabulary], data }, { shape: [vocabulary], data: want }, tolerance, `row ${i}`);
+                    assertClose(data, want, tolerance, `row ${i}`);
                 }
                 if (i >= ids.length - 1) tokens.push(argmax(data));
             }

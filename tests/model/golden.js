@@ -1,4 +1,4 @@
-// Tiny models of every family with what transformers makes of them in float64: tests/model/copy.js says where they come from.
+// Tiny models of every family with what transformers makes of them in float64: copy.js says where they come from.
 
 import { readFileSync } from 'node:fs';
 import { readTensors } from '../golden/golden.js';
@@ -15,7 +15,8 @@ export const COMMITTED = new URL('./fixtures/', import.meta.url);
  * @property {number[]} margins best minus second logit at each of these steps, each run cold
  * @property {{ atol: number, rtol: number }} tolerance at least eight times the error of transformers in float32
  * @property {number} length positions that prompt and text take
- * @property {number} sure positions up to which a cache gives what a cold run gives: beyond, some rotations depend on the length
+ * @property {number} sure positions up to which a cache gives what a cold run gives: beyond, some rotations depend
+ *   on the length
  */
 
 /** @returns {Case[]} */
