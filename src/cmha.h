@@ -185,7 +185,8 @@ CMHA_API void cmha_cache_turn(const cmha_turn *a);
 
 enum {
     CMHA_ACTIVATION_NONE = 0, CMHA_ACTIVATION_RELU = 1, CMHA_ACTIVATION_GELU_TANH = 2, CMHA_ACTIVATION_GELU_ERF = 3,
-    CMHA_ACTIVATION_SILU = 4
+    CMHA_ACTIVATION_SILU = 4,   /* x / (1 + exp(-x)), also called swish */
+    CMHA_ACTIVATION_SIGMOID = 5 /* 1 / (1 + exp(-x)) */
 };
 
 /* Where element (row r, column c) of a projection goes.
@@ -337,7 +338,7 @@ CMHA_API void cmha_rope_table_f32(const cmha_rope_table *a, size_t row0, size_t 
 /* Which two of a head's first `dims` = 2 * pairs numbers are turned together: i and i + pairs, or 2 i and 2 i + 1. */
 enum { CMHA_PAIRING_HALVES = 0, CMHA_PAIRING_PAIRS = 1 };
 
-/* (p, q) = (p cos - q sin, q cos + p sin) for every pair of every head, in place; the rest of a head stays. */
+/* (p, q) = round(p cos - q sin, q cos + p sin) for every pair of every head, in place; the rest of a head stays. */
 typedef struct cmha_rope {
     float *x;               /* [rows][heads][head_dim], row stride x_stride */
     size_t x_stride;
@@ -345,10 +346,11 @@ typedef struct cmha_rope {
     size_t pairs;           /* 2 * pairs <= head_dim */
     const float *table;     /* of cmha_rope_table, row r for row r */
     uint32_t pairing;       /* CMHA_PAIRING_... */
+    uint32_t round;
 } cmha_rope;
 CMHA_API void cmha_rope_f32(const cmha_rope *a, size_t row0, size_t row1);
 
-/* y = activation(a) * b, element by element: gated feed-forward networks (Shazeer 2020). y may be a or b. */
+/* y = round(round(activation(a)) * b), element by element: gated feed-forward networks (Shazeer 2020). y may be a or b. */
 typedef struct cmha_gate {
     const float *a;         /* [rows][n], row stride a_stride */
     size_t a_stride;
@@ -358,6 +360,7 @@ typedef struct cmha_gate {
     size_t y_stride;
     size_t rows, n;
     uint32_t activation;
+    uint32_t round;
 } cmha_gate;
 CMHA_API void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1);
 

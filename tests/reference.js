@@ -116,7 +116,7 @@ function erfc(x) {
     return Math.exp(-x * x) / Math.sqrt(Math.PI) / (x + f);
 }
 
-/** By the numbers of CMHA_ACTIVATION_*: none, ReLU, GELU by tanh, GELU by erf, SiLU. */
+/** By the numbers of CMHA_ACTIVATION_*: none, ReLU, GELU by tanh, GELU by erf, SiLU, the logistic function. */
 export const activations = [
     (/** @type {number} */ x) => x,
     (/** @type {number} */ x) => Math.max(x, 0),
@@ -124,6 +124,7 @@ export const activations = [
     (/** @type {number} */ x) => x / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
     (/** @type {number} */ x) => (x < 0 ? x / 2 * erfc(-x / Math.SQRT2) : x - x / 2 * erfc(x / Math.SQRT2)),
     (/** @type {number} */ x) => x / (1 + Math.exp(-x)),
+    (/** @type {number} */ x) => 1 / (1 + Math.exp(-x)),
 ];
 
 /** Token plus position embeddings. e: [N, K], positions: [length, K] or null. @param {Numbers} tokens

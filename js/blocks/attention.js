@@ -1,10 +1,13 @@
 // One attention, q, k and v projections to output projection, as operations of a program. Addresses and sizes only:
 // whoever fills in a call has checked them. Shape letters as in src/cmha.h.
 
-import { LINEAR, ATTENTION, LAYOUT, ATTEND, FLAG, TRANSFER } from '../engine/interface.js';
+import { ACTIVATION, ATTEND, ATTENTION, FLAG, KIND, LAYOUT, LINEAR, TRANSFER } from '../engine/interface.js';
+import { writeGate } from './gate.js';
+import { recordRope } from './rope.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
 /** @typedef {import('./cache.js').KVCache} KVCache */
+/** @typedef {import('./norm.js').NormWeights} NormWeights */
 /** @typedef {import('./projection.js').Projection} Projection */
 
 /** Arguments of one attention. Made once and filled in again and again; addresses are in bytes, strides in elements. */
@@ -28,7 +31,7 @@ export class AttentionCall {
         this.cache = 0;
         /** S: positions attended over, with a cache. */
         this.s = 0;
-        /** First position written. */
+        /** First position written; where queries and new keys are rotated, the position of the first of them. */
         this.index = 0;
         /** Whether the cache keeps narrow numbers: projections then go there by way of rows. */
         this.narrow = false;
@@ -62,10 +65,14 @@ export class AttentionCall {
         this.outStride = 0;
         /** Whether projected keys and values are also wanted row by row (activity regularizers). */
         this.keepRows = false;
-        /** Filled in by recordAttention: addresses of [B * T][H * D], [B * rows][H * D] and [B * rows][H * V]. */
+        /**
+         * Filled in by recordAttention: addresses of [B * T][H * D], [B * rows][G * D], [B * rows][G * V] and
+         * [B * T][H * V].
+         */
         this.queryRows = 0;
         this.keyRows = 0;
         this.valueRows = 0;
+        this.gateRows = 0;
     }
 
     /** No cache: attend over the new keys and values. */
@@ -89,13 +96,24 @@ export class AttentionCall {
 }
 
 /**
+ * @typedef {object} Rotation of queries and keys
+ * @property {number} dims elements of a head that turn, all of them halves apart
+ * @property {(table: Float32Array, count: number, first: number) => void} write cosines, then sines, of `count`
+ *   positions from `first` on: [count][dims]
+ */
+
+/**
  * @typedef {object} AttentionParts what is the layer's own in its attentions
  * @property {Projection} query
  * @property {Projection} key
  * @property {Projection} value
+ * @property {Projection | null} gate of the query; its logistic multiplies what the heads give
  * @property {Projection} output
- * @property {number} numHeads
- * @property {number} kvHeads of keys and values: each serves numHeads / kvHeads query heads
+ * @property {NormWeights | null} queryNorm of each head, before it turns
+ * @property {NormWeights | null} keyNorm
+ * @property {Rotation | null} rotation
+ * @property {number} numHeads H
+ * @property {number} kvHeads G
  * @property {number} keyDim
  * @property {number} valueDim
  * @property {number} scale 1 / sqrt(D)
@@ -103,8 +121,12 @@ export class AttentionCall {
  * @property {number} round ROUND of the compute type
  */
 
+/** @param {AttentionParts} parts whether queries and keys are changed between projection and attention */
+const turns = ({ rotation, queryNorm }) => rotation !== null || queryNorm !== null;
+
 /**
- * Appends the operations: query (which waits for all before it), key and value beside it, attention, output.
+ * Appends the operations: query (which waits for all before it), key, value and gate beside it, norms and rotation,
+ * attention, output.
  * @param {Program} program
  * @param {AttentionParts} parts
  * @param {AttentionCall} call
@@ -125,19 +147,34 @@ export function recordAttention(program, parts, call) {
     }
     let flags = 0;
     if (queries > 0) {
-        const op = parts.query.record(
-            program, queries, call.query, call.queryStride, call.queryRows, parts.query.outputs, flags,
-        );
-        program.words[op + LINEAR.round] = parts.round;
+        recordRows(program, parts.query, queries, call.query, call.queryStride, call.queryRows, parts.round, flags);
         flags = FLAG.CONCURRENT;
+        if (parts.gate !== null) {
+            call.gateRows = program.scratch(queries * inner * 4);
+            recordRows(program, parts.gate, queries, call.query, call.queryStride, call.gateRows, parts.round, flags);
+        }
     }
+    const turned = turns(parts) ? recordTurned(program, parts, call, flags) : call.queryRows;
     if (positions > 0) {
-        if (!call.narrow) recordPositions(program, parts, call, flags);
-        if (call.keepRows || call.narrow) recordRows(program, parts, call, call.narrow ? flags : FLAG.CONCURRENT);
-        if (call.narrow) recordStore(program, parts, call);
+        if (!turns(parts) && !call.narrow) recordPositions(program, parts, call, flags);
+        if (call.keepRows || call.narrow && !turns(parts)) {
+            recordKeysAndValues(program, parts, call, call.narrow && !turns(parts) ? flags : FLAG.CONCURRENT);
+        }
+        if (call.narrow && !turns(parts)) recordStore(program, parts, call, call.keyRows);
     }
     if (queries === 0) return;
-    recordScores(program, parts, call, mixed);
+    recordScores(program, parts, call, turned, mixed);
+    if (parts.gate !== null) {
+        writeGate(program.words, program.append(KIND.GATE), {
+            a: call.gateRows,
+            b: mixed,
+            y: mixed,
+            rows: queries,
+            n: inner,
+            activation: ACTIVATION.SIGMOID,
+            round: parts.round,
+        });
+    }
     const op = parts.output.record(program, queries, mixed, inner, call.out, call.outStride, 0);
     const words = program.words;
     words[op + LINEAR.residual] = call.residual;
@@ -153,22 +190,9 @@ export function recordAttention(program, parts, call) {
  * @param {number} flags of the first of them
  */
 function recordPositions(program, parts, call, flags) {
-    const positions = call.batch * call.rows;
-    const round = parts.round === 0 ? call.cacheRound : parts.round;
-    let op = parts.key.record(program, positions, call.key, call.keyStride, 0, 0, flags);
-    let words = program.words;
-    words[op + LINEAR.layout] = LAYOUT.KEYS;
-    words[op + LINEAR.t] = call.rows;
-    words[op + LINEAR.index] = call.index;
-    words[op + LINEAR.cache] = call.cache;
-    words[op + LINEAR.round] = round;
-    op = parts.value.record(program, positions, call.value, call.valueStride, 0, 0, FLAG.CONCURRENT);
-    words = program.words;
-    words[op + LINEAR.layout] = LAYOUT.VALUES;
-    words[op + LINEAR.t] = call.rows;
-    words[op + LINEAR.index] = call.index;
-    words[op + LINEAR.cache] = call.cache;
-    words[op + LINEAR.round] = round;
+    const op = parts.key.record(program, call.batch * call.rows, call.key, call.keyStride, 0, 0, flags);
+    writePlace(program.words, op, LAYOUT.KEYS, parts, call);
+    recordValues(program, parts, call, FLAG.CONCURRENT);
 }
 
 /**
@@ -178,33 +202,127 @@ function recordPositions(program, parts, call, flags) {
  * @param {AttentionCall} call
  * @param {number} flags of the first of them
  */
-function recordRows(program, parts, call, flags) {
+function recordKeysAndValues(program, { key, value, round }, call, flags) {
     const positions = call.batch * call.rows;
-    let op = parts.key.record(
-        program, positions, call.key, call.keyStride, call.keyRows, parts.key.outputs, flags,
-    );
-    program.words[op + LINEAR.round] = parts.round;
-    op = parts.value.record(
-        program, positions, call.value, call.valueStride, call.valueRows, parts.value.outputs, FLAG.CONCURRENT,
-    );
-    program.words[op + LINEAR.round] = parts.round;
+    recordRows(program, key, positions, call.key, call.keyStride, call.keyRows, round, flags);
+    recordRows(program, value, positions, call.value, call.valueStride, call.valueRows, round, FLAG.CONCURRENT);
 }
 
 /**
- * Rows of keys and values to the cache.
  * @param {Program} program
  * @param {AttentionParts} parts
  * @param {AttentionCall} call
+ * @param {number} flags
  */
-function recordStore(program, parts, call) {
+function recordValues(program, parts, call, flags) {
+    const op = parts.value.record(program, call.batch * call.rows, call.value, call.valueStride, 0, 0, flags);
+    writePlace(program.words, op, LAYOUT.VALUES, parts, call);
+}
+
+/** @param {AttentionParts} parts @param {AttentionCall} call @returns {number} ROUND of what goes to the cache */
+const cacheRound = (parts, call) => (parts.round === 0 ? call.cacheRound : parts.round);
+
+/**
+ * Where in the cache a projection goes.
+ * @param {Uint32Array} words
+ * @param {number} op
+ * @param {number} layout
+ * @param {AttentionParts} parts
+ * @param {AttentionCall} call
+ */
+function writePlace(words, op, layout, parts, call) {
+    words[op + LINEAR.layout] = layout;
+    words[op + LINEAR.t] = call.rows;
+    words[op + LINEAR.index] = call.index;
+    words[op + LINEAR.cache] = call.cache;
+    words[op + LINEAR.round] = cacheRound(parts, call);
+}
+
+/**
+ * Keys, normed and turned, into the cache, values beside them; and queries, likewise, in rows of their own where what
+ * the projection gave is still wanted.
+ * @param {Program} program
+ * @param {AttentionParts} parts
+ * @param {AttentionCall} call
+ * @param {number} flags of the first operation
+ * @returns {number} address of the queries
+ */
+function recordTurned(program, parts, call, flags) {
+    const { query, key, round } = parts;
+    const queries = call.batch * call.t;
+    const positions = call.batch * call.rows;
+    let turned = call.queryRows;
+    if (call.keepRows && queries > 0) {
+        turned = program.scratch(queries * query.outputs * 4);
+        recordRows(program, query, queries, call.query, call.queryStride, turned, round, flags);
+    }
+    const keys = program.scratch(positions * key.outputs * 4);
+    if (positions > 0) {
+        recordRows(program, key, positions, call.key, call.keyStride, keys, round, flags);
+        if (call.narrow) {
+            const { value } = parts;
+            recordRows(program, value, positions, call.value, call.valueStride, call.valueRows, round, FLAG.CONCURRENT);
+        } else {
+            recordValues(program, parts, call, FLAG.CONCURRENT);
+        }
+    }
+    parts.queryNorm?.record(program, queries, turned, query.outputs, turned, query.outputs);
+    parts.keyNorm?.record(program, positions, keys, key.outputs, keys, key.outputs, { concurrent: true });
+    recordRotation(program, parts, call, turned, keys);
+    if (positions > 0) recordStore(program, parts, call, keys);
+    return turned;
+}
+
+/**
+ * @param {Program} program
+ * @param {AttentionParts} parts
+ * @param {AttentionCall} call
+ * @param {number} queries address of [B * T][H * D]
+ * @param {number} keys address of [B * rows][G * D]
+ */
+function recordRotation(program, { rotation, round, numHeads, kvHeads, keyDim }, call, queries, keys) {
+    if (rotation === null) return;
+    const rope = { dims: rotation.dims, pairing: /** @type {const} */ ('halves') };
+    /** @param {number} count positions of each entry */
+    const angles = (count) => {
+        const size = count * rotation.dims;
+        const table = program.scratch(call.batch * size * 4);
+        const { floats } = program;
+        rotation.write(floats.subarray(table / 4, table / 4 + size), count, call.index);
+        for (let b = 1; b < call.batch; b++) floats.copyWithin(table / 4 + b * size, table / 4, table / 4 + size);
+        return table;
+    };
+    const table = angles(call.t);
+    recordRope(program, {
+        x: queries, rows: call.batch * call.t, heads: numHeads, dim: keyDim, rope, table, round, concurrent: false,
+    });
+    if (call.rows === 0) return;
+    recordRope(program, {
+        x: keys, rows: call.batch * call.rows, heads: kvHeads, dim: keyDim, rope, round, concurrent: true,
+        table: call.rows === call.t ? table : angles(call.rows),
+    });
+}
+
+/**
+ * Rows of keys to the cache, and those of values where it takes whole rows.
+ * @param {Program} program
+ * @param {AttentionParts} parts
+ * @param {AttentionCall} call
+ * @param {number} keys address of [B * rows][G * D]
+ */
+function recordStore(program, parts, call, keys) {
     const op = program.store();
-    const words = program.words;
-    words[op + TRANSFER.keys] = call.keyRows;
+    const { words } = program;
+    words[op + TRANSFER.keys] = keys;
     words[op + TRANSFER.keysStride] = parts.key.outputs;
     words[op + TRANSFER.keysBatch] = call.rows * parts.key.outputs;
-    words[op + TRANSFER.values] = call.valueRows;
-    words[op + TRANSFER.valuesStride] = parts.value.outputs;
-    words[op + TRANSFER.valuesBatch] = call.rows * parts.value.outputs;
+    if (call.narrow) {
+        words[op + TRANSFER.values] = call.valueRows;
+        words[op + TRANSFER.valuesStride] = parts.value.outputs;
+        words[op + TRANSFER.valuesBatch] = call.rows * parts.value.outputs;
+    } else {
+        words[op + TRANSFER.round] = cacheRound(parts, call);
+    }
     words[op + TRANSFER.cache] = call.cache;
     words[op + TRANSFER.batch] = call.batch;
     words[op + TRANSFER.t] = call.rows;
@@ -212,15 +330,32 @@ function recordStore(program, parts, call) {
 }
 
 /**
+ * A projection row by row.
+ * @param {Program} program
+ * @param {Projection} projection
+ * @param {number} rows
+ * @param {number} x address
+ * @param {number} xStride
+ * @param {number} y address of [rows][outputs]
+ * @param {number} round
+ * @param {number} flags
+ */
+function recordRows(program, projection, rows, x, xStride, y, round, flags) {
+    const op = projection.record(program, rows, x, xStride, y, projection.outputs, flags);
+    program.words[op + LINEAR.round] = round;
+}
+
+/**
  * @param {Program} program
  * @param {AttentionParts} parts
  * @param {AttentionCall} call
+ * @param {number} queries address of [B * T][H * D]
  * @param {number} out address of [B * T][H * V]
  */
-function recordScores(program, parts, call, out) {
+function recordScores(program, parts, call, queries, out) {
     const op = program.attention(0);
     const words = program.words;
-    words[op + ATTENTION.q] = call.queryRows;
+    words[op + ATTENTION.q] = queries;
     words[op + ATTENTION.qStride] = parts.query.outputs;
     words[op + ATTENTION.cache] = call.cache;
     words[op + ATTENTION.mask] = call.mask;

@@ -1,8 +1,10 @@
 // What a decoder is made of beside matrices and norms, written down as operations: look-up, rotation, storing, attention, gates.
 // Checks nothing and knows no model: addresses in, operations out.
 
-import { ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, GATE, INT8, KIND, PAIRING, QUANTIZE, ROPE, ROPE_TABLE, TRANSFER, TURN } from '../engine/interface.js';
+import { ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, INT8, KIND, QUANTIZE, ROPE_TABLE, TRANSFER, TURN } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
+import { writeGate } from './gate.js';
+import { PAIRINGS } from './rope.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
 /** @typedef {import('../model/description.js').Activation} Activation */
@@ -69,28 +71,6 @@ export function recordRopeTable(program, { rows, positions, half, frequencies, s
     program.floats[op + ROPE_TABLE.factor] = scale;
 }
 
-/** What a rotation turns together. */
-const PAIRINGS = Object.freeze({ halves: PAIRING.HALVES, pairs: PAIRING.PAIRS });
-
-/**
- * Rotates the first elements of every head, in place.
- * @param {Program} program
- * @param {{ x: number, rows: number, heads: number, dim: number, rope: import('../model/description.js').Rope, table: number,
- *   concurrent: boolean }} args x: address of [rows][heads * dim]
- */
-export function recordRope(program, { x, rows, heads, dim, rope, table, concurrent }) {
-    const op = program.append(KIND.ROPE, flagsOf(concurrent));
-    const { words } = program;
-    words[op + ROPE.x] = x;
-    words[op + ROPE.xStride] = heads * dim;
-    words[op + ROPE.rows] = rows;
-    words[op + ROPE.heads] = heads;
-    words[op + ROPE.headDim] = dim;
-    words[op + ROPE.pairs] = rope.dims / 2;
-    words[op + ROPE.table] = table;
-    words[op + ROPE.pairing] = PAIRINGS[rope.pairing];
-}
-
 /**
  * Keys and values of t positions, from `index` on, into a cache of one text.
  * @param {Program} program
@@ -149,17 +129,7 @@ export function recordAttend(program, cache, { attention: a, q, out, t, index, m
  *   may be a or b
  */
 export function recordGate(program, { a, b, y, rows, n, activation }) {
-    const op = program.append(KIND.GATE);
-    const { words } = program;
-    words[op + GATE.a] = a;
-    words[op + GATE.aStride] = n;
-    words[op + GATE.b] = b;
-    words[op + GATE.bStride] = n;
-    words[op + GATE.y] = y;
-    words[op + GATE.yStride] = n;
-    words[op + GATE.rows] = rows;
-    words[op + GATE.n] = n;
-    words[op + GATE.activation] = ACTIVATIONS[activation];
+    writeGate(program.words, program.append(KIND.GATE), { a, b, y, rows, n, activation: ACTIVATIONS[activation] });
 }
 
 /**

@@ -66,6 +66,12 @@ export class NormWeights {
         this.#load(this.#beta, values, first);
     }
 
+    /** @returns {Float32Array} a copy of gamma */
+    readWeight() {
+        if (this.#gamma === 0) throw new Error('this normalization has no such weights, or they have been disposed of');
+        return this.#runtime.memory.f32(this.#gamma, this.size).slice();
+    }
+
     /** @param {number} address @param {ArrayLike<number>} values @param {number} first */
     #load(address, values, first) {
         if (address === 0) throw new Error('this normalization has no such weights, or they have been disposed of');

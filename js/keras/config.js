@@ -61,6 +61,33 @@ const DEFAULTS = Object.freeze({
 });
 
 /**
+ * How an attention departs from plain multi-head attention.
+ * @typedef {object} Attending
+ * @property {boolean} explicit always Keras's explicit path, with scores and dropout or without
+ * @property {boolean} gated the gate takes part
+ * @property {number} window a query sees so many positions on either side, its own counted; 0: all
+ * @property {number} softcap 0: none
+ * @property {boolean} masks the calls take masks of queries, values and keys
+ * @property {boolean | null} outputBias null: as useBias
+ * @property {import('./rotary.js').RotarySettings | null} rotary
+ * @property {{ epsilon: number, offset: number } | null} norm of each head of queries and keys, before the rotation
+ * @property {boolean} scaleByWidth logits are divided by the root of features / heads, not of keyDim
+ */
+
+/** @type {Readonly<Attending>} */
+const PLAIN = Object.freeze({
+    explicit: false,
+    gated: false,
+    window: 0,
+    softcap: 0,
+    masks: false,
+    outputBias: null,
+    rotary: null,
+    norm: null,
+    scaleByWidth: false,
+});
+
+/**
  * @param {unknown} value
  * @returns {readonly number[] | null}
  */
@@ -89,12 +116,10 @@ function checkAttentionAxes(value) {
 }
 
 /**
+ * The arguments that all attention layers have.
  * @param {Record<string, any>} given
- * @returns what is of one's own in the config: everything but initializers, regularizers and constraints
  */
-function checkPlain(given) {
-    const numHeads = positiveInteger('numHeads', given.numHeads);
-    const keyDim = positiveInteger('keyDim', given.keyDim);
+export function checkShared(given) {
     const { dropout, name, trainable, flashAttention } = given;
     if (typeof dropout !== 'number') throw typeError('dropout', 'a number', dropout);
     if (name !== null && typeof name !== 'string') throw typeError('name', 'a string', name);
@@ -110,36 +135,12 @@ function checkPlain(given) {
         name: /** @type {string | null} */ (name),
         trainable,
         policy: resolvePolicy(given.dtype),
-        numHeads,
-        keyDim,
-        valueDim: given.valueDim === null ? keyDim : positiveInteger('valueDim', given.valueDim),
         dropout,
         useBias: booleanOrBit('useBias', given.useBias),
         useGate: booleanOrBit('useGate', given.useGate),
-        outputShape: checkOutputShape(given.outputShape),
-        attentionAxes: checkAttentionAxes(given.attentionAxes),
         slidingWindow: given.slidingWindow === null ? null : positiveInteger('slidingWindow', given.slidingWindow),
         flashAttention: Boolean(flashAttention),
         seed: given.seed,
-    };
-}
-
-/**
- * Checks the constructor's arguments as Keras does.
- * @param {unknown} config
- * @returns the config with every default filled in, objects in place of names
- * @throws {TypeError | RangeError} naming the argument
- */
-export function checkConfig(config) {
-    plainObject('the config of CachedMultiHeadAttention', config);
-    /** @type {Record<string, any>} */
-    const given = { ...DEFAULTS };
-    for (const [key, value] of Object.entries(/** @type {object} */ (config))) {
-        if (!Object.hasOwn(DEFAULTS, key)) throw unknownOption('CachedMultiHeadAttention', key, Object.keys(DEFAULTS));
-        if (value !== undefined) given[key] = value;
-    }
-    return Object.freeze({
-        ...checkPlain(given),
         kernelInitializer: resolveInitializer('kernelInitializer', given.kernelInitializer),
         biasInitializer: resolveInitializer('biasInitializer', given.biasInitializer),
         kernelRegularizer: resolveRegularizer('kernelRegularizer', given.kernelRegularizer),
@@ -147,10 +148,55 @@ export function checkConfig(config) {
         activityRegularizer: resolveRegularizer('activityRegularizer', given.activityRegularizer),
         kernelConstraint: resolveConstraint('kernelConstraint', given.kernelConstraint),
         biasConstraint: resolveConstraint('biasConstraint', given.biasConstraint),
+    };
+}
+
+/**
+ * Checks the constructor's arguments as Keras does.
+ * @param {unknown} config
+ * @returns {CheckedConfig} the config with every default filled in, objects in place of names
+ * @throws {TypeError | RangeError} naming the argument
+ */
+export function checkConfig(config) {
+    const given = readOptions('CachedMultiHeadAttention', config, DEFAULTS);
+    const numHeads = positiveInteger('numHeads', given.numHeads);
+    const keyDim = positiveInteger('keyDim', given.keyDim);
+    return Object.freeze({
+        ...checkShared(given),
+        numHeads,
+        kvHeads: numHeads,
+        keyDim,
+        valueDim: given.valueDim === null ? keyDim : positiveInteger('valueDim', given.valueDim),
+        outputShape: checkOutputShape(given.outputShape),
+        attentionAxes: checkAttentionAxes(given.attentionAxes),
+        attending: PLAIN,
     });
 }
 
-/** @typedef {ReturnType<typeof checkConfig>} CheckedConfig */
+/**
+ * What a config comes to; `attending` is what kinds of layers differ in.
+ * @typedef {Readonly<ReturnType<typeof checkShared> & {
+ *     numHeads: number, kvHeads: number, keyDim: number, valueDim: number, outputShape: readonly number[] | null,
+ *     attentionAxes: readonly number[] | null, attending: Readonly<Attending>,
+ * }>} CheckedConfig
+ */
+
+/**
+ * @param {string} what the layer, for messages
+ * @param {unknown} config
+ * @param {Record<string, unknown>} defaults by name, of all options
+ * @returns {Record<string, any>} all options, as given or by default
+ */
+export function readOptions(what, config, defaults) {
+    plainObject(`the config of ${what}`, config);
+    /** @type {Record<string, any>} */
+    const given = { ...defaults };
+    for (const [key, value] of Object.entries(/** @type {object} */ (config))) {
+        if (!Object.hasOwn(defaults, key)) throw unknownOption(what, key, Object.keys(defaults));
+        if (value !== undefined) given[key] = value;
+    }
+    return given;
+}
 
 /**
  * Keras's config (snake_case) as constructor arguments.
@@ -158,10 +204,20 @@ export function checkConfig(config) {
  * @returns {AttentionConfig}
  */
 export function fromKerasConfig(kerasConfig) {
+    return /** @type {AttentionConfig} */ (readKerasConfig('CachedMultiHeadAttention', kerasConfig, DEFAULTS));
+}
+
+/**
+ * @param {string} what
+ * @param {unknown} kerasConfig
+ * @param {Record<string, unknown>} defaults
+ * @returns {Record<string, any>}
+ */
+export function readKerasConfig(what, kerasConfig, defaults) {
     plainObject('kerasConfig', kerasConfig);
-    const known = Object.keys(DEFAULTS).map(toSnake);
+    const known = Object.keys(defaults).map(toSnake);
     const entries = Object.entries(/** @type {object} */ (kerasConfig)).map(([key, value]) => {
-        if (!known.includes(key)) throw unknownOption('CachedMultiHeadAttention', key, known);
+        if (!known.includes(key)) throw unknownOption(what, key, known);
         return [toCamel(key), value];
     });
     return Object.fromEntries(entries);
@@ -188,6 +244,13 @@ export function toKerasConfig(config, name, trainable, attentionAxes) {
         output_shape: config.outputShape && [...config.outputShape],
         attention_axes: attentionAxes && [...attentionAxes],
         sliding_window: config.slidingWindow,
+        ...serializeShared(config),
+    };
+}
+
+/** @param {ReturnType<typeof checkShared>} config @returns {Record<string, any>} the config's objects, and the seed */
+export function serializeShared(config) {
+    return {
         kernel_initializer: serializeInitializer(config.kernelInitializer),
         bias_initializer: serializeInitializer(config.biasInitializer),
         kernel_regularizer: serializeRegularizer(config.kernelRegularizer),

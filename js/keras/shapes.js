@@ -11,9 +11,10 @@ import { checkedSize, sizeOf } from '../engine/size.js';
  * @typedef {object} ProjectionShape
  * @property {ProjectionName} name
  * @property {readonly number[]} kernel its shape; as a matrix it is [inputs][outputs]
- * @property {readonly number[]} bias
+ * @property {readonly number[] | null} bias null: none
  * @property {number} inputs
  * @property {number} outputs
+ * @property {{ name: string, heads: number, dim: number } | null} norm of what it gives, head by head
  */
 
 /**
@@ -63,24 +64,36 @@ function features(argument, shape) {
  * @returns {ProjectionShape[]} in the order of Keras's weights
  */
 export function projectionShapes(config, queryShape, valueShape, keyShape) {
-    const { numHeads, keyDim, valueDim, useGate } = config;
+    const { numHeads, kvHeads, keyDim, valueDim, useBias, useGate, attending } = config;
     const outputShape = config.outputShape ?? [features('queryShape', queryShape)];
-    /** @param {ProjectionName} name @param {number} inputs @param {number} headDim @returns {ProjectionShape} */
-    const toHeads = (name, inputs, headDim) => ({
-        name, kernel: [inputs, numHeads, headDim], bias: [numHeads, headDim], inputs,
-        outputs: checkedSize(`the heads of ${name}`, numHeads, headDim),
+    const normed = attending.norm !== null;
+    /**
+     * @param {ProjectionName} name
+     * @param {number} inputs
+     * @param {number} heads
+     * @param {number} dim
+     * @returns {ProjectionShape}
+     */
+    const toHeads = (name, inputs, heads, dim) => ({
+        name,
+        kernel: [inputs, heads, dim],
+        bias: useBias ? [heads, dim] : null,
+        inputs,
+        outputs: checkedSize(`the heads of ${name}`, heads, dim),
+        norm: normed && (name === 'query' || name === 'key') ? { name: `${name}_norm`, heads, dim } : null,
     });
     const shapes = [
-        toHeads('query', features('queryShape', queryShape), keyDim),
-        toHeads('key', features('keyShape', keyShape), keyDim),
+        toHeads('query', features('queryShape', queryShape), numHeads, keyDim),
+        toHeads('key', features('keyShape', keyShape), kvHeads, keyDim),
     ];
-    if (useGate) shapes.push(toHeads('gate', features('queryShape', queryShape), valueDim));
-    shapes.push(toHeads('value', features('valueShape', valueShape), valueDim), {
+    if (useGate) shapes.push(toHeads('gate', features('queryShape', queryShape), numHeads, valueDim));
+    shapes.push(toHeads('value', features('valueShape', valueShape), kvHeads, valueDim), {
         name: 'attention_output',
         kernel: [numHeads, valueDim, ...outputShape],
-        bias: outputShape,
+        bias: (attending.outputBias ?? useBias) ? outputShape : null,
         inputs: checkedSize('the heads of value', numHeads, valueDim),
         outputs: sizeOf(outputShape, 'outputShape'),
+        norm: null,
     });
     return shapes;
 }

@@ -4,8 +4,9 @@
 import { NormWeights } from '../blocks/norm.js';
 import { PackedWeight, weightType } from '../blocks/weight.js';
 import {
-    quantizedBytes, recordAttend, recordGate, recordLookup, recordQuantize, recordRope, recordRopeTable, recordStore,
+    quantizedBytes, recordAttend, recordGate, recordLookup, recordQuantize, recordRopeTable, recordStore,
 } from '../blocks/decoder.js';
+import { recordRope } from '../blocks/rope.js';
 import { shapesOf } from './shapes.js';
 import { inverseFrequencies } from './rope.js';
 

@@ -13,6 +13,7 @@ const target = join(root, 'dist');
 /** Entries, by where they lie in dist/. Code that they share goes to files at the top, where assets.js has to be. */
 const ENTRIES = {
     index: 'js/index.js',
+    'layers/index': 'js/layers/index.js',
     'generation/index': 'js/generation/index.js',
     inline: 'js/inline.js',
     isolate: 'js/isolate.js',

@@ -18,10 +18,12 @@ const REQUIRED = [
     'dist/worker.js',
     'dist/worker.js.map',
     'dist/generation/index.js',
+    'dist/layers/index.js',
     'dist/types/index.d.ts',
     'dist/types/generation.d.ts',
     'dist/types/inline.d.ts',
     'dist/types/isolate.d.ts',
+    'dist/types/layers.d.ts',
     'dist/wasm/cmha-simd128.wasm',
     'dist/wasm/cmha-relaxed.wasm',
     'dist/embedded/model.safetensors',
@@ -31,7 +33,8 @@ const MOST_BYTES = 11_000_000;
 const LONGEST_LINE = 2_000;
 
 const USE = `
-import { createRuntime, CachedMultiHeadAttention, KVCache, Tensor } from 'cached-attention';
+import { createRuntime, CachedGroupQueryAttention, CachedMultiHeadAttention, KVCache, Tensor } from 'cached-attention';
+import { RMSNormalization } from 'cached-attention/layers';
 import { loadModel } from 'cached-attention/generation';
 
 const runtime = await createRuntime({ workers: 0, simd: 'simd128' });
@@ -39,6 +42,9 @@ const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 });
 const x = { shape: [1, 3, 8], data: new Float32Array(24).fill(0.5) };
 const { attentionOutput } = await layer.call(x, x);
 if (attentionOutput.data.length !== 24) throw new Error('unexpected output');
+const grouped = new CachedGroupQueryAttention(runtime, { headDim: 4, numQueryHeads: 4, numKeyValueHeads: 2, ropeMaxWavelength: 10000 });
+const normed = await new RMSNormalization(runtime).call((await grouped.call(x, x)).attentionOutput);
+if (normed.data.length !== 24) throw new Error('unexpected output of grouped queries');
 const model = await loadModel(runtime);
 for await (const { text } of model.generate('Once upon a time', { maxNewTokens: 2 })) if (typeof text !== 'string') throw new Error('unexpected text');
 runtime.dispose();

@@ -14,6 +14,7 @@ export const EMITTED = join(root, 'build/types');
 /** Entries, and the name of each one's file. Later ones take from earlier ones what these export. */
 const ENTRIES = [
     ['index.d.ts', 'index'],
+    ['layers/index.d.ts', 'layers'],
     ['generation/index.d.ts', 'generation'],
     ['inline.d.ts', 'inline'],
     ['isolate.d.ts', 'isolate'],

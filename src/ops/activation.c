@@ -1,4 +1,4 @@
-/* activation.c: ReLU, SiLU and the two forms of GELU (Hendrycks & Gimpel 2016), soft caps. */
+/* activation.c: ReLU, the two forms of GELU (Hendrycks & Gimpel 2016), SiLU, the logistic function, soft caps. */
 #include "cmha.h"
 #include "simd.h"
 #include <assert.h>
@@ -37,9 +37,16 @@ INLINE f4 silu(const exp2_constants *k, f4 x)
     return f4_div(x, f4_add(k->one, f4_exp2(k, power)));
 }
 
+/* 1 / (1 + e^-x). */
+INLINE f4 sigmoid(const exp2_constants *k, f4 x)
+{
+    f4 power = f4_mul(x, f4_splat(-LOG2_E));
+    return f4_div(k->one, f4_add(k->one, f4_exp2(k, f4_min(f4_splat(127.0f), power))));
+}
+
 void cmha_activation_f32(float *y, const float *x, size_t n, uint32_t activation)
 {
-    assert(activation <= CMHA_ACTIVATION_SILU);
+    assert(activation <= CMHA_ACTIVATION_SIGMOID);
     exp2_constants k = exp2_load();
     for (size_t i = 0; i < n; i += 4) {
         f4 a = f4_load_part(x + i, n - i, 0.0f);
@@ -47,6 +54,7 @@ void cmha_activation_f32(float *y, const float *x, size_t n, uint32_t activation
         else if (activation == CMHA_ACTIVATION_GELU_TANH) a = gelu_tanh(&k, a);
         else if (activation == CMHA_ACTIVATION_GELU_ERF) a = gelu_erf(&k, a);
         else if (activation == CMHA_ACTIVATION_SILU) a = silu(&k, a);
+        else if (activation == CMHA_ACTIVATION_SIGMOID) a = sigmoid(&k, a);
         f4_store_part(y + i, a, n - i);
     }
 }

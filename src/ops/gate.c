@@ -16,10 +16,12 @@ void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1)
         for (size_t c = 0, n; c < a->n; c += n) {
             n = a->n - c < STRIP ? a->n - c : STRIP;
             cmha_activation_f32(z, x + c, n, a->activation);
+            if (a->round) cmha_round_f32(z, z, n, a->round);
             for (size_t i = 0; i < n; i += 4) {
                 f4 product = f4_mul(f4_load_part(z + i, n - i, 0.0f), f4_load_part(b + c + i, n - i, 0.0f));
                 f4_store_part(y + c + i, product, n - i);
             }
+            if (a->round) cmha_round_f32(y + c, y + c, n, a->round);
         }
     }
 }

@@ -60,7 +60,9 @@ void cmha_rope_f32(const cmha_rope *a, size_t row0, size_t row1)
     assert(row1 <= a->rows && 2 * a->pairs <= a->head_dim && a->pairing <= CMHA_PAIRING_PAIRS);
     for (size_t r = row0; r < row1; r++) {
         for (size_t h = 0; h < a->heads; h++) {
-            turn_heads(a, a->x + r * a->x_stride + h * a->head_dim, a->table + r * 2 * a->pairs);
+            float *x = a->x + r * a->x_stride + h * a->head_dim;
+            turn_heads(a, x, a->table + r * 2 * a->pairs);
+            if (a->round) cmha_round_f32(x, x, a->head_dim, a->round);
         }
     }
 }

@@ -9,4 +9,4 @@ static void panel_i8(float *y, const uint8_t *p, size_t count)
     }
 }
 
-const weight_type weight_i8 = { BLOCK_I8, BYTES_I8, 0, 0, panel_i8, 0 };
+const weight_type weight_i8 = { .block = BLOCK_I8, .bytes = BYTES_I8, .panel = panel_i8 };

@@ -1,4 +1,4 @@
-// ReLU, SiLU and both GELUs over their whole range, at every length; soft caps.
+// ReLU, SiLU, both GELUs and the logistic function over their whole range, at every length; soft caps.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -17,7 +17,7 @@ function run(x, activation) {
 test('dense sweep', () => {
     const sweep = Float32Array.from({ length: 40001 }, (_, i) => (i - 20000) / 1500);
     const near = sweep.map((x) => x / 13);
-    for (const activation of [0, 1, 2, 3, 4]) {
+    for (const activation of activations.keys()) {
         // The exponential's argument, up to 90 in the wide sweep, is the result of several roundings; below 1e-30 results
         // may be flushed to zero. ReLU is exact.
         const [wide, narrow] = activation > 1 ? [4e-5, 5e-7] : [0, 0];
@@ -25,6 +25,13 @@ test('dense sweep', () => {
         assertClose(run(sweep, activation), sweep.map(exact), { atol: 1e-30, rtol: wide });
         assertClose(run(near, activation), near.map(exact), { atol: 1e-30, rtol: narrow });
     }
+});
+
+test('the logistic function: far out, zero and NaN', () => {
+    const [low, zero, high, nan] = run(Float32Array.of(-1e30, 0, Infinity, NaN), 5);
+    assert.ok(low >= 0 && low < 1e-37);
+    assert.deepEqual([zero, high], [0.5, 1]);
+    assert.ok(Number.isNaN(nan));
 });
 
 test('far out, zero, infinity and NaN', () => {
@@ -42,7 +49,7 @@ test('far out, zero, infinity and NaN', () => {
 test('every length', () => {
     for (let n = 0; n < 20; n++) {
         const x = floats(rng(n), n, 4);
-        for (const activation of [0, 1, 2, 3, 4]) {
+        for (const activation of activations.keys()) {
             assertClose(run(x, activation), x.map((v) => activations[activation](v)), { atol: 1e-7, rtol: 1e-6 });
         }
     }

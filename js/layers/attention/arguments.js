@@ -17,6 +17,10 @@ import { rangeError, typeError, unknownOption } from '../../check.js';
  * @property {boolean | null} [returnAttentionScores]
  * @property {boolean | null} [useCausalMask] keep key j for query i when j <= i + (cacheUpdateIndex or 0)
  * @property {boolean | null} [training] whether to drop probabilities; default false
+ * @property {TensorLike | null} [queryMask] [B, T]: where it is false, the query may attend to nothing. This mask and
+ *   the next two are of CachedGroupQueryAttention alone, and ANDed with attentionMask
+ * @property {TensorLike | null} [valueMask] [B, S]
+ * @property {TensorLike | null} [keyMask] [B, S]
  */
 
 /** What the keys and values attended over are. */
@@ -29,13 +33,16 @@ export const UPDATED_CACHE = 2;
 const OPTIONS = Object.freeze([
     'key', 'attentionMask', 'cache', 'cacheUpdateIndex', 'returnAttentionScores', 'useCausalMask', 'training',
 ]);
+/** Those of positions, which some layers take too. */
+export const ROW_MASKS = /** @type {const} */ (['queryMask', 'valueMask', 'keyMask']);
 
 /**
  * Tensor-likes are objects too: what stands where the options belong must not be taken for them.
  * @param {unknown} options
+ * @param {boolean} masks whether the layer takes masks of queries, values and keys
  * @returns {CallOptions | undefined}
  */
-export function checkOptions(options) {
+export function checkOptions(options, masks) {
     if (options === undefined) return undefined;
     if (typeof options !== 'object' || options === null || options instanceof Tensor || options instanceof KVCache) {
         throw typeError('the third argument', `an object of named options (${OPTIONS.join(', ')})`, options);
@@ -45,8 +52,11 @@ export function checkOptions(options) {
             case 'key': case 'attentionMask': case 'cache': case 'cacheUpdateIndex': case 'returnAttentionScores':
             case 'useCausalMask': case 'training':
                 break;
+            case 'queryMask': case 'valueMask': case 'keyMask':
+                if (masks) break;
+            // falls through
             default:
-                throw unknownOption('a call', name, OPTIONS);
+                throw unknownOption('a call', name, masks ? [...OPTIONS, ...ROW_MASKS] : OPTIONS);
         }
     }
     return options;

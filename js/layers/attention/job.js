@@ -16,7 +16,7 @@ import {
 
 /** @typedef {import('../../engine/program.js').Program} Program */
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
-/** @typedef {import('./cached-multi-head-attention.js').CachedMultiHeadAttention} CachedMultiHeadAttention */
+/** @typedef {import('./attention-layer.js').AttentionLayer} AttentionLayer */
 /**
  * @typedef {object} AttentionResult
  * @property {Tensor} attentionOutput [batch, query axes, output axes]
@@ -44,7 +44,7 @@ function checkLife(given, name) {
 
 /** A call of a layer. */
 export class AttentionJob {
-    /** @param {CachedMultiHeadAttention} layer */
+    /** @param {AttentionLayer} layer */
     constructor(layer) {
         this._layer = layer;
         this._call = new AttentionCall();
@@ -101,7 +101,8 @@ export class AttentionJob {
     take(query, value, options) {
         this._query = asTensorLike(query, 'query');
         this._value = value === query ? this._query : asTensorLike(value, 'value');
-        const checked = checkOptions(options);
+        const { masks } = this._layer._config.attending;
+        const checked = checkOptions(options, masks);
         const key = checked?.key ?? null;
         this._key = key === null || key === value ? this._value
             : key === query ? this._query : asTensorLike(key, 'key');
@@ -110,6 +111,7 @@ export class AttentionJob {
         this._cacheGiven = this._cache;
         const mask = checked?.attentionMask ?? null;
         this._mask.given = mask === null ? null : asTensorLike(mask, 'attentionMask');
+        if (masks) this._mask.takeRows(checked);
         this._index = checkIndex(checked?.cacheUpdateIndex);
         this._training = checkFlag('training', checked?.training);
         this._wantScores = checkFlag('returnAttentionScores', checked?.returnAttentionScores);
@@ -132,6 +134,7 @@ export class AttentionJob {
         }
         checkLife(this._cache, 'cache');
         checkLife(this._mask.given, 'attentionMask');
+        for (const { given, name } of this._mask.rows) checkLife(given, name);
     }
 
     /** Checks all arguments against each other and the layer; throws without having changed anything. */
@@ -140,14 +143,15 @@ export class AttentionJob {
         const call = this._call;
         const query = /** @type {TensorLike} */ (this._query);
         const index = this._index;
-        const { numHeads, keyDim, valueDim, dropout, flashAttention, activityRegularizer } = layer._config;
+        const { numHeads, kvHeads, keyDim, valueDim, dropout, flashAttention, activityRegularizer, attending } =
+            layer._config;
         const rank = layer._rank;
         if (rank < 3) throw new RangeError(`query must have at least 3 axes, got shape [${query.shape}]`);
         if (flashAttention && this._wantScores) {
             throw new RangeError('returnAttentionScores must be false with flashAttention: it has no scores, got true');
         }
         checkInput('query', query, rank, layer._inputs.query);
-        call.explicit = dropout > 0 || this._wantScores || rank !== 3;
+        call.explicit = attending.explicit || dropout > 0 || this._wantScores || rank !== 3;
         this._plan = call.explicit ? layer._plan : FUSED_PLAN;
         call.batch = this._plan.batch(query.shape);
         call.t = this._plan.sequence(query.shape);
@@ -159,9 +163,26 @@ export class AttentionJob {
             throw new RangeError(`useCausalMask must come with a single attention axis, got axes [${this._plan.axes}]`);
         }
         call.causalOffset = index > 0 ? index : 0;
+        call.softcap = attending.softcap;
+        this._prepareWindow(attending.window);
         if (this._plan.standard) this._mask.prepare(call, numHeads);
         else this._mask.prepareAxes(call, this._scoresSizes(), this._plan.axes.length);
-        activityRegularizer?.checkShape([call.batch, call.t, numHeads, Math.min(keyDim, valueDim)]);
+        this._mask.prepareRows(call);
+        activityRegularizer?.checkShape([call.batch, call.t, kvHeads, Math.min(keyDim, valueDim)]);
+    }
+
+    /**
+     * Keeps |i + offset - j| < window. A window of the kernels reaches back only, so where causality does not end it,
+     * it is moved ahead by what it reaches forward.
+     * @param {number} window 0: none
+     */
+    _prepareWindow(window) {
+        const call = this._call;
+        call.window = 0;
+        if (window === 0 || window >= Math.max(call.causalOffset + call.t, call.s)) return;
+        call.window = call.causal ? window : 2 * window - 1;
+        if (!call.causal) call.causalOffset += window - 1;
+        call.causal = true;
     }
 
     /**
@@ -242,7 +263,7 @@ export class AttentionJob {
     /** @param {TensorLike | KVCache} cache */
     _checkCache(cache) {
         const layer = this._layer;
-        const { numHeads, keyDim, valueDim, policy } = layer._config;
+        const { kvHeads, keyDim, valueDim, policy } = layer._config;
         if (cache instanceof KVCache) {
             cache._check('cache');
             if (cache._runtime !== layer._runtime) throw new TypeError('cache must be of the layer\'s own runtime');
@@ -253,7 +274,7 @@ export class AttentionJob {
                     + `got ${cache.dtype}`);
             }
         }
-        checkCacheShape(cache.shape, layer._rank, numHeads, keyDim, valueDim);
+        checkCacheShape(cache.shape, layer._rank, kvHeads, keyDim, valueDim);
     }
 
     /** Keeps what the call was given as it is now, for the time when its turn comes. */
@@ -268,7 +289,7 @@ export class AttentionJob {
             this._value = value === query ? this._query : _runtime._capture(value);
             this._key = key === value ? this._value : key === query ? this._query : _runtime._capture(key);
         }
-        if (this._mask.given !== null) this._mask.given = _runtime._capture(this._mask.given);
+        this._mask.capture(_runtime);
         if (this._cache !== null && !(this._cache instanceof KVCache)) this._cache = _runtime._capture(this._cache);
     }
 

@@ -1,14 +1,17 @@
 // The mask of a call: checked and measured, then brought to where the kernels read it.
 
-import { formatShape, sizeOf } from '../../engine/tensor.js';
+import { asTensorLike, formatShape, sizeOf } from '../../engine/tensor.js';
 import { MaskPlan, alignMask } from '../../keras/mask.js';
-import { maskInput } from './inputs.js';
+import { ROW_MASKS } from './arguments.js';
+import { maskInput, numbers } from './inputs.js';
 
 /** @typedef {import('../../engine/program.js').Program} Program */
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../../keras/policy.js').FloatType} FloatType */
 /** @typedef {import('../../blocks/attention.js').AttentionCall} AttentionCall */
+
+/** @typedef {{ given: TensorLike, name: 'queryMask' | 'valueMask' | 'keyMask' }} RowMask */
 
 /** A call's mask, or none; used again and again. */
 export class CallMask {
@@ -17,11 +20,44 @@ export class CallMask {
         this.given = null;
         /** How the mask is to be written out before the kernels can read it by strides. @type {MaskPlan | null} */
         this._plan = null;
+        /** Masks of positions, which come in beside it. @type {RowMask[]} */
+        this.rows = [];
     }
 
     release() {
         this.given = null;
         this._plan = null;
+        this.rows.length = 0;
+    }
+
+    /**
+     * Reads the masks of positions.
+     * @param {import('./arguments.js').CallOptions | undefined} options
+     */
+    takeRows(options) {
+        this.rows.length = 0;
+        if (options === undefined) return;
+        for (const name of ROW_MASKS) {
+            const given = options[name] ?? null;
+            if (given !== null) this.rows.push({ given: asTensorLike(given, name), name });
+        }
+    }
+
+    /** Checks the masks of queries [batch, t], and of values and keys [batch, s]. @param {AttentionCall} call */
+    prepareRows(call) {
+        for (const { given: { shape }, name } of this.rows) {
+            const sizes = [call.batch, name === 'queryMask' ? call.t : call.s];
+            if (shape.length !== 2 || shape.some((size, axis) => size !== 1 && size !== sizes[axis])) {
+                throw new RangeError(`${name} must have the shape [${sizes.join(', ')}], or 1 for any size, `
+                    + `got ${formatShape(shape)}`);
+            }
+        }
+    }
+
+    /** Keeps the tensors as they are now. @param {Runtime} runtime */
+    capture(runtime) {
+        if (this.given !== null) this.given = runtime._capture(this.given);
+        for (const row of this.rows) row.given = runtime._capture(row.given);
     }
 
     /**
@@ -71,14 +107,55 @@ export class CallMask {
      */
     record(runtime, program, call, type) {
         call.mask = 0;
-        if (this.given === null) return;
-        const source = maskInput(runtime, program, this.given, call.explicit, type);
-        call.mask = source;
-        if (this._plan === null) return;
-        const size = sizeOf(this._plan.written);
-        call.mask = program.scratch(size);
+        if (this.given !== null) {
+            const source = maskInput(runtime, program, this.given, call.explicit, type);
+            call.mask = source;
+            if (this._plan !== null) {
+                const size = sizeOf(this._plan.written);
+                call.mask = program.scratch(size);
+                const { memory } = runtime;
+                this._plan.expand(memory.u8(call.mask, size), memory.u8(source, sizeOf(this.given.shape)));
+            }
+        }
+        if (this.rows.length > 0) this._recordRows(runtime, program, call);
+    }
+
+    /**
+     * Writes out one mask that keeps what all keep: [batch, t, s], or [batch, heads, t, s] where the first has heads.
+     * @param {Runtime} runtime
+     * @param {Program} program
+     * @param {AttentionCall} call gets the address and the strides
+     */
+    _recordRows(runtime, program, call) {
+        const { batch, t, s, mask, maskB, maskH, maskT, maskS } = call;
+        const heads = mask !== 0 && maskH !== 0 ? /** @type {TensorLike} */ (this.given).shape[1] : 1;
+        const size = batch * heads * t * s;
+        const address = program.scratch(size);
         const { memory } = runtime;
-        this._plan.expand(memory.u8(call.mask, size), memory.u8(source, sizeOf(this.given.shape)));
+        const { bytes } = memory;
+        for (let b = 0, to = address; b < batch; b++) {
+            for (let h = 0; h < heads; h++) {
+                for (let i = 0; i < t; i++) {
+                    const from = mask + b * maskB + h * maskH + i * maskT;
+                    for (let j = 0; j < s; j++) bytes[to++] = mask === 0 ? 1 : bytes[from + j * maskS];
+                }
+            }
+        }
+        for (const { given, name } of this.rows) {
+            const ofQueries = name === 'queryMask';
+            const { shape } = given;
+            const values = numbers(runtime, given);
+            for (let b = 0, at = address; b < batch; b++) {
+                const row = shape[0] === 1 ? 0 : b * shape[1];
+                for (let i = 0; i < heads * t; i++) {
+                    for (let j = 0; j < s; j++, at++) {
+                        if (!values[row + (shape[1] === 1 ? 0 : ofQueries ? i % t : j)]) bytes[at] = 0;
+                    }
+                }
+            }
+        }
+        call.mask = address;
+        setStrides(call, batch, heads, t, s);
     }
 }
 

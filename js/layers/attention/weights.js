@@ -1,8 +1,9 @@
 // The layer's weights: projections with their Keras names, shapes and values.
 
 import { sizeOf, formatShape, asTensorLike, dtypeOf, roundMode, sameShape } from '../../engine/tensor.js';
-import { typeError } from '../../check.js';
+import { show, typeError } from '../../check.js';
 import { roundTo } from '../../keras/policy.js';
+import { NormWeights } from '../../blocks/norm.js';
 import { Projection } from '../../blocks/projection.js';
 
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
@@ -18,14 +19,13 @@ export class Weight {
 
     /**
      * @param {WeightSet} set
-     * @param {Projection} projection
      * @param {string} path 'query/kernel'
      * @param {readonly number[]} shape
+     * @param {Projection | NormWeights} owner a projection of a kernel or bias, or norms of a scale
      */
-    constructor(set, projection, path, shape) {
+    constructor(set, path, shape, owner) {
         this._set = set;
-        this._projection = projection;
-        this._isKernel = path.endsWith('kernel');
+        this._owner = owner;
         /** Values as they were set, where the kernels compute with rounded ones. @type {Float32Array | null} */
         this._exact = null;
         this._path = path;
@@ -37,14 +37,14 @@ export class Weight {
         return this.#shape;
     }
 
+    /** `kernel`, `bias` or `scale`. */
+    get name() {
+        return this._path.slice(this._path.lastIndexOf('/') + 1);
+    }
+
     /** `<layer name>/query/kernel`. */
     get path() {
         return `${this._set.layer.name}/${this._path}`;
-    }
-
-    /** `kernel` or `bias`. */
-    get name() {
-        return this._isKernel ? 'kernel' : 'bias';
     }
 
     /** The variable's type under the layer's policy. */
@@ -60,27 +60,49 @@ export class Weight {
     get data() {
         this._set.layer._checkAlive();
         if (this._exact !== null) return this._exact.slice();
-        return this._isKernel ? this._projection.kernel() : this._projection.bias();
+        if (this._owner instanceof NormWeights) return this._owner.readWeight();
+        return this.name === 'kernel' ? this._owner.kernel() : this._owner.bias();
     }
 
     /** @param {Float32Array} values of the variable type */
     load(values) {
+        if (this._owner instanceof NormWeights) {
+            this._owner.loadWeight(values);
+            return;
+        }
         const { variable, compute } = this._set.config.policy;
         if (variable !== compute) this._exact = values.slice();
-        if (this._isKernel) this._projection.loadKernel(values, roundMode(compute));
-        else this._projection.loadBias(values, roundMode(compute));
+        if (this.name === 'kernel') this._owner.loadKernel(values, roundMode(compute));
+        else this._owner.loadBias(values, roundMode(compute));
+    }
+
+    /** @returns {Float32Array} first values */
+    draw() {
+        const { kernelInitializer, biasInitializer } = this._set.config;
+        if (this._owner instanceof NormWeights) {
+            return new Float32Array(sizeOf(this.shape)).fill(1 - (this._set.config.attending.norm?.offset ?? 0));
+        }
+        const { inputs, outputs } = this._owner;
+        const values = this.name === 'kernel'
+            ? kernelInitializer.draw(this.shape, { fanIn: inputs, fanOut: outputs })
+            : biasInitializer.draw(this.shape);
+        // An initializer may be of the user's own making.
+        if (!(values instanceof Float32Array && values.length === sizeOf(this.shape))) {
+            throw typeError(`what initializes ${this._path}`, `a Float32Array of ${sizeOf(this.shape)}`, values);
+        }
+        return values;
     }
 
     /** @returns {Regularizer | null} */
     get regularizer() {
         const { kernelRegularizer, biasRegularizer } = this._set.config;
-        return this._isKernel ? kernelRegularizer : biasRegularizer;
+        return this.name === 'kernel' ? kernelRegularizer : this.name === 'bias' ? biasRegularizer : null;
     }
 
     /** @returns {Constraint | null} */
     get constraint() {
         const { kernelConstraint, biasConstraint } = this._set.config;
-        return this._isKernel ? kernelConstraint : biasConstraint;
+        return this.name === 'kernel' ? kernelConstraint : this.name === 'bias' ? biasConstraint : null;
     }
 }
 
@@ -88,7 +110,7 @@ export class Weight {
 export class WeightSet {
     /**
      * Allocates and initializes them.
-     * @param {import('./cached-multi-head-attention.js').CachedMultiHeadAttention} layer
+     * @param {import('./attention-layer.js').AttentionLayer} layer
      * @param {Runtime} runtime
      * @param {CheckedConfig} config
      * @param {ProjectionShape[]} shapes
@@ -99,65 +121,78 @@ export class WeightSet {
         this._runtime = runtime;
         /** @type {Record<string, Projection>} */
         this.projections = {};
+        /** By the projection that they follow. @type {Record<string, NormWeights>} */
+        this.norms = {};
         /** @type {Weight[]} */
         this.list = [];
         /** How the kernels are kept, once they are not as they were set. @type {'int8' | 'int4' | null} */
         this.quantized = null;
         try {
-            for (const { name, kernel, bias, inputs, outputs } of shapes) {
-                const projection = new Projection(runtime, inputs, outputs, config.useBias);
-                this.projections[name] = projection;
-                this.list.push(new Weight(this, projection, `${name}/kernel`, kernel));
-                if (config.useBias) this.list.push(new Weight(this, projection, `${name}/bias`, bias));
-            }
-            for (const weight of this.list) weight.load(this._draw(weight));
+            for (const shape of shapes) this._add(shape);
+            for (const weight of this.list) weight.load(this._rounded(weight.draw()));
         } catch (error) {
             this.dispose();
             throw error;
         }
     }
 
-    /**
-     * @param {Weight} weight
-     * @returns {Float32Array} first values
-     */
-    _draw(weight) {
-        const { kernelInitializer, biasInitializer } = this.config;
-        const { inputs, outputs } = weight._projection;
-        const values = weight._isKernel
-            ? kernelInitializer.draw(weight.shape, { fanIn: inputs, fanOut: outputs })
-            : biasInitializer.draw(weight.shape);
-        // An initializer may be of the user's own making.
-        if (!(values instanceof Float32Array && values.length === sizeOf(weight.shape))) {
-            throw typeError(`what initializes ${weight._path}`, `a Float32Array of ${sizeOf(weight.shape)}`, values);
-        }
-        return this._rounded(values);
+    /** @param {ProjectionShape} shape */
+    _add({ name, kernel, bias, inputs, outputs, norm }) {
+        const projection = new Projection(this._runtime, inputs, outputs, bias !== null);
+        this.projections[name] = projection;
+        this.list.push(new Weight(this, `${name}/kernel`, kernel, projection));
+        if (bias !== null) this.list.push(new Weight(this, `${name}/bias`, bias, projection));
+        const settings = this.config.attending.norm;
+        if (norm === null || settings === null) return;
+        const norms = new NormWeights(this._runtime, { kind: 'rms', ...settings, width: norm.dim, groups: norm.heads });
+        this.norms[name] = norms;
+        this.list.push(new Weight(this, `${norm.name}/scale`, [norm.dim], norms));
     }
 
     /**
      * Replaces all values, or none if something is wrong.
-     * @param {unknown} list tensor-likes in the order of the weights
+     * @param {unknown} given tensor-likes in the order of the weights, or a Map of them by name
      */
-    set(list) {
+    set(given) {
         this._needFloats('setWeights');
-        if (!Array.isArray(list)) throw typeError('weights', `an array of ${this.list.length} tensor-likes`, list);
+        const list = given instanceof Map ? this._inOrder(given) : given;
+        if (!Array.isArray(list)) {
+            throw typeError('weights', `an array of ${this.list.length} tensor-likes, or a Map`, list);
+        }
         if (list.length !== this.list.length) {
             throw new RangeError(`weights must be ${this.list.length} tensor-likes, got ${list.length}`);
         }
         const values = this.list.map(({ shape, _path }, i) => {
-            const given = asTensorLike(list[i], `weights[${i}]`);
-            if (!sameShape(given.shape, shape)) {
+            const tensor = asTensorLike(list[i], `weights[${i}]`);
+            if (!sameShape(tensor.shape, shape)) {
                 throw new RangeError(`weights[${i}] (${_path}) must have the shape ${formatShape(shape)}, `
-                    + `got ${formatShape(given.shape)}`);
+                    + `got ${formatShape(tensor.shape)}`);
             }
-            if (dtypeOf(given) === 'bool') throw new TypeError(`weights[${i}] (${_path}) must be numbers, got bool`);
-            return given;
+            if (dtypeOf(tensor) === 'bool') throw new TypeError(`weights[${i}] (${_path}) must be numbers, got bool`);
+            return tensor;
         });
         // Reading them may have run code of the caller's.
         this.layer._checkAlive();
         this._runtime._assertIdle('setWeights');
         this.reserve();
         this.list.forEach((weight, i) => weight.load(this._rounded(new Float32Array(values[i].data))));
+    }
+
+    /**
+     * @param {Map<unknown, unknown>} named by 'query/kernel', with the layer's name before it or without
+     * @returns {unknown[]}
+     */
+    _inOrder(named) {
+        const left = new Set(named.keys());
+        const list = this.list.map(({ path, _path }) => {
+            const name = named.has(_path) ? _path : path;
+            if (!left.delete(name))
+                throw new RangeError(`weights must have a tensor-like by the name ${show(_path)}, got none`);
+            return named.get(name);
+        });
+        for (const name of left)
+            throw new RangeError(`weights must be the layer's own, got one by the name ${show(name)}`);
+        return list;
     }
 
     /** Makes sure that loading, or quantizing, cannot run out of memory half-way. */
@@ -200,5 +235,6 @@ export class WeightSet {
     /** Frees them. */
     dispose() {
         for (const projection of Object.values(this.projections)) projection.dispose();
+        for (const norms of Object.values(this.norms)) norms.dispose();
     }
 }

@@ -1,0 +1,332 @@
+// RMSNormalization and LayerNormalization: Keras's layers (keras.io/api/layers/normalization_layers).
+
+import { sizeOf } from '../engine/tensor.js';
+import { booleanOrBit, finiteNumber, rangeError, typeError } from '../check.js';
+import { NormWeights } from '../blocks/norm.js';
+import { resolveConstraint, serializeConstraint } from '../keras/constraints.js';
+import { resolveInitializer, serializeInitializer } from '../keras/initializers.js';
+import { roundTo } from '../keras/policy.js';
+import { resolveRegularizer, serializeRegularizer } from '../keras/regularizers.js';
+import { checkShape } from '../keras/shapes.js';
+import { floatInput } from './attention/inputs.js';
+import { PlainLayer, checkCallOptions } from './plain-layer.js';
+
+/** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../keras/shapes.js').Shape} Shape */
+
+/** A norm over some axes of its input, with weights of their sizes. */
+class Normalization extends PlainLayer {
+    /** Gamma and beta where the kernels read them; null before build. @type {NormWeights | null} */
+    _norm = null;
+
+    /** @param {Record<string, any>} own @returns {Record<string, any>} */
+    _checkConfig(own) {
+        const axis = typeof own.axis === 'number' ? [own.axis] : own.axis;
+        if (!Array.isArray(axis) || axis.length === 0 || !axis.every(Number.isInteger)) {
+            throw typeError('axis', 'an integer or an array of integers', own.axis);
+        }
+        if (!(finiteNumber('epsilon', own.epsilon) >= 0))
+            throw rangeError('epsilon', 'a number from 0 on', own.epsilon);
+        return { ...own, axis: [...axis] };
+    }
+
+    get built() {
+        return this._norm !== null;
+    }
+
+    /** @returns {boolean} whether it has a beta */
+    get _hasBeta() {
+        return false;
+    }
+
+    /**
+     * Makes the weights. The first call does it if need be.
+     * @param {Shape} shape of inputs
+     */
+    build(shape) {
+        this._checkAlive();
+        if (this.built) throw new RangeError(`build must come once, and before any call: ${this.name} is built`);
+        const axes = this._axesOf(checkShape('shape', shape).length);
+        const sizes = axes.map((axis) => {
+            const size = shape[axis];
+            if (size === null || size === 0)
+                throw rangeError('shape', `of known sizes above 0 on the axes [${axes}]`, shape);
+            return size;
+        });
+        this._norm = this._makeNorm(sizes.reduce((a, b) => a * b, 1));
+        this._weights = this._makeWeights(Object.freeze(sizes));
+        for (const weight of this._weights) weight.data = this._rounded(weight.data);
+        this._loaded();
+    }
+
+    /** @param {number} _n elements that are normed together @returns {NormWeights} */
+    _makeNorm(_n) {
+        throw new Error('of a kind');
+    }
+
+    /** @param {readonly number[]} _shape @returns {import('./plain-layer.js').PlainWeight[]} */
+    _makeWeights(_shape) {
+        return [];
+    }
+
+    _loaded() {
+        const { compute } = this._policy;
+        for (const { path, data } of this._weights) {
+            const values = compute === 'float32' ? data : data.map((value) => roundTo(value, compute));
+            if (path === 'beta') this._norm?.loadBias(values);
+            else this._norm?.loadWeight(values);
+        }
+    }
+
+    /** @param {number} rank @returns {number[]} */
+    _axesOf(rank) {
+        const axes = this._config.axis.map((/** @type {number} */ axis) => (axis < 0 ? axis + rank : axis));
+        const valid = axes.every(
+            (/** @type {number} */ axis, /** @type {number} */ i) =>
+                axis >= 0 && axis < rank && axes.indexOf(axis) === i,
+        );
+        if (!valid) throw rangeError('axis', `different axes of inputs of rank ${rank}`, this._config.axis);
+        return axes;
+    }
+
+    /** @param {TensorLike} inputs @param {Record<string, any>} options */
+    _makeJob(inputs, options) {
+        checkCallOptions(this._what, options, []);
+        if (!this.built) this.build(inputs.shape);
+        const { shape } = inputs;
+        const axes = this._axesOf(shape.length);
+        const [{ shape: sizes }] =
+            this._weights.length > 0 ? this._weights : [{ shape: axes.map((axis) => shape[axis]) }];
+        if (axes.some((axis, i) => shape[axis] !== sizes[i])) {
+            throw rangeError('inputs', `of sizes [${sizes}] on the axes [${axes}], as built`, inputs);
+        }
+        return this._job(
+            inputs,
+            [...shape.keys()].filter((axis) => !axes.includes(axis)).concat(axes),
+            sizes.reduce((a, b) => a * b, 1),
+        );
+    }
+
+    /**
+     * @param {TensorLike} inputs
+     * @param {number[]} order of the axes: those normed together last
+     * @param {number} n elements normed together
+     * @returns {import('./plain-layer.js').Work}
+     */
+    _job(inputs, order, n) {
+        const { _runtime: runtime, _policy: { compute } } = this;
+        const { memory } = runtime;
+        const { shape } = inputs;
+        const size = sizeOf(shape);
+        const direct = order.every((axis, i) => axis === i);
+        /** @type {import('../engine/tensor.js').Tensor} */
+        let output;
+        let rows = 0;
+        return {
+            record: (program) => {
+                output = program.result(Object.freeze([...shape]), compute);
+                let x = floatInput(runtime, program, inputs, compute, 0);
+                rows = output._address;
+                if (!direct) {
+                    rows = program.scratch(4 * size);
+                    permute(memory.f32(rows, size), memory.f32(x, size), shape, order, false);
+                    x = rows;
+                }
+                this._record(program, size / n, x, n, rows);
+            },
+            finish: () => {
+                if (!direct) permute(memory.f32(output._address, size), memory.f32(rows, size), shape, order, true);
+                this._round(output);
+                return output;
+            },
+        };
+    }
+
+    /**
+     * @param {import('../engine/program.js').Program} program
+     * @param {number} rows
+     * @param {number} x address of [rows][n]
+     * @param {number} n
+     * @param {number} y address of [rows][n]
+     */
+    _record(program, rows, x, n, y) {
+        if (rows > 0) this._norm?.record(program, rows, x, n, y, n);
+    }
+
+    /** Frees the weights. */
+    dispose() {
+        this._norm?.dispose();
+        this._norm = null;
+        super.dispose();
+    }
+}
+
+/**
+ * x / sqrt(mean of squares + epsilon) * (scale + offset). Options: axis -1, epsilon 1e-6, and offset 0: with 1 it is
+ * Keras Hub's RMSNormalization (Gemma).
+ */
+export class RMSNormalization extends Normalization {
+    static what = 'RMSNormalization';
+    static defaultName = 'rms_normalization';
+    static defaults = { axis: -1, epsilon: 1e-6, offset: 0 };
+
+    /** @param {Record<string, any>} own @returns {Record<string, any>} */
+    _checkConfig(own) {
+        finiteNumber('offset', own.offset);
+        return super._checkConfig(own);
+    }
+
+    /** @returns {Record<string, any>} */
+    _ownConfig() {
+        const { axis, epsilon, offset } = this._config;
+        return { axis, epsilon, ...offset !== 0 && { offset } };
+    }
+
+    /** @param {number} n @returns {NormWeights} */
+    _makeNorm(n) {
+        const { epsilon, offset } = this._config;
+        return new NormWeights(this._runtime, { kind: 'rms', width: n, epsilon, offset });
+    }
+
+    /** @param {readonly number[]} shape @returns {import('./plain-layer.js').PlainWeight[]} */
+    _makeWeights(shape) {
+        const data = new Float32Array(sizeOf(shape)).fill(1 - this._config.offset);
+        return [{ path: 'scale', shape, data, regularizer: null, constraint: null }];
+    }
+}
+
+/**
+ * (x - mean) / sqrt(variance + epsilon) * gamma + beta. Options: axis -1, epsilon 1e-3, center (beta), scale (gamma),
+ * rmsScaling, initializers, regularizers and constraints of both. rmsScaling divides by the root of the variance
+ * without taking off the mean, and adds nothing: Keras's, and not RMS normalization.
+ */
+export class LayerNormalization extends Normalization {
+    static what = 'LayerNormalization';
+    static defaultName = 'layer_normalization';
+    static defaults = {
+        axis: -1,
+        epsilon: 1e-3,
+        center: true,
+        scale: true,
+        rmsScaling: false,
+        betaInitializer: 'zeros',
+        gammaInitializer: 'ones',
+        betaRegularizer: null,
+        gammaRegularizer: null,
+        betaConstraint: null,
+        gammaConstraint: null,
+    };
+
+    /** @param {Record<string, any>} own @returns {Record<string, any>} */
+    _checkConfig(own) {
+        return {
+            ...super._checkConfig(own),
+            center: booleanOrBit('center', own.center),
+            scale: booleanOrBit('scale', own.scale),
+            rmsScaling: booleanOrBit('rmsScaling', own.rmsScaling),
+            betaInitializer: resolveInitializer('betaInitializer', own.betaInitializer),
+            gammaInitializer: resolveInitializer('gammaInitializer', own.gammaInitializer),
+            betaRegularizer: resolveRegularizer('betaRegularizer', own.betaRegularizer),
+            gammaRegularizer: resolveRegularizer('gammaRegularizer', own.gammaRegularizer),
+            betaConstraint: resolveConstraint('betaConstraint', own.betaConstraint),
+            gammaConstraint: resolveConstraint('gammaConstraint', own.gammaConstraint),
+        };
+    }
+
+    /** @returns {Record<string, any>} */
+    _ownConfig() {
+        const c = this._config;
+        return {
+            ...c,
+            betaInitializer: serializeInitializer(c.betaInitializer),
+            gammaInitializer: serializeInitializer(c.gammaInitializer),
+            betaRegularizer: serializeRegularizer(c.betaRegularizer),
+            gammaRegularizer: serializeRegularizer(c.gammaRegularizer),
+            betaConstraint: serializeConstraint(c.betaConstraint),
+            gammaConstraint: serializeConstraint(c.gammaConstraint),
+        };
+    }
+
+    /** @param {number} n @returns {NormWeights} */
+    _makeNorm(n) {
+        return new NormWeights(this._runtime, { kind: 'layer', width: n, epsilon: this._config.epsilon, bias: true });
+    }
+
+    /** @param {readonly number[]} shape @returns {import('./plain-layer.js').PlainWeight[]} */
+    _makeWeights(shape) {
+        const c = this._config;
+        /** @type {import('./plain-layer.js').PlainWeight[]} */
+        const weights = [];
+        if (c.scale || c.rmsScaling) {
+            const data = c.gammaInitializer.draw(shape);
+            weights.push({
+                path: 'gamma',
+                shape,
+                data,
+                regularizer: c.gammaRegularizer,
+                constraint: c.gammaConstraint,
+            });
+        }
+        if (c.center && !c.rmsScaling) {
+            const data = c.betaInitializer.draw(shape);
+            weights.push({ path: 'beta', shape, data, regularizer: c.betaRegularizer, constraint: c.betaConstraint });
+        }
+        return weights;
+    }
+
+    /**
+     * @param {import('../engine/program.js').Program} program
+     * @param {number} rows
+     * @param {number} x
+     * @param {number} n
+     * @param {number} y
+     */
+    _record(program, rows, x, n, y) {
+        if (!this._config.rmsScaling) {
+            super._record(program, rows, x, n, y);
+            return;
+        }
+        const { memory } = this._runtime;
+        scale(memory.f32(y, rows * n), memory.f32(x, rows * n), n, this._weights[0].data, this._config.epsilon);
+    }
+}
+
+/**
+ * y = x / sqrt(variance + epsilon) * gamma, in rows of n.
+ * @param {Float32Array} y
+ * @param {Float32Array} x
+ * @param {number} n
+ * @param {Float32Array} gamma
+ * @param {number} epsilon
+ */
+function scale(y, x, n, gamma, epsilon) {
+    for (let row = 0; row < x.length; row += n) {
+        const part = x.subarray(row, row + n);
+        const mean = part.reduce((a, b) => a + b, 0) / n;
+        const variance = part.reduce((a, b) => a + (b - mean) ** 2, 0) / n;
+        part.forEach((value, i) => { y[row + i] = value / Math.sqrt(variance + epsilon) * gamma[i]; });
+    }
+}
+
+/**
+ * Brings axes into another order, or back.
+ * @param {Float32Array} target
+ * @param {Float32Array} source
+ * @param {readonly number[]} shape in the own order
+ * @param {number[]} order
+ * @param {boolean} back
+ */
+function permute(target, source, shape, order, back) {
+    const strides = order.map((axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+    const index = order.map(() => 0);
+    for (let i = 0, own = 0; i < source.length; i++) {
+        if (back) target[own] = source[i];
+        else target[i] = source[own];
+        for (let axis = order.length - 1; axis >= 0; axis--) {
+            own += strides[axis];
+            if (++index[axis] < shape[order[axis]]) break;
+            own -= strides[axis] * shape[order[axis]];
+            index[axis] = 0;
+        }
+    }
+}

@@ -1,0 +1,281 @@
+// What small layers have in common: one input, one output, a Keras config, and weights that lie in JavaScript's own
+// memory.
+
+import { Tensor, asTensorLike, dtypeOf, formatShape, roundMode } from '../engine/tensor.js';
+import { rangeError, typeError, unknownOption } from '../check.js';
+import { readKerasConfig, readOptions } from '../keras/config.js';
+import { nextName } from '../keras/names.js';
+import { resolvePolicy, roundTo, serializePolicy } from '../keras/policy.js';
+import { toSnake } from '../keras/serializable.js';
+
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('../engine/program.js').Program} Program */
+/** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../keras/regularizers.js').Regularizer} Regularizer */
+/** @typedef {import('../keras/constraints.js').Constraint} Constraint */
+/** @typedef {{ record(program: Program): void, finish(): Tensor }} Work */
+/** @typedef {Work & { check(): void }} Job */
+
+/**
+ * @typedef {object} PlainWeight
+ * @property {string} path
+ * @property {readonly number[]} shape
+ * @property {Float32Array} data
+ * @property {Regularizer | null} regularizer
+ * @property {Constraint | null} constraint
+ */
+
+/** Options of every layer, before its own. */
+const COMMON = { name: null, trainable: true, dtype: null };
+
+/** A layer of one input. */
+export class PlainLayer {
+    /** Its class, for messages. @type {string} */
+    static what = '';
+    /** Keras's name for one without a name. @type {string} */
+    static defaultName = '';
+    /** Its own options and their defaults, in the order of Keras's config. @type {Record<string, any>} */
+    static defaults = {};
+
+    /**
+     * @param {Runtime} runtime
+     * @param {Record<string, any>} [config]
+     * @throws {TypeError | RangeError} naming the argument
+     */
+    constructor(runtime, config = {}) {
+        const { what, defaultName, defaults } = new.target;
+        if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
+        runtime._check(what);
+        const { name, trainable, dtype, ...own } = readOptions(what, config, { ...COMMON, ...defaults });
+        if (name !== null && typeof name !== 'string') throw typeError('name', 'a string', name);
+        if (typeof trainable !== 'boolean') throw typeError('trainable', 'a boolean', trainable);
+        this._what = what;
+        this._runtime = runtime;
+        this._policy = resolvePolicy(dtype);
+        this._config = this._checkConfig(own);
+        this.name = name ?? nextName(runtime, defaultName);
+        this.trainable = trainable;
+        /** @type {PlainWeight[]} */
+        this._weights = [];
+        this._disposed = false;
+    }
+
+    /**
+     * @param {Record<string, any>} own options
+     * @returns {Record<string, any>} the same, checked
+     */
+    _checkConfig(own) {
+        return own;
+    }
+
+    /**
+     * @template {typeof PlainLayer} Class
+     * @this {Class}
+     * @param {Runtime} runtime
+     * @param {Record<string, any>} kerasConfig what Keras's `get_config()` gives
+     * @returns {InstanceType<Class>}
+     */
+    static fromConfig(runtime, kerasConfig) {
+        const config = readKerasConfig(this.what, kerasConfig, { ...COMMON, ...this.defaults });
+        return /** @type {InstanceType<Class>} */ (new this(runtime, config));
+    }
+
+    /** What Keras's `get_config()` gives, snake_case. @returns {Record<string, any>} */
+    getConfig() {
+        return {
+            name: this.name,
+            trainable: this.trainable,
+            dtype: serializePolicy(this._policy),
+            ...Object.fromEntries(Object.entries(this._ownConfig()).map(([key, value]) => [toSnake(key), value])),
+        };
+    }
+
+    /** @returns {Record<string, any>} its own options as a config shows them */
+    _ownConfig() {
+        return this._config;
+    }
+
+    /** @returns {{ path: string, shape: readonly number[], data: Float32Array }[]} copies, in Keras's order */
+    getWeights() {
+        return this._weights.map(({ path, shape, data }) => ({
+            path: `${this.name}/${path}`,
+            shape,
+            data: data.slice(),
+        }));
+    }
+
+    /**
+     * @param {readonly TensorLike[]} list in Keras's order
+     * @throws {TypeError | RangeError} for a wrong number or shape; nothing is changed then
+     */
+    setWeights(list) {
+        if (!Array.isArray(list)) throw typeError('weights', 'an array of tensor-likes', list);
+        if (list.length !== this._weights.length)
+            throw rangeError('weights', `${this._weights.length} tensor-likes`, list);
+        const values = this._weights.map(({ path, shape }, i) => {
+            const given = asTensorLike(list[i], `weights[${i}]`);
+            if (formatShape(given.shape) !== formatShape(shape)) {
+                throw rangeError(`weights[${i}] (${path})`, `of shape ${formatShape(shape)}`, given);
+            }
+            if (dtypeOf(given) === 'bool') throw typeError(`weights[${i}] (${path})`, 'numbers', given);
+            return given;
+        });
+        this._weights.forEach((weight, i) => {
+            weight.data = this._rounded(new Float32Array(values[i].data));
+        });
+        this._loaded();
+    }
+
+    /** After the weights have changed. */
+    _loaded() {}
+
+    /** @param {Float32Array} values @returns {Float32Array} as numbers of the variables' type */
+    _rounded(values) {
+        const { variable } = this._policy;
+        return variable === 'float32' ? values : values.map((value) => roundTo(value, variable));
+    }
+
+    /** A term for each regularized weight while trainable. @returns {number[]} */
+    get losses() {
+        if (!this.trainable) return [];
+        return this._weights.flatMap(({ regularizer, data, shape }) =>
+            regularizer ? [regularizer.penalty(data, shape)] : [],
+        );
+    }
+
+    /** Projects weights as their constraints say. */
+    applyConstraints() {
+        for (const weight of this._weights) {
+            if (weight.constraint) weight.data = this._rounded(weight.constraint.project(weight.data, weight.shape));
+        }
+        this._loaded();
+    }
+
+    /**
+     * @param {TensorLike} inputs
+     * @param {Record<string, any>} [options]
+     * @returns {Promise<Tensor>}
+     */
+    async call(inputs, options) {
+        return this._runtime._run(this._prepare(inputs, options));
+    }
+
+    /**
+     * The same at once, where the thread may block.
+     * @param {TensorLike} inputs
+     * @param {Record<string, any>} [options]
+     * @returns {Tensor}
+     */
+    callSync(inputs, options) {
+        return this._runtime._runSync(this._prepare(inputs, options));
+    }
+
+    /**
+     * @param {TensorLike} inputs
+     * @param {Record<string, any>} [options]
+     * @returns {Job}
+     */
+    _prepare(inputs, options = {}) {
+        this._checkAlive();
+        const given = asTensorLike(inputs, 'inputs');
+        // Reading it may have run code of the caller's.
+        this._checkAlive();
+        const captured = this._runtime._capture(given);
+        return {
+            ...this._makeJob(captured, options),
+            check: () => {
+                this._checkAlive();
+                if (captured instanceof Tensor) captured._check('inputs');
+            },
+        };
+    }
+
+    /**
+     * @param {TensorLike} _inputs
+     * @param {Record<string, any>} _options
+     * @returns {Work}
+     */
+    _makeJob(_inputs, _options) {
+        throw new Error(`${this._what} computes nothing`);
+    }
+
+    /**
+     * A job that the calling thread does by itself.
+     * @param {readonly number[]} shape of the output
+     * @param {(out: Float32Array) => void} fill
+     * @returns {Work}
+     */
+    _fill(shape, fill) {
+        const {
+            _runtime: runtime,
+            _policy: { compute },
+        } = this;
+        /** @type {Tensor} */
+        let output;
+        return {
+            record: (program) => {
+                output = program.result(Object.freeze([...shape]), compute);
+                fill(runtime.memory.f32(output._address, output.size));
+                this._round(output);
+            },
+            finish: () => output,
+        };
+    }
+
+    /** @param {Tensor} output */
+    _round({ _address: address, size }) {
+        const round = roundMode(this._policy.compute);
+        if (round !== 0) this._runtime.wasm.cmha_round_f32(address, address, size, round);
+    }
+
+    /** @throws {Error} after dispose(), or when the runtime cannot be used */
+    _checkAlive() {
+        if (this._disposed) throw new Error(`${this._what}: ${this.name} has been disposed`);
+        this._runtime._check(this._what);
+    }
+
+    /** Frees its weights. The layer cannot be used after that. */
+    dispose() {
+        this._disposed = true;
+        this._weights = [];
+    }
+
+    [Symbol.dispose]() {
+        this.dispose();
+    }
+}
+
+/**
+ * @param {string} what
+ * @param {Record<string, any>} options
+ * @param {readonly string[]} known
+ */
+export function checkCallOptions(what, options, known) {
+    if (typeof options !== 'object' || options === null)
+        throw typeError('options', 'an object of named options', options);
+    for (const name of Object.keys(options)) {
+        if (!known.includes(name)) throw unknownOption(`a call of ${what}`, name, known);
+    }
+}
+
+/**
+ * Positions of a call: given ones, or those from startIndex on.
+ * @param {{ startIndex?: number | null, positions?: TensorLike | null }} options
+ * @param {number} batch
+ * @param {number} count
+ * @returns {(b: number) => (i: number) => number} position i of entry b
+ */
+export function positionsOf({ startIndex, positions }, batch, count) {
+    if (positions === undefined || positions === null) {
+        const start = startIndex ?? 0;
+        if (typeof start !== 'number' || !Number.isInteger(start)) throw typeError('startIndex', 'an integer', start);
+        return () => (i) => start + i;
+    }
+    const { shape, data } = asTensorLike(positions, 'positions');
+    const whole = shape.length === 1 ? [count] : [batch, count];
+    if (shape.length < 1 || shape.length > 2 || shape.some((size, axis) => size !== whole[axis])) {
+        throw rangeError('positions', `of shape [${count}] or [${batch}, ${count}]`, positions);
+    }
+    const given = Float32Array.from(data);
+    return shape.length === 1 ? () => (i) => given[i] : (b) => (i) => given[b * count + i];
+}

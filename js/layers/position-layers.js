@@ -1,0 +1,96 @@
+// SinePositionEncoding and AlibiBias: Keras Hub's layers (keras.io/keras_hub/api/modeling_layers).
+
+import { positiveInteger, finiteNumber, rangeError } from '../check.js';
+import { numbers } from './attention/inputs.js';
+import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
+
+/** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
+
+/**
+ * Sines and cosines of positions (Vaswani et al. 2017, section 3.5), for inputs [B, T, F]: the encoding alone, not the
+ * sum. `call(inputs, { startIndex, positions })`. In float32, as in Keras.
+ */
+export class SinePositionEncoding extends PlainLayer {
+    static what = 'SinePositionEncoding';
+    static defaultName = 'sine_position_encoding';
+    static defaults = { maxWavelength: 10000 };
+
+    /** @param {Record<string, any>} own @returns {Record<string, any>} */
+    _checkConfig(own) {
+        if (!(finiteNumber('maxWavelength', own.maxWavelength) > 0))
+            throw rangeError('maxWavelength', 'a number above 0', own.maxWavelength);
+        return own;
+    }
+
+    /** @param {TensorLike} inputs @param {Record<string, any>} options */
+    _makeJob(inputs, options) {
+        checkCallOptions(this._what, options, ['startIndex', 'positions']);
+        const { shape } = inputs;
+        if (shape.length < 2) throw rangeError('inputs', 'of shape [..., T, F]', inputs);
+        const [count, features] = shape.slice(-2);
+        const batch = shape.slice(0, -2).reduce((a, b) => a * b, 1);
+        const places = positionsOf(options, shape[0], count);
+        const least = Math.fround(1 / this._config.maxWavelength);
+        const frequencies = Float32Array.from(
+            { length: features },
+            (_, i) => least ** Math.fround((2 * Math.floor(i / 2)) / features),
+        );
+        const entries = batch / Math.max(1, shape.length === 2 ? 1 : shape[0]);
+        return this._fill(shape, (out) => {
+            for (let b = 0, at = 0; b < batch; b++) {
+                const positionOf = places(Math.floor(b / entries));
+                for (let t = 0; t < count; t++) {
+                    for (let i = 0; i < features; i++, at++) {
+                        const angle = Math.fround(Math.fround(positionOf(t)) * frequencies[i]);
+                        out[at] = i % 2 === 0 ? Math.sin(angle) : Math.cos(angle);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/**
+ * Attention with linear biases (Press et al. 2022): scores [B, H, T, S] plus slope * (j - (S - 1)), counted from the
+ * last key for every query, as in Keras.
+ */
+export class AlibiBias extends PlainLayer {
+    static what = 'AlibiBias';
+    static defaultName = 'alibi_bias';
+    static defaults = { alibiBiasMax: 8 };
+
+    /** @param {Record<string, any>} own @returns {Record<string, any>} */
+    _checkConfig(own) {
+        positiveInteger('alibiBiasMax', own.alibiBiasMax);
+        return own;
+    }
+
+    /** @param {TensorLike} inputs attention scores @param {Record<string, any>} options */
+    _makeJob(inputs, options) {
+        checkCallOptions(this._what, options, []);
+        const { shape } = inputs;
+        if (shape.length !== 4) throw rangeError('attentionScores', 'of shape [batch, heads, T, S]', inputs);
+        const [, heads, t, s] = shape;
+        const slopes = slopesOf(heads, this._config.alibiBiasMax);
+        return this._fill(shape, (out) => {
+            const values = numbers(this._runtime, inputs);
+            for (let i = 0; i < out.length; i++) {
+                out[i] = values[i] + Math.fround(slopes[Math.floor(i / (t * s)) % heads]) * (i % s - (s - 1));
+            }
+        });
+    }
+}
+
+/**
+ * A geometric row for a power of two of heads; for other numbers, that of the next lower one and every other of the
+ * next higher.
+ * @param {number} heads
+ * @param {number} most
+ * @returns {number[]}
+ */
+function slopesOf(heads, most) {
+    if (heads === 0) return [];
+    const power = 2 ** Math.floor(Math.log2(heads));
+    const row = (/** @type {number} */ n) => Array.from({ length: n }, (_, i) => 2 ** (-most * (i + 1) / n));
+    return [...row(power), ...row(2 * power).filter((_, i) => i % 2 === 0).slice(0, heads - power)];
+}

@@ -1,0 +1,209 @@
+// RotaryEmbedding: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/rotary_embedding), and what its Llama and
+// Phi-3 add.
+
+import { asTensorLike } from '../engine/tensor.js';
+import { finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
+import { RotaryAngles, readLongFactors, readSmoothing } from '../keras/rotary.js';
+import { numbers } from './attention/inputs.js';
+import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
+
+/** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../keras/rotary.js').RotarySettings} RotarySettings */
+
+const SMOOTHING = /** @type {const} */ ([
+    'frequencyAdjustmentFactor',
+    'lowFreqFactor',
+    'highFreqFactor',
+    'pretrainingSequenceLength',
+]);
+const LONG = /** @type {const} */ (['inverseFreqShortFactor', 'inverseFreqLongFactor']);
+/** Of Llama's layer and of Phi-3's; a config has them where they are given. */
+const MODELS = {
+    frequencyAdjustmentFactor: null, lowFreqFactor: null, highFreqFactor: null, pretrainingSequenceLength: null,
+    inverseFreqShortFactor: null, inverseFreqLongFactor: null, maxSequenceLength: null,
+};
+
+/**
+ * What `scalingFactor` means, by `ropeType`.
+ * @type {Record<'linear' | 'dynamic' | 'yarn', (own: Record<string, any>) => Partial<RotarySettings>>}
+ */
+const SCALED = {
+    linear: ({ scalingFactor }) => ({ scalingFactor }),
+    dynamic: ({ scalingFactor }) => ({
+        rescale: (base, dims) => base.map((x) => x / Math.fround(scalingFactor ** (dims / (dims - 2)))),
+    }),
+    yarn: (own) => ({
+        rescale: (base, dims) => yarn(own, base, dims),
+        amplitude: 0.1 * Math.log(own.scalingFactor) + 1,
+        ...(own.truncate && { clamp: own.originalMaxPositionEmbeddings }),
+    }),
+};
+
+/**
+ * Waves that turn often within the trained positions stay, those that hardly do are stretched (Peng et al. 2023).
+ * @param {Record<string, any>} own
+ * @param {Float32Array} base
+ * @param {number} dims
+ * @returns {Float32Array}
+ */
+function yarn(own, base, dims) {
+    const { maxWavelength, scalingFactor, betaFast, betaSlow, originalMaxPositionEmbeddings: trained, truncate } = own;
+    const dimension = (/** @type {number} */ turns) =>
+        (dims * Math.log(trained / (turns * 2 * Math.PI))) / (2 * Math.log(maxWavelength));
+    const [low, high] = truncate
+        ? [Math.floor(dimension(betaFast)), Math.ceil(dimension(betaSlow))]
+        : [dimension(betaFast), dimension(betaSlow)];
+    const [from, to] = [Math.max(low, 0), Math.min(high, dims - 1)];
+    return base.map((x, i) => {
+        const ramp = Math.min(Math.max((i - from) / Math.max(to - from, 0.001), 0), 1);
+        return x * (1 - ramp) + (x / scalingFactor) * ramp;
+    });
+}
+
+/**
+ * Turns pairs of features by their position: feature i with i + half. Options of the constructor are Keras's:
+ * maxWavelength 10000, scalingFactor 1, ropeType 'linear' (positions are divided by it), 'dynamic' (frequencies, by a
+ * power of it) or 'yarn', betaFast 32, betaSlow 1, originalMaxPositionEmbeddings 4096, truncate, sequenceAxis 1,
+ * featureAxis -1, denominatorDim; those of Llama 3.1, frequencyAdjustmentFactor, lowFreqFactor, highFreqFactor,
+ * pretrainingSequenceLength, all or none; those of Phi-3, inverseFreqShortFactor, inverseFreqLongFactor (taken by calls
+ * longer than pretrainingSequenceLength), maxSequenceLength.
+ *
+ * `call(inputs, { startIndex, positions })`; positions, [T] or [B, T], win.
+ */
+export class RotaryEmbedding extends PlainLayer {
+    static what = 'RotaryEmbedding';
+    static defaultName = 'rotary_embedding';
+    static defaults = {
+        maxWavelength: 10000,
+        scalingFactor: 1,
+        ropeType: 'linear',
+        betaFast: 32,
+        betaSlow: 1,
+        originalMaxPositionEmbeddings: 4096,
+        truncate: false,
+        sequenceAxis: 1,
+        featureAxis: -1,
+        denominatorDim: null,
+        ...MODELS,
+    };
+
+    /** @param {Record<string, any>} own @returns {Record<string, any>} */
+    _checkConfig(own) {
+        for (const name of [
+            'maxWavelength',
+            'scalingFactor',
+            'betaFast',
+            'betaSlow',
+            'originalMaxPositionEmbeddings',
+        ]) {
+            if (!(finiteNumber(name, own[name]) > 0)) throw rangeError(name, 'a number above 0', own[name]);
+        }
+        for (const name of ['sequenceAxis', 'featureAxis']) {
+            if (!Number.isInteger(own[name])) throw typeError(name, 'an integer', own[name]);
+        }
+        if (!Object.hasOwn(SCALED, own.ropeType))
+            throw rangeError('ropeType', '"linear", "dynamic" or "yarn"', own.ropeType);
+        if (typeof own.truncate !== 'boolean') throw typeError('truncate', 'a boolean', own.truncate);
+        if (own.denominatorDim !== null) positiveInteger('denominatorDim', own.denominatorDim);
+        const isLong = LONG.some((name) => own[name] !== null);
+        if (!isLong && own.maxSequenceLength !== null)
+            throw rangeError('maxSequenceLength', `absent without ${LONG.join(', ')}`, own.maxSequenceLength);
+        const smoothing = isLong ? null : readSmoothing(SMOOTHING, own);
+        if ((isLong || smoothing) && own.ropeType !== 'linear')
+            throw rangeError('ropeType', '"linear" with the frequencies of Llama or Phi-3', own.ropeType);
+        const lengths = { trained: own.pretrainingSequenceLength ?? 4096, most: own.maxSequenceLength ?? 4096 };
+        /** @type {RotarySettings} */
+        this._settings = {
+            maxWavelength: own.maxWavelength,
+            denominatorDim: own.denominatorDim,
+            ...SCALED[/** @type {keyof SCALED} */ (own.ropeType)](own),
+            smoothing,
+            long: isLong ? readLongFactors(LONG, own, lengths) : null,
+        };
+        return own;
+    }
+
+    /** @returns {Record<string, any>} */
+    _ownConfig() {
+        return Object.fromEntries(
+            Object.entries(this._config).filter(([key, value]) => value !== null || !Object.hasOwn(MODELS, key)),
+        );
+    }
+
+    /** @param {TensorLike} inputs @param {Record<string, any>} options */
+    _makeJob(inputs, options) {
+        checkCallOptions(this._what, options, ['startIndex', 'positions']);
+        const { shape } = inputs;
+        const rank = shape.length;
+        const axisOf = (/** @type {string} */ name) => {
+            const axis = this._config[name];
+            if (axis < -rank || axis >= rank) throw rangeError(name, `an axis of inputs of rank ${rank}`, axis);
+            return axis < 0 ? axis + rank : axis;
+        };
+        const [sequence, feature] = [axisOf('sequenceAxis'), axisOf('featureAxis')];
+        if (sequence === feature)
+            throw rangeError('sequenceAxis', 'another axis than featureAxis', this._config.sequenceAxis);
+        const dims = shape[feature];
+        const angles = new RotaryAngles(/** @type {RotarySettings} */ (this._settings), dims, this._policy.compute);
+        const places = positionsOf(options, shape[0], shape[sequence]);
+        const tables = Array.from({ length: options.positions == null || sequence === 0 ? 1 : shape[0] }, (_, b) => {
+            const table = new Float32Array(shape[sequence] * dims);
+            angles.writeAt(table, shape[sequence], places(b));
+            return table;
+        });
+        const rows = rowsOf(asTensorLike(inputs, 'inputs').shape, feature);
+        return this._fill(shape, (out) =>
+            turn(out, numbers(this._runtime, inputs), rows, tables, {
+                sequence,
+                dims,
+                stride: strideOf(shape, feature),
+            }),
+        );
+    }
+}
+
+/** @param {readonly number[]} shape @param {number} axis @returns {number} */
+const strideOf = (shape, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+
+/**
+ * Every row along an axis: where it starts, and its place on the other axes.
+ * @param {readonly number[]} shape
+ * @param {number} axis
+ * @returns {Iterable<{ at: number, index: number[] }>}
+ */
+function* rowsOf(shape, axis) {
+    const count = shape.reduce((a, b, i) => (i === axis ? a : a * b), 1);
+    const index = shape.map(() => 0);
+    for (let row = 0, at = 0; row < count; row++) {
+        yield { at, index };
+        for (let i = shape.length - 1; i >= 0; i--) {
+            if (i === axis) continue;
+            at += strideOf(shape, i);
+            if (++index[i] < shape[i]) break;
+            at -= strideOf(shape, i) * shape[i];
+            index[i] = 0;
+        }
+    }
+}
+
+/**
+ * @param {Float32Array} out
+ * @param {ArrayLike<number>} values
+ * @param {Iterable<{ at: number, index: number[] }>} rows
+ * @param {Float32Array[]} tables cosines and sines of each position: one for all, or one per batch entry
+ * @param {{ sequence: number, dims: number, stride: number }} axes
+ */
+function turn(out, values, rows, tables, { sequence, dims, stride }) {
+    const half = dims / 2;
+    for (const { at, index } of rows) {
+        const table = tables[tables.length === 1 ? 0 : index[0]];
+        const row = index[sequence] * dims;
+        for (let j = 0; j < half; j++) {
+            const a = at + j * stride;
+            const b = a + half * stride;
+            const [cosine, sine] = [table[row + j], table[row + half + j]];
+            out[a] = values[a] * cosine - values[b] * sine;
+            out[b] = values[b] * cosine + values[a] * sine;
+        }
+    }
+}

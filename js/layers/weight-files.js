@@ -1,0 +1,53 @@
+// An attention layer's weights from and to the files that Keras saves: `.weights.h5`, and `.keras` to read. What reads
+// and writes HDF5 is loaded when it is called for.
+
+import { typeError } from '../check.js';
+import { CachedMultiHeadAttention } from './attention/cached-multi-head-attention.js';
+import { AttentionLayer } from './attention/attention-layer.js';
+
+/**
+ * Replaces a layer's weights, or none of them if something is wrong.
+ * @param {AttentionLayer} layer built
+ * @param {Uint8Array | ArrayBuffer | Blob} file all of it
+ * @param {{ layer?: string }} [options] layer: which one, by its name in the model that was saved or the path of its
+ *   group; not needed where the file holds but one attention layer
+ * @throws {import('../check.js').FormatError} (rejects) for a damaged file, or one without such a layer
+ * @throws {TypeError | RangeError} (rejects) where the weights are not those of this layer
+ */
+export async function loadWeights(layer, file, { layer: which } = {}) {
+    checkLayer(layer);
+    const bytes =
+        file instanceof Uint8Array ? file : new Uint8Array(file instanceof Blob ? await file.arrayBuffer() : file);
+    const [{ openKerasWeights }, { mapLayerWeights }] = await Promise.all([
+        import('../files/keras-weights.js'), import('../files/keras-layers.js'),
+    ]);
+    const weights = mapLayerWeights(await openKerasWeights(bytes), which);
+    layer.setWeights(/** @type {ReadonlyMap<string, any>} */ (weights));
+}
+
+/**
+ * The weights as Keras's `load_weights()` reads them, into a functional model that has the layer.
+ * @param {AttentionLayer} layer built
+ * @param {{ path?: string }} [options] path of the layer's group: 'layers/' and its class in snake case by default, to
+ *   which Keras adds '_1', '_2', ... for further layers of the class
+ * @returns {Promise<Uint8Array<ArrayBuffer>>} a `.weights.h5` file
+ */
+export async function saveWeights(layer, { path } = {}) {
+    checkLayer(layer);
+    const { defaultName } = /** @type {typeof AttentionLayer} */ (layer.constructor);
+    const group = path ?? `layers/${defaultName}`;
+    const kind = layer instanceof CachedMultiHeadAttention ? 'MultiHeadAttention' : 'GroupQueryAttention';
+    const weights = layer.weights.map(
+        (weight) => /** @type {const} */ ([weight.path.slice(layer.name.length + 1), weight]),
+    );
+    const [{ layerEntries }, { writeKerasWeights }] = await Promise.all([
+        import('../files/keras-layers.js'), import('../files/keras-writer.js'),
+    ]);
+    return writeKerasWeights(layerEntries(weights, { path: group, kind }), [[group, layer.name]]);
+}
+
+/** @param {unknown} layer */
+function checkLayer(layer) {
+    if (!(layer instanceof AttentionLayer)) throw typeError('layer', 'an attention layer of this package', layer);
+    if (!layer.built) throw new RangeError('layer must be built: it has no weights yet');
+}

@@ -1,0 +1,100 @@
+// loadWeights and saveWeights: attention layers in the files that Keras wrote, and round trips.
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { CachedGroupQueryAttention, CachedMultiHeadAttention } from '../../js/index.js';
+import { loadWeights, saveWeights } from '../../js/layers/index.js';
+import { readTensors } from '../golden/golden.js';
+import { draw } from '../property/cases.js';
+import { testRuntime } from '../runtime.js';
+
+const shared = ['../../../shared/models/keras/files/', '../../../../shared/models/keras/files/']
+    .map((path) => new URL(path, import.meta.url)).find((folder) => existsSync(new URL('manifest.json', folder)));
+const runtime = await testRuntime();
+
+/** Layers of those files: how each is made, and where its weights stand. */
+const LAYERS = [
+    ['mha.weights.h5', 'my attention', () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 })],
+    [
+        'mha.keras',
+        'layers/cached_multi_head_attention',
+        () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 }),
+    ],
+    [
+        'mha_float16.keras',
+        'my attention',
+        () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4, dtype: 'float16' }),
+    ],
+    [
+        'gqa.weights.h5',
+        'grouped_query_attention',
+        () =>
+            new CachedGroupQueryAttention(runtime, {
+                headDim: 4,
+                numQueryHeads: 4,
+                numKeyValueHeads: 2,
+                useBias: false,
+                useGate: true,
+            }),
+    ],
+];
+
+for (const [file, which, make] of LAYERS) {
+    test(`${file}: ${which}`, { skip: !shared && `no ../shared/models/keras/files` }, async () => {
+        const model = JSON.parse(readFileSync(new URL('manifest.json', shared), 'utf8')).models
+            .find(({ weights_h5: h5, keras_file: keras }) => [h5, keras].includes(file));
+        const tensors = readTensors(shared, model.file);
+        const own = model.weights.filter(({ path, h5 }) => path.startsWith(`${which}/`) || h5.startsWith(`${which}/`));
+        const layer = make();
+        layer.build([1, 1, 8], [1, 1, 8]);
+        await loadWeights(layer, readFileSync(new URL(file, shared)), { layer: which });
+        const got = layer.weights.map(({ path, data }) => [path.slice(layer.name.length + 1), data]);
+        assert.deepEqual(
+            got,
+            own
+                .slice(0, got.length)
+                .map(({ path, tensor }) => [path.split('/').slice(-2).join('/'), tensors[tensor].data]),
+        );
+        layer.dispose();
+    });
+}
+
+test('what is saved is what is loaded', async () => {
+    const { tensor } = draw(1);
+    for (const make of [
+        () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 3, useGate: true }),
+        () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 3, dtype: 'bfloat16' }),
+        () =>
+            new CachedGroupQueryAttention(runtime, {
+                headDim: 4,
+                numQueryHeads: 4,
+                numKeyValueHeads: 2,
+                useGate: true,
+                useOutputBias: false,
+                queryKeyNorm: {},
+                ropeMaxWavelength: 10,
+            }),
+    ]) {
+        const [from, to] = [make(), make()];
+        for (const layer of [from, to]) layer.build([1, 1, 5], [1, 1, 5]);
+        from.setWeights(from.weights.map(({ shape }) => tensor([...shape])));
+        await loadWeights(to, await saveWeights(from));
+        assert.deepEqual(to.getWeights(), from.getWeights());
+        await assert.rejects(loadWeights(to, await saveWeights(from), { layer: 'other' }), { code: 'keras-no-layer' });
+        for (const layer of [from, to]) layer.dispose();
+    }
+});
+
+test('what cannot be: no layer, none built, the weights of another', async () => {
+    const make = (numHeads) => new CachedMultiHeadAttention(runtime, { numHeads, keyDim: 3 });
+    const [one, two] = [make(1), make(2)];
+    await assert.rejects(saveWeights(one), RangeError);
+    await assert.rejects(loadWeights(/** @type {any} */ ({}), new Uint8Array(8)), TypeError);
+    for (const layer of [one, two]) layer.build([1, 1, 5], [1, 1, 5]);
+    const before = two.getWeights();
+    await assert.rejects(loadWeights(two, await saveWeights(one)), RangeError);
+    await assert.rejects(loadWeights(two, new Uint8Array(100)), Error);
+    assert.deepEqual(two.getWeights(), before);
+    for (const layer of [one, two]) layer.dispose();
+});

@@ -1,0 +1,136 @@
+// RotaryEmbedding, norms, positions and biases: arguments, weights and axes. Numbers of Keras's: golden/model-layers.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Tensor } from '../../js/index.js';
+import {
+    AlibiBias,
+    LayerNormalization,
+    RMSNormalization,
+    RotaryEmbedding,
+    SinePositionEncoding,
+} from '../../js/layers/index.js';
+import { assertClose } from '../close.js';
+import { draw } from '../property/cases.js';
+import { layerNorm } from '../reference.js';
+import { testRuntime } from '../runtime.js';
+
+const runtime = await testRuntime();
+const { tensor } = draw(3);
+
+/** @param {() => unknown} fn @param {RegExp} message */
+function refuses(fn, message) {
+    const named = (/** @type {any} */ error) =>
+        (error instanceof TypeError || error instanceof RangeError) && message.test(error.message);
+    assert.throws(fn, named, String(message));
+}
+
+test('wrong arguments are named', () => {
+    for (const [make, message] of [
+        [() => new RotaryEmbedding(runtime, { ropeType: 'su' }), /^ropeType must be "linear", "dynamic" or "yarn"/],
+        [() => new RotaryEmbedding(runtime, { maxWavelength: 0 }), /^maxWavelength must be a number above 0/],
+        [() => new RotaryEmbedding(runtime, { lowFreqFactor: 1 }), /are all given or none/],
+        [() => new RotaryEmbedding(runtime, { maxSequenceLength: 4 }), /^maxSequenceLength must be absent without/],
+        [() => new RotaryEmbedding(runtime, { inverseFreqShortFactor: [1] }), /^inverseFreqLongFactor must be an arr/],
+        [
+            () => new RotaryEmbedding(runtime, {
+                ropeType: 'yarn',
+                frequencyAdjustmentFactor: 8,
+                lowFreqFactor: 1,
+                highFreqFactor: 4,
+                pretrainingSequenceLength: 9,
+            }),
+            /^ropeType must be "linear" with/,
+        ],
+        [() => new RotaryEmbedding(runtime, { theta: 1 }), /^options of RotaryEmbedding must be of .*, got "theta"$/],
+        [() => new AlibiBias(runtime, { alibiBiasMax: 0.5 }), /^alibiBiasMax must be a positive integer/],
+        [() => new RMSNormalization(runtime, { axis: [] }), /^axis must be an integer or an array/],
+        [() => new RMSNormalization(runtime, { epsilon: -1 }), /^epsilon must be a number from 0 on/],
+        [() => new LayerNormalization(runtime, { center: 'no' }), /^center must be a boolean/],
+        [() => new SinePositionEncoding(runtime, { maxWavelength: '1' }), /^maxWavelength must be a number/],
+        [() => new RMSNormalization(/** @type {any} */ ({})), /^runtime must be made by createRuntime/],
+    ]) {
+        refuses(/** @type {() => unknown} */ (make), /** @type {RegExp} */ (message));
+    }
+});
+
+test('wrong calls are named', () => {
+    const rope = new RotaryEmbedding(runtime);
+    const x = tensor([2, 5, 8]);
+    refuses(() => rope.callSync(tensor([2, 5, 7])), /^the rotary dimension must be even/);
+    refuses(() => rope.callSync(x, { start: 1 }), /^options of a call of RotaryEmbedding must be of startIndex, positions, got "start"$/);
+    refuses(() => rope.callSync(x, { startIndex: 0.5 }), /^startIndex must be an integer/);
+    refuses(() => rope.callSync(x, { positions: tensor([4]) }), /^positions must be of shape \[5\] or \[2, 5\]/);
+    refuses(() => new AlibiBias(runtime).callSync(x), /^attentionScores must be of shape/);
+    const norm = new RMSNormalization(runtime);
+    norm.build([null, 8]);
+    refuses(() => norm.build([null, 8]), /^build must come once/);
+    refuses(() => norm.callSync(tensor([2, 7])), /^inputs must be of sizes \[8\] on the axes \[1\], as built/);
+    refuses(() => norm.setWeights([tensor([7])]), /^weights\[0\] \(scale\) must be of shape \[8\]/);
+    norm.dispose();
+    assert.throws(() => norm.callSync(x), /has been disposed/);
+});
+
+test('a rotation keeps lengths, and scores depend on distances alone', () => {
+    const rope = new RotaryEmbedding(runtime, { maxWavelength: 100 });
+    const [q, k] = [tensor([1, 1, 8]), tensor([1, 1, 8])];
+    const at = (/** @type {any} */ x, /** @type {number} */ startIndex) => [...rope.callSync(x, { startIndex }).data];
+    const dot = (/** @type {number[]} */ a, /** @type {number[]} */ b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
+    assert.ok(Math.abs(dot(at(q, 7), at(q, 7)) - dot([...q.data], [...q.data])) < 1e-5);
+    assert.ok(Math.abs(dot(at(q, 3), at(k, 1)) - dot(at(q, 9), at(k, 7))) < 1e-5);
+});
+
+test('norms over any axes, in any order, as over the last', async () => {
+    const x = tensor([3, 4, 5]);
+    const norm = new LayerNormalization(runtime, { axis: [1, 0], epsilon: 1e-3 });
+    norm.build(x.shape);
+    const [gamma, beta] = [tensor([4, 3]), tensor([4, 3])];
+    norm.setWeights([gamma, beta]);
+    const { data } = await norm.call(new Tensor(runtime, x));
+    const rows = new Float64Array(60);
+    const place = (/** @type {number} */ i) => [Math.floor(i / 20), Math.floor(i / 5) % 4, i % 5];
+    const row = (/** @type {number} */ i) => {
+        const [a, b, c] = place(i);
+        return c * 12 + b * 3 + a;
+    };
+    x.data.forEach((value, i) => {
+        rows[row(i)] = value;
+    });
+    const expected = layerNorm(rows, gamma.data, beta.data, 5, 12, 1e-3);
+    assertClose(data, Float64Array.from(x.data, (_, i) => expected[row(i)]), { atol: 1e-5, rtol: 1e-5 });
+    norm.dispose();
+});
+
+test('weights: first values, losses and constraints', () => {
+    const gemma = new RMSNormalization(runtime, { offset: 1 });
+    gemma.build([1, 4]);
+    assert.deepEqual(gemma.getWeights()[0].data, new Float32Array(4));
+    const norm = new LayerNormalization(runtime, {
+        gammaRegularizer: { class_name: 'L1', config: { l1: 1 } },
+        betaConstraint: 'non_neg',
+    });
+    norm.build([1, 4]);
+    assert.deepEqual(norm.losses, [4]);
+    norm.setWeights([tensor([4]), { shape: [4], data: Float32Array.of(-1, 2, -3, 4) }]);
+    norm.applyConstraints();
+    assert.deepEqual([...norm.getWeights()[1].data], [0, 2, 0, 4]);
+    norm.trainable = false;
+    assert.deepEqual(norm.losses, []);
+    for (const made of [gemma, norm]) made.dispose();
+});
+
+test('half precision: numbers of the type', () => {
+    const norm = new RMSNormalization(runtime, { dtype: 'bfloat16' });
+    const output = norm.callSync(tensor([3, 16]));
+    assert.equal(output.dtype, 'bfloat16');
+    const bits = new Uint32Array(output.data.slice().buffer);
+    assert.ok(bits.every((word) => (word & 0xffff) === 0));
+    norm.dispose();
+});
+
+test('default names count by class', async () => {
+    const names = [new AlibiBias(runtime), new AlibiBias(runtime), new AlibiBias(runtime, { name: 'a' })];
+    const [first, second] = names.map(({ name }) => /(\d*)$/.exec(name)?.[1]);
+    assert.equal(Number(second), Number(first) + 1);
+    assert.equal(names[2].name, 'a');
+});
