@@ -92,7 +92,17 @@ class Entry {
         }
         /** @type {string[]} */
         const parts = [];
-        for (const node of this.queue) parts.push(this.textOf(node));
+        const exported = this.queue.length;
+        /** Classes and functions that only types mention: no value of that name can be imported. @type {string[]} */
+        const typesOnly = [];
+        for (let i = 0; i < this.queue.length; i++) {
+            const node = this.queue[i];
+            const text = this.textOf(node);
+            const isValue = !ts.isTypeAliasDeclaration(node) && !ts.isInterfaceDeclaration(node);
+            if (i >= exported && isValue) typesOnly.push(String(this.names.get(node)));
+            parts.push(i >= exported && isValue ? text.replace(/^export (?:declare )?(?=class|function|const|abstract)/m, 'declare ') : text);
+        }
+        if (typesOnly.length > 0) parts.push(`export type { ${typesOnly.sort().join(', ')} };\n`);
         for (const [node, name] of this.names) this.known.set(node, [this.file, name]);
         const head = [
             ...[...this.imports].map(([file, names]) => `import type { ${[...names].sort().join(', ')} } from './${file}.js';\n`),
@@ -146,6 +156,19 @@ class Entry {
         const replace = (/** @type {ts.Node} */ at, /** @type {string} */ text, end = at.end) => edits.push([at.getStart(source), end, text]);
         /** @param {ts.Node} at */
         const visit = (at) => {
+            const spare = ts.isClassElement(at) && this.isHidden(at) ? this.spareParameters(at) : 0;
+            if (spare > 0 && /** @type {ts.MethodDeclaration} */ (at).parameters.length >= spare) {
+                const { parameters } = /** @type {ts.MethodDeclaration} */ (at);
+                const kept = parameters.length - spare;
+                edits.push([kept === 0 ? parameters.pos : parameters[kept - 1].end, parameters.end, '']);
+                for (const parameter of parameters.slice(0, kept)) visit(parameter);
+                for (const tag of parameters.slice(kept).flatMap((parameter) => ts.getJSDocParameterTags(parameter))) {
+                    edits.push([tag.pos, tag.end, '']);
+                }
+                const { type } = /** @type {ts.MethodDeclaration} */ (at);
+                if (type) visit(type);
+                return;
+            }
             if (ts.isClassElement(at) && this.isHidden(at)) {
                 edits.push([at.getFullStart(), at.end, ts.isConstructorDeclaration(at) ? '\n    private constructor();' : '']);
                 return;
@@ -196,6 +219,20 @@ class Entry {
         const name = member.name?.getText() ?? '';
         if (/^["']?_|^#|^\[?"__#/.test(name) || ts.getJSDocTags(member).some((tag) => tag.tagName.text === 'internal')) return true;
         return this.mentionsMachinery(member, new Set());
+    }
+
+    /**
+     * How many parameters at the end have to go so that the rest is for users: optional ones, which mention machinery.
+     * @param {ts.ClassElement} member @returns {number} 0: that is not what is wrong with it
+     */
+    spareParameters(member) {
+        if (!ts.isConstructorDeclaration(member) && !ts.isMethodDeclaration(member)) return 0;
+        if (/^["']?_|^#/.test(member.name?.getText() ?? '')) return 0;
+        const { parameters, type } = member;
+        const mentions = (/** @type {ts.Node | undefined} */ node) => node !== undefined && this.mentionsMachinery(node, new Set());
+        const first = parameters.findIndex(mentions);
+        const optional = parameters.slice(first).every(({ questionToken }) => questionToken);
+        return first < 0 || mentions(type) || !optional ? 0 : parameters.length - first;
     }
 
     /** @param {ts.Node} node @param {Set<ts.Node>} seen @returns {boolean} */
