@@ -9,7 +9,7 @@ import { parseJson } from './json.js';
 import { checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
 import { nameOf, placeOf } from './places.js';
 import { readHeader } from './safetensors.js';
-import { checkSignal, openFile } from './source.js';
+import { checkSignal, openFile, readWhole } from './source.js';
 import { Progress, streamOf, TensorFile, tensorInfo } from './tensor-source.js';
 import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
 
@@ -57,9 +57,6 @@ export async function openModel(source, { signal, onProgress, what = 'model' } =
         throw error;
     }
 }
-
-/** Files of Keras are read as a whole; an endless one ends here. */
-const MAX_WHOLE_BYTES = 2 ** 32;
 
 /** One call of openModel(). */
 class Opening {
@@ -247,9 +244,7 @@ class Opening {
      * @returns {Promise<Uint8Array>} all of it
      */
     async _whole(reader, name) {
-        const bytes = reader.size === null || reader.size > MAX_WHOLE_BYTES ? await reader.rest(MAX_WHOLE_BYTES, name)
-            : await reader.take(reader.size, name);
-        reader.close();
+        const bytes = await readWhole(reader, name);
         this._progress.add(bytes.length);
         return bytes;
     }

@@ -78,6 +78,29 @@ export async function openFile(source, signal) {
         ? readerOfPath(location, signal) : readerOfUrl(location, signal);
 }
 
+/** So long is a file at most that is read as a whole: an endless one ends there. */
+const MAX_WHOLE_BYTES = 2 ** 32;
+
+/**
+ * @param {ByteReader} reader at the beginning of a file
+ * @param {string} name for the message when it is too long
+ * @returns {Promise<Uint8Array<ArrayBuffer>>} all of it; it is closed then
+ */
+export async function readWhole(reader, name) {
+    try {
+        return reader.size === null || reader.size > MAX_WHOLE_BYTES ? await reader.rest(MAX_WHOLE_BYTES, name)
+            : await reader.take(reader.size, name);
+    } finally {
+        reader.close();
+    }
+}
+
+/** @param {any} source @param {AbortSignal} [signal] @returns {Promise<Uint8Array<ArrayBuffer>>} all bytes of a file */
+export async function readFile(source, signal) {
+    checkSignal(signal);
+    return readWhole(await openFile(source, signal), 'the file');
+}
+
 /** @param {AbortSignal | undefined} signal an option; of any realm, so it is known by what it can do */
 export function checkSignal(signal) {
     if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {

@@ -8,20 +8,19 @@ import { AttentionLayer } from './attention/attention-layer.js';
 /**
  * Replaces a layer's weights, or none of them if something is wrong.
  * @param {AttentionLayer} layer built
- * @param {Uint8Array | ArrayBuffer | Blob} file all of it
- * @param {{ layer?: string }} [options] layer: which one, by its name in the model that was saved or the path of its
- *   group; not needed where the file holds but one attention layer
+ * @param {any} source the file: a URL, a path (Node), a Blob, bytes or a stream
+ * @param {{ layer?: string, signal?: AbortSignal }} [options] layer: which one, by its name in the model that was saved
+ *   or the path of its group; not needed where the file holds but one attention layer
  * @throws {import('../check.js').FormatError} (rejects) for a damaged file, or one without such a layer
  * @throws {TypeError | RangeError} (rejects) where the weights are not those of this layer
  */
-export async function loadWeights(layer, file, { layer: which } = {}) {
+export async function loadWeights(layer, source, { layer: which, signal } = {}) {
     checkLayer(layer);
-    const bytes =
-        file instanceof Uint8Array ? file : new Uint8Array(file instanceof Blob ? await file.arrayBuffer() : file);
-    const [{ openKerasWeights }, { mapLayerWeights }] = await Promise.all([
-        import('../files/keras-weights.js'), import('../files/keras-layers.js'),
+    if (which !== undefined && typeof which !== 'string') throw typeError('layer', 'a name or a path', which);
+    const [{ readFile }, { openKerasWeights }, { mapLayerWeights }] = await Promise.all([
+        import('../files/source.js'), import('../files/keras-weights.js'), import('../files/keras-layers.js'),
     ]);
-    const weights = mapLayerWeights(await openKerasWeights(bytes), which);
+    const weights = mapLayerWeights(await openKerasWeights(await readFile(source, signal)), which);
     layer.setWeights(/** @type {ReadonlyMap<string, any>} */ (weights));
 }
 

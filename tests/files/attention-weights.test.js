@@ -48,7 +48,7 @@ for (const [file, which, make] of LAYERS) {
         const own = model.weights.filter(({ path, h5 }) => path.startsWith(`${which}/`) || h5.startsWith(`${which}/`));
         const layer = make();
         layer.build([1, 1, 8], [1, 1, 8]);
-        await loadWeights(layer, readFileSync(new URL(file, shared)), { layer: which });
+        await layer.loadWeights(new URL(file, shared), { layer: which });
         const got = layer.weights.map(({ path, data }) => [path.slice(layer.name.length + 1), data]);
         assert.deepEqual(
             got,

@@ -216,6 +216,31 @@ export class AttentionLayer {
     }
 
     /**
+     * Replaces the weights by those of a file that Keras saved, or none of them if something is wrong. After build.
+     * @param {string | URL | Blob | ArrayBuffer | Uint8Array | ReadableStream<Uint8Array>} source a `.weights.h5` or
+     *   `.keras` file: its URL, path (Node), bytes or stream
+     * @param {{ layer?: string, signal?: AbortSignal }} [options] layer: which one, by its name in the model that was
+     *   saved or the path of its group; not needed where the file holds but one attention layer
+     * @throws {Error} (rejects) a FormatError for a damaged file, or one without such a layer; a TypeError or RangeError
+     *   where the weights are not those of this layer
+     */
+    async loadWeights(source, options) {
+        const files = await import('../weight-files.js');
+        return files.loadWeights(this, source, options);
+    }
+
+    /**
+     * The weights as Keras's `load_weights()` reads them, into a functional model that has the layer.
+     * @param {{ path?: string }} [options] path of the layer's group: 'layers/' and its class in snake case by default,
+     *   to which Keras adds '_1', '_2', ... for further layers of the class
+     * @returns {Promise<Uint8Array<ArrayBuffer>>} a `.weights.h5` file
+     */
+    async saveWeights(options) {
+        const files = await import('../weight-files.js');
+        return files.saveWeights(this, options);
+    }
+
+    /**
      * Regularization: a term each for what query, key, value and output projections gave out in the last call, divided
      * by the batch size, then one for each regularized weight while trainable.
      * @returns {number[]}
