@@ -68,18 +68,28 @@ export class NormWeights {
 
     /** @returns {Float32Array} a copy of gamma */
     readWeight() {
-        if (this.#gamma === 0) throw new Error('this normalization has no such weights, or they have been disposed of');
-        return this.#runtime.memory.f32(this.#gamma, this.size).slice();
+        return this.#view(this.#gamma).slice();
+    }
+
+    /** @returns {Float32Array} a copy of beta */
+    readBias() {
+        return this.#view(this.#beta).slice();
+    }
+
+    /** @param {number} address @returns {Float32Array} gamma or beta where it lies */
+    #view(address) {
+        if (address === 0) throw new Error('this normalization has no such weights, or they have been disposed of');
+        return this.#runtime.memory.f32(address, this.size);
     }
 
     /** @param {number} address @param {ArrayLike<number>} values @param {number} first */
     #load(address, values, first) {
-        if (address === 0) throw new Error('this normalization has no such weights, or they have been disposed of');
+        const view = this.#view(address);
         const at = first * this.width;
         if (at + values.length > this.size) {
             throw new RangeError(`a normalization's weights must be ${this.size} numbers, got ${at + values.length}`);
         }
-        this.#runtime.memory.f32(address + 4 * at, values.length).set(values);
+        view.set(values, at);
     }
 
     /**

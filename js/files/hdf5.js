@@ -41,7 +41,7 @@ const MAX_DEPTH = 64;
 const MAX_PATH = 2048;
 
 /** @param {Uint8Array} bytes @returns {boolean} whether they begin as an HDF5 file does */
-export function isHdf5(bytes) {
+function isHdf5(bytes) {
     return SIGNATURE.every((byte, i) => bytes[i] === byte);
 }
 

@@ -9,7 +9,7 @@
 // Codes: those of hdf5.js and zip.js, and `keras-no-weights` for a zip without weights.
 
 import { FormatError, show } from '../check.js';
-import { isHdf5, readHdf5 } from './hdf5.js';
+import { readHdf5 } from './hdf5.js';
 import { toNumbers, TYPES } from './hdf5/values.js';
 import { isZip, readZipDirectory, readZipMember } from './zip.js';
 
@@ -20,11 +20,6 @@ import { isZip, readZipDirectory, readZipMember } from './zip.js';
  */
 
 const WEIGHTS = 'model.weights.h5';
-
-/** @param {Uint8Array} bytes the first ones of a file @returns {boolean} whether it is HDF5 or a zip */
-export function isKerasFile(bytes) {
-    return isHdf5(bytes) || isZip(bytes);
-}
 
 /**
  * @param {Uint8Array} bytes a whole `.weights.h5` or `.keras` file

@@ -52,7 +52,7 @@ export class TrainingCall {
 
     /**
      * x + dropout(sublayer(x)), normalized before or after.
-     * @param {import('../blocks/layer-norm.js').LayerNorm} norm
+     * @param {import('../blocks/norm.js').NormWeights} norm
      * @param {(program: Program, call: BlockCall) => void} record
      * @param {() => unknown} finish
      */

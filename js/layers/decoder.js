@@ -12,7 +12,7 @@ import { ACTIVATION, LINEAR } from '../engine/interface.js';
 import { asTensorLike, formatShape, sameShape } from '../engine/tensor.js';
 import { DecoderJob } from './decoder-job.js';
 import { TrainingCall } from './decoder-training.js';
-import { LayerNorm } from '../blocks/layer-norm.js';
+import { NormWeights } from '../blocks/norm.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
@@ -151,7 +151,8 @@ export class TransformerDecoder {
 
     /** @param {number} width */
     _layerNorm(width) {
-        return this._own(new LayerNorm(this._runtime, width, this.layerNormEpsilon));
+        const epsilon = this.layerNormEpsilon;
+        return this._own(new NormWeights(this._runtime, { kind: 'layer', width, epsilon, bias: true }));
     }
 
     /**
@@ -185,9 +186,9 @@ export class TransformerDecoder {
         this._check();
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
         const data = [
-            ...self.getWeights().map((weight) => weight.data), ...selfNorm.weights(),
-            ...(cross?.getWeights().map((weight) => weight.data) ?? []), ...(crossNorm?.weights() ?? []),
-            intermediate.kernel(), intermediate.bias(), output.kernel(), output.bias(), ...norm.weights(),
+            ...self.getWeights().map((weight) => weight.data), ...normWeights(selfNorm),
+            ...(cross?.getWeights().map((weight) => weight.data) ?? []), ...(crossNorm ? normWeights(crossNorm) : []),
+            intermediate.kernel(), intermediate.bias(), output.kernel(), output.bias(), ...normWeights(norm),
         ];
         return this._weightShapes().map((shape, i) => ({ shape, data: data[i] }));
     }
@@ -204,11 +205,12 @@ export class TransformerDecoder {
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
         let at = 0;
         const next = () => numbers(this._runtime, given[at++]);
-        /** @param {CachedMultiHeadAttention} layer @param {LayerNorm} layerNorm */
+        /** @param {CachedMultiHeadAttention} layer @param {NormWeights} layerNorm */
         const setAttention = (layer, layerNorm) => {
             layer.setWeights(given.slice(at, at + 8));
             at += 8;
-            layerNorm.load(next(), next());
+            layerNorm.loadWeight(next());
+            layerNorm.loadBias(next());
         };
         setAttention(self, selfNorm);
         if (cross && crossNorm) {
@@ -218,7 +220,8 @@ export class TransformerDecoder {
             dense.loadKernel(next());
             dense.loadBias(next());
         }
-        norm.load(next(), next());
+        norm.loadWeight(next());
+        norm.loadBias(next());
     }
 
     /** Of the weights, in the order of getWeights(). @returns {readonly (readonly number[])[]} */
@@ -290,7 +293,7 @@ export class TransformerDecoder {
      * @param {import('../engine/program.js').Program} program
      * @param {BlockCall} call
      * @param {CachedMultiHeadAttention} layer
-     * @param {LayerNorm} norm
+     * @param {NormWeights} norm
      * @param {import('../blocks/attention.js').AttentionCall} io what differs from call to call is set already
      */
     _recordAttention(program, call, layer, norm, io) {
@@ -350,6 +353,9 @@ export class TransformerDecoder {
         this.dispose();
     }
 }
+
+/** @param {NormWeights} norm @returns {Float32Array[]} copies of gamma and beta */
+const normWeights = (norm) => [norm.readWeight(), norm.readBias()];
 
 /**
  * @param {readonly TensorLike[]} weights
@@ -415,10 +421,10 @@ function readOptions(options) {
  *
  * @typedef {object} DecoderParts
  * @property {CachedMultiHeadAttention} self
- * @property {LayerNorm} selfNorm
+ * @property {NormWeights} selfNorm
  * @property {CachedMultiHeadAttention | null} cross
- * @property {LayerNorm | null} crossNorm
+ * @property {NormWeights | null} crossNorm
  * @property {Projection} intermediate
  * @property {Projection} output
- * @property {LayerNorm} norm of the feed-forward network
+ * @property {NormWeights} norm of the feed-forward network
  */

@@ -8,7 +8,7 @@ import {
 } from '../blocks/decoder.js';
 import { recordRope } from '../blocks/rope.js';
 import { shapesOf } from './shapes.js';
-import { inverseFrequencies } from './rope.js';
+import { dependsOnLength, inverseFrequencies } from './rope.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -268,8 +268,7 @@ export class Network {
     /** @param {import('./description.js').Rope} rope @param {number} length of the run @returns {Float64Array} radians per position */
     frequencies(rope, length) {
         const { scaling, dims } = rope;
-        const changing = scaling.type === 'dynamic' || scaling.type === 'longrope';
-        const key = changing ? Math.max(length, scaling.trained) : 0;
+        const key = dependsOnLength(scaling) ? Math.max(length, scaling.trained) : 0;
         const last = this._frequencies.get(rope);
         if (last?.length === key) {
             return last.values;
