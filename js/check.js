@@ -55,6 +55,22 @@ export function unknownOption(owner, name, known) {
 }
 
 /**
+ * An option that nobody knows would be ignored, so it is refused.
+ * @param {string} owner  of the options
+ * @param {unknown} options
+ * @param {readonly string[]} known
+ * @throws {TypeError} unless it is an object of these names
+ */
+export function checkOptionNames(owner, options, known) {
+    if (typeof options !== 'object' || options === null) {
+        throw typeError(`the options of ${owner}`, `an object of ${known.join(', ')}`, options);
+    }
+    for (const name of Object.keys(options)) {
+        if (!known.includes(name)) throw unknownOption(owner, name, known);
+    }
+}
+
+/**
  * @param {string} argument
  * @param {unknown} value
  * @returns {number} the value, an integer > 0

@@ -1,7 +1,7 @@
 // KVCache: the keys and values of past positions, as Keras Hub's layers have them, over pages (pages.js).
 
 import { Tensor, asTensorLike, dtypeOf, formatShape, sameShape } from '../engine/tensor.js';
-import { positiveInteger, rangeError, typeError } from '../check.js';
+import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
 import { OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
 import { PagedCache, pageFor, writeTransfer } from './pages.js';
@@ -184,18 +184,19 @@ export class KVCache {
      * Removes the positions [from, to): later ones move down as they are, and zeros follow.
      * @param {number} from
      * @param {number} to
+     * @param {never[]} more
      * @throws {TypeError | RangeError} when these are no positions
      */
-    remove(from, to) {
+    remove(from, to, ...more) {
         this.#begin('KVCache.remove');
+        if (more.length > 0) throw typeError('KVCache.remove', 'given from and to alone: it turns no keys', more[0]);
         const [, , length] = this.shape;
         checkPosition(from, 'from', length);
         checkPosition(to, 'to', length);
         if (to < from) throw rangeError('to', `${from} at least`, to);
         if (to === from) return;
         this._pages.makeWritable(from, length);
-        this._pages.move(to, from, length - to);
-        this.#clear(length - (to - from));
+        this.#clear(length - (to - from), () => this._pages.move(to, from, length - to));
     }
 
     /** @param {string} what */
@@ -204,23 +205,26 @@ export class KVCache {
         this._runtime._assertIdle(what);
     }
 
-    /** @param {number} from where zeros begin */
-    #clear(from) {
+    /**
+     * @param {number} from where zeros begin
+     * @param {() => void} [first] done before, once nothing can fail any more
+     */
+    #clear(from, first) {
         const { _runtime: { memory, wasm }, shape, _pages: pages } = this;
         const [batch, , length, heads, dim] = shape;
         if (from === length) return;
         pages.makeWritable(from, length);
         // One row of zeros, from which all positions are stored.
-        const zeros = memory.alloc(4 * heads * dim);
-        const transfer = memory.alloc(4 * OP_WORDS);
+        const zeros = memory.alloc(4 * (heads * dim + OP_WORDS));
+        const transfer = zeros + 4 * heads * dim;
         memory.f32(zeros, heads * dim).fill(0);
+        first?.();
         const at = transfer / 4 - TRANSFER.keys;
         const { words } = memory;
         writeTransfer(words, at, this._address, zeros, [batch, 2, 0, heads, dim], from, length - from);
         words[at + TRANSFER.keysStride] = words[at + TRANSFER.valuesStride] = 0;
         wasm.cmha_cache_store(transfer);
         memory.free(zeros);
-        memory.free(transfer);
     }
 
     /** Frees the memory. A second time does nothing. */
@@ -254,6 +258,7 @@ function checkOptions(options) {
     if (typeof options !== 'object' || options === null) {
         throw typeError('KVCache', 'made of { batch, length, numHeads, keyDim, dtype }', options);
     }
+    checkOptionNames('KVCache', options, ['batch', 'length', 'numHeads', 'keyDim', 'dtype']);
     const { batch, length, numHeads, keyDim, dtype = 'float32' } = options;
     positiveInteger('KVCache.batch', batch);
     positiveInteger('KVCache.length', length);

@@ -1,6 +1,6 @@
 // Models on a hub. This is the only file of the package that knows a host.
 
-import { typeError } from '../check.js';
+import { checkOptionNames, typeError } from '../check.js';
 import { Remote } from './source.js';
 
 const ENDPOINT = 'https://huggingface.co';
@@ -46,7 +46,9 @@ export class HuggingFaceModel {
  * @param {string | URL} [options.endpoint] another hub with the same paths
  * @returns {HuggingFaceModel}
  */
-export function huggingFace(name, { file, revision = 'main', token, endpoint = ENDPOINT } = {}) {
+export function huggingFace(name, options = {}) {
+    checkOptionNames('huggingFace', options, ['file', 'revision', 'token', 'endpoint']);
+    const { file, revision = 'main', token, endpoint = ENDPOINT } = options;
     if (typeof name !== 'string' || !/^[\w.-]+\/[\w.-]+$/.test(name) || /(^|\/)\.\.?($|\/)/.test(name)) {
         throw typeError('name', "a string 'owner/name'", name);
     }

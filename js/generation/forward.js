@@ -1,6 +1,6 @@
 // Logits of given tokens, read cold or into a cache.
 
-import { rangeError, show, typeError } from '../check.js';
+import { checkOptionNames, rangeError, typeError } from '../check.js';
 import { checkSignal } from '../files/source.js';
 import { CacheRow, ModelCache } from '../model/cache.js';
 import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.js';
@@ -24,11 +24,7 @@ const OPTIONS = ['cache', 'positions', 'signal'];
  */
 function prepare(model, ids, options) {
     model.network.check('forward');
-    for (const name of Object.keys(options)) {
-        if (!OPTIONS.includes(name)) {
-            throw new TypeError(`forward has no option ${show(name)}; it has ${OPTIONS.join(', ')}`);
-        }
-    }
+    checkOptionNames('forward', options, OPTIONS);
     const { cache, positions = 'last', signal } = options;
     checkSignal(signal);
     if (positions !== 'last' && positions !== 'all') {

@@ -1,6 +1,6 @@
 // The loop that writes: reads the prompt, then chooses, hands out and reads one token after the other.
 
-import { positiveInteger, rangeError, show, typeError } from '../check.js';
+import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
 import { checkSignal } from '../files/source.js';
 import { CacheRow, ModelCache } from '../model/cache.js';
 import { checkIds } from '../model/reader.js';
@@ -100,11 +100,7 @@ function otherTasks() {
  */
 export function generate(model, prompt, options) {
     model.network.check('generate');
-    for (const name of Object.keys(options)) {
-        if (!OPTIONS.includes(name)) {
-            throw new TypeError(`generate has no option ${show(name)}; it has ${OPTIONS.join(', ')}`);
-        }
-    }
+    checkOptionNames('generate', options, OPTIONS);
     const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, attention, cache } = options;
     if (maxNewTokens !== Infinity && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
         throw rangeError('maxNewTokens', 'an integer of 0 or more', maxNewTokens);

@@ -1,7 +1,7 @@
 // From files to a language model: the one place where files, families, tokenizers and the network meet.
 
 import { modelAddress } from '../assets.js';
-import { FormatError, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { FormatError, checkOptionNames, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { decodeBlocks, packedBytes, weightType } from '../blocks/weight.js';
 import { openModel } from '../files/open.js';
 import { checkSignal } from '../files/source.js';
@@ -66,14 +66,7 @@ export async function loadModel(runtime, source, options = {}) {
 
 /** @param {LoadOptions} options */
 function checkOptions(options) {
-    if (typeof options !== 'object' || options === null) {
-        throw typeError('options', `an object of ${OPTIONS.join(', ')}`, options);
-    }
-    for (const name of Object.keys(options)) {
-        if (!OPTIONS.includes(name)) {
-            throw new TypeError(`loadModel has no option ${show(name)}; it has ${OPTIONS.join(', ')}`);
-        }
-    }
+    checkOptionNames('loadModel', options, OPTIONS);
     const { signal, onProgress, weights, contextLength, cacheDtype } = options;
     checkSignal(signal);
     if (onProgress !== undefined && typeof onProgress !== 'function') {

@@ -1,6 +1,7 @@
 // readWeights(): every tensor of a file as numbers. Quantized blocks are decoded by the C core, on a runtime of its own.
 
 import { decodeBlocks, weightType } from '../blocks/weight.js';
+import { checkOptionNames } from '../check.js';
 import { createRuntime } from '../engine/runtime.js';
 import { readWeights as readTensors } from '../files/read-weights.js';
 
@@ -12,6 +13,7 @@ import { readWeights as readTensors } from '../files/read-weights.js';
  * @throws {import('../check.js').FormatError} (rejects) for a malformed file
  */
 export async function readWeights(source, options = {}) {
+    checkOptionNames('readWeights', options, ['signal', 'onProgress']);
     const runtime = await createRuntime({ workers: 0 });
     try {
         return await readTensors(source, {

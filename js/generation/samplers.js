@@ -1,7 +1,7 @@
 // How the next token is chosen from logits: the samplers, and the options that name them.
 
 import { Random, randomSeed } from '../random.js';
-import { finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { finiteNumber, positiveInteger, rangeError, show, typeError, unknownOption } from '../check.js';
 import { argmax } from './choice.js';
 import { softmax } from './softmax.js';
 
@@ -24,8 +24,13 @@ const HOTTEST = 1e38;
 
 /** What is common to all of them: the temperature and the probabilities. */
 export class Sampler {
+    /** Names of the options. @type {readonly string[]} */
+    static _options = ['temperature'];
+
     /** @param {{ temperature?: number }} [options] temperature > 0 divides the logits */
-    constructor({ temperature = 1 } = {}) {
+    constructor({ temperature = 1, ...others } = {}) {
+        const [unknown] = Object.keys(others);
+        if (unknown !== undefined) throw unknownOption(new.target.name, unknown, new.target._options);
         if (finiteNumber('temperature', temperature) <= 0) {
             throw rangeError('temperature', 'greater than 0', temperature);
         }
@@ -105,6 +110,8 @@ function checkLeft(isLeft) {
  * times the most probable one.
  */
 export class RandomSampler extends Sampler {
+    static _options = [...Sampler._options, 'minP', 'seed'];
+
     /**
      * @param {{ minP?: number, temperature?: number, seed?: number }} [options] without a seed every sampler draws its
      *   own
@@ -148,6 +155,8 @@ export class RandomSampler extends Sampler {
 
 /** Draws from the k most probable tokens. */
 export class TopKSampler extends RandomSampler {
+    static _options = [...RandomSampler._options, 'k'];
+
     /** @param {{ k?: number, minP?: number, temperature?: number, seed?: number }} [options] */
     constructor({ k = 5, ...options } = {}) {
         super(options);
@@ -173,6 +182,8 @@ export class TopKSampler extends RandomSampler {
  * their probabilities exceed p; with `k`, from the k most probable of all at most.
  */
 export class TopPSampler extends RandomSampler {
+    static _options = [...RandomSampler._options, 'p', 'k'];
+
     /**
      * @param {{ p?: number, k?: number | null, minP?: number, temperature?: number, seed?: number }} [options]
      */
@@ -224,6 +235,8 @@ function nucleus(choice, p) {
  * Hub.
  */
 export class BeamSampler extends Sampler {
+    static _options = [...Sampler._options, 'numBeams'];
+
     /** @param {{ numBeams?: number, temperature?: number }} [options] */
     constructor({ numBeams = 5, ...options } = {}) {
         super(options);
@@ -240,6 +253,8 @@ export class BeamSampler extends Sampler {
  * (1 - alpha) * probability - alpha * (largest cosine between its hidden state and those before it).
  */
 export class ContrastiveSampler extends Sampler {
+    static _options = [...Sampler._options, 'k', 'alpha'];
+
     /** @param {{ k?: number, alpha?: number, temperature?: number }} [options] */
     constructor({ k = 5, alpha = 0.6, ...options } = {}) {
         super(options);

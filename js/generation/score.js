@@ -1,6 +1,6 @@
 // How well a model predicts a text.
 
-import { typeError } from '../check.js';
+import { checkOptionNames, typeError } from '../check.js';
 import { CacheRow } from '../model/cache.js';
 import { checkSignal } from '../files/source.js';
 import { ModelSteps } from './steps.js';
@@ -11,8 +11,10 @@ import { ModelSteps } from './steps.js';
  * @param {{ signal?: AbortSignal }} options
  * @returns {Promise<{ nats: number, tokens: number, bytes: number }>}
  */
-export async function score(model, text, { signal }) {
+export async function score(model, text, options) {
     model.network.check('score');
+    checkOptionNames('score', options, ['signal']);
+    const { signal } = options;
     if (typeof text !== 'string') {
         throw typeError('text', 'a string', text);
     }

@@ -163,6 +163,7 @@ export class ModelSteps {
 
     /** @returns {Float32Array} [rows][F] of the last tokens after the final norm, valid until the next step */
     hidden() {
+        this._network.check('generate');
         return this._runtime.memory.f32(this._hidden, this._rows.length * this.width);
     }
 

@@ -1,7 +1,7 @@
 // An attention layer's weights from and to the files that Keras saves: `.weights.h5`, and `.keras` to read. What reads
 // and writes HDF5 is loaded when it is called for.
 
-import { typeError } from '../check.js';
+import { checkOptionNames, typeError } from '../check.js';
 import { CachedMultiHeadAttention } from './attention/cached-multi-head-attention.js';
 import { AttentionLayer } from './attention/attention-layer.js';
 
@@ -14,8 +14,10 @@ import { AttentionLayer } from './attention/attention-layer.js';
  * @throws {import('../check.js').FormatError} (rejects) for a damaged file, or one without such a layer
  * @throws {TypeError | RangeError} (rejects) where the weights are not those of this layer
  */
-export async function loadWeights(layer, source, { layer: which, signal } = {}) {
+export async function loadWeights(layer, source, options = {}) {
     checkLayer(layer);
+    checkOptionNames('loadWeights', options, ['layer', 'signal']);
+    const { layer: which, signal } = options;
     if (which !== undefined && typeof which !== 'string') throw typeError('layer', 'a name or a path', which);
     const [{ readFile }, { openKerasWeights }, { mapLayerWeights }] = await Promise.all([
         import('../files/source.js'), import('../files/keras-weights.js'), import('../files/keras-layers.js'),
@@ -31,8 +33,11 @@ export async function loadWeights(layer, source, { layer: which, signal } = {}) 
  *   which Keras adds '_1', '_2', ... for further layers of the class
  * @returns {Promise<Uint8Array<ArrayBuffer>>} a `.weights.h5` file
  */
-export async function saveWeights(layer, { path } = {}) {
+export async function saveWeights(layer, options = {}) {
     checkLayer(layer);
+    checkOptionNames('saveWeights', options, ['path']);
+    const { path } = options;
+    if (path !== undefined && typeof path !== 'string') throw typeError('path', 'a string', path);
     const { defaultName } = /** @type {typeof AttentionLayer} */ (layer.constructor);
     const group = path ?? `layers/${defaultName}`;
     const kind = layer instanceof CachedMultiHeadAttention ? 'MultiHeadAttention' : 'GroupQueryAttention';

@@ -3,7 +3,7 @@
 import { isNode } from '../engine/threads.js';
 import { openFile } from '../files/source.js';
 import { readCache, restorePages, writeCache } from './cache-file.js';
-import { positiveInteger, rangeError, show, typeError } from '../check.js';
+import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
 import { PagedCache, pageFor } from '../blocks/pages.js';
 import { removePositions } from '../blocks/decoder.js';
 
@@ -284,8 +284,10 @@ export class ModelCache {
      *   values as they are (the default); without they keep their positions
      * @throws {RangeError} for a range that it does not hold; for shift in a model with learned positions
      */
-    remove(from, to, { shift = true } = {}) {
+    remove(from, to, options = {}) {
         this._idle('remove');
+        checkOptionNames('remove', options, ['shift']);
+        const { shift = true } = options;
         const row = this._single('remove');
         if (typeof shift !== 'boolean') {
             throw typeError('shift', 'true or false', shift);
@@ -457,14 +459,7 @@ const DTYPES = ['float32', 'float16', 'int8'];
  */
 export function createCache(network, options, usual) {
     network.check('createCache');
-    if (typeof options !== 'object' || options === null) {
-        throw typeError('options', `an object of ${OPTIONS.join(', ')}`, options);
-    }
-    for (const name of Object.keys(options)) {
-        if (!OPTIONS.includes(name)) {
-            throw new TypeError(`createCache has no option ${show(name)}; it has ${OPTIONS.join(', ')}`);
-        }
-    }
+    checkOptionNames('createCache', options, OPTIONS);
     const { batch = 1, window, sinks, dtype = usual.dtype } = options;
     const count = positiveInteger('batch', batch);
     if (!DTYPES.includes(dtype)) {

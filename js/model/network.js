@@ -8,7 +8,7 @@ import {
 } from '../blocks/decoder.js';
 import { recordRope } from '../blocks/rope.js';
 import { shapesOf } from './shapes.js';
-import { dependsOnLength, inverseFrequencies } from './rope.js';
+import { inverseFrequencies, lengthKey } from './rope.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -103,7 +103,9 @@ export class Network {
             this.dispose();
             throw error;
         }
-        /** Inverse frequencies by kind of rotation, for the last length. @type {Map<object, { length: number, values: Float64Array }>} */
+        /** What a row of scratch takes at most, over the layers. */
+        this._widest = widest(description.layers);
+        /** Inverse frequencies by kind of rotation, for the last length. @type {Map<object, { key: number, values: Float64Array }>} */
         this._frequencies = new Map();
     }
 
@@ -224,19 +226,19 @@ export class Network {
 
     /** Scratch that all layers share. @param {Program} program @param {number} rows */
     _buffers(program, rows) {
-        const { width, layers } = this.description;
-        const most = (/** @type {(layer: Block) => number} */ of) => layers.reduce((most_, layer) => Math.max(most_, of(layer)), 0);
+        const { width } = this.description;
+        const { q, k, v, mixed, inner } = this._widest;
         const floats = (/** @type {number} */ n) => program.scratch(4 * rows * n);
         return {
             normed: floats(width),
             other: floats(width),
             room: floats(width),
-            q: floats(most(({ attention: a }) => a.heads * a.keyDim)),
-            k: floats(most(({ attention: a }) => a.kvHeads * a.keyDim)),
-            v: floats(most(({ attention: a }) => a.kvHeads * a.valueDim)),
-            mixed: floats(most(({ attention: a }) => a.heads * a.valueDim)),
-            gate: floats(most(({ feedForward: f }) => f.width)),
-            up: floats(most(({ feedForward: f }) => f.width)),
+            q: floats(q),
+            k: floats(k),
+            v: floats(v),
+            mixed: floats(mixed),
+            gate: floats(inner),
+            up: floats(inner),
             // What the matrix at hand reads, as bytes: each is read before the next is made.
             bytes: this._inBlocks === 0 ? 0 : program.scratch(quantizedBytes(rows, this._inBlocks)),
         };
@@ -268,13 +270,13 @@ export class Network {
     /** @param {import('./description.js').Rope} rope @param {number} length of the run @returns {Float64Array} radians per position */
     frequencies(rope, length) {
         const { scaling, dims } = rope;
-        const key = dependsOnLength(scaling) ? Math.max(length, scaling.trained) : 0;
+        const key = lengthKey(scaling, length);
         const last = this._frequencies.get(rope);
-        if (last?.length === key) {
+        if (last?.key === key) {
             return last.values;
         }
         const values = inverseFrequencies(scaling, dims, length, this.divisors);
-        this._frequencies.set(rope, { length: key, values });
+        this._frequencies.set(rope, { key, values });
         return values;
     }
 
@@ -443,4 +445,19 @@ export class Network {
             this._owned = [];
         }
     }
+}
+
+/**
+ * Numbers of a row of what a layer makes on its way, the most that one of them takes.
+ * @param {readonly Block[]} layers
+ */
+function widest(layers) {
+    const most = (/** @type {(layer: Block) => number} */ of) => Math.max(...layers.map(of));
+    return {
+        q: most(({ attention: a }) => a.heads * a.keyDim),
+        k: most(({ attention: a }) => a.kvHeads * a.keyDim),
+        v: most(({ attention: a }) => a.kvHeads * a.valueDim),
+        mixed: most(({ attention: a }) => a.heads * a.valueDim),
+        inner: most(({ feedForward: f }) => f.width),
+    };
 }

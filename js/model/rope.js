@@ -120,11 +120,17 @@ function divisors(f, name) {
 }
 
 /**
- * Does a run's length change the angles of its positions?
+ * What of a run's length the angles of its positions depend on: equal keys, equal frequencies.
  * @param {Scaling} scaling
+ * @param {number} length
+ * @returns {number}
  */
-export function dependsOnLength(scaling) {
-    return scaling.type === 'dynamic' || scaling.type === 'longrope';
+export function lengthKey({ type, trained }, length) {
+    switch (type) {
+        case 'dynamic': return Math.max(length, trained);
+        case 'longrope': return Number(length > trained);
+        default: return 0;
+    }
 }
 
 /**

@@ -2,7 +2,7 @@
 // one (gguf-vocabulary.js). The way of a text: added tokens that are looked for in it as it stands, normalizer, added
 // tokens that are looked for in normalized text, pre-tokenizer, model, post-processor.
 
-import { rangeError, show, typeError } from '../check.js';
+import { checkOptionNames, rangeError, show, typeError } from '../check.js';
 import { isObject, parseJson } from '../files/json.js';
 import { AddedTokenSplitter, readAddedTokens } from './added-tokens.js';
 import { byteOfToken, fromLetters, utf8 } from './bytes.js';
@@ -92,7 +92,9 @@ export class Tokenizer {
      * @param {{ addSpecialTokens?: boolean }} [options] whether it gets the start and end tokens that the file says
      * @returns {number[]} its tokens. Markers such as `<|endoftext|>` in the text become the tokens that they name
      */
-    encode(text, { addSpecialTokens = true } = {}) {
+    encode(text, options = {}) {
+        checkOptionNames('encode', options, ['addSpecialTokens']);
+        const { addSpecialTokens = true } = options;
         if (typeof text !== 'string') {
             throw typeError('text', 'a string', text);
         }
@@ -128,7 +130,9 @@ export class Tokenizer {
      * @returns {string} their text; bytes that are no UTF-8 become U+FFFD
      * @throws {RangeError} for what is no id
      */
-    decode(ids, { skipSpecialTokens = false } = {}) {
+    decode(ids, options = {}) {
+        checkOptionNames('decode', options, ['skipSpecialTokens']);
+        const { skipSpecialTokens = false } = options;
         const stream = this.decodeStream();
         const pieces = [];
         for (let i = 0; i < ids.length; i++) {

@@ -1,0 +1,56 @@
+// An option that nobody knows is refused by its name, with those that are known: nothing is accepted and ignored.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+    BeamSampler, ContrastiveSampler, GreedySampler, RandomSampler, TopKSampler, TopPSampler, huggingFace, loadModel, readWeights,
+} from '../../js/generation/index.js';
+import { CachedMultiHeadAttention, KVCache } from '../../js/index.js';
+import { testRuntime } from '../runtime.js';
+
+const runtime = await testRuntime();
+const model = await loadModel(runtime);
+const cache = model.createCache();
+const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 });
+layer.build([1, 1, 8], [1, 1, 8]);
+const kept = new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4 });
+const more = /** @type {any} */ ({ other: 1 });
+
+/** @type {[string, () => any, string][]} */
+const CALLS = [
+    ['KVCache', () => new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4, ...more }), 'batch, length'],
+    ['KVCache.estimateBytes', () => KVCache.estimateBytes({ batch: 1, length: 8, numHeads: 2, keyDim: 4, ...more }), 'batch, length'],
+    ['loadModel', () => loadModel(runtime, undefined, more), 'signal, onProgress'],
+    ['readWeights', () => readWeights('nowhere.safetensors', more), 'signal, onProgress'],
+    ['huggingFace', () => huggingFace('a/b', more), 'file, revision'],
+    ['generate', () => model.generate('a', more), 'maxNewTokens, sampler'],
+    ['forward', () => model.forward([1], more), 'cache, positions'],
+    ['score', () => model.score('a', more), 'signal'],
+    ['createCache', () => model.createCache(more), 'length, dtype'],
+    ['ModelCache.remove', () => cache.remove(0, 0, more), 'shift'],
+    ['encode', () => model.tokenizer?.encode('a', more), 'addSpecialTokens'],
+    ['decode', () => model.tokenizer?.decode([1], more), 'skipSpecialTokens'],
+    ['loadWeights', () => layer.loadWeights('nowhere.weights.h5', more), 'layer, signal'],
+    ['saveWeights', () => layer.saveWeights(more), 'path'],
+    ['GreedySampler', () => new GreedySampler(more), 'temperature'],
+    ['RandomSampler', () => new RandomSampler(more), 'temperature, minP, seed'],
+    ['TopKSampler', () => new TopKSampler(more), 'temperature, minP, seed, k'],
+    ['TopPSampler', () => new TopPSampler(more), 'temperature, minP, seed, p, k'],
+    ['BeamSampler', () => new BeamSampler(more), 'temperature, numBeams'],
+    ['ContrastiveSampler', () => new ContrastiveSampler(more), 'temperature, k, alpha'],
+];
+
+for (const [name, call, known] of CALLS) {
+    test(name, async () => {
+        await assert.rejects(async () => call(), (/** @type {any} */ error) => {
+            assert.equal(error.name, 'TypeError');
+            assert.match(error.message, new RegExp(`^options of .* must be of ${known}.*, got "other"$`));
+            return true;
+        });
+    });
+}
+
+test('KVCache.remove turns no keys, and says so', () => {
+    const remove = /** @type {any} */ (kept.remove);
+    assert.throws(() => remove.call(kept, 0, 1, { rope: {} }), { name: 'TypeError', message: /^KVCache\.remove must be given from and to/ });
+});
