@@ -4,10 +4,11 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { readGguf } from '../../js/files/gguf.js';
+import { openFile } from '../../js/files/source.js';
 import { tokenizerFromGguf } from '../../js/text/gguf-vocabulary.js';
 import { TextStream } from '../../js/text/text-stream.js';
 import { Tokenizer } from '../../js/text/tokenizer.js';
-import { readGgufMetadata } from './gguf-metadata.js';
 
 const shared = ['../../../shared/', '../../../../shared/'].map((path) => new URL(path, import.meta.url))
     .find((url) => existsSync(new URL('models/tokenizers/', url)));
@@ -16,9 +17,10 @@ const skip = shared ? false : 'no ../shared/models/tokenizers beside the project
 /** @param {string} path @returns {any} */
 const json = (path) => JSON.parse(readFileSync(new URL(path, shared), 'utf8'));
 
-/** @param {string} path @param {Record<string, any>} [others] @returns {Tokenizer} */
-function fromGguf(path, others = {}) {
-    const metadata = readGgufMetadata(readFileSync(new URL(path, shared)));
+/** @param {string} path @param {Record<string, any>} [others] @returns {Promise<Tokenizer>} */
+async function fromGguf(path, others = {}) {
+    const { pairs } = await readGguf(await openFile(readFileSync(new URL(path, shared))), path);
+    const metadata = new Map(Array.from(pairs, ([key, { value }]) => [key, value]));
     for (const [key, value] of Object.entries(others)) metadata.set(key, value);
     const { json: file, config } = tokenizerFromGguf(metadata);
     return new Tokenizer(file, config);
@@ -54,9 +56,9 @@ describe('tokenizer.json of each family', { skip }, () => {
 describe('GGUF vocabularies', { skip }, () => {
     const pre = shared ? json('models/gguf/pre/pre.json') : { texts: [], cases: [] };
     for (const one of pre.cases) {
-        it(`tokenizer.ggml.pre ${one.pre}`, () => {
+        it(`tokenizer.ggml.pre ${one.pre}`, async () => {
             const { file, ids } = one.same_as ? pre.cases.find((/** @type {any} */ c) => c.pre === one.same_as) : one;
-            const tokenizer = fromGguf(`models/${file}`, { 'tokenizer.ggml.pre': one.pre });
+            const tokenizer = await fromGguf(`models/${file}`, { 'tokenizer.ggml.pre': one.pre });
             pre.texts.forEach((/** @type {string} */ text, /** @type {number} */ i) =>
                 assert.deepEqual(tokenizer.encode(text, { addSpecialTokens: false }), ids[i], text));
         });
@@ -64,8 +66,8 @@ describe('GGUF vocabularies', { skip }, () => {
     for (const file of shared ? readdirSync(new URL('models/gguf/models/', shared)) : []) {
         const { file: gguf, tokenizer_texts: texts } = file.endsWith('.json') ? json(`models/gguf/models/${file}`) : {};
         if (!texts) continue;
-        it(gguf, () => {
-            const tokenizer = fromGguf(`models/gguf/models/${gguf}`);
+        it(gguf, async () => {
+            const tokenizer = await fromGguf(`models/gguf/models/${gguf}`);
             for (const { text, ids, tokenizers_ids: other } of texts) {
                 const got = tokenizer.encode(text);
                 if (!other || JSON.stringify(got) !== JSON.stringify(other)) assert.deepEqual(got, ids, text);
@@ -73,9 +75,9 @@ describe('GGUF vocabularies', { skip }, () => {
         });
     }
     for (const name of ['deepseek-coder', 'gpt-2', 'llama-spm', 'phi-3']) {
-        it(`ggml-vocab-${name}.gguf`, () => {
+        it(`ggml-vocab-${name}.gguf`, async () => {
             const path = `data/tokenizers/ggml-vocab-${name}.gguf`;
-            const tokenizer = fromGguf(path);
+            const tokenizer = await fromGguf(path);
             const texts = readFileSync(new URL(`${path}.inp`, shared), 'utf8').split('\n__ggml_vocab_test__\n');
             const lines = readFileSync(new URL(`${path}.out`, shared), 'utf8').split('\n');
             texts.forEach((text, i) =>
@@ -83,8 +85,8 @@ describe('GGUF vocabularies', { skip }, () => {
         });
     }
     for (const name of ['types-length', 'tokens-not-strings', 'tokens-scalar', 'tokenizer-model-unknown', 'pre-unknown']) {
-        it(`${name} is refused`, () => {
-            assert.throws(() => fromGguf(`models/gguf/malformed/${name}.gguf`), { name: 'FormatError', code: /^tokenizer-/ });
+        it(`${name} is refused`, async () => {
+            await assert.rejects(fromGguf(`models/gguf/malformed/${name}.gguf`), { name: 'FormatError', code: /^tokenizer-/ });
         });
     }
 });
