@@ -1,16 +1,16 @@
 // loadWeights and saveWeights: attention layers in the files that Keras wrote, and round trips.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention } from '../../js/index.js';
 import { loadWeights, saveWeights } from '../../js/layers/index.js';
 import { readTensors } from '../golden/golden.js';
 import { draw } from '../property/cases.js';
 import { testRuntime } from '../runtime.js';
+import { sharedFolder } from '../shared.js';
 
-const shared = ['../../../shared/models/keras/files/', '../../../../shared/models/keras/files/']
-    .map((path) => new URL(path, import.meta.url)).find((folder) => existsSync(new URL('manifest.json', folder)));
+const shared = sharedFolder('models/keras/files/');
 const runtime = await testRuntime();
 
 /** Layers of those files: how each is made, and where its weights stand. */

@@ -1,13 +1,14 @@
 // The GGUF reader: every type of value, one malformed file per code, sizes known and not.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { FormatError } from '../../js/check.js';
 import { GGML_TYPES, requireWeightType } from '../../js/files/ggml-types.js';
 import { readGguf } from '../../js/files/gguf.js';
 import { openModel } from '../../js/files/open.js';
 import { openFile } from '../../js/files/source.js';
+import { sharedFolder } from '../shared.js';
 import { gguf, llama, llamaPairs, llamaTensors, pair, string } from './gguf-writer.js';
 
 /** What hangs takes longer than a busy machine. */
@@ -200,8 +201,7 @@ test('names of types, and which of them weights may have', () => {
 
 // Decided from the tensors' names and shapes, or by the tokenizer: not here.
 const LATER = new Set(['missing-tensor', 'shape', 'bad-tokenizer', 'architecture']);
-const SHARED = ['../../../shared/', '../../../../shared/']
-    .map((path) => new URL(`${path}models/gguf/`, import.meta.url)).find((url) => existsSync(url));
+const SHARED = sharedFolder('models/gguf/');
 
 test('malformed files of ../shared', { skip: SHARED ? false : '../shared is absent' }, async () => {
     const { cases } = JSON.parse(readFileSync(new URL('malformed/malformed.json', SHARED), 'utf8'));

@@ -1,7 +1,7 @@
 // openModel: every form of source, the files of a folder, parts of a model, and what is not there or something else.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -11,6 +11,7 @@ import { FormatError } from '../../js/check.js';
 import { huggingFace } from '../../js/files/hugging-face.js';
 import { openModel } from '../../js/files/open.js';
 import { withHeader } from '../generation/checkpoint.js';
+import { sharedFolder } from '../shared.js';
 import { bytesOf, gguf, llama, llamaPairs, llamaTensors } from './gguf-writer.js';
 import { gpt2Preset, llamaPreset } from './presets.js';
 
@@ -562,8 +563,7 @@ describe('a hub', () => {
     });
 });
 
-const SHARED = ['../../../shared/', '../../../../shared/'].map((path) => new URL(`${path}models/`, import.meta.url))
-    .find((url) => existsSync(url));
+const SHARED = sharedFolder('models/');
 
 test('the models of ../shared', { skip: SHARED ? false : '../shared is absent' }, async () => {
     const { files } = JSON.parse(readFileSync(new URL('gguf/split/split.json', SHARED), 'utf8'));

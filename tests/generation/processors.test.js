@@ -1,7 +1,7 @@
 // Logit processors and samplers against a plain twin in float64 and, where ../shared is, against transformers' own.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { Choice } from '../../js/generation/choice.js';
 import { areFinite, checkFinite } from '../../js/generation/finite.js';
@@ -10,6 +10,7 @@ import { getSampler } from '../../js/generation/samplers.js';
 import { assertClose } from '../close.js';
 import { readTensors } from '../golden/golden.js';
 import { floats, rng } from '../rng.js';
+import { sharedFolder } from '../shared.js';
 
 const V = 50;
 
@@ -145,9 +146,7 @@ function drawn(options, logits) {
     return got;
 }
 
-const SHARED = ['../../../shared/', '../../../../shared/']
-    .map((path) => new URL(`${path}models/cache/`, import.meta.url))
-    .find((url) => existsSync(new URL('processors.json', url)));
+const SHARED = sharedFolder('models/cache/');
 
 describe('transformers', { skip: SHARED ? false : 'no ../shared/models/cache: the twin alone is compared' }, () => {
     if (!SHARED) return;

@@ -3,17 +3,15 @@
 // Left out are the tier `info`, layers of Keras that are not said here, attention cases that only vary others (LEFT),
 // and from the manifest what no test reads.
 
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { TIERS, readManifest } from './golden.js';
+import { sharedFolder } from '../shared.js';
 import { isSaid } from './model-layers.js';
 
 export const LAYERS = new URL('./layers/', import.meta.url);
-const SHARED = ['../../../shared/models/keras/layers/', '../../../../shared/models/keras/layers/'].map(
-    (path) => new URL(path, import.meta.url),
-);
 /** Where the full set lies, if it is there. */
-export const SHARED_LAYERS = SHARED.find((folder) => existsSync(new URL('manifest.json', folder)));
+export const SHARED_LAYERS = sharedFolder('models/keras/layers/');
 
 const LEFT = [
     'gqa_equal_heads_is_mha',

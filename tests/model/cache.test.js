@@ -2,7 +2,7 @@
 // transformers.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ModelCache, loadModel } from '../../js/generation/index.js';
@@ -11,6 +11,7 @@ import { assertTensor, readTensors } from '../golden/golden.js';
 import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
 import { there } from '../there.js';
+import { sharedFolder } from '../shared.js';
 import { json, readCases, weightsOf } from './golden.js';
 
 /** @typedef {import('../../js/generation/index.js').LanguageModel} LanguageModel */
@@ -298,9 +299,7 @@ function firstLayer(file) {
     return bytes;
 }
 
-const SHARED = ['../../../shared/models/cache/', '../../../../shared/models/cache/']
-    .map((path) => new URL(path, import.meta.url))
-    .find((url) => existsSync(new URL('cache.json', url)));
+const SHARED = sharedFolder('models/cache/');
 
 describe('as transformers has it', { skip: SHARED === undefined && 'there is no ../shared/models/cache' }, () => {
     if (SHARED === undefined) return;

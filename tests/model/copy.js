@@ -6,11 +6,10 @@
 // expected logits with them. README.md says where the set comes from.
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { sharedFolder } from '../shared.js';
 import { COMMITTED } from './golden.js';
 
-const SHARED = ['../../../shared/models/hf/', '../../../../shared/models/hf/']
-    .map((path) => new URL(path, import.meta.url))
-    .find((url) => existsSync(url));
+const SHARED = sharedFolder('models/hf/');
 
 /** Which prompt of each: 2 has 24 tokens, 3 has 48 or more. @type {Record<string, number>} */
 const CASES = {

@@ -5,15 +5,15 @@
 // Its numbers lie in ../shared/models/smollm2, and fetch-smollm2.sh beside that folder gets the file.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { loadModel } from '../../js/generation/index.js';
 import { readTensors } from '../golden/golden.js';
 import { testRuntime } from '../runtime.js';
+import { sharedFolder } from '../shared.js';
 
 const FILE = process.env.SMOLLM2;
-const numbers = ['../../../shared', '../../../../shared']
-    .map((path) => new URL(`${path}/models/smollm2/`, import.meta.url)).find((folder) => existsSync(folder));
+const numbers = sharedFolder('models/smollm2/');
 const skip = !FILE ? 'SMOLLM2 does not name the file' : !numbers ? '../shared/models/smollm2 is not there' : false;
 
 describe('SmolLM2-135M-Instruct', { skip }, async () => {

@@ -2,10 +2,11 @@
 // ../shared stands beside the repository, the templates of models as transformers renders them.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { FormatError } from '../../js/check.js';
 import { ChatTemplate } from '../../js/text/chat.js';
+import { sharedFolder } from '../shared.js';
 
 const USER = { role: 'user', content: 'Hi' };
 const CHATML = '{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}'
@@ -255,8 +256,7 @@ describe('hostile templates', () => {
     });
 });
 
-const shared = ['../../../shared', '../../../../shared'].map((path) => new URL(`${path}/models/chat/`, import.meta.url))
-    .find((folder) => existsSync(folder));
+const shared = sharedFolder('models/chat/');
 
 describe('as transformers renders', { skip: shared ? false : '../shared/models/chat is not there' }, () => {
     if (!shared) return;

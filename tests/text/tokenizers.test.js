@@ -2,16 +2,16 @@
 // is no part of the project. Without it these tests are skipped; components.test.js stands alone.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { readGguf } from '../../js/files/gguf.js';
 import { openFile } from '../../js/files/source.js';
 import { tokenizerFromGguf } from '../../js/text/gguf-vocabulary.js';
 import { TextStream } from '../../js/text/text-stream.js';
 import { Tokenizer } from '../../js/text/tokenizer.js';
+import { sharedFolder } from '../shared.js';
 
-const shared = ['../../../shared/', '../../../../shared/'].map((path) => new URL(path, import.meta.url))
-    .find((url) => existsSync(new URL('models/tokenizers/', url)));
+const shared = sharedFolder('');
 const skip = shared ? false : 'no ../shared/models/tokenizers beside the project';
 
 /** @param {string} path @returns {any} */

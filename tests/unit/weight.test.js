@@ -6,19 +6,18 @@
 // whole where it lies beside the repository.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { assertSame } from '../close.js';
 import { readTensors } from '../golden/golden.js';
 import { embed as embedding, linear } from '../reference.js';
 import { floats, integers, rng } from '../rng.js';
 import { INT8, KIND, QUANTIZE, WEIGHT } from '../../js/engine/interface.js';
+import { sharedFolder } from '../shared.js';
 import { loadKernels } from './kernels.js';
 
 const k = await loadKernels();
 const fixture = readTensors(new URL('./', import.meta.url), 'weight.safetensors');
-const shared = ['../../../shared/', '../../../../shared/']
-    .map((path) => new URL(`${path}models/gguf/quants/`, import.meta.url)).find((url) => existsSync(url));
+const shared = sharedFolder('models/gguf/quants/');
 
 /** @param {any} tensors @param {{ name: string }} type @returns {{ raw: Uint8Array, values: Float32Array, n: number, depth: number }} */
 function blocks(tensors, { name }) {
