@@ -2,6 +2,7 @@
 // numbers are those of https://github.com/ggml-org/ggml/blob/master/include/ggml.h and its block structures.
 
 import { FormatError, show } from '../check.js';
+import { WEIGHT } from '../engine/interface.js';
 
 /**
  * @typedef {object} GgmlType
@@ -30,11 +31,11 @@ const REMOVED = new Map([
     [36, 'IQ4_NL_4_4'], [37, 'IQ4_NL_4_8'], [38, 'IQ4_NL_8_8'],
 ]);
 
-/** What weights may be, in safetensors too, where the first three have the same names. */
-const SUPPORTED = new Set([
-    'F32', 'F16', 'BF16', 'Q8_0', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K', 'IQ4_NL',
-    'IQ4_XS',
-]);
+/**
+ * What weights may be, in safetensors too, where the first three have the same names: all that the core computes with, but
+ * for plain integers, which mean nothing without scales beside them.
+ */
+const SUPPORTED = new Set(Object.keys(WEIGHT).filter((name) => name !== 'I8'));
 
 /** Numbers and bytes of a block of the types that weights may be, by name. @type {Map<string, GgmlType>} */
 export const WEIGHT_TYPES = new Map(Array.from(GGML_TYPES.values(), (type) => /** @type {[string, GgmlType]} */ (

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { FormatError } from '../../js/check.js';
+import { WEIGHT } from '../../js/engine/interface.js';
 import { GGML_TYPES, requireWeightType } from '../../js/files/ggml-types.js';
 import { readGguf } from '../../js/files/gguf.js';
 import { openModel } from '../../js/files/open.js';
@@ -227,6 +228,10 @@ test('malformed files of ../shared', { skip: SHARED ? false : '../shared is abse
             assert.ok(ms < HANG_MS, `${file}: ${ms} ms`);
         }
     }
+});
+
+test('types that the core computes with are ggml\'s', () => {
+    for (const { name, block, bytes, ggml } of Object.values(WEIGHT)) assert.deepEqual(GGML_TYPES.get(ggml), { name, block, bytes });
 });
 
 test('types of ../shared', { skip: SHARED ? false : '../shared is absent' }, () => {
