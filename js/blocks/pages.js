@@ -2,6 +2,7 @@
 // and counted, so that a cache grows, shrinks, is forked and reordered without its numbers being moved. Only C knows
 // where in a page a number lies (see "the cache" in src/cmha.h).
 
+import { rangeError } from '../check.js';
 import { CACHE, CACHE_WORDS, KEPT, PAGE, PANEL, TRANSFER } from '../engine/interface.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
@@ -10,6 +11,18 @@ import { CACHE, CACHE_WORDS, KEPT, PAGE, PANEL, TRANSFER } from '../engine/inter
 const TYPES = Object.freeze({ float32: KEPT.F32, float16: KEPT.F16, int8: KEPT.I8 });
 
 /** @typedef {'float32' | 'float16' | 'int8'} KeptType */
+
+/** @param {unknown} type @returns {type is KeptType} */
+export const isKeptType = (type) => typeof type === 'string' && Object.hasOwn(TYPES, type);
+
+/**
+ * @param {string} argument its name
+ * @param {unknown} type
+ * @throws {RangeError} unless numbers can be kept so
+ */
+export function checkKeptType(argument, type) {
+    if (!isKeptType(type)) throw rangeError(argument, `one of '${Object.keys(TYPES).join("', '")}'`, type);
+}
 
 /** A page: a block of memory, and how many lists it stands in. @typedef {{ address: number, owners: number }} Page */
 

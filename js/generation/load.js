@@ -2,6 +2,7 @@
 
 import { modelAddress } from '../assets.js';
 import { FormatError, checkOptionNames, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { checkKeptType } from '../blocks/pages.js';
 import { decodeBlocks, packedBytes, weightType } from '../blocks/weight.js';
 import { openModel } from '../files/open.js';
 import { checkSignal } from '../files/source.js';
@@ -78,8 +79,8 @@ function checkOptions(options) {
     if (contextLength !== undefined) {
         positiveInteger('contextLength', contextLength);
     }
-    if (cacheDtype !== undefined && !['float32', 'float16', 'int8'].includes(cacheDtype)) {
-        throw rangeError('cacheDtype', "'float32', 'float16' or 'int8'", cacheDtype);
+    if (cacheDtype !== undefined) {
+        checkKeptType('cacheDtype', cacheDtype);
     }
 }
 

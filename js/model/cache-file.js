@@ -4,12 +4,13 @@
 //   8-11         length of the header in bytes, little endian
 //   12-15        checksum of all bytes behind the header
 //   16-          the header, JSON in UTF-8, padded with spaces to a multiple of 16:
-//                { version, interface, model, dtype, capacity, sinks, rows: [{ tokens, positions }] }
+//                { version, interface, model, dtype, capacity, sinks, batch, rows: [{ tokens, positions }] }
 //   behind it    pages as they lie in memory: for each text and each layer those that it has, in order of position
 //
 // `interface` is the fingerprint of src/cmha.h, which says how a page is laid out; `model` that of the model, whose keys and values
 // these are. Nothing in a file is believed: every number is checked before it is used, damage is a FormatError.
 
+import { isKeptType } from '../blocks/pages.js';
 import { INTERFACE } from '../engine/interface.js';
 import { check } from './fields.js';
 
@@ -134,7 +135,7 @@ function parseHeader(bytes) {
 function checkRows({ description: { vocabulary } }, { dtype, capacity, sinks, batch, rows }) {
     const whole = (/** @type {unknown} */ n, /** @type {number} */ least, /** @type {number} */ below) =>
         Number.isInteger(n) && Number(n) >= least && Number(n) < below;
-    const sound = ['float32', 'float16', 'int8'].includes(dtype) && whole(capacity, 1, 2 ** 31) && whole(sinks, -1, capacity)
+    const sound = isKeptType(dtype) && whole(capacity, 1, 2 ** 31) && whole(sinks, -1, capacity)
         && typeof batch === 'boolean' && rows.length > 0 && rows.length <= 65536 && rows.every((row) =>
         typeof row === 'object' && row !== null && Array.isArray(row.tokens) && row.tokens.length <= capacity
             && row.tokens.every((id) => whole(id, 0, vocabulary))

@@ -4,7 +4,7 @@ import { isNode } from '../engine/threads.js';
 import { openFile } from '../files/source.js';
 import { readCache, restorePages, writeCache } from './cache-file.js';
 import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
-import { PagedCache, pageFor } from '../blocks/pages.js';
+import { PagedCache, checkKeptType, pageFor } from '../blocks/pages.js';
 import { removePositions } from '../blocks/decoder.js';
 
 /** @typedef {import('./network.js').Network} Network */
@@ -449,7 +449,6 @@ export class ModelCache {
 }
 
 const OPTIONS = ['length', 'dtype', 'batch', 'window', 'sinks'];
-const DTYPES = ['float32', 'float16', 'int8'];
 
 /**
  * @param {Network} network
@@ -462,9 +461,7 @@ export function createCache(network, options, usual) {
     checkOptionNames('createCache', options, OPTIONS);
     const { batch = 1, window, sinks, dtype = usual.dtype } = options;
     const count = positiveInteger('batch', batch);
-    if (!DTYPES.includes(dtype)) {
-        throw rangeError('dtype', `one of '${DTYPES.join("', '")}'`, dtype);
-    }
+    checkKeptType('dtype', dtype);
     if ((window === undefined) !== (sinks === undefined)) {
         throw new TypeError('window and sinks must be given together');
     }
