@@ -1,5 +1,6 @@
 // KVCache: the keys and values of past positions, as Keras Hub's layers have them, over pages (pages.js).
 
+import { printAs } from '../engine/print.js';
 import { Tensor, asTensorLike, dtypeOf, formatShape, sameShape } from '../engine/tensor.js';
 import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
 import { OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
@@ -354,3 +355,6 @@ class CopyJob {
         return /** @type {Tensor} */ (this.tensor);
     }
 }
+
+printAs(KVCache, 'KVCache', (cache) => (cache.disposed ? null
+    : { shape: cache.shape, dtype: cache.dtype, byteLength: cache.byteLength }));

@@ -4,6 +4,7 @@ import { loadModule } from './binary.js';
 import { Memory } from './memory.js';
 import { checkOptions, countWorkers } from './options.js';
 import { Pool, STACK_BYTES } from './pool.js';
+import { printAs } from './print.js';
 import { Program } from './program.js';
 import { INTERFACE } from './interface.js';
 import { Results } from './results.js';
@@ -441,3 +442,5 @@ export class Runtime {
         }
     }
 }
+
+printAs(Runtime, 'Runtime', (runtime) => (runtime.disposed ? null : runtime.explain()));

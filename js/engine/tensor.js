@@ -4,6 +4,7 @@ import { typeError } from '../check.js';
 import { arrayOn, bytesPerElement, checkDtype, dtypeOfData, fits, formatShape, roundMode, sameShape } from './dtype.js';
 import { Given, readShape } from './given.js';
 import { ROUND } from './interface.js';
+import { printAs } from './print.js';
 import { checkedSize, sizeOf } from './size.js';
 
 export { bytesPerElement, formatShape, roundMode, sameShape, sizeOf };
@@ -212,6 +213,20 @@ export class Tensor {
         return /** @type {TensorData} */ (this.#store);
     }
 
+    /** What JSON.stringify() makes of it. @returns {{ shape: number[], dtype: DType, data: number[] }} */
+    toJSON() {
+        return { shape: [...this.#shape], dtype: this.#dtype, data: Array.from(this.data) };
+    }
+
+    /** The elements where they lie, for a look at once: a result stays one. @returns {TensorData} */
+    _peek() {
+        switch (this.#state) {
+            case RESULT: return Tensor.#view(this);
+            case BATCHED: return arrayOn(this.dtype, /** @type {Uint32Array} */ (this.#store).buffer, this.#offset, this.size);
+            default: return this.data;
+        }
+    }
+
     /** Frees what the tensor holds. A second time does nothing. */
     dispose() {
         if (this.#state === DISPOSED) {
@@ -298,6 +313,9 @@ export class Tensor {
         }
     }
 }
+
+printAs(Tensor, 'Tensor', (tensor) => (tensor.disposed ? null
+    : { shape: tensor.shape, dtype: tensor.dtype, data: tensor._peek() }));
 
 /**
  * Rounds floats in the memory to what a half-precision type can hold.

@@ -1,6 +1,7 @@
 // LanguageModel: what loadModel() gives, the face of a network with its tokenizer, template and defaults.
 
 import { typeError } from '../check.js';
+import { printAs } from '../engine/print.js';
 import { createCache } from '../model/cache.js';
 import { forward, forwardSync } from './forward.js';
 import { generate } from './generate.js';
@@ -273,3 +274,5 @@ function withTemplate(tokenizer, { template, templateProblem }) {
         },
     });
 }
+
+printAs(LanguageModel, 'LanguageModel', (model) => (model.network.disposed || model.network.runtime.disposed ? null : model.explain()));

@@ -1,5 +1,6 @@
 // ModelCache: the keys and values of one text or several, with the tokens that they are of.
 
+import { printAs } from '../engine/print.js';
 import { isNode } from '../engine/threads.js';
 import { openFile } from '../files/source.js';
 import { readCache, restorePages, writeCache } from './cache-file.js';
@@ -484,3 +485,7 @@ export function createCache(network, options, usual) {
     }
     return new ModelCache(network, { rows, batch: count > 1, onMake: usual.onMake, onDispose: usual.onDispose });
 }
+
+printAs(ModelCache, 'ModelCache', (cache) => (cache.disposed ? null : {
+    batch: cache.batch, length: cache.length, capacity: cache.capacity, byteLength: cache.byteLength, tokens: cache.tokens,
+}));

@@ -398,3 +398,11 @@ export class AttentionLayer {
         recordAttention(program, this._parts, call);
     }
 }
+
+/**
+ * What a console shows of a layer.
+ * @param {AttentionLayer} layer
+ */
+export const layerFacts = (layer) => (layer._disposed ? null : {
+    name: layer.name, built: layer.built, weights: Object.fromEntries(layer.weights.map(({ path, shape }) => [path, shape])),
+});

@@ -7,7 +7,8 @@ import {
     fromGroupQueryKerasConfig,
     toGroupQueryKerasConfig,
 } from '../../keras/group-query-config.js';
-import { AttentionLayer } from './attention-layer.js';
+import { printAs } from '../../engine/print.js';
+import { AttentionLayer, layerFacts } from './attention-layer.js';
 
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../../keras/group-query-config.js').GroupQueryConfig} GroupQueryConfig */
@@ -64,3 +65,5 @@ export class CachedGroupQueryAttention extends AttentionLayer {
         return this._config.kvHeads;
     }
 }
+
+printAs(CachedGroupQueryAttention, 'CachedGroupQueryAttention', layerFacts);

@@ -1,7 +1,8 @@
 // CachedMultiHeadAttention: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/cached_multi_head_attention).
 
 import { checkConfig, fromKerasConfig, toKerasConfig } from '../../keras/config.js';
-import { AttentionLayer } from './attention-layer.js';
+import { printAs } from '../../engine/print.js';
+import { AttentionLayer, layerFacts } from './attention-layer.js';
 
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../../keras/config.js').AttentionConfig} AttentionConfig */
@@ -62,3 +63,5 @@ export class CachedMultiHeadAttention extends AttentionLayer {
         return this.built ? this._plan.axes : this._config.attentionAxes;
     }
 }
+
+printAs(CachedMultiHeadAttention, 'CachedMultiHeadAttention', layerFacts);
