@@ -2,6 +2,7 @@
 // compared with.
 
 import { linear, softmax } from './reference.js';
+import { there } from './there.js';
 
 /** @typedef {{ shape: readonly number[], data: ArrayLike<number> }} Plain */
 
@@ -20,7 +21,7 @@ export function groupQueryTwin(c, weights, query, value, given) {
     const s = cache ? cache.shape[2] : rows;
     const index = Math.max(cacheUpdateIndex, 0);
     const project = (/** @type {Plain} */ x, /** @type {string} */ name) => {
-        const kernel = weights.get(`${name}/kernel`);
+        const kernel = there(weights.get(`${name}/kernel`));
         const inputs = x.shape[2];
         return linear(
             x.data,
@@ -40,7 +41,7 @@ export function groupQueryTwin(c, weights, query, value, given) {
         const y = project(x, name);
         for (let row = 0; row < batch * count * h; row++) {
             const head = y.subarray(row * d, (row + 1) * d);
-            if (c.queryKeyNorm) norm(head, weights.get(`${name}_norm/scale`).data, c.queryKeyNorm);
+            if (c.queryKeyNorm) norm(head, there(weights.get(`${name}_norm/scale`)).data, c.queryKeyNorm);
             if (c.ropeMaxWavelength) rotate(head, index + (Math.floor(row / h) % count), c);
         }
         return y;
@@ -52,7 +53,7 @@ export function groupQueryTwin(c, weights, query, value, given) {
     const fresh = isStatic ? null : [turned(key, 'key', rows, groups), project(value, 'value')];
     if (cache && fresh) fresh.forEach((part, which) => {
         for (let b = 0; b < batch; b++) {
-            after.data.set(
+            there(after).data.set(
                 part.subarray(b * rows * groups * d, (b + 1) * rows * groups * d),
                 ((2 * b + which) * s + index) * groups * d,
             );
@@ -66,7 +67,7 @@ export function groupQueryTwin(c, weights, query, value, given) {
     ) =>
         after
             ? after.data.subarray((((2 * b + which) * s + j) * groups + g) * d)
-            : fresh[which].subarray(((b * rows + j) * groups + g) * d);
+            : there(fresh)[which].subarray(((b * rows + j) * groups + g) * d);
     const explicit = given.returnAttentionScores || Boolean(c.ropeMaxWavelength);
     const scale = 1 / Math.sqrt(c.queryHeadDimNormalize === false ? Math.floor(query.shape[2] / heads) : d);
     const keep = (/** @type {number} */ b, /** @type {number} */ h, /** @type {number} */ i, /** @type {number} */ j) =>
@@ -97,7 +98,7 @@ export function groupQueryTwin(c, weights, query, value, given) {
     const outputs = query.shape[2];
     const output = linear(
         mixed,
-        weights.get('attention_output/kernel').data,
+        there(weights.get('attention_output/kernel')).data,
         weights.get('attention_output/bias')?.data ?? null,
         batch * t,
         heads * d,

@@ -13,7 +13,10 @@ import { sharedFolder } from '../shared.js';
 const shared = sharedFolder('models/keras/files/');
 const runtime = await testRuntime();
 
-/** Layers of those files: how each is made, and where its weights stand. */
+/**
+ * Layers of those files: how each is made, and where its weights stand.
+ * @type {[string, string, () => CachedMultiHeadAttention | CachedGroupQueryAttention][]}
+ */
 const LAYERS = [
     ['mha.weights.h5', 'my attention', () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 })],
     [
@@ -42,10 +45,12 @@ const LAYERS = [
 
 for (const [file, which, make] of LAYERS) {
     test(`${file}: ${which}`, { skip: !shared && `no ../shared/models/keras/files` }, async () => {
+        if (!shared) return;
+        /** @type {any} */
         const model = JSON.parse(readFileSync(new URL('manifest.json', shared), 'utf8')).models
-            .find(({ weights_h5: h5, keras_file: keras }) => [h5, keras].includes(file));
+            .find((/** @type {any} */ { weights_h5: h5, keras_file: keras }) => [h5, keras].includes(file));
         const tensors = readTensors(shared, model.file);
-        const own = model.weights.filter(({ path, h5 }) => path.startsWith(`${which}/`) || h5.startsWith(`${which}/`));
+        const own = model.weights.filter((/** @type {any} */ { path, h5 }) => path.startsWith(`${which}/`) || h5.startsWith(`${which}/`));
         const layer = make();
         layer.build([1, 1, 8], [1, 1, 8]);
         await layer.loadWeights(new URL(file, shared), { layer: which });
@@ -54,7 +59,7 @@ for (const [file, which, make] of LAYERS) {
             got,
             own
                 .slice(0, got.length)
-                .map(({ path, tensor }) => [path.split('/').slice(-2).join('/'), tensors[tensor].data]),
+                .map((/** @type {any} */ { path, tensor }) => [path.split('/').slice(-2).join('/'), tensors[tensor].data]),
         );
         layer.dispose();
     });
@@ -87,7 +92,7 @@ test('what is saved is what is loaded', async () => {
 });
 
 test('what cannot be: no layer, none built, the weights of another', async () => {
-    const make = (numHeads) => new CachedMultiHeadAttention(runtime, { numHeads, keyDim: 3 });
+    const make = (/** @type {number} */ numHeads) => new CachedMultiHeadAttention(runtime, { numHeads, keyDim: 3 });
     const [one, two] = [make(1), make(2)];
     await assert.rejects(saveWeights(one), RangeError);
     await assert.rejects(loadWeights(/** @type {any} */ ({}), new Uint8Array(8)), TypeError);

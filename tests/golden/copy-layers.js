@@ -52,7 +52,7 @@ const CONFIGS = ['gqa_config_everything', 'rope_default', 'alibi_max4', 'sine', 
 
 /** @param {any} manifest the full one @returns what is committed of it */
 export function reduceLayers({ set, seed, keras, keras_hub: kerasHub, backend, cases, suites }) {
-    const kept = cases.filter((entry) => TIERS.includes(entry.tier) && isSaid(entry) && !LEFT.includes(entry.name));
+    const kept = cases.filter((/** @type {any} */ entry) => TIERS.includes(entry.tier) && isSaid(entry) && !LEFT.includes(entry.name));
     const names = [
         'name',
         'tier',
@@ -74,7 +74,7 @@ export function reduceLayers({ set, seed, keras, keras_hub: kerasHub, backend, c
         keras_hub: kerasHub,
         backend,
         suites,
-        cases: kept.map((entry) =>
+        cases: kept.map((/** @type {any} */ entry) =>
             Object.fromEntries(
                 names
                     .filter((name) => name in entry && (name !== 'config' || CONFIGS.includes(entry.name)))
@@ -89,11 +89,12 @@ export const layerFiles = ({ cases, suites }) => [...cases, ...Object.values(sui
 
 /** @param {any} manifest @returns {string} a case per line */
 export function printLayers({ cases, ...head }) {
-    const rows = cases.map((entry) => JSON.stringify(entry));
+    const rows = cases.map((/** @type {any} */ entry) => JSON.stringify(entry));
     return `${JSON.stringify(head).slice(0, -1)},"cases":[\n${rows.join(',\n')}\n]}\n`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+    if (SHARED_LAYERS === undefined) throw new Error('there is no ../shared/models/keras/layers to copy from');
     const manifest = reduceLayers(readManifest(SHARED_LAYERS));
     rmSync(LAYERS, { recursive: true, force: true });
     mkdirSync(LAYERS, { recursive: true });
