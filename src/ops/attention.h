@@ -73,6 +73,31 @@ void key_dots(const cmha_cache *c, void *page, size_t g, size_t from, size_t pan
 void weigh_values(const cmha_cache *c, void *page, size_t g, size_t j, size_t c0, size_t columns, size_t m, size_t n,
     const float *weights, size_t stride, float *y, size_t y_stride, const float *alpha);
 
+/* ---- attention_bytes.c: a page of bytes, for the streaming form */
+
+/* Keys as wide as this at most: sums of D products of 7 and 15 bits then fit in 31. */
+enum { BYTES_MOST = 512 };
+INLINE int met_as_bytes(const cmha_cache *c) { return c->type == CMHA_KEPT_I8 && c->d <= BYTES_MOST; }
+
+/* Query rows of a tile, or the weights that they give to a page's values: numbers of 16 bits, and the units of them. */
+typedef struct byte_rows {
+    float unit[TILE_ROWS];
+    int16_t numbers[TILE_ROWS][BYTES_MOST + 2];
+} byte_rows;
+
+void byte_queries(const tile_of_rows *t, byte_rows *rows);
+
+/* As key_dots: x[r][j], stride CMHA_PAGE. */
+void byte_dots(const tile_of_rows *t, const void *page, const byte_rows *rows, size_t from, size_t panels, float *x);
+
+/* Of the positions [from[u], to[u]) of a page; x as above. Those between are zero. */
+void byte_weights(const tile_of_rows *t, const void *page, const size_t *from, const size_t *to, size_t count, const float *x,
+    byte_rows *rows);
+
+/* As weigh_values: y[r][e] of positions [from, to). */
+void byte_values(const tile_of_rows *t, const void *page, const byte_rows *rows, size_t from, size_t to, size_t c0, size_t n,
+    float *y, size_t stride);
+
 /* ---- attention_stream.c: page by page, the softmax merged as it goes */
 
 /* Rows of the tiles that a task takes, at most. */

@@ -127,9 +127,12 @@ static void page_logits(const tile_of_rows *t, void *page, const runs *k, float 
 {
     const cmha_cache *c = t->a->cache;
     int alone = t->m == 1 && c->type == CMHA_KEPT_F32;
+    byte_rows queries;
+    if (met_as_bytes(c)) byte_queries(t, &queries);
     for (size_t u = 0; u < k->count; u++) {
         size_t from = panel_start(k->from[u]), panels = (panel_end(k->to[u]) - from) / CMHA_PANEL;
-        if (alone) dots_alone(tile_q(t), page_key(c, page, t->g, from), panels, c->d, x + from);
+        if (met_as_bytes(c)) byte_dots(t, page, &queries, from, panels, x + from);
+        else if (alone) dots_alone(tile_q(t), page_key(c, page, t->g, from), panels, c->d, x + from);
         else key_dots(c, page, t->g, from, panels, t->m, tile_q(t), tile_q_stride(t), x + from, CMHA_PAGE);
     }
 }
@@ -218,11 +221,15 @@ static float *target_of(const tile_of_rows *t, size_t r, size_t p, float *parts)
 
 /* ------------------------------------------------------------------------------------------------ tiles of rows */
 
-/* y = columns [c0, c0 + n) of a page's values, weighted by x. */
-static void weigh_page(const tile_of_rows *t, void *page, const runs *k, const float *x, size_t c0, size_t n, float *y,
-    size_t stride)
+/* y = columns [c0, c0 + n) of a page's values, weighted by x, or by what bytes are met with. */
+static void weigh_page(const tile_of_rows *t, void *page, const runs *k, const float *x, const byte_rows *weights, size_t c0,
+    size_t n, float *y, size_t stride)
 {
     static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
+    if (met_as_bytes(t->a->cache)) {
+        byte_values(t, page, weights, k->from[0], k->to[k->count - 1], c0, n, y, stride);
+        return;
+    }
     for (size_t u = 0; u < k->count; u++) {
         weigh_values(t->a->cache, page, t->g, k->from[u], c0, n, t->m, k->to[u] - k->from[u], x + k->from[u],
             CMHA_PAGE, y, stride, u ? ones : NULL);
@@ -246,16 +253,18 @@ static void stream_page(const tile_of_rows *t, size_t p, running *rows, float *p
         fresh &= how[r].how == FIRST || (how[r].how == NOTHING && rows[r].top == FUSED_MASKED);
     }
     if (k.count == 0) return;
+    byte_rows weights;
+    if (met_as_bytes(cache)) byte_weights(t, page, k.from, k.to, k.count, x, &weights);
     float *first = target_of(t, 0, p, parts);
     size_t stride = t->m > 1 ? (size_t) (target_of(t, 1, p, parts) - first) : 0;
     for (size_t c0 = 0; c0 < cache->v; c0 += CHUNK) {
         size_t n = least(cache->v - c0, CHUNK);
         if (fresh && n % CMHA_PANEL == 0) {
-            weigh_page(t, page, &k, x, c0, n, first + c0, stride);
+            weigh_page(t, page, &k, x, &weights, c0, n, first + c0, stride);
             continue;
         }
         float y[TILE_ROWS * CHUNK];
-        weigh_page(t, page, &k, x, c0, n, y, CHUNK);
+        weigh_page(t, page, &k, x, &weights, c0, n, y, CHUNK);
         for (size_t r = 0; r < t->m; r++) join_values(how[r], target_of(t, r, p, parts) + c0, y + r * CHUNK, n);
     }
 }
