@@ -78,9 +78,10 @@ INLINE i4 f4_word(f4 a) { return a; }
 /* By bytes: a - b, and table[a] for a < 16. */
 INLINE i4 b16_sub(i4 a, i4 b) { return wasm_i8x16_sub(a, b); }
 INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
-/* Of eight 16-bit numbers: all ones where equal; the first or last four with their signs, or as the upper halves of
- * words. */
+/* Of eight 16-bit numbers: all ones where equal; from bytes with their signs; the first or last four with their signs, or
+ * as the upper halves of words. */
 INLINE i4 h8_equal(i4 a, i4 b) { return wasm_i16x8_eq(a, b); }
+INLINE i4 h8_load_i8(const void *p) { return wasm_i16x8_load8x8(p); }
 INLINE i4 h8_extend(i4 a, int last) { return last ? wasm_i32x4_extend_high_i16x8(a) : wasm_i32x4_extend_low_i16x8(a); }
 INLINE i4 h8_raise(i4 a, int last)
 {
@@ -151,6 +152,12 @@ INLINE f4 i4_bits(i4 a) { return (f4) a; }
 INLINE i4 f4_word(f4 a) { return (i4) a; }
 typedef int16_t h8 __attribute__((vector_size(16)));
 INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
+INLINE i4 h8_load_i8(const void *p)
+{
+    int8_t a[8];
+    memcpy(a, p, sizeof a);
+    return (i4) (h8) { a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7] };
+}
 INLINE i4 h8_extend(i4 a, int last)
 {
     h8 from = (h8) a;
