@@ -227,7 +227,9 @@ export class PassJob {
  * @returns {Promise<void>}
  */
 export async function read(job, runs, wanted, between) {
-    for (const done of steps(job, runs, wanted)) {
+    const longest = longestOf(runs);
+    for (let done = 0; done < longest;) {
+        done = prepare(job, runs, done, longest, wanted);
         await job._network.runtime._run(job);
         await between?.(done);
     }
@@ -235,30 +237,45 @@ export async function read(job, runs, wanted, between) {
 
 /** The same at once. @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted */
 export function readSync(job, runs, wanted) {
-    for (const _ of steps(job, runs, wanted)) {
+    const longest = longestOf(runs);
+    for (let done = 0; done < longest;) {
+        done = prepare(job, runs, done, longest, wanted);
         job._network.runtime._runSync(job);
     }
 }
 
 /**
+ * Reads runs of one token each: a step, for which nothing is made on the way.
  * @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted
- * @returns {Generator<number, void, undefined>} prepares the next pass, gives the tokens read after it
+ * @returns {Promise<void>}
  */
-function* steps(job, runs, wanted) {
-    const longest = Math.max(...runs.map(({ ids }) => ids.length));
-    const each = Math.max(1, Math.floor(CHUNK / runs.length));
-    for (let from = 0; from < longest;) {
-        let count = Math.min(each, longest - from);
-        for (const { row } of runs) {
-            count = Math.min(count, row.most(count));
-        }
-        for (const { row, ids } of runs) {
-            row.prepare(Math.max(0, Math.min(count, ids.length - from)));
-        }
-        job.set(runs, from, count, from + count === longest, wanted);
-        from += count;
-        yield from;
+export function readStep(job, runs, wanted) {
+    prepare(job, runs, 0, 1, wanted);
+    return job._network.runtime._run(job);
+}
+
+/** @param {readonly Run[]} runs */
+const longestOf = (runs) => runs.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+
+/**
+ * Sets the job to the next pass.
+ * @param {PassJob} job @param {Run[]} runs
+ * @param {number} from tokens read of the longest run
+ * @param {number} longest
+ * @param {Wanted} wanted
+ * @returns {number} tokens read of it then
+ */
+function prepare(job, runs, from, longest, wanted) {
+    let count = Math.min(Math.max(1, Math.floor(CHUNK / runs.length)), longest - from);
+    for (let i = 0; i < runs.length; i++) {
+        count = Math.min(count, runs[i].row.most(count));
     }
+    for (let i = 0; i < runs.length; i++) {
+        const { row, ids } = runs[i];
+        row.prepare(Math.max(0, Math.min(count, ids.length - from)));
+    }
+    job.set(runs, from, count, from + count === longest, wanted);
+    return from + count;
 }
 
 /** @type {Wanted} */
