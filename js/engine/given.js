@@ -15,6 +15,9 @@ const lengthOf = getter('length');
 const offsetOf = getter('byteOffset');
 const bufferOf = getter('buffer');
 
+/** Far more than anybody has; an array's length may be a lie. */
+const MOST_AXES = 64;
+
 /** @param {string} name @returns {() => any} */
 function getter(name) {
     return /** @type {() => any} */ (Object.getOwnPropertyDescriptor(TYPED_ARRAY, name)?.get);
@@ -32,6 +35,9 @@ export function readShape(shape, name) {
         throw typeError(`${name}.shape`, 'an array of integers >= 0', shape);
     }
     const { length } = shape;
+    if (!(length <= MOST_AXES)) {
+        throw new TypeError(`${name}.shape must be of at most ${MOST_AXES} axes, got ${show(length)}`);
+    }
     /** @type {number[]} */
     const copy = [];
     for (let i = 0; i < length; i++) {
