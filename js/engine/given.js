@@ -15,6 +15,9 @@ const lengthOf = getter('length');
 const offsetOf = getter('byteOffset');
 const bufferOf = getter('buffer');
 
+/** Far more than anybody has; an array's length may be a lie. */
+const MOST_AXES = 64;
+
 /** @param {string} name @returns {() => any} */
 function getter(name) {
     return /** @type {() => any} */ (Object.getOwnPropertyDescriptor(TYPED_ARRAY, name)?.get);
@@ -32,8 +35,11 @@ export function readShape(shape, name) {
         throw typeError(`${name}.shape`, 'an array of integers >= 0', shape);
     }
     const { length } = shape;
-    /** Of its own length where that is usual: an array that grows takes several times as much. @type {number[]} */
-    const copy = length <= 8 ? new Array(length) : [];
+    if (!(length <= MOST_AXES)) {
+        throw new TypeError(`${name}.shape must be of at most ${MOST_AXES} axes, got ${show(length)}`);
+    }
+    /** @type {number[]} */
+    const copy = new Array(length);
     for (let i = 0; i < length; i++) {
         const size = shape[i];
         if (!Number.isSafeInteger(size) || size < 0) {

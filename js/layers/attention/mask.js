@@ -1,7 +1,7 @@
 // The mask of a call: checked and measured, then brought to where the kernels read it.
 
 import { asTensorLike, formatShape, sizeOf } from '../../engine/tensor.js';
-import { MaskPlan, alignMask } from '../../keras/mask.js';
+import { MaskPlan, alignMask, checkKeeps } from '../../keras/mask.js';
 import { ROW_MASKS } from './arguments.js';
 import { checkLife, maskInput, numbers } from './inputs.js';
 
@@ -152,6 +152,7 @@ export class CallMask {
             const ofQueries = name === 'queryMask';
             const { shape } = given;
             const values = numbers(runtime, given);
+            for (let i = 0; i < values.length; i++) checkKeeps(name, values[i]);
             for (let b = 0, at = address; b < batch; b++) {
                 const row = shape[0] === 1 ? 0 : b * shape[1];
                 for (let i = 0; i < heads * t; i++) {
