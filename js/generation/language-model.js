@@ -171,7 +171,7 @@ export class LanguageModel {
      * Continues a text. Breaking out of the iteration, or aborting it, frees what it holds.
      * @param {string | ArrayLike<number> | import('../text/chat.js').Message[]} prompt text, tokens as they are, or messages, which
      *   the chat template turns into text
-     * @param {import('./generate.js').GenerateOptions} [options]
+     * @param {import('./options.js').GenerateOptions} [options]
      * @returns {AsyncGenerator<import('./generate.js').GeneratedItem, void, undefined>} a token at a time with the text
      *   that became certain with it: it may be empty, and all of it joined is the whole text
      * @throws {TypeError | RangeError} for wrong options and for a prompt that leaves no room (at once); the iteration
