@@ -5,10 +5,11 @@ import { TextStream } from '../text/text-stream.js';
 import { collectAttention } from './attention-scores.js';
 import { Choice } from './choice.js';
 import { createSearch } from './create-search.js';
-import { checkNames, checkSettings } from './options.js';
-import { promptIds } from './prompt.js';
+import { checkNames, checkSettings, optionsOfEach } from './options.js';
+import { promptIds, promptList } from './prompt.js';
 import { ModelDraft, PromptDraft, SpeculativeSearch } from './speculative.js';
 import { ModelSteps } from './steps.js';
+import { writeTogether } from './together.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 /** @typedef {import('../model/cache.js').ModelCache} ModelCache */
@@ -17,6 +18,7 @@ import { ModelSteps } from './steps.js';
 
 /**
  * @typedef {object} GeneratedItem
+ * @property {number} [index] of its prompt, where there is a list of them
  * @property {number} token
  * @property {string} text what became certain with this token: empty while a character, or what may be a stop string,
  *   is incomplete, and always where the model has no tokenizer
@@ -56,22 +58,39 @@ function otherTasks() {
 /**
  * Checks everything now; the work begins when the first item is asked for.
  * @param {LanguageModel} model
- * @param {unknown} prompt
- * @param {GenerateOptions} options
+ * @param {unknown} prompt one, or a list of them
+ * @param {GenerateOptions | GenerateOptions[]} options
  * @returns {AsyncGenerator<GeneratedItem, void, undefined>}
  */
 export function generate(model, prompt, options) {
     model.network.check('generate');
-    checkNames(options);
-    const ids = promptIds(model, prompt, options);
-    return new Generation(model, ids, checkSettings(model, ids, options)).run();
+    const list = promptList(prompt);
+    if (list === null) {
+        checkNames(options);
+        const one = /** @type {GenerateOptions} */ (options);
+        const ids = promptIds(model, prompt, one);
+        return new Generation(model, ids, checkSettings(model, ids, one)).run();
+    }
+    const each = optionsOfEach(list.length, options);
+    const texts = list.map((one, i) => {
+        const ids = promptIds(model, one, each[i], `prompt[${i}]`);
+        return { ids, settings: checkSettings(model, ids, each[i]) };
+    });
+    return writeTogether(model.network, (together) =>
+        texts.map(({ ids, settings }, index) => new Generation(model, ids, settings, { together, index }).run()));
 }
 
 /** One text being written. */
 class Generation {
-    /** @param {LanguageModel} model @param {Uint32Array} ids @param {Settings} settings */
-    constructor(model, ids, settings) {
+    /**
+     * @param {LanguageModel} model
+     * @param {Uint32Array} ids
+     * @param {Settings} settings
+     * @param {{ together: import('./together.js').Together, index: number } | null} [among] where it is one of several
+     */
+    constructor(model, ids, settings, among = null) {
         this._model = model;
+        this._among = among;
         this._ids = ids;
         this._settings = settings;
         this._stream = model.tokenizer && new TextStream(model.tokenizer, settings.stops);
@@ -142,7 +161,7 @@ class Generation {
             : [new CacheRow(model.network, Math.min(most, this._ids.length + maxNewTokens), model.cacheDtype)];
         let steps;
         try {
-            steps = new ModelSteps(model.network, rows, cache === undefined);
+            steps = new ModelSteps(model.network, rows, cache === undefined, this._among?.together);
         } catch (error) {
             cache?._unlock();
             throw error;
@@ -170,7 +189,7 @@ class Generation {
         this._lastTurn = performance.now();
         await steps.prefill([this._ids.subarray(held)], {
             between: async (done) => {
-                onProgress?.({ phase: 'prefill', done: held + done, total });
+                onProgress?.({ phase: 'prefill', done: held + done, total, ...(this._among && { index: this._among.index }) });
                 if (this._isTurnOver()) {
                     await this._turn();
                 }

@@ -30,8 +30,8 @@ import { getSampler } from './samplers.js';
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
  * @property {number} [draftTokens] so many at a time, 5
  * @property {AbortSignal} [signal] noticed after every token and every pass over the prompt
- * @property {(progress: { phase: 'prefill', done: number, total: number }) => void} [onProgress] tokens of the prompt
- *   read
+ * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] tokens of
+ *   the prompt read; index: of the prompt, where there is a list of them
  * @property {number} [candidates] so many of the tokens that each was chosen from come with it; not with beam search
  * @property {number} [attention] layer whose attention scores come with each token; not with beam or contrastive search
  *
@@ -109,6 +109,27 @@ export function checkSettings(model, ids, options) {
         maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, most,
         draft: options.draft, draftTokens,
     };
+}
+
+/**
+ * The options of each of several prompts. What stands for all of them must not be one thing that only one text can have.
+ * @param {number} count
+ * @param {GenerateOptions | GenerateOptions[]} options for all, or a list
+ * @returns {GenerateOptions[]}
+ */
+export function optionsOfEach(count, options) {
+    if (Array.isArray(options) && options.length !== count) {
+        throw rangeError('options', `a list of ${count}, one for each prompt`, options);
+    }
+    const each = Array.isArray(options) ? options : new Array(count).fill(options);
+    each.forEach(checkNames);
+    for (const name of /** @type {const} */ (['cache', 'sampler'])) {
+        const own = each.map((one) => one[name]).filter((value) => typeof value === 'object');
+        if (new Set(own).size < own.length) {
+            throw new TypeError(`${name}: texts that are written together cannot share one; give each prompt its options, in a list`);
+        }
+    }
+    return each;
 }
 
 /** @param {unknown} options */
