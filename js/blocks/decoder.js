@@ -1,7 +1,9 @@
 // What a decoder is made of beside matrices and norms, written down as operations: look-up, rotation, storing, attention, gates.
 // Checks nothing and knows no model: addresses in, operations out.
 
-import { ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, INT8, KIND, QUANTIZE, ROPE_TABLE, TRANSFER, TURN } from '../engine/interface.js';
+import {
+    ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, INT8, KIND, LINEAR, OP, OP_WORDS, QUANTIZE, ROPE_TABLE, TRANSFER, TURN,
+} from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
 import { writeGate } from './gate.js';
 import { PAIRINGS } from './rope.js';
@@ -120,6 +122,33 @@ export function recordAttend(program, cache, { attention: a, q, out, t, index, m
     floats[op + ATTENTION.scale] = a.scale;
     floats[op + ATTENTION.softcap] = a.softcap ?? 0;
     program.attentionDone(op);
+}
+
+/**
+ * The stores and attentions of a program that was recorded for some texts, at later positions of the same texts. How pages and
+ * scratch are used must not change: the same t, and ends in the same pages.
+ * @param {Program} program every layer has an operation of each kind for each text, in their order
+ * @param {readonly { index: number, t: number }[]} texts
+ * @param {number} y where the last operation, a product, puts its result; 0: it stays
+ */
+export function moveOn({ words, address, count }, texts, y) {
+    let stored = 0;
+    let attended = 0;
+    for (let op = address / 4, end = op + count * OP_WORDS; op < end; op += OP_WORDS) {
+        const kind = words[op + OP.kind];
+        if (kind === KIND.STORE) {
+            words[op + TRANSFER.index] = texts[stored++ % texts.length].index;
+        } else if (kind === KIND.ATTENTION || kind === KIND.ATTENTION_MERGE) {
+            // A merge follows the attention that it belongs to.
+            attended += Number(kind === KIND.ATTENTION);
+            const { index, t } = texts[(attended - 1) % texts.length];
+            words[op + ATTENTION.s] = index + t;
+            words[op + ATTENTION.causalOffset] = index;
+        }
+    }
+    if (y !== 0) {
+        words[address / 4 + (count - 1) * OP_WORDS + LINEAR.y] = y;
+    }
 }
 
 /**

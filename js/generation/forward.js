@@ -137,7 +137,7 @@ class Forward {
             this.end();
             throw error;
         }
-        this.job = new PassJob(network);
+        this.job = cache ? cache._passes : new PassJob(network);
         this.runs = rows.map((row, i) => ({ row, ids: texts[i] }));
         this.wanted = { logits: this._tensor._address, hidden: this._hidden, every };
     }

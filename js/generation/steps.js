@@ -1,7 +1,7 @@
 // What a search drives (Steps in search.js): one text or several being read or written, on a network and its caches. Room for
 // the results is taken at the beginning; steps take pages of the caches as they grow, and nothing else.
 
-import { PassJob, read } from '../model/reader.js';
+import { PassJob, read, readStep } from '../model/reader.js';
 
 /** @typedef {import('../model/network.js').Network} Network */
 /** @typedef {import('../model/cache.js').CacheRow} CacheRow */
@@ -117,7 +117,7 @@ export class ModelSteps {
         for (let i = 0; i < this._runs.length; i++) {
             this._runs[i].ids[0] = tokens[i];
         }
-        return read(this._job, this._runs, this._wanted);
+        return readStep(this._job, this._runs, this._wanted);
     }
 
     /**

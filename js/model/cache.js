@@ -7,6 +7,7 @@ import { readCache, restorePages, writeCache } from './cache-file.js';
 import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
 import { PagedCache, checkKeptType, pageFor } from '../blocks/pages.js';
 import { removePositions } from '../blocks/decoder.js';
+import { PassJob } from './reader.js';
 
 /** @typedef {import('./network.js').Network} Network */
 
@@ -188,6 +189,8 @@ export class ModelCache {
         this.#batch = batch;
         this.#onMake = onMake;
         this.#onDispose = onDispose;
+        /** What forward() reads with, so that a step can run what was recorded for the one before. */
+        this._passes = new PassJob(network);
         onMake(this);
     }
 

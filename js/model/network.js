@@ -105,6 +105,10 @@ export class Network {
         }
         /** What a row of scratch takes at most, over the layers. */
         this._widest = widest(description.layers);
+        /** Whether attention streams in every layer: whole rows of probabilities take scratch that grows with every position. */
+        this.streams = !description.layers.some(({ attention: { explicit } }) => explicit);
+        /** Kinds of rotation. */
+        this._ropes = [...new Set(description.layers.flatMap(({ attention: { rope } }) => rope ?? []))];
         /** Inverse frequencies by kind of rotation, for the last length. @type {Map<object, { key: number, values: Float64Array }>} */
         this._frequencies = new Map();
     }
@@ -253,10 +257,7 @@ export class Network {
     _tables(program, { rows, positions, length }) {
         /** @type {Map<object, number>} */
         const tables = new Map();
-        for (const { attention: { rope } } of this.description.layers) {
-            if (rope === null || tables.has(rope)) {
-                continue;
-            }
+        for (const rope of this._ropes) {
             const half = rope.dims / 2;
             const frequencies = program.scratch(8 * half);
             this.runtime.memory.f64(frequencies, half).set(this.frequencies(rope, length));
@@ -265,6 +266,18 @@ export class Network {
             tables.set(rope, table);
         }
         return tables;
+    }
+
+    /**
+     * A number that grows with the length wherever frequencies change with it.
+     * @param {number} length of the run
+     */
+    lengthKey(length) {
+        let sum = 0;
+        for (const { scaling } of this._ropes) {
+            sum += lengthKey(scaling, length);
+        }
+        return sum;
     }
 
     /** @param {import('./description.js').Rope} rope @param {number} length of the run @returns {Float64Array} radians per position */

@@ -1,11 +1,14 @@
 // Reads tokens into caches: checks, cuts long runs into passes, runs them, and hands out hidden states and logits. It knows
 // nothing of how a next token is chosen.
 
+import { moveOn } from '../blocks/decoder.js';
+import { PAGE } from '../engine/interface.js';
 import { Tensor } from '../engine/tensor.js';
 import { rangeError, typeError } from '../check.js';
 
 /** @typedef {import('./network.js').Network} Network */
 /** @typedef {import('./network.js').Pass} Pass */
+/** @typedef {import('./network.js').Segment} Segment */
 /** @typedef {import('./cache.js').CacheRow} CacheRow */
 /** @typedef {import('../engine/program.js').Program} Program */
 
@@ -35,7 +38,10 @@ const CHUNK = 128;
  * @property {(scores: Float32Array, t: number, index: number) => void} read [heads][t][index + t] of the pass
  */
 
-/** One pass over tokens that fit into it, as a job of the runtime. Used again and again: nothing is left behind. */
+/**
+ * One pass over tokens that fit into it, as a job of the runtime. Used again and again: nothing is left behind, and a pass that differs
+ * from the last one only in its tokens and their places runs the program that was recorded for that.
+ */
 export class PassJob {
     /** @param {Network} network */
     constructor(network) {
@@ -53,6 +59,11 @@ export class PassJob {
         this._pass = {
             segments: [], rows: 0, length: 0, tokens: 0, positions: 0, every: false, hidden: 0, results: 0, logits: 0, watch: null,
         };
+        /** One for each run, of which a pass takes those with tokens. @type {Segment[]} */
+        this._segments = [];
+        /** What the last program was recorded for. @type {unknown[]} */
+        this._recordedFor = [];
+        this._recorded = 0;
     }
 
     /**
@@ -79,12 +90,25 @@ export class PassJob {
 
     /** @param {Program} program */
     record(program) {
+        const pass = this._pass;
+        this._placeSegments(pass);
+        if (this._isAsRecorded() && program.resume(this._recorded)) {
+            moveOn(program, pass.segments, this._last ? this._wanted.logits : 0);
+            this._writeTokens(program, pass);
+        } else {
+            this._recordAnew(program, pass);
+        }
+        this._recorded = program.keep();
+    }
+
+    /** @param {Program} program @param {Pass} pass */
+    _recordAnew(program, pass) {
         const network = this._network;
         const { description: { width, vocabulary } } = network;
-        const pass = this._pass;
         const { every, hidden, logits, reader } = this._wanted;
-        this._segments(pass);
-        this._inputs(program, pass);
+        pass.tokens = program.scratch(4 * pass.rows);
+        pass.positions = program.scratch(4 * pass.rows);
+        this._writeTokens(program, pass);
         pass.every = every;
         pass.hidden = every ? program.scratch(4 * width * pass.rows) : hidden;
         pass.logits = 0;
@@ -99,33 +123,68 @@ export class PassJob {
     }
 
     /** @param {Pass} pass */
-    _segments(pass) {
+    _placeSegments(pass) {
         pass.rows = 0;
         pass.length = 0;
         pass.segments.length = 0;
-        this._runs.forEach(({ row, ids }, i) => {
+        for (let i = 0; i < this._runs.length; i++) {
+            const { row, ids } = this._runs[i];
             const t = this._part(ids);
             if (t > 0) {
-                const ends = this._from + t === ids.length;
-                pass.segments.push({ caches: row.caches, index: row.length, t, result: ends ? i : -1 });
+                const segment = this._segments[i] ??= { caches: [], index: 0, t: 0, result: -1 };
+                segment.caches = row.caches;
+                segment.index = row.length;
+                segment.t = t;
+                segment.result = this._from + t === ids.length ? i : -1;
+                pass.segments.push(segment);
                 pass.rows += t;
             }
             // The whole run counts, not the part of it that this pass reads.
             pass.length = Math.max(pass.length, row.position(row.length + ids.length - this._from - 1) + 1);
-        });
+        }
+    }
+
+    /**
+     * Notes what a program depends on beside tokens, positions, places within a page, and where logits go.
+     * @returns {boolean} whether it is what was noted the last time
+     */
+    _isAsRecorded() {
+        const noted = this._recordedFor;
+        const { segments, length } = this._pass;
+        const { every, hidden, logits } = this._wanted;
+        const network = this._network;
+        const plain = network.streams && !every && this.watch === null;
+        let at = 0;
+        let same = true;
+        const note = (/** @type {unknown} */ value) => {
+            same = same && noted[at] === value;
+            noted[at++] = value;
+        };
+        note(plain);
+        note(network.runtime.threads);
+        note(network.lengthKey(length));
+        note(hidden);
+        note(this._last && logits !== 0);
+        note(this._runs.length);
+        note(segments.length);
+        for (let i = 0; i < segments.length; i++) {
+            const { caches, index, t, result } = segments[i];
+            note(caches);
+            note(t);
+            note(Math.ceil((index + t) / PAGE));
+            note(result);
+        }
+        return same && plain;
     }
 
     /** @param {Program} program @param {Pass} pass */
-    _inputs(program, pass) {
-        pass.tokens = program.scratch(4 * pass.rows);
-        pass.positions = program.scratch(4 * pass.rows);
-        const { words } = program;
+    _writeTokens({ words }, { tokens, positions }) {
         let at = 0;
-        for (const { row, ids } of this._runs) {
-            const n = this._part(ids);
-            for (let j = 0; j < n; j++, at++) {
-                words[pass.tokens / 4 + at] = ids[this._from + j];
-                words[pass.positions / 4 + at] = row.position(row.length + j);
+        for (let i = 0; i < this._runs.length; i++) {
+            const { row, ids } = this._runs[i];
+            for (let j = 0, n = this._part(ids); j < n; j++, at++) {
+                words[tokens / 4 + at] = ids[this._from + j];
+                words[positions / 4 + at] = row.position(row.length + j);
             }
         }
     }
@@ -168,7 +227,9 @@ export class PassJob {
  * @returns {Promise<void>}
  */
 export async function read(job, runs, wanted, between) {
-    for (const done of steps(job, runs, wanted)) {
+    const longest = longestOf(runs);
+    for (let done = 0; done < longest;) {
+        done = prepare(job, runs, done, longest, wanted);
         await job._network.runtime._run(job);
         await between?.(done);
     }
@@ -176,30 +237,45 @@ export async function read(job, runs, wanted, between) {
 
 /** The same at once. @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted */
 export function readSync(job, runs, wanted) {
-    for (const _ of steps(job, runs, wanted)) {
+    const longest = longestOf(runs);
+    for (let done = 0; done < longest;) {
+        done = prepare(job, runs, done, longest, wanted);
         job._network.runtime._runSync(job);
     }
 }
 
 /**
+ * Reads runs of one token each: a step, for which nothing is made on the way.
  * @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted
- * @returns {Generator<number, void, undefined>} prepares the next pass, gives the tokens read after it
+ * @returns {Promise<void>}
  */
-function* steps(job, runs, wanted) {
-    const longest = Math.max(...runs.map(({ ids }) => ids.length));
-    const each = Math.max(1, Math.floor(CHUNK / runs.length));
-    for (let from = 0; from < longest;) {
-        let count = Math.min(each, longest - from);
-        for (const { row } of runs) {
-            count = Math.min(count, row.most(count));
-        }
-        for (const { row, ids } of runs) {
-            row.prepare(Math.max(0, Math.min(count, ids.length - from)));
-        }
-        job.set(runs, from, count, from + count === longest, wanted);
-        from += count;
-        yield from;
+export function readStep(job, runs, wanted) {
+    prepare(job, runs, 0, 1, wanted);
+    return job._network.runtime._run(job);
+}
+
+/** @param {readonly Run[]} runs */
+const longestOf = (runs) => runs.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+
+/**
+ * Sets the job to the next pass.
+ * @param {PassJob} job @param {Run[]} runs
+ * @param {number} from tokens read of the longest run
+ * @param {number} longest
+ * @param {Wanted} wanted
+ * @returns {number} tokens read of it then
+ */
+function prepare(job, runs, from, longest, wanted) {
+    let count = Math.min(Math.max(1, Math.floor(CHUNK / runs.length)), longest - from);
+    for (let i = 0; i < runs.length; i++) {
+        count = Math.min(count, runs[i].row.most(count));
     }
+    for (let i = 0; i < runs.length; i++) {
+        const { row, ids } = runs[i];
+        row.prepare(Math.max(0, Math.min(count, ids.length - from)));
+    }
+    job.set(runs, from, count, from + count === longest, wanted);
+    return from + count;
 }
 
 /** @type {Wanted} */
