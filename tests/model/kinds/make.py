@@ -579,8 +579,14 @@ def not_finite():
     def too_large(model):  # every weight is finite; what they give is not
         model.transformer.h[1].mlp.c_proj.weight.fill_(3e38)
 
+    def in_a_norm(model):
+        model.model.layers[0].input_layernorm.weight[2] = float("nan")
+
     yield "nonfinite-logits", "f16-overflow", lambda name: broken(
         name, llama(size_of(fallback)), fallback, overflow, "blk.1.ffn_down", torch.float16
+    )
+    yield "nonfinite-logits", "norm", lambda name: broken(
+        name, llama(size_of(fallback), "mistral"), fallback, in_a_norm, "blk.0.attn_norm", torch.bfloat16
     )
     yield "nonfinite-logits", "finite-weights", lambda name: broken(
         name, gpt2(size_of(level)), level, too_large, "too large", torch.float32
