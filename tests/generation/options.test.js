@@ -49,4 +49,3 @@ for (const [name, call, known] of CALLS) {
         });
     });
 }
-});
