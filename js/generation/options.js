@@ -98,7 +98,7 @@ export function checkSettings(model, ids, options) {
     if (needed > most) {
         throw new RangeError(`prompt must leave room for a token in ${most} positions, got ${ids.length} tokens`);
     }
-    const stops = checkStops(options.stop);
+    const stops = checkStops(drawing.stop);
     if (stops.length > 0) {
         model._needTokenizer('stop');
     }
@@ -143,11 +143,11 @@ function withDefaults(model, options) {
     if (usual === null) {
         return options;
     }
-    const { repetitionPenalty, noRepeatNgram, ...drawing } = usual;
+    const { repetitionPenalty, noRepeatNgram, stop, ...drawing } = usual;
     const told = DRAWING.some((name) => options[name] !== undefined);
     const beams = options.sampler === 'beam' || options.sampler === 'contrastive';
     const penalties = beams ? {} : { ...(repetitionPenalty && { repetitionPenalty }), ...(noRepeatNgram && { noRepeatNgram }) };
-    return { ...penalties, ...(told ? {} : drawing), ...options };
+    return { ...penalties, ...(stop && model.tokenizer && { stop }), ...(told ? {} : drawing), ...options };
 }
 
 /** @param {LanguageModel} model @param {unknown} cache */
