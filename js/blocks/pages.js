@@ -186,12 +186,15 @@ export class PagedCache {
         if (!this.#shared || to <= from) return;
         const { page } = this.#options;
         const last = Math.ceil(to / page);
-        for (const row of this.#rows) {
-            for (let i = Math.floor(from / page); i < last && i < row.length; i++) {
-                if (row[i].owners > 1) row[i] = this.#copyOf(row[i]);
+        try {
+            for (const row of this.#rows) {
+                for (let i = Math.floor(from / page); i < last && i < row.length; i++) {
+                    if (row[i].owners > 1) row[i] = this.#copyOf(row[i]);
+                }
             }
+        } finally {
+            this.#describe(); // of those that have been copied too, where one could not be: others write to the old ones
         }
-        this.#describe();
     }
 
     /**
