@@ -1,6 +1,7 @@
 // The loop that writes: reads the prompt, then chooses, hands out and reads one token after the other.
 
 import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
+import { otherTasks } from '../engine/threads.js';
 import { checkSignal } from '../files/source.js';
 import { CacheRow, ModelCache } from '../model/cache.js';
 import { checkIds } from '../model/reader.js';
@@ -34,7 +35,7 @@ import { ModelSteps } from './steps.js';
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
  * @property {number} [draftTokens] so many at a time, 5
- * @property {AbortSignal} [signal] noticed after every token and every pass over the prompt
+ * @property {AbortSignal} [signal] noticed within milliseconds, also while the prompt is read
  * @property {(progress: { phase: 'prefill', done: number, total: number }) => void} [onProgress] tokens of the prompt
  *   read
  * @property {number} [candidates] so many of the tokens that each was chosen from come with it; not with beam search
@@ -74,22 +75,6 @@ const RING_LENGTH = 2 ** 20;
 
 /** Milliseconds of work after which other tasks of this thread get a turn. */
 const TURN = 8;
-
-/** Lets the thread's other tasks (messages, timers, input) run. @returns {Promise<void>} */
-function otherTasks() {
-    return new Promise((resolve) => {
-        if (typeof setImmediate === 'function') {
-            setImmediate(resolve);
-            return;
-        }
-        const { port1, port2 } = new MessageChannel();
-        port1.onmessage = () => {
-            port1.close();
-            resolve();
-        };
-        port2.postMessage(null);
-    });
-}
 
 /**
  * Checks everything now; the work begins when the first item is asked for.
@@ -315,7 +300,7 @@ class Generation {
     /** @param {ModelCache | undefined} cache @returns {ModelSteps} */
     _open(cache) {
         const model = this._model;
-        const { most, maxNewTokens, attention } = this._settings;
+        const { most, maxNewTokens, attention, signal } = this._settings;
         if (cache) {
             cache.reuse(this._ids);
         }
@@ -328,6 +313,7 @@ class Generation {
             cache?._unlock();
             throw error;
         }
+        steps.signal = signal;
         model._working.add(steps);
         if (attention !== undefined) {
             steps.watch(attention, (scores, t, start) => this._pieces.push({ start, rows: t, data: scores.slice() }));
@@ -367,7 +353,7 @@ class Generation {
         if (draft === undefined) {
             return createSearch(sampler, steps, start);
         }
-        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, length);
+        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, length, signal);
         const search = new SpeculativeSearch(steps, start, sampler, this._draft, draftTokens);
         await search.begin();
         return search;

@@ -55,6 +55,8 @@ export class PassJob {
         this._wanted = NOTHING;
         /** @type {AttentionWatch | null} */
         this.watch = null;
+        /** Cuts a pass short; what it has read by then is not in the text. @type {AbortSignal | undefined} */
+        this.signal = undefined;
         /** @type {Pass} */
         this._pass = {
             segments: [], rows: 0, length: 0, tokens: 0, positions: 0, every: false, hidden: 0, results: 0, logits: 0, watch: null,
@@ -230,7 +232,7 @@ export async function read(job, runs, wanted, between) {
     const longest = longestOf(runs);
     for (let done = 0; done < longest;) {
         done = prepare(job, runs, done, longest, wanted);
-        await job._network.runtime._run(job);
+        await job._network.runtime._run(job, job.signal);
         await between?.(done);
     }
 }
@@ -251,7 +253,7 @@ export function readSync(job, runs, wanted) {
  */
 export function readStep(job, runs, wanted) {
     prepare(job, runs, 0, 1, wanted);
-    return job._network.runtime._run(job);
+    return job._network.runtime._run(job, job.signal);
 }
 
 /** @param {readonly Run[]} runs */
