@@ -2,7 +2,7 @@
 
 import { printAs } from '../engine/print.js';
 import { Tensor, asTensorLike, dtypeOf, formatShape, sameShape } from '../engine/tensor.js';
-import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
+import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { MOST, OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
 import { PagedCache, pageFor, writeTransfer } from './pages.js';
@@ -95,16 +95,19 @@ export class KVCache {
 
     /** Bytes of its pages: of 256 positions each, or of all, rounded up to 8. */
     get byteLength() {
+        KVCache.#itself(this);
         return this.#pages.bytes;
     }
 
     /** Whether dispose() has been called, here or on the runtime. */
     get disposed() {
+        KVCache.#itself(this);
         return this.#disposed || this._runtime.disposed;
     }
 
     /** Its pages, which nobody else may dispose of. */
     get _pages() {
+        KVCache.#itself(this);
         if (this.#disposed) {
             this._check('KVCache');
         }
@@ -158,7 +161,7 @@ export class KVCache {
      * @throws {TypeError | RangeError} when it is not a number of positions
      */
     truncate(positions) {
-        this.#begin('KVCache.truncate');
+        this._begin('KVCache.truncate');
         checkPosition(positions, 'positions', this.shape[2]);
         this.#clear(positions);
     }
@@ -168,7 +171,7 @@ export class KVCache {
      * @throws {RangeError} when the memory is exhausted
      */
     fork() {
-        this.#begin('KVCache.fork');
+        this._begin('KVCache.fork');
         const [batch, , length, numHeads, keyDim] = this.shape;
         return new KVCache(this._runtime, { batch, length, numHeads, keyDim, dtype: this.dtype }, this._pages.fork());
     }
@@ -179,7 +182,7 @@ export class KVCache {
      * @throws {TypeError | RangeError} when these are no batch entries
      */
     reorder(rows) {
-        this.#begin('KVCache.reorder');
+        this._begin('KVCache.reorder');
         const [batch] = this.shape;
         if (typeof rows?.length !== 'number' || rows.length !== batch) {
             throw rangeError('rows', `${batch} batch entries`, rows);
@@ -198,7 +201,7 @@ export class KVCache {
      *   the memory is exhausted. Nothing is changed then
      */
     remove(from, to, options = {}) {
-        this.#begin('KVCache.remove');
+        this._begin('KVCache.remove');
         checkOptionNames('KVCache.remove', options, ['rope']);
         const rotation = this.#rotation(options.rope ?? null);
         const [batch, , length] = this.shape;
@@ -245,9 +248,9 @@ export class KVCache {
      * @throws {Error} (rejects) after dispose(), and on a page's main thread while calls are pending
      */
     async save() {
-        this.#begin('KVCache.save');
+        this._begin('KVCache.save');
         const { saveCache } = await import('./cache-file.js');
-        this.#begin('KVCache.save');
+        this._begin('KVCache.save');
         return saveCache(this);
     }
 
@@ -266,7 +269,7 @@ export class KVCache {
     }
 
     /** @param {string} what */
-    #begin(what) {
+    _begin(what) {
         this._check(what);
         this._runtime._assertIdle(what);
     }
@@ -298,8 +301,16 @@ export class KVCache {
         memory.free(zeros);
     }
 
+    /** @param {object} object @throws {TypeError} unless it is a cache, not a Proxy around one */
+    static #itself(object) {
+        if (!(#disposed in object)) {
+            throw wrappedError('cache');
+        }
+    }
+
     /** Frees the memory. A second time does nothing. */
     dispose() {
+        KVCache.#itself(this);
         if (this.#disposed) {
             return;
         }
@@ -317,6 +328,7 @@ export class KVCache {
      * @throws {Error} after dispose()
      */
     _check(what) {
+        KVCache.#itself(this);
         if (this.#disposed) {
             throw new Error(`${what}: this KVCache has been disposed`);
         }

@@ -31,8 +31,6 @@ const PIECE_BYTES = 1 << 20;
 /** Answers of a server that mean: there is no such file for you. */
 const ABSENT = new Set([401, 403, 404, 410]);
 
-export { checkSignal };
-
 /** A file that cannot be had. */
 export class SourceError extends Error {
     /**

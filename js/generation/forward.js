@@ -1,7 +1,6 @@
 // Logits of given tokens, read cold or into a cache.
 
-import { checkOptionNames, rangeError, typeError } from '../check.js';
-import { checkSignal } from '../files/source.js';
+import { checkOptionNames, checkSignal, rangeError, typeError } from '../check.js';
 import { CacheRow, ModelCache } from '../model/cache.js';
 import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.js';
 

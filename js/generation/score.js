@@ -1,8 +1,7 @@
 // How well a model predicts a text.
 
-import { checkOptionNames, typeError } from '../check.js';
+import { checkOptionNames, checkSignal, typeError } from '../check.js';
 import { CacheRow } from '../model/cache.js';
-import { checkSignal } from '../files/source.js';
 import { otherTasks } from '../engine/threads.js';
 import { ModelSteps } from './steps.js';
 

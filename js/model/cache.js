@@ -5,7 +5,7 @@ import { isNode } from '../engine/threads.js';
 import { restorePages } from '../blocks/cache-bytes.js';
 import { readFile } from '../files/source.js';
 import { readCache, writeCache } from './cache-file.js';
-import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
+import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { PagedCache, checkKeptType, pageFor } from '../blocks/pages.js';
 import { removePositions } from '../blocks/decoder.js';
 import { PassJob } from './reader.js';
@@ -257,6 +257,7 @@ export class ModelCache {
     }
 
     get disposed() {
+        ModelCache.#itself(this);
         return this.#disposed || this._network.disposed || this._network.runtime.disposed;
     }
 
@@ -419,8 +420,16 @@ export class ModelCache {
         }
     }
 
+    /** @param {object} object @throws {TypeError} unless it is a cache, not a Proxy around one */
+    static #itself(object) {
+        if (!(#disposed in object)) {
+            throw wrappedError('cache');
+        }
+    }
+
     /** Frees what it holds. A second time does nothing. */
     dispose() {
+        ModelCache.#itself(this);
         if (!this.#disposed) {
             this.#disposed = true;
             this.#onDispose(this);
@@ -435,6 +444,7 @@ export class ModelCache {
 
     /** @param {string} what @throws {Error} after dispose() */
     _check(what) {
+        ModelCache.#itself(this);
         this._network.check(what);
         if (this.#disposed) {
             throw new Error(`${what}: this ModelCache has been disposed`);
