@@ -1,5 +1,6 @@
 // The loop that writes: reads the prompt, then chooses, hands out and reads one token after the other.
 
+import { otherTasks } from '../engine/threads.js';
 import { CacheRow } from '../model/cache.js';
 import { TextStream } from '../text/text-stream.js';
 import { collectAttention } from './attention-scores.js';
@@ -38,22 +39,6 @@ import { writeTogether } from './together.js';
 
 /** Milliseconds of work after which other tasks of this thread get a turn. */
 const TURN = 8;
-
-/** Lets the thread's other tasks (messages, timers, input) run. @returns {Promise<void>} */
-function otherTasks() {
-    return new Promise((resolve) => {
-        if (typeof setImmediate === 'function') {
-            setImmediate(resolve);
-            return;
-        }
-        const { port1, port2 } = new MessageChannel();
-        port1.onmessage = () => {
-            port1.close();
-            resolve();
-        };
-        port2.postMessage(null);
-    });
-}
 
 /**
  * Checks everything now; the work begins when the first item is asked for.
@@ -153,7 +138,7 @@ class Generation {
     /** @param {ModelCache | undefined} cache @returns {ModelSteps} */
     _open(cache) {
         const model = this._model;
-        const { most, maxNewTokens, attention } = this._settings;
+        const { most, maxNewTokens, attention, signal } = this._settings;
         if (cache) {
             cache.reuse(this._ids);
         }
@@ -166,6 +151,7 @@ class Generation {
             cache?._unlock();
             throw error;
         }
+        steps.signal = signal;
         model._working.add(steps);
         if (attention !== undefined) {
             steps.watch(attention, (scores, t, start) => this._pieces.push({ start, rows: t, data: scores.slice() }));
@@ -205,7 +191,7 @@ class Generation {
         if (draft === undefined) {
             return createSearch(sampler, steps, start);
         }
-        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, length);
+        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, length, signal);
         const search = new SpeculativeSearch(steps, start, sampler, this._draft, draftTokens);
         await search.begin();
         return search;

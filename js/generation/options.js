@@ -1,7 +1,6 @@
 // What generate() is told: its options, checked as a whole before anything begins.
 
-import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
-import { checkSignal } from '../files/source.js';
+import { checkOptionNames, checkSignal, positiveInteger, rangeError, typeError } from '../check.js';
 import { ModelCache } from '../model/cache.js';
 import { checkStops } from '../text/text-stream.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
@@ -29,7 +28,7 @@ import { getSampler } from './samplers.js';
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
  * @property {number} [draftTokens] so many at a time, 5
- * @property {AbortSignal} [signal] noticed after every token and every pass over the prompt
+ * @property {AbortSignal} [signal] noticed within milliseconds, also while the prompt is read
  * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] tokens of
  *   the prompt read; index: of the prompt, where there is a list of them
  * @property {number} [candidates] so many of the tokens that each was chosen from come with it; not with beam search

@@ -67,6 +67,11 @@ export class ModelSteps {
         this._wanted = { logits: this._logits, hidden: this._hidden, every: false };
     }
 
+    /** Cuts reading short. @param {AbortSignal | undefined} signal */
+    set signal(signal) {
+        this._job.signal = signal;
+    }
+
     /** The caches at work. @returns {readonly CacheRow[]} */
     get rows() {
         return this._rows;
