@@ -23,7 +23,8 @@ import { writeTogether } from './together.js';
  * @property {string} text what became certain with this token: empty while a character, or what may be a stop string,
  *   is incomplete, and always where the model has no tokenizer
  * @property {'end' | 'stop' | 'length' | 'context'} [finish] on the last one, why it is: the model ended the text
- *   (`token` is its end token, which has no text), a stop string came, maxNewTokens or contextLength was reached
+ *   (`token` is its end token, which has no text), a stop string came or nothing may follow (`json` and its like, in a model
+ *   without end tokens), maxNewTokens or contextLength was reached
  * @property {{ token: number, text: string, probability: number }[]} [candidates] best first: what could be drawn,
  *   and how likely; greedy and contrastive: the model's own probabilities
  * @property {AttentionScores} [attention]
@@ -175,7 +176,7 @@ class Generation {
 
     /** Reads the prompt, but for what a cache has of it. @param {ModelSteps} steps */
     async _begin(steps) {
-        const { sampler, signal, onProgress, most, maxNewTokens, processors, draft, draftTokens } = this._settings;
+        const { sampler, signal, onProgress, most, maxNewTokens, processors, constraint, draft, draftTokens } = this._settings;
         const total = this._ids.length;
         const length = Math.min(most, total + maxNewTokens);
         const held = steps.rows[0].length;
@@ -199,7 +200,7 @@ class Generation {
         });
         const start = {
             tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: steps.logits(),
-            hidden, stopTokens: this._model.endTokens, processors,
+            hidden, stopTokens: this._model.endTokens, processors, constraint,
             where: () => this._model.network.findNotFinite(),
         };
         if (draft === undefined) {
@@ -237,7 +238,7 @@ class Generation {
         /** @type {GeneratedItem[]} */
         const items = [];
         while (this._given < until && items.at(-1)?.finish === undefined) {
-            const item = this._item(tokens[this._given]);
+            const item = this._item(tokens);
             if (this._settings.candidates > 0) {
                 item.candidates = this._candidates(search.explain());
             }
@@ -246,15 +247,17 @@ class Generation {
         return items;
     }
 
-    /** @param {number} token @returns {GeneratedItem} */
-    _item(token) {
+    /** @param {Int32Array} tokens prompt and text @returns {GeneratedItem} of the first that has not been handed out */
+    _item(tokens) {
+        const { maxNewTokens, most, constraint } = this._settings;
         const stream = this._stream;
+        const token = tokens[this._given];
         const isEnd = this._model.endTokens.includes(token);
         const text = isEnd ? '' : stream?.push(token) ?? '';
         this._given++;
         const made = this._given - this._ids.length;
-        const finish = isEnd ? 'end' : stream?.stopped ? 'stop' : made >= this._settings.maxNewTokens ? 'length'
-            : this._given >= this._settings.most ? 'context' : undefined;
+        const over = stream?.stopped || constraint?.isOver(tokens, this._ids.length, this._given);
+        const finish = isEnd ? 'end' : over ? 'stop' : made >= maxNewTokens ? 'length' : this._given >= most ? 'context' : undefined;
         return finish === undefined ? { token, text } : { token, text: text + (stream?.end() ?? ''), finish };
     }
 

@@ -4,6 +4,7 @@ import { checkOptionNames, positiveInteger, rangeError, typeError } from '../che
 import { checkSignal } from '../files/source.js';
 import { ModelCache } from '../model/cache.js';
 import { checkStops } from '../text/text-stream.js';
+import { CONSTRAINT_OPTIONS, createConstraint } from './constraints/index.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
 import { getSampler } from './samplers.js';
 
@@ -35,7 +36,8 @@ import { getSampler } from './samplers.js';
  * @property {number} [candidates] so many of the tokens that each was chosen from come with it; not with beam search
  * @property {number} [attention] layer whose attention scores come with each token; not with beam or contrastive search
  *
- * @typedef {GenerateOwnOptions & import('./processors.js').ProcessorOptions} GenerateOptions
+ * @typedef {GenerateOwnOptions & import('./processors.js').ProcessorOptions
+ *   & import('./constraints/index.js').ConstraintOptions} GenerateOptions
  */
 
 /**
@@ -49,6 +51,7 @@ import { getSampler } from './samplers.js';
  * @property {number | undefined} attention
  * @property {ModelCache | undefined} cache
  * @property {import('./processors.js').Processors | null} processors
+ * @property {import('./constraints/index.js').Constraint | null} constraint
  * @property {number} most positions
  * @property {LanguageModel | 'prompt' | undefined} draft
  * @property {number} draftTokens
@@ -56,7 +59,7 @@ import { getSampler } from './samplers.js';
 
 const OPTIONS = [
     'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'tools', 'draft', 'draftTokens',
-    'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS,
+    'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS, ...CONSTRAINT_OPTIONS,
 ];
 
 /** Options that say how tokens are drawn: where one is given, the file's own settings stand back. */
@@ -102,11 +105,16 @@ export function checkSettings(model, ids, options) {
     if (stops.length > 0) {
         model._needTokenizer('stop');
     }
+    if (drawing.noRepeatNgram && CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined)) {
+        throw new TypeError('noRepeatNgram: a text that is held to something may have to repeat itself');
+    }
     const processors = createProcessors(drawing, {
         vocabularySize: model.vocabularySize, promptLength: ids.length, kind: sampler.kind,
     });
+    const room = Math.min(maxNewTokens, most - ids.length);
+    const constraint = maxNewTokens === 0 ? null : createConstraint(model, options, { room, kind: sampler.kind });
     return {
-        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, most,
+        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, constraint, most,
         draft: options.draft, draftTokens,
     };
 }
@@ -145,8 +153,10 @@ function withDefaults(model, options) {
     }
     const { repetitionPenalty, noRepeatNgram, ...drawing } = usual;
     const told = DRAWING.some((name) => options[name] !== undefined);
+    // What has to be written may have to be written again: JSON repeats its names.
+    const held = CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined);
     const beams = options.sampler === 'beam' || options.sampler === 'contrastive';
-    const penalties = beams ? {} : { ...(repetitionPenalty && { repetitionPenalty }), ...(noRepeatNgram && { noRepeatNgram }) };
+    const penalties = beams || held ? {} : { ...(repetitionPenalty && { repetitionPenalty }), ...(noRepeatNgram && { noRepeatNgram }) };
     return { ...penalties, ...(told ? {} : drawing), ...options };
 }
 
