@@ -176,6 +176,7 @@ typedef struct cmha_turn {
     size_t pairs;           /* 2 * pairs <= D */
     uint32_t pairing;       /* 0 or 1 */
     const float *table;     /* [2][pairs]: c of all pairs, then s */
+    uint32_t round;         /* how turned numbers are rounded, for CMHA_KEPT_F32 */
 } cmha_turn;
 
 /* All of it in the calling thread; as an operation (TURN) all threads share it. */

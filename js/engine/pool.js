@@ -433,7 +433,7 @@ export class Pool {
         const stuck = this.#members.filter((member) => member.busy);
         // A worker that is in no program, and took none on either, is gone or as good as gone.
         for (const member of stalled && stuck.length === 0 ? [...this.#members] : stuck) {
-            this.#lose(member, STALL_REASON);
+            this.#lose(member, `was given up: ${STALL_REASON}`);
         }
     }
 

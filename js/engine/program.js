@@ -145,10 +145,11 @@ export class Program {
     attentionDone(op) {
         const { wasm, threads } = this.#runtime;
         const bytes = wasm.cmha_op_scratch(4 * op, threads);
-        if (bytes > 0) {
-            const address = this.scratch(bytes);
-            this.words[op + ATTENTION.scratch] = address;
+        if (bytes === 0) {
+            return; // a second phase reads what the first has left in scratch
         }
+        const address = this.scratch(bytes);
+        this.words[op + ATTENTION.scratch] = address;
         const next = wasm.cmha_op_next(4 * op);
         if (next !== 0) {
             const offset = op - this.#address / 4;

@@ -1,5 +1,6 @@
 // Runtime: one memory, one pool of workers, and the order in which calls use them.
 
+import { wrappedError } from '../check.js';
 import { loadModule } from './binary.js';
 import { Memory } from './memory.js';
 import { checkOptions, countWorkers } from './options.js';
@@ -110,8 +111,16 @@ function reasonOf(variant, simd, choice) {
     return 'it is the binary given as wasm';
 }
 
+/**
+ * structuredClone() and postMessage() cannot copy a function, and print the one that they have come to: this one, in all that
+ * is made on a runtime.
+ */
+const STAYS = () => 'A runtime and what is made on it stay on their thread; to pass a Tensor on, pass its toJSON(), or its shape and data';
+
 /** What createRuntime() returns. One runtime = one memory and one pool of workers, shared by all that is made on it. */
 export class Runtime {
+    /** First of all, so that whoever copies a runtime, or what is made on one, meets it before anything else. */
+    _stays = STAYS;
     #pool;
     #program;
     #facts;
@@ -153,6 +162,7 @@ export class Runtime {
 
     /** Whether dispose() has been called. */
     get disposed() {
+        Runtime.#itself(this);
         return this.#disposed;
     }
 
@@ -162,6 +172,7 @@ export class Runtime {
      * @throws {Error} after dispose()
      */
     explain() {
+        Runtime.#itself(this);
         this.#checkOpen('Runtime');
         const { memory } = this;
         const { variant, simd, fallbacks } = this.#facts;
@@ -187,6 +198,7 @@ export class Runtime {
      * calls reject. A second time does nothing.
      */
     dispose() {
+        Runtime.#itself(this);
         if (this.#disposed) {
             return;
         }
@@ -290,6 +302,7 @@ export class Runtime {
      * @throws {Error} after dispose(), and when the workers have failed
      */
     _check(what) {
+        Runtime.#itself(this);
         this.#checkOpen(what);
         if (this.#pool.error) {
             throw this.#pool.error;
@@ -332,6 +345,13 @@ export class Runtime {
         }
         if (n > 0) {
             this.#deferred.splice(0, n);
+        }
+    }
+
+    /** @param {object} object @throws {TypeError} unless it is a runtime, not a Proxy around one */
+    static #itself(object) {
+        if (!(#disposed in object)) {
+            throw wrappedError('runtime');
         }
     }
 

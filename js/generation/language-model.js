@@ -32,13 +32,11 @@ import { score } from './score.js';
 
 /** A model that reads and writes. Made by loadModel(). */
 export class LanguageModel {
-    #parts;
-
     /** @param {ModelParts} parts */
     constructor(parts) {
-        this.#parts = parts;
         /** The network itself. */
         this.network = parts.network;
+        this._parts = parts;
         /** null where the files have none: prompts are ids then. @type {(Tokenizer & ChatTokenizer) | null} */
         this.tokenizer = parts.tokenizer && withTemplate(parts.tokenizer, parts);
         /** @type {'float32' | 'float16' | 'int8'} */
@@ -51,12 +49,12 @@ export class LanguageModel {
 
     /** As GGUF or config.json spells it: 'llama', 'gpt2', ... */
     get architecture() {
-        return this.#parts.plan.architecture;
+        return this._parts.plan.architecture;
     }
 
     /** Most positions that a text may take. */
     get contextLength() {
-        return this.#parts.contextLength;
+        return this._parts.contextLength;
     }
 
     /** Tokens that the embedding has. */
@@ -66,17 +64,17 @@ export class LanguageModel {
 
     /** Id that a text begins with, or null. */
     get startToken() {
-        return this.#parts.defaults.startToken;
+        return this._parts.defaults.startToken;
     }
 
     /** Ids that end a text, from every file that names some. */
     get endTokens() {
-        return this.#parts.defaults.endTokens;
+        return this._parts.defaults.endTokens;
     }
 
     /** How texts are drawn where generate() is not told. */
     get _sampling() {
-        return this.#parts.defaults.sampling;
+        return this._parts.defaults.sampling;
     }
 
     /** Number of layers. */
@@ -118,7 +116,7 @@ export class LanguageModel {
      * @returns {Record<string, any>} a plain object
      */
     explain() {
-        const { plan, types, defaults, template, templateProblem, source, format, fileBytes, notes } = this.#parts;
+        const { plan, types, defaults, template, templateProblem, source, format, fileBytes, notes } = this._parts;
         const { description } = plan;
         /** @type {Record<string, number>} */
         const weights = {};
@@ -161,7 +159,7 @@ export class LanguageModel {
      */
     promptTokens(prompt) {
         const ids = this._needTokenizer('prompt').encode(prompt);
-        const { plan: { family }, format } = this.#parts;
+        const { plan: { family }, format } = this._parts;
         // Other formats say themselves whether a prompt gets the start token.
         const begins = !family.addStart || format !== 'safetensors' || this.startToken === null || ids[0] === this.startToken;
         return begins ? ids : [/** @type {number} */ (this.startToken), ...ids];

@@ -13,6 +13,7 @@ import { ChatTemplate } from '../text/chat.js';
 import { tokenizerFromGguf } from '../text/gguf-vocabulary.js';
 import { Tokenizer } from '../text/tokenizer.js';
 import { readDefaults } from './defaults.js';
+import { areFinite } from './finite.js';
 import { LanguageModel } from './language-model.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
@@ -216,6 +217,9 @@ function load(runtime, network, plan, { info, firstRow, rows, bytes }) {
         }
         if ('floats' in slot) {
             const values = decodeBlocks(runtime, type, bytes);
+            if (network.notFinite === null && !areFinite(values)) {
+                network.notFinite = role;
+            }
             const fused = (entry?.places.length ?? 0) > 1;
             slot.floats(fused ? values.subarray(from, from + count) : values, info.shape.length === 1 ? to : to + firstRow);
         } else if (entry?.transposed) {

@@ -88,6 +88,11 @@ export class AttentionLayer {
         return this._weights !== null;
     }
 
+    /** How keys turn with their positions, for KVCache.remove(); null where they do not. */
+    get rotation() {
+        return this._makeRotation()?.turning ?? null;
+    }
+
     /** Whether the weights count as trainable: without, they add nothing to `losses`. */
     get trainable() {
         return this._trainable;

@@ -6,7 +6,7 @@ import { writeTransfer } from '../../blocks/pages.js';
 import { Tensor, asTensorLike, dtypeOf } from '../../engine/tensor.js';
 import { AxesPlan } from '../../keras/shapes.js';
 import { AttentionCall, recordAttention } from '../../blocks/attention.js';
-import { floatInput } from './inputs.js';
+import { checkLife, floatInput } from './inputs.js';
 import { CallMask } from './mask.js';
 import { reorder, storeAxesCache } from './axes.js';
 import {
@@ -32,15 +32,6 @@ const cacheAxes = (cache) => [cache[0], ...cache.slice(2)];
 
 /** @type {readonly number[]} */
 const NO_SHAPE = Object.freeze([]);
-
-/**
- * @param {TensorLike | KVCache | null} given
- * @param {string} name
- * @throws {Error} when it has been disposed of
- */
-function checkLife(given, name) {
-    if (given instanceof Tensor || given instanceof KVCache) given._check(name);
-}
 
 /** A call of a layer. */
 export class AttentionJob {
@@ -129,12 +120,11 @@ export class AttentionJob {
         this._layer._checkAlive();
         checkLife(this._query, 'query');
         if (this._mode !== STATIC_CACHE) {
-            checkLife(this._value, 'value');
-            checkLife(this._key, 'key');
+            if (this._value !== this._query) checkLife(this._value, 'value');
+            if (this._key !== this._value) checkLife(this._key, 'key');
         }
         checkLife(this._cache, 'cache');
-        checkLife(this._mask.given, 'attentionMask');
-        for (const { given, name } of this._mask.rows) checkLife(given, name);
+        this._mask.check();
     }
 
     /** Checks all arguments against each other and the layer; throws without having changed anything. */
