@@ -2,7 +2,7 @@
 
 import { CacheRow } from '../model/cache.js';
 import { TextStream } from '../text/text-stream.js';
-import { collectAttention } from './attention-scores.js';
+import { AttentionLog } from './attention-scores.js';
 import { Choice } from './choice.js';
 import { createSearch } from './create-search.js';
 import { checkNames, checkSettings, optionsOfEach } from './options.js';
@@ -27,14 +27,9 @@ import { writeTogether } from './together.js';
  *   without end tokens), maxNewTokens or contextLength was reached
  * @property {{ token: number, text: string, probability: number }[]} [candidates] best first: what could be drawn,
  *   and how likely; greedy and contrastive: the model's own probabilities
- * @property {AttentionScores} [attention]
+ * @property {import('./attention-scores.js').AttentionScores | import('./attention-scores.js').AttentionScores[]} [attention] of the
+ *   layer asked for, or a list where several are
  * @property {true} [drafted] with `draft`: on tokens that it had guessed
- *
- * @typedef {object} AttentionScores of the positions fed since the last token: first the whole prompt, then one
- * @property {number} layer
- * @property {number} start first position that is a row
- * @property {number[]} shape [heads, rows, positions], positions = start + rows
- * @property {Float32Array} data each row adds up to 1
  */
 
 /** Milliseconds of work after which other tasks of this thread get a turn. */
@@ -99,8 +94,7 @@ class Generation {
         this._given = ids.length;
         this._lastTurn = 0;
         this._best = new Choice(settings.candidates > 0 ? model.vocabularySize : 0);
-        /** Scores since the last item. @type {{ start: number, rows: number, data: Float32Array }[]} */
-        this._pieces = [];
+        this._attention = settings.attention && new AttentionLog(model, settings.attention);
         /** @type {import('./speculative.js').Draft | null} */
         this._draft = null;
     }
@@ -108,7 +102,7 @@ class Generation {
     /** @returns {AsyncGenerator<GeneratedItem, void, undefined>} */
     async *run() {
         const model = this._model;
-        const { maxNewTokens, signal, cache, attention } = this._settings;
+        const { maxNewTokens, signal, cache } = this._settings;
         if (maxNewTokens === 0) {
             return;
         }
@@ -122,8 +116,8 @@ class Generation {
                 const picked = search.pick();
                 const done = picked instanceof Promise ? await picked : picked;
                 for (const item of this._items(search, done)) {
-                    if (attention !== undefined) {
-                        item.attention = collectAttention(attention, this._pieces.splice(0), model.heads);
+                    if (this._attention) {
+                        item.attention = this._attention.takeAsAsked();
                     }
                     if (search instanceof SpeculativeSearch && search.drafted) {
                         item.drafted = true;
@@ -154,7 +148,7 @@ class Generation {
     /** @param {ModelCache | undefined} cache @returns {ModelSteps} */
     _open(cache) {
         const model = this._model;
-        const { most, maxNewTokens, attention } = this._settings;
+        const { most, maxNewTokens } = this._settings;
         if (cache) {
             cache.reuse(this._ids);
         }
@@ -168,8 +162,8 @@ class Generation {
             throw error;
         }
         model._working.add(steps);
-        if (attention !== undefined) {
-            steps.watch(attention, (scores, t, start) => this._pieces.push({ start, rows: t, data: scores.slice() }));
+        if (this._attention) {
+            steps.watch(this._attention.watch);
         }
         return steps;
     }

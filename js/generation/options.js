@@ -4,6 +4,7 @@ import { checkOptionNames, positiveInteger, rangeError, typeError } from '../che
 import { checkSignal } from '../files/source.js';
 import { ModelCache } from '../model/cache.js';
 import { checkStops } from '../text/text-stream.js';
+import { checkAttention } from './attention-scores.js';
 import { CONSTRAINT_OPTIONS, createConstraint } from './constraints/index.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
 import { getSampler } from './samplers.js';
@@ -34,7 +35,8 @@ import { getSampler } from './samplers.js';
  * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] tokens of
  *   the prompt read; index: of the prompt, where there is a list of them
  * @property {number} [candidates] so many of the tokens that each was chosen from come with it; not with beam search
- * @property {number} [attention] layer whose attention scores come with each token; not with beam or contrastive search
+ * @property {import('./attention-scores.js').AttentionOption} [attention] a layer whose attention scores come with each token, some
+ *   layers, or { layers, heads }; not with beam or contrastive search, or a draft
  *
  * @typedef {GenerateOwnOptions & import('./processors.js').ProcessorOptions
  *   & import('./constraints/index.js').ConstraintOptions} GenerateOptions
@@ -48,7 +50,7 @@ import { getSampler } from './samplers.js';
  * @property {AbortSignal | undefined} signal
  * @property {GenerateOptions['onProgress']} onProgress
  * @property {number} candidates
- * @property {number | undefined} attention
+ * @property {import('./attention-scores.js').Wanted | null} attention
  * @property {ModelCache | undefined} cache
  * @property {import('./processors.js').Processors | null} processors
  * @property {import('./constraints/index.js').Constraint | null} constraint
@@ -75,7 +77,7 @@ const RING_LENGTH = 2 ** 20;
  * @returns {Settings}
  */
 export function checkSettings(model, ids, options) {
-    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, attention, cache } = options;
+    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, cache } = options;
     if (maxNewTokens !== Infinity && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
         throw rangeError('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
     }
@@ -88,10 +90,8 @@ export function checkSettings(model, ids, options) {
     if (candidates !== 0 && sampler.kind === 'beam') {
         throw new TypeError('candidates: beam search chooses whole texts, not tokens');
     }
-    if (attention !== undefined && !(Number.isInteger(attention) && attention >= 0 && attention < model.layers)) {
-        throw rangeError('attention', `a layer from 0 to ${model.layers - 1}`, attention);
-    }
-    if (attention !== undefined && sampler.kind !== 'row') {
+    const attention = options.attention === undefined ? null : checkAttention(model, options.attention);
+    if (attention !== null && sampler.kind !== 'row') {
         throw new TypeError(`attention: ${sampler.kind} search reads several texts at once`);
     }
     checkCache(model, cache);
