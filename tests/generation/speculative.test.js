@@ -55,7 +55,9 @@ describe('a SpeculativeSampler', () => {
     test('without a draft, with two numbers, or on what drafts nothing it is refused', async () => {
         const sampler = new SpeculativeSampler();
         assert.throws(() => model.generate(PROMPT, { sampler }), { name: 'TypeError', message: /needs a draft/ });
-        for (const [others, message] of /** @type {[GenerateOptions, RegExp][]} */ ([[{ draftTokens: 3 }, /draftTokens/], [{ topK: 3 }, /sampler/]])) {
+        /** @type {[GenerateOptions, RegExp][]} */
+        const beside = [[{ draftTokens: 3 }, /draftTokens/], [{ topK: 3 }, /sampler/]];
+        for (const [others, message] of beside) {
             assert.throws(() => model.generate(PROMPT, { sampler, draft: 'prompt', ...others }), { name: 'TypeError', message });
         }
         const size = { vocabularySize: 9, numLayers: 1, numHeads: 1, hiddenDim: 4, intermediateDim: 4, maxSequenceLength: 8 };
