@@ -6,7 +6,7 @@ import { checkStops } from '../text/text-stream.js';
 import { checkAttention } from './attention-scores.js';
 import { CONSTRAINT_OPTIONS, createConstraint } from './constraints/index.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
-import { getSampler } from './samplers.js';
+import { SpeculativeSampler, getSampler } from './samplers.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 
@@ -94,7 +94,7 @@ export function checkSettings(model, ids, options) {
         throw new TypeError(`attention: ${sampler.kind} search reads several texts at once`);
     }
     checkCache(model, cache);
-    const draftTokens = checkDraft(model, options, sampler.kind);
+    const draftTokens = checkDraft(model, options, sampler);
     const most = roomOf(model, cache);
     const needed = maxNewTokens === 0 ? ids.length : ids.length + 1;
     if (needed > most) {
@@ -176,11 +176,15 @@ function checkCache(model, cache) {
 /**
  * @param {LanguageModel} model
  * @param {GenerateOptions} options
- * @param {string} kind of the sampler
+ * @param {import('./samplers.js').Sampler} sampler
  * @returns {number} tokens guessed at a time
  */
-function checkDraft(model, { draft, draftTokens, cache, attention }, kind) {
+function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
+    const speculative = sampler instanceof SpeculativeSampler ? sampler.numSpeculativeTokens : undefined;
     if (draft === undefined) {
+        if (speculative !== undefined) {
+            throw new TypeError("sampler: a SpeculativeSampler needs a draft, a model or 'prompt'");
+        }
         if (draftTokens !== undefined) {
             throw new TypeError('draftTokens belong to a draft');
         }
@@ -195,10 +199,13 @@ function checkDraft(model, { draft, draftTokens, cache, attention }, kind) {
             throw rangeError('draft', `a model of the same runtime with a vocabulary of ${model.vocabularySize}`, draft.vocabularySize);
         }
     }
-    if (kind !== 'row' || attention !== undefined || (cache && cache._rows[0].sinks >= 0)) {
+    if (speculative !== undefined && draftTokens !== undefined) {
+        throw new TypeError('draftTokens: the SpeculativeSampler says how many');
+    }
+    if (sampler.kind !== 'row' || attention !== undefined || (cache && cache._rows[0].sinks >= 0)) {
         throw new TypeError('draft: not with beam or contrastive search, attention, or a cache with sinks');
     }
-    return positiveInteger('draftTokens', draftTokens ?? 5);
+    return positiveInteger('draftTokens', draftTokens ?? speculative ?? 5);
 }
 
 /** @param {LanguageModel} model @param {ModelCache | undefined} cache @returns {number} positions that prompt and text may take */
