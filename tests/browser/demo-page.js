@@ -39,7 +39,21 @@ function browser() {
  * @property {import('puppeteer-core').Viewport} [viewport]
  * @property {string} [root] served instead of the repository
  * @property {() => void} [before] run in the page before anything else
+ * @property {boolean} [isFirst] whether nobody was here before: the page then begins by itself
+ * @property {{ name: string, value: string }[]} [media] features to emulate
+ * @property {string[]} [folders] served beside web/ and js/
  */
+
+/** Somebody who was here before: the page does not begin by itself. */
+function beenHere() {
+    // The empty page before the first one has no storage.
+    if (location.protocol.startsWith('http')) localStorage.setItem('cached-attention: visited', 'yes');
+}
+
+/** A browser that has no service workers: without the headers there is no isolation then. */
+export function withoutServiceWorkers() {
+    Object.defineProperty(Navigator.prototype, 'serviceWorker', { value: undefined });
+}
 
 /** One page, the server under it, and all that went wrong in it. */
 export class DemoPage {
@@ -59,8 +73,9 @@ export class DemoPage {
      * @param {import('node:test').TestContext} t
      * @param {OpenOptions} [options]
      */
-    static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, root, before } = {}) {
-        const server = await serve({ port: 0, isolation, root });
+    static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, ...more } = {}) {
+        const { root, before, isFirst = false, media = [], folders = [] } = more;
+        const server = await serve({ port: 0, isolation, root, folders: ['web', 'js', ...folders] });
         const context = await (await browser()).createBrowserContext();
         const page = await context.newPage();
         const demo = new DemoPage(page, server);
@@ -71,6 +86,8 @@ export class DemoPage {
         page.setDefaultTimeout(TIMEOUT);
         demo.listen();
         if (before) await page.evaluateOnNewDocument(before);
+        if (!isFirst) await page.evaluateOnNewDocument(beenHere);
+        if (media.length > 0) await page.emulateMediaFeatures(media);
         await page.setViewport(viewport);
         await page.goto(`${server.url}web/${hash}`);
         return demo;
