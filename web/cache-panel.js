@@ -8,8 +8,10 @@ import { bytes } from './meters.js';
 /** @import { App } from './app.js' */
 /** @import { Trace } from './trace.js' */
 
+/** CSS pixels of a layer's strip, smaller where there are many. */
 const STRIP = 5;
-const MOST_STRIPS = 32;
+const TALLEST = 100;
+const MOST_STRIPS = 48;
 const COSTS_HEIGHT = 90;
 
 export class CachePanel {
@@ -58,15 +60,16 @@ export class CachePanel {
     drawStrip(held, trace) {
         const { strip, app: { model, text } } = this;
         const layers = Math.min(model?.layers ?? 1, MOST_STRIPS);
-        const { context, width, ratio, colours } = prepare(strip, layers * (STRIP + 1));
+        const step = Math.max(2, Math.min(STRIP + 1, Math.floor(TALLEST / layers)));
+        const { context, width, ratio, colours } = prepare(strip, layers * step);
         const span = Math.max(1, Math.min(model?.contextLength ?? 1, Math.max(512, 2 ** Math.ceil(Math.log2(held + 1)))));
         const x = (/** @type {number} */ position) => Math.round(position / span * width);
         const shared = /** @type {any} */ (text)?.parent ? /** @type {any} */ (text).at : 0;
         for (let layer = 0; layer < layers; layer++) {
-            const y = layer * (STRIP + 1) * ratio;
+            const y = layer * step * ratio;
             const part = (/** @type {number} */ from, /** @type {number} */ to, /** @type {string} */ colour) => {
                 context.fillStyle = colour;
-                context.fillRect(x(from), y, x(to) - x(from), STRIP * ratio);
+                context.fillRect(x(from), y, x(to) - x(from), (step - 1) * ratio);
             };
             part(0, span, colours.panel);
             part(0, Math.min(trace.promptLength, held), colours.soft);

@@ -81,7 +81,7 @@ async function load(source, workers, tell, signal) {
     const [{ createRuntime }, { loadModel, huggingFace }] =
         await Promise.all([import('../js/index.js'), import('../js/generation/index.js')]);
     const { given, files } = await openSource(source, huggingFace, tell, signal);
-    const runtime = await createRuntime({ workers });
+    const runtime = await createRuntime({ workers, worker: new URL('./compute.js', import.meta.url) });
     try {
         const model = await loadModel(runtime, given, {
             signal, onProgress: ({ loaded, total }) => tell({ type: 'progress', phase: 'load', loaded, total })

@@ -206,6 +206,8 @@ export class Inspector {
         this.pointed = this.mapRow = -1;
         this.tooltip.hide();
         document.body.classList.toggle('word-kept', position >= 0);
+        // On narrow screens the lists come as a sheet, which may cover the word.
+        if (position >= 0) this.story.reveal(position);
         this.onInspect(position);
         this.invalidate();
     }
@@ -224,9 +226,8 @@ export class Inspector {
         const from = this.inspected;
         const to = step === 'first' ? 0 : step === 'last' ? last : Math.min(last, Math.max(0, from + step));
         this.hovered = -1;
-        this.pin(to);
         this.story.grow(this.trace);
-        this.story.reveal(to);
+        this.pin(to);
         this.say(this.stepText(to));
     }
 

@@ -40,7 +40,9 @@ export async function openSource(source, huggingFace, tell, signal) {
     }
     try {
         if (!place.card.isWhole) await new Download(place, model.folder, tell, signal).run(file);
-        return { given: oneOrAll(await filesOf(place.card.id)), files: null };
+        const kept = await filesOf(place.card.id);
+        if (kept.reduce((sum, one) => sum + one.size, 0) !== place.card.bytes) throw noRoom();
+        return { given: oneOrAll(kept), files: null };
     } catch (error) {
         if (!isFull(error)) throw error;
         await place.remove();
@@ -55,9 +57,13 @@ function oneOrAll(files) {
     return files.length === 1 ? files[0] : files;
 }
 
+function noRoom() {
+    return new DOMException('There is no room for all of it', 'QuotaExceededError');
+}
+
 /** @param {unknown} error */
 function isFull(error) {
-    return error instanceof DOMException && error.name === 'QuotaExceededError';
+    return error instanceof Error && error.name === 'QuotaExceededError';
 }
 
 /**
@@ -96,10 +102,13 @@ async function copy(stream, file, at, signal, onBytes) {
         const reader = stream.getReader();
         for (let next = await reader.read(); !next.done; next = await reader.read()) {
             signal.throwIfAborted();
-            if (file.write(next.value, { at }) < next.value.length) throw new DOMException('The disk is full', 'QuotaExceededError');
+            if (file.write(next.value, { at }) < next.value.length) throw noRoom();
             at += next.value.length;
             onBytes(next.value.length);
         }
+        // Some browsers say nothing when there is no room, and keep less.
+        file.flush();
+        if (file.getSize() !== at) throw noRoom();
         return at;
     } finally {
         file.close();
@@ -187,7 +196,7 @@ class Download {
      */
     async ask(url, had) {
         try {
-            return await fetch(url, { signal: this.signal, headers: had > 0 ? { Range: `bytes=${had}-` } : {} });
+            return await fetch(url, { signal: this.signal, cache: 'no-store', headers: had > 0 ? { Range: `bytes=${had}-` } : {} });
         } catch (error) {
             if (this.signal.aborted) throw error;
             throw new Error(`${url.host} cannot be reached: you may be offline, or something blocks the connection.`, { cause: error });

@@ -35,6 +35,7 @@ export class MapsPanel {
         app.addEventListener('model', () => this.clear());
         app.addEventListener('state', () => {
             this.button.disabled = app.state !== 'ready';
+            if (app.state === 'writing') this.clear();
         });
         new ResizeObserver(() => this.draw()).observe(this.canvas);
         matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.draw());

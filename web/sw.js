@@ -26,7 +26,8 @@ self.addEventListener('message', (/** @type {any} */ event) => {
 
 self.addEventListener('fetch', (/** @type {any} */ event) => {
     const { request } = event;
-    if (request.method === 'GET' && isOwn(request.url) && !request.headers.has('range')) event.respondWith(answer(request));
+    // Models of a hub are kept by the page, in another place.
+    if (request.method === 'GET' && isOwn(request.url) && request.cache !== 'no-store') event.respondWith(answer(event));
 });
 
 /** @param {string} url */
@@ -34,12 +35,14 @@ function isOwn(url) {
     return new URL(url).origin === location.origin;
 }
 
-/** @param {Request} request */
-async function answer(request) {
+/** @param {any} event */
+async function answer(event) {
+    const { request } = event;
     const cache = await caches.open(KEPT);
     try {
         const response = await fetch(request);
-        if (response.status === 200 && !await isKept(cache, request, response)) await cache.put(withoutHash(request.url), response.clone());
+        // The page does not wait for it, and does without where there is no room.
+        if (response.status === 200) event.waitUntil(keep(cache, request, response.clone()).catch(() => {}));
         return response;
     } catch (error) {
         const kept = await cache.match(withoutHash(request.url), { ignoreSearch: true });
@@ -53,9 +56,11 @@ async function answer(request) {
  * @param {Request} request
  * @param {Response} response
  */
-async function isKept(cache, request, response) {
+async function keep(cache, { url }, response) {
     const tag = response.headers.get('ETag');
-    return tag !== null && (await cache.match(withoutHash(request.url)))?.headers.get('ETag') === tag;
+    const kept = tag === null ? undefined : await cache.match(withoutHash(url));
+    if (kept?.headers.get('ETag') === tag && tag !== null) await response.body?.cancel();
+    else await cache.put(withoutHash(url), response);
 }
 
 /** @param {string} url */

@@ -1,6 +1,7 @@
 // The demo page in a headless Chromium, and what the tests do with it.
 
 import assert from 'node:assert/strict';
+import { createServer, request as ask } from 'node:http';
 import { after } from 'node:test';
 import puppeteer from 'puppeteer-core';
 import { browserArguments, findBrowser } from '../../src/setup/browser.js';
@@ -41,8 +42,37 @@ function browser() {
  * @property {() => void} [before] run in the page before anything else
  * @property {boolean} [isFirst] whether nobody was here before: the page then begins by itself
  * @property {{ name: string, value: string }[]} [media] features to emulate
- * @property {string[]} [folders] served beside web/ and js/
+ * @property {Hub} [hub] answers below /hub/, on the page's own origin
+ *
+ * @typedef {(path: string, request: import('node:http').IncomingMessage, response: import('node:http').ServerResponse) => void} Hub
  */
+
+/**
+ * A server in front of the page's, which answers below /hub/ itself.
+ * @param {{ url: string, close: () => Promise<void> }} behind
+ * @param {Hub} hub
+ */
+async function inFront(behind, hub) {
+    const server = createServer((request, response) => {
+        const path = decodeURIComponent(request.url ?? '/');
+        if (path.startsWith('/hub/')) return hub(path.slice('/hub/'.length), request, response);
+        const { method, headers } = request;
+        const forwarded = ask(new URL(request.url ?? '/', behind.url), { method, headers }, answer => {
+            response.writeHead(answer.statusCode ?? 500, answer.headers);
+            answer.pipe(response);
+        });
+        forwarded.on('error', () => response.destroy());
+        forwarded.end();
+    });
+    await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(null)));
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    const close = async () => {
+        server.closeAllConnections();
+        await new Promise(resolve => server.close(resolve));
+        await behind.close();
+    };
+    return { url: `http://localhost:${port}/`, close };
+}
 
 /** Somebody who was here before: the page does not begin by itself. */
 function beenHere() {
@@ -74,8 +104,9 @@ export class DemoPage {
      * @param {OpenOptions} [options]
      */
     static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, ...more } = {}) {
-        const { root, before, isFirst = false, media = [], folders = [] } = more;
-        const server = await serve({ port: 0, isolation, root, folders: ['web', 'js', ...folders] });
+        const { root, before, isFirst = false, media = [], hub } = more;
+        const behind = await serve({ port: 0, isolation, root });
+        const server = hub ? await inFront(behind, hub) : behind;
         const context = await (await browser()).createBrowserContext();
         const page = await context.newPage();
         const demo = new DemoPage(page, server);
@@ -156,6 +187,20 @@ export class DemoPage {
         await this.ready();
         await this.settle();
         return this.text('story');
+    }
+
+    /** @param {string} id waits until this is clicked */
+    async click(id) {
+        await this.page.waitForFunction(name => {
+            const button = /** @type {HTMLButtonElement | null} */ (document.getElementById(name));
+            return button && !button.disabled && button.checkVisibility();
+        }, {}, id);
+        await this.page.$eval(`#${id}`, element => /** @type {HTMLElement} */ (element).click());
+    }
+
+    /** @param {string} id @param {string} part waits until its text holds this */
+    async says(id, part) {
+        await this.page.waitForFunction((name, text) => document.getElementById(name)?.textContent?.includes(text), {}, id, part);
     }
 
     /** Waits until what was asked for is drawn. */
