@@ -13,20 +13,20 @@ const HARMLESS = new Set([
     'chunk_size_feed_forward', 'dropout', 'dtype', 'embd_pdrop', 'embedding_dropout', 'exponential_decay_length_penalty',
     'finetuning_task', 'gradient_checkpointing', 'hidden_dropout', 'hidden_dropout_prob', 'id2label', 'initializer_range',
     'initializer_factor', 'is_decoder', 'is_llama_config', 'keys_to_ignore_at_inference', 'label2id', 'max_length',
-    'mlp_dropout', 'model_type', 'num_labels', 'output_attentions', 'output_hidden_states', 'output_scores', 'pad_token_id', 'pretraining_tp',
-    'problem_type', 'pruned_heads', 'reorder_and_upcast_attn', 'resid_pdrop', 'residual_dropout', 'return_dict',
-    'return_dict_in_generate', 'rope_interleaved', 'rope_ratio', 'sep_token_id', 'summary_activation', 'summary_first_dropout', 'summary_proj_to_labels',
-    'summary_type', 'summary_use_proj', 'task_specific_params', 'tokenizer_class', 'torch_dtype', 'torchscript', 'transformers.js_config',
-    'transformers_version', 'unsloth_fixed', 'unsloth_version', 'use_bfloat16', 'use_cache', 'decoder_start_token_id', 'prefix', 'tf_legacy_loss',
-    'use_return_dict', 'tie_encoder_decoder', 'bad_words_ids', 'begin_suppress_tokens', 'suppress_tokens', 'forced_bos_token_id',
+    'mlp_dropout', 'model_type', 'num_labels', 'output_attentions', 'output_hidden_states', 'output_scores', 'pad_token_id',
+    'pretraining_tp', 'problem_type', 'pruned_heads', 'reorder_and_upcast_attn', 'resid_pdrop', 'residual_dropout', 'return_dict',
+    'return_dict_in_generate', 'rope_interleaved', 'rope_ratio', 'sep_token_id', 'summary_activation', 'summary_first_dropout',
+    'summary_proj_to_labels', 'summary_type', 'summary_use_proj', 'task_specific_params', 'tokenizer_class', 'torch_dtype', 'torchscript', 'transformers.js_config',
+    'transformers_version', 'unsloth_fixed', 'unsloth_version', 'use_bfloat16', 'use_cache', 'decoder_start_token_id', 'prefix',
+    'tf_legacy_loss', 'use_return_dict', 'tie_encoder_decoder', 'bad_words_ids', 'begin_suppress_tokens', 'suppress_tokens', 'forced_bos_token_id',
     'forced_eos_token_id', 'max_window_layers', 'qkv_bias', 'add_bos_token', 'mup_base_width', 'name',
     'general_architecture', 'pad_token', 'type_vocab_size', 'tokenizer_type',
 ]);
 
 /** Fields of generation with their neutral values, which older configs carry along. @type {Record<string, unknown[]>} */
 const NEUTRAL = {
-    do_sample: [false, true], early_stopping: [false, true], diversity_penalty: [0], length_penalty: [1], min_length: [0], no_repeat_ngram_size: [0],
-    encoder_no_repeat_ngram_size: [0], num_beams: [1], num_beam_groups: [1], num_return_sequences: [1], remove_invalid_values: [false],
+    do_sample: [false, true], early_stopping: [false, true], diversity_penalty: [0], length_penalty: [1], min_length: [0],
+    no_repeat_ngram_size: [0], encoder_no_repeat_ngram_size: [0], num_beams: [1], num_beam_groups: [1], num_return_sequences: [1], remove_invalid_values: [false],
     repetition_penalty: [1], temperature: [1], top_k: [50], top_p: [1], typical_p: [1], is_encoder_decoder: [false],
     add_cross_attention: [false], cross_attention_hidden_size: [], quantization_config: [], use_bidirectional_attention: [false],
     attention_chunk_size: [], mtp_num_layers: [0], output_router_logits: [false], scale_attn_weights: [true],
