@@ -96,7 +96,7 @@ export function embeddingOf(variables, width) {
             const fits = (/** @type {Hdf5Dataset} */ { shape, type }) =>
                 type === 'I8' && product(shape) === tokens * width && product(beside.shape) === tokens;
             if (each && !fits(each)) {
-                refuse(each, `should be a quantized matrix for ${tokens} tokens`);
+                refuse(each, `must be a quantized matrix for ${tokens} tokens`);
             }
         }
         return {
@@ -123,7 +123,7 @@ function matrix(quantized, shape, packing, beside, byRow = false) {
     const [rows, columns] = shape;
     const stored = packing === 'rows' ? [Math.ceil(rows / 2), columns] : [rows, Math.ceil(columns / 2)];
     if (quantized.type !== 'I8' || product(quantized.shape) !== product(stored)) {
-        refuse(quantized, `should be a quantized matrix of [${shape}]`);
+        refuse(quantized, `must be a quantized matrix of [${shape}]`);
     }
     const numbers = factorsOf(beside, shape, byRow);
     return {
@@ -165,7 +165,7 @@ function floats(dataset) {
     if (dataset.type === 'I8') {
         return Float32Array.from(new Int8Array(bytes.buffer));
     }
-    return dataset.type === 'F32' ? new Float32Array(bytes.buffer) : refuse(dataset, 'should be F32 or I8');
+    return dataset.type === 'F32' ? new Float32Array(bytes.buffer) : refuse(dataset, 'must be F32 or I8');
 }
 
 /**
