@@ -3,9 +3,10 @@
 import { printAs } from '../engine/print.js';
 import { Tensor, asTensorLike, dtypeOf, formatShape, sameShape } from '../engine/tensor.js';
 import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
-import { OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
+import { MOST, OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
 import { PagedCache, pageFor, writeTransfer } from './pages.js';
+import { Turner } from './turn.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -20,6 +21,15 @@ import { PagedCache, pageFor, writeTransfer } from './pages.js';
  * @property {number} numHeads
  * @property {number} keyDim
  * @property {CacheDType} [dtype] 'float32'
+ */
+
+/**
+ * How keys turn with their positions: element i of a key together with element i + half.
+ * @typedef {object} Rotation
+ * @property {Float64Array} frequencies radians a position, of each pair
+ * @property {number} most positions of a cache whose keys all turn so
+ *
+ * @typedef {{ readonly rotation: Rotation | null }} RotatingLayer
  */
 
 /** Floats that are converted at a time when they come from outside the memory: bounds the scratch space it takes. */
@@ -45,10 +55,7 @@ export class KVCache {
      * @throws {TypeError | RangeError} for a wrong option; RangeError too when the memory is exhausted
      */
     constructor(runtime, options, pages) {
-        if (typeof (/** @type {any} */ (runtime)?._check) !== 'function') {
-            throw typeError('runtime', 'made by createRuntime()', runtime);
-        }
-        runtime._check('KVCache');
+        checkRuntime(runtime, 'KVCache');
         const { batch, length, numHeads, keyDim, dtype } = checkOptions(options);
         // Reading the options may have run code of the caller's; and nothing is made of what cannot be had.
         runtime._check('KVCache');
@@ -185,22 +192,80 @@ export class KVCache {
     }
 
     /**
-     * Removes the positions [from, to): later ones move down as they are, and zeros follow.
+     * Removes the positions [from, to): later ones move down, and zeros follow.
      * @param {number} from
      * @param {number} to
-     * @param {never[]} more
-     * @throws {TypeError | RangeError} when these are no positions
+     * @param {{ rope?: RotatingLayer | Rotation | null }} [options] rope: a layer that rotates keys, or its `rotation`: keys
+     *   that move are turned to their new positions. Without it, or with null, they stay as they are
+     * @throws {TypeError | RangeError} when these are no positions, or the rotation is not of such keys; RangeError too when
+     *   the memory is exhausted. Nothing is changed then
      */
-    remove(from, to, ...more) {
+    remove(from, to, options = {}) {
         this._begin('KVCache.remove');
-        if (more.length > 0) throw typeError('KVCache.remove', 'given from and to alone: it turns no keys', more[0]);
-        const [, , length] = this.shape;
+        checkOptionNames('KVCache.remove', options, ['rope']);
+        const rotation = this.#rotation(options.rope ?? null);
+        const [batch, , length] = this.shape;
         checkPosition(from, 'from', length);
         checkPosition(to, 'to', length);
         if (to < from) throw rangeError('to', `${from} at least`, to);
         if (to === from) return;
-        this._pages.makeWritable(from, length);
-        this.#clear(length - (to - from), () => this._pages.move(to, from, length - to));
+        const rest = length - to;
+        this._pages.makeWritable(from, from + rest);
+        const turner = rotation && rest > 0 ? new Turner(this._runtime, rotation.frequencies.length) : null;
+        try {
+            this.#clear(from + rest, () => {
+                this._pages.move(to, from, rest);
+                if (rotation) {
+                    const turn = { cache: this._address, batch, from, to: from + rest, by: from - to, round: this._round };
+                    turner?.turn({ ...turn, frequencies: rotation.frequencies, pairing: 'halves' });
+                }
+            });
+        } finally {
+            turner?.dispose();
+        }
+    }
+
+    /** @param {RotatingLayer | Rotation | null} rope @returns {Rotation | null} */
+    #rotation(rope) {
+        if (rope === null) return null;
+        const given = typeof rope === 'object' && 'rotation' in rope ? rope.rotation : rope;
+        const frequencies = /** @type {any} */ (given)?.frequencies;
+        if (!(frequencies instanceof Float64Array)) {
+            throw typeError('rope', "a layer that rotates keys, or its 'rotation'", rope);
+        }
+        const { most } = /** @type {Rotation} */ (given);
+        const [, , length, , keyDim] = this.shape;
+        if (2 * frequencies.length !== keyDim) throw rangeError('rope', `a rotation of keys of ${keyDim}`, 2 * frequencies.length);
+        if (keyDim > MOST.TURNED) throw rangeError('rope', `of keys of ${MOST.TURNED} at most`, keyDim);
+        if (length > most) throw rangeError('rope', `one rotation for all ${length} positions: longer calls turn otherwise`, most);
+        return /** @type {Rotation} */ (given);
+    }
+
+    /**
+     * All that it holds, for KVCache.load().
+     * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node; the form is described in
+     *   cache-bytes.js
+     * @throws {Error} (rejects) after dispose(), and on a page's main thread while calls are pending
+     */
+    async save() {
+        this._begin('KVCache.save');
+        const { saveCache } = await import('./cache-file.js');
+        this._begin('KVCache.save');
+        return saveCache(this);
+    }
+
+    /**
+     * @param {Runtime} runtime
+     * @param {Blob | ArrayBuffer | ArrayBufferView | string | URL | ReadableStream<Uint8Array>} source what save() gave, or
+     *   where it is: a URL, or in Node a path
+     * @returns {Promise<KVCache>}
+     * @throws {Error} (rejects) a FormatError for whatever is not what save() gave: `cache-invalid`, `cache-version`,
+     *   `cache-checksum`; a RangeError when the memory is exhausted
+     */
+    static async load(runtime, source) {
+        checkRuntime(runtime, 'KVCache.load');
+        const { loadCache } = await import('./cache-file.js');
+        return loadCache(runtime, source);
     }
 
     /** @param {string} what */
@@ -217,10 +282,15 @@ export class KVCache {
         const { _runtime: { memory, wasm }, shape, _pages: pages } = this;
         const [batch, , length, heads, dim] = shape;
         if (from === length) return;
-        pages.makeWritable(from, length);
         // One row of zeros, from which all positions are stored.
         const zeros = memory.alloc(4 * (heads * dim + OP_WORDS));
         const transfer = zeros + 4 * heads * dim;
+        try {
+            pages.makeWritable(from, length, first === undefined);
+        } catch (error) {
+            memory.free(zeros);
+            throw error;
+        }
         memory.f32(zeros, heads * dim).fill(0);
         first?.();
         const at = transfer / 4 - TRANSFER.keys;
@@ -264,6 +334,12 @@ export class KVCache {
         }
         this._runtime._check(what);
     }
+}
+
+/** @param {any} runtime @param {string} what */
+function checkRuntime(runtime, what) {
+    if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
+    runtime._check(what);
 }
 
 /** @param {any} options @returns {Required<CacheOptions>} */

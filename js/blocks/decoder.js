@@ -2,11 +2,11 @@
 // Checks nothing and knows no model: addresses in, operations out.
 
 import {
-    ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, INT8, KIND, LINEAR, OP, OP_WORDS, QUANTIZE, ROPE_TABLE, TRANSFER, TURN,
+    ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, INT8, KIND, LINEAR, OP, OP_WORDS, QUANTIZE, ROPE_TABLE, TRANSFER,
 } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
 import { writeGate } from './gate.js';
-import { PAIRINGS } from './rope.js';
+import { Turner } from './turn.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
 /** @typedef {import('../model/description.js').Activation} Activation */
@@ -173,43 +173,18 @@ export function recordGate(program, { a, b, y, rows, n, activation }) {
  * @throws {RangeError} when the memory is exhausted; nothing has moved then
  */
 export function removePositions({ runtime, description: { layers } }, caches, from, to, length, turn) {
-    const { memory, wasm } = runtime;
     const rest = length - to;
     caches.forEach((cache) => cache.makeWritable(from, from + rest));
-    const most = Math.max(2, ...layers.map(({ attention: { rope } }) => rope?.dims ?? 0));
-    const block = memory.alloc(4 * (most + TURN_WORDS));
-    const table = block + 4 * TURN_WORDS;
+    const turner = new Turner(runtime, Math.max(1, ...layers.map(({ attention: { rope } }) => (rope?.dims ?? 0) / 2)));
     layers.forEach(({ attention: { rope } }, i) => {
-        caches[i].move(to, from, rest);
-        if (!turn || !rope || rest === 0) {
-            return;
+        const cache = caches[i];
+        cache.move(to, from, rest);
+        if (turn && rope && rest > 0) {
+            const { pairing } = rope;
+            turner.turn({ cache: cache.address, batch: 1, from, to: from + rest, by: from - to, frequencies: turn(rope), pairing });
         }
-        writeTurn(memory.f32(table, rope.dims), turn(rope), from - to);
-        const { words } = memory;
-        const at = block / 4;
-        words[at + TURN.cache - ARGUMENTS] = caches[i].address;
-        words[at + TURN.batch - ARGUMENTS] = 1;
-        words[at + TURN.from - ARGUMENTS] = from;
-        words[at + TURN.to - ARGUMENTS] = from + rest;
-        words[at + TURN.pairs - ARGUMENTS] = rope.dims / 2;
-        words[at + TURN.pairing - ARGUMENTS] = PAIRINGS[rope.pairing];
-        words[at + TURN.table - ARGUMENTS] = table;
-        wasm.cmha_cache_turn(block);
     });
-    memory.free(block);
-}
-
-/** First word of an operation's arguments, and how many a turn has. */
-const ARGUMENTS = TURN.cache;
-const TURN_WORDS = Math.ceil((Math.max(...Object.values(TURN)) + 1 - ARGUMENTS) / 2) * 2;
-
-/** Cosines and sines of a turn by some positions. @param {Float32Array} table @param {Float64Array} frequencies @param {number} by */
-function writeTurn(table, frequencies, by) {
-    const half = frequencies.length;
-    for (let i = 0; i < half; i++) {
-        table[i] = Math.cos(by * frequencies[i]);
-        table[half + i] = Math.sin(by * frequencies[i]);
-    }
+    turner.dispose();
 }
 
 /**

@@ -1,7 +1,6 @@
 // Logits of given tokens, read cold or into a cache.
 
-import { checkOptionNames, rangeError, typeError } from '../check.js';
-import { checkSignal } from '../files/source.js';
+import { checkOptionNames, checkSignal, rangeError, typeError } from '../check.js';
 import { CacheRow, ModelCache } from '../model/cache.js';
 import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.js';
 
@@ -12,7 +11,7 @@ import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.
  * @typedef {object} ForwardOptions
  * @property {ModelCache} [cache] what the ids are appended to; without one they are read cold
  * @property {'last' | 'all'} [positions] whose logits are wanted; 'all' for one text
- * @property {AbortSignal} [signal] noticed between passes; the cache then holds what has been read
+ * @property {AbortSignal} [signal] noticed within milliseconds; the cache then holds what its `tokens` say, whole passes
  */
 
 const OPTIONS = ['cache', 'positions', 'signal'];
@@ -97,7 +96,7 @@ function rowsOf(model, cache, texts) {
 export async function forward(model, ids, options) {
     const call = new Forward(model, ids, options);
     try {
-        await read(call.job, call.runs, call.wanted, () => call.signal?.throwIfAborted());
+        await read(call.job, call.runs, call.wanted);
         return call.result();
     } finally {
         call.end();
@@ -123,7 +122,6 @@ class Forward {
         const { network } = model;
         const { width, vocabulary } = network.description;
         this._runtime = network.runtime;
-        this.signal = signal;
         const { rows, release } = rowsOf(model, cache, texts);
         this._release = release;
         this._hidden = 0;
@@ -138,6 +136,7 @@ class Forward {
             throw error;
         }
         this.job = cache ? cache._passes : new PassJob(network);
+        this.job.signal = signal;
         this.runs = rows.map((row, i) => ({ row, ids: texts[i] }));
         this.wanted = { logits: this._tensor._address, hidden: this._hidden, every };
     }

@@ -166,12 +166,15 @@ export class LanguageModel {
     }
 
     /**
-     * Continues a text. Breaking out of the iteration, or aborting it, frees what it holds.
-     * @param {string | ArrayLike<number> | import('../text/chat.js').Message[]} prompt text, tokens as they are, or messages, which
-     *   the chat template turns into text
-     * @param {import('./generate.js').GenerateOptions} [options]
+     * Continues a text, or several at once. Breaking out of the iteration, or aborting it, frees what it holds.
+     * @param {import('./prompt.js').Prompt | import('./prompt.js').Prompt[]} prompt text, tokens as they are, or messages, which
+     *   the chat template turns into text; or a list of these: the weights are read once for all of them, every text stops by
+     *   itself, and its tokens are the same as alone
+     * @param {import('./options.js').GenerateOptions | import('./options.js').GenerateOptions[]} [options] with several prompts
+     *   for all of them, or a list with the options of each; the signal of one ends all
      * @returns {AsyncGenerator<import('./generate.js').GeneratedItem, void, undefined>} a token at a time with the text
-     *   that became certain with it: it may be empty, and all of it joined is the whole text
+     *   that became certain with it: it may be empty, and all of it joined is the whole text. With several prompts `index` says
+     *   which of them an item is of
      * @throws {TypeError | RangeError} for wrong options and for a prompt that leaves no room (at once); the iteration
      *   rejects with the signal's reason when aborted
      */

@@ -1,9 +1,15 @@
 // How well a model predicts a text.
 
-import { checkOptionNames, typeError } from '../check.js';
+import { checkOptionNames, checkSignal, typeError } from '../check.js';
 import { CacheRow } from '../model/cache.js';
-import { checkSignal } from '../files/source.js';
+import { otherTasks } from '../engine/threads.js';
 import { ModelSteps } from './steps.js';
+
+/** Rows of logits that are kept at a time: those of a pass. */
+const ROWS = 128;
+
+/** Milliseconds of work after which other tasks of this thread get a turn. */
+const TURN = 4;
 
 /**
  * @param {import('./language-model.js').LanguageModel} model
@@ -37,21 +43,27 @@ export async function score(model, text, options) {
  * @param {AbortSignal} [signal]
  */
 async function scorePiece(model, startToken, ids, signal) {
-    const { vocabulary } = model.network.description;
     let nats = 0;
     const steps = new ModelSteps(model.network, [new CacheRow(model.network, ids.length, model.cacheDtype)], true);
+    steps.signal = signal;
     model._working.add(steps);
     try {
-        // Every token but the last is read; every token is predicted.
-        await steps.prefill([[startToken, ...ids].slice(0, ids.length)], {
-            logits: true,
-            between: () => signal?.throwIfAborted(),
-            reader: (from, t, _, logits) => {
-                for (let i = 0; logits && i < t; i++) {
-                    nats += negativeLogProbability(logits.subarray(i * vocabulary, (i + 1) * vocabulary), ids[from + i]);
+        const logits = steps.room(Math.min(ROWS, ids.length));
+        let turn = performance.now();
+        for (let at = 0; at < ids.length; at += ROWS) {
+            // Every token but the last is read; every token is predicted.
+            const targets = ids.slice(at, at + ROWS);
+            await steps.readAhead([at === 0 ? startToken : ids[at - 1], ...targets.slice(0, -1)], logits);
+            for (let i = 0; i < targets.length; i++) {
+                nats += negativeLogProbability(steps.rowAt(logits, i), targets[i]);
+                if (performance.now() - turn > TURN) {
+                    await otherTasks();
+                    signal?.throwIfAborted();
+                    model.network.check('score');
+                    turn = performance.now();
                 }
-            },
-        });
+            }
+        }
         return nats;
     } finally {
         model._working.delete(steps);

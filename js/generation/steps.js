@@ -11,14 +11,16 @@ export class ModelSteps {
      * @param {Network} network
      * @param {CacheRow[]} rows that it reads into
      * @param {boolean} owns whether they are freed with it
+     * @param {import('./together.js').Together | null} [together] joins its passes with those of other texts
      * @throws {RangeError} when the memory is exhausted; nothing stays allocated then
      */
-    constructor(network, rows, owns) {
+    constructor(network, rows, owns, together = null) {
         this._network = network;
         this._runtime = network.runtime;
         this._rows = rows;
         this._owns = owns;
         this._job = new PassJob(network);
+        this._job.together = together;
         this.vocabularySize = network.description.vocabulary;
         this.width = network.description.width;
         this._hidden = 0;
@@ -63,6 +65,11 @@ export class ModelSteps {
         this._logits = logits;
         this._runs = this._rows.map((row) => ({ row, ids: new Uint32Array(1) }));
         this._wanted = { logits: this._logits, hidden: this._hidden, every: false };
+    }
+
+    /** Cuts reading short. @param {AbortSignal | undefined} signal */
+    set signal(signal) {
+        this._job.signal = signal;
     }
 
     /** The caches at work. @returns {readonly CacheRow[]} */

@@ -2,8 +2,9 @@
 
 import { printAs } from '../engine/print.js';
 import { isNode } from '../engine/threads.js';
-import { openFile } from '../files/source.js';
-import { readCache, restorePages, writeCache } from './cache-file.js';
+import { restorePages } from '../blocks/cache-bytes.js';
+import { readFile } from '../files/source.js';
+import { readCache, writeCache } from './cache-file.js';
 import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { PagedCache, checkKeptType, pageFor } from '../blocks/pages.js';
 import { removePositions } from '../blocks/decoder.js';
@@ -28,6 +29,8 @@ export class CacheRow {
         this.tokens = [];
         /** Rotary positions of the tokens, where they are not their places. @type {number[] | null} */
         this.positions = null;
+        /** So many tokens from the first on have the keys and values of a text that was read from its start, with nothing taken out. */
+        this.cold = 0;
         /** @type {PagedCache[]} */
         this.caches = [];
         try {
@@ -47,6 +50,11 @@ export class CacheRow {
     /** Bytes of its pages. */
     get bytes() {
         return this.caches.reduce((sum, cache) => sum + cache.bytes, 0);
+    }
+
+    /** Its pages, layer by layer. */
+    pageList() {
+        return this.caches.flatMap((cache) => cache.pageList());
     }
 
     /** @param {number} place @returns {number} its rotary position, of a token to come too */
@@ -95,6 +103,7 @@ export class CacheRow {
 
     /** @param {ArrayLike<number>} ids @param {number} from @param {number} count that have been read */
     append(ids, from, count) {
+        this.cold += this.cold === this.length ? count : 0;
         for (let i = 0; i < count; i++) {
             this.positions?.push(this.position(this.tokens.length));
             this.tokens.push(ids[from + i]);
@@ -104,6 +113,7 @@ export class CacheRow {
     /** @param {number} n tokens that stay */
     truncate(n) {
         this.tokens.length = n;
+        this.cold = Math.min(this.cold, n);
         if (this.positions) {
             this.positions.length = n;
         }
@@ -136,6 +146,7 @@ export class CacheRow {
             }
         }
         this.positions = positions;
+        this.cold = Math.min(this.cold, from);
     }
 
     /** @returns {CacheRow} the same text, sharing its pages */
@@ -148,6 +159,7 @@ export class CacheRow {
         copy.sinks = this.sinks;
         copy.tokens = this.tokens.slice();
         copy.positions = this.positions?.slice() ?? null;
+        copy.cold = this.cold;
         copy.caches = [];
         try {
             for (const cache of this.caches) {
@@ -396,25 +408,19 @@ export class ModelCache {
             throw typeError('model', 'made by loadModel()', model);
         }
         network.check('ModelCache.load');
-        const reader = await openFile(/** @type {any} */ (source));
-        let bytes;
-        try {
-            bytes = await reader.rest();
-        } finally {
-            reader.close();
-        }
+        const bytes = await readFile(source);
+        network.check('ModelCache.load');
         const { header, body } = readCache(network, bytes);
         const ring = header.sinks >= 0 ? { sinks: header.sinks, window: header.capacity - header.sinks } : { length: header.capacity };
         const cache = model.createCache({ ...ring, dtype: header.dtype, batch: header.rows.length });
         try {
             cache.#batch = header.batch;
-            header.rows.forEach(({ tokens, positions }, i) => {
+            header.rows.forEach(({ tokens, positions, cold }, i) => {
                 const row = cache.#rows[i];
                 row.prepare(tokens.length);
-                row.tokens = tokens;
-                row.positions = positions;
+                Object.assign(row, { tokens, positions, cold });
             });
-            restorePages(network, cache.#rows, body);
+            restorePages(network.runtime.memory, cache.#rows.flatMap((row) => row.pageList()), body);
             return cache;
         } catch (error) {
             cache.dispose();

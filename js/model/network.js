@@ -83,6 +83,8 @@ export class Network {
         this._owned = [];
         /** Where weights go, by role. @type {Map<string, { matrix: PackedWeight } | { floats: (values: Float32Array, row: number) => void }>} */
         this.slots = new Map();
+        /** Norms, biases, positions with a number that is not finite, if whoever loads has seen some. @type {string | null} */
+        this.notFinite = null;
         /** Divisors of rotary frequencies that came with the file. @type {{ all?: Float32Array, short?: Float32Array, long?: Float32Array }} */
         this.divisors = {};
         this.slots.set('rope_freqs.weight', { floats: (values) => { this.divisors.all = values; } });
@@ -439,15 +441,18 @@ export class Network {
 
     /**
      * For the error of logits that are not finite: where they may come from.
-     * @returns {string} names the first matrix with a weight that is not finite, if there is one
+     * @returns {string} names weights that are not finite, if there are any
      */
     findNotFinite() {
+        if (this.notFinite !== null) {
+            return `the weights ${this.notFinite} are not finite themselves`;
+        }
         for (const [role, slot] of this.slots) {
             if ('matrix' in slot && !slot.matrix.isFinite()) {
                 return `the weights ${role} are not finite themselves`;
             }
         }
-        return 'no matrix has a weight that is not finite: the numbers grew too large on their way';
+        return 'no weight is not finite: the numbers grew too large on their way';
     }
 
     /** Frees the weights. A second time does nothing. */

@@ -13,7 +13,7 @@ import { rangeError, typeError } from '../check.js';
 /** @typedef {import('../engine/program.js').Program} Program */
 
 /** Tokens per pass: enough to use every weight well once it is read, few enough to notice an abort soon. */
-const CHUNK = 128;
+export const CHUNK = 128;
 
 /**
  * What is read in one go: the next tokens of some texts.
@@ -55,6 +55,10 @@ export class PassJob {
         this._wanted = NOTHING;
         /** @type {AttentionWatch | null} */
         this.watch = null;
+        /** Cuts a pass short; what it has read by then is not in the text. @type {AbortSignal | undefined} */
+        this.signal = undefined;
+        /** Runs it together with others; null: the runtime runs it. @type {{ run(job: PassJob): Promise<void> } | null} */
+        this.together = null;
         /** @type {Pass} */
         this._pass = {
             segments: [], rows: 0, length: 0, tokens: 0, positions: 0, every: false, hidden: 0, results: 0, logits: 0, watch: null,
@@ -80,6 +84,42 @@ export class PassJob {
         this._count = count;
         this._last = last;
         this._wanted = wanted;
+    }
+
+    /** Runs it. @returns {Promise<void>} */
+    run() {
+        return this.together ? this.together.run(this) : this._network.runtime._run(this, this.signal);
+    }
+
+    /** Whether it wants no more than what follows the last tokens of its runs, so that it can be a part of another job. */
+    get joins() {
+        return this._last && !this._wanted.every && this.watch === null;
+    }
+
+    /** Tokens that it reads. */
+    get tokens() {
+        return this._runs.reduce((sum, { ids }) => sum + this._part(ids), 0);
+    }
+
+    /** Positions of the longest of its texts when it has been read whole. */
+    get length() {
+        return this._runs.reduce((most, run) => Math.max(most, this._lengthOf(run)), 0);
+    }
+
+    /** What is left of its runs, as runs of another job. @returns {Run[]} */
+    rest() {
+        return this._runs.map(({ row, ids }) => ({ row, ids: this._from === 0 ? ids : Array.prototype.slice.call(ids, this._from) }));
+    }
+
+    /** Where its results go, and how many there are. */
+    results() {
+        const { logits, hidden } = this._wanted;
+        return { logits, hidden, count: this._runs.length };
+    }
+
+    /** @param {Run} run @returns {number} positions when it has been read whole */
+    _lengthOf({ row, ids }) {
+        return row.position(row.length + ids.length - this._from - 1) + 1;
     }
 
     /** @throws {Error} when what it reads with or into has been disposed of */
@@ -140,7 +180,7 @@ export class PassJob {
                 pass.rows += t;
             }
             // The whole run counts, not the part of it that this pass reads.
-            pass.length = Math.max(pass.length, row.position(row.length + ids.length - this._from - 1) + 1);
+            pass.length = Math.max(pass.length, this._lengthOf(this._runs[i]));
         }
     }
 
@@ -230,7 +270,7 @@ export async function read(job, runs, wanted, between) {
     const longest = longestOf(runs);
     for (let done = 0; done < longest;) {
         done = prepare(job, runs, done, longest, wanted);
-        await job._network.runtime._run(job);
+        await job.run();
         await between?.(done);
     }
 }
@@ -251,7 +291,7 @@ export function readSync(job, runs, wanted) {
  */
 export function readStep(job, runs, wanted) {
     prepare(job, runs, 0, 1, wanted);
-    return job._network.runtime._run(job);
+    return job.run();
 }
 
 /** @param {readonly Run[]} runs */

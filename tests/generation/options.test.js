@@ -49,8 +49,3 @@ for (const [name, call, known] of CALLS) {
         });
     });
 }
-
-test('KVCache.remove turns no keys, and says so', () => {
-    const remove = /** @type {any} */ (kept.remove);
-    assert.throws(() => remove.call(kept, 0, 1, { rope: {} }), { name: 'TypeError', message: /^KVCache\.remove must be given from and to/ });
-});
