@@ -3,7 +3,7 @@
 // What clang can do and other compilers cannot: libFuzzer, and which branches of src/ the native tests reach.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isMain, root, run, say, which } from '../../src/build/system.js';
 
@@ -65,10 +65,12 @@ function coverage() {
         run(program, [], { ...need, env: { ...process.env, LLVM_PROFILE_FILE: `${program}.profraw` } });
         return program;
     });
-    const tool = (/** @type {string} */ name) => which(join(dirname(clang), name), name) ?? name;
+    // Of the same version as clang: a profile of another is not read.
+    const beside = join(dirname(realpathSync(clang)), 'llvm-');
+    const tool = (/** @type {string} */ name) => (existsSync(beside + name) ? beside + name : `llvm-${name}`);
     const data = join(folder, 'all.profdata');
-    run(tool('llvm-profdata'), ['merge', '-o', data, ...programs.map((program) => `${program}.profraw`)], need);
-    spawnSync(tool('llvm-cov'), ['report', programs[0], ...programs.slice(1).flatMap((program) => ['-object', program]),
+    run(tool('profdata'), ['merge', '-o', data, ...programs.map((program) => `${program}.profraw`)], need);
+    spawnSync(tool('cov'), ['report', programs[0], ...programs.slice(1).flatMap((program) => ['-object', program]),
         `-instr-profile=${data}`, '--show-region-summary=false', '--ignore-filename-regex=tests/|simde'], { stdio: 'inherit' });
 }
 
