@@ -82,13 +82,9 @@ export class ModelSteps {
         return this._rows.reduce((bytes, row) => bytes + row.bytes, 0);
     }
 
-    /**
-     * Shows one layer's attention scores from now on.
-     * @param {number} layer
-     * @param {(scores: Float32Array, t: number, index: number) => void} show
-     */
-    watch(layer, show) {
-        this._job.watch = { layer, read: show };
+    /** @param {import('../model/reader.js').AttentionWatch} watch is shown attention scores from now on */
+    watch(watch) {
+        this._job.watch = watch;
     }
 
     /**
