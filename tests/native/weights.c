@@ -20,6 +20,7 @@ static uint8_t *blocks(uint64_t *r, uint32_t type, size_t count)
         for (size_t f = 0; f < t->head; f++) block[2 * f + 1] &= 0xbb;
         for (size_t f = 0; f < t->tail; f++) block[bytes - 2 * f - 1] &= 0xbb;
         if (type == CMHA_WEIGHT_F32) block[3] &= 0xbf;
+        if (type == CMHA_WEIGHT_I4) block[3] = (block[3] & 0x80) | 0x3e;
     }
     return raw;
 }
@@ -52,7 +53,7 @@ static void one(uint64_t *r, uint32_t type)
         run_alone(&op, 1);
     }
     CHECK(rows == 0 || memcmp(y[0], y[1], rows * n * sizeof **y) == 0, "type %u: %zu x %zu x %zu", type, rows, k, n);
-    if (types[type].block > 1) {
+    if (weight_type_of(type)->dot.run) {
         /* One row by one and all together: the same bits. */
         void *quantized = malloc(rows * k / CMHA_INT8_INPUTS * CMHA_INT8_BYTES + (rows == 0));
         cmha_op ops[2] = {
