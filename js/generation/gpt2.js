@@ -356,7 +356,7 @@ class CallJob {
         }));
         network.record(program, {
             segments, rows: batch * t, length: this._index + t, tokens, positions, every: true, hidden: this._hidden._address,
-            results: 0, logits: this._logits._address, watch: null,
+            results: 0, logits: this._logits._address, scores: null, states: null,
         });
     }
 
