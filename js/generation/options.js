@@ -3,6 +3,7 @@
 import { checkOptionNames, checkSignal, positiveInteger, rangeError, typeError } from '../check.js';
 import { ModelCache } from '../model/cache.js';
 import { checkStops } from '../text/text-stream.js';
+import { PrefixStore } from './prefix-store.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
 import { getSampler } from './samplers.js';
 
@@ -24,6 +25,8 @@ import { getSampler } from './samplers.js';
  * @property {string | string[]} [stop] the text ends before the first of these; may be a special token's text
  * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again. Afterwards,
  *   however the text ended, it holds what `cache.tokens` says
+ * @property {PrefixStore} [prefixes] what it has of the prompt's beginning is loaded and not read, and what is read is kept there;
+ *   not with contrastive search
  * @property {object[]} [tools] for the chat template, where the prompt is messages
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
@@ -47,6 +50,7 @@ import { getSampler } from './samplers.js';
  * @property {number} candidates
  * @property {number | undefined} attention
  * @property {ModelCache | undefined} cache
+ * @property {PrefixStore | undefined} prefixes
  * @property {import('./processors.js').Processors | null} processors
  * @property {number} most positions
  * @property {LanguageModel | 'prompt' | undefined} draft
@@ -54,8 +58,8 @@ import { getSampler } from './samplers.js';
  */
 
 const OPTIONS = [
-    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'tools', 'draft', 'draftTokens',
-    'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS,
+    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'prefixes', 'tools', 'draft',
+    'draftTokens', 'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS,
 ];
 
 /** Options that say how tokens are drawn: where one is given, the file's own settings stand back. */
@@ -71,7 +75,7 @@ const RING_LENGTH = 2 ** 20;
  * @returns {Settings}
  */
 export function checkSettings(model, ids, options) {
-    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, attention, cache } = options;
+    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, attention, cache, prefixes } = options;
     if (maxNewTokens !== Infinity && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
         throw rangeError('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
     }
@@ -91,6 +95,12 @@ export function checkSettings(model, ids, options) {
         throw new TypeError(`attention: ${sampler.kind} search reads several texts at once`);
     }
     checkCache(model, cache);
+    if (prefixes !== undefined && !(prefixes instanceof PrefixStore)) {
+        throw typeError('prefixes', 'a PrefixStore', prefixes);
+    }
+    if (prefixes && sampler.kind === 'contrastive') {
+        throw new TypeError('prefixes: contrastive search needs the hidden states of the whole prompt');
+    }
     const draftTokens = checkDraft(model, options, sampler.kind);
     const most = roomOf(model, cache);
     const needed = maxNewTokens === 0 ? ids.length : ids.length + 1;
@@ -105,7 +115,7 @@ export function checkSettings(model, ids, options) {
         vocabularySize: model.vocabularySize, promptLength: ids.length, kind: sampler.kind,
     });
     return {
-        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, most,
+        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, prefixes, processors, most,
         draft: options.draft, draftTokens,
     };
 }
