@@ -199,10 +199,10 @@ enum { CMHA_LAYOUT_ROWS = 0, CMHA_LAYOUT_KEYS = 1, CMHA_LAYOUT_VALUES = 2 };
 /* y = softcap(scale * round(activation(round(round(x W) + b)))) + residual, rounding only if `round` asks for it (then
  * also after adding the residual). One row is a matrix-vector product, more go by register tiles. Weights of whatever
  * type count as what they decode to: the same bits as with those numbers in F32. With quantized x the products of integers
- * are summed exactly, run by run of inputs that share a scale, and these sums are added as floats, in order: the same bits
- * whatever the number of rows. With divisors a product of row r and
- * column c counts as itself / (row_divisors[r] * divisors[c]): Keras's int8, where x and W hold integers. Their products are
- * summed as floats, exactly while sums are below 2^24. */
+ * are summed exactly, run by run of inputs that share a scale, and these sums are added as floats, in an order of the
+ * type's own: the same bits whatever the number of rows. With divisors a product of row r and column c counts as itself /
+ * (row_divisors[r] * divisors[c]): Keras's int8, where x and W hold integers. Their products are summed as floats, exactly
+ * while sums are below 2^24. */
 typedef struct cmha_linear {
     const float *x;         /* [rows][K], row stride x_stride */
     size_t x_stride;
@@ -232,7 +232,7 @@ CMHA_API void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, si
 
 /* Activations as signed bytes, as ggml's Q8_0: x = d * q, d = max |x| / 127 of every 32, q the nearest integers, ties to
  * even. A block of INPUTS takes at most BYTES; what stands in them is the kernels' own affair. */
-enum { CMHA_INT8_INPUTS = 32, CMHA_INT8_BYTES = 112 };
+enum { CMHA_INT8_INPUTS = 32, CMHA_INT8_BYTES = 144 };
 
 typedef struct cmha_quantize {
     const float *x;         /* [rows][K], row stride x_stride, K a multiple of INPUTS */

@@ -101,8 +101,15 @@ export class ModelDraft {
         const { memory } = network.runtime;
         const { width, vocabulary } = network.description;
         this._vocabulary = vocabulary;
-        this._hidden = memory.alloc(4 * width);
-        this._logits = memory.alloc(4 * vocabulary);
+        this._hidden = 0;
+        this._logits = 0;
+        try {
+            this._hidden = memory.alloc(4 * width);
+            this._logits = memory.alloc(4 * vocabulary);
+        } catch (error) {
+            this.dispose();
+            throw error;
+        }
     }
 
     /** @param {Int32Array} tokens @param {number} length @param {number} count @returns {Promise<number[]>} */

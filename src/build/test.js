@@ -15,6 +15,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:f
 import { dirname, join, relative, resolve } from 'node:path';
 import { buildNative, buildTypes, buildWasm, typeCheck } from './build.js';
 import { buildDist } from './dist.js';
+import { buildPage } from './page.js';
 import { relaxedNode } from '../setup/node.js';
 import { checkPackage } from './package.js';
 import { setup } from '../setup/setup.js';
@@ -35,6 +36,7 @@ await main(async () => {
     say('Building');
     buildWasm(tools);
     await buildDist();
+    await buildPage();
     const newer = relaxedNode();
     say(`  relaxed SIMD runs on ${newer.description}`);
     unlock();
