@@ -77,10 +77,9 @@ async function scorePiece(model, startToken, ids, { signal, log }) {
     try {
         // Every token but the last is read; every token is predicted.
         await steps.prefill([[startToken, ...ids].slice(0, ids.length)], {
-            logits: true,
             between: () => signal?.throwIfAborted(),
             reader: (from, t, _, logits) => {
-                for (let i = 0; logits && i < t; i++) {
+                for (let i = 0; i < t; i++) {
                     const row = logits.subarray(i * vocabulary, (i + 1) * vocabulary);
                     const own = negativeLogProbability(row, ids[from + i]);
                     nats += own;
