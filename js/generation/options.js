@@ -32,7 +32,7 @@ import { SpeculativeSampler, getSampler } from './samplers.js';
  * @property {object[]} [tools] for the chat template, where the prompt is messages
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
- * @property {number} [draftTokens] so many at a time, 5
+ * @property {number} [draftTokens] at most so many at a time, 5; fewer while its guesses do not come true
  * @property {AbortSignal} [signal] noticed within milliseconds, also while the prompt is read
  * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] tokens of
  *   the prompt read; index: of the prompt, where there is a list of them
