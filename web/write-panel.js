@@ -84,9 +84,10 @@ export class WritePanel {
         const settings = { ...fromForm(app.form), layer: app.layer + 1, head: app.inspector.lane, model: modelOf(app) };
         toForm(app.form, settings);
         history.replaceState(null, '', toHash(settings));
+        const drop = this.branches.all.map(({ id }) => id);
         const branch = this.branches.begin();
         app.show(branch);
-        await app.write(branch, { prompt: settings.prompt, options });
+        await app.write(branch, { prompt: settings.prompt, drop, options });
         this.branches.draw();
     }
 
