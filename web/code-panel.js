@@ -104,7 +104,7 @@ function sourceCode(source, isPage) {
 /** @param {object} options */
 function literal(options) {
     const fields = Object.entries(options).map(([name, value]) => `${name}: ${typeof value === 'string' ? quote(value) : value}`);
-    return `{ ${fields.join(', ')} }`;
+    return fields.join(', ').length < 60 ? `{ ${fields.join(', ')} }` : `{\n    ${fields.join(',\n    ')}\n}`;
 }
 
 /** @param {string} text */

@@ -307,7 +307,7 @@ test('it works as static files under any path', options, async t => {
     const root = await mkdtemp(join(tmpdir(), 'static-'));
     t.after(() => rm(root, { recursive: true }));
     await mkdir(join(root, 'some/path'), { recursive: true });
-    for (const name of ['web', 'js']) await symlink(fileURLToPath(new URL(`../../${name}`, import.meta.url)), join(root, 'some/path', name));
+    for (const name of ['web', 'dist']) await symlink(fileURLToPath(new URL(`../../${name}`, import.meta.url)), join(root, 'some/path', name));
     const demo = await DemoPage.open(t, { root, isolation: false, path: 'some/path/' });
     await demo.page.waitForFunction(() => crossOriginIsolated && document.getElementById('status')?.textContent?.includes('layers of'));
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));

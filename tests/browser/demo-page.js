@@ -106,7 +106,7 @@ export class DemoPage {
      */
     static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, ...more } = {}) {
         const { root, before, isFirst = false, media = [], hub, path = '' } = more;
-        const behind = await serve({ port: 0, isolation, root, folders: [`${path}web`, `${path}js`] });
+        const behind = await serve({ port: 0, isolation, root, folders: ['web', 'js', 'dist'].map(name => path + name) });
         const server = hub ? await inFront(behind, hub) : behind;
         const context = await (await browser()).createBrowserContext();
         const page = await context.newPage();
