@@ -26,13 +26,14 @@ export class SpeculativeSearch extends RowSearch {
      * @param {import('./search.js').SearchStart} start
      * @param {import('./samplers.js').Sampler} sampler
      * @param {Draft} draft
-     * @param {number} count tokens guessed at a time
+     * @param {import('./options.js').DraftTokens} draftTokens guessed at a time
      */
-    constructor(steps, start, sampler, draft, count) {
+    constructor(steps, start, sampler, draft, { count, adapts }) {
         super(steps, start, sampler);
         this._model = steps;
         this._draft = draft;
         this._count = count;
+        this._adapts = adapts;
         /** Tokens to guess next: fewer after guesses that did not come true, because reading them is not for nothing. */
         this._hope = count;
         /** Tokens guessed from `index` on that have been read already. @type {number[]} */
@@ -70,7 +71,7 @@ export class SpeculativeSearch extends RowSearch {
             this._taken++;
             this.counts.accepted++;
         } else {
-            if (this._guessed.length > 0) {
+            if (this._adapts && this._guessed.length > 0) {
                 this._hope = this._taken === this._guessed.length ? Math.min(this._count, 2 * this._hope) : Math.max(1, this._taken);
             }
             // What was read of guesses that did not come true is taken back.
