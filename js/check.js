@@ -1,14 +1,27 @@
 // Checks of arguments, and the words for what came. Where Keras raises ValueError these throw TypeError (wrong kind of
 // thing) or RangeError (right kind, wrong value); every message names the argument, what was expected and what came.
 
+/** Characters of a value that stand in a message. */
+const MOST_SHOWN = 200;
+
 /**
  * A value as it should stand in an error message: short, and unmistakable about its type.
- * @param {unknown} value
+ * @param {unknown} value that may be anything: what it answers when it is looked at is not to be relied on
  * @returns {string}
  */
 export function show(value) {
+    try {
+        const text = describe(value, 0);
+        return text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN - 3)}...` : text;
+    } catch {
+        return 'what cannot be looked at';
+    }
+}
+
+/** @param {unknown} value @param {number} depth of arrays that it lies in @returns {string} */
+function describe(value, depth) {
     if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
-    if (typeof value === 'bigint') return `${value}n`;
+    if (typeof value === 'bigint') return value > -(2n ** 64n) && value < 2n ** 64n ? `${value}n` : 'a large bigint';
     if (typeof value === 'function') return value.name ? `function ${value.name}` : 'a function';
     if (typeof value !== 'object' || value === null) return String(value);
     if (ArrayBuffer.isView(value)) {
@@ -16,12 +29,13 @@ export function show(value) {
         return `${value.constructor.name}(${view.length ?? view.byteLength})`;
     }
     if (Array.isArray(value)) {
-        return value.length > 8 ? `an array of ${value.length}` : `[${value.map(show).join(', ')}]`;
+        const isListed = value.length <= 8 && depth < 3;
+        return isListed ? `[${Array.from(value, (each) => describe(each, depth + 1)).join(', ')}]` : `an array of ${value.length}`;
     }
     const { shape } = /** @type {{ shape?: unknown }} */ (value);
-    if (Array.isArray(shape)) return `a tensor of shape ${show(shape)}`;
+    if (Array.isArray(shape)) return `a tensor of shape ${describe(shape, depth)}`;
     const name = value.constructor?.name;
-    return name && name !== 'Object' ? `a ${name}` : `an object with keys ${show(Object.keys(value))}`;
+    return name && name !== 'Object' ? `a ${name}` : `an object with keys ${describe(Object.keys(value), depth)}`;
 }
 
 /**
@@ -42,6 +56,15 @@ export function typeError(argument, expected, got) {
  */
 export function rangeError(argument, expected, got) {
     return new RangeError(`${argument} must be ${expected}, got ${show(got)}`);
+}
+
+/**
+ * @param {string} argument its name
+ * @returns {TypeError} for an object of this package that does not come as itself: what is private to it is not there then
+ */
+export function wrappedError(argument) {
+    return new TypeError(`${argument} must be the object itself, got a Proxy around it `
+        + '(where a framework makes these: Vue has markRaw() and shallowRef())');
 }
 
 /**
@@ -113,6 +136,13 @@ export function plainObject(argument, value) {
         throw typeError(argument, 'an object of named options', value);
     }
     return true;
+}
+
+/** @param {AbortSignal | undefined} signal an option; of any realm, so it is known by what it can do */
+export function checkSignal(signal) {
+    if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
+        throw typeError('signal', 'an AbortSignal', signal);
+    }
 }
 
 /**

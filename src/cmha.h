@@ -57,7 +57,8 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
 /* Every type that weights may have: X(NAME, object, block, bytes, ggml). A row of a matrix W^T: [N][K], which is how files
  * keep it, is cut into blocks of `block` inputs, `bytes` bytes each; `ggml` is the type's number in GGUF. `object` is the
  * table entry weight_<object> (src/weights/weight.h) at the end of the file that knows the type; CMHA_WEIGHT_<NAME> counts
- * from 0. The values of a block are ggml's, to the bit; I8 are integers, to be scaled by who uses them.
+ * from 0. The values of a block are ggml's, to the bit; I8 are integers, to be scaled by who uses them; I4 are Keras's,
+ * which GGUF has no number for.
  *
  * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
  * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
@@ -80,7 +81,8 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
     X(Q6_K, q6_k, 256, 210, 14) \
     X(IQ4_NL, iq4_nl, 32, 18, 20) \
     X(IQ4_XS, iq4_xs, 256, 136, 23) \
-    X(I8, i8, 1, 1, 24)
+    X(I8, i8, 1, 1, 24) \
+    X(I4, i4, 128, 72, 255)
 
 enum {
 #define X(NAME, object, block, bytes, ggml) CMHA_WEIGHT_##NAME,
@@ -178,6 +180,7 @@ typedef struct cmha_turn {
     size_t pairs;           /* 2 * pairs <= D */
     uint32_t pairing;       /* 0 or 1 */
     const float *table;     /* [2][pairs]: c of all pairs, then s */
+    uint32_t round;         /* how turned numbers are rounded, for CMHA_KEPT_F32 */
 } cmha_turn;
 
 /* All of it in the calling thread; as an operation (TURN) all threads share it. */
@@ -401,8 +404,8 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
  *   - One DISPATCHER (the thread that owns the runtime) writes the operations, calls cmha_program_begin, then bumps
  *     control->epoch and notifies it. WORKERS sit in cmha_worker_wait until the epoch changes, then call
  *     cmha_program_run.
- *     The dispatcher calls cmha_program_run too if it may block, else it waits for a message from the worker whose run
- *     returned CMHA_RUN_LAST.
+ *     The dispatcher calls cmha_program_run too if it may block, or cmha_program_part until it has completed, else it
+ *     waits for a message from the worker whose run returned CMHA_RUN_LAST.
  *   - Every claim and every completion is one atomic operation on a 64-bit word that carries the program's epoch in its
  *     upper half: a thread that wakes late, with an old epoch, claims nothing and returns. Operations are only
  *     rewritten after all tasks of the program have completed, and a claimed task always belongs to a program that
@@ -465,7 +468,7 @@ typedef struct cmha_control {
     uint32_t sleepers;      /* workers asleep on `epoch` */
 } cmha_control;
 
-enum { CMHA_RUN_DONE = 0, CMHA_RUN_LAST = 1, CMHA_RUN_FAILED = -1, CMHA_RUN_STALLED = -2 };
+enum { CMHA_RUN_DONE = 0, CMHA_RUN_LAST = 1, CMHA_RUN_PAUSED = 2, CMHA_RUN_FAILED = -1, CMHA_RUN_STALLED = -2 };
 enum { CMHA_SLICE_MS = 50, CMHA_STALL_SLICES = 16 };
 
 /* What the recorder of a program asks of an operation whose fields are written, all but `scratch`:
@@ -488,6 +491,11 @@ CMHA_API void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch);
  * has completed, the others as soon as there is nothing left to claim. An operation without work (T = 0) has one empty
  * task. */
 CMHA_API int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread);
+
+/* The dispatcher's, who may have more to do meanwhile: joins for about `budget` multiply-adds of its own, then returns PAUSED,
+ * unless the program has completed before. To be called again until it does not; the others go on meanwhile. What it has begun it
+ * completes: a budget bounds time but for one task, and for waiting for others to complete theirs. */
+CMHA_API int32_t cmha_program_part(cmha_control *control, uint32_t epoch, double budget);
 
 /* Blocks until control->epoch != seen; returns the new epoch, with bit 31 set on shut-down. Workers only. */
 CMHA_API uint32_t cmha_worker_wait(cmha_control *control, uint32_t seen);

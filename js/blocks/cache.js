@@ -2,10 +2,11 @@
 
 import { printAs } from '../engine/print.js';
 import { Tensor, asTensorLike, dtypeOf, formatShape, sameShape } from '../engine/tensor.js';
-import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
-import { OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
+import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
+import { MOST, OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
 import { PagedCache, pageFor, writeTransfer } from './pages.js';
+import { Turner } from './turn.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -20,6 +21,15 @@ import { PagedCache, pageFor, writeTransfer } from './pages.js';
  * @property {number} numHeads
  * @property {number} keyDim
  * @property {CacheDType} [dtype] 'float32'
+ */
+
+/**
+ * How keys turn with their positions: element i of a key together with element i + half.
+ * @typedef {object} Rotation
+ * @property {Float64Array} frequencies radians a position, of each pair
+ * @property {number} most positions of a cache whose keys all turn so
+ *
+ * @typedef {{ readonly rotation: Rotation | null }} RotatingLayer
  */
 
 /** Floats that are converted at a time when they come from outside the memory: bounds the scratch space it takes. */
@@ -45,10 +55,7 @@ export class KVCache {
      * @throws {TypeError | RangeError} for a wrong option; RangeError too when the memory is exhausted
      */
     constructor(runtime, options, pages) {
-        if (typeof (/** @type {any} */ (runtime)?._check) !== 'function') {
-            throw typeError('runtime', 'made by createRuntime()', runtime);
-        }
-        runtime._check('KVCache');
+        checkRuntime(runtime, 'KVCache');
         const { batch, length, numHeads, keyDim, dtype } = checkOptions(options);
         // Reading the options may have run code of the caller's; and nothing is made of what cannot be had.
         runtime._check('KVCache');
@@ -88,16 +95,19 @@ export class KVCache {
 
     /** Bytes of its pages: of 256 positions each, or of all, rounded up to 8. */
     get byteLength() {
+        KVCache.#itself(this);
         return this.#pages.bytes;
     }
 
     /** Whether dispose() has been called, here or on the runtime. */
     get disposed() {
+        KVCache.#itself(this);
         return this.#disposed || this._runtime.disposed;
     }
 
     /** Its pages, which nobody else may dispose of. */
     get _pages() {
+        KVCache.#itself(this);
         if (this.#disposed) {
             this._check('KVCache');
         }
@@ -151,7 +161,7 @@ export class KVCache {
      * @throws {TypeError | RangeError} when it is not a number of positions
      */
     truncate(positions) {
-        this.#begin('KVCache.truncate');
+        this._begin('KVCache.truncate');
         checkPosition(positions, 'positions', this.shape[2]);
         this.#clear(positions);
     }
@@ -161,7 +171,7 @@ export class KVCache {
      * @throws {RangeError} when the memory is exhausted
      */
     fork() {
-        this.#begin('KVCache.fork');
+        this._begin('KVCache.fork');
         const [batch, , length, numHeads, keyDim] = this.shape;
         return new KVCache(this._runtime, { batch, length, numHeads, keyDim, dtype: this.dtype }, this._pages.fork());
     }
@@ -172,7 +182,7 @@ export class KVCache {
      * @throws {TypeError | RangeError} when these are no batch entries
      */
     reorder(rows) {
-        this.#begin('KVCache.reorder');
+        this._begin('KVCache.reorder');
         const [batch] = this.shape;
         if (typeof rows?.length !== 'number' || rows.length !== batch) {
             throw rangeError('rows', `${batch} batch entries`, rows);
@@ -182,26 +192,84 @@ export class KVCache {
     }
 
     /**
-     * Removes the positions [from, to): later ones move down as they are, and zeros follow.
+     * Removes the positions [from, to): later ones move down, and zeros follow.
      * @param {number} from
      * @param {number} to
-     * @param {never[]} more
-     * @throws {TypeError | RangeError} when these are no positions
+     * @param {{ rope?: RotatingLayer | Rotation | null }} [options] rope: a layer that rotates keys, or its `rotation`: keys
+     *   that move are turned to their new positions. Without it, or with null, they stay as they are
+     * @throws {TypeError | RangeError} when these are no positions, or the rotation is not of such keys; RangeError too when
+     *   the memory is exhausted. Nothing is changed then
      */
-    remove(from, to, ...more) {
-        this.#begin('KVCache.remove');
-        if (more.length > 0) throw typeError('KVCache.remove', 'given from and to alone: it turns no keys', more[0]);
-        const [, , length] = this.shape;
+    remove(from, to, options = {}) {
+        this._begin('KVCache.remove');
+        checkOptionNames('KVCache.remove', options, ['rope']);
+        const rotation = this.#rotation(options.rope ?? null);
+        const [batch, , length] = this.shape;
         checkPosition(from, 'from', length);
         checkPosition(to, 'to', length);
         if (to < from) throw rangeError('to', `${from} at least`, to);
         if (to === from) return;
-        this._pages.makeWritable(from, length);
-        this.#clear(length - (to - from), () => this._pages.move(to, from, length - to));
+        const rest = length - to;
+        this._pages.makeWritable(from, from + rest);
+        const turner = rotation && rest > 0 ? new Turner(this._runtime, rotation.frequencies.length) : null;
+        try {
+            this.#clear(from + rest, () => {
+                this._pages.move(to, from, rest);
+                if (rotation) {
+                    const turn = { cache: this._address, batch, from, to: from + rest, by: from - to, round: this._round };
+                    turner?.turn({ ...turn, frequencies: rotation.frequencies, pairing: 'halves' });
+                }
+            });
+        } finally {
+            turner?.dispose();
+        }
+    }
+
+    /** @param {RotatingLayer | Rotation | null} rope @returns {Rotation | null} */
+    #rotation(rope) {
+        if (rope === null) return null;
+        const given = typeof rope === 'object' && 'rotation' in rope ? rope.rotation : rope;
+        const frequencies = /** @type {any} */ (given)?.frequencies;
+        if (!(frequencies instanceof Float64Array)) {
+            throw typeError('rope', "a layer that rotates keys, or its 'rotation'", rope);
+        }
+        const { most } = /** @type {Rotation} */ (given);
+        const [, , length, , keyDim] = this.shape;
+        if (2 * frequencies.length !== keyDim) throw rangeError('rope', `a rotation of keys of ${keyDim}`, 2 * frequencies.length);
+        if (keyDim > MOST.TURNED) throw rangeError('rope', `of keys of ${MOST.TURNED} at most`, keyDim);
+        if (length > most) throw rangeError('rope', `one rotation for all ${length} positions: longer calls turn otherwise`, most);
+        return /** @type {Rotation} */ (given);
+    }
+
+    /**
+     * All that it holds, for KVCache.load().
+     * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node; the form is described in
+     *   cache-bytes.js
+     * @throws {Error} (rejects) after dispose(), and on a page's main thread while calls are pending
+     */
+    async save() {
+        this._begin('KVCache.save');
+        const { saveCache } = await import('./cache-file.js');
+        this._begin('KVCache.save');
+        return saveCache(this);
+    }
+
+    /**
+     * @param {Runtime} runtime
+     * @param {Blob | ArrayBuffer | ArrayBufferView | string | URL | ReadableStream<Uint8Array>} source what save() gave, or
+     *   where it is: a URL, or in Node a path
+     * @returns {Promise<KVCache>}
+     * @throws {Error} (rejects) a FormatError for whatever is not what save() gave: `cache-invalid`, `cache-version`,
+     *   `cache-checksum`; a RangeError when the memory is exhausted
+     */
+    static async load(runtime, source) {
+        checkRuntime(runtime, 'KVCache.load');
+        const { loadCache } = await import('./cache-file.js');
+        return loadCache(runtime, source);
     }
 
     /** @param {string} what */
-    #begin(what) {
+    _begin(what) {
         this._check(what);
         this._runtime._assertIdle(what);
     }
@@ -214,10 +282,15 @@ export class KVCache {
         const { _runtime: { memory, wasm }, shape, _pages: pages } = this;
         const [batch, , length, heads, dim] = shape;
         if (from === length) return;
-        pages.makeWritable(from, length);
         // One row of zeros, from which all positions are stored.
         const zeros = memory.alloc(4 * (heads * dim + OP_WORDS));
         const transfer = zeros + 4 * heads * dim;
+        try {
+            pages.makeWritable(from, length, first === undefined);
+        } catch (error) {
+            memory.free(zeros);
+            throw error;
+        }
         memory.f32(zeros, heads * dim).fill(0);
         first?.();
         const at = transfer / 4 - TRANSFER.keys;
@@ -228,8 +301,16 @@ export class KVCache {
         memory.free(zeros);
     }
 
+    /** @param {object} object @throws {TypeError} unless it is a cache, not a Proxy around one */
+    static #itself(object) {
+        if (!(#disposed in object)) {
+            throw wrappedError('cache');
+        }
+    }
+
     /** Frees the memory. A second time does nothing. */
     dispose() {
+        KVCache.#itself(this);
         if (this.#disposed) {
             return;
         }
@@ -247,11 +328,18 @@ export class KVCache {
      * @throws {Error} after dispose()
      */
     _check(what) {
+        KVCache.#itself(this);
         if (this.#disposed) {
             throw new Error(`${what}: this KVCache has been disposed`);
         }
         this._runtime._check(what);
     }
+}
+
+/** @param {any} runtime @param {string} what */
+function checkRuntime(runtime, what) {
+    if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
+    runtime._check(what);
 }
 
 /** @param {any} options @returns {Required<CacheOptions>} */

@@ -1,10 +1,12 @@
 // What a decoder is made of beside matrices and norms, written down as operations: look-up, rotation, storing, attention, gates.
 // Checks nothing and knows no model: addresses in, operations out.
 
-import { ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, INT8, KIND, QUANTIZE, ROPE_TABLE, TRANSFER, TURN } from '../engine/interface.js';
+import {
+    ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, INT8, KIND, LINEAR, OP, OP_WORDS, QUANTIZE, ROPE_TABLE, TRANSFER,
+} from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
 import { writeGate } from './gate.js';
-import { PAIRINGS } from './rope.js';
+import { Turner } from './turn.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
 /** @typedef {import('../model/description.js').Activation} Activation */
@@ -123,6 +125,33 @@ export function recordAttend(program, cache, { attention: a, q, out, t, index, m
 }
 
 /**
+ * The stores and attentions of a program that was recorded for some texts, at later positions of the same texts. How pages and
+ * scratch are used must not change: the same t, and ends in the same pages.
+ * @param {Program} program every layer has an operation of each kind for each text, in their order
+ * @param {readonly { index: number, t: number }[]} texts
+ * @param {number} y where the last operation, a product, puts its result; 0: it stays
+ */
+export function moveOn({ words, address, count }, texts, y) {
+    let stored = 0;
+    let attended = 0;
+    for (let op = address / 4, end = op + count * OP_WORDS; op < end; op += OP_WORDS) {
+        const kind = words[op + OP.kind];
+        if (kind === KIND.STORE) {
+            words[op + TRANSFER.index] = texts[stored++ % texts.length].index;
+        } else if (kind === KIND.ATTENTION || kind === KIND.ATTENTION_MERGE) {
+            // A merge follows the attention that it belongs to.
+            attended += Number(kind === KIND.ATTENTION);
+            const { index, t } = texts[(attended - 1) % texts.length];
+            words[op + ATTENTION.s] = index + t;
+            words[op + ATTENTION.causalOffset] = index;
+        }
+    }
+    if (y !== 0) {
+        words[address / 4 + (count - 1) * OP_WORDS + LINEAR.y] = y;
+    }
+}
+
+/**
  * y = activation(a) * b
  * @param {Program} program
  * @param {{ a: number, b: number, y: number, rows: number, n: number, activation: Activation }} args addresses of [rows][n]; y
@@ -144,43 +173,18 @@ export function recordGate(program, { a, b, y, rows, n, activation }) {
  * @throws {RangeError} when the memory is exhausted; nothing has moved then
  */
 export function removePositions({ runtime, description: { layers } }, caches, from, to, length, turn) {
-    const { memory, wasm } = runtime;
     const rest = length - to;
     caches.forEach((cache) => cache.makeWritable(from, from + rest));
-    const most = Math.max(2, ...layers.map(({ attention: { rope } }) => rope?.dims ?? 0));
-    const block = memory.alloc(4 * (most + TURN_WORDS));
-    const table = block + 4 * TURN_WORDS;
+    const turner = new Turner(runtime, Math.max(1, ...layers.map(({ attention: { rope } }) => (rope?.dims ?? 0) / 2)));
     layers.forEach(({ attention: { rope } }, i) => {
-        caches[i].move(to, from, rest);
-        if (!turn || !rope || rest === 0) {
-            return;
+        const cache = caches[i];
+        cache.move(to, from, rest);
+        if (turn && rope && rest > 0) {
+            const { pairing } = rope;
+            turner.turn({ cache: cache.address, batch: 1, from, to: from + rest, by: from - to, frequencies: turn(rope), pairing });
         }
-        writeTurn(memory.f32(table, rope.dims), turn(rope), from - to);
-        const { words } = memory;
-        const at = block / 4;
-        words[at + TURN.cache - ARGUMENTS] = caches[i].address;
-        words[at + TURN.batch - ARGUMENTS] = 1;
-        words[at + TURN.from - ARGUMENTS] = from;
-        words[at + TURN.to - ARGUMENTS] = from + rest;
-        words[at + TURN.pairs - ARGUMENTS] = rope.dims / 2;
-        words[at + TURN.pairing - ARGUMENTS] = PAIRINGS[rope.pairing];
-        words[at + TURN.table - ARGUMENTS] = table;
-        wasm.cmha_cache_turn(block);
     });
-    memory.free(block);
-}
-
-/** First word of an operation's arguments, and how many a turn has. */
-const ARGUMENTS = TURN.cache;
-const TURN_WORDS = Math.ceil((Math.max(...Object.values(TURN)) + 1 - ARGUMENTS) / 2) * 2;
-
-/** Cosines and sines of a turn by some positions. @param {Float32Array} table @param {Float64Array} frequencies @param {number} by */
-function writeTurn(table, frequencies, by) {
-    const half = frequencies.length;
-    for (let i = 0; i < half; i++) {
-        table[i] = Math.cos(by * frequencies[i]);
-        table[half + i] = Math.sin(by * frequencies[i]);
-    }
+    turner.dispose();
 }
 
 /**

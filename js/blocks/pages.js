@@ -45,6 +45,16 @@ export function pageFor(length) {
 }
 
 /**
+ * Bytes of a page.
+ * @param {import('../engine/wasm.js').Exports} wasm
+ * @param {KeptType} type
+ * @param {number} page positions of it
+ * @param {{ heads: number, keyDim: number, valueDim: number }} sizes
+ */
+export const pageBytes = (wasm, type, page, { heads, keyDim, valueDim }) =>
+    wasm.cmha_cache_page_bytes(TYPES[type], page, heads, keyDim, valueDim);
+
+/**
  * Pages of one layer. Its methods change what programs read, so none may be called while one of them runs; they may be
  * called while one is recorded.
  */
@@ -65,7 +75,7 @@ export class PagedCache {
         this.#options = { heads, keyDim, valueDim, type, page };
         this.#rows = Array.from({ length: batch }, () => []);
         /** Bytes of a page. */
-        this.pageBytes = runtime.wasm.cmha_cache_page_bytes(TYPES[type], page, heads, keyDim, valueDim);
+        this.pageBytes = pageBytes(runtime.wasm, type, page, { heads, keyDim, valueDim });
         /** Address of the cache's description in memory, which operations point to; the same as long as it lives. */
         this.address = runtime.memory.alloc(4 * CACHE_WORDS);
         this.#describe();
@@ -101,18 +111,11 @@ export class PagedCache {
         const pages = Math.ceil(positions / this.#options.page);
         const before = this.#rows.length === 0 ? pages : this.#rows[0].length;
         if (pages <= before) return;
-        // What cannot be had in all is not begun.
-        const { memory } = this._runtime;
-        if ((pages - before) * this.#rows.length * this.pageBytes > memory.max) {
-            memory.alloc((pages - before) * this.#rows.length * this.pageBytes);
-        }
-        /** @type {number[]} */
-        const added = [];
+        const added = this.#reservePages((pages - before) * this.#rows.length);
         try {
-            for (let i = (pages - before) * this.#rows.length; i > 0; i--) added.push(memory.alloc(this.pageBytes));
             this.#reserveTable(pages);
         } catch (error) {
-            for (const address of added) memory.free(address);
+            for (const address of added) this._runtime.memory.free(address);
             throw error;
         }
         for (const address of added) fill?.(address, this.pageBytes);
@@ -155,6 +158,18 @@ export class PagedCache {
     }
 
     /**
+     * Becomes what a fork of it is, which is gone then.
+     * @param {PagedCache} fork with as many rows and pages
+     */
+    takeBack(fork) {
+        for (const row of this.#rows) for (const page of row) this.#drop(page);
+        this.#rows = fork.#rows;
+        fork.#rows = [];
+        fork.dispose();
+        this.#describe();
+    }
+
+    /**
      * Row i becomes what row parents[i] was; there may be more rows afterwards, or fewer.
      * @param {ArrayLike<number>} parents
      * @throws {RangeError} when the memory is exhausted; nothing has changed then
@@ -180,18 +195,61 @@ export class PagedCache {
      * Gives pages of its own to the positions [from, to), in all rows: before they are written.
      * @param {number} from
      * @param {number} to
+     * @param {boolean} [discard] whether what they hold is not wanted any more
      * @throws {RangeError} when the memory is exhausted; the contents are the same then
      */
-    makeWritable(from, to) {
+    makeWritable(from, to, discard = false) {
         if (!this.#shared || to <= from) return;
         const { page } = this.#options;
-        const last = Math.ceil(to / page);
+        const [first, last] = [Math.floor(from / page), Math.ceil(to / page)];
+        const copies = this.#reservePages(this.#copiesOf(first, last));
+        if (copies.length === 0) return;
         for (const row of this.#rows) {
-            for (let i = Math.floor(from / page); i < last && i < row.length; i++) {
-                if (row[i].owners > 1) row[i] = this.#copyOf(row[i]);
+            for (let i = first; i < last && i < row.length; i++) {
+                if (row[i].owners === 1) continue;
+                const address = /** @type {number} */ (copies.pop());
+                const whole = i * page >= from && (i + 1) * page <= to;
+                if (!(discard && whole)) this._runtime.memory.bytes.copyWithin(address, row[i].address, row[i].address + this.pageBytes);
+                this.#drop(row[i]);
+                row[i] = { address, owners: 1 };
             }
         }
         this.#describe();
+    }
+
+    /**
+     * @param {number} first page
+     * @param {number} last the page after the last
+     * @returns {number} how many must be copied, so that each row has its own
+     */
+    #copiesOf(first, last) {
+        let count = 0;
+        /** Of two rows with the same page one keeps it. @type {Map<Page, number>} */
+        const owners = new Map();
+        for (const row of this.#rows) {
+            for (let i = first; i < last && i < row.length; i++) {
+                const left = owners.get(row[i]) ?? row[i].owners;
+                if (left > 1) count++;
+                owners.set(row[i], left - 1);
+            }
+        }
+        return count;
+    }
+
+    /** @param {number} count @returns {number[]} addresses of so many blocks for pages; all or none */
+    #reservePages(count) {
+        const { memory } = this._runtime;
+        // What cannot be had in all is not begun.
+        if (count * this.pageBytes > memory.max) memory.alloc(count * this.pageBytes);
+        /** @type {number[]} */
+        const added = [];
+        try {
+            while (added.length < count) added.push(memory.alloc(this.pageBytes));
+        } catch (error) {
+            for (const address of added) memory.free(address);
+            throw error;
+        }
+        return added;
     }
 
     /**
@@ -208,32 +266,23 @@ export class PagedCache {
     }
 
     /**
-     * Where a page lies, for whoever saves it or fills it in: `pageBytes` bytes, in the layout of this version of C.
-     * @param {number} row
+     * Where a page of the first row lies, for whoever saves it or fills it in: in the layout of this version of C.
      * @param {number} index
-     * @returns {number} its address
+     * @returns {{ address: number, bytes: number }}
      */
-    pageAddress(row, index) {
-        return this.#rows[row][index].address;
+    pageAt(index) {
+        return { address: this.#rows[0][index].address, bytes: this.pageBytes };
     }
 
     /** Frees what no other cache shares. */
     dispose() {
         for (const row of this.#rows) for (const page of row) this.#drop(page);
         this.#rows = [];
+        if (this.address === 0) return;
         this._runtime._free(this.#table);
         this._runtime._free(this.address);
         this.#table = 0;
         this.address = 0;
-    }
-
-    /** @param {Page} page @returns {Page} */
-    #copyOf(page) {
-        const { memory } = this._runtime;
-        const address = memory.alloc(this.pageBytes);
-        memory.bytes.copyWithin(address, page.address, page.address + this.pageBytes);
-        this.#drop(page);
-        return { address, owners: 1 };
     }
 
     /** @param {Page} page */

@@ -15,6 +15,9 @@ const lengthOf = getter('length');
 const offsetOf = getter('byteOffset');
 const bufferOf = getter('buffer');
 
+/** Far more than anybody has; an array's length may be a lie. */
+const MOST_AXES = 64;
+
 /** @param {string} name @returns {() => any} */
 function getter(name) {
     return /** @type {() => any} */ (Object.getOwnPropertyDescriptor(TYPED_ARRAY, name)?.get);
@@ -32,17 +35,23 @@ export function readShape(shape, name) {
         throw typeError(`${name}.shape`, 'an array of integers >= 0', shape);
     }
     const { length } = shape;
+    if (!(length <= MOST_AXES)) {
+        throw new TypeError(`${name}.shape must be of at most ${MOST_AXES} axes, got ${show(length)}`);
+    }
     /** @type {number[]} */
-    const copy = [];
+    const copy = new Array(length);
     for (let i = 0; i < length; i++) {
         const size = shape[i];
         if (!Number.isSafeInteger(size) || size < 0) {
             throw new TypeError(`${name}.shape[${i}] must be an integer >= 0, got ${show(size)}`);
         }
-        copy.push(size);
+        copy[i] = size;
     }
     return copy;
 }
+
+/** Numbers up to which copying one by one is quicker than asking for an array's buffer, which the engine may have to make first. */
+const BY_HAND = 64;
 
 /** A tensor-like of the caller's, read once. */
 export class Given {
@@ -108,13 +117,13 @@ export class Given {
     }
 
     /**
-     * Where the numbers lie if that is in the memory, to be asked before anything is allocated: growth outdates a view,
-     * not its place.
+     * Where the numbers lie if that is in the memory, to be asked before anything is allocated: growth detaches the views
+     * of a private memory, not what they show.
      * @param {Memory} memory
-     * @returns {number} -1: elsewhere
+     * @returns {number} -1: elsewhere, or where they can be read later too
      */
     placeIn(memory) {
-        return bufferOf.call(this.#array) === memory.bytes.buffer ? offsetOf.call(this.#array) : -1;
+        return !memory.shared && bufferOf.call(this.#array) === memory.bytes.buffer ? offsetOf.call(this.#array) : -1;
     }
 
     /**
@@ -129,12 +138,27 @@ export class Given {
             return;
         }
         this.#checkLength();
+        if (this.#size <= BY_HAND) {
+            this.#writeByHand(memory, address);
+            return;
+        }
         // A shared buffer may be grown by another thread at any moment: then our view is copied, which does not grow.
         const data = bufferOf.call(this.#array) instanceof ArrayBuffer ? this.#array : this.data;
         switch (this.#dtype) {
             case 'bool': memory.bytes.set(data, address); break;
             case 'int32': memory.ints.set(data, address / 4); break;
             default: memory.floats.set(data, address / 4);
+        }
+    }
+
+    /** @param {Memory} memory @param {number} address */
+    #writeByHand(memory, address) {
+        const data = this.#array;
+        const size = this.#size;
+        const target = this.#dtype === 'float32' ? memory.floats : this.#dtype === 'int32' ? memory.ints : memory.bytes;
+        const at = this.#dtype === 'bool' ? address : address / 4;
+        for (let i = 0; i < size; i++) {
+            target[at + i] = data[i];
         }
     }
 

@@ -1,4 +1,5 @@
-// What Node's console shows of this package's objects: what they are, not what they are made of.
+// What Node's console shows of this package's objects: what they are, not what they are made of. And what they say that
+// they are: Vue makes Proxies of everything that calls itself a plain object, which no private field survives.
 
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 
@@ -12,6 +13,7 @@ const SHOWN = 8;
  * @param {(object: T) => object | null} facts null: it has been disposed of
  */
 export function printAs(Class, name, facts) {
+    Object.defineProperty(Class.prototype, Symbol.toStringTag, { value: name });
     Object.defineProperty(Class.prototype, INSPECT, {
         /**
          * @this {T}

@@ -46,6 +46,8 @@ export class Program {
     /** Results of the program; the array is never shortened, which would make the engine allocate it anew. */
     #results = /** @type {(Tensor | null)[]} */ ([]);
     #resultCount = 0;
+    /** What keep() was told: the program's serial, its operations, and where its scratch ends. */
+    #kept = { serial: 0, count: 0, end: 0 };
 
     /** @param {Runtime} runtime */
     constructor(runtime) {
@@ -143,10 +145,11 @@ export class Program {
     attentionDone(op) {
         const { wasm, threads } = this.#runtime;
         const bytes = wasm.cmha_op_scratch(4 * op, threads);
-        if (bytes > 0) {
-            const address = this.scratch(bytes);
-            this.words[op + ATTENTION.scratch] = address;
+        if (bytes === 0) {
+            return; // a second phase reads what the first has left in scratch
         }
+        const address = this.scratch(bytes);
+        this.words[op + ATTENTION.scratch] = address;
         const next = wasm.cmha_op_next(4 * op);
         if (next !== 0) {
             const offset = op - this.#address / 4;
@@ -261,6 +264,34 @@ export class Program {
         return this.#runtime.wasm.cmha_program_work(this.#address, this.count);
     }
 
+    /**
+     * What has been recorded, all of it, is to run again: resume() takes it up as long as nothing else has been recorded.
+     * A program with results cannot be kept: each belongs to one run.
+     * @returns {number} what resume() is to be given
+     */
+    keep() {
+        this.#kept.serial = this.serial;
+        this.#kept.count = this.count;
+        this.#kept.end = this.#chunkAt;
+        return this.serial;
+    }
+
+    /**
+     * Instead of recording: the operations that were recorded last, and what their scratch holds, are there again.
+     * @param {number} kept what keep() gave
+     * @returns {boolean} whether it is so; nothing has been recorded otherwise
+     */
+    resume(kept) {
+        const { serial, count, end } = this.#kept;
+        if (kept !== serial || serial + 1 !== this.serial || this.count > 0 || this.#chunks.length !== 1) {
+            return false;
+        }
+        this.count = count;
+        this.#chunkAt = end;
+        this.#scratchUsed = end - this.#chunks[0];
+        return true;
+    }
+
     /** The program has run: its scratch is free again, its results are handed to the keeper of unread results. */
     _complete() {
         const { _results } = this.#runtime;
@@ -276,6 +307,7 @@ export class Program {
      *   before the runtime frees it
      */
     _abandon(lingers) {
+        this.#kept.serial = 0;
         for (let i = 0; i < this.#resultCount; i++) {
             this.#results[i]?.dispose();
         }
@@ -341,6 +373,7 @@ export class Program {
         this.#chunks.length = 0;
         this.#chunkAt = 0;
         this.#chunkEnd = 0;
+        this.#kept.serial = 0;
     }
 
     /** @param {number} size  that the next piece takes */

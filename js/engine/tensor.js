@@ -1,6 +1,6 @@
 // Tensor: typed, shaped data in a runtime's memory; and what every tensor-like argument must look like.
 
-import { typeError } from '../check.js';
+import { show, typeError, wrappedError } from '../check.js';
 import { arrayOn, bytesPerElement, checkDtype, dtypeOfData, fits, formatShape, roundMode, sameShape } from './dtype.js';
 import { Given, readShape } from './given.js';
 import { ROUND } from './interface.js';
@@ -43,7 +43,16 @@ export function asTensorLike(value, name) {
     if (typeof value !== 'object' || value === null) {
         throw typeError(name, 'a tensor-like { shape, data }', value);
     }
+    if (Array.isArray(value) || ArrayBuffer.isView(value)) {
+        throw bareArray(name, value);
+    }
     return new Given(value.shape, value.data, name);
+}
+
+/** @param {string} name of the argument @param {any} array given for a tensor @returns {TypeError} */
+function bareArray(name, array) {
+    const kind = Array.isArray(array) ? Array.isArray(array[0]) ? 'nested arrays' : 'an array' : show(array);
+    return new TypeError(`${name} must be a tensor-like { shape, data }, all its numbers in one typed array, got ${kind} alone`);
 }
 
 // What a tensor's life has come to.
@@ -249,6 +258,9 @@ export class Tensor {
      * @throws {Error} after dispose()
      */
     _check(name) {
+        if (!(#state in this)) {
+            throw wrappedError(name);
+        }
         if (this.#state === DISPOSED) {
             throw new Error(`${name}: this Tensor has been disposed`);
         }
@@ -343,6 +355,9 @@ function readInit(runtime, init) {
     }
     if (typeof init !== 'object' || init === null) {
         throw typeError('Tensor', 'made of { shape, dtype, data }', init);
+    }
+    if (Array.isArray(init) || ArrayBuffer.isView(init)) {
+        throw bareArray('Tensor', init);
     }
     const { shape, dtype: asked, data } = init;
     const given = data === undefined ? null : new Given(shape, data, 'Tensor');

@@ -22,6 +22,7 @@ const OTHERS = [
     ['a Git LFS pointer instead of the file: get the file itself with `git lfs pull`',
         beginsWith('version https://git-lfs')],
     ['an HTML page', isHtml],
+    ['an XML document, perhaps the error of a server', (head) => /^(\xef\xbb\xbf)?\s*<\?xml\b/.test(head)],
     ['a PyTorch checkpoint (a zip of pickles)', (head) => isZip(head) && head.includes('data.pkl')],
     ['a zip file', isZip],
     ['a pickle', (head) => /^\x80[\x02-\x05]/.test(head)],
@@ -30,7 +31,8 @@ const OTHERS = [
     ['an xz file', beginsWith('\xfd7zXZ')],
     ['a file of GGML before GGUF', (head) => /^(lmgg|fmgg|tjgg|algg)/.test(head)],
     ['a TensorFlow Lite model', (head) => head.slice(4, 8) === 'TFL3'],
-    ['an ONNX model', (head) => /^\x08[\x01-\x20]\x12.(pytorch|onnx|tf2onnx|optimum|keras|skl)/s.test(head)],
+    // A version, then a producer, a graph or sets of operations; zeros behind would make it a length of safetensors.
+    ['an ONNX model', (head) => /^\x08[\x01-\x20][\x12\x3a\x42].(?!\0{4})/s.test(head)],
     ['a SentencePiece model', (head) => /^\n.\n.(<unk>|<pad>|<s>)/s.test(head)],
     ['a NumPy file', beginsWith('\x93NUMPY')],
     ['a tar archive', (head) => head.slice(257, 262) === 'ustar'],
@@ -39,7 +41,7 @@ const OTHERS = [
 
 /** @param {string} head */
 function isHtml(head) {
-    return /^(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b/is.test(head);
+    return /^(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b/is.test(head);
 }
 
 /** @param {string} head */

@@ -32,13 +32,11 @@ import { score } from './score.js';
 
 /** A model that reads and writes. Made by loadModel(). */
 export class LanguageModel {
-    #parts;
-
     /** @param {ModelParts} parts */
     constructor(parts) {
-        this.#parts = parts;
         /** The network itself. */
         this.network = parts.network;
+        this._parts = parts;
         /** null where the files have none: prompts are ids then. @type {(Tokenizer & ChatTokenizer) | null} */
         this.tokenizer = parts.tokenizer && withTemplate(parts.tokenizer, parts);
         /** @type {'float32' | 'float16' | 'int8'} */
@@ -51,12 +49,12 @@ export class LanguageModel {
 
     /** As GGUF or config.json spells it: 'llama', 'gpt2', ... */
     get architecture() {
-        return this.#parts.plan.architecture;
+        return this._parts.plan.architecture;
     }
 
     /** Most positions that a text may take. */
     get contextLength() {
-        return this.#parts.contextLength;
+        return this._parts.contextLength;
     }
 
     /** Tokens that the embedding has. */
@@ -66,17 +64,17 @@ export class LanguageModel {
 
     /** Id that a text begins with, or null. */
     get startToken() {
-        return this.#parts.defaults.startToken;
+        return this._parts.defaults.startToken;
     }
 
     /** Ids that end a text, from every file that names some. */
     get endTokens() {
-        return this.#parts.defaults.endTokens;
+        return this._parts.defaults.endTokens;
     }
 
     /** How texts are drawn where generate() is not told. */
     get _sampling() {
-        return this.#parts.defaults.sampling;
+        return this._parts.defaults.sampling;
     }
 
     /** Number of layers. */
@@ -118,7 +116,7 @@ export class LanguageModel {
      * @returns {Record<string, any>} a plain object
      */
     explain() {
-        const { plan, types, defaults, template, templateProblem, source, format, fileBytes, notes } = this.#parts;
+        const { plan, types, defaults, template, templateProblem, source, format, fileBytes, notes } = this._parts;
         const { description } = plan;
         /** @type {Record<string, number>} */
         const weights = {};
@@ -161,19 +159,22 @@ export class LanguageModel {
      */
     promptTokens(prompt) {
         const ids = this._needTokenizer('prompt').encode(prompt);
-        const { plan: { family }, format } = this.#parts;
+        const { plan: { family }, format } = this._parts;
         // Other formats say themselves whether a prompt gets the start token.
         const begins = !family.addStart || format !== 'safetensors' || this.startToken === null || ids[0] === this.startToken;
         return begins ? ids : [/** @type {number} */ (this.startToken), ...ids];
     }
 
     /**
-     * Continues a text. Breaking out of the iteration, or aborting it, frees what it holds.
-     * @param {string | ArrayLike<number> | import('../text/chat.js').Message[]} prompt text, tokens as they are, or messages, which
-     *   the chat template turns into text
-     * @param {import('./generate.js').GenerateOptions} [options]
+     * Continues a text, or several at once. Breaking out of the iteration, or aborting it, frees what it holds.
+     * @param {import('./prompt.js').Prompt | import('./prompt.js').Prompt[]} prompt text, tokens as they are, or messages, which
+     *   the chat template turns into text; or a list of these: the weights are read once for all of them, every text stops by
+     *   itself, and its tokens are the same as alone
+     * @param {import('./options.js').GenerateOptions | import('./options.js').GenerateOptions[]} [options] with several prompts
+     *   for all of them, or a list with the options of each; the signal of one ends all
      * @returns {AsyncGenerator<import('./generate.js').GeneratedItem, void, undefined>} a token at a time with the text
-     *   that became certain with it: it may be empty, and all of it joined is the whole text
+     *   that became certain with it: it may be empty, and all of it joined is the whole text. With several prompts `index` says
+     *   which of them an item is of
      * @throws {TypeError | RangeError} for wrong options and for a prompt that leaves no room (at once); the iteration
      *   rejects with the signal's reason when aborted
      */
@@ -183,21 +184,24 @@ export class LanguageModel {
 
     /**
      * The logits of what may follow given tokens. Without a cache they are read cold; with one they are appended to it.
+     * @template {import('./forward.js').ForwardOptions} [O=import('./forward.js').ForwardOptions]
      * @param {ArrayLike<number> | ArrayLike<number>[]} ids tokens, or a list of B lists for a batch of texts, each read as if alone
-     * @param {import('./forward.js').ForwardOptions} [options]
-     * @returns {Promise<Tensor>} [1, V]; [n, V] for positions 'all'; [B, V] for a batch
+     * @param {O} [options]
+     * @returns {Promise<import('./forward.js').ForwardResult<O>>} [1, V]; [n, V] for positions 'all'; [B, V] for a batch; with
+     *   hiddenStates or attention an object of logits and those
      */
-    forward(ids, options = {}) {
+    forward(ids, options = /** @type {O} */ ({})) {
         return forward(this, ids, options);
     }
 
     /**
      * The same at once, where the thread may block.
+     * @template {import('./forward.js').ForwardOptions} [O=import('./forward.js').ForwardOptions]
      * @param {ArrayLike<number> | ArrayLike<number>[]} ids
-     * @param {import('./forward.js').ForwardOptions} [options]
-     * @returns {Tensor}
+     * @param {O} [options]
+     * @returns {import('./forward.js').ForwardResult<O>}
      */
-    forwardSync(ids, options = {}) {
+    forwardSync(ids, options = /** @type {O} */ ({})) {
         return forwardSync(this, ids, options);
     }
 
@@ -219,9 +223,9 @@ export class LanguageModel {
      * How well the model predicts a text, read cold after the start token. A text longer than contextLength is read in
      * pieces of so many tokens, each cold.
      * @param {string} text
-     * @param {{ signal?: AbortSignal }} [options]
-     * @returns {Promise<{ nats: number, tokens: number, bytes: number }>} negative log-likelihood of all its tokens,
-     *   their number, and the bytes of its UTF-8: nats / Math.LN2 / bytes is bits per byte
+     * @param {import('./score.js').ScoreOptions} [options]
+     * @returns {Promise<import('./score.js').Score>} negative log-likelihood of all its tokens, their number, and the bytes of its
+     *   UTF-8: nats / Math.LN2 / bytes is bits per byte
      */
     score(text, options = {}) {
         return score(this, text, options);

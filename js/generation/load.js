@@ -1,11 +1,10 @@
 // From files to a language model: the one place where files, families, tokenizers and the network meet.
 
 import { modelAddress } from '../assets.js';
-import { FormatError, checkOptionNames, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { FormatError, checkOptionNames, checkSignal, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { checkKeptType } from '../blocks/pages.js';
 import { decodeBlocks, packedBytes, weightType } from '../blocks/weight.js';
 import { openModel } from '../files/open.js';
-import { checkSignal } from '../files/source.js';
 import { planOf } from '../model/assemble.js';
 import { Network } from '../model/network.js';
 import { shapesOf } from '../model/shapes.js';
@@ -13,6 +12,7 @@ import { ChatTemplate } from '../text/chat.js';
 import { tokenizerFromGguf } from '../text/gguf-vocabulary.js';
 import { Tokenizer } from '../text/tokenizer.js';
 import { readDefaults } from './defaults.js';
+import { areFinite } from './finite.js';
 import { LanguageModel } from './language-model.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
@@ -216,6 +216,9 @@ function load(runtime, network, plan, { info, firstRow, rows, bytes }) {
         }
         if ('floats' in slot) {
             const values = decodeBlocks(runtime, type, bytes);
+            if (network.notFinite === null && !areFinite(values)) {
+                network.notFinite = role;
+            }
             const fused = (entry?.places.length ?? 0) > 1;
             slot.floats(fused ? values.subarray(from, from + count) : values, info.shape.length === 1 ? to : to + firstRow);
         } else if (entry?.transposed) {

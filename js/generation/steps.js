@@ -1,7 +1,7 @@
 // What a search drives (Steps in search.js): one text or several being read or written, on a network and its caches. Room for
 // the results is taken at the beginning; steps take pages of the caches as they grow, and nothing else.
 
-import { PassJob, read } from '../model/reader.js';
+import { PassJob, read, readStep } from '../model/reader.js';
 
 /** @typedef {import('../model/network.js').Network} Network */
 /** @typedef {import('../model/cache.js').CacheRow} CacheRow */
@@ -11,14 +11,16 @@ export class ModelSteps {
      * @param {Network} network
      * @param {CacheRow[]} rows that it reads into
      * @param {boolean} owns whether they are freed with it
+     * @param {import('./together.js').Together | null} [together] joins its passes with those of other texts
      * @throws {RangeError} when the memory is exhausted; nothing stays allocated then
      */
-    constructor(network, rows, owns) {
+    constructor(network, rows, owns, together = null) {
         this._network = network;
         this._runtime = network.runtime;
         this._rows = rows;
         this._owns = owns;
         this._job = new PassJob(network);
+        this._job.together = together;
         this.vocabularySize = network.description.vocabulary;
         this.width = network.description.width;
         this._hidden = 0;
@@ -49,13 +51,25 @@ export class ModelSteps {
         }
     }
 
+    /** Room for what the rows give; on failure what was there is still there. */
     _allocate() {
         const { memory } = this._runtime;
         const batch = this._rows.length;
-        this._hidden = memory.alloc(batch * this.width * 4);
-        this._logits = memory.alloc(batch * this.vocabularySize * 4);
+        const logits = memory.alloc(batch * this.vocabularySize * 4);
+        try {
+            this._hidden = memory.alloc(batch * this.width * 4);
+        } catch (error) {
+            memory.free(logits);
+            throw error;
+        }
+        this._logits = logits;
         this._runs = this._rows.map((row) => ({ row, ids: new Uint32Array(1) }));
         this._wanted = { logits: this._logits, hidden: this._hidden, every: false };
+    }
+
+    /** Cuts reading short. @param {AbortSignal | undefined} signal */
+    set signal(signal) {
+        this._job.signal = signal;
     }
 
     /** The caches at work. @returns {readonly CacheRow[]} */
@@ -68,33 +82,46 @@ export class ModelSteps {
         return this._rows.reduce((bytes, row) => bytes + row.bytes, 0);
     }
 
-    /**
-     * Shows one layer's attention scores from now on.
-     * @param {number} layer
-     * @param {(scores: Float32Array, t: number, index: number) => void} show
-     */
-    watch(layer, show) {
-        this._job.watch = { layer, read: show };
+    /** @param {import('../model/reader.js').AttentionWatch} watch is shown attention scores from now on */
+    watch(watch) {
+        this._job.watch = watch;
     }
 
     /**
      * Reads the beginnings of the texts; afterwards logits() and hidden() are those of the last tokens.
      * @param {ArrayLike<number>[]} texts one for each row, at least one token each
-     * @param {{ between?: (done: number) => unknown, reader?: import('../model/reader.js').RowReader, logits?: boolean }} [options]
-     *   between: called after every pass with the tokens read; reader: is shown the hidden states of all tokens, and with
-     *   `logits` their logits
+     * @param {{ between?: (done: number) => unknown, reader?: (from: number, t: number, hidden: Float32Array, logits: Float32Array) => void }} [options]
+     *   between: called after every pass with the tokens read; reader: is shown the hidden states and the logits of all tokens
      */
-    async prefill(texts, { between, reader, logits = false } = {}) {
+    async prefill(texts, { between, reader } = {}) {
         const runs = this._rows.map((row, i) => ({ row, ids: texts[i] }));
         if (reader) {
             const show = (/** @type {number} */ from, /** @type {number} */ t, /** @type {Float32Array} */ hidden, /** @type {any} */ every) => {
-                reader(from, t, hidden, logits ? every : null);
+                reader(from, t, hidden, every);
                 this._keepLast(every);
             };
             await read(this._job, runs, { logits: this._logits, hidden: 0, every: true, reader: show }, between);
             return;
         }
         await read(this._job, runs, this._wanted, between);
+    }
+
+    /**
+     * The same for one text, with hidden states.
+     * @param {ArrayLike<number>} ids
+     * @param {(done: number) => unknown} [between]
+     * @returns {Promise<Float32Array>} [ids][width] after the last norm
+     */
+    async prefillWithHidden(ids, between) {
+        const address = this._runtime.memory.alloc(4 * ids.length * this.width);
+        try {
+            const states = [{ layer: this._network.description.layers.length, address }];
+            await read(this._job, [{ row: this._rows[0], ids }], { ...this._wanted, states }, between);
+            this._network.check('generate');
+            return this._runtime.memory.f32(address, ids.length * this.width).slice();
+        } finally {
+            this._runtime._free(address);
+        }
     }
 
     /** @param {Float32Array} every logits of a pass, [rows * t][V], still in place */
@@ -117,7 +144,7 @@ export class ModelSteps {
         for (let i = 0; i < this._runs.length; i++) {
             this._runs[i].ids[0] = tokens[i];
         }
-        return read(this._job, this._runs, this._wanted);
+        return readStep(this._job, this._runs, this._wanted);
     }
 
     /**
@@ -213,7 +240,17 @@ export class ModelSteps {
      */
     reorder(parents) {
         const before = this._rows;
-        const after = before.map((row, r) => (parents[r] === r ? row : before[parents[r]].fork()));
+        const after = before.slice();
+        try {
+            before.forEach((_, r) => {
+                if (parents[r] !== r) {
+                    after[r] = before[parents[r]].fork();
+                }
+            });
+        } catch (error) {
+            after.forEach((row, r) => row !== before[r] && row.dispose());
+            throw error;
+        }
         before.forEach((row, r) => {
             if (parents[r] !== r) {
                 row.dispose();

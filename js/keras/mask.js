@@ -79,6 +79,21 @@ export class MaskPlan {
     }
 }
 
+/** Below it lies what masks that are added to scores have for what they leave out: -1e9, -65504, -Infinity. */
+const LEAST = -1000;
+
+/**
+ * @param {string} name of the mask
+ * @param {number} value in it
+ * @throws {RangeError} for what a mask to add has: it means the opposite of what it would mean here
+ */
+export function checkKeeps(name, value) {
+    if (value < LEAST) {
+        throw new RangeError(`${name} must be 1 (or true) for positions to keep and 0 for the others, got ${value}: a mask that `
+            + 'is added to scores, as in PyTorch, has 0 for those to keep; pass 1 where it has 0, and 0 elsewhere');
+    }
+}
+
 /**
  * Writes which positions a mask of numbers keeps. The two attention paths disagree: the fused one keeps what is not 0,
  * the explicit one what is more than 0.5. Floats are first cast to the compute type.
@@ -86,9 +101,11 @@ export class MaskPlan {
  * @param {ArrayLike<number>} values
  * @param {boolean} explicit
  * @param {import('./policy.js').FloatType} type compute type
+ * @throws {RangeError} for a mask that is to be added to scores
  */
 export function keepBytes(target, values, explicit, type) {
     for (let i = 0; i < target.length; i++) {
+        checkKeeps('attentionMask', values[i]);
         const value = roundTo(values[i], type);
         target[i] = (explicit ? value > 0.5 : value !== 0) ? 1 : 0;
     }

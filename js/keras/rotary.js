@@ -83,6 +83,12 @@ export class RotaryAngles {
         }
     }
 
+    /** How keys that were rotated so turn as their positions change, if no more than `most` positions were rotated at once. */
+    get turning() {
+        const { scalingFactor = 1, long } = this.settings;
+        return { frequencies: Float64Array.from(this._short, (x) => x / scalingFactor), most: long ? long.trained : Infinity };
+    }
+
     /** @param {boolean} isLong @returns {Float32Array} radians per position */
     _frequencies(isLong) {
         const { settings, dims } = this;

@@ -2,11 +2,13 @@
 
 import { printAs } from '../engine/print.js';
 import { isNode } from '../engine/threads.js';
-import { openFile } from '../files/source.js';
-import { readCache, restorePages, writeCache } from './cache-file.js';
-import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
+import { restorePages } from '../blocks/cache-bytes.js';
+import { readFile } from '../files/source.js';
+import { readCache, writeCache } from './cache-file.js';
+import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { PagedCache, checkKeptType, pageFor } from '../blocks/pages.js';
 import { removePositions } from '../blocks/decoder.js';
+import { PassJob } from './reader.js';
 
 /** @typedef {import('./network.js').Network} Network */
 
@@ -27,6 +29,8 @@ export class CacheRow {
         this.tokens = [];
         /** Rotary positions of the tokens, where they are not their places. @type {number[] | null} */
         this.positions = null;
+        /** So many tokens from the first on have the keys and values of a text that was read from its start, with nothing taken out. */
+        this.cold = 0;
         /** @type {PagedCache[]} */
         this.caches = [];
         try {
@@ -46,6 +50,11 @@ export class CacheRow {
     /** Bytes of its pages. */
     get bytes() {
         return this.caches.reduce((sum, cache) => sum + cache.bytes, 0);
+    }
+
+    /** Its pages, layer by layer. */
+    pageList() {
+        return this.caches.flatMap((cache) => cache.pageList());
     }
 
     /** @param {number} place @returns {number} its rotary position, of a token to come too */
@@ -75,8 +84,11 @@ export class CacheRow {
      * @throws {RangeError} when there are more than the capacity, or the memory is exhausted; nothing is lost then
      */
     prepare(count) {
-        if (this.sinks >= 0 && this.length + count > this.capacity) {
-            this.remove(this.sinks, this.sinks + this.length + count - this.capacity, true);
+        const over = this.length + count - this.capacity;
+        if (this.sinks >= 0 && over > 0) {
+            // All that may fail comes first. The pages stay: what comes in takes the place of what goes out.
+            this.caches.forEach((cache) => cache.makeWritable(this.sinks, this.length));
+            this._take(this.sinks, this.sinks + over, true);
         }
         const { length } = this;
         if (length + count > this.capacity) {
@@ -91,6 +103,7 @@ export class CacheRow {
 
     /** @param {ArrayLike<number>} ids @param {number} from @param {number} count that have been read */
     append(ids, from, count) {
+        this.cold += this.cold === this.length ? count : 0;
         for (let i = 0; i < count; i++) {
             this.positions?.push(this.position(this.tokens.length));
             this.tokens.push(ids[from + i]);
@@ -100,6 +113,7 @@ export class CacheRow {
     /** @param {number} n tokens that stay */
     truncate(n) {
         this.tokens.length = n;
+        this.cold = Math.min(this.cold, n);
         if (this.positions) {
             this.positions.length = n;
         }
@@ -113,6 +127,12 @@ export class CacheRow {
      * @param {boolean} shift whether what follows takes the positions of its new places
      */
     remove(from, to, shift) {
+        this._take(from, to, shift);
+        this.caches.forEach((cache) => cache.truncate(this.length));
+    }
+
+    /** The same, with as many pages as before. @param {number} from @param {number} to @param {boolean} shift */
+    _take(from, to, shift) {
         const { length } = this;
         const turn = shift ? (/** @type {import('./description.js').Rope} */ rope) => this.network.frequencies(rope, length) : null;
         removePositions(this.network, this.caches, from, to, length, turn);
@@ -126,7 +146,7 @@ export class CacheRow {
             }
         }
         this.positions = positions;
-        this.caches.forEach((cache) => cache.truncate(length - (to - from)));
+        this.cold = Math.min(this.cold, from);
     }
 
     /** @returns {CacheRow} the same text, sharing its pages */
@@ -139,6 +159,7 @@ export class CacheRow {
         copy.sinks = this.sinks;
         copy.tokens = this.tokens.slice();
         copy.positions = this.positions?.slice() ?? null;
+        copy.cold = this.cold;
         copy.caches = [];
         try {
             for (const cache of this.caches) {
@@ -188,6 +209,8 @@ export class ModelCache {
         this.#batch = batch;
         this.#onMake = onMake;
         this.#onDispose = onDispose;
+        /** What forward() reads with, so that a step can run what was recorded for the one before. */
+        this._passes = new PassJob(network);
         onMake(this);
     }
 
@@ -242,6 +265,7 @@ export class ModelCache {
     }
 
     get disposed() {
+        ModelCache.#itself(this);
         return this.#disposed || this._network.disposed || this._network.runtime.disposed;
     }
 
@@ -384,25 +408,19 @@ export class ModelCache {
             throw typeError('model', 'made by loadModel()', model);
         }
         network.check('ModelCache.load');
-        const reader = await openFile(/** @type {any} */ (source));
-        let bytes;
-        try {
-            bytes = await reader.rest();
-        } finally {
-            reader.close();
-        }
+        const bytes = await readFile(source);
+        network.check('ModelCache.load');
         const { header, body } = readCache(network, bytes);
         const ring = header.sinks >= 0 ? { sinks: header.sinks, window: header.capacity - header.sinks } : { length: header.capacity };
         const cache = model.createCache({ ...ring, dtype: header.dtype, batch: header.rows.length });
         try {
             cache.#batch = header.batch;
-            header.rows.forEach(({ tokens, positions }, i) => {
+            header.rows.forEach(({ tokens, positions, cold }, i) => {
                 const row = cache.#rows[i];
                 row.prepare(tokens.length);
-                row.tokens = tokens;
-                row.positions = positions;
+                Object.assign(row, { tokens, positions, cold });
             });
-            restorePages(network, cache.#rows, body);
+            restorePages(network.runtime.memory, cache.#rows.flatMap((row) => row.pageList()), body);
             return cache;
         } catch (error) {
             cache.dispose();
@@ -410,8 +428,16 @@ export class ModelCache {
         }
     }
 
+    /** @param {object} object @throws {TypeError} unless it is a cache, not a Proxy around one */
+    static #itself(object) {
+        if (!(#disposed in object)) {
+            throw wrappedError('cache');
+        }
+    }
+
     /** Frees what it holds. A second time does nothing. */
     dispose() {
+        ModelCache.#itself(this);
         if (!this.#disposed) {
             this.#disposed = true;
             this.#onDispose(this);
@@ -426,6 +452,7 @@ export class ModelCache {
 
     /** @param {string} what @throws {Error} after dispose() */
     _check(what) {
+        ModelCache.#itself(this);
         this._network.check(what);
         if (this.#disposed) {
             throw new Error(`${what}: this ModelCache has been disposed`);

@@ -35,7 +35,9 @@ import { inverseFrequencies, lengthKey } from './rope.js';
  * @property {number} hidden [rows or results][width] after the final norm; 0: not wanted, and then no logits either
  * @property {number} results rows of hidden states that logits are wanted of, without `every`
  * @property {number} logits [rows or results][vocabulary]; 0: not wanted
- * @property {{ layer: number, scores: number } | null} watch scores of one layer, [heads][t][index + t] of the one segment
+ * @property {Map<number, number> | null} scores of layers, where they are wanted: [heads][t][index + t] of the one segment
+ * @property {Map<number, number> | null} states after layers, where they are wanted: [rows][width]; after the last norm by the number
+ *   of layers
  */
 
 /** The weights of one layer. */
@@ -81,9 +83,17 @@ export class Network {
         this._scaled = scaled;
         /** @type {{ dispose(): void }[]} */
         this._owned = [];
-        /** Where weights go, by role. @type {Map<string, { matrix: PackedWeight } | { floats: (values: Float32Array, row: number) => void }>} */
+        /**
+         * Where weights go, by role.
+         * @type {Map<string, { matrix: PackedWeight } | { floats: (values: Float32Array, row: number) => void }>}
+         */
         this.slots = new Map();
-        /** Divisors of rotary frequencies that came with the file. @type {{ all?: Float32Array, short?: Float32Array, long?: Float32Array }} */
+        /** Norms, biases, positions with a number that is not finite, if whoever loads has seen some. @type {string | null} */
+        this.notFinite = null;
+        /**
+         * Divisors of rotary frequencies that came with the file.
+         * @type {{ all?: Float32Array, short?: Float32Array, long?: Float32Array }}
+         */
         this.divisors = {};
         this.slots.set('rope_freqs.weight', { floats: (values) => { this.divisors.all = values; } });
         this.slots.set('rope_factors_short.weight', { floats: (values) => { this.divisors.short = values; } });
@@ -105,6 +115,10 @@ export class Network {
         }
         /** What a row of scratch takes at most, over the layers. */
         this._widest = widest(description.layers);
+        /** Whether attention streams in every layer: whole rows of probabilities take scratch that grows with every position. */
+        this.streams = !description.layers.some(({ attention: { explicit } }) => explicit);
+        /** Kinds of rotation. */
+        this._ropes = [...new Set(description.layers.flatMap(({ attention: { rope } }) => rope ?? []))];
         /** Inverse frequencies by kind of rotation, for the last length. @type {Map<object, { key: number, values: Float64Array }>} */
         this._frequencies = new Map();
     }
@@ -200,10 +214,37 @@ export class Network {
         recordLookup(program, this.embedding, pass.tokens, rows, x, embedding.scale, this.positions, pass.positions);
         const buffers = this._buffers(program, rows);
         const tables = this._tables(program, pass);
-        layers.forEach((layer, i) => this._recordLayer(program, pass, i, layer, x, buffers, tables));
+        layers.forEach((layer, i) => {
+            this._recordLayer(program, pass, i, layer, x, buffers, tables);
+            this._recordState(program, pass, i, x);
+        });
+        this._recordState(program, pass, layers.length, x);
         if (pass.hidden !== 0) {
             this._recordHead(program, pass, x, buffers.bytes);
         }
+    }
+
+    /**
+     * Keeps what there is after a layer, where it is wanted.
+     * @param {Program} program
+     * @param {Pass} pass
+     * @param {number} layer
+     * @param {number} x
+     */
+    _recordState(program, { states, rows }, layer, x) {
+        const { width, layers } = this.description;
+        const to = states?.get(layer);
+        if (to === undefined) {
+            return;
+        }
+        if (layer === layers.length) {
+            /** @type {NormWeights} */ (this.finalNorm).record(program, rows, x, width, to, width);
+            return;
+        }
+        // There is no operation that copies: times 1 is the same bits.
+        const ones = program.scratch(4 * rows * width);
+        this.runtime.memory.f32(ones, rows * width).fill(1);
+        recordGate(program, { a: x, b: ones, y: to, rows, n: width, activation: 'linear' });
     }
 
     /**
@@ -253,10 +294,7 @@ export class Network {
     _tables(program, { rows, positions, length }) {
         /** @type {Map<object, number>} */
         const tables = new Map();
-        for (const { attention: { rope } } of this.description.layers) {
-            if (rope === null || tables.has(rope)) {
-                continue;
-            }
+        for (const rope of this._ropes) {
             const half = rope.dims / 2;
             const frequencies = program.scratch(8 * half);
             this.runtime.memory.f64(frequencies, half).set(this.frequencies(rope, length));
@@ -265,6 +303,18 @@ export class Network {
             tables.set(rope, table);
         }
         return tables;
+    }
+
+    /**
+     * A number that grows with the length wherever frequencies change with it.
+     * @param {number} length of the run
+     */
+    lengthKey(length) {
+        let sum = 0;
+        for (const { scaling } of this._ropes) {
+            sum += lengthKey(scaling, length);
+        }
+        return sum;
     }
 
     /** @param {import('./description.js').Rope} rope @param {number} length of the run @returns {Float64Array} radians per position */
@@ -321,7 +371,7 @@ export class Network {
     _recordAttention(program, pass, i, layer, input, x, { q, k, v, mixed, room, bytes }, tables) {
         const { attention: a } = layer;
         const weights = this.layers[i];
-        const { rows, segments, watch } = pass;
+        const { rows, segments, scores } = pass;
         const { width } = this.description;
         const [qs, ks, vs] = [weights.q.outputs, weights.k.outputs, weights.v.outputs];
         const quantized = this._quantized(program, rows, input, bytes, weights.q, weights.k, weights.v);
@@ -346,7 +396,7 @@ export class Network {
         for (const { caches, index, t, mask = 0 } of segments) {
             recordAttend(program, caches[i], {
                 attention: a, q: q + 4 * row * qs, out: mixed + 4 * row * a.heads * a.valueDim, t, index,
-                mask, scores: watch?.layer === i ? watch.scores : 0, concurrent: row > 0,
+                mask, scores: scores?.get(i) ?? 0, concurrent: row > 0,
             });
             row += t;
         }
@@ -426,15 +476,18 @@ export class Network {
 
     /**
      * For the error of logits that are not finite: where they may come from.
-     * @returns {string} names the first matrix with a weight that is not finite, if there is one
+     * @returns {string} names weights that are not finite, if there are any
      */
     findNotFinite() {
+        if (this.notFinite !== null) {
+            return `the weights ${this.notFinite} are not finite themselves`;
+        }
         for (const [role, slot] of this.slots) {
             if ('matrix' in slot && !slot.matrix.isFinite()) {
                 return `the weights ${role} are not finite themselves`;
             }
         }
-        return 'no matrix has a weight that is not finite: the numbers grew too large on their way';
+        return 'no weight is not finite: the numbers grew too large on their way';
     }
 
     /** Frees the weights. A second time does nothing. */

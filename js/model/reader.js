@@ -1,16 +1,19 @@
 // Reads tokens into caches: checks, cuts long runs into passes, runs them, and hands out hidden states and logits. It knows
 // nothing of how a next token is chosen.
 
+import { moveOn } from '../blocks/decoder.js';
+import { PAGE } from '../engine/interface.js';
 import { Tensor } from '../engine/tensor.js';
 import { rangeError, typeError } from '../check.js';
 
 /** @typedef {import('./network.js').Network} Network */
 /** @typedef {import('./network.js').Pass} Pass */
+/** @typedef {import('./network.js').Segment} Segment */
 /** @typedef {import('./cache.js').CacheRow} CacheRow */
 /** @typedef {import('../engine/program.js').Program} Program */
 
 /** Tokens per pass: enough to use every weight well once it is read, few enough to notice an abort soon. */
-const CHUNK = 128;
+export const CHUNK = 128;
 
 /**
  * What is read in one go: the next tokens of some texts.
@@ -23,6 +26,7 @@ const CHUNK = 128;
  * @property {number} hidden address of [runs][width], of each run's last token after the final norm; 0 with `every`
  * @property {boolean} every
  * @property {RowReader} [reader] with `every`: is shown the numbers of every pass
+ * @property {{ layer: number, address: number }[]} [states] of one run: hidden states after layers, [ids][width] each
  *
  * @callback RowReader
  * @param {number} from first token of each run that the pass has read
@@ -30,12 +34,15 @@ const CHUNK = 128;
  * @param {Float32Array} hidden [runs * t][width], after the final norm; valid only during the call
  * @param {Float32Array | null} logits [runs * t][V], where the reading asks for them with logits !== 0
  *
- * @typedef {object} AttentionWatch scores of one layer
- * @property {number} layer
- * @property {(scores: Float32Array, t: number, index: number) => void} read [heads][t][index + t] of the pass
+ * @typedef {object} AttentionWatch scores of layers
+ * @property {readonly number[]} layers
+ * @property {(layer: number, scores: Float32Array, t: number, index: number) => void} read [heads][t][index + t] of the pass
  */
 
-/** One pass over tokens that fit into it, as a job of the runtime. Used again and again: nothing is left behind. */
+/**
+ * One pass over tokens that fit into it, as a job of the runtime. Used again and again: nothing is left behind, and a pass that differs
+ * from the last one only in its tokens and their places runs the program that was recorded for that.
+ */
 export class PassJob {
     /** @param {Network} network */
     constructor(network) {
@@ -49,10 +56,19 @@ export class PassJob {
         this._wanted = NOTHING;
         /** @type {AttentionWatch | null} */
         this.watch = null;
+        /** Cuts a pass short; what it has read by then is not in the text. @type {AbortSignal | undefined} */
+        this.signal = undefined;
+        /** Runs it together with others; null: the runtime runs it. @type {{ run(job: PassJob): Promise<void> } | null} */
+        this.together = null;
         /** @type {Pass} */
         this._pass = {
-            segments: [], rows: 0, length: 0, tokens: 0, positions: 0, every: false, hidden: 0, results: 0, logits: 0, watch: null,
+            segments: [], rows: 0, length: 0, tokens: 0, positions: 0, every: false, hidden: 0, results: 0, logits: 0, scores: null, states: null,
         };
+        /** One for each run, of which a pass takes those with tokens. @type {Segment[]} */
+        this._segments = [];
+        /** What the last program was recorded for. @type {unknown[]} */
+        this._recordedFor = [];
+        this._recorded = 0;
     }
 
     /**
@@ -71,6 +87,42 @@ export class PassJob {
         this._wanted = wanted;
     }
 
+    /** Runs it. @returns {Promise<void>} */
+    run() {
+        return this.together ? this.together.run(this) : this._network.runtime._run(this, this.signal);
+    }
+
+    /** Whether it wants no more than what follows the last tokens of its runs, so that it can be a part of another job. */
+    get joins() {
+        return this._last && !this._wanted.every && !this._wanted.states && this.watch === null;
+    }
+
+    /** Tokens that it reads. */
+    get tokens() {
+        return this._runs.reduce((sum, { ids }) => sum + this._part(ids), 0);
+    }
+
+    /** Positions of the longest of its texts when it has been read whole. */
+    get length() {
+        return this._runs.reduce((most, run) => Math.max(most, this._lengthOf(run)), 0);
+    }
+
+    /** What is left of its runs, as runs of another job. @returns {Run[]} */
+    rest() {
+        return this._runs.map(({ row, ids }) => ({ row, ids: this._from === 0 ? ids : Array.prototype.slice.call(ids, this._from) }));
+    }
+
+    /** Where its results go, and how many there are. */
+    results() {
+        const { logits, hidden } = this._wanted;
+        return { logits, hidden, count: this._runs.length };
+    }
+
+    /** @param {Run} run @returns {number} positions when it has been read whole */
+    _lengthOf({ row, ids }) {
+        return row.position(row.length + ids.length - this._from - 1) + 1;
+    }
+
     /** @throws {Error} when what it reads with or into has been disposed of */
     check() {
         this._network.check();
@@ -79,12 +131,25 @@ export class PassJob {
 
     /** @param {Program} program */
     record(program) {
+        const pass = this._pass;
+        this._placeSegments(pass);
+        if (this._isAsRecorded() && program.resume(this._recorded)) {
+            moveOn(program, pass.segments, this._last ? this._wanted.logits : 0);
+            this._writeTokens(program, pass);
+        } else {
+            this._recordAnew(program, pass);
+        }
+        this._recorded = program.keep();
+    }
+
+    /** @param {Program} program @param {Pass} pass */
+    _recordAnew(program, pass) {
         const network = this._network;
         const { description: { width, vocabulary } } = network;
-        const pass = this._pass;
         const { every, hidden, logits, reader } = this._wanted;
-        this._segments(pass);
-        this._inputs(program, pass);
+        pass.tokens = program.scratch(4 * pass.rows);
+        pass.positions = program.scratch(4 * pass.rows);
+        this._writeTokens(program, pass);
         pass.every = every;
         pass.hidden = every ? program.scratch(4 * width * pass.rows) : hidden;
         pass.logits = 0;
@@ -94,50 +159,94 @@ export class PassJob {
         } else if (this._last) {
             pass.logits = logits;
         }
-        pass.watch = this._recordWatch(program, pass);
+        pass.scores = this._recordWatch(program, pass);
+        pass.states = this._states();
         network.record(program, pass);
     }
 
     /** @param {Pass} pass */
-    _segments(pass) {
+    _placeSegments(pass) {
         pass.rows = 0;
         pass.length = 0;
         pass.segments.length = 0;
-        this._runs.forEach(({ row, ids }, i) => {
+        for (let i = 0; i < this._runs.length; i++) {
+            const { row, ids } = this._runs[i];
             const t = this._part(ids);
             if (t > 0) {
-                const ends = this._from + t === ids.length;
-                pass.segments.push({ caches: row.caches, index: row.length, t, result: ends ? i : -1 });
+                const segment = this._segments[i] ??= { caches: [], index: 0, t: 0, result: -1 };
+                segment.caches = row.caches;
+                segment.index = row.length;
+                segment.t = t;
+                segment.result = this._from + t === ids.length ? i : -1;
+                pass.segments.push(segment);
                 pass.rows += t;
             }
             // The whole run counts, not the part of it that this pass reads.
-            pass.length = Math.max(pass.length, row.position(row.length + ids.length - this._from - 1) + 1);
-        });
+            pass.length = Math.max(pass.length, this._lengthOf(this._runs[i]));
+        }
+    }
+
+    /**
+     * Notes what a program depends on beside tokens, positions, places within a page, and where logits go.
+     * @returns {boolean} whether it is what was noted the last time
+     */
+    _isAsRecorded() {
+        const noted = this._recordedFor;
+        const { segments, length } = this._pass;
+        const { every, hidden, logits } = this._wanted;
+        const network = this._network;
+        const plain = network.streams && !every && !this._wanted.states && this.watch === null;
+        let at = 0;
+        let same = true;
+        const note = (/** @type {unknown} */ value) => {
+            same = same && noted[at] === value;
+            noted[at++] = value;
+        };
+        note(plain);
+        note(network.runtime.threads);
+        note(network.lengthKey(length));
+        note(hidden);
+        note(this._last && logits !== 0);
+        note(this._runs.length);
+        note(segments.length);
+        for (let i = 0; i < segments.length; i++) {
+            const { caches, index, t, result } = segments[i];
+            note(caches);
+            note(t);
+            note(Math.ceil((index + t) / PAGE));
+            note(result);
+        }
+        return same && plain;
     }
 
     /** @param {Program} program @param {Pass} pass */
-    _inputs(program, pass) {
-        pass.tokens = program.scratch(4 * pass.rows);
-        pass.positions = program.scratch(4 * pass.rows);
-        const { words } = program;
+    _writeTokens({ words }, { tokens, positions }) {
         let at = 0;
-        for (const { row, ids } of this._runs) {
-            const n = this._part(ids);
-            for (let j = 0; j < n; j++, at++) {
-                words[pass.tokens / 4 + at] = ids[this._from + j];
-                words[pass.positions / 4 + at] = row.position(row.length + j);
+        for (let i = 0; i < this._runs.length; i++) {
+            const { row, ids } = this._runs[i];
+            for (let j = 0, n = this._part(ids); j < n; j++, at++) {
+                words[tokens / 4 + at] = ids[this._from + j];
+                words[positions / 4 + at] = row.position(row.length + j);
             }
         }
     }
 
-    /** @param {Program} program @param {Pass} pass */
+    /** @param {Program} program @param {Pass} pass @returns {Map<number, number> | null} */
     _recordWatch(program, { segments, rows }) {
         if (this.watch === null) {
             return null;
         }
-        const { layer } = this.watch;
-        const { heads } = this._network.description.layers[layer].attention;
-        return { layer, scores: program.scratch(4 * heads * rows * (segments[0].index + rows)) };
+        return new Map(this.watch.layers.map((layer) => {
+            const { heads } = this._network.description.layers[layer].attention;
+            return [layer, program.scratch(4 * heads * rows * (segments[0].index + rows))];
+        }));
+    }
+
+    /** @returns {Map<number, number> | null} where this pass's go */
+    _states() {
+        const { width } = this._network.description;
+        const { states } = this._wanted;
+        return states ? new Map(states.map(({ layer, address }) => [layer, address + 4 * this._from * width])) : null;
     }
 
     /** @param {ArrayLike<number>} ids */
@@ -146,12 +255,12 @@ export class PassJob {
     }
 
     finish() {
-        const { rows, hidden, logits, watch, segments: [{ index, t }] } = this._pass;
+        const { rows, hidden, logits, scores, segments: [{ index, t }] } = this._pass;
         const { runtime: { memory }, description: { width, vocabulary, layers } } = this._network;
-        if (watch) {
-            const { heads } = layers[watch.layer].attention;
-            this.watch?.read(memory.f32(watch.scores, heads * t * (index + t)), t, index);
-        }
+        scores?.forEach((address, layer) => {
+            const { heads } = layers[layer].attention;
+            this.watch?.read(layer, memory.f32(address, heads * t * (index + t)), t, index);
+        });
         this._wanted.reader?.(this._from, t, memory.f32(hidden, rows * width), logits === 0 ? null : memory.f32(logits, rows * vocabulary));
         for (const { row, ids } of this._runs) {
             row.append(ids, this._from, this._part(ids));
@@ -168,38 +277,55 @@ export class PassJob {
  * @returns {Promise<void>}
  */
 export async function read(job, runs, wanted, between) {
-    for (const done of steps(job, runs, wanted)) {
-        await job._network.runtime._run(job);
+    const longest = longestOf(runs);
+    for (let done = 0; done < longest;) {
+        done = prepare(job, runs, done, longest, wanted);
+        await job.run();
         await between?.(done);
     }
 }
 
 /** The same at once. @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted */
 export function readSync(job, runs, wanted) {
-    for (const _ of steps(job, runs, wanted)) {
+    const longest = longestOf(runs);
+    for (let done = 0; done < longest;) {
+        done = prepare(job, runs, done, longest, wanted);
         job._network.runtime._runSync(job);
     }
 }
 
 /**
+ * Reads runs of one token each: a step, for which nothing is made on the way.
  * @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted
- * @returns {Generator<number, void, undefined>} prepares the next pass, gives the tokens read after it
+ * @returns {Promise<void>}
  */
-function* steps(job, runs, wanted) {
-    const longest = Math.max(...runs.map(({ ids }) => ids.length));
-    const each = Math.max(1, Math.floor(CHUNK / runs.length));
-    for (let from = 0; from < longest;) {
-        let count = Math.min(each, longest - from);
-        for (const { row } of runs) {
-            count = Math.min(count, row.most(count));
-        }
-        for (const { row, ids } of runs) {
-            row.prepare(Math.max(0, Math.min(count, ids.length - from)));
-        }
-        job.set(runs, from, count, from + count === longest, wanted);
-        from += count;
-        yield from;
+export function readStep(job, runs, wanted) {
+    prepare(job, runs, 0, 1, wanted);
+    return job.run();
+}
+
+/** @param {readonly Run[]} runs */
+const longestOf = (runs) => runs.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+
+/**
+ * Sets the job to the next pass.
+ * @param {PassJob} job @param {Run[]} runs
+ * @param {number} from tokens read of the longest run
+ * @param {number} longest
+ * @param {Wanted} wanted
+ * @returns {number} tokens read of it then
+ */
+function prepare(job, runs, from, longest, wanted) {
+    let count = Math.min(Math.max(1, Math.floor(CHUNK / runs.length)), longest - from);
+    for (let i = 0; i < runs.length; i++) {
+        count = Math.min(count, runs[i].row.most(count));
     }
+    for (let i = 0; i < runs.length; i++) {
+        const { row, ids } = runs[i];
+        row.prepare(Math.max(0, Math.min(count, ids.length - from)));
+    }
+    job.set(runs, from, count, from + count === longest, wanted);
+    return from + count;
 }
 
 /** @type {Wanted} */

@@ -5,7 +5,11 @@ import { pattern } from './normalizers.js';
 import { scriptOf } from './scripts.js';
 
 /** @typedef {import('./parts.js').Part} Part */
-/** @typedef {(piece: string, first: boolean) => string[]} Splitter `first`: the piece begins the whole text */
+/**
+ * `first`: the piece begins the whole text. Where the beginning of a piece is left out, an empty one stands for it, so that
+ * what follows is not taken for the first.
+ * @typedef {(piece: string, first: boolean) => string[]} Splitter
+ */
 
 const BYTE_LEVEL = new RegExp("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\p{White_Space}\\p{L}\\p{N}]+|" +
     '\\p{White_Space}+(?!\\P{White_Space})|\\p{White_Space}+', 'gu');
@@ -31,8 +35,9 @@ function splitter(regex, behavior, invert) {
     const join = BEHAVIORS.get(behavior);
     return (piece) => {
         const cuts = cut(piece, regex, invert);
-        const pieces = (join ? join(cuts) : cuts).map(({ start, end }) => piece.slice(start, end));
-        return pieces.filter((text) => text !== '');
+        const kept = (join ? join(cuts) : cuts).filter(({ start, end }) => end > start);
+        const pieces = kept.map(({ start, end }) => piece.slice(start, end));
+        return kept.length > 0 && kept[0].start > 0 ? ['', ...pieces] : pieces;
     };
 }
 
@@ -100,6 +105,10 @@ function inTurn(splitters) {
         /** @type {string[]} */
         const result = [];
         for (let i = 0; i < pieces.length; i++) {
+            if (pieces[i] === '') {
+                result.push('');
+                continue;
+            }
             // No spread into push: it has a limit, and a long text has many pieces.
             for (const piece of split(pieces[i], first && i === 0)) result.push(piece);
         }
@@ -155,7 +164,7 @@ const PRE_TOKENIZERS = new Map(Object.entries({
         part.only(['delimiter']);
         const delimiter = part.string('delimiter');
         if (Array.from(delimiter).length !== 1) throw part.wrong('delimiter', 'one character', delimiter);
-        return (piece) => piece.split(delimiter).filter((text) => text !== '');
+        return (piece) => piece.split(delimiter).filter((text, i) => i === 0 || text !== '');
     },
     UnicodeScripts(part) {
         part.only([]);
@@ -188,6 +197,7 @@ function byScript(piece) {
     /** @type {string[]} */
     const pieces = [];
     let last = '';
+    let begins = 0;
     let start = -1;
     let at = 0;
     for (const letter of piece) {
@@ -195,6 +205,7 @@ function byScript(piece) {
         if (script !== 'Any') {
             if (script !== last) {
                 if (start >= 0) pieces.push(piece.slice(start, at));
+                else begins = at;
                 start = at;
             }
             last = script;
@@ -202,5 +213,5 @@ function byScript(piece) {
         at += letter.length;
     }
     if (start >= 0) pieces.push(piece.slice(start));
-    return pieces;
+    return begins > 0 ? ['', ...pieces] : pieces;
 }

@@ -42,10 +42,10 @@ export class TextStream {
     /** @param {string} text @param {boolean} shown @returns {string} */
     _add(text, shown) {
         if (text === '') return '';
+        if (this._matchers.length === 0) return shown ? text : '';
         const before = this._heldLength;
         this._held.push({ text, shown });
         this._heldLength += text.length;
-        if (this._matchers.length === 0) return this._release(this._heldLength);
         for (let i = 0; i < text.length; i++) {
             const code = text.charCodeAt(i);
             let longest = 0;

@@ -47,6 +47,7 @@ static void turn_task(const void *arguments, size_t i, size_t thread)
         for (size_t g = 0; g < c->heads; g++) {
             type->load_key(c, page, g, s % c->page, row);
             turn_row(a, row);
+            if (a->round) cmha_round_f32(row, row, c->d, a->round);
             type->store_key(c, page, g, s % c->page, row);
         }
     }

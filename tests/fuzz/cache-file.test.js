@@ -1,9 +1,11 @@
-// Saved caches whose headers have seeded damage, with lengths that fit again: each either loads, and then goes on, or
-// is refused with a FormatError. Nothing else is thrown, nothing hangs, nothing stays allocated.
+// Saved caches whose headers have seeded damage, with lengths and checksums that fit again: each either loads, and then goes
+// on, or is refused with a FormatError; damage that nobody covers up is always refused. Nothing else is thrown, nothing hangs,
+// nothing stays allocated.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FormatError, ModelCache, loadModel } from '../../js/generation/index.js';
+import { KVCache } from '../../js/index.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
 import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
@@ -15,8 +17,20 @@ const SEED = Number(process.env.FUZZ_SEED ?? 1);
 /** Longer than anything that works takes. */
 const LIMIT_MS = 1000;
 
-/** Where the header begins, behind magic, its length and a checksum of what follows it: cache-file.js. */
+/** Where the header begins, behind magic, its length and a checksum of the rest: blocks/cache-bytes.js. */
 const START = 16;
+
+/** FNV-1a over words, little endian, then bytes. @param {Uint8Array} bytes @returns {number} */
+function checksum(bytes) {
+    let hash = 0x811c9dc5n;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    for (let at = 0; at < bytes.length;) {
+        const word = at + 4 <= bytes.length ? view.getUint32(at, true) : bytes[at];
+        hash = ((hash ^ BigInt(word)) * 0x01000193n) & 0xffffffffn;
+        at += at + 4 <= bytes.length ? 4 : 1;
+    }
+    return Number(hash);
+}
 
 const runtime = await testRuntime({ maxMemory: 64 * 2 ** 20 });
 const random = rng(SEED);
@@ -50,7 +64,46 @@ function damaged(saved) {
     const parts = [saved.subarray(0, START), Buffer.from(text), saved.subarray(START + length)];
     const bytes = new Uint8Array(Buffer.concat(parts));
     new DataView(bytes.buffer).setUint32(8, text.length, true);
+    new DataView(bytes.buffer).setUint32(12, checksum(bytes.subarray(START)), true);
     return { text: bent, bytes };
+}
+
+/** A copy with one bit, or the end, changed. @param {Uint8Array} saved */
+function spoiled(saved) {
+    const bytes = new Uint8Array(saved);
+    if (random() < 0.2) return bytes.slice(0, below(bytes.length));
+    const most = random() < 0.5 ? Math.min(bytes.length, 400) : bytes.length;
+    bytes[below(most)] ^= 1 << below(8);
+    return bytes;
+}
+
+/**
+ * Loads damaged files.
+ * @param {readonly Uint8Array[]} saves
+ * @param {(bytes: Uint8Array) => Promise<void>} load and use
+ * @returns {Promise<Set<string>>} what came of them
+ */
+async function fuzz(saves, load) {
+    const before = runtime.memory.used;
+    /** @type {Set<string>} */
+    const seen = new Set();
+    for (let round = 0; round < ROUNDS; round++) {
+        const open = round % 3 === 0;
+        const { text, bytes } = open ? { text: 'spoiled', bytes: spoiled(pick(saves)) } : damaged(pick(saves));
+        const what = `round ${round}: ${text.slice(0, 500)}`;
+        const start = performance.now();
+        try {
+            await load(bytes);
+            assert.ok(!open, `${what}: loads`);
+            seen.add('loads');
+        } catch (error) {
+            assert.ok(error instanceof FormatError, `${what}: ${error instanceof Error ? error.stack : error}`);
+            seen.add(error.code);
+        }
+        assert.ok(performance.now() - start < LIMIT_MS, `${what}: took ${performance.now() - start} ms`);
+        assert.equal(runtime.memory.used, before, `${what}: bytes stay allocated`);
+    }
+    return seen;
 }
 
 test(`${ROUNDS} damaged caches, seed ${SEED}`, async () => {
@@ -62,28 +115,30 @@ test(`${ROUNDS} damaged caches, seed ${SEED}`, async () => {
     (await model.forward([1, 2, 3, 4, 5], { cache: holes })).dispose();
     holes.remove(1, 3, { shift: false });
     const saves = /** @type {Uint8Array[]} */ ([await batch.save(), await holes.save()]);
-    const before = runtime.memory.used;
-    /** @type {Set<string>} */
-    const seen = new Set();
-    for (let round = 0; round < ROUNDS; round++) {
-        const { text, bytes } = damaged(pick(saves));
-        const what = `round ${round}: ${text.slice(0, 500)}`;
-        const start = performance.now();
+    const seen = await fuzz(saves, async (bytes) => {
+        const cache = await ModelCache.load(model, bytes);
         try {
-            const cache = await ModelCache.load(model, bytes);
-            try {
-                const next = cache.batch === 1 ? [1] : Array.from({ length: cache.batch }, () => [1]);
-                (await model.forward(next, { cache })).dispose();
-            } finally {
-                cache.dispose();
-            }
-            seen.add('loads');
-        } catch (error) {
-            assert.ok(error instanceof FormatError, `${what}: ${error instanceof Error ? error.stack : error}`);
-            seen.add(error.code);
+            const next = cache.batch === 1 ? [1] : Array.from({ length: cache.batch }, () => [1]);
+            (await model.forward(next, { cache })).dispose();
+        } finally {
+            cache.dispose();
         }
-        assert.ok(performance.now() - start < LIMIT_MS, `${what}: took ${performance.now() - start} ms`);
-        assert.equal(runtime.memory.used, before, `${what}: bytes stay allocated`);
+    });
+    for (const code of ['loads', 'cache-invalid', 'cache-checksum', 'cache-version', 'cache-model']) assert.ok(seen.has(code), code);
+});
+
+test(`${ROUNDS} damaged KVCaches, seed ${SEED}`, async () => {
+    /** @type {Uint8Array[]} */
+    const saves = [];
+    for (const dtype of /** @type {const} */ (['float32', 'float16', 'bfloat16', 'int8'])) {
+        const cache = new KVCache(runtime, { batch: 2, length: 20, numHeads: 2, keyDim: 4, dtype });
+        saves.push(/** @type {Uint8Array<ArrayBuffer>} */ (await cache.save()));
+        cache.dispose();
     }
-    assert.ok(seen.has('loads') && seen.has('cache-invalid'), [...seen].join());
+    const seen = await fuzz(saves, async (bytes) => {
+        const cache = await KVCache.load(runtime, bytes);
+        cache.truncate(1);
+        cache.dispose();
+    });
+    for (const code of ['loads', 'cache-invalid', 'cache-checksum', 'cache-version']) assert.ok(seen.has(code), code);
 });

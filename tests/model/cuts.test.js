@@ -61,6 +61,43 @@ describe(`cuts, seed ${SEED}`, () => {
         });
     }
 
+    test('steps run what was recorded for the step before: never for another text or batch', async () => {
+        const [entry] = cases.filter(({ name }) => name === 'gemma3-text');
+        const random = rng(SEED);
+        const texts = Array.from({ length: 3 }, () => Array.from({ length: 262 }, () => Math.floor(random() * entry.config.vocab_size)));
+        const model = await loadModel(runtime, { config: json(entry.config), weights: weightsOf(entry.name) }, { contextLength: LENGTH });
+        const V = model.vocabularySize;
+        const whole = [];
+        for (const ids of texts) {
+            whole.push((await model.forward(ids, { positions: 'all' })).data);
+        }
+        const both = model.createCache({ batch: 2 });
+        const single = model.createCache();
+        await model.forward([texts[0].slice(0, 250), texts[1].slice(0, 250)], { cache: both });
+        await model.forward(texts[2].slice(0, 249), { cache: single });
+        for (let t = 250; t < 262; t++) {
+            const { data } = await model.forward([[texts[0][t]], [texts[1][t]]], { cache: both });
+            assert.deepEqual(data.subarray(0, V), whole[0].subarray(t * V, (t + 1) * V));
+            assert.deepEqual(data.subarray(V), whole[1].subarray(t * V, (t + 1) * V));
+            // Several steps of one text in a row, and another text in between.
+            for (let back = Number(t % 3 === 0); back >= 0; back--) {
+                single.truncate(t - 1 - back);
+                const ids = texts[2].slice(t - 1 - back, t);
+                for (const [i, id] of ids.entries()) {
+                    const step = await model.forward([id], { cache: single });
+                    const at = t - ids.length + i;
+                    assert.deepEqual(step.data, whole[2].slice(at * V, (at + 1) * V));
+                }
+            }
+            if (t % 4 === 0) {
+                both.reorder([1, 0]);
+                texts.splice(0, 2, texts[1], texts[0]);
+                whole.splice(0, 2, whole[1], whole[0]);
+            }
+        }
+        model.dispose();
+    });
+
     test('any number of workers, and a page that must not block', async () => {
         const entry = cases.find(({ name }) => name === 'gemma2') ?? cases[0];
         const source = () => ({ config: json(entry.config), weights: weightsOf(entry.name) });

@@ -3,7 +3,6 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -12,6 +11,7 @@ import { WorkerLostError } from '../../js/index.js';
 import { rng } from '../rng.js';
 import { createWithSwitches } from '../switches.js';
 import { Block } from './jobs.js';
+import { noteWorkers } from './note-workers.js';
 
 const timeout = 20_000;
 
@@ -72,6 +72,21 @@ test('a worker script that is missing', { timeout }, async () => {
     await goesOnAlone({ workers: 1, worker: script }, /worker 1 of 1 did not start: .*no-such-worker/);
     assertSoon(begin);
 });
+
+/** @param {string} body of a script @returns {URL} */
+const script = (body) => new URL(`data:text/javascript,${encodeURIComponent(body)}`);
+
+/** What a server may answer in place of the script, or a script be that is another one. */
+for (const [what, body, expected] of [
+    ['a page that says 404', '<!doctype html><title>404</title>', /worker \d of 2 did not start: it failed: .*</],
+    ['nothing', '', /worker \d of 2 did not start: it ended with exit code 0/],
+    ['one that throws at the first message', `import { parentPort } from 'node:worker_threads';
+        parentPort.on('message', () => { throw new Error('who are you?'); });`, /worker \d of 2 did not start: it failed: who are you\?/],
+]) {
+    test(`a worker script that is wrong: ${what}`, { timeout }, () => goesOnAlone(
+        { workers: 2, worker: script(String(body)) }, /** @type {RegExp} */ (expected),
+    ));
+}
 
 test('one worker that does not start is enough, the others are not waited for', { timeout }, async () => {
     const begin = performance.now();
@@ -137,6 +152,29 @@ async function assertGoesOn(runtime, workers, healthy = true) {
     await assert.rejects(runtime._run(block), /has been disposed/);
 }
 
+test('a worker that says it is ready, talks nonsense and never works', { timeout: 2 * timeout }, async () => {
+    const worker = script(`import { parentPort } from 'node:worker_threads';
+        parentPort.on('message', () => {
+            const type = 'cached-attention:';
+            const all = [null, 1, 'x', {}, [], { type: 5 }, { type: type + 'done', epoch: -1 }, { type: type + 'ready' }];
+            all.concat(all).forEach((message) => parentPort.postMessage(message));
+        });`);
+    const runtime = await createWithSwitches(/** @type {any} */ ({ workers: 1, worker, _test: { mayBlock: false } }));
+    const block = new Block(runtime, SIZES);
+    const isOver = () => runtime.explain().fallbacks.some((text) => /a worker less: .*, and 4 more in its place/.test(text));
+    // It and the four that follow it take a call each at most; in between, and afterwards, the calling thread does all.
+    for (let lost = 0; !isOver();) {
+        const outcome = await runtime._run(block).then(({ data }) => data, (error) => error);
+        if (outcome instanceof WorkerLostError) lost++;
+        else assert.deepEqual(outcome, expected);
+        assert.ok(lost <= 5, `${lost} calls lost`);
+        await new Promise((resolve) => { setTimeout(resolve, 50); });
+    }
+    assert.equal(runtime.explain().workers, 0);
+    assert.deepEqual((await runtime._run(block)).data, expected);
+    runtime.dispose();
+});
+
 for (const mayBlock of [true, false]) {
     const where = mayBlock ? 'the caller blocks' : 'the caller does not block';
     for (const [how, reason] of /** @type {[string, RegExp][]} */ ([
@@ -199,27 +237,6 @@ test('a worker that never gets to work is replaced a few times, then done withou
     }
     await assertGoesOn(runtime, 1, false);
 });
-
-/** Notes every worker that is started while it is in force. */
-function noteWorkers() {
-    const threads = createRequire(import.meta.url)('node:worker_threads');
-    const { Worker } = threads;
-    /** @type {import('node:worker_threads').Worker[]} */
-    const started = [];
-    threads.Worker = class extends Worker {
-        constructor(/** @type {any[]} */ ...args) {
-            super(...args);
-            started.push(/** @type {import('node:worker_threads').Worker} */ (/** @type {unknown} */ (this)));
-            this.once('exit', () => void started.splice(started.indexOf(/** @type {any} */ (this)), 1));
-        }
-    };
-    syncBuiltinESMExports();
-    const end = () => {
-        threads.Worker = Worker;
-        syncBuiltinESMExports();
-    };
-    return { started, end };
-}
 
 // A caller that blocks hears nothing meanwhile: a call that is lost takes it 0.8 seconds to give up.
 for (const [mayBlock, kills] of /** @type {[boolean, number][]} */ ([[true, 30], [false, 200]])) {

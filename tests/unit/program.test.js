@@ -186,3 +186,56 @@ test('a call within a call is refused', async () => {
     assert.throws(() => runtime._runSync(outer), /from within another call/);
     assert.equal(runtime._runSync(jobOf(() => {})), 'finished');
 });
+
+test('a program that was kept can be resumed until something else is recorded, takes its scratch, or fails', async () => {
+    const runtime = await testRuntime();
+    const [width, one] = [8, new Float32Array(8).fill(1)];
+    const gamma = new Tensor(runtime, { shape: [width], data: one });
+    const out = new Tensor(runtime, { shape: [width], data: new Float32Array(width) });
+    let kept = 0;
+    let x = 0;
+    let recorded = 0;
+    /** @type {number[]} */
+    let input = [];
+    const job = {
+        check() {},
+        /** @param {import('../../js/engine/program.js').Program} program */
+        record(program) {
+            if (!program.resume(kept)) {
+                recorded++;
+                x = program.scratch(4 * width);
+                const op = program.layerNorm();
+                const { words } = program;
+                words[op + NORM.x] = x;
+                words[op + NORM.y] = out._address;
+                words[op + NORM.rows] = 1;
+                words[op + NORM.n] = words[op + NORM.xStride] = words[op + NORM.yStride] = width;
+                words[op + NORM.gamma] = gamma._address;
+            }
+            assert.equal(program.count, 1);
+            kept = program.keep();
+            assert.ok(program.scratch(4) > x, 'its scratch is taken');
+            runtime.memory.f32(x, width).set(input);
+        },
+        finish: () => runtime.memory.f32(out._address, width).slice(),
+    };
+    /** @param {number} scale @param {number} times that the program has been recorded by then */
+    const expectRun = (scale, times) => {
+        input = Array.from(one, (_, i) => scale * (i - 3.5));
+        // The same whatever the scale, but for its sign and epsilon.
+        const values = runtime._runSync(job);
+        values.forEach((value, i) => assert.ok(Math.abs(value - Math.sign(scale) * (i - 3.5) / Math.sqrt(5.25)) < 1e-4, `${value}`));
+        assert.equal(recorded, times);
+    };
+    expectRun(1, 1);
+    expectRun(-2, 1);
+    expectRun(3, 1);
+    runtime._runSync(jobOf(() => {}));
+    expectRun(1, 2);
+    expectRun(-1, 2);
+    runtime._runSync(new Block(runtime, { t: 2, heads: 1, d: 8 })).dispose();
+    expectRun(2, 3);
+    assert.throws(() => runtime._runSync({ ...job, finish() { throw new Error('in finish'); } }), /in finish/);
+    expectRun(1, 4);
+    expectRun(-3, 4);
+});

@@ -11,12 +11,13 @@ import { rangeError, typeError, unknownOption } from '../../check.js';
  * @typedef {object} CallOptions
  * @property {TensorLike | null} [key] default: value
  * @property {TensorLike | null} [attentionMask] [T, S], [B, T, S] or [B, H, T, S], each axis whole or 1; true or not 0
- *   keeps (with scores or dropout: numbers above 0.5)
+ *   keeps (with scores or dropout: numbers above 0.5). What is added to scores elsewhere, 0 and -Infinity, is refused
  * @property {TensorLike | KVCache | null} [cache] [B, 2, S, H, D]; a KVCache is updated in place
  * @property {number | TensorLike | null} [cacheUpdateIndex] position of the first new key; absent: the cache is read
  * @property {boolean | null} [returnAttentionScores]
  * @property {boolean | null} [useCausalMask] keep key j for query i when j <= i + (cacheUpdateIndex or 0)
  * @property {boolean | null} [training] whether to drop probabilities; default false
+ * @property {AbortSignal | null} [signal] of `call`: cuts it short within milliseconds; a KVCache then holds what it held before
  * @property {TensorLike | null} [queryMask] [B, T]: where it is false, the query may attend to nothing. This mask and
  *   the next two are of CachedGroupQueryAttention alone, and ANDed with attentionMask
  * @property {TensorLike | null} [valueMask] [B, S]
@@ -32,6 +33,7 @@ export const UPDATED_CACHE = 2;
 
 const OPTIONS = Object.freeze([
     'key', 'attentionMask', 'cache', 'cacheUpdateIndex', 'returnAttentionScores', 'useCausalMask', 'training',
+    'signal',
 ]);
 /** Those of positions, which some layers take too. */
 export const ROW_MASKS = /** @type {const} */ (['queryMask', 'valueMask', 'keyMask']);
@@ -50,7 +52,7 @@ export function checkOptions(options, masks) {
     for (const name in options) {
         switch (name) {
             case 'key': case 'attentionMask': case 'cache': case 'cacheUpdateIndex': case 'returnAttentionScores':
-            case 'useCausalMask': case 'training':
+            case 'useCausalMask': case 'training': case 'signal':
                 break;
             case 'queryMask': case 'valueMask': case 'keyMask':
                 if (masks) break;

@@ -88,6 +88,11 @@ export class AttentionLayer {
         return this._weights !== null;
     }
 
+    /** How keys turn with their positions, for KVCache.remove(); null where they do not. */
+    get rotation() {
+        return this._makeRotation()?.turning ?? null;
+    }
+
     /** Whether the weights count as trainable: without, they add nothing to `losses`. */
     get trainable() {
         return this._trainable;
@@ -272,7 +277,7 @@ export class AttentionLayer {
         try {
             builtHere = this._prepare(job, query, value, options);
             job.capture();
-            return await this._runtime._run(job);
+            return await this._runtime._run(job, job.signal);
         } catch (error) {
             if (builtHere && this._pending === 1) this._unbuild();
             throw error;
@@ -294,6 +299,7 @@ export class AttentionLayer {
         let builtHere = false;
         try {
             builtHere = this._prepare(job, query, value, options);
+            job.signal?.throwIfAborted();
             return this._runtime._runSync(job);
         } catch (error) {
             if (builtHere) this._unbuild();

@@ -1,5 +1,6 @@
 // Brings what a call was given to where the kernels can read it: floats of the compute type, masks as bytes.
 
+import { KVCache } from '../../blocks/cache.js';
 import { Tensor, dtypeOf, sizeOf } from '../../engine/tensor.js';
 import { keepBytes } from '../../keras/mask.js';
 
@@ -7,6 +8,15 @@ import { keepBytes } from '../../keras/mask.js';
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../../keras/policy.js').FloatType} FloatType */
+
+/**
+ * @param {TensorLike | KVCache | null} given
+ * @param {string} name
+ * @throws {Error} when it has been disposed of
+ */
+export function checkLife(given, name) {
+    if (given instanceof Tensor || given instanceof KVCache) given._check(name);
+}
 
 /**
  * The numbers of a tensor-like, as they lie; a Tensor's are not moved out of the memory by looking.

@@ -1,9 +1,9 @@
 // The mask of a call: checked and measured, then brought to where the kernels read it.
 
 import { asTensorLike, formatShape, sizeOf } from '../../engine/tensor.js';
-import { MaskPlan, alignMask } from '../../keras/mask.js';
+import { MaskPlan, alignMask, checkKeeps } from '../../keras/mask.js';
 import { ROW_MASKS } from './arguments.js';
-import { maskInput, numbers } from './inputs.js';
+import { checkLife, maskInput, numbers } from './inputs.js';
 
 /** @typedef {import('../../engine/program.js').Program} Program */
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
@@ -27,7 +27,7 @@ export class CallMask {
     release() {
         this.given = null;
         this._plan = null;
-        this.rows.length = 0;
+        if (this.rows.length > 0) this.rows.length = 0;
     }
 
     /**
@@ -35,7 +35,7 @@ export class CallMask {
      * @param {import('./arguments.js').CallOptions | undefined} options
      */
     takeRows(options) {
-        this.rows.length = 0;
+        if (this.rows.length > 0) this.rows.length = 0;
         if (options === undefined) return;
         for (const name of ROW_MASKS) {
             const given = options[name] ?? null;
@@ -45,6 +45,7 @@ export class CallMask {
 
     /** Checks the masks of queries [batch, t], and of values and keys [batch, s]. @param {AttentionCall} call */
     prepareRows(call) {
+        if (this.rows.length === 0) return;
         for (const { given: { shape }, name } of this.rows) {
             const sizes = [call.batch, name === 'queryMask' ? call.t : call.s];
             if (shape.length !== 2 || shape.some((size, axis) => size !== 1 && size !== sizes[axis])) {
@@ -52,6 +53,12 @@ export class CallMask {
                     + `got ${formatShape(shape)}`);
             }
         }
+    }
+
+    /** @throws {Error} when one of them has been disposed of */
+    check() {
+        checkLife(this.given, 'attentionMask');
+        for (let i = 0; i < this.rows.length; i++) checkLife(this.rows[i].given, this.rows[i].name);
     }
 
     /** Keeps the tensors as they are now. @param {Runtime} runtime */
@@ -145,6 +152,7 @@ export class CallMask {
             const ofQueries = name === 'queryMask';
             const { shape } = given;
             const values = numbers(runtime, given);
+            for (let i = 0; i < values.length; i++) checkKeeps(name, values[i]);
             for (let b = 0, at = address; b < batch; b++) {
                 const row = shape[0] === 1 ? 0 : b * shape[1];
                 for (let i = 0; i < heads * t; i++) {

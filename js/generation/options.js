@@ -1,0 +1,236 @@
+// What generate() is told: its options, checked as a whole before anything begins.
+
+import { checkOptionNames, checkSignal, positiveInteger, rangeError, typeError } from '../check.js';
+import { ModelCache } from '../model/cache.js';
+import { checkStops } from '../text/text-stream.js';
+import { checkAttention } from './attention-scores.js';
+import { CONSTRAINT_OPTIONS, createConstraint } from './constraints/index.js';
+import { PrefixStore } from './prefix-store.js';
+import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
+import { SpeculativeSampler, getSampler } from './samplers.js';
+
+/** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
+
+/**
+ * @typedef {object} GenerateOwnOptions
+ * @property {number} [maxNewTokens] default: until the model ends the text or contextLength is reached
+ * @property {string | import('./samplers.js').Sampler} [sampler] 'greedy', 'top_k', 'top_p', 'random', 'beam',
+ *   'contrastive' or a sampler object. Default: greedy if temperature is 0, else top_p if topP is given, else top_k,
+ *   Keras Hub's default. Where nothing of temperature, topK, topP, minP and sampler is given, what the model's
+ *   generation_config.json says
+ * @property {number} [temperature] 1; divides the logits. 0: greedy
+ * @property {number} [topK] draw from the so many most probable tokens; 5 for top_k, Keras Hub's default
+ * @property {number} [topP] draw from the most probable tokens that make up so much; with topK from those
+ * @property {number} [minP] draw from the tokens that are at least so probable, relative to the most probable one
+ * @property {number} [numBeams] of beam search
+ * @property {number} [seed] an integer: the same seed, the same text
+ * @property {string | string[]} [stop] the text ends before the first of these; may be a special token's text
+ * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again. Afterwards,
+ *   however the text ended, it holds what `cache.tokens` says
+ * @property {PrefixStore} [prefixes] what it has of the prompt's beginning is loaded and not read, and what is read is kept there;
+ *   not with contrastive search
+ * @property {object[]} [tools] for the chat template, where the prompt is messages
+ * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
+ *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
+ * @property {number} [draftTokens] so many at a time; without it up to 5, fewer while guesses do not come true
+ * @property {AbortSignal} [signal] noticed within milliseconds, also while the prompt is read
+ * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] tokens of
+ *   the prompt read; index: of the prompt, where there is a list of them
+ * @property {number} [candidates] so many of the tokens that each was chosen from come with it; not with beam search
+ * @property {import('./attention-scores.js').AttentionOption} [attention] a layer whose attention scores come with each token, some
+ *   layers, or { layers, heads }; not with beam or contrastive search, or a draft
+ *
+ * @typedef {GenerateOwnOptions & import('./processors.js').ProcessorOptions
+ *   & import('./constraints/index.js').ConstraintOptions} GenerateOptions
+ */
+
+/** @typedef {{ count: number, adapts: boolean }} DraftTokens adapts: whether they may be fewer */
+
+/**
+ * @typedef {object} Settings options as checked
+ * @property {number} maxNewTokens
+ * @property {import('./samplers.js').Sampler} sampler
+ * @property {string[]} stops
+ * @property {AbortSignal | undefined} signal
+ * @property {GenerateOptions['onProgress']} onProgress
+ * @property {number} candidates
+ * @property {import('./attention-scores.js').Wanted | null} attention
+ * @property {ModelCache | undefined} cache
+ * @property {PrefixStore | undefined} prefixes
+ * @property {import('./processors.js').Processors | null} processors
+ * @property {import('./constraints/index.js').Constraint | null} constraint
+ * @property {number} most positions
+ * @property {LanguageModel | 'prompt' | undefined} draft
+ * @property {DraftTokens} draftTokens
+ */
+
+const OPTIONS = [
+    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'prefixes', 'tools', 'draft',
+    'draftTokens', 'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS, ...CONSTRAINT_OPTIONS,
+];
+
+/** Options that say how tokens are drawn: where one is given, the file's own settings stand back. */
+const DRAWING = /** @type {const} */ (['sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams']);
+
+/** Positions that a text in a ring of a cache may take where nobody says: the ring itself has no end. */
+const RING_LENGTH = 2 ** 20;
+
+/**
+ * @param {LanguageModel} model
+ * @param {Uint32Array} ids of the prompt
+ * @param {GenerateOptions} options of known names
+ * @returns {Settings}
+ */
+export function checkSettings(model, ids, options) {
+    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, cache, prefixes } = options;
+    if (maxNewTokens !== Infinity && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
+        throw rangeError('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
+    }
+    checkSignal(signal);
+    const drawing = withDefaults(model, options);
+    const sampler = getSampler(drawing);
+    if (candidates !== 0) {
+        positiveInteger('candidates', candidates);
+    }
+    if (candidates !== 0 && sampler.kind === 'beam') {
+        throw new TypeError('candidates: beam search chooses whole texts, not tokens');
+    }
+    const attention = options.attention === undefined ? null : checkAttention(model, options.attention);
+    if (attention !== null && sampler.kind !== 'row') {
+        throw new TypeError(`attention: ${sampler.kind} search reads several texts at once`);
+    }
+    checkCache(model, cache);
+    checkPrefixes(prefixes, sampler.kind);
+    const draftTokens = checkDraft(model, options, sampler);
+    const most = roomOf(model, cache);
+    const needed = maxNewTokens === 0 ? ids.length : ids.length + 1;
+    if (needed > most) {
+        throw new RangeError(`prompt must leave room for a token in ${most} positions, got ${ids.length} tokens`);
+    }
+    const stops = checkStops(drawing.stop);
+    if (stops.length > 0) {
+        model._needTokenizer('stop');
+    }
+    if (drawing.noRepeatNgram && CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined)) {
+        throw new TypeError('noRepeatNgram: a text that is held to something may have to repeat itself');
+    }
+    const processors = createProcessors(drawing, {
+        vocabularySize: model.vocabularySize, promptLength: ids.length, kind: sampler.kind,
+    });
+    const room = Math.min(maxNewTokens, most - ids.length);
+    const constraint = maxNewTokens === 0 ? null : createConstraint(model, options, { room, kind: sampler.kind });
+    return {
+        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, prefixes, processors, constraint, most,
+        draft: options.draft, draftTokens,
+    };
+}
+
+/**
+ * The options of each of several prompts. What stands for all of them must not be one thing that only one text can have.
+ * @param {number} count
+ * @param {GenerateOptions | GenerateOptions[]} options for all, or a list
+ * @returns {GenerateOptions[]}
+ */
+export function optionsOfEach(count, options) {
+    if (Array.isArray(options) && options.length !== count) {
+        throw rangeError('options', `a list of ${count}, one for each prompt`, options);
+    }
+    const each = Array.isArray(options) ? options : new Array(count).fill(options);
+    each.forEach(checkNames);
+    for (const name of /** @type {const} */ (['cache', 'sampler'])) {
+        const own = each.map((one) => one[name]).filter((value) => typeof value === 'object');
+        if (new Set(own).size < own.length) {
+            throw new TypeError(`${name}: texts that are written together cannot share one; give each prompt its options, in a list`);
+        }
+    }
+    return each;
+}
+
+/** @param {unknown} options */
+export function checkNames(options) {
+    checkOptionNames('generate', options, OPTIONS);
+}
+
+/** @param {LanguageModel} model @param {GenerateOptions} options @returns {GenerateOptions} */
+function withDefaults(model, options) {
+    const usual = model._sampling;
+    if (usual === null) {
+        return options;
+    }
+    const { repetitionPenalty, noRepeatNgram, stop, ...drawing } = usual;
+    const told = DRAWING.some((name) => options[name] !== undefined);
+    // What has to be written may have to be written again: JSON repeats its names.
+    const held = CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined);
+    const beams = options.sampler === 'beam' || options.sampler === 'contrastive';
+    const penalties = beams || held ? {} : { ...(repetitionPenalty && { repetitionPenalty }), ...(noRepeatNgram && { noRepeatNgram }) };
+    return { ...penalties, ...(stop && model.tokenizer && { stop }), ...(told ? {} : drawing), ...options };
+}
+
+/** @param {unknown} prefixes @param {string} kind of the sampler */
+function checkPrefixes(prefixes, kind) {
+    if (prefixes !== undefined && !(prefixes instanceof PrefixStore)) {
+        throw typeError('prefixes', 'a PrefixStore', prefixes);
+    }
+    if (prefixes && kind === 'contrastive') {
+        throw new TypeError('prefixes: contrastive search needs the hidden states of the whole prompt');
+    }
+}
+
+/** @param {LanguageModel} model @param {unknown} cache */
+function checkCache(model, cache) {
+    if (cache === undefined) {
+        return;
+    }
+    if (!(cache instanceof ModelCache && cache._network === model.network)) {
+        throw typeError('cache', 'made by this model\'s createCache()', cache);
+    }
+    cache._check('generate');
+    if (cache.batch !== 1) {
+        throw rangeError('cache', 'a cache of one text', cache.batch);
+    }
+}
+
+/**
+ * @param {LanguageModel} model
+ * @param {GenerateOptions} options
+ * @param {import('./samplers.js').Sampler} sampler
+ * @returns {DraftTokens} tokens guessed at a time
+ */
+function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
+    const speculative = sampler instanceof SpeculativeSampler ? sampler.numSpeculativeTokens : undefined;
+    if (draft === undefined) {
+        if (speculative !== undefined) {
+            throw new TypeError("sampler: a SpeculativeSampler needs a draft, a model or 'prompt'");
+        }
+        if (draftTokens !== undefined) {
+            throw new TypeError('draftTokens belong to a draft');
+        }
+        return { count: 0, adapts: false };
+    }
+    if (draft !== 'prompt' && typeof draft?.network?.check !== 'function') {
+        throw typeError('draft', "a model or 'prompt'", draft);
+    }
+    if (draft !== 'prompt') {
+        draft.network.check('draft');
+        if (draft.vocabularySize !== model.vocabularySize || draft.network.runtime !== model.network.runtime) {
+            throw rangeError('draft', `a model of the same runtime with a vocabulary of ${model.vocabularySize}`, draft.vocabularySize);
+        }
+    }
+    if (speculative !== undefined && draftTokens !== undefined) {
+        throw new TypeError('draftTokens: the SpeculativeSampler says how many');
+    }
+    if (sampler.kind !== 'row' || attention !== undefined || (cache && cache._rows[0].sinks >= 0)) {
+        throw new TypeError('draft: not with beam or contrastive search, attention, or a cache with sinks');
+    }
+    const told = draftTokens ?? speculative;
+    return { count: positiveInteger('draftTokens', told ?? 5), adapts: told === undefined };
+}
+
+/** @param {LanguageModel} model @param {ModelCache | undefined} cache @returns {number} positions that prompt and text may take */
+function roomOf(model, cache) {
+    if (!cache) {
+        return model.contextLength;
+    }
+    const [row] = cache._rows;
+    return row.sinks >= 0 ? RING_LENGTH : row.capacity;
+}

@@ -1,0 +1,51 @@
+// From what a prompt may be to its tokens.
+
+import { rangeError, typeError } from '../check.js';
+import { checkIds } from '../model/reader.js';
+
+/** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
+
+/** @typedef {string | ArrayLike<number> | import('../text/chat.js').Message[]} Prompt text, tokens as they are, or messages */
+
+/**
+ * Several prompts, where it is a list of them: a list of numbers or of messages is one prompt.
+ * @param {unknown} prompt
+ * @returns {unknown[] | null} null: it is one, or nothing
+ */
+export function promptList(prompt) {
+    if (!Array.isArray(prompt) || prompt.length === 0) {
+        return null;
+    }
+    const [first] = prompt;
+    return typeof first === 'string' || Array.isArray(first) || ArrayBuffer.isView(first) ? prompt : null;
+}
+
+/**
+ * @param {LanguageModel} model
+ * @param {unknown} prompt
+ * @param {{ tools?: object[] }} options
+ * @param {string} [name] of the prompt, for messages
+ * @returns {Uint32Array}
+ */
+export function promptIds(model, prompt, { tools }, name = 'prompt') {
+    const chat = Array.isArray(prompt) && prompt.length > 0 && typeof prompt[0] === 'object' && prompt[0] !== null;
+    if (tools !== undefined && !chat) {
+        throw new TypeError('tools belong to a prompt of messages');
+    }
+    let ids;
+    if (chat) {
+        const tokenizer = model._needTokenizer(name);
+        ids = tokenizer.encode(tokenizer.applyChatTemplate(prompt, tools === undefined ? {} : { tools }), { addSpecialTokens: false });
+    } else if (typeof prompt === 'string') {
+        ids = model.promptTokens(prompt);
+    } else if (typeof prompt === 'object' && prompt !== null && 'length' in prompt) {
+        ids = prompt;
+    } else {
+        throw typeError(name, 'a string, a list of tokens or a list of messages', prompt);
+    }
+    const checked = checkIds(name, ids, model.vocabularySize);
+    if (checked.length === 0) {
+        throw rangeError(name, 'at least one token: this model has no start token', prompt);
+    }
+    return checked;
+}
