@@ -66,6 +66,11 @@ export class LanesView {
         this.inputs.push(input);
     }
 
+    /** @param {number} lane */
+    choose(lane) {
+        if (this.inputs[lane]) this.inputs[lane].checked = true;
+    }
+
     /** Width that the bars can have, in CSS pixels. */
     get width() {
         return this.canvases[0]?.clientWidth ?? 0;
@@ -89,7 +94,7 @@ export class LanesView {
         this.canvases.forEach((canvas, lane) => {
             const known = q >= 0 && trace.rows[q] !== undefined;
             if (known) shadeRow(trace, lane, q, scale, this.shades);
-            drawLane(canvas, this.shades.subarray(0, known ? q + 1 : 0), pointed, axis, colours);
+            drawLane(canvas, this.shades.subarray(axis.first, known ? q + 1 : axis.first), pointed - axis.first, axis, colours);
         });
     }
 }
@@ -109,7 +114,7 @@ function drawLane(canvas, shades, pointed, { width, cell, ratio }, colours) {
     context.fillStyle = colours.rule;
     context.fillRect(0, height - ratio, shades.length * cell, ratio);
     const gap = cell >= 4 * ratio ? ratio : 0;
-    for (let k = 0; k < shades.length; k++) {
+    for (let k = 0; k < shades.length && k * cell < width; k++) {
         const bar = shades[k] * height;
         if (bar < ratio / 2 && k !== pointed) continue;
         context.fillStyle = k === pointed ? colours.ink : colours.bar;

@@ -29,11 +29,12 @@ const TYPES = {
     '.png': 'image/png',
     '.svg': 'image/svg+xml',
     '.txt': 'text/plain; charset=utf-8',
-    '.wasm': 'application/wasm'
+    '.wasm': 'application/wasm',
+    '.webmanifest': 'application/manifest+json'
 };
 
-const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; " +
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; img-src 'self' data:; " +
+    "connect-src 'self' https://huggingface.co https://*.huggingface.co https://*.hf.co; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /**
  * @typedef {object} ServeOptions
@@ -42,7 +43,7 @@ const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker
  * @property {string} [host] address to listen on (default 127.0.0.1)
  * @property {string} [root] folder that holds web/ and js/ (default: this repository)
  * @property {string[]} [folders] what is served of it (default: these two)
- * @property {string} [policy] Content-Security-Policy (default: scripts and workers from here, nothing else)
+ * @property {string} [policy] Content-Security-Policy (default: all from here, and models from a hub)
  */
 
 /**

@@ -158,6 +158,18 @@ export class PagedCache {
     }
 
     /**
+     * Becomes what a fork of it is, which is gone then.
+     * @param {PagedCache} fork with as many rows and pages
+     */
+    takeBack(fork) {
+        for (const row of this.#rows) for (const page of row) this.#drop(page);
+        this.#rows = fork.#rows;
+        fork.#rows = [];
+        fork.dispose();
+        this.#describe();
+    }
+
+    /**
      * Row i becomes what row parents[i] was; there may be more rows afterwards, or fewer.
      * @param {ArrayLike<number>} parents
      * @throws {RangeError} when the memory is exhausted; nothing has changed then
@@ -263,6 +275,7 @@ export class PagedCache {
     dispose() {
         for (const row of this.#rows) for (const page of row) this.#drop(page);
         this.#rows = [];
+        if (this.address === 0) return;
         this._runtime._free(this.#table);
         this._runtime._free(this.address);
         this.#table = 0;

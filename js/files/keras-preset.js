@@ -252,12 +252,28 @@ class Tensors {
         const weights = kernels.map(({ values, inputs, quantized }) => {
             this._quantized ??= quantized;
             if (kind === 'heads first') {
-                return quantized ? refuseQuantized(values.path) : headsFirst(values);
+                return headsFirst(quantized ? this._byHeads(values) : values);
             }
             return kind.startsWith('stored') ? asStored(values, inputs) : turned(values, inputs);
         });
         this._set(name, weights, kernels.flatMap(({ bias }) => (bias ? [vector(bias)] : [])));
         this._scales(name, kernels.flatMap(({ scale }) => scale ?? []));
+    }
+
+    /**
+     * Quantized kernels of (heads, inputs, size): integers of 8 bits lie as the kernel did, and so do those of 4 once they
+     * are numbers again. Keras packs the kernel by rows as if it had them, whatever its axes.
+     * @param {import('./keras/views.js').Values} values [inputs, outputs], which is their number, not their order
+     * @returns {import('./keras/views.js').Values}
+     */
+    _byHeads(values) {
+        const [inputs, outputs] = values.shape;
+        const size = this._config.head_dim;
+        if (inputs !== this._config.hidden_size || outputs % size !== 0) {
+            throw new FormatError('tensor-shape', `${show(values.path)} has ${inputs} inputs and ${outputs} outputs; ` +
+                `the model's width is ${this._config.hidden_size}, its heads have ${size}`);
+        }
+        return { ...values, shape: [outputs / size, inputs, size] };
     }
 
     /** @param {string} name @param {Hdf5Dataset[]} scales of all outputs in a row, or none */
@@ -277,11 +293,6 @@ class Tensors {
             this._views.set(`${name}.bias`, beside(biases));
         }
     }
-}
-
-/** @param {string} path @returns {never} */
-function refuseQuantized(path) {
-    throw new FormatError('config-unsupported', `${show(path)}: quantized weights of Gemma are not supported`);
 }
 
 /**

@@ -1,7 +1,7 @@
 // From whatever the user passes to a TensorSource: finds the files, tells by their first bytes what they are, reads
 // everything but the tensors. Knows no model.
 
-import { FormatError, typeError } from '../check.js';
+import { FormatError, checkSignal, typeError } from '../check.js';
 import { FIRST_BYTES, isPage, kindOf } from './first-bytes.js';
 import { architectureOf, configOf, fieldsOf, hasVocabulary, templatesOf } from './gguf-config.js';
 import { readGguf } from './gguf.js';
@@ -9,7 +9,7 @@ import { parseJson } from './json.js';
 import { checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
 import { nameOf, placeOf } from './places.js';
 import { readHeader } from './safetensors.js';
-import { checkSignal, openFile, readWhole } from './source.js';
+import { openFile, readWhole } from './source.js';
 import { Progress, streamOf, TensorFile, tensorInfo } from './tensor-source.js';
 import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
 

@@ -1,6 +1,6 @@
 // One file, from wherever it is: URL, path, Blob, bytes, stream. What comes of it is a ByteReader.
 
-import { show, typeError } from '../check.js';
+import { checkSignal, show, typeError } from '../check.js';
 import { importNode, isNode } from '../engine/threads.js';
 import { ByteReader, readAhead } from './byte-reader.js';
 
@@ -99,13 +99,6 @@ export async function readWhole(reader, name) {
 export async function readFile(source, signal) {
     checkSignal(signal);
     return readWhole(await openFile(source, signal), 'the file');
-}
-
-/** @param {AbortSignal | undefined} signal an option; of any realm, so it is known by what it can do */
-export function checkSignal(signal) {
-    if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
-        throw typeError('signal', 'an AbortSignal', signal);
-    }
 }
 
 /** @param {ArrayBuffer | ArrayBufferView} source @param {AbortSignal} [signal] */

@@ -1,13 +1,110 @@
-// Attention scores of the passes since the last token, put together for one item.
+// Attention scores of chosen layers and heads, gathered from the passes since the last time they were asked for.
+
+import { plainObject, rangeError, typeError } from '../check.js';
+
+/** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 
 /**
- * Puts together the scores of the passes since the last time.
+ * @typedef {number | number[] | { layers: number[], heads?: number[] }} AttentionOption a layer, some layers, or also some of the
+ *   heads of each
+ *
+ * @typedef {object} AttentionScores of the positions fed since the last token: first the whole prompt, then one
+ * @property {number} layer
+ * @property {number} start first position that is a row
+ * @property {number[]} shape [heads, rows, positions], positions = start + rows
+ * @property {Float32Array} data each row adds up to 1
+ *
+ * @typedef {object} Wanted
+ * @property {readonly number[]} layers
+ * @property {readonly number[] | null} heads null: all
+ * @property {boolean} single whether it is one layer, not a list of one
+ */
+
+/** @param {LanguageModel} model @param {AttentionOption} attention @returns {Wanted} */
+export function checkAttention(model, attention) {
+    const single = typeof attention === 'number';
+    const given = single ? { layers: [attention] } : Array.isArray(attention) ? { layers: attention } : attention;
+    plainObject('attention', given);
+    const { layers, heads, ...others } = given;
+    if (Object.keys(others).length > 0) {
+        throw typeError('attention', 'a layer, a list of layers, or { layers, heads }', attention);
+    }
+    const name = single ? 'attention' : 'attention.layers';
+    checkList(name, layers, model.layers, 'a layer');
+    if (heads !== undefined) {
+        const most = Math.min(...layers.map((layer) => model.network.description.layers[layer].attention.heads));
+        checkList('attention.heads', heads, most, 'a head');
+    }
+    return { layers, heads: heads ?? null, single };
+}
+
+/** @param {string} name @param {unknown} list @param {number} count @param {string} what */
+export function checkList(name, list, count, what) {
+    if (!Array.isArray(list) || list.length === 0) {
+        throw typeError(name, `${what} or a list of them`, list);
+    }
+    list.forEach((one, i) => {
+        if (!(Number.isInteger(one) && one >= 0 && one < count)) {
+            throw rangeError(name, `${what} from 0 to ${count - 1}`, one);
+        }
+        if (list.indexOf(one) !== i) {
+            throw rangeError(name, `${what} each once`, list);
+        }
+    });
+}
+
+/** What comes from the passes, until it is taken. */
+export class AttentionLog {
+    /** @param {LanguageModel} model @param {Wanted} wanted */
+    constructor(model, wanted) {
+        this._model = model;
+        this._wanted = wanted;
+        /** @type {Map<number, { start: number, rows: number, data: Float32Array }[]>} */
+        this._pieces = new Map(wanted.layers.map((layer) => [layer, []]));
+    }
+
+    /** What a job of the reader is given. @returns {import('../model/reader.js').AttentionWatch} */
+    get watch() {
+        return {
+            layers: this._wanted.layers,
+            read: (layer, scores, rows, start) => this._pieces.get(layer)?.push({ start, rows, data: this._chosen(scores, rows * (start + rows)) }),
+        };
+    }
+
+    /** @param {Float32Array} scores of all heads @param {number} each numbers of one @returns {Float32Array} a copy of those wanted */
+    _chosen(scores, each) {
+        const { heads } = this._wanted;
+        if (heads === null) {
+            return scores.slice();
+        }
+        const data = new Float32Array(heads.length * each);
+        heads.forEach((head, i) => data.set(scores.subarray(head * each, (head + 1) * each), i * each));
+        return data;
+    }
+
+    /** @returns {AttentionScores[]} of each layer, since the last time */
+    take() {
+        return this._wanted.layers.map((layer) => {
+            const pieces = this._pieces.get(layer)?.splice(0) ?? [];
+            const heads = this._wanted.heads?.length ?? this._model.network.description.layers[layer].attention.heads;
+            return joined(layer, pieces, heads);
+        });
+    }
+
+    /** The same in the form that was asked for. @returns {AttentionScores | AttentionScores[]} */
+    takeAsAsked() {
+        const all = this.take();
+        return this._wanted.single ? all[0] : all;
+    }
+}
+
+/**
  * @param {number} layer
  * @param {{ start: number, rows: number, data: Float32Array }[]} pieces
  * @param {number} heads
- * @returns {import('./generate.js').AttentionScores}
+ * @returns {AttentionScores}
  */
-export function collectAttention(layer, pieces, heads) {
+function joined(layer, pieces, heads) {
     const { start } = pieces[0];
     const rows = pieces.reduce((sum, piece) => sum + piece.rows, 0);
     const positions = start + rows;

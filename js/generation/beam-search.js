@@ -1,6 +1,7 @@
 // Beam search: the most probable whole text among several that are followed at once.
 
 import { Choice, argmax } from './choice.js';
+import { checkLeft } from './samplers.js';
 import { Search } from './search.js';
 
 /** @typedef {import('./search.js').Steps} Steps */
@@ -37,6 +38,7 @@ export class BeamSearch extends Search {
         for (let prompt = 0; prompt < this.batch; prompt++) {
             this._score(prompt);
             this._best.top(this._scores, this._copies);
+            checkLeft(this._best.probabilities[0] > -Infinity);
             this._seat(prompt);
         }
         this._steps.reorder(this._parents, 0, this.index);
@@ -54,6 +56,11 @@ export class BeamSearch extends Search {
         return this.done;
     }
 
+    /** Beams that nothing can follow, because what may is banned, are never among the best. */
+    get done() {
+        return this.index >= this.length || this._stops.every((count, row) => count > 0 || this.logProbs[row] === -Infinity);
+    }
+
     /** @returns {Choice} not one token was chosen, but a text */
     explain() {
         throw new TypeError('beam search chooses no single tokens');
@@ -65,10 +72,16 @@ export class BeamSearch extends Search {
         for (let beam = 0; beam < this._copies; beam++) {
             const row = prompt * this._copies + beam;
             const logits = this._logits.subarray(row * vocabulary, (row + 1) * vocabulary);
-            this._sampler.probabilities(logits, this._probabilities, this.choice.wholeSoftmax);
             const sofar = this.logProbs[row];
+            const ways = this._scores.subarray(beam * vocabulary, (beam + 1) * vocabulary);
+            this._edit(logits, row);
+            if (sofar === -Infinity || !(logits[argmax(logits)] > -Infinity)) {
+                ways.fill(-Infinity);
+                continue;
+            }
+            this._sampler.probabilities(logits, this._probabilities, this.choice.wholeSoftmax);
             for (let token = 0; token < vocabulary; token++) {
-                this._scores[beam * vocabulary + token] = Math.fround(Math.log(this._probabilities[token])) + sofar;
+                ways[token] = Math.fround(Math.log(this._probabilities[token])) + sofar;
             }
         }
     }

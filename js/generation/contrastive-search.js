@@ -1,6 +1,8 @@
 // Contrastive search (Su et al. 2022): probable tokens whose hidden state is unlike those before.
 
+import { argmax } from './choice.js';
 import { checkFinite } from './finite.js';
+import { checkLeft } from './samplers.js';
 import { Search } from './search.js';
 
 /** @typedef {import('./search.js').Steps} Steps */
@@ -30,6 +32,8 @@ export class ContrastiveSearch extends Search {
         const k = this._copies;
         for (let prompt = 0; prompt < this.batch; prompt++) {
             const logits = this._logits.subarray(prompt * vocabulary, (prompt + 1) * vocabulary);
+            this._edit(logits, prompt * k);
+            checkLeft(logits[argmax(logits)] > -Infinity);
             this._sampler.probabilities(logits, this._probabilities, this.choice.wholeSoftmax);
             this.choice.top(this._probabilities, k);
             this._candidates.set(this.choice.probabilities.subarray(0, k), prompt * k);
@@ -77,6 +81,10 @@ export class ContrastiveSearch extends Search {
         let best = -1;
         let bestScore = -Infinity;
         for (let row = prompt * this._copies; row < (prompt + 1) * this._copies; row++) {
+            // The first has a probability; where fewer than k tokens are allowed, others have none.
+            if (best >= 0 && this._candidates[row] === 0) {
+                break;
+            }
             const state = hidden.slice(row * width, (row + 1) * width);
             normalize(state);
             let closest = -1;

@@ -1,7 +1,7 @@
 // Logits of given tokens, read cold or into a cache.
 
-import { checkOptionNames, rangeError, typeError } from '../check.js';
-import { checkSignal } from '../files/source.js';
+import { checkOptionNames, checkSignal, rangeError, typeError } from '../check.js';
+import { AttentionLog, checkAttention, checkList } from './attention-scores.js';
 import { CacheRow, ModelCache } from '../model/cache.js';
 import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.js';
 
@@ -12,10 +12,24 @@ import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.
  * @typedef {object} ForwardOptions
  * @property {ModelCache} [cache] what the ids are appended to; without one they are read cold
  * @property {'last' | 'all'} [positions] whose logits are wanted; 'all' for one text
- * @property {AbortSignal} [signal] noticed between passes; the cache then holds what has been read
+ * @property {(number | 'final')[]} [hiddenStates] layers after which hidden states are wanted, of all positions of one text; 'final':
+ *   after the last norm, what logits are made from
+ * @property {import('./attention-scores.js').AttentionOption} [attention] layers, and heads, whose attention scores are wanted, of one text
+ * @property {AbortSignal} [signal] noticed within milliseconds; the cache then holds what its `tokens` say, whole passes
+ *
+ * @typedef {object} Inside what there is beside the logits, where it is asked for
+ * @property {Tensor} logits
+ * @property {Tensor[]} [hiddenStates] [n, width] each, as asked for
+ * @property {import('./attention-scores.js').AttentionScores | import('./attention-scores.js').AttentionScores[]} [attention] of the
+ *   layer asked for, or a list where several are
  */
 
-const OPTIONS = ['cache', 'positions', 'signal'];
+/**
+ * @template {ForwardOptions} O
+ * @typedef {O extends { hiddenStates: any } | { attention: any } ? Inside : Tensor} ForwardResult
+ */
+
+const OPTIONS = ['cache', 'positions', 'hiddenStates', 'attention', 'signal'];
 
 /**
  * @param {LanguageModel} model
@@ -31,6 +45,7 @@ function prepare(model, ids, options) {
         throw rangeError('positions', "'last' or 'all'", positions);
     }
     const texts = textsOf(model, ids);
+    const { hiddenStates, attention } = checkInside(model, options, texts.length);
     const every = positions === 'all';
     if (every && texts.length > 1) {
         throw new RangeError("positions must be 'last' for a batch of texts, got 'all'");
@@ -45,7 +60,29 @@ function prepare(model, ids, options) {
     if (!cache && longest > model.contextLength) {
         throw new RangeError(`ids must be at most contextLength ${model.contextLength}, got ${longest}`);
     }
-    return { cache, every, texts, signal };
+    return { cache, every, texts, signal, hiddenStates, attention };
+}
+
+/**
+ * @param {LanguageModel} model
+ * @param {ForwardOptions} options
+ * @param {number} count of texts
+ */
+function checkInside(model, { hiddenStates, attention }, count) {
+    const name = hiddenStates !== undefined ? 'hiddenStates' : 'attention';
+    if ((hiddenStates !== undefined || attention !== undefined) && count > 1) {
+        throw new RangeError(`${name}: of one text at a time`);
+    }
+    if (hiddenStates !== undefined && !Array.isArray(hiddenStates)) {
+        throw typeError('hiddenStates', "a list of layers, or 'final'", hiddenStates);
+    }
+    const layers = hiddenStates?.filter((layer) => layer !== 'final') ?? [];
+    if (hiddenStates !== undefined && (layers.length > 0 || hiddenStates.length !== 1)) {
+        checkList('hiddenStates', layers, model.layers, 'a layer');
+    }
+    // What comes after the last layer has the next number.
+    const states = hiddenStates?.map((layer) => (layer === 'final' ? model.layers : layer)) ?? [];
+    return { hiddenStates: states, attention: attention === undefined ? null : checkAttention(model, attention) };
 }
 
 /** @param {LanguageModel} model @param {unknown} ids @returns {Uint32Array[]} one text or several */
@@ -89,27 +126,28 @@ function rowsOf(model, cache, texts) {
 }
 
 /**
+ * @template {ForwardOptions} O
  * @param {LanguageModel} model
  * @param {unknown} ids
- * @param {ForwardOptions} options
- * @returns {Promise<Tensor>} [1, V], [n, V] for positions 'all', [B, V] for a batch
+ * @param {O} options
+ * @returns {Promise<ForwardResult<O>>} [1, V], [n, V] for positions 'all', [B, V] for a batch
  */
 export async function forward(model, ids, options) {
     const call = new Forward(model, ids, options);
     try {
-        await read(call.job, call.runs, call.wanted, () => call.signal?.throwIfAborted());
-        return call.result();
+        await read(call.job, call.runs, call.wanted);
+        return /** @type {ForwardResult<O>} */ (call.result());
     } finally {
         call.end();
     }
 }
 
-/** @param {LanguageModel} model @param {unknown} ids @param {ForwardOptions} options @returns {Tensor} */
+/** @template {ForwardOptions} O @param {LanguageModel} model @param {unknown} ids @param {O} options @returns {ForwardResult<O>} */
 export function forwardSync(model, ids, options) {
     const call = new Forward(model, ids, options);
     try {
         readSync(call.job, call.runs, call.wanted);
-        return call.result();
+        return /** @type {ForwardResult<O>} */ (call.result());
     } finally {
         call.end();
     }
@@ -119,41 +157,56 @@ export function forwardSync(model, ids, options) {
 class Forward {
     /** @param {LanguageModel} model @param {unknown} ids @param {ForwardOptions} options */
     constructor(model, ids, options) {
-        const { cache, every, texts, signal } = prepare(model, ids, options);
+        const { cache, every, texts, signal, hiddenStates, attention } = prepare(model, ids, options);
         const { network } = model;
         const { width, vocabulary } = network.description;
         this._runtime = network.runtime;
-        this.signal = signal;
         const { rows, release } = rowsOf(model, cache, texts);
         this._release = release;
         this._hidden = 0;
-        /** @type {Tensor | null} */
-        this._tensor = null;
+        this._attention = attention && new AttentionLog(model, attention);
+        this._looks = attention !== null || hiddenStates.length > 0;
+        /** The logits, then hidden states. @type {Tensor[]} */
+        this._tensors = [];
         try {
             signal?.throwIfAborted();
-            this._tensor = emptyResult(this._runtime, [every ? texts[0].length : texts.length, vocabulary]);
+            this._tensors.push(emptyResult(this._runtime, [every ? texts[0].length : texts.length, vocabulary]));
+            hiddenStates.forEach(() => this._tensors.push(emptyResult(this._runtime, [texts[0].length, width])));
             this._hidden = every ? 0 : this._runtime.memory.alloc(4 * texts.length * width);
         } catch (error) {
             this.end();
             throw error;
         }
         this.job = cache ? cache._passes : new PassJob(network);
+        this.job.signal = signal;
+        this.job.watch = this._attention?.watch ?? null;
         this.runs = rows.map((row, i) => ({ row, ids: texts[i] }));
-        this.wanted = { logits: this._tensor._address, hidden: this._hidden, every };
+        const [logits, ...kept] = this._tensors;
+        const states = kept.map(({ _address: address }, i) => ({ layer: hiddenStates[i], address }));
+        this.wanted = { logits: logits._address, hidden: this._hidden, every, ...(states.length > 0 && { states }) };
     }
 
-    /** @returns {Tensor} what has been computed */
+    /** @returns {Tensor | Inside} what has been computed */
     result() {
-        const tensor = /** @type {Tensor} */ (this._tensor);
-        this._tensor = null;
-        this._runtime._results.add(tensor);
-        return tensor;
+        const all = this._tensors;
+        this._tensors = [];
+        all.forEach((tensor) => this._runtime._results.add(tensor));
+        const [logits, ...hiddenStates] = all;
+        if (!this._looks) {
+            return logits;
+        }
+        return {
+            logits, ...(hiddenStates.length > 0 && { hiddenStates }), ...(this._attention && { attention: this._attention.takeAsAsked() }),
+        };
     }
 
     /** Frees what is not handed out. */
     end() {
-        this._tensor?.dispose();
-        this._tensor = null;
+        if (this.job) {
+            this.job.watch = null;
+        }
+        this._tensors.forEach((tensor) => tensor.dispose());
+        this._tensors = [];
         this._runtime._free(this._hidden);
         this._hidden = 0;
         this._release();

@@ -1,8 +1,9 @@
 // The loop that writes: reads the prompt, then chooses, hands out and reads one token after the other.
 
+import { otherTasks } from '../engine/threads.js';
 import { CacheRow } from '../model/cache.js';
 import { TextStream } from '../text/text-stream.js';
-import { collectAttention } from './attention-scores.js';
+import { AttentionLog } from './attention-scores.js';
 import { Choice } from './choice.js';
 import { createSearch } from './create-search.js';
 import { checkNames, checkSettings, optionsOfEach } from './options.js';
@@ -23,37 +24,17 @@ import { writeTogether } from './together.js';
  * @property {string} text what became certain with this token: empty while a character, or what may be a stop string,
  *   is incomplete, and always where the model has no tokenizer
  * @property {'end' | 'stop' | 'length' | 'context'} [finish] on the last one, why it is: the model ended the text
- *   (`token` is its end token, which has no text), a stop string came, maxNewTokens or contextLength was reached
+ *   (`token` is its end token, which has no text), a stop string came or nothing may follow (`json` and its like, in a model
+ *   without end tokens), maxNewTokens or contextLength was reached
  * @property {{ token: number, text: string, probability: number }[]} [candidates] best first: what could be drawn,
  *   and how likely; greedy and contrastive: the model's own probabilities
- * @property {AttentionScores} [attention]
+ * @property {import('./attention-scores.js').AttentionScores | import('./attention-scores.js').AttentionScores[]} [attention] of the
+ *   layer asked for, or a list where several are
  * @property {true} [drafted] with `draft`: on tokens that it had guessed
- *
- * @typedef {object} AttentionScores of the positions fed since the last token: first the whole prompt, then one
- * @property {number} layer
- * @property {number} start first position that is a row
- * @property {number[]} shape [heads, rows, positions], positions = start + rows
- * @property {Float32Array} data each row adds up to 1
  */
 
 /** Milliseconds of work after which other tasks of this thread get a turn. */
 const TURN = 8;
-
-/** Lets the thread's other tasks (messages, timers, input) run. @returns {Promise<void>} */
-function otherTasks() {
-    return new Promise((resolve) => {
-        if (typeof setImmediate === 'function') {
-            setImmediate(resolve);
-            return;
-        }
-        const { port1, port2 } = new MessageChannel();
-        port1.onmessage = () => {
-            port1.close();
-            resolve();
-        };
-        port2.postMessage(null);
-    });
-}
 
 /**
  * Checks everything now; the work begins when the first item is asked for.
@@ -98,8 +79,7 @@ class Generation {
         this._given = ids.length;
         this._lastTurn = 0;
         this._best = new Choice(settings.candidates > 0 ? model.vocabularySize : 0);
-        /** Scores since the last item. @type {{ start: number, rows: number, data: Float32Array }[]} */
-        this._pieces = [];
+        this._attention = settings.attention && new AttentionLog(model, settings.attention);
         /** @type {import('./speculative.js').Draft | null} */
         this._draft = null;
     }
@@ -107,7 +87,7 @@ class Generation {
     /** @returns {AsyncGenerator<GeneratedItem, void, undefined>} */
     async *run() {
         const model = this._model;
-        const { maxNewTokens, signal, cache, attention } = this._settings;
+        const { maxNewTokens, signal, cache } = this._settings;
         if (maxNewTokens === 0) {
             return;
         }
@@ -121,8 +101,8 @@ class Generation {
                 const picked = search.pick();
                 const done = picked instanceof Promise ? await picked : picked;
                 for (const item of this._items(search, done)) {
-                    if (attention !== undefined) {
-                        item.attention = collectAttention(attention, this._pieces.splice(0), model.heads);
+                    if (this._attention) {
+                        item.attention = this._attention.takeAsAsked();
                     }
                     if (search instanceof SpeculativeSearch && search.drafted) {
                         item.drafted = true;
@@ -153,7 +133,7 @@ class Generation {
     /** @param {ModelCache | undefined} cache @returns {ModelSteps} */
     _open(cache) {
         const model = this._model;
-        const { most, maxNewTokens, attention } = this._settings;
+        const { most, maxNewTokens, signal } = this._settings;
         if (cache) {
             cache.reuse(this._ids);
         }
@@ -166,16 +146,17 @@ class Generation {
             cache?._unlock();
             throw error;
         }
+        steps.signal = signal;
         model._working.add(steps);
-        if (attention !== undefined) {
-            steps.watch(attention, (scores, t, start) => this._pieces.push({ start, rows: t, data: scores.slice() }));
+        if (this._attention) {
+            steps.watch(this._attention.watch);
         }
         return steps;
     }
 
     /** Reads the prompt, but for what a cache has of it. @param {ModelSteps} steps */
     async _begin(steps) {
-        const { sampler, signal, onProgress, most, maxNewTokens, processors, draft, draftTokens } = this._settings;
+        const { sampler, signal, onProgress, most, maxNewTokens, processors, constraint, draft, draftTokens } = this._settings;
         const total = this._ids.length;
         const length = Math.min(most, total + maxNewTokens);
         const held = steps.rows[0].length;
@@ -199,13 +180,13 @@ class Generation {
         });
         const start = {
             tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: steps.logits(),
-            hidden, stopTokens: this._model.endTokens, processors,
+            hidden, stopTokens: this._model.endTokens, processors, constraint,
             where: () => this._model.network.findNotFinite(),
         };
         if (draft === undefined) {
             return createSearch(sampler, steps, start);
         }
-        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, length);
+        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, length, signal);
         const search = new SpeculativeSearch(steps, start, sampler, this._draft, draftTokens);
         await search.begin();
         return search;
@@ -237,7 +218,7 @@ class Generation {
         /** @type {GeneratedItem[]} */
         const items = [];
         while (this._given < until && items.at(-1)?.finish === undefined) {
-            const item = this._item(tokens[this._given]);
+            const item = this._item(tokens);
             if (this._settings.candidates > 0) {
                 item.candidates = this._candidates(search.explain());
             }
@@ -246,15 +227,17 @@ class Generation {
         return items;
     }
 
-    /** @param {number} token @returns {GeneratedItem} */
-    _item(token) {
+    /** @param {Int32Array} tokens prompt and text @returns {GeneratedItem} of the first that has not been handed out */
+    _item(tokens) {
+        const { maxNewTokens, most, constraint } = this._settings;
         const stream = this._stream;
+        const token = tokens[this._given];
         const isEnd = this._model.endTokens.includes(token);
         const text = isEnd ? '' : stream?.push(token) ?? '';
         this._given++;
         const made = this._given - this._ids.length;
-        const finish = isEnd ? 'end' : stream?.stopped ? 'stop' : made >= this._settings.maxNewTokens ? 'length'
-            : this._given >= this._settings.most ? 'context' : undefined;
+        const over = stream?.stopped || constraint?.isOver(tokens, this._ids.length, this._given);
+        const finish = isEnd ? 'end' : over ? 'stop' : made >= maxNewTokens ? 'length' : this._given >= most ? 'context' : undefined;
         return finish === undefined ? { token, text } : { token, text: text + (stream?.end() ?? ''), finish };
     }
 

@@ -9,5 +9,5 @@ export { readWeights } from './read-weights.js';
 export { huggingFace } from '../files/hugging-face.js';
 export { Tokenizer } from '../text/tokenizer.js';
 export {
-    BeamSampler, ContrastiveSampler, GreedySampler, RandomSampler, Sampler, TopKSampler, TopPSampler,
+    BeamSampler, ContrastiveSampler, GreedySampler, RandomSampler, Sampler, SpeculativeSampler, TopKSampler, TopPSampler,
 } from './samplers.js';

@@ -184,21 +184,24 @@ export class LanguageModel {
 
     /**
      * The logits of what may follow given tokens. Without a cache they are read cold; with one they are appended to it.
+     * @template {import('./forward.js').ForwardOptions} [O=import('./forward.js').ForwardOptions]
      * @param {ArrayLike<number> | ArrayLike<number>[]} ids tokens, or a list of B lists for a batch of texts, each read as if alone
-     * @param {import('./forward.js').ForwardOptions} [options]
-     * @returns {Promise<Tensor>} [1, V]; [n, V] for positions 'all'; [B, V] for a batch
+     * @param {O} [options]
+     * @returns {Promise<import('./forward.js').ForwardResult<O>>} [1, V]; [n, V] for positions 'all'; [B, V] for a batch; with
+     *   hiddenStates or attention an object of logits and those
      */
-    forward(ids, options = {}) {
+    forward(ids, options = /** @type {O} */ ({})) {
         return forward(this, ids, options);
     }
 
     /**
      * The same at once, where the thread may block.
+     * @template {import('./forward.js').ForwardOptions} [O=import('./forward.js').ForwardOptions]
      * @param {ArrayLike<number> | ArrayLike<number>[]} ids
-     * @param {import('./forward.js').ForwardOptions} [options]
-     * @returns {Tensor}
+     * @param {O} [options]
+     * @returns {import('./forward.js').ForwardResult<O>}
      */
-    forwardSync(ids, options = {}) {
+    forwardSync(ids, options = /** @type {O} */ ({})) {
         return forwardSync(this, ids, options);
     }
 
@@ -220,9 +223,9 @@ export class LanguageModel {
      * How well the model predicts a text, read cold after the start token. A text longer than contextLength is read in
      * pieces of so many tokens, each cold.
      * @param {string} text
-     * @param {{ signal?: AbortSignal }} [options]
-     * @returns {Promise<{ nats: number, tokens: number, bytes: number }>} negative log-likelihood of all its tokens,
-     *   their number, and the bytes of its UTF-8: nats / Math.LN2 / bytes is bits per byte
+     * @param {import('./score.js').ScoreOptions} [options]
+     * @returns {Promise<import('./score.js').Score>} negative log-likelihood of all its tokens, their number, and the bytes of its
+     *   UTF-8: nats / Math.LN2 / bytes is bits per byte
      */
     score(text, options = {}) {
         return score(this, text, options);

@@ -1,11 +1,12 @@
 // What generate() is told: its options, checked as a whole before anything begins.
 
-import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
-import { checkSignal } from '../files/source.js';
+import { checkOptionNames, checkSignal, positiveInteger, rangeError, typeError } from '../check.js';
 import { ModelCache } from '../model/cache.js';
 import { checkStops } from '../text/text-stream.js';
+import { checkAttention } from './attention-scores.js';
+import { CONSTRAINT_OPTIONS, createConstraint } from './constraints/index.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
-import { getSampler } from './samplers.js';
+import { SpeculativeSampler, getSampler } from './samplers.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 
@@ -29,13 +30,15 @@ import { getSampler } from './samplers.js';
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
  * @property {number} [draftTokens] so many at a time, 5
- * @property {AbortSignal} [signal] noticed after every token and every pass over the prompt
+ * @property {AbortSignal} [signal] noticed within milliseconds, also while the prompt is read
  * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] tokens of
  *   the prompt read; index: of the prompt, where there is a list of them
  * @property {number} [candidates] so many of the tokens that each was chosen from come with it; not with beam search
- * @property {number} [attention] layer whose attention scores come with each token; not with beam or contrastive search
+ * @property {import('./attention-scores.js').AttentionOption} [attention] a layer whose attention scores come with each token, some
+ *   layers, or { layers, heads }; not with beam or contrastive search, or a draft
  *
- * @typedef {GenerateOwnOptions & import('./processors.js').ProcessorOptions} GenerateOptions
+ * @typedef {GenerateOwnOptions & import('./processors.js').ProcessorOptions
+ *   & import('./constraints/index.js').ConstraintOptions} GenerateOptions
  */
 
 /**
@@ -46,9 +49,10 @@ import { getSampler } from './samplers.js';
  * @property {AbortSignal | undefined} signal
  * @property {GenerateOptions['onProgress']} onProgress
  * @property {number} candidates
- * @property {number | undefined} attention
+ * @property {import('./attention-scores.js').Wanted | null} attention
  * @property {ModelCache | undefined} cache
  * @property {import('./processors.js').Processors | null} processors
+ * @property {import('./constraints/index.js').Constraint | null} constraint
  * @property {number} most positions
  * @property {LanguageModel | 'prompt' | undefined} draft
  * @property {number} draftTokens
@@ -56,7 +60,7 @@ import { getSampler } from './samplers.js';
 
 const OPTIONS = [
     'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'tools', 'draft', 'draftTokens',
-    'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS,
+    'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS, ...CONSTRAINT_OPTIONS,
 ];
 
 /** Options that say how tokens are drawn: where one is given, the file's own settings stand back. */
@@ -72,7 +76,7 @@ const RING_LENGTH = 2 ** 20;
  * @returns {Settings}
  */
 export function checkSettings(model, ids, options) {
-    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, attention, cache } = options;
+    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, cache } = options;
     if (maxNewTokens !== Infinity && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
         throw rangeError('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
     }
@@ -85,28 +89,31 @@ export function checkSettings(model, ids, options) {
     if (candidates !== 0 && sampler.kind === 'beam') {
         throw new TypeError('candidates: beam search chooses whole texts, not tokens');
     }
-    if (attention !== undefined && !(Number.isInteger(attention) && attention >= 0 && attention < model.layers)) {
-        throw rangeError('attention', `a layer from 0 to ${model.layers - 1}`, attention);
-    }
-    if (attention !== undefined && sampler.kind !== 'row') {
+    const attention = options.attention === undefined ? null : checkAttention(model, options.attention);
+    if (attention !== null && sampler.kind !== 'row') {
         throw new TypeError(`attention: ${sampler.kind} search reads several texts at once`);
     }
     checkCache(model, cache);
-    const draftTokens = checkDraft(model, options, sampler.kind);
+    const draftTokens = checkDraft(model, options, sampler);
     const most = roomOf(model, cache);
     const needed = maxNewTokens === 0 ? ids.length : ids.length + 1;
     if (needed > most) {
         throw new RangeError(`prompt must leave room for a token in ${most} positions, got ${ids.length} tokens`);
     }
-    const stops = checkStops(options.stop);
+    const stops = checkStops(drawing.stop);
     if (stops.length > 0) {
         model._needTokenizer('stop');
+    }
+    if (drawing.noRepeatNgram && CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined)) {
+        throw new TypeError('noRepeatNgram: a text that is held to something may have to repeat itself');
     }
     const processors = createProcessors(drawing, {
         vocabularySize: model.vocabularySize, promptLength: ids.length, kind: sampler.kind,
     });
+    const room = Math.min(maxNewTokens, most - ids.length);
+    const constraint = maxNewTokens === 0 ? null : createConstraint(model, options, { room, kind: sampler.kind });
     return {
-        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, most,
+        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, constraint, most,
         draft: options.draft, draftTokens,
     };
 }
@@ -143,11 +150,13 @@ function withDefaults(model, options) {
     if (usual === null) {
         return options;
     }
-    const { repetitionPenalty, noRepeatNgram, ...drawing } = usual;
+    const { repetitionPenalty, noRepeatNgram, stop, ...drawing } = usual;
     const told = DRAWING.some((name) => options[name] !== undefined);
+    // What has to be written may have to be written again: JSON repeats its names.
+    const held = CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined);
     const beams = options.sampler === 'beam' || options.sampler === 'contrastive';
-    const penalties = beams ? {} : { ...(repetitionPenalty && { repetitionPenalty }), ...(noRepeatNgram && { noRepeatNgram }) };
-    return { ...penalties, ...(told ? {} : drawing), ...options };
+    const penalties = beams || held ? {} : { ...(repetitionPenalty && { repetitionPenalty }), ...(noRepeatNgram && { noRepeatNgram }) };
+    return { ...penalties, ...(stop && model.tokenizer && { stop }), ...(told ? {} : drawing), ...options };
 }
 
 /** @param {LanguageModel} model @param {unknown} cache */
@@ -167,11 +176,15 @@ function checkCache(model, cache) {
 /**
  * @param {LanguageModel} model
  * @param {GenerateOptions} options
- * @param {string} kind of the sampler
+ * @param {import('./samplers.js').Sampler} sampler
  * @returns {number} tokens guessed at a time
  */
-function checkDraft(model, { draft, draftTokens, cache, attention }, kind) {
+function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
+    const speculative = sampler instanceof SpeculativeSampler ? sampler.numSpeculativeTokens : undefined;
     if (draft === undefined) {
+        if (speculative !== undefined) {
+            throw new TypeError("sampler: a SpeculativeSampler needs a draft, a model or 'prompt'");
+        }
         if (draftTokens !== undefined) {
             throw new TypeError('draftTokens belong to a draft');
         }
@@ -186,10 +199,13 @@ function checkDraft(model, { draft, draftTokens, cache, attention }, kind) {
             throw rangeError('draft', `a model of the same runtime with a vocabulary of ${model.vocabularySize}`, draft.vocabularySize);
         }
     }
-    if (kind !== 'row' || attention !== undefined || (cache && cache._rows[0].sinks >= 0)) {
+    if (speculative !== undefined && draftTokens !== undefined) {
+        throw new TypeError('draftTokens: the SpeculativeSampler says how many');
+    }
+    if (sampler.kind !== 'row' || attention !== undefined || (cache && cache._rows[0].sinks >= 0)) {
         throw new TypeError('draft: not with beam or contrastive search, attention, or a cache with sinks');
     }
-    return positiveInteger('draftTokens', draftTokens ?? 5);
+    return positiveInteger('draftTokens', draftTokens ?? speculative ?? 5);
 }
 
 /** @param {LanguageModel} model @param {ModelCache | undefined} cache @returns {number} positions that prompt and text may take */

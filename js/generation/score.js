@@ -1,61 +1,142 @@
 // How well a model predicts a text.
 
-import { checkOptionNames, typeError } from '../check.js';
+import { checkOptionNames, checkSignal, positiveInteger, typeError } from '../check.js';
 import { CacheRow } from '../model/cache.js';
-import { checkSignal } from '../files/source.js';
+import { otherTasks } from '../engine/threads.js';
+import { Choice } from './choice.js';
 import { ModelSteps } from './steps.js';
 
+/** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
+
+/** Rows of logits that are kept at a time: those of a pass. */
+const ROWS = 128;
+
+/** Milliseconds of work after which other tasks of this thread get a turn. */
+const TURN = 4;
+
 /**
- * @param {import('./language-model.js').LanguageModel} model
+ * @typedef {object} ScoreOptions
+ * @property {boolean} [each] whether every token comes with its own
+ * @property {number} [candidates] with `each`, so many of the tokens that the model would rather have had there, best first
+ * @property {AbortSignal} [signal]
+ *
+ * @typedef {object} Score
+ * @property {number} nats negative log-likelihood
+ * @property {number} tokens
+ * @property {number} bytes of its UTF-8
+ * @property {TokenScore[]} [each] with the option: of every token, in order
+ *
+ * @typedef {object} TokenScore
+ * @property {number} token
+ * @property {string} text it alone
+ * @property {number} nats the negative logarithm of its probability
+ * @property {number} probability
+ * @property {{ token: number, text: string, probability: number }[]} [candidates]
+ */
+
+/**
+ * @param {LanguageModel} model
  * @param {string} text
- * @param {{ signal?: AbortSignal }} options
- * @returns {Promise<{ nats: number, tokens: number, bytes: number }>}
+ * @param {ScoreOptions} options
+ * @returns {Promise<Score>}
  */
 export async function score(model, text, options) {
     model.network.check('score');
-    checkOptionNames('score', options, ['signal']);
-    const { signal } = options;
+    checkOptionNames('score', options, ['each', 'candidates', 'signal']);
+    const { each = false, candidates, signal } = options;
     if (typeof text !== 'string') {
         throw typeError('text', 'a string', text);
+    }
+    if (typeof each !== 'boolean') {
+        throw typeError('each', 'true or false', each);
+    }
+    if (candidates !== undefined) {
+        positiveInteger('candidates', candidates);
+        if (!each) {
+            throw new TypeError('candidates belong to each');
+        }
     }
     checkSignal(signal);
     if (model.startToken === null) {
         throw new Error('score: the model has no start token (its files name no bos_token_id)');
     }
     const ids = model._needTokenizer('score').encode(text, { addSpecialTokens: false });
+    const log = each ? new TokenLog(model, candidates) : null;
     let nats = 0;
     for (let at = 0; at < ids.length; at += model.contextLength) {
-        nats += await scorePiece(model, model.startToken, ids.slice(at, at + model.contextLength), signal);
+        nats += await scorePiece(model, model.startToken, ids.slice(at, at + model.contextLength), { signal, log });
     }
-    return { nats, tokens: ids.length, bytes: new TextEncoder().encode(text).length };
+    return { nats, tokens: ids.length, bytes: new TextEncoder().encode(text).length, ...(log && { each: log.tokens }) };
 }
 
 /**
- * @param {import('./language-model.js').LanguageModel} model
+ * @param {LanguageModel} model
  * @param {number} startToken
  * @param {number[]} ids at most contextLength
- * @param {AbortSignal} [signal]
+ * @param {{ signal?: AbortSignal, log: TokenLog | null }} options
  */
-async function scorePiece(model, startToken, ids, signal) {
-    const { vocabulary } = model.network.description;
+async function scorePiece(model, startToken, ids, { signal, log }) {
     let nats = 0;
     const steps = new ModelSteps(model.network, [new CacheRow(model.network, ids.length, model.cacheDtype)], true);
+    steps.signal = signal;
     model._working.add(steps);
     try {
-        // Every token but the last is read; every token is predicted.
-        await steps.prefill([[startToken, ...ids].slice(0, ids.length)], {
-            logits: true,
-            between: () => signal?.throwIfAborted(),
-            reader: (from, t, _, logits) => {
-                for (let i = 0; logits && i < t; i++) {
-                    nats += negativeLogProbability(logits.subarray(i * vocabulary, (i + 1) * vocabulary), ids[from + i]);
+        const logits = steps.room(Math.min(ROWS, ids.length));
+        let turn = performance.now();
+        for (let at = 0; at < ids.length; at += ROWS) {
+            // Every token but the last is read; every token is predicted.
+            const targets = ids.slice(at, at + ROWS);
+            await steps.readAhead([at === 0 ? startToken : ids[at - 1], ...targets.slice(0, -1)], logits);
+            for (let i = 0; i < targets.length; i++) {
+                const row = steps.rowAt(logits, i);
+                const own = negativeLogProbability(row, targets[i]);
+                nats += own;
+                log?.add(targets[i], own, row);
+                if (performance.now() - turn > TURN) {
+                    await otherTasks();
+                    signal?.throwIfAborted();
+                    model.network.check('score');
+                    turn = performance.now();
                 }
-            },
-        });
+            }
+        }
         return nats;
     } finally {
         model._working.delete(steps);
         steps.dispose();
+    }
+}
+
+/** What is told of each token. */
+class TokenLog {
+    /** @param {LanguageModel} model @param {number} [candidates] */
+    constructor(model, candidates) {
+        this._tokenizer = model._needTokenizer('score');
+        this._candidates = candidates;
+        this._best = new Choice(candidates === undefined ? 0 : model.vocabularySize);
+        /** @type {TokenScore[]} */
+        this.tokens = [];
+    }
+
+    /** @param {number} token @returns {string} */
+    _text(token) {
+        return token < this._tokenizer.vocabularySize ? this._tokenizer.piece(token) : '';
+    }
+
+    /** @param {number} token @param {number} nats @param {Float32Array} logits */
+    add(token, nats, logits) {
+        /** @type {TokenScore} */
+        const told = { token, text: this._text(token), nats, probability: Math.exp(-nats) };
+        if (this._candidates !== undefined) {
+            this._best.top(logits, this._candidates);
+            const { count, tokens, probabilities: values } = this._best;
+            // Of the whole vocabulary, not of these few.
+            const log = nats + logits[token];
+            told.candidates = Array.from({ length: count }, (_, i) => ({
+                token: tokens[i], text: this._text(tokens[i]), probability: Math.exp(values[i] - log),
+            }));
+        }
+        this.tokens.push(told);
     }
 }
 

@@ -30,7 +30,8 @@ import { checkFinite } from './finite.js';
  * @property {Float32Array} logits [batch][vocabularySize] after position index - 1
  * @property {Float32Array} [hidden] [batch][length][width] of positions 0 .. index - 1, for contrastive search
  * @property {number[]} stopTokens ids that end a row when they stand outside its prompt
- * @property {import('./processors.js').Processors | null} [processors] of the logits of a single row
+ * @property {import('./processors.js').Processors | null} [processors] of the logits; those that keep books of a single row
+ * @property {import('./constraints/index.js').Constraint | null} [constraint] what may be written from position `index` on
  * @property {() => string} [where] tells where logits that are not finite may come from
  */
 
@@ -53,6 +54,9 @@ export class Search {
         /** Of every row, after the tokens so far. */
         this._logits = new Float32Array(start.logits);
         this._where = start.where;
+        this._processors = start.processors ?? null;
+        this._constraint = start.constraint ?? null;
+        this._begin = start.index;
         checkFinite(this._logits, this._where);
         /** Whether a step has been made since they were taken over. */
         this._fed = false;
@@ -103,6 +107,16 @@ export class Search {
         this._next[row] = this._rows[at];
     }
 
+    /** What the options make of the logits that follow a row. @param {Float32Array} logits [V] @param {number} row */
+    _edit(logits, row) {
+        if (this._processors === null && this._constraint === null) {
+            return;
+        }
+        const tokens = this._rows.length === this.length ? this._rows : this._rows.subarray(row * this.length, (row + 1) * this.length);
+        this._processors?.apply(logits, tokens, this.index);
+        this._constraint?.apply(logits, tokens, this._begin, this.index);
+    }
+
     /** Feeds the tokens just picked. @returns {unknown} maybe a promise */
     feed() {
         this._fed = true;
@@ -135,13 +149,12 @@ export class RowSearch extends Search {
     constructor(steps, start, sampler) {
         super(steps, start, 1);
         this._sampler = sampler;
-        this._processors = start.processors ?? null;
     }
 
     pick() {
         this._collect();
-        this._processors?.apply(this._logits, this._rows, this.index);
         for (let row = 0; row < this.batch; row++) {
+            this._edit(this._rowLogits(row), row);
             this._sampler.choose(this._rowLogits(row), this.choice);
             this._write(row, this._sampler.draw(this.choice));
         }

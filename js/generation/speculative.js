@@ -92,16 +92,24 @@ export class SpeculativeSearch extends RowSearch {
 
 /** Guesses by a smaller model, which reads what the text has become. */
 export class ModelDraft {
-    /** @param {Network} network with the same vocabulary @param {number} length most positions */
-    constructor(network, length) {
+    /** @param {Network} network with the same vocabulary @param {number} length most positions @param {AbortSignal} [signal] */
+    constructor(network, length, signal) {
         this._network = network;
         this._row = new CacheRow(network, length, 'float32');
         this._job = new PassJob(network);
+        this._job.signal = signal;
         const { memory } = network.runtime;
         const { width, vocabulary } = network.description;
         this._vocabulary = vocabulary;
-        this._hidden = memory.alloc(4 * width);
-        this._logits = memory.alloc(4 * vocabulary);
+        this._hidden = 0;
+        this._logits = 0;
+        try {
+            this._hidden = memory.alloc(4 * width);
+            this._logits = memory.alloc(4 * vocabulary);
+        } catch (error) {
+            this.dispose();
+            throw error;
+        }
     }
 
     /** @param {Int32Array} tokens @param {number} length @param {number} count @returns {Promise<number[]>} */

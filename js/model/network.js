@@ -35,7 +35,9 @@ import { inverseFrequencies, lengthKey } from './rope.js';
  * @property {number} hidden [rows or results][width] after the final norm; 0: not wanted, and then no logits either
  * @property {number} results rows of hidden states that logits are wanted of, without `every`
  * @property {number} logits [rows or results][vocabulary]; 0: not wanted
- * @property {{ layer: number, scores: number } | null} watch scores of one layer, [heads][t][index + t] of the one segment
+ * @property {Map<number, number> | null} scores of layers, where they are wanted: [heads][t][index + t] of the one segment
+ * @property {Map<number, number> | null} states after layers, where they are wanted: [rows][width]; after the last norm by the number
+ *   of layers
  */
 
 /** The weights of one layer. */
@@ -212,10 +214,37 @@ export class Network {
         recordLookup(program, this.embedding, pass.tokens, rows, x, embedding.scale, this.positions, pass.positions);
         const buffers = this._buffers(program, rows);
         const tables = this._tables(program, pass);
-        layers.forEach((layer, i) => this._recordLayer(program, pass, i, layer, x, buffers, tables));
+        layers.forEach((layer, i) => {
+            this._recordLayer(program, pass, i, layer, x, buffers, tables);
+            this._recordState(program, pass, i, x);
+        });
+        this._recordState(program, pass, layers.length, x);
         if (pass.hidden !== 0) {
             this._recordHead(program, pass, x, buffers.bytes);
         }
+    }
+
+    /**
+     * Keeps what there is after a layer, where it is wanted.
+     * @param {Program} program
+     * @param {Pass} pass
+     * @param {number} layer
+     * @param {number} x
+     */
+    _recordState(program, { states, rows }, layer, x) {
+        const { width, layers } = this.description;
+        const to = states?.get(layer);
+        if (to === undefined) {
+            return;
+        }
+        if (layer === layers.length) {
+            /** @type {NormWeights} */ (this.finalNorm).record(program, rows, x, width, to, width);
+            return;
+        }
+        // There is no operation that copies: times 1 is the same bits.
+        const ones = program.scratch(4 * rows * width);
+        this.runtime.memory.f32(ones, rows * width).fill(1);
+        recordGate(program, { a: x, b: ones, y: to, rows, n: width, activation: 'linear' });
     }
 
     /**
@@ -342,7 +371,7 @@ export class Network {
     _recordAttention(program, pass, i, layer, input, x, { q, k, v, mixed, room, bytes }, tables) {
         const { attention: a } = layer;
         const weights = this.layers[i];
-        const { rows, segments, watch } = pass;
+        const { rows, segments, scores } = pass;
         const { width } = this.description;
         const [qs, ks, vs] = [weights.q.outputs, weights.k.outputs, weights.v.outputs];
         const quantized = this._quantized(program, rows, input, bytes, weights.q, weights.k, weights.v);
@@ -367,7 +396,7 @@ export class Network {
         for (const { caches, index, t, mask = 0 } of segments) {
             recordAttend(program, caches[i], {
                 attention: a, q: q + 4 * row * qs, out: mixed + 4 * row * a.heads * a.valueDim, t, index,
-                mask, scores: watch?.layer === i ? watch.scores : 0, concurrent: row > 0,
+                mask, scores: scores?.get(i) ?? 0, concurrent: row > 0,
             });
             row += t;
         }

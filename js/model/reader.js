@@ -26,6 +26,7 @@ export const CHUNK = 128;
  * @property {number} hidden address of [runs][width], of each run's last token after the final norm; 0 with `every`
  * @property {boolean} every
  * @property {RowReader} [reader] with `every`: is shown the numbers of every pass
+ * @property {{ layer: number, address: number }[]} [states] of one run: hidden states after layers, [ids][width] each
  *
  * @callback RowReader
  * @param {number} from first token of each run that the pass has read
@@ -33,9 +34,9 @@ export const CHUNK = 128;
  * @param {Float32Array} hidden [runs * t][width], after the final norm; valid only during the call
  * @param {Float32Array | null} logits [runs * t][V], where the reading asks for them with logits !== 0
  *
- * @typedef {object} AttentionWatch scores of one layer
- * @property {number} layer
- * @property {(scores: Float32Array, t: number, index: number) => void} read [heads][t][index + t] of the pass
+ * @typedef {object} AttentionWatch scores of layers
+ * @property {readonly number[]} layers
+ * @property {(layer: number, scores: Float32Array, t: number, index: number) => void} read [heads][t][index + t] of the pass
  */
 
 /**
@@ -55,11 +56,13 @@ export class PassJob {
         this._wanted = NOTHING;
         /** @type {AttentionWatch | null} */
         this.watch = null;
+        /** Cuts a pass short; what it has read by then is not in the text. @type {AbortSignal | undefined} */
+        this.signal = undefined;
         /** Runs it together with others; null: the runtime runs it. @type {{ run(job: PassJob): Promise<void> } | null} */
         this.together = null;
         /** @type {Pass} */
         this._pass = {
-            segments: [], rows: 0, length: 0, tokens: 0, positions: 0, every: false, hidden: 0, results: 0, logits: 0, watch: null,
+            segments: [], rows: 0, length: 0, tokens: 0, positions: 0, every: false, hidden: 0, results: 0, logits: 0, scores: null, states: null,
         };
         /** One for each run, of which a pass takes those with tokens. @type {Segment[]} */
         this._segments = [];
@@ -86,12 +89,12 @@ export class PassJob {
 
     /** Runs it. @returns {Promise<void>} */
     run() {
-        return this.together ? this.together.run(this) : this._network.runtime._run(this);
+        return this.together ? this.together.run(this) : this._network.runtime._run(this, this.signal);
     }
 
     /** Whether it wants no more than what follows the last tokens of its runs, so that it can be a part of another job. */
     get joins() {
-        return this._last && !this._wanted.every && this.watch === null;
+        return this._last && !this._wanted.every && !this._wanted.states && this.watch === null;
     }
 
     /** Tokens that it reads. */
@@ -156,7 +159,8 @@ export class PassJob {
         } else if (this._last) {
             pass.logits = logits;
         }
-        pass.watch = this._recordWatch(program, pass);
+        pass.scores = this._recordWatch(program, pass);
+        pass.states = this._states();
         network.record(program, pass);
     }
 
@@ -191,7 +195,7 @@ export class PassJob {
         const { segments, length } = this._pass;
         const { every, hidden, logits } = this._wanted;
         const network = this._network;
-        const plain = network.streams && !every && this.watch === null;
+        const plain = network.streams && !every && !this._wanted.states && this.watch === null;
         let at = 0;
         let same = true;
         const note = (/** @type {unknown} */ value) => {
@@ -227,14 +231,22 @@ export class PassJob {
         }
     }
 
-    /** @param {Program} program @param {Pass} pass */
+    /** @param {Program} program @param {Pass} pass @returns {Map<number, number> | null} */
     _recordWatch(program, { segments, rows }) {
         if (this.watch === null) {
             return null;
         }
-        const { layer } = this.watch;
-        const { heads } = this._network.description.layers[layer].attention;
-        return { layer, scores: program.scratch(4 * heads * rows * (segments[0].index + rows)) };
+        return new Map(this.watch.layers.map((layer) => {
+            const { heads } = this._network.description.layers[layer].attention;
+            return [layer, program.scratch(4 * heads * rows * (segments[0].index + rows))];
+        }));
+    }
+
+    /** @returns {Map<number, number> | null} where this pass's go */
+    _states() {
+        const { width } = this._network.description;
+        const { states } = this._wanted;
+        return states ? new Map(states.map(({ layer, address }) => [layer, address + 4 * this._from * width])) : null;
     }
 
     /** @param {ArrayLike<number>} ids */
@@ -243,12 +255,12 @@ export class PassJob {
     }
 
     finish() {
-        const { rows, hidden, logits, watch, segments: [{ index, t }] } = this._pass;
+        const { rows, hidden, logits, scores, segments: [{ index, t }] } = this._pass;
         const { runtime: { memory }, description: { width, vocabulary, layers } } = this._network;
-        if (watch) {
-            const { heads } = layers[watch.layer].attention;
-            this.watch?.read(memory.f32(watch.scores, heads * t * (index + t)), t, index);
-        }
+        scores?.forEach((address, layer) => {
+            const { heads } = layers[layer].attention;
+            this.watch?.read(layer, memory.f32(address, heads * t * (index + t)), t, index);
+        });
         this._wanted.reader?.(this._from, t, memory.f32(hidden, rows * width), logits === 0 ? null : memory.f32(logits, rows * vocabulary));
         for (const { row, ids } of this._runs) {
             row.append(ids, this._from, this._part(ids));

@@ -6,6 +6,7 @@
 import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { buildDist } from './dist.js';
+import { buildPage } from './page.js';
 import { buildInterface } from './interface.js';
 import { setup } from '../setup/setup.js';
 import { isMain, main, root, run, say, since } from './system.js';
@@ -137,6 +138,7 @@ if (isMain(import.meta.url)) {
         buildWasm(tools);
         if (process.argv.includes('--wasm')) return;
         await buildDist();
+        await buildPage();
         await buildTypes();
     });
 }

@@ -15,6 +15,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:f
 import { dirname, join, relative, resolve } from 'node:path';
 import { buildNative, buildTypes, buildWasm, typeCheck } from './build.js';
 import { buildDist } from './dist.js';
+import { buildPage } from './page.js';
 import { relaxedNode } from '../setup/node.js';
 import { checkPackage } from './package.js';
 import { setup } from '../setup/setup.js';
@@ -36,6 +37,7 @@ await main(async () => {
     say('Building');
     buildWasm(tools);
     await buildDist();
+    await buildPage();
     const newer = relaxedNode();
     say(`  relaxed SIMD runs on ${newer.description}`);
     unlock();
@@ -114,7 +116,9 @@ async function wholeProject(group, tools, files) {
 }
 
 /** @param {Omit<Result, 'name' | 'seconds'>} counts */
-const countsOf = ({ passed, failed, skipped }) => `${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`;
+function countsOf({ passed, failed, skipped }) {
+    return `${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`;
+}
 
 /** @param {Result[]} results @param {string} time that all took @returns {number} the exit status */
 function summarize(results, time) {

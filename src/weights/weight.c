@@ -39,6 +39,33 @@ double cmha_weight_bytes(uint32_t type, double k, double n)
     return panels * CMHA_PANEL * (k / t->block) * t->bytes;
 }
 
+/* Four outputs' values of a run. */
+static void run_values(const weight_dot *dot, const dot_weights (*weights)[2], const scaling *scales, size_t half, float *y)
+{
+    i4 zero = i4_splat(-dot->zero);
+    for (size_t i = 0; i < dot->run; i++) {
+        i4 quant = i4_add(dot_weight(weights[i / 4][half], i % 4, dot->bits), zero);
+        f4 value = f4_mul(scales[half].scale, i4_float(quant));
+        f4_store(y + i * CMHA_PANEL + 4 * half, dot->offset ? f4_add(value, scales[half].offset) : value);
+    }
+}
+
+void weight_panel(const weight_type *t, float *y, const uint8_t *blocks, size_t count)
+{
+    if (t->panel) {
+        t->panel(y, blocks, count);
+        return;
+    }
+    const weight_dot *dot = &t->dot;
+    for (; count > 0; count--, blocks += t->bytes * CMHA_PANEL) {
+        unpacked u;
+        dot->unpack(&u, blocks, 1);
+        for (size_t s = 0; s < t->block / dot->run; s++, y += dot->run * CMHA_PANEL) {
+            for (size_t half = 0; half < 2; half++) run_values(dot, u.weights + s * dot->run / 4, u.scales[s], half, y);
+        }
+    }
+}
+
 /* Blocks decoded at a time: one of 256 inputs, or as many inputs of the smaller ones. */
 static size_t stretch_of(const weight_type *t)
 {
@@ -56,7 +83,7 @@ void cmha_weight_decode(uint32_t type, float *y, const void *blocks, size_t n)
         float z[MOST_BLOCK * CMHA_PANEL];
         size_t lanes = n / t->block < CMHA_PANEL ? n / t->block : CMHA_PANEL;
         for (size_t i = 0; i < lanes; i++, from += t->bytes) place_block(t, packed, from, i);
-        t->panel(z, packed, 1);
+        weight_panel(t, z, packed, 1);
         for (size_t i = 0; i < lanes; i++, y += t->block) {
             for (size_t j = 0; j < t->block; j++) y[j] = z[j * CMHA_PANEL + i];
         }
@@ -145,7 +172,7 @@ void cmha_weight_row(uint32_t type, float *y, const void *packed, size_t k, size
     const uint8_t *from = block_at(t, (void *) (uintptr_t) packed, k, row, 0);
     for (size_t j = 0, count; j < k; j += count, from += count / t->block * t->bytes * CMHA_PANEL) {
         count = k - j < stretch ? k - j : stretch;
-        t->panel(z, from, count / t->block);
+        weight_panel(t, z, from, count / t->block);
         for (size_t i = 0; i < count; i++) y[j + i] = z[i * CMHA_PANEL + row % CMHA_PANEL];
     }
 }

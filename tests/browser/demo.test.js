@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
+import { DemoPage, noBrowser, TIMEOUT, withoutServiceWorkers } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 2 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
@@ -21,7 +21,7 @@ function percents(bars) {
 
 for (const isolation of [true, false]) {
     test(`a story appears with its instruments, ${isolation ? 'isolated' : 'not isolated'}`, options, async t => {
-        const demo = await DemoPage.open(t, { isolation });
+        const demo = await DemoPage.open(t, { isolation, before: isolation ? undefined : withoutServiceWorkers });
         await demo.ready();
         assert.equal(await demo.page.evaluate(() => crossOriginIsolated), isolation);
         const story = await demo.write(STORY);
@@ -225,8 +225,8 @@ test('everything can be done by keyboard', options, async t => {
 
     /** @type {string[]} */
     const reached = [];
-    await page.focus('#prompt');
-    for (let i = 0; i < 30; i++) {
+    await page.focus('#tour');
+    for (let i = 0; i < 60; i++) {
         const [name, outline] = await page.evaluate(() => {
             const element = /** @type {HTMLInputElement} */ (document.activeElement);
             const shown = element.type === 'radio' ? element.nextElementSibling : element;
@@ -238,8 +238,8 @@ test('everything can be done by keyboard', options, async t => {
         assert.notEqual(outline, 'none', `${name} does not show that it has the focus`);
         await page.keyboard.press('Tab');
     }
-    for (const name of ['prompt', 'write', 'another', 'temperature', 'topK', 'topP', 'seed', 'tokens', 'pace',
-        'workers', 'story', 'layer', 'scale', 'skip-first', 'lane', 'heatmap']) {
+    for (const name of ['mode', 'model', 'prompt', 'write', 'continue', 'another', 'temperature', 'topK', 'topP', 'minP', 'seed', 'tokens', 'pace',
+        'workers', 'direction', 'surprising', 'story', 'cold', 'layer', 'scale', 'skip-first', 'lane', 'heatmap', 'show-maps']) {
         assert.ok(reached.includes(name), `Tab does not reach ${name}, only ${reached}`);
     }
 

@@ -196,6 +196,18 @@ export function tinyFiles({ size, ...options } = {}) {
  * @returns {Float64Array[]} logits after each token
  */
 export function referenceLogits(weights, config, ids) {
+    return referenceInside(weights, config, ids).logits;
+}
+
+/**
+ * The same with all that there is on the way.
+ * @param {Parameters<typeof referenceLogits>[0]} weights
+ * @param {Parameters<typeof referenceLogits>[1]} config
+ * @param {Parameters<typeof referenceLogits>[2]} ids
+ * @returns {{ logits: Float64Array[], final: Float64Array[], states: Float64Array[][], attention: Float64Array[][][] }} final: after
+ *   the last norm; states: after each layer; attention by layer and head, [ids] with 0 where a query does not look
+ */
+export function referenceInside(weights, config, ids) {
     const { n_embd: width, n_head: heads, n_layer: layers, vocab_size: vocab, layer_norm_epsilon: epsilon } = config;
     const w = (/** @type {string} */ name) => /** @type {{ data: Float32Array }} */ (weights.get(name)).data;
     /** @type {(x: Float64Array, name: string, n: number) => Float64Array} */
@@ -214,7 +226,11 @@ export function referenceLogits(weights, config, ids) {
     const head = w(weights.has('lm_head.weight') ? 'lm_head.weight' : 'wte.weight');
     const size = width / heads;
     const past = Array.from({ length: layers }, () => /** @type {Float64Array[]} */ ([]));
-    return ids.map((id, position) => {
+    const states = Array.from({ length: layers }, () => /** @type {Float64Array[]} */ ([]));
+    const attention = Array.from({ length: layers }, () => Array.from({ length: heads }, () => /** @type {Float64Array[]} */ ([])));
+    /** @type {Float64Array[]} */
+    const final = [];
+    const logits = ids.map((id, position) => {
         let x = Float64Array.from({ length: width },
             (_, i) => w('wte.weight')[id * width + i] + w('wpe.weight')[position * width + i]);
         for (let layer = 0; layer < layers; layer++) {
@@ -228,6 +244,7 @@ export function referenceLogits(weights, config, ids) {
                     return Math.exp(dot / Math.sqrt(size));
                 });
                 const total = scores.reduce((sum, score) => sum + score, 0);
+                attention[layer][head].push(Float64Array.from({ length: ids.length }, (_, j) => (scores[j] ?? 0) / total));
                 past[layer].forEach((other, j) => {
                     for (let i = head * size; i < (head + 1) * size; i++) {
                         mixed[i] += scores[j] / total * other[2 * width + i];
@@ -239,9 +256,12 @@ export function referenceLogits(weights, config, ids) {
             const inner = dense(norm(x, `h.${layer}.ln_2`), `h.${layer}.mlp.c_fc`, 4 * width).map(gelu);
             const out = dense(inner, `h.${layer}.mlp.c_proj`, width);
             x = x.map((value, i) => value + out[i]);
+            states[layer].push(x);
         }
         const last = norm(x, 'ln_f');
+        final.push(last);
         return Float64Array.from({ length: vocab }, (_, token) =>
             last.reduce((sum, value, i) => sum + value * head[token * width + i], 0));
     });
+    return { logits, final, states, attention };
 }

@@ -272,7 +272,8 @@ describe('extras', () => {
     test('attention: the chosen layer\'s scores, the prompt\'s first, then row by row', async () => {
         const ids = Array.from({ length: 80 }, (_, i) => (i * 29) % 266);
         const items = await all(model.generate(ids, { sampler: 'greedy', maxNewTokens: 3, attention: 0 }));
-        const attentions = items.map(({ attention }) => there(attention));
+        const attentions = /** @type {import('../../js/generation/attention-scores.js').AttentionScores[]} */ (
+            items.map(({ attention }) => there(attention)));
         assert.deepEqual(attentions.map(({ layer, start, shape }) => [layer, start, shape]),
             [[0, 0, [3, 80, 80]], [0, 80, [3, 1, 81]], [0, 81, [3, 1, 82]]]);
         // The first layer's queries and keys follow from the weights alone.

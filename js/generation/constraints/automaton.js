@@ -1,0 +1,134 @@
+// What may follow at a place of a text: states that bytes lead to, and the tokens that each of them allows.
+
+import { Expressions, waysOf } from './expressions.js';
+
+/** @typedef {import('./expressions.js').Expression} Expression */
+/** @typedef {import('./vocabulary.js').TokenBytes} TokenBytes */
+
+/** A place in a text: the expressions, one of which the rest has to be. */
+export class State {
+    /** @param {Expression[]} ways */
+    constructor(ways) {
+        this.ways = ways;
+        /** Tokens that the shortest rest takes at most. */
+        this.fewest = ways.reduce((least, { fewest }) => Math.min(least, fewest), Infinity);
+        this.worst = ways.reduce((most, { worst }) => Math.max(most, worst), 0);
+        /** Whether something may follow. */
+        this.goesOn = ways.some(({ kind }) => kind !== 'nothing');
+        /** By byte; null: it leads nowhere. @type {(State | null | undefined)[]} */
+        this.next = [];
+        /** The state that allows the same tokens, of all that are alike as far as a token can tell. @type {State | null} */
+        this.like = null;
+        /** A bit for each token. @type {Uint32Array | null} */
+        this.allowed = null;
+    }
+
+    /** Whether the text may end. */
+    get accepts() {
+        return this.fewest === 0;
+    }
+}
+
+export class Automaton {
+    /**
+     * @param {TokenBytes} tokens
+     * @param {(expressions: Expressions) => Expression} build
+     */
+    constructor(tokens, build) {
+        this.tokens = tokens;
+        this._expressions = new Expressions(tokens);
+        /** @type {Map<string, State>} */
+        this._states = new Map();
+        this.start = this._state(waysOf(build(this._expressions)));
+        this._path = /** @type {State[]} */ (new Array(tokens.longest + 1));
+    }
+
+    /** Places that have been seen. */
+    get size() {
+        return this._states.size;
+    }
+
+    /** @param {Expression[]} ways @returns {State} */
+    _state(ways) {
+        const key = ways.map(({ id }) => id).sort((a, b) => a - b).join();
+        let state = this._states.get(key);
+        if (!state) {
+            state = new State(ways);
+            this._states.set(key, state);
+        }
+        return state;
+    }
+
+    /** @param {State} state @param {number} byte @returns {State | null} */
+    step(state, byte) {
+        const known = state.next[byte];
+        if (known !== undefined) {
+            return known;
+        }
+        /** @type {Map<number, Expression>} */
+        const ways = new Map();
+        state.ways.forEach((way) => this._expressions.derive(way, byte, ways));
+        const next = ways.size === 0 ? null : this._state([...ways.values()]);
+        state.next[byte] = next;
+        return next;
+    }
+
+    /** @param {State} state @param {number} token @returns {State | null} null: it must not follow */
+    after(state, token) {
+        const bytes = this.tokens.of(token);
+        let next = bytes && /** @type {State | null} */ (state);
+        for (let i = 0; next && bytes && i < bytes.length; i++) {
+            next = this.step(next, bytes[i]);
+        }
+        return next;
+    }
+
+    /**
+     * The tokens that may follow.
+     * @param {State} state
+     * @param {number} room tokens that there is room for, this one included
+     * @returns {Uint32Array} a bit for each token; not to be changed
+     */
+    allowed(state, room) {
+        if (room <= state.worst) {
+            return this._walk(state, room - 1);
+        }
+        state.like ??= this._state(state.ways.map((way) => this._expressions.within(way, this.tokens.longest)));
+        state.like.allowed ??= this._walk(state.like, Infinity);
+        return state.like.allowed;
+    }
+
+    /**
+     * @param {State} state
+     * @param {number} most tokens that the rest may take
+     * @returns {Uint32Array}
+     */
+    _walk(state, most) {
+        const { ids, bytes, starts, common, size } = this.tokens;
+        const allowed = new Uint32Array(Math.ceil(size / 32));
+        const path = this._path;
+        path[0] = state;
+        // The tokens with so many bytes in common with the last one are as impossible as that was.
+        let dead = Infinity;
+        for (let i = 0; i < ids.length; i++) {
+            let depth = common[i];
+            if (depth >= dead) {
+                continue;
+            }
+            dead = Infinity;
+            const length = starts[i + 1] - starts[i];
+            for (; depth < length; depth++) {
+                const next = this.step(path[depth], bytes[starts[i] + depth]);
+                if (next === null) {
+                    dead = depth + 1;
+                    break;
+                }
+                path[depth + 1] = next;
+            }
+            if (depth === length && path[length].fewest <= most && path[length].fewest < Infinity) {
+                allowed[ids[i] >>> 5] |= 1 << (ids[i] & 31);
+            }
+        }
+        return allowed;
+    }
+}

@@ -1,0 +1,212 @@
+// Regular expressions over bytes, by derivatives (Brzozowski 1964, Antimirov 1996): what may follow after a byte is an expression
+// again, so that counts stay numbers and nothing is unrolled. Equal expressions are one object.
+//
+// Each knows with how few tokens a text of it can be written, where all but fixed texts are written a byte at a time. It is how dead
+// ends are avoided: a text may go on as long as that number is finite, and no more than there is room for. From every place with such
+// a number some token leads to one with a number that is smaller.
+
+import { utf8 } from '../../text/bytes.js';
+import { letters } from './vocabulary.js';
+
+/**
+ * @typedef {object} Expression
+ * @property {number} id
+ * @property {'nothing' | 'bytes' | 'text' | 'then' | 'either' | 'repeat'} kind
+ * @property {number} fewest tokens that write a text of it; 0: it may be left as it is; Infinity: there are none for some byte
+ * @property {number} worst the largest finite `fewest` of all that it can become
+ * @property {Uint8Array} [set] kind bytes: [256], 1 for each that may come
+ * @property {Text} [text] kind text
+ * @property {number} [at] kind text: its first byte there
+ * @property {Expression[]} [parts] kinds then (two), either, and repeat (one)
+ * @property {number} [min] kind repeat
+ * @property {number} [max] kind repeat, perhaps Infinity
+ *
+ * @typedef {{ key: string, bytes: Uint8Array, fewest: Float64Array, worst: Float64Array }} Text and by where one begins
+ */
+
+/** @param {number} n */
+const finite = (n) => (n === Infinity ? 0 : n);
+
+/** @param {Expression} expression @returns {Expression[]} of which it is one */
+export function waysOf(expression) {
+    return expression.kind === 'either' ? /** @type {Expression[]} */ (expression.parts) : [expression];
+}
+
+export class Expressions {
+    /** @param {import('./vocabulary.js').TokenBytes} tokens */
+    constructor({ alphabet, pieces, longest }) {
+        this._alphabet = alphabet;
+        this._pieces = pieces;
+        this._longest = longest;
+        /** @type {Map<string, Expression>} */
+        this._made = new Map();
+        /** What within() gave, by id. @type {Map<number, Expression>} */
+        this._cut = new Map();
+        /** The empty text. */
+        this.nothing = this._make('', () => ({ kind: 'nothing', fewest: 0, worst: 0 }));
+    }
+
+    /**
+     * @param {string} key
+     * @param {() => Omit<Expression, 'id'>} make
+     * @returns {Expression}
+     */
+    _make(key, make) {
+        let expression = this._made.get(key);
+        if (!expression) {
+            expression = { id: this._made.size, ...make() };
+            this._made.set(key, expression);
+        }
+        return expression;
+    }
+
+    /** @param {Uint8Array} set [256] @returns {Expression} one of these bytes */
+    bytes(set) {
+        const writable = set.some((is, byte) => is && this._alphabet[byte]);
+        return this._make(`b${set.join('')}`, () => ({ kind: 'bytes', set, fewest: writable ? 1 : Infinity, worst: 1 }));
+    }
+
+    /** @param {number} first @param {number} [last] @returns {Expression} one of the bytes from the first to the last */
+    range(first, last = first) {
+        return this.bytes(new Uint8Array(256).fill(1, first, last + 1));
+    }
+
+    /** @param {string} text @returns {Expression} this text */
+    text(text) {
+        const bytes = utf8(text);
+        const fewest = new Float64Array(bytes.length + 1);
+        const worst = new Float64Array(bytes.length + 1);
+        for (let at = bytes.length - 1; at >= 0; at--) {
+            const rest = letters(bytes.subarray(at, at + this._longest));
+            fewest[at] = Infinity;
+            for (let n = 1; n <= rest.length; n++) {
+                if (fewest[at + n] + 1 < fewest[at] && this._pieces.has(rest.slice(0, n))) {
+                    fewest[at] = fewest[at + n] + 1;
+                }
+            }
+            worst[at] = Math.max(worst[at + 1], finite(fewest[at]));
+        }
+        return this._textFrom({ key: JSON.stringify(text), bytes, fewest, worst }, 0);
+    }
+
+    /** @param {Text} text @param {number} at @returns {Expression} */
+    _textFrom(text, at) {
+        if (at === text.bytes.length) {
+            return this.nothing;
+        }
+        return this._make(`t${at}${text.key}`, () => ({ kind: 'text', text, at, fewest: text.fewest[at], worst: text.worst[at] }));
+    }
+
+    /** @param {...Expression} parts @returns {Expression} one after the other */
+    then(...parts) {
+        return parts.reduceRight((rest, first) => this._then(first, rest), this.nothing);
+    }
+
+    /** @param {Expression} first @param {Expression} rest @returns {Expression} */
+    _then(first, rest) {
+        if (first.kind === 'nothing') {
+            return rest;
+        }
+        if (rest.kind === 'nothing') {
+            return first;
+        }
+        if (first.kind === 'then') {
+            const [a, b] = /** @type {Expression[]} */ (first.parts);
+            return this._then(a, this._then(b, rest));
+        }
+        return this._make(`s${first.id},${rest.id}`, () => ({
+            kind: 'then', parts: [first, rest], fewest: first.fewest + rest.fewest,
+            worst: Math.max(first.worst + finite(rest.fewest), rest.worst),
+        }));
+    }
+
+    /** @param {Expression[]} parts @returns {Expression} one of them */
+    either(parts) {
+        const all = [...new Set(parts.flatMap(waysOf))].sort((a, b) => a.id - b.id);
+        if (all.length === 1) {
+            return all[0];
+        }
+        return this._make(`e${all.map(({ id }) => id).join()}`, () => ({
+            kind: 'either', parts: all,
+            fewest: all.reduce((least, { fewest }) => Math.min(least, fewest), Infinity),
+            worst: all.reduce((most, { worst }) => Math.max(most, worst), 0),
+        }));
+    }
+
+    /** @param {Expression} part @returns {Expression} it or nothing */
+    optional(part) {
+        return this.either([part, this.nothing]);
+    }
+
+    /** @param {Expression} part @param {number} min @param {number} max perhaps Infinity @returns {Expression} it, so many times */
+    repeat(part, min, max) {
+        if (max === 0 || part.kind === 'nothing') {
+            return this.nothing;
+        }
+        if (min === 1 && max === 1) {
+            return part;
+        }
+        const fewest = min === 0 ? 0 : min * part.fewest;
+        return this._make(`r${part.id},${min},${max}`, () => ({
+            kind: 'repeat', parts: [part], min, max, fewest,
+            worst: Math.max(finite(fewest), part.worst + Math.max(0, min - 1) * finite(part.fewest)),
+        }));
+    }
+
+    /**
+     * What may follow after a byte.
+     * @param {Expression} expression
+     * @param {number} byte
+     * @param {Map<number, Expression>} out is added to, by id: each of them is one way to go on
+     */
+    derive({ kind, set, text, at = 0, parts = [], min = 0, max = 0 }, byte, out) {
+        const add = (/** @type {Expression} */ next) => {
+            waysOf(next).forEach((one) => out.set(one.id, one));
+        };
+        if (kind === 'bytes') {
+            if (set?.[byte]) {
+                add(this.nothing);
+            }
+        } else if (kind === 'text') {
+            if (text?.bytes[at] === byte) {
+                add(this._textFrom(text, at + 1));
+            }
+        } else if (kind === 'either') {
+            parts.forEach((part) => this.derive(part, byte, out));
+        } else if (kind === 'then') {
+            this._deriveFirst(parts[0], byte, parts[1], add);
+            if (parts[0].fewest === 0) {
+                this.derive(parts[1], byte, out);
+            }
+        } else if (kind === 'repeat') {
+            this._deriveFirst(parts[0], byte, this.repeat(parts[0], Math.max(0, min - 1), max - 1), add);
+        }
+    }
+
+    /** @param {Expression} first @param {number} byte @param {Expression} rest @param {(next: Expression) => void} add */
+    _deriveFirst(first, byte, rest, add) {
+        /** @type {Map<number, Expression>} */
+        const begun = new Map();
+        this.derive(first, byte, begun);
+        begun.forEach((one) => add(this._then(one, rest)));
+    }
+
+    /**
+     * The same as far as a token can tell: counts beyond are cut, so that places in a long text become one.
+     * @param {Expression} expression
+     * @param {number} length bytes of the longest token, always the same
+     * @returns {Expression}
+     */
+    within(expression, length) {
+        const { id, kind, parts = [], min = 0, max = 0 } = expression;
+        const before = this._cut.get(id);
+        if (before) {
+            return before;
+        }
+        const cut = parts.map((part) => this.within(part, length));
+        const result = kind === 'then' ? this.then(...cut) : kind === 'either' ? this.either(cut)
+            : kind === 'repeat' ? this.repeat(cut[0], Math.min(min, length + 1), Math.min(max, length + 1)) : expression;
+        this._cut.set(id, result);
+        return result;
+    }
+}

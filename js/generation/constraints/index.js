@@ -1,0 +1,213 @@
+// What a text may be: ids that a function allows, JSON by a schema, one of some texts, or a regular expression. Each becomes an
+// object that takes the logits of all other tokens away.
+
+import { rangeError, typeError } from '../../check.js';
+import { Automaton } from './automaton.js';
+import { jsonBySchema } from './json-schema.js';
+import { pattern } from './pattern.js';
+import { tokenBytes } from './vocabulary.js';
+
+/** @typedef {import('../language-model.js').LanguageModel} LanguageModel */
+/** @typedef {import('./automaton.js').State} State */
+
+/**
+ * @typedef {object} ConstraintOptions one of them at most
+ * @property {(tokens: Int32Array) => Iterable<number> | null | undefined} [allowed] is called before each token with those written
+ *   so far, the prompt not among them, and gives the ids of which the next one is; null: any
+ * @property {Record<string, any>} [json] a JSON Schema: the text is such JSON, and parses. Types object (all properties that are
+ *   required and any of the others, in the schema's order), array, string, integer, number, boolean, null; enum, const, anyOf,
+ *   $ref to $defs; minItems, maxItems (16), minLength, maxLength (256), pattern from ^ to $, minimum and maximum as integers.
+ *   Any other keyword is refused
+ * @property {string[]} [choices] the text is one of these
+ * @property {string} [pattern] the source of a regular expression that the whole text matches: no lookaround, no back-references
+ *
+ * @typedef {object} Constraint
+ * @property {(logits: Float32Array, tokens: Int32Array, from: number, to: number) => void} apply takes away the logits of what must
+ *   not follow tokens [from, to), which have been written
+ * @property {(tokens: Int32Array, from: number, to: number) => boolean} isOver whether nothing may follow them and no token says so
+ */
+
+/** The names of the options here. @type {readonly (keyof ConstraintOptions)[]} */
+export const CONSTRAINT_OPTIONS = Object.freeze(['allowed', 'json', 'choices', 'pattern']);
+
+/** Places of a text that an automaton may know before it is made anew. */
+const MOST_STATES = 20000;
+
+/**
+ * @param {LanguageModel} model
+ * @param {ConstraintOptions} options others in it are not looked at
+ * @param {{ room: number, kind: string }} settings tokens that there is room for; the kind of search
+ * @returns {Constraint | null} null: there is none
+ * @throws {TypeError | RangeError} for what cannot be followed, or has no text of so few tokens
+ */
+export function createConstraint(model, options, { room, kind }) {
+    const given = CONSTRAINT_OPTIONS.filter((name) => options[name] !== undefined);
+    if (given.length === 0) {
+        return null;
+    }
+    if (given.length > 1) {
+        throw new TypeError(`${given.join(' and ')}: a text can be held to one of them`);
+    }
+    const [name] = given;
+    if (options.allowed !== undefined) {
+        if (typeof options.allowed !== 'function') {
+            throw typeError('allowed', 'a function from tokens to ids', options.allowed);
+        }
+        return new AllowedTokens(options.allowed, model.vocabularySize);
+    }
+    if (kind === 'beam' && model.endTokens.length === 0) {
+        throw new TypeError(`${name}: beam search needs an end token, which this model has not`);
+    }
+    const automaton = automatonOf(model, name, options[name]);
+    const { fewest } = automaton.start;
+    if (fewest === Infinity) {
+        throw rangeError(name, 'something that the tokens of this model can write', options[name]);
+    }
+    if (fewest > room) {
+        const what = `something that can be written with the ${room} tokens there is room for; the shortest takes ${fewest}`;
+        throw rangeError(name, what, options[name]);
+    }
+    return new Following(automaton, model.endTokens, room);
+}
+
+/**
+ * What was used last, by tokenizer: what an automaton knows is worth keeping from text to text.
+ * @type {WeakMap<import('./vocabulary.js').TokenBytes, Map<string, Automaton>>}
+ */
+const USED = new WeakMap();
+const MOST_USED = 8;
+
+/** @param {LanguageModel} model @param {string} name @param {unknown} value @returns {Automaton} */
+function automatonOf(model, name, value) {
+    const tokens = tokenBytes(model._needTokenizer(name), model.vocabularySize);
+    /** @type {Map<string, Automaton>} */
+    const used = USED.get(tokens) ?? new Map();
+    USED.set(tokens, used);
+    const key = `${name} ${JSON.stringify(value)}`;
+    let automaton = used.get(key);
+    if (!automaton || automaton.size > MOST_STATES) {
+        automaton = new Automaton(tokens, (expressions) => {
+            if (name === 'json') {
+                return jsonBySchema(expressions, value);
+            }
+            return name === 'pattern' ? pattern(expressions, value)
+                : expressions.either(checkChoices(value).map((text) => expressions.text(text)));
+        });
+    }
+    used.delete(key);
+    used.set(key, automaton);
+    if (used.size > MOST_USED) {
+        used.delete([...used.keys()][0]);
+    }
+    return automaton;
+}
+
+/** @param {unknown} choices @returns {string[]} */
+function checkChoices(choices) {
+    if (!Array.isArray(choices) || choices.length === 0 || !choices.every((text) => typeof text === 'string' && !/\p{Cs}/u.test(text))) {
+        throw typeError('choices', 'a list of strings', choices);
+    }
+    return choices;
+}
+
+/** The hook of a caller. */
+class AllowedTokens {
+    /** @param {NonNullable<ConstraintOptions['allowed']>} ask @param {number} size */
+    constructor(ask, size) {
+        this._ask = ask;
+        this._bits = new Uint32Array(Math.ceil(size / 32));
+        this._size = size;
+    }
+
+    /** @param {Float32Array} logits @param {Int32Array} tokens @param {number} from @param {number} to */
+    apply(logits, tokens, from, to) {
+        const ids = this._ask(tokens.slice(from, to));
+        if (ids === null || ids === undefined) {
+            return;
+        }
+        if (typeof ids !== 'object' || !(Symbol.iterator in ids)) {
+            throw typeError('what allowed() gives', 'ids, or null for any', ids);
+        }
+        this._bits.fill(0);
+        for (const id of ids) {
+            if (!(Number.isInteger(id) && id >= 0 && id < this._size)) {
+                throw rangeError('what allowed() gives', `ids from 0 to ${this._size - 1}`, id);
+            }
+            this._bits[id >>> 5] |= 1 << (id & 31);
+        }
+        keepOnly(logits, this._bits, []);
+    }
+
+    isOver() {
+        return false;
+    }
+}
+
+/** A text that follows an automaton. */
+class Following {
+    /** @param {Automaton} automaton @param {readonly number[]} endTokens @param {number} room */
+    constructor(automaton, endTokens, room) {
+        this._automaton = automaton;
+        this._endTokens = endTokens;
+        this._room = room;
+        /** The tokens of the last time. @type {number[]} */
+        this._tokens = [];
+        /** The state before each of them and behind the last; null: it has ended, or should not have come. @type {(State | null)[]} */
+        this._states = [automaton.start];
+    }
+
+    /** @param {Int32Array} tokens @param {number} from @param {number} to @returns {State | null} where they lead */
+    _follow(tokens, from, to) {
+        let same = 0;
+        while (same < this._tokens.length && from + same < to && tokens[from + same] === this._tokens[same]) {
+            same++;
+        }
+        this._tokens.length = same;
+        this._states.length = same + 1;
+        for (let i = same; from + i < to; i++) {
+            const token = tokens[from + i];
+            const state = this._states[i];
+            this._tokens.push(token);
+            this._states.push(state && !this._endTokens.includes(token) ? this._automaton.after(state, token) : null);
+        }
+        return this._states[to - from];
+    }
+
+    /** @param {Float32Array} logits @param {Int32Array} tokens @param {number} from @param {number} to */
+    apply(logits, tokens, from, to) {
+        const state = this._follow(tokens, from, to);
+        // After an end token a beam goes on with whatever it likes.
+        if (state !== null) {
+            keepOnly(logits, this._automaton.allowed(state, this._room - (to - from)), state.accepts ? this._endTokens : []);
+        }
+    }
+
+    /** @param {Int32Array} tokens @param {number} from @param {number} to */
+    isOver(tokens, from, to) {
+        return this._endTokens.length === 0 && this._follow(tokens, from, to)?.goesOn === false;
+    }
+}
+
+/**
+ * @param {Float32Array} logits
+ * @param {Uint32Array} bits one for each that stays
+ * @param {readonly number[]} also that stay
+ */
+function keepOnly(logits, bits, also) {
+    const kept = also.map((token) => logits[token]);
+    for (let word = 0; word < bits.length; word++) {
+        const some = bits[word];
+        if (some === 0) {
+            logits.fill(-Infinity, 32 * word, 32 * word + 32);
+        } else if (some !== 0xffffffff) {
+            for (let i = 0, at = 32 * word; i < 32 && at < logits.length; i++, at++) {
+                if ((some & (1 << i)) === 0) {
+                    logits[at] = -Infinity;
+                }
+            }
+        }
+    }
+    also.forEach((token, i) => {
+        logits[token] = kept[i];
+    });
+}

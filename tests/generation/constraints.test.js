@@ -1,0 +1,352 @@
+// Texts that are held to something: JSON by a schema, choices, a pattern, what a function allows. The model is made of random
+// numbers, so that it would write anything; a text is judged by JSON.parse, by RegExp and by a validator written for this.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { loadModel } from '../../js/generation/index.js';
+import { Automaton } from '../../js/generation/constraints/automaton.js';
+import { jsonBySchema } from '../../js/generation/constraints/json-schema.js';
+import { pattern } from '../../js/generation/constraints/pattern.js';
+import { TokenBytes } from '../../js/generation/constraints/vocabulary.js';
+import { rng } from '../rng.js';
+import { testRuntime } from '../runtime.js';
+import { LETTERS, json, tinyConfig, tinyFiles, tinyTokenizer } from './checkpoint.js';
+
+/** @typedef {Record<string, any>} Schema */
+
+const SIZE = { positions: 400 };
+const runtime = await testRuntime();
+const model = await loadModel(runtime, tinyFiles({ size: SIZE }));
+const { tokenizer } = model;
+assert.ok(tokenizer);
+
+/** @param {any} options @param {any} [target] @param {any} [prompt] */
+async function write(options, target = model, prompt = 'a') {
+    let text = '';
+    /** @type {number[]} */
+    const tokens = [];
+    let finish;
+    for await (const item of target.generate(prompt, options)) {
+        text += item.text;
+        tokens.push(item.token);
+        ({ finish } = item);
+    }
+    return { text, tokens, finish };
+}
+
+/** @param {Schema} schema @param {any} value @returns {boolean} */
+function isValid(schema, value) {
+    if (schema.anyOf) return schema.anyOf.some((/** @type {Schema} */ one) => isValid(one, value));
+    if (schema.$ref) return isValid(SHARED.$defs.point, value);
+    if (schema.const !== undefined) return value === schema.const;
+    if (schema.enum) return schema.enum.some((/** @type {any} */ one) => JSON.stringify(one) === JSON.stringify(value));
+    return [schema.type].flat().some((type) => {
+        switch (type) {
+            case 'object':
+                return typeof value === 'object' && value !== null && !Array.isArray(value)
+                    && Object.keys(value).every((key) => Object.hasOwn(schema.properties ?? {}, key) && isValid(schema.properties[key], value[key]))
+                    && (schema.required ?? []).every((/** @type {string} */ key) => Object.hasOwn(value, key));
+            case 'array':
+                return Array.isArray(value) && value.every((one) => isValid(schema.items, one))
+                    && value.length >= (schema.minItems ?? 0) && value.length <= (schema.maxItems ?? 16);
+            case 'string':
+                return typeof value === 'string' && (schema.pattern ? new RegExp(schema.pattern, 'u').test(value)
+                    : Array.from(value).length >= (schema.minLength ?? 0) && Array.from(value).length <= (schema.maxLength ?? 256));
+            case 'integer': case 'number':
+                return Number.isFinite(value) && (type === 'number' || Number.isInteger(value))
+                    && value >= (schema.minimum ?? -Infinity) && value <= (schema.maximum ?? Infinity);
+            case 'boolean':
+                return typeof value === 'boolean';
+            default:
+                return value === null;
+        }
+    });
+}
+
+const SHARED = {
+    type: 'object', required: ['from', 'to'],
+    properties: { from: { $ref: '#/$defs/point' }, to: { $ref: '#/$defs/point' } },
+    $defs: { point: { type: 'object', properties: { x: { type: 'integer', maximum: 9 }, y: { type: 'number', minimum: -3, maximum: 12 } }, required: ['x'] } },
+};
+
+/** @type {Record<string, Schema>} */
+const SCHEMAS = {
+    string: { type: 'string', description: 'anything' },
+    'short string': { type: 'string', minLength: 2, maxLength: 3 },
+    'string by a pattern': { type: 'string', pattern: '^[a-c"\\\\é]{2,4}-\\d+?\\n$', title: 'with what JSON escapes' },
+    integer: { type: 'integer' },
+    'integer in a range': { type: 'integer', minimum: -104, maximum: 2039 },
+    number: { type: 'number' },
+    'number in a range': { type: 'number', minimum: -2, maximum: 1 },
+    nothing: { type: ['null', 'boolean'] },
+    'enum': { enum: ['a "quoted"', 'ünï', 17, null, { deep: [true] }] },
+    'const': { const: 'fixed', type: 'string' },
+    'empty object': { type: 'object', additionalProperties: false },
+    'optional properties': { type: 'object', properties: { a: { type: 'null' }, b: { type: 'boolean' }, c: { type: 'null' } } },
+    'required and optional': {
+        type: 'object', required: ['b', 'd'],
+        properties: { a: { type: 'null' }, b: { type: 'boolean' }, c: { type: 'null' }, d: { const: 1 }, '__proto__"é': { type: 'null' } },
+    },
+    array: { type: 'array', items: { type: 'integer', minimum: 0 }, minItems: 2, maxItems: 3 },
+    'empty array': { type: 'array', items: { type: 'null' }, maxItems: 0 },
+    anyOf: { anyOf: [{ type: 'array', items: { type: 'boolean' } }, { type: 'string', maxLength: 4 }, { type: 'null' }] },
+    '$ref': SHARED,
+    nested: {
+        type: 'object', required: ['list'],
+        properties: {
+            name: { type: 'string', maxLength: 20 },
+            list: { type: 'array', minItems: 1, items: { type: 'object', required: ['k'], properties: { k: { enum: ['x', 'y'] }, v: { type: ['number', 'null'] } } } },
+        },
+    },
+};
+
+describe('json', () => {
+    for (const [name, schema] of Object.entries(SCHEMAS)) {
+        test(name, async () => {
+            const texts = new Set();
+            for (let seed = 0; seed < 12; seed++) {
+                const { text, tokens, finish } = await write({ json: schema, sampler: 'random', temperature: 1 + seed / 4, seed, maxNewTokens: 100 });
+                const value = JSON.parse(text);
+                assert.ok(isValid(schema, value), text);
+                assert.ok(finish === 'end' ? tokens.at(-1) === 0 : finish === 'length' && tokens.length === 100, finish);
+                texts.add(text);
+            }
+            assert.ok(texts.size > 1 || name === 'const' || name.startsWith('empty'), 'there should be several');
+        });
+    }
+
+    test('with every way to search, and with room for the shortest text alone', async () => {
+        const schema = SCHEMAS.nested;
+        for (const options of [{ sampler: 'greedy' }, { sampler: 'beam', numBeams: 4 }, { sampler: 'contrastive', topK: 6 }, { topP: 0.9, seed: 1 }]) {
+            for (const maxNewTokens of [21, 22, 40]) {
+                const { text } = await write({ json: schema, maxNewTokens, ...options });
+                assert.ok(isValid(schema, JSON.parse(text)), text);
+            }
+        }
+        // {"list":[{"k":"x"}]} with "in"... a byte a token, but for what the merges make.
+        assert.throws(() => model.generate('a', { json: schema, maxNewTokens: 3 }), { name: 'RangeError', message: /3 tokens.*the shortest takes \d+/ });
+        assert.throws(() => model.generate(new Array(395).fill(5), { json: schema }), { name: 'RangeError', message: /5 tokens/ });
+    });
+
+    test('with a draft the tokens are the same', async () => {
+        for (const more of [{ sampler: 'greedy' }, { sampler: 'random', seed: 4 }]) {
+            const options = { json: SCHEMAS.nested, maxNewTokens: 120, ...more };
+            assert.deepEqual(await write({ ...options, draft: 'prompt' }), await write(options));
+            assert.deepEqual(await write({ ...options, draft: model }), await write(options));
+        }
+    });
+
+    test('a model without an end token stops where nothing can follow', async () => {
+        const endless = await loadModel(runtime, { ...tinyFiles({ size: SIZE }), config: json({ ...tinyConfig(SIZE), eos_token_id: null }) });
+        assert.deepEqual(endless.endTokens, []);
+        const { text, finish } = await write({ json: SCHEMAS['required and optional'], seed: 1 }, endless);
+        assert.ok(isValid(SCHEMAS['required and optional'], JSON.parse(text)));
+        assert.equal(finish, 'stop');
+        assert.throws(() => endless.generate('a', { json: { type: 'null' }, sampler: 'beam' }), { name: 'TypeError', message: /end token/ });
+        endless.dispose();
+    });
+
+    test('without a byte that a schema needs it is refused; one that it does not need is not missed', async () => {
+        const without = (/** @type {string} */ letter) => {
+            const changed = /** @type {any} */ (tinyTokenizer());
+            // A special token stands for no text.
+            changed.added_tokens.push({ ...changed.added_tokens[0], id: changed.model.vocab[letter], content: letter });
+            return loadModel(runtime, { ...tinyFiles({ size: SIZE }), tokenizer: json(changed) });
+        };
+        const braceless = await without('}');
+        assert.throws(() => braceless.generate('a', { json: { type: 'object' } }), { name: 'RangeError', message: /can write/ });
+        braceless.dispose();
+        // Half of é: only its own token, which is both halves, can write it, and other characters that begin with it cannot be.
+        const half = await without(LETTERS[0xc3]);
+        const texts = new Set();
+        for (let seed = 0; seed < 20; seed++) {
+            const { text } = await write({ json: { type: 'string', maxLength: 3 }, sampler: 'random', temperature: 3, seed }, half);
+            assert.ok(!/[\u00c0-\u00e8\u00ea-\u00ff\ufffd]/.test(JSON.parse(text)), text);
+            texts.add(text);
+        }
+        assert.equal((await write({ choices: ['é'] }, half)).text, 'é');
+        half.dispose();
+    });
+
+    /** @type {[Schema | any, RegExp][]} */
+    const wrong = [
+        [7, /^json must be an object/], [{}, /^json\.type must be of object, array/], [{ type: 'date' }, /^json\.type must be .* got "date"/],
+        [{ type: 'string', format: 'date' }, /^json\.format: this keyword is not supported/],
+        [{ type: 'object', properties: { a: { type: 'integer', multipleOf: 3 } } }, /^json\.a\.multipleOf: /],
+        [{ type: 'string', minimum: 3 }, /^json\.minimum: /], [{ oneOf: [] }, /^json\.type/], [{ anyOf: [] }, /^json\.anyOf must be a list/],
+        [{ anyOf: [{ type: 'null' }], type: 'null' }, /^json\.type: /], [{ enum: [] }, /^json\.enum must be/],
+        [{ enum: ['a', 1], type: 'string' }, /^json\.enum must be of type string, got 1/], [{ enum: [undefined] }, /^json\.enum/],
+        [{ type: 'object', required: ['a'] }, /^json\.required/], [{ type: 'object', additionalProperties: { type: 'null' } }, /^json\.additionalProperties/],
+        [{ type: 'array' }, /^json\.items must be an object/], [{ type: 'array', items: { type: 'null' }, minItems: 3, maxItems: 2 }, /^json\.maxItems must be at least 3/],
+        [{ type: 'string', maxLength: -1 }, /^json\.maxLength/], [{ type: 'string', maxLength: 1e9 }, /^json\.maxLength/],
+        [{ type: 'string', pattern: 'a' }, /^json\.pattern must be of the whole string/], [{ type: 'string', pattern: '^a$', maxLength: 3 }, /^json\.pattern/],
+        [{ type: 'number', minimum: 0.5 }, /^json\.minimum must be an integer/], [{ type: 'integer', minimum: 5, maximum: 4 }, /^json\.minimum must be at most/],
+        [{ $ref: '#/$defs/a', $defs: { a: { type: 'array', items: { $ref: '#/$defs/a' } } } }, /\$ref must be no schema that this one is a part of/],
+        [{ $ref: 'https://example.com/a' }, /^json\.\$ref/], [{ $ref: '#/$defs/__proto__', $defs: {} }, /^json\.\$ref/],
+    ];
+    for (const [schema, message] of wrong) {
+        test(`${JSON.stringify(schema)} is refused`, () => {
+            assert.throws(() => model.generate('a', { json: schema }), { message });
+        });
+    }
+});
+
+describe('choices and patterns', () => {
+    test('one of the choices, also where one begins another', async () => {
+        const choices = ['the', 'thing', 'then', 'é', '日本', 'a', ''];
+        const seen = new Set();
+        for (let seed = 0; seed < 60; seed++) {
+            const { text, finish } = await write({ choices, sampler: 'random', temperature: 4, seed });
+            assert.ok(choices.includes(text), text);
+            assert.equal(finish, 'end');
+            seen.add(text);
+        }
+        assert.ok(seen.size > 3, 'several of them should be drawn');
+    });
+
+    const PATTERNS = [
+        'a(b|cd)*e?', '[a-c]{2,3}', '(a|b|)c', 'ab?c+', '(?:a|bc){1,2}d', '[^a]b', 'a.c', '^a\\.b$', '\\x61\\u0062\\u{63}', '(a*)(b*)c*?',
+        'a{2}b{0,1}', '[\\]a-]b', '\\w\\d?', '((ab|a)b?)+', '', 'a|', '[a\\-c]',
+    ];
+    test('patterns are the same texts as RegExp\'s', () => {
+        const tokens = new TokenBytes(tokenizer, model.vocabularySize);
+        const texts = [''];
+        for (let from = 0, n = 0; n < 5; n++) {
+            const to = texts.length;
+            for (; from < to; from++) for (const letter of 'abcde.-]1\n'.slice(0, n < 3 ? 10 : 4)) texts.push(texts[from] + letter);
+        }
+        for (const source of PATTERNS) {
+            const automaton = new Automaton(tokens, (e) => pattern(e, source));
+            const expected = new RegExp(`^(?:${source})$`, 'u');
+            let matching = 0;
+            for (const text of texts) {
+                /** @type {import('../../js/generation/constraints/automaton.js').State | null} */
+                let state = automaton.start;
+                for (const byte of new TextEncoder().encode(text)) state = state && automaton.step(state, byte);
+                assert.equal(state?.accepts ?? false, expected.test(text), `${source} and ${JSON.stringify(text)}`);
+                matching += Number(expected.test(text));
+            }
+            assert.ok(matching > 0, source);
+        }
+    });
+
+    test('sets of characters of every length in UTF-8', () => {
+        const tokens = new TokenBytes(tokenizer, model.vocabularySize);
+        const random = rng(5);
+        for (const set of ['[^a]', '[\\u{7e}-\\u{801}]', '[é-日]', '[\\u{ff00}-\\u{10050}\\u{10ffff}]', '[😀-😎x]', '\\S', '[^\\u{100}-\\u{20000}]']) {
+            const automaton = new Automaton(tokens, (e) => pattern(e, set));
+            const expected = new RegExp(`^${set}$`, 'u');
+            const points = [0x7e, 0x7f, 0x80, 0x7ff, 0x800, 0x801, 0xffff, 0x10000, 0x10050, 0x10051, 0x10ffff, 0x1f600, 0x1f60e, 0x1f60f, 97, 10, 32];
+            for (let i = 0; i < 3000; i++) points.push(Math.floor(random() * (i % 2 ? 0x3000 : 0x110000)));
+            for (const point of points.filter((n) => n < 0xd800 || n > 0xdfff)) {
+                /** @type {import('../../js/generation/constraints/automaton.js').State | null} */
+                let state = automaton.start;
+                for (const byte of new TextEncoder().encode(String.fromCodePoint(point))) state = state && automaton.step(state, byte);
+                assert.equal(state?.accepts ?? false, expected.test(String.fromCodePoint(point)), `${set} and ${point.toString(16)}`);
+            }
+        }
+    });
+
+    test('a text that matches, with characters of several bytes', async () => {
+        for (const source of ['[é日😀]{3}', '\\d{3}-\\d{4}|none', '(?:ab|[^ -~]){1,5}']) {
+            for (let seed = 0; seed < 8; seed++) {
+                const { text } = await write({ pattern: source, sampler: 'random', temperature: 3, seed, maxNewTokens: 40 });
+                assert.match(text, new RegExp(`^(?:${source})$`, 'u'));
+            }
+        }
+    });
+
+    for (const source of ['(?=a)', '(?<!a)b', '\\1', '\\bcat', '\\p{L}', '(?<n>a)', '(a', 'a)', '[a', 'a**', '*', 'a{3,2}', 'a{9999999}', 'a^b', 'a$b', '[]',
+        '\\', '[b-a]', '\\ud800', '('.repeat(100), 'a'.repeat(5000)]) {
+        test(`${source.slice(0, 12)} is refused`, () => {
+            assert.throws(() => model.generate('a', { pattern: source }), { name: 'RangeError', message: /^pattern must be/ });
+        });
+    }
+
+    test('other kinds of values, and two at once, are refused by name', () => {
+        assert.throws(() => model.generate('a', { pattern: /** @type {any} */ (/a/) }), { name: 'TypeError', message: /^pattern/ });
+        for (const choices of ['a', [], [1], ['\ud800']]) {
+            assert.throws(() => model.generate('a', { choices: /** @type {any} */ (choices) }), { name: 'TypeError', message: /^choices/ });
+        }
+        assert.throws(() => model.generate('a', { pattern: 'a', choices: ['a'] }), { name: 'TypeError', message: /^choices and pattern: / });
+        assert.throws(() => model.generate('a', { pattern: 'a', noRepeatNgram: 2 }), { name: 'TypeError', message: /^noRepeatNgram/ });
+    });
+});
+
+test('what a state allows is what can be reached from it, however far in a text it is', () => {
+    const tokens = new TokenBytes(tokenizer, model.vocabularySize);
+    const schema = { type: 'array', maxItems: 40, items: { anyOf: [{ type: 'string', minLength: 5, maxLength: 60 }, { type: 'integer' }, { enum: ['the', 'thé'] }] } };
+    const automaton = new Automaton(tokens, (e) => jsonBySchema(e, schema));
+    const random = rng(2);
+    const bit = (/** @type {Uint32Array} */ bits, /** @type {number} */ id) => (bits[id >>> 5] >>> (id & 31)) & 1;
+    let { start: state } = automaton;
+    for (let i = 0; i < 400; i++) {
+        // Below `worst` the masks come from the state itself, above from one that stands for all that are alike.
+        const room = i % 3 === 0 ? state.fewest + 1 + Math.floor(random() * 3) : 1e6;
+        const bits = automaton.allowed(state, room);
+        /** @type {number[]} */
+        const ids = [];
+        for (let id = 0; id < model.vocabularySize; id++) {
+            const next = automaton.after(state, id);
+            const expected = next !== null && next.fewest <= room - 1;
+            assert.equal(bit(bits, id), Number(expected), `token ${id} after ${i}`);
+            if (expected) ids.push(id);
+        }
+        assert.ok(ids.length > 0 || state.accepts, 'a dead end');
+        if (ids.length === 0) break;
+        state = /** @type {typeof state} */ (automaton.after(state, ids[Math.floor(random() * ids.length)]));
+    }
+});
+
+describe('allowed', () => {
+    test('is asked before every token, with what has been written, whatever the search', async () => {
+        for (const sampler of ['greedy', 'random', 'beam', 'contrastive']) {
+            /** @type {number[][]} */
+            const asked = [];
+            const allowed = (/** @type {Int32Array} */ tokens) => {
+                asked.push([...tokens]);
+                return tokens.length === 2 ? null : new Set([10 + 2 * tokens.length, 11 + 2 * tokens.length]);
+            };
+            const { tokens } = await write({ allowed, sampler, numBeams: sampler === 'beam' ? 3 : undefined, maxNewTokens: 5, logitBias: { 0: -Infinity } });
+            tokens.forEach((token, i) => assert.ok(i === 2 || token === 10 + 2 * i || token === 11 + 2 * i, `${sampler}: ${tokens}`));
+            assert.equal(tokens.length, 5);
+            const histories = asked.map((history) => history.join());
+            for (let n = 0; n < 5; n++) assert.ok(histories.includes(tokens.slice(0, n).join()), `${sampler}: ${n}`);
+        }
+    });
+
+    test('the most probable of those allowed, by the model\'s own logits', async () => {
+        const ids = model.promptTokens('a');
+        const { data } = await model.forward(ids);
+        const some = [3, 77, 150, 299];
+        const [best] = [...some].sort((a, b) => data[b] - data[a]);
+        assert.deepEqual((await write({ allowed: () => Uint16Array.from(some), sampler: 'greedy', maxNewTokens: 1 })).tokens, [best]);
+    });
+
+    test('a wrong answer is an error, none is no token', async () => {
+        /** @type {[any, RegExp][]} */
+        const answers = [[[300], /what allowed\(\) gives must be ids from 0 to 299, got 300/], [['a'], /got "a"/], [7, /must be ids, or null/],
+            [Promise.resolve([1]), /must be ids/], [[], /no token is left/]];
+        for (const [answer, message] of answers) {
+            for (const sampler of ['greedy', 'top_k', 'beam', 'contrastive']) {
+                await assert.rejects(write({ allowed: () => answer, sampler }), { message });
+            }
+        }
+        assert.throws(() => model.generate('a', { allowed: /** @type {any} */ ([1]) }), { name: 'TypeError', message: /^allowed/ });
+    });
+});
+
+test('bias and bans count in every search', async () => {
+    const plain = await write({ sampler: 'beam', numBeams: 2, maxNewTokens: 4 });
+    for (const sampler of ['beam', 'contrastive']) {
+        const { tokens } = await write({ sampler, maxNewTokens: 4, logitBias: Object.fromEntries(plain.tokens.map((token) => [token, -Infinity])) });
+        assert.ok(tokens.every((token) => !plain.tokens.includes(token)), sampler);
+    }
+});
+
+test('one batch, each text with its own', async () => {
+    const each = [{ json: SCHEMAS.nested, seed: 1 }, { choices: ['yes', 'no'], seed: 2 }, { pattern: '\\d{4}', seed: 3 }, { seed: 4, maxNewTokens: 9 }];
+    const texts = ['', '', '', ''];
+    for await (const { index = 0, text } of model.generate(['a', 'b', 'c', 'd'], each)) texts[index] += text;
+    assert.deepEqual(texts, await Promise.all(['a', 'b', 'c', 'd'].map(async (prompt, i) => (await write(each[i], model, prompt)).text)));
+});
