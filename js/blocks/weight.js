@@ -59,9 +59,9 @@ export class PackedWeight {
         if (scaled) this.#scales = this.#address + this.bytes - 4 * outputs;
     }
 
-    /** Whether inputs share scales in blocks: such weights can be multiplied with activations as bytes. */
+    /** Whether these weights are to be multiplied with activations as bytes: inputs share scales in blocks, as ggml has them. */
     get inBlocks() {
-        return this.type.block > 1;
+        return this.type.block > 1 && this.type.name !== 'I4';
     }
 
     get hasBias() {

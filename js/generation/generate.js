@@ -1,5 +1,6 @@
 // The loop that writes: reads the prompt, then chooses, hands out and reads one token after the other.
 
+import { PAGE } from '../engine/interface.js';
 import { otherTasks } from '../engine/threads.js';
 import { CacheRow } from '../model/cache.js';
 import { TextStream } from '../text/text-stream.js';
@@ -133,12 +134,14 @@ class Generation {
     /** @param {ModelCache | undefined} cache @returns {ModelSteps} */
     _open(cache) {
         const model = this._model;
-        const { most, maxNewTokens, signal } = this._settings;
+        const { most, maxNewTokens, signal, prefixes } = this._settings;
         if (cache) {
             cache.reuse(this._ids);
         }
+        const length = this._ids.length + maxNewTokens;
         const rows = cache ? cache._lock('generate')
-            : [new CacheRow(model.network, Math.min(most, this._ids.length + maxNewTokens), model.cacheDtype)];
+            // A page of a short cache is short: those of a store are whole ones.
+            : [new CacheRow(model.network, Math.min(most, Math.max(length, prefixes ? PAGE : 0)), model.cacheDtype)];
         let steps;
         try {
             steps = new ModelSteps(model.network, rows, cache === undefined, this._among?.together);
@@ -156,10 +159,12 @@ class Generation {
 
     /** Reads the prompt, but for what a cache has of it. @param {ModelSteps} steps */
     async _begin(steps) {
-        const { sampler, signal, onProgress, most, maxNewTokens, processors, constraint, draft, draftTokens } = this._settings;
+        const { sampler, signal, onProgress, most, maxNewTokens, processors, constraint, draft, draftTokens, prefixes } = this._settings;
         const total = this._ids.length;
         const length = Math.min(most, total + maxNewTokens);
-        const held = steps.rows[0].length;
+        const [row] = steps.rows;
+        await prefixes?._fill(row, this._ids, signal);
+        const held = row.length;
         const tokens = new Int32Array(length).fill(-1);
         tokens.set(this._ids);
         const { width } = steps;
@@ -178,6 +183,7 @@ class Generation {
             },
             ...(hidden && { reader: (/** @type {number} */ from, /** @type {number} */ _, /** @type {Float32Array} */ states) => hidden.set(states, from * width) }),
         });
+        await prefixes?._keep(row, this._ids, signal);
         const start = {
             tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: steps.logits(),
             hidden, stopTokens: this._model.endTokens, processors, constraint,

@@ -5,6 +5,7 @@ import { ModelCache } from '../model/cache.js';
 import { checkStops } from '../text/text-stream.js';
 import { checkAttention } from './attention-scores.js';
 import { CONSTRAINT_OPTIONS, createConstraint } from './constraints/index.js';
+import { PrefixStore } from './prefix-store.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
 import { SpeculativeSampler, getSampler } from './samplers.js';
 
@@ -26,6 +27,8 @@ import { SpeculativeSampler, getSampler } from './samplers.js';
  * @property {string | string[]} [stop] the text ends before the first of these; may be a special token's text
  * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again. Afterwards,
  *   however the text ended, it holds what `cache.tokens` says
+ * @property {PrefixStore} [prefixes] what it has of the prompt's beginning is loaded and not read, and what is read is kept there;
+ *   not with contrastive search
  * @property {object[]} [tools] for the chat template, where the prompt is messages
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
@@ -51,6 +54,7 @@ import { SpeculativeSampler, getSampler } from './samplers.js';
  * @property {number} candidates
  * @property {import('./attention-scores.js').Wanted | null} attention
  * @property {ModelCache | undefined} cache
+ * @property {PrefixStore | undefined} prefixes
  * @property {import('./processors.js').Processors | null} processors
  * @property {import('./constraints/index.js').Constraint | null} constraint
  * @property {number} most positions
@@ -59,8 +63,8 @@ import { SpeculativeSampler, getSampler } from './samplers.js';
  */
 
 const OPTIONS = [
-    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'tools', 'draft', 'draftTokens',
-    'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS, ...CONSTRAINT_OPTIONS,
+    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'prefixes', 'tools', 'draft',
+    'draftTokens', 'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS, ...CONSTRAINT_OPTIONS,
 ];
 
 /** Options that say how tokens are drawn: where one is given, the file's own settings stand back. */
@@ -76,7 +80,7 @@ const RING_LENGTH = 2 ** 20;
  * @returns {Settings}
  */
 export function checkSettings(model, ids, options) {
-    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, cache } = options;
+    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, cache, prefixes } = options;
     if (maxNewTokens !== Infinity && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
         throw rangeError('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
     }
@@ -94,6 +98,7 @@ export function checkSettings(model, ids, options) {
         throw new TypeError(`attention: ${sampler.kind} search reads several texts at once`);
     }
     checkCache(model, cache);
+    checkPrefixes(prefixes, sampler.kind);
     const draftTokens = checkDraft(model, options, sampler);
     const most = roomOf(model, cache);
     const needed = maxNewTokens === 0 ? ids.length : ids.length + 1;
@@ -113,7 +118,7 @@ export function checkSettings(model, ids, options) {
     const room = Math.min(maxNewTokens, most - ids.length);
     const constraint = maxNewTokens === 0 ? null : createConstraint(model, options, { room, kind: sampler.kind });
     return {
-        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, constraint, most,
+        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, prefixes, processors, constraint, most,
         draft: options.draft, draftTokens,
     };
 }
@@ -157,6 +162,16 @@ function withDefaults(model, options) {
     const beams = options.sampler === 'beam' || options.sampler === 'contrastive';
     const penalties = beams || held ? {} : { ...(repetitionPenalty && { repetitionPenalty }), ...(noRepeatNgram && { noRepeatNgram }) };
     return { ...penalties, ...(stop && model.tokenizer && { stop }), ...(told ? {} : drawing), ...options };
+}
+
+/** @param {unknown} prefixes @param {string} kind of the sampler */
+function checkPrefixes(prefixes, kind) {
+    if (prefixes !== undefined && !(prefixes instanceof PrefixStore)) {
+        throw typeError('prefixes', 'a PrefixStore', prefixes);
+    }
+    if (prefixes && kind === 'contrastive') {
+        throw new TypeError('prefixes: contrastive search needs the hidden states of the whole prompt');
+    }
 }
 
 /** @param {LanguageModel} model @param {unknown} cache */
