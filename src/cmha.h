@@ -17,6 +17,30 @@
  *   - Results depend on the arguments alone: the same bits whoever runs a task, in whatever order, on however many
  *     threads. A reduction is never split by the number of threads, only at places fixed by the problem's shape.
  *   - Strict builds (SIMD128) round every multiply and every add; the relaxed build may fuse them.
+ *
+ * Example: two positions are stored in a cache of one page, and one query of one head attends to them: a program of two
+ * operations, run by the calling thread alone (D = V = 4, scale 1 / sqrt(D); tests/native/example.c compiles and runs it).
+ *
+ *   static float *attend_to_two(float *out, const float *q, float *keys, float *values)
+ *   {
+ *       void *page = malloc((size_t) cmha_cache_page_bytes(CMHA_KEPT_F32, 8, 1, 4, 4));
+ *       cmha_cache cache = { .pages = &page, .row_pages = 1, .page = 8, .heads = 1, .d = 4, .v = 4, .type = CMHA_KEPT_F32 };
+ *       cmha_op ops[] = {
+ *           { .kind = CMHA_OP_STORE, .u.store = {
+ *               .keys = keys, .keys_stride = 4, .values = values, .values_stride = 4, .cache = &cache, .batch = 1, .t = 2 } },
+ *           { .kind = CMHA_OP_ATTENTION, .u.attention = {
+ *               .q = q, .q_stride = 4, .cache = &cache, .out = out, .out_stride = 4, .batch = 1, .heads = 1, .t = 1, .s = 2,
+ *               .scale = 0.5f } },
+ *       };
+ *       void *scratch = malloc((size_t) cmha_op_scratch(&ops[1], 1));
+ *       ops[1].u.attention.scratch = scratch;
+ *       cmha_control control = { .epoch = 1, .ops = ops, .count = 2, .threads = 1 };
+ *       cmha_program_begin(ops, 2, control.epoch);
+ *       int32_t result = cmha_program_run(&control, control.epoch, 0);
+ *       free(scratch);
+ *       free(page);
+ *       return result == CMHA_RUN_LAST ? out : NULL;
+ *   }
  */
 #ifndef CMHA_H
 #define CMHA_H
@@ -133,12 +157,16 @@ CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
 enum { CMHA_PAGE = 256 };
 
 /* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value
- * of a head to multiply it with. X(KIND, object): the table entry at the end of src/cache/<kind>.c. Narrower ones are
- * attended over as they lie: widened on their way into the nearest cache, but bytes, in the fused form and up to D = 512, are
+ * of a head to multiply it with. X(KIND, object): the table entry at the end of src/cache/<kind>.c; CMHA_KEPT_<KIND>
+ * counts from 0. Narrower ones are attended over as they lie: widened on their way into the nearest cache, but bytes, in the fused form and up to D = 512, are
  * met as integers, by query rows and by weights of a page's values that are rounded to 16 bits: within 1/65534 of the largest
  * number of a row, of the largest weight (times its value's scale) of a page. */
 #define CMHA_CACHE_TYPES(X) X(F32, cache_f32) X(F16, cache_f16) X(I8, cache_i8)
-enum { CMHA_KEPT_F32 = 0, CMHA_KEPT_F16 = 1, CMHA_KEPT_I8 = 2 };
+enum {
+#define X(KIND, object) CMHA_KEPT_##KIND,
+    CMHA_CACHE_TYPES(X)
+#undef X
+};
 
 typedef struct cmha_cache {
     void *const *pages;     /* [B][row_pages] addresses of pages, the first ones of each row being there */
@@ -171,14 +199,14 @@ CMHA_API void cmha_cache_load(const cmha_transfer *a);
 CMHA_API void cmha_cache_move(const cmha_cache *cache, size_t batch, size_t from, size_t to, size_t n);
 
 /* Turns the keys of positions [from, to) in place, as a rotary embedding of another position would: after positions
- * have moved. Of the first 2 * pairs elements of a key, pair i (elements i and i + pairs, or, with pairing 1, 2 i and 2
- * i + 1) becomes p c - q s, q c + p s. (Su et al. 2021) */
+ * have moved. Of the first 2 * pairs elements of a key, pair i (CMHA_PAIRING_... says which two elements)
+ * becomes p c - q s, q c + p s. (Su et al. 2021) */
 enum { CMHA_MOST_TURNED = 1024 };     /* D at most */
 typedef struct cmha_turn {
     const cmha_cache *cache;
     size_t batch, from, to;
     size_t pairs;           /* 2 * pairs <= D */
-    uint32_t pairing;       /* 0 or 1 */
+    uint32_t pairing;       /* CMHA_PAIRING_... */
     const float *table;     /* [2][pairs]: c of all pairs, then s */
     uint32_t round;         /* how turned numbers are rounded, for CMHA_KEPT_F32 */
 } cmha_turn;

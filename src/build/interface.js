@@ -42,7 +42,10 @@ export function readInterface(text) {
     const weights = Object.fromEntries(lines(code, 'CMHA_WEIGHT_TYPES').map(
         ([name, , block, bytes, ggml], id) => [name, { id, block: Number(block), bytes: Number(bytes), ggml: Number(ggml) }],
     ));
-    return { operations, weights, structs, words, enums: readEnums(code), hash: fingerprint(text) };
+    const enums = readEnums(code);
+    const kept = lines(code, 'CMHA_CACHE_TYPES');
+    if (kept.length > 0) enums.set('KEPT', Object.fromEntries(kept.map(([kind], i) => [kind, i])));
+    return { operations, weights, structs, words, enums, hash: fingerprint(text) };
 }
 
 /** What the X-lines of a macro say. @param {string} code @param {string} macro @returns {string[][]} */

@@ -116,7 +116,9 @@ async function wholeProject(group, tools, files) {
 }
 
 /** @param {Omit<Result, 'name' | 'seconds'>} counts */
-const countsOf = ({ passed, failed, skipped }) => `${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`;
+function countsOf({ passed, failed, skipped }) {
+    return `${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`;
+}
 
 /** @param {Result[]} results @param {string} time that all took @returns {number} the exit status */
 function summarize(results, time) {

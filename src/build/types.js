@@ -161,7 +161,8 @@ class Entry {
         const source = node.getSourceFile();
         /** @type {[start: number, end: number, text: string][]} */
         const edits = [];
-        const replace = (/** @type {ts.Node} */ at, /** @type {string} */ text, end = at.end) => edits.push([at.getStart(source), end, text]);
+        /** @param {ts.Node} at @param {string} text */
+        const replace = (at, text, end = at.end) => edits.push([at.getStart(source), end, text]);
         /** @param {ts.Node} at */
         const visit = (at) => {
             const spare = ts.isClassElement(at) && this.isHidden(at) ? this.spareParameters(at) : 0;
@@ -218,7 +219,9 @@ class Entry {
         for (const [from, to, by] of edits.sort((a, b) => b[0] - a[0])) {
             text = text.slice(0, from - start) + by + text.slice(to - start);
         }
-        text = text.replace(/^(?=(?:declare )?(?:abstract )?(?:class|function|type|interface|const|let)\b)/m, (empty, at) => (at >= 0 && !/\bexport\s/.test(text.slice(0, 4000).replace(/\/\*[^]*?\*\//g, '')) ? 'export ' : empty));
+        if (!/\bexport\s/.test(text.slice(0, 4000).replace(/\/\*[^]*?\*\//g, ''))) {
+            text = text.replace(/^(?=(?:declare )?(?:abstract )?(?:class|function|type|interface|const|let)\b)/m, 'export ');
+        }
         return `${cleanDocs(text)}\n`;
     }
 

@@ -8,6 +8,7 @@ import { readInterface, writeInterface } from '../../src/build/interface.js';
 import { Tensor } from '../../js/engine/tensor.js';
 import { Block } from '../property/jobs.js';
 import { testRuntime } from '../runtime.js';
+import { there } from '../there.js';
 
 const header = await readFile(new URL('../../src/cmha.h', import.meta.url), 'utf8');
 
@@ -16,6 +17,12 @@ test('the generated interface is that of the header, and the binary\'s', async (
     assert.equal(writeInterface(readInterface(header)), written);
     const runtime = await testRuntime();
     assert.equal(runtime.wasm.cmha_interface() >>> 0, INTERFACE);
+});
+
+test('the example of the header is the one that tests/native runs', async () => {
+    const [, example] = there(/\n \* Example: [^]*?\n \*\n((?: \*   .*\n)+) \*\//.exec(header));
+    const run = await readFile(new URL('../native/example.c', import.meta.url), 'utf8');
+    assert.ok(run.includes(example.replace(/^ \*   /gm, '')), 'cmha.h and tests/native/example.c differ');
 });
 
 test('a field lies where a C compiler for 32-bit pointers puts it', () => {
