@@ -57,7 +57,8 @@ const array = (count) => (view) => {
 test('configs that say large things', async () => {
     for (const [name, value] of /** @type {[string, unknown][]} */ ([
         ['eos_token_id', Array.from({ length: 40_000 }, (_, i) => i)], ['model_type', LONG], [LONG, 1],
-        ['rope_scaling', { rope_type: LONG }], ['rope_scaling', { [LONG]: LONG }], ['num_hidden_layers', 1e9], ['num_hidden_layers', 5000], ['vocab_size', 2 ** 40],
+        ['rope_scaling', { rope_type: LONG }], ['rope_scaling', { [LONG]: LONG }],
+        ['num_hidden_layers', 1e9], ['num_hidden_layers', 5000], ['vocab_size', 2 ** 40],
         ['max_position_embeddings', 1e15], ['hidden_act', LONG], ['head_dim', 2 ** 31], ['sliding_window', LONG],
     ])) {
         await assert.rejects(loadModel(runtime, { config: json({ ...config, [name]: value }), weights }), isShort, name.slice(0, 30));
