@@ -217,7 +217,11 @@ export class PagedCache {
         this.#describe();
     }
 
-    /** @param {number} first page @param {number} last the page after the last @returns {number} how many must be copied to have owners of their own */
+    /**
+     * @param {number} first page
+     * @param {number} last the page after the last
+     * @returns {number} how many must be copied, so that each row has its own
+     */
     #copiesOf(first, last) {
         let count = 0;
         /** Of two rows with the same page one keeps it. @type {Map<Page, number>} */
@@ -262,13 +266,12 @@ export class PagedCache {
     }
 
     /**
-     * Where a page lies, for whoever saves it or fills it in: `pageBytes` bytes, in the layout of this version of C.
-     * @param {number} row
+     * Where a page of the first row lies, for whoever saves it or fills it in: in the layout of this version of C.
      * @param {number} index
-     * @returns {number} its address
+     * @returns {{ address: number, bytes: number }}
      */
-    pageAddress(row, index) {
-        return this.#rows[row][index].address;
+    pageAt(index) {
+        return { address: this.#rows[0][index].address, bytes: this.pageBytes };
     }
 
     /** Frees what no other cache shares. */

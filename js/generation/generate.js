@@ -1,5 +1,6 @@
 // The loop that writes: reads the prompt, then chooses, hands out and reads one token after the other.
 
+import { PAGE } from '../engine/interface.js';
 import { otherTasks } from '../engine/threads.js';
 import { CacheRow } from '../model/cache.js';
 import { TextStream } from '../text/text-stream.js';
@@ -31,6 +32,8 @@ import { writeTogether } from './together.js';
  * @property {import('./attention-scores.js').AttentionScores | import('./attention-scores.js').AttentionScores[]} [attention] of the
  *   layer asked for, or a list where several are
  * @property {true} [drafted] with `draft`: on tokens that it had guessed
+ * @property {{ proposed: number, accepted: number }} [draft] with `draft`, on the last one: how many tokens it has guessed, and how many
+ *   of them the text has
  */
 
 /** Milliseconds of work after which other tasks of this thread get a turn. */
@@ -104,10 +107,10 @@ class Generation {
                     if (this._attention) {
                         item.attention = this._attention.takeAsAsked();
                     }
-                    if (search instanceof SpeculativeSearch && search.drafted) {
-                        item.drafted = true;
-                    }
                     finished = item.finish !== undefined;
+                    if (search instanceof SpeculativeSearch) {
+                        Object.assign(item, search.drafted && { drafted: true }, finished && { draft: { ...search.counts } });
+                    }
                     yield item;
                     if (finished) {
                         return;
@@ -133,12 +136,14 @@ class Generation {
     /** @param {ModelCache | undefined} cache @returns {ModelSteps} */
     _open(cache) {
         const model = this._model;
-        const { most, maxNewTokens, signal } = this._settings;
+        const { most, maxNewTokens, signal, prefixes } = this._settings;
         if (cache) {
             cache.reuse(this._ids);
         }
+        const length = this._ids.length + maxNewTokens;
         const rows = cache ? cache._lock('generate')
-            : [new CacheRow(model.network, Math.min(most, this._ids.length + maxNewTokens), model.cacheDtype)];
+            // A page of a short cache is short: those of a store are whole ones.
+            : [new CacheRow(model.network, Math.min(most, Math.max(length, prefixes ? PAGE : 0)), model.cacheDtype)];
         let steps;
         try {
             steps = new ModelSteps(model.network, rows, cache === undefined, this._among?.together);
@@ -156,28 +161,32 @@ class Generation {
 
     /** Reads the prompt, but for what a cache has of it. @param {ModelSteps} steps */
     async _begin(steps) {
-        const { sampler, signal, onProgress, most, maxNewTokens, processors, constraint, draft, draftTokens } = this._settings;
+        const { sampler, signal, onProgress, most, maxNewTokens, processors, constraint, draft, draftTokens, prefixes } = this._settings;
         const total = this._ids.length;
         const length = Math.min(most, total + maxNewTokens);
-        const held = steps.rows[0].length;
+        const [row] = steps.rows;
+        await prefixes?._fill(row, this._ids, signal);
+        const held = row.length;
         const tokens = new Int32Array(length).fill(-1);
         tokens.set(this._ids);
-        const { width } = steps;
-        const hidden = sampler.kind === 'contrastive' ? new Float32Array(length * width) : undefined;
-        if (hidden && held > 0) {
+        const looksBack = sampler.kind === 'contrastive';
+        if (looksBack && held > 0) {
             throw new TypeError('cache: contrastive search needs the hidden states of the whole prompt; give it an empty cache');
         }
         this._lastTurn = performance.now();
-        await steps.prefill([this._ids.subarray(held)], {
-            between: async (done) => {
-                onProgress?.({ phase: 'prefill', done: held + done, total, ...(this._among && { index: this._among.index }) });
-                if (this._isTurnOver()) {
-                    await this._turn();
-                }
-                signal?.throwIfAborted();
-            },
-            ...(hidden && { reader: (/** @type {number} */ from, /** @type {number} */ _, /** @type {Float32Array} */ states) => hidden.set(states, from * width) }),
-        });
+        const between = async (/** @type {number} */ done) => {
+            onProgress?.({ phase: 'prefill', done: held + done, total, ...(this._among && { index: this._among.index }) });
+            if (this._isTurnOver()) {
+                await this._turn();
+            }
+            signal?.throwIfAborted();
+        };
+        const rest = this._ids.subarray(held);
+        const hidden = looksBack ? await steps.prefillWithHidden(rest, between) : undefined;
+        if (!looksBack) {
+            await steps.prefill([rest], { between });
+        }
+        await prefixes?._keep(row, this._ids, signal);
         const start = {
             tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: steps.logits(),
             hidden, stopTokens: this._model.endTokens, processors, constraint,

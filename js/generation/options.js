@@ -5,6 +5,7 @@ import { ModelCache } from '../model/cache.js';
 import { checkStops } from '../text/text-stream.js';
 import { checkAttention } from './attention-scores.js';
 import { CONSTRAINT_OPTIONS, createConstraint } from './constraints/index.js';
+import { PrefixStore } from './prefix-store.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
 import { SpeculativeSampler, getSampler } from './samplers.js';
 
@@ -26,10 +27,12 @@ import { SpeculativeSampler, getSampler } from './samplers.js';
  * @property {string | string[]} [stop] the text ends before the first of these; may be a special token's text
  * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again. Afterwards,
  *   however the text ended, it holds what `cache.tokens` says
+ * @property {PrefixStore} [prefixes] what it has of the prompt's beginning is loaded and not read, and what is read is kept there;
+ *   not with contrastive search
  * @property {object[]} [tools] for the chat template, where the prompt is messages
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
- * @property {number} [draftTokens] so many at a time, 5
+ * @property {number} [draftTokens] so many at a time; without it up to 5, fewer while guesses do not come true
  * @property {AbortSignal} [signal] noticed within milliseconds, also while the prompt is read
  * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] tokens of
  *   the prompt read; index: of the prompt, where there is a list of them
@@ -41,6 +44,8 @@ import { SpeculativeSampler, getSampler } from './samplers.js';
  *   & import('./constraints/index.js').ConstraintOptions} GenerateOptions
  */
 
+/** @typedef {{ count: number, adapts: boolean }} DraftTokens adapts: whether they may be fewer */
+
 /**
  * @typedef {object} Settings options as checked
  * @property {number} maxNewTokens
@@ -51,16 +56,17 @@ import { SpeculativeSampler, getSampler } from './samplers.js';
  * @property {number} candidates
  * @property {import('./attention-scores.js').Wanted | null} attention
  * @property {ModelCache | undefined} cache
+ * @property {PrefixStore | undefined} prefixes
  * @property {import('./processors.js').Processors | null} processors
  * @property {import('./constraints/index.js').Constraint | null} constraint
  * @property {number} most positions
  * @property {LanguageModel | 'prompt' | undefined} draft
- * @property {number} draftTokens
+ * @property {DraftTokens} draftTokens
  */
 
 const OPTIONS = [
-    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'tools', 'draft', 'draftTokens',
-    'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS, ...CONSTRAINT_OPTIONS,
+    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'prefixes', 'tools', 'draft',
+    'draftTokens', 'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS, ...CONSTRAINT_OPTIONS,
 ];
 
 /** Options that say how tokens are drawn: where one is given, the file's own settings stand back. */
@@ -76,7 +82,7 @@ const RING_LENGTH = 2 ** 20;
  * @returns {Settings}
  */
 export function checkSettings(model, ids, options) {
-    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, cache } = options;
+    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, cache, prefixes } = options;
     if (maxNewTokens !== Infinity && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
         throw rangeError('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
     }
@@ -94,6 +100,7 @@ export function checkSettings(model, ids, options) {
         throw new TypeError(`attention: ${sampler.kind} search reads several texts at once`);
     }
     checkCache(model, cache);
+    checkPrefixes(prefixes, sampler.kind);
     const draftTokens = checkDraft(model, options, sampler);
     const most = roomOf(model, cache);
     const needed = maxNewTokens === 0 ? ids.length : ids.length + 1;
@@ -113,7 +120,7 @@ export function checkSettings(model, ids, options) {
     const room = Math.min(maxNewTokens, most - ids.length);
     const constraint = maxNewTokens === 0 ? null : createConstraint(model, options, { room, kind: sampler.kind });
     return {
-        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, constraint, most,
+        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, prefixes, processors, constraint, most,
         draft: options.draft, draftTokens,
     };
 }
@@ -159,6 +166,16 @@ function withDefaults(model, options) {
     return { ...penalties, ...(stop && model.tokenizer && { stop }), ...(told ? {} : drawing), ...options };
 }
 
+/** @param {unknown} prefixes @param {string} kind of the sampler */
+function checkPrefixes(prefixes, kind) {
+    if (prefixes !== undefined && !(prefixes instanceof PrefixStore)) {
+        throw typeError('prefixes', 'a PrefixStore', prefixes);
+    }
+    if (prefixes && kind === 'contrastive') {
+        throw new TypeError('prefixes: contrastive search needs the hidden states of the whole prompt');
+    }
+}
+
 /** @param {LanguageModel} model @param {unknown} cache */
 function checkCache(model, cache) {
     if (cache === undefined) {
@@ -177,7 +194,7 @@ function checkCache(model, cache) {
  * @param {LanguageModel} model
  * @param {GenerateOptions} options
  * @param {import('./samplers.js').Sampler} sampler
- * @returns {number} tokens guessed at a time
+ * @returns {DraftTokens} tokens guessed at a time
  */
 function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
     const speculative = sampler instanceof SpeculativeSampler ? sampler.numSpeculativeTokens : undefined;
@@ -188,7 +205,7 @@ function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
         if (draftTokens !== undefined) {
             throw new TypeError('draftTokens belong to a draft');
         }
-        return 0;
+        return { count: 0, adapts: false };
     }
     if (draft !== 'prompt' && typeof draft?.network?.check !== 'function') {
         throw typeError('draft', "a model or 'prompt'", draft);
@@ -205,7 +222,8 @@ function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
     if (sampler.kind !== 'row' || attention !== undefined || (cache && cache._rows[0].sinks >= 0)) {
         throw new TypeError('draft: not with beam or contrastive search, attention, or a cache with sinks');
     }
-    return positiveInteger('draftTokens', draftTokens ?? speculative ?? 5);
+    const told = draftTokens ?? speculative;
+    return { count: positiveInteger('draftTokens', told ?? 5), adapts: told === undefined };
 }
 
 /** @param {LanguageModel} model @param {ModelCache | undefined} cache @returns {number} positions that prompt and text may take */

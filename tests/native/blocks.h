@@ -23,6 +23,7 @@ static inline uint8_t *blocks(uint64_t *r, uint32_t type, size_t count)
         for (size_t f = 0; f < t->head; f++) block[2 * f + 1] &= 0xbb;
         for (size_t f = 0; f < t->tail; f++) block[bytes - 2 * f - 1] &= 0xbb;
         if (type == CMHA_WEIGHT_F32) block[3] &= 0xbf;
+        if (type == CMHA_WEIGHT_I4) block[3] = (block[3] & 0x80) | 0x3e;
     }
     return raw;
 }

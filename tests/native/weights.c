@@ -29,7 +29,7 @@ static void one(uint64_t *r, uint32_t type)
         run_alone(&op, 1);
     }
     CHECK(rows == 0 || memcmp(y[0], y[1], rows * n * sizeof **y) == 0, "type %u: %zu x %zu x %zu", type, rows, k, n);
-    if (types[type].block > 1) {
+    if (weight_type_of(type)->dot.run) {
         /* One row by one and all together: the same bits. */
         void *quantized = malloc(rows * k / CMHA_INT8_INPUTS * CMHA_INT8_BYTES + (rows == 0));
         cmha_op ops[2] = {
