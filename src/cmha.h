@@ -158,9 +158,9 @@ enum { CMHA_PAGE = 256 };
 
 /* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value
  * of a head to multiply it with. X(KIND, object): the table entry at the end of src/cache/<kind>.c; CMHA_KEPT_<KIND>
- * counts from 0. Narrower ones are attended over as they lie: widened on their way into the nearest cache, but bytes, in the fused form and up to D = 512, are
- * met as integers, by query rows and by weights of a page's values that are rounded to 16 bits: within 1/65534 of the largest
- * number of a row, of the largest weight (times its value's scale) of a page. */
+ * counts from 0. Narrower ones are attended over as they lie: widened on their way into the nearest cache, but bytes, in
+ * the fused form and up to D = 512, are met as integers, by query rows and by weights of a page's values that are rounded
+ * to 16 bits: within 1/65534 of the largest number of a row, of the largest weight (times its value's scale) of a page. */
 #define CMHA_CACHE_TYPES(X) X(F32, cache_f32) X(F16, cache_f16) X(I8, cache_i8)
 enum {
 #define X(KIND, object) CMHA_KEPT_##KIND,

@@ -90,7 +90,7 @@ export function listen(handler) {
         importNode('node:worker_threads').then(({ parentPort }) => {
             const parent = {
                 post: (/** @type {any} */ message) => parentPort.postMessage(message),
-                close: () => parentPort.close(),
+                close: () => parentPort.close?.(), // Deno's has none: there the pool ends the thread
             };
             parentPort.on('message', (/** @type {any} */ message) => handler(message, parent));
         });

@@ -157,6 +157,9 @@ export class PairTable {
     }
 }
 
+/** Letters of a text that is looked for at every place of another: bounds how far each look goes. Real ones have a hundred. */
+const MOST_LETTERS = 1024;
+
 /** Texts to numbers, found by their beginnings. */
 export class Trie {
     constructor() {
@@ -166,8 +169,11 @@ export class Trie {
         this._values = [-1];
     }
 
-    /** @param {string} text @param {number} value */
+    /** @param {string} text @param {number} value @throws {FormatError} for one that is too long to be looked for everywhere */
     add(text, value) {
+        if (text.length > MOST_LETTERS) {
+            throw invalid(`a token has ${text.length} characters, at most ${MOST_LETTERS} are read`);
+        }
         let node = 0;
         for (let i = 0; i < text.length; i++) {
             let next = this._edges.get(node, text.charCodeAt(i));

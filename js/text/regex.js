@@ -25,7 +25,10 @@ const CONTROLS = { t: 9, n: 10, v: 11, f: 12, r: 13, a: 7, e: 27 };
 /** Letters whose fold has a third member. @type {Record<string, string>} */
 const FOLDS = { s: 'ſ', k: '\u212A' };
 
-/** Real patterns whose repeated group holds a repetition and which are known not to explode. */
+/**
+ * Real patterns whose repeated group holds a repetition and which are known not to explode; in JavaScript they are written the
+ * same way.
+ */
 const KNOWN_SAFE = ['(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+'];
 
 /**
@@ -65,7 +68,6 @@ class Translator {
         this._atomic = 0;
         /** Whether a class lies within a class, which only the flag v knows. */
         this.nested = false;
-        this._known = KNOWN_SAFE.some((known) => source.includes(known));
     }
 
     /** @param {string} what @returns {Error} */
@@ -94,15 +96,22 @@ class Translator {
         return true;
     }
 
-    /** @param {boolean} fold @param {number} depth @returns {{ text: string, loops: boolean }} */
+    /** @param {boolean} fold @param {number} depth @returns {{ text: string, forks: boolean }} */
     _alternatives(fold, depth) {
         if (depth > MAX_DEPTH) throw this._refuse(`more than ${MAX_DEPTH} groups within each other`);
         let text = '';
-        let loops = false;
+        let forks = false;
         let ignoring = fold;
         while (this._at < this._chars.length && this._chars[this._at] !== ')') {
             if (this._take('|')) {
                 text += '|';
+                forks = true;
+                continue;
+            }
+            const known = KNOWN_SAFE.find((each) => this._take(each));
+            if (known !== undefined) {
+                text += known;
+                forks = true;
                 continue;
             }
             if (this._take('(?i)')) {
@@ -112,22 +121,21 @@ class Translator {
             const atom = this._atom(ignoring, depth);
             const quantified = this._quantified(atom);
             text += quantified.text;
-            loops ||= quantified.loops;
+            forks ||= quantified.forks;
         }
-        return { text, loops };
+        return { text, forks };
     }
 
     /**
-     * @param {{ text: string, loops: boolean, fixed?: boolean }} atom
-     * @returns {{ text: string, loops: boolean }}
+     * @param {{ text: string, forks: boolean, fixed?: boolean }} atom
+     * @returns {{ text: string, forks: boolean }}
      */
-    _quantified({ text, loops, fixed = false }) {
+    _quantified({ text, forks, fixed = false }) {
         const quantifier = this._quantifier();
-        if (quantifier === null) return { text, loops };
+        if (quantifier === null) return { text, forks };
         if (fixed) throw this._refuse('a repeated assertion');
-        const endless = quantifier.endless;
-        // A repetition of repetitions may take exponential time on a text that does not match.
-        if (endless && loops && !this._known) throw this._refuse('a repetition within a repeated group');
+        // What can go on in two ways, again and again, may take exponential time on a text that does not match.
+        if (forks && quantifier.most > 1) throw this._refuse('a repetition or a choice within a repeated group');
         let result = text + quantifier.text;
         if (this._take('?')) {
             result += '?';
@@ -136,36 +144,37 @@ class Translator {
             result = `(?=(?<${name}>${result}))\\k<${name}>`;
         }
         if (/^[*+?]$/.test(this._chars[this._at] ?? '')) throw this._refuse('a repeated repetition');
-        return { text: result, loops: loops || endless };
+        return { text: result, forks: forks || quantifier.forks };
     }
 
-    /** @returns {{ text: string, endless: boolean } | null} */
+    /** @returns {{ text: string, most: number, forks: boolean } | null} forks: not always as often */
     _quantifier() {
         for (const sign of ['*', '+', '?']) {
-            if (this._take(sign)) return { text: sign, endless: sign !== '?' };
+            if (this._take(sign)) return { text: sign, most: sign === '?' ? 1 : Infinity, forks: true };
         }
         if (this._chars[this._at] !== '{') return null;
         const match = /^\{(\d{0,5})(,?)(\d{0,5})\}/.exec(this._chars.slice(this._at, this._at + 14).join(''));
         if (!match || (match[1] === '' && match[3] === '')) return null;
         this._at += match[0].length;
         const [, from, comma, to] = match;
-        return { text: `{${from || 0}${comma}${to}}`, endless: comma !== '' && to === '' };
+        const most = comma === '' ? from : to;
+        return { text: `{${from || 0}${comma}${to}}`, most: most === '' ? Infinity : Number(most), forks: comma !== '' && from !== to };
     }
 
-    /** @param {boolean} fold @param {number} depth @returns {{ text: string, loops: boolean, fixed?: boolean }} */
+    /** @param {boolean} fold @param {number} depth @returns {{ text: string, forks: boolean, fixed?: boolean }} */
     _atom(fold, depth) {
         const char = this._chars[this._at];
         if (char === '(') return this._group(fold, depth);
-        if (char === '[') return { text: this._class(fold, 0), loops: false };
+        if (char === '[') return { text: this._class(fold, 0), forks: false };
         this._at++;
         switch (char) {
             case '\\': return this._escape(fold);
-            case '.': return { text: '[^\\n]', loops: false };
+            case '.': return { text: '[^\\n]', forks: false };
             // Oniguruma's anchors are those of lines.
-            case '^': return { text: '(?<![^\\n])', loops: false, fixed: true };
-            case '$': return { text: '(?![^\\n])', loops: false, fixed: true };
+            case '^': return { text: '(?<![^\\n])', forks: false, fixed: true };
+            case '$': return { text: '(?![^\\n])', forks: false, fixed: true };
             case '*': case '+': case '?': throw this._broken();
-            default: return { text: this._literal(/** @type {number} */ (char.codePointAt(0)), fold), loops: false };
+            default: return { text: this._literal(/** @type {number} */ (char.codePointAt(0)), fold), forks: false };
         }
     }
 
@@ -175,7 +184,7 @@ class Translator {
         return others.length ? `[${[code, ...others].map(escape).join('')}]` : escape(code);
     }
 
-    /** @param {boolean} fold @param {number} depth @returns {{ text: string, loops: boolean, fixed?: boolean }} */
+    /** @param {boolean} fold @param {number} depth @returns {{ text: string, forks: boolean, fixed?: boolean }} */
     _group(fold, depth) {
         const heads = ['(?:', '(?=', '(?!', '(?<=', '(?<!', '(?>', '(?i:', '(?-i:'];
         const head = heads.find((text) => this._take(text));
@@ -183,17 +192,17 @@ class Translator {
             throw this._refuse(`the group ${this._chars.slice(this._at, this._at + 4).join('')}`);
         }
         if (!head) this._at++;
-        const { text, loops } = this._alternatives(head === '(?i:' || (fold && head !== '(?-i:'), depth + 1);
+        const { text, forks } = this._alternatives(head === '(?i:' || (fold && head !== '(?-i:'), depth + 1);
         if (!this._take(')')) throw this._broken();
         if (head === '(?>') {
             const name = `a${this._atomic++}`;
-            return { text: `(?:(?=(?<${name}>${text}))\\k<${name}>)`, loops };
+            return { text: `(?:(?=(?<${name}>${text}))\\k<${name}>)`, forks };
         }
         const assertion = head !== undefined && /[=!]$/.test(head);
-        return { text: `${assertion ? head : '(?:'}${text})`, loops: loops && !assertion, fixed: assertion };
+        return { text: `${assertion ? head : '(?:'}${text})`, forks: forks && !assertion, fixed: assertion };
     }
 
-    /** @param {boolean} fold @returns {{ text: string, loops: boolean, fixed?: boolean }} */
+    /** @param {boolean} fold @returns {{ text: string, forks: boolean, fixed?: boolean }} */
     _escape(fold) {
         const letter = this._chars[this._at];
         const fixed = { b: `(?:(?<=[${WORD}])(?![${WORD}])|(?<![${WORD}])(?=[${WORD}]))`,
@@ -201,10 +210,10 @@ class Translator {
             A: '(?<![\\s\\S])', z: '(?![\\s\\S])', Z: '(?!\\n?[\\s\\S])' }[letter];
         if (fixed && letter !== 'Z') {
             this._at++;
-            return { text: fixed, loops: false, fixed: true };
+            return { text: fixed, forks: false, fixed: true };
         }
         const item = this._item();
-        return { text: typeof item === 'number' ? this._literal(item, fold) : `[${item}]`, loops: false };
+        return { text: typeof item === 'number' ? this._literal(item, fold) : `[${item}]`, forks: false };
     }
 
     /** After a backslash. @returns {string | number} what stands between brackets, or one code point */

@@ -65,7 +65,9 @@ describe('pre-tokenizers', () => {
     it('patterns that cannot be are refused by name', () => {
         const bad = [['(a', 'invalid'], ['a)', 'invalid'], ['[a', 'invalid'], ['*', 'invalid'], ['(a+)+$', 'unsupported'],
             ['(?<x>a)\\k<x>', 'unsupported'], ['\\R', 'unsupported'], ['\\p{Nonsense}', 'unsupported'],
-            ['(a*)*b', 'unsupported'], ['x'.repeat(30_000), 'invalid'], ['('.repeat(200) + ')'.repeat(200), 'unsupported']];
+            ['(a*)*b', 'unsupported'], ['(a|a)+$', 'unsupported'], ['(a?){40}b', 'unsupported'], ['(a?a)*b', 'unsupported'],
+            ['((a|a){4}){4}b', 'unsupported'], ['(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|(a+)+$', 'unsupported'],
+            ['x'.repeat(30_000), 'invalid'], ['('.repeat(200) + ')'.repeat(200), 'unsupported']];
         for (const [regex, code] of bad) {
             assert.throws(() => new Tokenizer({ model: wordLevel(['a']), pre_tokenizer: split(regex) }),
                 { name: 'FormatError', code: `tokenizer-${code}` }, regex);
