@@ -185,7 +185,8 @@ function readerOfStream(stream, size, signal, through = (pull) => pull) {
         if (!(value instanceof Uint8Array)) {
             throw typeError('a stream as source', 'one of Uint8Arrays', value);
         }
-        return value;
+        // A Buffer of Node's is one too, but what its slice() gives is no copy.
+        return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
     };
     // The stream may have failed by itself; that error has been or will be seen by read().
     return new ByteReader(through(pull), (reason) => reader.cancel(reason).catch(() => {}), size, signal);

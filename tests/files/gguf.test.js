@@ -16,7 +16,8 @@ import { gguf, llama, llamaPairs, llamaTensors, pair, string } from './gguf-writ
 const HANG_MS = 5000;
 
 /**
- * The same bytes with their size known, and as a stream in pieces of which it is not.
+ * The same bytes with their size known, and as a stream in pieces of which it is not: small ones, or all in a Buffer, as
+ * Node's streams have them, whose slice() is no copy.
  * @type {Record<string, (bytes: Uint8Array, size?: number) => Uint8Array | ReadableStream<Uint8Array>>}
  */
 const FORMS = {
@@ -30,6 +31,12 @@ const FORMS = {
             },
         });
     },
+    buffer: (bytes) => new ReadableStream({
+        start(controller) {
+            controller.enqueue(Buffer.concat([Buffer.alloc(8), bytes]).subarray(8));
+            controller.close();
+        },
+    }),
 };
 /** @param {Uint8Array | ReadableStream<Uint8Array>} source */
 const read = async (source) => readGguf(await openFile(source), 'it');
