@@ -12,7 +12,7 @@ import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
 import { there } from '../there.js';
 import { sharedFolder } from '../shared.js';
-import { json, readCases, weightsOf } from './golden.js';
+import { firstLayer, json, readCases, weightsOf } from './golden.js';
 
 /** @typedef {import('../../js/generation/index.js').LanguageModel} LanguageModel */
 
@@ -282,22 +282,6 @@ describe('a cache', () => {
         assert.deepEqual(progress, [282]);
     }));
 });
-
-/**
- * A checkpoint whose second layer does nothing: what it adds to the stream is zero.
- * @param {Uint8Array<ArrayBuffer>} file
- */
-function firstLayer(file) {
-    const bytes = file.slice();
-    const view = new DataView(bytes.buffer);
-    const start = 8 + Number(view.getBigUint64(0, true));
-    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
-    for (const name of ['self_attn.o_proj', 'mlp.down_proj']) {
-        const [from, to] = header[`model.layers.1.${name}.weight`].data_offsets;
-        bytes.fill(0, start + from, start + to);
-    }
-    return bytes;
-}
 
 const SHARED = sharedFolder('models/cache/');
 
