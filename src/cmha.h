@@ -57,7 +57,8 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
 /* Every type that weights may have: X(NAME, object, block, bytes, ggml). A row of a matrix W^T: [N][K], which is how files
  * keep it, is cut into blocks of `block` inputs, `bytes` bytes each; `ggml` is the type's number in GGUF. `object` is the
  * table entry weight_<object> (src/weights/weight.h) at the end of the file that knows the type; CMHA_WEIGHT_<NAME> counts
- * from 0. The values of a block are ggml's, to the bit; I8 are integers, to be scaled by who uses them.
+ * from 0. The values of a block are ggml's, to the bit; I8 are integers, to be scaled by who uses them; I4 are Keras's,
+ * which GGUF has no number for.
  *
  * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
  * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
@@ -80,7 +81,8 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
     X(Q6_K, q6_k, 256, 210, 14) \
     X(IQ4_NL, iq4_nl, 32, 18, 20) \
     X(IQ4_XS, iq4_xs, 256, 136, 23) \
-    X(I8, i8, 1, 1, 24)
+    X(I8, i8, 1, 1, 24) \
+    X(I4, i4, 128, 72, 255)
 
 enum {
 #define X(NAME, object, block, bytes, ggml) CMHA_WEIGHT_##NAME,

@@ -183,7 +183,7 @@ function readerOfStream(stream, size, signal, through = (pull) => pull) {
             return null;
         }
         if (!(value instanceof Uint8Array)) {
-            throw new TypeError('source: a stream must deliver Uint8Arrays');
+            throw typeError('a stream as source', 'one of Uint8Arrays', value);
         }
         return value;
     };

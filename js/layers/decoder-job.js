@@ -213,7 +213,7 @@ export class DecoderJob {
         }
         if (decoder.hasCrossAttention && (options.selfAttentionCache === undefined) !==
             (options.crossAttentionCache === undefined)) {
-            throw new TypeError('selfAttentionCache and crossAttentionCache must both be given, or neither');
+            throw new TypeError('selfAttentionCache and crossAttentionCache must both be given, or neither, got one of them');
         }
         this._decoder = decoder;
         this._sequence = runtime._capture(sequence);

@@ -91,7 +91,7 @@ export function typeCheck(project) {
 }
 
 /** The JavaScript that is written by hand. @param {string} folder @returns {string[]} */
-export function sourceFiles(folder) {
+function sourceFiles(folder) {
     const made = ['js/wasm', 'js/inlined'].map((path) => join(root, path));
     return readdirSync(folder, { withFileTypes: true })
         .flatMap((entry) => {

@@ -14,22 +14,27 @@ const weight_type *weight_type_of(uint32_t type)
     return types[type];
 }
 
-/* Short copies, where memcpy would be a call out of the module. */
-static void copy_field(uint8_t *to, const uint8_t *from, size_t bytes)
-{
-    if (bytes == 1) *to = *from;
-    else if (bytes == 2) memcpy(to, from, 2);
-    else memcpy(to, from, 4);
-}
-
 /* Puts a block among the eight that are packed together. */
 static void place_block(const weight_type *t, uint8_t *packed, const uint8_t *block, size_t lane)
 {
-    size_t end = t->bytes - 2 * t->tail;
-    for (size_t at = 0, size; at < t->bytes; at += size) {
-        size = t->bytes == 1 ? 1 : at < 2 * t->head || at >= end ? 2 : 4;
-        copy_field(packed + at * CMHA_PANEL + lane * size, block + at, size);
+    const uint8_t *end = block + t->bytes, *words = block + 2 * t->head, *tail = end - 2 * t->tail;
+    uint8_t *to = packed + 2 * lane;
+    if (t->bytes == 1) {
+        packed[lane] = *block;
+        return;
     }
+    for (; block != words; block += 2, to += HALF_FIELD) memcpy(to, block, 2);
+    for (to += 2 * lane; block != tail; block += 4, to += WORD_FIELD) memcpy(to, block, 4);
+    for (to -= 2 * lane; block != end; block += 2, to += HALF_FIELD) memcpy(to, block, 2);
+}
+
+/* The same of many blocks of one number of so many bytes. */
+static void place_numbers(uint8_t *to, const uint8_t *from, size_t bytes, size_t count)
+{
+    const uint8_t *end = from + bytes * count;
+    if (bytes == 1) for (; from != end; from++, to += CMHA_PANEL) *to = *from;
+    else if (bytes == 2) for (; from != end; from += 2, to += 2 * CMHA_PANEL) memcpy(to, from, 2);
+    else for (; from != end; from += 4, to += 4 * CMHA_PANEL) memcpy(to, from, 4);
 }
 
 double cmha_weight_bytes(uint32_t type, double k, double n)
@@ -136,8 +141,13 @@ void cmha_weight_pack(uint32_t type, void *packed, uint32_t from, const void *ro
             continue;
         }
         uint8_t *to = block_at(t, packed, k, i, 0);
+        size_t lane = i % CMHA_PANEL;
+        if (t->block == 1) {
+            place_numbers(to + lane * t->bytes, row, t->bytes, k);
+            continue;
+        }
         for (size_t j = 0; j < k; j += t->block, to += t->bytes * CMHA_PANEL) {
-            place_block(t, to, row + j / t->block * t->bytes, i % CMHA_PANEL);
+            place_block(t, to, row + j / t->block * t->bytes, lane);
         }
     }
     if (n0 + count == n) pad(t, packed, k, n);
@@ -153,7 +163,7 @@ void cmha_weight_pack_inputs(uint32_t type, void *packed, uint32_t from, const v
         for (size_t i = 0; i < n; i++) {
             uint8_t *to = block_at(t, packed, k, i, j);
             if (type == from) {
-                copy_field(to + i % CMHA_PANEL * t->bytes, row + i * f->bytes, t->bytes);
+                place_numbers(to + i % CMHA_PANEL * t->bytes, row + i * f->bytes, t->bytes, 1);
             } else {
                 float value;
                 cmha_weight_decode(from, &value, row + i * f->bytes, 1);

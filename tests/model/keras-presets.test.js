@@ -20,11 +20,25 @@ for (const { name, quantized, ids, logits } of cases) {
         try {
             const { data } = await model.forward(ids, { positions: 'all' });
             assertClose(data, logits, TOLERANCE);
-            assert.equal('I8' in model.explain().weights, quantized === 'int8');
+            const { weights, bytes } = model.explain();
+            assert.equal('I8' in weights, quantized === 'int8');
+            assert.equal('I4' in weights, name.startsWith('llama-int4'));
+            if ('I4' in weights) await checkFloats(name, ids, data, bytes.weights);
         } finally {
             model.dispose();
         }
     });
+}
+
+/**
+ * Integers of four bits take little memory and compute as floats do.
+ * @param {string} name @param {number[]} ids @param {ArrayLike<number>} logits @param {number} bytes
+ */
+async function checkFloats(name, ids, logits, bytes) {
+    const model = await loadModel(runtime, new URL(`keras/${name}/`, import.meta.url), { weights: 'float32' });
+    assert.deepEqual((await model.forward(ids, { positions: 'all' })).data, logits);
+    assert.ok(bytes < model.explain().bytes.weights / 6.5);
+    model.dispose();
 }
 
 test('heads that do not fit the quantized kernels are refused', async () => {

@@ -92,6 +92,9 @@ int main(void)
     for (uint32_t i = 0; i < WORKERS; i++) pthread_join(threads[i], NULL);
     CHECK(mine + p.last == PROGRAMS, "%u + %u programs had a last thread", mine, p.last);
 
+    p.control.count = 0;
+    CHECK(cmha_program_run(&p.control, PROGRAMS, 0) == CMHA_RUN_DONE, "nothing to do");
+
     /* Failure: a program whose only task nobody completes is given up by those who wait for it. */
     record(ops, x, w, gamma, y, ROWS);
     p.control.count = 3;

@@ -266,7 +266,7 @@ export class AttentionJob {
         const { kvHeads, keyDim, valueDim, policy } = layer._config;
         if (cache instanceof KVCache) {
             cache._check('cache');
-            if (cache._runtime !== layer._runtime) throw new TypeError('cache must be of the layer\'s own runtime');
+            if (cache._runtime !== layer._runtime) throw new TypeError('cache must be of the layer\'s own runtime, got one of another');
             const { compute } = policy;
             const fits = cache.dtype === compute || cache.dtype === 'float32' || cache.dtype === 'int8';
             if (!fits && compute !== 'float32') {

@@ -27,6 +27,11 @@ def gemma3():
     return keras_hub.models.Gemma3Backbone(**SIZES, intermediate_dim=20, head_dim=8, **parts, **WINDOW, **SANDWICH)
 
 
+def llama():
+    sizes = {**SIZES, "num_query_heads": 2, "hidden_dim": 128, "intermediate_dim": 256}
+    return keras_hub.models.LlamaBackbone(**sizes)
+
+
 # Heads that do not divide the width, several of them, blocks smaller than the inputs, one scale for each output.
 PRESETS = {
     "gemma-int8": (lambda: gemma(head_dim=10), "int8", None),
@@ -37,6 +42,9 @@ PRESETS = {
     ),
     "gemma3-int4": (gemma3, "int4", Int4QuantizationConfig(block_size=-1)),
     "gemma3-int8": (gemma3, "int8", None),
+    # Inputs enough for blocks of 128: the integers stay as they are.
+    "llama-int4": (llama, "int4", None),
+    "llama-int4-outputs": (llama, "int4", Int4QuantizationConfig(block_size=-1)),
 }
 
 
