@@ -217,6 +217,19 @@ describe('a cache', () => {
         }
     }));
 
+    test('save() after a reading that failed has pages for the tokens alone', () => withCaches(async (caches) => {
+        const cache = model.createCache();
+        caches.push(cache);
+        await feed(model, cache, LONG.slice(0, 250));
+        const signal = AbortSignal.abort();
+        cache._rows[0].prepare(100);
+        await assert.rejects(model.forward(LONG, { cache, signal }), { name: 'AbortError' });
+        const loaded = await ModelCache.load(model, /** @type {Uint8Array<ArrayBuffer>} */ (await cache.save()));
+        caches.push(loaded);
+        assert.deepEqual(loaded.tokens, LONG.slice(0, 250));
+        assert.deepEqual(await feed(model, loaded, [1, 2]), await feed(model, cache, [1, 2]));
+    }));
+
     test('arguments of the wrong kind are refused, and nothing has changed', () => withCaches(async (caches) => {
         const cache = model.createCache();
         caches.push(cache);
