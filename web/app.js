@@ -15,7 +15,7 @@ import { missingFeatures } from './support.js';
 
 /** @typedef {'loading' | 'ready' | 'writing' | 'broken'} State */
 /** @typedef {{ id: number, trace: Trace }} Text whose cache the worker keeps by its number */
-/** @typedef {{ prompt: Prompt, parent?: number | null, options?: Partial<RunOptions> }} Task what is written into a text */
+/** @typedef {{ prompt: Prompt, parent?: number | null, drop?: number[], options?: Partial<RunOptions> }} Task what is written into a text */
 
 /** @param {string} id */
 export function find(id) {
@@ -202,7 +202,7 @@ export class App extends EventTarget {
      * @returns {Promise<{ finish: string, held: number, length: number } | null>} null when it was given up for something
      *   else, or failed, which the page says
      */
-    async write(text, { prompt, parent = null, options = {} }) {
+    async write(text, { prompt, parent = null, drop = [], options = {} }) {
         const task = ++this.tasks;
         const settings = { ...fromForm(this.form), layer: this.layer + 1 };
         this.notify(null);
@@ -220,7 +220,8 @@ export class App extends EventTarget {
             this.isAgain = false;
             const run = { ...toRunOptions(settings), cold: this.isCold, ...options, layer: this.layer };
             const from = fresh ? null : parent;
-            last = await this.client.ask({ type: 'write', branch: text.id, parent: from, prompt, options: run, skip, fresh }, report => {
+            const command = { type: /** @type {const} */ ('write'), branch: text.id, parent: from, prompt, options: run, skip, fresh, drop };
+            last = await this.client.ask(command, report => {
                 if (report.type === 'begin' && !fresh) read = report;
                 this.onReport(text, report, run.pace);
             });

@@ -13,6 +13,7 @@ const STRIP = 5;
 const TALLEST = 100;
 const MOST_STRIPS = 48;
 const COSTS_HEIGHT = 90;
+const REFRESH_MS = 150;
 
 export class CachePanel {
     /**
@@ -25,7 +26,8 @@ export class CachePanel {
         this.text = find('cache-text');
         this.costs = /** @type {HTMLCanvasElement} */ (find('costs'));
         this.costsText = find('costs-text');
-        this.frame = 0;
+        /** @type {ReturnType<typeof setTimeout> | undefined} */
+        this.timer = undefined;
         find('cold').addEventListener('change', ({ target }) => {
             app.isCold = /** @type {HTMLInputElement} */ (target).checked;
         });
@@ -34,11 +36,12 @@ export class CachePanel {
         matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.invalidate());
     }
 
+    /** Drawn soon, and not for every token. */
     invalidate() {
-        this.frame ||= requestAnimationFrame(() => {
-            this.frame = 0;
+        this.timer ??= setTimeout(() => {
+            this.timer = undefined;
             this.draw();
-        });
+        }, REFRESH_MS);
     }
 
     draw() {

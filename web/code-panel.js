@@ -7,6 +7,8 @@ import { modelOf } from './write-panel.js';
 /** @import { App } from './app.js' */
 /** @import { Turn } from './messages.js' */
 
+const CDN = 'https://cdn.jsdelivr.net/npm/cached-attention/dist';
+
 export class CodePanel {
     /**
      * @param {App} app
@@ -70,8 +72,8 @@ function program({ source }, settings, turns, isPage) {
     const prompt = turns ? JSON.stringify(turns, null, 4) : quote(settings.prompt);
     const workers = settings.workers === 'auto' ? '' : `{ workers: ${settings.workers} }`;
     const lines = [
-        `import { createRuntime } from ${isPage ? "'https://esm.sh/cached-attention'" : "'cached-attention'"};`,
-        `import { ${['loadModel', ...helper].join(', ')} } from ${isPage ? "'https://esm.sh/cached-attention/generation'" : "'cached-attention/generation'"};`,
+        `import { createRuntime } from '${isPage ? `${CDN}/index.js` : 'cached-attention'}';`,
+        `import { ${['loadModel', ...helper].join(', ')} } from '${isPage ? `${CDN}/generation/index.js` : 'cached-attention/generation'}';`,
         '',
         `const runtime = await createRuntime(${workers});`,
         `const model = await loadModel(runtime${given ? `, ${given}` : ''});`,
@@ -102,7 +104,7 @@ function sourceCode(source, isPage) {
 /** @param {object} options */
 function literal(options) {
     const fields = Object.entries(options).map(([name, value]) => `${name}: ${typeof value === 'string' ? quote(value) : value}`);
-    return `{ ${fields.join(', ')} }`;
+    return fields.join(', ').length < 60 ? `{ ${fields.join(', ')} }` : `{\n    ${fields.join(',\n    ')}\n}`;
 }
 
 /** @param {string} text */

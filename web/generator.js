@@ -78,13 +78,13 @@ async function carryOut(command, tell, signal) {
  */
 async function load(source, workers, tell, signal) {
     // Imported here and not at the top, where not every browser tells the page that a file is missing.
-    const [{ createRuntime }, { loadModel, huggingFace }] =
-        await Promise.all([import('../js/index.js'), import('../js/generation/index.js')]);
+    const [{ createRuntime }, { loadModel, huggingFace }] = await Promise.all([entry('index.js'), entry('generation/index.js')]);
     const { given, files } = await openSource(source, huggingFace, tell, signal);
-    const runtime = await createRuntime({ workers, worker: new URL('./compute.js', import.meta.url) });
+    const runtime = await createRuntime({ workers, worker: new URL('./vendor/worker.js', import.meta.url) });
     try {
         const model = await loadModel(runtime, given, {
-            signal, onProgress: ({ loaded, total }) => tell({ type: 'progress', phase: 'load', loaded, total })
+            signal,
+            onProgress: (/** @type {{ loaded: number, total: number }} */ { loaded, total }) => tell({ type: 'progress', phase: 'load', loaded, total })
         });
         open?.texts.clear();
         open?.model.dispose();
@@ -95,6 +95,15 @@ async function load(source, workers, tell, signal) {
         runtime.dispose();
         throw error;
     }
+}
+
+/**
+ * An entry of the package as it is published: in few files, where js/ has two hundred.
+ * @param {string} name
+ * @returns {Promise<any>}
+ */
+function entry(name) {
+    return import(new URL(`../dist/${name}`, import.meta.url).href);
 }
 
 /** What was loaded here, for the page to work offline. */

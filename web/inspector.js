@@ -68,6 +68,7 @@ export class Inspector {
         new ResizeObserver(() => this.invalidate()).observe(find('lanes'));
         matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
             this.map.readColours();
+            this.lanes.readColours();
             this.invalidate();
         });
     }

@@ -25,6 +25,16 @@ export class LanesView {
         /** @type {HTMLInputElement[]} */
         this.inputs = [];
         this.shades = new Float32Array(0);
+        this.colours = { bar: '', ink: '', rule: '' };
+        this.readColours();
+    }
+
+    /** The page's colours, again after they changed. */
+    readColours() {
+        const style = getComputedStyle(this.element);
+        this.colours = {
+            bar: style.getPropertyValue('--accent'), ink: style.getPropertyValue('--ink'), rule: style.getPropertyValue('--rule')
+        };
     }
 
     /**
@@ -85,12 +95,7 @@ export class LanesView {
      */
     draw(trace, q, pointed, scale, axis) {
         if (this.shades.length <= q) this.shades = new Float32Array(2 * (q + 1));
-        const style = getComputedStyle(this.element);
-        const colours = {
-            bar: style.getPropertyValue('--accent'),
-            ink: style.getPropertyValue('--ink'),
-            rule: style.getPropertyValue('--rule')
-        };
+        const { colours } = this;
         this.canvases.forEach((canvas, lane) => {
             const known = q >= 0 && trace.rows[q] !== undefined;
             if (known) shadeRow(trace, lane, q, scale, this.shades);

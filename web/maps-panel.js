@@ -7,8 +7,10 @@ import { ramp } from './scale.js';
 
 /** @import { App } from './app.js' */
 
-const GAP = 4;
+const GAP = 3;
 const LARGEST = 58;
+/** Of all of them. */
+const TALLEST = 720;
 const SMALLEST = 14;
 
 export class MapsPanel {
@@ -48,7 +50,8 @@ export class MapsPanel {
     /** CSS pixels of one. */
     get size() {
         const fit = Math.floor((this.canvas.clientWidth + GAP) / this.heads) - GAP;
-        return Math.max(SMALLEST, Math.min(LARGEST, fit));
+        const low = Math.floor(TALLEST / (this.app.model?.layers ?? 1)) - GAP;
+        return Math.max(SMALLEST, Math.min(LARGEST, fit, low));
     }
 
     clear() {

@@ -26,7 +26,7 @@
  *
  * @typedef {{ type: 'load', source: Source, workers: number | 'auto' }
  *     | { type: 'write', branch: number, parent: number | null, prompt: Prompt, options: RunOptions, skip: number,
- *         fresh: boolean }
+ *         fresh: boolean, drop: number[] }
  *     | { type: 'read', branch: number, ids: number[], layer: number }
  *     | { type: 'maps', branch: number, ids: number[] }
  *     | { type: 'distribution', branch: number, ids: number[] }
@@ -35,7 +35,8 @@
  *     | { type: 'keep' }
  *     | { type: 'explain' }} Command
  * To the worker; each goes with the number of its run. `branch`: the text whose cache is used; it begins as a fork of
- * `parent`'s. `skip`: tokens that the page has from the same run; only their attention is wanted. `fresh`: read everything anew, with the attention of all of it.
+ * `parent`'s. `skip`: tokens that the page has from the same run; only their attention is wanted. `fresh`: read everything anew, with the attention of all of it. `drop`: texts that nobody will go
+ * on with.
  *
  * @typedef {object} TokenEntry
  * @property {number} token

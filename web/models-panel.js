@@ -131,7 +131,6 @@ export class ModelsPanel {
         find('model-progress').hidden = true;
         if (last?.type === 'ready') {
             this.dialog.close();
-            find('model').focus();
         } else if (last?.type === 'error') {
             this.complain(last.cancelled ? 'Cancelled. What has come is kept: load it again, and it goes on from there.' : last.message);
         }

@@ -6,7 +6,7 @@
 
 // Here in the repository, and beside the page where it is published as one folder.
 try {
-    /** @type {any} */ (self).importScripts('../js/isolate.js');
+    /** @type {any} */ (self).importScripts('../dist/isolate.js');
 } catch {
     /** @type {any} */ (self).importScripts('isolate.js');
 }

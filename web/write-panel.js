@@ -6,12 +6,6 @@ import { fromForm, fromHash, hasStory, toForm, toHash } from './settings.js';
 /** @import { App } from './app.js' */
 /** @import { Candidate } from './messages.js' */
 
-const PROMPTS = [
-    'Once upon a time, there was a little fox who',
-    'One day, Lily found a shiny key under',
-    'The dragon was sad because'
-];
-
 export class WritePanel {
     /**
      * @param {App} app
@@ -37,14 +31,12 @@ export class WritePanel {
             toForm(app.form, { ...fromForm(app.form), seed: crypto.getRandomValues(new Uint32Array(1))[0] % 100_000 });
             this.write();
         });
-        find('prompts').append(...PROMPTS.map(prompt => {
-            const button = Object.assign(document.createElement('button'), { type: 'button', textContent: `${prompt} …` });
+        for (const button of find('prompts').querySelectorAll('button')) {
             button.addEventListener('click', () => {
-                toForm(app.form, { ...fromForm(app.form), prompt });
+                toForm(app.form, { ...fromForm(app.form), prompt: button.textContent ?? '' });
                 this.write();
             });
-            return button;
-        }));
+        }
         app.addEventListener('state', () => this.showState());
         app.addEventListener('text', () => this.showState());
         app.addEventListener('model', () => this.forget());
@@ -84,9 +76,10 @@ export class WritePanel {
         const settings = { ...fromForm(app.form), layer: app.layer + 1, head: app.inspector.lane, model: modelOf(app) };
         toForm(app.form, settings);
         history.replaceState(null, '', toHash(settings));
+        const drop = this.branches.all.map(({ id }) => id);
         const branch = this.branches.begin();
         app.show(branch);
-        await app.write(branch, { prompt: settings.prompt, options });
+        await app.write(branch, { prompt: settings.prompt, drop, options });
         this.branches.draw();
     }
 

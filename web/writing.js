@@ -13,6 +13,7 @@ const CANDIDATES_ASKED = 64;
 export const WINDOW = 384;
 /** Texts whose keys and values are kept; one that is walked to again later is read again. */
 const MOST_TEXTS = 12;
+const MOST_BYTES = 512 * 2 ** 20;
 
 /** The caches of the texts, by branch: those not used for the longest time go first. */
 export class Texts {
@@ -32,11 +33,15 @@ export class Texts {
         const cache = this.caches.get(branch) ?? this.caches.get(parent ?? -1)?.fork() ?? this.model.createCache();
         this.caches.delete(branch);
         this.caches.set(branch, cache);
-        for (const [oldest, { length }] of this.caches) {
-            if (this.caches.size <= MOST_TEXTS && length >= 0) break;
-            this.drop(oldest);
+        for (const oldest of [...this.caches.keys()]) {
+            if (this.caches.size <= MOST_TEXTS && this.bytes <= MOST_BYTES) break;
+            if (oldest !== branch) this.drop(oldest);
         }
         return cache;
+    }
+
+    get bytes() {
+        return [...this.caches.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
     }
 
     /**
@@ -98,10 +103,10 @@ function idsOf(model, prompt) {
  * @param {Tell} tell
  * @param {AbortSignal} signal
  */
-export async function write({ runtime, model, texts }, { branch, parent, prompt, options, skip, fresh }, tell, signal) {
+export async function write({ runtime, model, texts }, { branch, parent, prompt, options, skip, fresh, drop }, tell, signal) {
     const { layer, pace, cold, ...sampling } = options;
     const ids = idsOf(model, prompt);
-    if (fresh) texts.drop(branch);
+    for (const id of fresh ? [...drop, branch] : drop) texts.drop(id);
     const cache = texts.take(branch, parent);
     const held = cache.reuse(ids);
     const isKnown = typeof prompt !== 'string' && typeof prompt[0] === 'number';

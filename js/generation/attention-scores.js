@@ -67,7 +67,9 @@ export class AttentionLog {
     get watch() {
         return {
             layers: this._wanted.layers,
-            read: (layer, scores, rows, start) => this._pieces.get(layer)?.push({ start, rows, data: this._chosen(scores, rows * (start + rows)) }),
+            read: (layer, scores, rows, start) => {
+                this._pieces.get(layer)?.push({ start, rows, data: this._chosen(scores, rows * (start + rows)) });
+            },
         };
     }
 

@@ -14,15 +14,20 @@ export class ContrastiveSearch extends Search {
     constructor(steps, start, sampler) {
         const k = Math.min(sampler.k, steps.vocabularySize);
         super(steps, start, k);
-        if (!start.hidden) {
+        const { hidden } = start;
+        if (!hidden) {
             throw new TypeError('contrastive search needs the hidden states of the prompt');
         }
         this._sampler = sampler;
         this._width = steps.width;
-        /** Hidden states so far, [batch][length][width], each divided by its length. */
-        this._directions = new Float32Array(start.hidden);
-        for (let i = 0; i < this._directions.length; i += this._width) {
-            normalize(this._directions.subarray(i, i + this._width));
+        const each = hidden.length / this.batch;
+        /** Of each prompt the hidden states so far, [.. positions][width], each divided by its length. They grow with the text. */
+        this._directions = Array.from({ length: this.batch }, (_, prompt) =>
+            hidden.slice(prompt * each, prompt * each + start.index * this._width));
+        for (const states of this._directions) {
+            for (let i = 0; i < states.length; i += this._width) {
+                normalize(states.subarray(i, i + this._width));
+            }
         }
         this._candidates = new Float32Array(this.batch * k);
     }
@@ -49,9 +54,7 @@ export class ContrastiveSearch extends Search {
             const row = this._best(prompt, hidden);
             this._parents.fill(row, prompt * k, (prompt + 1) * k);
             this._logits.set(logits.subarray(row * vocabulary, (row + 1) * vocabulary), prompt * vocabulary);
-            const at = (prompt * this.length + this.index) * this._width;
-            this._directions.set(hidden.subarray(row * this._width, (row + 1) * this._width), at);
-            normalize(this._directions.subarray(at, at + this._width));
+            this._keep(prompt, hidden.subarray(row * this._width, (row + 1) * this._width));
             const token = this._rows[row * this.length + this.index];
             for (let i = 0; i < k; i++) {
                 this._write(prompt * k + i, token);
@@ -60,6 +63,18 @@ export class ContrastiveSearch extends Search {
         this._steps.reorder(this._parents, this.index, this.index + 1);
         this.index++;
         return this.done;
+    }
+
+    /** @param {number} prompt @param {Float32Array} state of position `index` */
+    _keep(prompt, state) {
+        const at = this.index * this._width;
+        if (this._directions[prompt].length === at) {
+            const grown = new Float32Array(Math.min(2 * this.index, this.length) * this._width);
+            grown.set(this._directions[prompt]);
+            this._directions[prompt] = grown;
+        }
+        this._directions[prompt].set(state, at);
+        normalize(this._directions[prompt].subarray(at, at + this._width));
     }
 
     /** The logits that pick() needs came with the candidates. */
@@ -77,6 +92,7 @@ export class ContrastiveSearch extends Search {
      */
     _best(prompt, hidden) {
         const width = this._width;
+        const directions = this._directions[prompt];
         const { alpha } = this._sampler;
         let best = -1;
         let bestScore = -Infinity;
@@ -89,10 +105,9 @@ export class ContrastiveSearch extends Search {
             normalize(state);
             let closest = -1;
             for (let i = 0; i < this.index; i++) {
-                const at = (prompt * this.length + i) * width;
                 let cosine = 0;
                 for (let j = 0; j < width; j++) {
-                    cosine += this._directions[at + j] * state[j];
+                    cosine += directions[i * width + j] * state[j];
                 }
                 closest = Math.max(closest, cosine);
             }

@@ -32,6 +32,8 @@ import { writeTogether } from './together.js';
  * @property {import('./attention-scores.js').AttentionScores | import('./attention-scores.js').AttentionScores[]} [attention] of the
  *   layer asked for, or a list where several are
  * @property {true} [drafted] with `draft`: on tokens that it had guessed
+ * @property {{ proposed: number, accepted: number }} [draft] with `draft`, on the last one: how many tokens it has guessed, and how many
+ *   of them the text has
  */
 
 /** Milliseconds of work after which other tasks of this thread get a turn. */
@@ -105,10 +107,10 @@ class Generation {
                     if (this._attention) {
                         item.attention = this._attention.takeAsAsked();
                     }
-                    if (search instanceof SpeculativeSearch && search.drafted) {
-                        item.drafted = true;
-                    }
                     finished = item.finish !== undefined;
+                    if (search instanceof SpeculativeSearch) {
+                        Object.assign(item, search.drafted && { drafted: true }, finished && { draft: { ...search.counts } });
+                    }
                     yield item;
                     if (finished) {
                         return;
@@ -167,22 +169,23 @@ class Generation {
         const held = row.length;
         const tokens = new Int32Array(length).fill(-1);
         tokens.set(this._ids);
-        const { width } = steps;
-        const hidden = sampler.kind === 'contrastive' ? new Float32Array(length * width) : undefined;
-        if (hidden && held > 0) {
+        const looksBack = sampler.kind === 'contrastive';
+        if (looksBack && held > 0) {
             throw new TypeError('cache: contrastive search needs the hidden states of the whole prompt; give it an empty cache');
         }
         this._lastTurn = performance.now();
-        await steps.prefill([this._ids.subarray(held)], {
-            between: async (done) => {
-                onProgress?.({ phase: 'prefill', done: held + done, total, ...(this._among && { index: this._among.index }) });
-                if (this._isTurnOver()) {
-                    await this._turn();
-                }
-                signal?.throwIfAborted();
-            },
-            ...(hidden && { reader: (/** @type {number} */ from, /** @type {number} */ _, /** @type {Float32Array} */ states) => hidden.set(states, from * width) }),
-        });
+        const between = async (/** @type {number} */ done) => {
+            onProgress?.({ phase: 'prefill', done: held + done, total, ...(this._among && { index: this._among.index }) });
+            if (this._isTurnOver()) {
+                await this._turn();
+            }
+            signal?.throwIfAborted();
+        };
+        const rest = this._ids.subarray(held);
+        const hidden = looksBack ? await steps.prefillWithHidden(rest, between) : undefined;
+        if (!looksBack) {
+            await steps.prefill([rest], { between });
+        }
         await prefixes?._keep(row, this._ids, signal);
         const start = {
             tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: steps.logits(),

@@ -32,7 +32,7 @@ import { SpeculativeSampler, getSampler } from './samplers.js';
  * @property {object[]} [tools] for the chat template, where the prompt is messages
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
- * @property {number} [draftTokens] so many at a time, 5
+ * @property {number} [draftTokens] so many at a time; without it up to 5, fewer while guesses do not come true
  * @property {AbortSignal} [signal] noticed within milliseconds, also while the prompt is read
  * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] tokens of
  *   the prompt read; index: of the prompt, where there is a list of them
@@ -43,6 +43,8 @@ import { SpeculativeSampler, getSampler } from './samplers.js';
  * @typedef {GenerateOwnOptions & import('./processors.js').ProcessorOptions
  *   & import('./constraints/index.js').ConstraintOptions} GenerateOptions
  */
+
+/** @typedef {{ count: number, adapts: boolean }} DraftTokens adapts: whether they may be fewer */
 
 /**
  * @typedef {object} Settings options as checked
@@ -59,7 +61,7 @@ import { SpeculativeSampler, getSampler } from './samplers.js';
  * @property {import('./constraints/index.js').Constraint | null} constraint
  * @property {number} most positions
  * @property {LanguageModel | 'prompt' | undefined} draft
- * @property {number} draftTokens
+ * @property {DraftTokens} draftTokens
  */
 
 const OPTIONS = [
@@ -192,7 +194,7 @@ function checkCache(model, cache) {
  * @param {LanguageModel} model
  * @param {GenerateOptions} options
  * @param {import('./samplers.js').Sampler} sampler
- * @returns {number} tokens guessed at a time
+ * @returns {DraftTokens} tokens guessed at a time
  */
 function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
     const speculative = sampler instanceof SpeculativeSampler ? sampler.numSpeculativeTokens : undefined;
@@ -203,7 +205,7 @@ function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
         if (draftTokens !== undefined) {
             throw new TypeError('draftTokens belong to a draft');
         }
-        return 0;
+        return { count: 0, adapts: false };
     }
     if (draft !== 'prompt' && typeof draft?.network?.check !== 'function') {
         throw typeError('draft', "a model or 'prompt'", draft);
@@ -220,7 +222,8 @@ function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
     if (sampler.kind !== 'row' || attention !== undefined || (cache && cache._rows[0].sinks >= 0)) {
         throw new TypeError('draft: not with beam or contrastive search, attention, or a cache with sinks');
     }
-    return positiveInteger('draftTokens', draftTokens ?? speculative ?? 5);
+    const told = draftTokens ?? speculative;
+    return { count: positiveInteger('draftTokens', told ?? 5), adapts: told === undefined };
 }
 
 /** @param {LanguageModel} model @param {ModelCache | undefined} cache @returns {number} positions that prompt and text may take */

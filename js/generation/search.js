@@ -28,7 +28,7 @@ import { checkFinite } from './finite.js';
  * @property {Uint8Array} mask [batch][length], 1 where a token belongs to a prompt and stays
  * @property {number} index first position to fill; the model has been fed the ones before it
  * @property {Float32Array} logits [batch][vocabularySize] after position index - 1
- * @property {Float32Array} [hidden] [batch][length][width] of positions 0 .. index - 1, for contrastive search
+ * @property {Float32Array} [hidden] [batch][index or more][width] of positions 0 .. index - 1, for contrastive search
  * @property {number[]} stopTokens ids that end a row when they stand outside its prompt
  * @property {import('./processors.js').Processors | null} [processors] of the logits; those that keep books of a single row
  * @property {import('./constraints/index.js').Constraint | null} [constraint] what may be written from position `index` on

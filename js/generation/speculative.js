@@ -26,19 +26,24 @@ export class SpeculativeSearch extends RowSearch {
      * @param {import('./search.js').SearchStart} start
      * @param {import('./samplers.js').Sampler} sampler
      * @param {Draft} draft
-     * @param {number} count tokens guessed at a time
+     * @param {import('./options.js').DraftTokens} draftTokens guessed at a time
      */
-    constructor(steps, start, sampler, draft, count) {
+    constructor(steps, start, sampler, draft, { count, adapts }) {
         super(steps, start, sampler);
         this._model = steps;
         this._draft = draft;
         this._count = count;
+        this._adapts = adapts;
+        /** Tokens to guess next: fewer after guesses that did not come true, because reading them is not for nothing. */
+        this._hope = count;
         /** Tokens guessed from `index` on that have been read already. @type {number[]} */
         this._guessed = [];
         /** How many of them have come true. */
         this._taken = 0;
         /** Whether the newest token was a guess. */
         this.drafted = false;
+        /** How many tokens have been guessed and read, and how many of them have become the text. */
+        this.counts = { proposed: 0, accepted: 0 };
         /** Logits after the newest token, and after each guess: [count + 1][V]. */
         this._ahead = steps.room(count + 1);
     }
@@ -49,7 +54,13 @@ export class SpeculativeSearch extends RowSearch {
         if (guessed.length > 0) {
             await this._model.readAhead(guessed, this._ahead + 4 * this._model.vocabularySize);
         }
+        this._note(guessed);
+    }
+
+    /** @param {number[]} guessed what has been read */
+    _note(guessed) {
         this._guessed = guessed;
+        this.counts.proposed += guessed.length;
     }
 
     pick() {
@@ -58,7 +69,11 @@ export class SpeculativeSearch extends RowSearch {
         this.drafted = guess === this._rows[this.index - 1];
         if (this.drafted) {
             this._taken++;
+            this.counts.accepted++;
         } else {
+            if (this._adapts && this._guessed.length > 0) {
+                this._hope = this._taken === this._guessed.length ? Math.min(this._count, 2 * this._hope) : Math.max(1, this._taken);
+            }
             // What was read of guesses that did not come true is taken back.
             this._guessed = [];
             this._taken = 0;
@@ -72,7 +87,7 @@ export class SpeculativeSearch extends RowSearch {
         if (!this.drafted) {
             const guessed = await this._guess();
             await this._model.readAhead([this._rows[this.index - 1], ...guessed], this._ahead);
-            this._guessed = guessed;
+            this._note(guessed);
         }
         this._logits.set(this._model.rowAt(this._ahead, this._taken));
         checkFinite(this._logits, this._where);
@@ -80,7 +95,7 @@ export class SpeculativeSearch extends RowSearch {
 
     /** @returns {Promise<number[]>} */
     _guess() {
-        const count = Math.min(this._count, this.length - this.index - 1);
+        const count = Math.min(this._hope, this.length - this.index - 1);
         return count > 0 ? this._draft.guess(this._rows, this.index, count) : Promise.resolve([]);
     }
 

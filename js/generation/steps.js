@@ -90,21 +90,38 @@ export class ModelSteps {
     /**
      * Reads the beginnings of the texts; afterwards logits() and hidden() are those of the last tokens.
      * @param {ArrayLike<number>[]} texts one for each row, at least one token each
-     * @param {{ between?: (done: number) => unknown, reader?: import('../model/reader.js').RowReader, logits?: boolean }} [options]
-     *   between: called after every pass with the tokens read; reader: is shown the hidden states of all tokens, and with
-     *   `logits` their logits
+     * @param {{ between?: (done: number) => unknown, reader?: (from: number, t: number, hidden: Float32Array, logits: Float32Array) => void }} [options]
+     *   between: called after every pass with the tokens read; reader: is shown the hidden states and the logits of all tokens
      */
-    async prefill(texts, { between, reader, logits = false } = {}) {
+    async prefill(texts, { between, reader } = {}) {
         const runs = this._rows.map((row, i) => ({ row, ids: texts[i] }));
         if (reader) {
             const show = (/** @type {number} */ from, /** @type {number} */ t, /** @type {Float32Array} */ hidden, /** @type {any} */ every) => {
-                reader(from, t, hidden, logits ? every : null);
+                reader(from, t, hidden, every);
                 this._keepLast(every);
             };
             await read(this._job, runs, { logits: this._logits, hidden: 0, every: true, reader: show }, between);
             return;
         }
         await read(this._job, runs, this._wanted, between);
+    }
+
+    /**
+     * The same for one text, with hidden states.
+     * @param {ArrayLike<number>} ids
+     * @param {(done: number) => unknown} [between]
+     * @returns {Promise<Float32Array>} [ids][width] after the last norm
+     */
+    async prefillWithHidden(ids, between) {
+        const address = this._runtime.memory.alloc(4 * ids.length * this.width);
+        try {
+            const states = [{ layer: this._network.description.layers.length, address }];
+            await read(this._job, [{ row: this._rows[0], ids }], { ...this._wanted, states }, between);
+            this._network.check('generate');
+            return this._runtime.memory.f32(address, ids.length * this.width).slice();
+        } finally {
+            this._runtime._free(address);
+        }
     }
 
     /** @param {Float32Array} every logits of a pass, [rows * t][V], still in place */

@@ -40,6 +40,7 @@ for (const [scheme, width] of /** @type {[string, number][]} */ ([['light', 1280
         await page.$$eval('details.fold', folds => folds.forEach(fold => {
             /** @type {HTMLDetailsElement} */ (fold).open = true;
         }));
+        await page.waitForFunction(() => document.getElementById('explained')?.textContent);
         await check(demo, 'everything is unfolded');
         await demo.click('tour');
         await check(demo, 'the tour');

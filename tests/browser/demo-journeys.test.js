@@ -1,12 +1,14 @@
 // What visitors do with the page, from beginning to end: the first visit, another model, a chat, a branch, no network.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { createReadStream, readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
@@ -283,6 +285,33 @@ test('without headers a service worker isolates the page, and keeps it for a vis
     await page.waitForFunction(() => document.getElementById('status')?.textContent?.includes('layers of'));
     assert.equal(await page.evaluate(() => crossOriginIsolated), true);
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+});
+
+test('the code that is copied writes this very text', options, async t => {
+    const demo = await DemoPage.open(t);
+    const story = await demo.write({ prompt: PROMPT, seed: 11, tokens: 25, temperature: 0.7, topK: 30, minP: 0.05, pace: 0 });
+    await demo.page.$eval('#code-panel', panel => /** @type {HTMLDetailsElement} */ (panel).open = true);
+    await demo.says('code', 'createRuntime');
+    const folder = await mkdtemp(join(tmpdir(), 'code-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const entry = (/** @type {string} */ name) => new URL(`../../js/${name}`, import.meta.url).href;
+    const code = (await demo.text('code')).replace("'cached-attention'", `'${entry('index.js')}'`)
+        .replace("'cached-attention/generation'", `'${entry('generation/index.js')}'`);
+    await writeFile(join(folder, 'story.mjs'), code);
+    const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'story.mjs')]);
+    assert.equal(stdout, story.replace('❧', ''));
+    demo.checkProblems();
+});
+
+test('it works as static files under any path', options, async t => {
+    const root = await mkdtemp(join(tmpdir(), 'static-'));
+    t.after(() => rm(root, { recursive: true }));
+    await mkdir(join(root, 'some/path'), { recursive: true });
+    for (const name of ['web', 'dist']) await symlink(fileURLToPath(new URL(`../../${name}`, import.meta.url)), join(root, 'some/path', name));
+    const demo = await DemoPage.open(t, { root, isolation: false, path: 'some/path/' });
+    await demo.page.waitForFunction(() => crossOriginIsolated && document.getElementById('status')?.textContent?.includes('layers of'));
+    assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+    demo.checkProblems();
 });
 
 test('the address holds what is asked for, within what the device has', options, async t => {

@@ -42,6 +42,7 @@ function browser() {
  * @property {() => void} [before] run in the page before anything else
  * @property {boolean} [isFirst] whether nobody was here before: the page then begins by itself
  * @property {{ name: string, value: string }[]} [media] features to emulate
+ * @property {string} [path] where the page lies below root, 'a/b/'
  * @property {Hub} [hub] answers below /hub/, on the page's own origin
  *
  * @typedef {(path: string, request: import('node:http').IncomingMessage, response: import('node:http').ServerResponse) => void} Hub
@@ -104,8 +105,8 @@ export class DemoPage {
      * @param {OpenOptions} [options]
      */
     static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, ...more } = {}) {
-        const { root, before, isFirst = false, media = [], hub } = more;
-        const behind = await serve({ port: 0, isolation, root });
+        const { root, before, isFirst = false, media = [], hub, path = '' } = more;
+        const behind = await serve({ port: 0, isolation, root, folders: ['web', 'js', 'dist'].map(name => path + name) });
         const server = hub ? await inFront(behind, hub) : behind;
         const context = await (await browser()).createBrowserContext();
         const page = await context.newPage();
@@ -120,7 +121,7 @@ export class DemoPage {
         if (!isFirst) await page.evaluateOnNewDocument(beenHere);
         if (media.length > 0) await page.emulateMediaFeatures(media);
         await page.setViewport(viewport);
-        await page.goto(`${server.url}web/${hash}`);
+        await page.goto(`${server.url}${path}web/${hash}`);
         return demo;
     }
 

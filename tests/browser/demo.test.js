@@ -204,6 +204,14 @@ test('a phone’s width is enough', options, async t => {
     await demo.settle();
     assert.match(await demo.text('step-title'), /position 15, kept/);
     assert.ok((await demo.tints()).tints.some(tint => tint > 10));
+    // What the word looked at is in sight, and the word too.
+    const [sheet, word] = await demo.page.evaluate(() => ['#step', '.token.inspected']
+        .map(selector => document.querySelector(selector)?.getBoundingClientRect()).map(box => [box?.top ?? -1, box?.bottom ?? -1]));
+    assert.ok(sheet[0] > 0 && sheet[1] <= 740, `the sheet is at ${sheet}`);
+    assert.ok(word[0] >= 0 && word[1] <= sheet[0], `the word is at ${word}, the sheet at ${sheet}`);
+    await demo.page.tap('#step-close');
+    await demo.settle();
+    assert.doesNotMatch(await demo.text('step-title'), /kept/);
     demo.checkProblems();
 });
 
@@ -282,7 +290,7 @@ async function incomplete(t, folder, without) {
     for (let depth = 0; depth <= parts.length; depth++) {
         const here = parts.slice(0, depth).join('/');
         await mkdir(join(root, here), { recursive: true });
-        for (const name of depth === 0 ? ['web', 'js'] : await readdir(join(repository, here))) {
+        for (const name of depth === 0 ? ['web', 'js', 'dist'] : await readdir(join(repository, here))) {
             if (name === parts[depth] || (depth === parts.length && name === without)) continue;
             await symlink(join(repository, here, name), join(root, here, name));
         }
@@ -290,7 +298,7 @@ async function incomplete(t, folder, without) {
     return root;
 }
 
-for (const [folder, missing] of [['js', 'embedded'], ['js/engine', 'runtime.js']]) {
+for (const [folder, missing] of [['dist', 'embedded'], ['dist/generation', 'index.js']]) {
     test(`without ${folder}/${missing} there is an error in words`, options, async t => {
         const demo = await DemoPage.open(t, { root: await incomplete(t, folder, missing) });
         await demo.notice('could not be loaded');
