@@ -388,3 +388,23 @@ test('1,000 forks, all alive: no page of their own, and memory as at the start',
     assert.equal(used(), before);
     cache.dispose();
 });
+
+test(`${10 * OPERATIONS} tokens through a ring: the memory that it took when it was full`, async () => {
+    for (const dtype of /** @type {const} */ (['float32', 'int8'])) {
+        const cache = model.createCache({ sinks: 4, window: 28, dtype });
+        const first = ids(4);
+        for (const id of first) model.forwardSync([id], { cache }).dispose();
+        let full = 0;
+        /** @type {number[]} */
+        let last = [];
+        for (let i = 4; i < 5 * OPERATIONS; i++) {
+            last = [...last.slice(-27), i % 31];
+            model.forwardSync([i % 31], { cache }).dispose();
+            if (i === 100) full = used();
+            if (i > 100 && i % 500 === 0) assert.equal(used(), full, `after ${i} tokens`);
+        }
+        assert.deepEqual(cache.tokens, [...first, ...last]);
+        assert.equal(cache.length, 32);
+        cache.dispose();
+    }
+});
