@@ -24,8 +24,8 @@ function run(number, before = '', cwd = '.') {
     return execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 60_000, cwd });
 }
 
-test('there are four examples, the first two of about 20 lines together', () => {
-    assert.equal(examples.length, 4);
+test('there are six examples, the first two of about 20 lines together', () => {
+    assert.equal(examples.length, 6);
     assert.ok(examples.slice(0, 2).join('').trim().split('\n').length <= 30);
 });
 
@@ -46,6 +46,20 @@ test('a chat: two turns with one cache', { skip: chat ? false : 'shared/models i
     assert.match(output, /family: 'llama'/);
 });
 
+test('a branch: two ends of one beginning', () => {
+    const [cat, dog] = run(3).split(/^(?= dog)/m);
+    assert.ok(cat.startsWith(' cat') && cat.length > 20, cat);
+    assert.ok(dog.startsWith(' dog') && dog.length > 20, dog);
+});
+
+test('a session that is saved and goes on', () => within((cwd) => {
+    for (const round of [1, 2]) {
+        const lines = run(4, '', cwd).split('\n');
+        assert.ok(lines.length > 40, `round ${round}`);
+        assert.ok(existsSync(join(cwd, 'session.cache')));
+    }
+}));
+
 /** The preset that stands for the one which the example fetches: files/make_preset.py made it. */
 const preset = new URL('files/fixtures/preset/', import.meta.url);
 /** @type {{ text: string }} what Keras writes with it */
@@ -63,7 +77,7 @@ function within(body) {
 
 /** @param {string} cwd @param {string} whole what Keras wrote, which may be longer */
 function checkPage(cwd, whole) {
-    const text = run(3, '', cwd).trimEnd();
+    const text = run(5, '', cwd).trimEnd();
     assert.ok(text.length > 'Once upon a time'.length + 10, text);
     assert.ok(whole.startsWith(text), `${text} is not how ${whole} begins`);
 }

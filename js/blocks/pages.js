@@ -125,9 +125,14 @@ export class PagedCache {
         this.#describe();
     }
 
-    /** Its pages, row by row, in order of position. @returns {{ address: number, bytes: number }[]} */
-    pageList() {
-        return this.#rows.flatMap((row) => row.map(({ address }) => ({ address, bytes: this.pageBytes })));
+    /**
+     * Its pages, row by row, in order of position.
+     * @param {number} [positions] those that hold the first so many, all of them by default
+     * @returns {{ address: number, bytes: number }[]}
+     */
+    pageList(positions = Infinity) {
+        const pages = Math.ceil(positions / this.#options.page);
+        return this.#rows.flatMap((row) => row.slice(0, pages).map(({ address }) => ({ address, bytes: this.pageBytes })));
     }
 
     /**

@@ -52,9 +52,9 @@ export class CacheRow {
         return this.caches.reduce((sum, cache) => sum + cache.bytes, 0);
     }
 
-    /** Its pages, layer by layer. */
+    /** Pages that hold its tokens, layer by layer: there may be more, of a reading that failed. */
     pageList() {
-        return this.caches.flatMap((cache) => cache.pageList());
+        return this.caches.flatMap((cache) => cache.pageList(this.length));
     }
 
     /** @param {number} place @returns {number} its rotary position, of a token to come too */

@@ -121,35 +121,71 @@ const operation load = { .tasks = transfer_tasks, .task = load_task, .work = tra
 
 /* ------------------------------------------------------------------------------------------------ moving */
 
-/* Copies n numbers of `size` bytes, `step` numbers apart. */
-static void move_numbers(char *to, const char *from, size_t n, size_t step, size_t size)
+/* Copies bytes down: `to` may overlap what is read later, as each step reads before it writes. */
+static void move_bytes(char *to, const char *from, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        for (size_t e = 0; e < size; e++) to[i * step * size + e] = from[i * step * size + e];
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) f4_store((float *) (void *) (to + i), f4_load((const float *) (const void *) (from + i)));
+    for (; i < n; i++) to[i] = from[i];
+}
+
+/* Lanes of a panel's rows: n of each of d rows. */
+#define MOVE_LANES(name, type) \
+    static void name(void *to, const void *from, size_t d, size_t n) \
+    { \
+        type *y = to; \
+        const type *x = from; \
+        for (size_t e = 0; e < d; e++, y += CMHA_PANEL, x += CMHA_PANEL) \
+            for (size_t i = 0; i < n; i++) y[i] = x[i]; \
+    }
+MOVE_LANES(move_lanes_1, uint8_t)
+MOVE_LANES(move_lanes_2, uint16_t)
+MOVE_LANES(move_lanes_4, uint32_t)
+
+/* n keys of a head from place j0 of one page to place j1 of another, or of the same: by what lies in one panel on both sides. */
+static void move_keys(const cmha_cache *c, size_t size, size_t g, char *to, size_t j1, const char *from, size_t j0, size_t n)
+{
+    while (n > 0) {
+        size_t left = CMHA_PANEL - j1 % CMHA_PANEL, step = CMHA_PANEL - j0 % CMHA_PANEL;
+        step = left < step ? left : step;
+        step = n < step ? n : step;
+        void *y = to + key_at(c, g, j1) * size;
+        const void *x = from + key_at(c, g, j0) * size;
+        if (size == 4) move_lanes_4(y, x, c->d, step);
+        else if (size == 2) move_lanes_2(y, x, c->d, step);
+        else move_lanes_1(y, x, c->d, step);
+        j1 += step;
+        j0 += step;
+        n -= step;
     }
 }
 
-/* One position, all heads. */
-static void move_position(const cmha_cache *c, const cache_type *type, char *to, size_t j1, const char *from, size_t j0)
+/* n positions, all heads, that lie in one page on both sides. */
+static void move_positions(const cmha_cache *c, char *to, size_t j1, const char *from, size_t j0, size_t n)
 {
+    const cache_type *type = type_of(c);
     size_t values = (size_t) type->bytes(c->page, c->heads, c->d), size = type->size;
     for (size_t g = 0; g < c->heads; g++) {
-        move_numbers(to + key_at(c, g, j1) * size, from + key_at(c, g, j0) * size, c->d, CMHA_PANEL, size);
-        move_numbers(to + values + value_at(c, g, j1) * size, from + values + value_at(c, g, j0) * size, c->v, 1, size);
+        move_keys(c, size, g, to, j1, from, j0, n);
+        move_bytes(to + values + value_at(c, g, j1) * size, from + values + value_at(c, g, j0) * size, n * c->v * size);
         if (!type->key_scales) continue;
-        ((float *) (uintptr_t) type->key_scales(c, to, g))[j1] = type->key_scales(c, from, g)[j0];
-        ((float *) (uintptr_t) type->value_scales(c, to, g))[j1] = type->value_scales(c, from, g)[j0];
+        move_bytes((char *) (uintptr_t) (type->key_scales(c, to, g) + j1), (const char *) (type->key_scales(c, from, g) + j0),
+            n * sizeof(float));
+        move_bytes((char *) (uintptr_t) (type->value_scales(c, to, g) + j1), (const char *) (type->value_scales(c, from, g) + j0),
+            n * sizeof(float));
     }
 }
 
 void cmha_cache_move(const cmha_cache *cache, size_t batch, size_t from, size_t to, size_t n)
 {
-    const cache_type *type = type_of(cache);
+    size_t page = cache->page;
     assert(to <= from);
     for (size_t b = 0; b < batch; b++) {
-        for (size_t i = 0; i < n; i++) {
-            move_position(cache, type, page_of(cache, b, to + i), (to + i) % cache->page, page_of(cache, b, from + i),
-                (from + i) % cache->page);
+        for (size_t i = 0, step; i < n; i += step) {
+            size_t j1 = (to + i) % page, j0 = (from + i) % page;
+            step = j1 < j0 ? page - j0 : page - j1;
+            step = n - i < step ? n - i : step;
+            move_positions(cache, page_of(cache, b, to + i), j1, page_of(cache, b, from + i), j0, step);
         }
     }
 }
