@@ -138,6 +138,13 @@ export function plainObject(argument, value) {
     return true;
 }
 
+/** @param {AbortSignal | undefined} signal an option; of any realm, so it is known by what it can do */
+export function checkSignal(signal) {
+    if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
+        throw typeError('signal', 'an AbortSignal', signal);
+    }
+}
+
 /**
  * Bytes that came from outside and are not what they should be. `code` is stable and meant for programs; the message is
  * meant for people and may change.

@@ -57,7 +57,8 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
 /* Every type that weights may have: X(NAME, object, block, bytes, ggml). A row of a matrix W^T: [N][K], which is how files
  * keep it, is cut into blocks of `block` inputs, `bytes` bytes each; `ggml` is the type's number in GGUF. `object` is the
  * table entry weight_<object> (src/weights/weight.h) at the end of the file that knows the type; CMHA_WEIGHT_<NAME> counts
- * from 0. The values of a block are ggml's, to the bit; I8 are integers, to be scaled by who uses them.
+ * from 0. The values of a block are ggml's, to the bit; I8 are integers, to be scaled by who uses them; I4 are Keras's,
+ * which GGUF has no number for.
  *
  * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
  * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
@@ -80,7 +81,8 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
     X(Q6_K, q6_k, 256, 210, 14) \
     X(IQ4_NL, iq4_nl, 32, 18, 20) \
     X(IQ4_XS, iq4_xs, 256, 136, 23) \
-    X(I8, i8, 1, 1, 24)
+    X(I8, i8, 1, 1, 24) \
+    X(I4, i4, 128, 72, 255)
 
 enum {
 #define X(NAME, object, block, bytes, ggml) CMHA_WEIGHT_##NAME,
@@ -199,10 +201,10 @@ enum { CMHA_LAYOUT_ROWS = 0, CMHA_LAYOUT_KEYS = 1, CMHA_LAYOUT_VALUES = 2 };
 /* y = softcap(scale * round(activation(round(round(x W) + b)))) + residual, rounding only if `round` asks for it (then
  * also after adding the residual). One row is a matrix-vector product, more go by register tiles. Weights of whatever
  * type count as what they decode to: the same bits as with those numbers in F32. With quantized x the products of integers
- * are summed exactly, run by run of inputs that share a scale, and these sums are added as floats, in order: the same bits
- * whatever the number of rows. With divisors a product of row r and
- * column c counts as itself / (row_divisors[r] * divisors[c]): Keras's int8, where x and W hold integers. Their products are
- * summed as floats, exactly while sums are below 2^24. */
+ * are summed exactly, run by run of inputs that share a scale, and these sums are added as floats, in an order of the
+ * type's own: the same bits whatever the number of rows. With divisors a product of row r and column c counts as itself /
+ * (row_divisors[r] * divisors[c]): Keras's int8, where x and W hold integers. Their products are summed as floats, exactly
+ * while sums are below 2^24. */
 typedef struct cmha_linear {
     const float *x;         /* [rows][K], row stride x_stride */
     size_t x_stride;
@@ -232,7 +234,7 @@ CMHA_API void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, si
 
 /* Activations as signed bytes, as ggml's Q8_0: x = d * q, d = max |x| / 127 of every 32, q the nearest integers, ties to
  * even. A block of INPUTS takes at most BYTES; what stands in them is the kernels' own affair. */
-enum { CMHA_INT8_INPUTS = 32, CMHA_INT8_BYTES = 112 };
+enum { CMHA_INT8_INPUTS = 32, CMHA_INT8_BYTES = 144 };
 
 typedef struct cmha_quantize {
     const float *x;         /* [rows][K], row stride x_stride, K a multiple of INPUTS */
@@ -400,8 +402,8 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
  *   - One DISPATCHER (the thread that owns the runtime) writes the operations, calls cmha_program_begin, then bumps
  *     control->epoch and notifies it. WORKERS sit in cmha_worker_wait until the epoch changes, then call
  *     cmha_program_run.
- *     The dispatcher calls cmha_program_run too if it may block, else it waits for a message from the worker whose run
- *     returned CMHA_RUN_LAST.
+ *     The dispatcher calls cmha_program_run too if it may block, or cmha_program_part until it has completed, else it
+ *     waits for a message from the worker whose run returned CMHA_RUN_LAST.
  *   - Every claim and every completion is one atomic operation on a 64-bit word that carries the program's epoch in its
  *     upper half: a thread that wakes late, with an old epoch, claims nothing and returns. Operations are only
  *     rewritten after all tasks of the program have completed, and a claimed task always belongs to a program that
@@ -464,7 +466,7 @@ typedef struct cmha_control {
     uint32_t sleepers;      /* workers asleep on `epoch` */
 } cmha_control;
 
-enum { CMHA_RUN_DONE = 0, CMHA_RUN_LAST = 1, CMHA_RUN_FAILED = -1, CMHA_RUN_STALLED = -2 };
+enum { CMHA_RUN_DONE = 0, CMHA_RUN_LAST = 1, CMHA_RUN_PAUSED = 2, CMHA_RUN_FAILED = -1, CMHA_RUN_STALLED = -2 };
 enum { CMHA_SLICE_MS = 50, CMHA_STALL_SLICES = 16 };
 
 /* What the recorder of a program asks of an operation whose fields are written, all but `scratch`:
@@ -487,6 +489,11 @@ CMHA_API void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch);
  * has completed, the others as soon as there is nothing left to claim. An operation without work (T = 0) has one empty
  * task. */
 CMHA_API int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread);
+
+/* The dispatcher's, who may have more to do meanwhile: joins for about `budget` multiply-adds of its own, then returns PAUSED,
+ * unless the program has completed before. To be called again until it does not; the others go on meanwhile. What it has begun it
+ * completes: a budget bounds time but for one task, and for waiting for others to complete theirs. */
+CMHA_API int32_t cmha_program_part(cmha_control *control, uint32_t epoch, double budget);
 
 /* Blocks until control->epoch != seen; returns the new epoch, with bit 31 set on shut-down. Workers only. */
 CMHA_API uint32_t cmha_worker_wait(cmha_control *control, uint32_t seen);

@@ -140,11 +140,19 @@ static int complete(cmha_op *op)
     return 1;
 }
 
-/* Claims and runs tasks of op until none is left; nonzero if the group that `tail` closes was completed here. */
-static int run_op(cmha_control *control, cmha_op *op, cmha_op *tail, uint32_t epoch, uint32_t thread)
+/* What one task counts for: multiply-adds, and something for those that multiply nothing. */
+static double task_cost(const cmha_op *op)
+{
+    return of(op)->work(&op->u) / (double) op->tasks + 10000.0;
+}
+
+/* Claims and runs tasks of op until none is left, or the budget, where there is one, is spent; nonzero if the group that
+ * `tail` closes was completed here. */
+static int run_op(cmha_control *control, cmha_op *op, cmha_op *tail, uint32_t epoch, uint32_t thread, double *budget)
 {
     int last = 0;
     uint64_t seen = __atomic_load_n(&op->claim, __ATOMIC_SEQ_CST);
+    double cost = budget && (uint32_t) seen ? task_cost(op) : 0.0;
     while (seen >> 32 == epoch && (uint32_t) seen != 0) {
         if (!__atomic_compare_exchange_n(&op->claim, &seen, seen - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
         of(op)->task(&op->u, op->tasks - (uint32_t) seen, thread);
@@ -152,6 +160,7 @@ static int run_op(cmha_control *control, cmha_op *op, cmha_op *tail, uint32_t ep
         int closed = complete(op);
         if (closed && op != tail) closed = complete(tail);
         last |= closed;
+        if (budget && (*budget -= cost) <= 0.0) break;
         seen = __atomic_load_n(&op->claim, __ATOMIC_SEQ_CST);
     }
     return last;
@@ -166,7 +175,7 @@ static uint32_t group_end(cmha_op *ops, uint32_t first, uint32_t count)
     return tail;
 }
 
-int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread)
+static int32_t run(cmha_control *control, uint32_t epoch, uint32_t thread, double *budget)
 {
     /* The count first: a thread that is late then never pairs old operations with the count of newer, larger memory. */
     uint32_t count = __atomic_load_n(&control->count, __ATOMIC_SEQ_CST), tail = 0;
@@ -179,7 +188,9 @@ int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread)
         last = 0;
         for (uint32_t i = first; i <= tail; i++) {
             if (__atomic_load_n(&control->failed, __ATOMIC_SEQ_CST)) return CMHA_RUN_FAILED;
-            last |= run_op(control, ops + i, ops + tail, epoch, thread);
+            last |= run_op(control, ops + i, ops + tail, epoch, thread, budget);
+            int over = last && tail + 1 == count;
+            if (budget && *budget <= 0.0 && !over) return CMHA_RUN_PAUSED;
         }
     }
     if (count == 0) return CMHA_RUN_DONE;
@@ -187,6 +198,16 @@ int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread)
     if (thread != 0) return CMHA_RUN_DONE;
     int32_t state = wait_done(control, ops + tail, epoch);
     return state == GO_ON ? CMHA_RUN_DONE : state;
+}
+
+int32_t cmha_program_run(cmha_control *control, uint32_t epoch, uint32_t thread)
+{
+    return run(control, epoch, thread, NULL);
+}
+
+int32_t cmha_program_part(cmha_control *control, uint32_t epoch, double budget)
+{
+    return run(control, epoch, 0, &budget);
 }
 
 uint32_t cmha_worker_wait(cmha_control *control, uint32_t seen)

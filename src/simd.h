@@ -176,12 +176,15 @@ INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return wasm_f32x4_relaxed_madd(a, b, c); }
 INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return f4_add(f4_mul(a, b), c); }
 #endif
 
-/* The same number in all lanes, to be made ahead of a loop: V8 builds a literal vector anew wherever it is used, in
- * four instructions. Hence a number that the compiler cannot see through. */
+/* The same number in all lanes, to be made ahead of a loop: V8 builds a literal vector anew wherever it is used, in three
+ * instructions. Hence a number that neither the compiler nor wasm-opt can see through: what is added to it lies in memory. */
 INLINE i4 i4_constant(uint32_t x)
 {
 #if defined(__wasm_simd128__)
-    __asm__("" : "+r"(x));
+    static const uint32_t zero[1] = { 0 };
+    const uint32_t *p = zero;
+    __asm__("" : "+r"(p));
+    x += *p;
 #endif
     return i4_splat((int32_t) x);
 }

@@ -1,8 +1,10 @@
-// The README's examples, run as they stand: modules that import the package by its name.
+// The README's examples, run as they stand: modules that import the package by its name; Python where it has Keras Hub.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'node:test';
 
@@ -15,15 +17,15 @@ mkdirSync(folder, { recursive: true });
 /** A whole folder of a chat model, which is not committed. */
 const chat = ['../../', '../../../'].map((up) => new URL(`${up}shared/models/hf-complete/llama-chatml/`, import.meta.url)).find((url) => existsSync(url));
 
-/** @param {number} number @param {string} [before] @returns {string} what the example prints */
-function run(number, before = '') {
+/** @param {number} number @param {string} [before] @param {string} [cwd] @returns {string} what the example prints */
+function run(number, before = '', cwd = '.') {
     const file = fileURLToPath(new URL(`example-${number}.js`, folder));
     writeFileSync(file, before + examples[number]);
-    return execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 60_000 });
+    return execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 60_000, cwd });
 }
 
-test('there are three examples, the first two of about 20 lines together', () => {
-    assert.equal(examples.length, 3);
+test('there are four examples, the first two of about 20 lines together', () => {
+    assert.equal(examples.length, 4);
     assert.ok(examples.slice(0, 2).join('').trim().split('\n').length <= 30);
 });
 
@@ -43,6 +45,48 @@ test('a chat: two turns with one cache', { skip: chat ? false : 'shared/models i
     const output = run(2, `const source = ${JSON.stringify(chat?.href)};\n`);
     assert.match(output, /family: 'llama'/);
 });
+
+/** The preset that stands for the one which the example fetches: files/make_preset.py made it. */
+const preset = new URL('files/fixtures/preset/', import.meta.url);
+/** @type {{ text: string }} what Keras writes with it */
+const keras = JSON.parse(readFileSync(new URL('files/fixtures/preset.json', import.meta.url), 'utf8'));
+
+/** @param {(cwd: string) => void} body gets a folder of its own */
+function within(body) {
+    const cwd = mkdtempSync(join(tmpdir(), 'cached-attention-'));
+    try {
+        body(cwd);
+    } finally {
+        rmSync(cwd, { recursive: true });
+    }
+}
+
+/** @param {string} cwd @param {string} whole what Keras wrote, which may be longer */
+function checkPage(cwd, whole) {
+    const text = run(3, '', cwd).trimEnd();
+    assert.ok(text.length > 'Once upon a time'.length + 10, text);
+    assert.ok(whole.startsWith(text), `${text} is not how ${whole} begins`);
+}
+
+test('from Keras to a page: a preset writes what it wrote in Python', () => within((cwd) => {
+    cpSync(preset, join(cwd, 'my-model'), { recursive: true });
+    checkPage(cwd, keras.text);
+}));
+
+/** Python with Keras Hub: PYTHON says which, where it is not the usual one. */
+const python = process.env.PYTHON ?? 'python3';
+const env = { KERAS_BACKEND: 'numpy', ...process.env };
+const hasKeras = spawnSync(python, ['-c', 'import keras_hub'], { env, timeout: 120_000 }).status === 0;
+
+test('from Keras to a page: the program in Python', { skip: hasKeras ? false : `${python} has no keras_hub` }, () => within((cwd) => {
+    const [program] = /** @type {RegExpMatchArray} */ (readme.match(/(?<=^```python\n).*?(?=^```$)/ms));
+    assert.ok(program.trim().split('\n').length <= 10);
+    const local = program.replace('"gpt2_base_en"', JSON.stringify(fileURLToPath(preset)));
+    assert.notEqual(local, program);
+    const output = execFileSync(python, ['-c', local], { env, cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 300_000 });
+    checkPage(cwd, output.trimEnd());
+    assert.equal(output.trimEnd(), keras.text);
+}));
 
 test('every file that the README links to is there', () => {
     const links = [...readme.matchAll(/\]\(([^)#]+)\)/g)].map((match) => match[1]).filter((link) => !link.includes(':'));

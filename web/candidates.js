@@ -3,24 +3,31 @@
 import { percent } from './scale.js';
 import { visible } from './trace.js';
 
+/** @import { Candidate } from './messages.js' */
 /** @import { Trace } from './trace.js' */
 
 const LOOKED_AT_SHOWN = 8;
+
+/** @typedef {{ name: string, share: number, note?: string, marked?: boolean, position?: number }} BarEntry */
 
 /**
  * A list of rows: name, bar, figure. The rows are made once and rewritten, so that nothing flickers.
  */
 class BarList {
-    /** @param {HTMLElement} list an ol */
-    constructor(list) {
+    /**
+     * @param {HTMLElement} list an ol
+     * @param {(index: number) => void} [onChoose] a row was clicked; without it they are no buttons
+     */
+    constructor(list, onChoose) {
         this.list = list;
-        /** @type {{ item: HTMLLIElement, name: Element, bar: HTMLElement, figure: Element, hint: Element }[]} */
+        this.onChoose = onChoose;
+        /** @type {{ item: HTMLLIElement, row: HTMLElement, name: Element, bar: HTMLElement, figure: Element, hint: Element }[]} */
         this.rows = [];
     }
 
-    /** @param {{ name: string, share: number, note?: string, marked?: boolean, position?: number }[]} entries */
+    /** @param {BarEntry[]} entries */
     show(entries) {
-        while (this.rows.length < entries.length) this.rows.push(this.makeRow());
+        while (this.rows.length < entries.length) this.rows.push(this.makeRow(this.rows.length));
         this.rows.forEach((row, i) => {
             const entry = entries[i];
             row.item.hidden = !entry;
@@ -36,43 +43,58 @@ class BarList {
         });
     }
 
-    makeRow() {
+    /** @param {number} index */
+    makeRow(index) {
         const item = document.createElement('li');
-        const classes = ['bar-name', 'bar-track', 'bar', 'bar-figure', 'visually-hidden'];
-        const [name, track, bar, figure, hint] = classes.map(className => {
+        const row = document.createElement(this.onChoose ? 'button' : 'div');
+        row.className = 'bar-row';
+        if (row instanceof HTMLButtonElement) {
+            row.type = 'button';
+            row.title = 'Go on from here with this';
+            row.addEventListener('click', () => this.onChoose?.(index));
+        }
+        const classes = ['bar-name', 'visually-hidden', 'bar-track', 'bar-figure', 'bar'];
+        const [name, hint, track, figure, bar] = classes.map(className => {
             const element = document.createElement('span');
             element.className = className;
             return element;
         });
         track.append(bar);
-        item.append(name, hint, track, figure);
+        row.append(name, hint, track, figure);
+        item.append(row);
         this.list.append(item);
-        return { item, name, bar, figure, hint };
+        return { item, row, name, bar, figure, hint };
     }
 }
 
 export class StepLists {
     /**
-     * @param {HTMLElement} lookedAt an ol
-     * @param {HTMLElement} candidates an ol
-     * @param {HTMLElement} remark says why a list is empty
+     * @param {(id: string) => HTMLElement} find
+     * @param {(position: number, candidate: Candidate) => void} onBranch a candidate was clicked
      */
-    constructor(lookedAt, candidates, remark) {
-        this.lookedAt = new BarList(lookedAt);
-        this.candidates = new BarList(candidates);
-        this.remark = remark;
+    constructor(find, onBranch) {
+        this.lookedAt = new BarList(find('looked-at'));
+        this.candidates = new BarList(find('candidates'), index => onBranch(this.position, this.shown[index]));
+        this.remark = find('step-remark');
+        this.position = -1;
+        /** @type {Candidate[]} */
+        this.shown = [];
     }
 
     /**
      * @param {Trace} trace
      * @param {number} q inspected position, -1 for none
      * @param {number} lane
+     * @param {boolean} forward whether what looked back at q is wanted
+     * @param {Candidate[] | null} live what may follow under the settings of the form, where that is known
      */
-    show(trace, q, lane) {
-        const strongest = q < 0 ? [] : trace.strongest(lane, q, LOOKED_AT_SHOWN);
+    show(trace, q, lane, forward, live) {
+        const strongest = q < 0 ? [] : trace.strongest(lane, q, LOOKED_AT_SHOWN, forward);
         this.lookedAt.show(strongest.map(({ position, weight }) =>
             ({ name: trace.name(position), share: weight, position })));
-        const candidates = trace.candidates.get(q) ?? [];
+        const candidates = live ?? trace.candidates.get(q) ?? [];
+        this.position = q;
+        this.shown = candidates;
         this.candidates.show(candidates.map(({ text, probability, rank, drawn }) => ({
             name: visible(text),
             share: probability,
@@ -90,7 +112,8 @@ export class StepLists {
  */
 function remarkOn(trace, q, hasCandidates) {
     if (q < 0) return '';
-    if (!trace.rows[q]) return 'This token was drawn last: the model has not read it, nor looked back from it.';
-    if (!hasCandidates && q < trace.promptLength - 1) return 'The next token stands in the prompt: nothing was drawn.';
+    if (hasCandidates) return 'Click one, and the text goes on from there.';
+    if (q >= trace.rows.length) return 'This token was drawn last: the model has not read it, nor looked back from it.';
+    if (q < trace.promptLength - 1) return 'The next token stands in the prompt: nothing was drawn.';
     return '';
 }

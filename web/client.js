@@ -5,33 +5,40 @@ import { moduleWorker } from './support.js';
 /** @import { Command, Report } from './messages.js' */
 
 const SILENCE_MS = 10_000;
-/** After these the worker waits for the page. @type {Report['type'][]} */
-const FINAL = ['ready', 'done', 'rows', 'error'];
 
+/** After these the worker waits for the page. @type {Report['type'][]} */
+const FINAL = ['ready', 'done', 'rows', 'distribution', 'probabilities', 'score', 'kept', 'explained', 'error'];
+
+/** @typedef {{ run: number, onReport: (report: any) => void, resolve: (report: any) => void }} Running */
+
+/**
+ * A command at a time: whoever gives one hears its reports, and gets the last of them; null when another command took its
+ * place, or the worker is gone.
+ */
 export class Client {
     /**
-     * @param {(message: Report) => void} onReport
      * @param {(reason: string) => void} onDeath the worker is of no use any more; start() makes a new one
-     * @param {(seconds: number) => void} onSilence it owes an answer, and may yet give it
+     * @param {(seconds: number) => void} onSilence it owes an answer, and may yet give it; 0: there it is
      */
-    constructor(onReport, onDeath, onSilence) {
-        this.onReport = onReport;
+    constructor(onDeath, onSilence) {
         this.onDeath = onDeath;
         this.onSilence = onSilence;
         /** @type {Worker | null} */
         this.worker = null;
         /** @type {ReturnType<typeof setTimeout> | undefined} */
         this.timer = undefined;
+        this.isSilent = false;
+        this.runs = 0;
+        /** @type {Running | null} */
+        this.running = null;
     }
 
     /** Ends the worker there may be, and starts another. */
     start() {
         this.end();
         const worker = this.worker = moduleWorker(new URL('./generator.js', import.meta.url));
-        worker.onmessage = ({ data }) => {
-            if (worker !== this.worker) return;
-            this.watch(!FINAL.includes(data.type));
-            this.onReport(data);
+        worker.onmessage = ({ data: { run, message } }) => {
+            if (worker === this.worker) this.hear(run, message);
         };
         worker.onerror = event => {
             event.preventDefault();
@@ -45,18 +52,63 @@ export class Client {
         clearTimeout(this.timer);
         this.worker?.terminate();
         this.worker = null;
+        this.giveUp();
     }
 
-    /** @param {Command} command */
-    send(command) {
-        this.worker?.postMessage(command);
-        if (command.type !== 'stop') this.watch(true);
+    /** Whoever waits for a command waits no longer. */
+    giveUp() {
+        const { running } = this;
+        this.running = null;
+        running?.resolve(null);
+    }
+
+    /**
+     * @template {Report['type']} T the last report
+     * @param {Command} command
+     * @param {(report: Report) => void} [onReport] is told all but the last
+     * @returns {Promise<Extract<Report, { type: T | 'error' }> | null>}
+     */
+    ask(command, onReport = () => {}) {
+        this.giveUp();
+        const run = ++this.runs;
+        this.worker?.postMessage({ run, command });
+        this.watch(true);
+        return new Promise(resolve => {
+            this.running = { run, onReport, resolve };
+            if (!this.worker) this.giveUp();
+        });
+    }
+
+    /** The command that runs ends as soon as it can, and says so. */
+    stop() {
+        this.worker?.postMessage({ run: 0, command: null });
+    }
+
+    /**
+     * @param {number} run
+     * @param {Report} report
+     */
+    hear(run, report) {
+        if (this.isSilent) this.onSilence(0);
+        this.isSilent = false;
+        if (run !== this.running?.run) return;
+        const { onReport, resolve } = this.running;
+        const isLast = FINAL.includes(report.type) || (report.type === 'map' && report.layer === report.layers - 1);
+        this.watch(!isLast);
+        if (!isLast) return onReport(report);
+        this.running = null;
+        resolve(report);
     }
 
     /** @param {boolean} busy whether the worker owes the page a message */
     watch(busy) {
         clearTimeout(this.timer);
-        if (busy) this.timer = setTimeout(() => this.onSilence(SILENCE_MS / 1000), SILENCE_MS);
+        if (busy) this.timer = setTimeout(() => this.fallSilent(), SILENCE_MS);
+    }
+
+    fallSilent() {
+        this.isSilent = true;
+        this.onSilence(SILENCE_MS / 1000);
     }
 
     /** @param {string} reason */

@@ -22,6 +22,8 @@ export class HeatMap {
         this.cells = document.createElement('canvas');
         this.drawn = 0;
         this.key = '';
+        /** @type {Trace | null} */
+        this.trace = null;
         this.shades = new Float32Array(FIRST_SIZE);
         this.setSize(FIRST_SIZE);
         this.readColours();
@@ -54,7 +56,6 @@ export class HeatMap {
     /** @param {number} size positions that there is room for */
     setSize(size) {
         Object.assign(this.cells, { width: size, height: size });
-        this.shades = new Float32Array(size);
         this.drawn = 0;
     }
 
@@ -66,33 +67,39 @@ export class HeatMap {
      * @param {{ q: number, k: number }} cross the inspected row and the pointed column, -1 for none
      */
     draw(trace, lane, scale, axis, cross) {
-        const key = `${trace.version} ${lane} ${scale.mode} ${scale.skipFirst}`;
-        if (key !== this.key) this.drawn = 0;
+        const { first, count } = axis;
+        const key = `${trace.version} ${lane} ${scale.mode} ${scale.skipFirst} ${first}`;
+        if (key !== this.key || trace !== this.trace) this.drawn = 0;
         this.key = key;
-        if (trace.rows.length > this.cells.width) this.setSize(2 ** Math.ceil(Math.log2(trace.rows.length)));
-        this.addRows(trace, lane, scale);
-        this.show(trace.rows.length, axis, cross);
+        this.trace = trace;
+        if (count > this.cells.width) this.setSize(2 ** Math.ceil(Math.log2(count)));
+        if (trace.rows.length > this.shades.length) this.shades = new Float32Array(2 * trace.rows.length);
+        this.addRows(trace, lane, scale, first, count);
+        this.show(count, axis, { q: cross.q - first, k: cross.k - first });
     }
 
     /**
      * @param {Trace} trace
      * @param {number} lane
      * @param {Scale} scale
+     * @param {number} first position of the window
+     * @param {number} count its rows
      */
-    addRows(trace, lane, scale) {
+    addRows(trace, lane, scale, first, count) {
         const context = /** @type {CanvasRenderingContext2D} */ (this.cells.getContext('2d'));
         if (this.drawn === 0) context.clearRect(0, 0, this.cells.width, this.cells.height);
         const colours = /** @type {Uint8ClampedArray} */ (this.colours);
-        for (let q = this.drawn; q < trace.rows.length; q++) {
-            shadeRow(trace, lane, q, scale, this.shades);
-            const image = context.createImageData(q + 1, 1);
-            for (let k = 0; k <= q; k++) {
-                const colour = Math.round(this.shades[k] * 255) * 4;
+        for (let r = this.drawn; r < count; r++) {
+            if (!trace.rows[first + r]) continue;
+            shadeRow(trace, lane, first + r, scale, this.shades);
+            const image = context.createImageData(r + 1, 1);
+            for (let k = 0; k <= r; k++) {
+                const colour = Math.round(this.shades[first + k] * 255) * 4;
                 image.data.set(colours.subarray(colour, colour + 4), k * 4);
             }
-            context.putImageData(image, 0, q);
+            context.putImageData(image, 0, r);
         }
-        this.drawn = trace.rows.length;
+        this.drawn = count;
     }
 
     /**
@@ -119,7 +126,7 @@ export class HeatMap {
         const top = q * this.cellHeight - ratio / 2;
         const tall = this.cellHeight + ratio;
         if (q >= 0 && q < rows) context.strokeRect(-ratio, top, (q + 1) * cell + 1.5 * ratio, tall);
-        if (k >= 0 && k <= q) {
+        if (k >= 0 && k <= q && q < rows) {
             context.strokeRect(k * cell - ratio / 2, top, cell + ratio, tall);
             context.fillRect(k * cell + (cell - ratio) / 2, k * this.cellHeight, ratio, (q - k) * this.cellHeight);
         }
@@ -129,8 +136,8 @@ export class HeatMap {
      * @param {number} y CSS pixels
      * @param {Axis} axis
      */
-    rowAt(y, { ratio }) {
-        return Math.floor(y * ratio / (this.cellHeight ?? 1));
+    rowAt(y, { first, ratio }) {
+        return first + Math.floor(y * ratio / (this.cellHeight ?? 1));
     }
 
     /**
@@ -138,8 +145,8 @@ export class HeatMap {
      * @param {number} q
      * @param {Axis} axis
      */
-    rowY(q, { ratio }) {
-        return q * (this.cellHeight ?? 1) / ratio;
+    rowY(q, { first, ratio }) {
+        return (q - first) * (this.cellHeight ?? 1) / ratio;
     }
 
     /**
@@ -147,7 +154,7 @@ export class HeatMap {
      * @param {number} k
      * @param {Axis} axis
      */
-    columnX(k, { cell, ratio }) {
-        return k * cell / ratio;
+    columnX(k, { first, cell, ratio }) {
+        return (k - first) * cell / ratio;
     }
 }

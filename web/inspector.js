@@ -10,11 +10,12 @@ import { makeAxis, positionAt } from './axis.js';
 import { StepLists } from './candidates.js';
 import { HeatMap } from './heatmap.js';
 import { LanesView } from './lanes.js';
-import { meaning, percent, shadeRow } from './scale.js';
+import { meaning, percent, shadeColumn, shadeRow } from './scale.js';
 import { StoryView } from './story.js';
 import { Tooltip } from './tooltip.js';
 import { Trace } from './trace.js';
 
+/** @import { Candidate } from './messages.js' */
 /** @import { Scale } from './scale.js' */
 
 const LEGEND_TICKS = [0, 0.25, 0.5, 0.75, 1];
@@ -23,14 +24,23 @@ export class Inspector {
     /**
      * @param {(id: string) => HTMLElement} find
      * @param {(text: string) => void} say to those who listen instead of looking
-     * @param {(lane: number) => void} onLane another lane was chosen
+     * @param {object} events
+     * @param {(lane: number) => void} events.onLane another lane was chosen
+     * @param {(position: number, candidate: Candidate) => void} events.onBranch a candidate was clicked
+     * @param {(position: number) => void} events.onInspect another position is kept, -1 for none
      */
-    constructor(find, say, onLane) {
+    constructor(find, say, { onLane, onBranch, onInspect }) {
         this.find = find;
         this.say = say;
         this.onLane = onLane;
+        this.onInspect = onInspect;
         this.trace = new Trace();
         this.heads = 0;
+        this.layer = 0;
+        this.isForward = false;
+        this.isSurprising = false;
+        /** What may follow a position under the settings in the form. @type {{ position: number, candidates: Candidate[] } | null} */
+        this.live = null;
         this.lane = 0;
         /** @type {Scale} */
         this.scale = { mode: 'row', skipFirst: false };
@@ -38,7 +48,7 @@ export class Inspector {
         this.frame = 0;
         this.shades = new Float32Array(64);
         this.tooltip = new Tooltip(find('tooltip'));
-        this.lists = new StepLists(find('looked-at'), find('candidates'), find('step-remark'));
+        this.lists = new StepLists(find, onBranch);
         this.story = new StoryView(find('story'), {
             onHover: (position, event) => this.hoverWord(position, event),
             onPin: position => this.pin(position === this.pinned ? -1 : position),
@@ -53,11 +63,12 @@ export class Inspector {
             onPin: () => this.pinCell(),
             onMove: (rows, columns) => this.moveCell(rows, columns)
         });
-        this.axis = makeAxis(1, 1, 1);
+        this.axis = makeAxis(1, 1, -1, 1);
         addEventListener('scroll', () => this.tooltip.hide(), { passive: true });
         new ResizeObserver(() => this.invalidate()).observe(find('lanes'));
         matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
             this.map.readColours();
+            this.lanes.readColours();
             this.invalidate();
         });
     }
@@ -79,9 +90,18 @@ export class Inspector {
         this.invalidate();
     }
 
-    /** The trace begins anew. */
-    clear() {
+    /** @param {Partial<{ isForward: boolean, isSurprising: boolean }>} change */
+    setView(change) {
+        Object.assign(this, change);
+        this.invalidate();
+    }
+
+    /** @param {Trace} trace another text, or the same that begins anew */
+    show(trace) {
+        this.trace = trace;
         this.story.clear();
+        this.live = null;
+        document.body.classList.remove('word-kept');
         this.mapRow = this.pinned = this.hovered = this.pointed = -1;
         this.tooltip.hide();
         this.invalidate();
@@ -97,7 +117,7 @@ export class Inspector {
 
     /** @param {number} q */
     isRow(q) {
-        return q >= 0 && q < this.trace.rows.length;
+        return q >= 0 && this.trace.rows[q] !== undefined;
     }
 
     get chosen() {
@@ -114,16 +134,18 @@ export class Inspector {
         this.story.grow(trace);
         let shades = null;
         if (this.isRow(chosen)) {
-            if (this.shades.length <= chosen) this.shades = new Float32Array(2 * (chosen + 1));
-            shadeRow(trace, lane, chosen, scale, this.shades);
+            const { length } = trace.rows;
+            if (this.shades.length < length) this.shades = new Float32Array(2 * length);
             shades = this.shades;
+            if (this.isForward) shadeColumn(trace, lane, chosen, scale, shades);
+            else shadeRow(trace, lane, chosen, scale, shades);
         }
-        this.story.inspect(chosen, shades);
+        this.story.inspect(chosen, shades, this.isForward, this.isSurprising ? trace.probabilities : null);
         this.story.point(pointed);
-        this.axis = makeAxis(this.lanes.width, trace.rows.length, devicePixelRatio);
+        this.axis = makeAxis(this.lanes.width, trace.rows.length, chosen, devicePixelRatio);
         this.lanes.draw(trace, q, pointed, scale, this.axis);
         this.map.draw(trace, lane, scale, this.axis, { q: chosen, k: pointed });
-        this.lists.show(trace, q, lane);
+        this.lists.show(trace, q, lane, this.isForward, this.live?.position === q ? this.live.candidates : null);
         this.label(q);
     }
 
@@ -140,8 +162,8 @@ export class Inspector {
             note.textContent = `position ${q}${this.pinned === q ? ', kept' : this.chosen < 0 ? ', newest' : ''}`;
             title.replaceChildren('After ', name, ' ', note);
         }
-        this.find('looked-title').textContent = `Looks back at (${lane})`;
-        this.find('map-lane').textContent = `Layer ${this.trace.layer + 1}, ${lane}.`;
+        this.find('looked-title').textContent = this.isForward ? `Is looked at by (${lane})` : `Looks back at (${lane})`;
+        this.find('map-lane').textContent = `Layer ${this.layer + 1}, ${lane}.`;
         const ticks = this.find('legend-ticks');
         const texts = LEGEND_TICKS.map(shade => meaning(shade, this.scale));
         if (ticks.dataset.shown === texts.join()) return;
@@ -173,7 +195,8 @@ export class Inspector {
         this.tooltip.hide();
         if (event && this.pinned >= 0 && position >= 0 && position !== this.pinned) {
             this.pointed = position;
-            this.tooltip.show(this.cellText(this.lane, this.pinned, position), event.clientX, event.clientY);
+            const [q, k] = this.isForward ? [position, this.pinned] : [this.pinned, position];
+            this.tooltip.show(this.cellText(this.lane, q, k), event.clientX, event.clientY);
         }
         this.invalidate();
     }
@@ -183,12 +206,17 @@ export class Inspector {
         this.pinned = position;
         this.pointed = this.mapRow = -1;
         this.tooltip.hide();
+        document.body.classList.toggle('word-kept', position >= 0);
+        // On narrow screens the lists come as a sheet, which may cover the word.
+        if (position >= 0) this.story.reveal(position);
+        this.onInspect(position);
         this.invalidate();
     }
 
     /** Keeps the row under the pointer, and the cell for as long as the pointer stays. */
     pinCell() {
         this.pinned = this.mapRow;
+        this.onInspect(this.pinned);
         this.invalidate();
     }
 
@@ -199,9 +227,8 @@ export class Inspector {
         const from = this.inspected;
         const to = step === 'first' ? 0 : step === 'last' ? last : Math.min(last, Math.max(0, from + step));
         this.hovered = -1;
-        this.pin(to);
         this.story.grow(this.trace);
-        this.story.reveal(to);
+        this.pin(to);
         this.say(this.stepText(to));
     }
 

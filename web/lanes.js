@@ -25,6 +25,16 @@ export class LanesView {
         /** @type {HTMLInputElement[]} */
         this.inputs = [];
         this.shades = new Float32Array(0);
+        this.colours = { bar: '', ink: '', rule: '' };
+        this.readColours();
+    }
+
+    /** The page's colours, again after they changed. */
+    readColours() {
+        const style = getComputedStyle(this.element);
+        this.colours = {
+            bar: style.getPropertyValue('--accent'), ink: style.getPropertyValue('--ink'), rule: style.getPropertyValue('--rule')
+        };
     }
 
     /**
@@ -66,6 +76,11 @@ export class LanesView {
         this.inputs.push(input);
     }
 
+    /** @param {number} lane */
+    choose(lane) {
+        if (this.inputs[lane]) this.inputs[lane].checked = true;
+    }
+
     /** Width that the bars can have, in CSS pixels. */
     get width() {
         return this.canvases[0]?.clientWidth ?? 0;
@@ -80,16 +95,11 @@ export class LanesView {
      */
     draw(trace, q, pointed, scale, axis) {
         if (this.shades.length <= q) this.shades = new Float32Array(2 * (q + 1));
-        const style = getComputedStyle(this.element);
-        const colours = {
-            bar: style.getPropertyValue('--accent'),
-            ink: style.getPropertyValue('--ink'),
-            rule: style.getPropertyValue('--rule')
-        };
+        const { colours } = this;
         this.canvases.forEach((canvas, lane) => {
             const known = q >= 0 && trace.rows[q] !== undefined;
             if (known) shadeRow(trace, lane, q, scale, this.shades);
-            drawLane(canvas, this.shades.subarray(0, known ? q + 1 : 0), pointed, axis, colours);
+            drawLane(canvas, this.shades.subarray(axis.first, known ? q + 1 : axis.first), pointed - axis.first, axis, colours);
         });
     }
 }
@@ -109,7 +119,7 @@ function drawLane(canvas, shades, pointed, { width, cell, ratio }, colours) {
     context.fillStyle = colours.rule;
     context.fillRect(0, height - ratio, shades.length * cell, ratio);
     const gap = cell >= 4 * ratio ? ratio : 0;
-    for (let k = 0; k < shades.length; k++) {
+    for (let k = 0; k < shades.length && k * cell < width; k++) {
         const bar = shades[k] * height;
         if (bar < ratio / 2 && k !== pointed) continue;
         context.fillStyle = k === pointed ? colours.ink : colours.bar;

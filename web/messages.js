@@ -1,22 +1,42 @@
 /**
  * What the page (client.js) and its worker (generator.js) say to each other. Types only.
  *
+ * @typedef {{ kind: 'own' }
+ *     | { kind: 'files', name: string, files: File[] }
+ *     | { kind: 'hub', name: string, repository: string, file: string | null, endpoint: string | null }
+ *     | { kind: 'kept', name: string, id: string }} Source
+ * Where a model comes from: with the package, from the visitor's disk, from a hub, or from what this browser keeps.
+ *
  * @typedef {object} RunOptions
- * @property {string} prompt
  * @property {number} layer whose attention is reported
  * @property {number} pace tokens per second at most; 0: as fast as they come
+ * @property {boolean} cold also time each token as it would be without a cache
  * @property {number} maxNewTokens
  * @property {number} temperature
  * @property {number} seed
  * @property {string} [sampler]
  * @property {number} [topK]
  * @property {number} [topP]
+ * @property {number} [minP]
+ * @property {Record<number, number>} [logitBias]
  *
- * @typedef {{ type: 'load', workers: number | 'auto' }
- *     | { type: 'write', run: number, options: RunOptions, skip?: number }
- *     | { type: 'read', run: number, ids: number[], layer: number }
- *     | { type: 'stop' }} Command
- * To the worker. `skip`: tokens that the page has from the same run; only their attention is wanted.
+ * @typedef {{ role: string, content: string }} Turn
+ *
+ * @typedef {string | number[] | Turn[]} Prompt text, tokens as they are, or a conversation for the chat template
+ *
+ * @typedef {{ type: 'load', source: Source, workers: number | 'auto' }
+ *     | { type: 'write', branch: number, parent: number | null, prompt: Prompt, options: RunOptions, skip: number,
+ *         fresh: boolean, drop: number[] }
+ *     | { type: 'read', branch: number, ids: number[], layer: number }
+ *     | { type: 'maps', branch: number, ids: number[] }
+ *     | { type: 'distribution', branch: number, ids: number[] }
+ *     | { type: 'probabilities', ids: number[] }
+ *     | { type: 'score', text: string }
+ *     | { type: 'keep' }
+ *     | { type: 'explain' }} Command
+ * To the worker; each goes with the number of its run. `branch`: the text whose cache is used; it begins as a fork of
+ * `parent`'s. `skip`: tokens that the page has from the same run; only their attention is wanted. `fresh`: read everything anew, with the attention of all of it. `drop`: texts that nobody will go
+ * on with.
  *
  * @typedef {object} TokenEntry
  * @property {number} token
@@ -24,11 +44,12 @@
  * @property {string} name how to show the token by itself
  * @property {boolean} [start] the start token, before the prompt
  * @property {boolean} [ended] the end token, after the text
+ * @property {number} [probability] with which it was drawn
  *
  * @typedef {object} Candidate
  * @property {number} token
  * @property {string} text
- * @property {number} probability as drawn with, after temperature, top-k and top-p
+ * @property {number} probability as drawn with, after temperature, top-k, top-p and min-p
  * @property {number} [rank] 1 for the likeliest
  * @property {boolean} [drawn]
  *
@@ -37,6 +58,7 @@
  * @property {number} firstMs computing time up to the first token, prompt included
  * @property {number} computingMs computing time so far
  * @property {number} cacheBytes key/value cache held
+ * @property {number} positions that the cache holds
  *
  * @typedef {object} Explanation runtime.explain()
  * @property {'relaxed' | 'simd128'} variant
@@ -46,21 +68,42 @@
  * @property {string[]} fallbacks what could not be had, and why
  *
  * @typedef {object} ModelFacts
+ * @property {string} name
  * @property {number} layers
  * @property {number} heads
+ * @property {number} keyValueHeads
  * @property {number} contextLength positions
+ * @property {number} vocabularySize
  * @property {number} parameters
  * @property {number} cacheBytesPerToken
+ * @property {string | null} noChat why it cannot chat, or null
+ * @property {number[]} endTokens
+ * @property {boolean} isKept whether this browser keeps its files
+ * @property {Record<string, any>} explained model.explain()
  *
- * @typedef {{ type: 'progress', loaded: number, total: number }
- *     | { type: 'ready', explain: Explanation, model: ModelFacts }
- *     | { type: 'begin', run: number, skip: number, tokens: TokenEntry[] }
- *     | { type: 'prefill', run: number, done: number, total: number }
- *     | { type: 'items', run: number, tokens: TokenEntry[], candidates: (Candidate[] | null)[], rows: Float32Array[],
- *         figures: Figures }
- *     | { type: 'rows', run: number, layer: number, rows: Float32Array[] }
- *     | { type: 'done', run: number, finish: string, explain: Explanation }
- *     | { type: 'error', during: string, message: string }} Report
- * From the worker. `rows`: one array per query position q, in order: lanes [1 + H][q + 1], the mean of the heads first.
+ * @typedef {{ type: 'progress', phase: 'download' | 'load', loaded: number, total: number }
+ *     | { type: 'remark', text: string }
+ *     | { type: 'ready', explain: Explanation, model: ModelFacts, resources: string[] }
+ *     | { type: 'begin', held: number, length: number, skip: number, tokens: TokenEntry[] }
+ *     | { type: 'prefill', done: number, total: number }
+ *     | { type: 'items', tokens: TokenEntry[], candidates: (Candidate[] | null)[], start: number, rows: Float32Array[],
+ *         costs: Cost[], figures: Figures }
+ *     | { type: 'rows', layer: number, start: number, rows: Float32Array[] }
+ *     | { type: 'map', layer: number, layers: number, size: number, weights: Float32Array[] }
+ *     | { type: 'distribution', top: Candidate[], probabilities: Float32Array, tokens: Int32Array }
+ *     | { type: 'probabilities', entries: TokenEntry[], probabilities: Float32Array }
+ *     | { type: 'score', nats: number, tokens: number, bytes: number, ids: number[] }
+ *     | { type: 'kept' }
+ *     | { type: 'explained', report: Record<string, any> }
+ *     | { type: 'done', finish: string, explain: Explanation }
+ *     | { type: 'error', message: string, cancelled?: boolean }} Report
+ * From the worker, with the number of the run. `held`: positions that the cache had of the prompt already. `rows`: one
+ * array per query position q, in order from `start`: lanes [1 + H][q + 1], the mean of the heads first. `map`: for each
+ * head the weights [size][size] among the last positions.
+ *
+ * @typedef {object} Cost of one token, in milliseconds
+ * @property {number} position
+ * @property {number} warm with the cache
+ * @property {number} [cold] without one
  */
 export {};

@@ -20,7 +20,7 @@
  * @param {Float32Array} out
  */
 export function shadeRow(trace, lane, q, { mode, skipFirst }, out) {
-    const row = trace.rows[q];
+    const row = /** @type {Float32Array} */ (trace.rows[q]);
     const base = lane * (q + 1);
     const first = skipFirst ? 1 : 0;
     let sum = 0;
@@ -34,6 +34,22 @@ export function shadeRow(trace, lane, q, { mode, skipFirst }, out) {
     for (let k = first; k <= q; k++) {
         const share = Math.min(1, row[base + k] / unit);
         out[k] = mode === 'root' ? Math.sqrt(share) : share;
+    }
+}
+
+/**
+ * How much each later position looked at one, written into `out[k..]`, each 0..1; 0 where that is not known.
+ * @param {Trace} trace
+ * @param {number} lane
+ * @param {number} k
+ * @param {Scale} scale
+ * @param {Float32Array} out as long as the text
+ */
+export function shadeColumn(trace, lane, k, { mode }, out) {
+    let most = 0;
+    for (let q = k; q < trace.rows.length; q++) most = Math.max(most, out[q] = trace.weight(lane, q, k) ?? 0);
+    for (let q = k; q < trace.rows.length; q++) {
+        out[q] = mode === 'linear' ? out[q] : mode === 'root' ? Math.sqrt(out[q]) : out[q] / (most || 1);
     }
 }
 

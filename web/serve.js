@@ -2,7 +2,7 @@
 /**
  * A static server for the demo: `node web/serve.js [--port N] [--no-isolation]`.
  *
- * It serves web/ and js/ of this repository and nothing else. By default it sends the two headers that make a page
+ * It serves web/, dist/ and js/ (for the bench page) of this repository and nothing else. By default it sends the two headers that make a page
  * cross-origin isolated, which shared memory (and so worker threads) needs; `--no-isolation` leaves them out, to see
  * the page as a host without them would show it. Files are revalidated by ETag: a second visit downloads nothing.
  */
@@ -14,7 +14,7 @@ import { pipeline } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const FOLDERS = ['web', 'js'];
+const FOLDERS = ['web', 'js', 'dist'];
 const DEFAULT_PORT = 8080;
 const PORTS_TO_TRY = 20;
 
@@ -29,20 +29,21 @@ const TYPES = {
     '.png': 'image/png',
     '.svg': 'image/svg+xml',
     '.txt': 'text/plain; charset=utf-8',
-    '.wasm': 'application/wasm'
+    '.wasm': 'application/wasm',
+    '.webmanifest': 'application/manifest+json'
 };
 
-const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; " +
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; img-src 'self' data:; " +
+    "connect-src 'self' https://huggingface.co https://*.huggingface.co https://*.hf.co; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /**
  * @typedef {object} ServeOptions
  * @property {number} [port] first port to try, 0 for any free one; the next ones are tried when it is taken
  * @property {boolean} [isolation] send COOP and COEP (default true)
  * @property {string} [host] address to listen on (default 127.0.0.1)
- * @property {string} [root] folder that holds web/ and js/ (default: this repository)
- * @property {string[]} [folders] what is served of it (default: these two)
- * @property {string} [policy] Content-Security-Policy (default: scripts and workers from here, nothing else)
+ * @property {string} [root] folder that holds web/ and dist/ (default: this repository)
+ * @property {string[]} [folders] what is served of it (default: these)
+ * @property {string} [policy] Content-Security-Policy (default: all from here, and models from a hub)
  */
 
 /**

@@ -11,13 +11,18 @@
  * @property {number} temperature 0: always the likeliest
  * @property {number} topK 0: off
  * @property {number} topP 1: off
+ * @property {number} minP 0: off
  * @property {number} seed
  * @property {number} tokens new ones at most
  * @property {number} pace tokens per second at most; 0: no limit
  * @property {number | 'auto'} workers
  * @property {number} layer from 1
  * @property {number} head from 1; 0: their mean
+ * @property {string} model on a hub, 'owner/name' or 'owner/name/file'; '': the one that comes along
  */
+
+/** Threads beside the one that asks; more than a device has cores only wait for each other. */
+export const MOST_WORKERS = Math.min(globalThis.navigator?.hardwareConcurrency || 1, 8);
 
 /** @type {Settings} */
 export const DEFAULTS = {
@@ -25,12 +30,14 @@ export const DEFAULTS = {
     temperature: 0.8,
     topK: 40,
     topP: 0.95,
+    minP: 0,
     seed: 7,
     tokens: 200,
     pace: 60,
     workers: 'auto',
     layer: 4,
-    head: 0
+    head: 0,
+    model: ''
 };
 
 /** @type {Record<string, [number, number]>} */
@@ -38,10 +45,11 @@ const RANGES = {
     temperature: [0, 2],
     topK: [0, 1000],
     topP: [0.01, 1],
+    minP: [0, 1],
     seed: [0, 2 ** 32 - 1],
     tokens: [1, 4096],
     pace: [0, 1000],
-    workers: [0, 64],
+    workers: [0, MOST_WORKERS],
     layer: [1, 1000],
     head: [0, 1000]
 };
@@ -53,8 +61,10 @@ const WHOLE = ['topK', 'seed', 'tokens', 'pace', 'workers', 'layer', 'head'];
  */
 function read(get) {
     const settings = { ...DEFAULTS };
-    const prompt = get('prompt');
-    if (typeof prompt === 'string') settings.prompt = prompt;
+    for (const name of /** @type {const} */ (['prompt', 'model'])) {
+        const text = get(name);
+        if (typeof text === 'string') settings[name] = text;
+    }
     for (const [name, [low, high]] of Object.entries(RANGES)) {
         const text = String(get(name) ?? '').trim();
         const value = Number(text);
@@ -114,12 +124,13 @@ export function toForm(form, settings) {
 /**
  * Temperature 0 is greedy; otherwise the smallest nucleus that top-p and top-k leave, and with both off every token.
  * @param {Settings} settings
- * @returns {RunOptions}
+ * @returns {Omit<RunOptions, 'cold'>}
  */
-export function toRunOptions({ prompt, temperature, topK, topP, seed, tokens, pace, layer }) {
-    const common = { prompt, temperature, seed, maxNewTokens: tokens, pace, layer: layer - 1 };
+export function toRunOptions({ temperature, topK, topP, minP, seed, tokens, pace, layer }) {
+    const common = { temperature, seed, maxNewTokens: tokens, pace, layer: layer - 1 };
     if (temperature === 0) return { ...common, sampler: 'greedy' };
-    if (topP < 1) return topK > 0 ? { ...common, sampler: 'top_p', topP, topK } : { ...common, sampler: 'top_p', topP };
-    if (topK > 0) return { ...common, sampler: 'top_k', topK };
-    return { ...common, sampler: 'random' };
+    const drawn = minP > 0 ? { ...common, minP } : common;
+    if (topP < 1) return topK > 0 ? { ...drawn, sampler: 'top_p', topP, topK } : { ...drawn, sampler: 'top_p', topP };
+    if (topK > 0) return { ...drawn, sampler: 'top_k', topK };
+    return { ...drawn, sampler: 'random' };
 }

@@ -1,9 +1,13 @@
 /**
- * The text, one span per token. Pointing at a token, or walking to it with the arrow keys, inspects it: the tokens
- * that it looked back at are tinted, those after it, which it could not see, step back.
+ * The text, one span per token. Pointing at a token, or walking to it with the arrow keys, inspects it: the tokens that it
+ * looked back at, or those that looked back at it, are tinted. With `tints` the words are tinted all the time, by how
+ * surprising each was to the model.
  */
 
 /** @import { Trace } from './trace.js' */
+
+/** Bits of surprise that are a full tint. */
+const MOST_BITS = 10;
 
 export class StoryView {
     /**
@@ -20,7 +24,6 @@ export class StoryView {
         this.tints = [];
         this.inspected = -1;
         this.pointed = -1;
-        this.promptLength = 0;
 
         element.addEventListener('pointerover', event => {
             if (event.pointerType === 'mouse') onHover(positionOf(event.target), event);
@@ -44,6 +47,7 @@ export class StoryView {
         this.spans = [];
         this.tints = [];
         this.inspected = this.pointed = -1;
+        this.element.classList.remove('inspecting');
     }
 
     /**
@@ -72,23 +76,31 @@ export class StoryView {
     }
 
     /**
-     * @param {number} position the query, -1 for none
-     * @param {ArrayLike<number> | null} shades 0..1 for each position up to the query
+     * @param {number} position that is inspected, -1 for none
+     * @param {ArrayLike<number> | null} shades 0..1 for each position that it looks at, or that looks at it
+     * @param {boolean} forward which of these
+     * @param {Float32Array | null} probabilities of the words, to tint them by while nothing is inspected
      */
-    inspect(position, shades) {
-        if (position < 0 && this.inspected < 0) return;
+    inspect(position, shades, forward, probabilities) {
+        const { spans, tints } = this;
         this.element.classList.toggle('inspecting', position >= 0);
-        this.spans[this.inspected]?.classList.remove('inspected');
-        this.spans[position]?.classList.add('inspected');
+        this.element.classList.toggle('surprising', position < 0 && probabilities !== null);
+        spans[this.inspected]?.classList.remove('inspected');
+        spans[position]?.classList.add('inspected');
+        const moved = position !== this.inspected || forward !== this.isForward;
         this.inspected = position;
-        for (let i = 0; i < this.spans.length; i++) {
-            const tint = position >= 0 && shades && i <= position ? Math.round(shades[i] * 100) : 0;
-            if (tint !== this.tints[i]) {
-                this.spans[i].style.setProperty('--tint', `${tint}%`);
-                this.tints[i] = tint;
+        this.isForward = forward;
+        for (let i = 0; i < spans.length; i++) {
+            let shade = 0;
+            if (position >= 0) shade = (forward ? i >= position : i <= position) ? shades?.[i] ?? 0 : 0;
+            else if (probabilities) shade = surprise(probabilities[i]);
+            const tint = Math.round(shade * 100);
+            if (tint !== tints[i]) {
+                spans[i].style.setProperty('--tint', `${tint}%`);
+                tints[i] = tint;
             }
+            if (moved) spans[i].classList.toggle('unseen', position >= 0 && (forward ? i < position : i > position));
         }
-        for (const [i, span] of this.spans.entries()) span.classList.toggle('unseen', position >= 0 && i > position);
     }
 
     /**
@@ -106,6 +118,11 @@ export class StoryView {
     reveal(position) {
         this.spans[position]?.scrollIntoView({ block: 'nearest' });
     }
+}
+
+/** @param {number | undefined} probability */
+function surprise(probability) {
+    return probability === undefined || Number.isNaN(probability) ? 0 : Math.min(1, -Math.log2(probability) / MOST_BITS);
 }
 
 /** @param {EventTarget | null} target */

@@ -86,7 +86,8 @@ export function unpackCache(bytes, magic, version, what) {
  */
 function lengthOf(bytes, magic, what) {
     // Byte by byte, as decoders skip marks.
-    check(bytes.length >= START && [...magic].every((letter, i) => bytes[i] === letter.charCodeAt(0)), 'cache-invalid', `this is no saved ${what}`);
+    const begins = bytes.length >= START && [...magic].every((letter, i) => bytes[i] === letter.charCodeAt(0));
+    check(begins, 'cache-invalid', `this is no saved ${what}`);
     const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(8, true);
     check(length <= MOST_HEADER, 'cache-invalid', `the header of the saved ${what} is too long`);
     return { start: START + length };

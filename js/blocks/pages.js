@@ -158,6 +158,18 @@ export class PagedCache {
     }
 
     /**
+     * Becomes what a fork of it is, which is gone then.
+     * @param {PagedCache} fork with as many rows and pages
+     */
+    takeBack(fork) {
+        for (const row of this.#rows) for (const page of row) this.#drop(page);
+        this.#rows = fork.#rows;
+        fork.#rows = [];
+        fork.dispose();
+        this.#describe();
+    }
+
+    /**
      * Row i becomes what row parents[i] was; there may be more rows afterwards, or fewer.
      * @param {ArrayLike<number>} parents
      * @throws {RangeError} when the memory is exhausted; nothing has changed then
@@ -205,7 +217,11 @@ export class PagedCache {
         this.#describe();
     }
 
-    /** @param {number} first page @param {number} last the page after the last @returns {number} how many must be copied to have owners of their own */
+    /**
+     * @param {number} first page
+     * @param {number} last the page after the last
+     * @returns {number} how many must be copied, so that each row has its own
+     */
     #copiesOf(first, last) {
         let count = 0;
         /** Of two rows with the same page one keeps it. @type {Map<Page, number>} */
@@ -250,19 +266,19 @@ export class PagedCache {
     }
 
     /**
-     * Where a page lies, for whoever saves it or fills it in: `pageBytes` bytes, in the layout of this version of C.
-     * @param {number} row
+     * Where a page of the first row lies, for whoever saves it or fills it in: in the layout of this version of C.
      * @param {number} index
-     * @returns {number} its address
+     * @returns {{ address: number, bytes: number }}
      */
-    pageAddress(row, index) {
-        return this.#rows[row][index].address;
+    pageAt(index) {
+        return { address: this.#rows[0][index].address, bytes: this.pageBytes };
     }
 
     /** Frees what no other cache shares. */
     dispose() {
         for (const row of this.#rows) for (const page of row) this.#drop(page);
         this.#rows = [];
+        if (this.address === 0) return;
         this._runtime._free(this.#table);
         this._runtime._free(this.address);
         this.#table = 0;

@@ -59,9 +59,9 @@ export class PackedWeight {
         if (scaled) this.#scales = this.#address + this.bytes - 4 * outputs;
     }
 
-    /** Whether inputs share scales in blocks: such weights can be multiplied with activations as bytes. */
+    /** Whether these weights are to be multiplied with activations as bytes: inputs share scales in blocks, as ggml has them. */
     get inBlocks() {
-        return this.type.block > 1;
+        return this.type.block > 1 && this.type.name !== 'I4';
     }
 
     get hasBias() {
@@ -141,7 +141,8 @@ export class PackedWeight {
     loadBias(values, first = 0) {
         this.#check();
         if (this.#bias === 0 || counted(first, 'first') + values.length > this.outputs) {
-            throw rangeError('bias', this.#bias === 0 ? 'absent' : `within ${this.outputs} numbers`, `${first} to ${first + values.length}`);
+            throw rangeError('bias', this.#bias === 0 ? 'absent' : `within ${this.outputs} numbers`,
+                `${first} to ${first + values.length}`);
         }
         this.#runtime.memory.f32(this.#bias + 4 * first, values.length).set(values);
     }
@@ -194,11 +195,12 @@ export class PackedWeight {
      * @param {number} xStride floats from row to row
      * @param {number} y address of [rows][outputs]
      * @param {number} yStride
-     * @param {{ quantized?: number, concurrent?: boolean, activation?: import('../model/description.js').Activation, residual?: number, scale?: number,
-     *   softcap?: number | null }} [options] quantized: address of the same x as recordQuantize() makes it, for weights in blocks;
-     *   residual: address, stride as y's; may be y itself
+     * @param {{ quantized?: number, concurrent?: boolean, activation?: import('../model/description.js').Activation,
+     *   residual?: number, scale?: number, softcap?: number | null }} [options] quantized: address of the same x as
+     *   recordQuantize() makes it, for weights in blocks; residual: address, stride as y's; may be y itself
      */
-    record(program, rows, x, xStride, y, yStride, { quantized = 0, concurrent = false, activation = 'linear', residual = 0, scale = 1, softcap = null } = {}) {
+    record(program, rows, x, xStride, y, yStride, options = {}) {
+        const { quantized = 0, concurrent = false, activation = 'linear', residual = 0, scale = 1, softcap = null } = options;
         const op = this.#scales === 0 ? this.#recordPlain(program, x, xStride, concurrent)
             : recordRounded(program, rows, this.inputs, x, xStride, this.#scales);
         const { words, floats } = program;

@@ -90,7 +90,7 @@ function isPair(wasm) {
 }
 
 /** @param {any} source @returns {source is WasmSource} */
-export function isWasmSource(source) {
+function isWasmSource(source) {
     return (typeof source === 'string' && source !== '') || source instanceof URL || source instanceof ArrayBuffer
         || ArrayBuffer.isView(source) || source instanceof WebAssembly.Module;
 }
@@ -170,7 +170,7 @@ function checkMagic(bytes, name, type) {
     if (bytes[0] !== 0 || bytes[1] !== 0x61 || bytes[2] !== 0x73 || bytes[3] !== 0x6d) {
         const start = JSON.stringify(String.fromCharCode(...bytes.subarray(0, 24)));
         const got = bytes.length === 0 ? 'nothing' : `${type === null ? '' : `${type.slice(0, 60)}, `}${start} ...`;
-        throw new Error(`createRuntime: ${name} is no wasm binary, got ${got}; ${ADVICE}`);
+        throw new Error(`createRuntime: ${name} must be a wasm binary, got ${got}; ${ADVICE}`);
     }
     return bytes;
 }

@@ -54,7 +54,12 @@ const STALL_REASON = `no task was completed for ${STALL_SLICES * SLICE_MS} ms: `
 const LEAVE_MS = 250;
 
 /** How often that is looked at. */
-const LOOK_MS = 2;
+const LOOK_MS = 1;
+
+/** How long the calling thread takes part before it sees to something else, about, and the multiply-adds of it that are tried first. */
+const PART_MS = 3;
+const FIRST_BUDGET = 4_000_000;
+const LEAST_BUDGET = 10_000;
 
 /** Times in a row that a worker is started in the place of one that has done nothing yet. */
 const MOST_TRIES = 4;
@@ -98,6 +103,7 @@ export class Pool {
     #control;
     #report;
     #epoch = 0;
+    #budget = FIRST_BUDGET;
     #closed = false;
     /** Why the pool takes no more programs. @type {Error | null} */
     error = null;
@@ -110,7 +116,7 @@ export class Pool {
     #timer;
     #lastProgress = 0;
     #slices = 0;
-    /** Why the pending program has been revoked, and since when. @type {WorkerLostError | null} */
+    /** Why the pending program has been revoked, and since when. @type {Error | null} */
     #revoked = null;
     #revokedAt = 0;
 
@@ -237,14 +243,50 @@ export class Pool {
      * @throws {Error} when the pool has failed, before or now
      */
     run(program) {
-        if (program.count === 0) {
-            return;
+        if (program.count > 0) {
+            this.begin(program);
+            this.#join(Infinity);
         }
+    }
+
+    /**
+     * Has the workers begin a program; advance() takes part in it.
+     * @param {Program} program
+     * @throws {Error} when the pool has failed
+     */
+    begin(program) {
         const epoch = this.#arm(program);
         if (this.workers > 0 && program.work() >= WAKE_WORK) {
             this.#publish(epoch);
         }
-        this.#join(epoch);
+    }
+
+    /**
+     * Takes part in the program that has begun, for a few milliseconds.
+     * @returns {boolean} whether it has run to its end
+     * @throws {Error} when the pool has failed, before or now
+     */
+    advance() {
+        const start = performance.now();
+        const done = this.#join(this.#budget);
+        // What is a millisecond here, nobody knows: the next part is longer or shorter.
+        const factor = PART_MS / Math.max(performance.now() - start, PART_MS / 2);
+        this.#budget = done ? this.#budget : Math.max(LEAST_BUDGET, this.#budget * Math.max(factor, 0.5));
+        return done;
+    }
+
+    /** Ends the program that has begun: nobody begins a task of it any more, and nobody is in one when this returns. */
+    stop() {
+        this.#revoke();
+        this.#awaitLeave();
+        this.#afterRevoked(false);
+    }
+
+    /** Ends a program that was posted; it is settled with an Error once nobody is in a task of it. */
+    stopPosted() {
+        if (this.#pending) {
+            this.#revokePending(new Error('the call has been aborted'));
+        }
     }
 
     /**
@@ -262,7 +304,7 @@ export class Pool {
         if (program.work() < WAKE_WORK || this.workers === 0) {
             let error = null;
             try {
-                this.#join(epoch);
+                this.#join(Infinity);
             } catch (failure) {
                 error = /** @type {Error} */ (failure);
             }
@@ -331,17 +373,23 @@ export class Pool {
         }
     }
 
-    /** @param {number} epoch */
-    #join(epoch) {
+    /**
+     * Takes part in the program that was armed last.
+     * @param {number} budget multiply-adds after which it may wait
+     * @returns {boolean} whether it has run to its end
+     */
+    #join(budget) {
         let outcome;
         try {
-            outcome = this.#wasm.cmha_program_run(4 * this.#control, epoch, 0);
+            outcome = budget === Infinity ? this.#wasm.cmha_program_run(4 * this.#control, this.#epoch, 0)
+                : this.#wasm.cmha_program_part(4 * this.#control, this.#epoch, budget);
         } catch (error) {
             throw this.#fail(`the calling thread trapped: ${error}`);
         }
         if (outcome === RUN.FAILED || outcome === RUN.STALLED) {
             throw this.#giveUp(outcome);
         }
+        return outcome !== RUN.PAUSED;
     }
 
     /**
@@ -352,6 +400,13 @@ export class Pool {
     #giveUp(outcome) {
         const reason = outcome === RUN.FAILED ? this.#readReport() : STALL_REASON;
         this.#revoke();
+        this.#awaitLeave();
+        this.#afterRevoked(outcome === RUN.STALLED);
+        return new WorkerLostError(reason);
+    }
+
+    /** Blocks until all workers have left the program that was revoked, or have had their time. */
+    #awaitLeave() {
         const { ints } = this.#memory;
         const at = this.#control + CONTROL.epoch;
         const epoch = Atomics.load(ints, at);
@@ -359,8 +414,6 @@ export class Pool {
         for (let end = performance.now() + LEAVE_MS; this.#mayBlock && this.#anyBusy() && performance.now() < end;) {
             Atomics.wait(ints, at, epoch, LOOK_MS); // nobody else changes it: this sleeps
         }
-        this.#afterRevoked(outcome === RUN.STALLED);
-        return new WorkerLostError(reason);
     }
 
     /** Looks after a program that nobody blocks on. */
@@ -375,7 +428,7 @@ export class Pool {
         }
         const { ints } = this.#memory;
         if (Atomics.load(ints, this.#control + CONTROL.failed) !== 0) {
-            this.#revokePending(this.#readReport());
+            this.#revokePending(new WorkerLostError(this.#readReport()));
             return;
         }
         const progress = Atomics.load(ints, this.#control + CONTROL.progress);
@@ -392,19 +445,19 @@ export class Pool {
         if (this.#allDone()) {
             this.#settle(null);
         } else {
-            this.#revokePending(STALL_REASON);
+            this.#revokePending(new WorkerLostError(STALL_REASON));
         }
     }
 
     /**
      * Ends the pending program; its call is told once the workers have left it.
-     * @param {string} reason
+     * @param {Error} reason
      */
     #revokePending(reason) {
         if (this.#revoked) {
             return;
         }
-        this.#revoked = new WorkerLostError(reason);
+        this.#revoked = reason;
         this.#revokedAt = performance.now();
         this.#revoke();
         clearInterval(this.#timer);
@@ -476,7 +529,7 @@ export class Pool {
             this.#settle(null);
         } else if (held || this.workers === 0
             || Atomics.load(this.#memory.ints, this.#control + CONTROL.failed) !== 0) {
-            this.#revokePending(`${member.name} ${reason}`);
+            this.#revokePending(new WorkerLostError(`${member.name} ${reason}`));
         }
     }
 

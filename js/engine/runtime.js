@@ -10,7 +10,7 @@ import { Program } from './program.js';
 import { INTERFACE } from './interface.js';
 import { Results } from './results.js';
 import { Tensor } from './tensor.js';
-import { canShareMemory, mayBlock, processors } from './threads.js';
+import { canShareMemory, mayBlock, otherTasks, processors } from './threads.js';
 import { PAGE, chooseVariant, instantiate } from './wasm.js';
 
 /** @typedef {import('./options.js').RuntimeOptions} RuntimeOptions */
@@ -37,15 +37,16 @@ import { PAGE, chooseVariant, instantiate } from './wasm.js';
 /**
  * A piece of work. It may have to wait in line, and what it uses may be disposed of meanwhile: `check`, called right
  * before `record`, throws if any of it has been. `record` describes the work as a program (and may use the exports
- * directly), `finish` makes the result once it has run; both are called while nothing else runs. What is disposed of
- * between the two keeps its memory until the job is done.
+ * directly), `finish` makes the result once it has run, `undo` makes good what a program has written that did not run to
+ * its end; each is called while nothing else runs. What is disposed of between them keeps its memory until the job is done.
  * @template T
- * @typedef {{ check(): void, record(program: Program): void, finish(): T }} Job
+ * @typedef {{ check(): void, record(program: Program): void, finish(): T, undo?(): void }} Job
  */
 
 /**
- * A job in line; `ticket` counts them.
- * @typedef {{ job: Job<any>, ticket: number, resolve: (value: any) => void, reject: (error: any) => void }} Entry
+ * A job in line, or at work; `ticket` counts them, `unlisten` ends the wait for its abort.
+ * @typedef {{ job: Job<any>, ticket: number, resolve: (value: any) => void, reject: (error: any) => void,
+ *   signal?: AbortSignal, unlisten?: () => void }} Entry
  */
 
 /**
@@ -130,6 +131,8 @@ export class Runtime {
     /** Calls that wait for their turn, on a thread that must not block. @type {Entry[]} */
     #queue = [];
     #advancing = false;
+    /** What runs by parts, on a thread that takes part but has to hear of its abort. @type {Entry | null} */
+    #inParts = null;
     /** Ticket of the entry that came last, in line or not any more. */
     #lastTicket = 0;
     /**
@@ -151,8 +154,11 @@ export class Runtime {
         this.#program = new Program(this);
         memory.onPressure = () => this._results.evict(this.#active ? this.#program.serial : 0)
             || this.#program._giveBack();
-        /** Whether a call has been computed when it returns, so that nobody can change what it reads. */
-        this._blocks = pool.inline;
+    }
+
+    /** Whether what is recorded now has been computed when the call returns, so that nobody can change what it reads. */
+    get _blocks() {
+        return this.#pool.inline && this.#inParts === null;
     }
 
     /** Threads that may join a program. */
@@ -204,7 +210,9 @@ export class Runtime {
         }
         this.#disposed = true;
         this.#pool.dispose(); // rejects the call that runs, and by that those in line
-        if (!this.#active) {
+        if (this.#inParts) {
+            this.#endParts({ error: this.#pool.error });
+        } else if (!this.#active) {
             this.#letGo();
         }
     }
@@ -223,9 +231,9 @@ export class Runtime {
         this.dispose();
     }
 
-    /** Are calls pending, so that inputs of a new one must be captured? Never where calls finish before they return. */
+    /** Are calls pending, so that inputs of a new one must be captured? */
     get _busy() {
-        return !this.#pool.inline && (this.#active || this.#queue.length > 0);
+        return this.#pool.inline ? this.#inParts !== null : this.#active || this.#queue.length > 0;
     }
 
     /**
@@ -241,6 +249,7 @@ export class Runtime {
             throw new Error('callSync: a page\'s main thread must not wait for workers; use call(), a worker, '
                 + 'or a runtime with workers: 0');
         }
+        this.#finishParts();
         return this.#runNow(job);
     }
 
@@ -257,12 +266,17 @@ export class Runtime {
     }
 
     /**
-     * The same as a promise. On a thread that must not block jobs wait in line; elsewhere it is done on return.
+     * The same as a promise. On a thread that must not block jobs wait in line; elsewhere it is done on return, or with a
+     * signal runs by parts, between which the thread hears of an abort. What is called meanwhile has it done at once.
      * @template T
      * @param {Job<T>} job
+     * @param {AbortSignal} [signal] cuts the job short: the promise rejects with its reason
      * @returns {Promise<T>}
      */
-    _run(job) {
+    _run(job, signal) {
+        if (signal) {
+            return this.#runWithSignal(job, signal);
+        }
         if (this.#pool.inline) {
             try {
                 return Promise.resolve(this._runSync(job));
@@ -275,6 +289,76 @@ export class Runtime {
             this.#queue.push({ job, ticket: ++this.#lastTicket, resolve, reject });
             this.#next();
         });
+    }
+
+    /**
+     * @template T
+     * @param {Job<T>} job
+     * @param {AbortSignal} signal
+     * @returns {Promise<T>}
+     */
+    #runWithSignal(job, signal) {
+        return new Promise((resolve, reject) => {
+            signal.throwIfAborted();
+            this._check('Runtime');
+            if (this.#inParts === null) this.#checkNested();
+            const onAbort = () => this.#abort(entry);
+            /** @type {Entry} */
+            const entry = {
+                job, ticket: ++this.#lastTicket, resolve, reject, signal,
+                unlisten: () => signal.removeEventListener('abort', onAbort),
+            };
+            signal.addEventListener('abort', onAbort);
+            this.#queue.push(entry);
+            this.#next();
+        });
+    }
+
+    /** @param {Entry} entry in line or at work */
+    #abort(entry) {
+        const at = this.#queue.indexOf(entry);
+        if (at >= 0) {
+            this.#queue.splice(at, 1);
+            entry.unlisten?.();
+            entry.reject(entry.signal?.reason);
+        } else if (this.#inParts === entry) {
+            this.#pool.stop();
+            this.#endParts({ error: entry.signal?.reason });
+        } else {
+            this.#pool.stopPosted();
+        }
+    }
+
+    /** Goes on with a job, part by part, until it is done or somebody else has seen to it. @param {Entry} entry */
+    async #advance(entry) {
+        while (this.#inParts === entry && !this.#endsInParts()) {
+            await otherTasks();
+        }
+    }
+
+    /** One part. @returns {boolean} whether it was the last */
+    #endsInParts() {
+        let problem = null;
+        try {
+            if (!this.#pool.advance()) return false;
+        } catch (error) {
+            problem = { error };
+        }
+        this.#endParts(problem);
+        return true;
+    }
+
+    /** Nobody waits for what runs by parts, or in line behind it, while the thread is wanted: it is done at once. */
+    #finishParts() {
+        while (this.#inParts) this.#endsInParts();
+    }
+
+    /** @param {{ error: unknown } | null} problem null: it has run to its end */
+    #endParts(problem) {
+        const entry = /** @type {Entry} */ (this.#inParts);
+        this.#inParts = null;
+        this.#leave(this.#program, entry, problem);
+        this.#next();
     }
 
     /**
@@ -292,6 +376,7 @@ export class Runtime {
      * @throws {Error} while calls are pending
      */
     _assertIdle(what) {
+        this.#finishParts();
         if (this._busy) {
             throw new Error(`${what}: calls are pending on this runtime; wait for them first`);
         }
@@ -348,6 +433,13 @@ export class Runtime {
         }
     }
 
+    /** @throws {Error} within a call that the calling thread runs itself */
+    #checkNested() {
+        if (this.#pool.inline && this.#active) {
+            throw new Error('a call was made from within another call of the same runtime');
+        }
+    }
+
     /** @param {object} object @throws {TypeError} unless it is a runtime, not a Proxy around one */
     static #itself(object) {
         if (!(#disposed in object)) {
@@ -369,9 +461,7 @@ export class Runtime {
      */
     #runNow(job) {
         this._check('Runtime');
-        if (this.#active) {
-            throw new Error('a call was made from within another call of the same runtime');
-        }
+        this.#checkNested();
         job.check();
         this.#active = true;
         const program = this.#program;
@@ -383,6 +473,7 @@ export class Runtime {
             this.#complete(program);
             return value;
         } catch (error) {
+            if (!this.#disposed) job.undo?.();
             this.#abandon(program);
             throw error;
         } finally {
@@ -419,46 +510,64 @@ export class Runtime {
     /** @param {Entry} entry */
     #start(entry) {
         const program = this.#program;
+        const byParts = this.#pool.inline;
         this.#active = true;
+        this.#inParts = byParts ? entry : null;
         try {
             this._check('Runtime');
             entry.job.check();
             entry.job.record(program);
-            this.#pool.post(program, (error) => {
-                this.#leave(program, entry, error);
-                this.#next();
-            });
+            if (!byParts) {
+                this.#post(program, entry);
+                return;
+            }
+            if (program.count > 0) this.#pool.begin(program);
         } catch (error) {
-            this.#leave(program, entry, error);
+            this.#inParts = null;
+            this.#leave(program, entry, { error });
+            return;
         }
+        if (program.count > 0) this.#advance(entry);
+        else this.#endParts(null);
+    }
+
+    /** @param {Program} program @param {Entry} entry */
+    #post(program, entry) {
+        this.#pool.post(program, (error) => {
+            const aborted = entry.signal?.aborted;
+            this.#leave(program, entry, error && { error: aborted ? entry.signal?.reason : error });
+            this.#next();
+        });
     }
 
     /**
      * Ends the active job.
      * @param {Program} program
      * @param {Entry} entry
-     * @param {unknown} error  null: the program has run
+     * @param {{ error: unknown } | null} problem  null: the program has run
      */
-    #leave(program, { job, ticket, resolve, reject }, error) {
-        let failure = error;
+    #leave(program, { job, ticket, resolve, reject, unlisten }, problem) {
+        let failure = problem;
         let value;
+        unlisten?.();
         if (failure === null) {
             try {
                 this.#checkOpen('Runtime');
                 value = job.finish();
                 this.#complete(program);
-            } catch (thrown) {
-                failure = thrown;
+            } catch (error) {
+                failure = { error };
             }
         }
         if (failure !== null) {
+            if (!this.#disposed) job.undo?.();
             this.#abandon(program);
         }
         this.#rest(ticket);
         if (failure === null) {
             resolve(value);
         } else {
-            reject(failure);
+            reject(failure.error);
         }
     }
 }

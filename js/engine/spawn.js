@@ -1,6 +1,7 @@
 // How a worker is started and heard, in Node and in browsers. Workers never import this module.
 
 import { areModulesMoved } from '../assets.js';
+import { typeError } from '../check.js';
 import { toUrl } from './binary.js';
 import { importNode, isNode } from './threads.js';
 
@@ -36,7 +37,7 @@ function makeWorker(source) {
 async function makeBy(make) {
     const worker = await make();
     if (typeof worker?.postMessage !== 'function' || typeof worker.terminate !== 'function') {
-        throw new TypeError('worker must be a function that returns a Worker');
+        throw typeError('worker', 'a function that returns a Worker, or the promise of one', worker);
     }
     return worker;
 }

@@ -45,6 +45,22 @@ export async function processors() {
     return Math.max(1, globalThis.navigator?.hardwareConcurrency ?? 1);
 }
 
+/** Lets the thread's other tasks (messages, timers, input) run. @returns {Promise<void>} */
+export function otherTasks() {
+    return new Promise((resolve) => {
+        if (typeof setImmediate === 'function') {
+            setImmediate(resolve);
+            return;
+        }
+        const { port1, port2 } = new MessageChannel();
+        port1.onmessage = () => {
+            port1.close();
+            resolve();
+        };
+        port2.postMessage(null);
+    });
+}
+
 /**
  * A started thread, whatever it is made of.
  * @typedef {object} Thread

@@ -85,7 +85,7 @@ export class ByteReader {
      */
     async peek(length) {
         if (this._piece.length < length) {
-            const parts = [this._piece];
+            const parts = this._piece.length > 0 ? [this._piece] : [];
             let there = this._piece.length;
             while (there < length) {
                 const piece = await this._next();
@@ -95,7 +95,8 @@ export class ByteReader {
                 parts.push(piece);
                 there += piece.length;
             }
-            this._piece = join(parts, there);
+            // A file in memory is one piece, which need not be copied.
+            this._piece = parts.length === 1 ? parts[0] : join(parts, there);
         }
         return this._piece;
     }

@@ -33,9 +33,9 @@ const REMOVED = new Map([
 
 /**
  * What weights may be, in safetensors too, where the first three have the same names: all that the core computes with, but
- * for plain integers, which mean nothing without scales beside them.
+ * for plain integers, which mean nothing without scales beside them, and what only Keras has.
  */
-const SUPPORTED = new Set(Object.keys(WEIGHT).filter((name) => name !== 'I8'));
+const SUPPORTED = new Set(Object.keys(WEIGHT).filter((name) => name !== 'I8' && name !== 'I4'));
 
 /** Numbers and bytes of a block of the types that weights may be, by name. @type {Map<string, GgmlType>} */
 export const WEIGHT_TYPES = new Map(Array.from(GGML_TYPES.values(), (type) => /** @type {[string, GgmlType]} */ (

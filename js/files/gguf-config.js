@@ -116,7 +116,7 @@ export function architectureOf(pairs, name) {
         throw new FormatError('missing-key', `${name} lacks the key general.architecture`);
     }
     if (pair.type !== 'string') {
-        throw new FormatError('bad-type', `${name}: general.architecture should be a string, is ${pair.type}`);
+        throw new FormatError('bad-type', `${name}: general.architecture must be a string, got ${pair.type}`);
     }
     return pair.value;
 }
@@ -214,7 +214,7 @@ function valueOf(pairs, key, kind, layers, name) {
     const { type, value } = pair;
     /** @param {string} code @param {string} wanted */
     const wrong = (code, wanted) => new FormatError(code,
-        `${name}: ${show(key)} should be ${wanted}, is ${code === 'bad-type' ? type : show(value)}`);
+        `${name}: ${show(key)} must be ${wanted}, got ${code === 'bad-type' ? type : show(value)}`);
     const perLayer = type.startsWith('array') && (kind === 'counts' || kind === 'pattern');
     const wanted = TYPES[kind];
     if (!wanted.test(perLayer ? type.replace('array of ', '') : type)) {
@@ -300,7 +300,7 @@ function rotationOf(config, pairs, tensors, architecture, name) {
     if (dims !== undefined && dims !== null) {
         if (dims % 2 !== 0 || dims > width) {
             throw new FormatError('bad-value',
-                `${name}: rope.dimension_count should be even and at most ${width}, is ${dims}`);
+                `${name}: rope.dimension_count must be even and at most ${width}, got ${dims}`);
         }
         config.partial_rotary_factor = dims / width;
     }
@@ -398,7 +398,7 @@ export function templatesOf(pairs, name) {
         const match = TEMPLATE.exec(key);
         if (match) {
             if (type !== 'string') {
-                throw new FormatError('bad-type', `${name}: ${show(key)} should be a string, is ${type}`);
+                throw new FormatError('bad-type', `${name}: ${show(key)} must be a string, got ${type}`);
             }
             templates.set(match[1] ?? 'default', value);
         }

@@ -280,10 +280,10 @@ function text(bytes, key, name) {
 function alignmentOf(pairs, name) {
     const { type, value } = pairs.get('general.alignment') ?? { type: 'u32', value: 32 };
     if (type !== 'u32') {
-        throw new FormatError('bad-type', `${name}: general.alignment should be u32, is ${type}`);
+        throw new FormatError('bad-type', `${name}: general.alignment must be u32, got ${type}`);
     }
     if (value === 0 || (value & value - 1) !== 0 || value > MAX_ALIGNMENT) {
-        throw new FormatError('bad-value', `${name}: general.alignment should be a power of 2, is ${value}`);
+        throw new FormatError('bad-value', `${name}: general.alignment must be a power of 2, got ${value}`);
     }
     return value;
 }
@@ -303,7 +303,7 @@ async function readInfos(cursor, count, name) {
         const tensor = decode(bytes);
         if (tensor === null || bytes.length > MAX_NAME_BYTES) {
             throw new FormatError('bad-tensor',
-                `${name}: the name of tensor ${i} should be UTF-8 of at most ${MAX_NAME_BYTES} bytes`);
+                `${name}: the name of tensor ${i} must be UTF-8 of at most ${MAX_NAME_BYTES} bytes, got ${bytes.length}`);
         }
         if (names.has(tensor)) {
             throw new FormatError('duplicate-name', `${name} has the tensor ${show(tensor)} twice`);

@@ -119,7 +119,7 @@ function checkExtent(file, base, end) {
         unsupported('a file whose addresses do not count from its first byte', 'the superblock');
     }
     if (end === null || end > file.bytes.length) {
-        throw new FormatError('hdf5-truncated', `HDF5: the file should have ${end} bytes, has ${file.bytes.length}`);
+        throw new FormatError('hdf5-truncated', `HDF5: the file must have ${end} bytes, got ${file.bytes.length}`);
     }
 }
 

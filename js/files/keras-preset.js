@@ -1,6 +1,6 @@
 // A folder that Keras Hub's `save_to_preset` wrote, as the same kind of source as a Hugging Face folder: its config in
 // Hugging Face's terms, tensors by Hugging Face's names and in their orientation, of int8 as integers with their scales
-// and of int4 as float32. Loaded only when such a folder comes.
+// and of int4 as blocks of them or as float32. Loaded only when such a folder comes.
 //
 // Codes beside those of hdf5.js: `config-...` as for other models, `tensor-missing`, `tensor-unknown`, `tensor-shape`,
 // `tensor-dtype`, `duplicate-name`, `missing-shard`, `tokenizer-...`.
@@ -11,7 +11,7 @@ import { isObject, parseJson } from './json.js';
 import { readBackbone } from './keras/backbones.js';
 import { embeddingOf, kernelOf } from './keras/dequantize.js';
 import { readTokenizer } from './keras/tokenizer.js';
-import { asStored, beside, bytesOf, headsFirst, turned, vector, ViewReader } from './keras/views.js';
+import { asStored, beside, bytesOf, headsFirst, inBlocks, turned, vector, ViewReader } from './keras/views.js';
 import { isKerasConfig } from './texts.js';
 
 /**
@@ -222,11 +222,11 @@ class Tensors {
         const variables = this._variables('layers/reversible_embedding');
         const { table, head, scales: [scale, headScale], quantized } = embeddingOf(variables, width);
         this._quantized = quantized;
-        this._views.set(`${name}.weight`, asStored(table, 1));
+        this._views.set(`${name}.weight`, table.blocks ? inBlocks(table, table.shape[0]) : asStored(table, 1));
         this._scales(name, scale ? [scale] : []);
         this._scales('lm_head', headScale ? [headScale] : []);
         if (head !== null) {
-            this._views.set('lm_head.weight', turned(head, 1));
+            this._views.set('lm_head.weight', fromOutputs(head, 1));
         }
         return head === null;
     }
@@ -252,12 +252,28 @@ class Tensors {
         const weights = kernels.map(({ values, inputs, quantized }) => {
             this._quantized ??= quantized;
             if (kind === 'heads first') {
-                return quantized ? refuseQuantized(values.path) : headsFirst(values);
+                return headsFirst(quantized ? this._byHeads(values) : values);
             }
-            return kind.startsWith('stored') ? asStored(values, inputs) : turned(values, inputs);
+            return kind.startsWith('stored') ? asStored(values, inputs) : fromOutputs(values, inputs);
         });
         this._set(name, weights, kernels.flatMap(({ bias }) => (bias ? [vector(bias)] : [])));
         this._scales(name, kernels.flatMap(({ scale }) => scale ?? []));
+    }
+
+    /**
+     * Quantized kernels of (heads, inputs, size): integers of 8 bits lie as the kernel did, and so do those of 4 once they
+     * are numbers again. Keras packs the kernel by rows as if it had them, whatever its axes.
+     * @param {import('./keras/views.js').Values} values [inputs, outputs], which is their number, not their order
+     * @returns {import('./keras/views.js').Values}
+     */
+    _byHeads(values) {
+        const [inputs, outputs] = values.shape;
+        const size = this._config.head_dim;
+        if (inputs !== this._config.hidden_size || outputs % size !== 0) {
+            throw new FormatError('tensor-shape', `${show(values.path)} has ${inputs} inputs and ${outputs} outputs; ` +
+                `the model's width is ${this._config.hidden_size}, its heads have ${size}`);
+        }
+        return { ...values, shape: [outputs / size, inputs, size] };
     }
 
     /** @param {string} name @param {Hdf5Dataset[]} scales of all outputs in a row, or none */
@@ -279,9 +295,9 @@ class Tensors {
     }
 }
 
-/** @param {string} path @returns {never} */
-function refuseQuantized(path) {
-    throw new FormatError('config-unsupported', `${show(path)}: quantized weights of Gemma are not supported`);
+/** @param {import('./keras/views.js').Values} values @param {number} inputs how many axes are inputs @returns {View} */
+function fromOutputs(values, inputs) {
+    return values.blocks ? inBlocks(values, values.shape[1]) : turned(values, inputs);
 }
 
 /**

@@ -1,7 +1,7 @@
 // From whatever the user passes to a TensorSource: finds the files, tells by their first bytes what they are, reads
 // everything but the tensors. Knows no model.
 
-import { FormatError, typeError } from '../check.js';
+import { FormatError, checkSignal, typeError } from '../check.js';
 import { FIRST_BYTES, isPage, kindOf } from './first-bytes.js';
 import { architectureOf, configOf, fieldsOf, hasVocabulary, templatesOf } from './gguf-config.js';
 import { readGguf } from './gguf.js';
@@ -9,7 +9,7 @@ import { parseJson } from './json.js';
 import { checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
 import { nameOf, placeOf } from './places.js';
 import { readHeader } from './safetensors.js';
-import { checkSignal, openFile, readWhole } from './source.js';
+import { openFile, readWhole } from './source.js';
 import { Progress, streamOf, TensorFile, tensorInfo } from './tensor-source.js';
 import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
 
@@ -19,8 +19,8 @@ import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
  * @typedef {import('./tensor-source.js').TensorSource} TensorSource
  *
  * Where a model is: see openModel().
- * @typedef {AnyFile | import('./hugging-face.js').HuggingFaceModel | Iterable<File> | ArrayLike<File> | Partial<Record<'weights' | 'config' |
- *   'tokenizer' | 'tokenizerConfig' | 'specialTokensMap' | 'generationConfig' | 'chatTemplate', any>>} ModelSource
+ * @typedef {AnyFile | import('./hugging-face.js').HuggingFaceModel | Iterable<File> | ArrayLike<File> |
+ *   Partial<Record<'weights' | 'config' | 'tokenizer' | 'tokenizerConfig' | 'specialTokensMap' | 'generationConfig' | 'chatTemplate', any>>} ModelSource
  *
  * @typedef {object} OpenOptions
  * @property {AbortSignal} [signal] aborts opening and reading
@@ -362,7 +362,7 @@ class Opening {
     async _besideGguf(pairs) {
         const { explicit, file, names } = this._place;
         if (explicit && this._place.find('config.json') !== null) {
-            throw new TypeError('source.config must not be given with a GGUF file, which brings its own');
+            throw typeError('source.config', 'absent for a GGUF file, which brings its own', this._place.find('config.json'));
         }
         const lies = explicit || (file === null && names !== null && !hasVocabulary(pairs));
         return lies ? { ...await this._texts.companions(new Map(), false), config: null } : NO_COMPANIONS;

@@ -79,7 +79,7 @@ export function indexOf(bytes, name) {
     const { value } = parseJson(bytes, 'index', name);
     const map = isObject(value) && isObject(value.weight_map) ? Object.entries(value.weight_map) : [];
     if (map.length === 0 || !map.every(([, file]) => typeof file === 'string' && /^(?!\.{1,2}$)[^/\\]+$/.test(file))) {
-        throw new FormatError('index-invalid', `${name} should have a weight_map of tensors to files`);
+        throw new FormatError('index-invalid', `${name} must have a weight_map of tensors to files, got ${show(value)}`);
     }
     return new Map(map);
 }

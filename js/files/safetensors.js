@@ -122,14 +122,14 @@ function parseMetadata(header) {
 function parseEntry(name, entry) {
     // Other fields are let be, as the reference implementation does.
     if (!isObject(entry) || !['data_offsets', 'dtype', 'shape'].every((field) => Object.hasOwn(entry, field))) {
-        throw new FormatError('bad-entry', `tensor ${show(name)} should have dtype, shape and data_offsets`);
+        throw new FormatError('bad-entry', `tensor ${show(name)} must have dtype, shape and data_offsets, got ${show(entry)}`);
     }
     const { dtype, shape, data_offsets: offsets } = entry;
     if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BITS, dtype)) {
         throw new FormatError('bad-dtype', `tensor ${show(name)} has the unknown dtype ${show(dtype)}`);
     }
     if (!Array.isArray(shape) || !shape.every(isCount)) {
-        throw new FormatError('bad-shape', `tensor ${show(name)}: a shape is a list of whole numbers from 0 up`);
+        throw new FormatError('bad-shape', `tensor ${show(name)}: shape must be a list of whole numbers from 0 up, got ${show(shape)}`);
     }
     // The largest partial product counts, whatever zeros follow it.
     const bound = shape.reduce((product, n) => product * Math.max(n, 1), DTYPE_BITS[dtype]);
@@ -137,7 +137,8 @@ function parseEntry(name, entry) {
         throw new FormatError('shape-overflow', `tensor ${show(name)}: the shape ${show(shape)} has too many elements`);
     }
     if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount) || offsets[0] > offsets[1]) {
-        throw new FormatError('bad-offsets', `tensor ${show(name)}: data_offsets should be [begin, end], begin <= end`);
+        throw new FormatError('bad-offsets',
+            `tensor ${show(name)}: data_offsets must be [begin, end], begin <= end, got ${show(offsets)}`);
     }
     const size = shape.reduce((product, n) => product * n, 1);
     if ((offsets[1] - offsets[0]) * 8 !== size * DTYPE_BITS[dtype]) {

@@ -1,6 +1,6 @@
 // One file, from wherever it is: URL, path, Blob, bytes, stream. What comes of it is a ByteReader.
 
-import { show, typeError } from '../check.js';
+import { checkSignal, show, typeError } from '../check.js';
 import { importNode, isNode } from '../engine/threads.js';
 import { ByteReader, readAhead } from './byte-reader.js';
 
@@ -101,13 +101,6 @@ export async function readFile(source, signal) {
     return readWhole(await openFile(source, signal), 'the file');
 }
 
-/** @param {AbortSignal | undefined} signal an option; of any realm, so it is known by what it can do */
-export function checkSignal(signal) {
-    if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
-        throw typeError('signal', 'an AbortSignal', signal);
-    }
-}
-
 /** @param {ArrayBuffer | ArrayBufferView} source @param {AbortSignal} [signal] */
 function readerOfBytes(source, signal) {
     const bytes = ArrayBuffer.isView(source)
@@ -190,7 +183,7 @@ function readerOfStream(stream, size, signal, through = (pull) => pull) {
             return null;
         }
         if (!(value instanceof Uint8Array)) {
-            throw new TypeError('source: a stream must deliver Uint8Arrays');
+            throw typeError('a stream as source', 'one of Uint8Arrays', value);
         }
         return value;
     };

@@ -219,7 +219,7 @@ export class TensorFile {
  * @returns {Map<string, TensorInfo>}
  * @throws {FormatError} `duplicate-name`
  */
-export function tensorsOf(files) {
+function tensorsOf(files) {
     /** @type {Map<string, TensorInfo>} */
     const tensors = new Map();
     for (const file of files) {

@@ -166,7 +166,7 @@ function objectOf(bytes, what, name) {
     }
     const { value } = parseJson(bytes, what, name);
     if (!isObject(value)) {
-        throw new FormatError(`${what}-invalid`, `${name} should be an object, is ${show(value)}`);
+        throw new FormatError(`${what}-invalid`, `${name} must be an object, got ${show(value)}`);
     }
     return value;
 }
@@ -191,7 +191,7 @@ function templateOf(value) {
     if (!Array.isArray(value) || !value.every((item) => isObject(item) && typeof item.name === 'string' &&
         typeof item.template === 'string')) {
         throw new FormatError('tokenizer-config-invalid',
-            `chat_template should be a string or a list of { name, template }, is ${show(value)}`);
+            `chat_template must be a string or a list of { name, template }, got ${show(value)}`);
     }
     return new Map(value.map(({ name, template }) => [name, template]));
 }

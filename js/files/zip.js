@@ -212,7 +212,7 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
 });
 
 /** @param {Uint8Array} bytes @returns {number} */
-export function crc32(bytes) {
+function crc32(bytes) {
     let crc = ~0;
     for (let i = 0; i < bytes.length; i++) {
         crc = CRC_TABLE[(crc ^ bytes[i]) & 255] ^ crc >>> 8;

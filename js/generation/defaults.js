@@ -11,7 +11,7 @@ import { Fields } from '../model/fields.js';
  * @property {number | null} startToken
  * @property {number[]} endTokens
  * @property {{ temperature?: number, topK?: number, topP?: number, minP?: number, repetitionPenalty?: number,
- *   noRepeatNgram?: number } | null} sampling null where no file says anything of it
+ *   noRepeatNgram?: number, stop?: string[] } | null} sampling null where no file says anything of it
  * @property {string[]} harmless fields that were set aside
  */
 
@@ -34,7 +34,7 @@ export function readDefaults(source, vocabulary, tokenizer) {
     if (source.generation) {
         const fields = new Fields(source.generation, 'generation_config.json');
         ids(fields.any('eos_token_id'), fields.where, 'eos_token_id', vocabulary).forEach((id) => ends.add(id));
-        fields.ignore('bos_token_id', 'pad_token_id', 'max_new_tokens', 'max_length', 'min_length', 'trust_remote_code');
+        fields.ignore('bos_token_id');
         sampling = readSampling(fields);
         harmless = fields.finish().map((name) => `generation_config.json: ${name}`);
     }
@@ -60,6 +60,7 @@ function readSampling(f) {
     const always = {
         ...(penalty !== null && penalty !== 1 && { repetitionPenalty: penalty }),
         ...(Number.isInteger(ngram) && ngram > 0 && { noRepeatNgram: ngram }),
+        ...readStops(f),
     };
     if (!draws || temperature <= 0) {
         return { temperature: 0, ...always };
@@ -70,6 +71,16 @@ function readSampling(f) {
         ...(typeof topP === 'number' && topP < 1 && topP > 0 && { topP }),
         ...(typeof minP === 'number' && minP > 0 && minP <= 1 && { minP }),
     };
+}
+
+/** @param {Fields} f @returns {{ stop?: string[] }} */
+function readStops(f) {
+    const given = f.any('stop_strings');
+    const stop = given === undefined ? [] : [given].flat();
+    if (stop.length > MOST_ENDS || !stop.every((text) => typeof text === 'string' && text !== '')) {
+        f.refuse('stop_strings', `a string or a list of at most ${MOST_ENDS}, none empty`, given);
+    }
+    return stop.length > 0 ? { stop } : {};
 }
 
 /**

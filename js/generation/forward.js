@@ -1,7 +1,6 @@
 // Logits of given tokens, read cold or into a cache.
 
-import { checkOptionNames, rangeError, typeError } from '../check.js';
-import { checkSignal } from '../files/source.js';
+import { checkOptionNames, checkSignal, rangeError, typeError } from '../check.js';
 import { AttentionLog, checkAttention, checkList } from './attention-scores.js';
 import { CacheRow, ModelCache } from '../model/cache.js';
 import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.js';
@@ -16,7 +15,7 @@ import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.
  * @property {(number | 'final')[]} [hiddenStates] layers after which hidden states are wanted, of all positions of one text; 'final':
  *   after the last norm, what logits are made from
  * @property {import('./attention-scores.js').AttentionOption} [attention] layers, and heads, whose attention scores are wanted, of one text
- * @property {AbortSignal} [signal] noticed between passes; the cache then holds what has been read
+ * @property {AbortSignal} [signal] noticed within milliseconds; the cache then holds what its `tokens` say, whole passes
  *
  * @typedef {object} Inside what there is beside the logits, where it is asked for
  * @property {Tensor} logits
@@ -136,7 +135,7 @@ function rowsOf(model, cache, texts) {
 export async function forward(model, ids, options) {
     const call = new Forward(model, ids, options);
     try {
-        await read(call.job, call.runs, call.wanted, () => call.signal?.throwIfAborted());
+        await read(call.job, call.runs, call.wanted);
         return /** @type {ForwardResult<O>} */ (call.result());
     } finally {
         call.end();
@@ -162,7 +161,6 @@ class Forward {
         const { network } = model;
         const { width, vocabulary } = network.description;
         this._runtime = network.runtime;
-        this.signal = signal;
         const { rows, release } = rowsOf(model, cache, texts);
         this._release = release;
         this._hidden = 0;
@@ -180,6 +178,7 @@ class Forward {
             throw error;
         }
         this.job = cache ? cache._passes : new PassJob(network);
+        this.job.signal = signal;
         this.job.watch = this._attention?.watch ?? null;
         this.runs = rows.map((row, i) => ({ row, ids: texts[i] }));
         const [logits, ...kept] = this._tensors;

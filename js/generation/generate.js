@@ -1,5 +1,7 @@
 // The loop that writes: reads the prompt, then chooses, hands out and reads one token after the other.
 
+import { PAGE } from '../engine/interface.js';
+import { otherTasks } from '../engine/threads.js';
 import { CacheRow } from '../model/cache.js';
 import { TextStream } from '../text/text-stream.js';
 import { AttentionLog } from './attention-scores.js';
@@ -36,22 +38,6 @@ import { writeTogether } from './together.js';
 
 /** Milliseconds of work after which other tasks of this thread get a turn. */
 const TURN = 8;
-
-/** Lets the thread's other tasks (messages, timers, input) run. @returns {Promise<void>} */
-function otherTasks() {
-    return new Promise((resolve) => {
-        if (typeof setImmediate === 'function') {
-            setImmediate(resolve);
-            return;
-        }
-        const { port1, port2 } = new MessageChannel();
-        port1.onmessage = () => {
-            port1.close();
-            resolve();
-        };
-        port2.postMessage(null);
-    });
-}
 
 /**
  * Checks everything now; the work begins when the first item is asked for.
@@ -150,12 +136,14 @@ class Generation {
     /** @param {ModelCache | undefined} cache @returns {ModelSteps} */
     _open(cache) {
         const model = this._model;
-        const { most, maxNewTokens } = this._settings;
+        const { most, maxNewTokens, signal, prefixes } = this._settings;
         if (cache) {
             cache.reuse(this._ids);
         }
+        const length = this._ids.length + maxNewTokens;
         const rows = cache ? cache._lock('generate')
-            : [new CacheRow(model.network, Math.min(most, this._ids.length + maxNewTokens), model.cacheDtype)];
+            // A page of a short cache is short: those of a store are whole ones.
+            : [new CacheRow(model.network, Math.min(most, Math.max(length, prefixes ? PAGE : 0)), model.cacheDtype)];
         let steps;
         try {
             steps = new ModelSteps(model.network, rows, cache === undefined, this._among?.together);
@@ -163,6 +151,7 @@ class Generation {
             cache?._unlock();
             throw error;
         }
+        steps.signal = signal;
         model._working.add(steps);
         if (this._attention) {
             steps.watch(this._attention.watch);
@@ -172,10 +161,12 @@ class Generation {
 
     /** Reads the prompt, but for what a cache has of it. @param {ModelSteps} steps */
     async _begin(steps) {
-        const { sampler, signal, onProgress, most, maxNewTokens, processors, constraint, draft, draftTokens } = this._settings;
+        const { sampler, signal, onProgress, most, maxNewTokens, processors, constraint, draft, draftTokens, prefixes } = this._settings;
         const total = this._ids.length;
         const length = Math.min(most, total + maxNewTokens);
-        const held = steps.rows[0].length;
+        const [row] = steps.rows;
+        await prefixes?._fill(row, this._ids, signal);
+        const held = row.length;
         const tokens = new Int32Array(length).fill(-1);
         tokens.set(this._ids);
         const looksBack = sampler.kind === 'contrastive';
@@ -195,6 +186,7 @@ class Generation {
         if (!looksBack) {
             await steps.prefill([rest], { between });
         }
+        await prefixes?._keep(row, this._ids, signal);
         const start = {
             tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: steps.logits(),
             hidden, stopTokens: this._model.endTokens, processors, constraint,
@@ -203,7 +195,7 @@ class Generation {
         if (draft === undefined) {
             return createSearch(sampler, steps, start);
         }
-        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, length);
+        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, length, signal);
         const search = new SpeculativeSearch(steps, start, sampler, this._draft, draftTokens);
         await search.begin();
         return search;

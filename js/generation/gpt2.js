@@ -11,6 +11,7 @@ import { CacheRow } from '../model/cache.js';
 import { freeze } from '../model/description.js';
 import { Network } from '../model/network.js';
 import { createSearch } from './create-search.js';
+import { SpeculativeSampler } from './samplers.js';
 import { ModelSteps } from './steps.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
@@ -219,6 +220,9 @@ export class GPT2CausalLM {
             throw rangeError('prompt', `of 1 to ${this.maxSequenceLength} tokens`, tokens);
         }
         tokens.forEach((id) => this._checkToken(id));
+        if (sampler instanceof SpeculativeSampler) {
+            throw new TypeError('sampler: a SpeculativeSampler needs a draft, which generate() of a loaded model takes');
+        }
         const rows = Array.from({ length: batch }, () => new CacheRow(this.#network, length, 'float32'));
         const steps = new ModelSteps(this.#network, rows, true);
         try {

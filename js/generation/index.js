@@ -5,9 +5,10 @@ export { GPT2CausalLM } from './gpt2.js';
 export { loadModel } from './load.js';
 export { LanguageModel } from './language-model.js';
 export { ModelCache } from '../model/cache.js';
+export { PrefixStore } from './prefix-store.js';
 export { readWeights } from './read-weights.js';
 export { huggingFace } from '../files/hugging-face.js';
 export { Tokenizer } from '../text/tokenizer.js';
 export {
-    BeamSampler, ContrastiveSampler, GreedySampler, RandomSampler, Sampler, TopKSampler, TopPSampler,
+    BeamSampler, ContrastiveSampler, GreedySampler, RandomSampler, Sampler, SpeculativeSampler, TopKSampler, TopPSampler,
 } from './samplers.js';

@@ -1,11 +1,10 @@
 // From files to a language model: the one place where files, families, tokenizers and the network meet.
 
 import { modelAddress } from '../assets.js';
-import { FormatError, checkOptionNames, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { FormatError, checkOptionNames, checkSignal, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { checkKeptType } from '../blocks/pages.js';
 import { decodeBlocks, packedBytes, weightType } from '../blocks/weight.js';
 import { openModel } from '../files/open.js';
-import { checkSignal } from '../files/source.js';
 import { planOf } from '../model/assemble.js';
 import { Network } from '../model/network.js';
 import { shapesOf } from '../model/shapes.js';

@@ -1,13 +1,13 @@
 // What generate() is told: its options, checked as a whole before anything begins.
 
-import { checkOptionNames, positiveInteger, rangeError, typeError } from '../check.js';
-import { checkSignal } from '../files/source.js';
+import { checkOptionNames, checkSignal, positiveInteger, rangeError, typeError } from '../check.js';
 import { ModelCache } from '../model/cache.js';
 import { checkStops } from '../text/text-stream.js';
 import { checkAttention } from './attention-scores.js';
 import { CONSTRAINT_OPTIONS, createConstraint } from './constraints/index.js';
+import { PrefixStore } from './prefix-store.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
-import { getSampler } from './samplers.js';
+import { SpeculativeSampler, getSampler } from './samplers.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 
@@ -27,11 +27,13 @@ import { getSampler } from './samplers.js';
  * @property {string | string[]} [stop] the text ends before the first of these; may be a special token's text
  * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again. Afterwards,
  *   however the text ended, it holds what `cache.tokens` says
+ * @property {PrefixStore} [prefixes] what it has of the prompt's beginning is loaded and not read, and what is read is kept there;
+ *   not with contrastive search
  * @property {object[]} [tools] for the chat template, where the prompt is messages
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
- * @property {number} [draftTokens] at most so many at a time, 5; fewer while its guesses do not come true
- * @property {AbortSignal} [signal] noticed after every token and every pass over the prompt
+ * @property {number} [draftTokens] so many at a time; without it up to 5, fewer while guesses do not come true
+ * @property {AbortSignal} [signal] noticed within milliseconds, also while the prompt is read
  * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] tokens of
  *   the prompt read; index: of the prompt, where there is a list of them
  * @property {number} [candidates] so many of the tokens that each was chosen from come with it; not with beam search
@@ -41,6 +43,8 @@ import { getSampler } from './samplers.js';
  * @typedef {GenerateOwnOptions & import('./processors.js').ProcessorOptions
  *   & import('./constraints/index.js').ConstraintOptions} GenerateOptions
  */
+
+/** @typedef {{ count: number, adapts: boolean }} DraftTokens adapts: whether they may be fewer */
 
 /**
  * @typedef {object} Settings options as checked
@@ -52,16 +56,17 @@ import { getSampler } from './samplers.js';
  * @property {number} candidates
  * @property {import('./attention-scores.js').Wanted | null} attention
  * @property {ModelCache | undefined} cache
+ * @property {PrefixStore | undefined} prefixes
  * @property {import('./processors.js').Processors | null} processors
  * @property {import('./constraints/index.js').Constraint | null} constraint
  * @property {number} most positions
  * @property {LanguageModel | 'prompt' | undefined} draft
- * @property {number} draftTokens
+ * @property {DraftTokens} draftTokens
  */
 
 const OPTIONS = [
-    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'tools', 'draft', 'draftTokens',
-    'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS, ...CONSTRAINT_OPTIONS,
+    'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'prefixes', 'tools', 'draft',
+    'draftTokens', 'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS, ...CONSTRAINT_OPTIONS,
 ];
 
 /** Options that say how tokens are drawn: where one is given, the file's own settings stand back. */
@@ -77,7 +82,7 @@ const RING_LENGTH = 2 ** 20;
  * @returns {Settings}
  */
 export function checkSettings(model, ids, options) {
-    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, cache } = options;
+    const { maxNewTokens = Infinity, signal, onProgress, candidates = 0, cache, prefixes } = options;
     if (maxNewTokens !== Infinity && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
         throw rangeError('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
     }
@@ -95,13 +100,14 @@ export function checkSettings(model, ids, options) {
         throw new TypeError(`attention: ${sampler.kind} search reads several texts at once`);
     }
     checkCache(model, cache);
-    const draftTokens = checkDraft(model, options, sampler.kind);
+    checkPrefixes(prefixes, sampler.kind);
+    const draftTokens = checkDraft(model, options, sampler);
     const most = roomOf(model, cache);
     const needed = maxNewTokens === 0 ? ids.length : ids.length + 1;
     if (needed > most) {
         throw new RangeError(`prompt must leave room for a token in ${most} positions, got ${ids.length} tokens`);
     }
-    const stops = checkStops(options.stop);
+    const stops = checkStops(drawing.stop);
     if (stops.length > 0) {
         model._needTokenizer('stop');
     }
@@ -114,7 +120,7 @@ export function checkSettings(model, ids, options) {
     const room = Math.min(maxNewTokens, most - ids.length);
     const constraint = maxNewTokens === 0 ? null : createConstraint(model, options, { room, kind: sampler.kind });
     return {
-        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, processors, constraint, most,
+        maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, prefixes, processors, constraint, most,
         draft: options.draft, draftTokens,
     };
 }
@@ -151,13 +157,23 @@ function withDefaults(model, options) {
     if (usual === null) {
         return options;
     }
-    const { repetitionPenalty, noRepeatNgram, ...drawing } = usual;
+    const { repetitionPenalty, noRepeatNgram, stop, ...drawing } = usual;
     const told = DRAWING.some((name) => options[name] !== undefined);
     // What has to be written may have to be written again: JSON repeats its names.
     const held = CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined);
     const beams = options.sampler === 'beam' || options.sampler === 'contrastive';
     const penalties = beams || held ? {} : { ...(repetitionPenalty && { repetitionPenalty }), ...(noRepeatNgram && { noRepeatNgram }) };
-    return { ...penalties, ...(told ? {} : drawing), ...options };
+    return { ...penalties, ...(stop && model.tokenizer && { stop }), ...(told ? {} : drawing), ...options };
+}
+
+/** @param {unknown} prefixes @param {string} kind of the sampler */
+function checkPrefixes(prefixes, kind) {
+    if (prefixes !== undefined && !(prefixes instanceof PrefixStore)) {
+        throw typeError('prefixes', 'a PrefixStore', prefixes);
+    }
+    if (prefixes && kind === 'contrastive') {
+        throw new TypeError('prefixes: contrastive search needs the hidden states of the whole prompt');
+    }
 }
 
 /** @param {LanguageModel} model @param {unknown} cache */
@@ -177,15 +193,19 @@ function checkCache(model, cache) {
 /**
  * @param {LanguageModel} model
  * @param {GenerateOptions} options
- * @param {string} kind of the sampler
- * @returns {number} tokens guessed at a time
+ * @param {import('./samplers.js').Sampler} sampler
+ * @returns {DraftTokens} tokens guessed at a time
  */
-function checkDraft(model, { draft, draftTokens, cache, attention }, kind) {
+function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
+    const speculative = sampler instanceof SpeculativeSampler ? sampler.numSpeculativeTokens : undefined;
     if (draft === undefined) {
+        if (speculative !== undefined) {
+            throw new TypeError("sampler: a SpeculativeSampler needs a draft, a model or 'prompt'");
+        }
         if (draftTokens !== undefined) {
             throw new TypeError('draftTokens belong to a draft');
         }
-        return 0;
+        return { count: 0, adapts: false };
     }
     if (draft !== 'prompt' && typeof draft?.network?.check !== 'function') {
         throw typeError('draft', "a model or 'prompt'", draft);
@@ -196,10 +216,14 @@ function checkDraft(model, { draft, draftTokens, cache, attention }, kind) {
             throw rangeError('draft', `a model of the same runtime with a vocabulary of ${model.vocabularySize}`, draft.vocabularySize);
         }
     }
-    if (kind !== 'row' || attention !== undefined || (cache && cache._rows[0].sinks >= 0)) {
+    if (speculative !== undefined && draftTokens !== undefined) {
+        throw new TypeError('draftTokens: the SpeculativeSampler says how many');
+    }
+    if (sampler.kind !== 'row' || attention !== undefined || (cache && cache._rows[0].sinks >= 0)) {
         throw new TypeError('draft: not with beam or contrastive search, attention, or a cache with sinks');
     }
-    return positiveInteger('draftTokens', draftTokens ?? 5);
+    const told = draftTokens ?? speculative;
+    return { count: positiveInteger('draftTokens', told ?? 5), adapts: told === undefined };
 }
 
 /** @param {LanguageModel} model @param {ModelCache | undefined} cache @returns {number} positions that prompt and text may take */

@@ -268,6 +268,42 @@ export class ContrastiveSampler extends Sampler {
 }
 
 /**
+ * Speculative decoding: generate()'s `draft` guesses `numSpeculativeTokens` at a time, the base sampler decides, greedy where
+ * there is none. Temperature and seed are the base sampler's; Keras Hub overwrites its temperature.
+ */
+export class SpeculativeSampler extends Sampler {
+    static _options = ['numSpeculativeTokens', 'baseSampler'];
+
+    /** @param {{ numSpeculativeTokens?: number, baseSampler?: Sampler | null }} [options] */
+    constructor({ numSpeculativeTokens = 5, baseSampler = null, ...others } = {}) {
+        const [unknown] = Object.keys(others);
+        if (unknown !== undefined) throw unknownOption(new.target.name, unknown, new.target._options);
+        if (baseSampler !== null && !(baseSampler instanceof Sampler && baseSampler.kind === 'row')) {
+            throw typeError('baseSampler', 'a sampler that chooses token by token', baseSampler);
+        }
+        const base = baseSampler ?? new GreedySampler();
+        super({ temperature: base.temperature });
+        this.numSpeculativeTokens = positiveInteger('numSpeculativeTokens', numSpeculativeTokens);
+        this.baseSampler = base;
+    }
+
+    /** @param {Float32Array} logits @param {Choice} choice */
+    choose(logits, choice) {
+        this.baseSampler.choose(logits, choice);
+    }
+
+    /** @param {Float32Array} logits @param {Choice} choice */
+    explain(logits, choice) {
+        this.baseSampler.explain(logits, choice);
+    }
+
+    /** @param {Choice} choice */
+    draw(choice) {
+        return this.baseSampler.draw(choice);
+    }
+}
+
+/**
  * @param {string} argument
  * @param {number} value
  * @returns {number} the value, from 0 to 1

@@ -1,12 +1,18 @@
 // How well a model predicts a text.
 
-import { checkOptionNames, positiveInteger, typeError } from '../check.js';
+import { checkOptionNames, checkSignal, positiveInteger, typeError } from '../check.js';
 import { CacheRow } from '../model/cache.js';
-import { checkSignal } from '../files/source.js';
+import { otherTasks } from '../engine/threads.js';
 import { Choice } from './choice.js';
 import { ModelSteps } from './steps.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
+
+/** Rows of logits that are kept at a time: those of a pass. */
+const ROWS = 128;
+
+/** Milliseconds of work after which other tasks of this thread get a turn. */
+const TURN = 4;
 
 /**
  * @typedef {object} ScoreOptions
@@ -70,23 +76,30 @@ export async function score(model, text, options) {
  * @param {{ signal?: AbortSignal, log: TokenLog | null }} options
  */
 async function scorePiece(model, startToken, ids, { signal, log }) {
-    const { vocabulary } = model.network.description;
     let nats = 0;
     const steps = new ModelSteps(model.network, [new CacheRow(model.network, ids.length, model.cacheDtype)], true);
+    steps.signal = signal;
     model._working.add(steps);
     try {
-        // Every token but the last is read; every token is predicted.
-        await steps.prefill([[startToken, ...ids].slice(0, ids.length)], {
-            between: () => signal?.throwIfAborted(),
-            reader: (from, t, _, logits) => {
-                for (let i = 0; i < t; i++) {
-                    const row = logits.subarray(i * vocabulary, (i + 1) * vocabulary);
-                    const own = negativeLogProbability(row, ids[from + i]);
-                    nats += own;
-                    log?.add(ids[from + i], own, row);
+        const logits = steps.room(Math.min(ROWS, ids.length));
+        let turn = performance.now();
+        for (let at = 0; at < ids.length; at += ROWS) {
+            // Every token but the last is read; every token is predicted.
+            const targets = ids.slice(at, at + ROWS);
+            await steps.readAhead([at === 0 ? startToken : ids[at - 1], ...targets.slice(0, -1)], logits);
+            for (let i = 0; i < targets.length; i++) {
+                const row = steps.rowAt(logits, i);
+                const own = negativeLogProbability(row, targets[i]);
+                nats += own;
+                log?.add(targets[i], own, row);
+                if (performance.now() - turn > TURN) {
+                    await otherTasks();
+                    signal?.throwIfAborted();
+                    model.network.check('score');
+                    turn = performance.now();
                 }
-            },
-        });
+            }
+        }
         return nats;
     } finally {
         model._working.delete(steps);

@@ -26,13 +26,14 @@ export class SpeculativeSearch extends RowSearch {
      * @param {import('./search.js').SearchStart} start
      * @param {import('./samplers.js').Sampler} sampler
      * @param {Draft} draft
-     * @param {number} count tokens guessed at a time
+     * @param {import('./options.js').DraftTokens} draftTokens guessed at a time
      */
-    constructor(steps, start, sampler, draft, count) {
+    constructor(steps, start, sampler, draft, { count, adapts }) {
         super(steps, start, sampler);
         this._model = steps;
         this._draft = draft;
         this._count = count;
+        this._adapts = adapts;
         /** Tokens to guess next: fewer after guesses that did not come true, because reading them is not for nothing. */
         this._hope = count;
         /** Tokens guessed from `index` on that have been read already. @type {number[]} */
@@ -70,7 +71,7 @@ export class SpeculativeSearch extends RowSearch {
             this._taken++;
             this.counts.accepted++;
         } else {
-            if (this._guessed.length > 0) {
+            if (this._adapts && this._guessed.length > 0) {
                 this._hope = this._taken === this._guessed.length ? Math.min(this._count, 2 * this._hope) : Math.max(1, this._taken);
             }
             // What was read of guesses that did not come true is taken back.
@@ -106,16 +107,24 @@ export class SpeculativeSearch extends RowSearch {
 
 /** Guesses by a smaller model, which reads what the text has become. */
 export class ModelDraft {
-    /** @param {Network} network with the same vocabulary @param {number} length most positions */
-    constructor(network, length) {
+    /** @param {Network} network with the same vocabulary @param {number} length most positions @param {AbortSignal} [signal] */
+    constructor(network, length, signal) {
         this._network = network;
         this._row = new CacheRow(network, length, 'float32');
         this._job = new PassJob(network);
+        this._job.signal = signal;
         const { memory } = network.runtime;
         const { width, vocabulary } = network.description;
         this._vocabulary = vocabulary;
-        this._hidden = memory.alloc(4 * width);
-        this._logits = memory.alloc(4 * vocabulary);
+        this._hidden = 0;
+        this._logits = 0;
+        try {
+            this._hidden = memory.alloc(4 * width);
+            this._logits = memory.alloc(4 * vocabulary);
+        } catch (error) {
+            this.dispose();
+            throw error;
+        }
     }
 
     /** @param {Int32Array} tokens @param {number} length @param {number} count @returns {Promise<number[]>} */

@@ -51,13 +51,25 @@ export class ModelSteps {
         }
     }
 
+    /** Room for what the rows give; on failure what was there is still there. */
     _allocate() {
         const { memory } = this._runtime;
         const batch = this._rows.length;
-        this._hidden = memory.alloc(batch * this.width * 4);
-        this._logits = memory.alloc(batch * this.vocabularySize * 4);
+        const logits = memory.alloc(batch * this.vocabularySize * 4);
+        try {
+            this._hidden = memory.alloc(batch * this.width * 4);
+        } catch (error) {
+            memory.free(logits);
+            throw error;
+        }
+        this._logits = logits;
         this._runs = this._rows.map((row) => ({ row, ids: new Uint32Array(1) }));
         this._wanted = { logits: this._logits, hidden: this._hidden, every: false };
+    }
+
+    /** Cuts reading short. @param {AbortSignal | undefined} signal */
+    set signal(signal) {
+        this._job.signal = signal;
     }
 
     /** The caches at work. @returns {readonly CacheRow[]} */
@@ -228,7 +240,17 @@ export class ModelSteps {
      */
     reorder(parents) {
         const before = this._rows;
-        const after = before.map((row, r) => (parents[r] === r ? row : before[parents[r]].fork()));
+        const after = before.slice();
+        try {
+            before.forEach((_, r) => {
+                if (parents[r] !== r) {
+                    after[r] = before[parents[r]].fork();
+                }
+            });
+        } catch (error) {
+            after.forEach((row, r) => row !== before[r] && row.dispose());
+            throw error;
+        }
         before.forEach((row, r) => {
             if (parents[r] !== r) {
                 row.dispose();

@@ -63,7 +63,8 @@ export class Together {
         while (waiting.length > 0) {
             const group = takeGroup(this._network, waiting);
             try {
-                await (group.length === 1 ? this._network.runtime._run(group[0].job) : this._runGroup(group.map(({ job }) => job)));
+                await (group.length === 1 ? this._network.runtime._run(group[0].job, group[0].job.signal)
+                    : this._runGroup(group.map(({ job }) => job)));
                 group.forEach(({ resolve }) => resolve());
             } catch (error) {
                 group.forEach(({ reject }) => reject(error));
@@ -77,7 +78,9 @@ export class Together {
         this._makeRoom(runs.length);
         const longest = runs.reduce((most, { ids }) => Math.max(most, ids.length), 0);
         this._job.set(runs, 0, longest, true, { logits: this._logits, hidden: this._hidden, every: false });
-        await this._network.runtime._run(this._job);
+        // One text's own signal is noticed after the pass, which the others need.
+        const [{ signal }] = jobs;
+        await this._network.runtime._run(this._job, jobs.every((job) => job.signal === signal) ? signal : undefined);
         // Meanwhile somebody may have disposed of what the results are for.
         jobs.forEach((job) => job.check());
         const { width, vocabulary } = this._network.description;

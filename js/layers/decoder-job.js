@@ -36,6 +36,10 @@ class Side {
         this._mask = null;
         /** What a functional cache becomes. @type {Tensor | null} */
         this._result = null;
+        /** Whether the call may be cut short, so that a KVCache must be had again as it was. */
+        this.canUndo = false;
+        /** Its pages then. @type {import('../blocks/pages.js').PagedCache | null} */
+        this._before = null;
         this.positions = rows;
         if (cache !== undefined) {
             this._setCache(decoder, cache, index ?? null);
@@ -147,6 +151,7 @@ class Side {
     record(program) {
         const { io, cache, positions } = this;
         if (cache instanceof KVCache) {
+            if (this.canUndo) this._before = cache._pages.fork();
             cache._pages.makeWritable(io.index, io.index + io.rows);
             io.setCache(cache);
         } else if (cache !== null) {
@@ -178,8 +183,15 @@ class Side {
         writeTransfer(program.words, op, this.io.cache, _address, shape, 0, shape[2]);
     }
 
+    /** The call has been cut short. */
+    undo() {
+        if (this._before !== null && this.cache instanceof KVCache && !this.cache.disposed) this.cache._pages.takeBack(this._before);
+        this._before?.dispose();
+    }
+
     /** @returns {KVCache | TensorLike} the cache after the call */
     finish() {
+        this._before?.dispose();
         return this._result ?? /** @type {KVCache} */ (this.cache);
     }
 }
@@ -201,7 +213,7 @@ export class DecoderJob {
         }
         if (decoder.hasCrossAttention && (options.selfAttentionCache === undefined) !==
             (options.crossAttentionCache === undefined)) {
-            throw new TypeError('selfAttentionCache and crossAttentionCache must both be given, or neither');
+            throw new TypeError('selfAttentionCache and crossAttentionCache must both be given, or neither, got one of them');
         }
         this._decoder = decoder;
         this._sequence = runtime._capture(sequence);
@@ -224,6 +236,7 @@ export class DecoderJob {
                 options.crossAttentionCacheUpdateIndex);
             this._cross.setMask(options.encoderPaddingMask, options.encoderAttentionMask, 'encoder');
         }
+        for (const side of [this._self, this._cross]) if (side) side.canUndo = options.signal !== undefined;
         // Dropout, even where it does nothing, makes Keras take its explicit path.
         for (const side of [this._self, this._cross]) {
             if (side) {
@@ -277,6 +290,12 @@ export class DecoderJob {
         });
         this._self.recordResult(program);
         this._cross?.recordResult(program);
+    }
+
+    /** The call has been cut short. */
+    undo() {
+        this._self.undo();
+        this._cross?.undo();
     }
 
     /** @returns {import('./decoder.js').DecoderResult} */

@@ -2,7 +2,7 @@
 
 import { CachedMultiHeadAttention } from './attention/cached-multi-head-attention.js';
 import { KVCache } from '../blocks/cache.js';
-import { finiteNumber, plainObject, positiveInteger, rangeError, typeError, unknownOption } from '../check.js';
+import { checkSignal, finiteNumber, plainObject, positiveInteger, rangeError, typeError, unknownOption } from '../check.js';
 import { resolveInitializer } from '../keras/initializers.js';
 import { Random, randomSeed } from '../random.js';
 import { checkFlag } from './attention/arguments.js';
@@ -46,6 +46,7 @@ const ACTIVATIONS = {
  * @property {number | null} [crossAttentionCacheUpdateIndex] 0 on the first step, then absent
  * @property {boolean} [useCausalMask] keep position j for query i when j <= i + update index, true
  * @property {boolean} [training] apply dropout, false
+ * @property {AbortSignal} [signal] cuts the call short within milliseconds; a KVCache then holds what it held before. Not with dropout
  *
  * @typedef {object} DecoderResult
  * @property {Tensor} output [B, T, F]
@@ -253,7 +254,9 @@ export class TransformerDecoder {
         }
         this._check();
         const job = new DecoderJob(this, sequence, encoder, given);
-        return given.training && this.dropout > 0 ? new TrainingCall(this, job).run() : this._runtime._run(job);
+        if (!(given.training && this.dropout > 0)) return this._runtime._run(job, given.signal);
+        if (given.signal) throw typeError('signal', 'absent while dropout is applied', given.signal);
+        return new TrainingCall(this, job).run();
     }
 
     /**
@@ -387,7 +390,7 @@ const ARGUMENTS = Object.freeze([
 const OPTIONS = Object.freeze([
     'decoderPaddingMask', 'decoderAttentionMask', 'encoderPaddingMask', 'encoderAttentionMask', 'selfAttentionCache',
     'selfAttentionCacheUpdateIndex', 'crossAttentionCache', 'crossAttentionCacheUpdateIndex', 'useCausalMask',
-    'training',
+    'training', 'signal',
 ]);
 
 /**
@@ -404,6 +407,7 @@ function readOptions(options) {
     }
     checkFlag('training', copy.training);
     checkFlag('useCausalMask', copy.useCausalMask);
+    checkSignal(copy.signal);
     return copy;
 }
 

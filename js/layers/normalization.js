@@ -34,11 +34,6 @@ class Normalization extends PlainLayer {
         return this._norm !== null;
     }
 
-    /** @returns {boolean} whether it has a beta */
-    get _hasBeta() {
-        return false;
-    }
-
     /**
      * Makes the weights. The first call does it if need be.
      * @param {Shape} shape of inputs
@@ -61,7 +56,7 @@ class Normalization extends PlainLayer {
 
     /** @param {number} _n elements that are normed together @returns {NormWeights} */
     _makeNorm(_n) {
-        throw new Error('of a kind');
+        throw new Error(`${this._what} has no norm of its own`);
     }
 
     /** @param {readonly number[]} _shape @returns {import('./plain-layer.js').PlainWeight[]} */

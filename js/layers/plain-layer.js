@@ -2,7 +2,7 @@
 // memory.
 
 import { Tensor, asTensorLike, dtypeOf, formatShape, roundMode } from '../engine/tensor.js';
-import { rangeError, typeError, unknownOption } from '../check.js';
+import { checkSignal, rangeError, typeError, unknownOption } from '../check.js';
 import { readKerasConfig, readOptions } from '../keras/config.js';
 import { nextName } from '../keras/names.js';
 import { resolvePolicy, roundTo, serializePolicy } from '../keras/policy.js';
@@ -153,11 +153,14 @@ export class PlainLayer {
 
     /**
      * @param {TensorLike} inputs
-     * @param {Record<string, any>} [options]
+     * @param {Record<string, any>} [options] the layer's own, and `signal`, an AbortSignal that cuts the call short
      * @returns {Promise<Tensor>}
      */
     async call(inputs, options) {
-        return this._runtime._run(this._prepare(inputs, options));
+        const signal = options?.signal;
+        checkSignal(signal);
+        const own = signal && Object.fromEntries(Object.entries(options ?? {}).filter(([name]) => name !== 'signal'));
+        return this._runtime._run(this._prepare(inputs, own ?? options), signal);
     }
 
     /**

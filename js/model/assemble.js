@@ -31,7 +31,7 @@ import { shapesOf } from './shapes.js';
  */
 
 /** Divisors of rotary frequencies, which GGUF has as tensors. */
-export const DIVISORS = ['rope_freqs.weight', 'rope_factors_short.weight', 'rope_factors_long.weight'];
+const DIVISORS = ['rope_freqs.weight', 'rope_factors_short.weight', 'rope_factors_long.weight'];
 
 /**
  * @param {TensorSource} source

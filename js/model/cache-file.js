@@ -26,18 +26,26 @@ const WHAT = 'ModelCache';
  * @property {{ tokens: number[], positions: number[] | null, cold: number }[]} rows
  */
 
+/** @type {WeakMap<Network, number>} */
+const fingerprints = new WeakMap();
+
 /**
  * What tells one model's keys and values from another's: its description, and a sample of its weights.
  * @param {Network} network
  * @returns {number}
  */
-function fingerprint(network) {
+export function fingerprint(network) {
+    const known = fingerprints.get(network);
+    if (known !== undefined) {
+        return known;
+    }
     let hash = checksum(new TextEncoder().encode(JSON.stringify(network.description)));
     for (const slot of network.slots.values()) {
         if ('matrix' in slot) {
             hash = checksum(slot.matrix.sample(), hash);
         }
     }
+    fingerprints.set(network, hash);
     return hash;
 }
 
@@ -92,4 +100,35 @@ function bytesOf({ runtime: { wasm }, description: { layers } }, { dtype, capaci
     const pages = rows.reduce((sum, { tokens }) => sum + Math.ceil(tokens.length / page), 0);
     return layers.reduce((sum, { attention: { kvHeads, keyDim, valueDim } }) =>
         sum + pages * pageBytes(wasm, dtype, page, { heads: kvHeads, keyDim, valueDim }), 0);
+}
+
+const PAGE_MAGIC = 'CMHAPAGE';
+const PAGE_VERSION = 1;
+
+/**
+ * A page of a text's beginning as a file of its own: the keys and values of one page in every layer.
+ * @param {CacheRow} row
+ * @param {number} index of the page
+ * @param {readonly number[]} tokens of the text, from its start to the last in the page
+ * @returns {Uint8Array<ArrayBuffer>}
+ */
+export function writePage({ network, type, capacity, caches }, index, tokens) {
+    const header = { model: fingerprint(network), dtype: type, page: pageFor(capacity), tokens };
+    return packCache(network.runtime.memory, PAGE_MAGIC, PAGE_VERSION, header, caches.map((cache) => cache.pageAt(index)));
+}
+
+/**
+ * @param {CacheRow} row that the page is for
+ * @param {Uint8Array} bytes
+ * @returns {{ tokens: number[], body: Uint8Array }} checked, but for what the tokens are
+ * @throws {FormatError} for damage, and for a page of other caches
+ */
+export function readPage({ network, type, capacity, caches }, bytes) {
+    const { header: { model, dtype, page, tokens }, body } = unpackCache(bytes, PAGE_MAGIC, PAGE_VERSION, 'page');
+    const fits = model === fingerprint(network) && dtype === type && page === pageFor(capacity);
+    check(fits, 'cache-model', 'the page is of another model\'s cache');
+    check(Array.isArray(tokens), 'cache-invalid', 'the page has no tokens');
+    const expected = caches.reduce((sum, cache) => sum + cache.pageBytes, 0);
+    check(body.length === expected, 'cache-invalid', `the page must have ${expected} bytes, got ${body.length}`);
+    return { tokens, body };
 }

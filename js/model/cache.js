@@ -84,8 +84,11 @@ export class CacheRow {
      * @throws {RangeError} when there are more than the capacity, or the memory is exhausted; nothing is lost then
      */
     prepare(count) {
-        if (this.sinks >= 0 && this.length + count > this.capacity) {
-            this.remove(this.sinks, this.sinks + this.length + count - this.capacity, true);
+        const over = this.length + count - this.capacity;
+        if (this.sinks >= 0 && over > 0) {
+            // All that may fail comes first. The pages stay: what comes in takes the place of what goes out.
+            this.caches.forEach((cache) => cache.makeWritable(this.sinks, this.length));
+            this._take(this.sinks, this.sinks + over, true);
         }
         const { length } = this;
         if (length + count > this.capacity) {
@@ -124,6 +127,12 @@ export class CacheRow {
      * @param {boolean} shift whether what follows takes the positions of its new places
      */
     remove(from, to, shift) {
+        this._take(from, to, shift);
+        this.caches.forEach((cache) => cache.truncate(this.length));
+    }
+
+    /** The same, with as many pages as before. @param {number} from @param {number} to @param {boolean} shift */
+    _take(from, to, shift) {
         const { length } = this;
         const turn = shift ? (/** @type {import('./description.js').Rope} */ rope) => this.network.frequencies(rope, length) : null;
         removePositions(this.network, this.caches, from, to, length, turn);
@@ -138,7 +147,6 @@ export class CacheRow {
         }
         this.positions = positions;
         this.cold = Math.min(this.cold, from);
-        this.caches.forEach((cache) => cache.truncate(length - (to - from)));
     }
 
     /** @returns {CacheRow} the same text, sharing its pages */

@@ -62,8 +62,8 @@
 
 /** @type {Record<string, Activation>} as Hugging Face spells them: `gelu` is exact */
 export const ACTIVATIONS = {
-    silu: 'silu', swish: 'silu', gelu: 'gelu_erf', gelu_new: 'gelu_tanh', gelu_fast: 'gelu_tanh', gelu_pytorch_tanh: 'gelu_tanh', relu: 'relu',
-    linear: 'linear',
+    silu: 'silu', swish: 'silu', gelu: 'gelu_erf', gelu_new: 'gelu_tanh', gelu_fast: 'gelu_tanh', gelu_pytorch_tanh: 'gelu_tanh',
+    relu: 'relu', linear: 'linear',
 };
 
 /**

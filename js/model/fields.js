@@ -10,27 +10,42 @@ import { FormatError, show } from '../check.js';
 const HARMLESS = new Set([
     '_attn_implementation', '_attn_implementation_autoset', '_commit_hash', '_name_or_path', 'architectures', 'auto_map',
     'attention_dropout', 'attn_dropout', 'attn_pdrop', 'attention_probs_dropout_prob', 'classifier_dropout', 'cache_implementation',
-    'chunk_size_feed_forward', 'dropout', 'dtype', 'embd_pdrop', 'embedding_dropout', 'exponential_decay_length_penalty',
+    'chunk_size_feed_forward', 'dropout', 'dtype', 'embd_pdrop', 'embedding_dropout',
     'finetuning_task', 'gradient_checkpointing', 'hidden_dropout', 'hidden_dropout_prob', 'id2label', 'initializer_range',
-    'initializer_factor', 'is_decoder', 'is_llama_config', 'keys_to_ignore_at_inference', 'label2id', 'max_length',
+    'initializer_factor', 'is_decoder', 'is_llama_config', 'keys_to_ignore_at_inference', 'label2id', 'max_length', 'max_new_tokens', 'max_time',
     'mlp_dropout', 'model_type', 'num_labels', 'output_attentions', 'output_hidden_states', 'output_scores', 'pad_token_id', 'pretraining_tp',
     'problem_type', 'pruned_heads', 'reorder_and_upcast_attn', 'resid_pdrop', 'residual_dropout', 'return_dict',
     'return_dict_in_generate', 'rope_interleaved', 'rope_ratio', 'sep_token_id', 'summary_activation', 'summary_first_dropout', 'summary_proj_to_labels',
     'summary_type', 'summary_use_proj', 'task_specific_params', 'tokenizer_class', 'torch_dtype', 'torchscript', 'transformers.js_config',
     'transformers_version', 'unsloth_fixed', 'unsloth_version', 'use_bfloat16', 'use_cache', 'decoder_start_token_id', 'prefix', 'tf_legacy_loss',
-    'use_return_dict', 'tie_encoder_decoder', 'bad_words_ids', 'begin_suppress_tokens', 'suppress_tokens', 'forced_bos_token_id',
-    'forced_eos_token_id', 'max_window_layers', 'qkv_bias', 'add_bos_token', 'mup_base_width', 'name',
-    'general_architecture', 'pad_token', 'type_vocab_size', 'tokenizer_type',
+    'use_return_dict', 'tie_encoder_decoder', 'max_window_layers', 'qkv_bias', 'add_bos_token', 'mup_base_width', 'name',
+    'general_architecture', 'pad_token', 'type_vocab_size', 'tokenizer_type', '_num_labels', 'attn_implementation', 'trust_remote_code',
+    'model_max_length', 'tokenizer_model_max_length', 'tokenizer_padding_side', 'attention_softmax_in_fp32', 'scale_attention_softmax_in_fp32',
+    // Of generation_config.json: how a library computes, and what helps it to be quick.
+    '_from_model_config', 'assistant_confidence_threshold', 'assistant_early_exit', 'assistant_ensemble_weight', 'assistant_lookbehind',
+    'cache_config', 'chat_format', 'compile_config', 'continuous_batching_config', 'disable_compile', 'is_assistant', 'low_memory', 'max_cache_len',
+    'max_matching_ngram_size', 'max_window_size', 'num_assistant_tokens', 'num_assistant_tokens_schedule', 'output_logits', 'prefill_chunk_size',
+    'prompt_lookup_num_tokens', 'renormalize_logits', 'speculation_type', 'target_lookbehind', 'use_mtp',
 ]);
 
-/** Fields of generation with their neutral values, which older configs carry along. @type {Record<string, unknown[]>} */
+/** Fields that would change something, with the values that do not; beside them null and what is empty. @type {Record<string, unknown[]>} */
 const NEUTRAL = {
-    do_sample: [false, true], early_stopping: [false, true], diversity_penalty: [0], length_penalty: [1], min_length: [0], no_repeat_ngram_size: [0],
-    encoder_no_repeat_ngram_size: [0], num_beams: [1], num_beam_groups: [1], num_return_sequences: [1], remove_invalid_values: [false],
-    repetition_penalty: [1], temperature: [1], top_k: [50], top_p: [1], typical_p: [1], is_encoder_decoder: [false],
-    add_cross_attention: [false], cross_attention_hidden_size: [], quantization_config: [], use_bidirectional_attention: [false],
-    attention_chunk_size: [], mtp_num_layers: [0], output_router_logits: [false], scale_attn_weights: [true],
+    // Of a model.
+    add_cross_attention: [false], attention_bias: [false], attention_chunk_size: [], cross_attention_hidden_size: [], full_attn_mod: [1],
+    interpolate_factor: [1], is_encoder_decoder: [false], lm_head_bias: [false], mlp_bias: [false], mtp_num_layers: [0], output_router_logits: [false],
+    qk_layernorm: [false], quantization_config: [], scale_attn_weights: [true], use_bidirectional_attention: [false], use_mrope: [false],
+    use_qk_norm: [false], use_sliding_window: [false],
+    // Of generation; older configs carry them along.
+    bad_words_ids: [], begin_suppress_tokens: [], constraints: [], diversity_penalty: [0], do_sample: [false, true], dola_layers: [],
+    early_stopping: [false, true], encoder_no_repeat_ngram_size: [0], encoder_repetition_penalty: [1], epsilon_cutoff: [0], eta_cutoff: [0],
+    exponential_decay_length_penalty: [], force_words_ids: [], forced_bos_token_id: [], forced_eos_token_id: [], generation_kwargs: [],
+    guidance_scale: [1], length_penalty: [1], min_length: [0], min_new_tokens: [0], no_repeat_ngram_size: [0], num_beam_groups: [1], num_beams: [1],
+    num_return_sequences: [1], penalty_alpha: [0], remove_invalid_values: [false], repetition_penalty: [1], sequence_bias: [], suppress_tokens: [],
+    temperature: [1], token_healing: [false], top_h: [], top_k: [50], top_p: [1], typical_p: [1], watermarking_config: [],
 };
+
+/** @param {unknown} value of a field */
+const isEmpty = (value) => value === null || (typeof value === 'object' && Object.keys(value).length === 0);
 
 /** @param {boolean} condition @param {string} code @param {string} message @returns {asserts condition} */
 export function check(condition, code, message) {
@@ -188,7 +203,7 @@ export class Fields {
             if (this._read.has(name)) {
                 continue;
             }
-            const neutral = value === null || (Object.hasOwn(NEUTRAL, name) && NEUTRAL[name].includes(value));
+            const neutral = isEmpty(value) || (Object.hasOwn(NEUTRAL, name) && NEUTRAL[name].includes(value));
             if (!neutral && Object.hasOwn(NEUTRAL, name)) {
                 this.unsupported(name, value);
             }

@@ -83,11 +83,17 @@ export class Network {
         this._scaled = scaled;
         /** @type {{ dispose(): void }[]} */
         this._owned = [];
-        /** Where weights go, by role. @type {Map<string, { matrix: PackedWeight } | { floats: (values: Float32Array, row: number) => void }>} */
+        /**
+         * Where weights go, by role.
+         * @type {Map<string, { matrix: PackedWeight } | { floats: (values: Float32Array, row: number) => void }>}
+         */
         this.slots = new Map();
         /** Norms, biases, positions with a number that is not finite, if whoever loads has seen some. @type {string | null} */
         this.notFinite = null;
-        /** Divisors of rotary frequencies that came with the file. @type {{ all?: Float32Array, short?: Float32Array, long?: Float32Array }} */
+        /**
+         * Divisors of rotary frequencies that came with the file.
+         * @type {{ all?: Float32Array, short?: Float32Array, long?: Float32Array }}
+         */
         this.divisors = {};
         this.slots.set('rope_freqs.weight', { floats: (values) => { this.divisors.all = values; } });
         this.slots.set('rope_factors_short.weight', { floats: (values) => { this.divisors.short = values; } });

@@ -56,6 +56,8 @@ export class PassJob {
         this._wanted = NOTHING;
         /** @type {AttentionWatch | null} */
         this.watch = null;
+        /** Cuts a pass short; what it has read by then is not in the text. @type {AbortSignal | undefined} */
+        this.signal = undefined;
         /** Runs it together with others; null: the runtime runs it. @type {{ run(job: PassJob): Promise<void> } | null} */
         this.together = null;
         /** @type {Pass} */
@@ -87,7 +89,7 @@ export class PassJob {
 
     /** Runs it. @returns {Promise<void>} */
     run() {
-        return this.together ? this.together.run(this) : this._network.runtime._run(this);
+        return this.together ? this.together.run(this) : this._network.runtime._run(this, this.signal);
     }
 
     /** Whether it wants no more than what follows the last tokens of its runs, so that it can be a part of another job. */

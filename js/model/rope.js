@@ -23,7 +23,8 @@ import { check } from './fields.js';
 
 /** @type {Record<string, Scaling['type']>} */
 const TYPES = {
-    default: 'default', none: 'default', linear: 'linear', dynamic: 'dynamic', llama3: 'llama3', yarn: 'yarn', longrope: 'longrope', su: 'longrope',
+    default: 'default', none: 'default', linear: 'linear', dynamic: 'dynamic', llama3: 'llama3', yarn: 'yarn', longrope: 'longrope',
+    su: 'longrope',
 };
 
 /**

@@ -42,7 +42,8 @@ function addNorm(shapes, role, norm, shape) {
 /** @param {Map<string, number[]>} shapes @param {string} at @param {import('./description.js').Block} layer @param {number} width */
 function addLayer(shapes, at, { attention: a, feedForward: f, sharedNorm }, width) {
     const [q, k, v] = [a.heads * a.keyDim, a.kvHeads * a.keyDim, a.kvHeads * a.valueDim];
-    const matrix = (/** @type {string} */ role, /** @type {number} */ outputs, /** @type {number} */ inputs, /** @type {boolean} */ bias) => {
+    /** @param {string} role @param {number} outputs @param {number} inputs @param {boolean} bias */
+    const matrix = (role, outputs, inputs, bias) => {
         shapes.set(`${at}${role}.weight`, [outputs, inputs]);
         if (bias) {
             shapes.set(`${at}${role}.bias`, [outputs]);

@@ -10,7 +10,7 @@ import { textFor } from './sanitize.js';
  * @param {string} text
  * @param {AbortSignal} signal ends the wait for a reader that does not keep up
  */
-export async function write(output, text, signal) {
+async function write(output, text, signal) {
     if (text !== '' && !output.write(textFor(output, text))) {
         await once(output, 'drain', { signal }).catch(() => {});
     }

@@ -25,7 +25,7 @@ const SPACE = /\p{White_Space}/u;
  */
 export function readAddedTokens(list, ids) {
     if (list === undefined || list === null) return [];
-    if (!Array.isArray(list)) throw invalid(`added_tokens should be a list, is ${show(list)}`);
+    if (!Array.isArray(list)) throw invalid(`added_tokens must be a list, got ${show(list)}`);
     /** @type {Map<number, string>} */
     const owners = new Map();
     const wanted = new Set(list.map((value) => value?.id));

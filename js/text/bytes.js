@@ -6,9 +6,9 @@
  * multitask learners", and its published encoder).
  * @type {Map<string, number>}
  */
-export const BYTE_OF = new Map();
+const BYTE_OF = new Map();
 /** The letter of every byte. @type {string[]} */
-export const LETTER_OF = [];
+const LETTER_OF = [];
 for (let byte = 0, other = 256; byte < 256; byte++) {
     const printable = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
     LETTER_OF[byte] = String.fromCharCode(printable ? byte : other++);

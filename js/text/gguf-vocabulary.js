@@ -81,14 +81,14 @@ class Vocabulary {
     /** @param {string} name @param {string} otherwise @returns {string} */
     string(name, otherwise) {
         const value = this.get(name) ?? otherwise;
-        if (typeof value !== 'string') throw invalid(`tokenizer.ggml.${name} should be a text, is ${show(value)}`);
+        if (typeof value !== 'string') throw invalid(`tokenizer.ggml.${name} must be a text, got ${show(value)}`);
         return value;
     }
 
     /** @param {string} name @param {boolean} otherwise @returns {boolean} */
     boolean(name, otherwise) {
         const value = this.get(name) ?? otherwise;
-        if (typeof value !== 'boolean') throw invalid(`tokenizer.ggml.${name} should be a boolean, is ${show(value)}`);
+        if (typeof value !== 'boolean') throw invalid(`tokenizer.ggml.${name} must be a boolean, got ${show(value)}`);
         return value;
     }
 
@@ -98,7 +98,7 @@ class Vocabulary {
         if (value === undefined) return null;
         const items = Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
         if (!items || Array.prototype.some.call(value, (item) => typeof item !== type)) {
-            throw invalid(`tokenizer.ggml.${name} should be a list (each a ${type}), is ${show(value)}`);
+            throw invalid(`tokenizer.ggml.${name} must be a list (each a ${type}), got ${show(value)}`);
         }
         return /** @type {ArrayLike<any>} */ (/** @type {unknown} */ (value));
     }

@@ -69,7 +69,7 @@ function scored(part) {
     }
     for (const [i, entry] of vocab.entries()) {
         if (!Array.isArray(entry) || typeof entry[0] !== 'string' || !Number.isFinite(entry[1])) {
-            throw invalid(`${part.where}.vocab[${i}] should be a text and a score`);
+            throw invalid(`${part.where}.vocab[${i}] must be a text and a score, got ${show(entry)}`);
         }
         ids.set(entry[0], i);
         scores.push(entry[1]);

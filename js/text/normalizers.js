@@ -1,5 +1,6 @@
 // Normalizers of tokenizer.json: text to text.
 
+import { show } from '../check.js';
 import { toLetters } from './bytes.js';
 import { charsmap } from './charsmap.js';
 import { invalid } from './parts.js';
@@ -16,7 +17,7 @@ export function normalizer(part) {
 }
 
 /** Letter by letter: no final sigma. @param {string} text @returns {string} */
-export function lowercase(text) {
+function lowercase(text) {
     return text.includes('Σ') ? text.split('Σ').map((piece) => piece.toLowerCase()).join('σ') : text.toLowerCase();
 }
 
@@ -31,7 +32,7 @@ export function pattern(part) {
     if (typeof value === 'string') return value === '' ? null : literalRegex(value);
     if (typeof value?.String === 'string') return value.String === '' ? null : literalRegex(value.String);
     if (typeof value?.Regex === 'string') return translateRegex(value.Regex, where);
-    throw invalid(`${where} should be { String } or { Regex }`);
+    throw invalid(`${where} must be { String } or { Regex }, got ${show(value)}`);
 }
 
 /** @param {'NFC' | 'NFD' | 'NFKC' | 'NFKD'} form @returns {(part: Part) => Normalizer} */
@@ -99,7 +100,7 @@ const NORMALIZERS = new Map(Object.entries({
 }));
 
 /** From the end on: a pattern for the end alone takes quadratic time. @param {string} text @returns {string} */
-export function trimEnd(text) {
+function trimEnd(text) {
     let end = text.length;
     while (end > 0 && /\p{White_Space}/u.test(text[end - 1])) end--;
     return text.slice(0, end);

@@ -26,7 +26,7 @@ export function unsupported(message) {
 export class Part {
     /** @param {unknown} value @param {string} where @param {number} [depth] */
     constructor(value, where, depth = 0) {
-        if (!isObject(value)) throw invalid(`${where} should be an object, is ${show(value)}`);
+        if (!isObject(value)) throw invalid(`${where} must be an object, got ${show(value)}`);
         if (depth > MAX_DEPTH) throw invalid(`${where} is nested more than ${MAX_DEPTH} deep`);
         this.value = value;
         this.where = where;
@@ -86,7 +86,7 @@ export class Part {
 
     /** @param {string} name @param {string} expected @param {unknown} value @returns {FormatError} */
     wrong(name, expected, value) {
-        return invalid(`${this.where}.${name} should be ${expected}, is ${show(value)}`);
+        return invalid(`${this.where}.${name} must be ${expected}, got ${show(value)}`);
     }
 
     /** @returns {FormatError} */

@@ -1,5 +1,6 @@
 // Post-processors of tokenizer.json: the start and end tokens that a text gets.
 
+import { show } from '../check.js';
 import { invalid } from './parts.js';
 import { isObject } from '../files/json.js';
 
@@ -52,7 +53,7 @@ function template(part) {
     return part.list('single').map((item, i) => {
         const where = `${part.where}.single[${i}]`;
         if (isObject(item) && isObject(item.Sequence)) {
-            if (item.Sequence.id !== 'A') throw invalid(`${where} should be of the text A`);
+            if (item.Sequence.id !== 'A') throw invalid(`${where} must be of the text A, got ${show(item.Sequence.id)}`);
             return null;
         }
         const name = isObject(item) && isObject(item.SpecialToken) ? item.SpecialToken.id : undefined;

@@ -38,7 +38,8 @@ export class Tokenizer {
         this._post = optional('post_processor', postProcessor);
         this._decoder = optional('decoder', decoder) ?? spaced;
         this._byteLevel = hasByteLevel(value.decoder);
-        this._ids = ids;
+        // The model never sees added tokens: it would find them within words.
+        this._ids = new Map(ids);
         /** What stands for each id; holes where there is none. @type {(string | undefined)[]} */
         this._tokens = [];
         for (const [token, id] of ids) this._tokens[id] = token;
@@ -48,12 +49,16 @@ export class Tokenizer {
         /** @type {Set<number>} */
         this._added = new Set();
         const normalize = this._normalize ?? ((/** @type {string} */ text) => text);
-        for (const { content, id, special, normalized } of added) {
+        for (const { content, id, normalized } of added) {
             this._ids.set(content, id);
             // What is found in normalized text is decoded to what was found.
             this._tokens[id] = normalized ? normalize(content) : content;
             this._added.add(id);
-            if (special) this._special.add(id);
+        }
+        // By what they look like, as the reference has it: one that normalizing changes is never left out.
+        const marks = new Set(added.filter(({ special }) => special).map(({ content }) => content));
+        for (const id of this._added) {
+            if (marks.has(/** @type {string} */ (this._tokens[id]))) this._special.add(id);
         }
         const sought = added.filter(({ inText }) => inText);
         this._inText = new AddedTokenSplitter(sought.filter((token) => !token.normalized), (content) => content);
@@ -229,7 +234,7 @@ function readSpecialTokens(config) {
     /** @type {Map<string, string>} */
     const tokens = new Map();
     if (config === null || config === undefined) return tokens;
-    if (!isObject(config)) throw invalid(`tokenizer_config.json should be an object, is ${show(config)}`);
+    if (!isObject(config)) throw invalid(`tokenizer_config.json must be an object, got ${show(config)}`);
     for (const [name, value] of Object.entries(config)) {
         const text = isObject(value) ? value.content : value;
         if (SPECIAL.test(name) && typeof text === 'string') tokens.set(name, text);

@@ -6,6 +6,7 @@
 import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { buildDist } from './dist.js';
+import { buildPage } from './page.js';
 import { buildInterface } from './interface.js';
 import { setup } from '../setup/setup.js';
 import { isMain, main, root, run, say, since } from './system.js';
@@ -90,7 +91,7 @@ export function typeCheck(project) {
 }
 
 /** The JavaScript that is written by hand. @param {string} folder @returns {string[]} */
-export function sourceFiles(folder) {
+function sourceFiles(folder) {
     const made = ['js/wasm', 'js/inlined'].map((path) => join(root, path));
     return readdirSync(folder, { withFileTypes: true })
         .flatMap((entry) => {
@@ -137,6 +138,7 @@ if (isMain(import.meta.url)) {
         buildWasm(tools);
         if (process.argv.includes('--wasm')) return;
         await buildDist();
+        await buildPage();
         await buildTypes();
     });
 }

@@ -136,7 +136,8 @@ function checkFiles(files) {
     }
     if (ignored !== 3) problems.push(`the comments for bundlers stand ${ignored} times, not in main code, worker and its text`);
     const main = [...files].filter(([path]) => path.endsWith('.js')).map(([, content]) => String(content));
-    const workers = main.filter((text) => /new Worker\(\s*new URL\("\.\/worker\.js",\s*import\.meta\.url\),\s*\{type:"module"\}/.test(text));
+    const expression = /new Worker\(\s*new URL\("\.\/worker\.js",\s*import\.meta\.url\),\s*\{type:"module"\}/;
+    const workers = main.filter((text) => expression.test(text));
     if (workers.length !== 1) problems.push('the expression that bundlers know a worker by is gone');
     if (problems.length > 0) throw new Error(problems.join('\n'));
 }

@@ -117,14 +117,16 @@ export function writeInterface({ operations, weights, structs, words, enums, has
     const parts = [
         '// Generated from src/cmha.h by src/build/interface.js: not to be edited.',
         `/** What cmha_interface() of the binary that belongs to this file returns. */\nexport const INTERFACE = ${hash};`,
-        `/** Words of an operation; offsets in the tables of its arguments count from its first word. */\nexport const OP_WORDS = ${words.get('cmha_op')};`,
+        '/** Words of an operation; offsets in the tables of its arguments count from its first word. */\n' +
+            `export const OP_WORDS = ${words.get('cmha_op')};`,
         `/** cmha_op */\nexport const OP = ${table(head)};`,
         `export const KIND = ${table(Object.fromEntries(operations.map(([kind], i) => [kind, i + 1])))};`,
     ];
     const types = Object.entries(weights).map(([name, { id, block, bytes, ggml }]) =>
         `    ${name}: Object.freeze({ name: '${name}', id: ${id}, block: ${block}, bytes: ${bytes}, ggml: ${ggml} }),\n`);
     if (types.length > 0) {
-        parts.push(`/** Types of weights: inputs and bytes of a block, number in GGUF. */\nexport const WEIGHT = Object.freeze({\n${types.join('')}});`);
+        parts.push('/** Types of weights: inputs and bytes of a block, number in GGUF. */\n' +
+            `export const WEIGHT = Object.freeze({\n${types.join('')}});`);
     }
     const arguments_ = new Set(operations.map(([, , struct]) => struct));
     for (const [name, fields] of structs) {

@@ -46,7 +46,9 @@ const grouped = new CachedGroupQueryAttention(runtime, { headDim: 4, numQueryHea
 const normed = await new RMSNormalization(runtime).call((await grouped.call(x, x)).attentionOutput);
 if (normed.data.length !== 24) throw new Error('unexpected output of grouped queries');
 const model = await loadModel(runtime);
-for await (const { text } of model.generate('Once upon a time', { maxNewTokens: 2 })) if (typeof text !== 'string') throw new Error('unexpected text');
+for await (const { text } of model.generate('Once upon a time', { maxNewTokens: 2 })) {
+    if (typeof text !== 'string') throw new Error('unexpected text');
+}
 runtime.dispose();
 if (!KVCache || !Tensor) throw new Error('missing export');
 `;
@@ -160,6 +162,7 @@ function longLines(path) {
 /** What no editor should offer. @param {string} path @returns {string[]} */
 function privateTypes(path) {
     const code = readFileSync(join(root, path), 'utf8').replace(/\/\*[^]*?\*\//g, '');
-    const found = code.match(/^\s+(?:static |get |set |readonly )*["']?(?:_\w+|__#.*)|\bimport\(.*|\bNodeJS\b|.*\bnode:.*|Array<ArrayBuffer.*/m);
+    const hidden = /^\s+(?:static |get |set |readonly )*["']?(?:_\w+|__#.*)|\bimport\(.*|\bNodeJS\b|.*\bnode:.*|Array<ArrayBuffer.*/m;
+    const found = code.match(hidden);
     return found ? [`${path} has ${found[0].trim()}`] : [];
 }

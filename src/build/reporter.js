@@ -15,10 +15,9 @@ export default async function* report(events) {
     let time = 0;
 
     const closeFile = () => {
-        const line =
-            file === ''
-                ? ''
-                : `  ${counts.failed > 0 ? 'FAILED' : '    ok'}  ${relative('', file)}: ${countsText(counts)}, ${(time / 1000).toFixed(1)} s\n`;
+        const verdict = counts.failed > 0 ? 'FAILED' : '    ok';
+        const line = file === '' ? ''
+            : `  ${verdict}  ${relative('', file)}: ${countsText(counts)}, ${(time / 1000).toFixed(1)} s\n`;
         total.passed += counts.passed;
         total.failed += counts.failed;
         total.skipped += counts.skipped;

@@ -10,10 +10,10 @@ import { root, say } from './system.js';
  * In bytes, gzipped, each file by itself as a server sends it. Half of it is the binary, and most of that is products with
  * weights of fifteen types as files have them, which spare a page the decoding of a model to four to eight times its size.
  */
-export const BUDGET = 100_000;
+const BUDGET = 100_000;
 
 /** The same for the scripts of an entry alone, with what they import. @type {Record<string, number>} */
-const SCRIPTS = { 'generation/index.js': 180_000, 'inline.js': 200_000, 'isolate.js': 2_000 };
+const SCRIPTS = { 'generation/index.js': 195_000, 'inline.js': 200_000, 'isolate.js': 2_000 };
 
 /** Prints the table and returns whether it is within the budgets. @returns {boolean} */
 export function checkSize() {
@@ -50,7 +50,11 @@ export function checkSize() {
     return within;
 }
 
-/** What some entries import, directly or not, as paths in dist/; what is imported when all else fails does not count. @param {string[]} entries @returns {string[]} */
+/**
+ * What some entries import, directly or not; what is imported when all else fails does not count.
+ * @param {string[]} entries
+ * @returns {string[]} paths in dist/
+ */
 function reachable(entries) {
     const found = new Set(entries);
     for (const path of found) {

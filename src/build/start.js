@@ -2,6 +2,8 @@
 
 import { join } from 'node:path';
 import { buildWasm } from './build.js';
+import { buildDist } from './dist.js';
+import { buildPage } from './page.js';
 import { setup } from '../setup/setup.js';
 import { main, root, say, show, unlock } from './system.js';
 
@@ -9,6 +11,8 @@ await main(async () => {
     const tools = setup();
     say('Building');
     buildWasm(tools);
+    await buildDist();
+    await buildPage();
     unlock();
     return show(process.execPath, [join(root, 'web/serve.js'), ...process.argv.slice(2)]);
 });

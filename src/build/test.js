@@ -15,6 +15,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:f
 import { dirname, join, relative, resolve } from 'node:path';
 import { buildNative, buildTypes, buildWasm, typeCheck } from './build.js';
 import { buildDist } from './dist.js';
+import { buildPage } from './page.js';
 import { relaxedNode } from '../setup/node.js';
 import { checkPackage } from './package.js';
 import { setup } from '../setup/setup.js';
@@ -27,6 +28,7 @@ const runtimeModule = join(tests, 'runtime.js');
 const EXPECTED = ['golden', 'unit', 'property', 'fuzz', 'browser'];
 
 /** @typedef {{ name: string, passed: number, failed: number, skipped: number, seconds: string }} Result */
+/** @typedef {(name: string, body: () => Promise<Partial<Result>> | Partial<Result>) => Promise<void>} Group */
 
 await main(async () => {
     const filters = process.argv.slice(2);
@@ -35,13 +37,14 @@ await main(async () => {
     say('Building');
     buildWasm(tools);
     await buildDist();
+    await buildPage();
     const newer = relaxedNode();
     say(`  relaxed SIMD runs on ${newer.description}`);
     unlock();
 
     /** @type {Result[]} */
     const results = [];
-    /** @param {string} name @param {() => Promise<Partial<Result>> | Partial<Result>} body */
+    /** @type {Group} */
     const group = async (name, body) => {
         const begin = performance.now();
         heading(name);
@@ -61,27 +64,7 @@ await main(async () => {
     const matrix = files.filter((file) => !browser.includes(file) && reaches(file, runtimeModule));
     const once = files.filter((file) => !browser.includes(file) && !matrix.includes(file));
 
-    if (filters.length === 0) {
-        await group('types', async () => {
-            await buildTypes();
-            typeCheck(root);
-            return { passed: 2 };
-        });
-        await group('size', () => (checkSize() ? { passed: 1 } : { failed: 1 }));
-        await group('package', async () => {
-            const problems = await checkPackage();
-            for (const problem of problems) say(`  ${problem}`);
-            return { passed: problems.length ? 0 : 1, failed: problems.length };
-        });
-        if (tools.simde)
-            await group('native, SIMD128 through SIMDe, under sanitizers', () => native(buildNative(tools, true)));
-        await group('native, plain C, under sanitizers', () => native(buildNative(tools, false)));
-        await group('every folder has tests', () => {
-            const empty = EXPECTED.filter((folder) => !files.some((file) => file.startsWith(join(tests, folder))));
-            for (const folder of empty) say(`  tests/${folder} holds no *.test.js`);
-            return { passed: EXPECTED.length - empty.length, failed: empty.length };
-        });
-    }
+    if (filters.length === 0) await wholeProject(group, tools, files);
     for (const simd of ['simd128', 'relaxed']) {
         for (const workers of [0, 2]) {
             const node =
@@ -100,18 +83,53 @@ await main(async () => {
     if (browser.length > 0)
         await group('browser', () => nodeTests(here, browser, Infinity, { CHROME_PATH: tools.browser ?? '' }));
 
-    heading('summary');
-    for (const { name, passed, failed, skipped, seconds } of results) {
-        say(
-            `  ${failed ? 'FAILED' : '    ok'}  ${name}: ${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}, ${seconds}`,
-        );
-    }
-    const sum = (/** @type {'passed' | 'failed' | 'skipped'} */ key) =>
-        results.reduce((total, result) => total + result[key], 0);
-    say(`  all in ${since(start)}\n`);
-    say(`${sum('passed')} passed, ${sum('failed')} failed${sum('skipped') ? `, ${sum('skipped')} skipped` : ''}`);
-    return sum('failed') > 0 || sum('passed') === 0 ? 1 : 0;
+    return summarize(results, since(start));
 });
+
+/**
+ * What is checked of the project as a whole, besides its test files.
+ * @param {Group} group
+ * @param {ReturnType<typeof setup>} tools
+ * @param {string[]} files with tests
+ */
+async function wholeProject(group, tools, files) {
+    await group('types', async () => {
+        await buildTypes();
+        typeCheck(root);
+        return { passed: 2 };
+    });
+    await group('size', () => (checkSize() ? { passed: 1 } : { failed: 1 }));
+    await group('package', async () => {
+        const problems = await checkPackage();
+        for (const problem of problems) say(`  ${problem}`);
+        return { passed: problems.length ? 0 : 1, failed: problems.length };
+    });
+    if (tools.simde) {
+        await group('native, SIMD128 through SIMDe, under sanitizers', () => native(buildNative(tools, true)));
+    }
+    await group('native, plain C, under sanitizers', () => native(buildNative(tools, false)));
+    await group('every folder has tests', () => {
+        const empty = EXPECTED.filter((folder) => !files.some((file) => file.startsWith(join(tests, folder))));
+        for (const folder of empty) say(`  tests/${folder} holds no *.test.js`);
+        return { passed: EXPECTED.length - empty.length, failed: empty.length };
+    });
+}
+
+/** @param {Omit<Result, 'name' | 'seconds'>} counts */
+const countsOf = ({ passed, failed, skipped }) => `${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`;
+
+/** @param {Result[]} results @param {string} time that all took @returns {number} the exit status */
+function summarize(results, time) {
+    heading('summary');
+    const sum = { passed: 0, failed: 0, skipped: 0 };
+    for (const result of results) {
+        say(`  ${result.failed ? 'FAILED' : '    ok'}  ${result.name}: ${countsOf(result)}, ${result.seconds}`);
+        for (const key of /** @type {const} */ (['passed', 'failed', 'skipped'])) sum[key] += result[key];
+    }
+    say(`  all in ${time}\n`);
+    say(countsOf(sum));
+    return sum.failed > 0 || sum.passed === 0 ? 1 : 0;
+}
 
 /**
  * Runs test files under node:test.
@@ -170,7 +188,12 @@ function testFiles(folder) {
         .sort();
 }
 
-/** Whether a module imports another, directly or through modules in tests/. @param {string} file @param {string} target @returns {boolean} */
+/**
+ * Whether a module imports another, directly or through modules in tests/.
+ * @param {string} file
+ * @param {string} target
+ * @returns {boolean}
+ */
 function reaches(file, target, seen = new Set()) {
     if (file === target) return true;
     if (seen.has(file) || !file.startsWith(tests) || !existsSync(file)) return false;

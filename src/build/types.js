@@ -21,8 +21,8 @@ const ENTRIES = [
 ];
 
 /** Modules that are machinery: members of classes that mention what they declare are not for users. */
-const INTERNAL =
-    /^(engine\/(free-lists|interface|memory|pool|program|protocol|results|threads|wasm)|blocks\/(?!cache)|model\/(?!cache|description)|text\/jinja)/;
+const INTERNAL = new RegExp('^(?:engine/(?:free-lists|interface|memory|pool|program|protocol|results|threads|wasm)|'
+    + 'blocks/(?!cache)|model/(?!cache|description)|text/jinja)');
 
 /** `Uint8Array<ArrayBuffer>` is not known before TypeScript 5.7. */
 const ARRAYS = /^(?:Big)?(?:Int|Uint|Float)\d+(?:Clamped)?Array$/;
@@ -35,7 +35,10 @@ const DISPOSE = `declare global {
 }
 `;
 
-/** @typedef {ts.ClassDeclaration | ts.FunctionDeclaration | ts.TypeAliasDeclaration | ts.InterfaceDeclaration | ts.VariableStatement} Declared */
+/**
+ * @typedef {ts.ClassDeclaration | ts.FunctionDeclaration | ts.TypeAliasDeclaration | ts.InterfaceDeclaration |
+ *   ts.VariableStatement} Declared
+ */
 
 /** Writes dist/types from what tsc has written. */
 export function rollUpTypes() {
@@ -99,14 +102,19 @@ class Entry {
             const node = this.queue[i];
             const text = this.textOf(node);
             const isValue = !ts.isTypeAliasDeclaration(node) && !ts.isInterfaceDeclaration(node);
-            if (i >= exported && isValue) typesOnly.push(String(this.names.get(node)));
-            parts.push(i >= exported && isValue ? text.replace(/^export (?:declare )?(?=class|function|const|abstract)/m, 'declare ') : text);
+            if (i < exported || !isValue) {
+                parts.push(text);
+                continue;
+            }
+            typesOnly.push(String(this.names.get(node)));
+            parts.push(text.replace(/^export (?:declare )?(?=class|function|const|abstract)/m, 'declare '));
         }
         if (typesOnly.length > 0) parts.push(`export type { ${typesOnly.sort().join(', ')} };\n`);
         for (const [node, name] of this.names) this.known.set(node, [this.file, name]);
         const head = [
             ...[...this.imports].map(([file, names]) => `import type { ${[...names].sort().join(', ')} } from './${file}.js';\n`),
-            ...[...again].map(([file, names]) => `export ${names[0] === '*' ? '*' : `{ ${names.sort().join(', ')} }`} from './${file}.js';\n`),
+            ...[...again].map(([file, names]) =>
+                `export ${names[0] === '*' ? '*' : `{ ${names.sort().join(', ')} }`} from './${file}.js';\n`),
             ...(this.disposable ? [DISPOSE] : []),
         ].join('');
         return `${head}${head && '\n'}${parts.join('\n')}${parts.length + again.size === 0 ? 'export {};\n' : ''}`;

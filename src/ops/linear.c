@@ -111,7 +111,7 @@ static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, 
     for (size_t j = 0, count; j < a->k; j += count) {
         count = a->k - j < stretch ? a->k - j : stretch;
         for (size_t p = 0; p < panels; p++) {
-            type->panel(decoded + p * stretch * CMHA_PANEL, w + p * panel_bytes, count / type->block);
+            weight_panel(type, decoded + p * stretch * CMHA_PANEL, w + p * panel_bytes, count / type->block);
         }
         w += count / type->block * type->bytes * CMHA_PANEL;
         for (size_t i = 0, rows; i < m; i += rows) {
@@ -136,31 +136,47 @@ static void decoded_rows(const cmha_linear *a, size_t row0, size_t row1, size_t 
 /* Rows of quantized activations that share the weights in registers: each has four vectors of sums. */
 enum { DOT_ROWS = 2 };
 
+/* The run that comes t-th. Where a run is half a layer, those of all layers come first that are the first half of one. */
+INLINE size_t run_order(size_t run, size_t t)
+{
+    return run == CMHA_INT8_INPUTS ? t : t / 8 * 8 + t % 4 * 2 + t / 4 % 2;
+}
+
 /* z[i][8] += the products of m rows with what is unpacked. */
 INLINE void dot_tile(const size_t m, const size_t run, const int bits, const unpacked *u, size_t inputs, int32_t zero,
     int offset, const dot_block *x, size_t stride, float *z)
 {
-    for (size_t s = 0; s < inputs / run; s++) {
+    f4 sum[DOT_ROWS][2];
+    for (size_t i = 0; i < m; i++) {
+        sum[i][0] = f4_load(z + i * GROUP_COLUMNS);
+        sum[i][1] = f4_load(z + i * GROUP_COLUMNS + 4);
+    }
+    for (size_t t = 0; t < inputs / run; t++) {
+        size_t s = run_order(run, t);
         const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
         const dot_weights (*w)[2] = u->weights + s * (run / 4);
         dot_sums products[DOT_ROWS][2];
         for (size_t i = 0; i < m; i++) products[i][0] = products[i][1] = dot_zero();
-        UNROLL
-        for (size_t j = 0; j < run / 4; j++) {
+        ROLLED
+        for (size_t j = s * run % CMHA_INT8_INPUTS, end = j + run; j < end; j += 8, w += 2) {
             for (size_t i = 0; i < m; i++) {
-                dot_inputs four = dot_load(in + i * stride, s * run % CMHA_INT8_INPUTS + 4 * j, bits);
-                products[i][0] = dot_add(products[i][0], w[j][0], four, j, bits);
-                products[i][1] = dot_add(products[i][1], w[j][1], four, j, bits);
+                const dot_block *row = in + i * stride;
+                dot_inputs four[2] = { dot_load(row, j, bits), dot_load(row, j + 4, bits) };
+                products[i][0] = dot_add(products[i][0], w[0][0], four[0], w[1][0], four[1], bits);
+                products[i][1] = dot_add(products[i][1], w[0][1], four[0], w[1][1], four[1], bits);
             }
         }
         for (size_t i = 0; i < m; i++) {
             int32_t total = run_total(in + i * stride, run, s);
             for (size_t half = 0; half < 2; half++) {
-                float *to = z + i * GROUP_COLUMNS + 4 * half;
-                f4_store(to, add_run(f4_load(to), products[i][half], u->scales[s][half], in + i * stride, total, zero,
-                    offset, bits));
+                sum[i][half] = add_run(sum[i][half], products[i][half], u->scales[s][half], in + i * stride, total, zero,
+                    offset, bits);
             }
         }
+    }
+    for (size_t i = 0; i < m; i++) {
+        f4_store(z + i * GROUP_COLUMNS, sum[i][0]);
+        f4_store(z + i * GROUP_COLUMNS + 4, sum[i][1]);
     }
 }
 

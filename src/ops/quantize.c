@@ -31,10 +31,7 @@ static void quantize_block(dot_block *y, const float *x)
     y->sum[0] = y->sum[1] = y->pad = 0;
     for (int i = 0; i < CMHA_INT8_INPUTS; i++) {
         int32_t a = q[i] < -127 ? -127 : q[i] > 127 ? 127 : q[i];   /* only what is not finite is beyond */
-        y->q[i] = (int16_t) a;
-#if defined(__wasm_relaxed_simd__)
-        y->bytes[i] = (int8_t) a;
-#endif
+        dot_set(y, (size_t) i, (int16_t) a);
         y->sum[i / (CMHA_INT8_INPUTS / 2)] += a;
     }
 }

@@ -26,7 +26,7 @@ export function candidates(packages) {
 let updated = false;
 
 /** Fetches apt's package lists, once per run. @param {string} why */
-export function updateLists(why) {
+function updateLists(why) {
     if (updated) return;
     say(`  apt-get update: ${why}`);
     asRoot(['update'], {
@@ -57,7 +57,8 @@ export function install(packages, why) {
         throw new SetupError({
             what: `This machine's package sources do not have: ${unknown.join(', ')}`,
             why,
-            todo: 'use a newer release (Debian 12 or later, Ubuntu 24.04 or later), or install these tools in your own way and run this again',
+            todo: 'use a newer release (Debian 12 or later, Ubuntu 24.04 or later), or install these tools in your own way ' +
+                'and run this again',
         });
     }
     const options = {

@@ -15,7 +15,7 @@ import { candidates, ensureLists, hasApt, install } from './debian.js';
 import { SetupError, capture, root, run, say, which } from '../build/system.js';
 
 /** The oldest release that builds this project; CMakeLists.txt says why. */
-export const MINIMUM = '3.1.69';
+const MINIMUM = '3.1.69';
 
 /** The Debian release that packages it, and the LLVM that belongs to it. */
 const SUITE = 'trixie';

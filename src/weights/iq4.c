@@ -1,11 +1,12 @@
 /* iq4.c: IQ4_NL and IQ4_XS: inputs of four bits that choose one of sixteen values, not evenly spaced. */
 #include "weights/weight.h"
 
-INLINE i4 values(const uint8_t *words, size_t w, size_t half)
+/* Of the low nibbles of a word, or of its high ones. */
+INLINE dot_weights values(const uint8_t *word, size_t high, size_t half)
 {
     static const int8_t table[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
-    i4 both = word_field(words + (w / 8 * 4 + w % 4) * WORD_FIELD, half);
-    return b16_look_up(i4_load(table), i4_and(i4_shr_u(both, w / 4 % 2 * 4), i4_constant(0x0f0f0f0f)));
+    i4 at = i4_and(i4_shr_u(word_field(word, half), high ? 4 : 0), i4_constant(0x0f0f0f0f));
+    return dot_signed(b16_look_up(i4_load(table), at));
 }
 
 /* d; qs[16]: 32 inputs. */
@@ -15,9 +16,9 @@ INLINE scaling scale_nl(const uint8_t *p, size_t run, size_t half)
     return (scaling) { .scale = half_field(p, half) };
 }
 
-INLINE i4 quants_nl(const uint8_t *p, size_t w, size_t half) { return values(p + HALF_FIELD, w, half); }
+INLINE dot_weights quants_nl(word_place p, size_t j, size_t half) { return values(p.at + HALF_FIELD, j, half); }
 
-WEIGHT_TYPE(IQ4_NL, iq4_nl, 1, 0, 32, 1, 0, 0, 8, scale_nl, quants_nl)
+WEIGHT_TYPE(IQ4_NL, iq4_nl, 1, 0, 32, 4, 2, 0, 0, 8, scale_nl, quants_nl)
 
 /* d; the upper two bits of eight scales; the lower four of them, a nibble each; qs[128]: eight runs of 32. */
 INLINE scaling scale_xs(const uint8_t *p, size_t run, size_t half)
@@ -28,9 +29,9 @@ INLINE scaling scale_xs(const uint8_t *p, size_t run, size_t half)
     return (scaling) { .scale = f4_mul(half_field(p, half), i4_float(i4_add(scale, i4_constant(-32u)))) };
 }
 
-INLINE i4 quants_xs(const uint8_t *p, size_t w, size_t half)
+INLINE dot_weights quants_xs(word_place p, size_t j, size_t half)
 {
-    return values(p + 2 * HALF_FIELD + WORD_FIELD, w, half);
+    return values(p.at + 2 * HALF_FIELD + WORD_FIELD + p.chunk * 4 * WORD_FIELD, j, half);
 }
 
-WEIGHT_TYPE(IQ4_XS, iq4_xs, 2, 0, 32, 1, 0, 0, 8, scale_xs, quants_xs)
+WEIGHT_TYPE(IQ4_XS, iq4_xs, 2, 0, 32, 4, 2, 0, 0, 8, scale_xs, quants_xs)

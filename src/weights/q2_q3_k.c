@@ -13,15 +13,15 @@ INLINE scaling scale_2(const uint8_t *p, size_t run, size_t half)
     return (scaling) { f4_mul(half_field(p + Q2_D, half), scale), f4_negative(offset) };
 }
 
-INLINE i4 pairs(const uint8_t *qs, size_t w, size_t half)
+INLINE i4 pairs(word_place p, size_t qs, size_t j, size_t half)
 {
-    i4 four = word_field(qs + (w / 32 * 8 + w % 8) * WORD_FIELD, half);
-    return i4_and(i4_shr_u(four, w / 8 % 4 * 2), i4_constant(0x03030303));
+    i4 four = word_field(p.at + qs + p.chunk * 8 * WORD_FIELD, half);
+    return i4_and(i4_shr_u(four, (uint32_t) j * 2), i4_constant(0x03030303));
 }
 
-INLINE i4 quants_2(const uint8_t *p, size_t w, size_t half) { return pairs(p + Q2_QS, w, half); }
+INLINE dot_weights quants_2(word_place p, size_t j, size_t half) { return dot_unsigned(pairs(p, Q2_QS, j, half)); }
 
-WEIGHT_TYPE(Q2_K, q2_k, 0, 2, 16, 1, 0, 1, 4, scale_2, quants_2)
+WEIGHT_TYPE(Q2_K, q2_k, 0, 2, 16, 8, 4, 0, 1, 4, scale_2, quants_2)
 
 /* hmask[32]; qs[64]; scales[12]: 16 scales of six bits, the lower four of them first; d. */
 enum { Q3_QS = 8 * WORD_FIELD, Q3_SCALES = Q3_QS + 16 * WORD_FIELD, Q3_D = Q3_SCALES + 3 * WORD_FIELD };
@@ -37,10 +37,10 @@ INLINE scaling scale_3(const uint8_t *p, size_t run, size_t half)
     return (scaling) { .scale = f4_mul(half_field(p + Q3_D, half), i4_float(scale)) };
 }
 
-INLINE i4 quants_3(const uint8_t *p, size_t w, size_t half)
+INLINE dot_weights quants_3(word_place p, size_t j, size_t half)
 {
-    i4 high = i4_and(i4_shr_u(word_field(p + w % 8 * WORD_FIELD, half), w / 8), i4_constant(0x01010101));
-    return i4_or(pairs(p + Q3_QS, w, half), i4_shl(high, 2));
+    i4 high = i4_and(i4_shr_u(word_field(p.at, half), (uint32_t) (4 * p.chunk + j)), i4_constant(0x01010101));
+    return dot_unsigned(i4_or(pairs(p, Q3_QS, j, half), i4_shl(high, 2)));
 }
 
-WEIGHT_TYPE(Q3_K, q3_k, 0, 1, 16, 1, 4, 0, 4, scale_3, quants_3)
+WEIGHT_TYPE(Q3_K, q3_k, 0, 1, 16, 8, 4, 4, 0, 4, scale_3, quants_3)

@@ -24,19 +24,18 @@ INLINE scaling scale(const uint8_t *p, size_t run, size_t half)
     };
 }
 
-INLINE i4 nibbles(const uint8_t *qs, size_t w, size_t half)
+INLINE i4 nibbles(word_place p, size_t qs, size_t j, size_t half)
 {
-    i4 both = word_field(qs + (w / 16 * 8 + w % 8) * WORD_FIELD, half);
-    return i4_and(i4_shr_u(both, w / 8 % 2 * 4), i4_constant(0x0f0f0f0f));
+    return i4_and(i4_shr_u(word_field(p.at + qs + p.chunk * 8 * WORD_FIELD, half), j ? 4 : 0), i4_constant(0x0f0f0f0f));
 }
 
-INLINE i4 quants_4(const uint8_t *p, size_t w, size_t half) { return nibbles(p + QS_4, w, half); }
+INLINE dot_weights quants_4(word_place p, size_t j, size_t half) { return dot_unsigned(nibbles(p, QS_4, j, half)); }
 
-INLINE i4 quants_5(const uint8_t *p, size_t w, size_t half)
+INLINE dot_weights quants_5(word_place p, size_t j, size_t half)
 {
-    i4 high = i4_and(i4_shr_u(word_field(p + QH + w % 8 * WORD_FIELD, half), w / 8), i4_constant(0x01010101));
-    return i4_or(nibbles(p + QS_5, w, half), i4_shl(high, 4));
+    i4 high = i4_shr_u(word_field(p.at + QH, half), (uint32_t) (2 * p.chunk + j));
+    return dot_unsigned(i4_or(nibbles(p, QS_5, j, half), i4_shl(i4_and(high, i4_constant(0x01010101)), 4)));
 }
 
-WEIGHT_TYPE(Q4_K, q4_k, 2, 0, 32, 2, 0, 1, 4, scale, quants_4)
-WEIGHT_TYPE(Q5_K, q5_k, 2, 0, 32, 2, 0, 1, 5, scale, quants_5)
+WEIGHT_TYPE(Q4_K, q4_k, 2, 0, 32, 8, 2, 0, 1, 4, scale, quants_4)
+WEIGHT_TYPE(Q5_K, q5_k, 2, 0, 32, 8, 2, 0, 1, 5, scale, quants_5)

@@ -10,12 +10,17 @@ INLINE scaling scale(const uint8_t *p, size_t run, size_t half)
     return (scaling) { .scale = f4_mul(half_field(p + D, half), i4_float(scales)) };
 }
 
-INLINE i4 quants(const uint8_t *p, size_t w, size_t half)
+/* The upper two bits go to where they belong. */
+INLINE i4 upper(i4 four, size_t j)
 {
-    size_t chunk = w / 32, quarter = w / 8 % 4;
-    i4 low = i4_shr_u(word_field(p + (chunk * 16 + w % 16) * WORD_FIELD, half), quarter / 2 * 4);
-    i4 high = i4_shr_u(word_field(p + QH + (chunk * 8 + w % 8) * WORD_FIELD, half), quarter * 2);
-    return i4_or(i4_and(low, i4_constant(0x0f0f0f0f)), i4_shl(i4_and(high, i4_constant(0x03030303)), 4));
+    return i4_and(j < 2 ? i4_shl(four, 4 - 2 * (uint32_t) j) : i4_shr_u(four, 2 * (uint32_t) j - 4), i4_constant(0x30303030));
 }
 
-WEIGHT_TYPE(Q6_K, q6_k, 0, 1, 16, 1, 32, 0, 6, scale, quants)
+INLINE dot_weights quants(word_place p, size_t j, size_t half)
+{
+    i4 low = i4_shr_u(word_field(p.at + (p.chunk * 16 + j % 2 * 8) * WORD_FIELD, half), j / 2 * 4);
+    i4 high = upper(word_field(p.at + QH + p.chunk * 8 * WORD_FIELD, half), j);
+    return dot_unsigned(i4_or(i4_and(low, i4_constant(0x0f0f0f0f)), high));
+}
+
+WEIGHT_TYPE(Q6_K, q6_k, 0, 1, 16, 8, 4, 32, 0, 6, scale, quants)

@@ -7,9 +7,10 @@ INLINE scaling scale(const uint8_t *p, size_t run, size_t half)
     return (scaling) { .scale = half_field(p, half) };
 }
 
-INLINE i4 quants(const uint8_t *p, size_t w, size_t half)
+INLINE dot_weights quants(word_place where, size_t j, size_t half)
 {
-    return word_field(p + HALF_FIELD + w * WORD_FIELD, half);
+    (void) j;
+    return dot_signed_at(where.at + HALF_FIELD + half * WORD_FIELD / 2);
 }
 
-WEIGHT_TYPE(Q8_0, q8_0, 1, 0, 32, 1, 0, 0, 8, scale, quants)
+WEIGHT_TYPE(Q8_0, q8_0, 1, 0, 32, 8, 1, 0, 0, 8, scale, quants)

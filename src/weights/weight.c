@@ -14,22 +14,27 @@ const weight_type *weight_type_of(uint32_t type)
     return types[type];
 }
 
-/* Short copies, where memcpy would be a call out of the module. */
-static void copy_field(uint8_t *to, const uint8_t *from, size_t bytes)
-{
-    if (bytes == 1) *to = *from;
-    else if (bytes == 2) memcpy(to, from, 2);
-    else memcpy(to, from, 4);
-}
-
 /* Puts a block among the eight that are packed together. */
 static void place_block(const weight_type *t, uint8_t *packed, const uint8_t *block, size_t lane)
 {
-    size_t end = t->bytes - 2 * t->tail;
-    for (size_t at = 0, size; at < t->bytes; at += size) {
-        size = t->bytes == 1 ? 1 : at < 2 * t->head || at >= end ? 2 : 4;
-        copy_field(packed + at * CMHA_PANEL + lane * size, block + at, size);
+    const uint8_t *end = block + t->bytes, *words = block + 2 * t->head, *tail = end - 2 * t->tail;
+    uint8_t *to = packed + 2 * lane;
+    if (t->bytes == 1) {
+        packed[lane] = *block;
+        return;
     }
+    for (; block != words; block += 2, to += HALF_FIELD) memcpy(to, block, 2);
+    for (to += 2 * lane; block != tail; block += 4, to += WORD_FIELD) memcpy(to, block, 4);
+    for (to -= 2 * lane; block != end; block += 2, to += HALF_FIELD) memcpy(to, block, 2);
+}
+
+/* The same of many blocks of one number of so many bytes. */
+static void place_numbers(uint8_t *to, const uint8_t *from, size_t bytes, size_t count)
+{
+    const uint8_t *end = from + bytes * count;
+    if (bytes == 1) for (; from != end; from++, to += CMHA_PANEL) *to = *from;
+    else if (bytes == 2) for (; from != end; from += 2, to += 2 * CMHA_PANEL) memcpy(to, from, 2);
+    else for (; from != end; from += 4, to += 4 * CMHA_PANEL) memcpy(to, from, 4);
 }
 
 double cmha_weight_bytes(uint32_t type, double k, double n)
@@ -37,6 +42,33 @@ double cmha_weight_bytes(uint32_t type, double k, double n)
     const weight_type *t = weight_type_of(type);
     double panels = __builtin_ceil(n / CMHA_PANEL);
     return panels * CMHA_PANEL * (k / t->block) * t->bytes;
+}
+
+/* Four outputs' values of a run. */
+static void run_values(const weight_dot *dot, const dot_weights (*weights)[2], const scaling *scales, size_t half, float *y)
+{
+    i4 zero = i4_splat(-dot->zero);
+    for (size_t i = 0; i < dot->run; i++) {
+        i4 quant = i4_add(dot_weight(weights[i / 4][half], i % 4, dot->bits), zero);
+        f4 value = f4_mul(scales[half].scale, i4_float(quant));
+        f4_store(y + i * CMHA_PANEL + 4 * half, dot->offset ? f4_add(value, scales[half].offset) : value);
+    }
+}
+
+void weight_panel(const weight_type *t, float *y, const uint8_t *blocks, size_t count)
+{
+    if (t->panel) {
+        t->panel(y, blocks, count);
+        return;
+    }
+    const weight_dot *dot = &t->dot;
+    for (; count > 0; count--, blocks += t->bytes * CMHA_PANEL) {
+        unpacked u;
+        dot->unpack(&u, blocks, 1);
+        for (size_t s = 0; s < t->block / dot->run; s++, y += dot->run * CMHA_PANEL) {
+            for (size_t half = 0; half < 2; half++) run_values(dot, u.weights + s * dot->run / 4, u.scales[s], half, y);
+        }
+    }
 }
 
 /* Blocks decoded at a time: one of 256 inputs, or as many inputs of the smaller ones. */
@@ -56,7 +88,7 @@ void cmha_weight_decode(uint32_t type, float *y, const void *blocks, size_t n)
         float z[MOST_BLOCK * CMHA_PANEL];
         size_t lanes = n / t->block < CMHA_PANEL ? n / t->block : CMHA_PANEL;
         for (size_t i = 0; i < lanes; i++, from += t->bytes) place_block(t, packed, from, i);
-        t->panel(z, packed, 1);
+        weight_panel(t, z, packed, 1);
         for (size_t i = 0; i < lanes; i++, y += t->block) {
             for (size_t j = 0; j < t->block; j++) y[j] = z[j * CMHA_PANEL + i];
         }
@@ -109,8 +141,13 @@ void cmha_weight_pack(uint32_t type, void *packed, uint32_t from, const void *ro
             continue;
         }
         uint8_t *to = block_at(t, packed, k, i, 0);
+        size_t lane = i % CMHA_PANEL;
+        if (t->block == 1) {
+            place_numbers(to + lane * t->bytes, row, t->bytes, k);
+            continue;
+        }
         for (size_t j = 0; j < k; j += t->block, to += t->bytes * CMHA_PANEL) {
-            place_block(t, to, row + j / t->block * t->bytes, i % CMHA_PANEL);
+            place_block(t, to, row + j / t->block * t->bytes, lane);
         }
     }
     if (n0 + count == n) pad(t, packed, k, n);
@@ -126,7 +163,7 @@ void cmha_weight_pack_inputs(uint32_t type, void *packed, uint32_t from, const v
         for (size_t i = 0; i < n; i++) {
             uint8_t *to = block_at(t, packed, k, i, j);
             if (type == from) {
-                copy_field(to + i % CMHA_PANEL * t->bytes, row + i * f->bytes, t->bytes);
+                place_numbers(to + i % CMHA_PANEL * t->bytes, row + i * f->bytes, t->bytes, 1);
             } else {
                 float value;
                 cmha_weight_decode(from, &value, row + i * f->bytes, 1);
@@ -145,7 +182,7 @@ void cmha_weight_row(uint32_t type, float *y, const void *packed, size_t k, size
     const uint8_t *from = block_at(t, (void *) (uintptr_t) packed, k, row, 0);
     for (size_t j = 0, count; j < k; j += count, from += count / t->block * t->bytes * CMHA_PANEL) {
         count = k - j < stretch ? k - j : stretch;
-        t->panel(z, from, count / t->block);
+        weight_panel(t, z, from, count / t->block);
         for (size_t i = 0; i < count; i++) y[j + i] = z[i * CMHA_PANEL + row % CMHA_PANEL];
     }
 }

@@ -32,6 +32,7 @@ enum { ROW_PANELS = 4 };
 /* How products with quantized activations are made; run is 0 where they are not. */
 typedef struct weight_dot {
     uint32_t run;
+    uint32_t span, layers;  /* see WEIGHT_TYPE */
     int32_t zero;
     int offset, bits;       /* 8: quants are signed */
     /* y[8] = sums over `count` blocks for one row. */
@@ -43,7 +44,7 @@ typedef struct weight_type {
     uint32_t block, bytes;
     /* 16-bit fields ahead of and behind the block's 32-bit words. */
     uint32_t head, tail;
-    /* y[count * block][8] = the values of `count` packed blocks. */
+    /* y[count * block][8] = the values of `count` packed blocks; NULL: what `dot` unpacks tells them (weight_panel). */
     void (*panel)(float *y, const uint8_t *blocks, size_t count);
     /* y[ROW_PANELS][8] = the sums over j < k of x[j] times the weights of so many panels, in order; 0 if it could not.
      * NULL: it never can. */
@@ -57,6 +58,9 @@ CMHA_WEIGHT_TYPES(X)
 
 /* The type of that number. */
 const weight_type *weight_type_of(uint32_t type);
+
+/* y[count * block][8] = the values of `count` packed blocks. */
+void weight_panel(const weight_type *t, float *y, const uint8_t *blocks, size_t count);
 
 /* ------------------------------------------------------------------------------------ for the files of the types */
 
@@ -78,19 +82,11 @@ INLINE i4 word_field(const uint8_t *p, size_t half)
 
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define ROLLED _Pragma("clang loop unroll(disable)")
 #else
 #define UNROLL
+#define ROLLED
 #endif
-
-/* The same address, but not to the compiler: words that several runs share are loaded again rather than kept, because
- * there are no registers to keep them in. */
-INLINE const uint8_t *hidden(const uint8_t *p)
-{
-#if defined(__wasm_simd128__)
-    __asm__("" : "+r"(p));
-#endif
-    return p;
-}
 
 /* Byte i of every lane. */
 INLINE i4 signed_byte(i4 a, uint32_t i)
@@ -102,31 +98,16 @@ INLINE i4 unsigned_byte(i4 a, uint32_t i)
     return i4_and(i4_shr_u(a, 8 * i), i4_constant(0xff));
 }
 
-/* How a run of inputs is scaled, and the quants of inputs 4 w ... 4 w + 3 as the bytes of a lane: signed, or below 64.
- */
+/* How a run of inputs is scaled. */
 typedef scaling scaling_of(const uint8_t *p, size_t run, size_t half);
-typedef i4 quants_of(const uint8_t *p, size_t w, size_t half);
 
-INLINE void decode_panel(float *y, const uint8_t *p, size_t count, size_t bytes, size_t block, size_t run, int zero,
-    int offset, scaling_of *scale, quants_of *quants)
-{
-    for (; count > 0; count--, p += bytes * CMHA_PANEL) {
-        for (size_t s = 0; s < block / run; s++, y += run * CMHA_PANEL) {
-            for (size_t half = 0; half < 2; half++) {
-                scaling a = scale(p, s, half);
-                for (size_t w = 0; w < run / 4; w++) {
-                    i4 q = quants(p, s * (run / 4) + w, half);
-                    if (zero) q = b16_sub(q, i4_constant((uint32_t) zero * 0x01010101u));
-                    for (uint32_t i = 0; i < 4; i++) {
-                        f4 value = f4_mul(a.scale, i4_float(signed_byte(q, i)));
-                        if (offset) value = f4_add(value, a.offset);
-                        f4_store(y + (4 * w + i) * CMHA_PANEL + 4 * half, value);
-                    }
-                }
-            }
-        }
-    }
-}
+/* Where a word of four inputs stands: word i of layer j of a chunk (see WEIGHT_TYPE). */
+typedef struct word_place {
+    const uint8_t *block, *at;  /* the packed blocks, and i words further */
+    size_t chunk, i;
+} word_place;
+
+typedef dot_weights quants_of(word_place where, size_t j, size_t half);
 
 /* What a run adds to a sum: d * sum of q * (scale * (quant - zero) + offset). */
 INLINE f4 add_run(f4 sum, dot_sums products, scaling a, const dot_block *x, int32_t total, int32_t zero, int offset,
@@ -144,31 +125,82 @@ INLINE int32_t run_total(const dot_block *x, size_t run, size_t s)
     return run == CMHA_INT8_INPUTS ? x->sum[0] + x->sum[1] : x->sum[s % 2];
 }
 
-INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count, size_t bytes, size_t block,
-    size_t run, size_t period, int zero, int offset, int bits, scaling_of *scale, quants_of *quants)
+/* Words of a run that lie in a row. */
+INLINE size_t run_words(size_t run, size_t span)
 {
-    f4 sum[2] = { f4_splat(0.0f), f4_splat(0.0f) };
-    for (; count > 0; count--, p += bytes * CMHA_PANEL, x += block / CMHA_INT8_INPUTS) {
-        scaling scales[UNPACKED_RUNS][2];
-        for (size_t half = 0; half < 2; half++) {
-            UNROLL
-            for (size_t s = 0; s < block / run; s++) scales[s][half] = scale(p, s, half);
-        }
-        for (size_t from = 0; from < block / run; from += period) UNROLL for (size_t s = from; s < from + period; s++) {
-            const uint8_t *words = hidden(p);
-            const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
-            dot_sums products[2] = { dot_zero(), dot_zero() };
-            UNROLL
-            for (size_t w = 0; w < run / 4; w++) {
-                dot_inputs inputs = dot_load(in, s * run % CMHA_INT8_INPUTS + 4 * w, bits);
-                for (size_t half = 0; half < 2; half++) {
-                    dot_weights weights = dot_widen(quants(words, s * (run / 4) + w, half), bits);
-                    products[half] = dot_add(products[half], weights, inputs, w, bits);
-                }
+    return run / 4 < span ? run / 4 : span;
+}
+
+/* Words i of all layers, from here on, until the i that is `end`; products[j][half - half0], those of layer j or of all. */
+INLINE void dot_words(dot_sums products[4][2], word_place at, size_t end, const dot_block *x, size_t span, size_t layers,
+    size_t runs, size_t half0, size_t half1, int bits, quants_of *quants)
+{
+    ROLLED
+    while (at.i < end) {
+        if (runs < layers) {        /* two layers make a run */
+            dot_inputs in[2] = { dot_load(x, 4 * at.i, bits), dot_load(x, 4 * (span + at.i), bits) };
+            for (size_t half = half0; half < half1; half++) {
+                products[0][half - half0] = dot_add(products[0][half - half0], quants(at, 0, half), in[0],
+                    quants(at, 1, half), in[1], bits);
             }
-            int32_t total = run_total(in, run, s);
+            at.i++;
+            at.at += WORD_FIELD;
+            continue;
+        }
+        word_place next = { at.block, at.at + WORD_FIELD, at.chunk, at.i + 1 };
+        UNROLL
+        for (size_t j = 0; j < layers; j++) {
+            const dot_block *row = x + j * span / DOT_WORDS;
+            dot_inputs in[2] = { dot_load(row, 4 * at.i, bits), dot_load(row, 4 * next.i, bits) };
+            for (size_t half = half0; half < half1; half++) {
+                products[j][half - half0] = dot_add(products[j][half - half0], quants(at, j, half), in[0],
+                    quants(next, j, half), in[1], bits);
+            }
+        }
+        at.i += 2;
+        at.at += 2 * WORD_FIELD;
+    }
+}
+
+/* Loops over words stay loops: unrolled, the compiler and the engine between them put all words of one half ahead of the
+ * other half's and run out of registers. They also do with four layers of both halves, which then take turns. */
+INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count, size_t bytes, size_t block,
+    size_t run, size_t span, size_t layers, int zero, int offset, int bits, scaling_of *scale, quants_of *quants)
+{
+    const size_t words = run_words(run, span), runs = run / 4 == span * layers ? 1 : layers, halves = layers > 2 ? 1 : 2;
+    f4 sum[2] = { f4_splat(0.0f), f4_splat(0.0f) };
+    for (; count > 0; count--, p += bytes * CMHA_PANEL) {
+        f4 scales[UNPACKED_RUNS][2], offsets[UNPACKED_RUNS][2];
+        ROLLED
+        for (size_t s = 0; s < block / run; s++) {
             for (size_t half = 0; half < 2; half++) {
-                sum[half] = add_run(sum[half], products[half], scales[s][half], in, total, zero, offset, bits);
+                scaling a = scale(p, s, half);
+                scales[s][half] = a.scale;
+                if (offset) offsets[s][half] = a.offset;
+            }
+        }
+        ROLLED
+        for (size_t chunk = 0; chunk < block / (4 * span * layers); chunk++, x += span * layers / DOT_WORDS) {
+            ROLLED
+            for (size_t from = 0; from < span; from += words) {
+                word_place at = { p, p + from * WORD_FIELD, chunk, from };
+                UNROLL
+                for (size_t half0 = 0; half0 < 2; half0 += halves) {
+                    dot_sums products[4][2];
+                    for (size_t j = 0; j < runs; j++) products[j][0] = products[j][1] = dot_zero();
+                    dot_words(products, at, from + words, x, span, layers, runs, half0, half0 + halves, bits, quants);
+                    UNROLL
+                    for (size_t j = 0; j < runs; j++) {
+                        size_t s = (chunk * runs + j) * (span / words) + from / words;
+                        const dot_block *in = x + j * span / DOT_WORDS;
+                        int32_t total = run_total(in, run, from / words);
+                        for (size_t half = half0; half < half0 + halves; half++) {
+                            scaling a = { .scale = scales[s][half] };
+                            if (offset) a.offset = offsets[s][half];
+                            sum[half] = add_run(sum[half], products[j][half - half0], a, in, total, zero, offset, bits);
+                        }
+                    }
+                }
             }
         }
     }
@@ -177,37 +209,46 @@ INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count
 }
 
 INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t bytes, size_t block, size_t run,
-    int bits, scaling_of *scale, quants_of *quants)
+    size_t span, size_t layers, scaling_of *scale, quants_of *quants)
 {
-    for (size_t i = 0; i < count; i++, p += bytes * CMHA_PANEL) {
-        for (size_t half = 0; half < 2; half++) {
-            for (size_t s = 0; s < block / run; s++) u->scales[i * (block / run) + s][half] = scale(p, s, half);
-            for (size_t w = 0; w < block / 4; w++) {
-                u->weights[i * (block / 4) + w][half] = dot_widen(quants(p, w, half), bits);
+    dot_weights (*to)[2] = u->weights;
+    scaling (*scales)[2] = u->scales;
+    ROLLED
+    for (; count > 0; count--, p += bytes * CMHA_PANEL, scales += block / run) {
+        ROLLED
+        for (size_t s = 0; s < block / run; s++) {
+            for (size_t half = 0; half < 2; half++) scales[s][half] = scale(p, s, half);
+        }
+        ROLLED
+        for (size_t chunk = 0; chunk < block / (4 * span * layers); chunk++, to += span * layers) {
+            word_place where = { p, p, chunk, 0 };
+            ROLLED
+            for (; where.i < span; where.i++, where.at += WORD_FIELD) {
+                UNROLL
+                for (size_t j = 0; j < layers; j++) {
+                    for (size_t half = 0; half < 2; half++) to[j * span + where.i][half] = quants(where, j, half);
+                }
             }
         }
     }
 }
 
 /* A type whose values are made of quants: `run` inputs share a scaling, `zero` is taken off their quants, `offset` says
- * whether something is added at the end, quants have `bits` (weight_dot). `period` runs are unrolled where that makes
- * constants of shifts and pays: not for runs of 16, whose code then is too much for V8. */
-#define WEIGHT_TYPE(NAME, object, head, tail, run, period, zero, offset, bits, scale, quants) \
-    static void panel_##object(float *y, const uint8_t *p, size_t count) \
-    { \
-        decode_panel(y, p, count, BYTES_##NAME, BLOCK_##NAME, run, zero, offset, scale, quants); \
-    } \
+ * whether something is added at the end, quants have `bits` (weight_dot). A block is made of chunks of `layers` times `span`
+ * words of four inputs, one layer after the other; words i of all layers of a chunk share what is loaded. A run is a
+ * chunk, a layer, or half a layer. */
+#define WEIGHT_TYPE(NAME, object, head, tail, run, span, layers, zero, offset, bits, scale, quants) \
     static void row_##object(float *y, const uint8_t *p, const dot_block *x, size_t count) \
     { \
-        dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, period, zero, offset, bits, scale, quants); \
+        dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, span, layers, zero, offset, bits, scale, quants); \
     } \
     static void unpack_##object(unpacked *u, const uint8_t *p, size_t count) \
     { \
-        unpack_panel(u, p, count, BYTES_##NAME, BLOCK_##NAME, run, bits, scale, quants); \
+        unpack_panel(u, p, count, BYTES_##NAME, BLOCK_##NAME, run, span, layers, scale, quants); \
     } \
     const weight_type weight_##object = { \
-        BLOCK_##NAME, BYTES_##NAME, head, tail, panel_##object, NULL, \
-        { run, zero, offset, bits, row_##object, unpack_##object }, \
+        BLOCK_##NAME, BYTES_##NAME, head, tail, NULL, NULL, \
+        { run, span, layers, zero, offset, bits, row_##object, unpack_##object }, \
     };
 
 #endif

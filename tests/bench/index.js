@@ -7,7 +7,7 @@
 //   scaling    more threads: prefill, long and short caches, more workers than cores
 //   overhead   what a call costs on a tiny layer; garbage per decoded token
 //   growth     sweeps of S and T: time and memory; draws roofline and growth curves (all parts: into web/bench.svg)
-//   model      the embedded model through `generate`; page load to first token
+//   model      the embedded model through `generate`; page load to first token; SmolLM2's shape beside onnxruntime-web and llama.cpp
 //   page       the bench page in Chromium, beside the peers
 //   kernels    every C kernel beside its limit and its largest error
 //   operations the operations of a call one by one: where the time goes
@@ -25,7 +25,7 @@ import { SetupError, capture, heading, main, root, run, say, since } from '../..
 import { mustTable } from './lib/report.js';
 
 const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'model', 'page', 'kernels', 'operations'];
-const WITH_PEERS = ['layer', 'growth', 'page'];
+const WITH_PEERS = ['layer', 'growth', 'page', 'model'];
 const here = join(root, 'tests/bench');
 
 await main(async () => {
@@ -47,7 +47,11 @@ await main(async () => {
     buildWasm(setup());
     const node = relaxedNode();
     const peers = !values['no-peers'] && parts.some((part) => WITH_PEERS.includes(part));
-    if (peers) installPeers();
+    if (peers) installPeers(here, ['--ignore-scripts']);
+    // What is left out are builds for other processors, half a gigabyte.
+    if (peers && parts.includes('model') && process.platform === 'linux' && process.arch === 'x64') {
+        installPeers(join(here, 'native'), ['--ignore-scripts', '--omit=optional']);
+    }
 
     const machine = describeMachine(node);
     say(`\n${machine.join('\n')}`);
@@ -74,11 +78,11 @@ await main(async () => {
     if (values.json) writeFileSync(values.json, `${JSON.stringify({ machine, musts, data }, null, 1)}\n`);
 });
 
-/** The peers belong to the benchmark alone: they are installed here, not with the package. */
-function installPeers() {
-    const { dependencies } = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'));
+/** The peers belong to the benchmark alone: they are installed here, not with the package. @param {string} folder @param {string[]} how */
+function installPeers(folder, how) {
+    const { dependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
     const installed = Object.entries(dependencies).every(([name, version]) => {
-        const file = join(here, 'node_modules', name, 'package.json');
+        const file = join(folder, 'node_modules', name, 'package.json');
         return existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).version === version;
     });
     if (installed) return;
@@ -87,8 +91,8 @@ function installPeers() {
             .map(([name, version]) => `${name} ${version}`)
             .join(', ')}`,
     );
-    run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
-        cwd: here,
+    run('npm', ['ci', ...how, '--no-audit', '--no-fund'], {
+        cwd: folder,
         what: 'Installing the peers',
         why: 'the layer is measured beside them',
         todo: "check the network and npm's settings, or leave them out: npm run bench -- --no-peers",

@@ -1,6 +1,7 @@
 // The demo page in a headless Chromium, and what the tests do with it.
 
 import assert from 'node:assert/strict';
+import { createServer, request as ask } from 'node:http';
 import { after } from 'node:test';
 import puppeteer from 'puppeteer-core';
 import { browserArguments, findBrowser } from '../../src/setup/browser.js';
@@ -39,7 +40,51 @@ function browser() {
  * @property {import('puppeteer-core').Viewport} [viewport]
  * @property {string} [root] served instead of the repository
  * @property {() => void} [before] run in the page before anything else
+ * @property {boolean} [isFirst] whether nobody was here before: the page then begins by itself
+ * @property {{ name: string, value: string }[]} [media] features to emulate
+ * @property {string} [path] where the page lies below root, 'a/b/'
+ * @property {Hub} [hub] answers below /hub/, on the page's own origin
+ *
+ * @typedef {(path: string, request: import('node:http').IncomingMessage, response: import('node:http').ServerResponse) => void} Hub
  */
+
+/**
+ * A server in front of the page's, which answers below /hub/ itself.
+ * @param {{ url: string, close: () => Promise<void> }} behind
+ * @param {Hub} hub
+ */
+async function inFront(behind, hub) {
+    const server = createServer((request, response) => {
+        const path = decodeURIComponent(request.url ?? '/');
+        if (path.startsWith('/hub/')) return hub(path.slice('/hub/'.length), request, response);
+        const { method, headers } = request;
+        const forwarded = ask(new URL(request.url ?? '/', behind.url), { method, headers }, answer => {
+            response.writeHead(answer.statusCode ?? 500, answer.headers);
+            answer.pipe(response);
+        });
+        forwarded.on('error', () => response.destroy());
+        forwarded.end();
+    });
+    await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(null)));
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    const close = async () => {
+        server.closeAllConnections();
+        await new Promise(resolve => server.close(resolve));
+        await behind.close();
+    };
+    return { url: `http://localhost:${port}/`, close };
+}
+
+/** Somebody who was here before: the page does not begin by itself. */
+function beenHere() {
+    // The empty page before the first one has no storage.
+    if (location.protocol.startsWith('http')) localStorage.setItem('cached-attention: visited', 'yes');
+}
+
+/** A browser that has no service workers: without the headers there is no isolation then. */
+export function withoutServiceWorkers() {
+    Object.defineProperty(Navigator.prototype, 'serviceWorker', { value: undefined });
+}
 
 /** One page, the server under it, and all that went wrong in it. */
 export class DemoPage {
@@ -59,8 +104,10 @@ export class DemoPage {
      * @param {import('node:test').TestContext} t
      * @param {OpenOptions} [options]
      */
-    static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, root, before } = {}) {
-        const server = await serve({ port: 0, isolation, root });
+    static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, ...more } = {}) {
+        const { root, before, isFirst = false, media = [], hub, path = '' } = more;
+        const behind = await serve({ port: 0, isolation, root, folders: ['web', 'js', 'dist'].map(name => path + name) });
+        const server = hub ? await inFront(behind, hub) : behind;
         const context = await (await browser()).createBrowserContext();
         const page = await context.newPage();
         const demo = new DemoPage(page, server);
@@ -71,8 +118,10 @@ export class DemoPage {
         page.setDefaultTimeout(TIMEOUT);
         demo.listen();
         if (before) await page.evaluateOnNewDocument(before);
+        if (!isFirst) await page.evaluateOnNewDocument(beenHere);
+        if (media.length > 0) await page.emulateMediaFeatures(media);
         await page.setViewport(viewport);
-        await page.goto(`${server.url}web/${hash}`);
+        await page.goto(`${server.url}${path}web/${hash}`);
         return demo;
     }
 
@@ -139,6 +188,20 @@ export class DemoPage {
         await this.ready();
         await this.settle();
         return this.text('story');
+    }
+
+    /** @param {string} id waits until this is clicked */
+    async click(id) {
+        await this.page.waitForFunction(name => {
+            const button = /** @type {HTMLButtonElement | null} */ (document.getElementById(name));
+            return button && !button.disabled && button.checkVisibility();
+        }, {}, id);
+        await this.page.$eval(`#${id}`, element => /** @type {HTMLElement} */ (element).click());
+    }
+
+    /** @param {string} id @param {string} part waits until its text holds this */
+    async says(id, part) {
+        await this.page.waitForFunction((name, text) => document.getElementById(name)?.textContent?.includes(text), {}, id, part);
     }
 
     /** Waits until what was asked for is drawn. */

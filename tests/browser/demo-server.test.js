@@ -2,10 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
 import { once } from 'node:events';
 import { get } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { serve } from '../../web/serve.js';
 
 const SERVER = fileURLToPath(new URL('../../web/serve.js', import.meta.url));
@@ -52,6 +54,15 @@ test('files have their types, and the page its policy', options, async t => {
             assert.ok(policy.includes(part), `${part} is not in ${policy}`);
         }
     }
+});
+
+test('the page’s own files are small', options, () => {
+    const web = new URL('../../web/', import.meta.url);
+    const own = readdirSync(web).filter(name => /\.(js|css|html)$/.test(name) && !/^(bench|serve)\./.test(name));
+    const sizes = own.map(name => gzipSync(readFileSync(new URL(name, web)), { level: 9 }).length);
+    const sum = sizes.reduce((all, size) => all + size, 0);
+    assert.ok(own.length > 20 && sum < 80_000, `${own.length} files, ${sum} bytes gzipped`);
+    console.log(`# the page's own files: ${own.length}, ${sum} bytes gzipped`);
 });
 
 test('isolation is a switch', options, async t => {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
+import { DemoPage, noBrowser, TIMEOUT, withoutServiceWorkers } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 2 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
@@ -21,7 +21,7 @@ function percents(bars) {
 
 for (const isolation of [true, false]) {
     test(`a story appears with its instruments, ${isolation ? 'isolated' : 'not isolated'}`, options, async t => {
-        const demo = await DemoPage.open(t, { isolation });
+        const demo = await DemoPage.open(t, { isolation, before: isolation ? undefined : withoutServiceWorkers });
         await demo.ready();
         assert.equal(await demo.page.evaluate(() => crossOriginIsolated), isolation);
         const story = await demo.write(STORY);
@@ -204,6 +204,14 @@ test('a phone’s width is enough', options, async t => {
     await demo.settle();
     assert.match(await demo.text('step-title'), /position 15, kept/);
     assert.ok((await demo.tints()).tints.some(tint => tint > 10));
+    // What the word looked at is in sight, and the word too.
+    const [sheet, word] = await demo.page.evaluate(() => ['#step', '.token.inspected']
+        .map(selector => document.querySelector(selector)?.getBoundingClientRect()).map(box => [box?.top ?? -1, box?.bottom ?? -1]));
+    assert.ok(sheet[0] > 0 && sheet[1] <= 740, `the sheet is at ${sheet}`);
+    assert.ok(word[0] >= 0 && word[1] <= sheet[0], `the word is at ${word}, the sheet at ${sheet}`);
+    await demo.page.tap('#step-close');
+    await demo.settle();
+    assert.doesNotMatch(await demo.text('step-title'), /kept/);
     demo.checkProblems();
 });
 
@@ -225,8 +233,8 @@ test('everything can be done by keyboard', options, async t => {
 
     /** @type {string[]} */
     const reached = [];
-    await page.focus('#prompt');
-    for (let i = 0; i < 30; i++) {
+    await page.focus('#tour');
+    for (let i = 0; i < 60; i++) {
         const [name, outline] = await page.evaluate(() => {
             const element = /** @type {HTMLInputElement} */ (document.activeElement);
             const shown = element.type === 'radio' ? element.nextElementSibling : element;
@@ -238,8 +246,8 @@ test('everything can be done by keyboard', options, async t => {
         assert.notEqual(outline, 'none', `${name} does not show that it has the focus`);
         await page.keyboard.press('Tab');
     }
-    for (const name of ['prompt', 'write', 'another', 'temperature', 'topK', 'topP', 'seed', 'tokens', 'pace',
-        'workers', 'story', 'layer', 'scale', 'skip-first', 'lane', 'heatmap']) {
+    for (const name of ['mode', 'model', 'prompt', 'write', 'continue', 'another', 'temperature', 'topK', 'topP', 'minP', 'seed', 'tokens', 'pace',
+        'workers', 'direction', 'surprising', 'story', 'cold', 'layer', 'scale', 'skip-first', 'lane', 'heatmap', 'show-maps']) {
         assert.ok(reached.includes(name), `Tab does not reach ${name}, only ${reached}`);
     }
 
@@ -282,7 +290,7 @@ async function incomplete(t, folder, without) {
     for (let depth = 0; depth <= parts.length; depth++) {
         const here = parts.slice(0, depth).join('/');
         await mkdir(join(root, here), { recursive: true });
-        for (const name of depth === 0 ? ['web', 'js'] : await readdir(join(repository, here))) {
+        for (const name of depth === 0 ? ['web', 'js', 'dist'] : await readdir(join(repository, here))) {
             if (name === parts[depth] || (depth === parts.length && name === without)) continue;
             await symlink(join(repository, here, name), join(root, here, name));
         }
@@ -290,7 +298,7 @@ async function incomplete(t, folder, without) {
     return root;
 }
 
-for (const [folder, missing] of [['js', 'embedded'], ['js/engine', 'runtime.js']]) {
+for (const [folder, missing] of [['dist', 'embedded'], ['dist/generation', 'index.js']]) {
     test(`without ${folder}/${missing} there is an error in words`, options, async t => {
         const demo = await DemoPage.open(t, { root: await incomplete(t, folder, missing) });
         await demo.notice('could not be loaded');

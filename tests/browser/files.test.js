@@ -4,11 +4,9 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
-import puppeteer from 'puppeteer-core';
-import { browserArguments, findBrowser } from '../../src/setup/browser.js';
 import { bytesOf, gguf, llama, llamaPairs, llamaTensors } from '../files/gguf-writer.js';
+import { noBrowser, testBrowser } from './browser.js';
 
-const skip = findBrowser() === null && 'no Chromium was found: install it, or set CHROME_PATH';
 const ROOT = new URL('../../', import.meta.url);
 const FILE = llama();
 /** @param {number} i @param {ReturnType<typeof llamaTensors>} tensors */
@@ -28,8 +26,7 @@ const FILES = {
     '/folder/model.safetensors': await readFile(new URL('js/embedded/model.safetensors', ROOT)),
 };
 
-/** @type {import('puppeteer-core').Browser} */
-let browser;
+const browser = await testBrowser();
 /** @type {import('node:http').Server} */
 let server;
 /** Paths that were asked for. @type {string[]} */
@@ -50,18 +47,13 @@ before(async () => {
         }
     });
     await new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(undefined)); });
-    if (!skip) {
-        const executablePath = /** @type {string} */ (findBrowser());
-        browser = await puppeteer.launch({ executablePath, headless: true, args: [...browserArguments] });
-    }
 });
-after(async () => {
-    await browser?.close();
+after(() => {
     server.closeAllConnections();
     server.close();
 });
 
-test('every source that a page has', { skip, timeout: 60_000 }, async () => {
+test('every source that a page has', { skip: noBrowser, timeout: 60_000 }, async () => {
     const page = await browser.newPage();
     const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
     await page.goto(`http://127.0.0.1:${port}/app/`);

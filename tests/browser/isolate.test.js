@@ -3,28 +3,17 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { after, before, test } from 'node:test';
-import puppeteer from 'puppeteer-core';
-import { browserArguments, findBrowser } from '../../src/setup/browser.js';
+import { test } from 'node:test';
+import { noBrowser, testBrowser } from './browser.js';
 
-const skip = findBrowser() === null && 'no Chromium was found: install it, or set CHROME_PATH';
-const options = { skip, timeout: 60_000 };
+const options = { skip: noBrowser, timeout: 60_000 };
+const browser = await testBrowser();
 const ROOT = new URL('../../', import.meta.url);
 
 const LINE = '<!doctype html><title>static</title><script src="/isolate.js"></script>';
 const REGISTER = `${LINE}<script>navigator.serviceWorker.register('/other.js')</script>`;
 const OTHER = "onfetch = (event) => { if (new URL(event.request.url).pathname === '/from-other') "
     + "event.respondWith(new Response('<!doctype html><title>from other</title>', { headers: { 'Content-Type': 'text/html' } })); };";
-
-/** @type {import('puppeteer-core').Browser} */
-let browser;
-before(async () => {
-    if (!skip) {
-        const executablePath = /** @type {string} */ (findBrowser());
-        browser = await puppeteer.launch({ executablePath, headless: true, args: [...browserArguments] });
-    }
-});
-after(() => browser?.close());
 
 /**
  * A page of a host of its own, which knows these files besides js/.

@@ -4,25 +4,14 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { after, before, test } from 'node:test';
-import puppeteer from 'puppeteer-core';
-import { browserArguments, findBrowser } from '../../src/setup/browser.js';
+import { test } from 'node:test';
+import { noBrowser, testBrowser } from './browser.js';
 
-const skip = findBrowser() === null && 'no Chromium was found: install it, or set CHROME_PATH';
-const options = { skip, timeout: 60_000 };
+const options = { skip: noBrowser, timeout: 60_000 };
+const browser = await testBrowser();
 const ROOT = new URL('../../', import.meta.url);
 const ISOLATED = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 const SHARED = { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' };
-
-/** @type {import('puppeteer-core').Browser} */
-let browser;
-before(async () => {
-    if (!skip) {
-        const executablePath = /** @type {string} */ (findBrowser());
-        browser = await puppeteer.launch({ executablePath, headless: true, args: [...browserArguments] });
-    }
-});
-after(() => browser?.close());
 
 /** @param {import('node:test').TestContext} t @param {Record<string, string>} headers @returns {Promise<string>} its address */
 async function serve(t, headers) {

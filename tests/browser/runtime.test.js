@@ -4,12 +4,11 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { after, before, test } from 'node:test';
-import puppeteer from 'puppeteer-core';
-import { browserArguments, findBrowser } from '../../src/setup/browser.js';
+import { test } from 'node:test';
+import { noBrowser, testBrowser } from './browser.js';
 
-const skip = findBrowser() === null && 'no Chromium was found: install it, or set CHROME_PATH';
-const options = { skip, timeout: 60_000 };
+const options = { skip: noBrowser, timeout: 60_000 };
+const browser = await testBrowser();
 
 const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'";
 const ROOT = new URL('../../', import.meta.url);
@@ -47,16 +46,6 @@ async function serve({ isolated = true, policy = POLICY, withoutWorker = false }
     await new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(undefined)); });
     return server;
 }
-
-/** @type {import('puppeteer-core').Browser} */
-let browser;
-before(async () => {
-    if (!skip) {
-        const executablePath = /** @type {string} */ (findBrowser());
-        browser = await puppeteer.launch({ executablePath, headless: true, args: [...browserArguments] });
-    }
-});
-after(() => browser?.close());
 
 /**
  * An empty page; it is closed when the test ends.

@@ -59,30 +59,56 @@ function toInt8(entries) {
     });
 }
 
-/** @param {{ quantized?: boolean }} [options] @returns {Record<string, Uint8Array>} */
-export function llamaPreset({ quantized = false } = {}) {
+/** @param {any[]} entries as Keras packs them in four bits, in groups of 128 inputs, with zero points */
+function toInt4(entries) {
+    const random = rng(6);
+    const bytes = (/** @type {number[]} */ shape, most = 128) =>
+        ({ shape, data: Int8Array.from({ length: size(shape) }, () => Math.floor((2 * random() - 1) * most)) });
+    return entries.flatMap((entry) => {
+        const { path, shape } = entry;
+        if (shape.length === 1) return [entry];
+        const isTable = path.endsWith('embedding/vars/0');
+        const outputs = isTable ? shape[0] : path.includes('output_dense') ? shape.at(-1) : size(shape.slice(1));
+        const inputs = size(shape) / outputs;
+        const groups = Math.ceil(inputs / 128);
+        const beside = isTable ? [outputs, groups] : [groups, outputs];
+        return [
+            bytes(isTable ? [outputs, inputs / 2] : [inputs, Math.ceil(outputs / 2)]),
+            { shape: beside, data: floats(random, outputs * groups, 0.05) },
+            bytes(beside, 8),
+            { shape: [inputs], data: Float32Array.from({ length: inputs }, (_, i) => Math.floor(i / 128)) },
+        ].map((variable, i) => ({ ...variable, path: path.replace(/0$/, String(i)) }));
+    });
+}
+
+const QUANTIZE = { float32: (/** @type {any[]} */ entries) => entries, int8: toInt8, int4: toInt4 };
+
+/** @param {keyof typeof QUANTIZE} [kind] of int4 in blocks that the core has @returns {Record<string, Uint8Array>} */
+export function llamaPreset(kind = 'float32') {
     const at = 'llama_transformer_decoder';
+    const [width, inner] = kind === 'int4' ? [128, 128] : [8, 6];
+    const part = width / 4;
     const entries = drawn({
-        'reversible_embedding/vars/0': [PIECES.length, 8],
-        'llama_layer_norm/vars/0': [8],
-        [`${at}/_feedforward_gate_dense/vars/0`]: [8, 6],
-        [`${at}/_feedforward_intermediate_dense/vars/0`]: [8, 6],
-        [`${at}/_feedforward_layernorm/vars/0`]: [8],
-        [`${at}/_feedforward_output_dense/vars/0`]: [6, 8],
-        [`${at}/_self_attention_layer/_key_dense/vars/0`]: [8, 2, 2],
-        [`${at}/_self_attention_layer/_output_dense/vars/0`]: [4, 2, 8],
-        [`${at}/_self_attention_layer/_query_dense/vars/0`]: [8, 4, 2],
-        [`${at}/_self_attention_layer/_value_dense/vars/0`]: [8, 2, 2],
-        [`${at}/_self_attention_layernorm/vars/0`]: [8],
+        'reversible_embedding/vars/0': [PIECES.length, width],
+        'llama_layer_norm/vars/0': [width],
+        [`${at}/_feedforward_gate_dense/vars/0`]: [width, inner],
+        [`${at}/_feedforward_intermediate_dense/vars/0`]: [width, inner],
+        [`${at}/_feedforward_layernorm/vars/0`]: [width],
+        [`${at}/_feedforward_output_dense/vars/0`]: [inner, width],
+        [`${at}/_self_attention_layer/_key_dense/vars/0`]: [width, 2, part],
+        [`${at}/_self_attention_layer/_output_dense/vars/0`]: [4, part, width],
+        [`${at}/_self_attention_layer/_query_dense/vars/0`]: [width, 4, part],
+        [`${at}/_self_attention_layer/_value_dense/vars/0`]: [width, 2, part],
+        [`${at}/_self_attention_layernorm/vars/0`]: [width],
     });
     return {
         'config.json': config('LlamaBackbone', {
             name: 'llama', trainable: true, dtype: 'float32', vocabulary_size: PIECES.length, num_layers: 1, num_query_heads: 4,
-            hidden_dim: 8, intermediate_dim: 6, rope_max_wavelength: 10000, rope_position_scaling_factor: 1,
+            hidden_dim: width, intermediate_dim: inner, rope_max_wavelength: 10000, rope_position_scaling_factor: 1,
             rope_frequency_adjustment_factor: null, rope_low_freq_factor: null, rope_high_freq_factor: null,
             rope_pretraining_sequence_length: null, num_key_value_heads: 2, layer_norm_epsilon: 1e-6, dropout: 0,
         }),
-        'model.weights.h5': writeKerasWeights(quantized ? toInt8(entries) : entries),
+        'model.weights.h5': writeKerasWeights(QUANTIZE[kind](entries)),
         'tokenizer.json': config('LlamaTokenizer', { name: 'tokenizer', proto: null, add_bos: false, add_eos: false }),
         'preprocessor.json': config('LlamaCausalLMPreprocessor', { add_start_token: true, add_end_token: true }),
         'assets/tokenizer/vocabulary.spm': sentencePiece(PIECES),

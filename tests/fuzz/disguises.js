@@ -60,7 +60,7 @@ function on(data, buffer, offset, length) {
 
 /** What engines of today have and this language level does not know. @type {any} */
 const Buffers = { resizable: ArrayBuffer, growable: SharedArrayBuffer };
-export const CAN_RESIZE = 'resize' in ArrayBuffer.prototype;
+const CAN_RESIZE = 'resize' in ArrayBuffer.prototype;
 
 /**
  * Each gives what is passed for the plain tensor-like. Its numbers, and later changes of them, are in `plain.data`.

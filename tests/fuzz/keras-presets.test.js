@@ -96,7 +96,7 @@ async function load(files) {
 }
 
 test(`${ROUNDS} damaged presets, seed ${SEED}`, async () => {
-    const presets = [gpt2Preset(), llamaPreset(), llamaPreset({ quantized: true })];
+    const presets = [gpt2Preset(), llamaPreset(), llamaPreset('int8'), llamaPreset('int4')];
     for (const files of presets) await load(files);
     const before = runtime.explain().bytesInUse;
     const seen = new Map();

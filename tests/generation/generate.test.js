@@ -7,7 +7,12 @@ import { createRuntime } from '../../js/index.js';
 import { BeamSampler, GreedySampler, RandomSampler, loadModel } from '../../js/generation/index.js';
 import { assertClose } from '../close.js';
 import { SIMD, testRuntime } from '../runtime.js';
+import { there } from '../there.js';
 import { json, referenceLogits, tinyConfig, tinyFiles, tinyTokenizer, tinyWeights } from './checkpoint.js';
+
+/** @typedef {import('../../js/generation/options.js').GenerateOptions} GenerateOptions */
+/** @typedef {import('../../js/generation/generate.js').GeneratedItem} GeneratedItem */
+/** @typedef {import('../../js/generation/language-model.js').LanguageModel} LanguageModel */
 
 /** Long enough for prompts of several chunks. */
 const SIZE = { positions: 200 };
@@ -17,25 +22,33 @@ const PROMPT = 'the thing in a café';
 
 const runtime = await testRuntime();
 const model = await loadModel(runtime, tinyFiles({ size: SIZE }));
+const tokenizer = there(model.tokenizer);
 
-/** @param {AsyncIterable<any>} items */
+/** @param {AsyncIterable<GeneratedItem>} items */
 async function all(items) {
+    /** @type {GeneratedItem[]} */
     const list = [];
     for await (const item of items) list.push(item);
     return list;
 }
+/** @param {{ token: number }[]} items */
 const tokensOf = (items) => items.map(({ token }) => token);
+/** @param {{ text: string }[]} items */
 const textOf = (items) => items.map(({ text }) => text).join('');
+/** @param {number[] | Float64Array} row */
 const argmax = (row) => row.indexOf(Math.max(...row));
 
-/** Greedy continuation by the reference. */
+/** Logits after the last of some tokens, by the reference. @param {readonly number[]} ids */
+const lastLogits = (ids) => there(referenceLogits(WEIGHTS, CONFIG, ids).at(-1));
+
+/** Greedy continuation by the reference. @param {readonly number[]} ids @param {number} count */
 function referenceGreedy(ids, count) {
     const out = [...ids];
-    for (let i = 0; i < count; i++) out.push(argmax(referenceLogits(WEIGHTS, CONFIG, out).at(-1)));
+    for (let i = 0; i < count; i++) out.push(argmax(lastLogits(out)));
     return out.slice(ids.length);
 }
 
-/** Twice, so that the runtime's scratch has its size the second time; then nothing may stay. */
+/** Twice, so that the runtime's scratch has its size the second time; then nothing may stay. @param {() => Promise<unknown>} body */
 async function leavesNothing(body) {
     await body();
     const before = runtime.explain().bytesInUse;
@@ -58,10 +71,11 @@ describe('generate', () => {
     test('a prompt of several chunks, one of just one chunk, one of one token', async () => {
         const long = Array.from({ length: 150 }, (_, i) => (i * 37) % 266);
         for (const ids of [long, long.slice(0, 128), long.slice(0, 129), [7]]) {
+            /** @type {object[]} */
             const progress = [];
-            const onProgress = (event) => progress.push(event);
+            const onProgress = (/** @type {object} */ event) => progress.push(event);
             const [item] = await all(model.generate(ids, { sampler: 'greedy', maxNewTokens: 1, onProgress }));
-            assert.equal(item.token, argmax(referenceLogits(WEIGHTS, CONFIG, ids).at(-1)));
+            assert.equal(item.token, argmax(lastLogits(ids)));
             const expected = [];
             const total = ids.length;
             for (let done = 128; done < total; done += 128) expected.push({ phase: 'prefill', done, total });
@@ -70,7 +84,7 @@ describe('generate', () => {
     });
 
     test('the start token is put in front of text once, and never in front of tokens', () => {
-        assert.deepEqual(model.promptTokens('a'), [0, ...model.tokenizer.encode('a')]);
+        assert.deepEqual(model.promptTokens('a'), [0, ...tokenizer.encode('a')]);
         assert.deepEqual(model.promptTokens('<|endoftext|>a'), model.promptTokens('a'));
         assert.deepEqual(model.promptTokens(''), [0]);
     });
@@ -78,8 +92,7 @@ describe('generate', () => {
     test('items: tokens, the text that decode() gives, and why it ended', async () => {
         const items = await all(model.generate(PROMPT, { seed: 11, topK: 50, maxNewTokens: 40 }));
         for (const item of items.slice(0, -1)) assert.deepEqual(Object.keys(item), ['token', 'text']);
-        assert.deepEqual(Object.keys(items.at(-1)), ['token', 'text', 'finish']);
-        const { tokenizer } = model;
+        assert.deepEqual(Object.keys(there(items.at(-1))), ['token', 'text', 'finish']);
         const decoded = tokenizer.decode(tokensOf(items).filter((id) => id > 0 && id < tokenizer.vocabularySize));
         assert.equal(textOf(items).replace(/\ufffd+$/, ''), decoded.replace(/\ufffd+$/, ''));
     });
@@ -91,7 +104,7 @@ describe('generate', () => {
         assert.equal(three[2].finish, 'length');
         const ids = new Array(190).fill(5);
         const rest = await all(model.generate(ids, options));
-        assert.equal(rest.at(-1).finish, 'context');
+        assert.equal(there(rest.at(-1)).finish, 'context');
         assert.equal(rest.length, 10);
         assert.equal((await all(model.generate(new Array(199).fill(5), options))).length, 1);
         assert.deepEqual(await all(model.generate(PROMPT, { ...options, maxNewTokens: 0 })), []);
@@ -111,7 +124,7 @@ describe('generate', () => {
             const some = await all(other.generate(PROMPT, { sampler, maxNewTokens: 30 }));
             const at = tokensOf(some).findIndex((token) => other.endTokens.includes(token));
             assert.equal(at < 0 ? some.length : at + 1, some.length, `${sampler} goes on after an end token`);
-            assert.equal(some.at(-1).finish, at < 0 ? 'length' : 'end');
+            assert.equal(there(some.at(-1)).finish, at < 0 ? 'length' : 'end');
         }
         other.dispose();
     });
@@ -121,10 +134,11 @@ describe('generate', () => {
         const stop = whole.slice(5, 8);
         const items = await all(model.generate(PROMPT, { seed: 4, maxNewTokens: 60, stop: [stop, 'never in it'] }));
         assert.equal(textOf(items), whole.slice(0, whole.indexOf(stop)));
-        assert.equal(items.at(-1).finish, 'stop');
+        assert.equal(there(items.at(-1)).finish, 'stop');
     });
 
     test('a seed fixes the text; workers do not change it', async () => {
+        /** @param {LanguageModel} target @param {GenerateOptions} options */
         const run = async (target, options) =>
             tokensOf(await all(target.generate(PROMPT, { maxNewTokens: 30, ...options }))).join();
         const options = [
@@ -150,15 +164,17 @@ describe('generate', () => {
     test('beam search finds what trying everything finds', async () => {
         // With as many beams as there are tokens nothing is lost in two steps.
         const ids = [5];
+        /** @param {Float64Array} row */
         const logSoftmax = (row) => {
             const max = Math.max(...row);
             const log = Math.log(row.reduce((sum, x) => sum + Math.exp(x - max), 0)) + max;
             return row.map((x) => x - log);
         };
-        const first = logSoftmax(referenceLogits(WEIGHTS, CONFIG, ids).at(-1));
+        const first = logSoftmax(lastLogits(ids));
+        /** @type {{ score: number, pair: number[] }} */
         let best = { score: -Infinity, pair: [] };
         first.forEach((score, token) => {
-            const second = logSoftmax(referenceLogits(WEIGHTS, CONFIG, [...ids, token]).at(-1));
+            const second = logSoftmax(lastLogits([...ids, token]));
             const next = argmax(second);
             if (score + second[next] > best.score) best = { score: score + second[next], pair: [token, next] };
         });
@@ -189,7 +205,7 @@ describe('generate', () => {
             first);
     });
 
-    for (const [what, prompt, options, error] of [
+    for (const [what, prompt, options, error] of /** @type {[string, any, any, Function][]} */ ([
         ['prompt', 7, {}, TypeError],
         ['prompt', [], {}, RangeError],
         ['prompt', new Array(200).fill(1), {}, RangeError],
@@ -207,9 +223,9 @@ describe('generate', () => {
         ['attention', 'a', { attention: 2 }, RangeError],
         ['attention', 'a', { attention: 0, sampler: 'contrastive' }, TypeError],
         ['sampler', 'a', { sampler: 'speculative' }, TypeError],
-    ]) {
+    ])) {
         test(`${what} ${JSON.stringify(options)} is refused at once`, () => {
-            assert.throws(() => model.generate(/** @type {any} */ (prompt), options),
+            assert.throws(() => model.generate(prompt, options),
                 { name: error.name, message: new RegExp(what) });
         });
     }
@@ -217,23 +233,29 @@ describe('generate', () => {
 
 describe('extras', () => {
     test('candidates are what the token was drawn from, best first', async () => {
-        const reference = referenceLogits(WEIGHTS, CONFIG, model.promptTokens(PROMPT)).at(-1);
+        const reference = lastLogits(model.promptTokens(PROMPT));
+        /** @param {number} temperature */
         const softmax = (temperature) => {
             const powers = reference.map((x) => Math.exp(x / temperature));
             const sum = powers.reduce((total, x) => total + x, 0);
             return powers.map((x) => x / sum);
         };
         const order = Array.from(reference.keys()).sort((a, b) => reference[b] - reference[a]);
+        /** @param {GenerateOptions} options */
         const first = async (options) => {
             const [{ candidates }] = await all(model.generate(PROMPT, { maxNewTokens: 1, ...options }));
-            return candidates;
+            return there(candidates);
         };
+        /**
+         * @param {NonNullable<GeneratedItem['candidates']>} candidates
+         * @param {number} n @param {(token: number) => number} probability
+         */
         const check = (candidates, n, probability) => {
             assert.deepEqual(tokensOf(candidates), order.slice(0, n));
             assertClose(candidates.map((candidate) => candidate.probability), order.slice(0, n).map(probability),
                 { rtol: 1e-4 });
             for (const { token, text } of candidates) {
-                assert.equal(text, token < model.tokenizer.vocabularySize ? model.tokenizer.decode([token]) : '');
+                assert.equal(text, token < tokenizer.vocabularySize ? tokenizer.decode([token]) : '');
             }
         };
         const plain = softmax(1);
@@ -250,12 +272,14 @@ describe('extras', () => {
     test('attention: the chosen layer\'s scores, the prompt\'s first, then row by row', async () => {
         const ids = Array.from({ length: 80 }, (_, i) => (i * 29) % 266);
         const items = await all(model.generate(ids, { sampler: 'greedy', maxNewTokens: 3, attention: 0 }));
-        assert.deepEqual(items.map(({ attention }) => [attention.layer, attention.start, attention.shape]),
+        const attentions = /** @type {import('../../js/generation/attention-scores.js').AttentionScores[]} */ (
+            items.map(({ attention }) => there(attention)));
+        assert.deepEqual(attentions.map(({ layer, start, shape }) => [layer, start, shape]),
             [[0, 0, [3, 80, 80]], [0, 80, [3, 1, 81]], [0, 81, [3, 1, 82]]]);
         // The first layer's queries and keys follow from the weights alone.
         const all82 = [...ids, items[0].token, items[1].token];
         const width = CONFIG.n_embd;
-        const w = (name) => WEIGHTS.get(name).data;
+        const w = (/** @type {string} */ name) => there(WEIGHTS.get(name)).data;
         const projected = all82.map((id, position) => {
             const x = Array.from({ length: width },
                 (_, i) => w('wte.weight')[id * width + i] + w('wpe.weight')[position * width + i]);
@@ -267,7 +291,7 @@ describe('extras', () => {
                 normed.reduce((sum, value, i) => sum + value * w('h.0.attn.c_attn.weight')[i * 3 * width + j],
                     w('h.0.attn.c_attn.bias')[j]));
         });
-        for (const { attention: { start, shape: [heads, rows, positions], data } } of items) {
+        for (const { start, shape: [heads, rows, positions], data } of attentions) {
             for (let head = 0; head < heads; head++) {
                 for (let row = 0; row < rows; row++) {
                     const query = projected[start + row];
@@ -294,13 +318,14 @@ describe('extras', () => {
 
 describe('score', () => {
     test('is the reference\'s, also in several pieces', async () => {
+        /** @param {number[]} ids */
         const nats = (ids) => {
             const logits = referenceLogits(WEIGHTS, CONFIG, [0, ...ids.slice(0, -1)]);
             return ids.reduce((sum, id, i) =>
                 sum + Math.log(logits[i].reduce((total, x) => total + Math.exp(x), 0)) - logits[i][id], 0);
         };
         for (const text of [PROMPT, 'é', 'word '.repeat(30), 'abcdef'.repeat(60)]) {
-            const ids = model.tokenizer.encode(text);
+            const ids = tokenizer.encode(text);
             let expected = 0;
             for (let at = 0; at < ids.length; at += 200) expected += nats(ids.slice(at, at + 200));
             const got = await model.score(text);
@@ -318,7 +343,7 @@ describe('score', () => {
         assert.equal(other.startToken, null);
         await assert.rejects(other.score('a'), /start token/);
         assert.throws(() => other.generate(''), { name: 'RangeError', message: /prompt/ });
-        assert.deepEqual(other.promptTokens('a'), other.tokenizer.encode('a'));
+        assert.deepEqual(other.promptTokens('a'), there(other.tokenizer).encode('a'));
         other.dispose();
     });
 });
@@ -351,8 +376,9 @@ describe('ends of every kind leave nothing behind', () => {
 
     test('aborted in the prompt', () => leavesNothing(async () => {
         const controller = new AbortController();
+        /** @type {number[]} */
         const seen = [];
-        const onProgress = ({ done }) => {
+        const onProgress = (/** @type {{ done: number }} */ { done }) => {
             seen.push(done);
             controller.abort(new Error('changed my mind'));
         };
@@ -437,5 +463,5 @@ test('steps allocate nothing in the runtime\'s memory', async () => {
 });
 
 test('the tokenizer is the model\'s', () => {
-    assert.deepEqual(model.tokenizer.encode('the'), [Object.keys(tinyTokenizer().model.vocab).indexOf('the')]);
+    assert.deepEqual(tokenizer.encode('the'), [Object.keys(tinyTokenizer().model.vocab).indexOf('the')]);
 });

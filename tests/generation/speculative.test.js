@@ -1,115 +1,80 @@
-// Drafts: whatever is guessed, the text is the one that there is without.
+// A draft changes no text, only how many passes it takes: with every sampler that chooses token by token, as the option
+// `draft` and as Keras Hub's SpeculativeSampler.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { loadModel } from '../../js/generation/index.js';
+import {
+    BeamSampler, GPT2CausalLM, GreedySampler, RandomSampler, SpeculativeSampler, TopKSampler, TopPSampler, loadModel,
+} from '../../js/generation/index.js';
 import { testRuntime } from '../runtime.js';
-import { json, referenceLogits, safetensors, tinyConfig, tinyFiles, tinyTokenizer, tinyWeights } from './checkpoint.js';
+import { safetensors, tinyFiles, tinyWeights } from './checkpoint.js';
 
-const SIZE = { positions: 200 };
+/** @typedef {import('../../js/generation/options.js').GenerateOptions} GenerateOptions */
+
 const runtime = await testRuntime();
-const model = await loadModel(runtime, tinyFiles({ size: SIZE }));
-/** Another model: its guesses are seldom right. */
-const stranger = await loadModel(runtime, {
-    config: json(tinyConfig(SIZE)), tokenizer: json(tinyTokenizer()), weights: safetensors(tinyWeights(SIZE, 2)),
-});
-const REPEATING = [5, 6, 7, 8, 9, 5, 6, 7, 8, 9, 5, 6];
+const model = await loadModel(runtime, tinyFiles());
+const same = await loadModel(runtime, tinyFiles());
+const other = await loadModel(runtime, { ...tinyFiles(), weights: safetensors(tinyWeights({}, 9)) });
+const PROMPT = 'the thing in a café in the café';
 
-/** @param {any} options @param {any} [prompt] */
-async function write(options, prompt = REPEATING) {
-    /** @type {any[]} */
+/** @param {GenerateOptions} options */
+async function write(options) {
     const items = [];
-    for await (const item of model.generate(prompt, { maxNewTokens: 40, logitBias: { 0: -Infinity }, ...options })) items.push(item);
-    return items;
+    for await (const item of model.generate(PROMPT, { maxNewTokens: 16, ...options })) items.push(item);
+    return { tokens: items.map(({ token }) => token), drafted: items.filter(({ drafted }) => drafted).length };
 }
-/** @param {any[]} items */
-const tokensOf = (items) => items.map(({ token }) => token);
 
-for (const [name, draft] of /** @type {[string, any][]} */ ([['the prompt', 'prompt'], ['the model itself', model], ['a stranger', stranger]])) {
-    describe(`a draft: ${name}`, () => {
-        for (const draftTokens of [1, 2, 5, 9]) {
-            test(`${draftTokens} at a time: the same tokens, greedy and drawn`, async () => {
-                const repeat = { 30: 9, 31: 9.5, 32: 10 };
-                for (const options of [
-                    { sampler: 'greedy' }, { seed: 1 }, { seed: 2, topP: 0.8 }, { sampler: 'random', seed: 3, repetitionPenalty: 1.2 },
-                    { sampler: 'greedy', logitBias: { 0: -Infinity, ...repeat } }, { seed: 9, maxNewTokens: 3 }, { seed: 9, maxNewTokens: 1 },
-                ]) {
-                    const items = await write({ ...options, draft, draftTokens });
-                    assert.deepEqual(tokensOf(items), tokensOf(await write(options)));
-                    const { proposed, accepted } = items.at(-1).draft;
-                    assert.equal(accepted, items.filter(({ drafted }) => drafted).length);
-                    assert.ok(accepted <= proposed);
-                    assert.ok(items.slice(0, -1).every((item) => item.draft === undefined));
+describe('a SpeculativeSampler', () => {
+    /** @type {[string, () => import('../../js/generation/index.js').Sampler | null][]} */
+    const bases = [
+        ['no base', () => null], ['greedy', () => new GreedySampler()], ['random', () => new RandomSampler({ seed: 4 })],
+        ['top_k', () => new TopKSampler({ k: 9, seed: 5, temperature: 0.7 })], ['top_p', () => new TopPSampler({ p: 0.8, seed: 6 })],
+    ];
+    for (const [name, base] of bases) {
+        test(`${name}: the text of the base sampler, whatever the draft`, async () => {
+            const { tokens } = await write({ sampler: base() ?? 'greedy' });
+            assert.ok(tokens.length > 8);
+            for (const draft of /** @type {const} */ ([same, other, 'prompt'])) {
+                for (const numSpeculativeTokens of [1, 5]) {
+                    const got = await write({ sampler: new SpeculativeSampler({ numSpeculativeTokens, baseSampler: base() }), draft });
+                    assert.deepEqual(got.tokens, tokens);
                 }
-            });
-        }
-
-        test('the cache holds the text, and goes on as if there had been no draft', async () => {
-            for (const end of [1, 7, 40]) {
-                const cache = model.createCache();
-                const items = [];
-                for await (const item of model.generate(REPEATING, { cache, draft, sampler: 'greedy', maxNewTokens: 40, logitBias: { 0: -Infinity } })) {
-                    items.push(item);
-                    if (items.length === end) break;
-                }
-                const text = [...REPEATING, ...tokensOf(items)];
-                assert.deepEqual(cache.tokens, text.slice(0, cache.length));
-                assert.ok(cache.length >= text.length - 1);
-                cache.truncate(text.length - 1);
-                const { data } = await model.forward([text[text.length - 1]], { cache });
-                assert.deepEqual(data, (await model.forward(text)).data);
-                cache.dispose();
             }
         });
+    }
+
+    test('a draft that is the model itself guesses every greedy token but those that end a turn', async () => {
+        for (const numSpeculativeTokens of [1, 3, 5]) {
+            const { tokens, drafted } = await write({ sampler: new SpeculativeSampler({ numSpeculativeTokens }), draft: same });
+            const turns = Math.ceil(tokens.length / (numSpeculativeTokens + 1));
+            assert.ok(drafted >= tokens.length - turns, `${drafted} of ${tokens.length}`);
+            assert.ok(drafted < tokens.length);
+        }
     });
-}
 
-test('the model itself guesses right, but for what does not fit; a stranger is asked for less and less', async () => {
-    const own = (await write({ sampler: 'greedy', draft: model })).at(-1).draft;
-    assert.equal(own.accepted, own.proposed);
-    assert.ok(own.accepted >= 30);
-    const other = (await write({ sampler: 'greedy', draft: stranger })).at(-1).draft;
-    assert.ok(other.accepted < 10 && other.proposed < 60, JSON.stringify(other));
-});
+    test('without a draft, with two numbers, or on what drafts nothing it is refused', async () => {
+        const sampler = new SpeculativeSampler();
+        assert.throws(() => model.generate(PROMPT, { sampler }), { name: 'TypeError', message: /needs a draft/ });
+        /** @type {[GenerateOptions, RegExp][]} */
+        const beside = [[{ draftTokens: 3 }, /draftTokens/], [{ topK: 3 }, /sampler/]];
+        for (const [others, message] of beside) {
+            assert.throws(() => model.generate(PROMPT, { sampler, draft: 'prompt', ...others }), { name: 'TypeError', message });
+        }
+        const size = { vocabularySize: 9, numLayers: 1, numHeads: 1, hiddenDim: 4, intermediateDim: 4, maxSequenceLength: 8 };
+        const layer = new GPT2CausalLM(runtime, size);
+        const prompt = { tokens: new Int32Array(8), mask: Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0), batch: 1 };
+        await assert.rejects(layer.generateTokens(prompt, { sampler }), { name: 'TypeError', message: /needs a draft/ });
+        layer.dispose();
+    });
 
-test('drawn texts have the distribution that the logits say: counts of pairs', async () => {
-    const [weights, config] = [tinyWeights(SIZE), tinyConfig(SIZE)];
-    const k = 3;
-    /** @param {number[]} ids @returns {[number, number][]} tokens that may be drawn, and how likely they are */
-    const drawn = (ids) => {
-        const logits = [...referenceLogits(weights, config, ids)[ids.length - 1]];
-        const best = [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, k);
-        const sum = best.reduce((total, token) => total + Math.exp(logits[token]), 0);
-        return best.map((token) => [token, Math.exp(logits[token]) / sum]);
-    };
-    // A prompt in which one of the likely tokens is what followed before: the draft guesses it, and is wrong at times.
-    const [[likely]] = drawn([5, 6, 7, 5, 6]);
-    const ids = [5, 6, likely, 7, 5, 6];
-    const expected = new Map(drawn(ids).flatMap(([a, p]) => drawn([...ids, a]).map(([b, q]) => [`${a} ${b}`, p * q])));
-    /** @type {Map<string, number>} */
-    const counts = new Map();
-    const RUNS = 2000;
-    let guessed = 0;
-    for (let seed = 0; seed < RUNS; seed++) {
-        const items = await write({ topK: k, seed, draft: 'prompt', maxNewTokens: 2, logitBias: undefined }, ids);
-        guessed += items.at(-1).draft.proposed;
-        const pair = tokensOf(items).join(' ');
-        counts.set(pair, (counts.get(pair) ?? 0) + 1);
-    }
-    assert.ok(guessed > RUNS / 2, 'the draft should have guessed');
-    let square = 0;
-    for (const [pair, p] of expected) square += ((counts.get(pair) ?? 0) - RUNS * p) ** 2 / (RUNS * p);
-    assert.deepEqual([...counts.keys()].filter((pair) => !expected.has(pair)), []);
-    // 8 degrees of freedom: above 30 by chance once in 5,000 times, and seeds are fixed.
-    assert.ok(square < 30, `chi-squared ${square}`);
-});
-
-test('what does not go together is refused', () => {
-    for (const [options, message] of /** @type {[any, RegExp][]} */ ([
-        [{ draft: 'text' }, /^draft must be a model or 'prompt'/], [{ draftTokens: 3 }, /^draftTokens belong to a draft/],
-        [{ draft: 'prompt', draftTokens: 0 }, /^draftTokens/], [{ draft: 'prompt', sampler: 'beam' }, /^draft: not with beam/],
-        [{ draft: 'prompt', attention: 0 }, /^draft: not with/], [{ draft: 'prompt', cache: model.createCache({ window: 8, sinks: 2 }) }, /^draft: not with/],
-    ])) {
-        assert.throws(() => model.generate([1], options), { message });
-    }
+    test('options', () => {
+        assert.equal(new SpeculativeSampler().numSpeculativeTokens, 5);
+        assert.ok(new SpeculativeSampler().baseSampler instanceof GreedySampler);
+        /** @type {[any, string, RegExp][]} */
+        const wrong = [
+            [{ numSpeculativeTokens: 0 }, 'RangeError', /numSpeculativeTokens/], [{ baseSampler: 'greedy' }, 'TypeError', /baseSampler/],
+            [{ baseSampler: new BeamSampler() }, 'TypeError', /baseSampler/], [{ temperature: 2 }, 'TypeError', /temperature/],
+        ];
+        for (const [options, name, message] of wrong) assert.throws(() => new SpeculativeSampler(options), { name, message });
+    });
 });

@@ -12,11 +12,29 @@ import {
 } from '../../js/layers/index.js';
 import { assertTensor, camel, readTensors } from './golden.js';
 
+/** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('../../js/engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('./cases.js').Way} Way */
+/** @typedef {import('../there.js').Floats} Floats */
+/** @typedef {Record<string, any>} Entry a case of the manifest, or an object of it */
+
+/**
+ * @typedef {object} Call what a call's arguments are read from
+ * @property {any} call of the manifest
+ * @property {number} number
+ * @property {Record<string, TensorLike>} tensors
+ * @property {Record<string, any>[]} results of the calls before
+ * @property {Way} way
+ * @property {boolean} gemma
+ */
+
+/** @param {Entry} object */
 const camelAll = (object) => Object.fromEntries(Object.entries(object).map(([key, value]) => [camel(key), value]));
+/** @param {Entry} object @param {string[]} names */
 const pick = (object, names) =>
     Object.fromEntries(names.filter((name) => name in object).map((name) => [camel(name), object[name]]));
 
-/** What every attention layer of a model has. */
+/** What every attention layer of a model has. @param {any} entry @param {Entry} [others] @returns {any} */
 function rotary({ constructor: c, build }, others = {}) {
     const heads = { numQueryHeads: c.num_query_heads, numKeyValueHeads: c.num_key_value_heads };
     const width = Array.isArray(build) ? build[0].at(-1) : 0;
@@ -30,6 +48,7 @@ function rotary({ constructor: c, build }, others = {}) {
     };
 }
 
+/** @param {any} c */
 const window = (c) => (c.use_sliding_window_attention ? { slidingWindow: c.sliding_window_size } : {});
 const LLAMA = [
     'rope_frequency_adjustment_factor',
@@ -45,7 +64,10 @@ const PHI3 = [
     'pretraining_sequence_length',
 ];
 
-/** Keras's attention layers as configs of CachedGroupQueryAttention. Arguments that do nothing there are not said. */
+/**
+ * Keras's attention layers as configs of CachedGroupQueryAttention. Arguments that do nothing there are not said.
+ * @type {Record<string, (entry: any) => any>}
+ */
 const ATTENTION = {
     'keras.layers.GroupQueryAttention': ({ constructor: c }) => camelAll(c),
     'keras_hub.CachedMistralAttention': (e) => rotary(e, pick(e.constructor, ['rope_scaling_factor'])),
@@ -62,11 +84,13 @@ const ATTENTION = {
         rotary(e, { ...pick(e.constructor, ['logit_soft_cap', 'query_head_dim_normalize']), ...window(e.constructor) }),
 };
 
+/** @param {Entry} object @param {...string} names */
 const without = (object, ...names) =>
     Object.fromEntries(Object.entries(object).filter(([key]) => !names.includes(key)));
-/** Names of Phi-3's factors, as Keras spells them. */
+/** Names of Phi-3's factors, as Keras spells them. @type {Record<string, string>} */
 const SU = { inverese_freq_short_factor: 'inverseFreqShortFactor', inverese_freq_long_factor: 'inverseFreqLongFactor' };
 
+/** @type {Record<string, (runtime: Runtime, entry: any) => any>} */
 const PLAIN = {
     'keras_hub.RotaryEmbedding': (runtime, { constructor: c }) => new RotaryEmbedding(runtime, camelAll(c)),
     'keras_hub.LlamaRotaryEmbedding': (runtime, { constructor: c }) =>
@@ -86,18 +110,19 @@ const PLAIN = {
     'keras.LayerNormalization': (runtime, { constructor: c }) => new LayerNormalization(runtime, camelAll(c)),
 };
 
-/** What our layers say: no blocks of models, no embeddings; and errors that are Python's own. */
+/** What our layers say: no blocks of models, no embeddings; and errors that are Python's own. @param {any} entry */
 export const isSaid = ({ layer, name }) =>
     (layer in ATTENTION || layer in PLAIN) && name !== 'gqa_error_window_2' && name !== 'gqa_error_window_3';
 const PYTHON_ALONE = /unexpected keyword argument 'cache'|Flash attention is not supported in numpy/;
 
+/** @param {unknown} error */
 const isError = (error) => error instanceof TypeError || error instanceof RangeError;
 
 /**
- * @param {import('../../js/engine/runtime.js').Runtime} runtime
+ * @param {Runtime} runtime
  * @param {URL} directory
  * @param {any} entry of the manifest
- * @param {{ sync: boolean, tensors: boolean, kvCache: boolean }} way
+ * @param {Way} way
  * @returns {Promise<number>} calls that were compared
  */
 export async function runLayerCase(runtime, directory, entry, way) {
@@ -111,15 +136,16 @@ export async function runLayerCase(runtime, directory, entry, way) {
         layer = make(runtime, entry);
     } catch (error) {
         // Ours may come earlier than Keras's.
-        assert.ok(isError(error) && entry.calls.every(({ raises }) => raises), error.message);
+        assert.ok(isError(error) && entry.calls.every((/** @type {any} */ { raises }) => raises), String(error));
         return entry.calls.length;
     }
     const gemma = entry.layer === 'keras_hub.CachedGemmaAttention';
-    const swap = (path) => gemma && /^(query|key|value)\/kernel/.test(path);
+    const swap = (/** @type {string} */ path) => gemma && /^(query|key|value)\/kernel/.test(path);
     layer.setWeights(
-        (entry.weights ?? []).map(({ path, tensor }) => (swap(path) ? headsSecond(tensors[tensor]) : tensors[tensor])),
+        (entry.weights ?? []).map((/** @type {any} */ { path, tensor }) => (swap(path) ? headsSecond(tensors[tensor]) : tensors[tensor])),
     );
     checkConfig(entry, layer);
+    /** @type {Record<string, any>[]} */
     const results = [];
     let compared = 0;
     for (const [number, call] of entry.calls.entries()) {
@@ -132,7 +158,7 @@ export async function runLayerCase(runtime, directory, entry, way) {
     return compared;
 }
 
-/** @param {any} runtime @param {any} entry */
+/** @param {Runtime} runtime @param {any} entry @returns {any} the layer */
 function make(runtime, entry) {
     const layer =
         entry.layer in PLAIN
@@ -156,6 +182,7 @@ const SAME_CONFIG = [
     'keras.LayerNormalization',
 ];
 
+/** @param {any} entry @param {any} layer */
 function checkConfig({ layer: name, config }, layer) {
     if (!config || !SAME_CONFIG.includes(name)) return;
     const { name: _, ...got } = layer.getConfig();
@@ -165,10 +192,14 @@ function checkConfig({ layer: name, config }, layer) {
     assert.deepEqual(again, expected);
 }
 
-async function runCall(runtime, layer, entry, { call, number, tensors, results, way, gemma }) {
+/** @param {Runtime} runtime @param {any} layer @param {any} entry @param {Call} read @returns {Promise<Record<string, any>>} */
+async function runCall(runtime, layer, entry, read) {
+    const { call, number, tensors, way, gemma } = read;
+    /** @type {Record<string, any>} */
     const given = {};
-    for (const [key, source] of Object.entries(call.args))
-        given[key] = readArgument(runtime, source, { tensors, given, results, way, gemma, key, entry });
+    for (const [key, source] of Object.entries(call.args)) {
+        given[key] = readArgument(runtime, source, { ...read, given, key, entry });
+    }
     const {
         hidden_states: hidden,
         x = hidden,
@@ -185,12 +216,13 @@ async function runCall(runtime, layer, entry, { call, number, tensors, results, 
         return {};
     }
     const result = await run();
+    /** @type {Record<string, any>} */
     const named = inputs
         ? { output: result }
         : { attention_output: result.attentionOutput, attention_scores: result.attentionScores, cache: result.cache };
     for (const { name, tensor } of call.returns) {
         const got = named[name] instanceof KVCache ? named[name].toTensor() : named[name];
-        const expected = gemma && name === 'cache' ? interleaved(tensors[tensor], false) : tensors[tensor];
+        const expected = gemma && name === 'cache' ? inHalves(tensors[tensor]) : tensors[tensor];
         assertTensor(
             { shape: got.shape, data: got.data.slice() },
             expected,
@@ -201,14 +233,21 @@ async function runCall(runtime, layer, entry, { call, number, tensors, results, 
     return named;
 }
 
+/**
+ * @param {Runtime} runtime
+ * @param {any} source of the argument, in the manifest
+ * @param {Call & { given: Record<string, any>, key: string, entry: any }} others the arguments before it, its name, the case
+ */
 function readArgument(runtime, source, { tensors, given, results, way, gemma, key, entry }) {
     if (typeof source !== 'object' || source === null) return source;
     if (source.same_as) return given[source.same_as];
     if (source.from_call !== undefined) return results[source.from_call][source.output];
-    let plain = source.zeros
-        ? { shape: source.zeros, data: new Float32Array(source.zeros.reduce((a, b) => a * b, 1)) }
+    /** @type {number[] | undefined} */
+    const zeros = source.zeros;
+    let plain = zeros
+        ? { shape: zeros, data: new Float32Array(zeros.reduce((a, b) => a * b, 1)) }
         : tensors[source.tensor];
-    if (gemma && key === 'cache') plain = interleaved(plain, false);
+    if (gemma && key === 'cache') plain = inHalves(plain);
     if (key === 'cache' && way.kvCache) {
         const [batch, , length, numHeads, keyDim] = plain.shape;
         const cache = new KVCache(runtime, { batch, length, numHeads, keyDim, ...pick(entry.constructor, ['dtype']) });
@@ -218,24 +257,28 @@ function readArgument(runtime, source, { tensors, given, results, way, gemma, ke
     return way.tensors ? new Tensor(runtime, { shape: plain.shape, data: plain.data }) : plain;
 }
 
-/** [heads, features, dim] as [features, heads, dim]. */
+/** [heads, features, dim] as [features, heads, dim]. @param {TensorLike} tensor @returns {Floats} */
 function headsSecond({ shape: [h, m, d], data }) {
     const out = new Float32Array(data.length);
-    for (let i = 0; i < h; i++)
+    for (let i = 0; i < h; i++) {
         for (let j = 0; j < m; j++) for (let k = 0; k < d; k++) out[(j * h + i) * d + k] = data[(i * m + j) * d + k];
+    }
     return { shape: [m, h, d], data: out };
 }
 
-/** Gemma keeps the two halves of a rotated key element by element in turn; nothing but the cache shows it. */
-function interleaved({ shape, data }, to) {
+/**
+ * Gemma keeps the two halves of a rotated key element by element in turn; nothing but the cache shows it.
+ * @param {TensorLike} tensor
+ * @returns {TensorLike} with the halves one after the other
+ */
+function inHalves({ shape, data }) {
     const [batch, , length, heads, d] = shape;
     const out = data.slice();
     for (let row = 0; row < batch * 2 * length * heads; row++) {
         if (Math.floor(row / (length * heads)) % 2 === 1) continue;
         for (let i = 0; i < d; i++) {
             const turned = i % 2 === 0 ? i / 2 : d / 2 + (i - 1) / 2;
-            if (to) out[row * d + i] = data[row * d + turned];
-            else out[row * d + turned] = data[row * d + i];
+            out[row * d + turned] = data[row * d + i];
         }
     }
     return { shape, data: out };

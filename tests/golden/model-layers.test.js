@@ -10,10 +10,16 @@ import { WAYS } from './cases.js';
 import { LAYERS, SHARED_LAYERS, layerFiles, printLayers, reduceLayers } from './copy-layers.js';
 import { NO_SHARED, TIERS, assertTensor, readManifest, readTensors } from './golden.js';
 import { isSaid, runLayerCase } from './model-layers.js';
+import { floatsOf, there } from '../there.js';
+
+/** @typedef {import('../there.js').Floats} Floats */
+/** @typedef {import('../../js/engine/tensor.js').TensorLike} TensorLike */
 
 const runtime = await testRuntime();
 const { cases, suites } = readManifest(LAYERS);
 const skip = SHARED_LAYERS ? false : NO_SHARED;
+/** The full set, for tests that are skipped without. */
+const shared = () => there(SHARED_LAYERS);
 
 for (const entry of cases) {
     test(`${entry.tier}: ${entry.name}`, async () => {
@@ -22,20 +28,20 @@ for (const entry of cases) {
 }
 
 test('the committed fixtures are what copy-layers.js makes', { skip }, () => {
-    const manifest = reduceLayers(readManifest(SHARED_LAYERS));
+    const manifest = reduceLayers(readManifest(shared()));
     assert.equal(readFileSync(new URL('manifest.json', LAYERS), 'utf8'), printLayers(manifest));
     assert.deepEqual(readdirSync(LAYERS).sort(), ['manifest.json', ...layerFiles(manifest)].sort());
     for (const file of layerFiles(manifest)) {
-        assert.ok(readFileSync(new URL(file, LAYERS)).equals(readFileSync(new URL(file, SHARED_LAYERS))), file);
+        assert.ok(readFileSync(new URL(file, LAYERS)).equals(readFileSync(new URL(file, shared()))), file);
     }
 });
 
 test('every case that can be said, straight from the full set', { skip }, async () => {
-    const all = readManifest(SHARED_LAYERS).cases.filter((entry) => TIERS.includes(entry.tier) && isSaid(entry));
+    const all = readManifest(shared()).cases.filter((entry) => TIERS.includes(entry.tier) && isSaid(entry));
     let calls = 0;
     for (const entry of all) {
         for (const way of WAYS) {
-            await runLayerCase(runtime, SHARED_LAYERS, entry, way).then((count) => { calls += count; }, (error) => {
+            await runLayerCase(runtime, shared(), entry, way).then((count) => { calls += count; }, (error) => {
                 throw new Error(`${entry.name}, ${way.name}: ${error.message}`, { cause: error });
             });
         }
@@ -55,23 +61,26 @@ for (const kvCache of [false, true]) {
             decoder.build([2, 6, 12], [2, 5, 12]);
             decoder.setWeights(
                 suite.weights_in_order
-                    .filter((name) => name.startsWith(`dec${i}/`))
-                    .map((name) => t[`weights/${name}`]),
+                    .filter((/** @type {string} */ name) => name.startsWith(`dec${i}/`))
+                    .map((/** @type {string} */ name) => t[`weights/${name}`]),
             );
             return decoder;
         });
         const encoded = t['out/encoded'];
         const encoderPaddingMask = t['in/source_padding_mask'];
+        /** @param {TensorLike} x @param {import('../../js/layers/decoder.js').DecoderOptions} [options] */
         const through = async (x, options) => {
-            for (const [i, decoder] of decoders.entries())
-                x = (await decoder.call(x, encoded, { encoderPaddingMask, ...options(i) })).output;
+            for (const decoder of decoders) {
+                x = (await decoder.call(x, encoded, { encoderPaddingMask, ...options })).output;
+            }
             return x;
         };
-        const full = await through(t['in/target'], () => ({}));
+        const full = await through(t['in/target']);
         assertTensor(full, t['out/full'], suite.tolerance, 'full');
-        const padded = await through(t['in/target'], () => ({ decoderPaddingMask: t['in/target_padding_mask'] }));
+        const padded = await through(t['in/target'], { decoderPaddingMask: t['in/target_padding_mask'] });
         assertTensor(padded, t['out/full_padded'], suite.tolerance, 'full_padded');
 
+        /** @param {number[]} shape @returns {KVCache | TensorLike} */
         const cache = (shape) => {
             if (!kvCache) return { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) };
             const [batch, , length, numHeads, keyDim] = shape;
@@ -83,6 +92,7 @@ for (const kvCache of [false, true]) {
         }));
         let index = 0;
         for (const [step, size] of suite.step_sizes.entries()) {
+            /** @type {TensorLike} */
             let x = rows(t['in/target'], index, size);
             for (const [i, decoder] of decoders.entries()) {
                 const result = await decoder.call(x, encoded, {
@@ -90,13 +100,13 @@ for (const kvCache of [false, true]) {
                     crossAttentionCache: caches[i].cross, crossAttentionCacheUpdateIndex: step === 0 ? 0 : undefined,
                 });
                 x = result.output;
-                caches[i] = { self: result.selfAttentionCache, cross: result.crossAttentionCache };
+                caches[i] = { self: there(result.selfAttentionCache), cross: there(result.crossAttentionCache) };
             }
             assertTensor(x, t[`out/step${step}`], suite.tolerance, `step ${step}`);
             index += size;
         }
         caches.forEach(({ self, cross }, i) => {
-            const read = (c) => (c instanceof KVCache ? c.toTensor() : c);
+            const read = (/** @type {KVCache | TensorLike} */ c) => (c instanceof KVCache ? c.toTensor() : c);
             assertTensor(read(self), t[`out/self_cache${i}`], suite.tolerance, `self cache ${i}`);
             assertTensor(read(cross), t[`out/cross_cache${i}`], suite.tolerance, `cross cache ${i}`);
         });
@@ -104,8 +114,10 @@ for (const kvCache of [false, true]) {
     });
 }
 
-/** [:, index : index + size] of [B, T, M]. */
-function rows({ shape: [b, t, m], data }, index, size) {
+/** [:, index : index + size] of [B, T, M]. @param {TensorLike} x @param {number} index @param {number} size @returns {Floats} */
+function rows(x, index, size) {
+    const [b, t, m] = x.shape;
+    const data = floatsOf(x);
     const parts = Array.from({ length: b }, (_, i) => [
         ...data.subarray((i * t + index) * m, (i * t + index + size) * m),
     ]);

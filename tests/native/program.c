@@ -75,7 +75,10 @@ int main(void)
         __atomic_store_n(&p.control.count, count, __ATOMIC_SEQ_CST);
         cmha_program_begin(ops, count, epoch);
         __atomic_store_n(&p.control.epoch, epoch, __ATOMIC_SEQ_CST);
-        int32_t state = cmha_program_run(&p.control, epoch, 0);
+        int32_t state = CMHA_RUN_PAUSED;
+        /* One program in three is run by parts of a task each. */
+        if (epoch % 3) state = cmha_program_run(&p.control, epoch, 0);
+        while (state == CMHA_RUN_PAUSED) state = cmha_program_part(&p.control, epoch, 1.0);
         CHECK(state == CMHA_RUN_DONE || state == CMHA_RUN_LAST, "program %u: %d", epoch, state);
         mine += state == CMHA_RUN_LAST;
         for (uint32_t i = 0; i < count; i++) {
@@ -88,6 +91,9 @@ int main(void)
     __atomic_store_n(&p.control.epoch, 1u << 31, __ATOMIC_SEQ_CST);
     for (uint32_t i = 0; i < WORKERS; i++) pthread_join(threads[i], NULL);
     CHECK(mine + p.last == PROGRAMS, "%u + %u programs had a last thread", mine, p.last);
+
+    p.control.count = 0;
+    CHECK(cmha_program_run(&p.control, PROGRAMS, 0) == CMHA_RUN_DONE, "nothing to do");
 
     /* Failure: a program whose only task nobody completes is given up by those who wait for it. */
     record(ops, x, w, gamma, y, ROWS);

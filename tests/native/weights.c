@@ -1,28 +1,5 @@
 /* Weights of every type in exactly sized blocks: pieces, rows, products and embeddings, against float32 weights. */
-#include "native.h"
-#include "weights/weight.h"
-
-static const struct { uint32_t block, bytes; } types[] = {
-#define X(NAME, object, block, bytes, ggml) { block, bytes },
-    CMHA_WEIGHT_TYPES(X)
-#undef X
-};
-
-/* Blocks of arbitrary bits, but for 16-bit numbers: those are below 1 in any type that they may belong to. */
-static uint8_t *blocks(uint64_t *r, uint32_t type, size_t count)
-{
-    size_t bytes = types[type].bytes;
-    uint8_t *raw = malloc(count * bytes + (count == 0));
-    for (size_t i = 0; i < count * bytes; i++) raw[i] = (uint8_t) random_bits(r);
-    const weight_type *t = weight_type_of(type);
-    for (size_t i = 0; i < count; i++) {
-        uint8_t *block = raw + i * bytes;
-        for (size_t f = 0; f < t->head; f++) block[2 * f + 1] &= 0xbb;
-        for (size_t f = 0; f < t->tail; f++) block[bytes - 2 * f - 1] &= 0xbb;
-        if (type == CMHA_WEIGHT_F32) block[3] &= 0xbf;
-    }
-    return raw;
-}
+#include "blocks.h"
 
 static void one(uint64_t *r, uint32_t type)
 {
@@ -52,7 +29,7 @@ static void one(uint64_t *r, uint32_t type)
         run_alone(&op, 1);
     }
     CHECK(rows == 0 || memcmp(y[0], y[1], rows * n * sizeof **y) == 0, "type %u: %zu x %zu x %zu", type, rows, k, n);
-    if (types[type].block > 1) {
+    if (weight_type_of(type)->dot.run) {
         /* One row by one and all together: the same bits. */
         void *quantized = malloc(rows * k / CMHA_INT8_INPUTS * CMHA_INT8_BYTES + (rows == 0));
         cmha_op ops[2] = {

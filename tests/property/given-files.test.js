@@ -76,19 +76,19 @@ test('what is no binary of this package is told from one', { timeout }, async ()
     try {
         await assert.rejects(createRuntime({ wasm: at('page') }), (/** @type {Error} */ error) => {
             assert.ok(error.message.includes(at('page')), 'the address');
-            assert.match(error.message, /is no wasm binary, got text\/html; charset=utf-8, "<!doctype html>/, 'what came');
+            assert.match(error.message, /must be a wasm binary, got text\/html; charset=utf-8, "<!doctype html>/, 'what came');
             assert.match(error.message, /createRuntime\(\{ wasm \}\).*'cached-attention\/inline'/, 'what can be done');
             assert.ok(error.message.length < 500);
             return true;
         });
-        await assert.rejects(createRuntime({ wasm: at('empty') }), /is no wasm binary, got nothing/);
+        await assert.rejects(createRuntime({ wasm: at('empty') }), /must be a wasm binary, got nothing/);
         await assert.rejects(createRuntime({ wasm: at('missing') }), /cannot fetch .*: HTTP 404/);
     } finally {
         server.closeAllConnections();
         server.close();
     }
     await assert.rejects(createRuntime({ wasm: page }), /cannot read/);
-    await assert.rejects(createRuntime({ wasm: new TextEncoder().encode(page) }), /wasm is no wasm binary, got "<!doctype/);
+    await assert.rejects(createRuntime({ wasm: new TextEncoder().encode(page) }), /wasm must be a wasm binary, got "<!doctype/);
     const [MAGIC, VERSION] = [[0, 97, 115, 109], [1, 0, 0, 0]];
     await assert.rejects(createRuntime({ wasm: new Uint8Array([...MAGIC, ...VERSION]) }), /wasm must be a binary of this package/);
     await assert.rejects(createRuntime({ wasm: new Uint8Array([...MAGIC, 9, 9, 9, 9]) }), /does not compile the wasm binary/);

@@ -92,7 +92,7 @@ test('wrong options are named', async () => {
         [{ threads: 2 }, 'TypeError', /options of createRuntime must be of workers, simd, maxMemory, wasm, worker, got "threads"/],
         [{ wasm: 3 }, 'TypeError', /wasm must be a URL, bytes, a WebAssembly.Module or/],
         [{ wasm: { relaxed: 'a.wasm' } }, 'TypeError', /wasm must be a URL/],
-        [{ wasm: new Uint8Array(8) }, 'Error', /wasm is no wasm binary, got .*; say where it is with createRuntime/],
+        [{ wasm: new Uint8Array(8) }, 'Error', /wasm must be a wasm binary, got .*; say where it is with createRuntime/],
         [{ wasm: 'no/such.wasm' }, 'Error', /cannot read .*no.such\.wasm, the wasm binary/],
         [{ worker: 2 }, 'TypeError', /worker must be a URL or a function that returns a Worker, got 2/],
         [{ workers: '2' }, 'TypeError', /workers must be a number or 'auto', got "2"/],

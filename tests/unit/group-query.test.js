@@ -75,7 +75,7 @@ test('calls: masks of positions are its own, and checked', () => {
     const other = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 });
     refuses(
         () => other.callSync(x, x, /** @type {any} */ ({ queryMask: booleans([2, 5]) })),
-        /^options of a call must be of .*, training, got "queryMask"$/,
+        /^options of a call must be of .*, training, signal, got "queryMask"$/,
     );
     refuses(() => layer.callSync(x, x, { cacheUpdateIndex: 0 }), /^cacheUpdateIndex must be absent without a cache/);
     const cache = new KVCache(runtime, { batch: 2, length: 6, numHeads: 4, keyDim: 4 });

@@ -16,7 +16,7 @@ const FLOATS = new Set(['dropout', 'epsilon', 'factor', 'offset', 'scale', 'soft
 
 
 /** Of the binary that tests/runtime.js asks for; its best guess is the strict one. */
-export const variant = SIMD === 'auto' ? 'simd128' : SIMD;
+const variant = SIMD === 'auto' ? 'simd128' : SIMD;
 
 /** @typedef {Float32Array | Uint32Array | Uint16Array | Uint8Array} Data */
 

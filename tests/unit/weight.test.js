@@ -21,10 +21,33 @@ const shared = sharedFolder('models/gguf/quants/');
 
 /** @param {any} tensors @param {{ name: string }} type @returns {{ raw: Uint8Array, values: Float32Array, n: number, depth: number }} */
 function blocks(tensors, { name }) {
-    const { data: raw, shape: [n] } = tensors[`${name === 'I8' ? 'F32' : name}.raw`];
+    const { data: raw, shape: [n] } = tensors[`${name === 'I8' || name === 'I4' ? 'F32' : name}.raw`];
     // Any bytes will do, which are their own values.
     if (name === 'I8') return { raw, values: Float32Array.from(new Int8Array(raw.slice().buffer)), n, depth: raw.length / n };
+    if (name === 'I4') return fourBits();
     const { data: values, shape: [, depth] } = tensors[`${name}.values`];
+    return { raw, values, n, depth };
+}
+
+/** What Keras means by its integers: every one of them, scales that multiply and that divide, any zero point. */
+function fourBits() {
+    const [n, depth] = [8, 256];
+    const random = rng(9);
+    const raw = new Uint8Array(n * depth / 128 * 72);
+    const values = new Float32Array(n * depth);
+    const view = new DataView(raw.buffer);
+    for (let block = 0; block < n * depth / 128; block++) {
+        const divides = block % 3 === 1;
+        const scale = Math.fround((random() - 0.5) * (divides ? 200 : 0.2));
+        const zero = divides ? 0 : integers(random, 1, 256)[0] - 128;
+        view.setFloat32(72 * block, scale, true);
+        view.setInt32(72 * block + 4, (zero & 255) + (divides ? 256 : 0), true);
+        integers(random, 128, 16).forEach((bits, i) => {
+            const q = bits < 8 ? bits : bits - 16;
+            raw[72 * block + 8 + (i >> 1)] |= bits << i % 2 * 4;
+            values[128 * block + i] = divides ? q / scale : (q - zero) * scale;
+        });
+    }
     return { raw, values, n, depth };
 }
 
@@ -213,7 +236,7 @@ function quantize(x, rows) {
     return y;
 }
 
-for (const type of Object.values(WEIGHT).filter(({ block }) => block > 1)) {
+for (const type of Object.values(WEIGHT).filter(({ block, name }) => block > 1 && name !== 'I4')) {
     test(`${type.name}: products with activations as bytes, the same bits for any number of rows`, () => {
         const depth = type.block === 32 ? 32 * 27 : 768;
         const n = 45;

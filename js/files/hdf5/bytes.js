@@ -102,7 +102,7 @@ export class Cursor {
     expect(signature) {
         const found = String.fromCharCode(...this.bytes(4));
         if (found !== signature) {
-            invalid(`${this.what} should begin with ${signature}, begins with ${show(found)}`);
+            invalid(`${this.what} must begin with ${signature}, got ${show(found)}`);
         }
     }
 }

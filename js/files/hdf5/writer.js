@@ -1,6 +1,7 @@
 // Writes HDF5 as versions since 1.8 read it: superblock 2, groups as lists of links, arrays one after the other. Every
 // structure is measured first and placed next, so a file is written into bytes of just its size.
 
+import { rangeError } from '../../check.js';
 import { checksum } from './bytes.js';
 
 /**
@@ -82,7 +83,7 @@ class Heap {
             this._used += 16 + align(bytes.length);
         }
         if (this._strings.size === MAX_STRINGS) {
-            throw new RangeError(`entries must have at most ${MAX_STRINGS - 1} different names`);
+            throw rangeError('entries', `of at most ${MAX_STRINGS - 1} different names`, this._strings.size);
         }
     }
 

@@ -240,7 +240,7 @@ function gemma3(k, notes) {
     const window = k.count('sliding_window_size');
     const slides = k.flag('use_sliding_window_attention', false);
     return {
-        ...config, attn_logit_softcapping: k.positiveOrNone('attention_logit_soft_cap'),
+        ...config, attention_logit_soft_cap: k.positiveOrNone('attention_logit_soft_cap'),
         final_logit_softcapping: k.positiveOrNone('final_logit_soft_cap'), query_pre_attn_scalar: config.head_dim,
         sliding_window: window, layer_types: layerTypes(config, (i) => slides && i % 6 < 5), tie_word_embeddings: true,
         rope_parameters: {

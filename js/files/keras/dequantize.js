@@ -1,8 +1,9 @@
 // Weights that Keras quantized. In int8 they stay integers, with a scale for each output that values are to be divided
-// by: Keras rounds the inputs too and multiplies integers. In int4 they become float32, as in Keras: with one scale per
-// output a value is q / scale, by blocks of inputs it is (q - zero) * scale.
+// by: Keras rounds the inputs too and multiplies integers. In int4 a value is q / scale where an output has one scale, and
+// (q - zero) * scale where inputs are in groups; they stay integers where those are large enough, and else become float32.
 
 import { FormatError, show } from '../../check.js';
+import { blockReader, fitsBlocks } from './four-bits.js';
 
 /**
  * @typedef {import('../hdf5.js').Hdf5Dataset} Hdf5Dataset
@@ -84,8 +85,9 @@ export function embeddingOf(variables, width) {
     }
     const tokens = table.shape[0];
     const packed = table.shape[1] !== width;
-    // What one array needs beside it: a scale; by blocks also zeros, and for both arrays the blocks of the inputs.
-    const blocks = packed && others.length >= 3;
+    // What one array needs beside it: a scale; by blocks, where a token has several, also zeros, and for both arrays the
+    // blocks of the inputs.
+    const blocks = packed && others.length >= 3 && others[0].shape.length === 2;
     const [scale, zero = null, groups = null] = blocks ? others : [others[0]];
     const [head, headScale, headZero = null] = others.slice(blocks ? 3 : 1);
     if (scale === undefined || (head !== undefined && headScale === undefined)) {
@@ -96,7 +98,7 @@ export function embeddingOf(variables, width) {
             const fits = (/** @type {Hdf5Dataset} */ { shape, type }) =>
                 type === 'I8' && product(shape) === tokens * width && product(beside.shape) === tokens;
             if (each && !fits(each)) {
-                refuse(each, `should be a quantized matrix for ${tokens} tokens`);
+                refuse(each, `must be a quantized matrix for ${tokens} tokens`);
             }
         }
         return {
@@ -123,12 +125,18 @@ function matrix(quantized, shape, packing, beside, byRow = false) {
     const [rows, columns] = shape;
     const stored = packing === 'rows' ? [Math.ceil(rows / 2), columns] : [rows, Math.ceil(columns / 2)];
     if (quantized.type !== 'I8' || product(quantized.shape) !== product(stored)) {
-        refuse(quantized, `should be a quantized matrix of [${shape}]`);
+        refuse(quantized, `must be a quantized matrix of [${shape}]`);
     }
     const numbers = factorsOf(beside, shape, byRow);
+    const integers = {
+        bytes: () => quantized.bytes(), inputs: byRow ? columns : rows, outputs: byRow ? rows : columns,
+        rows: /** @type {'input' | 'output'} */ (byRow ? 'output' : 'input'),
+        packed: /** @type {'input' | 'output'} */ ((packing === 'columns') === byRow ? 'input' : 'output'),
+    };
     return {
         path: quantized.path, shape, type: 'F32',
         bytes: () => dequantize(quantized.bytes(), shape, packing, numbers, byRow),
+        ...fitsBlocks(integers, numbers) && { blocks: () => blockReader(integers, numbers) },
     };
 }
 
@@ -165,7 +173,7 @@ function floats(dataset) {
     if (dataset.type === 'I8') {
         return Float32Array.from(new Int8Array(bytes.buffer));
     }
-    return dataset.type === 'F32' ? new Float32Array(bytes.buffer) : refuse(dataset, 'should be F32 or I8');
+    return dataset.type === 'F32' ? new Float32Array(bytes.buffer) : refuse(dataset, 'must be F32 or I8');
 }
 
 /**

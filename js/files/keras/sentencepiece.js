@@ -144,8 +144,9 @@ export function readSentencePiece(bytes) {
 
 /** @param {number[]} types @param {string[]} pieces */
 function checkTypes(types, pieces) {
-    if (types.filter((type) => type === 2).length !== 1) {
-        invalid('it should have one unknown piece');
+    const unknown = types.filter((type) => type === 2).length;
+    if (unknown !== 1) {
+        invalid(`it must have one unknown piece, got ${unknown}`);
     }
     if (new Set(pieces).size !== pieces.length) {
         invalid('a piece is there twice');

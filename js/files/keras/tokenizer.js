@@ -136,7 +136,7 @@ async function bytePairs(read, k, kind, addStart) {
     }
     const vocabulary = parseJson(vocabularyFile, 'tokenizer').value;
     if (!isObject(vocabulary) || !Object.values(vocabulary).every((id) => Number.isInteger(id) && id >= 0)) {
-        invalid('vocabulary.json: must be an object of ids');
+        invalid(`vocabulary.json must be an object of ids, got ${show(vocabulary)}`);
     }
     /** @param {string} token @returns {number | undefined} */
     const idOf = (token) => (Object.hasOwn(vocabulary, token) ? vocabulary[token] : undefined);

@@ -2,6 +2,7 @@
 // Gemma's as (heads, inputs, outputs of a head); a row of a view is one output. Nothing is copied before it is read.
 
 import { FormatError, show } from '../../check.js';
+import { WEIGHT } from '../../engine/interface.js';
 
 /**
  * @typedef {object} Values an array of numbers, from a file or worked out when asked
@@ -10,6 +11,9 @@ import { FormatError, show } from '../../check.js';
  * @property {string} type 'F32', 'F16', 'BF16', ...
  * @property {() => Uint8Array} bytes
  * @property {boolean} [scaled] whether they are integers and scales come with them
+ * @property {() => ReadRows} [blocks] of four-bit integers: the same as rows of outputs, in blocks of I4
+ *
+ * @typedef {(first: number, count: number) => Uint8Array} ReadRows
  *
  * @typedef {object} Part a block of a matrix
  * @property {Values} values
@@ -24,6 +28,7 @@ import { FormatError, show } from '../../check.js';
  * @property {number[]} shape one or two axes
  * @property {string} type
  * @property {Part[]} parts
+ * @property {() => ReadRows} [blocks] in place of the parts, for I4
  */
 
 /** Bytes of a value. @type {Record<string, number>} */
@@ -90,11 +95,23 @@ export function headsFirst(values) {
 }
 
 /**
+ * @param {Values} values of four bits, in blocks
+ * @param {number} outputs
+ * @returns {View} [outputs, inputs]
+ */
+export function inBlocks({ shape, blocks }, outputs) {
+    return { shape: [outputs, product(shape) / outputs], type: 'I4', parts: [], blocks };
+}
+
+/**
  * @param {View[]} views of as many rows each
  * @returns {View} beside each other: queries, keys and values as GPT-2 has them; of vectors, one behind the other
  */
 export function beside(views) {
     const [{ shape, type }] = views;
+    if (views.length === 1) {
+        return views[0];
+    }
     const parts = [];
     let column = 0;
     for (const view of views) {
@@ -110,7 +127,7 @@ export function beside(views) {
 
 /** @param {View} view @returns {number} bytes of all of it */
 export function bytesOf({ shape, type }) {
-    return product(shape) * BYTES[type];
+    return type === 'I4' ? product(shape) / WEIGHT.I4.block * WEIGHT.I4.bytes : product(shape) * BYTES[type];
 }
 
 /** Reads a view row by row; what had to be worked out is kept meanwhile. */
@@ -120,6 +137,7 @@ export class ViewReader {
         this._view = view;
         this._columns = /** @type {number} */ (view.shape.at(-1));
         this._sources = view.parts.map(({ values }) => words(values.bytes(), BYTES[view.type]));
+        this._blocks = view.blocks?.();
     }
 
     /**
@@ -128,6 +146,9 @@ export class ViewReader {
      * @returns {Uint8Array} in a buffer of its own
      */
     rows(first, count) {
+        if (this._blocks) {
+            return this._blocks(first, count);
+        }
         const out = words(new Uint8Array(count * this._columns * BYTES[this._view.type]), BYTES[this._view.type]);
         this._view.parts.forEach((part, i) => this._copy(part, this._sources[i], out, first, count));
         return new Uint8Array(out.buffer);

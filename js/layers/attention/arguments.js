@@ -17,6 +17,7 @@ import { rangeError, typeError, unknownOption } from '../../check.js';
  * @property {boolean | null} [returnAttentionScores]
  * @property {boolean | null} [useCausalMask] keep key j for query i when j <= i + (cacheUpdateIndex or 0)
  * @property {boolean | null} [training] whether to drop probabilities; default false
+ * @property {AbortSignal | null} [signal] of `call`: cuts it short within milliseconds; a KVCache then holds what it held before
  * @property {TensorLike | null} [queryMask] [B, T]: where it is false, the query may attend to nothing. This mask and
  *   the next two are of CachedGroupQueryAttention alone, and ANDed with attentionMask
  * @property {TensorLike | null} [valueMask] [B, S]
@@ -32,6 +33,7 @@ export const UPDATED_CACHE = 2;
 
 const OPTIONS = Object.freeze([
     'key', 'attentionMask', 'cache', 'cacheUpdateIndex', 'returnAttentionScores', 'useCausalMask', 'training',
+    'signal',
 ]);
 /** Those of positions, which some layers take too. */
 export const ROW_MASKS = /** @type {const} */ (['queryMask', 'valueMask', 'keyMask']);
@@ -50,7 +52,7 @@ export function checkOptions(options, masks) {
     for (const name in options) {
         switch (name) {
             case 'key': case 'attentionMask': case 'cache': case 'cacheUpdateIndex': case 'returnAttentionScores':
-            case 'useCausalMask': case 'training':
+            case 'useCausalMask': case 'training': case 'signal':
                 break;
             case 'queryMask': case 'valueMask': case 'keyMask':
                 if (masks) break;

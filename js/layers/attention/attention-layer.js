@@ -277,7 +277,7 @@ export class AttentionLayer {
         try {
             builtHere = this._prepare(job, query, value, options);
             job.capture();
-            return await this._runtime._run(job);
+            return await this._runtime._run(job, job.signal);
         } catch (error) {
             if (builtHere && this._pending === 1) this._unbuild();
             throw error;
@@ -299,6 +299,7 @@ export class AttentionLayer {
         let builtHere = false;
         try {
             builtHere = this._prepare(job, query, value, options);
+            job.signal?.throwIfAborted();
             return this._runtime._runSync(job);
         } catch (error) {
             if (builtHere) this._unbuild();

@@ -6,6 +6,7 @@ import { writeTransfer } from '../../blocks/pages.js';
 import { Tensor, asTensorLike, dtypeOf } from '../../engine/tensor.js';
 import { AxesPlan } from '../../keras/shapes.js';
 import { AttentionCall, recordAttention } from '../../blocks/attention.js';
+import { checkSignal } from '../../check.js';
 import { checkLife, floatInput } from './inputs.js';
 import { CallMask } from './mask.js';
 import { reorder, storeAxesCache } from './axes.js';
@@ -67,6 +68,10 @@ export class AttentionJob {
         this._scores = null;
         /** @type {TensorLike | KVCache | null} */
         this._cacheOut = null;
+        /** Cuts the call short. @type {AbortSignal | undefined} */
+        this.signal = undefined;
+        /** Pages of the KVCache as they were. @type {import('../../blocks/pages.js').PagedCache | null} */
+        this._before = null;
     }
 
     /** Forgets what the call was given and what it returned. */
@@ -77,6 +82,9 @@ export class AttentionJob {
         this._mask.release();
         this._cache = null;
         this._cacheGiven = null;
+        this._before?.dispose();
+        this._before = null;
+        this.signal = undefined;
         this._output = null;
         this._scores = null;
         this._cacheOut = null;
@@ -105,6 +113,8 @@ export class AttentionJob {
         if (masks) this._mask.takeRows(checked);
         this._index = checkIndex(checked?.cacheUpdateIndex);
         this._training = checkFlag('training', checked?.training);
+        this.signal = checked?.signal ?? undefined;
+        checkSignal(this.signal);
         this._wantScores = checkFlag('returnAttentionScores', checked?.returnAttentionScores);
         this._call.causal = checkFlag('useCausalMask', checked?.useCausalMask);
     }
@@ -256,7 +266,7 @@ export class AttentionJob {
         const { kvHeads, keyDim, valueDim, policy } = layer._config;
         if (cache instanceof KVCache) {
             cache._check('cache');
-            if (cache._runtime !== layer._runtime) throw new TypeError('cache must be of the layer\'s own runtime');
+            if (cache._runtime !== layer._runtime) throw new TypeError('cache must be of the layer\'s own runtime, got one of another');
             const { compute } = policy;
             const fits = cache.dtype === compute || cache.dtype === 'float32' || cache.dtype === 'int8';
             if (!fits && compute !== 'float32') {
@@ -344,6 +354,7 @@ export class AttentionJob {
             return;
         }
         if (cache instanceof KVCache) {
+            if (this.signal) this._before = cache._pages.fork();
             cache._pages.makeWritable(call.index, call.index + call.rows);
             call.setCache(cache);
             return;
@@ -377,6 +388,11 @@ export class AttentionJob {
         const out = /** @type {Tensor} */ (this._cacheOut);
         const op = program.load();
         writeTransfer(program.words, op, this._call.cache, out._address, out.shape, 0, out.shape[2]);
+    }
+
+    /** What a KVCache held, should the call be cut short. */
+    undo() {
+        if (this._before !== null && this._cache instanceof KVCache && !this._cache.disposed) this._cache._pages.takeBack(this._before);
     }
 
     /** @returns {AttentionResult} */

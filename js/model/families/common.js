@@ -171,7 +171,8 @@ export function block(attention_, feedForward_, others) {
 export function model({ width, vocabulary, context }, layers, finalNorm, others) {
     const { tied, embeddingScale = 1, positions = null, bias = false, scale = 1, softcap = null } = others;
     return {
-        width, vocabulary, context, layers, finalNorm, embedding: { scale: embeddingScale, positions }, head: { tied, bias, scale, softcap },
+        width, vocabulary, context, layers, finalNorm, embedding: { scale: embeddingScale, positions },
+        head: { tied, bias, scale, softcap },
     };
 }
 
@@ -190,6 +191,19 @@ export function slidingLayers(f, count, usual) {
         }
         return types[i] === 'sliding_attention' || (types[i] !== 'full_attention' && f.unsupported('layer_types', types[i]));
     });
+}
+
+/**
+ * Qwen's windows: asked for by a flag, and then of the later layers.
+ * @param {Fields} f
+ * @param {number} count
+ * @returns {{ window: number | null, sliding: boolean[] }} the width, and which layers have it
+ */
+export function laterWindows(f, count) {
+    const slides = f.flag('use_sliding_window', false);
+    const window = f.any('sliding_window') ? f.countOrNone('sliding_window') : null;
+    const first = f.any('max_window_layers') ?? count;
+    return { window: slides ? window : null, sliding: slidingLayers(f, count, (i) => slides && i >= first) };
 }
 
 /**

@@ -20,7 +20,7 @@ export const gemma = {
             attention(sizes, {
                 before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, rope: rope(scaling, sizes.keyDim, partial),
             }),
-            gemmaFeedForward(f, sizes, { before: norm }),
+            gemmaFeedForward(f, sizes, { before: norm }, 'hidden_act'),
         );
         // Keras's blocks never get the epsilon of the config, so a preset has two.
         const final = { ...norm, epsilon: f.positive('final_norm_eps', norm.epsilon) };
@@ -30,15 +30,19 @@ export const gemma = {
     },
 };
 
+/** Published files of the first Gemma say `gelu` and mean its tanh form. */
+const GEMMA_ACTIVATIONS = { ...ACTIVATIONS, gelu: ACTIVATIONS.gelu_pytorch_tanh };
+
 /**
- * transformers reads `hidden_activation`, and takes the tanh form where only the older `hidden_act` is given.
+ * Files carry both fields. transformers reads `hidden_act` for the first Gemma, `hidden_activation` for the later ones.
  * @param {import('./common.js').Fields} f
  * @param {import('./common.js').Sizes} sizes
  * @param {Partial<import('./common.js').FeedForward>} norms
+ * @param {'hidden_act' | 'hidden_activation'} [field]
  * @returns {import('./common.js').FeedForward}
  */
-export function gemmaFeedForward(f, sizes, norms) {
-    f.ignore('hidden_act');
-    const activation = f.word('hidden_activation', ACTIVATIONS, 'gelu_pytorch_tanh');
+export function gemmaFeedForward(f, sizes, norms, field = 'hidden_activation') {
+    f.ignore('hidden_act', 'hidden_activation');
+    const activation = f.word(field, field === 'hidden_act' ? GEMMA_ACTIVATIONS : ACTIVATIONS, 'gelu_pytorch_tanh');
     return { width: sizes.inner, activation, gated: true, bias: false, ...norms };
 }

@@ -18,7 +18,9 @@ export const gemma3 = {
         const scale = 1 / Math.sqrt(f.positive('query_pre_attn_scalar', file.format === 'gguf' ? sizes.keyDim : 256));
         const pattern = f.count(['sliding_window_pattern', '_sliding_window_pattern'], 6);
         const window = f.count('sliding_window', 4096);
-        const softcap = f.positiveOrNone('attn_logit_softcapping');
+        // Keras's blocks cap their scores. transformers and llama.cpp do not, whatever a config of theirs says.
+        const softcap = f.positiveOrNone('attention_logit_soft_cap');
+        f.ignore('attn_logit_softcapping');
         const local = { base: 10000, part: 'sliding_attention', scaled: false };
         const far = readRope(f, sizes.context, { base: 1e6, part: 'full_attention' });
         const near = readRope(f, sizes.context, local);

@@ -1,7 +1,7 @@
 // Qwen 3 (Yang et al. 2025): queries and keys are normed head by head before they are rotated.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, feedForward, hasBias, model, readSizes, rms, rope, slidingLayers } from './common.js';
+import { LLAMA_NAMES, attention, block, feedForward, hasBias, laterWindows, model, readSizes, rms, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const qwen3 = {
@@ -16,18 +16,15 @@ export const qwen3 = {
         const headNorm = rms(f.positive('qk_norm_eps', norm.epsilon));
         const { scaling, partial } = readRope(f, sizes.context);
         const biased = hasBias(f, file, 'attention_bias', false, 'blk.0.attn_q.bias');
-        const slides = f.flag('use_sliding_window', false);
-        const window = f.any('sliding_window') ? f.countOrNone('sliding_window') : null;
-        const first = f.any('max_window_layers') ?? sizes.count;
-        const sliding = slidingLayers(f, sizes.count, (i) => slides && i >= first);
-        const layer = (/** @type {boolean} */ windowed) => block(
+        const { window: width, sliding } = laterWindows(f, sizes.count);
+        const layer = (/** @type {number | null} */ window) => block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, window: slides && windowed ? window : null,
+                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, window,
                 headNorm: { norm: headNorm, over: 'head', own: false }, rope: rope(scaling, sizes.keyDim, partial),
             }),
             feedForward(f, sizes, { before: norm }),
         );
-        const [full, windowed] = [layer(false), layer(true)];
+        const [full, windowed] = [layer(null), layer(width)];
         return model(sizes, sliding.map((slide) => (slide ? windowed : full)), norm, { tied: f.flag('tie_word_embeddings', false) });
     },
 };

@@ -14,6 +14,10 @@ export const starcoder2 = {
         const norm = layerNorm(f.positive(['norm_epsilon', 'layer_norm_eps'], 1e-5));
         const { scaling, partial } = readRope(f, sizes.context);
         const biased = f.flag('use_bias', true);
+        // Published files say so, and carry an epsilon that their norm has no use for.
+        f.word('norm_type', { layer_norm: true }, 'layer_norm');
+        f.word('mlp_type', { default: true }, 'default');
+        f.ignore('rms_norm_eps');
         const layer = block(
             attention(sizes, {
                 before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, window: f.countOrNone('sliding_window'),

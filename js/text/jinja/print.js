@@ -21,7 +21,7 @@ export function floatText(value) {
 const ESCAPES = new Map([['\\', '\\\\'], ['\n', '\\n'], ['\r', '\\r'], ['\t', '\\t']]);
 
 /** @param {string} text @returns {string} quoted as Python quotes: single quotes unless only they occur inside */
-export function quoted(text) {
+function quoted(text) {
     const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
     const body = text.replaceAll(/[\\'"]|[\p{C}\p{Z}]/gu, (char) => {
         if (char === ' ' || (char !== quote && (char === "'" || char === '"'))) return char;

@@ -4,7 +4,9 @@
 import { leb as varint } from '../../../web/bench/ceilings.js';
 
 const FLOAT = 1;
+const INT8 = 3;
 const INT32 = 6;
+const INT64 = 7;
 
 /** @typedef {Uint8Array[]} Bytes parts in order: weights are megabytes and are not copied until the end */
 
@@ -34,7 +36,7 @@ export function node(type, inputs, outputs, attributes = {}, domain = '') {
     const attribute = (/** @type {[string, number]} */ [name, value]) =>
         message(5, [
             ...string(1, name),
-            ...(name === 'scale' ? [...float(2, value), ...int(20, 1)] : [...int(3, value), ...int(20, 2)]),
+            ...(name === 'scale' || name === 'epsilon' ? [...float(2, value), ...int(20, 1)] : [...int(3, value), ...int(20, 2)]),
         ]);
     return message(1, [
         ...inputs.flatMap((name) => string(1, name)),
@@ -49,11 +51,11 @@ export function node(type, inputs, outputs, attributes = {}, domain = '') {
  * A constant.
  * @param {string} name
  * @param {number[]} dims
- * @param {Float32Array | Int32Array | BigInt64Array} data
+ * @param {Float32Array | Int8Array | Int32Array | BigInt64Array} data
  * @returns {Bytes}
  */
 export function initializer(name, dims, data) {
-    const type = data instanceof Float32Array ? FLOAT : data instanceof Int32Array ? INT32 : 7;
+    const type = data instanceof Float32Array ? FLOAT : data instanceof Int32Array ? INT32 : data instanceof Int8Array ? INT8 : INT64;
     return message(5, [
         ...dims.flatMap((dim) => int(1, dim)),
         ...int(2, type),

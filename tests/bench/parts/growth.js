@@ -126,7 +126,7 @@ async function measureMemory(contestant) {
 }
 
 /** Least squares of y = base + slope x. @param {number[][]} pairs */
-export function linearFit(pairs) {
+function linearFit(pairs) {
     const mean = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value, 0) / values.length;
     const [mx, my] = [mean(pairs.map(([x]) => x)), mean(pairs.map(([, y]) => y))];
     const slope = mean(pairs.map(([x, y]) => (x - mx) * (y - my))) / mean(pairs.map(([x]) => (x - mx) ** 2));

@@ -1,11 +1,12 @@
 // The embedded model through `generate` beside what reading its weights allows, and the demo page from its load to the
-// first token: must 6.
+// first token: must 6. Then a larger model's shape beside peers: decoders.js.
 
 import { threadsTitle } from '../../../web/bench/problem.js';
 import { withContestants } from '../lib/line-up.js';
 import { ceiling, quantile, race, ratio, spread } from '../lib/race.js';
 import { atLeast, gbytes, megabytes, number, percent, table, withSpread } from '../lib/report.js';
 import { timeToFirstToken } from '../lib/page.js';
+import { runDecoders } from './decoders.js';
 
 const THREADS = [1, 2];
 const LOADS = 5;
@@ -87,5 +88,6 @@ export async function run(context) {
                   `(of ${LOADS} loads: ` +
                   `${page.times.map((ms) => ms.toFixed(0)).join(', ')}); cold: ${number(page.cold)} ms`,
     );
-    return { ...result, data: { ...result.data, page } };
+    const decoders = await runDecoders(context);
+    return { musts: [...result.musts, ...decoders.musts], data: { ...result.data, page, decoders: decoders.data } };
 }

@@ -259,6 +259,45 @@ def tokenizers():
             "\u200ba\u200b",
             "\u3000a\u2028",
         ]
+    # Kind: added tokens within words, which only a model that knows them would find.
+    pieces = {c: i for i, c in enumerate(["?", "a", "b", "c", "##a", "##b", "##c", "b##"])}
+    inside = added(8, {"content": "##bc", "single_word": True}, {"content": "abc", "single_word": True, "normalized": True})
+    yield "added-token-within-word", "word-piece", {
+        "model": {
+            "type": "WordPiece",
+            "vocab": pieces,
+            "unk_token": "?",
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+        },
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "added_tokens": inside,
+    }, ["abc", "aabc", "abcabc", "abc abc", "abca"]
+    yield "added-token-within-word", "whole-piece", {
+        "model": {
+            "type": "BPE",
+            "vocab": {c: i for i, c in enumerate("?abc_")},
+            "merges": [],
+            "unk_token": "?",
+            "ignore_merges": True,
+        },
+        "normalizer": {"type": "Prepend", "prepend": "_"},
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "added_tokens": added(5, {"content": "abc", "normalized": True}),
+    }, ["abc", "a abc", "abc abc", "b abcabc"]
+    # Kind: special tokens that normalizing changes; they are never left out.
+    for name, normalizer, content in (
+        ("lower", {"type": "Lowercase"}, "[SEP]"),
+        ("nfd", {"type": "NFD"}, "\u00e9"),
+        ("unchanged", {"type": "NFC"}, "[SEP]"),
+    ):
+        yield "special-token-normalized", name, {
+            "model": words("a", "b"),
+            "normalizer": normalizer,
+            "pre_tokenizer": {"type": "WhitespaceSplit"},
+            "decoder": {"type": "Fuse"},
+            "added_tokens": added(3, {"content": content, "normalized": True, "special": True}),
+        }, [f"a{content}b", f"{content} {content.lower()}", f"b {content}"]
 
 
 def main():
@@ -285,7 +324,10 @@ def main():
                 **file["model"],
             }
         tokenizer = Tokenizer.from_str(json.dumps(file))
-        items = [{"text": text, "ids": tokenizer.encode(text).ids} for text in texts]
+        items = []
+        for text in texts:
+            ids = tokenizer.encode(text).ids
+            items.append({"text": text, "ids": ids, "plain": tokenizer.decode(ids)})
         cases.append({"kind": kind, "name": name, "tokenizer": file, "items": items})
     with open(os.path.join(HERE, "cases.json"), "w") as out:
         out.write("[\n" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "\n]\n")

@@ -1,0 +1,175 @@
+// A folder of named files that a program keeps for itself: in memory, in Node's file system, or in a page's origin private file
+// system (OPFS, fs.spec.whatwg.org). A file is there whole or not at all.
+
+import { importNode, isNode } from '../engine/threads.js';
+
+/**
+ * @typedef {object} Folder
+ * @property {() => Promise<{ name: string, bytes: number, modified: number }[]>} list
+ * @property {(name: string, most?: number) => Promise<Uint8Array<ArrayBuffer>>} read a file, or so many bytes of its beginning
+ * @property {(name: string, bytes: Uint8Array<ArrayBuffer>) => Promise<void>} write
+ * @property {(name: string) => Promise<void>} remove
+ */
+
+/** Files that were begun and not ended are so named. */
+const UNFINISHED = '.tmp';
+
+/**
+ * @param {string | URL | FileSystemDirectoryHandle | undefined} place in Node a path, in a page a path within its own file system, or
+ *   a handle; in memory without
+ * @returns {Promise<Folder>} it is there now
+ */
+export async function openFolder(place) {
+    if (place === undefined) {
+        return new MemoryFolder();
+    }
+    if (typeof place === 'object' && 'getFileHandle' in place) {
+        return new HandleFolder(place);
+    }
+    if (isNode) {
+        const fs = /** @type {typeof import('node:fs/promises')} */ (await importNode('node:fs/promises'));
+        const url = /** @type {typeof import('node:url')} */ (await importNode('node:url'));
+        const path = typeof place === 'string' && !place.startsWith('file:') ? place : url.fileURLToPath(place);
+        await fs.mkdir(path, { recursive: true });
+        return new NodeFolder(fs, path);
+    }
+    let handle = await navigator.storage.getDirectory();
+    for (const part of String(place).split('/').filter((name) => name !== '')) {
+        handle = await handle.getDirectoryHandle(part, { create: true });
+    }
+    return new HandleFolder(handle);
+}
+
+/** @implements {Folder} */
+class MemoryFolder {
+    /** @type {Map<string, Uint8Array<ArrayBuffer>>} */
+    #files = new Map();
+
+    async list() {
+        return [...this.#files].map(([name, { length }]) => ({ name, bytes: length, modified: 0 }));
+    }
+
+    /** @param {string} name @param {number} [most] */
+    async read(name, most) {
+        const bytes = this.#files.get(name);
+        if (!bytes) {
+            throw new Error(`there is no file ${name}`);
+        }
+        return bytes.subarray(0, most);
+    }
+
+    /** @param {string} name @param {Uint8Array<ArrayBuffer>} bytes */
+    async write(name, bytes) {
+        this.#files.set(name, bytes);
+    }
+
+    /** @param {string} name */
+    async remove(name) {
+        this.#files.delete(name);
+    }
+}
+
+/** @implements {Folder} */
+class NodeFolder {
+    #fs;
+    #path;
+
+    /** @param {typeof import('node:fs/promises')} fs @param {string} path */
+    constructor(fs, path) {
+        this.#fs = fs;
+        this.#path = path;
+    }
+
+    /** @param {string} name */
+    #at(name) {
+        return `${this.#path}/${name}`;
+    }
+
+    async list() {
+        const files = [];
+        for (const name of await this.#fs.readdir(this.#path)) {
+            const stats = await this.#fs.stat(this.#at(name)).catch(() => null);
+            if (stats?.isFile() && !name.endsWith(UNFINISHED)) {
+                files.push({ name, bytes: stats.size, modified: stats.mtimeMs });
+            }
+        }
+        return files;
+    }
+
+    /** @param {string} name @param {number} [most] */
+    async read(name, most) {
+        const file = await this.#fs.open(this.#at(name));
+        try {
+            const { size } = await file.stat();
+            const bytes = new Uint8Array(Math.min(size, most ?? Infinity));
+            const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
+            return bytes.subarray(0, bytesRead);
+        } finally {
+            await file.close();
+        }
+    }
+
+    /** @param {string} name @param {Uint8Array<ArrayBuffer>} bytes */
+    async write(name, bytes) {
+        const begun = this.#at(name + UNFINISHED);
+        try {
+            await this.#fs.writeFile(begun, bytes);
+            await this.#fs.rename(begun, this.#at(name));
+        } catch (error) {
+            await this.#fs.rm(begun, { force: true }).catch(() => {});
+            throw error;
+        }
+    }
+
+    /** @param {string} name */
+    async remove(name) {
+        await this.#fs.rm(this.#at(name), { force: true });
+    }
+}
+
+/** @implements {Folder} */
+class HandleFolder {
+    #handle;
+
+    /** @param {FileSystemDirectoryHandle} handle */
+    constructor(handle) {
+        this.#handle = handle;
+    }
+
+    async list() {
+        const files = [];
+        for await (const [name, entry] of /** @type {any} */ (this.#handle).entries()) {
+            if (entry.kind === 'file') {
+                const file = await entry.getFile();
+                files.push({ name, bytes: file.size, modified: file.lastModified });
+            }
+        }
+        return files;
+    }
+
+    /** @param {string} name @param {number} [most] */
+    async read(name, most) {
+        const file = await (await this.#handle.getFileHandle(name)).getFile();
+        return new Uint8Array(await file.slice(0, most ?? file.size).arrayBuffer());
+    }
+
+    /** @param {string} name @param {Uint8Array<ArrayBuffer>} bytes */
+    async write(name, bytes) {
+        const handle = await this.#handle.getFileHandle(name, { create: true });
+        // What is written this way appears when it is closed.
+        const stream = await handle.createWritable();
+        try {
+            await stream.write(bytes);
+            await stream.close();
+        } catch (error) {
+            await stream.abort().catch(() => {});
+            await this.remove(name);
+            throw error;
+        }
+    }
+
+    /** @param {string} name */
+    async remove(name) {
+        await this.#handle.removeEntry(name).catch(() => {});
+    }
+}

@@ -1,0 +1,95 @@
+// axe finds nothing to complain of in the page's states, light and dark, narrow and wide; and nothing shifts or overflows.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
+
+const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const STORY = { prompt: 'Once upon a time, there was a little fox who', seed: 7, tokens: 30, pace: 0 };
+
+/** @param {DemoPage} demo @param {string} state */
+async function check(demo, state) {
+    const violations = await demo.page.evaluate(async () => {
+        const { violations: found } = await /** @type {any} */ (window).axe.run(document, { resultTypes: ['violations'] });
+        return found.map((/** @type {any} */ { id, nodes }) =>
+            `${id}: ${nodes.slice(0, 3).map((/** @type {any} */ node) => `${node.target} ${node.any[0]?.message ?? ''}`).join('; ')}`);
+    });
+    assert.deepEqual(violations, [], state);
+}
+
+for (const [scheme, width] of /** @type {[string, number][]} */ ([['light', 1280], ['dark', 1280], ['light', 375], ['dark', 375]])) {
+    test(`axe has nothing to say, ${scheme}, ${width} px wide`, options, async t => {
+        const demo = await DemoPage.open(t, {
+            viewport: { width, height: 900 }, media: [{ name: 'prefers-color-scheme', value: scheme }]
+        });
+        const { page } = demo;
+        await demo.ready();
+        await page.evaluate(AXE);
+        await check(demo, 'before a story');
+        await demo.write(STORY);
+        await demo.click('cold');
+        await demo.write(STORY);
+        await page.evaluate(() => /** @type {HTMLElement} */ (document.querySelector('.token[data-position="12"]')).click());
+        await demo.click('show-maps');
+        await page.waitForFunction(() => document.getElementById('maps-text')?.textContent?.includes('Click one'));
+        await check(demo, 'a word is kept');
+        await page.keyboard.press('Escape');
+        await page.$$eval('details.fold', folds => folds.forEach(fold => {
+            /** @type {HTMLDetailsElement} */ (fold).open = true;
+        }));
+        await page.waitForFunction(() => document.getElementById('explained')?.textContent);
+        await check(demo, 'everything is unfolded');
+        await demo.click('tour');
+        await check(demo, 'the tour');
+        await demo.click('guide-close');
+        await demo.click('model');
+        await page.waitForFunction(() => document.querySelectorAll('#model-list li').length > 2);
+        await check(demo, 'models');
+        await demo.click('models-close');
+        await page.$eval('#modes input[value="chat"]', input => /** @type {HTMLElement} */ (input).click());
+        await check(demo, 'a model that cannot chat');
+        demo.checkProblems();
+    });
+}
+
+for (const width of [320, 640, 961, 1024, 1100, 2560]) {
+    test(`${width} px are enough, and nothing runs into anything`, options, async t => {
+        const demo = await DemoPage.open(t, { viewport: { width, height: 900 } });
+        await demo.write({ ...STORY, tokens: 60 });
+        const { page } = demo;
+        assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+        const overlaps = await page.evaluate(() => {
+            const boxes = [...document.querySelectorAll('.meters div, .fields label')].map(element => element.getBoundingClientRect());
+            return boxes.filter((a, i) => boxes.some((b, j) => i < j && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)).length;
+        });
+        assert.equal(overlaps, 0);
+        const sizes = await page.$$eval('input:not([type=radio], [type=checkbox], [type=file]), select, textarea', fields => fields.map(field => Number.parseFloat(getComputedStyle(field).fontSize)));
+        assert.ok(Math.min(...sizes) >= 16, `iOS zooms into fields of ${Math.min(...sizes)} px`);
+        demo.checkProblems();
+    });
+}
+
+test('nothing moves while the page gets ready', options, async t => {
+    const demo = await DemoPage.open(t, { before: () => {
+        Object.assign(window, { shift: 0 });
+        new PerformanceObserver(list => {
+            for (const entry of list.getEntries()) /** @type {any} */ (window).shift += /** @type {any} */ (entry).value;
+        }).observe({ type: 'layout-shift', buffered: true });
+    } });
+    await demo.ready();
+    await demo.settle();
+    const shift = await demo.page.evaluate(() => /** @type {any} */ (window).shift);
+    assert.ok(shift < 0.02, `it shifted by ${shift}`);
+    demo.checkProblems();
+});
+
+test('the bench page has a main landmark', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.page.goto(`${demo.server.url}web/bench.html`);
+    await demo.page.evaluate(AXE);
+    await check(demo, 'bench');
+    demo.checkProblems();
+});

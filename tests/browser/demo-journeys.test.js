@@ -1,0 +1,324 @@
+// What visitors do with the page, from beginning to end: the first visit, another model, a chat, a branch, no network.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createReadStream, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
+
+const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
+const PROMPT = 'Once upon a time, there was a little fox who';
+const EMBEDDED = fileURLToPath(new URL('../../js/embedded/', import.meta.url));
+/** Says what was said, line by line: enough for a model that knows no chat to be one. */
+const TEMPLATE = '{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}';
+
+/**
+ * The small model with a chat template in its metadata, in a folder of its own.
+ * @param {import('node:test').TestContext} t
+ */
+async function chattingModel(t) {
+    const folder = await mkdtemp(join(tmpdir(), 'chat-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const bytes = readFileSync(`${EMBEDDED}model.safetensors`);
+    const end = 8 + Number(bytes.readBigUInt64LE());
+    const header = JSON.parse(bytes.toString('utf8', 8, end));
+    header.__metadata__.chat_template = TEMPLATE;
+    const text = Buffer.from(JSON.stringify(header));
+    const padded = Buffer.alloc(Math.ceil(text.length / 8) * 8, ' ');
+    text.copy(padded);
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(padded.length));
+    const file = join(folder, 'chat.safetensors');
+    await writeFile(file, Buffer.concat([length, padded, bytes.subarray(end)]));
+    return file;
+}
+
+/** @param {DemoPage} demo @param {string[]} files */
+async function pick(demo, ...files) {
+    const input = /** @type {import('puppeteer-core').ElementHandle<HTMLInputElement>} */ (await demo.page.$('#pick-file'));
+    await input.uploadFile(...files);
+}
+
+test('on the first visit a story begins by itself', options, async t => {
+    const demo = await DemoPage.open(t, { isFirst: true });
+    await demo.tokens(20);
+    assert.ok((await demo.text('story')).includes(PROMPT));
+    assert.equal(await demo.page.$eval('#stop', button => /** @type {HTMLButtonElement} */ (button).disabled), false, 'it is read along');
+    await demo.page.click('#prompts button:nth-child(3)');
+    await demo.says('story', 'The dragon was sad because');
+    await demo.page.goto(`${demo.server.url}web/?again`);
+    await demo.ready();
+    assert.match(await demo.text('status'), /layers of/, 'the second visit waits to be asked');
+    demo.checkProblems();
+});
+
+test('who wants no motion gets a story that stands', options, async t => {
+    const demo = await DemoPage.open(t, { isFirst: true, media: [{ name: 'prefers-reduced-motion', value: 'reduce' }] });
+    await demo.says('status', 'tokens, as many as asked for');
+    assert.ok(await demo.page.$$eval('.token', spans => spans.length) > 150);
+    demo.checkProblems();
+});
+
+test('a file that is dropped is the model then, and one that cannot run says why', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    /** @param {string} name @param {string} from */
+    const drop = (name, from) => demo.page.evaluate(async (title, source) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([await (await fetch(source)).blob()], title));
+        document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
+    }, name, from);
+    await drop('mine.safetensors', '../js/embedded/model.safetensors');
+    await demo.says('model-name', 'mine.safetensors');
+    await demo.page.waitForFunction(() => !document.querySelector('dialog[open]'));
+    const story = await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 });
+    assert.ok(story.includes(PROMPT));
+
+    await drop('broken.gguf', 'icon.svg');
+    await demo.page.waitForFunction(() => !document.getElementById('model-problem')?.hidden);
+    assert.match(await demo.text('model-problem'), /\w/);
+    await demo.click('models-close');
+    assert.equal(await demo.text('model-name'), 'mine.safetensors');
+    assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT), 'the model before still writes');
+    demo.checkProblems();
+});
+
+test('a chat reads each turn once, and can be edited', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    await page.click('#modes input[value="chat"]');
+    await demo.says('no-chat-text', 'cannot chat');
+    await pick(demo, await chattingModel(t));
+    await page.waitForFunction(() => document.getElementById('no-chat')?.hidden && !document.querySelector('dialog[open]'));
+    await demo.fill({ tokens: 10, pace: 0, temperature: 0 });
+    const notes = () => page.$$eval('.turn.assistant .turn-bar > span:last-child', spans => spans.map(span => span.textContent ?? ''));
+    const answers = () => page.$$eval('.turn.assistant .words', list => list.map(words => words.textContent ?? ''));
+    const say = async (/** @type {string} */ text, /** @type {number} */ turns) => {
+        await page.type('#message', text);
+        await page.keyboard.press('Enter');
+        await page.waitForFunction(count => [...document.querySelectorAll('.turn.assistant .turn-bar > span:last-child')]
+            .filter(span => span.textContent?.startsWith('read')).length === count, {}, turns);
+    };
+    await say('Tell me of a fox.', 1);
+    await say('And of a bear?', 2);
+    const [first, second] = await notes();
+    assert.match(first, /^read (\d+) tokens$/);
+    const [, read, held] = /^read (\d+) tokens, (\d+) were in the cache$/.exec(second) ?? [];
+    // The first question, and all of its answer but the token that was drawn last.
+    assert.equal(Number(held), Number(/\d+/.exec(first)?.[0]) + 9);
+    assert.ok(Number(read) < 20, second);
+    assert.ok((await demo.text('story')).includes('user:And of a bear?'), 'what the model reads is shown');
+
+    const before = await answers();
+    await page.click('.turn.user .turn-bar button');
+    await page.type('.turn.user textarea', ' And of its red house.');
+    await page.click('.turn.user .words button');
+    await page.waitForFunction(() => document.querySelectorAll('.turn').length === 2 && document.querySelector('.turn.assistant .turn-bar button'));
+    assert.ok((await page.$eval('#turns', list => list.textContent ?? '')).includes('2 / 2'));
+    await page.click('.turn.user .turn-bar button');
+    assert.deepEqual(await answers(), before, 'the conversation before is still there');
+    demo.checkProblems();
+});
+
+test('answers are Markdown, and harmless', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    const html = await demo.page.evaluate(async () => {
+        // @ts-ignore: as the page has it
+        const { showMarkdown } = await import('./markdown.js');
+        const element = document.createElement('div');
+        await showMarkdown(element, '**bold** <img src="x" onerror="alert(1)"><script>alert(2)</script> [link](javascript:alert(3))\n\n- one');
+        return element.innerHTML;
+    });
+    assert.match(html, /<strong>bold<\/strong>/);
+    assert.match(html, /<li>one<\/li>/);
+    assert.doesNotMatch(html, /<img|<script|javascript:|onerror/);
+    // The page's policy, which stands behind it, has its say about the handler too.
+    assert.ok(demo.problems.every(problem => problem.includes('inline event handler')), String(demo.problems));
+});
+
+test('a candidate begins a branch, and the text before can be walked to', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    const story = await demo.write({ prompt: PROMPT, seed: 7, tokens: 40, pace: 0 });
+    await page.click('.token[data-position="25"]');
+    await page.waitForFunction(() => document.querySelectorAll('#candidates li:not([hidden])').length > 2);
+    await demo.settle();
+    const start = await page.$$eval('.token', spans => spans.slice(0, 26).map(span => span.textContent).join(''));
+    const [name] = await page.$$eval('#candidates li:not([hidden]):not(.marked) .bar-name', names => names.map(one => one.textContent));
+    await page.$eval('#candidates li:not([hidden]):not(.marked) button', button => /** @type {HTMLElement} */ (button).click());
+    await demo.says('status', 'tokens');
+    await demo.ready();
+    await demo.settle();
+    const spans = await page.$$eval('.token', list => list.map(span => span.textContent));
+    assert.equal(spans.slice(0, 26).join(''), start);
+    assert.equal(spans[26], name);
+    assert.notEqual(await demo.text('story'), story);
+    assert.match(await demo.text('cache-text'), /The first 26 \(pale\) are shared/);
+    assert.equal((await page.$$('#branch-tree li')).length, 2);
+
+    // Written from the branch's tokens by an empty cache, it would be the same.
+    const [once] = await page.$$('#branch-tree button');
+    await once.click();
+    await demo.settle();
+    assert.equal(await demo.text('story'), story);
+    await demo.click('continue');
+    await demo.ready();
+    await demo.settle();
+    const longer = await demo.text('story');
+    assert.ok(longer.startsWith(story) && longer.length > story.length, 'it goes on where it stood');
+    demo.checkProblems();
+});
+
+test('the settings redraw what may follow, and words show their surprise', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.write({ prompt: PROMPT, seed: 7, tokens: 30, pace: 0 });
+    await demo.page.click('.token[data-position="15"]');
+    const shown = () => demo.bars('candidates');
+    await demo.page.waitForFunction(() => document.querySelectorAll('#candidates li:not([hidden])').length === 8);
+    const before = await shown();
+    await demo.fill({ topK: 2, topP: 1 });
+    await demo.page.$eval('[name=topK]', field => field.dispatchEvent(new Event('input', { bubbles: true })));
+    await demo.page.waitForFunction(() => document.querySelectorAll('#candidates li:not([hidden])').length === 2);
+    const after = await shown();
+    assert.deepEqual(after.map(({ name }) => name), before.slice(0, 2).map(({ name }) => name));
+    const sum = after.reduce((all, { figure }) => all + Number.parseFloat(figure), 0);
+    assert.ok(Math.abs(sum - 100) <= 1, `two of two: ${sum}%`);
+
+    await demo.page.keyboard.press('Escape');
+    await demo.page.mouse.move(0, 0);
+    await demo.click('surprising');
+    await demo.page.waitForFunction(() => [...document.querySelectorAll('#story .token')]
+        .some(span => Number.parseInt(/** @type {HTMLElement} */ (span).style.getPropertyValue('--tint')) > 20));
+    demo.checkProblems();
+});
+
+test('a text of one’s own is scored', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    await demo.page.$eval('#score-panel', panel => /** @type {HTMLDetailsElement} */ (panel).open = true);
+    const score = async (/** @type {string} */ text) => {
+        await demo.page.$eval('#score-text', (field, value) => /** @type {HTMLTextAreaElement} */ (field).value = value, text);
+        await demo.click('score');
+        await demo.page.waitForFunction(length => document.getElementById('scored')?.textContent?.trim().length === length, {}, text.length + 1);
+        return Number.parseFloat(await demo.text('score-result'));
+    };
+    const plain = await score('Once upon a time, there was a little girl named Lily.');
+    const odd = await score('Quarterly amortization schedules perplex heliocentric badgers.');
+    assert.ok(plain < 1 && odd > 2 * plain, `${plain} and ${odd} bits per byte`);
+    demo.checkProblems();
+});
+
+test('a model of a hub is kept, listed and deleted; a lost connection goes on where it stood', options, async t => {
+    let isLost = true;
+    /** @type {(string | undefined)[]} */
+    const ranges = [];
+    const { length } = readFileSync(`${EMBEDDED}model.safetensors`);
+    const demo = await DemoPage.open(t, { hub: (path, request, response) => {
+        if (path !== 'someone/small/resolve/main/model.safetensors') return void response.writeHead(404).end();
+        const { range } = request.headers;
+        ranges.push(range);
+        const start = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
+        const end = isLost ? 3_000_000 : length - 1;
+        response.writeHead(range ? 206 : 200, { 'Content-Length': length - start, 'Content-Type': 'application/octet-stream' });
+        createReadStream(`${EMBEDDED}model.safetensors`, { start, end }).on('end', () => isLost ? response.destroy() : response.end()).pipe(response, { end: false });
+    } });
+    const { page } = demo;
+    await demo.ready();
+    await demo.click('model');
+    await page.type('#hub-name', 'someone/small/model.safetensors');
+    await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
+    await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
+    await demo.says('model-problem', 'was lost in the middle');
+    isLost = false;
+    await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
+    await demo.says('model-name', 'model.safetensors');
+    assert.equal(ranges[0], undefined);
+    assert.match(ranges[1] ?? '', /^bytes=[1-9]\d*-$/, 'it goes on where it stood');
+    assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+
+    await page.goto(`${demo.server.url}web/`);
+    await demo.ready();
+    await demo.click('model');
+    await demo.says('model-list', 'kept in this browser');
+    await page.$$eval('#model-list button', buttons => buttons.find(button => button.textContent === 'Delete')?.click());
+    await page.waitForFunction(() => !document.getElementById('model-list')?.textContent?.includes('kept in this browser'));
+    demo.problems = demo.problems.filter(problem => !/ERR_CONTENT_LENGTH|ERR_INCOMPLETE|failed: .*hub/.test(problem));
+    demo.checkProblems();
+});
+
+test('where there is no room the model runs all the same', options, async t => {
+    const demo = await DemoPage.open(t, { hub: (path, _, response) => {
+        if (!path.endsWith('model.safetensors')) return void response.writeHead(404).end();
+        createReadStream(`${EMBEDDED}model.safetensors`).pipe(response);
+    } });
+    const { page } = demo;
+    await demo.ready();
+    const client = await page.createCDPSession();
+    await client.send('Storage.overrideQuotaForOrigin', { origin: new URL(demo.server.url).origin, quotaSize: 2_000_000 });
+    await demo.click('model');
+    await page.type('#hub-name', 'someone/small/model.safetensors');
+    await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
+    await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
+    await demo.says('model-name', 'model.safetensors');
+    assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+});
+
+test('without headers a service worker isolates the page, and keeps it for a visit offline', options, async t => {
+    const demo = await DemoPage.open(t, { isolation: false });
+    const { page } = demo;
+    await page.waitForFunction(() => crossOriginIsolated && document.getElementById('status')?.textContent?.includes('layers of'));
+    // What the worker kept is counted from outside: it answers no questions.
+    await page.waitForFunction(async () => {
+        const cache = await caches.open('cached-attention');
+        return (await cache.keys()).some(({ url }) => url.endsWith('model.safetensors'));
+    });
+    demo.checkProblems();
+    await demo.server.close();
+    await page.evaluate(() => location.reload());
+    await page.waitForFunction(() => document.getElementById('status')?.textContent?.includes('layers of'));
+    assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+    assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+});
+
+test('the code that is copied writes this very text', options, async t => {
+    const demo = await DemoPage.open(t);
+    const story = await demo.write({ prompt: PROMPT, seed: 11, tokens: 25, temperature: 0.7, topK: 30, minP: 0.05, pace: 0 });
+    await demo.page.$eval('#code-panel', panel => /** @type {HTMLDetailsElement} */ (panel).open = true);
+    await demo.says('code', 'createRuntime');
+    const folder = await mkdtemp(join(tmpdir(), 'code-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const entry = (/** @type {string} */ name) => new URL(`../../js/${name}`, import.meta.url).href;
+    const code = (await demo.text('code')).replace("'cached-attention'", `'${entry('index.js')}'`)
+        .replace("'cached-attention/generation'", `'${entry('generation/index.js')}'`);
+    await writeFile(join(folder, 'story.mjs'), code);
+    const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'story.mjs')]);
+    assert.equal(stdout, story.replace('❧', ''));
+    demo.checkProblems();
+});
+
+test('it works as static files under any path', options, async t => {
+    const root = await mkdtemp(join(tmpdir(), 'static-'));
+    t.after(() => rm(root, { recursive: true }));
+    await mkdir(join(root, 'some/path'), { recursive: true });
+    for (const name of ['web', 'dist']) await symlink(fileURLToPath(new URL(`../../${name}`, import.meta.url)), join(root, 'some/path', name));
+    const demo = await DemoPage.open(t, { root, isolation: false, path: 'some/path/' });
+    await demo.page.waitForFunction(() => crossOriginIsolated && document.getElementById('status')?.textContent?.includes('layers of'));
+    assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+    demo.checkProblems();
+});
+
+test('the address holds what is asked for, within what the device has', options, async t => {
+    const demo = await DemoPage.open(t, { hash: '#workers=999&temperature=9&head=99' });
+    await demo.ready();
+    const { workers, temperature } = await demo.page.evaluate(() => Object.fromEntries(new FormData(/** @type {HTMLFormElement} */ (document.getElementById('settings')))));
+    assert.ok(Number(workers) <= 8, `${workers} workers`);
+    assert.equal(temperature, '2');
+    demo.checkProblems();
+});

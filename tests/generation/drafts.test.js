@@ -1,0 +1,115 @@
+// Drafts: whatever is guessed, the text is the one that there is without.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { loadModel } from '../../js/generation/index.js';
+import { testRuntime } from '../runtime.js';
+import { json, referenceLogits, safetensors, tinyConfig, tinyFiles, tinyTokenizer, tinyWeights } from './checkpoint.js';
+
+const SIZE = { positions: 200 };
+const runtime = await testRuntime();
+const model = await loadModel(runtime, tinyFiles({ size: SIZE }));
+/** Another model: its guesses are seldom right. */
+const stranger = await loadModel(runtime, {
+    config: json(tinyConfig(SIZE)), tokenizer: json(tinyTokenizer()), weights: safetensors(tinyWeights(SIZE, 2)),
+});
+const REPEATING = [5, 6, 7, 8, 9, 5, 6, 7, 8, 9, 5, 6];
+
+/** @param {any} options @param {any} [prompt] */
+async function write(options, prompt = REPEATING) {
+    /** @type {any[]} */
+    const items = [];
+    for await (const item of model.generate(prompt, { maxNewTokens: 40, logitBias: { 0: -Infinity }, ...options })) items.push(item);
+    return items;
+}
+/** @param {any[]} items */
+const tokensOf = (items) => items.map(({ token }) => token);
+
+for (const [name, draft] of /** @type {[string, any][]} */ ([['the prompt', 'prompt'], ['the model itself', model], ['a stranger', stranger]])) {
+    describe(`a draft: ${name}`, () => {
+        for (const draftTokens of [1, 2, 5, 9]) {
+            test(`${draftTokens} at a time: the same tokens, greedy and drawn`, async () => {
+                const repeat = { 30: 9, 31: 9.5, 32: 10 };
+                for (const options of [
+                    { sampler: 'greedy' }, { seed: 1 }, { seed: 2, topP: 0.8 }, { sampler: 'random', seed: 3, repetitionPenalty: 1.2 },
+                    { sampler: 'greedy', logitBias: { 0: -Infinity, ...repeat } }, { seed: 9, maxNewTokens: 3 }, { seed: 9, maxNewTokens: 1 },
+                ]) {
+                    const items = await write({ ...options, draft, draftTokens });
+                    assert.deepEqual(tokensOf(items), tokensOf(await write(options)));
+                    const { proposed, accepted } = items.at(-1).draft;
+                    assert.equal(accepted, items.filter(({ drafted }) => drafted).length);
+                    assert.ok(accepted <= proposed);
+                    assert.ok(items.slice(0, -1).every((item) => item.draft === undefined));
+                }
+            });
+        }
+
+        test('the cache holds the text, and goes on as if there had been no draft', async () => {
+            for (const end of [1, 7, 40]) {
+                const cache = model.createCache();
+                const items = [];
+                for await (const item of model.generate(REPEATING, { cache, draft, sampler: 'greedy', maxNewTokens: 40, logitBias: { 0: -Infinity } })) {
+                    items.push(item);
+                    if (items.length === end) break;
+                }
+                const text = [...REPEATING, ...tokensOf(items)];
+                assert.deepEqual(cache.tokens, text.slice(0, cache.length));
+                assert.ok(cache.length >= text.length - 1);
+                cache.truncate(text.length - 1);
+                const { data } = await model.forward([text[text.length - 1]], { cache });
+                assert.deepEqual(data, (await model.forward(text)).data);
+                cache.dispose();
+            }
+        });
+    });
+}
+
+test('the model itself guesses right, but for what does not fit; a stranger is asked for less and less', async () => {
+    const own = (await write({ sampler: 'greedy', draft: model })).at(-1).draft;
+    assert.equal(own.accepted, own.proposed);
+    assert.ok(own.accepted >= 30);
+    const other = (await write({ sampler: 'greedy', draft: stranger })).at(-1).draft;
+    assert.ok(other.accepted < 10 && other.proposed < 60, JSON.stringify(other));
+});
+
+test('drawn texts have the distribution that the logits say: counts of pairs', async () => {
+    const [weights, config] = [tinyWeights(SIZE), tinyConfig(SIZE)];
+    const k = 3;
+    /** @param {number[]} ids @returns {[number, number][]} tokens that may be drawn, and how likely they are */
+    const drawn = (ids) => {
+        const logits = [...referenceLogits(weights, config, ids)[ids.length - 1]];
+        const best = [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, k);
+        const sum = best.reduce((total, token) => total + Math.exp(logits[token]), 0);
+        return best.map((token) => [token, Math.exp(logits[token]) / sum]);
+    };
+    // A prompt in which one of the likely tokens is what followed before: the draft guesses it, and is wrong at times.
+    const [[likely]] = drawn([5, 6, 7, 5, 6]);
+    const ids = [5, 6, likely, 7, 5, 6];
+    const expected = new Map(drawn(ids).flatMap(([a, p]) => drawn([...ids, a]).map(([b, q]) => [`${a} ${b}`, p * q])));
+    /** @type {Map<string, number>} */
+    const counts = new Map();
+    const RUNS = 2000;
+    let guessed = 0;
+    for (let seed = 0; seed < RUNS; seed++) {
+        const items = await write({ topK: k, seed, draft: 'prompt', maxNewTokens: 2, logitBias: undefined }, ids);
+        guessed += items.at(-1).draft.proposed;
+        const pair = tokensOf(items).join(' ');
+        counts.set(pair, (counts.get(pair) ?? 0) + 1);
+    }
+    assert.ok(guessed > RUNS / 2, 'the draft should have guessed');
+    let square = 0;
+    for (const [pair, p] of expected) square += ((counts.get(pair) ?? 0) - RUNS * p) ** 2 / (RUNS * p);
+    assert.deepEqual([...counts.keys()].filter((pair) => !expected.has(pair)), []);
+    // 8 degrees of freedom: above 30 by chance once in 5,000 times, and seeds are fixed.
+    assert.ok(square < 30, `chi-squared ${square}`);
+});
+
+test('what does not go together is refused', () => {
+    for (const [options, message] of /** @type {[any, RegExp][]} */ ([
+        [{ draft: 'text' }, /^draft must be a model or 'prompt'/], [{ draftTokens: 3 }, /^draftTokens belong to a draft/],
+        [{ draft: 'prompt', draftTokens: 0 }, /^draftTokens/], [{ draft: 'prompt', sampler: 'beam' }, /^draft: not with beam/],
+        [{ draft: 'prompt', attention: 0 }, /^draft: not with/], [{ draft: 'prompt', cache: model.createCache({ window: 8, sinks: 2 }) }, /^draft: not with/],
+    ])) {
+        assert.throws(() => model.generate([1], options), { message });
+    }
+});

@@ -1,0 +1,278 @@
+/** Chat with a model that has a template. Each turn reads only its own tokens, and says how many: the rest is in the cache. */
+
+import { nextId } from './branches.js';
+import { Conversation } from './conversation.js';
+import { showMarkdown } from './markdown.js';
+import { Trace } from './trace.js';
+
+/** @import { App } from './app.js' */
+/** @import { Node } from './conversation.js' */
+
+const RENDER_MS = 120;
+
+export class ChatPanel {
+    /**
+     * @param {App} app
+     * @param {(id: string) => HTMLElement} find
+     */
+    constructor(app, find) {
+        this.app = app;
+        this.panel = find('chat-panel');
+        this.turns = find('turns');
+        this.message = /** @type {HTMLTextAreaElement} */ (find('message'));
+        this.system = /** @type {HTMLTextAreaElement} */ (find('system'));
+        this.sendButton = /** @type {HTMLButtonElement} */ (find('send'));
+        this.stopButton = /** @type {HTMLButtonElement} */ (find('chat-stop'));
+        this.conversation = new Conversation(nextId);
+        this.trace = new Trace();
+        /** What is being edited. @type {Node | null} */
+        this.edited = null;
+        /** The answer that is being written. @type {{ node: Node, before: string } | null} */
+        this.writing = null;
+        this.renderedAt = 0;
+
+        find('chat-form').addEventListener('submit', event => {
+            event.preventDefault();
+            this.send();
+        });
+        this.message.addEventListener('keydown', event => {
+            if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+            event.preventDefault();
+            this.send();
+        });
+        this.stopButton.addEventListener('click', () => app.stop());
+        app.addEventListener('state', () => this.showState());
+        app.addEventListener('text', () => this.grow());
+        app.addEventListener('model', () => this.forget());
+    }
+
+    get isOpen() {
+        return !this.panel.hidden;
+    }
+
+    /** Another model has read nothing of what was said. */
+    forget() {
+        this.conversation = new Conversation(nextId);
+        this.trace = new Trace();
+        this.draw();
+        if (this.isOpen) this.open();
+    }
+
+    /** The panel is looked at. */
+    open() {
+        this.app.show({ id: this.conversation.last.text, trace: this.trace });
+    }
+
+    showState() {
+        const { app } = this;
+        const isWriting = app.state === 'writing';
+        if (!isWriting && document.activeElement === this.stopButton) this.message.focus();
+        this.stopButton.disabled = !isWriting;
+        this.sendButton.disabled = app.state !== 'ready' || Boolean(app.model?.noChat);
+    }
+
+    send() {
+        const content = this.message.value.trim();
+        if (content === '' || this.sendButton.disabled) return;
+        this.message.value = '';
+        this.answer(this.conversation.add(this.conversation.last, 'user', content));
+    }
+
+    /** @param {Node} question */
+    answer(question) {
+        const node = this.conversation.add(question, 'assistant', '');
+        const prompt = this.conversation.messages(question, this.system.value);
+        return this.write(node, prompt, question.parent?.text ?? null);
+    }
+
+    /**
+     * @param {Node} node an answer
+     * @param {import('./messages.js').Prompt} prompt
+     * @param {number | null} parent
+     */
+    async write(node, prompt, parent) {
+        const { app, trace } = this;
+        node.finish = null;
+        this.writing = { node, before: node.content };
+        this.draw();
+        const text = { id: node.text, trace };
+        app.show(text);
+        const done = await app.write(text, { prompt, parent });
+        if (this.writing?.node === node) this.writing = null;
+        node.finish = done?.finish ?? 'stopped';
+        if (done && (node.read === null || typeof prompt[0] === 'object')) node.read = done;
+        this.draw();
+    }
+
+    /** The conversation up to the question that was asked last. @returns {import('./messages.js').Turn[]} */
+    get asked() {
+        const question = this.conversation.path.findLast(node => node.role === 'user');
+        return question ? this.conversation.messages(question, this.system.value) : [{ role: 'user', content: 'Hello' }];
+    }
+
+    /**
+     * The last answer goes another way after a position.
+     * @param {number} position
+     * @param {import('./messages.js').Candidate} candidate
+     */
+    async branch(position, { token, text, probability }) {
+        const { trace, app } = this;
+        const { last } = this.conversation;
+        if (last.role !== 'assistant' || app.text?.id !== last.text || position + 1 < trace.promptLength) {
+            app.showStatus('Only the last answer can go another way.');
+            return;
+        }
+        this.trace = trace.fork(position + 1);
+        this.trace.tokens.push({ token, text, name: text, probability });
+        this.trace.base = position + 2;
+        const content = this.trace.tokens.slice(this.trace.promptLength).map(entry => entry.text).join('');
+        const node = this.conversation.add(/** @type {Node} */ (last.parent), 'assistant', content);
+        await this.write(node, this.trace.ids, last.text);
+    }
+
+    /** An answer that was stopped, or has become too long, goes on. @param {Node} node */
+    goOn(node) {
+        this.trace.base = this.trace.ids.length;
+        return this.write(node, this.trace.ids, null);
+    }
+
+    /** Takes over what has been written so far. */
+    grow() {
+        if (!this.writing || this.app.trace !== this.trace || this.trace.base === 0) return;
+        const { node, before } = this.writing;
+        node.content = before + this.trace.tokens.slice(this.trace.base).map(entry => entry.text).join('');
+        const now = performance.now();
+        if (now - this.renderedAt < RENDER_MS) return;
+        this.renderedAt = now;
+        const words = this.turns.lastElementChild?.querySelector('.words');
+        if (words instanceof HTMLElement) showAnswer(words, node.content);
+    }
+
+    draw() {
+        const { path } = this.conversation;
+        const nodes = path.map((node, i) => this.turn(node, i === path.length - 1));
+        this.turns.replaceChildren(...nodes);
+    }
+
+    /**
+     * @param {Node} node
+     * @param {boolean} isLast
+     */
+    turn(node, isLast) {
+        const item = document.createElement('li');
+        const who = Object.assign(document.createElement('span'), { className: 'visually-hidden', textContent: node.role === 'user' ? 'You: ' : 'The model: ' });
+        const words = Object.assign(document.createElement('div'), { className: 'words' });
+        const bar = Object.assign(document.createElement('div'), { className: 'turn-bar' });
+        item.className = `turn ${node.role}`;
+        if (node.role === 'assistant') showAnswer(words, node.content);
+        else if (this.edited === node) this.editor(node, words);
+        else words.textContent = node.content;
+        bar.append(...this.siblings(node), ...(node.role === 'user' ? this.userButtons(node) : this.answerButtons(node, isLast)));
+        item.append(who, words, bar);
+        return item;
+    }
+
+    /** @param {Node} node @returns {HTMLElement[]} the ways to what stands beside it */
+    siblings({ parent }) {
+        if (!parent || parent.children.length < 2) return [];
+        const { children, chosen } = parent;
+        const walk = (/** @type {number} */ to) => {
+            parent.chosen = to;
+            this.draw();
+        };
+        const back = this.button('‹', 'The one before', () => walk(chosen - 1));
+        const forth = this.button('›', 'The next one', () => walk(chosen + 1));
+        back.disabled ||= chosen === 0;
+        forth.disabled ||= chosen === children.length - 1;
+        return [back, Object.assign(document.createElement('span'), { textContent: `${chosen + 1} / ${children.length}` }), forth];
+    }
+
+    /** @param {Node} node */
+    userButtons(node) {
+        if (this.edited === node) return [];
+        return [this.button('Edit', 'Ask in other words', () => {
+            this.edited = node;
+            this.draw();
+            this.turns.querySelector('textarea')?.focus();
+        })];
+    }
+
+    /**
+     * @param {Node} node
+     * @param {boolean} isLast
+     */
+    answerButtons(node, isLast) {
+        if (node.finish === null) return [];
+        const list = [this.button('Copy', 'Copy the answer', () => navigator.clipboard?.writeText(node.content))];
+        list.push(this.button('Again', 'Write another answer', () => this.answer(/** @type {Node} */ (node.parent))));
+        // What the cache holds is the text that was written last.
+        if (isLast && !['end', 'context'].includes(node.finish) && this.app.text?.id === node.text) {
+            list.push(this.button('Continue', 'Go on with this answer', () => this.goOn(node)));
+        }
+        const note = document.createElement('span');
+        if (node.read) {
+            const { held, length } = node.read;
+            note.textContent = `read ${length - held} tokens${held > 0 ? `, ${held} were in the cache` : ''}`;
+        }
+        return [...list, note];
+    }
+
+    /**
+     * @param {Node} node
+     * @param {HTMLElement} words
+     */
+    editor(node, words) {
+        const field = document.createElement('textarea');
+        field.value = node.content;
+        field.setAttribute('aria-label', 'Your message in other words');
+        const end = () => {
+            this.edited = null;
+            this.draw();
+        };
+        const send = this.button('Send', 'Send it like this', () => {
+            const content = field.value.trim();
+            this.edited = null;
+            if (content !== '') this.answer(this.conversation.add(/** @type {Node} */ (node.parent), 'user', content));
+        });
+        const cancel = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Cancel' });
+        cancel.addEventListener('click', end);
+        field.addEventListener('keydown', event => {
+            if (event.key === 'Escape') {
+                event.stopPropagation();
+                end();
+            }
+        });
+        words.append(field, send, cancel);
+    }
+
+    /**
+     * @param {string} text
+     * @param {string} title
+     * @param {() => void} onClick
+     */
+    button(text, title, onClick) {
+        const button = Object.assign(document.createElement('button'), { type: 'button', textContent: text, title });
+        button.disabled = this.writing !== null;
+        button.addEventListener('click', onClick);
+        return button;
+    }
+}
+
+/**
+ * What a model thinks first is folded away.
+ * @param {HTMLElement} words
+ * @param {string} content
+ */
+function showAnswer(words, content) {
+    const [, thought = '', answer = content] = /^\s*<think>([^]*?)(?:<\/think>([^]*))?$/.exec(content) ?? [];
+    let [fold, body] = /** @type {HTMLElement[]} */ ([...words.children]);
+    if (!body) {
+        fold = Object.assign(document.createElement('details'), { className: 'thought' });
+        fold.append(Object.assign(document.createElement('summary'), { textContent: 'What it thought first' }), document.createElement('div'));
+        body = document.createElement('div');
+        words.append(fold, body);
+    }
+    fold.hidden = thought.trim() === '';
+    /** @type {HTMLElement} */ (fold.lastElementChild).textContent = thought.trim();
+    showMarkdown(body, answer === content && thought !== '' ? '' : answer);
+}

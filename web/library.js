@@ -1,0 +1,214 @@
+/**
+ * In the worker: from what the page names as a model to what loadModel() takes. A model of a hub is written to this
+ * browser's own file system as it comes, and a download that was interrupted goes on where it stood. Where nothing can be
+ * kept, or there is no room, the model runs all the same, straight from the hub.
+ */
+
+import { filesOf, Place } from './shelf.js';
+
+/** @import { Source } from './messages.js' */
+/** @import { Tell } from './generator.js' */
+
+/** What a folder of a hub may hold beside its weights; what is absent is done without. */
+const BESIDE = [
+    'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja',
+    'chat_template.json'
+];
+const PIECE_MS = 100;
+
+/**
+ * @param {Source} source
+ * @param {(name: string, options: { file?: string, endpoint?: string }) => any} huggingFace
+ * @param {Tell} tell
+ * @param {AbortSignal} signal
+ * @returns {Promise<{ given: any, files: File[] | null }>} `files`: what the page can keep, where it is not kept yet
+ */
+export async function openSource(source, huggingFace, tell, signal) {
+    if (source.kind === 'own') return { given: undefined, files: null };
+    if (source.kind === 'files') return { given: oneOrAll(source.files), files: source.files };
+    if (source.kind === 'kept') {
+        const kept = await filesOf(source.id);
+        if (kept.length === 0) throw new Error('This browser does not keep that model any more.');
+        return { given: oneOrAll(kept), files: null };
+    }
+    const { file, endpoint } = source;
+    const model = huggingFace(source.repository, { ...(file && { file }), ...(endpoint && { endpoint }) });
+    const place = await Place.open({ name: source.name, hub: { repository: source.repository, file, endpoint } });
+    if (!place) {
+        tell({ type: 'remark', text: 'This browser lets the page keep no files: the model is loaded each time.' });
+        return { given: model, files: null };
+    }
+    try {
+        if (!place.card.isWhole) await new Download(place, model.folder, tell, signal).run(file);
+        const kept = await filesOf(place.card.id);
+        if (kept.reduce((sum, one) => sum + one.size, 0) !== place.card.bytes) throw noRoom();
+        return { given: oneOrAll(kept), files: null };
+    } catch (error) {
+        if (!isFull(error)) throw error;
+        await place.remove();
+        tell({ type: 'remark', text: 'There is no room in this browser to keep the model: it is loaded without, and has to be loaded again next time. ' +
+            'Deleting another one makes room.' });
+        return { given: model, files: null };
+    }
+}
+
+/** @param {File[]} files */
+function oneOrAll(files) {
+    return files.length === 1 ? files[0] : files;
+}
+
+function noRoom() {
+    return new DOMException('There is no room for all of it', 'QuotaExceededError');
+}
+
+/** @param {unknown} error */
+function isFull(error) {
+    return error instanceof Error && error.name === 'QuotaExceededError';
+}
+
+/**
+ * Copies files that were dropped on the page.
+ * @param {string} name
+ * @param {File[]} files
+ * @param {AbortSignal} signal
+ */
+export async function keepFiles(name, files, signal) {
+    const place = await Place.open({ name, hub: null });
+    if (!place) throw new Error('This browser lets the page keep no files.');
+    try {
+        let bytes = 0;
+        await place.describe({ bytes, isWhole: false });
+        for (const file of files) {
+            bytes += await copy(file.stream(), await place.write(file.name), 0, signal, () => {});
+        }
+        await place.describe({ bytes, isWhole: true });
+    } catch (error) {
+        await place.remove();
+        throw isFull(error) ? new Error('There is no room in this browser for the model. Deleting another one makes room.') : error;
+    }
+}
+
+/**
+ * @param {ReadableStream<Uint8Array>} stream
+ * @param {any} file a FileSystemSyncAccessHandle, which is closed in the end
+ * @param {number} at
+ * @param {AbortSignal} signal
+ * @param {(bytes: number) => void} onBytes
+ * @returns {Promise<number>} bytes of the file
+ */
+async function copy(stream, file, at, signal, onBytes) {
+    try {
+        file.truncate(at);
+        const reader = stream.getReader();
+        for (let next = await reader.read(); !next.done; next = await reader.read()) {
+            signal.throwIfAborted();
+            if (file.write(next.value, { at }) < next.value.length) throw noRoom();
+            at += next.value.length;
+            onBytes(next.value.length);
+        }
+        // Some browsers say nothing when there is no room, and keep less.
+        file.flush();
+        if (file.getSize() !== at) throw noRoom();
+        return at;
+    } finally {
+        file.close();
+    }
+}
+
+/** One model of a hub on its way into this browser. */
+class Download {
+    /**
+     * @param {Place} place
+     * @param {URL} folder
+     * @param {Tell} tell
+     * @param {AbortSignal} signal
+     */
+    constructor(place, folder, tell, signal) {
+        this.place = place;
+        this.folder = folder;
+        this.tell = tell;
+        this.signal = signal;
+        this.loaded = 0;
+        this.total = 0;
+        this.toldAt = 0;
+    }
+
+    /** @param {string | null} file null: the whole folder */
+    async run(file) {
+        await this.place.describe({});
+        if (file !== null) {
+            await this.file(file, true);
+        } else {
+            await this.file('config.json', true);
+            for (const name of BESIDE) await this.file(name, false);
+            if (!await this.file('model.safetensors', false)) await this.shards();
+        }
+        await this.place.describe({ bytes: this.loaded, isWhole: true });
+    }
+
+    async shards() {
+        await this.file('model.safetensors.index.json', true);
+        const files = await filesOf(this.place.card.id);
+        const index = JSON.parse(await /** @type {File} */ (files.find(({ name }) => name.endsWith('.index.json'))).text());
+        const names = new Set(Object.values(index.weight_map ?? {}).map(String));
+        for (const name of names) await this.file(name, true);
+    }
+
+    /**
+     * @param {string} name
+     * @param {boolean} isNeeded
+     * @returns {Promise<boolean>} whether it is there
+     */
+    async file(name, isNeeded) {
+        const { signal } = this;
+        const url = new URL(name.split('/').map(encodeURIComponent).join('/'), this.folder);
+        const file = await this.place.write(name);
+        const had = file.getSize();
+        file.close();
+        const answer = await this.ask(url, had);
+        if ([401, 403, 404].includes(answer.status)) {
+            await this.place.folder.removeEntry(name);
+            if (isNeeded) throw new Error(`${url.host} has no file ${name} for everybody in this model.`);
+            return false;
+        }
+        // 416: there is nothing after what is here.
+        if (answer.status !== 416 && !answer.ok) throw new Error(`${url.host} answers ${answer.status} for ${name}.`);
+        const rest = Number(answer.headers.get('Content-Length')) || 0;
+        const from = answer.status === 200 ? 0 : had;
+        this.loaded += from;
+        this.total = this.loaded + (answer.status === 416 ? 0 : rest);
+        if (answer.status === 416) return true;
+        await this.place.describe({ bytes: this.total });
+        try {
+            await copy(/** @type {ReadableStream<Uint8Array>} */ (answer.body), await this.place.write(name), from, signal,
+                bytes => this.count(bytes));
+        } catch (error) {
+            if (signal.aborted || isFull(error)) throw error;
+            throw new Error(`The connection to ${url.host} was lost in the middle. What has come is kept: ask for the model again, and ` +
+                'it goes on from there.', { cause: error });
+        }
+        return true;
+    }
+
+    /**
+     * @param {URL} url
+     * @param {number} had bytes that are here already
+     */
+    async ask(url, had) {
+        try {
+            return await fetch(url, { signal: this.signal, cache: 'no-store', headers: had > 0 ? { Range: `bytes=${had}-` } : {} });
+        } catch (error) {
+            if (this.signal.aborted) throw error;
+            throw new Error(`${url.host} cannot be reached: you may be offline, or something blocks the connection.`, { cause: error });
+        }
+    }
+
+    /** @param {number} bytes */
+    count(bytes) {
+        this.loaded += bytes;
+        const now = performance.now();
+        if (now - this.toldAt < PIECE_MS) return;
+        this.toldAt = now;
+        this.tell({ type: 'progress', phase: 'download', loaded: this.loaded, total: this.total });
+    }
+}

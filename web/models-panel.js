@@ -1,0 +1,313 @@
+/**
+ * Which model: the one that comes along, some that are known to run, what this browser keeps, files and folders dropped on
+ * the page, and any other of a hub.
+ */
+
+import { bytes } from './meters.js';
+import { listKept, removeKept } from './shelf.js';
+
+/** @import { App } from './app.js' */
+/** @import { Report, Source } from './messages.js' */
+/** @import { Card } from './shelf.js' */
+
+/** @type {{ repository: string, file: string, title: string, bytes: number, licence: string, note: string }[]} */
+const OFFERED = [
+    {
+        repository: 'bartowski/SmolLM2-135M-Instruct-GGUF', file: 'SmolLM2-135M-Instruct-Q4_K_M.gguf', title: 'SmolLM2 135M',
+        bytes: 105_454_432, licence: 'Apache 2.0', note: 'chats in simple English; the fastest'
+    },
+    {
+        repository: 'bartowski/SmolLM2-360M-Instruct-GGUF', file: 'SmolLM2-360M-Instruct-Q4_K_M.gguf', title: 'SmolLM2 360M',
+        bytes: 270_590_880, licence: 'Apache 2.0', note: 'the same, and knows more'
+    },
+    {
+        repository: 'Qwen/Qwen3-0.6B-GGUF', file: 'Qwen3-0.6B-Q8_0.gguf', title: 'Qwen3 0.6B',
+        bytes: 639_446_688, licence: 'Apache 2.0', note: 'thinks before it answers, in many languages'
+    }
+];
+
+/** @typedef {{ title: string, detail: string, source: Source, id: string | null, canKeep?: boolean }} Entry of the list */
+
+/** @param {string} name 'owner/name' or 'owner/name/file' @param {string | null} endpoint @returns {Source | null} */
+function hubSource(name, endpoint) {
+    const [, repository, file] = /^(?:https:\/\/huggingface\.co\/)?([\w.-]+\/[\w.-]+)(?:\/(?:(?:blob|resolve)\/[^/]+\/)?(.+?))?\/?$/.exec(name.trim()) ?? [];
+    return repository ? { kind: 'hub', name: file ? `${repository}/${file}` : repository, repository, file: file ?? null, endpoint } : null;
+}
+
+export class ModelsPanel {
+    /**
+     * @param {App} app
+     * @param {(id: string) => HTMLElement} find
+     */
+    constructor(app, find) {
+        this.app = app;
+        this.find = find;
+        this.dialog = /** @type {HTMLDialogElement} */ (find('models'));
+        this.isCancelled = false;
+        find('model').addEventListener('click', () => this.open());
+        find('models-close').addEventListener('click', () => this.dialog.close());
+        this.dialog.addEventListener('click', event => {
+            if (event.target === this.dialog) this.dialog.close();
+        });
+        find('model-cancel').addEventListener('click', () => app.client.stop());
+        for (const id of ['pick-file', 'pick-folder']) {
+            const input = /** @type {HTMLInputElement} */ (find(id));
+            input.addEventListener('change', () => {
+                this.loadFiles([...input.files ?? []]);
+                input.value = '';
+            });
+        }
+        find('hub-form').addEventListener('submit', event => {
+            event.preventDefault();
+            const [name, endpoint] = ['hub-name', 'hub-endpoint'].map(id => /** @type {HTMLInputElement} */ (find(id)).value.trim());
+            const source = hubSource(name, endpoint || null);
+            if (source) this.load(source);
+            else this.complain('A model of a hub is named owner/name, or owner/name/file.gguf for one of its files.');
+        });
+        this.listenForDrops();
+        app.addEventListener('model', () => this.showModel());
+    }
+
+    listenForDrops() {
+        addEventListener('dragover', event => {
+            if (!event.dataTransfer?.types.includes('Files')) return;
+            event.preventDefault();
+            document.body.classList.add('dropping');
+        });
+        addEventListener('dragleave', event => {
+            if (event.relatedTarget === null) document.body.classList.remove('dropping');
+        });
+        addEventListener('drop', async event => {
+            document.body.classList.remove('dropping');
+            if (!event.dataTransfer?.types.includes('Files')) return;
+            event.preventDefault();
+            this.loadFiles(await droppedFiles(event.dataTransfer));
+        });
+    }
+
+    async open() {
+        this.complain(null);
+        if (!this.dialog.open) this.dialog.showModal();
+        await this.list();
+    }
+
+    /** @param {string | null} text */
+    complain(text) {
+        this.find('model-problem').hidden = text === null;
+        this.find('model-problem').textContent = text;
+    }
+
+    /** A model that the address names is loaded where it is kept, and offered where it is not. @param {string} name */
+    async arrive(name) {
+        if (name === '') return;
+        const kept = (await listKept()).find(card => card.name === name && card.isWhole);
+        if (kept) {
+            this.load({ kind: 'kept', name, id: kept.id });
+            return;
+        }
+        await this.open();
+        /** @type {HTMLInputElement} */ (this.find('hub-name')).value = name;
+        this.complain(`The text of this address was written by ${name}. Load it to see it written again.`);
+    }
+
+    /** @param {File[]} files */
+    loadFiles(files) {
+        if (files.length === 0) return;
+        const main = files.find(({ name }) => /\.(gguf|safetensors|h5)$/i.test(name)) ?? files[0];
+        const folder = main.webkitRelativePath.split('/').slice(0, -1).join('/');
+        this.load({ kind: 'files', name: folder || main.name, files });
+    }
+
+    /** @param {Source} source */
+    async load(source) {
+        const { find } = this;
+        if (!this.dialog.open) this.dialog.showModal();
+        this.complain(null);
+        find('model-progress').hidden = false;
+        find('model-status').textContent = 'Asking for it';
+        /** @type {HTMLProgressElement} */ (find('model-bar')).value = 0;
+        const rate = new Rate();
+        const last = await this.app.load(source, report => this.onProgress(report, rate));
+        find('model-progress').hidden = true;
+        if (last?.type === 'ready') {
+            this.dialog.close();
+        } else if (last?.type === 'error') {
+            this.complain(last.cancelled ? 'Cancelled. What has come is kept: load it again, and it goes on from there.' : last.message);
+        }
+        await this.list();
+    }
+
+    /**
+     * @param {Report} report
+     * @param {Rate} rate
+     */
+    onProgress(report, rate) {
+        if (report.type === 'remark') this.complain(report.text);
+        if (report.type !== 'progress') return;
+        const { phase, loaded, total } = report;
+        const { find } = this;
+        const verb = phase === 'download' ? 'Downloading' : 'Reading';
+        find('model-status').textContent = `${verb}: ${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}${rate.text(phase, loaded, total)}`;
+        /** @type {HTMLProgressElement} */ (find('model-bar')).value = total ? loaded / total : 0;
+    }
+
+    showModel() {
+        const { model } = this.app;
+        if (!model) return;
+        this.find('model-name').textContent = shortName(model.name);
+        this.find('model-size').textContent = `${weights(model.parameters)} weights`;
+    }
+
+    async list() {
+        const kept = await listKept();
+        const items = entries(this.app, kept).map(entry => this.item(entry));
+        this.find('model-list').replaceChildren(...items);
+    }
+
+    /** @param {Entry} entry */
+    item({ title, detail, source, id, canKeep }) {
+        const item = document.createElement('li');
+        const name = Object.assign(document.createElement('b'), { textContent: title });
+        const about = Object.assign(document.createElement('span'), { className: 'remark', textContent: detail });
+        const words = document.createElement('div');
+        words.append(name, about);
+        const isCurrent = sameSource(source, this.app.source);
+        item.classList.toggle('current', isCurrent);
+        const load = button(isCurrent ? 'Loaded' : 'Load', title, () => this.load(source));
+        load.disabled = isCurrent && this.app.state !== 'broken';
+        item.append(words, load);
+        if (canKeep) item.append(button('Keep', title, () => this.keep()));
+        if (id !== null) {
+            item.append(button('Delete', title, async () => {
+                await removeKept(id);
+                await this.list();
+            }));
+        }
+        return item;
+    }
+
+    async keep() {
+        const last = await this.app.look({ type: 'keep' });
+        if (last?.type === 'error') this.complain(last.message);
+        else if (last && this.app.model) this.app.model.isKept = true;
+        await this.list();
+    }
+}
+
+/**
+ * @param {App} app
+ * @param {Card[]} kept
+ * @returns {Entry[]}
+ */
+function entries({ source, model }, kept) {
+    /** @type {Entry[]} */
+    const list = [{ title: 'TinyStories', detail: '7 MB, comes with the page; tells children’s stories', source: { kind: 'own' }, id: null }];
+    for (const { repository, file, title, bytes: size, licence, note } of OFFERED) {
+        const name = `${repository}/${file}`;
+        const card = kept.find(one => one.name === name);
+        const state = card?.isWhole ? ', kept in this browser' : card ? ', begun' : '';
+        list.push({
+            title, detail: `${bytes(size)}, ${licence}${state}; ${note}`, id: card?.id ?? null,
+            source: { kind: 'hub', name, repository, file, endpoint: null }
+        });
+    }
+    for (const { name, id, bytes: size, isWhole, hub } of kept) {
+        if (list.some(entry => entry.id === id)) continue;
+        list.push({
+            title: shortName(name), detail: `${bytes(size)}, ${isWhole ? 'kept in this browser' : 'begun'}${hub ? `, from ${hub.repository}` : ''}`, id,
+            source: !isWhole && hub ? { kind: 'hub', name, ...hub } : { kind: 'kept', name, id }
+        });
+    }
+    if (source.kind === 'files' && !kept.some(card => card.name === source.name)) {
+        list.push({ title: shortName(source.name), detail: 'from your disk', source, id: null, canKeep: !model?.isKept });
+    }
+    return list;
+}
+
+/** @param {Source} a @param {Source} b */
+function sameSource(a, b) {
+    const name = (/** @type {Source} */ source) => source.kind === 'own' ? '' : source.name;
+    return name(a) === name(b);
+}
+
+/** How fast something comes, and how long the rest will take. */
+class Rate {
+    constructor() {
+        this.phase = '';
+        this.since = 0;
+        this.from = 0;
+    }
+
+    /** @param {string} phase @param {number} loaded @param {number} total */
+    text(phase, loaded, total) {
+        const now = performance.now();
+        if (phase !== this.phase) [this.phase, this.since, this.from] = [phase, now, loaded];
+        const seconds = (now - this.since) / 1000;
+        if (seconds < 1) return '';
+        const speed = (loaded - this.from) / seconds;
+        const left = speed > 0 && total > 0 ? `, ${duration((total - loaded) / speed)} left` : '';
+        return `, ${bytes(Math.round(speed))}/s${left}`;
+    }
+}
+
+/** @param {number} seconds */
+function duration(seconds) {
+    return seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min`;
+}
+
+/** @param {number} count */
+function weights(count) {
+    return count < 1e9 ? `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} million` : `${(count / 1e9).toFixed(1)} billion`;
+}
+
+/** @param {string} name */
+function shortName(name) {
+    return (name.split('/').at(-1) ?? name).replace(/\.gguf$/i, '');
+}
+
+/** @param {string} text @param {string} what @param {() => void} onClick */
+function button(text, what, onClick) {
+    const made = Object.assign(document.createElement('button'), { type: 'button', textContent: text });
+    made.setAttribute('aria-label', `${text} ${what}`);
+    made.addEventListener('click', onClick);
+    return made;
+}
+
+/**
+ * What was dropped, folders with all that is in them.
+ * @param {DataTransfer} transfer
+ * @returns {Promise<File[]>}
+ */
+async function droppedFiles(transfer) {
+    const roots = [...transfer.items].map(item => item.webkitGetAsEntry?.()).filter(entry => entry !== null && entry !== undefined);
+    if (roots.length === 0) return [...transfer.files];
+    return (await Promise.all(roots.map(entry => filesUnder(entry)))).flat();
+}
+
+/** Models lie one or two folders deep. */
+const DEEPEST = 3;
+
+/**
+ * @param {FileSystemEntry} entry
+ * @param {number} [depth]
+ * @returns {Promise<File[]>}
+ */
+async function filesUnder(entry, depth = 0) {
+    if (entry.isFile) {
+        const file = await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject));
+        // A dropped file does not say itself in which folder it lay.
+        if (depth > 0) Object.defineProperty(file, 'webkitRelativePath', { value: entry.fullPath.slice(1) });
+        return [file];
+    }
+    if (depth >= DEEPEST) return [];
+    const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
+    const found = [];
+    // It gives a hundred at a time, and an empty list in the end.
+    for (;;) {
+        /** @type {FileSystemEntry[]} */
+        const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+        if (entries.length === 0) break;
+        found.push(...await Promise.all(entries.map(one => filesUnder(one, depth + 1))));
+    }
+    return found.flat();
+}

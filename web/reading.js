@@ -1,0 +1,134 @@
+/** In the worker: texts that stand already, read again for what the instruments ask of them. */
+
+import { buffersOf, entriesOf, readUntil, rowsOf, WINDOW } from './writing.js';
+
+/** @import { Command } from './messages.js' */
+/** @import { Tell } from './generator.js' */
+/** @import { Texts } from './writing.js' */
+
+/** Positions of a thumbnail. */
+const MAP_SIZE = 40;
+/** Tokens of a distribution that are sent; the rest is known by its sum. */
+const DISTRIBUTION = 2048;
+/** Positions whose logits are held at a time. */
+const PIECE = 64;
+
+/**
+ * The attention of a layer over the last positions of a text.
+ * @param {any} model
+ * @param {Texts} texts
+ * @param {{ branch: number, ids: number[] }} text
+ * @param {number} layer
+ * @param {number} window
+ * @param {AbortSignal} signal
+ */
+async function attentionOf(model, texts, { branch, ids }, layer, window, signal) {
+    const before = Math.max(0, ids.length - window);
+    const cache = texts.copy(branch, ids, before);
+    try {
+        await readUntil(model, ids, cache, before, signal);
+        for await (const { attention } of model.generate(ids, { cache, maxNewTokens: 1, attention: layer, signal })) return attention;
+    } finally {
+        cache.dispose();
+    }
+}
+
+/**
+ * @param {any} model
+ * @param {Texts} texts
+ * @param {Extract<Command, { type: 'read' }>} command
+ * @param {Tell} tell
+ * @param {AbortSignal} signal
+ */
+export async function readAgain(model, texts, command, tell, signal) {
+    const attention = await attentionOf(model, texts, command, command.layer, WINDOW, signal);
+    const rows = rowsOf(attention);
+    tell({ type: 'rows', layer: command.layer, start: attention.start, rows }, buffersOf(rows));
+}
+
+/**
+ * All heads of all layers over the last positions, a layer at a time.
+ * @param {any} model
+ * @param {Texts} texts
+ * @param {Extract<Command, { type: 'maps' }>} command
+ * @param {Tell} tell
+ * @param {AbortSignal} signal
+ */
+export async function maps(model, texts, command, tell, signal) {
+    for (let layer = 0; layer < model.layers; layer++) {
+        const attention = await attentionOf(model, texts, command, layer, MAP_SIZE, signal);
+        const { start, shape: [heads, rows, positions], data } = attention;
+        const weights = Array.from({ length: heads }, (_, h) => {
+            const map = new Float32Array(rows * rows);
+            for (let r = 0; r < rows; r++) {
+                const from = (h * rows + r) * positions + start;
+                map.set(data.subarray(from, from + rows), r * rows);
+            }
+            return map;
+        });
+        tell({ type: 'map', layer, layers: model.layers, size: rows, weights }, buffersOf(weights));
+    }
+}
+
+/**
+ * What may follow some tokens by the model alone, before temperature and the like.
+ * @param {any} model
+ * @param {Texts} texts
+ * @param {Extract<Command, { type: 'distribution' }>} command
+ * @param {Tell} tell
+ * @param {AbortSignal} signal
+ */
+export async function distribution(model, texts, { branch, ids }, tell, signal) {
+    const cache = texts.copy(branch, ids, ids.length - 1);
+    const most = Math.min(DISTRIBUTION, model.vocabularySize);
+    try {
+        const items = model.generate(ids, { cache, maxNewTokens: 1, temperature: 0, candidates: most, signal });
+        for await (const { candidates } of items) {
+            const probabilities = Float32Array.from(candidates, ({ probability }) => probability);
+            const tokens = Int32Array.from(candidates, ({ token }) => token);
+            tell({ type: 'distribution', top: candidates.slice(0, 24), probabilities, tokens });
+            return;
+        }
+    } finally {
+        cache.dispose();
+    }
+}
+
+/**
+ * The probability that the model itself gives each token after those before it.
+ * @param {any} model
+ * @param {number[]} ids
+ * @param {Tell} tell
+ * @param {AbortSignal} signal
+ */
+export async function probabilities(model, ids, tell, signal) {
+    const cache = model.createCache();
+    const found = new Float32Array(ids.length).fill(NaN);
+    const size = model.vocabularySize;
+    try {
+        for (let at = 0; at < ids.length - 1; at += PIECE) {
+            const piece = ids.slice(at, Math.min(at + PIECE, ids.length - 1));
+            const logits = await model.forward(piece, { cache, positions: 'all', signal });
+            const { data } = logits;
+            piece.forEach((_, i) => {
+                found[at + i + 1] = probabilityOf(data.subarray(i * size, (i + 1) * size), ids[at + i + 1]);
+            });
+            logits.dispose();
+        }
+    } finally {
+        cache.dispose();
+    }
+    tell({ type: 'probabilities', entries: entriesOf(model, ids), probabilities: found });
+}
+
+/**
+ * @param {Float32Array} logits
+ * @param {number} token
+ */
+function probabilityOf(logits, token) {
+    let most = -Infinity;
+    for (const logit of logits) most = Math.max(most, logit);
+    let sum = 0;
+    for (const logit of logits) sum += Math.exp(logit - most);
+    return Math.exp(logits[token] - most) / sum;
+}

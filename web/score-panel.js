@@ -1,0 +1,49 @@
+/** A text of the visitor's own, scored: bits per byte, and each word tinted by how much it surprised the model. */
+
+import { StoryView } from './story.js';
+import { Trace } from './trace.js';
+
+/** @import { App } from './app.js' */
+
+export class ScorePanel {
+    /**
+     * @param {App} app
+     * @param {(id: string) => HTMLElement} find
+     */
+    constructor(app, find) {
+        this.app = app;
+        this.field = /** @type {HTMLTextAreaElement} */ (find('score-text'));
+        this.result = find('score-result');
+        this.button = /** @type {HTMLButtonElement} */ (find('score'));
+        this.view = new StoryView(find('scored'), { onHover: () => {}, onPin: () => {}, onStep: () => {} });
+        this.button.addEventListener('click', () => this.score());
+        app.addEventListener('state', () => {
+            this.button.disabled = app.state !== 'ready';
+        });
+    }
+
+    async score() {
+        const { app, view, result } = this;
+        const text = this.field.value;
+        view.clear();
+        if (text.trim() === '') {
+            result.textContent = 'There is nothing to score.';
+            return;
+        }
+        result.textContent = 'Reading';
+        const score = await app.look({ type: 'score', text });
+        if (score?.type !== 'score') {
+            result.textContent = score?.type === 'error' ? score.message : '';
+            return;
+        }
+        const { nats, tokens, bytes, ids } = score;
+        result.textContent = `${(nats / Math.LN2 / bytes).toFixed(3)} bits per byte, ${(nats / Math.LN2 / tokens).toFixed(2)} bits per token, ` +
+            `${tokens.toLocaleString('en')} tokens`;
+        const each = await app.look({ type: 'probabilities', ids: ids.slice(0, app.model?.contextLength) });
+        if (each?.type !== 'probabilities') return;
+        const trace = new Trace();
+        trace.append(each.entries, []);
+        view.grow(trace);
+        view.inspect(-1, null, false, each.probabilities);
+    }
+}

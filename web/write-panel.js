@@ -1,0 +1,126 @@
+/** Writing: a beginning, and what the model makes of it; stopped, continued, written another time, branched. */
+
+import { Branches } from './branches.js';
+import { fromForm, fromHash, hasStory, toForm, toHash } from './settings.js';
+
+/** @import { App } from './app.js' */
+/** @import { Candidate } from './messages.js' */
+
+export class WritePanel {
+    /**
+     * @param {App} app
+     * @param {(id: string) => HTMLElement} find
+     */
+    constructor(app, find) {
+        this.app = app;
+        this.branches = new Branches(app, find);
+        this.writeButton = /** @type {HTMLButtonElement} */ (find('write'));
+        this.stopButton = /** @type {HTMLButtonElement} */ (find('stop'));
+        this.continueButton = /** @type {HTMLButtonElement} */ (find('continue'));
+        this.panel = find('write-panel');
+        /** Asked for while the model was loading. */
+        this.isWanted = false;
+
+        app.form.addEventListener('submit', event => {
+            event.preventDefault();
+            if (!this.panel.hidden) this.write();
+        });
+        this.stopButton.addEventListener('click', () => app.stop());
+        this.continueButton.addEventListener('click', () => this.goOn());
+        find('another').addEventListener('click', () => {
+            toForm(app.form, { ...fromForm(app.form), seed: crypto.getRandomValues(new Uint32Array(1))[0] % 100_000 });
+            this.write();
+        });
+        for (const button of find('prompts').querySelectorAll('button')) {
+            button.addEventListener('click', () => {
+                toForm(app.form, { ...fromForm(app.form), prompt: button.textContent ?? '' });
+                this.write();
+            });
+        }
+        app.addEventListener('state', () => this.showState());
+        app.addEventListener('text', () => this.showState());
+        app.addEventListener('model', () => this.forget());
+    }
+
+    /** Another model: nothing that was written is its own. */
+    forget() {
+        const branch = this.branches.begin();
+        if (!this.panel.hidden) this.app.show(branch);
+    }
+
+    /** The panel is looked at. */
+    open() {
+        this.app.show(this.branches.current);
+    }
+
+    showState() {
+        const { app } = this;
+        const isWriting = app.state === 'writing';
+        if (!isWriting && document.activeElement === this.stopButton) this.writeButton.focus();
+        this.stopButton.disabled = !isWriting;
+        const { trace } = this.branches.current;
+        const isFull = trace.tokens.length >= (app.model?.contextLength ?? 0);
+        this.continueButton.disabled = app.state !== 'ready' || trace.tokens.length === 0 || isFull;
+    }
+
+    /** @param {{ pace?: number }} [options] other than the form's */
+    async write(options) {
+        const { app } = this;
+        if (app.state === 'broken') return;
+        if (app.state === 'loading') {
+            this.isWanted = true;
+            app.say('The story will begin when the model is here.');
+            return;
+        }
+        this.isWanted = false;
+        const settings = { ...fromForm(app.form), layer: app.layer + 1, head: app.inspector.lane, model: modelOf(app) };
+        toForm(app.form, settings);
+        history.replaceState(null, '', toHash(settings));
+        const drop = this.branches.all.map(({ id }) => id);
+        const branch = this.branches.begin();
+        app.show(branch);
+        await app.write(branch, { prompt: settings.prompt, drop, options });
+        this.branches.draw();
+    }
+
+    /** Goes on after any end; where the model itself has ended the text, past that. */
+    async goOn() {
+        const { current: branch } = this.branches;
+        const { trace } = branch;
+        const bias = trace.hasEnded ? { logitBias: Object.fromEntries(this.app.model?.endTokens.map(id => [id, -Infinity]) ?? []) } : {};
+        const ids = trace.ids;
+        if (trace.hasEnded) {
+            trace.tokens.pop();
+            this.app.show(branch);
+        }
+        trace.base = ids.length;
+        await this.app.write(branch, { prompt: ids, options: bias });
+        this.branches.draw();
+    }
+
+    /**
+     * @param {number} position
+     * @param {Candidate} candidate
+     */
+    async branch(position, candidate) {
+        const parent = this.branches.current;
+        const branch = this.branches.grow(position, candidate);
+        this.app.show(branch);
+        if (this.app.model?.endTokens.includes(candidate.token)) return;
+        await this.app.write(branch, { prompt: branch.trace.ids, parent: parent.id });
+        this.branches.draw();
+    }
+
+    /** The address of a story follows what is looked at. */
+    remember() {
+        if (!hasStory(location.hash)) return;
+        const view = { layer: this.app.layer + 1, head: this.app.inspector.lane };
+        history.replaceState(null, '', toHash({ ...fromHash(location.hash), ...view }));
+    }
+}
+
+/** @param {App} app @returns {string} the loaded model, as the address says it */
+export function modelOf({ source }) {
+    if (source.kind === 'hub') return source.file === null ? source.repository : `${source.repository}/${source.file}`;
+    return source.kind === 'kept' ? source.name : '';
+}
