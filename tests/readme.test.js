@@ -102,6 +102,14 @@ test('from Keras to a page: the program in Python', { skip: hasKeras ? false : `
     assert.equal(output.trimEnd(), keras.text);
 }));
 
+test('JSON by a schema, from the model of the package', () => {
+    const example = /^```javascript\n(.*?)^```$/ms.exec(readme)?.[1] ?? '';
+    const file = fileURLToPath(new URL('example-json.js', folder));
+    writeFileSync(file, `import { createRuntime } from 'cached-attention';\nimport { loadModel } from 'cached-attention/generation';
+        const runtime = await createRuntime();\nconst model = await loadModel(runtime);\n${example}runtime.dispose();\n`);
+    assert.match(execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 60_000 }), /^\{ name: .*, age: \d+ \}/s);
+});
+
 test('every file that the README links to is there', () => {
     const links = [...readme.matchAll(/\]\(([^)#]+)\)/g)].map((match) => match[1]).filter((link) => !link.includes(':'));
     assert.ok(links.length > 0);

@@ -3,6 +3,8 @@
 import { typeError } from '../check.js';
 import { printAs } from '../engine/print.js';
 import { createCache } from '../model/cache.js';
+import { checkIds } from '../model/reader.js';
+import { parseToolCalls } from '../text/tool-calls.js';
 import { forward, forwardSync } from './forward.js';
 import { generate } from './generate.js';
 import { score } from './score.js';
@@ -180,6 +182,21 @@ export class LanguageModel {
      */
     generate(prompt, options = {}) {
         return generate(this, prompt, options);
+    }
+
+    /**
+     * The calls of functions in an answer, in the forms that chat templates teach (tool-calls.js lists them).
+     * @param {string | ArrayLike<number>} answer its text, or its tokens, with which markers are seen that are no text
+     * @param {{ tools?: object[] }} [options] the tools that generate() was given: a text without markers is a call only of one of them
+     * @returns {import('../text/tool-calls.js').ParsedCalls} the calls, and what stands beside them
+     * @throws {FormatError} `tool-call-invalid` for a call that is begun and is not what it should be
+     */
+    parseToolCalls(answer, options = {}) {
+        if (typeof answer === 'string') {
+            return parseToolCalls(answer, options);
+        }
+        const ids = Array.from(checkIds('answer', answer, this.vocabularySize)).filter((id) => !this.endTokens.includes(id));
+        return parseToolCalls(this._needTokenizer('answer').decode(ids), options);
     }
 
     /**
