@@ -15,7 +15,10 @@ import { missingFeatures } from './support.js';
 
 /** @typedef {'loading' | 'ready' | 'writing' | 'broken'} State */
 /** @typedef {{ id: number, trace: Trace }} Text whose cache the worker keeps by its number */
-/** @typedef {{ prompt: Prompt, parent?: number | null, drop?: number[], options?: Partial<RunOptions> }} Task what is written into a text */
+/**
+ * @typedef {{ prompt: Prompt, parent?: number | null, drop?: number[], options?: Partial<RunOptions> }} Task what is written
+ *   into a text
+ */
 
 /** @param {string} id */
 export function find(id) {
@@ -220,7 +223,8 @@ export class App extends EventTarget {
             this.isAgain = false;
             const run = { ...toRunOptions(settings), cold: this.isCold, ...options, layer: this.layer };
             const from = fresh ? null : parent;
-            const command = { type: /** @type {const} */ ('write'), branch: text.id, parent: from, prompt, options: run, skip, fresh, drop };
+            const type = /** @type {const} */ ('write');
+            const command = { type, branch: text.id, parent: from, prompt, options: run, skip, fresh, drop };
             last = await this.client.ask(command, report => {
                 if (report.type === 'begin' && !fresh) read = report;
                 this.onReport(text, report, run.pace);

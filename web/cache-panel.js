@@ -49,10 +49,12 @@ export class CachePanel {
         if (!model || !trace) return;
         const held = trace.rows.length;
         this.drawStrip(held, trace);
-        const kinds = `${model.layers} layers, keys and values of ${model.keyValueHeads} ${model.keyValueHeads === 1 ? 'head' : 'heads'} each`;
-        this.text.textContent = held === 0 ? `Empty. Room for ${model.contextLength.toLocaleString('en')} positions: ${kinds}.`
-            : `${bytes(held * model.cacheBytesPerToken)} in ${held.toLocaleString('en')} of ${model.contextLength.toLocaleString('en')} positions, ` +
-                `${bytes(model.cacheBytesPerToken)} each: ${kinds}.${sharedText(this.app.text)}`;
+        const { layers, keyValueHeads: heads, cacheBytesPerToken: each } = model;
+        const room = model.contextLength.toLocaleString('en');
+        const kinds = `${layers} layers, keys and values of ${heads} ${heads === 1 ? 'head' : 'heads'} each`;
+        this.text.textContent = held === 0 ? `Empty. Room for ${room} positions: ${kinds}.`
+            : `${bytes(held * each)} in ${held.toLocaleString('en')} of ${room} positions, ${bytes(each)} each: ` +
+                `${kinds}.${sharedText(this.app.text)}`;
         this.drawCosts(trace);
     }
 
@@ -91,7 +93,9 @@ export class CachePanel {
         const last = Math.max(...cold.map(cost => cost.position), 1);
         const dot = (/** @type {number} */ position, /** @type {number} */ ms, /** @type {string} */ colour) => {
             context.fillStyle = colour;
-            context.fillRect(position / last * (width - 3 * ratio), height - ms / most * (height - 3 * ratio) - 2 * ratio, 2 * ratio, 2 * ratio);
+            const x = position / last * (width - 3 * ratio);
+            const y = height - ms / most * (height - 3 * ratio) - 2 * ratio;
+            context.fillRect(x, y, 2 * ratio, 2 * ratio);
         };
         for (const { position, warm, cold: without = 0 } of cold) {
             dot(position, without, colours.soft);
@@ -99,8 +103,8 @@ export class CachePanel {
         }
         const newest = /** @type {import('./messages.js').Cost} */ (cold.at(-1));
         const mean = cold.reduce((sum, cost) => sum + cost.warm, 0) / cold.length;
-        this.costsText.textContent = `Without a cache (grey) the token at position ${newest.position} would cost ${time(newest.cold ?? 0)}, and each later one more; ` +
-            `with it (red) ${time(mean)} on average.`;
+        this.costsText.textContent = `Without a cache (grey) the token at position ${newest.position} would cost ` +
+            `${time(newest.cold ?? 0)}, and each later one more; with it (red) ${time(mean)} on average.`;
     }
 }
 

@@ -160,7 +160,8 @@ export class ChatPanel {
      */
     turn(node, isLast) {
         const item = document.createElement('li');
-        const who = Object.assign(document.createElement('span'), { className: 'visually-hidden', textContent: node.role === 'user' ? 'You: ' : 'The model: ' });
+        const textContent = node.role === 'user' ? 'You: ' : 'The model: ';
+        const who = Object.assign(document.createElement('span'), { className: 'visually-hidden', textContent });
         const words = Object.assign(document.createElement('div'), { className: 'words' });
         const bar = Object.assign(document.createElement('div'), { className: 'turn-bar' });
         item.className = `turn ${node.role}`;
@@ -268,7 +269,8 @@ function showAnswer(words, content) {
     let [fold, body] = /** @type {HTMLElement[]} */ ([...words.children]);
     if (!body) {
         fold = Object.assign(document.createElement('details'), { className: 'thought' });
-        fold.append(Object.assign(document.createElement('summary'), { textContent: 'What it thought first' }), document.createElement('div'));
+        const title = Object.assign(document.createElement('summary'), { textContent: 'What it thought first' });
+        fold.append(title, document.createElement('div'));
         body = document.createElement('div');
         words.append(fold, body);
     }

@@ -45,7 +45,8 @@ export class CodePanel {
     async explain() {
         const answer = await this.app.look({ type: 'explain' });
         if (answer?.type !== 'explained') return;
-        const report = { page: { userAgent: navigator.userAgent, crossOriginIsolated, cores: navigator.hardwareConcurrency }, ...answer.report };
+        const { userAgent, hardwareConcurrency: cores } = navigator;
+        const report = { page: { userAgent, crossOriginIsolated, cores }, ...answer.report };
         this.find('explained').textContent = JSON.stringify(report, null, 2);
     }
 
@@ -71,9 +72,10 @@ function program({ source }, settings, turns, isPage) {
     const [given, helper] = sourceCode(source, isPage);
     const prompt = turns ? JSON.stringify(turns, null, 4) : quote(settings.prompt);
     const workers = settings.workers === 'auto' ? '' : `{ workers: ${settings.workers} }`;
+    const generation = isPage ? `${CDN}/generation/index.js` : 'cached-attention/generation';
     const lines = [
         `import { createRuntime } from '${isPage ? `${CDN}/index.js` : 'cached-attention'}';`,
-        `import { ${['loadModel', ...helper].join(', ')} } from '${isPage ? `${CDN}/generation/index.js` : 'cached-attention/generation'}';`,
+        `import { ${['loadModel', ...helper].join(', ')} } from '${generation}';`,
         '',
         `const runtime = await createRuntime(${workers});`,
         `const model = await loadModel(runtime${given ? `, ${given}` : ''});`,
@@ -84,7 +86,8 @@ function program({ source }, settings, turns, isPage) {
         '}',
         'runtime.dispose();'
     ];
-    return isPage ? ['<!doctype html>', '<meta charset="utf-8">', '<body style="white-space: pre-wrap"></body>', '<script type="module">', ...lines, '</script>'].join('\n')
+    const head = ['<!doctype html>', '<meta charset="utf-8">', '<body style="white-space: pre-wrap"></body>'];
+    return isPage ? [...head, '<script type="module">', ...lines, '</script>'].join('\n')
         : ['// npm install cached-attention; node story.mjs', ...lines].join('\n');
 }
 

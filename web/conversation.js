@@ -64,7 +64,9 @@ export class Conversation {
      */
     messages(node, system) {
         const turns = [];
-        for (let at = /** @type {Node | null} */ (node); at && at.role !== 'root'; at = at.parent) turns.unshift({ role: at.role, content: at.content });
+        for (let at = /** @type {Node | null} */ (node); at && at.role !== 'root'; at = at.parent) {
+            turns.unshift({ role: at.role, content: at.content });
+        }
         return system.trim() ? [{ role: 'system', content: system.trim() }, ...turns] : turns;
     }
 }

@@ -84,7 +84,8 @@ async function load(source, workers, tell, signal) {
     try {
         const model = await loadModel(runtime, given, {
             signal,
-            onProgress: (/** @type {{ loaded: number, total: number }} */ { loaded, total }) => tell({ type: 'progress', phase: 'load', loaded, total })
+            onProgress: (/** @type {{ loaded: number, total: number }} */ { loaded, total }) =>
+                tell({ type: 'progress', phase: 'load', loaded, total })
         });
         open?.texts.clear();
         open?.model.dispose();

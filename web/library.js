@@ -46,8 +46,11 @@ export async function openSource(source, huggingFace, tell, signal) {
     } catch (error) {
         if (!isFull(error)) throw error;
         await place.remove();
-        tell({ type: 'remark', text: 'There is no room in this browser to keep the model: it is loaded without, and has to be loaded again next time. ' +
-            'Deleting another one makes room.' });
+        tell({
+            type: 'remark',
+            text: 'There is no room in this browser to keep the model: it is loaded without, and has to be loaded again next time. ' +
+                'Deleting another one makes room.'
+        });
         return { given: model, files: null };
     }
 }

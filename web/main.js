@@ -10,7 +10,7 @@ import { ModelsPanel } from './models-panel.js';
 import { ScorePanel } from './score-panel.js';
 import { isFirstVisit, readingPace } from './first-visit.js';
 import { isolate, keepPage } from './offline.js';
-import { MOST_WORKERS, fromHash, hasStory, toForm } from './settings.js';
+import { MOST_WORKERS, fromForm, fromHash, hasStory, toForm } from './settings.js';
 import { Tour } from './tour.js';
 import { WritePanel } from './write-panel.js';
 
@@ -68,13 +68,18 @@ function chooseLayer(layer) {
     write.remember();
 }
 
-app.addEventListener('model', () => {
+/** Shows the layer and the head that the address names. */
+function lookAsAsked() {
     const { model } = app;
     if (!model) return;
     const asked = fromHash(location.hash);
     app.layer = inspector.layer = Math.min(asked.layer, model.layers) - 1;
     showLayers();
     inspector.setHeads(model.heads, asked.head);
+}
+
+app.addEventListener('model', () => {
+    lookAsAsked();
     if (chat.isOpen) choosePanel(true);
 });
 app.addEventListener('state', () => {
@@ -139,8 +144,15 @@ function arrive() {
 }
 
 addEventListener('hashchange', () => {
+    const { workers } = fromForm(app.form);
     arrive();
-    if (app.state !== 'broken') app.load(app.source);
+    if (app.state === 'broken') return;
+    if (!app.model || fromForm(app.form).workers !== workers) {
+        app.load(app.source);
+        return;
+    }
+    lookAsAsked();
+    if (write.isWanted && !chat.isOpen) write.write();
 });
 app.showStatus('Loading');
 // A host without the headers for threads: a service worker sets them, after one reload.

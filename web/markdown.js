@@ -7,7 +7,10 @@
 let libraries = null;
 
 /** Images would be fetched from anywhere, and styles and forms could cover the page. */
-const FORBIDDEN = { FORBID_TAGS: ['img', 'picture', 'video', 'audio', 'style', 'form', 'input', 'button', 'textarea', 'select'], FORBID_ATTR: ['style', 'id', 'name'] };
+const FORBIDDEN = {
+    FORBID_TAGS: ['img', 'picture', 'video', 'audio', 'style', 'form', 'input', 'button', 'textarea', 'select'],
+    FORBID_ATTR: ['style', 'id', 'name']
+};
 
 /**
  * @param {HTMLElement} element

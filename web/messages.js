@@ -35,8 +35,8 @@
  *     | { type: 'keep' }
  *     | { type: 'explain' }} Command
  * To the worker; each goes with the number of its run. `branch`: the text whose cache is used; it begins as a fork of
- * `parent`'s. `skip`: tokens that the page has from the same run; only their attention is wanted. `fresh`: read everything anew, with the attention of all of it. `drop`: texts that nobody will go
- * on with.
+ * `parent`'s. `skip`: tokens that the page has from the same run; only their attention is wanted. `fresh`: read everything
+ * anew, with the attention of all of it. `drop`: texts that nobody will go on with.
  *
  * @typedef {object} TokenEntry
  * @property {number} token

@@ -28,9 +28,12 @@ const OFFERED = [
 
 /** @typedef {{ title: string, detail: string, source: Source, id: string | null, canKeep?: boolean }} Entry of the list */
 
+/** owner/name, perhaps a file of it; or the address that a browser shows for it. */
+const HUB_NAME = /^(?:https:\/\/huggingface\.co\/)?([\w.-]+\/[\w.-]+)(?:\/(?:(?:blob|resolve)\/[^/]+\/)?(.+?))?\/?$/;
+
 /** @param {string} name 'owner/name' or 'owner/name/file' @param {string | null} endpoint @returns {Source | null} */
 function hubSource(name, endpoint) {
-    const [, repository, file] = /^(?:https:\/\/huggingface\.co\/)?([\w.-]+\/[\w.-]+)(?:\/(?:(?:blob|resolve)\/[^/]+\/)?(.+?))?\/?$/.exec(name.trim()) ?? [];
+    const [, repository, file] = HUB_NAME.exec(name.trim()) ?? [];
     return repository ? { kind: 'hub', name: file ? `${repository}/${file}` : repository, repository, file: file ?? null, endpoint } : null;
 }
 
@@ -147,7 +150,8 @@ export class ModelsPanel {
         const { phase, loaded, total } = report;
         const { find } = this;
         const verb = phase === 'download' ? 'Downloading' : 'Reading';
-        find('model-status').textContent = `${verb}: ${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}${rate.text(phase, loaded, total)}`;
+        const share = `${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`;
+        find('model-status').textContent = `${verb}: ${share}${rate.text(phase, loaded, total)}`;
         /** @type {HTMLProgressElement} */ (find('model-bar')).value = total ? loaded / total : 0;
     }
 
@@ -201,7 +205,9 @@ export class ModelsPanel {
  */
 function entries({ source, model }, kept) {
     /** @type {Entry[]} */
-    const list = [{ title: 'TinyStories', detail: '7 MB, comes with the page; tells children’s stories', source: { kind: 'own' }, id: null }];
+    const list = [{
+        title: 'TinyStories', detail: '7 MB, comes with the page; tells children’s stories', source: { kind: 'own' }, id: null
+    }];
     for (const { repository, file, title, bytes: size, licence, note } of OFFERED) {
         const name = `${repository}/${file}`;
         const card = kept.find(one => one.name === name);
@@ -213,8 +219,9 @@ function entries({ source, model }, kept) {
     }
     for (const { name, id, bytes: size, isWhole, hub } of kept) {
         if (list.some(entry => entry.id === id)) continue;
+        const state = isWhole ? 'kept in this browser' : 'begun';
         list.push({
-            title: shortName(name), detail: `${bytes(size)}, ${isWhole ? 'kept in this browser' : 'begun'}${hub ? `, from ${hub.repository}` : ''}`, id,
+            title: shortName(name), detail: `${bytes(size)}, ${state}${hub ? `, from ${hub.repository}` : ''}`, id,
             source: !isWhole && hub ? { kind: 'hub', name, ...hub } : { kind: 'kept', name, id }
         });
     }

@@ -37,7 +37,8 @@ export class ScorePanel {
             return;
         }
         const { nats, tokens, bytes, ids } = score;
-        result.textContent = `${(nats / Math.LN2 / bytes).toFixed(3)} bits per byte, ${(nats / Math.LN2 / tokens).toFixed(2)} bits per token, ` +
+        const bits = nats / Math.LN2;
+        result.textContent = `${(bits / bytes).toFixed(3)} bits per byte, ${(bits / tokens).toFixed(2)} bits per token, ` +
             `${tokens.toLocaleString('en')} tokens`;
         const each = await app.look({ type: 'probabilities', ids: ids.slice(0, app.model?.contextLength) });
         if (each?.type !== 'probabilities') return;

@@ -2,9 +2,10 @@
 /**
  * A static server for the demo: `node web/serve.js [--port N] [--no-isolation]`.
  *
- * It serves web/, dist/ and js/ (for the bench page) of this repository and nothing else. By default it sends the two headers that make a page
- * cross-origin isolated, which shared memory (and so worker threads) needs; `--no-isolation` leaves them out, to see
- * the page as a host without them would show it. Files are revalidated by ETag: a second visit downloads nothing.
+ * It serves web/, dist/ and js/ (for the bench page) of this repository and nothing else. By default it sends the two
+ * headers that make a page cross-origin isolated, which shared memory (and so worker threads) needs; `--no-isolation`
+ * leaves them out, to see the page as a host without them would show it. Files are revalidated by ETag: a second visit
+ * downloads nothing.
  */
 import { createServer } from 'node:http';
 import { createReadStream, realpathSync } from 'node:fs';
@@ -34,7 +35,8 @@ const TYPES = {
 };
 
 const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; img-src 'self' data:; " +
-    "connect-src 'self' https://huggingface.co https://*.huggingface.co https://*.hf.co; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    "connect-src 'self' https://huggingface.co https://*.huggingface.co https://*.hf.co; " +
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /**
  * @typedef {object} ServeOptions

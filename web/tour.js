@@ -1,11 +1,28 @@
 /** A tour of five steps, each beside what it tells of. */
 
 const STEPS = [
-    { id: 'story', text: 'The model writes one token at a time: a word, or a piece of one. All of it is computed on your device.' },
-    { id: 'looked', text: 'To find the next, it looks back at all tokens before. Point at a word: the darker another one is, the more it was looked at.' },
-    { id: 'next', text: 'It then gives every token a probability, and one is drawn. Click another one, and the text goes on from there.' },
-    { id: 'cache-panel', text: 'What it has read stays in the cache, keys and values for each layer. Without it, all of the text would be read again for each token.' },
-    { id: 'model', text: 'This is a small model for children’s stories. Choose another here, or drop a GGUF file on the page, and chat with it.' }
+    {
+        id: 'story',
+        text: 'The model writes one token at a time: a word, or a piece of one. All of it is computed on your device.'
+    },
+    {
+        id: 'looked',
+        text: 'To find the next, it looks back at all tokens before. Point at a word: the darker another one is, the more it was ' +
+            'looked at.'
+    },
+    {
+        id: 'next',
+        text: 'It then gives every token a probability, and one is drawn. Click another one, and the text goes on from there.'
+    },
+    {
+        id: 'cache-panel',
+        text: 'What it has read stays in the cache, keys and values for each layer. Without it, all of the text would be read again ' +
+            'for each token.'
+    },
+    {
+        id: 'model',
+        text: 'This is a small model for children’s stories. Choose another here, or drop a GGUF file on the page, and chat with it.'
+    }
 ];
 
 export class Tour {

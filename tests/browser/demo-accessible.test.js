@@ -63,10 +63,13 @@ for (const width of [320, 640, 961, 1024, 1100, 2560]) {
         assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
         const overlaps = await page.evaluate(() => {
             const boxes = [...document.querySelectorAll('.meters div, .fields label')].map(element => element.getBoundingClientRect());
-            return boxes.filter((a, i) => boxes.some((b, j) => i < j && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)).length;
+            const meet = (/** @type {DOMRect} */ a, /** @type {DOMRect} */ b) =>
+                a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+            return boxes.filter((a, i) => boxes.some((b, j) => i < j && meet(a, b))).length;
         });
         assert.equal(overlaps, 0);
-        const sizes = await page.$$eval('input:not([type=radio], [type=checkbox], [type=file]), select, textarea', fields => fields.map(field => Number.parseFloat(getComputedStyle(field).fontSize)));
+        const sizes = await page.$$eval('input:not([type=radio], [type=checkbox], [type=file]), select, textarea',
+            fields => fields.map(field => Number.parseFloat(getComputedStyle(field).fontSize)));
         assert.ok(Math.min(...sizes) >= 16, `iOS zooms into fields of ${Math.min(...sizes)} px`);
         demo.checkProblems();
     });

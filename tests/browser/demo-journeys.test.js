@@ -119,7 +119,8 @@ test('a chat reads each turn once, and can be edited', options, async t => {
     await page.click('.turn.user .turn-bar button');
     await page.type('.turn.user textarea', ' And of its red house.');
     await page.click('.turn.user .words button');
-    await page.waitForFunction(() => document.querySelectorAll('.turn').length === 2 && document.querySelector('.turn.assistant .turn-bar button'));
+    await page.waitForFunction(() => document.querySelectorAll('.turn').length === 2
+        && document.querySelector('.turn.assistant .turn-bar button'));
     assert.ok((await page.$eval('#turns', list => list.textContent ?? '')).includes('2 / 2'));
     await page.click('.turn.user .turn-bar button');
     assert.deepEqual(await answers(), before, 'the conversation before is still there');
@@ -133,7 +134,8 @@ test('answers are Markdown, and harmless', options, async t => {
         // @ts-ignore: as the page has it
         const { showMarkdown } = await import('./markdown.js');
         const element = document.createElement('div');
-        await showMarkdown(element, '**bold** <img src="x" onerror="alert(1)"><script>alert(2)</script> [link](javascript:alert(3))\n\n- one');
+        const harm = '<img src="x" onerror="alert(1)"><script>alert(2)</script> [link](javascript:alert(3))';
+        await showMarkdown(element, `**bold** ${harm}\n\n- one`);
         return element.innerHTML;
     });
     assert.match(html, /<strong>bold<\/strong>/);
@@ -206,7 +208,8 @@ test('a text of one’s own is scored', options, async t => {
     const score = async (/** @type {string} */ text) => {
         await demo.page.$eval('#score-text', (field, value) => /** @type {HTMLTextAreaElement} */ (field).value = value, text);
         await demo.click('score');
-        await demo.page.waitForFunction(length => document.getElementById('scored')?.textContent?.trim().length === length, {}, text.length + 1);
+        await demo.page.waitForFunction(length => document.getElementById('scored')?.textContent?.trim().length === length,
+            {}, text.length + 1);
         return Number.parseFloat(await demo.text('score-result'));
     };
     const plain = await score('Once upon a time, there was a little girl named Lily.');
@@ -227,7 +230,8 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
         const start = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
         const end = isLost ? 3_000_000 : length - 1;
         response.writeHead(range ? 206 : 200, { 'Content-Length': length - start, 'Content-Type': 'application/octet-stream' });
-        createReadStream(`${EMBEDDED}model.safetensors`, { start, end }).on('end', () => isLost ? response.destroy() : response.end()).pipe(response, { end: false });
+        createReadStream(`${EMBEDDED}model.safetensors`, { start, end })
+            .on('end', () => isLost ? response.destroy() : response.end()).pipe(response, { end: false });
     } });
     const { page } = demo;
     await demo.ready();
@@ -307,7 +311,9 @@ test('it works as static files under any path', options, async t => {
     const root = await mkdtemp(join(tmpdir(), 'static-'));
     t.after(() => rm(root, { recursive: true }));
     await mkdir(join(root, 'some/path'), { recursive: true });
-    for (const name of ['web', 'dist']) await symlink(fileURLToPath(new URL(`../../${name}`, import.meta.url)), join(root, 'some/path', name));
+    for (const name of ['web', 'dist']) {
+        await symlink(fileURLToPath(new URL(`../../${name}`, import.meta.url)), join(root, 'some/path', name));
+    }
     const demo = await DemoPage.open(t, { root, isolation: false, path: 'some/path/' });
     await demo.page.waitForFunction(() => crossOriginIsolated && document.getElementById('status')?.textContent?.includes('layers of'));
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
@@ -317,7 +323,8 @@ test('it works as static files under any path', options, async t => {
 test('the address holds what is asked for, within what the device has', options, async t => {
     const demo = await DemoPage.open(t, { hash: '#workers=999&temperature=9&head=99' });
     await demo.ready();
-    const { workers, temperature } = await demo.page.evaluate(() => Object.fromEntries(new FormData(/** @type {HTMLFormElement} */ (document.getElementById('settings')))));
+    const { workers, temperature } = await demo.page.$eval('#settings',
+        form => Object.fromEntries(new FormData(/** @type {HTMLFormElement} */ (form))));
     assert.ok(Number(workers) <= 8, `${workers} workers`);
     assert.equal(temperature, '2');
     demo.checkProblems();

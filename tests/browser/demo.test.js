@@ -246,8 +246,9 @@ test('everything can be done by keyboard', options, async t => {
         assert.notEqual(outline, 'none', `${name} does not show that it has the focus`);
         await page.keyboard.press('Tab');
     }
-    for (const name of ['mode', 'model', 'prompt', 'write', 'continue', 'another', 'temperature', 'topK', 'topP', 'minP', 'seed', 'tokens', 'pace',
-        'workers', 'direction', 'surprising', 'story', 'cold', 'layer', 'scale', 'skip-first', 'lane', 'heatmap', 'show-maps']) {
+    for (const name of ['mode', 'model', 'prompt', 'write', 'continue', 'another', 'temperature', 'topK', 'topP', 'minP',
+        'seed', 'tokens', 'pace', 'workers', 'direction', 'surprising', 'story', 'cold', 'layer', 'scale',
+        'skip-first', 'lane', 'heatmap', 'show-maps']) {
         assert.ok(reached.includes(name), `Tab does not reach ${name}, only ${reached}`);
     }
 
