@@ -316,6 +316,7 @@ const longestOf = (runs) => runs.reduce((most, { ids }) => Math.max(most, ids.le
  * @returns {number} tokens read of it then
  */
 function prepare(job, runs, from, longest, wanted) {
+    job._network.check(); // somebody may have disposed of it since the last pass
     let count = Math.min(Math.max(1, Math.floor(CHUNK / runs.length)), longest - from);
     for (let i = 0; i < runs.length; i++) {
         count = Math.min(count, runs[i].row.most(count));

@@ -14,8 +14,8 @@ import { draw, randomLayer } from './cases.js';
 const inline = await testRuntime();
 const page = await testRuntime({ workers: 2, _test: { mayBlock: false } });
 const config = { numHeads: 4, keyDim: 64 };
-/** So much that a call takes some milliseconds. */
-const [LENGTH, ROWS, FEATURES] = [600, 500, 256];
+/** So much that a call takes several times the milliseconds after which its thread lets others have a turn. */
+const [LENGTH, ROWS, FEATURES] = [1000, 900, 256];
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 

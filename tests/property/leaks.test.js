@@ -99,7 +99,7 @@ test('tensors and caches that are made and disposed of', { timeout }, async () =
     const { used } = runtime.memory;
     const data = new Float32Array(1000);
     let reserved = 0;
-    const bytes = growth(5000, () => {
+    const bytes = growth(20_000, () => {
         const tensor = new Tensor(runtime, { shape: [10, 100], data });
         const cache = new KVCache(runtime, { batch: 1, length: 100, numHeads: 2, keyDim: 8 });
         cache.toTensor().dispose();
