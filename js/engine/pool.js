@@ -47,10 +47,14 @@ const SPIN = 400_000;
 const START_TIMEOUT_MS = 20_000;
 
 /** What is known of a worker that ends without a word. */
-const STALL_REASON = `no task was completed for ${STALL_SLICES * SLICE_MS} ms: `
+const STALL_MS = STALL_SLICES * SLICE_MS;
+const STALL_REASON = `no task was completed for ${STALL_MS} ms: `
     + 'a worker died or was stopped in the middle of one';
 
-/** How long workers may take to leave a program that has been revoked: each is in the middle of one task at most. */
+/**
+ * How long workers may take to leave a program that has been revoked, each in the middle of one task at most: where one of them
+ * has been lost already. After an abort, which says nothing of them, they have STALL_MS.
+ */
 const LEAVE_MS = 250;
 
 /** How often that is looked at. */
@@ -116,9 +120,9 @@ export class Pool {
     #timer;
     #lastProgress = 0;
     #slices = 0;
-    /** Why the pending program has been revoked, and since when. @type {Error | null} */
+    /** Why the pending program has been revoked, and how often is still looked whether workers have left it. @type {Error | null} */
     #revoked = null;
-    #revokedAt = 0;
+    #looks = 0;
 
     /** @param {PoolOptions} options */
     constructor({ memory, module, wasm, workers, processors, mayBlock, script, startTimeout }) {
@@ -278,14 +282,14 @@ export class Pool {
     /** Ends the program that has begun: nobody begins a task of it any more, and nobody is in one when this returns. */
     stop() {
         this.#revoke();
-        this.#awaitLeave();
+        this.#awaitLeave(STALL_MS);
         this.#afterRevoked(false);
     }
 
     /** Ends a program that was posted; it is settled with an Error once nobody is in a task of it. */
     stopPosted() {
         if (this.#pending) {
-            this.#revokePending(new Error('the call has been aborted'));
+            this.#revokePending(new Error('the call has been aborted'), STALL_MS);
         }
     }
 
@@ -400,18 +404,19 @@ export class Pool {
     #giveUp(outcome) {
         const reason = outcome === RUN.FAILED ? this.#readReport() : STALL_REASON;
         this.#revoke();
-        this.#awaitLeave();
+        this.#awaitLeave(LEAVE_MS);
         this.#afterRevoked(outcome === RUN.STALLED);
         return new WorkerLostError(reason);
     }
 
-    /** Blocks until all workers have left the program that was revoked, or have had their time. */
-    #awaitLeave() {
+    /** Blocks until all workers have left the program that was revoked, or have had their time. @param {number} time ms */
+    #awaitLeave(time) {
         const { ints } = this.#memory;
         const at = this.#control + CONTROL.epoch;
         const epoch = Atomics.load(ints, at);
         // A page's main thread gets here by programs that it ran alone: no worker is in them.
-        for (let end = performance.now() + LEAVE_MS; this.#mayBlock && this.#anyBusy() && performance.now() < end;) {
+        // Counted in looks, not by a clock: a machine that stands still as a whole is nobody's fault.
+        for (let looks = time / LOOK_MS; this.#mayBlock && this.#anyBusy() && looks > 0; looks--) {
             Atomics.wait(ints, at, epoch, LOOK_MS); // nobody else changes it: this sleeps
         }
     }
@@ -419,7 +424,7 @@ export class Pool {
     /** Looks after a program that nobody blocks on. */
     #watch() {
         if (this.#revoked) {
-            if (!this.#anyBusy() || performance.now() > this.#revokedAt + LEAVE_MS) {
+            if (!this.#anyBusy() || --this.#looks <= 0) {
                 const error = this.#revoked;
                 this.#afterRevoked(error.message.includes(STALL_REASON));
                 this.#settle(error);
@@ -452,13 +457,14 @@ export class Pool {
     /**
      * Ends the pending program; its call is told once the workers have left it.
      * @param {Error} reason
+     * @param {number} [time] ms that they have for it
      */
-    #revokePending(reason) {
+    #revokePending(reason, time = LEAVE_MS) {
         if (this.#revoked) {
             return;
         }
         this.#revoked = reason;
-        this.#revokedAt = performance.now();
+        this.#looks = time / LOOK_MS;
         this.#revoke();
         clearInterval(this.#timer);
         this.#timer = setInterval(() => this.#watch(), LOOK_MS);

