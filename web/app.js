@@ -26,7 +26,7 @@ export function find(id) {
 }
 
 /** @param {string} text */
-export function sentence(text) {
+function sentence(text) {
     return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 

@@ -25,7 +25,7 @@
 export const MOST_WORKERS = Math.min(globalThis.navigator?.hardwareConcurrency || 1, 8);
 
 /** @type {Settings} */
-export const DEFAULTS = {
+const DEFAULTS = {
     prompt: 'Once upon a time, there was a little fox who',
     temperature: 0.8,
     topK: 40,

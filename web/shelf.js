@@ -25,7 +25,7 @@ async function shelf(create) {
 }
 
 /** @param {string} name of a model @returns {string} of its folder: nothing that a file system could mind */
-export function idOf(name) {
+function idOf(name) {
     return encodeURIComponent(name).replace(/[*%.]/g, sign => `~${sign.charCodeAt(0).toString(16)}`).slice(0, 200);
 }
 

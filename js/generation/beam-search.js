@@ -14,7 +14,6 @@ export class BeamSearch extends Search {
         const beams = sampler.numBeams;
         super(steps, start, beams);
         this._sampler = sampler;
-        this._prompt = start.tokens;
         const vocabulary = steps.vocabularySize;
         // Every beam starts as a copy of its prompt, so all but the first are put out of the running.
         this.logProbs = new Float32Array(this.batch * beams).fill(-1e9);
@@ -29,8 +28,6 @@ export class BeamSearch extends Search {
         }
         this._scores = new Float32Array(beams * vocabulary);
         this._best = new Choice(beams * vocabulary);
-        this._tokenOf = new Uint32Array(beams);
-        this._scoreOf = new Float32Array(beams);
     }
 
     pick() {

@@ -114,7 +114,7 @@ function readBody(streams) {
  * @param {Variant} variant
  * @returns {Uint8Array<ArrayBuffer>} module importing env.memory; exports flops, read1 and read4
  */
-export function assemble(variant) {
+function assemble(variant) {
     const code = (/** @type {number[]} */ body) => [...leb(body.length), ...body];
     return new Uint8Array([
         0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,

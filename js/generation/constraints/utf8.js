@@ -13,7 +13,7 @@ const SURROGATES = [[0xd800, 0xdfff]];
 const LENGTHS = [[0x7f, 0], [0x7ff, 0xc0], [0xffff, 0xe0], [LAST, 0xf0]];
 
 /** @param {Ranges} ranges @returns {Ranges} in order, none touching another */
-export function sorted(ranges) {
+function sorted(ranges) {
     /** @type {Ranges} */
     const result = [];
     for (const [from, to] of [...ranges].sort((a, b) => a[0] - b[0])) {
