@@ -177,3 +177,8 @@ export class FormatError extends Error {
         this.code = code;
     }
 }
+
+/** @param {boolean} condition of bytes that came from outside @param {string} code @param {string} message @returns {asserts condition} */
+export function checkFormat(condition, code, message) {
+    if (!condition) throw new FormatError(code, message);
+}

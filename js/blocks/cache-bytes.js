@@ -9,7 +9,7 @@
 //
 // Nothing in a file is believed: whoever opens one checks what the header says before anything is made of it.
 
-import { FormatError } from '../check.js';
+import { FormatError, checkFormat } from '../check.js';
 import { INTERFACE } from '../engine/interface.js';
 
 /** @typedef {{ address: number, bytes: number }} Place */
@@ -72,9 +72,9 @@ export function packCache(memory, magic, version, header, pages) {
  */
 export function unpackCache(bytes, magic, version, what) {
     const { start } = lengthOf(bytes, magic, what);
-    check(start <= bytes.length, 'cache-invalid', `the saved ${what} ends within its header`);
+    checkFormat(start <= bytes.length, 'cache-invalid', `the saved ${what} ends within its header`);
     const view = new DataView(bytes.buffer, bytes.byteOffset);
-    check(checksum(bytes.subarray(START)) === view.getUint32(12, true), 'cache-checksum',
+    checkFormat(checksum(bytes.subarray(START)) === view.getUint32(12, true), 'cache-checksum',
         `the saved ${what} is damaged: its checksum is another`);
     return { header: readHeader(bytes.subarray(START, start), version, what), body: bytes.subarray(start) };
 }
@@ -87,9 +87,9 @@ export function unpackCache(bytes, magic, version, what) {
 function lengthOf(bytes, magic, what) {
     // Byte by byte, as decoders skip marks.
     const begins = bytes.length >= START && [...magic].every((letter, i) => bytes[i] === letter.charCodeAt(0));
-    check(begins, 'cache-invalid', `this is no saved ${what}`);
+    checkFormat(begins, 'cache-invalid', `this is no saved ${what}`);
     const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(8, true);
-    check(length <= MOST_HEADER, 'cache-invalid', `the header of the saved ${what} is too long`);
+    checkFormat(length <= MOST_HEADER, 'cache-invalid', `the header of the saved ${what} is too long`);
     return { start: START + length };
 }
 
@@ -107,7 +107,7 @@ function readHeader(bytes, version, what) {
         throw damaged(what);
     }
     if (typeof header !== 'object' || header === null) throw damaged(what);
-    check(header.version === version && header.interface === INTERFACE, 'cache-version',
+    checkFormat(header.version === version && header.interface === INTERFACE, 'cache-version',
         `the ${what} was saved by another version of this library, which lays pages out otherwise`);
     return header;
 }
@@ -131,8 +131,3 @@ const sizeOf = (pages) => pages.reduce((sum, page) => sum + page.bytes, 0);
 
 /** @param {string} what */
 export const damaged = (what) => new FormatError('cache-invalid', `the header of the saved ${what} does not fit together`);
-
-/** @param {boolean} condition @param {string} code @param {string} message @returns {asserts condition} */
-function check(condition, code, message) {
-    if (!condition) throw new FormatError(code, message);
-}

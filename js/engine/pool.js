@@ -46,8 +46,8 @@ const SPIN = 400_000;
 /** A worker's script may have to be downloaded; what forbids it or lacks it is told by an event long before this. */
 const START_TIMEOUT_MS = 20_000;
 
-/** What is known of a worker that ends without a word. */
 const STALL_MS = STALL_SLICES * SLICE_MS;
+/** What is known of a worker that ends without a word. */
 const STALL_REASON = `no task was completed for ${STALL_MS} ms: `
     + 'a worker died or was stopped in the middle of one';
 

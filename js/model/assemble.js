@@ -1,9 +1,9 @@
 // From a file to a network: which tensor goes where, checked against the description before any weight is read.
 
-import { FormatError, show } from '../check.js';
+import { FormatError, checkFormat, show } from '../check.js';
 import { freeze } from './description.js';
 import { familyOf } from './families/index.js';
-import { Fields, check } from './fields.js';
+import { Fields } from './fields.js';
 import { rolesOf } from './roles.js';
 import { shapesOf } from './shapes.js';
 
@@ -56,11 +56,11 @@ export function planOf(source) {
     wantScales(plan, wanted);
     placeAll(plan, wanted, roles.filter(isScale), source.format);
     for (const { attention: { rope, after }, residualScale } of description.layers) {
-        check(residualScale === 1 || !after, 'config-unsupported', 'a norm behind a sublayer and a multiplier of what it gives');
+        checkFormat(residualScale === 1 || !after, 'config-unsupported', 'a norm behind a sublayer and a multiplier of what it gives');
         const lacks = rope?.scaling.type === 'longrope' && rope.scaling.long === null && !byRole.has('rope_factors_long.weight');
-        check(!lacks, 'config-missing-key', 'rope_scaling has no long_factor and short_factor');
+        checkFormat(!lacks, 'config-missing-key', 'rope_scaling has no long_factor and short_factor');
         for (const factors of [rope?.scaling.short, rope?.scaling.long]) {
-            check(!rope || !factors || factors.length === rope.dims / 2, 'config-invalid',
+            checkFormat(!rope || !factors || factors.length === rope.dims / 2, 'config-invalid',
                 `rope_scaling: long_factor and short_factor must have ${(rope?.dims ?? 0) / 2} numbers, got ${factors?.length}`);
         }
     }
@@ -77,7 +77,7 @@ export function planOf(source) {
  */
 function settle(description, byRole, source) {
     const own = byRole.has('output.weight');
-    check(own || description.head.tied !== false || source.format === 'gguf', 'tensor-missing',
+    checkFormat(own || description.head.tied !== false || source.format === 'gguf', 'tensor-missing',
         'config.json says that the head is not tied, and the file has no tensor for it');
     return { ...description, head: { ...description.head, tied: !own } };
 }
@@ -120,7 +120,7 @@ function place(plan, wanted, role, tensor, row, format) {
     const { family, description } = plan;
     if (DIVISORS.includes(role)) {
         const dims = Math.max(...description.layers.map(({ attention }) => attention.rope?.dims ?? 0));
-        check(tensor.shape.length === 1 && tensor.shape[0] === dims / 2, 'tensor-shape',
+        checkFormat(tensor.shape.length === 1 && tensor.shape[0] === dims / 2, 'tensor-shape',
             `the tensor ${role} must have the shape [${dims / 2}], got [${tensor.shape}]`);
         plan.tensors.set(tensor.name, { tensor, transposed: false, places: [{ role, from: 0, to: 0, count: 1 }] });
         return;
@@ -164,7 +164,7 @@ function fusedPlaces({ family, description }, wanted, role, shape, format) {
             return split(at, kind, parts.map((part) => [part, rows(part)]), 1);
         }
         // Before there is an entry for every head: the tensor's size is known to be in the file, the config's is not.
-        check(shape[0] === 3 * heads * keyDim, 'tensor-shape',
+        checkFormat(shape[0] === 3 * heads * keyDim, 'tensor-shape',
             `the tensor of ${role} must have ${3 * heads * keyDim} rows, as the config says, got ${shape[0]}`);
         return split(at, kind, parts.map((part) => [part, keyDim]), heads);
     }
@@ -196,14 +196,14 @@ function split(at, kind, parts, times) {
  */
 function checkShape(wanted, places, shape, tensor, row) {
     const role = /** @type {number[]} */ (wanted.get(places[0].role));
-    check(role !== undefined, 'tensor-unknown', `nothing is known of the tensor ${show(tensor.name)}`);
+    checkFormat(role !== undefined, 'tensor-unknown', `nothing is known of the tensor ${show(tensor.name)}`);
     const fused = places.length > 1;
     const rows = fused ? places.reduce((sum, { count }) => sum + count, 0) : role[0];
     const expected = tensor.shape.length === 1 && !fused ? [role.length === 2 && row >= 0 ? role[1] : role[0]]
         : role.length === 1 ? [rows] : [rows, role[1]];
     const whole = role.length === 2 && tensor.shape.length === 1 && !fused;
     const fits = shape.length === expected.length && shape.every((n, axis) => n === expected[axis]) && (!whole || row < role[0]);
-    check(fits, 'tensor-shape', `the tensor ${show(tensor.name)} must have the shape [${expected}], as the config says, got [${shape}]`);
+    checkFormat(fits, 'tensor-shape', `the tensor ${show(tensor.name)} must have the shape [${expected}], as the config says, got [${shape}]`);
     if (whole) {
         places[0].count = 1;
     }
@@ -221,7 +221,7 @@ function checkComplete(plan, wanted) {
     for (const [role, shape] of wanted) {
         const needed = shape.length === 1 ? 1 : shape[0];
         const has = rows.get(role) ?? 0;
-        check(has > 0, 'tensor-missing', `the file has no tensor for ${role} [${shape}]`);
-        check(shape.length === 1 || has === needed, 'tensor-missing', `the file has ${has} rows for ${role}, ${needed} are needed`);
+        checkFormat(has > 0, 'tensor-missing', `the file has no tensor for ${role} [${shape}]`);
+        checkFormat(shape.length === 1 || has === needed, 'tensor-missing', `the file has ${has} rows for ${role}, ${needed} are needed`);
     }
 }

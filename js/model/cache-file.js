@@ -7,7 +7,7 @@
 
 import { checksum, packCache, unpackCache } from '../blocks/cache-bytes.js';
 import { isKeptType, pageBytes, pageFor } from '../blocks/pages.js';
-import { check } from './fields.js';
+import { checkFormat } from '../check.js';
 
 /** @typedef {import('./cache.js').CacheRow} CacheRow */
 /** @typedef {import('./network.js').Network} Network */
@@ -74,10 +74,10 @@ export function writeCache(network, rows, batch) {
 export function readCache(network, bytes) {
     const { header: given, body } = unpackCache(bytes, MAGIC, VERSION, WHAT);
     const header = /** @type {Header} */ (/** @type {unknown} */ (given));
-    check(header.model === fingerprint(network), 'cache-model', 'the cache was saved from another model, or from other types of weights');
+    checkFormat(header.model === fingerprint(network), 'cache-model', 'the cache was saved from another model, or from other types of weights');
     checkHeader(network, header);
     const expected = bytesOf(network, header);
-    check(expected === body.length, 'cache-invalid', `the saved cache must have ${expected} bytes of pages, got ${body.length}`);
+    checkFormat(expected === body.length, 'cache-invalid', `the saved cache must have ${expected} bytes of pages, got ${body.length}`);
     return { header, body };
 }
 
@@ -91,7 +91,7 @@ function checkHeader({ description: { vocabulary } }, { dtype, capacity, sinks, 
             && row.tokens.every((id) => whole(id, 0, vocabulary)) && whole(row.cold, 0, row.tokens.length + 1)
             && (row.positions === null || (Array.isArray(row.positions) && row.positions.length === row.tokens.length
                 && row.positions.every((position) => whole(position, 0, 2 ** 31)))));
-    check(sound, 'cache-invalid', 'the header of the saved cache does not fit together');
+    checkFormat(sound, 'cache-invalid', 'the header of the saved cache does not fit together');
 }
 
 /** @param {Network} network @param {Header} header @returns {number} bytes of its pages */
@@ -126,9 +126,9 @@ export function writePage({ network, type, capacity, caches }, index, tokens) {
 export function readPage({ network, type, capacity, caches }, bytes) {
     const { header: { model, dtype, page, tokens }, body } = unpackCache(bytes, PAGE_MAGIC, PAGE_VERSION, 'page');
     const fits = model === fingerprint(network) && dtype === type && page === pageFor(capacity);
-    check(fits, 'cache-model', 'the page is of another model\'s cache');
-    check(Array.isArray(tokens), 'cache-invalid', 'the page has no tokens');
+    checkFormat(fits, 'cache-model', 'the page is of another model\'s cache');
+    checkFormat(Array.isArray(tokens), 'cache-invalid', 'the page has no tokens');
     const expected = caches.reduce((sum, cache) => sum + cache.pageBytes, 0);
-    check(body.length === expected, 'cache-invalid', `the page must have ${expected} bytes, got ${body.length}`);
+    checkFormat(body.length === expected, 'cache-invalid', `the page must have ${expected} bytes, got ${body.length}`);
     return { tokens, body };
 }

@@ -53,13 +53,6 @@ const NEUTRAL = {
 /** @param {unknown} value of a field */
 const isEmpty = (value) => value === null || (typeof value === 'object' && Object.keys(value).length === 0);
 
-/** @param {boolean} condition @param {string} code @param {string} message @returns {asserts condition} */
-export function check(condition, code, message) {
-    if (!condition) {
-        throw new FormatError(code, message);
-    }
-}
-
 /** The fields of one object of a config. */
 export class Fields {
     /**

@@ -1,7 +1,7 @@
 // Rotary positions: from a config's words to inverse frequencies. Sources: Su et al. 2021 (RoFormer), Peng et al. 2023 (YaRN),
 // Ding et al. 2024 (LongRoPE), and the definitions of Hugging Face's `rope_parameters`, in its new and its old spelling.
 
-import { check } from './fields.js';
+import { checkFormat } from '../check.js';
 
 /** @typedef {import('./fields.js').Fields} Fields */
 
@@ -157,7 +157,7 @@ export function inverseFrequencies(s, dims, length, stored = {}) {
             return yarn(s, plain, dims);
         case 'longrope': {
             const by = (length > s.trained ? s.long ?? stored.long : s.short ?? stored.short) ?? [];
-            check(by.length === dims / 2, 'config-invalid', `rope_scaling: the factors must be ${dims / 2}, got ${by.length}`);
+            checkFormat(by.length === dims / 2, 'config-invalid', `rope_scaling: the factors must be ${dims / 2}, got ${by.length}`);
             return plain.map((f, i) => f / by[i]);
         }
         default:

@@ -1,7 +1,7 @@
 // What the files of most families have in common: sizes, norms, kinds of layers, and the names of a Llama's tensors.
 
 import { ACTIVATIONS } from '../description.js';
-import { check } from '../fields.js';
+import { checkFormat } from '../../check.js';
 
 /** @typedef {import('../fields.js').Fields} Fields */
 /** @typedef {import('../description.js').ModelDescription} ModelDescription */
@@ -82,7 +82,7 @@ const MOST_LAYERS = 1024;
  */
 export function layerCount(f, names) {
     const count = f.count(names);
-    check(count <= MOST_LAYERS, 'config-invalid', `${f.where}: ${[names].flat()[0]} must be at most ${MOST_LAYERS}, got ${count}`);
+    checkFormat(count <= MOST_LAYERS, 'config-invalid', `${f.where}: ${[names].flat()[0]} must be at most ${MOST_LAYERS}, got ${count}`);
     return count;
 }
 
@@ -92,10 +92,10 @@ export function readSizes(f) {
     const count = layerCount(f, 'num_hidden_layers');
     const heads = f.count('num_attention_heads');
     const kvHeads = f.count('num_key_value_heads', heads);
-    check(heads % kvHeads === 0, 'config-invalid',
+    checkFormat(heads % kvHeads === 0, 'config-invalid',
         `${f.where}: num_attention_heads must be a multiple of num_key_value_heads ${kvHeads}, got ${heads}`);
     const given = f.countOrNone('head_dim');
-    check(given !== null || width % heads === 0, 'config-invalid',
+    checkFormat(given !== null || width % heads === 0, 'config-invalid',
         `${f.where}: hidden_size must be a multiple of num_attention_heads ${heads}, got ${width}`);
     const keyDim = given ?? width / heads;
     return {
@@ -114,7 +114,7 @@ export function readSizes(f) {
  */
 export function rope(scaling, keyDim, partial, pairs = false) {
     const dims = Math.floor(keyDim * (partial ?? 1));
-    check(dims > 0 && dims % 2 === 0 && dims <= keyDim, 'config-invalid',
+    checkFormat(dims > 0 && dims % 2 === 0 && dims <= keyDim, 'config-invalid',
         `rotary positions: an even number of a head's ${keyDim} elements must be rotated, got ${dims}`);
     return { dims, pairing: pairs ? 'pairs' : 'halves', scaling };
 }

@@ -1,7 +1,7 @@
 // GPT-2 (Radford et al. 2019): learned positions, layer norms, biases, matrices stored as [inputs, outputs].
 
 import { ACTIVATIONS } from '../description.js';
-import { check } from '../fields.js';
+import { checkFormat } from '../../check.js';
 import { attention, block, layerCount, layerNorm, model } from './common.js';
 
 /** @type {import('./common.js').Family} */
@@ -23,11 +23,11 @@ export const gpt2 = {
     describe(f) {
         const width = f.count(['n_embd', 'hidden_size']);
         const heads = f.count(['n_head', 'num_attention_heads']);
-        check(width % heads === 0, 'config-invalid', `${f.where}: n_embd must be a multiple of n_head ${heads}, got ${width}`);
+        checkFormat(width % heads === 0, 'config-invalid', `${f.where}: n_embd must be a multiple of n_head ${heads}, got ${width}`);
         const context = f.count(['n_positions', 'n_ctx', 'max_position_embeddings']);
         const count = layerCount(f, ['n_layer', 'num_hidden_layers']);
         const kvHeads = f.count('num_key_value_heads', heads);
-        check(kvHeads === heads, 'config-invalid', `${f.where}: a GPT-2 has as many key heads as query heads, got ${kvHeads}`);
+        checkFormat(kvHeads === heads, 'config-invalid', `${f.where}: a GPT-2 has as many key heads as query heads, got ${kvHeads}`);
         const keyDim = width / heads;
         const sizes = {
             width, count, heads, kvHeads, keyDim, valueDim: keyDim, context, vocabulary: f.count('vocab_size'),
