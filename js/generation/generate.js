@@ -182,9 +182,9 @@ class Generation {
             signal?.throwIfAborted();
         };
         const rest = this._ids.subarray(held);
-        const hidden = looksBack ? await steps.prefillWithHidden(rest, between) : undefined;
+        const hidden = looksBack ? await steps.prefillWithHidden([rest], between) : undefined;
         if (!looksBack) {
-            await steps.prefill([rest], { between });
+            await steps.prefill([rest], between);
         }
         await prefixes?._keep(row, this._ids, signal);
         const start = {

@@ -226,16 +226,11 @@ export class GPT2CausalLM {
         const rows = Array.from({ length: batch }, () => new CacheRow(this.#network, length, 'float32'));
         const steps = new ModelSteps(this.#network, rows, true);
         try {
-            const { hiddenDim: width } = this;
-            const hidden = sampler.kind === 'contrastive' ? new Float32Array(batch * length * width) : undefined;
             const texts = rows.map((_, row) => tokens.subarray(row * length, row * length + index));
-            await steps.prefill(texts, hidden && {
-                reader: (from, t, states) => {
-                    for (let row = 0; row < batch; row++) {
-                        hidden.set(states.subarray(row * t * width, (row + 1) * t * width), (row * length + from) * width);
-                    }
-                },
-            });
+            const hidden = sampler.kind === 'contrastive' ? await steps.prefillWithHidden(texts) : undefined;
+            if (!hidden) {
+                await steps.prefill(texts);
+            }
             const search = createSearch(sampler, steps, {
                 tokens, mask, index, logits: steps.logits(), hidden, stopTokens,
             });

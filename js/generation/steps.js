@@ -1,7 +1,7 @@
 // What a search drives (Steps in search.js): one text or several being read or written, on a network and its caches. Room for
 // the results is taken at the beginning; steps take pages of the caches as they grow, and nothing else.
 
-import { PassJob, read, readStep } from '../model/reader.js';
+import { PassJob, read, readStep, wantedOf } from '../model/reader.js';
 
 /** @typedef {import('../model/network.js').Network} Network */
 /** @typedef {import('../model/cache.js').CacheRow} CacheRow */
@@ -90,48 +90,34 @@ export class ModelSteps {
     /**
      * Reads the beginnings of the texts; afterwards logits() and hidden() are those of the last tokens.
      * @param {ArrayLike<number>[]} texts one for each row, at least one token each
-     * @param {{ between?: (done: number) => unknown, reader?: (from: number, t: number, hidden: Float32Array, logits: Float32Array) => void }} [options]
-     *   between: called after every pass with the tokens read; reader: is shown the hidden states and the logits of all tokens
+     * @param {(done: number) => unknown} [between] called after every pass with the tokens read
+     * @returns {Promise<void>}
      */
-    async prefill(texts, { between, reader } = {}) {
-        const runs = this._rows.map((row, i) => ({ row, ids: texts[i] }));
-        if (reader) {
-            const show = (/** @type {number} */ from, /** @type {number} */ t, /** @type {Float32Array} */ hidden, /** @type {any} */ every) => {
-                reader(from, t, hidden, every);
-                this._keepLast(every);
-            };
-            await read(this._job, runs, { logits: this._logits, hidden: 0, every: true, reader: show }, between);
-            return;
-        }
-        await read(this._job, runs, this._wanted, between);
+    prefill(texts, between) {
+        return read(this._job, this._rows.map((row, i) => ({ row, ids: texts[i] })), this._wanted, between);
     }
 
     /**
-     * The same for one text, with hidden states.
-     * @param {ArrayLike<number>} ids
+     * The same text by text, with hidden states.
+     * @param {ArrayLike<number>[]} texts of the same length
      * @param {(done: number) => unknown} [between]
-     * @returns {Promise<Float32Array>} [ids][width] after the last norm
+     * @returns {Promise<Float32Array>} [texts][ids][width] after the last norm
      */
-    async prefillWithHidden(ids, between) {
-        const address = this._runtime.memory.alloc(4 * ids.length * this.width);
+    async prefillWithHidden(texts, between) {
+        const { memory } = this._runtime;
+        const size = texts[0].length * this.width;
+        const all = new Float32Array(texts.length * size);
+        const address = memory.alloc(4 * size);
         try {
             const states = [{ layer: this._network.description.layers.length, address }];
-            await read(this._job, [{ row: this._rows[0], ids }], { ...this._wanted, states }, between);
-            this._network.check('generate');
-            return this._runtime.memory.f32(address, ids.length * this.width).slice();
+            for (const [i, ids] of texts.entries()) {
+                await read(this._job, [{ row: this._rows[i], ids }], { ...wantedOf(this._network, this._wanted, i), states }, between);
+                this._network.check('generate');
+                all.set(memory.f32(address, size), i * size);
+            }
+            return all;
         } finally {
             this._runtime._free(address);
-        }
-    }
-
-    /** @param {Float32Array} every logits of a pass, [rows * t][V], still in place */
-    _keepLast(every) {
-        const { vocabularySize } = this;
-        const t = every.length / vocabularySize / this._rows.length;
-        const target = this.logits();
-        for (let row = 0; row < this._rows.length; row++) {
-            const at = ((row + 1) * t - 1) * vocabularySize;
-            target.set(every.subarray(at, at + vocabularySize), row * vocabularySize);
         }
     }
 

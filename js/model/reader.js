@@ -25,14 +25,7 @@ export const CHUNK = 128;
  * @property {number} logits address of [runs][V], of each run's last token; with `every` [ids][V], of one run. 0: none
  * @property {number} hidden address of [runs][width], of each run's last token after the final norm; 0 with `every`
  * @property {boolean} every
- * @property {RowReader} [reader] with `every`: is shown the numbers of every pass
  * @property {{ layer: number, address: number }[]} [states] of one run: hidden states after layers, [ids][width] each
- *
- * @callback RowReader
- * @param {number} from first token of each run that the pass has read
- * @param {number} t tokens of each run
- * @param {Float32Array} hidden [runs * t][width], after the final norm; valid only during the call
- * @param {Float32Array | null} logits [runs * t][V], where the reading asks for them with logits !== 0
  *
  * @typedef {object} AttentionWatch scores of layers
  * @property {readonly number[]} layers
@@ -146,7 +139,7 @@ export class PassJob {
     _recordAnew(program, pass) {
         const network = this._network;
         const { description: { width, vocabulary } } = network;
-        const { every, hidden, logits, reader } = this._wanted;
+        const { every, hidden, logits } = this._wanted;
         pass.tokens = program.scratch(4 * pass.rows);
         pass.positions = program.scratch(4 * pass.rows);
         this._writeTokens(program, pass);
@@ -155,7 +148,7 @@ export class PassJob {
         pass.logits = 0;
         pass.results = this._runs.length;
         if (logits !== 0 && every) {
-            pass.logits = reader ? program.scratch(4 * vocabulary * pass.rows) : logits + 4 * this._from * vocabulary;
+            pass.logits = logits + 4 * this._from * vocabulary;
         } else if (this._last) {
             pass.logits = logits;
         }
@@ -255,13 +248,12 @@ export class PassJob {
     }
 
     finish() {
-        const { rows, hidden, logits, scores, segments: [{ index, t }] } = this._pass;
-        const { runtime: { memory }, description: { width, vocabulary, layers } } = this._network;
+        const { scores, segments: [{ index, t }] } = this._pass;
+        const { runtime: { memory }, description: { layers } } = this._network;
         scores?.forEach((address, layer) => {
             const { heads } = layers[layer].attention;
             this.watch?.read(layer, memory.f32(address, heads * t * (index + t)), t, index);
         });
-        this._wanted.reader?.(this._from, t, memory.f32(hidden, rows * width), logits === 0 ? null : memory.f32(logits, rows * vocabulary));
         for (const { row, ids } of this._runs) {
             row.append(ids, this._from, this._part(ids));
         }
@@ -277,21 +269,47 @@ export class PassJob {
  * @returns {Promise<void>}
  */
 export async function read(job, runs, wanted, between) {
-    const longest = longestOf(runs);
-    for (let done = 0; done < longest;) {
-        done = prepare(job, runs, done, longest, wanted);
-        await job.run();
-        await between?.(done);
+    for (const part of parts(job, runs, wanted)) {
+        const longest = longestOf(part.runs);
+        for (let done = 0; done < longest;) {
+            done = prepare(job, part.runs, done, longest, part.wanted);
+            await job.run();
+            await between?.(done);
+        }
     }
 }
 
 /** The same at once. @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted */
 export function readSync(job, runs, wanted) {
-    const longest = longestOf(runs);
-    for (let done = 0; done < longest;) {
-        done = prepare(job, runs, done, longest, wanted);
-        job._network.runtime._runSync(job);
+    for (const part of parts(job, runs, wanted)) {
+        const longest = longestOf(part.runs);
+        for (let done = 0; done < longest;) {
+            done = prepare(job, part.runs, done, longest, part.wanted);
+            job._network.runtime._runSync(job);
+        }
     }
+}
+
+/**
+ * What is read together: all runs, or each by itself where their lengths turn positions by other angles.
+ * @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted
+ * @returns {{ runs: Run[], wanted: Wanted }[]}
+ */
+function parts({ _network: network }, runs, wanted) {
+    const [key, ...others] = runs.map(({ row, ids }) => network.lengthKey(row.position(row.length + ids.length - 1) + 1));
+    return others.every((other) => other === key) ? [{ runs, wanted }]
+        : runs.map((run, i) => ({ runs: [run], wanted: wantedOf(network, wanted, i) }));
+}
+
+/**
+ * What a reading of some runs shall give of one of them.
+ * @param {Network} network @param {Wanted} wanted @param {number} run
+ * @returns {Wanted}
+ */
+export function wantedOf({ description: { width, vocabulary } }, { logits, hidden }, run) {
+    return {
+        logits: logits && logits + 4 * run * vocabulary, hidden: hidden && hidden + 4 * run * width, every: false,
+    };
 }
 
 /**

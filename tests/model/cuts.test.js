@@ -98,6 +98,28 @@ describe(`cuts, seed ${SEED}`, () => {
         model.dispose();
     });
 
+    for (const name of ['llama-rope-dynamic', 'phi3-longrope', 'gemma2']) {
+        test(`${name}: a batch of different lengths, each text as if alone`, async () => {
+            const entry = readCases().find((each) => each.name === name) ?? cases[0];
+            const random = rng(SEED);
+            const longest = Math.min(entry.sure, 200) + 40;
+            const draw = (/** @type {number} */ n) => Array.from({ length: n }, () => Math.floor(random() * entry.config.vocab_size));
+            const texts = [draw(5), draw(longest), draw(7), draw(longest - 9)];
+            const model = await loadModel(runtime, { config: json(entry.config), weights: weightsOf(name) }, { contextLength: LENGTH });
+            const V = model.vocabularySize;
+            const cache = model.createCache({ batch: texts.length });
+            const cold = await model.forward(texts);
+            const cached = model.forwardSync(texts, { cache });
+            for (const [i, ids] of texts.entries()) {
+                const { data } = await model.forward(ids);
+                assert.deepEqual(cold.data.slice(i * V, (i + 1) * V), data, `text ${i}`);
+                assert.deepEqual(cached.data.slice(i * V, (i + 1) * V), data, `text ${i}, into a cache`);
+            }
+            assert.deepEqual(cache.tokens, texts);
+            model.dispose();
+        });
+    }
+
     test('any number of workers, and a page that must not block', async () => {
         const entry = cases.find(({ name }) => name === 'gemma2') ?? cases[0];
         const source = () => ({ config: json(entry.config), weights: weightsOf(entry.name) });
