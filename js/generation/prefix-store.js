@@ -89,7 +89,7 @@ export class PrefixStore {
      */
     _fill(row, ids, signal) {
         return this.#inLine(async (folder) => {
-            if (!isPlain(row)) return;
+            if (!isPlain(row, ids.length)) return;
             const size = pageFor(row.capacity);
             const most = Math.min(ids.length - 1, row.capacity);
             const found = await this.#find(folder, row, ids, most);
@@ -111,7 +111,7 @@ export class PrefixStore {
      */
     _keep(row, ids, signal) {
         return this.#inLine(async (folder) => {
-            if (!isPlain(row)) return;
+            if (!isPlain(row, ids.length)) return;
             const size = pageFor(row.capacity);
             const length = Math.min(ids.length, row.cold);
             let before = rootOf(row, size);
@@ -315,10 +315,15 @@ export class PrefixStore {
     }
 }
 
-/** Whether a row holds what a cold run of its tokens gives, each at its own position. @param {CacheRow} row */
-function isPlain(row) {
+/**
+ * Whether a row holds what a cold run of its tokens gives, each at its own position, in whatever text they begin: where rotations depend on
+ * how long a text is, that ends with the length that the model was trained on.
+ * @param {CacheRow} row
+ * @param {number} length of the text
+ */
+function isPlain(row, length) {
     row.check();
-    return row.positions === null && row.cold === row.length;
+    return row.positions === null && row.cold === row.length && row.network.lengthKey(length) === row.network.lengthKey(1);
 }
 
 /** @param {string} before @param {string} hash @param {number} count */

@@ -234,3 +234,22 @@ class FullFolder {
 
     async removeEntry() {}
 }
+
+for (const name of ['llama-rope-dynamic', 'phi3-longrope']) {
+    test(`${name}: a long text turns its beginning by other angles than a short one, and shares none of it`, async () => {
+        const target = await load(runtime, name);
+        const trained = there(cases.get(name)).sure;
+        const store = new PrefixStore();
+        const text = Array.from({ length: trained + 40 }, (_, i) => (i * 7) % 29);
+        const [short, shorter] = [text.slice(0, trained - 2), text.slice(0, trained - 6)];
+        for (const [ids, found] of /** @type {[number[], number][]} */ ([
+            [short, 0], [text, 0], [text.slice(0, trained + 20), 0], [shorter, shorter.length - 1],
+        ])) {
+            const before = store.explain().found;
+            const got = await write(ids, { prefixes: store, maxNewTokens: 1 }, target);
+            assert.deepEqual(got.items, (await write(ids, { maxNewTokens: 1 }, target)).items);
+            assert.equal(store.explain().found - before, found, `${ids.length} tokens`);
+        }
+        target.dispose();
+    });
+}
