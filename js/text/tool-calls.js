@@ -9,7 +9,7 @@
 // Markers that are special tokens are not in the text that generate() gives; then what is left, a text that is nothing but such JSON,
 // is a call too.
 
-import { FormatError, checkOptionNames, typeError } from '../check.js';
+import { FormatError, checkOptionNames, show, typeError } from '../check.js';
 import { isObject } from '../files/json.js';
 
 /**
@@ -97,7 +97,7 @@ function bare(text, names) {
 
 /** @param {string} what @param {string} text @returns {FormatError} */
 function invalid(what, text) {
-    return new FormatError('tool-call-invalid', `a tool call should be ${what}, is ${JSON.stringify(text.slice(0, 60))}`);
+    return new FormatError('tool-call-invalid', `a tool call must be ${what}, got ${show(text)}`);
 }
 
 /** @param {string} text @returns {unknown} */
