@@ -68,6 +68,32 @@ import { createRuntime, CachedMultiHeadAttention } from 'cached-attention/inline
 })();
 `;
 
+/** Compiled, not run: options and results as TypeScript's users write them. */
+const TYPED = `
+import { createRuntime, KVCache, type Tensor } from 'cached-attention';
+import { loadModel, ModelCache, PrefixStore } from 'cached-attention/generation';
+
+const runtime = await createRuntime({ workers: 'auto', simd: 'auto', maxMemory: 2 ** 30 });
+const model = await loadModel(runtime, 'model.gguf', { weights: 'auto', contextLength: 4096, cacheDtype: 'float16' });
+export const logits: Tensor = await model.forward([1, 2], { positions: 'all' });
+export const inside: Tensor = (await model.forward([1, 2], { hiddenStates: [0, 'final'], attention: { layers: [0], heads: [1] } })).logits;
+export const cache: ModelCache = model.createCache({ length: 512, dtype: 'int8', batch: 2 });
+model.createCache({ window: 1024, sinks: 4 }).remove(0, 1, { shift: false });
+for await (const item of model.generate(['a', 'b'], { json: { type: 'object' }, candidates: 3, maxNewTokens: 9 })) {
+    show(item.index, item.candidates?.[0].probability);
+}
+for await (const item of model.generate('a', { choices: ['b', 'c'], draft: 'prompt', draftTokens: 4, prefixes: new PrefixStore() })) {
+    show(item.draft?.accepted, item.finish);
+}
+show((await model.score('text', { each: true, candidates: 2 })).each?.[0].nats, model.parseToolCalls('text').calls.length);
+const keys = new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4, dtype: 'float16' });
+keys.remove(0, 1, { rope: null });
+export const same: KVCache = await KVCache.load(runtime, 'keys.cache');
+function show(...values: (number | string | undefined)[]) {
+    return values;
+}
+`;
+
 /** A strict project without Node's types. */
 const TYPESCRIPT = {
     compilerOptions: {
@@ -79,7 +105,7 @@ const TYPESCRIPT = {
         skipLibCheck: false,
         lib: ['es2022', 'dom', 'dom.iterable'],
     },
-    files: ['use.mts'],
+    files: ['use.mts', 'typed.mts'],
 };
 
 /** @returns {Promise<string[]>} what is wrong with the package */
@@ -126,6 +152,7 @@ export async function checkPackage() {
     await useInOneFile(folder);
     say('  used in one CommonJS file: ok');
     writeFileSync(join(folder, 'use.mts'), USE);
+    writeFileSync(join(folder, 'typed.mts'), TYPED);
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPESCRIPT));
     run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder], {
         what: 'Using the package from TypeScript',

@@ -259,7 +259,9 @@ class Entry {
             if (target) {
                 const path = relative(EMITTED, target.getSourceFile().fileName).replaceAll('\\', '/');
                 const isAlias = ts.isTypeAliasDeclaration(target);
-                found ||= INTERNAL.test(path) || (isAlias ? this.mentionsMachinery(target, seen) : /job\.d\.ts$/.test(path));
+                // A list of words is no machinery, wherever it stands.
+                const isWords = isAlias && ts.isUnionTypeNode(target.type) && target.type.types.every(ts.isLiteralTypeNode);
+                found ||= !isWords && (INTERNAL.test(path) || (isAlias ? this.mentionsMachinery(target, seen) : /job\.d\.ts$/.test(path)));
             }
             if (!found) ts.forEachChild(at, visit);
         };
