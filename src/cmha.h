@@ -238,7 +238,7 @@ enum { CMHA_LAYOUT_ROWS = 0, CMHA_LAYOUT_KEYS = 1, CMHA_LAYOUT_VALUES = 2 };
 typedef struct cmha_linear {
     const float *x;         /* [rows][K], row stride x_stride */
     size_t x_stride;
-    const void *quantized;  /* x as cmha_quantize makes it, read in place of x, or NULL; not with F32, F16, BF16 */
+    const void *quantized;  /* x as cmha_quantize makes it, read in place of x, or NULL; not with F32, F16, BF16, I8, I4 */
     size_t rows, k, n;
     const void *w;          /* packed [K][N] */
     uint32_t type;          /* of the weights; K is a multiple of its block */
