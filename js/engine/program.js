@@ -34,6 +34,8 @@ export class Program {
     /** Address of the operations, and how many fit. */
     #address = 0;
     #capacity = 0;
+    /** Operations from the first on that hold what earlier programs wrote; those after them are zero. */
+    #written = 0;
     /**
      * Chunks of the scratch region. One is enough but for the call that first needs more, and it is kept from call to
      * call until the memory is needed for something else. @type {number[]}
@@ -324,6 +326,7 @@ export class Program {
         }
         this.#chunkAt = 0;
         this.#chunkEnd = 0;
+        this.#written = this.count;
         this.count = 0;
         try {
             this.#reserve(this.#capacity); // the old ones stay what they are, see there
@@ -336,6 +339,7 @@ export class Program {
         while (this.#resultCount > 0) {
             this.#results[--this.#resultCount] = null;
         }
+        this.#written = Math.max(this.#written, this.count);
         this.count = 0;
         this.serial++;
         if (this.#chunks.length > 1) {
@@ -401,9 +405,13 @@ export class Program {
         if (this.count === this.#capacity) {
             this.#reserve(2 * this.#capacity);
         }
-        const words = this.#memory.words;
-        const op = this.#address / 4 + this.count * OP_WORDS;
-        words.fill(0, op, op + OP_WORDS);
+        const { words } = this.#memory;
+        const first = this.#address / 4;
+        if (this.count === 0) {
+            words.fill(0, first, first + this.#written * OP_WORDS); // all in one go: a call of fill() costs more than it does
+            this.#written = 0;
+        }
+        const op = first + this.count * OP_WORDS;
         words[op + OP.kind] = kind;
         words[op + OP.flags] = this.count === 0 ? flags & ~FLAG.CONCURRENT : flags;
         this.count++;
@@ -425,5 +433,6 @@ export class Program {
         }
         this.#address = address;
         this.#capacity = operations;
+        this.#written = 0;
     }
 }
