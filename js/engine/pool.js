@@ -1,4 +1,4 @@
-// The pool: the dispatcher's half of the protocol in src/cmha.h, and the life and death of the workers.
+// The pool: programs are run by the workers (crew.js) and the calling thread, by way of the control block (control.js).
 //
 // A program is armed with a fresh epoch, published in control->epoch, and run by every thread that wakes in time. The
 // calling thread takes part if it may block; on a page's main thread it does not, and the worker that completes the
@@ -21,32 +21,18 @@
 // A program too small to be worth a wake-up is run by the calling thread alone: its epoch is never published, so the
 // workers sleep on. The bits are the same: tasks are cut by shape, whoever runs them.
 
-import { CONTROL, CONTROL_WORDS, OP, OP_WORDS, RUN, SLICE_MS, STALL_SLICES } from './interface.js';
+import { RUN, SLICE_MS, STALL_SLICES } from './interface.js';
+import { Control, STALL_MS } from './control.js';
+import { Crew } from './crew.js';
 import { WorkerLostError } from './lost.js';
-import { Member, STACK_BYTES } from './member.js';
-import { MESSAGE, REPORT_BYTES, SHUT_DOWN } from './protocol.js';
-import { spawn } from './spawn.js';
 
 /** @typedef {import('./memory.js').Memory} Memory */
 /** @typedef {import('./program.js').Program} Program */
 /** @typedef {import('./wasm.js').Exports} Exports */
 
-export { STACK_BYTES };
-
 /** Multiply-adds below which a program is run by the caller alone: waking and joining costs tens of microseconds. */
 const WAKE_WORK = 400_000;
 
-/**
- * Iterations that a waiting thread spins before it sleeps: some tenths of a millisecond, longer than what lies between
- * two tokens. A worker that has to be woken may come too late, on a busy machine to the processor of the one that woke
- * it.
- */
-const SPIN = 400_000;
-
-/** A worker's script may have to be downloaded; what forbids it or lacks it is told by an event long before this. */
-const START_TIMEOUT_MS = 20_000;
-
-const STALL_MS = STALL_SLICES * SLICE_MS;
 /** What is known of a worker that ends without a word. */
 const STALL_REASON = `no task was completed for ${STALL_MS} ms: `
     + 'a worker died or was stopped in the middle of one';
@@ -65,12 +51,6 @@ const PART_MS = 3;
 const FIRST_BUDGET = 4_000_000;
 const LEAST_BUDGET = 10_000;
 
-/** Times in a row that a worker is started in the place of one that has done nothing yet. */
-const MOST_TRIES = 4;
-
-/** Programs after which a worker counts as one that works. */
-const ENOUGH_JOINED = 3;
-
 /**
  * @typedef {object} PoolOptions
  * @property {Memory} memory
@@ -83,30 +63,12 @@ const ENOUGH_JOINED = 3;
  * @property {number} [startTimeout]  ms, for tests
  */
 
-/** Workers, and how programs reach them. With none the calling thread runs everything, by the same steps. */
+/** Threads, and how programs reach them. With no workers the calling thread runs everything, by the same steps. */
 export class Pool {
-    #memory;
-    #module;
-    #wasm;
     #mayBlock;
-    #script;
-    #startTimeout;
-    #mostAwake;
-    /** Workers at work. @type {Member[]} */
-    #members = [];
-    /** Workers that have been dismissed in the middle of a program. @type {Member[]} */
-    #lingering = [];
     #wanted;
-    /** Ends the workers that are being started. @type {Set<Member>} */
-    #beginners = new Set();
-    /** What could not be had again, and why. @type {string[]} */
-    notes = [];
-    /** Gives up on a worker that is starting. @type {Set<(reason: string) => void>} */
-    #starting = new Set();
-    /** Word index of the control block, address of the report. */
     #control;
-    #report;
-    #epoch = 0;
+    #crew;
     #budget = FIRST_BUDGET;
     #closed = false;
     /** Why the pool takes no more programs. @type {Error | null} */
@@ -126,37 +88,35 @@ export class Pool {
 
     /** @param {PoolOptions} options */
     constructor({ memory, module, wasm, workers, processors, mayBlock, script, startTimeout }) {
-        this.#memory = memory;
-        this.#module = module;
-        this.#wasm = wasm;
         this.#mayBlock = mayBlock;
-        this.#script = script;
-        this.#startTimeout = startTimeout ?? START_TIMEOUT_MS;
-        const block = memory.alloc(4 * CONTROL_WORDS + REPORT_BYTES);
-        memory.u8(block, 4 * CONTROL_WORDS + REPORT_BYTES).fill(0);
-        this.#control = block / 4;
-        this.#report = block + 4 * CONTROL_WORDS;
         this.#wanted = workers;
         /** Whether the calling thread takes part, so that a call has finished when it returns. */
         this.inline = mayBlock || workers === 0;
         /** Threads that may join a program. The dispatcher always counts: it runs small ones itself. */
         this.threads = workers + 1;
-        this.#mostAwake = Math.max(1, this.inline ? processors - 1 : processors);
-        memory.words[this.#control + CONTROL.spin] = SPIN;
-        memory.words[this.#control + CONTROL.threads] = this.threads;
+        this.#control = new Control(memory, wasm, { threads: this.threads, processors: this.inline ? processors - 1 : processors });
+        this.#crew = new Crew({
+            memory, module, control: this.#control, reportsDone: !mayBlock, script, startTimeout,
+            onDone: (epoch) => {
+                if (epoch === this.#pendingEpoch) this.#settle(null);
+            },
+            onLost: (reason, held) => this.#seeLoss(reason, held),
+        });
     }
 
     /** Workers that programs can count on now. */
     get workers() {
-        return this.#members.length;
+        return this.#crew.count;
+    }
+
+    /** What could not be had again, and why. */
+    get notes() {
+        return this.#crew.notes;
     }
 
     /** Whether a worker that has been lost may still write to the memory of the program that it was lost in. */
     get lingers() {
-        if (this.#lingering.length > 0) {
-            this.#lingering = this.#lingering.filter((member) => member.lingers);
-        }
-        return this.#lingering.length > 0;
+        return this.#crew.lingers;
     }
 
     /**
@@ -165,80 +125,12 @@ export class Pool {
      * @throws {RangeError} when the memory has no room for their stacks
      */
     async start() {
-        const first = [];
-        for (let i = 1; i <= this.#wanted; i++) {
-            first.push(new Member(this.#memory, i, `worker ${i} of ${this.#wanted}`));
-        }
-        const starts = first.map((member) => this.#startWorker(member));
         try {
-            await Promise.all(starts);
+            await this.#crew.start(this.#wanted);
         } catch (error) {
             this.dispose();
-            await Promise.allSettled(starts);
             throw error;
         }
-    }
-
-    /**
-     * @param {Member} member
-     * @returns {Promise<void>}
-     */
-    #startWorker(member) {
-        return new Promise((resolve, reject) => {
-            let ready = false;
-            this.#beginners.add(member);
-            /** @param {string} reason */
-            const fail = (reason) => {
-                settled();
-                if (ready) {
-                    this.#lose(member, reason);
-                } else {
-                    member.dismiss();
-                    reject(new Error(`createRuntime: ${member.name} did not start: it ${reason}`));
-                }
-            };
-            const timer = setTimeout(() => fail(`was silent for ${this.#startTimeout} ms`), this.#startTimeout);
-            const settled = () => {
-                clearTimeout(timer);
-                this.#starting.delete(fail);
-                this.#beginners.delete(member);
-            };
-            this.#starting.add(fail);
-            const onMessage = (/** @type {any} */ message) => {
-                if (message?.type === MESSAGE.READY && !ready) {
-                    settled();
-                    ready = true;
-                    this.#members.push(member);
-                    member.thread?.idle();
-                    resolve();
-                } else if (message?.type === MESSAGE.DONE && message.epoch === this.#pendingEpoch) {
-                    this.#settle(null);
-                } else if (message?.type === MESSAGE.FAILED) {
-                    fail(`failed: ${message.reason}`);
-                }
-            };
-            spawn({ onMessage, onEnd: fail, onGone: () => member.leave() }, this.#script).then((thread) => {
-                member.thread = thread;
-                if (member.tries > 0) {
-                    thread.idle(); // nobody waits for one that stands in for another
-                }
-                if (this.#closed || !this.#starting.has(fail)) {
-                    thread.end();
-                    return;
-                }
-                thread.post({
-                    type: MESSAGE.START,
-                    module: this.#module,
-                    memory: this.#memory.handle,
-                    stackTop: member.stack + STACK_BYTES,
-                    control: 4 * this.#control,
-                    report: this.#report,
-                    life: member.life,
-                    thread: member.number,
-                    reportsDone: !this.#mayBlock,
-                });
-            }).catch((error) => fail(`could not be created: ${error?.message ?? error}`));
-        });
     }
 
     /**
@@ -261,7 +153,7 @@ export class Pool {
     begin(program) {
         const epoch = this.#arm(program);
         if (this.workers > 0 && program.work() >= WAKE_WORK) {
-            this.#publish(epoch);
+            this.#control.publish(epoch, this.workers);
         }
     }
 
@@ -281,7 +173,7 @@ export class Pool {
 
     /** Ends the program that has begun: nobody begins a task of it any more, and nobody is in one when this returns. */
     stop() {
-        this.#revoke();
+        this.#control.revoke();
         this.#awaitLeave(STALL_MS);
         this.#afterRevoked(false);
     }
@@ -320,7 +212,7 @@ export class Pool {
         this.#pendingProgram = program;
         this.#slices = 0;
         this.#timer = setInterval(() => this.#watch(), SLICE_MS);
-        this.#publish(epoch);
+        this.#control.publish(epoch, this.workers);
     }
 
     /** Ends the workers; a pending program is settled with an Error. A second time does nothing. */
@@ -330,11 +222,13 @@ export class Pool {
         }
         this.#closed = true;
         this.error ??= new Error('the runtime has been disposed');
-        for (const giveUp of [...this.#starting]) {
-            giveUp('was ended');
-        }
         this.#endThreads();
         this.#settle(this.error);
+    }
+
+    #endThreads() {
+        this.#control.shutDown();
+        this.#crew.end();
     }
 
     /**
@@ -345,36 +239,10 @@ export class Pool {
         if (this.error) {
             throw this.error;
         }
-        if (Atomics.load(this.#memory.ints, this.#control + CONTROL.failed) !== 0) {
+        if (this.#control.failed !== 0) {
             this.#loseTrapped(); // after the last program was through: no call is lost with it
         }
-        // Bit 31 means shut-down, and 0 is what the words of an unused operation carry.
-        this.#epoch = this.#epoch === SHUT_DOWN - 1 ? 1 : this.#epoch + 1;
-        const { ints } = this.#memory;
-        this.#wasm.cmha_program_begin(program.address, program.count, this.#epoch);
-        // The address first: a thread that is late reads them the other way round, and the address only ever changes to
-        // where there is as much room or more. So what it looks at has always been operations.
-        Atomics.store(ints, this.#control + CONTROL.ops, program.address | 0);
-        Atomics.store(ints, this.#control + CONTROL.count, program.count);
-        return this.#epoch;
-    }
-
-    /**
-     * Lets the workers know. One that is between its last look at the epoch and falling asleep sees the new value in
-     * the very instruction that would put it to sleep. No more are woken than there are processors for: the others
-     * would take turns with those at work.
-     * @param {number} epoch
-     */
-    #publish(epoch) {
-        const { ints } = this.#memory;
-        Atomics.store(ints, this.#control + CONTROL.epoch, epoch | 0);
-        const sleepers = Atomics.load(ints, this.#control + CONTROL.sleepers);
-        // Those that died asleep are counted for ever.
-        const asleep = Math.min(sleepers, this.workers);
-        const wanted = Math.min(asleep, this.#mostAwake - (this.workers - asleep));
-        if (wanted > 0) {
-            Atomics.notify(ints, this.#control + CONTROL.epoch, wanted);
-        }
+        return this.#control.arm(program);
     }
 
     /**
@@ -385,8 +253,7 @@ export class Pool {
     #join(budget) {
         let outcome;
         try {
-            outcome = budget === Infinity ? this.#wasm.cmha_program_run(4 * this.#control, this.#epoch, 0)
-                : this.#wasm.cmha_program_part(4 * this.#control, this.#epoch, budget);
+            outcome = this.#control.run(budget);
         } catch (error) {
             throw this.#fail(`the calling thread trapped: ${error}`);
         }
@@ -402,8 +269,8 @@ export class Pool {
      * @returns {WorkerLostError}
      */
     #giveUp(outcome) {
-        const reason = outcome === RUN.FAILED ? this.#readReport() : STALL_REASON;
-        this.#revoke();
+        const reason = outcome === RUN.FAILED ? this.#control.readReport() : STALL_REASON;
+        this.#control.revoke();
         this.#awaitLeave(LEAVE_MS);
         this.#afterRevoked(outcome === RUN.STALLED);
         return new WorkerLostError(reason);
@@ -411,32 +278,28 @@ export class Pool {
 
     /** Blocks until all workers have left the program that was revoked, or have had their time. @param {number} time ms */
     #awaitLeave(time) {
-        const { ints } = this.#memory;
-        const at = this.#control + CONTROL.epoch;
-        const epoch = Atomics.load(ints, at);
         // A page's main thread gets here by programs that it ran alone: no worker is in them.
         // Counted in looks, not by a clock: a machine that stands still as a whole is nobody's fault.
-        for (let looks = time / LOOK_MS; this.#mayBlock && this.#anyBusy() && looks > 0; looks--) {
-            Atomics.wait(ints, at, epoch, LOOK_MS); // nobody else changes it: this sleeps
+        for (let looks = time / LOOK_MS; this.#mayBlock && this.#crew.busy && looks > 0; looks--) {
+            this.#control.sleep(LOOK_MS);
         }
     }
 
     /** Looks after a program that nobody blocks on. */
     #watch() {
         if (this.#revoked) {
-            if (!this.#anyBusy() || --this.#looks <= 0) {
+            if (!this.#crew.busy || --this.#looks <= 0) {
                 const error = this.#revoked;
                 this.#afterRevoked(error.message.includes(STALL_REASON));
                 this.#settle(error);
             }
             return;
         }
-        const { ints } = this.#memory;
-        if (Atomics.load(ints, this.#control + CONTROL.failed) !== 0) {
-            this.#revokePending(new WorkerLostError(this.#readReport()));
+        if (this.#control.failed !== 0) {
+            this.#revokePending(new WorkerLostError(this.#control.readReport()));
             return;
         }
-        const progress = Atomics.load(ints, this.#control + CONTROL.progress);
+        const { progress } = this.#control;
         if (progress !== this.#lastProgress) {
             this.#lastProgress = progress;
             this.#slices = 0;
@@ -465,22 +328,9 @@ export class Pool {
         }
         this.#revoked = reason;
         this.#looks = time / LOOK_MS;
-        this.#revoke();
+        this.#control.revoke();
         clearInterval(this.#timer);
         this.#timer = setInterval(() => this.#watch(), LOOK_MS);
-    }
-
-    /** From here on nobody begins a task of the program that was armed last, or waits for one. */
-    #revoke() {
-        const { ints } = this.#memory;
-        const longs = new BigInt64Array(ints.buffer);
-        const first = Atomics.load(ints, this.#control + CONTROL.ops) >>> 2;
-        const count = Atomics.load(ints, this.#control + CONTROL.count);
-        for (let i = 0; i < count; i++) {
-            Atomics.store(longs, (first + i * OP_WORDS + OP.claim) / 2, 0n);
-        }
-        // One that trapped has left its number there, which is wanted below.
-        Atomics.compareExchange(ints, this.#control + CONTROL.failed, 0, -1);
     }
 
     /**
@@ -489,93 +339,33 @@ export class Pool {
      */
     #afterRevoked(stalled) {
         this.#loseTrapped();
-        const stuck = this.#members.filter((member) => member.busy);
-        // A worker that is in no program, and took none on either, is gone or as good as gone.
-        for (const member of stalled && stuck.length === 0 ? [...this.#members] : stuck) {
-            this.#lose(member, `was given up: ${STALL_REASON}`);
-        }
+        this.#crew.loseStuck(`was given up: ${STALL_REASON}`, stalled);
     }
 
-    /** Whoever has set control->failed is lost; then it is as before. */
+    /** Whoever has trapped is lost; then it is as before. */
     #loseTrapped() {
-        const { ints } = this.#memory;
-        const number = Atomics.load(ints, this.#control + CONTROL.failed);
-        const member = this.#members.find((one) => one.number === number);
-        if (member) {
-            this.#lose(member, `failed: ${this.#readReport()}`);
-        }
-        Atomics.store(ints, this.#control + CONTROL.failed, 0);
-    }
-
-    #anyBusy() {
-        return this.#members.some((member) => member.busy);
+        this.#crew.loseNumber(this.#control.failed, `failed: ${this.#control.readReport()}`);
+        this.#control.recover();
     }
 
     /**
-     * A worker is not counted on any more, and another is started in its place.
-     * @param {Member} member
+     * A worker has been lost: the pending program may be through all the same, or has to be given up.
      * @param {string} reason
+     * @param {boolean} held  whether it was in the middle of a program
      */
-    #lose(member, reason) {
-        const at = this.#members.indexOf(member);
-        if (at < 0 || this.#closed) {
-            return;
-        }
-        this.#members.splice(at, 1);
-        const held = member.busy;
-        member.dismiss();
-        if (held) {
-            this.#lingering.push(member);
-        }
-        this.#replace(member, `${member.name} ${reason}`);
+    #seeLoss(reason, held) {
         if (this.#pending === null || this.#revoked) {
             return;
         }
         if (this.#allDone()) {
             this.#settle(null);
-        } else if (held || this.workers === 0
-            || Atomics.load(this.#memory.ints, this.#control + CONTROL.failed) !== 0) {
-            this.#revokePending(new WorkerLostError(`${member.name} ${reason}`));
-        }
-    }
-
-    /**
-     * @param {Member} lost
-     * @param {string} reason
-     */
-    #replace(lost, reason) {
-        const tries = lost.joined >= ENOUGH_JOINED ? 1 : lost.tries + 1;
-        if (this.#closed) {
-            return;
-        }
-        try {
-            if (tries > MOST_TRIES) {
-                throw new Error(`and ${MOST_TRIES} more in its place`);
-            }
-            const member = new Member(this.#memory, lost.number, lost.name);
-            member.tries = tries;
-            this.#startWorker(member).catch((error) => this.#replace(member, error.message));
-        } catch (error) {
-            this.notes.push(`a worker less: ${reason}, ${/** @type {Error} */ (error).message}`);
+        } else if (held || this.workers === 0 || this.#control.failed !== 0) {
+            this.#revokePending(new WorkerLostError(reason));
         }
     }
 
     #allDone() {
-        const program = /** @type {Program} */ (this.#pendingProgram);
-        const { ints } = this.#memory;
-        for (let i = 0; i < program.count; i++) {
-            if (Atomics.load(ints, program.address / 4 + i * OP_WORDS + OP.done) !== 0) {
-                return false;
-            }
-        }
-        return true;
-    }
-
-    /** What a worker that trapped has left. */
-    #readReport() {
-        const length = Math.min(this.#memory.words[this.#report / 4], REPORT_BYTES - 4);
-        // Decoders refuse shared memory, hence the copy.
-        return new TextDecoder().decode(this.#memory.u8(this.#report + 4, length).slice());
+        return this.#control.isDone(/** @type {Program} */ (this.#pendingProgram));
     }
 
     /**
@@ -590,18 +380,6 @@ export class Pool {
         this.#endThreads();
         this.#settle(this.error);
         return this.error;
-    }
-
-    #endThreads() {
-        const { ints } = this.#memory;
-        Atomics.store(ints, this.#control + CONTROL.failed, -1);
-        Atomics.store(ints, this.#control + CONTROL.epoch, SHUT_DOWN | 0);
-        Atomics.notify(ints, this.#control + CONTROL.epoch);
-        for (const member of [...this.#members, ...this.#beginners]) {
-            member.dismiss();
-        }
-        this.#members.length = 0;
-        this.#beginners.clear();
     }
 
     /** @param {Error | null} error */
