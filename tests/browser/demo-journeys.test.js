@@ -9,9 +9,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
+import { noBrowser, notInFirefox } from './browser.js';
+import { DemoPage, TIMEOUT } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
+const chromiumOnly = { ...options, skip: notInFirefox };
 const PROMPT = 'Once upon a time, there was a little fox who';
 const EMBEDDED = fileURLToPath(new URL('../../js/embedded/', import.meta.url));
 /** Says what was said, line by line: enough for a model that knows no chat to be one. */
@@ -57,7 +59,7 @@ test('on the first visit a story begins by itself', options, async t => {
     demo.checkProblems();
 });
 
-test('who wants no motion gets a story that stands', options, async t => {
+test('who wants no motion gets a story that stands', chromiumOnly, async t => {
     const demo = await DemoPage.open(t, { isFirst: true, media: [{ name: 'prefers-reduced-motion', value: 'reduce' }] });
     await demo.says('status', 'tokens, as many as asked for');
     assert.ok(await demo.page.$$eval('.token', spans => spans.length) > 150);
@@ -259,7 +261,7 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
     demo.checkProblems();
 });
 
-test('where there is no room the model runs all the same', options, async t => {
+test('where there is no room the model runs all the same', chromiumOnly, async t => {
     const demo = await DemoPage.open(t, { hub: (path, _, response) => {
         if (!path.endsWith('model.safetensors')) return void response.writeHead(404).end();
         createReadStream(`${EMBEDDED}model.safetensors`).pipe(response);
