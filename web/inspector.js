@@ -151,7 +151,7 @@ export class Inspector {
 
     /** @param {number} q */
     label(q) {
-        const lane = this.laneName(this.lane);
+        const lane = this.lane === 0 ? 'mean' : `head ${this.lane}`;
         const title = this.find('step-title');
         if (q < 0) {
             title.textContent = 'Nothing to look at yet';
@@ -163,7 +163,7 @@ export class Inspector {
             title.replaceChildren('After ', name, ' ', note);
         }
         this.find('looked-title').textContent = this.isForward ? `Is looked at by (${lane})` : `Looks back at (${lane})`;
-        this.find('map-lane').textContent = `Layer ${this.layer + 1}, ${lane}.`;
+        this.find('map-lane').textContent = `Layer ${this.layer + 1}, ${this.laneName(this.lane)}.`;
         const ticks = this.find('legend-ticks');
         const texts = LEGEND_TICKS.map(shade => meaning(shade, this.scale));
         if (ticks.dataset.shown === texts.join()) return;
