@@ -27,7 +27,7 @@ export class Inspector {
      * @param {object} events
      * @param {(lane: number) => void} events.onLane another lane was chosen
      * @param {(position: number, candidate: Candidate) => void} events.onBranch a candidate was clicked
-     * @param {(position: number) => void} events.onInspect another position is kept, -1 for none
+     * @param {(position: number) => void} events.onInspect another position is kept or pointed at, -1 for none
      */
     constructor(find, say, { onLane, onBranch, onInspect }) {
         this.find = find;
@@ -198,6 +198,7 @@ export class Inspector {
             const [q, k] = this.isForward ? [position, this.pinned] : [this.pinned, position];
             this.tooltip.show(this.cellText(this.lane, q, k), event.clientX, event.clientY);
         }
+        this.onInspect(this.inspected);
         this.invalidate();
     }
 
