@@ -35,9 +35,12 @@ new LensPanel(app, find);
 new ScorePanel(app, find);
 new CodePanel(app, find, () => chat.isOpen ? chat.asked : null);
 new Tour(find);
+const coloured = /** @type {HTMLInputElement} */ (find('coloured'));
+coloured.addEventListener('change', () => inspector.colour(coloured.checked));
 new MapsPanel(app, find, (layer, lane) => {
+    if (coloured.checked) coloured.click();
     inspector.lane = lane;
-    inspector.lanes.choose(lane);
+    inspector.lanes.choose(lane, null);
     if (layer === app.layer) return inspector.invalidate();
     app.layer = layer;
     showLayers();
