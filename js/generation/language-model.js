@@ -226,8 +226,9 @@ export class LanguageModel {
     /**
      * The logits that hidden states would give were they the model's last, by its last norm and its head: with those of a layer
      * before, as `forward` gives them, what that layer would have said (the logit lens).
-     * @param {import('../engine/tensor.js').TensorLike} states [n, width]
+     * @param {import('../engine/tensor.js').TensorLike} states [n, width], float32
      * @returns {Promise<Tensor>} [n, V]
+     * @throws {TypeError} (rejects) for states of another shape or type
      */
     readOut(states) {
         return readOut(this.network, states);

@@ -20,7 +20,7 @@ export async function readOut(network, states) {
     if (given.shape.length !== 2 || rows < 1 || columns !== width || dtypeOf(given) !== 'float32') {
         throw typeError('states', `float32 of shape [n, ${width}]`, `${dtypeOf(given)} of shape ${formatShape(given.shape)}`);
     }
-    return network.runtime._run(new ReadOut(network, given));
+    return network.runtime._run(new ReadOut(network, network.runtime._capture(given)));
 }
 
 class ReadOut {

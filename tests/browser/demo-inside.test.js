@@ -6,7 +6,8 @@ import { readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
+import { noBrowser } from './browser.js';
+import { DemoPage, TIMEOUT } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
