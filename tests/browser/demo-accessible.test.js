@@ -39,7 +39,7 @@ for (const [scheme, width] of /** @type {[string, number][]} */ ([['light', 1280
         await page.waitForFunction(() => document.getElementById('maps-text')?.textContent?.includes('Click one'));
         await check(demo, 'a word is kept');
         await page.keyboard.press('Escape');
-        await page.$$eval('details.fold', folds => folds.forEach(fold => {
+        await page.$$eval('details.fold, #knobs', folds => folds.forEach(fold => {
             /** @type {HTMLDetailsElement} */ (fold).open = true;
         }));
         await page.waitForFunction(() => document.getElementById('explained')?.textContent);
@@ -62,6 +62,7 @@ for (const width of [320, 640, 961, 1024, 1100, 2560]) {
         const demo = await DemoPage.open(t, { viewport: { width, height: 900 } });
         await demo.write({ ...STORY, tokens: 60 });
         const { page } = demo;
+        await page.$eval('#knobs', knobs => /** @type {HTMLDetailsElement} */ (knobs).open = true);
         assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
         const overlaps = await page.evaluate(() => {
             const boxes = [...document.querySelectorAll('.meters div, .fields label')].map(element => element.getBoundingClientRect());
