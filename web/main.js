@@ -104,7 +104,9 @@ function choosePanel(isChat) {
     find('chat-panel').hidden = !isChat;
     find('branches').hidden = isChat || write.branches.all.length < 2;
     find('no-chat').hidden = !isChat || noChat === null;
-    find('no-chat-text').textContent = `This model cannot chat: ${noChat ?? ''}.`;
+    find('no-chat-text').textContent = `This model cannot chat, having no chat template: ${noChat ?? ''}.`;
+    // What it says is of the other panel's text.
+    if (app.state === 'ready') app.showStatus('');
     if (isChat) chat.open();
     else write.open();
 }
