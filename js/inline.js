@@ -1,7 +1,7 @@
 // The entry `cached-attention/inline`: the main one, with the binaries and the worker's script in it instead of in files
 // beside it. For a bundle that is one file, and wherever files of a package are not found.
 
-import { createRuntime as create } from './engine/runtime.js';
+import { createRuntime as create } from './engine/create-runtime.js';
 import { workerOfText } from './engine/spawn.js';
 import { RELAXED, SIMD128 } from './inlined/binaries.js';
 import { WORKER_TEXT } from './inlined/worker-text.js';

@@ -81,14 +81,15 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
 /* Every type that weights may have: X(NAME, object, block, bytes, ggml). A row of a matrix W^T: [N][K], which is how files
  * keep it, is cut into blocks of `block` inputs, `bytes` bytes each; `ggml` is the type's number in GGUF. `object` is the
  * table entry weight_<object> (src/weights/weight.h) at the end of the file that knows the type; CMHA_WEIGHT_<NAME> counts
- * from 0. The values of a block are ggml's, to the bit; I8 are integers, to be scaled by who uses them; I4 are Keras's,
- * which GGUF has no number for.
+ * from 0. The values of a block are ggml's, to the bit. Two are not of ggml's weights: I8
+ * are integers, to be scaled by who uses them, I4 are Keras's.
  *
  * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
  * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
  * (scales) at a block's start or end, and the byte that is all of an I8 block. So F32 is what cmha_pack_f32 makes, and
  * nothing takes more bytes than in the file,
  * but for outputs past N, which are zeros. */
+enum { CMHA_NOT_GGML = 255 };
 #define CMHA_WEIGHT_TYPES(X) \
     X(F32, f32, 1, 4, 0) \
     X(F16, f16, 1, 2, 1) \
@@ -105,7 +106,7 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
     X(Q6_K, q6_k, 256, 210, 14) \
     X(IQ4_NL, iq4_nl, 32, 18, 20) \
     X(IQ4_XS, iq4_xs, 256, 136, 23) \
-    X(I8, i8, 1, 1, 24) \
+    X(I8, i8, 1, 1, 255) \
     X(I4, i4, 128, 72, 255)
 
 enum {
@@ -157,13 +158,13 @@ CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
 enum { CMHA_PAGE = 256 };
 
 /* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value
- * of a head to multiply it with. X(KIND, object): the table entry at the end of src/cache/<kind>.c; CMHA_KEPT_<KIND>
- * counts from 0. Narrower ones are attended over as they lie: widened on their way into the nearest cache, but bytes, in
+ * of a head to multiply it with. X(KIND, object, number, scale): the table entry at the end of src/cache/<kind>.c, bytes
+ * of a number, bytes that a key or value of a head takes besides; CMHA_KEPT_<KIND> counts from 0. Narrower ones are attended over as they lie: widened on their way into the nearest cache, but bytes, in
  * the fused form and up to D = 512, are met as integers, by query rows and by weights of a page's values that are rounded
  * to 16 bits: within 1/65534 of the largest number of a row, of the largest weight (times its value's scale) of a page. */
-#define CMHA_CACHE_TYPES(X) X(F32, cache_f32) X(F16, cache_f16) X(I8, cache_i8)
+#define CMHA_CACHE_TYPES(X) X(F32, cache_f32, 4, 0) X(F16, cache_f16, 2, 0) X(I8, cache_i8, 1, 4)
 enum {
-#define X(KIND, object) CMHA_KEPT_##KIND,
+#define X(KIND, object, number, scale) CMHA_KEPT_##KIND,
     CMHA_CACHE_TYPES(X)
 #undef X
 };

@@ -1,11 +1,11 @@
 // The runtime that a test file runs on: `npm test` runs each file that imports this with every binary and worker count.
 
 import { after } from 'node:test';
-import { createRuntime } from '../js/engine/runtime.js';
+import { createRuntime } from '../js/engine/create-runtime.js';
 
 /** @typedef {import('../js/engine/runtime.js').Runtime} Runtime */
-/** @typedef {import('../js/engine/runtime.js').RuntimeOptions} RuntimeOptions */
-/** @typedef {import('../js/engine/runtime.js').TestSwitches} TestSwitches */
+/** @typedef {import('../js/engine/options.js').RuntimeOptions} RuntimeOptions */
+/** @typedef {import('../js/engine/options.js').TestSwitches} TestSwitches */
 
 /** Which binary and how many workers the environment asks for; the best there is and none where it is silent. */
 export const SIMD = /** @type {'auto' | 'relaxed' | 'simd128'} */ (process.env.CMHA_TEST_SIMD ?? 'auto');

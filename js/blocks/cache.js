@@ -5,7 +5,7 @@ import { Tensor, asTensorLike, dtypeOf, formatShape, sameShape } from '../engine
 import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { MOST, OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
-import { PagedCache, pageFor, writeTransfer } from './pages.js';
+import { PagedCache, keptBytes, pageFor, writeTransfer } from './pages.js';
 import { Turner } from './turn.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
@@ -88,8 +88,7 @@ export class KVCache {
     static estimateBytes(options) {
         const { batch, length, numHeads, keyDim, dtype } = checkOptions(options);
         const page = pageFor(length);
-        const number = { float32: 4, bfloat16: 4, float16: 2, int8: 1 }[dtype];
-        const scale = dtype === 'int8' ? 4 : 0;
+        const { number, scale } = keptBytes(keptAs(dtype));
         return batch * Math.ceil(length / page) * page * numHeads * 2 * (keyDim * number + scale);
     }
 

@@ -3,12 +3,12 @@
 // where in a page a number lies (see "the cache" in src/cmha.h).
 
 import { rangeError } from '../check.js';
-import { CACHE, CACHE_WORDS, KEPT, PAGE, PANEL, TRANSFER } from '../engine/interface.js';
+import { CACHE, CACHE_WORDS, KEPT, KEPT_BYTES, PAGE, PANEL, TRANSFER } from '../engine/interface.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 
-/** How numbers can be kept. @type {Readonly<Record<string, number>>} */
-const TYPES = Object.freeze({ float32: KEPT.F32, float16: KEPT.F16, int8: KEPT.I8 });
+/** How numbers can be kept: names in KEPT. @satisfies {Record<string, keyof typeof KEPT>} */
+const TYPES = Object.freeze({ float32: 'F32', float16: 'F16', int8: 'I8' });
 
 /** @typedef {'float32' | 'float16' | 'int8'} KeptType */
 
@@ -36,6 +36,9 @@ export function checkKeptType(argument, type) {
  * @property {number} [page] positions of a page: 256, or fewer (a multiple of 8) where one page holds the whole cache
  */
 
+/** Bytes of a number, and of what a key or value of a head takes besides. @param {KeptType} type */
+export const keptBytes = (type) => KEPT_BYTES[TYPES[type]];
+
 /**
  * Positions of a page of a cache that never holds more than `length`.
  * @param {number} length
@@ -52,7 +55,7 @@ export function pageFor(length) {
  * @param {{ heads: number, keyDim: number, valueDim: number }} sizes
  */
 export const pageBytes = (wasm, type, page, { heads, keyDim, valueDim }) =>
-    wasm.cmha_cache_page_bytes(TYPES[type], page, heads, keyDim, valueDim);
+    wasm.cmha_cache_page_bytes(KEPT[TYPES[type]], page, heads, keyDim, valueDim);
 
 /**
  * Pages of one layer. Its methods change what programs read, so none may be called while one of them runs; they may be
@@ -320,7 +323,7 @@ export class PagedCache {
         words[at + CACHE.heads] = heads;
         words[at + CACHE.d] = keyDim;
         words[at + CACHE.v] = valueDim;
-        words[at + CACHE.type] = TYPES[type];
+        words[at + CACHE.type] = KEPT[TYPES[type]];
     }
 }
 

@@ -1,7 +1,7 @@
 // Weights y = x W + b of any type, packed as the kernels stream them, in the runtime's memory.
 
 import { rangeError } from '../check.js';
-import { EMBED, FLAG, LINEAR, WEIGHT } from '../engine/interface.js';
+import { EMBED, FLAG, LINEAR, NOT_GGML, WEIGHT } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
 import { recordRounded } from './int8.js';
 
@@ -61,7 +61,7 @@ export class PackedWeight {
 
     /** Whether these weights are to be multiplied with activations as bytes: inputs share scales in blocks, as ggml has them. */
     get inBlocks() {
-        return this.type.block > 1 && this.type.name !== 'I4';
+        return this.type.block > 1 && this.type.ggml !== NOT_GGML;
     }
 
     get hasBias() {

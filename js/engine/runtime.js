@@ -1,21 +1,14 @@
 // Runtime: one memory, one pool of workers, and the order in which calls use them.
 
 import { wrappedError } from '../check.js';
-import { loadModule } from './binary.js';
-import { Memory } from './memory.js';
-import { checkOptions, countWorkers } from './options.js';
-import { STACK_BYTES } from './member.js';
-import { Pool } from './pool.js';
 import { printAs } from './print.js';
 import { Program } from './program.js';
-import { INTERFACE } from './interface.js';
 import { Results } from './results.js';
 import { Tensor } from './tensor.js';
-import { canShareMemory, mayBlock, otherTasks, processors } from './threads.js';
-import { PAGE, chooseVariant, instantiate } from './wasm.js';
+import { otherTasks } from './threads.js';
 
-/** @typedef {import('./options.js').RuntimeOptions} RuntimeOptions */
-/** @typedef {import('./options.js').TestSwitches} TestSwitches */
+/** @typedef {import('./memory.js').Memory} Memory */
+/** @typedef {import('./pool.js').Pool} Pool */
 /** @typedef {import('./tensor.js').TensorLike} TensorLike */
 /** @typedef {import('./wasm.js').Exports} Exports */
 
@@ -49,69 +42,6 @@ import { PAGE, chooseVariant, instantiate } from './wasm.js';
  * @typedef {{ job: Job<any>, ticket: number, resolve: (value: any) => void, reject: (error: any) => void,
  *   signal?: AbortSignal, unlisten?: () => void }} Entry
  */
-
-/**
- * Makes a runtime: everything else is made on one.
- *
- * @param {RuntimeOptions} [options]
- * @returns {Promise<Runtime>}
- * @throws {TypeError | RangeError} (rejects) for wrong options
- * @throws {Error} (rejects) when the engine has no WebAssembly SIMD, or not the variant asked for; when the binary
- *   cannot be loaded. Workers that cannot be had, because memory cannot be shared or one does not start, are no error,
- *   also where their number was asked for: everything runs on the calling thread then, and explain() says why.
- */
-export async function createRuntime(options = {}) {
-    const { workers, simd, maxMemory, wasm: source, worker, test } = checkOptions(options);
-    const choice = chooseVariant(simd);
-    const { fallbacks } = choice;
-    const shared = test.shared ?? canShareMemory();
-    const { module, variant } = await loadModule(choice.variant, shared, source);
-    const reason = reasonOf(variant, simd, choice);
-    const memory = new Memory(maxMemory, shared);
-    if (memory.refusedPages > 0) {
-        const refused = memory.refusedPages * PAGE;
-        fallbacks.push(`maxMemory ${memory.max}: the engine refuses to reserve ${refused} bytes more`);
-    }
-    const wasm = await instantiate(module, memory.handle, 0);
-    if (wasm.cmha_interface() >>> 0 !== INTERFACE) {
-        throw new Error('createRuntime: the wasm binary and the JavaScript are of different versions of the package');
-    }
-    memory.open(wasm.__heap_base.value >>> 0);
-    wasm.__stack_pointer.value = memory.alloc(STACK_BYTES) + STACK_BYTES;
-
-    const blocks = test.mayBlock ?? (shared && mayBlock());
-    const cores = await processors();
-    const wanted = countWorkers(workers, shared, blocks, cores, fallbacks);
-    const { script = worker, startTimeout } = test;
-    const common = { memory, module, wasm, processors: cores, mayBlock: blocks, script, startTimeout };
-    let pool = new Pool({ ...common, workers: wanted });
-    try {
-        await pool.start();
-    } catch (error) {
-        if (workers !== 'auto' && error instanceof RangeError) {
-            throw error; // no room for the stacks of so many
-        }
-        fallbacks.push(`workers 0: ${/** @type {Error} */ (error).message}`);
-        pool = new Pool({ ...common, workers: 0 });
-    }
-    return new Runtime({ memory, wasm, pool, variant, reason, fallbacks });
-}
-
-/**
- * Why this variant runs. A binary that the user gave is the variant that it is.
- * @param {import('./wasm.js').Variant} variant
- * @param {import('./wasm.js').SimdOption} simd
- * @param {ReturnType<typeof chooseVariant>} choice
- */
-function reasonOf(variant, simd, choice) {
-    if (variant === choice.variant) {
-        return choice.reason;
-    }
-    if (simd !== 'auto') {
-        throw new RangeError(`wasm must be the ${simd} binary, as simd asks, got the ${variant} one`);
-    }
-    return 'it is the binary given as wasm';
-}
 
 /**
  * structuredClone() and postMessage() cannot copy a function, and print the one that they have come to: this one, in all that

@@ -2,7 +2,7 @@
 // numbers are those of https://github.com/ggml-org/ggml/blob/master/include/ggml.h and its block structures.
 
 import { FormatError, show } from '../check.js';
-import { WEIGHT } from '../engine/interface.js';
+import { NOT_GGML, WEIGHT } from '../engine/interface.js';
 
 /**
  * @typedef {object} GgmlType
@@ -32,10 +32,10 @@ const REMOVED = new Map([
 ]);
 
 /**
- * What weights may be, in safetensors too, where the first three have the same names: all that the core computes with, but
- * for plain integers, which mean nothing without scales beside them, and what only Keras has.
+ * What weights may be, in safetensors too, where the first three have the same names: what the core knows as ggml's.
+ * @type {Set<string>}
  */
-const SUPPORTED = new Set(Object.keys(WEIGHT).filter((name) => name !== 'I8' && name !== 'I4'));
+const SUPPORTED = new Set(Object.values(WEIGHT).filter(({ ggml }) => ggml !== NOT_GGML).map(({ name }) => name));
 
 /** Numbers and bytes of a block of the types that weights may be, by name. @type {Map<string, GgmlType>} */
 export const WEIGHT_TYPES = new Map(Array.from(GGML_TYPES.values(), (type) => /** @type {[string, GgmlType]} */ (

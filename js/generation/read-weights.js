@@ -2,7 +2,7 @@
 
 import { decodeBlocks, weightType } from '../blocks/weight.js';
 import { checkOptionNames } from '../check.js';
-import { createRuntime } from '../engine/runtime.js';
+import { createRuntime } from '../engine/create-runtime.js';
 import { readWeights as readTensors } from '../files/read-weights.js';
 
 /**

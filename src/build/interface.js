@@ -19,6 +19,7 @@ const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase
  * @property {[kind: string, object: string, struct: string][]} operations X-lines of CMHA_OPERATIONS
  * @property {Record<string, { id: number, block: number, bytes: number, ggml: number }>} weights X-lines of
  *   CMHA_WEIGHT_TYPES
+ * @property {Record<string, { number: number, scale: number }>} kept X-lines of CMHA_CACHE_TYPES
  * @property {Map<string, Record<string, number>>} structs word offset of every field, by the struct's name
  * @property {Map<string, number>} words of every struct
  * @property {Map<string, Record<string, number>>} enums values by prefix: ROUND -> { NONE: 0, ... }
@@ -43,9 +44,12 @@ export function readInterface(text) {
         ([name, , block, bytes, ggml], id) => [name, { id, block: Number(block), bytes: Number(bytes), ggml: Number(ggml) }],
     ));
     const enums = readEnums(code);
-    const kept = lines(code, 'CMHA_CACHE_TYPES');
-    if (kept.length > 0) enums.set('KEPT', Object.fromEntries(kept.map(([kind], i) => [kind, i])));
-    return { operations, weights, structs, words, enums, hash: fingerprint(text) };
+    const kept = Object.fromEntries(lines(code, 'CMHA_CACHE_TYPES').map(
+        ([kind, , number, scale]) => [kind, { number: Number(number), scale: Number(scale) }],
+    ));
+    const kinds = Object.keys(kept);
+    if (kinds.length > 0) enums.set('KEPT', Object.fromEntries(kinds.map((kind, i) => [kind, i])));
+    return { operations, weights, kept, structs, words, enums, hash: fingerprint(text) };
 }
 
 /** What the X-lines of a macro say. @param {string} code @param {string} macro @returns {string[][]} */
@@ -94,7 +98,7 @@ function readFields(struct, body, known, operations) {
 }
 
 /** Constants that have no prefix in common stand alone. */
-const ALONE = ['PANEL', 'SLICE_MS', 'STALL_SLICES', 'PAGE'];
+const ALONE = ['PANEL', 'NOT_GGML', 'SLICE_MS', 'STALL_SLICES', 'PAGE'];
 
 /** @param {string} code @returns {Interface['enums']} */
 function readEnums(code) {
@@ -113,7 +117,7 @@ function readEnums(code) {
 }
 
 /** @param {Interface} read @returns {string} js/engine/interface.js */
-export function writeInterface({ operations, weights, structs, words, enums, hash }) {
+export function writeInterface({ operations, weights, kept, structs, words, enums, hash }) {
     const table = (/** @type {Record<string, number>} */ fields, shift = 0) =>
         `Object.freeze({\n${Object.entries(fields).map(([name, at]) => `    ${name}: ${at + shift},\n`).join('')}})`;
     const { u, ...head } = /** @type {Record<string, number>} */ (structs.get('cmha_op'));
@@ -130,6 +134,12 @@ export function writeInterface({ operations, weights, structs, words, enums, has
     if (types.length > 0) {
         parts.push('/** Types of weights: inputs and bytes of a block, number in GGUF. */\n' +
             `export const WEIGHT = Object.freeze({\n${types.join('')}});`);
+    }
+    const ways = Object.entries(kept).map(([kind, { number, scale }]) =>
+        `    ${kind}: Object.freeze({ number: ${number}, scale: ${scale} }),\n`);
+    if (ways.length > 0) {
+        parts.push('/** Bytes of a number in a cache, and what a key or value of a head takes besides. */\n' +
+            `export const KEPT_BYTES = Object.freeze({\n${ways.join('')}});`);
     }
     const arguments_ = new Set(operations.map(([, , struct]) => struct));
     for (const [name, fields] of structs) {

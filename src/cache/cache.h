@@ -7,9 +7,7 @@
 
 /* What has to be known of a way to keep numbers. `row` is one head's key or value of a position, all of it. */
 typedef struct cache_type {
-    size_t size;            /* bytes of a number */
-    /* Bytes of a page's keys, then of its values. */
-    double (*bytes)(size_t page, size_t heads, size_t width);
+    size_t number, scale;   /* see CMHA_CACHE_TYPES */
     void (*store_key)(const cmha_cache *c, void *page, size_t g, size_t j, const float *row);
     void (*store_value)(const cmha_cache *c, void *page, size_t g, size_t j, const float *row);
     void (*load_key)(const cmha_cache *c, const void *page, size_t g, size_t j, float *row);
@@ -24,12 +22,24 @@ typedef struct cache_type {
     const float *(*value_scales)(const cmha_cache *c, const void *page, size_t g);
 } cache_type;
 
-#define X(KIND, object) extern const cache_type object;
+#define X(KIND, object, number, scale) extern const cache_type object;
 CMHA_CACHE_TYPES(X)
 #undef X
 
 /* store.c */
 const cache_type *type_of(const cmha_cache *c);
+
+enum {
+#define X(KIND, object, number, scale) NUMBER_##KIND = number, SCALE_##KIND = scale,
+    CMHA_CACHE_TYPES(X)
+#undef X
+};
+
+/* Bytes of a page's keys, or of its values, of that width; scales stand behind the numbers. */
+INLINE double kept_bytes(const cache_type *t, size_t page, size_t heads, size_t width)
+{
+    return (double) page * (double) heads * ((double) width * (double) t->number + (double) t->scale);
+}
 
 /* Page p of batch entry b, and the one that holds position s. */
 INLINE void *page_at(const cmha_cache *c, size_t b, size_t p)

@@ -1,11 +1,6 @@
 /* f16.c: a cache of binary16 numbers, two bytes each. */
 #include "cache/cache.h"
 
-static double bytes(size_t page, size_t heads, size_t width)
-{
-    return (double) sizeof(uint16_t) * (double) page * (double) heads * (double) width;
-}
-
 /* Ties to even; beyond 65504 infinity. */
 static uint16_t narrow(float x)
 {
@@ -78,6 +73,6 @@ static void widen_value(const cmha_cache *c, const void *page, size_t g, size_t 
 }
 
 const cache_type cache_f16 = {
-    .size = sizeof(uint16_t), .bytes = bytes, .store_key = store_key, .store_value = store_value, .load_key = load_key,
+    .number = NUMBER_F16, .scale = SCALE_F16, .store_key = store_key, .store_value = store_value, .load_key = load_key,
     .load_value = load_value, .widen_keys = widen_keys, .widen_value = widen_value,
 };

@@ -1,11 +1,6 @@
 /* f32.c: a cache of floats. */
 #include "cache/cache.h"
 
-static double bytes(size_t page, size_t heads, size_t width)
-{
-    return (double) sizeof(float) * (double) page * (double) heads * (double) width;
-}
-
 static void store_key(const cmha_cache *c, void *page, size_t g, size_t j, const float *row)
 {
     keep_key(page_key(c, page, g, j), row, c->d);
@@ -27,6 +22,6 @@ static void load_value(const cmha_cache *c, const void *page, size_t g, size_t j
 }
 
 const cache_type cache_f32 = {
-    .size = sizeof(float), .bytes = bytes, .store_key = store_key, .store_value = store_value, .load_key = load_key,
+    .number = NUMBER_F32, .scale = SCALE_F32, .store_key = store_key, .store_value = store_value, .load_key = load_key,
     .load_value = load_value,
 };

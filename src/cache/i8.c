@@ -2,11 +2,6 @@
 #include "cache/cache.h"
 
 /* Bytes and scales: keys [G][page / 8][D][8], their scales [G][page], values [G][page][V], their scales [G][page]. */
-static double bytes(size_t page, size_t heads, size_t width)
-{
-    return (double) page * (double) heads * ((double) width + (double) sizeof(float));
-}
-
 static int8_t *keys_of(const void *page)
 {
     return (int8_t *) (uintptr_t) page;
@@ -93,7 +88,7 @@ static const float *value_scales(const cmha_cache *c, const void *page, size_t g
 }
 
 const cache_type cache_i8 = {
-    .size = sizeof(int8_t), .bytes = bytes, .store_key = store_key, .store_value = store_value, .load_key = load_key,
+    .number = NUMBER_I8, .scale = SCALE_I8, .store_key = store_key, .store_value = store_value, .load_key = load_key,
     .load_value = load_value, .widen_keys = widen_keys, .widen_value = widen_value, .key_scales = key_scales,
     .value_scales = value_scales,
 };

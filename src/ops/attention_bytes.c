@@ -187,7 +187,7 @@ void byte_values(const tile_of_rows *t, const void *page, const byte_rows *rows,
 {
     const cmha_cache *c = t->a->cache;
     size_t whole = n / CMHA_PANEL, tail = n % CMHA_PANEL;
-    const int8_t *values = (const int8_t *) page + (size_t) type_of(c)->bytes(c->page, c->heads, c->d)
+    const int8_t *values = (const int8_t *) page + (size_t) kept_bytes(type_of(c), c->page, c->heads, c->d)
         + value_at(c, t->g, from) + c0;
     multiply_rows(rows, t->m, from, values, c->v, CMHA_PANEL, whole, to - from, y, stride);
     if (tail == 0) return;

@@ -7,7 +7,7 @@
 const cache_type *type_of(const cmha_cache *c)
 {
     static const cache_type *const types[] = {
-#define X(KIND, object) [CMHA_KEPT_##KIND] = &object,
+#define X(KIND, object, number, scale) [CMHA_KEPT_##KIND] = &object,
         CMHA_CACHE_TYPES(X)
 #undef X
     };
@@ -18,7 +18,7 @@ const cache_type *type_of(const cmha_cache *c)
 double cmha_cache_page_bytes(uint32_t type, size_t page, size_t heads, size_t d, size_t v)
 {
     const cache_type *kept = type_of(&(cmha_cache) { .type = type });
-    return kept->bytes(page, heads, d) + kept->bytes(page, heads, v);
+    return kept_bytes(kept, page, heads, d) + kept_bytes(kept, page, heads, v);
 }
 
 /* Rows [r0, r1) of batch entry b. Rounding is for pages of floats: narrower types round by themselves. */
@@ -164,7 +164,7 @@ static void move_keys(const cmha_cache *c, size_t size, size_t g, char *to, size
 static void move_positions(const cmha_cache *c, char *to, size_t j1, const char *from, size_t j0, size_t n)
 {
     const cache_type *type = type_of(c);
-    size_t values = (size_t) type->bytes(c->page, c->heads, c->d), size = type->size;
+    size_t values = (size_t) kept_bytes(type, c->page, c->heads, c->d), size = type->number;
     for (size_t g = 0; g < c->heads; g++) {
         move_keys(c, size, g, to, j1, from, j0, n);
         move_bytes(to + values + value_at(c, g, j1) * size, from + values + value_at(c, g, j0) * size, n * c->v * size);

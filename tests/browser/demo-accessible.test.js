@@ -4,9 +4,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
+import { noBrowser, notInFirefox } from './browser.js';
+import { DemoPage, TIMEOUT } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
+const chromiumOnly = { ...options, skip: notInFirefox };
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const STORY = { prompt: 'Once upon a time, there was a little fox who', seed: 7, tokens: 30, pace: 0 };
 
@@ -21,7 +23,7 @@ async function check(demo, state) {
 }
 
 for (const [scheme, width] of /** @type {[string, number][]} */ ([['light', 1280], ['dark', 1280], ['light', 375], ['dark', 375]])) {
-    test(`axe has nothing to say, ${scheme}, ${width} px wide`, options, async t => {
+    test(`axe has nothing to say, ${scheme}, ${width} px wide`, chromiumOnly, async t => {
         const demo = await DemoPage.open(t, {
             viewport: { width, height: 900 }, media: [{ name: 'prefers-color-scheme', value: scheme }]
         });
@@ -102,6 +104,7 @@ for (const width of [375, 1024, 1280]) test(`nothing moves while the page gets r
 
 test('the bench page has a main landmark', options, async t => {
     const demo = await DemoPage.open(t);
+    await demo.ready();
     await demo.page.goto(`${demo.server.url}web/bench.html`);
     await demo.page.evaluate(AXE);
     await check(demo, 'bench');

@@ -9,34 +9,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
+import { noBrowser, notInFirefox } from './browser.js';
+import { chattingModel } from './chatting-model.js';
+import { DemoPage, TIMEOUT } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
+const chromiumOnly = { ...options, skip: notInFirefox };
 const PROMPT = 'Once upon a time, there was a little fox who';
 const EMBEDDED = fileURLToPath(new URL('../../js/embedded/', import.meta.url));
-/** Says what was said, line by line: enough for a model that knows no chat to be one. */
-const TEMPLATE = '{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}';
-
-/**
- * The small model with a chat template in its metadata, in a folder of its own.
- * @param {import('node:test').TestContext} t
- */
-async function chattingModel(t) {
-    const folder = await mkdtemp(join(tmpdir(), 'chat-'));
-    t.after(() => rm(folder, { recursive: true }));
-    const bytes = readFileSync(`${EMBEDDED}model.safetensors`);
-    const end = 8 + Number(bytes.readBigUInt64LE());
-    const header = JSON.parse(bytes.toString('utf8', 8, end));
-    header.__metadata__.chat_template = TEMPLATE;
-    const text = Buffer.from(JSON.stringify(header));
-    const padded = Buffer.alloc(Math.ceil(text.length / 8) * 8, ' ');
-    text.copy(padded);
-    const length = Buffer.alloc(8);
-    length.writeBigUInt64LE(BigInt(padded.length));
-    const file = join(folder, 'chat.safetensors');
-    await writeFile(file, Buffer.concat([length, padded, bytes.subarray(end)]));
-    return file;
-}
 
 /** @param {DemoPage} demo @param {string[]} files */
 async function pick(demo, ...files) {
@@ -57,7 +37,7 @@ test('on the first visit a story begins by itself', options, async t => {
     demo.checkProblems();
 });
 
-test('who wants no motion gets a story that stands', options, async t => {
+test('who wants no motion gets a story that stands', chromiumOnly, async t => {
     const demo = await DemoPage.open(t, { isFirst: true, media: [{ name: 'prefers-reduced-motion', value: 'reduce' }] });
     await demo.says('status', 'tokens, as many as asked for');
     assert.ok(await demo.page.$$eval('.token', spans => spans.length) > 150);
@@ -259,7 +239,7 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
     demo.checkProblems();
 });
 
-test('where there is no room the model runs all the same', options, async t => {
+test('where there is no room the model runs all the same', chromiumOnly, async t => {
     const demo = await DemoPage.open(t, { hub: (path, _, response) => {
         if (!path.endsWith('model.safetensors')) return void response.writeHead(404).end();
         createReadStream(`${EMBEDDED}model.safetensors`).pipe(response);

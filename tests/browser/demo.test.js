@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { DemoPage, noBrowser, TIMEOUT, withoutServiceWorkers } from './demo-page.js';
+import { noBrowser, notInFirefox } from './browser.js';
+import { DemoPage, TIMEOUT, withoutServiceWorkers } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 2 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
@@ -320,7 +321,7 @@ test('a browser that cannot compute this is told so', options, async t => {
     demo.checkProblems();
 });
 
-test('a worker that is gone is noticed, and another can be started', options, async t => {
+test('a worker that is gone is noticed, and another can be started', { ...options, skip: notInFirefox }, async t => {
     const demo = await DemoPage.open(t);
     await demo.ready();
     await demo.fill(SLOW);

@@ -1,6 +1,6 @@
 // Runs a block of attention in a worker of a page, blocking and not, and posts what happened.
 
-import { createRuntime } from '../../js/engine/runtime.js';
+import { createRuntime } from '../../js/engine/create-runtime.js';
 import { Block } from '../property/jobs.js';
 
 globalThis.onmessage = async (/** @type {MessageEvent} */ { data: sizes }) => {

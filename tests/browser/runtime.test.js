@@ -66,7 +66,7 @@ async function open(t, place = {}) {
 }
 
 /** Where the code of a test finds things; spelled so that only the browser resolves it. */
-const MODULES = ['/js/engine/runtime.js', '/tests/property/jobs.js'];
+const MODULES = ['/js/engine/create-runtime.js', '/tests/property/jobs.js'];
 const SIZES = { t: 64, s: 700, heads: 4, d: 32 };
 
 /**

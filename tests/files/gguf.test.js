@@ -237,9 +237,9 @@ test('malformed files of ../shared', { skip: SHARED ? false : '../shared is abse
     }
 });
 
-test('types that the core computes with are ggml\'s, but for Keras\'s', () => {
-    const { I4, ...others } = WEIGHT;
-    assert.equal(GGML_TYPES.get(I4.ggml), undefined);
+test('types that the core computes with are ggml\'s, but for plain integers and Keras\'s', () => {
+    const { I8, I4, ...others } = WEIGHT;
+    for (const type of [I8, I4]) assert.equal(GGML_TYPES.get(type.ggml), undefined);
     for (const { name, block, bytes, ggml } of Object.values(others)) assert.deepEqual(GGML_TYPES.get(ggml), { name, block, bytes });
 });
 

@@ -304,7 +304,7 @@ test('dispose rejects what is pending, and a second time does nothing', { timeou
  * @returns {Promise<string>} what it prints; rejects when it does not end by itself
  */
 async function processOf(body) {
-    const entry = new URL('../../js/engine/runtime.js', import.meta.url).href;
+    const entry = new URL('../../js/engine/create-runtime.js', import.meta.url).href;
     const { stdout } = await promisify(execFile)(process.execPath, [
         ...process.execArgv.filter((flag) => flag.includes('wasm')), '--input-type=module', '--eval',
         `import { createRuntime } from ${JSON.stringify(entry)};\n${body}`,

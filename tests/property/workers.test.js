@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Tensor, dtypeOf } from '../../js/engine/tensor.js';
-import { createRuntime } from '../../js/engine/runtime.js';
+import { createRuntime } from '../../js/engine/create-runtime.js';
 import { SIMD, testRuntime } from '../runtime.js';
 import { Block } from './jobs.js';
 
