@@ -1,4 +1,4 @@
-/** Heads in colour: a hue for each, as bars, as stripes on the words, and mixed where several look at the same. */
+/** Heads in colour: a hue for each, and mixtures where several look at the same. */
 
 /** @typedef {[red: number, green: number, blue: number]} Colour 0..255 */
 /** @typedef {{ lane: number, colour: Colour }} HeadColour */
@@ -34,20 +34,19 @@ export function firstLanes(heads) {
 }
 
 /**
- * A word's stripes, one for each head, as strong as it is looked at.
+ * A word's stripes, one for each head.
  * @param {HeadColour[]} heads
  * @param {Float32Array[]} shades of each, by position
  * @param {number} position
  */
 export function stripes(heads, shades, position) {
     const share = 100 / heads.length;
-    const stops = heads.map(({ colour }, i) =>
-        `${css(colour, (shades[i][position] ?? 0) * 0.5)} ${(i * share).toFixed(1)}% ${((i + 1) * share).toFixed(1)}%`);
+    const stops = heads.map(({ colour }, i) => `${css(colour, (shades[i][position] ?? 0) * 0.5)} ${i * share}% ${(i + 1) * share}%`);
     return `linear-gradient(to right, ${stops.join(', ')})`;
 }
 
 /**
- * The colour of a cell that several heads look at, over the one of no attention: each head's in its share, as strong as the strongest.
+ * A cell that several heads look at, over the colour of no attention.
  * @param {HeadColour[]} heads
  * @param {Float32Array[]} shades
  * @param {number} position

@@ -3,6 +3,7 @@
  * row with each token; the pixels are kept one per cell, so that growing costs one row and showing it one copy.
  */
 
+import { ARROWS } from './axis.js';
 import { mix } from './heads.js';
 import { ramp, shadeRow } from './scale.js';
 
@@ -39,9 +40,7 @@ export class HeatMap {
         });
         canvas.addEventListener('click', () => onPin());
         canvas.addEventListener('keydown', event => {
-            /** @type {Record<string, [number, number]>} */
-            const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-            const move = moves[event.key];
+            const move = ARROWS[event.key];
             if (!move) return;
             event.preventDefault();
             onMove(...move);

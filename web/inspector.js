@@ -336,7 +336,7 @@ export class Inspector {
     headsText(q, k) {
         const heads = [...this.coloured ?? []].map(lane => ({ lane, weight: this.trace.weight(lane, q, k) ?? 0 }));
         return heads.sort((a, b) => b.weight - a.weight).slice(0, 3)
-            .map(({ lane, weight }) => `head ${lane} ${percent(weight)}`).join(', ') || 'no head in colour';
+            .map(({ lane, weight }) => `head ${lane} ${percent(weight)}`).join(', ');
     }
 
     /**

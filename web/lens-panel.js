@@ -1,7 +1,4 @@
-/**
- * What each layer would have said next: its hidden states read out as if it were the last one (the logit lens). For the
- * word that is kept or pointed at, else for the newest; asked for only while it is unfolded.
- */
+/** What each layer would have said next (the logit lens): asked for only while it is unfolded. */
 
 import { percent } from './scale.js';
 import { visible } from './trace.js';
@@ -33,10 +30,7 @@ export class LensPanel {
         app.addEventListener('model', () => this.makeRows(app.model?.layers ?? 0));
     }
 
-    /**
-     * A row for each layer, the last on top as in drawings of transformers; they stand before there is anything in them.
-     * @param {number} layers
-     */
+    /** A row for each layer, the last on top; they stand before there is anything in them. @param {number} layers */
     makeRows(layers) {
         this.shown = null;
         this.rows = Array.from({ length: layers }, (_, layer) => {
@@ -85,6 +79,6 @@ export class LensPanel {
             cell.classList.toggle('marked', token === next);
             cell.style.setProperty('--tint', `${Math.round(probability * 100)}%`);
         }));
-        this.text.textContent = `After ${trace.name(position)}, by the model alone, before temperature and the like; underlined: what came.`;
+        this.text.textContent = `After ${trace.name(position)}, before temperature and the like; underlined: what came.`;
     }
 }
