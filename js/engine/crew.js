@@ -177,14 +177,16 @@ export class Crew {
         }
     }
 
-    /**
-     * Those that have not left a program in time are lost.
-     * @param {string} reason
-     * @param {boolean} unseen  the program stalled: then a worker that is in none, and took no part either, is as good as gone
-     */
-    loseStuck(reason, unseen) {
-        const stuck = this.#members.filter((member) => member.busy);
-        for (const member of unseen && stuck.length === 0 ? [...this.#members] : stuck) {
+    /** Those in the middle of a program are lost. @param {string} reason */
+    loseBusy(reason) {
+        for (const member of this.#members.filter(({ busy }) => busy)) {
+            this.lose(member, reason);
+        }
+    }
+
+    /** @param {string} reason */
+    loseAll(reason) {
+        for (const member of [...this.#members]) {
             this.lose(member, reason);
         }
     }

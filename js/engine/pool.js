@@ -174,8 +174,7 @@ export class Pool {
     /** Ends the program that has begun: nobody begins a task of it any more, and nobody is in one when this returns. */
     stop() {
         this.#control.revoke();
-        this.#awaitLeave(STALL_MS);
-        this.#afterRevoked(false);
+        this.#afterRevoked(this.#awaitLeave(STALL_MS), false);
     }
 
     /** Ends a program that was posted; it is settled with an Error once nobody is in a task of it. */
@@ -271,26 +270,32 @@ export class Pool {
     #giveUp(outcome) {
         const reason = outcome === RUN.FAILED ? this.#control.readReport() : STALL_REASON;
         this.#control.revoke();
-        this.#awaitLeave(LEAVE_MS);
-        this.#afterRevoked(outcome === RUN.STALLED);
+        this.#afterRevoked(this.#awaitLeave(LEAVE_MS), outcome === RUN.STALLED);
         return new WorkerLostError(reason);
     }
 
-    /** Blocks until all workers have left the program that was revoked, or have had their time. @param {number} time ms */
+    /**
+     * Blocks until all workers have left the program that was revoked, or have had their time.
+     * @param {number} time ms
+     * @returns {boolean} whether they have left
+     */
     #awaitLeave(time) {
         // A page's main thread gets here by programs that it ran alone: no worker is in them.
         // Counted in looks, not by a clock: a machine that stands still as a whole is nobody's fault.
-        for (let looks = time / LOOK_MS; this.#mayBlock && this.#crew.busy && looks > 0; looks--) {
+        for (let looks = time / LOOK_MS; this.#mayBlock && this.#crew.busy; looks--) {
+            if (looks <= 0) return false;
             this.#control.sleep(LOOK_MS);
         }
+        return true;
     }
 
     /** Looks after a program that nobody blocks on. */
     #watch() {
         if (this.#revoked) {
-            if (!this.#crew.busy || --this.#looks <= 0) {
+            const left = !this.#crew.busy;
+            if (left || --this.#looks <= 0) {
                 const error = this.#revoked;
-                this.#afterRevoked(error.message.includes(STALL_REASON));
+                this.#afterRevoked(left, error.message.includes(STALL_REASON));
                 this.#settle(error);
             }
             return;
@@ -335,11 +340,15 @@ export class Pool {
 
     /**
      * The workers that live have left the program, or had their time.
-     * @param {boolean} stalled  it was not seen what became of whom
+     * @param {boolean} left  they were seen to have: one that wakes only now looks in, finds nothing to do and is not lost
+     * @param {boolean} stalled  it was not seen what became of whom: a worker that is in no program, and took none on either,
+     *   is gone or as good as gone
      */
-    #afterRevoked(stalled) {
+    #afterRevoked(left, stalled) {
         this.#loseTrapped();
-        this.#crew.loseStuck(`was given up: ${STALL_REASON}`, stalled);
+        const reason = `was given up: ${STALL_REASON}`;
+        if (!left) this.#crew.loseBusy(reason);
+        else if (stalled) this.#crew.loseAll(reason);
     }
 
     /** Whoever has trapped is lost; then it is as before. */
