@@ -17,6 +17,13 @@ const EMBEDDED = fileURLToPath(new URL('../../js/embedded/', import.meta.url));
 /** Says what was said, line by line: enough for a model that knows no chat to be one. */
 const TEMPLATE = '{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}';
 
+/** A string as GGUF has it. @param {string} text */
+function counted(text) {
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
+    return Buffer.concat([length, Buffer.from(text)]);
+}
+
 /**
  * The small model with a chat template in its metadata, in a folder of its own.
  * @param {import('node:test').TestContext} t
@@ -24,17 +31,14 @@ const TEMPLATE = '{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor
 async function chattingModel(t) {
     const folder = await mkdtemp(join(tmpdir(), 'chat-'));
     t.after(() => rm(folder, { recursive: true }));
-    const bytes = readFileSync(`${EMBEDDED}model.safetensors`);
-    const end = 8 + Number(bytes.readBigUInt64LE());
-    const header = JSON.parse(bytes.toString('utf8', 8, end));
-    header.__metadata__.chat_template = TEMPLATE;
-    const text = Buffer.from(JSON.stringify(header));
-    const padded = Buffer.alloc(Math.ceil(text.length / 8) * 8, ' ');
-    text.copy(padded);
-    const length = Buffer.alloc(8);
-    length.writeBigUInt64LE(BigInt(padded.length));
-    const file = join(folder, 'chat.safetensors');
-    await writeFile(file, Buffer.concat([length, padded, bytes.subarray(end)]));
+    const bytes = readFileSync(`${EMBEDDED}model.gguf`);
+    const head = Buffer.concat([counted('tokenizer.chat_template'), Buffer.of(8, 0, 0, 0)]);
+    // As long as tensors are aligned, so that they stay so.
+    const room = -(head.length + counted(`${TEMPLATE}{##}`).length) & 31;
+    const pair = Buffer.concat([head, counted(`${TEMPLATE}{#${' '.repeat(room)}#}`)]);
+    bytes.writeBigUInt64LE(bytes.readBigUInt64LE(16) + 1n, 16);
+    const file = join(folder, 'chat.gguf');
+    await writeFile(file, Buffer.concat([bytes.subarray(0, 24), pair, bytes.subarray(24)]));
     return file;
 }
 
@@ -73,8 +77,8 @@ test('a file that is dropped is the model then, and one that cannot run says why
         transfer.items.add(new File([await (await fetch(source)).blob()], title));
         document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
     }, name, from);
-    await drop('mine.safetensors', '../js/embedded/model.safetensors');
-    await demo.says('model-name', 'mine.safetensors');
+    await drop('mine.gguf', '../js/embedded/model.gguf');
+    await demo.says('model-name', 'mine');
     await demo.page.waitForFunction(() => !document.querySelector('dialog[open]'));
     const story = await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 });
     assert.ok(story.includes(PROMPT));
@@ -83,7 +87,7 @@ test('a file that is dropped is the model then, and one that cannot run says why
     await demo.page.waitForFunction(() => !document.getElementById('model-problem')?.hidden);
     assert.match(await demo.text('model-problem'), /\w/);
     await demo.click('models-close');
-    assert.equal(await demo.text('model-name'), 'mine.safetensors');
+    assert.equal(await demo.text('model-name'), 'mine');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT), 'the model before still writes');
     demo.checkProblems();
 });
@@ -224,27 +228,27 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
     let isLost = true;
     /** @type {(string | undefined)[]} */
     const ranges = [];
-    const { length } = readFileSync(`${EMBEDDED}model.safetensors`);
+    const { length } = readFileSync(`${EMBEDDED}model.gguf`);
     const demo = await DemoPage.open(t, { hub: (path, request, response) => {
-        if (path !== 'someone/small/resolve/main/model.safetensors') return void response.writeHead(404).end();
+        if (path !== 'someone/small/resolve/main/model.gguf') return void response.writeHead(404).end();
         const { range } = request.headers;
         ranges.push(range);
         const start = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
-        const end = isLost ? 3_000_000 : length - 1;
+        const end = isLost ? 2_000_000 : length - 1;
         response.writeHead(range ? 206 : 200, { 'Content-Length': length - start, 'Content-Type': 'application/octet-stream' });
-        createReadStream(`${EMBEDDED}model.safetensors`, { start, end })
+        createReadStream(`${EMBEDDED}model.gguf`, { start, end })
             .on('end', () => isLost ? response.destroy() : response.end()).pipe(response, { end: false });
     } });
     const { page } = demo;
     await demo.ready();
     await demo.click('model');
-    await page.type('#hub-name', 'someone/small/model.safetensors');
+    await page.type('#hub-name', 'someone/small/model.gguf');
     await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
     await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
     await demo.says('model-problem', 'was lost in the middle');
     isLost = false;
     await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
-    await demo.says('model-name', 'model.safetensors');
+    await demo.says('model-name', 'model');
     assert.equal(ranges[0], undefined);
     assert.match(ranges[1] ?? '', /^bytes=[1-9]\d*-$/, 'it goes on where it stood');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
@@ -261,18 +265,18 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
 
 test('where there is no room the model runs all the same', options, async t => {
     const demo = await DemoPage.open(t, { hub: (path, _, response) => {
-        if (!path.endsWith('model.safetensors')) return void response.writeHead(404).end();
-        createReadStream(`${EMBEDDED}model.safetensors`).pipe(response);
+        if (!path.endsWith('model.gguf')) return void response.writeHead(404).end();
+        createReadStream(`${EMBEDDED}model.gguf`).pipe(response);
     } });
     const { page } = demo;
     await demo.ready();
     const client = await page.createCDPSession();
     await client.send('Storage.overrideQuotaForOrigin', { origin: new URL(demo.server.url).origin, quotaSize: 2_000_000 });
     await demo.click('model');
-    await page.type('#hub-name', 'someone/small/model.safetensors');
+    await page.type('#hub-name', 'someone/small/model.gguf');
     await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
     await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
-    await demo.says('model-name', 'model.safetensors');
+    await demo.says('model-name', 'model');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
 });
 
@@ -283,7 +287,7 @@ test('without headers a service worker isolates the page, and keeps it for a vis
     // What the worker kept is counted from outside: it answers no questions.
     await page.waitForFunction(async () => {
         const cache = await caches.open('cached-attention');
-        return (await cache.keys()).some(({ url }) => url.endsWith('model.safetensors'));
+        return (await cache.keys()).some(({ url }) => url.endsWith('model.gguf'));
     });
     demo.checkProblems();
     await demo.server.close();
