@@ -113,8 +113,7 @@ export class App extends EventTarget {
         const missing = missingFeatures();
         if (missing.length) {
             this.enter('broken');
-            this.notify(`This browser lacks ${missing.join(' and ')}, which this page computes with. Chrome or Edge 91, ` +
-                'Firefox 114 and Safari 16.4, or anything newer, have them.', 'none');
+            this.notify(`This browser lacks ${missing.join(' and ')}. ${find('notice-text').textContent}`, 'none');
             return;
         }
         this.model = null;

@@ -8,6 +8,8 @@
  * @property {number} ratio device pixels per CSS pixel
  */
 
+/** Cells down and to the right, by key. @type {Record<string, [down: number, right: number]>} */
+export const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const LARGEST_CELL = 16;
 const SMALLEST_WHOLE_CELL = 3;
 /** Positions that a window shows; it moves in steps, so that what is drawn can stay for a while. */

@@ -7,7 +7,7 @@ import { moduleWorker } from './support.js';
 const SILENCE_MS = 10_000;
 
 /** After these the worker waits for the page. @type {Report['type'][]} */
-const FINAL = ['ready', 'done', 'rows', 'distribution', 'probabilities', 'score', 'kept', 'explained', 'error'];
+const FINAL = ['ready', 'done', 'rows', 'distribution', 'lens', 'probabilities', 'score', 'kept', 'explained', 'error'];
 
 /** @typedef {{ run: number, onReport: (report: any) => void, resolve: (report: any) => void }} Running */
 

@@ -6,7 +6,7 @@
  */
 
 import { openSource, keepFiles } from './library.js';
-import { distribution, maps, probabilities, readAgain } from './reading.js';
+import { distribution, lens, maps, probabilities, readAgain } from './reading.js';
 import { Texts, write } from './writing.js';
 
 /** @import { Command, ModelFacts, Report, Source } from './messages.js' */
@@ -56,6 +56,7 @@ async function carryOut(command, tell, signal) {
     if (command.type === 'read') return readAgain(model, texts, command, tell, signal);
     if (command.type === 'maps') return maps(model, texts, command, tell, signal);
     if (command.type === 'distribution') return distribution(model, texts, command, tell, signal);
+    if (command.type === 'lens') return lens(model, texts, command, tell, signal);
     if (command.type === 'probabilities') return probabilities(model, command.ids, tell, signal);
     if (command.type === 'explain') {
         return tell({ type: 'explained', report: { runtime: open.runtime.explain(), model: model.explain() } });

@@ -3,9 +3,12 @@
  * row with each token; the pixels are kept one per cell, so that growing costs one row and showing it one copy.
  */
 
+import { ARROWS } from './axis.js';
+import { mix } from './heads.js';
 import { ramp, shadeRow } from './scale.js';
 
 /** @import { Trace } from './trace.js' */
+/** @import { HeadColour } from './heads.js' */
 /** @import { Scale } from './scale.js' */
 /** @import { Axis } from './axis.js' */
 
@@ -24,7 +27,8 @@ export class HeatMap {
         this.key = '';
         /** @type {Trace | null} */
         this.trace = null;
-        this.shades = new Float32Array(FIRST_SIZE);
+        /** Of the lanes of a row. @type {Float32Array[]} */
+        this.shades = [];
         this.setSize(FIRST_SIZE);
         this.readColours();
 
@@ -36,9 +40,7 @@ export class HeatMap {
         });
         canvas.addEventListener('click', () => onPin());
         canvas.addEventListener('keydown', event => {
-            /** @type {Record<string, [number, number]>} */
-            const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-            const move = moves[event.key];
+            const move = ARROWS[event.key];
             if (!move) return;
             event.preventDefault();
             onMove(...move);
@@ -65,36 +67,44 @@ export class HeatMap {
      * @param {Scale} scale
      * @param {Axis} axis
      * @param {{ q: number, k: number }} cross the inspected row and the pointed column, -1 for none
+     * @param {HeadColour[] | null} coloured heads that are shown together, instead of the lane
      */
-    draw(trace, lane, scale, axis, cross) {
+    draw(trace, lane, scale, axis, cross, coloured) {
         const { first, count } = axis;
-        const key = `${trace.version} ${lane} ${scale.mode} ${scale.skipFirst} ${first}`;
+        const lanes = coloured ? coloured.map(head => head.lane) : [lane];
+        const key = `${trace.version} ${coloured !== null} ${lanes} ${scale.mode} ${scale.skipFirst} ${first}`;
         if (key !== this.key || trace !== this.trace) this.drawn = 0;
         this.key = key;
         this.trace = trace;
         if (count > this.cells.width) this.setSize(2 ** Math.ceil(Math.log2(count)));
-        if (trace.rows.length > this.shades.length) this.shades = new Float32Array(2 * trace.rows.length);
-        this.addRows(trace, lane, scale, first, count);
+        const { length } = trace.rows;
+        this.shades.length = lanes.length;
+        for (let i = 0; i < lanes.length; i++) if (!(this.shades[i]?.length >= length)) this.shades[i] = new Float32Array(2 * length);
+        this.addRows(trace, lanes, scale, { first, count }, coloured);
         this.show(count, axis, { q: cross.q - first, k: cross.k - first });
     }
 
     /**
      * @param {Trace} trace
-     * @param {number} lane
+     * @param {number[]} lanes
      * @param {Scale} scale
-     * @param {number} first position of the window
-     * @param {number} count its rows
+     * @param {{ first: number, count: number }} window its first position, and its rows
+     * @param {HeadColour[] | null} coloured
      */
-    addRows(trace, lane, scale, first, count) {
+    addRows(trace, lanes, scale, { first, count }, coloured) {
         const context = /** @type {CanvasRenderingContext2D} */ (this.cells.getContext('2d'));
         if (this.drawn === 0) context.clearRect(0, 0, this.cells.width, this.cells.height);
         const colours = /** @type {Uint8ClampedArray} */ (this.colours);
         for (let r = this.drawn; r < count; r++) {
             if (!trace.rows[first + r]) continue;
-            shadeRow(trace, lane, first + r, scale, this.shades);
+            lanes.forEach((lane, i) => shadeRow(trace, lane, first + r, scale, this.shades[i]));
             const image = context.createImageData(r + 1, 1);
             for (let k = 0; k <= r; k++) {
-                const colour = Math.round(this.shades[first + k] * 255) * 4;
+                if (coloured) {
+                    mix(coloured, this.shades, first + k, colours, image.data, k * 4);
+                    continue;
+                }
+                const colour = Math.round(this.shades[0][first + k] * 255) * 4;
                 image.data.set(colours.subarray(colour, colour + 4), k * 4);
             }
             context.putImageData(image, 0, r);

@@ -8,6 +8,7 @@
 
 import { makeAxis, positionAt } from './axis.js';
 import { StepLists } from './candidates.js';
+import { colourOf, firstLanes } from './heads.js';
 import { HeatMap } from './heatmap.js';
 import { LanesView } from './lanes.js';
 import { meaning, percent, shadeColumn, shadeRow } from './scale.js';
@@ -15,6 +16,7 @@ import { StoryView } from './story.js';
 import { Tooltip } from './tooltip.js';
 import { Trace } from './trace.js';
 
+/** @import { HeadColour } from './heads.js' */
 /** @import { Candidate } from './messages.js' */
 /** @import { Scale } from './scale.js' */
 
@@ -27,7 +29,7 @@ export class Inspector {
      * @param {object} events
      * @param {(lane: number) => void} events.onLane another lane was chosen
      * @param {(position: number, candidate: Candidate) => void} events.onBranch a candidate was clicked
-     * @param {(position: number) => void} events.onInspect another position is kept, -1 for none
+     * @param {(position: number) => void} events.onInspect another position is kept or pointed at, -1 for none
      */
     constructor(find, say, { onLane, onBranch, onInspect }) {
         this.find = find;
@@ -42,11 +44,12 @@ export class Inspector {
         /** What may follow a position under the settings in the form. @type {{ position: number, candidates: Candidate[] } | null} */
         this.live = null;
         this.lane = 0;
+        /** Lanes that are shown in colour, together; null: one at a time. @type {Set<number> | null} */
+        this.coloured = null;
         /** @type {Scale} */
         this.scale = { mode: 'row', skipFirst: false };
         this.mapRow = this.pinned = this.hovered = this.pointed = -1;
         this.frame = 0;
-        this.shades = new Float32Array(64);
         this.tooltip = new Tooltip(find('tooltip'));
         this.lists = new StepLists(find, onBranch);
         this.story = new StoryView(find('story'), {
@@ -55,7 +58,7 @@ export class Inspector {
             onStep: step => this.step(step)
         });
         this.lanes = new LanesView(find('lanes'), {
-            onChoose: lane => this.chooseLane(lane),
+            onChoose: lane => this.coloured ? this.toggleLane(lane) : this.chooseLane(lane),
             onPoint: (lane, x, event) => this.pointLane(lane, x, event)
         });
         this.map = new HeatMap(/** @type {HTMLCanvasElement} */ (find('heatmap')), {
@@ -80,8 +83,33 @@ export class Inspector {
     setHeads(heads, lane) {
         this.heads = heads;
         this.lane = Math.min(lane, heads);
-        this.lanes.setHeads(heads, this.lane);
+        if (this.coloured) this.coloured = firstLanes(heads);
+        this.lanes.setHeads(heads, this.lane, this.coloured);
         this.invalidate();
+    }
+
+    /** @param {boolean} isColoured whether several heads are shown at once */
+    colour(isColoured) {
+        this.coloured = isColoured ? firstLanes(this.heads) : null;
+        this.setHeads(this.heads, 0);
+        this.onLane(0);
+    }
+
+    /** In or out of those in colour. @param {number} lane 0: all or none of them */
+    toggleLane(lane) {
+        const coloured = /** @type {Set<number>} */ (this.coloured);
+        const all = Array.from({ length: this.heads }, (_, head) => head + 1);
+        if (lane === 0) this.coloured = new Set(coloured.size === this.heads ? [] : all);
+        else if (!coloured.delete(lane)) coloured.add(lane);
+        this.lanes.choose(0, this.coloured);
+        this.invalidate();
+    }
+
+    /** @returns {HeadColour[] | null} */
+    get headColours() {
+        const isDark = matchMedia('(prefers-color-scheme: dark)').matches;
+        return this.coloured && [...this.coloured].sort((a, b) => a - b)
+            .map(lane => ({ lane, colour: colourOf(lane - 1, this.heads, isDark) }));
     }
 
     /** @param {Partial<Scale>} change */
@@ -132,26 +160,34 @@ export class Inspector {
     draw() {
         const { trace, lane, scale, inspected: q, chosen, pointed } = this;
         this.story.grow(trace);
-        let shades = null;
-        if (this.isRow(chosen)) {
-            const { length } = trace.rows;
-            if (this.shades.length < length) this.shades = new Float32Array(2 * length);
-            shades = this.shades;
-            if (this.isForward) shadeColumn(trace, lane, chosen, scale, shades);
-            else shadeRow(trace, lane, chosen, scale, shades);
-        }
-        this.story.inspect(chosen, shades, this.isForward, this.isSurprising ? trace.probabilities : null);
+        const coloured = this.headColours;
+        const lanes = coloured ? coloured.map(head => head.lane) : [lane];
+        const shades = this.isRow(chosen) ? lanes.map(one => this.shadesOf(one, chosen)) : null;
+        this.story.inspect(chosen, shades, this.isForward, this.isSurprising ? trace.probabilities : null, coloured);
         this.story.point(pointed);
         this.axis = makeAxis(this.lanes.width, trace.rows.length, chosen, devicePixelRatio);
-        this.lanes.draw(trace, q, pointed, scale, this.axis);
-        this.map.draw(trace, lane, scale, this.axis, { q: chosen, k: pointed });
+        this.lanes.draw(trace, q, pointed, scale, this.axis, coloured);
+        this.map.draw(trace, lane, scale, this.axis, { q: chosen, k: pointed }, coloured);
         this.lists.show(trace, q, lane, this.isForward, this.live?.position === q ? this.live.candidates : null);
         this.label(q);
     }
 
+    /**
+     * @param {number} lane
+     * @param {number} position
+     * @returns {Float32Array} how much it looks at each, or each at it
+     */
+    shadesOf(lane, position) {
+        const { trace, scale } = this;
+        const shades = new Float32Array(trace.rows.length);
+        if (this.isForward) shadeColumn(trace, lane, position, scale, shades);
+        else shadeRow(trace, lane, position, scale, shades);
+        return shades;
+    }
+
     /** @param {number} q */
     label(q) {
-        const lane = this.laneName(this.lane);
+        const lane = this.lane === 0 ? 'mean' : `head ${this.lane}`;
         const title = this.find('step-title');
         if (q < 0) {
             title.textContent = 'Nothing to look at yet';
@@ -163,7 +199,8 @@ export class Inspector {
             title.replaceChildren('After ', name, ' ', note);
         }
         this.find('looked-title').textContent = this.isForward ? `Is looked at by (${lane})` : `Looks back at (${lane})`;
-        this.find('map-lane').textContent = `Layer ${this.layer + 1}, ${lane}.`;
+        this.find('map-lane').textContent = `Layer ${this.layer + 1}, ${this.coloured ? 'heads in colour' : this.laneName(this.lane)}.`;
+        this.find('legend-scale').hidden = this.coloured !== null;
         const ticks = this.find('legend-ticks');
         const texts = LEGEND_TICKS.map(shade => meaning(shade, this.scale));
         if (ticks.dataset.shown === texts.join()) return;
@@ -198,6 +235,7 @@ export class Inspector {
             const [q, k] = this.isForward ? [position, this.pinned] : [this.pinned, position];
             this.tooltip.show(this.cellText(this.lane, q, k), event.clientX, event.clientY);
         }
+        this.onInspect(this.inspected);
         this.invalidate();
     }
 
@@ -289,8 +327,16 @@ export class Inspector {
     cellText(lane, q, k) {
         const weight = this.trace.weight(lane, q, k);
         const names = `${this.trace.name(q)} → ${this.trace.name(k)}`;
+        if (weight !== undefined && lane === 0 && this.coloured) return `${names}: ${this.headsText(q, k)}`;
         if (weight !== undefined) return `${names}: ${percent(weight)}, ${this.laneName(lane)}`;
         return k > q ? `${names}: not visible from there` : `${names}: not read yet`;
+    }
+
+    /** The heads in colour that look most from q at k. @param {number} q @param {number} k */
+    headsText(q, k) {
+        const heads = [...this.coloured ?? []].map(lane => ({ lane, weight: this.trace.weight(lane, q, k) ?? 0 }));
+        return heads.sort((a, b) => b.weight - a.weight).slice(0, 3)
+            .map(({ lane, weight }) => `head ${lane} ${percent(weight)}`).join(', ');
     }
 
     /**

@@ -1,11 +1,14 @@
 /**
  * One lane per head, and one for their mean: how much the inspected token looked back at each position, as bars over
- * the same axis as the heat map below. The lanes are radio buttons: the chosen one tints the text.
+ * the same axis as the heat map below. The lanes are radio buttons: the chosen one tints the text. Or, with several heads in
+ * colour, check boxes.
  */
 
+import { css } from './heads.js';
 import { shadeRow } from './scale.js';
 
 /** @import { Trace } from './trace.js' */
+/** @import { HeadColour } from './heads.js' */
 /** @import { Scale } from './scale.js' */
 /** @import { Axis } from './axis.js' */
 
@@ -40,28 +43,30 @@ export class LanesView {
     /**
      * @param {number} heads
      * @param {number} chosen lane
+     * @param {Set<number> | null} coloured lanes, where several are shown together
      */
-    setHeads(heads, chosen) {
+    setHeads(heads, chosen, coloured) {
         this.element.textContent = '';
         this.canvases = [];
         this.inputs = [];
-        for (let lane = 0; lane <= heads; lane++) this.addLane(lane, chosen);
+        for (let lane = 0; lane <= heads; lane++) this.addLane(lane, coloured !== null);
+        this.choose(chosen, coloured);
     }
 
     /**
      * @param {number} lane
-     * @param {number} chosen
+     * @param {boolean} isColoured
      */
-    addLane(lane, chosen) {
+    addLane(lane, isColoured) {
         const label = document.createElement('label');
         const input = document.createElement('input');
         const name = document.createElement('span');
         const canvas = document.createElement('canvas');
         label.className = 'lane';
-        Object.assign(input, { type: 'radio', name: 'lane', value: String(lane), checked: lane === chosen });
-        input.setAttribute('aria-label', lane === 0 ? 'Mean of the heads' : `Head ${lane}`);
+        Object.assign(input, { type: isColoured ? 'checkbox' : 'radio', name: 'lane', value: String(lane) });
+        input.setAttribute('aria-label', lane > 0 ? `Head ${lane}` : isColoured ? 'All heads' : 'Mean of the heads');
         name.className = 'lane-name';
-        name.textContent = lane === 0 ? 'mean' : String(lane);
+        name.textContent = lane > 0 ? String(lane) : isColoured ? 'all' : 'mean';
         input.addEventListener('change', () => this.events.onChoose(lane));
         for (const type of /** @type {const} */ (['pointermove', 'pointerdown'])) {
             canvas.addEventListener(type, event => this.events.onPoint(lane, event.offsetX, event));
@@ -76,9 +81,15 @@ export class LanesView {
         this.inputs.push(input);
     }
 
-    /** @param {number} lane */
-    choose(lane) {
-        if (this.inputs[lane]) this.inputs[lane].checked = true;
+    /**
+     * @param {number} chosen
+     * @param {Set<number> | null} coloured
+     */
+    choose(chosen, coloured) {
+        this.inputs.forEach((input, lane) => {
+            const isAll = coloured?.size === this.inputs.length - 1;
+            input.checked = coloured ? coloured.has(lane) || (lane === 0 && isAll) : lane === chosen;
+        });
     }
 
     /** Width that the bars can have, in CSS pixels. */
@@ -92,11 +103,14 @@ export class LanesView {
      * @param {number} pointed position, -1 for none
      * @param {Scale} scale
      * @param {Axis} axis
+     * @param {HeadColour[] | null} coloured
      */
-    draw(trace, q, pointed, scale, axis) {
+    draw(trace, q, pointed, scale, axis, coloured) {
         if (this.shades.length <= q) this.shades = new Float32Array(2 * (q + 1));
-        const { colours } = this;
         this.canvases.forEach((canvas, lane) => {
+            const colour = coloured?.find(head => head.lane === lane)?.colour;
+            const { bar, ink, rule } = this.colours;
+            const colours = { ink, rule, bar: colour ? css(colour) : !coloured ? bar : lane === 0 ? ink : rule };
             const known = q >= 0 && trace.rows[q] !== undefined;
             if (known) shadeRow(trace, lane, q, scale, this.shades);
             drawLane(canvas, this.shades.subarray(axis.first, known ? q + 1 : axis.first), pointed - axis.first, axis, colours);

@@ -64,6 +64,12 @@ function noRoom() {
     return new DOMException('There is no room for all of it', 'QuotaExceededError');
 }
 
+/** @param {URL} url @param {unknown} [cause] */
+function lost(url, cause) {
+    return new Error(`The connection to ${url.host} was lost in the middle. What has come is kept: ask for the model again, and it goes ` +
+        'on from there.', { cause });
+}
+
 /** @param {unknown} error */
 function isFull(error) {
     return error instanceof Error && error.name === 'QuotaExceededError';
@@ -182,14 +188,16 @@ class Download {
         this.total = this.loaded + (answer.status === 416 ? 0 : rest);
         if (answer.status === 416) return true;
         await this.place.describe({ bytes: this.total });
+        let came;
         try {
-            await copy(/** @type {ReadableStream<Uint8Array>} */ (answer.body), await this.place.write(name), from, signal,
+            came = await copy(/** @type {ReadableStream<Uint8Array>} */ (answer.body), await this.place.write(name), from, signal,
                 bytes => this.count(bytes));
         } catch (error) {
             if (signal.aborted || isFull(error)) throw error;
-            throw new Error(`The connection to ${url.host} was lost in the middle. What has come is kept: ask for the model again, and ` +
-                'it goes on from there.', { cause: error });
+            throw lost(url, error);
         }
+        // Firefox ends a stream that was cut off as if that were all. What is sent packed has another length than it says.
+        if (came - from < rest && !answer.headers.has('Content-Encoding')) throw lost(url);
         return true;
     }
 

@@ -5,12 +5,13 @@ import { CachePanel } from './cache-panel.js';
 import { ChatPanel } from './chat-panel.js';
 import { ChoicePanel } from './choice-panel.js';
 import { CodePanel } from './code-panel.js';
+import { LensPanel } from './lens-panel.js';
 import { MapsPanel } from './maps-panel.js';
 import { ModelsPanel } from './models-panel.js';
 import { ScorePanel } from './score-panel.js';
 import { isFirstVisit, readingPace } from './first-visit.js';
 import { isolate, keepPage } from './offline.js';
-import { MOST_WORKERS, fromForm, fromHash, hasStory, toForm } from './settings.js';
+import { MOST_WORKERS, fromForm, fromHash, hasStory, toForm, toText } from './settings.js';
 import { Tour } from './tour.js';
 import { WritePanel } from './write-panel.js';
 
@@ -28,12 +29,16 @@ const chat = new ChatPanel(app, find);
 const models = new ModelsPanel(app, find);
 new CachePanel(app, find);
 new ChoicePanel(app, find);
+new LensPanel(app, find);
 new ScorePanel(app, find);
 new CodePanel(app, find, () => chat.isOpen ? chat.asked : null);
 new Tour(find);
+const coloured = /** @type {HTMLInputElement} */ (find('coloured'));
+coloured.addEventListener('change', () => inspector.colour(coloured.checked));
 new MapsPanel(app, find, (layer, lane) => {
+    if (coloured.checked) coloured.click();
     inspector.lane = lane;
-    inspector.lanes.choose(lane);
+    inspector.lanes.choose(lane, null);
     if (layer === app.layer) return inspector.invalidate();
     app.layer = layer;
     showLayers();
@@ -82,7 +87,12 @@ app.addEventListener('model', () => {
     lookAsAsked();
     if (chat.isOpen) choosePanel(true);
 });
+const showSettings = () => {
+    find('knobs-text').textContent = toText(fromForm(app.form));
+};
+app.form.addEventListener('input', showSettings);
 app.addEventListener('state', () => {
+    showSettings();
     if (app.state !== 'ready') return;
     if (write.isWanted) write.write(isShown ? { pace: readingPace() } : {});
     isShown = false;
@@ -97,7 +107,9 @@ function choosePanel(isChat) {
     find('chat-panel').hidden = !isChat;
     find('branches').hidden = isChat || write.branches.all.length < 2;
     find('no-chat').hidden = !isChat || noChat === null;
-    find('no-chat-text').textContent = `This model cannot chat: ${noChat ?? ''}.`;
+    find('no-chat-text').textContent = `This model cannot chat, having no chat template: ${noChat ?? ''}.`;
+    // What it says is of the other panel's text.
+    if (app.state === 'ready') app.showStatus('');
     if (isChat) chat.open();
     else write.open();
 }

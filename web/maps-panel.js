@@ -3,6 +3,7 @@
  * One that is clicked opens in the lanes and the heat map.
  */
 
+import { ARROWS } from './axis.js';
 import { ramp } from './scale.js';
 
 /** @import { App } from './app.js' */
@@ -114,15 +115,13 @@ export class MapsPanel {
 
     /** @param {KeyboardEvent} event */
     onKey(event) {
-        /** @type {Record<string, [number, number]>} */
-        const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
         const { cursor } = this;
         if (event.key === 'Enter' || event.key === ' ') {
             event.preventDefault();
             this.choose(cursor.layer, cursor.head);
-        } else if (moves[event.key]) {
+        } else if (ARROWS[event.key]) {
             event.preventDefault();
-            const [down, right] = moves[event.key];
+            const [down, right] = ARROWS[event.key];
             cursor.layer = Math.min(this.layers.length - 1, Math.max(0, cursor.layer + down));
             cursor.head = Math.min(this.heads - 1, Math.max(0, cursor.head + right));
             this.app.say(`Layer ${cursor.layer + 1}, head ${cursor.head + 1}`);

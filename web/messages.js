@@ -30,6 +30,7 @@
  *     | { type: 'read', branch: number, ids: number[], layer: number }
  *     | { type: 'maps', branch: number, ids: number[] }
  *     | { type: 'distribution', branch: number, ids: number[] }
+ *     | { type: 'lens', branch: number, ids: number[] }
  *     | { type: 'probabilities', ids: number[] }
  *     | { type: 'score', text: string }
  *     | { type: 'keep' }
@@ -91,6 +92,7 @@
  *     | { type: 'rows', layer: number, start: number, rows: Float32Array[] }
  *     | { type: 'map', layer: number, layers: number, size: number, weights: Float32Array[] }
  *     | { type: 'distribution', top: Candidate[], probabilities: Float32Array, tokens: Int32Array }
+ *     | { type: 'lens', layers: Candidate[][] }
  *     | { type: 'probabilities', entries: TokenEntry[], probabilities: Float32Array }
  *     | { type: 'score', nats: number, tokens: number, bytes: number, ids: number[] }
  *     | { type: 'kept' }

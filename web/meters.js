@@ -29,7 +29,7 @@ export class Meters {
      * @param {number} pace tokens per second that are shown at most, 0 for all there are
      * @param {boolean} isFinal whether these are the last of the run: shown whatever the time
      */
-    show({ count, firstMs, computingMs, cacheBytes }, trace, pace, isFinal) {
+    show({ count, firstMs, computingMs, cacheBytes, positions }, trace, pace, isFinal) {
         const now = performance.now();
         if (!isFinal && now - this.shownAt < REFRESH_MS) return;
         this.shownAt = now;
@@ -39,8 +39,8 @@ export class Meters {
             each: each ? pace ? `shown at ${pace}/s` : `${milliseconds(each)} each` : '',
             'first-token': milliseconds(firstMs),
             'prompt-length': `${trace.promptLength}-token prompt`,
-            cache: bytes(cacheBytes),
-            positions: `${trace.rows.length} of ${this.model?.contextLength} tokens`
+            cache: bytes(positions * (this.model?.cacheBytesPerToken ?? 0)),
+            positions: `of ${bytes(cacheBytes)} set aside`
         });
     }
 

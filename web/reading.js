@@ -2,7 +2,7 @@
 
 import { buffersOf, entriesOf, readUntil, rowsOf, WINDOW } from './writing.js';
 
-/** @import { Command } from './messages.js' */
+/** @import { Candidate, Command } from './messages.js' */
 /** @import { Tell } from './generator.js' */
 /** @import { Texts } from './writing.js' */
 
@@ -10,6 +10,8 @@ import { buffersOf, entriesOf, readUntil, rowsOf, WINDOW } from './writing.js';
 const MAP_SIZE = 40;
 /** Tokens of a distribution that are sent; the rest is known by its sum. */
 const DISTRIBUTION = 2048;
+/** Tokens of each layer that the lens shows. */
+const LENS_SHOWN = 3;
 /** Positions whose logits are held at a time. */
 const PIECE = 64;
 
@@ -92,6 +94,54 @@ export async function distribution(model, texts, { branch, ids }, tell, signal) 
     } finally {
         cache.dispose();
     }
+}
+
+/**
+ * What each layer would have said after some tokens, were it the last.
+ * @param {any} model
+ * @param {Texts} texts
+ * @param {Extract<Command, { type: 'lens' }>} command
+ * @param {Tell} tell
+ * @param {AbortSignal} signal
+ */
+export async function lens(model, texts, { branch, ids }, tell, signal) {
+    const before = ids.length - 1;
+    const cache = texts.copy(branch, ids, before);
+    try {
+        await readUntil(model, ids, cache, before, signal);
+        const all = Array.from({ length: model.layers }, (_, layer) => layer);
+        const { logits: last, hiddenStates } = await model.forward(ids.slice(cache.length), { cache, hiddenStates: all, signal });
+        last.dispose();
+        const layers = [];
+        for (const states of hiddenStates) {
+            const [rows, width] = states.shape;
+            const logits = await model.readOut({ shape: [1, width], data: states.data.subarray((rows - 1) * width) });
+            layers.push(likeliest(model, logits.data));
+            logits.dispose();
+            states.dispose();
+        }
+        tell({ type: 'lens', layers });
+    } finally {
+        cache.dispose();
+    }
+}
+
+/**
+ * @param {any} model
+ * @param {Float32Array} logits
+ * @returns {Candidate[]} best first
+ */
+function likeliest(model, logits) {
+    /** @type {number[]} */
+    const best = [];
+    logits.forEach((logit, token) => {
+        if (best.length === LENS_SHOWN && logit <= logits[best[LENS_SHOWN - 1]]) return;
+        const place = best.findIndex(other => logit > logits[other]);
+        best.splice(place < 0 ? best.length : place, 0, token);
+        best.length = Math.min(best.length, LENS_SHOWN);
+    });
+    return best.map(token =>
+        ({ token, text: model.tokenizer?.piece(token) ?? String(token), probability: probabilityOf(logits, token) }));
 }
 
 /**

@@ -134,3 +134,9 @@ export function toRunOptions({ temperature, topK, topP, minP, seed, tokens, pace
     if (topK > 0) return { ...drawn, sampler: 'top_k', topK };
     return { ...drawn, sampler: 'random' };
 }
+
+/** The settings in a line, for where they are folded away. @param {Settings} settings */
+export function toText({ temperature, topK, topP, minP, seed, tokens }) {
+    const filters = temperature === 0 ? [] : [topK > 0 && `top-k ${topK}`, topP < 1 && `top-p ${topP}`, minP > 0 && `min-p ${minP}`];
+    return [`temperature ${temperature}`, ...filters.filter(Boolean), `${tokens} tokens`, `seed ${seed}`].join(' · ');
+}

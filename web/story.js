@@ -4,6 +4,9 @@
  * surprising each was to the model.
  */
 
+import { stripes } from './heads.js';
+
+/** @import { HeadColour } from './heads.js' */
 /** @import { Trace } from './trace.js' */
 
 /** Bits of surprise that are a full tint. */
@@ -77,13 +80,16 @@ export class StoryView {
 
     /**
      * @param {number} position that is inspected, -1 for none
-     * @param {ArrayLike<number> | null} shades 0..1 for each position that it looks at, or that looks at it
+     * @param {Float32Array[] | null} shades 0..1 for each position that it looks at, or that looks at it; of one lane, or of
+     *   each head in colour
      * @param {boolean} forward which of these
      * @param {Float32Array | null} probabilities of the words, to tint them by while nothing is inspected
+     * @param {HeadColour[] | null} [coloured]
      */
-    inspect(position, shades, forward, probabilities) {
+    inspect(position, shades, forward, probabilities, coloured = null) {
         const { spans, tints } = this;
         this.element.classList.toggle('inspecting', position >= 0);
+        this.element.classList.toggle('coloured', position >= 0 && coloured !== null && coloured.length > 0);
         this.element.classList.toggle('surprising', position < 0 && probabilities !== null);
         spans[this.inspected]?.classList.remove('inspected');
         spans[position]?.classList.add('inspected');
@@ -92,8 +98,10 @@ export class StoryView {
         this.isForward = forward;
         for (let i = 0; i < spans.length; i++) {
             let shade = 0;
-            if (position >= 0) shade = (forward ? i >= position : i <= position) ? shades?.[i] ?? 0 : 0;
+            const isSeen = forward ? i >= position : i <= position;
+            if (position >= 0) shade = isSeen && !coloured ? shades?.[0][i] ?? 0 : 0;
             else if (probabilities) shade = surprise(probabilities[i]);
+            if (coloured?.length) spans[i].style.setProperty('--stripes', shades && isSeen ? stripes(coloured, shades, i) : 'none');
             const tint = Math.round(shade * 100);
             if (tint !== tints[i]) {
                 spans[i].style.setProperty('--tint', `${tint}%`);

@@ -92,7 +92,10 @@ export function countWorkers(asked, shared, blocks, cores, fallbacks) {
     const auto = blocks ? Math.min(cores - 1, AUTO_WORKERS) : Math.min(cores, AUTO_WORKERS_PAGE);
     const wanted = asked === 'auto' ? auto : asked;
     if (wanted > 0 && !shared) {
-        fallbacks.push('workers 0: this context is not cross-origin isolated, so memory cannot be shared with workers; '
+        // WebKit's port for GTK isolates a page and has nothing to share all the same: headers would not help.
+        const isLacking = globalThis.crossOriginIsolated && typeof SharedArrayBuffer !== 'function';
+        fallbacks.push(isLacking ? 'workers 0: this engine has no SharedArrayBuffer, so memory cannot be shared with workers'
+            : 'workers 0: this context is not cross-origin isolated, so memory cannot be shared with workers; '
             + 'the page must be sent with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: '
             + 'require-corp (or credentialless)');
         return 0;

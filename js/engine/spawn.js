@@ -53,13 +53,17 @@ async function startNode(url) {
 /** @param {URL | undefined} url @returns {Promise<Worker>} */
 async function startBrowser(url) {
     if (url) {
+        const text = `import ${JSON.stringify(url.href)};`;
+        if (isElsewhere(url)) {
+            return startText(null, text);
+        }
         try {
             return new Worker(url, { type: 'module' });
         } catch (error) {
-            return startText(error, `import ${JSON.stringify(url.href)};`);
+            return startText(error, text);
         }
     }
-    if (areModulesMoved()) {
+    if (areModulesMoved() || isElsewhere(new URL(import.meta.url))) {
         return startText(null);
     }
     try {
@@ -70,11 +74,20 @@ async function startBrowser(url) {
     }
 }
 
+/**
+ * Whether a browser refuses a worker from there, which Firefox tells by nothing but a worker that fails. Of a bundle the address
+ * may be that of a file on the machine that made it, which says nothing about where the bundle lies.
+ * @param {URL} url
+ */
+function isElsewhere({ protocol, origin }) {
+    return /^https?:$/.test(protocol) && origin !== globalThis.origin;
+}
+
 /** One for each text, for as long as the page lives: a worker may fetch it later than it is made. @type {Map<string, string>} */
 const blobs = new Map();
 
 /**
- * Starts a worker from text. Only where the browser refuses the file itself, because it lies on another origin, as on a CDN, or
+ * Starts a worker from text. Only where the browser does not take the file itself, because it lies on another origin, as on a CDN, or
  * because it wants a trusted address; a page whose Content Security Policy forbids `blob:` and that serves the package itself
  * never comes here.
  * @param {unknown} refusal

@@ -64,11 +64,12 @@ export function chooseVariant(simd) {
  * @returns {Promise<Exports>}
  */
 export async function instantiate(module, memory, stackTop) {
-    const { exports } = await instanceOf(module, memory);
+    // By another name than `exports`: worker.js holds this too, and tools that see that word there take it for CommonJS.
+    const { exports: functions } = await instanceOf(module, memory);
     if (stackTop !== 0) {
-        /** @type {WebAssembly.Global} */ (exports.__stack_pointer).value = stackTop;
+        /** @type {WebAssembly.Global} */ (functions.__stack_pointer).value = stackTop;
     }
-    return exports;
+    return functions;
 }
 
 /** @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory */

@@ -27,9 +27,9 @@ listen(async (/** @type {StartMessage} */ message, parent) => {
         return;
     }
     try {
-        const exports = await instantiate(message.module, message.memory, message.stackTop);
+        const functions = await instantiate(message.module, message.memory, message.stackTop);
         parent.post({ type: MESSAGE.READY });
-        work(message, exports, parent);
+        work(message, functions, parent);
     } catch (error) {
         const reason = String(error);
         leaveReport(message, reason);
@@ -40,18 +40,18 @@ listen(async (/** @type {StartMessage} */ message, parent) => {
 
 /**
  * @param {StartMessage} start
- * @param {import('./wasm.js').Exports} exports
+ * @param {import('./wasm.js').Exports} functions
  * @param {import('./threads.js').Parent} parent
  */
-function work({ memory, control, life, thread, reportsDone }, exports, parent) {
+function work({ memory, control, life, thread, reportsDone }, functions, parent) {
     const words = new Int32Array(memory.buffer, life, LIFE_BYTES / 4);
     let epoch = 0;
     for (;;) {
-        epoch = exports.cmha_worker_wait(control, epoch) >>> 0;
+        epoch = functions.cmha_worker_wait(control, epoch) >>> 0;
         if (epoch >= SHUT_DOWN) {
             return;
         }
-        const outcome = join(words, exports, control, epoch, thread);
+        const outcome = join(words, functions, control, epoch, thread);
         if (outcome === DISMISSED) {
             return;
         }
@@ -68,17 +68,17 @@ const DISMISSED = -100;
 /**
  * Takes part in a program, saying so (see LIFE).
  * @param {Int32Array} words
- * @param {import('./wasm.js').Exports} exports
+ * @param {import('./wasm.js').Exports} functions
  * @param {number} control
  * @param {number} epoch
  * @param {number} thread
  * @returns {number}
  */
-function join(words, exports, control, epoch, thread) {
+function join(words, functions, control, epoch, thread) {
     Atomics.store(words, LIFE.BUSY, epoch);
     try {
         return Atomics.load(words, LIFE.DISMISSED) === 0
-            ? exports.cmha_program_run(control, epoch, thread) : DISMISSED;
+            ? functions.cmha_program_run(control, epoch, thread) : DISMISSED;
     } finally {
         Atomics.add(words, LIFE.JOINED, 1);
         Atomics.store(words, LIFE.BUSY, 0);

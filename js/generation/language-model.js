@@ -7,6 +7,7 @@ import { checkIds } from '../model/reader.js';
 import { parseToolCalls } from '../text/tool-calls.js';
 import { forward, forwardSync } from './forward.js';
 import { generate } from './generate.js';
+import { readOut } from './read-out.js';
 import { score } from './score.js';
 
 /** @typedef {import('../engine/tensor.js').Tensor} Tensor */
@@ -220,6 +221,17 @@ export class LanguageModel {
      */
     forwardSync(ids, options = /** @type {O} */ ({})) {
         return forwardSync(this, ids, options);
+    }
+
+    /**
+     * The logits that hidden states would give were they the model's last, by its last norm and its head: with those of a layer
+     * before, as `forward` gives them, what that layer would have said (the logit lens).
+     * @param {import('../engine/tensor.js').TensorLike} states [n, width], float32
+     * @returns {Promise<Tensor>} [n, V]
+     * @throws {TypeError} (rejects) for states of another shape or type
+     */
+    readOut(states) {
+        return readOut(this.network, states);
     }
 
     /**

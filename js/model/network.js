@@ -447,7 +447,22 @@ export class Network {
         }
     }
 
-    /** @param {Program} program @param {Pass} pass @param {number} x @param {number} bytes */
+    /**
+     * The logits of hidden states, without the layers that there may be after them.
+     * @param {Program} program @param {number} rows @param {number} x [rows][width] @param {number} logits [rows][vocabulary]
+     */
+    recordReadOut(program, rows, x, logits) {
+        const hidden = program.scratch(4 * rows * this.description.width);
+        const bytes = this._inBlocks === 0 ? 0 : program.scratch(quantizedBytes(rows, this._inBlocks));
+        this._recordHead(program, { rows, segments: [], every: true, hidden, results: rows, logits }, x, bytes);
+    }
+
+    /**
+     * @param {Program} program
+     * @param {Pick<Pass, 'rows' | 'segments' | 'every' | 'hidden' | 'results' | 'logits'>} pass
+     * @param {number} x
+     * @param {number} bytes
+     */
     _recordHead(program, { rows, segments, every, hidden, results, logits }, x, bytes) {
         const { width, vocabulary, head } = this.description;
         const norm = /** @type {NormWeights} */ (this.finalNorm);

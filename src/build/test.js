@@ -8,7 +8,7 @@
 //   native     tests/native/*.c on src/*.c, under the address and undefined-behaviour sanitizers
 //   matrix     test files that use tests/runtime.js, in both binaries with 0 and 2 workers
 //   once       the other test files
-//   browser    tests/browser
+//   browser    tests/browser, in Chromium, and some of it (IN_FIREFOX) in Firefox too where that is installed
 
 import { availableParallelism } from 'node:os';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
@@ -16,6 +16,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { buildNative, buildTypes, buildWasm, typeCheck } from './build.js';
 import { buildDist } from './dist.js';
 import { buildPage } from './page.js';
+import { findFirefox } from '../setup/browser.js';
 import { relaxedNode } from '../setup/node.js';
 import { checkPackage } from './package.js';
 import { setup } from '../setup/setup.js';
@@ -26,6 +27,9 @@ const tests = join(root, 'tests');
 const runtimeModule = join(tests, 'runtime.js');
 /** Folders that must hold tests: an empty one would pass unnoticed. */
 const EXPECTED = ['golden', 'unit', 'property', 'fuzz', 'browser'];
+
+/** What every browser has to do. With CMHA_TEST_BROWSER=firefox in the environment all of tests/browser runs in Firefox. */
+const IN_FIREFOX = ['runtime', 'files', 'origins', 'isolate', 'demo-journeys'].map((name) => join(tests, `browser/${name}.test.js`));
 
 /** @typedef {{ name: string, passed: number, failed: number, skipped: number, seconds: string }} Result */
 /** @typedef {(name: string, body: () => Promise<Partial<Result>> | Partial<Result>) => Promise<void>} Group */
@@ -82,6 +86,12 @@ await main(async () => {
     if (once.length > 0) await group('once', () => nodeTests(here, once, 1, {}));
     if (browser.length > 0)
         await group('browser', () => nodeTests(here, browser, Infinity, { CHROME_PATH: tools.browser ?? '' }));
+    const inFirefox = browser.filter((file) => IN_FIREFOX.includes(file));
+    if (inFirefox.length > 0 && findFirefox() === null) {
+        say('\nFirefox is not installed (nor named by FIREFOX_PATH), so nothing was tested in it');
+    } else if (inFirefox.length > 0) {
+        await group('browser, Firefox', () => nodeTests(here, inFirefox, Infinity, { CMHA_TEST_BROWSER: 'firefox' }));
+    }
 
     return summarize(results, since(start));
 });

@@ -15,7 +15,8 @@ typedef struct cache_type {
     /* NULL: floats as they lie. to[e][8] = elements e0 + e, e < n, of the keys of positions [j, j + 8), without their
      * scales; j a multiple of 8. */
     void (*widen_keys)(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e0, size_t n, float *to);
-    /* to[c] = elements c0 + c, c < n, of the value of position j, without its scale. */
+    /* to[c] = elements c0 + c, c < n, of the value of position j, without its scale; what lies beyond the last of them
+     * is the next position's. */
     void (*widen_value)(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t n, float *to);
     /* NULL: none. What the numbers of each position of a head are to be multiplied by, [page]. */
     const float *(*key_scales)(const cmha_cache *c, const void *page, size_t g);

@@ -98,7 +98,9 @@ static void narrow_values(const cmha_cache *c, const void *page, size_t g, size_
 {
     const cache_type *type = type_of(c);
     float wide[NARROW_ROWS * CHUNK], scaled[TILE_ROWS * NARROW_ROWS];
-    for (size_t i = 0; i < n; i++) {
+    int together = columns == CHUNK && c->v == CHUNK;   /* the usual width: rows follow each other on both sides */
+    if (together) type->widen_value(c, page, g, j, 0, n * CHUNK, wide);
+    for (size_t i = 0; !together && i < n; i++) {
         float *row = wide + i * CHUNK;
         type->widen_value(c, page, g, j + i, c0, columns, row);
         for (size_t e = columns; e % CMHA_PANEL != 0; e++) row[e] = 0.0f;

@@ -1,4 +1,4 @@
-// A Chromium for the browser tests.
+// A Chromium for the browser tests, and a Firefox where there is one.
 
 import { existsSync } from 'node:fs';
 import { which } from '../build/system.js';
@@ -15,6 +15,14 @@ export function findBrowser() {
         applications.find((path) => existsSync(path)) ??
         null
     );
+}
+
+/** Where Firefox is, or null; FIREFOX_PATH goes first. @returns {string | null} */
+export function findFirefox() {
+    const named = process.env.FIREFOX_PATH;
+    if (named && existsSync(named)) return named;
+    const application = '/Applications/Firefox.app/Contents/MacOS/firefox';
+    return which('firefox', 'firefox-esr') ?? (existsSync(application) ? application : null);
 }
 
 /**

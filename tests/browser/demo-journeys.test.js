@@ -9,38 +9,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { DemoPage, noBrowser, TIMEOUT } from './demo-page.js';
+import { noBrowser, notInFirefox } from './browser.js';
+import { chattingModel } from './chatting-model.js';
+import { DemoPage, TIMEOUT } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
+const chromiumOnly = { ...options, skip: notInFirefox };
 const PROMPT = 'Once upon a time, there was a little fox who';
 const EMBEDDED = fileURLToPath(new URL('../../js/embedded/', import.meta.url));
-/** Says what was said, line by line: enough for a model that knows no chat to be one. */
-const TEMPLATE = '{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}';
-
-/** A string as GGUF has it. @param {string} text */
-function counted(text) {
-    const length = Buffer.alloc(8);
-    length.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
-    return Buffer.concat([length, Buffer.from(text)]);
-}
-
-/**
- * The small model with a chat template in its metadata, in a folder of its own.
- * @param {import('node:test').TestContext} t
- */
-async function chattingModel(t) {
-    const folder = await mkdtemp(join(tmpdir(), 'chat-'));
-    t.after(() => rm(folder, { recursive: true }));
-    const bytes = readFileSync(`${EMBEDDED}model.gguf`);
-    const head = Buffer.concat([counted('tokenizer.chat_template'), Buffer.of(8, 0, 0, 0)]);
-    // As long as tensors are aligned, so that they stay so.
-    const room = -(head.length + counted(`${TEMPLATE}{##}`).length) & 31;
-    const pair = Buffer.concat([head, counted(`${TEMPLATE}{#${' '.repeat(room)}#}`)]);
-    bytes.writeBigUInt64LE(bytes.readBigUInt64LE(16) + 1n, 16);
-    const file = join(folder, 'chat.gguf');
-    await writeFile(file, Buffer.concat([bytes.subarray(0, 24), pair, bytes.subarray(24)]));
-    return file;
-}
 
 /** @param {DemoPage} demo @param {string[]} files */
 async function pick(demo, ...files) {
@@ -61,7 +37,7 @@ test('on the first visit a story begins by itself', options, async t => {
     demo.checkProblems();
 });
 
-test('who wants no motion gets a story that stands', options, async t => {
+test('who wants no motion gets a story that stands', chromiumOnly, async t => {
     const demo = await DemoPage.open(t, { isFirst: true, media: [{ name: 'prefers-reduced-motion', value: 'reduce' }] });
     await demo.says('status', 'tokens, as many as asked for');
     assert.ok(await demo.page.$$eval('.token', spans => spans.length) > 150);
@@ -263,7 +239,7 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
     demo.checkProblems();
 });
 
-test('where there is no room the model runs all the same', options, async t => {
+test('where there is no room the model runs all the same', chromiumOnly, async t => {
     const demo = await DemoPage.open(t, { hub: (path, _, response) => {
         if (!path.endsWith('model.gguf')) return void response.writeHead(404).end();
         createReadStream(`${EMBEDDED}model.gguf`).pipe(response);

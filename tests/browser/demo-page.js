@@ -1,37 +1,16 @@
-// The demo page in a headless Chromium, and what the tests do with it.
+// The demo page in a headless browser, and what the tests do with it.
 
 import assert from 'node:assert/strict';
 import { createServer, request as ask } from 'node:http';
-import { after } from 'node:test';
-import puppeteer from 'puppeteer-core';
-import { browserArguments, findBrowser } from '../../src/setup/browser.js';
 import { serve } from '../../web/serve.js';
+import { testBrowser } from './browser.js';
 
-/** @import { Browser, Page } from 'puppeteer-core' */
+/** @import { Page } from 'puppeteer-core' */
 
 /** A slow machine under load is no failure; something that hangs is. */
 export const TIMEOUT = 30_000;
 
-/** Why there is no browser to test in, or false. */
-export const noBrowser = findBrowser() === null && 'no Chromium was found: install it, or set CHROME_PATH';
-
-// A desktop has a mouse; headless Chromium otherwise says that nothing can hover.
-const MOUSE = '--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4';
-
-/** @type {Promise<Browser> | null} */
-let launched = null;
-after(async () => {
-    await (await launched)?.close();
-});
-
-function browser() {
-    launched ??= puppeteer.launch({
-        executablePath: /** @type {string} */ (findBrowser()),
-        headless: true,
-        args: [...browserArguments, MOUSE]
-    });
-    return launched;
-}
+const browser = await testBrowser();
 
 /**
  * @typedef {object} OpenOptions
@@ -108,7 +87,7 @@ export class DemoPage {
         const { root, before, isFirst = false, media = [], hub, path = '' } = more;
         const behind = await serve({ port: 0, isolation, root, folders: ['web', 'js', 'dist'].map(name => path + name) });
         const server = hub ? await inFront(behind, hub) : behind;
-        const context = await (await browser()).createBrowserContext();
+        const context = await browser.createBrowserContext();
         const page = await context.newPage();
         const demo = new DemoPage(page, server);
         t.after(async () => {
@@ -133,7 +112,7 @@ export class DemoPage {
         });
         page.on('pageerror', error => problems.push(`exception: ${error instanceof Error ? error.message : error}`));
         page.on('request', request => {
-            if (!request.url().startsWith(server.url)) problems.push(`request: ${request.url()}`);
+            if (!/^data:/.test(request.url()) && !request.url().startsWith(server.url)) problems.push(`request: ${request.url()}`);
         });
         page.on('requestfailed', request => problems.push(`failed: ${request.url()}`));
         page.evaluateOnNewDocument(() => {

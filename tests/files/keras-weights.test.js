@@ -18,7 +18,7 @@ import { KERAS, readTensors, skip } from './shared.js';
  * @typedef {{ weights_h5: string, keras_file: string, file: string, weights: Saved[] }} Model of a manifest
  */
 
-const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 1000);
+const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 100_000);
 const old = readFileSync(new URL('fixtures/old.h5', import.meta.url));
 
 /**

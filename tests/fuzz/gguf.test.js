@@ -9,7 +9,7 @@ import { openModel } from '../../js/files/open.js';
 import { bytesOf, gguf, llamaPairs, llamaTensors } from '../files/gguf-writer.js';
 import { rng } from '../rng.js';
 
-const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 5000);
+const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 100_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 /** What any small file may take. */

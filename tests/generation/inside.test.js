@@ -32,6 +32,22 @@ describe('forward', () => {
         assert.deepEqual(last.logits.shape, [3, 300]);
     });
 
+    test('what each layer would have said, from its hidden states', async () => {
+        const [first, last] = there((await model.forward(IDS, { hiddenStates: [0, 1] })).hiddenStates);
+        // The same weights with the layers after it left out.
+        const { logits } = referenceInside(tinyWeights(SIZE), { ...tinyConfig(SIZE), n_layer: 1 }, IDS);
+        assertClose((await model.readOut(first)).data, flat(logits), tolerance);
+        assertClose((await model.readOut(last)).data, flat(reference.logits), tolerance);
+        const row = { shape: [1, 24], data: first.data.slice(24, 48) };
+        assert.deepEqual((await model.readOut(row)).shape, [1, 300]);
+        assertClose((await model.readOut(row)).data, [...logits[1]], tolerance);
+        for (const wrong of [{ shape: [24], data: row.data }, { shape: [2, 12], data: row.data }, { shape: [1, 24], data: new Int32Array(24) }]) {
+            await assert.rejects(model.readOut(wrong), /^TypeError: states must be float32 of shape \[n, 24\], got /);
+        }
+        last.dispose();
+        await assert.rejects(model.readOut(last), /^Error: states/);
+    });
+
     test('attention of layers and heads', async () => {
         const { attention, hiddenStates } = await model.forward(IDS, { attention: { layers: [1, 0], heads: [2, 0] } });
         assert.equal(hiddenStates, undefined);

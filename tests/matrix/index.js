@@ -1,6 +1,7 @@
 // npm run test:matrix [WORD...]: the packed package as strangers meet it. Each environment whose name holds one of the words
 // (all of them without) is an app of its own in build/matrix, with the tarball and a bundler or runtime installed from the
-// registry, about 1 GB and some minutes; so `npm test` does not run this. A page's result is read in Chromium.
+// registry, about 1 GB and some minutes; so `npm test` does not run this. A page's result is read in
+// Chromium; pages without a bundler are opened in Firefox too, where it is installed.
 
 import { execFile, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,7 +9,7 @@ import { createServer } from 'node:http';
 import { dirname, extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import puppeteer from 'puppeteer-core';
-import { browserArguments, findBrowser } from '../../src/setup/browser.js';
+import { browserArguments, findBrowser, findFirefox } from '../../src/setup/browser.js';
 import { main, root, run, say, SetupError } from '../../src/build/system.js';
 import { BUNDLERS, PAGES, PROGRAM, RUNTIMES } from './environments.js';
 
@@ -21,7 +22,9 @@ let nextPort = 5300;
 
 await main(async () => {
     const words = process.argv.slice(2);
-    const environments = [...RUNTIMES, ...BUNDLERS, ...PAGES].filter(
+    const firefoxPath = findFirefox();
+    const inFirefox = firefoxPath === null ? [] : PAGES.map((page) => ({ ...page, name: `${page.name}, Firefox` }));
+    const environments = [...RUNTIMES, ...BUNDLERS, ...PAGES, ...inFirefox].filter(
         ({ name }) => words.length === 0 || words.some((word) => name.toLowerCase().includes(word.toLowerCase())),
     );
     const executablePath = findBrowser();
@@ -35,13 +38,16 @@ await main(async () => {
         }),
     );
     const browser = await puppeteer.launch({ executablePath, headless: true, args: [...browserArguments] });
+    const firefox = firefoxPath === null ? null
+        : await puppeteer.launch({ browser: 'firefox', executablePath: firefoxPath, headless: true });
     let failed = 0;
     let expected = '';
     try {
         for (const environment of environments) {
             let outcome;
             try {
-                outcome = await tryOut(environment, join(folder, filename), browser);
+                const isFirefox = inFirefox.includes(environment);
+                outcome = await tryOut(environment, join(folder, filename), isFirefox && firefox ? firefox : browser);
             } catch (error) {
                 outcome = { error: /** @type {Error} */ (error).message };
             }
@@ -52,6 +58,7 @@ await main(async () => {
         }
     } finally {
         await browser.close();
+        await firefox?.close();
     }
     say(`${environments.length - failed} of ${environments.length} environments`);
     return failed > 0 ? 1 : 0;

@@ -26,6 +26,8 @@ static void random_cache(uint64_t *r, problem *p, size_t b, size_t g, size_t s, 
     p->cache = cache_of(type, b, s, page, g, d, v);
     p->keys = floats(r, b * s * g * d);
     p->values = floats(r, b * s * g * v);
+    /* A key too small for a scale of its own. */
+    for (size_t e = 0, tiny = random_below(r, 8) == 0; tiny && e < d; e++) p->keys[e] *= 1e-39f;
     cmha_transfer transfer = {
         .keys = p->keys, .keys_stride = g * d, .keys_batch = s * g * d, .values = p->values, .values_stride = g * v,
         .values_batch = s * g * v, .cache = &p->cache, .batch = b, .t = s,

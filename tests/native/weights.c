@@ -1,9 +1,8 @@
 /* Weights of every type in exactly sized blocks: pieces, rows, products and embeddings, against float32 weights. */
 #include "blocks.h"
 
-static void one(uint64_t *r, uint32_t type)
+static void one(uint64_t *r, uint32_t type, size_t rows, size_t n)
 {
-    size_t rows = random_below(r, 12), n = 1 + random_below(r, 40);
     size_t k = types[type].block * (1 + random_below(r, types[type].block == 1 ? 200 : types[type].block == 32 ? 9 : 3));
     size_t row = k / types[type].block * types[type].bytes, cut = random_below(r, n + 1);
     uint8_t *raw = blocks(r, type, n * k / types[type].block);
@@ -84,7 +83,13 @@ int main(void)
 {
     uint64_t r = 11;
     for (uint32_t type = 0; type < sizeof types / sizeof *types; type++) {
-        for (int i = 0; i < 25; i++) one(&r, type);
+        for (int i = 0; i < 25; i++) {
+            size_t rows = random_below(&r, 12), n = 1 + random_below(&r, 40);
+            one(&r, type, rows, n);
+        }
+        /* A single row through panels side by side; more rows than share what is decoded. */
+        for (int i = 0; i < 4; i++) one(&r, type, 1, 32 + 8 * (size_t) i);
+        one(&r, type, 210, 9);
         for (int i = 0; i < 25 && types[type].block == 1; i++) across(&r, type);
     }
     return 0;

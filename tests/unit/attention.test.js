@@ -359,6 +359,27 @@ test('a NaN in a masked key is harmless, one in a kept key spoils its rows', () 
     }
 });
 
+test('numbers of a binary16 cache that are not finite spoil their own columns, the largest finite ones none', () => {
+    for (const explicit of [false, true]) {
+        const spoil = (/** @type {ReturnType<typeof make>} */ x) => {
+            // In the first and in later fours of what is widened together, and in what is left over.
+            [[0, 1e5], [5, -1e5], [9, 65504], [10, -65504], [14, NaN], [17, -1e5]].forEach(([c, value], i) => {
+                x.values[(i + 1) * x.v + c] = value;
+            });
+        };
+        const { out } = run({ t: 1, s: 9, d: 16, v: 18, type: KEPT.F16, explicit, spoil });
+        const expected = new Map([[0, Infinity], [5, -Infinity], [14, NaN], [17, -Infinity]]);
+        out.forEach((y, c) => {
+            if (expected.has(c)) assert.equal(y, expected.get(c), `column ${c}`);
+            else assert.ok(Number.isFinite(y), `column ${c}`);
+        });
+        for (const bad of [1e5, NaN]) {
+            const key = (/** @type {ReturnType<typeof make>} */ x) => { x.keys[4 * x.d + 11] = bad; x.q.fill(1); };
+            assert.ok(run({ t: 1, s: 9, d: 16, v: 18, type: KEPT.F16, explicit, spoil: key }).out.every(Number.isNaN));
+        }
+    }
+});
+
 test('the same bits whoever runs the tasks, in whatever order', () => {
     const orders = {
         reversed: (/** @type {number} */ n) =>

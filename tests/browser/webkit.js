@@ -1,0 +1,116 @@
+// WebKit for tests: GTK's small browser on a screen that nobody sees (Xvfb), driven by its WebDriver. puppeteer does not speak
+// that protocol, of which a handful of commands is enough here.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { which } from '../../src/build/system.js';
+
+const PATIENCE_MS = 30_000;
+/** What WebDriver calls an element. */
+const ELEMENT = 'element-6066-11e4-a52e-4f735466cecf';
+
+const driver = which('WebKitWebDriver');
+const screen = which('xvfb-run');
+const binary = ['x86_64', 'aarch64'].flatMap((machine) => ['webkit2gtk-4.1', 'webkitgtk-6.0', 'webkit2gtk-4.0']
+    .map((version) => `/usr/lib/${machine}-linux-gnu/${version}/MiniBrowser`)).find((path) => existsSync(path));
+
+/** Why there is no WebKit to test in, or false. */
+export const noWebKit = !(driver && screen && binary)
+    && "no WebKit was found (Debian's webkit2gtk-driver, libwebkit2gtk-4.1-0 and xvfb)";
+
+/** One window of WebKit, with a profile of its own. */
+export class WebKit {
+    /** @param {string} address of the driver @param {string} session */
+    constructor(address, session) {
+        this.address = address;
+        this.session = session;
+    }
+
+    /** @param {import('node:test').TestContext} t closes it @returns {Promise<WebKit>} */
+    static async open(t) {
+        const port = await freePort();
+        const child = spawn(String(screen), ['-a', String(driver), `--port=${port}`], {
+            detached: true, stdio: 'ignore',
+            // In a container, as root, its own sandbox cannot be built.
+            env: { ...process.env, WEBKIT_DISABLE_COMPOSITING_MODE: '1', WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1' },
+        });
+        const window = new WebKit(`http://127.0.0.1:${port}`, '');
+        t.after(async () => {
+            if (window.session) await window.send('DELETE', '').catch(() => {});
+            // The whole group: the screen and the browser are children of its.
+            if (child.pid) process.kill(-child.pid, 'SIGKILL');
+        });
+        for (let tries = 0; !await fetch(`${window.address}/status`).then(() => true, () => false); tries++) {
+            assert.ok(tries < 150, 'WebKitWebDriver does not start');
+            await sleep(200);
+        }
+        const options = { binary, args: ['--automation'] };
+        const { sessionId } = await window.send('POST', '/session', {
+            capabilities: { alwaysMatch: { 'webkitgtk:browserOptions': options } },
+        });
+        window.session = sessionId;
+        await window.send('POST', '/timeouts', { script: PATIENCE_MS });
+        return window;
+    }
+
+    /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>} */
+    async send(method, path, body) {
+        const base = this.session ? `${this.address}/session/${this.session}` : this.address;
+        const response = await fetch(base + path, { method, ...body && { body: JSON.stringify(body) } });
+        const { value } = /** @type {any} */ (await response.json());
+        if (!response.ok) throw new Error(`${value.error}: ${value.message}`);
+        return value;
+    }
+
+    /** @param {string} url */
+    goto(url) {
+        return this.send('POST', '/url', { url });
+    }
+
+    /**
+     * Runs a function in the page.
+     * @template {any[]} A, R
+     * @param {(...args: A) => R | Promise<R>} body
+     * @param {A} args
+     * @returns {Promise<R>}
+     */
+    async evaluate(body, ...args) {
+        const script = `const done = arguments[arguments.length - 1];
+            (async () => (${body})(...arguments[0]))().then((value) => done({ value }), (error) => done({ error: String(error) }));`;
+        const { value, error } = await this.send('POST', '/execute/async', { script, args: [args] });
+        if (error !== undefined) throw new Error(error);
+        return value;
+    }
+
+    /**
+     * Waits until it holds; a page that is being loaded has nothing to say.
+     * @template {any[]} A
+     * @param {(...args: A) => any} body
+     * @param {A} args
+     */
+    async until(body, ...args) {
+        const end = performance.now() + PATIENCE_MS;
+        while (!await this.evaluate(body, ...args).catch(() => false)) {
+            assert.ok(performance.now() < end, `never: ${body} ${args}`);
+            await sleep(100);
+        }
+    }
+
+    /** @param {string} selector @param {string} text typed there, or the path of a file that is picked */
+    async type(selector, text) {
+        const { [ELEMENT]: id } = await this.send('POST', '/element', { using: 'css selector', value: selector });
+        await this.send('POST', `/element/${id}/value`, { text });
+    }
+}
+
+/** @returns {Promise<number>} */
+async function freePort() {
+    const server = createServer();
+    await new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(undefined)); });
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    await new Promise((resolve) => { server.close(resolve); });
+    return port;
+}
