@@ -14,7 +14,7 @@
 let assets = {
     relaxed: () => new URL('./wasm/cmha-relaxed.wasm', import.meta.url),
     simd128: () => new URL('./wasm/cmha-simd128.wasm', import.meta.url),
-    model: () => new URL('./embedded/model.safetensors', import.meta.url),
+    model: () => new URL('./embedded/model.gguf', import.meta.url),
 };
 let moved = false;
 /** @type {Promise<Assets | null> | null} */

@@ -206,7 +206,7 @@ export class ModelsPanel {
 function entries({ source, model }, kept) {
     /** @type {Entry[]} */
     const list = [{
-        title: 'TinyStories', detail: '7 MB, comes with the page; tells children’s stories', source: { kind: 'own' }, id: null
+        title: 'TinyStories', detail: '3 MB, comes with the page; tells children’s stories', source: { kind: 'own' }, id: null
     }];
     for (const { repository, file, title, bytes: size, licence, note } of OFFERED) {
         const name = `${repository}/${file}`;

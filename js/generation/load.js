@@ -20,9 +20,6 @@ import { LanguageModel } from './language-model.js';
 /** @typedef {import('../files/tensor-source.js').TensorPiece} TensorPiece */
 /** @typedef {import('../model/assemble.js').Plan} Plan */
 
-/** Weights of 16 bits are widened where that takes no more than this: floats compute faster. */
-const WIDEN_BYTES = 64 * 2 ** 20;
-
 /**
  * @typedef {object} LoadOptions
  * @property {AbortSignal} [signal] aborts loading; what had been allocated is freed
@@ -164,23 +161,13 @@ function textOf(source) {
 }
 
 /**
- * The type that every matrix is kept in.
+ * The type that every matrix is kept in: the file's own, unless floats are asked for.
  * @param {Plan} plan
  * @param {'auto' | 'float32'} weights
  * @returns {Map<string, string>} by role
  */
-function chooseTypes({ types, description }, weights) {
-    const shapes = shapesOf(description);
-    let half = 0;
-    for (const [role, type] of types) {
-        const [n, k = 1] = shapes.get(role) ?? [0];
-        half += type === 'F16' || type === 'BF16' ? 4 * n * k : 0;
-    }
-    const widen = weights === 'float32' || half <= WIDEN_BYTES;
-    return new Map(Array.from(types, ([role, type]) => {
-        const floats = weights === 'float32' || (widen && (type === 'F16' || type === 'BF16'));
-        return [role, floats ? 'F32' : type];
-    }));
+function chooseTypes({ types }, weights) {
+    return weights === 'auto' ? types : new Map(Array.from(types, ([role]) => [role, 'F32']));
 }
 
 /** @param {Runtime} runtime @param {Plan} plan @param {(role: string) => string} typeOf @throws {RangeError} */

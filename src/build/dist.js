@@ -25,7 +25,7 @@ const COPIED = [
     'wasm/cmha-relaxed.wasm',
     'wasm/cmha-simd128.wasm',
     // It holds its config and tokenizer too.
-    'embedded/model.safetensors',
+    'embedded/model.gguf',
     'embedded/README.md',
     'unmoved.jsx',
 ];

@@ -6,7 +6,7 @@ import { root, run, say } from './system.js';
 
 /** What users get, and nothing else. */
 const ALLOWED = [/^dist\//, /^README\.md$/, /^LICENSE$/, /^package\.json$/];
-const FORBIDDEN = [/^dist\/embedded\/(?!model\.safetensors$|README\.md$)/, /\.test\.js$/, /\.py$/];
+const FORBIDDEN = [/^dist\/embedded\/(?!model\.gguf$|README\.md$)/, /\.test\.js$/, /\.py$/];
 const REQUIRED = [
     'README.md',
     'LICENSE',
@@ -26,10 +26,10 @@ const REQUIRED = [
     'dist/types/layers.d.ts',
     'dist/wasm/cmha-simd128.wasm',
     'dist/wasm/cmha-relaxed.wasm',
-    'dist/embedded/model.safetensors',
+    'dist/embedded/model.gguf',
 ];
 /** Of an install, with the model, which is most of it; and of a line of code, which an uncaught error prints. */
-const MOST_BYTES = 11_000_000;
+const MOST_BYTES = 8_000_000;
 const LONGEST_LINE = 2_000;
 
 const USE = `

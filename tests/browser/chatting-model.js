@@ -10,6 +10,13 @@ const EMBEDDED = fileURLToPath(new URL('../../js/embedded/', import.meta.url));
 /** Says what was said, line by line: enough for a model that knows no chat to be one. */
 const TEMPLATE = '{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}';
 
+/** A string as GGUF has it. @param {string} text */
+function counted(text) {
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
+    return Buffer.concat([length, Buffer.from(text)]);
+}
+
 /**
  * The small model with a chat template in its metadata, in a folder of its own.
  * @param {import('node:test').TestContext} t
@@ -17,16 +24,13 @@ const TEMPLATE = '{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor
 export async function chattingModel(t) {
     const folder = await mkdtemp(join(tmpdir(), 'chat-'));
     t.after(() => rm(folder, { recursive: true }));
-    const bytes = readFileSync(`${EMBEDDED}model.safetensors`);
-    const end = 8 + Number(bytes.readBigUInt64LE());
-    const header = JSON.parse(bytes.toString('utf8', 8, end));
-    header.__metadata__.chat_template = TEMPLATE;
-    const text = Buffer.from(JSON.stringify(header));
-    const padded = Buffer.alloc(Math.ceil(text.length / 8) * 8, ' ');
-    text.copy(padded);
-    const length = Buffer.alloc(8);
-    length.writeBigUInt64LE(BigInt(padded.length));
-    const file = join(folder, 'chat.safetensors');
-    await writeFile(file, Buffer.concat([length, padded, bytes.subarray(end)]));
+    const bytes = readFileSync(`${EMBEDDED}model.gguf`);
+    const head = Buffer.concat([counted('tokenizer.chat_template'), Buffer.of(8, 0, 0, 0)]);
+    // As long as tensors are aligned, so that they stay so.
+    const room = -(head.length + counted(`${TEMPLATE}{##}`).length) & 31;
+    const pair = Buffer.concat([head, counted(`${TEMPLATE}{#${' '.repeat(room)}#}`)]);
+    bytes.writeBigUInt64LE(bytes.readBigUInt64LE(16) + 1n, 16);
+    const file = join(folder, 'chat.gguf');
+    await writeFile(file, Buffer.concat([bytes.subarray(0, 24), pair, bytes.subarray(24)]));
     return file;
 }

@@ -14,7 +14,7 @@ const PROMPT = 'Once upon a time, there was a little fox who';
 /** By what only Chromium's own protocol tells, or does. */
 const chromiumOnly = { ...options, skip: notInFirefox };
 const STORY = { prompt: PROMPT, seed: 7, tokens: 40, pace: 0 };
-const MODEL = fileURLToPath(new URL('../../js/embedded/model.safetensors', import.meta.url));
+const MODEL = fileURLToPath(new URL('../../js/embedded/model.gguf', import.meta.url));
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 test('what each layer would have said: the last one says what the model says', options, async t => {
@@ -145,7 +145,7 @@ test('a hundred texts and twenty models leave no more memory than one', { ...chr
         for (let i = 0; i < count; i++) {
             await page.evaluate(async () => {
                 const transfer = new DataTransfer();
-                transfer.items.add(new File([await (await fetch('../js/embedded/model.safetensors')).blob()], 'mine.safetensors'));
+                transfer.items.add(new File([await (await fetch('../js/embedded/model.gguf')).blob()], 'mine.gguf'));
                 document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
             });
             await page.waitForFunction(() => document.querySelector('dialog[open]'));

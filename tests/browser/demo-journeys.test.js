@@ -53,8 +53,8 @@ test('a file that is dropped is the model then, and one that cannot run says why
         transfer.items.add(new File([await (await fetch(source)).blob()], title));
         document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
     }, name, from);
-    await drop('mine.safetensors', '../js/embedded/model.safetensors');
-    await demo.says('model-name', 'mine.safetensors');
+    await drop('mine.gguf', '../js/embedded/model.gguf');
+    await demo.says('model-name', 'mine');
     await demo.page.waitForFunction(() => !document.querySelector('dialog[open]'));
     const story = await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 });
     assert.ok(story.includes(PROMPT));
@@ -63,7 +63,7 @@ test('a file that is dropped is the model then, and one that cannot run says why
     await demo.page.waitForFunction(() => !document.getElementById('model-problem')?.hidden);
     assert.match(await demo.text('model-problem'), /\w/);
     await demo.click('models-close');
-    assert.equal(await demo.text('model-name'), 'mine.safetensors');
+    assert.equal(await demo.text('model-name'), 'mine');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT), 'the model before still writes');
     demo.checkProblems();
 });
@@ -204,27 +204,27 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
     let isLost = true;
     /** @type {(string | undefined)[]} */
     const ranges = [];
-    const { length } = readFileSync(`${EMBEDDED}model.safetensors`);
+    const { length } = readFileSync(`${EMBEDDED}model.gguf`);
     const demo = await DemoPage.open(t, { hub: (path, request, response) => {
-        if (path !== 'someone/small/resolve/main/model.safetensors') return void response.writeHead(404).end();
+        if (path !== 'someone/small/resolve/main/model.gguf') return void response.writeHead(404).end();
         const { range } = request.headers;
         ranges.push(range);
         const start = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
-        const end = isLost ? 3_000_000 : length - 1;
+        const end = isLost ? 2_000_000 : length - 1;
         response.writeHead(range ? 206 : 200, { 'Content-Length': length - start, 'Content-Type': 'application/octet-stream' });
-        createReadStream(`${EMBEDDED}model.safetensors`, { start, end })
+        createReadStream(`${EMBEDDED}model.gguf`, { start, end })
             .on('end', () => isLost ? response.destroy() : response.end()).pipe(response, { end: false });
     } });
     const { page } = demo;
     await demo.ready();
     await demo.click('model');
-    await page.type('#hub-name', 'someone/small/model.safetensors');
+    await page.type('#hub-name', 'someone/small/model.gguf');
     await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
     await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
     await demo.says('model-problem', 'was lost in the middle');
     isLost = false;
     await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
-    await demo.says('model-name', 'model.safetensors');
+    await demo.says('model-name', 'model');
     assert.equal(ranges[0], undefined);
     assert.match(ranges[1] ?? '', /^bytes=[1-9]\d*-$/, 'it goes on where it stood');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
@@ -241,18 +241,18 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
 
 test('where there is no room the model runs all the same', chromiumOnly, async t => {
     const demo = await DemoPage.open(t, { hub: (path, _, response) => {
-        if (!path.endsWith('model.safetensors')) return void response.writeHead(404).end();
-        createReadStream(`${EMBEDDED}model.safetensors`).pipe(response);
+        if (!path.endsWith('model.gguf')) return void response.writeHead(404).end();
+        createReadStream(`${EMBEDDED}model.gguf`).pipe(response);
     } });
     const { page } = demo;
     await demo.ready();
     const client = await page.createCDPSession();
     await client.send('Storage.overrideQuotaForOrigin', { origin: new URL(demo.server.url).origin, quotaSize: 2_000_000 });
     await demo.click('model');
-    await page.type('#hub-name', 'someone/small/model.safetensors');
+    await page.type('#hub-name', 'someone/small/model.gguf');
     await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
     await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
-    await demo.says('model-name', 'model.safetensors');
+    await demo.says('model-name', 'model');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
 });
 
@@ -263,7 +263,7 @@ test('without headers a service worker isolates the page, and keeps it for a vis
     // What the worker kept is counted from outside: it answers no questions.
     await page.waitForFunction(async () => {
         const cache = await caches.open('cached-attention');
-        return (await cache.keys()).some(({ url }) => url.endsWith('model.safetensors'));
+        return (await cache.keys()).some(({ url }) => url.endsWith('model.gguf'));
     });
     demo.checkProblems();
     await demo.server.close();

@@ -4,11 +4,13 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
+import { safetensors, tinyWeights } from '../generation/checkpoint.js';
 import { bytesOf, gguf, llama, llamaPairs, llamaTensors } from '../files/gguf-writer.js';
 import { noBrowser, testBrowser } from './browser.js';
 
 const ROOT = new URL('../../', import.meta.url);
 const FILE = llama();
+const FOLDER = tinyWeights();
 /** @param {number} i @param {ReturnType<typeof llamaTensors>} tensors */
 const PART = (i, tensors) => gguf({
     pairs: [...i === 0 ? llamaPairs() : [], ['split.no', 'u16', i], ['split.count', 'u16', 2]], tensors,
@@ -23,7 +25,7 @@ const FILES = {
     '/models/tiny-00001-of-00002.gguf': PART(0, llamaTensors().slice(0, 5)),
     '/models/tiny-00002-of-00002.gguf': PART(1, llamaTensors().slice(5)),
     '/folder/config.json': '{"model_type":"gpt2"}',
-    '/folder/model.safetensors': await readFile(new URL('js/embedded/model.safetensors', ROOT)),
+    '/folder/model.safetensors': safetensors(FOLDER),
 };
 
 const browser = await testBrowser();
@@ -39,7 +41,7 @@ before(async () => {
         asked.push(pathname);
         if (Object.hasOwn(FILES, pathname)) {
             response.end(FILES[pathname]);
-        } else if (/^\/js\/[\w/.-]+\.(js|safetensors)$/.test(pathname) && !pathname.includes('..')) {
+        } else if (/^\/js\/[\w/.-]+\.(js|gguf)$/.test(pathname) && !pathname.includes('..')) {
             const type = pathname.endsWith('.js') ? 'text/javascript' : 'application/octet-stream';
             response.setHeader('Content-Type', type).end(await readFile(new URL(`.${pathname}`, ROOT)));
         } else {
@@ -70,7 +72,7 @@ test('every source that a page has', { skip: noBrowser, timeout: 60_000 }, async
             'a blob: URL': URL.createObjectURL(new Blob([bytes])),
             'parts by address': '/models/tiny-00001-of-00002.gguf', 'parts as Files': await Promise.all(parts),
             'a folder': '/folder/', 'a folder without a slash': '/folder',
-            'the embedded model': '/js/embedded/model.safetensors', 'nothing there': '/nowhere/',
+            'the embedded model': '/js/embedded/model.gguf', 'nothing there': '/nowhere/',
         };
         const results = [];
         for (const [name, source] of Object.entries(sources)) {
@@ -90,15 +92,16 @@ test('every source that a page has', { skip: noBrowser, timeout: 60_000 }, async
     await page.close();
     const bytes = llamaTensors().reduce((sum, tensor) => sum + bytesOf(tensor).length, 0);
     const tiny = `llama ${llamaTensors().length} ${bytes}`;
-    const gpt2 = /** @type {string[]} */ (results.find(([name]) => name === 'the embedded model'))[1];
-    assert.match(gpt2, /^gpt2 52 \d+$/);
+    const folder = `gpt2 ${FOLDER.size} ${[...FOLDER.values()].reduce((sum, { data }) => sum + data.byteLength, 0)}`;
     for (const [name, got] of results) {
         if (name === 'nothing there') {
             assert.match(got, /^config-not-json: config\.json of .*\/nowhere\/ is an HTML page/);
+        } else if (name === 'the embedded model') {
+            assert.match(got, /^gpt2 52 \d+$/);
         } else {
-            assert.equal(got, /folder|embedded/.test(name) ? gpt2 : tiny, name);
+            assert.equal(got, name.includes('folder') ? folder : tiny, name);
         }
     }
     const beside = asked.filter((path) => path.startsWith('/js/embedded/'));
-    assert.deepEqual(beside, ['/js/embedded/model.safetensors'], 'nothing is looked for beside a whole model');
+    assert.deepEqual(beside, ['/js/embedded/model.gguf'], 'nothing is looked for beside a whole model');
 });

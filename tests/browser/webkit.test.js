@@ -91,7 +91,7 @@ test('the page without its server, after one visit', options, async (t) => {
     await webkit.until(() => document.querySelectorAll('.token').length >= 20);
     await webkit.until(async () => {
         const cache = await caches.open('cached-attention');
-        return (await cache.keys()).some(({ url }) => url.endsWith('model.safetensors'));
+        return (await cache.keys()).some(({ url }) => url.endsWith('model.gguf'));
     });
     await server.close();
     await webkit.goto(`${server.url}web/?again`);

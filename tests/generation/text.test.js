@@ -8,7 +8,7 @@ import { TextStream, checkStops } from '../../js/text/text-stream.js';
 import { rng } from '../rng.js';
 import { LETTERS, inLetters, json, tinyTokenizer } from './checkpoint.js';
 
-const EMBEDDED = new URL('../../js/embedded/tokenizer.json', import.meta.url);
+const EMBEDDED = new URL('../../js/embedded/train/tokenizer.json', import.meta.url);
 const tiny = new Tokenizer(json(tinyTokenizer()));
 const embedded = new Tokenizer(readFileSync(EMBEDDED));
 

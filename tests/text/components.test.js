@@ -10,7 +10,7 @@ import { TextStream } from '../../js/text/text-stream.js';
 import { Tokenizer } from '../../js/text/tokenizer.js';
 import { rng } from '../rng.js';
 
-const EMBEDDED = readFileSync(new URL('../../js/embedded/tokenizer.json', import.meta.url));
+const EMBEDDED = readFileSync(new URL('../../js/embedded/train/tokenizer.json', import.meta.url));
 
 /** @param {string[]} tokens @returns {Record<string, number>} */
 const numbered = (tokens) => Object.fromEntries(tokens.map((token, id) => [token, id]));

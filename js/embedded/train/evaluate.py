@@ -1,6 +1,6 @@
 """Bits per byte of the shipped model on a text.
 
-    python evaluate.py --model .. --text valid.txt --bytes 40000
+    python evaluate.py --model ../model.gguf --text valid.txt --bytes 40000
 
 The first `--bytes` bytes of the text (its last, partial line left out) are
 packed greedily, whole lines in order, into pieces of at most 1,000 bytes. Each
@@ -14,14 +14,17 @@ import json
 import math
 import pathlib
 
+import gguf
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from model import GPT2, Config
+from quantize import place
 
 PIECE_BYTES = 1000
+TOKENIZER = pathlib.Path(__file__).with_name("tokenizer.json")
 
 
 def pack(text, limit=PIECE_BYTES):
@@ -38,15 +41,47 @@ def pack(text, limit=PIECE_BYTES):
     return pieces
 
 
-def load_model(folder, dtype=torch.float32):
-    """(model, tokenizer, end-of-text id) as shipped: F16 weights, computed in `dtype`."""
-    folder = pathlib.Path(folder)
-    fields = json.loads((folder / "config.json").read_text())
-    model = GPT2(Config.from_json(fields)).to(dtype)
-    weights = load_file(folder / "model.safetensors")
+def load_model(path, dtype=torch.float32):
+    """(model, tokenizer, end-of-text id), computed in `dtype`: of the file that ships, or of an export's folder."""
+    path = pathlib.Path(path)
+    if path.is_dir():
+        fields = json.loads((path / "config.json").read_text())
+        config, end = Config.from_json(fields), fields["eos_token_id"]
+        weights = load_file(path / "model.safetensors")
+        tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    else:
+        reader = gguf.GGUFReader(path)
+        config, end = read_config(reader)
+        weights = read_weights(reader, GPT2(config).state_dict())
+        tokenizer = Tokenizer.from_file(str(TOKENIZER))
+    model = GPT2(config).to(dtype)
     model.load_state_dict({name: tensor.to(dtype) for name, tensor in weights.items()})
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return model.eval(), tokenizer, fields["eos_token_id"]
+    return model.eval(), tokenizer, end
+
+
+def read_config(reader):
+    """(shape, end-of-text id) of a GGUF file."""
+    value = lambda key: reader.get_field(key).contents()
+    config = Config(
+        vocab_size=len(value("tokenizer.ggml.tokens")),
+        n_positions=value("gpt2.context_length"),
+        n_embd=value("gpt2.embedding_length"),
+        n_layer=value("gpt2.block_count"),
+        n_head=value("gpt2.attention.head_count"),
+        layer_norm_epsilon=value("gpt2.attention.layer_norm_epsilon"),
+    )
+    return config, value("tokenizer.ggml.eos_token_id")
+
+
+def read_weights(reader, names):
+    """What the blocks of a GGUF file stand for, as tensors under the model's names."""
+    tensors = {
+        tensor.name: torch.from_numpy(gguf.quants.dequantize(tensor.data, tensor.tensor_type).copy())
+        for tensor in reader.tensors
+    }
+    weights = {name: tensors.pop(place(name)[0]) for name in names}
+    assert not tensors, "a tensor that the model does not know"
+    return {name: w.T if name.startswith("h.") and w.ndim == 2 else w for name, w in weights.items()}
 
 
 @torch.no_grad()
@@ -84,7 +119,7 @@ def score(model, tokenizer, start, pieces):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="folder of config.json, model.safetensors, tokenizer.json")
+    parser.add_argument("--model", required=True, help="a GGUF file, or the folder that export.py wrote")
     parser.add_argument("--text", required=True)
     parser.add_argument("--skip", type=int, default=0, help="bytes left out at the head of the text")
     parser.add_argument("--bytes", type=int, default=40_000)

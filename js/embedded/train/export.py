@@ -2,7 +2,7 @@
 
 The weights' metadata repeats the other two, so that `model.safetensors` alone can be loaded.
 
-    python export.py --checkpoint run/checkpoint.pt --tokenizer tokenizer.json --out ..
+    python export.py --checkpoint run/checkpoint.pt --tokenizer tokenizer.json --out export
 
 `--weights mean` takes the running mean of the weights instead of the last ones.
 The recipe's figures (steps, tokens seen, time) go to standard output.

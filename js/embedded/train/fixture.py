@@ -1,10 +1,10 @@
 """Reference outputs of the shipped model, for the tests of other implementations.
 
-    python fixture.py --model .. --out ../../../../tests/golden/embedded
+    python fixture.py --model ../model.gguf --out ../../../../tests/golden/embedded
 
 `logits.safetensors` holds, for each prompt, its token ids (the start token
-first, I32) and the logits of every position (F32), computed in float64 from the
-F16 weights as shipped; then the first prompt's ids again with a greedy
+first, I32) and the logits of every position (F32), computed in float64 from what
+the blocks of the file that ships stand for; then the first prompt's ids again with a greedy
 continuation of 40 tokens (`greedy.prompt`, `greedy.tokens`, the latter without
 the prompt). The metadata names the weights by their SHA-256.
 
@@ -43,7 +43,7 @@ GREEDY_TOKENS = 40
 @torch.no_grad()
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="folder of config.json, model.safetensors, tokenizer.json")
+    parser.add_argument("--model", required=True, help="the GGUF file")
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
 
@@ -64,7 +64,7 @@ def main():
     tensors["greedy.prompt"] = torch.tensor(prompt, dtype=torch.int32)
     tensors["greedy.tokens"] = torch.tensor(ids[len(prompt) :], dtype=torch.int32)
 
-    weights = (pathlib.Path(args.model) / "model.safetensors").read_bytes()
+    weights = pathlib.Path(args.model).read_bytes()
     metadata = {
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "short.text": SHORT_PROMPT,

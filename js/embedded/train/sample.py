@@ -1,6 +1,6 @@
 """Tell a story with the shipped model: temperature, top-k and top-p sampling.
 
-    python sample.py --model .. --prompt "Once upon a time" --seed 1
+    python sample.py --model ../model.gguf --prompt "Once upon a time" --seed 1
 """
 
 import argparse
@@ -27,7 +27,7 @@ def sample(model, ids, end, length, temperature=0.7, top_k=40, top_p=0.95):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="folder of config.json, model.safetensors, tokenizer.json")
+    parser.add_argument("--model", required=True, help="a GGUF file, or the folder that export.py wrote")
     parser.add_argument("--prompt", default="Once upon a time")
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--top-k", type=int, default=40)
