@@ -145,6 +145,11 @@ export function checkSignal(signal) {
     }
 }
 
+/** @param {unknown} onProgress an option */
+export function checkProgress(onProgress) {
+    if (onProgress !== undefined && typeof onProgress !== 'function') throw typeError('onProgress', 'a function', onProgress);
+}
+
 /**
  * Bytes that came from outside and are not what they should be. `code` is stable and meant for programs; the message is
  * meant for people and may change.

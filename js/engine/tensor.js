@@ -1,6 +1,6 @@
 // Tensor: typed, shaped data in a runtime's memory; and what every tensor-like argument must look like.
 
-import { show, typeError, wrappedError } from '../check.js';
+import { checkOptionNames, show, typeError, wrappedError } from '../check.js';
 import { arrayOn, bytesPerElement, checkDtype, dtypeOfData, fits, formatShape, roundMode, sameShape } from './dtype.js';
 import { Given, readShape } from './given.js';
 import { ROUND } from './interface.js';
@@ -359,6 +359,9 @@ function readInit(runtime, init) {
     if (Array.isArray(init) || ArrayBuffer.isView(init)) {
         throw bareArray('Tensor', init);
     }
+    // Objects of classes are tensor-likes with more to them; of plain ones a name that nobody knows is a slip. `type` is what
+    // readWeights() adds.
+    if (Object.getPrototypeOf(init) === Object.prototype) checkOptionNames('Tensor', init, ['shape', 'dtype', 'data', 'type']);
     const { shape, dtype: asked, data } = init;
     const given = data === undefined ? null : new Given(shape, data, 'Tensor');
     const dtype = checkDtype(asked ?? (given === null ? 'float32' : given.dtype));

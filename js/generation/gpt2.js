@@ -2,13 +2,14 @@
 
 import { KVCache } from '../blocks/cache.js';
 import { copyCacheRow } from '../blocks/decoder.js';
-import { finiteNumber, positiveInteger, rangeError, show } from '../check.js';
+import { booleanOrBit, checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { WEIGHT } from '../engine/interface.js';
 import { asTensorLike, dtypeOf, formatShape } from '../engine/tensor.js';
 import { numbers } from '../layers/attention/inputs.js';
 import { checkWeights } from '../layers/decoder.js';
 import { CacheRow } from '../model/cache.js';
 import { freeze } from '../model/description.js';
+import { MOST_LAYERS } from '../model/families/common.js';
 import { Network } from '../model/network.js';
 import { createSearch } from './create-search.js';
 import { SpeculativeSampler } from './samplers.js';
@@ -37,6 +38,11 @@ import { ModelSteps } from './steps.js';
 /** @type {Record<string, import('../model/description.js').Activation>} */
 const ACTIVATIONS = { gelu_approximate: 'gelu_tanh', gelu: 'gelu_erf', relu: 'relu', linear: 'linear' };
 
+const ARGUMENTS = [
+    'vocabularySize', 'numLayers', 'numHeads', 'hiddenDim', 'intermediateDim', 'dropout', 'maxSequenceLength', 'layerNormEpsilon',
+    'activation', 'tieWeights',
+];
+
 /** Weights of a decoder, in Keras's order: where each goes, and whether it is a kernel [inputs, outputs]. */
 const DECODER = /** @type {const} */ ([
     'attn_q.weight', 'attn_q.bias', 'attn_k.weight', 'attn_k.bias', 'attn_v.weight', 'attn_v.bias', 'attn_output.weight',
@@ -59,6 +65,7 @@ export class GPT2CausalLM {
      * @throws {TypeError | RangeError} for wrong arguments, and when the memory is exhausted
      */
     constructor(runtime, config) {
+        if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
         runtime._check('GPT2CausalLM');
         this.#runtime = runtime;
         this.#network = new Network(runtime, freeze(describe(config)), () => 'F32');
@@ -260,23 +267,23 @@ export class GPT2CausalLM {
 
 /** @param {GPT2Config} config @returns {ModelDescription} */
 function describe(config) {
+    checkOptionNames('GPT2CausalLM', config, ARGUMENTS);
     const {
         vocabularySize, numLayers, numHeads, hiddenDim, intermediateDim, dropout = 0.1, maxSequenceLength = 1024,
-        layerNormEpsilon = 1e-5, activation = 'gelu_approximate', tieWeights = true, ...others
+        layerNormEpsilon = 1e-5, activation = 'gelu_approximate', tieWeights = true,
     } = config;
-    for (const name of Object.keys(others)) {
-        throw new TypeError(`GPT2CausalLM has no argument ${show(name)}`);
-    }
     const width = positiveInteger('hiddenDim', hiddenDim);
     const heads = positiveInteger('numHeads', numHeads);
     if (width < heads) {
         throw rangeError('hiddenDim', `numHeads (${heads}) at least`, hiddenDim);
     }
-    if (!Object.hasOwn(ACTIVATIONS, activation)) {
+    if (typeof activation !== 'string' || !Object.hasOwn(ACTIVATIONS, activation)) {
         throw rangeError('activation', `one of ${Object.keys(ACTIVATIONS).join(', ')}`, activation);
     }
     const keyDim = Math.floor(width / heads);
     const context = positiveInteger('maxSequenceLength', maxSequenceLength);
+    const count = positiveInteger('numLayers', numLayers);
+    if (count > MOST_LAYERS) throw rangeError('numLayers', `at most ${MOST_LAYERS}`, count);
     /** @type {import('../model/description.js').Norm} */
     const norm = { kind: 'layer', epsilon: finiteNumber('layerNormEpsilon', layerNormEpsilon), bias: true };
     /** @type {import('../model/description.js').Block} */
@@ -294,8 +301,8 @@ function describe(config) {
     };
     return {
         family: 'gpt2', width, vocabulary: positiveInteger('vocabularySize', vocabularySize), context,
-        embedding: { scale: 1, positions: context }, layers: Array(positiveInteger('numLayers', numLayers)).fill(layer),
-        finalNorm: norm, head: { tied: tieWeights, bias: false, scale: 1, softcap: null },
+        embedding: { scale: 1, positions: context }, layers: Array(count).fill(layer),
+        finalNorm: norm, head: { tied: booleanOrBit('tieWeights', tieWeights), bias: false, scale: 1, softcap: null },
     };
 }
 

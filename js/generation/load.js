@@ -1,7 +1,7 @@
 // From files to a language model: the one place where files, families, tokenizers and the network meet.
 
 import { modelAddress } from '../assets.js';
-import { FormatError, checkOptionNames, checkSignal, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { FormatError, checkOptionNames, checkProgress, checkSignal, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { checkKeptType } from '../blocks/pages.js';
 import { decodeBlocks, packedBytes, weightType } from '../blocks/weight.js';
 import { openModel } from '../files/open.js';
@@ -67,9 +67,7 @@ function checkOptions(options) {
     checkOptionNames('loadModel', options, OPTIONS);
     const { signal, onProgress, weights, contextLength, cacheDtype } = options;
     checkSignal(signal);
-    if (onProgress !== undefined && typeof onProgress !== 'function') {
-        throw typeError('onProgress', 'a function', onProgress);
-    }
+    checkProgress(onProgress);
     if (weights !== undefined && weights !== 'auto' && weights !== 'float32') {
         throw rangeError('weights', "'auto' or 'float32'", weights);
     }

@@ -1,6 +1,6 @@
 // What generate() is told: its options, checked as a whole before anything begins.
 
-import { checkOptionNames, checkSignal, positiveInteger, rangeError, typeError } from '../check.js';
+import { checkOptionNames, checkProgress, checkSignal, positiveInteger, rangeError, typeError } from '../check.js';
 import { ModelCache } from '../model/cache.js';
 import { checkStops } from '../text/text-stream.js';
 import { checkAttention } from './attention-scores.js';
@@ -87,6 +87,7 @@ export function checkSettings(model, ids, options) {
         throw rangeError('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
     }
     checkSignal(signal);
+    checkProgress(onProgress);
     const drawing = withDefaults(model, options);
     const sampler = getSampler(drawing);
     if (candidates !== 0) {

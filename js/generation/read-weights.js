@@ -1,7 +1,7 @@
 // readWeights(): every tensor of a file as numbers. Quantized blocks are decoded by the C core, on a runtime of its own.
 
 import { decodeBlocks, weightType } from '../blocks/weight.js';
-import { checkOptionNames } from '../check.js';
+import { checkOptionNames, checkProgress, checkSignal } from '../check.js';
 import { createRuntime } from '../engine/create-runtime.js';
 import { readWeights as readTensors } from '../files/read-weights.js';
 
@@ -14,6 +14,8 @@ import { readWeights as readTensors } from '../files/read-weights.js';
  */
 export async function readWeights(source, options = {}) {
     checkOptionNames('readWeights', options, ['signal', 'onProgress']);
+    checkSignal(options.signal);
+    checkProgress(options.onProgress);
     const runtime = await createRuntime({ workers: 0 });
     try {
         return await readTensors(source, {

@@ -1,7 +1,7 @@
 // How the next token is chosen from logits: the samplers, and the options that name them.
 
 import { Random, randomSeed } from '../random.js';
-import { finiteNumber, positiveInteger, rangeError, show, typeError, unknownOption } from '../check.js';
+import { checkOptionNames, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { argmax } from './choice.js';
 import { softmax } from './softmax.js';
 
@@ -28,9 +28,9 @@ export class Sampler {
     static _options = ['temperature'];
 
     /** @param {{ temperature?: number }} [options] temperature > 0 divides the logits */
-    constructor({ temperature = 1, ...others } = {}) {
-        const [unknown] = Object.keys(others);
-        if (unknown !== undefined) throw unknownOption(new.target.name, unknown, new.target._options);
+    constructor(options = {}) {
+        checkOptionNames(new.target.name, options, new.target._options);
+        const { temperature = 1 } = options;
         if (finiteNumber('temperature', temperature) <= 0) {
             throw rangeError('temperature', 'greater than 0', temperature);
         }
@@ -116,8 +116,9 @@ export class RandomSampler extends Sampler {
      * @param {{ minP?: number, temperature?: number, seed?: number }} [options] without a seed every sampler draws its
      *   own
      */
-    constructor({ minP = 0, seed, ...options } = {}) {
+    constructor(options = {}) {
         super(options);
+        const { minP = 0, seed } = options;
         this.minP = fraction('minP', minP);
         checkSeed(seed);
         this.seed = seed ?? randomSeed();
@@ -158,8 +159,9 @@ export class TopKSampler extends RandomSampler {
     static _options = [...RandomSampler._options, 'k'];
 
     /** @param {{ k?: number, minP?: number, temperature?: number, seed?: number }} [options] */
-    constructor({ k = 5, ...options } = {}) {
+    constructor(options = {}) {
         super(options);
+        const { k = 5 } = options;
         this.k = positiveInteger('k', k);
     }
 
@@ -187,8 +189,9 @@ export class TopPSampler extends RandomSampler {
     /**
      * @param {{ p?: number, k?: number | null, minP?: number, temperature?: number, seed?: number }} [options]
      */
-    constructor({ p = 0.1, k = null, ...options } = {}) {
+    constructor(options = {}) {
         super(options);
+        const { p = 0.1, k = null } = options;
         this.p = fraction('p', p);
         this.k = k === null ? null : positiveInteger('k', k);
     }
@@ -238,8 +241,9 @@ export class BeamSampler extends Sampler {
     static _options = [...Sampler._options, 'numBeams'];
 
     /** @param {{ numBeams?: number, temperature?: number }} [options] */
-    constructor({ numBeams = 5, ...options } = {}) {
+    constructor(options = {}) {
         super(options);
+        const { numBeams = 5 } = options;
         this.numBeams = positiveInteger('numBeams', numBeams);
     }
 
@@ -256,8 +260,9 @@ export class ContrastiveSampler extends Sampler {
     static _options = [...Sampler._options, 'k', 'alpha'];
 
     /** @param {{ k?: number, alpha?: number, temperature?: number }} [options] */
-    constructor({ k = 5, alpha = 0.6, ...options } = {}) {
+    constructor(options = {}) {
         super(options);
+        const { k = 5, alpha = 0.6 } = options;
         this.k = positiveInteger('k', k);
         this.alpha = fraction('alpha', alpha);
     }
@@ -275,14 +280,15 @@ export class SpeculativeSampler extends Sampler {
     static _options = ['numSpeculativeTokens', 'baseSampler'];
 
     /** @param {{ numSpeculativeTokens?: number, baseSampler?: Sampler | null }} [options] */
-    constructor({ numSpeculativeTokens = 5, baseSampler = null, ...others } = {}) {
-        const [unknown] = Object.keys(others);
-        if (unknown !== undefined) throw unknownOption(new.target.name, unknown, new.target._options);
+    constructor(options = {}) {
+        checkOptionNames(new.target.name, options, new.target._options);
+        const { numSpeculativeTokens = 5, baseSampler = null } = options;
         if (baseSampler !== null && !(baseSampler instanceof Sampler && baseSampler.kind === 'row')) {
             throw typeError('baseSampler', 'a sampler that chooses token by token', baseSampler);
         }
         const base = baseSampler ?? new GreedySampler();
-        super({ temperature: base.temperature });
+        super();
+        this.temperature = base.temperature;
         this.numSpeculativeTokens = positiveInteger('numSpeculativeTokens', numSpeculativeTokens);
         this.baseSampler = base;
     }

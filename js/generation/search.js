@@ -58,6 +58,9 @@ export class Search {
         this._constraint = start.constraint ?? null;
         this._begin = start.index;
         checkFinite(this._logits, this._where);
+        if (copies > 1) {
+            steps.expand(copies);
+        }
         /** Whether a step has been made since they were taken over. */
         this._fed = false;
         this._probabilities = new Float32Array(vocabulary);
@@ -65,9 +68,6 @@ export class Search {
         this._next = new Uint32Array(this.batch * copies);
         this._parents = new Uint32Array(this.batch * copies);
         this.choice = new Choice(vocabulary, steps.softmax);
-        if (copies > 1) {
-            steps.expand(copies);
-        }
         /** Tokens of every row, [batch][copies][length]. */
         this._rows = new Int32Array(this.batch * copies * this.length);
         for (let row = 0; row < this.batch * copies; row++) {

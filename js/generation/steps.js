@@ -198,6 +198,8 @@ export class ModelSteps {
      */
     expand(copies) {
         const before = this._rows;
+        // What cannot be had in all is not begun: rows are objects, which no memory of the runtime bounds.
+        this._runtime.memory.require(4 * before.length * copies * this.vocabularySize);
         /** @type {CacheRow[]} */
         const forks = [];
         try {

@@ -62,6 +62,9 @@ const ACTIVATIONS = {
 export class TransformerDecoder {
     /** @param {Runtime} runtime @param {DecoderConfig} config */
     constructor(runtime, config) {
+        if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
+        runtime._check('TransformerDecoder');
+        plainObject('the config of TransformerDecoder', config);
         const {
             intermediateDim, numHeads, dropout = 0, activation = 'relu', layerNormEpsilon = 1e-5,
             kernelInitializer = 'glorot_uniform', biasInitializer = 'zeros', normalizeFirst = false, ...others
@@ -69,7 +72,7 @@ export class TransformerDecoder {
         for (const name of Object.keys(others)) {
             throw unknownOption('TransformerDecoder', name, ARGUMENTS);
         }
-        if (activation !== null && !Object.hasOwn(ACTIVATIONS, activation)) {
+        if (activation !== null && !(typeof activation === 'string' && Object.hasOwn(ACTIVATIONS, activation))) {
             throw typeError('activation', `one of ${Object.keys(ACTIVATIONS).join(', ')} or null`, activation);
         }
         if (!(finiteNumber('dropout', dropout) >= 0 && dropout <= 1)) {
@@ -113,7 +116,7 @@ export class TransformerDecoder {
         if (this.built) {
             throw new Error('build must come once, and before any call: the TransformerDecoder is built');
         }
-        const width = decoderShape.length === 3 ? decoderShape[2] : null;
+        const width = Array.isArray(decoderShape) && decoderShape.length === 3 ? decoderShape[2] : null;
         if (width === null || !Number.isInteger(width) || width < this.numHeads) {
             throw rangeError('decoderShape', `[B, T, F] with F of numHeads (${this.numHeads}) at least`, decoderShape);
         }

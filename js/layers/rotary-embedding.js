@@ -101,7 +101,7 @@ export class RotaryEmbedding extends PlainLayer {
         for (const name of ['sequenceAxis', 'featureAxis']) {
             if (!Number.isInteger(own[name])) throw typeError(name, 'an integer', own[name]);
         }
-        if (!Object.hasOwn(SCALED, own.ropeType))
+        if (typeof own.ropeType !== 'string' || !Object.hasOwn(SCALED, own.ropeType))
             throw rangeError('ropeType', '"linear", "dynamic" or "yarn"', own.ropeType);
         if (typeof own.truncate !== 'boolean') throw typeError('truncate', 'a boolean', own.truncate);
         if (own.denominatorDim !== null) positiveInteger('denominatorDim', own.denominatorDim);

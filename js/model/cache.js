@@ -6,9 +6,9 @@ import { restorePages } from '../blocks/cache-bytes.js';
 import { readFile } from '../files/source.js';
 import { readCache, writeCache } from './cache-file.js';
 import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
-import { PagedCache, checkKeptType, pageFor } from '../blocks/pages.js';
+import { PagedCache, checkKeptType, pageBytes, pageFor } from '../blocks/pages.js';
 import { removePositions } from '../blocks/decoder.js';
-import { PassJob } from './reader.js';
+import { PassJob, checkIds } from './reader.js';
 
 /** @typedef {import('./network.js').Network} Network */
 
@@ -292,9 +292,10 @@ export class ModelCache {
     reuse(ids) {
         this._idle('reuse');
         const row = this._single('reuse');
+        const wanted = checkIds('ids', ids, this._network.description.vocabulary);
         let n = 0;
-        const most = Math.min(row.length, ids.length - 1);
-        while (n < most && row.tokens[n] === ids[n] && row.position(n) === n) {
+        const most = Math.min(row.length, wanted.length - 1);
+        while (n < most && row.tokens[n] === wanted[n] && row.position(n) === n) {
             n++;
         }
         row.truncate(n);
@@ -355,7 +356,7 @@ export class ModelCache {
     reorder(rows) {
         this._idle('reorder');
         const { length } = this.#rows;
-        const list = Array.from(rows);
+        const list = Array.from(rows ?? []);
         if (list.length !== length || !list.every((i) => Number.isInteger(i) && i >= 0 && i < length)) {
             throw rangeError('reorder: rows', `${length} numbers of texts from 0 to ${length - 1}`, rows);
         }
@@ -500,6 +501,10 @@ export function createCache(network, options, usual) {
         }
         length = sinks + positiveInteger('window', window);
     }
+    // A text takes a page in every layer with its first token: texts that could never all begin are not made.
+    const page = pageFor(length);
+    network.runtime.memory.require(network.description.layers.reduce((bytes, { attention: { kvHeads, keyDim, valueDim } }) =>
+        bytes + count * pageBytes(network.runtime.wasm, dtype, page, { heads: kvHeads, keyDim, valueDim }), 0));
     /** @type {CacheRow[]} */
     const rows = [];
     try {

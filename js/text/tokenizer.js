@@ -2,7 +2,7 @@
 // one (gguf-vocabulary.js). The way of a text: added tokens that are looked for in it as it stands, normalizer, added
 // tokens that are looked for in normalized text, pre-tokenizer, model, post-processor.
 
-import { checkOptionNames, rangeError, show, typeError } from '../check.js';
+import { booleanOrBit, checkOptionNames, rangeError, show, typeError } from '../check.js';
 import { isObject, parseJson } from '../files/json.js';
 import { AddedTokenSplitter, readAddedTokens } from './added-tokens.js';
 import { byteOfToken, fromLetters, utf8 } from './bytes.js';
@@ -99,7 +99,7 @@ export class Tokenizer {
      */
     encode(text, options = {}) {
         checkOptionNames('encode', options, ['addSpecialTokens']);
-        const { addSpecialTokens = true } = options;
+        const addSpecialTokens = booleanOrBit('addSpecialTokens', options.addSpecialTokens ?? true);
         if (typeof text !== 'string') {
             throw typeError('text', 'a string', text);
         }
@@ -137,7 +137,10 @@ export class Tokenizer {
      */
     decode(ids, options = {}) {
         checkOptionNames('decode', options, ['skipSpecialTokens']);
-        const { skipSpecialTokens = false } = options;
+        const skipSpecialTokens = booleanOrBit('skipSpecialTokens', options.skipSpecialTokens ?? false);
+        if (typeof ids !== 'object' || !Number.isInteger(ids?.length)) {
+            throw typeError('ids', 'a list of ids', ids);
+        }
         const stream = this.decodeStream();
         const pieces = [];
         for (let i = 0; i < ids.length; i++) {
@@ -214,7 +217,7 @@ export class Tokenizer {
 
     /** @param {number} id @returns {string} as in tokenizer.json; empty where there is none */
     tokenOf(id) {
-        return this._tokens[id] ?? '';
+        return this._token(id) ?? '';
     }
 }
 

@@ -139,7 +139,7 @@ export class AttentionLayer {
         };
         this._outputAxes = config.outputShape ?? Object.freeze([this._inputs.query]);
         this._parts = this._makeParts(weights, rotation);
-        this._seed = seed === null ? randomSeed() : scramble(seed ^ scramble(Math.floor(seed / 2 ** 32)));
+        this._seed = Number.isSafeInteger(seed) ? scramble(seed ^ scramble(Math.floor(seed / 2 ** 32))) : randomSeed();
     }
 
     /** @returns {RotaryAngles | null} */

@@ -73,7 +73,7 @@ export const layerNorm = (epsilon) => ({ kind: 'layer', epsilon, bias: true });
  */
 
 /** More would only be a way to make a small file take a large memory. */
-const MOST_LAYERS = 1024;
+export const MOST_LAYERS = 1024;
 
 /**
  * @param {Fields} f
