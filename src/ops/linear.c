@@ -169,7 +169,7 @@ INLINE void dot_tile(const size_t m, const size_t run, const int bits, const unp
         for (size_t i = 0; i < m; i++) {
             int32_t total = run_total(in + i * stride, run, s);
             for (size_t half = 0; half < 2; half++) {
-                sum[i][half] = add_run(sum[i][half], products[i][half], u->scales[s][half], in + i * stride, total, zero,
+                sum[i][half] = add_run(sum[i][half], products[i][half], &u->scales, s, half, in + i * stride, total, zero,
                     offset, bits);
             }
         }

@@ -5,12 +5,22 @@
 /* scales[16]: scale and minimum of a run in one byte; qs[64]; d; dmin. */
 enum { Q2_QS = 4 * WORD_FIELD, Q2_D = Q2_QS + 16 * WORD_FIELD };
 
-INLINE scaling scale_2(const uint8_t *p, size_t run, size_t half)
+INLINE void scale_2(scalings *to, size_t first, const uint8_t *p)
 {
-    i4 both = unsigned_byte(word_field(p + run / 4 * WORD_FIELD, half), run % 4);
-    f4 scale = i4_float(i4_and(both, i4_constant(15))), least = i4_float(i4_shr_u(both, 4));
-    f4 offset = f4_mul(half_field(p + Q2_D + HALF_FIELD, half), least);
-    return (scaling) { f4_mul(half_field(p + Q2_D, half), scale), f4_negative(offset) };
+    i4 nibble = i4_constant(0x0f0f0f0f);
+    f4 d[2], least[2];
+    for (size_t half = 0; half < 2; half++) {
+        d[half] = half_field(p + Q2_D, half);
+        least[half] = f4_negative(half_field(p + Q2_D + HALF_FIELD, half));
+    }
+    ROLLED
+    for (size_t end = first + 16; first < end; first += 4, p += WORD_FIELD) {
+        for (size_t half = 0; half < 2; half++) {
+            i4 both = word_field(p, half);
+            scale_four(to->scale + first, half, d[half], i4_and(both, nibble));
+            scale_four(to->offset + first, half, least[half], i4_and(i4_shr_u(both, 4), nibble));
+        }
+    }
 }
 
 INLINE i4 pairs(word_place p, size_t qs, size_t j, size_t half)
@@ -26,15 +36,24 @@ WEIGHT_TYPE(Q2_K, q2_k, 0, 2, 16, 8, 4, 0, 1, 4, scale_2, quants_2)
 /* hmask[32]; qs[64]; scales[12]: 16 scales of six bits, the lower four of them first; d. */
 enum { Q3_QS = 8 * WORD_FIELD, Q3_SCALES = Q3_QS + 16 * WORD_FIELD, Q3_D = Q3_SCALES + 3 * WORD_FIELD };
 
-INLINE scaling scale_3(const uint8_t *p, size_t run, size_t half)
+INLINE void scale_3(scalings *to, size_t first, const uint8_t *p)
 {
     const uint8_t *scales = p + Q3_SCALES;
-    i4 low = i4_shr_u(word_field(scales + run / 4 % 2 * WORD_FIELD, half), run / 8 * 4);
-    i4 high = i4_shr_u(word_field(scales + 2 * WORD_FIELD, half), run / 4 * 2);
-    low = unsigned_byte(i4_and(low, i4_constant(0x0f0f0f0f)), run % 4);
-    high = unsigned_byte(i4_and(high, i4_constant(0x03030303)), run % 4);
-    i4 scale = i4_add(i4_or(low, i4_shl(high, 4)), i4_constant(-32u));
-    return (scaling) { .scale = f4_mul(half_field(p + Q3_D, half), i4_float(scale)) };
+    ROLLED
+    for (size_t half = 0; half < 2; half++) {
+        f4 d = half_field(p + Q3_D, half);
+        ROLLED
+        for (uint32_t s = 0; s < 16; s += 4) {
+            i4 low = i4_shr_u(word_field(scales + s / 4 % 2 * WORD_FIELD, half), s / 8 * 4);
+            i4 high = i4_shr_u(word_field(scales + 2 * WORD_FIELD, half), s / 2);
+            i4 upper = i4_shl(i4_and(high, i4_constant(0x03030303)), 4);
+            i4 four = i4_or(i4_and(low, i4_constant(0x0f0f0f0f)), upper);
+            for (uint32_t i = 0; i < 4; i++) {
+                i4 scale = i4_add(unsigned_byte(four, i), i4_constant(-32u));
+                to->scale[first + s + i][half] = f4_mul(d, i4_float(scale));
+            }
+        }
+    }
 }
 
 INLINE dot_weights quants_3(word_place p, size_t j, size_t half)

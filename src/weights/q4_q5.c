@@ -3,16 +3,10 @@
  * inputs 16 + 4 i ... in its high ones; the fifth bits (qh) are one word, a bit for every input. */
 #include "weights/weight.h"
 
-INLINE scaling scale_0(const uint8_t *p, size_t run, size_t half)
+INLINE void scale_1(scalings *to, size_t first, const uint8_t *p)
 {
-    (void) run;
-    return (scaling) { .scale = half_field(p, half) };
-}
-
-INLINE scaling scale_1(const uint8_t *p, size_t run, size_t half)
-{
-    (void) run;
-    return (scaling) { half_field(p, half), half_field(p + HALF_FIELD, half) };
+    scale_by_d(to, first, p);
+    for (size_t half = 0; half < 2; half++) to->offset[first][half] = half_field(p + HALF_FIELD, half);
 }
 
 /* In the low nibbles of a word, or in its high ones. */
@@ -34,7 +28,7 @@ INLINE dot_weights quants_4_1(word_place p, size_t j, size_t half) { return dot_
 INLINE dot_weights quants_5_0(word_place p, size_t j, size_t half) { return dot_unsigned(fives(p, HALF_FIELD, j, half)); }
 INLINE dot_weights quants_5_1(word_place p, size_t j, size_t half) { return dot_unsigned(fives(p, 2 * HALF_FIELD, j, half)); }
 
-WEIGHT_TYPE(Q4_0, q4_0, 1, 0, 32, 4, 2, 8, 0, 4, scale_0, quants_4_0)
+WEIGHT_TYPE(Q4_0, q4_0, 1, 0, 32, 4, 2, 8, 0, 4, scale_by_d, quants_4_0)
 WEIGHT_TYPE(Q4_1, q4_1, 2, 0, 32, 4, 2, 0, 1, 4, scale_1, quants_4_1)
-WEIGHT_TYPE(Q5_0, q5_0, 1, 0, 32, 4, 2, 16, 0, 5, scale_0, quants_5_0)
+WEIGHT_TYPE(Q5_0, q5_0, 1, 0, 32, 4, 2, 16, 0, 5, scale_by_d, quants_5_0)
 WEIGHT_TYPE(Q5_1, q5_1, 2, 0, 32, 4, 2, 0, 1, 5, scale_1, quants_5_1)

@@ -5,23 +5,23 @@
 
 enum { SCALES = 2 * HALF_FIELD, QH = SCALES + 3 * WORD_FIELD, QS_4 = QH, QS_5 = QH + 8 * WORD_FIELD };
 
-/* Of runs 4 to 7 the upper two bits stand above the six bits of runs 0 to 3, the lower four in the third word. */
-INLINE scaling scale(const uint8_t *p, size_t run, size_t half)
+/* The minima count as offsets below zero. Of runs 4 to 7 the upper two bits stand above the six bits of runs 0 to 3, the
+ * lower four in the third word. */
+static OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
 {
-    i4 scales = word_field(p + SCALES, half), least = word_field(p + SCALES + WORD_FIELD, half);
-    if (run < 4) {
-        scales = i4_and(scales, i4_constant(0x3f3f3f3f));
-        least = i4_and(least, i4_constant(0x3f3f3f3f));
-    } else {
+    i4 six = i4_constant(0x3f3f3f3f), nibble = i4_constant(0x0f0f0f0f), top = i4_constant(0x30303030);
+    ROLLED
+    for (size_t half = 0; half < 2; half++) {
+        f4 d = half_field(p, half), least = f4_negative(half_field(p + HALF_FIELD, half));
+        i4 a = word_field(p + SCALES, half), b = word_field(p + SCALES + WORD_FIELD, half);
         i4 low = word_field(p + SCALES + 2 * WORD_FIELD, half);
-        i4 nibble = i4_constant(0x0f0f0f0f), top = i4_constant(0x30303030);
-        scales = i4_or(i4_and(low, nibble), i4_and(i4_shr_u(scales, 2), top));
-        least = i4_or(i4_and(i4_shr_u(low, 4), nibble), i4_and(i4_shr_u(least, 2), top));
+        scale_four(to->scale + first, half, d, i4_and(a, six));
+        scale_four(to->offset + first, half, least, i4_and(b, six));
+        a = i4_or(i4_and(low, nibble), i4_and(i4_shr_u(a, 2), top));
+        b = i4_or(i4_and(i4_shr_u(low, 4), nibble), i4_and(i4_shr_u(b, 2), top));
+        scale_four(to->scale + first + 4, half, d, a);
+        scale_four(to->offset + first + 4, half, least, b);
     }
-    f4 offset = f4_mul(half_field(p + HALF_FIELD, half), i4_float(unsigned_byte(least, run % 4)));
-    return (scaling) {
-        f4_mul(half_field(p, half), i4_float(unsigned_byte(scales, run % 4))), f4_negative(offset),
-    };
 }
 
 INLINE i4 nibbles(word_place p, size_t qs, size_t j, size_t half)

@@ -4,10 +4,17 @@
 
 enum { QH = 32 * WORD_FIELD, SCALES = QH + 16 * WORD_FIELD, D = SCALES + 4 * WORD_FIELD };
 
-INLINE scaling scale(const uint8_t *p, size_t run, size_t half)
+static OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
 {
-    i4 scales = signed_byte(word_field(p + SCALES + run / 4 * WORD_FIELD, half), run % 4);
-    return (scaling) { .scale = f4_mul(half_field(p + D, half), i4_float(scales)) };
+    ROLLED
+    for (size_t half = 0; half < 2; half++) {
+        f4 d = half_field(p + D, half);
+        ROLLED
+        for (size_t s = 0; s < 16; s += 4) {
+            i4 four = word_field(p + SCALES + s / 4 * WORD_FIELD, half);
+            for (uint32_t i = 0; i < 4; i++) to->scale[first + s + i][half] = f4_mul(d, i4_float(signed_byte(four, i)));
+        }
+    }
 }
 
 /* The upper two bits go to where they belong. */

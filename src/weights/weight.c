@@ -45,13 +45,14 @@ double cmha_weight_bytes(uint32_t type, double k, double n)
 }
 
 /* Four outputs' values of a run. */
-static void run_values(const weight_dot *dot, const dot_weights (*weights)[2], const scaling *scales, size_t half, float *y)
+static void run_values(const weight_dot *dot, const unpacked *u, size_t s, size_t half, float *y)
 {
+    const dot_weights (*weights)[2] = u->weights + s * dot->run / 4;
     i4 zero = i4_splat(-dot->zero);
     for (size_t i = 0; i < dot->run; i++) {
         i4 quant = i4_add(dot_weight(weights[i / 4][half], i % 4, dot->bits), zero);
-        f4 value = f4_mul(scales[half].scale, i4_float(quant));
-        f4_store(y + i * CMHA_PANEL + 4 * half, dot->offset ? f4_add(value, scales[half].offset) : value);
+        f4 value = f4_mul(u->scales.scale[s][half], i4_float(quant));
+        f4_store(y + i * CMHA_PANEL + 4 * half, dot->offset ? f4_add(value, u->scales.offset[s][half]) : value);
     }
 }
 
@@ -66,7 +67,7 @@ void weight_panel(const weight_type *t, float *y, const uint8_t *blocks, size_t 
         unpacked u;
         dot->unpack(&u, blocks, 1);
         for (size_t s = 0; s < t->block / dot->run; s++, y += dot->run * CMHA_PANEL) {
-            for (size_t half = 0; half < 2; half++) run_values(dot, u.weights + s * dot->run / 4, u.scales[s], half, y);
+            for (size_t half = 0; half < 2; half++) run_values(dot, &u, s, half, y);
         }
     }
 }

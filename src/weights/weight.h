@@ -15,15 +15,16 @@ enum { HALF_FIELD = 2 * CMHA_PANEL, WORD_FIELD = 4 * CMHA_PANEL };
 /* Bytes of a block of any type, at most, and its inputs. */
 enum { MOST_BYTES = 210, MOST_BLOCK = 256 };
 
-/* Every value is scale * (quant - zero) + offset: `run` inputs of an output share a scaling. */
-typedef struct scaling { f4 scale, offset; } scaling;
-
-/* Inputs whose weights are unpacked at a time, and the scalings that they have at most. */
+/* Inputs whose weights are unpacked at a time, and the runs that they have at most. */
 enum { UNPACKED_INPUTS = 256, UNPACKED_RUNS = 16 };
+
+/* Every value is scale * (quant - zero) + offset: `run` inputs of an output share both. A type without offsets leaves
+ * them as they are. */
+typedef struct scalings { f4 scale[UNPACKED_RUNS][2], offset[UNPACKED_RUNS][2]; } scalings;
 
 typedef struct unpacked {
     dot_weights weights[UNPACKED_INPUTS / 4][2];
-    scaling scales[UNPACKED_RUNS][2];
+    scalings scales;
 } unpacked;
 
 /* Panels that a single row goes through side by side. */
@@ -95,11 +96,25 @@ INLINE i4 signed_byte(i4 a, uint32_t i)
 }
 INLINE i4 unsigned_byte(i4 a, uint32_t i)
 {
-    return i4_and(i4_shr_u(a, 8 * i), i4_constant(0xff));
+    return i == 3 ? i4_shr_u(a, 24) : i4_and(i4_shr_u(a, 8 * i), i4_constant(0xff));
 }
 
-/* How a run of inputs is scaled. */
-typedef scaling scaling_of(const uint8_t *p, size_t run, size_t half);
+/* How the runs of a block are scaled, which become runs `first` ...: all of them at a time, for what they share. What takes
+ * a while anyway is a function of its own, called from all that need it. */
+#define OUTLINE __attribute__((noinline))
+typedef void scalings_of(scalings *to, size_t first, const uint8_t *p);
+
+/* A single run, whose scale comes first. */
+INLINE void scale_by_d(scalings *to, size_t first, const uint8_t *p)
+{
+    for (size_t half = 0; half < 2; half++) to->scale[first][half] = half_field(p, half);
+}
+
+/* Four runs from byte 0 to 3 of `bytes`, one after the other: d times that byte. */
+INLINE void scale_four(f4 (*to)[2], size_t half, f4 d, i4 bytes)
+{
+    for (uint32_t i = 0; i < 4; i++) to[i][half] = f4_mul(d, i4_float(unsigned_byte(bytes, i)));
+}
 
 /* Where a word of four inputs stands: word i of layer j of a chunk (see WEIGHT_TYPE). */
 typedef struct word_place {
@@ -110,13 +125,13 @@ typedef struct word_place {
 typedef dot_weights quants_of(word_place where, size_t j, size_t half);
 
 /* What a run adds to a sum: d * sum of q * (scale * (quant - zero) + offset). */
-INLINE f4 add_run(f4 sum, dot_sums products, scaling a, const dot_block *x, int32_t total, int32_t zero, int offset,
-    int bits)
+INLINE f4 add_run(f4 sum, dot_sums products, const scalings *a, size_t run, size_t half, const dot_block *x, int32_t total,
+    int32_t zero, int offset, int bits)
 {
     i4 exact = dot_total(products, bits);
     if (zero) exact = i4_add(exact, i4_splat(-zero * total));
-    sum = f4_madd(f4_mul(a.scale, f4_splat(x->d)), i4_float(exact), sum);
-    return offset ? f4_madd(a.offset, f4_splat(x->d * (float) total), sum) : sum;
+    sum = f4_madd(f4_mul(a->scale[run][half], f4_splat(x->d)), i4_float(exact), sum);
+    return offset ? f4_madd(a->offset[run][half], f4_splat(x->d * (float) total), sum) : sum;
 }
 
 /* Of the activations of run s. */
@@ -165,20 +180,13 @@ INLINE void dot_words(dot_sums products[4][2], word_place at, size_t end, const 
 /* Loops over words stay loops: unrolled, the compiler and the engine between them put all words of one half ahead of the
  * other half's and run out of registers. They also do with four layers of both halves, which then take turns. */
 INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count, size_t bytes, size_t block,
-    size_t run, size_t span, size_t layers, int zero, int offset, int bits, scaling_of *scale, quants_of *quants)
+    size_t run, size_t span, size_t layers, int zero, int offset, int bits, scalings_of *scale, quants_of *quants)
 {
     const size_t words = run_words(run, span), runs = run / 4 == span * layers ? 1 : layers, halves = layers > 2 ? 1 : 2;
     f4 sum[2] = { f4_splat(0.0f), f4_splat(0.0f) };
     for (; count > 0; count--, p += bytes * CMHA_PANEL) {
-        f4 scales[UNPACKED_RUNS][2], offsets[UNPACKED_RUNS][2];
-        ROLLED
-        for (size_t s = 0; s < block / run; s++) {
-            for (size_t half = 0; half < 2; half++) {
-                scaling a = scale(p, s, half);
-                scales[s][half] = a.scale;
-                if (offset) offsets[s][half] = a.offset;
-            }
-        }
+        scalings scales;
+        scale(&scales, 0, p);
         ROLLED
         for (size_t chunk = 0; chunk < block / (4 * span * layers); chunk++, x += span * layers / DOT_WORDS) {
             ROLLED
@@ -195,9 +203,8 @@ INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count
                         const dot_block *in = x + j * span / DOT_WORDS;
                         int32_t total = run_total(in, run, from / words);
                         for (size_t half = half0; half < half0 + halves; half++) {
-                            scaling a = { .scale = scales[s][half] };
-                            if (offset) a.offset = offsets[s][half];
-                            sum[half] = add_run(sum[half], products[j][half - half0], a, in, total, zero, offset, bits);
+                            sum[half] = add_run(sum[half], products[j][half - half0], &scales, s, half, in, total, zero, offset,
+                                bits);
                         }
                     }
                 }
@@ -209,16 +216,12 @@ INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count
 }
 
 INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t bytes, size_t block, size_t run,
-    size_t span, size_t layers, scaling_of *scale, quants_of *quants)
+    size_t span, size_t layers, scalings_of *scale, quants_of *quants)
 {
     dot_weights (*to)[2] = u->weights;
-    scaling (*scales)[2] = u->scales;
     ROLLED
-    for (; count > 0; count--, p += bytes * CMHA_PANEL, scales += block / run) {
-        ROLLED
-        for (size_t s = 0; s < block / run; s++) {
-            for (size_t half = 0; half < 2; half++) scales[s][half] = scale(p, s, half);
-        }
+    for (size_t first = 0; count > 0; count--, p += bytes * CMHA_PANEL, first += block / run) {
+        scale(&u->scales, first, p);
         ROLLED
         for (size_t chunk = 0; chunk < block / (4 * span * layers); chunk++, to += span * layers) {
             word_place where = { p, p, chunk, 0 };
