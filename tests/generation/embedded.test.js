@@ -48,12 +48,13 @@ for (const name of ['short', 'long']) {
     });
 }
 
+// Where two tokens are closer than what rounding changes, either may be the best: the builds' rounded sums differ in that.
 test('greedy continuation, by tokens and as text', async () => {
     const prompt = tensors['greedy.prompt'].data;
     const expected = Array.from(tensors['greedy.tokens'].data);
     const tokens = [];
     let text = '';
-    for await (const item of model.generate(prompt, { sampler: 'greedy', maxNewTokens: expected.length })) {
+    for await (const item of exact.generate(prompt, { sampler: 'greedy', maxNewTokens: expected.length })) {
         tokens.push(item.token);
         text += item.text;
     }
