@@ -213,7 +213,8 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
         const end = isLost ? 2_000_000 : length - 1;
         response.writeHead(range ? 206 : 200, { 'Content-Length': length - start, 'Content-Type': 'application/octet-stream' });
         createReadStream(`${EMBEDDED}model.gguf`, { start, end })
-            .on('end', () => isLost ? response.destroy() : response.end()).pipe(response, { end: false });
+            // What has been sent is let arrive: a browser drops what it has not yet read when a connection breaks.
+            .on('end', () => isLost ? setTimeout(() => response.destroy(), 500) : response.end()).pipe(response, { end: false });
     } });
     const { page } = demo;
     await demo.ready();
