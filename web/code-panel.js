@@ -78,7 +78,7 @@ function program({ source }, settings, turns, isPage) {
         `import { ${['loadModel', ...helper].join(', ')} } from '${generation}';`,
         '',
         `const runtime = await createRuntime(${workers});`,
-        `const model = await loadModel(runtime, ${given || "undefined, { weights: 'float32' }"});`,
+        `const model = await loadModel(runtime${given ? `, ${given}` : ''});`,
         `const prompt = ${prompt};`,
         ...(turns ? [] : [isPage ? 'document.body.append(prompt);' : 'process.stdout.write(prompt);']),
         `for await (const { text } of model.generate(prompt, ${literal(options)})) {`,

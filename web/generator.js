@@ -83,9 +83,8 @@ async function load(source, workers, tell, signal) {
     const { given, files } = await openSource(source, huggingFace, tell, signal);
     const runtime = await createRuntime({ workers, worker: new URL('./vendor/worker.js', import.meta.url) });
     try {
-        // Floats do not show in which order another layer's view adds up; bytes would.
         const model = await loadModel(runtime, given, {
-            weights: source.kind === 'own' ? 'float32' : 'auto', signal,
+            signal,
             onProgress: (/** @type {{ loaded: number, total: number }} */ { loaded, total }) =>
                 tell({ type: 'progress', phase: 'load', loaded, total })
         });

@@ -14,7 +14,8 @@ try {
 const KEPT = 'cached-attention';
 
 self.addEventListener('install', () => /** @type {any} */ (self).skipWaiting());
-// Nothing claims the page that is open: Firefox waits for an answer of its threads, which sleep, and every request hangs.
+// Nothing claims the page that is open: Firefox then waits for an answer of each of its threads, which sleep and give none, and
+// until it comes every request hangs. Its next load is this worker's, and so is a reload.
 
 self.addEventListener('message', (/** @type {any} */ event) => {
     const own = [...new Set(/** @type {string[]} */ (event.data.keep))].filter(isOwn);
