@@ -11,7 +11,7 @@ import { DemoPage, TIMEOUT, withoutServiceWorkers } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 2 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
-const STORY = { prompt: PROMPT, seed: 7, tokens: 60, pace: 0 };
+const STORY = { prompt: PROMPT, seed: 3, tokens: 60, pace: 0 };
 /** Long enough that nothing under test can be over by itself first. */
 const SLOW = { prompt: PROMPT, seed: 7, tokens: 300, pace: 20 };
 
