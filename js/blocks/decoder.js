@@ -94,14 +94,32 @@ export function recordStore(program, cache, { k, v, keys, values, t, index, conc
 }
 
 /**
- * Attention of t queries over a cache of one text, which holds their own keys and values already.
+ * Attention of t queries over a cache of one text, which holds their own keys and values already. Where scores are wanted of a
+ * streaming softmax, which has none, they come from an operation of their own ahead of it: whoever looks on changes no bit.
  * @param {Program} program
  * @param {{ address: number }} cache
  * @param {{ attention: import('../model/description.js').Attention, q: number, out: number, t: number, index: number,
  *   mask: number, scores: number, concurrent: boolean }} args q: address of [t][heads * keyDim]; out: of [t][heads * valueDim]; scores: of
  *   [heads][t][index + t], 0 if they are not wanted; mask: of [index + t] bytes, 0 for none
  */
-export function recordAttend(program, cache, { attention: a, q, out, t, index, mask, scores, concurrent }) {
+export function recordAttend(program, cache, args) {
+    const { attention: { explicit = false }, scores, concurrent } = args;
+    const apart = scores !== 0 && !explicit;
+    if (apart) {
+        writeAttend(program, cache, args, true, concurrent);
+    }
+    // Both write to `out`, this one last.
+    writeAttend(program, cache, apart ? { ...args, scores: 0 } : args, explicit, concurrent && !apart);
+}
+
+/**
+ * @param {Program} program
+ * @param {{ address: number }} cache
+ * @param {Parameters<typeof recordAttend>[2]} args
+ * @param {boolean} explicit
+ * @param {boolean} concurrent
+ */
+function writeAttend(program, cache, { attention: a, q, out, t, index, mask, scores }, explicit, concurrent) {
     const op = program.attention(flagsOf(concurrent));
     const { words, floats } = program;
     words[op + ATTENTION.q] = q;
@@ -116,7 +134,7 @@ export function recordAttend(program, cache, { attention: a, q, out, t, index, m
     words[op + ATTENTION.s] = index + t;
     words[op + ATTENTION.mask] = mask;
     words[op + ATTENTION.maskS] = mask === 0 ? 0 : 1;
-    words[op + ATTENTION.flags] = ATTEND.CAUSAL | (scores === 0 && !a.explicit ? 0 : ATTEND.EXPLICIT);
+    words[op + ATTENTION.flags] = ATTEND.CAUSAL | (explicit ? ATTEND.EXPLICIT : 0);
     words[op + ATTENTION.causalOffset] = index;
     words[op + ATTENTION.window] = a.window ?? 0;
     floats[op + ATTENTION.scale] = a.scale;

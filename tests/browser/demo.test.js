@@ -11,7 +11,7 @@ import { DemoPage, TIMEOUT, withoutServiceWorkers } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 2 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
-const STORY = { prompt: PROMPT, seed: 3, tokens: 60, pace: 0 };
+const STORY = { prompt: PROMPT, seed: 7, tokens: 60, pace: 0 };
 /** Long enough that nothing under test can be over by itself first. */
 const SLOW = { prompt: PROMPT, seed: 7, tokens: 300, pace: 20 };
 
@@ -25,7 +25,8 @@ for (const isolation of [true, false]) {
         const demo = await DemoPage.open(t, { isolation, before: isolation ? undefined : withoutServiceWorkers });
         await demo.ready();
         assert.equal(await demo.page.evaluate(() => crossOriginIsolated), isolation);
-        const story = await demo.write(STORY);
+        // With all of the probability there is always more than one candidate.
+        const story = await demo.write({ ...STORY, topP: 1 });
         assert.ok(story.includes(PROMPT), `the prompt is missing from: ${story}`);
         assert.ok(story.length > PROMPT.length + 40, `too short: ${story}`);
 

@@ -59,6 +59,21 @@ describe('forward', () => {
         });
     });
 
+    test('whoever looks on changes no bit, whatever the weights', async () => {
+        const quantized = await loadModel(runtime);
+        for (const [looked, layers] of /** @type {const} */ ([[model, [0, 1]], [quantized, [3]]])) {
+            const [plain, watched] = [looked.createCache(), looked.createCache()];
+            for (const ids of [IDS.slice(0, 100), IDS.slice(100, 103), [IDS[103]]]) {
+                const expected = await looked.forward(ids, { cache: plain, positions: 'all' });
+                const { logits } = await looked.forward(ids, { cache: watched, positions: 'all', attention: [...layers] });
+                assert.deepEqual(logits.data, expected.data);
+            }
+            plain.dispose();
+            watched.dispose();
+        }
+        quantized.dispose();
+    });
+
     test('into a cache: only what is read, and afterwards nothing is looked at any more', async () => {
         const cache = model.createCache();
         await model.forward(IDS.slice(0, 100), { cache });
