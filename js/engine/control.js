@@ -91,8 +91,8 @@ export class Control {
      * @returns {number} of RUN
      */
     run(budget) {
-        return budget === Infinity ? this.#wasm.cmha_program_run(4 * this.#at, this.#epoch, 0)
-            : this.#wasm.cmha_program_part(4 * this.#at, this.#epoch, budget);
+        return budget === Infinity ? this.#wasm.cmha_program_run(this.address, this.#epoch, 0)
+            : this.#wasm.cmha_program_part(this.address, this.#epoch, budget);
     }
 
     /** Whether all operations of a program have been completed. @param {Program} program */

@@ -54,7 +54,7 @@ static void store_value(const cmha_cache *c, void *page, size_t g, size_t j, con
 static void load_key(const cmha_cache *c, const void *page, size_t g, size_t j, float *row)
 {
     const uint16_t *key = (const uint16_t *) page + key_at(c, g, j);
-    for (size_t e = 0; e < c->d; e++) widen(row + e, key + e * CMHA_PANEL, 1);
+    for (size_t e = 0; e < c->d; e++) cmha_widen_f16(row + e, key + e * CMHA_PANEL, 1);
 }
 
 static void load_value(const cmha_cache *c, const void *page, size_t g, size_t j, float *row)
