@@ -13,7 +13,6 @@ const SHOWN = 8;
  * @param {(object: T) => object | null} facts null: it has been disposed of
  */
 export function printAs(Class, name, facts) {
-    Object.defineProperty(Class, 'name', { value: name });
     Object.defineProperty(Class.prototype, Symbol.toStringTag, { value: name });
     Object.defineProperty(Class.prototype, INSPECT, {
         /**

@@ -1,6 +1,6 @@
 // dist/: what the npm package holds. The JavaScript of js/ in as few files as entries allow, minified but in short lines and
-// with source maps, by which stack traces are read (methods keep their names, and classes those that printAs() gives them),
-// and beside it what it loads: binaries, the worker, the model. tsc adds dist/types.
+// with source maps, by which stack traces are read (methods keep their names), and beside it what it loads: binaries, the
+// worker, the model. tsc adds dist/types.
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
