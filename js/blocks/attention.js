@@ -86,12 +86,13 @@ export class AttentionCall {
     /**
      * Attend over all of a cache, and write to it what is new from `index` on.
      * @param {KVCache} cache
+     * @param {import('./pages.js').PagedCache} pages of it
      */
-    setCache(cache) {
-        this.cache = cache._address;
-        this.s = cache.shape[2];
+    setCache(cache, pages) {
+        this.cache = pages.address;
+        this.s = cache._sizes[2];
         this.cacheRound = cache._round;
-        this.narrow = cache._pages.type !== 'float32';
+        this.narrow = pages.type !== 'float32';
     }
 }
 

@@ -1,7 +1,7 @@
 // KVCache: the keys and values of past positions, as Keras Hub's layers have them, over pages (pages.js).
 
 import { printAs } from '../engine/print.js';
-import { Tensor, asTensorLike, dtypeOf, formatShape, sameShape } from '../engine/tensor.js';
+import { Tensor, asTensorLike, formatShape, sameShape } from '../engine/tensor.js';
 import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { MOST, OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
@@ -64,6 +64,8 @@ export class KVCache {
         this._runtime = runtime;
         /** [batch, 2, length, numHeads, keyDim] @type {readonly number[]} */
         this.shape = Object.freeze([batch, 2, length, numHeads, keyDim]);
+        /** The same for whoever reads it at every call: V8 reads frozen arrays by a call of its own. @type {readonly number[]} */
+        this._sizes = [...this.shape];
         /** @type {CacheDType} */
         this.dtype = dtype;
         this.#pages = pages ?? new PagedCache(runtime, {
@@ -132,7 +134,7 @@ export class KVCache {
     set(source) {
         this._check('KVCache.set');
         const checked = asTensorLike(source, 'source');
-        const dtype = dtypeOf(checked);
+        const { dtype } = checked;
         if (dtype === 'bool' || dtype === 'int32') {
             throw new TypeError(`source must be numbers in a Float32Array, got dtype '${dtype}'`);
         }

@@ -212,7 +212,7 @@ export class Program {
     /**
      * Makes a tensor's data available to the operations: a Tensor of this runtime lies where they can read it, anything
      * else is copied into scratch.
-     * @param {TensorLike} tensor  checked by asTensorLike()
+     * @param {TensorLike} tensor  checked by asTensorLike(), or of the package's own making
      * @returns {number} address of its first element
      */
     input(tensor) {
@@ -223,7 +223,7 @@ export class Program {
             }
             return tensor._address;
         }
-        const given = tensor instanceof Given ? tensor : new Given(tensor.shape, tensor.data, 'input');
+        const given = tensor instanceof Given ? tensor : Given.read(tensor.shape, tensor.data, 'input');
         const place = given.placeIn(this.#memory);
         const address = this.scratch(given.byteLength);
         given.write(this.#memory, address, place);
@@ -247,10 +247,11 @@ export class Program {
      * does not.
      * @param {readonly number[]} shape  kept as it is: pass a frozen array
      * @param {DType} dtype
+     * @param {number} [size] numbers that the shape has, for those who know
      * @returns {Tensor} resident; `_address` is where its elements go
      */
-    result(shape, dtype) {
-        const bytes = checkedSize('the result', sizeOf(shape, 'the result'), bytesPerElement(dtype));
+    result(shape, dtype, size = sizeOf(shape, 'the result')) {
+        const bytes = checkedSize('the result', size, bytesPerElement(dtype));
         const address = this.#memory.alloc(bytes);
         const tensor = Tensor._result(this.#runtime, shape, dtype, address);
         tensor._usedBy = this.serial;

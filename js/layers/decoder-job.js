@@ -9,6 +9,7 @@ import { AttentionCall } from '../blocks/attention.js';
 import { checkedSize } from '../engine/size.js';
 import { Tensor, asTensorLike, formatShape } from '../engine/tensor.js';
 
+/** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../engine/program.js').Program} Program */
 
@@ -30,7 +31,7 @@ class Side {
         this.io.batch = batch;
         this.io.t = t;
         this.io.rows = rows;
-        /** @type {KVCache | TensorLike | null} */
+        /** @type {KVCache | Held | null} */
         this.cache = null;
         /** @type {Uint8Array | null} bytes of [B, T, S] */
         this._mask = null;
@@ -65,9 +66,7 @@ class Side {
             throw new RangeError(`${this._name}Cache must have shape [${io.batch}, 2, S, ${heads}, ${keyDim}], ` +
                 `got ${formatShape(shape)}`);
         }
-        if (given instanceof KVCache) {
-            given._check(`${this._name}Cache`);
-        }
+        given._check(`${this._name}Cache`);
         this.cache = given instanceof KVCache ? given : decoder._runtime._capture(given);
         this.positions = shape[2];
         if (index === null) {
@@ -141,19 +140,17 @@ class Side {
 
     /** @throws {Error} when its cache has been disposed of */
     check() {
-        const { cache } = this;
-        if (cache instanceof KVCache || cache instanceof Tensor) {
-            cache._check(`${this._name}Cache`);
-        }
+        this.cache?._check(`${this._name}Cache`);
     }
 
     /** @param {Program} program */
     record(program) {
         const { io, cache, positions } = this;
         if (cache instanceof KVCache) {
-            if (this.canUndo) this._before = cache._pages.fork();
-            cache._pages.makeWritable(io.index, io.index + io.rows);
-            io.setCache(cache);
+            const pages = cache._pages;
+            if (this.canUndo) this._before = pages.fork();
+            pages.makeWritable(io.index, io.index + io.rows);
+            io.setCache(cache, pages);
         } else if (cache !== null) {
             const [batch, , length, heads, dim] = cache.shape;
             const source = program.input(cache);
@@ -200,8 +197,8 @@ class Side {
 export class DecoderJob {
     /**
      * @param {import('./decoder.js').TransformerDecoder} decoder built
-     * @param {TensorLike} sequence checked by asTensorLike(), as is the encoder
-     * @param {TensorLike | null} encoder
+     * @param {Held} sequence
+     * @param {Held | null} encoder
      * @param {import('./decoder.js').DecoderOptions} options read already: a plain copy
      */
     constructor(decoder, sequence, encoder, options) {
@@ -249,11 +246,8 @@ export class DecoderJob {
     /** As a job: whatever it uses may have been disposed of since. */
     check() {
         this._decoder._check();
-        for (const given of [this._sequence, this._encoder]) {
-            if (given instanceof Tensor) {
-                given._check(given === this._sequence ? 'decoderSequence' : 'encoderSequence');
-            }
-        }
+        this._sequence._check('decoderSequence');
+        this._encoder?._check('encoderSequence');
         this._self.check();
         this._cross?.check();
     }
