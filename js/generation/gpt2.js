@@ -7,13 +7,14 @@ import { WEIGHT } from '../engine/interface.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
 import { numbers } from '../layers/attention/inputs.js';
 import { checkWeights } from '../layers/decoder.js';
-import { CacheRow } from '../model/cache.js';
+import { CacheRow } from '../model/cache-row.js';
 import { freeze } from '../model/description.js';
 import { MOST_LAYERS } from '../model/families/common.js';
 import { Network } from '../model/network.js';
 import { createSearch } from './create-search.js';
 import { SpeculativeSampler } from './samplers.js';
 import { ModelSteps } from './steps.js';
+import { recordPass } from '../model/pass.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -359,7 +360,7 @@ class CallJob {
             })),
             index: this._index, t, result: -1, mask: mask === 0 ? 0 : mask + b * t,
         }));
-        network.record(program, {
+        recordPass(network, program, {
             segments, rows: batch * t, length: this._index + t, tokens, positions, every: true, hidden: this._hidden._address,
             results: 0, logits: this._logits._address, scores: null, states: null,
         });
