@@ -9,11 +9,17 @@ import { LensPanel } from './lens-panel.js';
 import { MapsPanel } from './maps-panel.js';
 import { ModelsPanel } from './models-panel.js';
 import { ScorePanel } from './score-panel.js';
-import { isFirstVisit, readingPace } from './first-visit.js';
 import { isolate, keepPage } from './offline.js';
 import { MOST_WORKERS, fromForm, fromHash, hasStory, toForm, toText } from './settings.js';
 import { Tour } from './tour.js';
 import { WritePanel } from './write-panel.js';
+
+/** Loaded with the first answer, which may be offline. */
+const MARKDOWN = new URL('vendor/markdown.js', location.href).href;
+const KEEP_AFTER_MS = 1500;
+const VISITED = 'cached-attention: visited';
+/** Tokens per second that one can read along with. */
+const READING_PACE = 12;
 
 /** @param {number} position @param {import('./messages.js').Candidate} candidate */
 const onBranch = (position, candidate) => {
@@ -94,11 +100,11 @@ app.form.addEventListener('input', showSettings);
 app.addEventListener('state', () => {
     showSettings();
     if (app.state !== 'ready') return;
-    if (write.isWanted) write.write(isShown ? { pace: readingPace() } : {});
+    if (write.isWanted) write.write(isShown ? { pace: matchMedia('(prefers-reduced-motion: reduce)').matches ? 0 : READING_PACE } : {});
     isShown = false;
 });
-// Once everything is there, it is kept for the next time.
-app.addEventListener('model', () => keepPage(app.resources), { once: true });
+// Once everything is there, it is kept for the next time: when the first text has begun, which comes first.
+app.addEventListener('model', () => setTimeout(() => keepPage([...app.resources, MARKDOWN]), KEEP_AFTER_MS), { once: true });
 
 /** @param {boolean} isChat */
 function choosePanel(isChat) {
@@ -170,6 +176,17 @@ app.showStatus('Loading');
 // A host without the headers for threads: a service worker sets them, after one reload.
 if (await isolate()) app.showStatus('Loading once more, so that all cores can be used');
 else begin();
+
+/** @returns {boolean} true once in a browser that remembers, never in one that does not */
+function isFirstVisit() {
+    try {
+        if (localStorage.getItem(VISITED) !== null) return false;
+        localStorage.setItem(VISITED, 'yes');
+        return true;
+    } catch {
+        return false;
+    }
+}
 
 function begin() {
     offerWorkers();

@@ -9,7 +9,7 @@ import { otherTasks } from './threads.js';
 
 /** @typedef {import('./memory.js').Memory} Memory */
 /** @typedef {import('./pool.js').Pool} Pool */
-/** @typedef {import('./tensor.js').TensorLike} TensorLike */
+/** @typedef {import('./tensor.js').Held} Held */
 /** @typedef {import('./wasm.js').Exports} Exports */
 
 /**
@@ -295,8 +295,8 @@ export class Runtime {
     /**
      * What a call keeps of an input: the input itself if it is read at once, a copy of it as it is now if the call has
      * to wait in line.
-     * @param {TensorLike} tensor
-     * @returns {TensorLike}
+     * @param {Held} tensor
+     * @returns {Held}
      */
     _capture(tensor) {
         return this._busy ? Tensor._snapshot(this, tensor) : tensor;

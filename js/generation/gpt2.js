@@ -4,16 +4,17 @@ import { KVCache } from '../blocks/cache.js';
 import { copyCacheRow } from '../blocks/decoder.js';
 import { booleanOrBit, checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { WEIGHT } from '../engine/interface.js';
-import { asTensorLike, dtypeOf, formatShape } from '../engine/tensor.js';
+import { asTensorLike, formatShape } from '../engine/tensor.js';
 import { numbers } from '../layers/attention/inputs.js';
 import { checkWeights } from '../layers/decoder.js';
-import { CacheRow } from '../model/cache.js';
+import { CacheRow } from '../model/cache-row.js';
 import { freeze } from '../model/description.js';
 import { MOST_LAYERS } from '../model/families/common.js';
 import { Network } from '../model/network.js';
 import { createSearch } from './create-search.js';
 import { SpeculativeSampler } from './samplers.js';
 import { ModelSteps } from './steps.js';
+import { recordPass } from '../model/pass.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -152,16 +153,17 @@ export class GPT2CausalLM {
      * @returns {Promise<{ logits: Tensor, hidden: Tensor }>} [B, T, V] and [B, T, F] after the final norm
      */
     async call(tokenIds, { paddingMask } = {}) {
-        const [batch, t] = this._checkTokens(tokenIds, 0);
+        const given = this._checkTokens(tokenIds, 0);
+        const [batch, t] = given.shape;
         let mask = null;
         if (paddingMask !== undefined) {
-            const { shape } = asTensorLike(paddingMask, 'paddingMask');
-            if (formatShape(shape) !== formatShape([batch, t])) {
+            const padding = asTensorLike(paddingMask, 'paddingMask');
+            if (formatShape(padding.shape) !== formatShape([batch, t])) {
                 throw rangeError('paddingMask', `of shape [${batch}, ${t}]`, paddingMask);
             }
-            mask = Uint8Array.from(numbers(this.#runtime, paddingMask), (keep) => Number(keep !== 0));
+            mask = Uint8Array.from(numbers(this.#runtime, padding), (keep) => Number(keep !== 0));
         }
-        return this.#runtime._run(new CallJob(this.#network, this.#runtime._capture(tokenIds), null, 0, mask));
+        return this.#runtime._run(new CallJob(this.#network, this.#runtime._capture(given), null, 0, mask));
     }
 
     /**
@@ -171,7 +173,8 @@ export class GPT2CausalLM {
      * @returns {Promise<{ logits: Tensor, hidden: Tensor }>}
      */
     async callWithCache(tokenIds, caches, cacheUpdateIndex) {
-        const [batch, t] = this._checkTokens(tokenIds, cacheUpdateIndex);
+        const given = this._checkTokens(tokenIds, cacheUpdateIndex);
+        const [batch, t] = given.shape;
         if (caches.length !== this.numLayers) {
             throw rangeError('caches', `a list of ${this.numLayers}`, caches);
         }
@@ -182,23 +185,24 @@ export class GPT2CausalLM {
                     `S of ${cacheUpdateIndex + t} at least`, caches[0]);
             }
         }
-        return this.#runtime._run(new CallJob(this.#network, this.#runtime._capture(tokenIds), [...caches], cacheUpdateIndex, null));
+        return this.#runtime._run(new CallJob(this.#network, this.#runtime._capture(given), [...caches], cacheUpdateIndex, null));
     }
 
-    /** @param {TensorLike} tokenIds @param {number} index @returns {readonly number[]} its shape */
+    /** @param {TensorLike} tokenIds @param {number} index @returns {import('../engine/tensor.js').Held} */
     _checkTokens(tokenIds, index) {
         this._check();
-        const { shape } = asTensorLike(tokenIds, 'tokenIds');
-        if (shape.length !== 2 || dtypeOf(tokenIds) !== 'int32') {
+        const given = asTensorLike(tokenIds, 'tokenIds');
+        const { shape } = given;
+        if (shape.length !== 2 || given.dtype !== 'int32') {
             throw rangeError('tokenIds', '[B, T] in an Int32Array', tokenIds);
         }
         if (!Number.isInteger(index) || index < 0 || index + shape[1] > this.maxSequenceLength) {
             throw rangeError('tokenIds', `at positions below maxSequenceLength (${this.maxSequenceLength})`, tokenIds);
         }
-        for (const id of Array.from(numbers(this.#runtime, tokenIds))) {
+        for (const id of Array.from(numbers(this.#runtime, given))) {
             this._checkToken(id);
         }
-        return shape;
+        return given;
     }
 
     /** @param {number} id */
@@ -356,7 +360,7 @@ class CallJob {
             })),
             index: this._index, t, result: -1, mask: mask === 0 ? 0 : mask + b * t,
         }));
-        network.record(program, {
+        recordPass(network, program, {
             segments, rows: batch * t, length: this._index + t, tokens, positions, every: true, hidden: this._hidden._address,
             results: 0, logits: this._logits._address, scores: null, states: null,
         });

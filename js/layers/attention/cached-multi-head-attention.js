@@ -60,7 +60,7 @@ export class CachedMultiHeadAttention extends AttentionLayer {
 
     /** The axes attended over: once built all from 0 on, before as given. @returns {readonly number[] | null} */
     get attentionAxes() {
-        return this.built ? this._plan.axes : this._config.attentionAxes;
+        return this.built ? Object.freeze([...this._plan.axes]) : this._config.attentionAxes;
     }
 }
 
