@@ -3,6 +3,7 @@
  * what each token costs, with the cache and without.
  */
 
+import { find } from './find.js';
 import { bytes } from './meters.js';
 
 /** @import { App } from './app.js' */
@@ -16,11 +17,8 @@ const COSTS_HEIGHT = 90;
 const REFRESH_MS = 150;
 
 export class CachePanel {
-    /**
-     * @param {App} app
-     * @param {(id: string) => HTMLElement} find
-     */
-    constructor(app, find) {
+    /** @param {App} app */
+    constructor(app) {
         this.app = app;
         this.strip = /** @type {HTMLCanvasElement} */ (find('cache-strip'));
         this.text = find('cache-text');

@@ -312,7 +312,7 @@ function recordRotation(program, { rotation, round, numHeads, kvHeads, keyDim },
  * @param {number} keys address of [B * rows][G * D]
  */
 function recordStore(program, parts, call, keys) {
-    const op = program.store();
+    const op = program.append(KIND.STORE);
     const { words } = program;
     words[op + TRANSFER.keys] = keys;
     words[op + TRANSFER.keysStride] = parts.key.outputs;
@@ -354,7 +354,7 @@ function recordRows(program, projection, rows, x, xStride, y, round, flags) {
  * @param {number} out address of [B * T][H * V]
  */
 function recordScores(program, parts, call, queries, out) {
-    const op = program.attention(0);
+    const op = program.append(KIND.ATTENTION);
     const words = program.words;
     words[op + ATTENTION.q] = queries;
     words[op + ATTENTION.qStride] = parts.query.outputs;

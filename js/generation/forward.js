@@ -2,7 +2,8 @@
 
 import { checkOptionNames, checkSignal, rangeError, typeError } from '../check.js';
 import { AttentionLog, checkAttention, checkList } from './attention-scores.js';
-import { CacheRow, ModelCache } from '../model/cache.js';
+import { ModelCache } from '../model/cache.js';
+import { CacheRow } from '../model/cache-row.js';
 import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */

@@ -2,7 +2,7 @@
 
 import { PAGE } from '../engine/interface.js';
 import { otherTasks } from '../engine/threads.js';
-import { CacheRow } from '../model/cache.js';
+import { CacheRow } from '../model/cache-row.js';
 import { TextStream } from '../text/text-stream.js';
 import { AttentionLog } from './attention-scores.js';
 import { Choice } from './choice.js';

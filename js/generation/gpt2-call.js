@@ -1,6 +1,7 @@
 // A call of GPT2CausalLM as a job of the runtime.
 
 import { copyCacheRow } from '../blocks/decoder.js';
+import { recordPass } from '../model/pass.js';
 
 /** @typedef {import('../blocks/cache.js').KVCache} KVCache */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -58,7 +59,7 @@ export class CallJob {
             })),
             index: this._index, t, result: -1, mask: mask === 0 ? 0 : mask + b * t,
         }));
-        network.record(program, {
+        recordPass(network, program, {
             segments, rows: batch * t, length: this._index + t, tokens, positions, every: true, hidden: this._hidden._address,
             results: 0, logits: this._logits._address, scores: null, states: null,
         });

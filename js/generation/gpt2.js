@@ -6,7 +6,7 @@ import { WEIGHT } from '../engine/interface.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
 import { numbers } from '../layers/attention/inputs.js';
 import { checkWeights } from '../layers/decoder.js';
-import { CacheRow } from '../model/cache.js';
+import { CacheRow } from '../model/cache-row.js';
 import { freeze } from '../model/description.js';
 import { MOST_LAYERS } from '../model/families/common.js';
 import { Network } from '../model/network.js';

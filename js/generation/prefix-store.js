@@ -9,7 +9,7 @@ import { checksum, restorePages } from '../blocks/cache-bytes.js';
 import { pageFor } from '../blocks/pages.js';
 import { fingerprint, readPage, writePage } from '../model/cache-file.js';
 
-/** @typedef {import('../model/cache.js').CacheRow} CacheRow */
+/** @typedef {import('../model/cache-row.js').CacheRow} CacheRow */
 /** @typedef {import('../files/folder.js').Folder} Folder */
 
 /**

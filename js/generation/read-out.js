@@ -2,6 +2,7 @@
 
 import { typeError } from '../check.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
+import { recordReadOut } from '../model/pass.js';
 
 /** @typedef {import('../model/network.js').Network} Network */
 /** @typedef {import('../engine/tensor.js').Tensor} Tensor */
@@ -45,7 +46,7 @@ class ReadOut {
         const { vocabulary } = this._network.description;
         const x = program.input(this._states);
         this._logits = program.result(Object.freeze([rows, vocabulary]), 'float32');
-        this._network.recordReadOut(program, rows, x, this._logits._address);
+        recordReadOut(this._network, program, rows, x, this._logits._address);
     }
 
     finish() {

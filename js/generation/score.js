@@ -1,7 +1,7 @@
 // How well a model predicts a text.
 
 import { checkOptionNames, checkSignal, positiveInteger, typeError } from '../check.js';
-import { CacheRow } from '../model/cache.js';
+import { CacheRow } from '../model/cache-row.js';
 import { otherTasks } from '../engine/threads.js';
 import { Choice } from './choice.js';
 import { ModelSteps } from './steps.js';

@@ -4,7 +4,7 @@
 import { PassJob, read, readStep, wantedOf } from '../model/reader.js';
 
 /** @typedef {import('../model/network.js').Network} Network */
-/** @typedef {import('../model/cache.js').CacheRow} CacheRow */
+/** @typedef {import('../model/cache-row.js').CacheRow} CacheRow */
 
 export class ModelSteps {
     /**

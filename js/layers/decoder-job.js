@@ -7,6 +7,7 @@ import { numbers } from './attention/inputs.js';
 import { typeError } from '../check.js';
 import { AttentionCall } from '../blocks/attention.js';
 import { checkedSize } from '../engine/size.js';
+import { KIND } from '../engine/interface.js';
 import { Tensor, asTensorLike, formatShape } from '../engine/tensor.js';
 
 /** @typedef {import('../engine/tensor.js').Held} Held */
@@ -158,7 +159,7 @@ class Side {
             io.s = length;
             io.cacheRound = 0;
             io.narrow = false;
-            const op = program.store();
+            const op = program.append(KIND.STORE);
             writeTransfer(program.words, op, io.cache, source, cache.shape, 0, length);
             this._result = program.result(Object.freeze(cache.shape), 'float32');
         } else {
@@ -176,7 +177,7 @@ class Side {
     recordResult(program) {
         if (this._result === null) return;
         const { _address, shape } = this._result;
-        const op = program.load();
+        const op = program.append(KIND.LOAD);
         writeTransfer(program.words, op, this.io.cache, _address, shape, 0, shape[2]);
     }
 
@@ -199,7 +200,7 @@ export class DecoderJob {
      * @param {import('./decoder.js').TransformerDecoder} decoder built
      * @param {Held} sequence
      * @param {Held | null} encoder
-     * @param {import('./decoder.js').DecoderOptions} options read already: a plain copy
+     * @param {import('./decoder-options.js').DecoderOptions} options read already: a plain copy
      */
     constructor(decoder, sequence, encoder, options) {
         const runtime = decoder._runtime;
@@ -292,7 +293,7 @@ export class DecoderJob {
         this._cross?.undo();
     }
 
-    /** @returns {import('./decoder.js').DecoderResult} */
+    /** @returns {import('./decoder-options.js').DecoderResult} */
     finish() {
         return {
             output: /** @type {Tensor} */ (this._output),

@@ -5,11 +5,12 @@ import { moveOn } from '../blocks/decoder.js';
 import { PAGE } from '../engine/interface.js';
 import { Tensor } from '../engine/tensor.js';
 import { rangeError, typeError } from '../check.js';
+import { recordPass } from './pass.js';
 
 /** @typedef {import('./network.js').Network} Network */
-/** @typedef {import('./network.js').Pass} Pass */
-/** @typedef {import('./network.js').Segment} Segment */
-/** @typedef {import('./cache.js').CacheRow} CacheRow */
+/** @typedef {import('./pass.js').Pass} Pass */
+/** @typedef {import('./pass.js').Segment} Segment */
+/** @typedef {import('./cache-row.js').CacheRow} CacheRow */
 /** @typedef {import('../engine/program.js').Program} Program */
 
 /** Tokens per pass: enough to use every weight well once it is read, few enough to notice an abort soon. */
@@ -154,7 +155,7 @@ export class PassJob {
         }
         pass.scores = this._recordWatch(program, pass);
         pass.states = this._states();
-        network.record(program, pass);
+        recordPass(network, program, pass);
     }
 
     /** @param {Pass} pass */

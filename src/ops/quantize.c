@@ -28,11 +28,16 @@ static void quantize_block(dot_block *y, const float *x)
         i4_store(q + 4 * i, i4_add(f4_word(bits), i4_splat(-0x4b400000)));
     }
     y->d = most / 127.0f;
-    y->sum[0] = y->sum[1] = y->pad = 0;
+    int32_t pairs[3][2] = { { 0 } };
     for (int i = 0; i < CMHA_INT8_INPUTS; i++) {
         int32_t a = q[i] < -127 ? -127 : q[i] > 127 ? 127 : q[i];   /* only what is not finite is beyond */
         dot_set(y, (size_t) i, (int16_t) a);
-        y->sum[i / (CMHA_INT8_INPUTS / 2)] += a;
+        pairs[1 + i / (CMHA_INT8_INPUTS / 2)][i / 2 % 2] += a;
+    }
+    for (int j = 0; j < 2; j++) pairs[0][j] = pairs[1][j] + pairs[2][j];
+    for (int part = 0; part < 3; part++) {
+        y->sum[part] = (float) (pairs[part][0] + pairs[part][1]);
+        for (int j = 0; j < 2; j++) y->pairs[part][j] = (int16_t) pairs[part][j];
     }
 }
 

@@ -23,7 +23,7 @@ async function check(demo, state) {
 }
 
 for (const [scheme, width] of /** @type {[string, number][]} */ ([['light', 1280], ['dark', 1280], ['light', 375], ['dark', 375]])) {
-    test(`axe has nothing to say, ${scheme}, ${width} px wide`, chromiumOnly, async t => {
+    test(`axe has nothing to say, ${scheme}, ${width} px wide`, options, async t => {
         const demo = await DemoPage.open(t, {
             viewport: { width, height: 900 }, media: [{ name: 'prefers-color-scheme', value: scheme }]
         });

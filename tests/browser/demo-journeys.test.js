@@ -9,12 +9,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { noBrowser, notInFirefox } from './browser.js';
+import { noBrowser } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
-const chromiumOnly = { ...options, skip: notInFirefox };
 const PROMPT = 'Once upon a time, there was a little fox who';
 const EMBEDDED = fileURLToPath(new URL('../../js/embedded/', import.meta.url));
 
@@ -37,7 +36,7 @@ test('on the first visit a story begins by itself', options, async t => {
     demo.checkProblems();
 });
 
-test('who wants no motion gets a story that stands', chromiumOnly, async t => {
+test('who wants no motion gets a story that stands', options, async t => {
     const demo = await DemoPage.open(t, { isFirst: true, media: [{ name: 'prefers-reduced-motion', value: 'reduce' }] });
     await demo.says('status', 'tokens, as many as asked for');
     assert.ok(await demo.page.$$eval('.token', spans => spans.length) > 150);
@@ -240,15 +239,13 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
     demo.checkProblems();
 });
 
-test('where there is no room the model runs all the same', chromiumOnly, async t => {
-    const demo = await DemoPage.open(t, { hub: (path, _, response) => {
+test('where there is no room the model runs all the same', options, async t => {
+    const demo = await DemoPage.open(t, { quota: 2_000_000, hub: (path, _, response) => {
         if (!path.endsWith('model.gguf')) return void response.writeHead(404).end();
         createReadStream(`${EMBEDDED}model.gguf`).pipe(response);
     } });
     const { page } = demo;
     await demo.ready();
-    const client = await page.createCDPSession();
-    await client.send('Storage.overrideQuotaForOrigin', { origin: new URL(demo.server.url).origin, quotaSize: 2_000_000 });
     await demo.click('model');
     await page.type('#hub-name', 'someone/small/model.gguf');
     await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);

@@ -3,6 +3,7 @@
 
 import { KVCache } from '../../blocks/cache.js';
 import { writeTransfer } from '../../blocks/pages.js';
+import { KIND } from '../../engine/interface.js';
 import { Tensor, asTensorLike, sizeOf } from '../../engine/tensor.js';
 import { AxesPlan } from '../../keras/shapes.js';
 import { AttentionCall, recordAttention } from '../../blocks/attention.js';
@@ -375,7 +376,7 @@ export class AttentionJob {
             call.cache = program.cache(batch, length, heads, dim, dim);
             call.cacheRound = 0;
             call.narrow = false;
-            const op = program.store();
+            const op = program.append(KIND.STORE);
             writeTransfer(program.words, op, call.cache, source, cache.shape, 0, length);
         } else {
             storeAxesCache(_runtime, program, this._plan, cache.shape, source, call);
@@ -394,7 +395,7 @@ export class AttentionJob {
     _recordCacheOut(program) {
         if (this._mode !== UPDATED_CACHE || this._cache instanceof KVCache) return;
         const out = /** @type {Tensor} */ (this._cacheOut);
-        const op = program.load();
+        const op = program.append(KIND.LOAD);
         writeTransfer(program.words, op, this._call.cache, out._address, out.shape, 0, out.shape[2]);
     }
 
