@@ -86,6 +86,8 @@ INLINE i4 h8_splat(int16_t x) { return wasm_i16x8_splat(x); }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return wasm_i16x8_shl(a, n); }
 INLINE i4 h8_shr_u(i4 a, uint32_t n) { return wasm_u16x8_shr(a, n); }
 INLINE i4 h8_dot(i4 a, i4 b) { return wasm_i32x4_dot_i16x8(a, b); }     /* sums of pairs of products */
+INLINE i4 h8_narrow(i4 a, i4 b) { return wasm_i16x8_narrow_i32x4(a, b); }   /* of words, the nearest there are */
+INLINE i4 h8_swap_middle(i4 a) { return wasm_i16x8_shuffle(a, a, 0, 2, 1, 3, 4, 6, 5, 7); }     /* of every four */
 INLINE i4 h8_load_i8(const void *p) { return wasm_i16x8_load8x8(p); }
 INLINE i4 h8_extend(i4 a, int last) { return last ? wasm_i32x4_extend_high_i16x8(a) : wasm_i32x4_extend_low_i16x8(a); }
 INLINE i4 h8_raise(i4 a, int last)
@@ -167,6 +169,20 @@ INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
 INLINE i4 h8_splat(int16_t x) { return (i4) (h8) { x, x, x, x, x, x, x, x }; }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8_16) a << (uint16_t) n); }
 INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8_16) a >> (uint16_t) n); }
+INLINE i4 h8_narrow(i4 a, i4 b)
+{
+    h8 z;
+    for (int i = 0; i < 8; i++) {
+        int32_t x = i < 4 ? a[i] : b[i - 4];
+        z[i] = (int16_t) (x < INT16_MIN ? INT16_MIN : x > INT16_MAX ? INT16_MAX : x);
+    }
+    return (i4) z;
+}
+INLINE i4 h8_swap_middle(i4 a)
+{
+    h8 x = (h8) a;
+    return (i4) (h8) { x[0], x[2], x[1], x[3], x[4], x[6], x[5], x[7] };
+}
 INLINE i4 h8_dot(i4 a, i4 b)
 {
     h8 x = (h8) a, y = (h8) b;

@@ -165,6 +165,7 @@ class Forward {
         const { cache, every, texts, signal, hiddenStates, attention } = prepare(model, ids, options);
         const { network } = model;
         const { width, vocabulary } = network.description;
+        this._network = network;
         this._runtime = network.runtime;
         const { rows, release } = rowsOf(model, cache, texts);
         this._release = release;
@@ -193,6 +194,8 @@ class Forward {
 
     /** @returns {Tensor | Inside} what has been computed */
     result() {
+        // Between the end of the last pass and this, others had their turn.
+        this._network.check('forward');
         const all = this._tensors;
         this._tensors = [];
         all.forEach((tensor) => this._runtime._results.add(tensor));

@@ -58,6 +58,8 @@ export async function loadModel(runtime, source, options = {}) {
     signal?.throwIfAborted();
     const opened = await openModel(source === undefined ? modelAddress() : source, { signal, onProgress });
     try {
+        // Meanwhile somebody may have disposed of it.
+        runtime._check('loadModel');
         return await build(runtime, opened, taken);
     } finally {
         opened.close();

@@ -7,7 +7,8 @@ import { checkAttention } from './attention-scores.js';
 import { CONSTRAINT_OPTIONS, createConstraint } from './constraints/index.js';
 import { PrefixStore } from './prefix-store.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
-import { SpeculativeSampler, getSampler } from './samplers.js';
+import { SpeculativeSampler } from './samplers.js';
+import { getSampler } from './get-sampler.js';
 import { takeOptions } from './take-options.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */

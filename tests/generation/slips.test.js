@@ -228,3 +228,62 @@ test('what no address can have is named', () => {
         assert.throws(() => huggingFace('a/b', slip), { name: 'TypeError', message: NAMED });
     }
 });
+
+test('what is set on a sampler is checked as what it is made with', async () => {
+    for (const [name, property, ...slips] of /** @type {[string, string, ...unknown[]][]} */ ([
+        ['Greedy', 'temperature', NaN, 0, -1, '1'], ['TopK', 'k', 0, -1, 1.5], ['TopP', 'p', NaN, 2], ['Random', 'minP', -1, NaN],
+        ['Contrastive', 'k', 0, -1, NaN], ['Contrastive', 'alpha', 2], ['Beam', 'numBeams', 0], ['Speculative', 'numSpeculativeTokens', 0],
+    ])) {
+        const sampler = new (any(generation)[`${name}Sampler`])();
+        const before = sampler[property];
+        for (const slip of slips) {
+            assert.throws(() => { sampler[property] = slip; }, { message: NAMED });
+            assert.equal(sampler[property], before);
+        }
+    }
+    const sampler = new generation.TopKSampler({ seed: 1 });
+    sampler.k = 1;
+    const [drawn, best] = await Promise.all([{ sampler }, { temperature: 0 }].map(async (options) => {
+        const tokens = [];
+        for await (const { token } of model.generate('Once', { ...options, maxNewTokens: 8 })) tokens.push(token);
+        return tokens;
+    }));
+    assert.deepEqual(drawn, best);
+});
+
+test('what is nearly a source is named, with what to do', async () => {
+    const { weights, config } = tinyFiles();
+    const locked = new Blob([new Uint8Array(weights)]).stream();
+    locked.getReader();
+    const gone = new ArrayBuffer(8);
+    structuredClone(gone, { transfer: [gone] });
+    function* endless() {
+        for (;;) yield 1;
+    }
+    for (const [source, message] of /** @type {[unknown, RegExp][]} */ ([
+        [Promise.resolve(weights), /^source must be .*, got a Promise: await it$/], [new Response('x'), /got a Response: its body is one$/],
+        [{ kind: 'directory', getFileHandle() {} }, /: give the Files in it$/], [{ kind: 'file', getFile() {} }, /: await its getFile\(\)$/],
+        [{ weights, config: 5 }, /^source\.config must be .*, got 5$/], [{ weights: [weights, 5], config }, /^source\.weights must be .*, got 5$/],
+        [{ weights, config: Promise.resolve(config) }, /^source\.config must be .*, got a Promise: await it$/],
+        [locked, /^source must be a stream that nobody reads, got one that is locked$/], [gone, /detached/], [new DataView(new ArrayBuffer(0)), /0 bytes/],
+        ['http://', /^source must be a URL or a path, got "http:\/\/"$/], [endless(), /^source must be .*, got a Generator$/],
+        [{ length: 1e15 }, /^source must be /], [new Map(), /got a Map$/],
+    ])) {
+        await assert.rejects(loadModel(runtime, any(source)), { message });
+        if (source !== locked) await assert.rejects(readWeights(any(source)), { message: /must|bytes/ });
+    }
+});
+
+test('what goes away between the end of the work and its result is told', async () => {
+    for (const begin of [(/** @type {any} */ one) => one.forward([1, 2]), (/** @type {any} */ one) => one.score('Once upon a time'),
+        (/** @type {any} */ one) => loadModel(one.network.runtime)]) {
+        for (let turns = 0; turns < 60; turns++) {
+            const own = await testRuntime();
+            const pending = begin(await loadModel(own)).then(() => null, (/** @type {Error} */ error) => error);
+            for (let i = 0; i < turns; i++) await null;
+            own.dispose();
+            const error = await pending;
+            assert.ok(error === null || /disposed/.test(error.message), error?.stack);
+        }
+    }
+});
