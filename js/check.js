@@ -34,7 +34,7 @@ function describe(value, depth) {
     }
     const { shape } = /** @type {{ shape?: unknown }} */ (value);
     if (Array.isArray(shape)) return `a tensor of shape ${describe(shape, depth)}`;
-    const name = value.constructor?.name;
+    const name = /** @type {any} */ (value)[Symbol.toStringTag] ?? value.constructor?.name; // minified, classes of this package keep the tag
     return name && name !== 'Object' ? `a ${name}` : `an object with keys ${describe(Object.keys(value), depth)}`;
 }
 

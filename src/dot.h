@@ -3,11 +3,10 @@
  * Activations are rounded to signed bytes in blocks of 32 (quantize.c), weights are bytes already: signed (bits 8), or
  * unsigned with so many bits, six at most. All sums are exact, so that builds, engines and orders agree.
  *
- * Three ways. Signed weights are widened to 16 bits beside 16-bit activations, of which an instruction multiplies and adds
- * pairs: sums lie in two vectors, two for each output. Of unsigned weights, which have six bits at most, the relaxed
- * build multiplies bytes and adds pairs: that instruction says what it gives only if its second operand has no more than
- * seven bits. The other build takes the even and the odd inputs of four by themselves, which are 16-bit numbers by a
- * shift; the activations lie turned for that. */
+ * Of unsigned weights the relaxed build multiplies bytes and adds pairs: that instruction says what it gives only if its
+ * second operand has no more than seven bits. Otherwise the even and the odd inputs of four are taken by themselves, as
+ * 16-bit numbers, of which an instruction multiplies and adds pairs; the activations lie turned for that. Either way two
+ * vectors of weights meet eight bytes of activations at a time, which is a step. */
 #ifndef CMHA_DOT_H
 #define CMHA_DOT_H
 
@@ -17,162 +16,101 @@
 /* 32 activations d * q. */
 typedef struct dot_block {
     float d;
-    int32_t sum[2];     /* of each half of q */
-    int32_t pad;
-    int16_t q[CMHA_INT8_INPUTS];
+    /* Of all q and of each half of them: the sum; the sums of the first two and of the last two of every four. */
+    float sum[3];
+    int16_t pairs[3][2];
+    int16_t turned[CMHA_INT8_INPUTS];   /* of every four the first, the third, the second, the fourth */
 #if defined(__wasm_relaxed_simd__)
     int8_t bytes[CMHA_INT8_INPUTS];
-#else
-    int16_t turned[CMHA_INT8_INPUTS];   /* of every four the first, the third, the second, the fourth */
 #endif
 } dot_block;
 
 _Static_assert(sizeof(dot_block) <= CMHA_INT8_BYTES, "cmha.h tells how much room a block takes");
 
-/* The same number i of a block wherever it stands. */
-INLINE void dot_set(dot_block *x, size_t i, int16_t q)
+/* Inputs i ... i + 15, 16-bit numbers, wherever they stand. */
+INLINE void dot_set(dot_block *x, size_t i, i4 low, i4 high)
 {
-    x->q[i] = q;
+    i4_store(x->turned + i, h8_swap_middle(low));
+    i4_store(x->turned + i + 8, h8_swap_middle(high));
 #if defined(__wasm_relaxed_simd__)
-    x->bytes[i] = (int8_t) q;
-#else
-    x->turned[i - i % 4 + (i % 2 * 2 | i % 4 / 2)] = q;
+    i4_store(x->bytes + i, wasm_i8x16_narrow_i16x8(low, high));
 #endif
 }
 
 /* Words of unsigned weights whose products may be summed before dot_total: what 16 bits hold of four-bit weights. */
 enum { DOT_WORDS = 8 };
 
-#if defined(__wasm_simd128__) || defined(CMHA_SIMDE)
+typedef i4 dot_sums;
 
-/* Four inputs of four outputs. Signed: outputs 0 and 1, outputs 2 and 3. Unsigned, relaxed: bytes, in `low`; otherwise
- * even inputs, odd inputs. */
-typedef struct dot_weights { i4 low, high; } dot_weights;
-typedef struct dot_sums { i4 low, high; } dot_sums;
-typedef struct dot_inputs { i4 first, second; } dot_inputs;
-
-INLINE dot_sums dot_zero(void) { return (dot_sums) { i4_splat(0), i4_splat(0) }; }
-
-INLINE dot_weights dot_unsigned(i4 bytes)
+/* Whether weights are multiplied as the bytes that they are. */
+INLINE int dot_bytes(int bits)
 {
 #if defined(__wasm_relaxed_simd__)
-    return (dot_weights) { .low = bytes };
+    return bits < 8;
 #else
-    return (dot_weights) { wasm_u16x8_shr(wasm_i16x8_shl(bytes, 8), 8), wasm_u16x8_shr(bytes, 8) };
+    (void) bits;
+    return 0;
 #endif
 }
 
-INLINE dot_weights dot_signed(i4 bytes)
+/* Inputs i ... of a block, for a step. */
+INLINE const uint8_t *dot_input(const dot_block *x, size_t i, int bits)
 {
-    return (dot_weights) { wasm_i16x8_extend_low_i8x16(bytes), wasm_i16x8_extend_high_i8x16(bytes) };
-}
-
-/* The same of bytes in memory. */
-INLINE dot_weights dot_signed_at(const uint8_t *p)
-{
-    return (dot_weights) { wasm_i16x8_load8x8(p), wasm_i16x8_load8x8(p + 8) };
-}
-
-/* Inputs i ... i + 3 of a block. */
-INLINE dot_inputs dot_load(const dot_block *x, size_t i, int bits)
-{
-    if (bits == 8) return (dot_inputs) { .first = wasm_v128_load64_splat(x->q + i) };
 #if defined(__wasm_relaxed_simd__)
-    return (dot_inputs) { .first = wasm_v128_load32_splat(x->bytes + i) };
+    if (dot_bytes(bits)) return (const uint8_t *) x->bytes + i;
 #else
-    return (dot_inputs) { wasm_v128_load32_splat(x->turned + i), wasm_v128_load32_splat(x->turned + i + 2) };
+    (void) bits;
 #endif
+    return (const uint8_t *) (x->turned + i);
 }
 
-INLINE dot_sums dot_add_word(dot_sums s, dot_weights w, dot_inputs x, int bits)
+/* What sums begin with: -zero times the activations of a part, where weights lie above theirs by that much. In 16 bits they
+ * may wrap on the way, as what they come to is small again. */
+INLINE dot_sums dot_begin(const dot_block *x, size_t part, int zero, int bits)
 {
-    if (bits == 8) {
-        return (dot_sums) {
-            i4_add(s.low, wasm_i32x4_dot_i16x8(w.low, x.first)), i4_add(s.high, wasm_i32x4_dot_i16x8(w.high, x.first)),
-        };
+    if (bits == 8) return i4_splat(0);
+    i4 pairs = i4_load_splat(x->pairs[part]), factor = h8_splat((int16_t) -zero);
+#if defined(__wasm_relaxed_simd__)
+    if (bits <= 4) return wasm_i16x8_mul(pairs, factor);
+#endif
+    return h8_dot(pairs, factor);
+}
+
+/* A step of two words of bytes, of which a pair of products is at most 2 * 127 * (2^bits - 1): of four bits eight words fit
+ * in 16, of six two. Or of the even and the odd inputs of one word. */
+INLINE dot_sums dot_step(dot_sums s, i4 w0, i4 x0, i4 w1, i4 x1, int bits)
+{
+#if defined(__wasm_relaxed_simd__)
+    if (dot_bytes(bits)) {
+        i4 p0 = wasm_i16x8_relaxed_dot_i8x16_i7x16(x0, w0), p1 = wasm_i16x8_relaxed_dot_i8x16_i7x16(x1, w1);
+        return bits <= 4 ? wasm_i16x8_add(wasm_i16x8_add(s, p0), p1)
+            : i4_add(s, wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_add(p0, p1)));
     }
-#if defined(__wasm_relaxed_simd__)
-    s.low = wasm_i16x8_add_sat(s.low, wasm_i16x8_relaxed_dot_i8x16_i7x16(x.first, w.low));
 #else
-    s.low = i4_add(i4_add(s.low, wasm_i32x4_dot_i16x8(w.low, x.first)), wasm_i32x4_dot_i16x8(w.high, x.second));
+    (void) bits;
 #endif
-    return s;
+    return i4_add(i4_add(s, h8_dot(w0, x0)), h8_dot(w1, x1));
 }
 
-/* The products of two words. A pair is at most 2 * 127 * (2^bits - 1): of four bits eight words fit in 16, of six two.
- * Additions that saturate, which they never do here, are ones that the compiler leaves in their order. */
-INLINE dot_sums dot_add(dot_sums s, dot_weights w0, dot_inputs x0, dot_weights w1, dot_inputs x1, int bits)
+/* The even inputs of a word, and the odd ones: signed weights 256-fold. */
+INLINE i4 dot_even(i4 word, int bits) { return bits == 8 ? h8_shl(word, 8) : i4_and(word, i4_constant(0x00ff00ff)); }
+INLINE i4 dot_odd(i4 word, int bits) { return bits == 8 ? i4_and(word, i4_constant(0xff00ff00)) : h8_shr_u(word, 8); }
+
+/* The products of two words with the inputs at x0 and x1. */
+INLINE dot_sums dot_two(dot_sums s, i4 w0, const uint8_t *x0, i4 w1, const uint8_t *x1, int bits)
 {
-#if defined(__wasm_relaxed_simd__)
-    if (bits > 4 && bits < 8) {
-        dot_sums two = { .low = wasm_i16x8_relaxed_dot_i8x16_i7x16(x0.first, w0.low) };
-        s.low = i4_add(s.low, wasm_i32x4_extadd_pairwise_i16x8(dot_add_word(two, w1, x1, bits).low));
-        return s;
-    }
-#endif
-    return dot_add_word(dot_add_word(s, w0, x0, bits), w1, x1, bits);
+    if (dot_bytes(bits)) return dot_step(s, w0, i4_load_splat(x0), w1, i4_load_splat(x1), bits);
+    s = dot_step(s, dot_even(w0, bits), i4_load_splat(x0), dot_odd(w0, bits), i4_load_splat(x0 + 4), bits);
+    return dot_step(s, dot_even(w1, bits), i4_load_splat(x1), dot_odd(w1, bits), i4_load_splat(x1 + 4), bits);
 }
 
 INLINE i4 dot_total(dot_sums s, int bits)
 {
-    if (bits == 8) {
-        return i4_add(wasm_i32x4_shuffle(s.low, s.high, 0, 2, 4, 6), wasm_i32x4_shuffle(s.low, s.high, 1, 3, 5, 7));
-    }
+    if (bits == 8) return i4_shr(s, 8);
 #if defined(__wasm_relaxed_simd__)
-    if (bits <= 4) return wasm_i32x4_extadd_pairwise_i16x8(s.low);
+    if (bits <= 4) return wasm_i32x4_extadd_pairwise_i16x8(s);
 #endif
-    return s.low;
-}
-
-/* The weights of input i < 4, of four outputs. */
-INLINE i4 dot_weight(dot_weights w, size_t i, int bits)
-{
-    if (bits == 8) {
-        /* Input i to the lowest place of each output's four. */
-        i4 low = wasm_u64x2_shr(w.low, 16 * i), high = wasm_u64x2_shr(w.high, 16 * i);
-        return i4_shr(i4_shl(wasm_i32x4_shuffle(low, high, 0, 2, 4, 6), 16), 16);
-    }
-#if defined(__wasm_relaxed_simd__)
-    return i4_and(i4_shr_u(w.low, 8 * (uint32_t) i), i4_splat(0xff));
-#else
-    return i4_and(i4_shr_u(i % 2 ? w.high : w.low, 16 * (uint32_t) (i / 2)), i4_splat(0xff));
-#endif
-}
-
-#else
-
-typedef struct dot_weights { i4 bytes; } dot_weights;
-typedef struct dot_sums { i4 sum; } dot_sums;
-typedef const int16_t *dot_inputs;
-
-INLINE dot_sums dot_zero(void) { return (dot_sums) { i4_splat(0) }; }
-INLINE dot_weights dot_unsigned(i4 bytes) { return (dot_weights) { bytes }; }
-INLINE dot_weights dot_signed(i4 bytes) { return (dot_weights) { bytes }; }
-INLINE dot_weights dot_signed_at(const uint8_t *p) { return (dot_weights) { i4_load(p) }; }
-INLINE dot_inputs dot_load(const dot_block *x, size_t i, int bits)
-{
-    (void) bits;
-    return x->q + i;
-}
-INLINE dot_sums dot_add(dot_sums s, dot_weights w0, dot_inputs x0, dot_weights w1, dot_inputs x1, int bits)
-{
-    (void) bits;
-    int8_t bytes[2][16];
-    memcpy(bytes[0], &w0.bytes, sizeof bytes[0]);
-    memcpy(bytes[1], &w1.bytes, sizeof bytes[1]);
-    for (int i = 0; i < 16; i++) s.sum[i / 4] += bytes[0][i] * x0[i % 4] + bytes[1][i] * x1[i % 4];
     return s;
 }
-INLINE i4 dot_total(dot_sums s, int bits)
-{
-    (void) bits;
-    return s.sum;
-}
-INLINE i4 dot_weight(dot_weights w, size_t i, int bits)
-{
-    (void) bits;
-    return i4_shr(i4_shl(w.bytes, 24 - 8 * (uint32_t) i), 24);
-}
 
-#endif
 #endif

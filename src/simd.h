@@ -63,6 +63,7 @@ typedef v128_t i4;
 INLINE i4 i4_load(const void *p) { return wasm_v128_load(p); }
 INLINE void i4_store(void *p, i4 a) { wasm_v128_store(p, a); }
 INLINE i4 i4_load_u16(const void *p) { return wasm_u32x4_load16x4(p); }
+INLINE i4 i4_load_splat(const void *p) { return wasm_v128_load32_splat(p); }
 INLINE i4 i4_splat(int32_t x) { return wasm_i32x4_splat(x); }
 INLINE i4 i4_and(i4 a, i4 b) { return wasm_v128_and(a, b); }
 INLINE i4 i4_or(i4 a, i4 b) { return wasm_v128_or(a, b); }
@@ -81,6 +82,12 @@ INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
 /* Of eight 16-bit numbers: all ones where equal; from bytes with their signs; the first or last four with their signs, or
  * as the upper halves of words. */
 INLINE i4 h8_equal(i4 a, i4 b) { return wasm_i16x8_eq(a, b); }
+INLINE i4 h8_splat(int16_t x) { return wasm_i16x8_splat(x); }
+INLINE i4 h8_shl(i4 a, uint32_t n) { return wasm_i16x8_shl(a, n); }
+INLINE i4 h8_shr_u(i4 a, uint32_t n) { return wasm_u16x8_shr(a, n); }
+INLINE i4 h8_dot(i4 a, i4 b) { return wasm_i32x4_dot_i16x8(a, b); }     /* sums of pairs of products */
+INLINE i4 h8_narrow(i4 a, i4 b) { return wasm_i16x8_narrow_i32x4(a, b); }   /* of words, the nearest there are */
+INLINE i4 h8_swap_middle(i4 a) { return wasm_i16x8_shuffle(a, a, 0, 2, 1, 3, 4, 6, 5, 7); }     /* of every four */
 INLINE i4 h8_load_i8(const void *p) { return wasm_i16x8_load8x8(p); }
 INLINE i4 h8_extend(i4 a, int last) { return last ? wasm_i32x4_extend_high_i16x8(a) : wasm_i32x4_extend_low_i16x8(a); }
 INLINE i4 h8_raise(i4 a, int last)
@@ -148,6 +155,12 @@ INLINE i4 i4_load_u16(const void *p)
     return (i4) { a[0], a[1], a[2], a[3] };
 }
 INLINE i4 i4_splat(int32_t x) { return (i4) { x, x, x, x }; }
+INLINE i4 i4_load_splat(const void *p)
+{
+    int32_t x;
+    memcpy(&x, p, sizeof x);
+    return i4_splat(x);
+}
 INLINE i4 i4_and(i4 a, i4 b) { return a & b; }
 INLINE i4 i4_or(i4 a, i4 b) { return a | b; }
 INLINE i4 i4_add(i4 a, i4 b) { return (i4) ((u4) a + (u4) b); }
@@ -160,7 +173,32 @@ INLINE f4 i4_float(i4 a) { return __builtin_convertvector(a, f4); }
 INLINE f4 i4_bits(i4 a) { return (f4) a; }
 INLINE i4 f4_word(f4 a) { return (i4) a; }
 typedef int16_t h8 __attribute__((vector_size(16)));
+typedef uint16_t u8_16 __attribute__((vector_size(16)));
 INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
+INLINE i4 h8_splat(int16_t x) { return (i4) (h8) { x, x, x, x, x, x, x, x }; }
+INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8_16) a << (uint16_t) n); }
+INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8_16) a >> (uint16_t) n); }
+INLINE i4 h8_narrow(i4 a, i4 b)
+{
+    h8 z;
+    for (int i = 0; i < 8; i++) {
+        int32_t x = i < 4 ? a[i] : b[i - 4];
+        z[i] = (int16_t) (x < INT16_MIN ? INT16_MIN : x > INT16_MAX ? INT16_MAX : x);
+    }
+    return (i4) z;
+}
+INLINE i4 h8_swap_middle(i4 a)
+{
+    h8 x = (h8) a;
+    return (i4) (h8) { x[0], x[2], x[1], x[3], x[4], x[6], x[5], x[7] };
+}
+INLINE i4 h8_dot(i4 a, i4 b)
+{
+    h8 x = (h8) a, y = (h8) b;
+    i4 z = { 0 };
+    for (int i = 0; i < 4; i++) z[i] = x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1];
+    return z;
+}
 INLINE i4 h8_load_i8(const void *p)
 {
     int8_t a[8];
@@ -211,17 +249,17 @@ INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return f4_add(f4_mul(a, b), c); }
 #endif
 
 /* The same number in all lanes, to be made ahead of a loop: V8 builds a literal vector anew wherever it is used, in three
- * instructions. Hence a number that neither the compiler nor wasm-opt can see through: what is added to it lies in memory. */
-INLINE i4 i4_constant(uint32_t x)
-{
+ * instructions. Hence a number in memory that neither the compiler nor wasm-opt can see through. */
 #if defined(__wasm_simd128__)
-    static const uint32_t zero[1] = { 0 };
-    const uint32_t *p = zero;
-    __asm__("" : "+r"(p));
-    x += *p;
+#define i4_constant(x) __extension__ ({ \
+        static const uint32_t number[1] = { x }; \
+        const uint32_t *place = number; \
+        __asm__("" : "+r"(place)); \
+        wasm_v128_load32_splat(place); \
+    })
+#else
+#define i4_constant(x) i4_splat((int32_t) (x))
 #endif
-    return i4_splat((int32_t) x);
-}
 
 /* Exact widening of binary16, lanes of which only the lower halves count: its exponent's bias is 112 short, which a
  * multiplication makes good, for subnormals too. What then is 65536 or more was infinity or NaN. */

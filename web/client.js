@@ -36,7 +36,7 @@ export class Client {
     /** Ends the worker there may be, and starts another. */
     start() {
         this.end();
-        const worker = this.worker = moduleWorker(new URL('./generator.js', import.meta.url));
+        const worker = this.worker = moduleWorker(new URL('./generator.min.js', import.meta.url));
         worker.onmessage = ({ data: { run, message } }) => {
             if (worker === this.worker) this.hear(run, message);
         };

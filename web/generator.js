@@ -5,6 +5,8 @@
  * the command that it answers. See messages.js for the shapes.
  */
 
+import { createRuntime } from '../js/index.js';
+import { huggingFace, loadModel } from '../js/generation/index.js';
 import { openSource, keepFiles } from './library.js';
 import { distribution, lens, maps, probabilities, readAgain } from './reading.js';
 import { Texts, write } from './writing.js';
@@ -25,6 +27,10 @@ import { Texts, write } from './writing.js';
 /** @type {Open | null} */
 let open = null;
 let abort = new AbortController();
+/** The model that comes along is on its way before anybody asks. */
+const OWN = new URL('../dist/embedded/model.gguf', import.meta.url);
+/** @type {Promise<ReadableStream | null | undefined> | null} */
+let ownModel = fetch(OWN).then(({ ok, body }) => ok ? body : null, () => null);
 /** @type {Promise<void>} */
 let last = Promise.resolve();
 
@@ -78,12 +84,13 @@ async function carryOut(command, tell, signal) {
  * @param {AbortSignal} signal
  */
 async function load(source, workers, tell, signal) {
-    // Imported here and not at the top, where not every browser tells the page that a file is missing.
-    const [{ createRuntime }, { loadModel, huggingFace }] = await Promise.all([entry('index.js'), entry('generation/index.js')]);
     const { given, files } = await openSource(source, huggingFace, tell, signal);
-    const runtime = await createRuntime({ workers, worker: new URL('./vendor/worker.js', import.meta.url) });
+    const [wasm, worker] = ['../dist/wasm/', './vendor/worker.js'].map(path => new URL(path, import.meta.url));
+    const runtime = await createRuntime({ workers, wasm, worker });
     try {
-        const model = await loadModel(runtime, given, {
+        const own = await ownModel;
+        ownModel = null;
+        const model = await loadModel(runtime, given ?? own ?? OWN, {
             signal,
             onProgress: (/** @type {{ loaded: number, total: number }} */ { loaded, total }) =>
                 tell({ type: 'progress', phase: 'load', loaded, total })
@@ -97,15 +104,6 @@ async function load(source, workers, tell, signal) {
         runtime.dispose();
         throw error;
     }
-}
-
-/**
- * An entry of the package as it is published: in few files, where js/ has two hundred.
- * @param {string} name
- * @returns {Promise<any>}
- */
-function entry(name) {
-    return import(new URL(`../dist/${name}`, import.meta.url).href);
 }
 
 /** What was loaded here, for the page to work offline. */

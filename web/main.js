@@ -1,19 +1,26 @@
 /** The page: panels and worker, joined. What is computed is computed in generator.js. */
 
-import { App, find } from './app.js';
+import { App } from './app.js';
 import { CachePanel } from './cache-panel.js';
 import { ChatPanel } from './chat-panel.js';
 import { ChoicePanel } from './choice-panel.js';
 import { CodePanel } from './code-panel.js';
+import { find } from './find.js';
 import { LensPanel } from './lens-panel.js';
 import { MapsPanel } from './maps-panel.js';
 import { ModelsPanel } from './models-panel.js';
 import { ScorePanel } from './score-panel.js';
-import { isFirstVisit, readingPace } from './first-visit.js';
 import { isolate, keepPage } from './offline.js';
 import { MOST_WORKERS, fromForm, fromHash, hasStory, toForm, toText } from './settings.js';
 import { Tour } from './tour.js';
 import { WritePanel } from './write-panel.js';
+
+/** Loaded with the first answer, which may be offline. */
+const MARKDOWN = new URL('vendor/markdown.js', location.href).href;
+const KEEP_AFTER_MS = 1500;
+const VISITED = 'cached-attention: visited';
+/** Tokens per second that one can read along with. */
+const READING_PACE = 12;
 
 /** @param {number} position @param {import('./messages.js').Candidate} candidate */
 const onBranch = (position, candidate) => {
@@ -24,18 +31,18 @@ const app = new App({ onBranch, onLane: () => write.remember() });
 const { inspector } = app;
 /** Whether the page begins by itself. */
 let isShown = false;
-const write = new WritePanel(app, find);
-const chat = new ChatPanel(app, find);
-const models = new ModelsPanel(app, find);
-new CachePanel(app, find);
-new ChoicePanel(app, find);
-new LensPanel(app, find);
-new ScorePanel(app, find);
-new CodePanel(app, find, () => chat.isOpen ? chat.asked : null);
-new Tour(find);
+const write = new WritePanel(app);
+const chat = new ChatPanel(app);
+const models = new ModelsPanel(app);
+new CachePanel(app);
+new ChoicePanel(app);
+new LensPanel(app);
+new ScorePanel(app);
+new CodePanel(app, () => chat.isOpen ? chat.asked : null);
+new Tour();
 const coloured = /** @type {HTMLInputElement} */ (find('coloured'));
 coloured.addEventListener('change', () => inspector.colour(coloured.checked));
-new MapsPanel(app, find, (layer, lane) => {
+new MapsPanel(app, (layer, lane) => {
     if (coloured.checked) coloured.click();
     inspector.lane = lane;
     inspector.lanes.choose(lane, null);
@@ -94,11 +101,11 @@ app.form.addEventListener('input', showSettings);
 app.addEventListener('state', () => {
     showSettings();
     if (app.state !== 'ready') return;
-    if (write.isWanted) write.write(isShown ? { pace: readingPace() } : {});
+    if (write.isWanted) write.write(isShown ? { pace: matchMedia('(prefers-reduced-motion: reduce)').matches ? 0 : READING_PACE } : {});
     isShown = false;
 });
-// Once everything is there, it is kept for the next time.
-app.addEventListener('model', () => keepPage(app.resources), { once: true });
+// Once everything is there, it is kept for the next time; the first text comes first.
+app.addEventListener('model', () => setTimeout(() => keepPage([...app.resources, MARKDOWN]), KEEP_AFTER_MS), { once: true });
 
 /** @param {boolean} isChat */
 function choosePanel(isChat) {
@@ -170,6 +177,17 @@ app.showStatus('Loading');
 // A host without the headers for threads: a service worker sets them, after one reload.
 if (await isolate()) app.showStatus('Loading once more, so that all cores can be used');
 else begin();
+
+/** @returns {boolean} true once in a browser that remembers, never in one that does not */
+function isFirstVisit() {
+    try {
+        if (localStorage.getItem(VISITED) !== null) return false;
+        localStorage.setItem(VISITED, 'yes');
+        return true;
+    } catch {
+        return false;
+    }
+}
 
 function begin() {
     offerWorkers();

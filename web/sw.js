@@ -17,18 +17,12 @@ self.addEventListener('install', () => /** @type {any} */ (self).skipWaiting());
 // Nothing claims the page that is open: Firefox then waits for an answer of each of its threads, which sleep and give none, and
 // until it comes every request hangs. Its next load is this worker's, and so is a reload.
 
-self.addEventListener('message', (/** @type {any} */ event) => {
-    const own = [...new Set(/** @type {string[]} */ (event.data.keep))].filter(isOwn);
-    event.waitUntil(caches.open(KEPT).then(cache => Promise.all(own.map(async url => {
-        // What the browser has in its own cache costs nothing; what fails is kept another time.
-        if (!await cache.match(url, { ignoreSearch: true })) await cache.add(url).catch(() => {});
-    }))));
-});
+self.addEventListener('message', (/** @type {any} */ event) => event.waitUntil(keep(event.data.keep)));
 
 self.addEventListener('fetch', (/** @type {any} */ event) => {
     const { request } = event;
     // Models of a hub are kept by the page, in another place.
-    if (request.method === 'GET' && isOwn(request.url) && request.cache !== 'no-store') event.respondWith(answer(event));
+    if (request.method === 'GET' && isOwn(request.url) && request.cache !== 'no-store') event.respondWith(answer(request));
 });
 
 /** @param {string} url */
@@ -36,32 +30,36 @@ function isOwn(url) {
     return new URL(url).origin === location.origin;
 }
 
-/** @param {any} event */
-async function answer(event) {
-    const { request } = event;
-    const cache = await caches.open(KEPT);
+/** @param {Request} request */
+async function answer(request) {
     try {
-        const response = await fetch(request);
-        // The page does not wait for it, and does without where there is no room.
-        if (response.status === 200) event.waitUntil(keep(cache, request, response.clone()).catch(() => {}));
-        return response;
+        return await fetch(request);
     } catch (error) {
-        const kept = await cache.match(withoutHash(request.url), { ignoreSearch: true });
+        const kept = await (await caches.open(KEPT)).match(withoutHash(request.url), { ignoreSearch: true });
         if (kept) return kept;
         throw error;
     }
 }
 
 /**
- * @param {Cache} cache
- * @param {Request} request
- * @param {Response} response
+ * Keeps what a visit has loaded, when it is all there: one file after the other, since the page has better things to do. They come
+ * from the browser's own cache; what fails, or finds no room, is kept another time.
+ * @param {string[]} urls
  */
-async function keep(cache, { url }, response) {
+async function keep(urls) {
+    const cache = await caches.open(KEPT);
+    for (const url of new Set(urls.map(withoutHash).filter(isOwn))) {
+        await keepOne(cache, url).catch(() => {});
+    }
+}
+
+/** @param {Cache} cache @param {string} url */
+async function keepOne(cache, url) {
+    const response = await fetch(url, { cache: 'force-cache' });
     const tag = response.headers.get('ETag');
-    const kept = tag === null ? undefined : await cache.match(withoutHash(url));
-    if (kept?.headers.get('ETag') === tag && tag !== null) await response.body?.cancel();
-    else await cache.put(withoutHash(url), response);
+    const kept = tag === null ? undefined : await cache.match(url);
+    if (response.ok && (!kept || kept.headers.get('ETag') !== tag)) await cache.put(url, response);
+    else await response.body?.cancel();
 }
 
 /** @param {string} url */

@@ -86,12 +86,13 @@ export class AttentionCall {
     /**
      * Attend over all of a cache, and write to it what is new from `index` on.
      * @param {KVCache} cache
+     * @param {import('./pages.js').PagedCache} pages of it
      */
-    setCache(cache) {
-        this.cache = cache._address;
-        this.s = cache.shape[2];
+    setCache(cache, pages) {
+        this.cache = pages.address;
+        this.s = cache._sizes[2];
         this.cacheRound = cache._round;
-        this.narrow = cache._pages.type !== 'float32';
+        this.narrow = pages.type !== 'float32';
     }
 }
 
@@ -311,7 +312,7 @@ function recordRotation(program, { rotation, round, numHeads, kvHeads, keyDim },
  * @param {number} keys address of [B * rows][G * D]
  */
 function recordStore(program, parts, call, keys) {
-    const op = program.store();
+    const op = program.append(KIND.STORE);
     const { words } = program;
     words[op + TRANSFER.keys] = keys;
     words[op + TRANSFER.keysStride] = parts.key.outputs;
@@ -353,7 +354,7 @@ function recordRows(program, projection, rows, x, xStride, y, round, flags) {
  * @param {number} out address of [B * T][H * V]
  */
 function recordScores(program, parts, call, queries, out) {
-    const op = program.attention(0);
+    const op = program.append(KIND.ATTENTION);
     const words = program.words;
     words[op + ATTENTION.q] = queries;
     words[op + ATTENTION.qStride] = parts.query.outputs;

@@ -1,15 +1,16 @@
 // KVCache: the keys and values of past positions, as Keras Hub's layers have them, over pages (pages.js).
 
 import { printAs } from '../engine/print.js';
-import { Tensor, asTensorLike, dtypeOf, formatShape, sameShape } from '../engine/tensor.js';
+import { asTensorLike, formatShape, sameShape } from '../engine/tensor.js';
 import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { MOST, OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
 import { PagedCache, keptBytes, pageFor, writeTransfer } from './pages.js';
+import { CopyJob, SetJob } from './cache-transfers.js';
 import { Turner } from './turn.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
-/** @typedef {import('../engine/program.js').Program} Program */
+/** @typedef {import('../engine/tensor.js').Tensor} Tensor */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 
 /** @typedef {'float32' | 'float16' | 'bfloat16' | 'int8'} CacheDType */
@@ -31,9 +32,6 @@ import { Turner } from './turn.js';
  *
  * @typedef {{ readonly rotation: Rotation | null }} RotatingLayer
  */
-
-/** Floats that are converted at a time when they come from outside the memory: bounds the scratch space it takes. */
-const CHUNK = 64 * 1024;
 
 /**
  * A cache of keys and values, [batch, 2, length, numHeads, keyDim] as in Keras Hub (index 0 of the second axis: keys,
@@ -64,6 +62,8 @@ export class KVCache {
         this._runtime = runtime;
         /** [batch, 2, length, numHeads, keyDim] @type {readonly number[]} */
         this.shape = Object.freeze([batch, 2, length, numHeads, keyDim]);
+        /** The same for whoever reads it at every call: V8 reads frozen arrays by a call of its own. @type {readonly number[]} */
+        this._sizes = [...this.shape];
         /** @type {CacheDType} */
         this.dtype = dtype;
         this.#pages = pages ?? new PagedCache(runtime, {
@@ -132,7 +132,7 @@ export class KVCache {
     set(source) {
         this._check('KVCache.set');
         const checked = asTensorLike(source, 'source');
-        const dtype = dtypeOf(checked);
+        const { dtype } = checked;
         if (dtype === 'bool' || dtype === 'int32') {
             throw new TypeError(`source must be numbers in a Float32Array, got dtype '${dtype}'`);
         }
@@ -366,82 +366,6 @@ function checkPosition(value, name, most) {
 
 /** @param {CacheDType} dtype @returns {import('./pages.js').KeptType} */
 const keptAs = (dtype) => (dtype === 'bfloat16' ? 'float32' : dtype);
-
-/** KVCache.set() as a job: an empty program, all of it is done while recording. */
-class SetJob {
-    /** @param {KVCache} cache @param {TensorLike} source */
-    constructor(cache, source) {
-        this.cache = cache;
-        this.source = source;
-    }
-
-    check() {
-        this.cache._check('KVCache.set');
-    }
-
-    /** @param {Program} program */
-    record(program) {
-        const { cache, source } = this;
-        const { _runtime: runtime, shape, _address: address, _round: round } = cache;
-        const transfer = program.scratch(4 * OP_WORDS);
-        const at = transfer / 4 - TRANSFER.keys;
-        const [batch, , length, heads, dim] = shape;
-        cache._pages.makeWritable(0, length);
-        if (source instanceof Tensor && source._runtime === runtime && source._address !== 0) {
-            writeTransfer(program.words, at, address, source._address, shape, 0, length, round);
-            runtime.wasm.cmha_cache_store(transfer);
-            return;
-        }
-        const row = heads * dim;
-        const step = Math.min(length, Math.max(1, Math.floor(CHUNK / row)));
-        const scratch = program.scratch(8 * step * row);
-        const data = /** @type {Float32Array} */ (source.data);
-        for (let b = 0; b < batch; b++) {
-            for (let start = 0; start < length; start += step) {
-                const rows = Math.min(step, length - start);
-                for (let which = 0; which < 2; which++) {
-                    const from = ((2 * b + which) * length + start) * row;
-                    runtime.memory.floats.set(data.subarray(from, from + rows * row), scratch / 4 + which * rows * row);
-                }
-                writeTransfer(program.words, at, address, scratch, [1, 2, rows, heads, dim], start, rows, round);
-                program.words[at + TRANSFER.first] = b;
-                runtime.wasm.cmha_cache_store(transfer);
-            }
-        }
-    }
-
-    finish() {}
-}
-
-/** KVCache.toTensor() as a job. */
-class CopyJob {
-    /** @param {KVCache} cache */
-    constructor(cache) {
-        this.cache = cache;
-        /** @type {Tensor | null} */
-        this.tensor = null;
-    }
-
-    check() {
-        this.cache._check('KVCache.toTensor');
-    }
-
-    /** @param {Program} program */
-    record(program) {
-        const { cache } = this;
-        this.tensor = program.result(cache.shape, cache.dtype === 'int8' ? 'float32' : cache.dtype);
-        const { memory, wasm } = cache._runtime;
-        const transfer = memory.alloc(4 * OP_WORDS);
-        writeTransfer(program.words, transfer / 4 - TRANSFER.keys, cache._address, this.tensor._address, cache.shape, 0,
-            cache.shape[2]);
-        wasm.cmha_cache_load(transfer);
-        memory.free(transfer);
-    }
-
-    finish() {
-        return /** @type {Tensor} */ (this.tensor);
-    }
-}
 
 printAs(KVCache, 'KVCache', (cache) => (cache.disposed ? null
     : { shape: cache.shape, dtype: cache.dtype, byteLength: cache.byteLength }));

@@ -81,7 +81,7 @@ export function recordRopeTable(program, { rows, positions, half, frequencies, s
  *   of [t][keys]; v: of [t][values]
  */
 export function recordStore(program, cache, { k, v, keys, values, t, index, concurrent }) {
-    const op = program.store(flagsOf(concurrent));
+    const op = program.append(KIND.STORE, flagsOf(concurrent));
     const { words } = program;
     words[op + TRANSFER.keys] = k;
     words[op + TRANSFER.keysStride] = keys;
@@ -120,7 +120,7 @@ export function recordAttend(program, cache, args) {
  * @param {boolean} concurrent
  */
 function writeAttend(program, cache, { attention: a, q, out, t, index, mask, scores }, explicit, concurrent) {
-    const op = program.attention(flagsOf(concurrent));
+    const op = program.append(KIND.ATTENTION, flagsOf(concurrent));
     const { words, floats } = program;
     words[op + ATTENTION.q] = q;
     words[op + ATTENTION.qStride] = a.heads * a.keyDim;

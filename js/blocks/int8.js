@@ -26,7 +26,7 @@ export function recordRounded(program, rows, inputs, x, xStride, scales) {
     words[first + ROUND_ROWS.k] = inputs;
     words[first + ROUND_ROWS.y] = rounded;
     words[first + ROUND_ROWS.scales] = rowScales;
-    const op = program.linear();
+    const op = program.append(KIND.LINEAR);
     ({ words } = program);
     words[op + LINEAR.x] = rounded;
     words[op + LINEAR.xStride] = inputs;

@@ -1,6 +1,6 @@
 // Normalization with its weights in the runtime's memory: layer norm, RMS norm, and either per head.
 
-import { FLAG, NORM, NORMALIZE } from '../engine/interface.js';
+import { FLAG, KIND, NORM, NORMALIZE } from '../engine/interface.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -104,7 +104,7 @@ export class NormWeights {
      * @returns {number} y
      */
     record(program, rows, x, xStride, y, yStride = this.groups * this.width, { concurrent = false, residual = 0 } = {}) {
-        const op = program.layerNorm(concurrent ? FLAG.CONCURRENT : 0);
+        const op = program.append(KIND.LAYER_NORM, concurrent ? FLAG.CONCURRENT : 0);
         const { words, floats } = program;
         words[op + NORM.x] = x;
         words[op + NORM.xStride] = xStride;

@@ -1,6 +1,6 @@
 // Dense layers y = x W + b over packed weights that live in the runtime's memory.
 
-import { LINEAR, PANEL, ROUND, WEIGHT } from '../engine/interface.js';
+import { KIND, LINEAR, PANEL, ROUND, WEIGHT } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
 import { recordRounded } from './int8.js';
 
@@ -184,7 +184,7 @@ export class Projection {
 
 /** @param {Program} program @param {number} x @param {number} xStride @param {number} flags */
 function recordPlain(program, x, xStride, flags) {
-    const op = program.linear(flags);
+    const op = program.append(KIND.LINEAR, flags);
     program.words[op + LINEAR.x] = x;
     program.words[op + LINEAR.xStride] = xStride;
     return op;

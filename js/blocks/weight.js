@@ -1,7 +1,7 @@
 // Weights y = x W + b of any type, packed as the kernels stream them, in the runtime's memory.
 
 import { rangeError } from '../check.js';
-import { EMBED, FLAG, LINEAR, NOT_GGML, WEIGHT } from '../engine/interface.js';
+import { EMBED, FLAG, KIND, LINEAR, NOT_GGML, WEIGHT } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
 import { recordRounded } from './int8.js';
 
@@ -222,7 +222,7 @@ export class PackedWeight {
 
     /** @param {Program} program @param {number} x @param {number} xStride @param {boolean} concurrent */
     #recordPlain(program, x, xStride, concurrent) {
-        const op = program.linear(concurrent ? FLAG.CONCURRENT : 0);
+        const op = program.append(KIND.LINEAR, concurrent ? FLAG.CONCURRENT : 0);
         program.words[op + LINEAR.x] = x;
         program.words[op + LINEAR.xStride] = xStride;
         return op;
@@ -237,7 +237,7 @@ export class PackedWeight {
      * @returns {number} the operation, for scale and learned positions
      */
     recordLookup(program, rows, tokens, y) {
-        const op = program.embed();
+        const op = program.append(KIND.EMBED);
         const words = program.words;
         words[op + EMBED.tokens] = tokens;
         words[op + EMBED.rows] = rows;

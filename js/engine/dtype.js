@@ -20,7 +20,7 @@ import { ROUND } from './interface.js';
 const DTYPES = Object.freeze(['float32', 'float16', 'bfloat16', 'int32', 'bool']);
 
 /** What a typed array says of its kind may be overridden, by a property or a subclass; what this says is so. */
-const tagOf = /** @type {() => string | undefined} */ (
+const tag = /** @type {() => string | undefined} */ (
     Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Float32Array.prototype), Symbol.toStringTag)?.get
 );
 
@@ -49,13 +49,15 @@ export function sameShape(a, b) {
 }
 
 /**
- * The dtype that plain data stands for, by the kind of typed array. Compared by tag: an array may come from another
- * realm (an iframe, a test runner's sandbox).
+ * The kind of a typed array, whose class says nothing: it may come from another realm (an iframe, a test runner's sandbox).
  * @param {any} data
- * @returns {DType | null}
+ * @returns {string | undefined} 'Float32Array'; of anything else undefined
  */
-export function dtypeOfData(data) {
-    switch (tagOf.call(data)) {
+export const tagOf = (data) => tag.call(data);
+
+/** @param {string | undefined} kind of a typed array, from tagOf() @returns {DType | null} that it stands for */
+export function dtypeOfKind(kind) {
+    switch (kind) {
         case 'Float32Array':
         case 'Float16Array':
         case 'Float64Array': return 'float32';
@@ -63,12 +65,6 @@ export function dtypeOfData(data) {
         case 'Uint8Array': return 'bool';
         default: return null;
     }
-}
-
-/** @param {any} data a typed array @returns {boolean} whether it holds floats that are narrower or wider than ours */
-export function isOtherFloats(data) {
-    const tag = tagOf.call(data);
-    return tag === 'Float16Array' || tag === 'Float64Array';
 }
 
 /** @param {any} dtype @returns {DType} */

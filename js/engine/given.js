@@ -2,7 +2,7 @@
 // getter, a proxy or a subclass: each of its properties is asked for once, and only the numbers are still the caller's.
 
 import { show, typeError } from '../check.js';
-import { arrayOn, bytesPerElement, dtypeOfData, formatShape, isOtherFloats } from './dtype.js';
+import { arrayOn, bytesPerElement, dtypeOfKind, formatShape, tagOf } from './dtype.js';
 import { sizeOf } from './size.js';
 
 /** @typedef {import('./memory.js').Memory} Memory */
@@ -38,14 +38,15 @@ export function readShape(shape, name) {
     if (!(length <= MOST_AXES)) {
         throw new TypeError(`${name}.shape must be of at most ${MOST_AXES} axes, got ${show(length)}`);
     }
+    // Without holes, as nearly all shapes are: engines are quick with arrays of few kinds.
     /** @type {number[]} */
-    const copy = new Array(length);
+    const copy = [];
     for (let i = 0; i < length; i++) {
         const size = shape[i];
         if (!Number.isSafeInteger(size) || size < 0) {
             throw new TypeError(`${name}.shape[${i}] must be an integer >= 0, got ${show(size)}`);
         }
-        copy[i] = size;
+        copy.push(size);
     }
     return copy;
 }
@@ -64,26 +65,46 @@ export class Given {
     #view = null;
 
     /**
-     * @param {any} shape
+     * As small as it is, engines make its objects where they are asked for: see read().
+     * @param {readonly number[]} shape
+     * @param {DType} dtype
+     * @param {number} size
+     * @param {any} array
+     */
+    constructor(shape, dtype, size, array) {
+        this.#shape = shape;
+        this.#dtype = dtype;
+        this.#size = size;
+        this.#array = array;
+    }
+
+    /**
+     * @param {any} given
      * @param {any} data
      * @param {string} name  of the argument
+     * @returns {Given}
      * @throws {TypeError | RangeError} naming the argument, what was expected and what came
      */
-    constructor(shape, data, name) {
-        this.#shape = readShape(shape, name);
-        const dtype = dtypeOfData(data);
+    static read(given, data, name) {
+        const shape = readShape(given, name);
+        const kind = tagOf(data);
+        const dtype = dtypeOfKind(kind);
         if (dtype === null) {
             throw typeError(`${name}.data`, 'a Float32Array (or Float16Array, Float64Array), an Int32Array or a Uint8Array', data);
         }
-        this.#dtype = dtype;
-        this.#size = sizeOf(this.#shape, `${name}.shape`);
+        let size = 1;
+        for (let i = 0; i < shape.length; i++) size *= shape[i];
+        if (!Number.isSafeInteger(size)) size = sizeOf(shape, `${name}.shape`);
         const length = lengthOf.call(data);
-        if (length !== this.#size) {
-            throw new RangeError(`${name}.data must be of ${this.#size} elements, as shape `
-                + `${formatShape(this.#shape)} has, got ${length}`);
+        if (length !== size) {
+            throw new RangeError(`${name}.data must be of ${size} elements, as shape ${formatShape(shape)} has, got ${length}`);
         }
-        this.#array = isOtherFloats(data) ? new Float32Array(data) : data;
+        // Floats that are narrower or wider than ours become ours.
+        return new Given(shape, dtype, size, dtype === 'float32' && kind !== 'Float32Array' ? new Float32Array(data) : data);
     }
+
+    /** As a Tensor's: plain data is there as long as it is held. */
+    _check() {}
 
     get shape() {
         return this.#shape;

@@ -18,11 +18,11 @@ const SCRATCH_CHUNK = 64 * 1024;
 /**
  * The program being recorded; a runtime has one and uses it again and again.
  *
- * Operations are appended with append(kind), linear(), attention(), layerNorm() and embed(), which return the index of a zeroed
- * operation's first word; its fields are then written with the tables of js/engine/interface.js:
+ * Operations are appended with append(), which returns the index of a zeroed operation's first word; its fields are then written
+ * with the tables of js/engine/interface.js, of an attention before attentionDone():
  *
  *     const x = program.input(query), y = program.scratch(4 * rows * n);
- *     const op = program.linear(), words = program.words;
+ *     const op = program.append(KIND.LINEAR), words = program.words;
  *     words[op + LINEAR.x] = x;
  *
  * Anything that may allocate (input, scratch, result, appending an operation) may also make the memory grow: take
@@ -78,71 +78,31 @@ export class Program {
     }
 
     /**
-     * Appends a projection.
+     * Appends an operation; an attention wants attentionDone() once its fields are written.
+     * @param {number} kind of KIND
      * @param {number} [flags]  FLAG.CONCURRENT: need not wait for the operations ahead of it
      * @returns {number} index of the operation's first word
      */
-    linear(flags = 0) {
-        return this.append(KIND.LINEAR, flags);
-    }
-
-    /**
-     * Appends an attention; call attentionDone() once its fields are written.
-     * @param {number} [flags]
-     * @returns {number}
-     */
-    attention(flags = 0) {
-        return this.append(KIND.ATTENTION, flags);
-    }
-
-    /**
-     * Appends a layer normalisation.
-     * @param {number} [flags]
-     * @returns {number}
-     */
-    layerNorm(flags = 0) {
-        return this.append(KIND.LAYER_NORM, flags);
-    }
-
-    /**
-     * Appends an embedding lookup.
-     * @param {number} [flags]
-     * @returns {number}
-     */
-    embed(flags = 0) {
-        return this.append(KIND.EMBED, flags);
-    }
-
-    /**
-     * Appends a transfer of rows to a cache.
-     * @param {number} [flags]
-     * @returns {number}
-     */
-    store(flags = 0) {
-        return this.append(KIND.STORE, flags);
-    }
-
-    /**
-     * Appends a transfer of rows from a cache.
-     * @param {number} [flags]
-     * @returns {number}
-     */
-    load(flags = 0) {
-        return this.append(KIND.LOAD, flags);
-    }
-
-    /**
-     * Appends a turn of a cache's keys.
-     * @param {number} [flags]
-     * @returns {number}
-     */
-    turn(flags = 0) {
-        return this.append(KIND.TURN, flags);
+    append(kind, flags = 0) {
+        if (this.count === this.#capacity) {
+            this.#reserve(2 * this.#capacity);
+        }
+        const { words } = this.#memory;
+        const first = this.#address / 4;
+        if (this.count === 0) {
+            words.fill(0, first, first + this.#written * OP_WORDS); // all in one go: a call of fill() costs more than it does
+            this.#written = 0;
+        }
+        const op = first + this.count * OP_WORDS;
+        words[op + OP.kind] = kind;
+        words[op + OP.flags] = this.count === 0 ? flags & ~FLAG.CONCURRENT : flags;
+        this.count++;
+        return op;
     }
 
     /**
      * Completes an attention: gives it its scratch and appends its second phase, which a long cache needs.
-     * @param {number} op  what attention() returned, every field written but `scratch`
+     * @param {number} op  what append() returned, every field written but `scratch`
      */
     attentionDone(op) {
         const { wasm, threads } = this.#runtime;
@@ -212,7 +172,7 @@ export class Program {
     /**
      * Makes a tensor's data available to the operations: a Tensor of this runtime lies where they can read it, anything
      * else is copied into scratch.
-     * @param {TensorLike} tensor  checked by asTensorLike()
+     * @param {TensorLike} tensor  checked by asTensorLike(), or of the package's own making
      * @returns {number} address of its first element
      */
     input(tensor) {
@@ -223,7 +183,7 @@ export class Program {
             }
             return tensor._address;
         }
-        const given = tensor instanceof Given ? tensor : new Given(tensor.shape, tensor.data, 'input');
+        const given = tensor instanceof Given ? tensor : Given.read(tensor.shape, tensor.data, 'input');
         const place = given.placeIn(this.#memory);
         const address = this.scratch(given.byteLength);
         given.write(this.#memory, address, place);
@@ -247,10 +207,11 @@ export class Program {
      * does not.
      * @param {readonly number[]} shape  kept as it is: pass a frozen array
      * @param {DType} dtype
+     * @param {number} [size] numbers that the shape has, for those who know
      * @returns {Tensor} resident; `_address` is where its elements go
      */
-    result(shape, dtype) {
-        const bytes = checkedSize('the result', sizeOf(shape, 'the result'), bytesPerElement(dtype));
+    result(shape, dtype, size = sizeOf(shape, 'the result')) {
+        const bytes = checkedSize('the result', size, bytesPerElement(dtype));
         const address = this.#memory.alloc(bytes);
         const tensor = Tensor._result(this.#runtime, shape, dtype, address);
         tensor._usedBy = this.serial;
@@ -393,29 +354,6 @@ export class Program {
         this.#chunks.push(chunk);
         this.#chunkAt = chunk;
         this.#chunkEnd = chunk + bytes;
-    }
-
-    /**
-     * Appends an operation of any kind.
-     * @param {number} kind of KIND
-     * @param {number} [flags]  of FLAG
-     * @returns {number} index of the operation's first word
-     */
-    append(kind, flags = 0) {
-        if (this.count === this.#capacity) {
-            this.#reserve(2 * this.#capacity);
-        }
-        const { words } = this.#memory;
-        const first = this.#address / 4;
-        if (this.count === 0) {
-            words.fill(0, first, first + this.#written * OP_WORDS); // all in one go: a call of fill() costs more than it does
-            this.#written = 0;
-        }
-        const op = first + this.count * OP_WORDS;
-        words[op + OP.kind] = kind;
-        words[op + OP.flags] = this.count === 0 ? flags & ~FLAG.CONCURRENT : flags;
-        this.count++;
-        return op;
     }
 
     /**

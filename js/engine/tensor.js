@@ -1,7 +1,7 @@
 // Tensor: typed, shaped data in a runtime's memory; and what every tensor-like argument must look like.
 
 import { checkOptionNames, show, typeError, wrappedError } from '../check.js';
-import { arrayOn, bytesPerElement, checkDtype, dtypeOfData, fits, formatShape, roundMode, sameShape } from './dtype.js';
+import { arrayOn, bytesPerElement, checkDtype, fits, formatShape, roundMode, sameShape } from './dtype.js';
 import { Given, readShape } from './given.js';
 import { ROUND } from './interface.js';
 import { printAs } from './print.js';
@@ -13,22 +13,14 @@ export { bytesPerElement, formatShape, roundMode, sameShape, sizeOf };
 /** @typedef {import('./dtype.js').DType} DType */
 /** @typedef {import('./dtype.js').TensorData} TensorData */
 /** @typedef {import('./dtype.js').TensorLike} TensorLike */
-
-/**
- * @param {TensorLike} tensor  checked by asTensorLike()
- * @returns {DType}
- */
-export function dtypeOf(tensor) {
-    return tensor instanceof Tensor || tensor instanceof Given
-        ? tensor.dtype : /** @type {DType} */ (dtypeOfData(tensor.data));
-}
+/** What asTensorLike() gives: shape, dtype and data, and _check(), which throws once it has been disposed of. @typedef {Tensor | Given} Held */
 
 /**
  * Checks an argument at the door. The data of a Tensor is not touched: reading a result moves it (see Tensor).
  *
  * @param {any} value
  * @param {string} name  of the argument
- * @returns {TensorLike} to be used from here on instead of the value, whose answers may change
+ * @returns {Held} to be used from here on instead of the value, whose answers may change
  * @throws {TypeError} naming the argument, what was expected and what came
  * @throws {Error} when it is a Tensor that has been disposed
  */
@@ -46,7 +38,7 @@ export function asTensorLike(value, name) {
     if (Array.isArray(value) || ArrayBuffer.isView(value)) {
         throw bareArray(name, value);
     }
-    return new Given(value.shape, value.data, name);
+    return Given.read(value.shape, value.data, name);
 }
 
 /** @param {string} name of the argument @param {any} array given for a tensor @returns {TypeError} */
@@ -155,11 +147,11 @@ export class Tensor {
     /**
      * What a tensor-like holds now, safe from later changes.
      * @param {Runtime} runtime
-     * @param {TensorLike} source  checked by asTensorLike()
+     * @param {Held} source
      * @returns {Tensor}
      */
     static _snapshot(runtime, source) {
-        const copy = Tensor._result(runtime, source.shape, dtypeOf(source), 0);
+        const copy = Tensor._result(runtime, source.shape, source.dtype, 0);
         copy.#state = MOVED;
         copy.#store = source instanceof Tensor && source._address !== 0 ? Tensor.#copy(source) : source.data.slice();
         return copy;
@@ -363,7 +355,7 @@ function readInit(runtime, init) {
     // readWeights() adds.
     if (Object.getPrototypeOf(init) === Object.prototype) checkOptionNames('Tensor', init, ['shape', 'dtype', 'data', 'type']);
     const { shape, dtype: asked, data } = init;
-    const given = data === undefined ? null : new Given(shape, data, 'Tensor');
+    const given = data === undefined ? null : Given.read(shape, data, 'Tensor');
     const dtype = checkDtype(asked ?? (given === null ? 'float32' : given.dtype));
     if (given !== null && !fits(dtype, given.dtype)) {
         throw typeError('Tensor.data', `what holds dtype '${dtype}'`, data);

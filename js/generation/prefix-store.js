@@ -9,7 +9,7 @@ import { checksum, restorePages } from '../blocks/cache-bytes.js';
 import { pageFor } from '../blocks/pages.js';
 import { fingerprint, readPage, writePage } from '../model/cache-file.js';
 
-/** @typedef {import('../model/cache.js').CacheRow} CacheRow */
+/** @typedef {import('../model/cache-row.js').CacheRow} CacheRow */
 /** @typedef {import('../files/folder.js').Folder} Folder */
 
 /**
@@ -144,7 +144,8 @@ export class PrefixStore {
         });
         this.#line = turn.catch(() => {});
         return turn.catch((error) => {
-            if (signal?.aborted) throw error;
+            // Whatever went wrong then: the reason is the caller's.
+            signal?.throwIfAborted();
             this.#facts.problem = String(error?.message ?? error);
         });
     }

@@ -1,10 +1,12 @@
 // What a model would say after some hidden states, were they its last: the logit lens.
 
 import { typeError } from '../check.js';
-import { asTensorLike, dtypeOf, formatShape } from '../engine/tensor.js';
+import { asTensorLike, formatShape } from '../engine/tensor.js';
+import { recordReadOut } from '../model/pass.js';
 
 /** @typedef {import('../model/network.js').Network} Network */
 /** @typedef {import('../engine/tensor.js').Tensor} Tensor */
+/** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 
 /**
@@ -17,14 +19,14 @@ export async function readOut(network, states) {
     const given = asTensorLike(states, 'states');
     const { width } = network.description;
     const [rows, columns] = given.shape;
-    if (given.shape.length !== 2 || rows < 1 || columns !== width || dtypeOf(given) !== 'float32') {
-        throw typeError('states', `float32 of shape [n, ${width}]`, `${dtypeOf(given)} of shape ${formatShape(given.shape)}`);
+    if (given.shape.length !== 2 || rows < 1 || columns !== width || given.dtype !== 'float32') {
+        throw typeError('states', `float32 of shape [n, ${width}]`, `${given.dtype} of shape ${formatShape(given.shape)}`);
     }
     return network.runtime._run(new ReadOut(network, network.runtime._capture(given)));
 }
 
 class ReadOut {
-    /** @param {Network} network @param {TensorLike} states */
+    /** @param {Network} network @param {Held} states */
     constructor(network, states) {
         this._network = network;
         this._states = states;
@@ -35,7 +37,7 @@ class ReadOut {
     /** Either may have gone while others had their turn. */
     check() {
         this._network.check('readOut');
-        asTensorLike(this._states, 'states');
+        this._states._check('states');
     }
 
     /** @param {import('../engine/program.js').Program} program */
@@ -44,7 +46,7 @@ class ReadOut {
         const { vocabulary } = this._network.description;
         const x = program.input(this._states);
         this._logits = program.result(Object.freeze([rows, vocabulary]), 'float32');
-        this._network.recordReadOut(program, rows, x, this._logits._address);
+        recordReadOut(this._network, program, rows, x, this._logits._address);
     }
 
     finish() {

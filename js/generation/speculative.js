@@ -4,7 +4,7 @@
 // the same seed even the same tokens.
 
 import { PassJob, read } from '../model/reader.js';
-import { CacheRow } from '../model/cache.js';
+import { CacheRow } from '../model/cache-row.js';
 import { argmax } from './choice.js';
 import { checkFinite } from './finite.js';
 import { RowSearch } from './search.js';

@@ -139,7 +139,8 @@ export class AxesPlan {
      */
     constructor(rank, axes) {
         this.rank = rank;
-        this.axes = axes;
+        // Not frozen, as nothing is that every call reads: V8 reads frozen arrays by a call of its own.
+        this.axes = [...axes];
         this.batchAxes = Array.from({ length: rank - 1 }, (_, axis) => axis).filter((axis) => !axes.includes(axis));
         this.order = [...this.batchAxes, ...axes];
         /** Nothing moves: rows lie as the kernels want them. */

@@ -7,8 +7,10 @@ import { numbers } from './attention/inputs.js';
 import { typeError } from '../check.js';
 import { AttentionCall } from '../blocks/attention.js';
 import { checkedSize } from '../engine/size.js';
+import { KIND } from '../engine/interface.js';
 import { Tensor, asTensorLike, formatShape } from '../engine/tensor.js';
 
+/** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../engine/program.js').Program} Program */
 
@@ -30,7 +32,7 @@ class Side {
         this.io.batch = batch;
         this.io.t = t;
         this.io.rows = rows;
-        /** @type {KVCache | TensorLike | null} */
+        /** @type {KVCache | Held | null} */
         this.cache = null;
         /** @type {Uint8Array | null} bytes of [B, T, S] */
         this._mask = null;
@@ -65,9 +67,7 @@ class Side {
             throw new RangeError(`${this._name}Cache must have shape [${io.batch}, 2, S, ${heads}, ${keyDim}], ` +
                 `got ${formatShape(shape)}`);
         }
-        if (given instanceof KVCache) {
-            given._check(`${this._name}Cache`);
-        }
+        given._check(`${this._name}Cache`);
         this.cache = given instanceof KVCache ? given : decoder._runtime._capture(given);
         this.positions = shape[2];
         if (index === null) {
@@ -141,19 +141,17 @@ class Side {
 
     /** @throws {Error} when its cache has been disposed of */
     check() {
-        const { cache } = this;
-        if (cache instanceof KVCache || cache instanceof Tensor) {
-            cache._check(`${this._name}Cache`);
-        }
+        this.cache?._check(`${this._name}Cache`);
     }
 
     /** @param {Program} program */
     record(program) {
         const { io, cache, positions } = this;
         if (cache instanceof KVCache) {
-            if (this.canUndo) this._before = cache._pages.fork();
-            cache._pages.makeWritable(io.index, io.index + io.rows);
-            io.setCache(cache);
+            const pages = cache._pages;
+            if (this.canUndo) this._before = pages.fork();
+            pages.makeWritable(io.index, io.index + io.rows);
+            io.setCache(cache, pages);
         } else if (cache !== null) {
             const [batch, , length, heads, dim] = cache.shape;
             const source = program.input(cache);
@@ -161,7 +159,7 @@ class Side {
             io.s = length;
             io.cacheRound = 0;
             io.narrow = false;
-            const op = program.store();
+            const op = program.append(KIND.STORE);
             writeTransfer(program.words, op, io.cache, source, cache.shape, 0, length);
             this._result = program.result(Object.freeze(cache.shape), 'float32');
         } else {
@@ -179,7 +177,7 @@ class Side {
     recordResult(program) {
         if (this._result === null) return;
         const { _address, shape } = this._result;
-        const op = program.load();
+        const op = program.append(KIND.LOAD);
         writeTransfer(program.words, op, this.io.cache, _address, shape, 0, shape[2]);
     }
 
@@ -200,9 +198,9 @@ class Side {
 export class DecoderJob {
     /**
      * @param {import('./decoder.js').TransformerDecoder} decoder built
-     * @param {TensorLike} sequence checked by asTensorLike(), as is the encoder
-     * @param {TensorLike | null} encoder
-     * @param {import('./decoder.js').DecoderOptions} options read already: a plain copy
+     * @param {Held} sequence
+     * @param {Held | null} encoder
+     * @param {import('./decoder-options.js').DecoderOptions} options read already: a plain copy
      */
     constructor(decoder, sequence, encoder, options) {
         const runtime = decoder._runtime;
@@ -249,11 +247,8 @@ export class DecoderJob {
     /** As a job: whatever it uses may have been disposed of since. */
     check() {
         this._decoder._check();
-        for (const given of [this._sequence, this._encoder]) {
-            if (given instanceof Tensor) {
-                given._check(given === this._sequence ? 'decoderSequence' : 'encoderSequence');
-            }
-        }
+        this._sequence._check('decoderSequence');
+        this._encoder?._check('encoderSequence');
         this._self.check();
         this._cross?.check();
     }
@@ -298,7 +293,7 @@ export class DecoderJob {
         this._cross?.undo();
     }
 
-    /** @returns {import('./decoder.js').DecoderResult} */
+    /** @returns {import('./decoder-options.js').DecoderResult} */
     finish() {
         return {
             output: /** @type {Tensor} */ (this._output),

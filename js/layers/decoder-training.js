@@ -30,7 +30,7 @@ export class TrainingCall {
         this._x = Float32Array.from(numbers(decoder._runtime, job._sequence));
     }
 
-    /** @returns {Promise<import('./decoder.js').DecoderResult>} */
+    /** @returns {Promise<import('./decoder-options.js').DecoderResult>} */
     async run() {
         const { _decoder: decoder, _job: job } = this;
         const { selfNorm, crossNorm, norm } = decoder._parts;
@@ -94,7 +94,7 @@ export class TrainingCall {
         }
     }
 
-    /** @returns {Promise<import('./decoder.js').DecoderResult>} */
+    /** @returns {Promise<import('./decoder-options.js').DecoderResult>} */
     _result() {
         const { _job: job } = this;
         const runtime = this._decoder._runtime;

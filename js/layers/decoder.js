@@ -1,58 +1,23 @@
 // TransformerDecoder: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/transformer_decoder).
 
 import { CachedMultiHeadAttention } from './attention/cached-multi-head-attention.js';
-import { KVCache } from '../blocks/cache.js';
-import { checkSignal, finiteNumber, plainObject, positiveInteger, rangeError, typeError, unknownOption } from '../check.js';
+import { rangeError, typeError } from '../check.js';
 import { resolveInitializer } from '../keras/initializers.js';
 import { Random, randomSeed } from '../random.js';
-import { checkFlag } from './attention/arguments.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';
-import { ACTIVATION, LINEAR } from '../engine/interface.js';
+import { LINEAR } from '../engine/interface.js';
 import { asTensorLike, formatShape, sameShape } from '../engine/tensor.js';
 import { DecoderJob } from './decoder-job.js';
+import { ACTIVATIONS, readConfig, readOptions } from './decoder-options.js';
 import { TrainingCall } from './decoder-training.js';
 import { NormWeights } from '../blocks/norm.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
-/** @typedef {import('../engine/tensor.js').Tensor} Tensor */
-
-/** @type {Record<string, number>} */
-const ACTIVATIONS = {
-    linear: ACTIVATION.NONE, relu: ACTIVATION.RELU, gelu: ACTIVATION.GELU_ERF, gelu_approximate: ACTIVATION.GELU_TANH,
-};
-
-/**
- * @typedef {object} DecoderConfig the arguments of Keras Hub's TransformerDecoder
- * @property {number} intermediateDim width of the feed-forward network
- * @property {number} numHeads
- * @property {number} [dropout] rate, 0
- * @property {'relu' | 'gelu' | 'gelu_approximate' | 'linear' | null} [activation] of the feed-forward network, 'relu'.
- *   'gelu' is exact, as in Keras; 'gelu_approximate' is Keras Hub's tanh form, GPT-2's
- * @property {number} [layerNormEpsilon] 1e-5
- * @property {unknown} [kernelInitializer] 'glorot_uniform'
- * @property {unknown} [biasInitializer] 'zeros'
- * @property {boolean} [normalizeFirst] layer norm before each block instead of after it, false
- *
- * @typedef {object} DecoderOptions the call arguments of Keras Hub's TransformerDecoder
- * @property {TensorLike} [decoderPaddingMask] [B, S]: 0 leaves a position out for all queries
- * @property {TensorLike} [decoderAttentionMask] [B, T, S] or [T, S], any axis may be 1
- * @property {TensorLike} [encoderPaddingMask] [B, S of the encoder]
- * @property {TensorLike} [encoderAttentionMask] [B, T, S of the encoder]
- * @property {KVCache | TensorLike} [selfAttentionCache] [B, 2, S, H, D]
- * @property {number | null} [selfAttentionCacheUpdateIndex] first position to write; absent: the cache stays as it is
- * @property {KVCache | TensorLike} [crossAttentionCache] [B, 2, S of the encoder, H, D]
- * @property {number | null} [crossAttentionCacheUpdateIndex] 0 on the first step, then absent
- * @property {boolean} [useCausalMask] keep position j for query i when j <= i + update index, true
- * @property {boolean} [training] apply dropout, false
- * @property {AbortSignal} [signal] cuts the call short within milliseconds; a KVCache then holds what it held before. Not with dropout
- *
- * @typedef {object} DecoderResult
- * @property {Tensor} output [B, T, F]
- * @property {KVCache | TensorLike} [selfAttentionCache] if one was given: the KVCache itself, updated, or a new Tensor
- * @property {KVCache | TensorLike} [crossAttentionCache] the same
- */
+/** @typedef {import('./decoder-options.js').DecoderConfig} DecoderConfig */
+/** @typedef {import('./decoder-options.js').DecoderOptions} DecoderOptions */
+/** @typedef {import('./decoder-options.js').DecoderResult} DecoderResult */
 
 /**
  * A decoder block in Keras Hub's terms: causal self-attention, with an encoder sequence also cross-attention, and a
@@ -64,26 +29,15 @@ export class TransformerDecoder {
     constructor(runtime, config) {
         if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
         runtime._check('TransformerDecoder');
-        plainObject('the config of TransformerDecoder', config);
         const {
-            intermediateDim, numHeads, dropout = 0, activation = 'relu', layerNormEpsilon = 1e-5,
-            kernelInitializer = 'glorot_uniform', biasInitializer = 'zeros', normalizeFirst = false, ...others
-        } = config;
-        for (const name of Object.keys(others)) {
-            throw unknownOption('TransformerDecoder', name, ARGUMENTS);
-        }
-        if (activation !== null && !(typeof activation === 'string' && Object.hasOwn(ACTIVATIONS, activation))) {
-            throw typeError('activation', `one of ${Object.keys(ACTIVATIONS).join(', ')} or null`, activation);
-        }
-        if (!(finiteNumber('dropout', dropout) >= 0 && dropout <= 1)) {
-            throw rangeError('dropout', 'from 0 to 1', dropout);
-        }
-        this.intermediateDim = positiveInteger('intermediateDim', intermediateDim);
-        this.numHeads = positiveInteger('numHeads', numHeads);
+            intermediateDim, numHeads, dropout, activation, layerNormEpsilon, kernelInitializer, biasInitializer, normalizeFirst,
+        } = readConfig(config);
+        this.intermediateDim = intermediateDim;
+        this.numHeads = numHeads;
         this.dropout = dropout;
         this.activation = activation;
-        this.layerNormEpsilon = finiteNumber('layerNormEpsilon', layerNormEpsilon);
-        this.normalizeFirst = Boolean(normalizeFirst);
+        this.layerNormEpsilon = layerNormEpsilon;
+        this.normalizeFirst = normalizeFirst;
         this._runtime = runtime;
         this._kernelInitializer = resolveInitializer('kernelInitializer', kernelInitializer);
         this._biasInitializer = resolveInitializer('biasInitializer', biasInitializer);
@@ -383,35 +337,6 @@ export function checkWeights(weights, shapes) {
         }
         return given;
     });
-}
-
-const ARGUMENTS = Object.freeze([
-    'intermediateDim', 'numHeads', 'dropout', 'activation', 'layerNormEpsilon', 'kernelInitializer', 'biasInitializer',
-    'normalizeFirst',
-]);
-
-const OPTIONS = Object.freeze([
-    'decoderPaddingMask', 'decoderAttentionMask', 'encoderPaddingMask', 'encoderAttentionMask', 'selfAttentionCache',
-    'selfAttentionCacheUpdateIndex', 'crossAttentionCache', 'crossAttentionCacheUpdateIndex', 'useCausalMask',
-    'training', 'signal',
-]);
-
-/**
- * @param {unknown} options
- * @returns {DecoderOptions} a plain copy: each was read once
- */
-function readOptions(options) {
-    plainObject('options', options);
-    const copy = { .../** @type {Record<string, any>} */ (options) };
-    for (const name of Object.keys(copy)) {
-        if (!OPTIONS.includes(name)) {
-            throw unknownOption('a call', name, OPTIONS);
-        }
-    }
-    checkFlag('training', copy.training);
-    checkFlag('useCausalMask', copy.useCausalMask);
-    checkSignal(copy.signal);
-    return copy;
 }
 
 /**

@@ -11,7 +11,7 @@ import { checkShape } from '../keras/shapes.js';
 import { floatInput } from './attention/inputs.js';
 import { PlainLayer, checkCallOptions } from './plain-layer.js';
 
-/** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../keras/shapes.js').Shape} Shape */
 
 /** A norm over some axes of its input, with weights of their sizes. */
@@ -84,7 +84,7 @@ class Normalization extends PlainLayer {
         return axes;
     }
 
-    /** @param {TensorLike} inputs @param {Record<string, any>} options */
+    /** @param {Held} inputs @param {Record<string, any>} options */
     _makeJob(inputs, options) {
         checkCallOptions(this._what, options, []);
         if (!this.built) this.build(inputs.shape);
@@ -103,7 +103,7 @@ class Normalization extends PlainLayer {
     }
 
     /**
-     * @param {TensorLike} inputs
+     * @param {Held} inputs
      * @param {number[]} order of the axes: those normed together last
      * @param {number} n elements normed together
      * @returns {import('./plain-layer.js').Work}

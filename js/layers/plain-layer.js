@@ -1,7 +1,7 @@
 // What small layers have in common: one input, one output, a Keras config, and weights that lie in JavaScript's own
 // memory.
 
-import { Tensor, asTensorLike, dtypeOf, formatShape, roundMode } from '../engine/tensor.js';
+import { Tensor, asTensorLike, formatShape, roundMode } from '../engine/tensor.js';
 import { checkSignal, rangeError, typeError, unknownOption } from '../check.js';
 import { readKerasConfig, readOptions } from '../keras/config.js';
 import { nextName } from '../keras/names.js';
@@ -10,6 +10,7 @@ import { toSnake } from '../keras/serializable.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
+/** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../keras/regularizers.js').Regularizer} Regularizer */
 /** @typedef {import('../keras/constraints.js').Constraint} Constraint */
@@ -117,7 +118,7 @@ export class PlainLayer {
             if (formatShape(given.shape) !== formatShape(shape)) {
                 throw rangeError(`weights[${i}] (${path})`, `of shape ${formatShape(shape)}`, given);
             }
-            if (dtypeOf(given) === 'bool') throw typeError(`weights[${i}] (${path})`, 'numbers', given);
+            if (given.dtype === 'bool') throw typeError(`weights[${i}] (${path})`, 'numbers', given);
             return given;
         });
         this._weights.forEach((weight, i) => {
@@ -188,13 +189,13 @@ export class PlainLayer {
             ...this._makeJob(captured, options),
             check: () => {
                 this._checkAlive();
-                if (captured instanceof Tensor) captured._check('inputs');
+                captured._check('inputs');
             },
         };
     }
 
     /**
-     * @param {TensorLike} _inputs
+     * @param {Held} _inputs
      * @param {Record<string, any>} _options
      * @returns {Work}
      */

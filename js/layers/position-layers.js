@@ -4,7 +4,7 @@ import { positiveInteger, finiteNumber, rangeError } from '../check.js';
 import { numbers } from './attention/inputs.js';
 import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
 
-/** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../engine/tensor.js').Held} Held */
 
 /**
  * Sines and cosines of positions (Vaswani et al. 2017, section 3.5), for inputs [B, T, F]: the encoding alone, not the
@@ -22,7 +22,7 @@ export class SinePositionEncoding extends PlainLayer {
         return own;
     }
 
-    /** @param {TensorLike} inputs @param {Record<string, any>} options */
+    /** @param {Held} inputs @param {Record<string, any>} options */
     _makeJob(inputs, options) {
         checkCallOptions(this._what, options, ['startIndex', 'positions']);
         const { shape } = inputs;
@@ -65,7 +65,7 @@ export class AlibiBias extends PlainLayer {
         return own;
     }
 
-    /** @param {TensorLike} inputs attention scores @param {Record<string, any>} options */
+    /** @param {Held} inputs attention scores @param {Record<string, any>} options */
     _makeJob(inputs, options) {
         checkCallOptions(this._what, options, []);
         const { shape } = inputs;

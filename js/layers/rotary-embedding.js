@@ -7,6 +7,7 @@ import { RotaryAngles, readLongFactors, readSmoothing } from '../keras/rotary.js
 import { numbers } from './attention/inputs.js';
 import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
 
+/** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../keras/rotary.js').RotarySettings} RotarySettings */
 
@@ -130,7 +131,7 @@ export class RotaryEmbedding extends PlainLayer {
         );
     }
 
-    /** @param {TensorLike} inputs @param {Record<string, any>} options */
+    /** @param {Held} inputs @param {Record<string, any>} options */
     _makeJob(inputs, options) {
         checkCallOptions(this._what, options, ['startIndex', 'positions']);
         const { shape } = inputs;

@@ -9,7 +9,7 @@ import { checksum, packCache, unpackCache } from '../blocks/cache-bytes.js';
 import { isKeptType, pageBytes, pageFor } from '../blocks/pages.js';
 import { checkFormat } from '../check.js';
 
-/** @typedef {import('./cache.js').CacheRow} CacheRow */
+/** @typedef {import('./cache-row.js').CacheRow} CacheRow */
 /** @typedef {import('./network.js').Network} Network */
 
 const MAGIC = 'CMHACACH';

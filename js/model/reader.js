@@ -5,11 +5,12 @@ import { moveOn } from '../blocks/decoder.js';
 import { PAGE } from '../engine/interface.js';
 import { Tensor } from '../engine/tensor.js';
 import { rangeError, typeError } from '../check.js';
+import { recordPass } from './pass.js';
 
 /** @typedef {import('./network.js').Network} Network */
-/** @typedef {import('./network.js').Pass} Pass */
-/** @typedef {import('./network.js').Segment} Segment */
-/** @typedef {import('./cache.js').CacheRow} CacheRow */
+/** @typedef {import('./pass.js').Pass} Pass */
+/** @typedef {import('./pass.js').Segment} Segment */
+/** @typedef {import('./cache-row.js').CacheRow} CacheRow */
 /** @typedef {import('../engine/program.js').Program} Program */
 
 /** Tokens per pass: enough to use every weight well once it is read, few enough to notice an abort soon. */
@@ -154,7 +155,7 @@ export class PassJob {
         }
         pass.scores = this._recordWatch(program, pass);
         pass.states = this._states();
-        network.record(program, pass);
+        recordPass(network, program, pass);
     }
 
     /** @param {Pass} pass */
@@ -350,6 +351,9 @@ function prepare(job, runs, from, longest, wanted) {
 /** @type {Wanted} */
 const NOTHING = { logits: 0, hidden: 0, every: false };
 
+/** More than any text has; an object may say that it has so many, and have none. */
+const MOST_IDS = 2 ** 26;
+
 /**
  * Ids as a caller gives them, checked and copied.
  * @param {string} name
@@ -362,7 +366,11 @@ export function checkIds(name, ids, vocabulary) {
         throw typeError(name, 'a list of token ids', ids);
     }
     const list = /** @type {ArrayLike<unknown>} */ (ids);
-    const checked = new Uint32Array(list.length);
+    const { length } = list;
+    if (length < 0 || length > MOST_IDS) {
+        throw rangeError(`${name}.length`, `from 0 to ${MOST_IDS}`, length);
+    }
+    const checked = new Uint32Array(length);
     for (let i = 0; i < checked.length; i++) {
         const id = list[i];
         if (typeof id !== 'number') {

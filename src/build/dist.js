@@ -1,9 +1,10 @@
-// dist/: what the npm package holds. The JavaScript of js/ in as few files as entries allow, without comments and blanks but
-// in short lines and with source maps (names stay, so stack traces can be read), and beside it what it loads: binaries, the
+// dist/: what the npm package holds. The JavaScript of js/ in as few files as entries allow, minified but in short lines and
+// with source maps, by which stack traces are read (methods keep their names), and beside it what it loads: binaries, the
 // worker, the model. tsc adds dist/types.
 
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { root, say, since } from './system.js';
 
@@ -36,10 +37,9 @@ const OPTIONS = {
     bundle: true,
     format: 'esm',
     target: 'es2022',
-    minifyWhitespace: true,
-    minifySyntax: true,
+    minify: true,
     // An uncaught error prints the line that it is in.
-    lineLimit: 120,
+    lineLimit: 180,
     legalComments: 'inline',
     sourcemap: 'linked',
     logLevel: 'error',
@@ -53,14 +53,17 @@ const IGNORE = '/* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-i
 export async function buildDist() {
     const start = performance.now();
     const { build } = await import('esbuild');
+    const plugins = [await numbersForNames()];
     const worker = await build({
         ...OPTIONS,
+        plugins,
         entryPoints: { worker: 'js/engine/worker.js' },
         outdir: 'dist',
     });
     buildInlined(textOf(worker, 'worker.js'));
     const main = await build({
         ...OPTIONS,
+        plugins,
         entryPoints: ENTRIES,
         outdir: 'dist',
         splitting: true,
@@ -80,6 +83,35 @@ export async function buildDist() {
     let written = 0;
     for (const [path, content] of files) written += writeIfChanged(join(target, path), content) ? 1 : 0;
     if (written > 0) say(`  dist is up to date after ${since(start)}`);
+}
+
+/**
+ * What stands in the tables of js/engine/interface.js is known when dist is made, as C's enums are when C is compiled: `LINEAR.x`
+ * becomes its number. Tables that nobody looks at as a whole are left out then.
+ * @returns {Promise<import('esbuild').Plugin>}
+ */
+async function numbersForNames() {
+    const path = join(source, 'engine/interface.js');
+    /** @type {Record<string, any>} */
+    const tables = await import(`${pathToFileURL(path)}?${statSync(path).mtimeMs}`); // as it is now, whatever was imported before
+    const imports = /^import \{([^}]*)\} from '[^']*\/interface\.js';$/m;
+    return {
+        name: 'numbers for names',
+        setup: ({ onLoad }) => onLoad({ filter: /[\\/]js[\\/].*\.js$/ }, (file) => {
+            const text = readFileSync(file.path, 'utf8');
+            if (file.path === path) return { contents: text.replaceAll('Object.freeze(', '/* @__PURE__ */ Object.freeze(') };
+            const names = imports.exec(text)?.[1].split(',').map((name) => name.trim()).filter((name) => typeof tables[name] === 'object');
+            if (!names?.length) return null;
+            // A name with a dot behind it, whole; of WEIGHT, whose entries are tables, with the entry's field.
+            const uses = new RegExp(`(?<![.\\w$])(${names.join('|')})\\.(\\w+)(?:\\.(\\w+))?(?![\\w(])`, 'g');
+            return {
+                contents: text.replace(uses, (use, name, key, field) => {
+                    const value = field === undefined ? tables[name][key] : tables[name][key]?.[field];
+                    return typeof value === 'number' ? `(${value})` : use;
+                }),
+            };
+        }),
+    };
 }
 
 /** Writes js/inlined, which the entry `inline` imports. @param {string} worker the text of dist/worker.js */
@@ -107,13 +139,15 @@ function textOf(result, name) {
 }
 
 /**
- * What esbuild takes out and bundlers need: comments, and an address in two parts. Vite's pre-bundler puts it together and
- * leaves the file where it is, which is its purpose (js/assets.js); Rollup, which knows no query, does not and passes it by.
+ * What esbuild takes out and bundlers need: comments, `import.meta.url` in one line (Vite looks for just that text; a line that
+ * is broken within it is broken before it, and source maps still fit), and an address in two parts. Vite's pre-bundler puts it
+ * together and leaves the file where it is, which is its purpose (js/assets.js); Rollup, which knows no query, does not and passes it by.
  * @param {string} text
  */
 function withHints(text) {
     return text
-        .replace(/\bimport\((?=name\))/g, `import(${IGNORE}`)
+        .replace(/\bimport\((?=[\w$]+\))/g, `import(${IGNORE}`)
+        .replace(/\bimport\s*\.\s*meta\s*\.\s*url\b/g, (text) => (text.includes('\n') ? '\nimport.meta.url' : text))
         .replace('import("./unmoved.jsx?unmoved")', 'import("./unmoved.jsx"+"?unmoved")');
 }
 
@@ -135,9 +169,13 @@ function checkFiles(files) {
     }
     if (ignored !== 3) problems.push(`the comments for bundlers stand ${ignored} times, not in main code, worker and its text`);
     const main = [...files].filter(([path]) => path.endsWith('.js')).map(([, content]) => String(content));
-    const expression = /new Worker\(\s*new URL\(\s*"\.\/worker\.js",\s*import\.meta\.url\s*\),\s*\{\s*type:\s*"module"\s*\}/;
+    const expression = /new\s+Worker\(\s*new\s+URL\(\s*"\.\/worker\.js",\s*import\.meta\.url\s*\),\s*\{\s*type:\s*"module"\s*\}/;
     const workers = main.filter((text) => expression.test(text));
     if (workers.length !== 1) problems.push('the expression that bundlers know a worker by is gone');
+    for (const path of COPIED.filter((name) => /\.(wasm|gguf)$/.test(name))) {
+        const asset = new RegExp(`new\\s+URL\\(\\s*"\\./${path.replaceAll('.', '\\.')}",\\s*import\\.meta\\.url\\s*\\)`);
+        if (!main.some((text) => asset.test(text))) problems.push(`the expression that bundlers know ${path} by is gone`);
+    }
     if (problems.length > 0) throw new Error(problems.join('\n'));
 }
 

@@ -133,8 +133,8 @@ static void decoded_rows(const cmha_linear *a, size_t row0, size_t row1, size_t 
     }
 }
 
-/* Rows of quantized activations that share the weights in registers: each has four vectors of sums. */
-enum { DOT_ROWS = 2 };
+/* Rows of quantized activations that share the weights in registers: each has two vectors of sums. */
+enum { DOT_ROWS = 4 };
 
 /* The run that comes t-th. Where a run is half a layer, those of all layers come first that are the first half of one. */
 INLINE size_t run_order(size_t run, size_t t)
@@ -142,53 +142,60 @@ INLINE size_t run_order(size_t run, size_t t)
     return run == CMHA_INT8_INPUTS ? t : t / 8 * 8 + t % 4 * 2 + t / 4 % 2;
 }
 
-/* z[i][8] += the products of m rows with what is unpacked. */
-INLINE void dot_tile(const size_t m, const size_t run, const int bits, const unpacked *u, size_t inputs, int32_t zero,
+/* z[i][8] += the products of m rows with what is unpacked: in steps of two words of bytes, or of one that is widened. */
+INLINE void dot_tile(const size_t m, const size_t run, const int bits, const unpacked *u, size_t inputs, int zero,
     int offset, const dot_block *x, size_t stride, float *z)
 {
-    f4 sum[DOT_ROWS][2];
-    for (size_t i = 0; i < m; i++) {
-        sum[i][0] = f4_load(z + i * GROUP_COLUMNS);
-        sum[i][1] = f4_load(z + i * GROUP_COLUMNS + 4);
-    }
+    const size_t step = dot_bytes(bits) ? 8 : 4;
     for (size_t t = 0; t < inputs / run; t++) {
-        size_t s = run_order(run, t);
+        size_t s = run_order(run, t), part = run_part(run, s);
         const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
-        const dot_weights (*w)[2] = u->weights + s * (run / 4);
+        const uint8_t *w = words_of(u, run, s, bits);
         dot_sums products[DOT_ROWS][2];
-        for (size_t i = 0; i < m; i++) products[i][0] = products[i][1] = dot_zero();
-        ROLLED
-        for (size_t j = s * run % CMHA_INT8_INPUTS, end = j + run; j < end; j += 8, w += 2) {
-            for (size_t i = 0; i < m; i++) {
-                const dot_block *row = in + i * stride;
-                dot_inputs four[2] = { dot_load(row, j, bits), dot_load(row, j + 4, bits) };
-                products[i][0] = dot_add(products[i][0], w[0][0], four[0], w[1][0], four[1], bits);
-                products[i][1] = dot_add(products[i][1], w[0][1], four[0], w[1][1], four[1], bits);
-            }
-        }
         for (size_t i = 0; i < m; i++) {
-            int32_t total = run_total(in + i * stride, run, s);
+            products[i][0] = products[i][1] = dot_begin(in + i * stride, part, zero, bits);
+        }
+        ROLLED
+        for (size_t j = s * run % CMHA_INT8_INPUTS, end = j + run; j < end; j += step, w += step / 4 * WORD_FIELD) {
+            i4 words[2][2];
             for (size_t half = 0; half < 2; half++) {
-                sum[i][half] = add_run(sum[i][half], products[i][half], &u->scales, s, half, in + i * stride, total, zero,
-                    offset, bits);
+                i4 word = word_field(w, half);
+                words[half][0] = dot_bytes(bits) ? word : dot_even(word, bits);
+                words[half][1] = dot_bytes(bits) ? word_field(w + WORD_FIELD, half) : dot_odd(word, bits);
+            }
+            for (size_t i = 0; i < m; i++) {
+                const uint8_t *row = dot_input(in + i * stride, j, bits);
+                i4 x0 = i4_load_splat(row), x1 = i4_load_splat(row + 4);
+                for (size_t half = 0; half < 2; half++) {
+                    products[i][half] = dot_step(products[i][half], words[half][0], x0, words[half][1], x1, bits);
+                }
             }
         }
-    }
-    for (size_t i = 0; i < m; i++) {
-        f4_store(z + i * GROUP_COLUMNS, sum[i][0]);
-        f4_store(z + i * GROUP_COLUMNS + 4, sum[i][1]);
+        const scalings *scales = &u->scales;
+        f4 scale[2] = { scales->scale[s][0], scales->scale[s][1] }, least[2] = { scales->offset[s][0], scales->offset[s][1] };
+        for (size_t i = 0; i < m; i++) {
+            float *sum = z + i * GROUP_COLUMNS;
+            const dot_block *row = in + i * stride;
+            f4 d = f4_load_splat(&row->d), total = f4_load_splat(&row->sum[part]);
+            f4 low = add_run(f4_load(sum), products[i][0], scale[0], least[0], d, total, offset, bits);
+            f4 high = add_run(f4_load(sum + 4), products[i][1], scale[1], least[1], d, total, offset, bits);
+            f4_store(sum, low);
+            f4_store(sum + 4, high);
+        }
     }
 }
 
-typedef void dot_tiles(size_t m, const unpacked *u, size_t inputs, int32_t zero, int offset, const dot_block *x,
+typedef void dot_tiles(size_t m, const unpacked *u, size_t inputs, int zero, int offset, const dot_block *x,
     size_t stride, float *z);
 
 #define DOT_TILES(run, bits) \
-    static void dot_tiles_##run##_##bits(size_t m, const unpacked *u, size_t inputs, int32_t zero, int offset, \
+    static void dot_tiles_##run##_##bits(size_t m, const unpacked *u, size_t inputs, int zero, int offset, \
         const dot_block *x, size_t stride, float *z) \
     { \
         for (; m >= DOT_ROWS; m -= DOT_ROWS, x += DOT_ROWS * stride, z += DOT_ROWS * GROUP_COLUMNS) \
             dot_tile(DOT_ROWS, run, bits, u, inputs, zero, offset, x, stride, z); \
+        for (; m >= 2; m -= 2, x += 2 * stride, z += 2 * GROUP_COLUMNS) \
+            dot_tile(2, run, bits, u, inputs, zero, offset, x, stride, z); \
         for (; m > 0; m--, x += stride, z += GROUP_COLUMNS) \
             dot_tile(1, run, bits, u, inputs, zero, offset, x, stride, z); \
     }

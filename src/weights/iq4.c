@@ -2,15 +2,15 @@
 #include "weights/weight.h"
 
 /* Of the low nibbles of a word, or of its high ones. */
-INLINE dot_weights values(const uint8_t *word, size_t high, size_t half)
+INLINE i4 values(const uint8_t *word, size_t high, size_t half)
 {
     static const int8_t table[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
     i4 at = i4_and(i4_shr_u(word_field(word, half), high ? 4 : 0), i4_constant(0x0f0f0f0f));
-    return dot_signed(b16_look_up(i4_load(table), at));
+    return b16_look_up(i4_load(table), at);
 }
 
 /* d; qs[16]: 32 inputs. */
-INLINE dot_weights quants_nl(word_place p, size_t j, size_t half) { return values(p.at + HALF_FIELD, j, half); }
+INLINE i4 quants_nl(word_place p, size_t j, size_t half) { return values(p.at + HALF_FIELD, j, half); }
 
 WEIGHT_TYPE(IQ4_NL, iq4_nl, 1, 0, 32, 4, 2, 0, 0, 8, scale_by_d, quants_nl)
 
@@ -28,7 +28,7 @@ INLINE void scale_xs(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-INLINE dot_weights quants_xs(word_place p, size_t j, size_t half)
+INLINE i4 quants_xs(word_place p, size_t j, size_t half)
 {
     return values(p.at + 2 * HALF_FIELD + WORD_FIELD + p.chunk * 4 * WORD_FIELD, j, half);
 }

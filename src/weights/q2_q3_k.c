@@ -29,7 +29,7 @@ INLINE i4 pairs(word_place p, size_t qs, size_t j, size_t half)
     return i4_and(i4_shr_u(four, (uint32_t) j * 2), i4_constant(0x03030303));
 }
 
-INLINE dot_weights quants_2(word_place p, size_t j, size_t half) { return dot_unsigned(pairs(p, Q2_QS, j, half)); }
+INLINE i4 quants_2(word_place p, size_t j, size_t half) { return pairs(p, Q2_QS, j, half); }
 
 WEIGHT_TYPE(Q2_K, q2_k, 0, 2, 16, 8, 4, 0, 1, 4, scale_2, quants_2)
 
@@ -56,10 +56,10 @@ INLINE void scale_3(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-INLINE dot_weights quants_3(word_place p, size_t j, size_t half)
+INLINE i4 quants_3(word_place p, size_t j, size_t half)
 {
     i4 high = i4_and(i4_shr_u(word_field(p.at, half), (uint32_t) (4 * p.chunk + j)), i4_constant(0x01010101));
-    return dot_unsigned(i4_or(pairs(p, Q3_QS, j, half), i4_shl(high, 2)));
+    return i4_or(pairs(p, Q3_QS, j, half), i4_shl(high, 2));
 }
 
 WEIGHT_TYPE(Q3_K, q3_k, 0, 1, 16, 8, 4, 4, 0, 4, scale_3, quants_3)

@@ -5,8 +5,10 @@
 
 INLINE void scale_1(scalings *to, size_t first, const uint8_t *p)
 {
+    f4 low = half_field(p + HALF_FIELD, 0), high = half_field(p + HALF_FIELD, 1);
     scale_by_d(to, first, p);
-    for (size_t half = 0; half < 2; half++) to->offset[first][half] = half_field(p + HALF_FIELD, half);
+    to->offset[first][0] = low;
+    to->offset[first][1] = high;
 }
 
 /* In the low nibbles of a word, or in its high ones. */
@@ -23,10 +25,10 @@ INLINE i4 fives(word_place where, size_t qh, size_t j, size_t half)
     return i4_or(nibbles(where.at + qh + WORD_FIELD, j, half), i4_shl(high, 4));
 }
 
-INLINE dot_weights quants_4_0(word_place p, size_t j, size_t half) { return dot_unsigned(nibbles(p.at + HALF_FIELD, j, half)); }
-INLINE dot_weights quants_4_1(word_place p, size_t j, size_t half) { return dot_unsigned(nibbles(p.at + 2 * HALF_FIELD, j, half)); }
-INLINE dot_weights quants_5_0(word_place p, size_t j, size_t half) { return dot_unsigned(fives(p, HALF_FIELD, j, half)); }
-INLINE dot_weights quants_5_1(word_place p, size_t j, size_t half) { return dot_unsigned(fives(p, 2 * HALF_FIELD, j, half)); }
+INLINE i4 quants_4_0(word_place p, size_t j, size_t half) { return nibbles(p.at + HALF_FIELD, j, half); }
+INLINE i4 quants_4_1(word_place p, size_t j, size_t half) { return nibbles(p.at + 2 * HALF_FIELD, j, half); }
+INLINE i4 quants_5_0(word_place p, size_t j, size_t half) { return fives(p, HALF_FIELD, j, half); }
+INLINE i4 quants_5_1(word_place p, size_t j, size_t half) { return fives(p, 2 * HALF_FIELD, j, half); }
 
 WEIGHT_TYPE(Q4_0, q4_0, 1, 0, 32, 4, 2, 8, 0, 4, scale_by_d, quants_4_0)
 WEIGHT_TYPE(Q4_1, q4_1, 2, 0, 32, 4, 2, 0, 1, 4, scale_1, quants_4_1)

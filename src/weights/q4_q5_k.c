@@ -29,12 +29,12 @@ INLINE i4 nibbles(word_place p, size_t qs, size_t j, size_t half)
     return i4_and(i4_shr_u(word_field(p.at + qs + p.chunk * 8 * WORD_FIELD, half), j ? 4 : 0), i4_constant(0x0f0f0f0f));
 }
 
-INLINE dot_weights quants_4(word_place p, size_t j, size_t half) { return dot_unsigned(nibbles(p, QS_4, j, half)); }
+INLINE i4 quants_4(word_place p, size_t j, size_t half) { return nibbles(p, QS_4, j, half); }
 
-INLINE dot_weights quants_5(word_place p, size_t j, size_t half)
+INLINE i4 quants_5(word_place p, size_t j, size_t half)
 {
     i4 high = i4_shr_u(word_field(p.at + QH, half), (uint32_t) (2 * p.chunk + j));
-    return dot_unsigned(i4_or(nibbles(p, QS_5, j, half), i4_shl(i4_and(high, i4_constant(0x01010101)), 4)));
+    return i4_or(nibbles(p, QS_5, j, half), i4_shl(i4_and(high, i4_constant(0x01010101)), 4));
 }
 
 WEIGHT_TYPE(Q4_K, q4_k, 2, 0, 32, 8, 2, 0, 1, 4, scale, quants_4)

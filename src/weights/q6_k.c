@@ -23,11 +23,11 @@ INLINE i4 upper(i4 four, size_t j)
     return i4_and(j < 2 ? i4_shl(four, 4 - 2 * (uint32_t) j) : i4_shr_u(four, 2 * (uint32_t) j - 4), i4_constant(0x30303030));
 }
 
-INLINE dot_weights quants(word_place p, size_t j, size_t half)
+INLINE i4 quants(word_place p, size_t j, size_t half)
 {
     i4 low = i4_shr_u(word_field(p.at + (p.chunk * 16 + j % 2 * 8) * WORD_FIELD, half), j / 2 * 4);
     i4 high = upper(word_field(p.at + QH + p.chunk * 8 * WORD_FIELD, half), j);
-    return dot_unsigned(i4_or(i4_and(low, i4_constant(0x0f0f0f0f)), high));
+    return i4_or(i4_and(low, i4_constant(0x0f0f0f0f)), high);
 }
 
 WEIGHT_TYPE(Q6_K, q6_k, 0, 1, 16, 8, 4, 32, 0, 6, scale, quants)

@@ -1,10 +1,17 @@
-/* q8_0.c: Q8_0: a scale and 32 signed bytes. */
+/* q8_0.c: Q8_0: a scale and 32 signed bytes, which are what products are made of: nothing is there to unpack but scales. */
 #include "weights/weight.h"
 
-INLINE dot_weights quants(word_place where, size_t j, size_t half)
+INLINE i4 quants(word_place where, size_t j, size_t half)
 {
     (void) j;
-    return dot_signed_at(where.at + HALF_FIELD + half * WORD_FIELD / 2);
+    return word_field(where.at + HALF_FIELD, half);
 }
 
-WEIGHT_TYPE(Q8_0, q8_0, 1, 0, 32, 8, 1, 0, 0, 8, scale_by_d, quants)
+static void unpack_q8_0(unpacked *u, const uint8_t *p, size_t count)
+{
+    u->words = p + HALF_FIELD;
+    u->run_bytes = BYTES_Q8_0 * CMHA_PANEL;
+    for (size_t s = 0; s < count; s++, p += BYTES_Q8_0 * CMHA_PANEL) scale_by_d(&u->scales, s, p);
+}
+
+WEIGHT_TYPE_UNPACKED(Q8_0, q8_0, 1, 0, 32, 8, 1, 0, 0, 8, scale_by_d, quants)

@@ -47,12 +47,15 @@ double cmha_weight_bytes(uint32_t type, double k, double n)
 /* Four outputs' values of a run. */
 static void run_values(const weight_dot *dot, const unpacked *u, size_t s, size_t half, float *y)
 {
-    const dot_weights (*weights)[2] = u->weights + s * dot->run / 4;
+    const uint8_t *word = words_of(u, dot->run, s, dot->bits);
     i4 zero = i4_splat(-dot->zero);
-    for (size_t i = 0; i < dot->run; i++) {
-        i4 quant = i4_add(dot_weight(weights[i / 4][half], i % 4, dot->bits), zero);
-        f4 value = f4_mul(u->scales.scale[s][half], i4_float(quant));
-        f4_store(y + i * CMHA_PANEL + 4 * half, dot->offset ? f4_add(value, u->scales.offset[s][half]) : value);
+    for (size_t i = 0; i < dot->run; i += 4, word += WORD_FIELD) {
+        for (uint32_t j = 0; j < 4; j++) {
+            i4 bytes = word_field(word, half);
+            i4 quant = i4_add(dot->bits == 8 ? signed_byte(bytes, j) : unsigned_byte(bytes, j), zero);
+            f4 value = f4_mul(u->scales.scale[s][half], i4_float(quant));
+            f4_store(y + (i + j) * CMHA_PANEL + 4 * half, dot->offset ? f4_add(value, u->scales.offset[s][half]) : value);
+        }
     }
 }
 

@@ -22,9 +22,12 @@ enum { UNPACKED_INPUTS = 256, UNPACKED_RUNS = 16 };
  * them as they are. */
 typedef struct scalings { f4 scale[UNPACKED_RUNS][2], offset[UNPACKED_RUNS][2]; } scalings;
 
+/* Words of four inputs of eight outputs, run after run: in `room`, or those of signed types where they are packed. */
 typedef struct unpacked {
-    dot_weights weights[UNPACKED_INPUTS / 4][2];
+    i4 room[UNPACKED_INPUTS / 4][2];
     scalings scales;
+    const uint8_t *words;   /* of signed types */
+    size_t run_bytes;       /*   from run to run */
 } unpacked;
 
 /* Panels that a single row goes through side by side. */
@@ -104,10 +107,13 @@ INLINE i4 unsigned_byte(i4 a, uint32_t i)
 #define OUTLINE __attribute__((noinline))
 typedef void scalings_of(scalings *to, size_t first, const uint8_t *p);
 
-/* A single run, whose scale comes first. */
+/* A single run, whose scale comes first. Whatever is stored comes last, here and elsewhere: past a store constants are read
+ * again. */
 INLINE void scale_by_d(scalings *to, size_t first, const uint8_t *p)
 {
-    for (size_t half = 0; half < 2; half++) to->scale[first][half] = half_field(p, half);
+    f4 low = half_field(p, 0), high = half_field(p, 1);
+    to->scale[first][0] = low;
+    to->scale[first][1] = high;
 }
 
 /* Four runs from byte 0 to 3 of `bytes`, one after the other: d times that byte. */
@@ -122,22 +128,26 @@ typedef struct word_place {
     size_t chunk, i;
 } word_place;
 
-typedef dot_weights quants_of(word_place where, size_t j, size_t half);
+/* Four inputs of four outputs. */
+typedef i4 quants_of(word_place where, size_t j, size_t half);
 
-/* What a run adds to a sum: d * sum of q * (scale * (quant - zero) + offset). */
-INLINE f4 add_run(f4 sum, dot_sums products, const scalings *a, size_t run, size_t half, const dot_block *x, int32_t total,
-    int32_t zero, int offset, int bits)
+/* The words of run s. By way of a pointer it costs a tenth of the speed of products, so only those do that have to. */
+INLINE const uint8_t *words_of(const unpacked *u, size_t run, size_t s, int bits)
 {
-    i4 exact = dot_total(products, bits);
-    if (zero) exact = i4_add(exact, i4_splat(-zero * total));
-    sum = f4_madd(f4_mul(a->scale[run][half], f4_splat(x->d)), i4_float(exact), sum);
-    return offset ? f4_madd(a->offset[run][half], f4_splat(x->d * (float) total), sum) : sum;
+    return bits == 8 ? u->words + s * u->run_bytes : (const uint8_t *) u->room[s * run / 4];
 }
 
-/* Of the activations of run s. */
-INLINE int32_t run_total(const dot_block *x, size_t run, size_t s)
+/* Which sums of a block of activations are those of run s (dot_block). */
+INLINE size_t run_part(size_t run, size_t s)
 {
-    return run == CMHA_INT8_INPUTS ? x->sum[0] + x->sum[1] : x->sum[s % 2];
+    return run == CMHA_INT8_INPUTS ? 0 : 1 + s % 2;
+}
+
+/* What a run adds to a sum: d * sum of q * (scale * (quant - zero) + offset). */
+INLINE f4 add_run(f4 sum, dot_sums products, f4 scale, f4 offset, f4 d, f4 total, int offsets, int bits)
+{
+    sum = f4_madd(f4_mul(scale, d), i4_float(dot_total(products, bits)), sum);
+    return offsets ? f4_madd(offset, f4_mul(d, total), sum) : sum;
 }
 
 /* Words of a run that lie in a row. */
@@ -153,10 +163,10 @@ INLINE void dot_words(dot_sums products[4][2], word_place at, size_t end, const 
     ROLLED
     while (at.i < end) {
         if (runs < layers) {        /* two layers make a run */
-            dot_inputs in[2] = { dot_load(x, 4 * at.i, bits), dot_load(x, 4 * (span + at.i), bits) };
+            const uint8_t *x0 = dot_input(x, 4 * at.i, bits), *x1 = dot_input(x, 4 * (span + at.i), bits);
             for (size_t half = half0; half < half1; half++) {
-                products[0][half - half0] = dot_add(products[0][half - half0], quants(at, 0, half), in[0],
-                    quants(at, 1, half), in[1], bits);
+                dot_sums *sum = &products[0][half - half0];
+                *sum = dot_two(*sum, quants(at, 0, half), x0, quants(at, 1, half), x1, bits);
             }
             at.i++;
             at.at += WORD_FIELD;
@@ -166,10 +176,10 @@ INLINE void dot_words(dot_sums products[4][2], word_place at, size_t end, const 
         UNROLL
         for (size_t j = 0; j < layers; j++) {
             const dot_block *row = x + j * span / DOT_WORDS;
-            dot_inputs in[2] = { dot_load(row, 4 * at.i, bits), dot_load(row, 4 * next.i, bits) };
+            const uint8_t *x0 = dot_input(row, 4 * at.i, bits), *x1 = dot_input(row, 4 * next.i, bits);
             for (size_t half = half0; half < half1; half++) {
-                products[j][half - half0] = dot_add(products[j][half - half0], quants(at, j, half), in[0],
-                    quants(next, j, half), in[1], bits);
+                dot_sums *sum = &products[j][half - half0];
+                *sum = dot_two(*sum, quants(at, j, half), x0, quants(next, j, half), x1, bits);
             }
         }
         at.i += 2;
@@ -195,16 +205,19 @@ INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count
                 UNROLL
                 for (size_t half0 = 0; half0 < 2; half0 += halves) {
                     dot_sums products[4][2];
-                    for (size_t j = 0; j < runs; j++) products[j][0] = products[j][1] = dot_zero();
+                    for (size_t j = 0; j < runs; j++) {
+                        const dot_block *in = x + j * span / DOT_WORDS;
+                        products[j][0] = products[j][1] = zero ? dot_begin(in, run_part(run, from / words), zero, bits) : i4_splat(0);
+                    }
                     dot_words(products, at, from + words, x, span, layers, runs, half0, half0 + halves, bits, quants);
                     UNROLL
                     for (size_t j = 0; j < runs; j++) {
                         size_t s = (chunk * runs + j) * (span / words) + from / words;
                         const dot_block *in = x + j * span / DOT_WORDS;
-                        int32_t total = run_total(in, run, from / words);
+                        f4 d = f4_load_splat(&in->d), total = f4_load_splat(&in->sum[run_part(run, from / words)]);
                         for (size_t half = half0; half < half0 + halves; half++) {
-                            sum[half] = add_run(sum[half], products[j][half - half0], &scales, s, half, in, total, zero, offset,
-                                bits);
+                            sum[half] = add_run(sum[half], products[j][half - half0], scales.scale[s][half], scales.offset[s][half],
+                                d, total, offset, bits);
                         }
                     }
                 }
@@ -218,7 +231,9 @@ INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count
 INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t bytes, size_t block, size_t run,
     size_t span, size_t layers, scalings_of *scale, quants_of *quants)
 {
-    dot_weights (*to)[2] = u->weights;
+    i4 (*to)[2] = u->room;
+    u->words = (const uint8_t *) to;
+    u->run_bytes = run / 4 * WORD_FIELD;
     ROLLED
     for (size_t first = 0; count > 0; count--, p += bytes * CMHA_PANEL, first += block / run) {
         scale(&u->scales, first, p);
@@ -227,10 +242,9 @@ INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t byt
             word_place where = { p, p, chunk, 0 };
             ROLLED
             for (; where.i < span; where.i++, where.at += WORD_FIELD) {
-                UNROLL
-                for (size_t j = 0; j < layers; j++) {
-                    for (size_t half = 0; half < 2; half++) to[j * span + where.i][half] = quants(where, j, half);
-                }
+                i4 all[4][2];
+                for (size_t j = 0; j < 2 * layers; j++) all[j / 2][j % 2] = quants(where, j / 2, j % 2);
+                for (size_t j = 0; j < 2 * layers; j++) to[j / 2 * span + where.i][j % 2] = all[j / 2][j % 2];
             }
         }
     }
@@ -241,13 +255,17 @@ INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t byt
  * words of four inputs, one layer after the other; words i of all layers of a chunk share what is loaded. A run is a
  * chunk, a layer, or half a layer. */
 #define WEIGHT_TYPE(NAME, object, head, tail, run, span, layers, zero, offset, bits, scale, quants) \
-    static void row_##object(float *y, const uint8_t *p, const dot_block *x, size_t count) \
-    { \
-        dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, span, layers, zero, offset, bits, scale, quants); \
-    } \
     static void unpack_##object(unpacked *u, const uint8_t *p, size_t count) \
     { \
         unpack_panel(u, p, count, BYTES_##NAME, BLOCK_##NAME, run, span, layers, scale, quants); \
+    } \
+    WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, run, span, layers, zero, offset, bits, scale, quants)
+
+/* The same for one that unpacks by a function of its own. */
+#define WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, run, span, layers, zero, offset, bits, scale, quants) \
+    static void row_##object(float *y, const uint8_t *p, const dot_block *x, size_t count) \
+    { \
+        dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, span, layers, zero, offset, bits, scale, quants); \
     } \
     const weight_type weight_##object = { \
         BLOCK_##NAME, BYTES_##NAME, head, tail, NULL, NULL, \

@@ -23,6 +23,7 @@ test('what each layer would have said: the last one says what the model says', o
     await demo.write(STORY);
     await page.$eval('#lens-panel', panel => /** @type {HTMLDetailsElement} */ (panel).open = true);
     await page.click('.token[data-position="22"]');
+    await demo.settle();
     // The distribution as it is: nothing is left out, nothing is made steeper.
     await demo.fill({ temperature: 1, topK: 0, topP: 1, minP: 0 });
     await page.$eval('[name=topK]', field => field.dispatchEvent(new Event('input', { bubbles: true })));
@@ -146,10 +147,11 @@ test('a hundred texts and twenty models leave no more memory than one', { ...chr
             await page.evaluate(async () => {
                 const transfer = new DataTransfer();
                 transfer.items.add(new File([await (await fetch('../js/embedded/model.gguf')).blob()], 'mine.gguf'));
+                // It opens and closes faster than one can look.
+                const closed = new Promise(resolve => document.getElementById('models')?.addEventListener('close', resolve, { once: true }));
                 document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
+                await closed;
             });
-            await page.waitForFunction(() => document.querySelector('dialog[open]'));
-            await page.waitForFunction(() => !document.querySelector('dialog[open]'));
         }
     };
     /** Of the runtime, of the page's objects, and of its document. */

@@ -302,7 +302,7 @@ async function incomplete(t, folder, without) {
     return root;
 }
 
-for (const [folder, missing] of [['dist', 'embedded'], ['dist/generation', 'index.js']]) {
+for (const [folder, missing] of [['dist', 'embedded'], ['dist', 'wasm']]) {
     test(`without ${folder}/${missing} there is an error in words`, options, async t => {
         const demo = await DemoPage.open(t, { root: await incomplete(t, folder, missing) });
         await demo.notice('could not be loaded');
@@ -311,7 +311,7 @@ for (const [folder, missing] of [['dist', 'embedded'], ['dist/generation', 'inde
 }
 
 test('a worker that does not start is an error in words', options, async t => {
-    const demo = await DemoPage.open(t, { root: await incomplete(t, 'web', 'generator.js') });
+    const demo = await DemoPage.open(t, { root: await incomplete(t, 'web', 'generator.min.js') });
     await demo.notice('has stopped');
     assert.ok(await demo.page.$eval('#restart', button => button.checkVisibility()));
 });
@@ -328,7 +328,7 @@ test('a worker that is gone is noticed, and another can be started', { ...option
     await demo.fill(SLOW);
     await demo.page.click('#write');
     await demo.tokens(20);
-    await demo.page.workers().find(worker => worker.url().endsWith('/generator.js'))?.close();
+    await demo.page.workers().find(worker => worker.url().endsWith('/generator.min.js'))?.close();
     await demo.notice('silent');
     await demo.page.click('#restart');
     await demo.ready();

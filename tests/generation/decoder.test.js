@@ -12,7 +12,7 @@ import { functional, inPlace, there } from '../there.js';
 
 /** @typedef {import('../there.js').Floats} Floats */
 /** @typedef {import('../../js/engine/tensor.js').TensorLike} TensorLike */
-/** @typedef {import('../../js/layers/decoder.js').DecoderConfig} DecoderConfig */
+/** @typedef {import('../../js/layers/decoder-options.js').DecoderConfig} DecoderConfig */
 
 const runtime = await testRuntime();
 const { suites } = readManifest(COMMITTED);

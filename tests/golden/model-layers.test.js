@@ -68,7 +68,7 @@ for (const kvCache of [false, true]) {
         });
         const encoded = t['out/encoded'];
         const encoderPaddingMask = t['in/source_padding_mask'];
-        /** @param {TensorLike} x @param {import('../../js/layers/decoder.js').DecoderOptions} [options] */
+        /** @param {TensorLike} x @param {import('../../js/layers/decoder-options.js').DecoderOptions} [options] */
         const through = async (x, options) => {
             for (const decoder of decoders) {
                 x = (await decoder.call(x, encoded, { encoderPaddingMask, ...options })).output;

@@ -7,7 +7,7 @@ import { loadModel } from '../../js/generation/index.js';
 import { assertClose } from '../close.js';
 import { testRuntime } from '../runtime.js';
 
-/** @type {{ name: string, quantized: 'int8' | 'int4', ids: number[], logits: number[] }[]} */
+/** @type {{ name: string, quantized: 'int8' | 'int4' | null, ids: number[], logits: number[] }[]} */
 const cases = JSON.parse(readFileSync(new URL('keras/cases.json', import.meta.url), 'utf8'));
 const runtime = await testRuntime();
 

@@ -1,6 +1,6 @@
 // Jobs for tests of the runtime: small programs whose operations are made of seeded random numbers.
 
-import { ATTEND, ATTENTION, FLAG, LINEAR, NORM, OP_WORDS, TRANSFER } from '../../js/engine/interface.js';
+import { ATTEND, ATTENTION, FLAG, KIND, LINEAR, NORM, OP_WORDS, TRANSFER } from '../../js/engine/interface.js';
 import { PagedCache, writeTransfer } from '../../js/blocks/pages.js';
 import { floats, rng } from '../rng.js';
 
@@ -74,19 +74,19 @@ export class Block {
         const q = program.scratch(4 * t * f);
         const mixed = program.scratch(4 * t * f);
         this.out = program.result(this.shape, 'float32');
-        const norm = program.layerNorm();
+        const norm = program.append(KIND.LAYER_NORM);
         write(program.words, norm, NORM, { x, xStride: f, y: normal, yStride: f, rows: t, n: f, gamma: this.gamma });
         program.floats[norm + NORM.epsilon] = 1e-5;
         const common = { x: normal, xStride: f, rows: t, k: f, n: f };
-        write(program.words, program.linear(), LINEAR, { ...common, w: this.weights[0], y: q, yStride: f });
+        write(program.words, program.append(KIND.LINEAR), LINEAR, { ...common, w: this.weights[0], y: q, yStride: f });
         const kept = { t, index: s - t, cache: this.cache.address };
-        write(program.words, program.linear(FLAG.CONCURRENT), LINEAR, {
+        write(program.words, program.append(KIND.LINEAR, FLAG.CONCURRENT), LINEAR, {
             ...common, ...kept, w: this.weights[1], layout: 1,
         });
-        write(program.words, program.linear(FLAG.CONCURRENT), LINEAR, {
+        write(program.words, program.append(KIND.LINEAR, FLAG.CONCURRENT), LINEAR, {
             ...common, ...kept, w: this.weights[2], layout: 2,
         });
-        const attention = program.attention();
+        const attention = program.append(KIND.ATTENTION);
         write(program.words, attention, ATTENTION, {
             q, qStride: f, cache: this.cache.address,
             out: mixed, outStride: f, batch: 1, heads, t, s,
@@ -94,7 +94,7 @@ export class Block {
         });
         program.floats[attention + ATTENTION.scale] = 1 / Math.sqrt(d);
         program.attentionDone(attention);
-        write(program.words, program.linear(), LINEAR, {
+        write(program.words, program.append(KIND.LINEAR), LINEAR, {
             x: mixed, xStride: f, rows: t, k: f, n: f, w: this.weights[3], residual: x, residualStride: f,
             y: this.out._address, yStride: f,
         });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Tensor, dtypeOf } from '../../js/engine/tensor.js';
+import { Tensor, asTensorLike } from '../../js/engine/tensor.js';
 import { createRuntime } from '../../js/engine/create-runtime.js';
 import { SIMD, testRuntime } from '../runtime.js';
 import { Block } from './jobs.js';
@@ -132,7 +132,7 @@ test('an engine without relaxed SIMD, or without SIMD', async () => {
 class Note {
     /**
      * @param {import('../../js/engine/runtime.js').Runtime} runtime
-     * @param {import('../../js/engine/tensor.js').TensorLike} input
+     * @param {import('../../js/engine/tensor.js').Held} input
      * @param {string[]} log
      * @param {string} name
      */
@@ -165,11 +165,12 @@ test('where the caller must not block, calls run in order and see their inputs a
     const plain = { shape: [1], data: new Float32Array([1]) };
     const tensor = new Tensor(runtime, { shape: [1], data: new Float32Array([2]) });
     const half = new Tensor(runtime, { shape: [1], dtype: 'float16', data: new Float32Array([3]) });
-    assert.equal(runtime._capture(plain), plain, 'nothing is copied while nothing is pending');
+    const given = asTensorLike(plain, 'input');
+    assert.equal(runtime._capture(given), given, 'nothing is copied while nothing is pending');
     const first = runtime._run(new Block(runtime, SIZES[3]));
     assert.equal(runtime._busy, true);
-    const calls = [plain, tensor, half].map((input, i) => runtime._run(new Note(runtime, input, log, String(i))));
-    assert.equal(dtypeOf(runtime._capture(half)), 'float16');
+    const calls = [given, tensor, half].map((input, i) => runtime._run(new Note(runtime, input, log, String(i))));
+    assert.equal(runtime._capture(half).dtype, 'float16');
     plain.data[0] = -1;
     tensor.data[0] = -1;
     half.dispose();

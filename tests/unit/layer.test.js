@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
-import { dtypeOf } from '../../js/engine/tensor.js';
 import { roundTo } from '../../js/keras/policy.js';
 import { assertClose } from '../close.js';
 import { draw, randomLayer } from '../property/cases.js';
@@ -97,7 +96,7 @@ for (const [dtype, variable, compute] of [
         const result = layer.callSync(x, x, { cache, cacheUpdateIndex: 1, returnAttentionScores: true });
         const returned = functional(result.cache);
         for (const out of [result.attentionOutput, there(result.attentionScores), returned]) {
-            assert.equal(dtypeOf(out), compute);
+            assert.equal(/** @type {Tensor} */ (out).dtype, compute);
             const rounded = floatsOf(out).map((value) => roundTo(value, /** @type {any} */ (compute)));
             assert.deepEqual(out.data, rounded, 'representable');
         }

@@ -59,8 +59,7 @@ test('an appended operation is zeroed but for kind and flags; the first is never
     runtime._runSync(block); // leaves other values behind
     assert.throws(() => runtime._runSync(jobOf((program) => {
         for (const [i, kind] of [KIND.LINEAR, KIND.ATTENTION, KIND.LAYER_NORM, KIND.EMBED].entries()) {
-            const append = [program.linear, program.attention, program.layerNorm, program.embed][i];
-            const op = append.call(program, FLAG.CONCURRENT);
+            const op = program.append(kind, FLAG.CONCURRENT);
             const words = Array.from(program.words.subarray(op, op + OP_WORDS));
             assert.equal(words[OP.kind], kind);
             assert.equal(words[OP.flags], i === 0 ? 0 : FLAG.CONCURRENT);
@@ -147,7 +146,7 @@ test('more operations than there is room for', async () => {
             const made = program.result(shape, 'float32');
             let x = program.input(source);
             for (let i = 0; i < n; i++) {
-                const op = program.layerNorm();
+                const op = program.append(KIND.LAYER_NORM);
                 const { words } = program;
                 words[op + NORM.x] = x;
                 words[op + NORM.y] = made._address;
@@ -211,7 +210,7 @@ test('a program that was kept can be resumed until something else is recorded, t
             if (!program.resume(kept)) {
                 recorded++;
                 x = program.scratch(4 * width);
-                const op = program.layerNorm();
+                const op = program.append(KIND.LAYER_NORM);
                 const { words } = program;
                 words[op + NORM.x] = x;
                 words[op + NORM.y] = out._address;

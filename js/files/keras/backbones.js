@@ -83,6 +83,19 @@ const GEMMA3_BLOCK = {
     'self_attn.k_norm': ['attention/key_norm', 'norm'],
 };
 
+/** Norms that a block of Gemma may lack, by the field that says so. @type {Record<string, string[]>} */
+const LACKING = {
+    post_attention_norm: ['post_attention_layernorm'],
+    post_feedforward_norm: ['post_feedforward_layernorm'],
+    query_key_norm: ['self_attn.q_norm', 'self_attn.k_norm'],
+};
+
+/** @param {Record<string, Place>} places @param {Record<string, any>} config @returns {Record<string, Place>} */
+function without(places, config) {
+    const lacking = Object.keys(LACKING).flatMap((field) => (config[field] === false ? LACKING[field] : []));
+    return Object.fromEntries(Object.entries(places).filter(([name]) => !lacking.includes(name)));
+}
+
 /** @type {Record<string, Place>} */
 const GPT2_BLOCK = {
     'ln_1': ['_self_attention_layer_norm', 'norm'],
@@ -184,11 +197,16 @@ function gemmaCommon(k, notes) {
     return config;
 }
 
-/** @param {KerasConfig} k @returns {boolean} whether norms follow the sublayers, both or none */
-function sandwich(k) {
-    const [attention, feedForward] = [k.flag('use_post_attention_norm', false), k.flag('use_post_ffw_norm', false)];
-    return attention === feedForward ? attention
-        : k.unsupported('use_post_attention_norm and use_post_ffw_norm', 'one without the other');
+/**
+ * @param {KerasConfig} k
+ * @param {boolean} usual
+ * @returns {Record<string, any>} which of a block's two last norms there are not
+ */
+function lackingNorms(k, usual) {
+    return {
+        ...!k.flag('use_post_attention_norm', usual) && { post_attention_norm: false },
+        ...!k.flag('use_post_ffw_norm', usual) && { post_feedforward_norm: false },
+    };
 }
 
 /** @param {KerasConfig} k @param {string[]} notes @returns {Record<string, any>} */
@@ -199,14 +217,13 @@ function gemma(k, notes) {
         final_logit_softcapping: k.positiveOrNone('final_logit_soft_cap') };
     const size = k.countOrNone('sliding_window_size');
     const window = k.flag('use_sliding_window_attention', false) ? size : null;
-    const plain = window === null && Object.values(caps).every((cap) => cap === null);
+    const lacks = lackingNorms(k, false);
     const base = { ...config, intermediate_size: inner, rope_theta: 10000, tie_word_embeddings: true };
-    if (!sandwich(k)) {
-        return plain ? { model_type: 'gemma', ...base }
-            : k.unsupported('use_post_attention_norm', 'false with a window or soft caps');
+    if (window === null && Object.values(caps).every((cap) => cap === null) && Object.keys(lacks).length === 2) {
+        return { model_type: 'gemma', ...base };
     }
     return {
-        model_type: 'gemma2', ...base, ...caps, query_pre_attn_scalar: config.head_dim,
+        model_type: 'gemma2', ...base, ...caps, ...lacks, query_pre_attn_scalar: config.head_dim,
         sliding_window: window, layer_types: layerTypes(config, (i) => window !== null && i % 2 === 0),
     };
 }
@@ -228,19 +245,16 @@ function gemma3(k, notes) {
     const config = gemmaCommon(k, notes);
     for (const [key, wanted] of /** @type {[string, any][]} */ ([
         ['vision_encoder', null], ['is_embedding_model', false], ['use_bidirectional_attention', false],
-        ['use_query_key_norm', true],
     ])) {
         k.only(key, wanted);
     }
     // Of images and of embedding models.
     k.ignore('image_size', 'pooling_intermediate_dim', 'embedding_dim');
-    if (!sandwich(k)) {
-        k.unsupported('use_post_attention_norm', 'false');
-    }
     const window = k.count('sliding_window_size');
     const slides = k.flag('use_sliding_window_attention', false);
     return {
-        ...config, attention_logit_soft_cap: k.positiveOrNone('attention_logit_soft_cap'),
+        ...config, ...lackingNorms(k, true), ...!k.flag('use_query_key_norm', true) && { query_key_norm: false },
+        attention_logit_soft_cap: k.positiveOrNone('attention_logit_soft_cap'),
         final_logit_softcapping: k.positiveOrNone('final_logit_soft_cap'), query_pre_attn_scalar: config.head_dim,
         sliding_window: window, layer_types: layerTypes(config, (i) => slides && i % 6 < 5), tie_word_embeddings: true,
         rope_parameters: {
@@ -336,11 +350,11 @@ const BACKBONES = {
     },
     GemmaBackbone: {
         type: 'gemma', block: 'gemma_decoder_block', norm: 'rms_normalization', blocks: BLOCKS, names: NAMES,
-        places: ({ model_type: type }) => (type === 'gemma2' ? GEMMA2_BLOCK : GEMMA_BLOCK), config: gemma,
+        places: (config) => (config.model_type === 'gemma2' ? without(GEMMA2_BLOCK, config) : GEMMA_BLOCK), config: gemma,
     },
     Gemma3Backbone: {
         type: 'gemma3_text', block: 'gemma3_decoder_block', norm: 'rms_normalization', blocks: BLOCKS, names: NAMES,
-        places: () => GEMMA3_BLOCK, config: gemma3,
+        places: (config) => without(GEMMA3_BLOCK, config), config: gemma3,
     },
 };
 BACKBONES.Llama3Backbone = BACKBONES.LlamaBackbone;

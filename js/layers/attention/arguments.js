@@ -1,6 +1,6 @@
 // Checks of the arguments of a call: everything that can be wrong is found here, before anything is changed.
 
-import { asTensorLike, dtypeOf, formatShape, Tensor } from '../../engine/tensor.js';
+import { asTensorLike, formatShape, Tensor } from '../../engine/tensor.js';
 import { KVCache } from '../../blocks/cache.js';
 import { rangeError, typeError, unknownOption } from '../../check.js';
 
@@ -84,7 +84,7 @@ export function checkIndex(index) {
     let value = index;
     if (typeof index === 'object') {
         const tensor = asTensorLike(index, 'cacheUpdateIndex');
-        if (dtypeOf(tensor) !== 'int32' || tensor.data.length !== 1) {
+        if (tensor.dtype !== 'int32' || tensor.data.length !== 1) {
             throw typeError('cacheUpdateIndex', 'an integer or an Int32Array tensor of one element', index);
         }
         value = tensor.data[0];

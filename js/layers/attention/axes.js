@@ -1,6 +1,6 @@
 // Inputs and caches of any rank, brought into the order of rows that the kernels know.
 
-import { TRANSFER } from '../../engine/interface.js';
+import { KIND, TRANSFER } from '../../engine/interface.js';
 import { writeTransfer } from '../../blocks/pages.js';
 
 /** @typedef {import('../../engine/program.js').Program} Program */
@@ -53,7 +53,7 @@ export function storeAxesCache(runtime, program, plan, shape, source, call) {
     call.cacheRound = 0;
     call.narrow = false;
     call.cache = program.cache(batch, s, heads, d, d);
-    const op = program.store();
+    const op = program.append(KIND.STORE);
     const { words } = program;
     writeTransfer(words, op, call.cache, rows[0], [batch, 2, s, heads, d], 0, s);
     words[op + TRANSFER.values] = rows[1];

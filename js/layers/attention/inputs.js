@@ -1,22 +1,13 @@
 // Brings what a call was given to where the kernels can read it: floats of the compute type, masks as bytes.
 
-import { KVCache } from '../../blocks/cache.js';
-import { Tensor, dtypeOf, sizeOf } from '../../engine/tensor.js';
+import { Tensor, sizeOf } from '../../engine/tensor.js';
 import { keepBytes } from '../../keras/mask.js';
 
 /** @typedef {import('../../engine/program.js').Program} Program */
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('../../engine/tensor.js').Held} Held */
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../../keras/policy.js').FloatType} FloatType */
-
-/**
- * @param {TensorLike | KVCache | null} given
- * @param {string} name
- * @throws {Error} when it has been disposed of
- */
-export function checkLife(given, name) {
-    if (given instanceof Tensor || given instanceof KVCache) given._check(name);
-}
 
 /**
  * The numbers of a tensor-like, as they lie; a Tensor's are not moved out of the memory by looking.
@@ -39,13 +30,13 @@ export function numbers(runtime, tensor) {
  * Keras casts floats to the compute type, and its projections promote integers and booleans to it.
  * @param {Runtime} runtime
  * @param {Program} program
- * @param {TensorLike} tensor
+ * @param {Held} tensor
  * @param {FloatType} type
  * @param {number} round the same as ROUND
  * @returns {number} address of its numbers as floats of the type
  */
 export function floatInput(runtime, program, tensor, type, round) {
-    const dtype = dtypeOf(tensor);
+    const { dtype } = tensor;
     const whole = dtype === 'int32' || dtype === 'bool';
     if (!whole && (round === 0 || dtype === type)) return program.input(tensor);
     const size = sizeOf(tensor.shape);
@@ -59,13 +50,13 @@ export function floatInput(runtime, program, tensor, type, round) {
 /**
  * @param {Runtime} runtime
  * @param {Program} program
- * @param {TensorLike} mask
+ * @param {Held} mask
  * @param {boolean} explicit which path reads it
  * @param {FloatType} type compute type
  * @returns {number} address of a byte per element, nonzero = keep
  */
 export function maskInput(runtime, program, mask, explicit, type) {
-    const dtype = dtypeOf(mask);
+    const { dtype } = mask;
     if (dtype === 'bool') return program.input(mask);
     const size = sizeOf(mask.shape);
     const address = program.scratch(size);

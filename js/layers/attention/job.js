@@ -3,11 +3,12 @@
 
 import { KVCache } from '../../blocks/cache.js';
 import { writeTransfer } from '../../blocks/pages.js';
-import { Tensor, asTensorLike, dtypeOf } from '../../engine/tensor.js';
+import { KIND } from '../../engine/interface.js';
+import { Tensor, asTensorLike, sizeOf } from '../../engine/tensor.js';
 import { AxesPlan } from '../../keras/shapes.js';
 import { AttentionCall, recordAttention } from '../../blocks/attention.js';
 import { checkSignal } from '../../check.js';
-import { checkLife, floatInput } from './inputs.js';
+import { floatInput } from './inputs.js';
 import { CallMask } from './mask.js';
 import { reorder, storeAxesCache } from './axes.js';
 import {
@@ -16,6 +17,7 @@ import {
 } from './arguments.js';
 
 /** @typedef {import('../../engine/program.js').Program} Program */
+/** @typedef {import('../../engine/tensor.js').Held} Held */
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('./attention-layer.js').AttentionLayer} AttentionLayer */
 /**
@@ -31,6 +33,9 @@ export const FUSED_PLAN = new AxesPlan(3, Object.freeze([1]));
 /** @param {readonly number[]} cache shape @returns {number[]} the shape of its keys: without the axis of 2 */
 const cacheAxes = (cache) => [cache[0], ...cache.slice(2)];
 
+/** @param {Held | KVCache} cache @returns {readonly number[]} its shape */
+const sizesOf = (cache) => (cache instanceof KVCache ? cache._sizes : cache.shape);
+
 /** @type {readonly number[]} */
 const NO_SHAPE = Object.freeze([]);
 
@@ -40,8 +45,11 @@ export class AttentionJob {
     constructor(layer) {
         this._layer = layer;
         this._call = new AttentionCall();
-        /** Shapes of the last results, kept while they stay the same. */
+        /** Shapes of the last results, kept while they stay the same; the query's then, and the output's size. */
         this._outputShape = NO_SHAPE;
+        /** @type {number[]} */
+        this._queryShape = [];
+        this._outputSize = 0;
         this._scoresShape = NO_SHAPE;
         this._mode = NO_CACHE;
         this._wantScores = false;
@@ -50,23 +58,23 @@ export class AttentionJob {
         this._index = -1;
         this._plan = layer._plan;
         // What the call was given.
-        /** @type {TensorLike | null} */
+        /** @type {Held | null} */
         this._query = null;
-        /** @type {TensorLike | null} */
+        /** @type {Held | null} */
         this._value = null;
-        /** @type {TensorLike | null} */
+        /** @type {Held | null} */
         this._key = null;
         this._mask = new CallMask();
-        /** @type {TensorLike | KVCache | null} */
+        /** @type {Held | KVCache | null} */
         this._cache = null;
-        /** The same, never a copy. @type {TensorLike | KVCache | null} */
+        /** The same, never a copy. @type {Held | KVCache | null} */
         this._cacheGiven = null;
         // What record leaves to finish.
         /** @type {Tensor | null} */
         this._output = null;
         /** @type {Tensor | null} */
         this._scores = null;
-        /** @type {TensorLike | KVCache | null} */
+        /** @type {Held | KVCache | null} */
         this._cacheOut = null;
         /** Cuts the call short. @type {AbortSignal | undefined} */
         this.signal = undefined;
@@ -121,19 +129,19 @@ export class AttentionJob {
 
     /** @returns {[query: readonly number[], value: readonly number[], key: readonly number[]]} of what was given */
     shapes() {
-        const shape = (/** @type {TensorLike | null} */ given) => /** @type {TensorLike} */ (given).shape;
+        const shape = (/** @type {Held | null} */ given) => /** @type {Held} */ (given).shape;
         return [shape(this._query), shape(this._value), shape(this._key)];
     }
 
     /** As a job: whatever was given may have been disposed of since. */
     check() {
         this._layer._checkAlive();
-        checkLife(this._query, 'query');
+        this._query?._check('query');
         if (this._mode !== STATIC_CACHE) {
-            if (this._value !== this._query) checkLife(this._value, 'value');
-            if (this._key !== this._value) checkLife(this._key, 'key');
+            if (this._value !== this._query) this._value?._check('value');
+            if (this._key !== this._value) this._key?._check('key');
         }
-        checkLife(this._cache, 'cache');
+        this._cache?._check('cache');
         this._mask.check();
     }
 
@@ -141,7 +149,7 @@ export class AttentionJob {
     prepare() {
         const layer = this._layer;
         const call = this._call;
-        const query = /** @type {TensorLike} */ (this._query);
+        const query = /** @type {Held} */ (this._query);
         const index = this._index;
         const { numHeads, kvHeads, keyDim, valueDim, dropout, flashAttention, activityRegularizer, attending } =
             layer._config;
@@ -187,13 +195,13 @@ export class AttentionJob {
 
     /**
      * Where keys and values come from, and how many there are.
-     * @param {TensorLike | KVCache | null} cache
+     * @param {Held | KVCache | null} cache
      * @param {number} index -1: none
      */
     _prepareKeys(cache, index) {
         const call = this._call;
         const plan = this._plan;
-        const query = /** @type {TensorLike} */ (this._query).shape;
+        const query = /** @type {Held} */ (this._query).shape;
         this._mode = cache === null ? NO_CACHE : index < 0 ? STATIC_CACHE : UPDATED_CACHE;
         if (cache === null) {
             if (index >= 0) throw new RangeError(`cacheUpdateIndex must be absent without a cache, got ${index}`);
@@ -209,7 +217,7 @@ export class AttentionJob {
             call.s = call.rows;
         }
         if (cache === null) return;
-        const { shape } = cache;
+        const shape = sizesOf(cache);
         if (!plan.standard) {
             this._prepareAxesCache(cache, query);
             return;
@@ -225,7 +233,7 @@ export class AttentionJob {
 
     /**
      * A cache for attention along other axes than the second of three.
-     * @param {TensorLike | KVCache} cache
+     * @param {Held | KVCache} cache
      * @param {readonly number[]} query shape
      */
     _prepareAxesCache(cache, query) {
@@ -247,10 +255,10 @@ export class AttentionJob {
     _checkKeys(query) {
         const { _inputs } = this._layer;
         const plan = this._plan;
-        const value = /** @type {TensorLike} */ (this._value).shape;
-        const key = /** @type {TensorLike} */ (this._key).shape;
-        checkInput('value', /** @type {TensorLike} */ (this._value), plan.rank, _inputs.value);
-        checkInput('key', /** @type {TensorLike} */ (this._key), plan.rank, _inputs.key);
+        const value = /** @type {Held} */ (this._value).shape;
+        const key = /** @type {Held} */ (this._key).shape;
+        checkInput('value', /** @type {Held} */ (this._value), plan.rank, _inputs.value);
+        checkInput('key', /** @type {Held} */ (this._key), plan.rank, _inputs.key);
         for (let axis = 0; axis < plan.rank - 1; axis++) {
             if (key[axis] !== value[axis]) {
                 throw new RangeError(`key must have value's sizes on all axes but the last, [${value}], got [${key}]`);
@@ -260,7 +268,7 @@ export class AttentionJob {
         return key;
     }
 
-    /** @param {TensorLike | KVCache} cache */
+    /** @param {Held | KVCache} cache */
     _checkCache(cache) {
         const layer = this._layer;
         const { kvHeads, keyDim, valueDim, policy } = layer._config;
@@ -274,16 +282,16 @@ export class AttentionJob {
                     + `got ${cache.dtype}`);
             }
         }
-        checkCacheShape(cache.shape, layer._rank, kvHeads, keyDim, valueDim);
+        checkCacheShape(sizesOf(cache), layer._rank, kvHeads, keyDim, valueDim);
     }
 
     /** Keeps what the call was given as it is now, for the time when its turn comes. */
     capture() {
         const { _runtime } = this._layer;
         if (!_runtime._busy) return;
-        const query = /** @type {TensorLike} */ (this._query);
-        const value = /** @type {TensorLike} */ (this._value);
-        const key = /** @type {TensorLike} */ (this._key);
+        const query = /** @type {Held} */ (this._query);
+        const value = /** @type {Held} */ (this._value);
+        const key = /** @type {Held} */ (this._key);
         this._query = _runtime._capture(query);
         if (this._mode !== STATIC_CACHE) {
             this._value = value === query ? this._query : _runtime._capture(value);
@@ -297,8 +305,8 @@ export class AttentionJob {
     record(program) {
         const layer = this._layer;
         const call = this._call;
-        const query = /** @type {TensorLike} */ (this._query);
-        const output = program.result(this._outputSizes(query.shape), layer._config.policy.compute);
+        const query = /** @type {Held} */ (this._query);
+        const output = program.result(this._outputSizes(query.shape), layer._config.policy.compute, this._outputSize);
         this._output = output;
         if (this._wantScores) {
             this._scores = program.result(this._scoresSizes(), layer._config.policy.compute);
@@ -321,20 +329,20 @@ export class AttentionJob {
     _recordInputs(program) {
         const call = this._call;
         const { query: queryWidth, key: keyWidth, value: valueWidth } = this._layer._inputs;
-        call.query = this._rows(program, /** @type {TensorLike} */ (this._query), queryWidth);
+        call.query = this._rows(program, /** @type {Held} */ (this._query), queryWidth);
         call.queryStride = queryWidth;
         if (call.rows === 0) return;
         call.value = this._value === this._query
-            ? call.query : this._rows(program, /** @type {TensorLike} */ (this._value), valueWidth);
+            ? call.query : this._rows(program, /** @type {Held} */ (this._value), valueWidth);
         call.valueStride = valueWidth;
         call.key = this._key === this._value
-            ? call.value : this._rows(program, /** @type {TensorLike} */ (this._key), keyWidth);
+            ? call.value : this._rows(program, /** @type {Held} */ (this._key), keyWidth);
         call.keyStride = keyWidth;
     }
 
     /**
      * @param {Program} program
-     * @param {TensorLike} tensor
+     * @param {Held} tensor
      * @param {number} width
      * @returns {number} address of its rows in the order of the plan
      */
@@ -354,9 +362,10 @@ export class AttentionJob {
             return;
         }
         if (cache instanceof KVCache) {
-            if (this.signal) this._before = cache._pages.fork();
-            cache._pages.makeWritable(call.index, call.index + call.rows);
-            call.setCache(cache);
+            const pages = cache._pages;
+            if (this.signal) this._before = pages.fork();
+            pages.makeWritable(call.index, call.index + call.rows);
+            call.setCache(cache, pages);
             return;
         }
         const { _runtime, _config, _parts } = this._layer;
@@ -367,12 +376,12 @@ export class AttentionJob {
             call.cache = program.cache(batch, length, heads, dim, dim);
             call.cacheRound = 0;
             call.narrow = false;
-            const op = program.store();
+            const op = program.append(KIND.STORE);
             writeTransfer(program.words, op, call.cache, source, cache.shape, 0, length);
         } else {
             storeAxesCache(_runtime, program, this._plan, cache.shape, source, call);
         }
-        if (this._mode === STATIC_CACHE && this._cacheGiven instanceof Tensor && dtypeOf(cache) === compute) return;
+        if (this._mode === STATIC_CACHE && this._cacheGiven instanceof Tensor && cache.dtype === compute) return;
         const out = program.result(Object.freeze([...cache.shape]), compute);
         this._cacheOut = out;
         // The rest of the cache passes through as it is, or as the compute type rounds it.
@@ -386,7 +395,7 @@ export class AttentionJob {
     _recordCacheOut(program) {
         if (this._mode !== UPDATED_CACHE || this._cache instanceof KVCache) return;
         const out = /** @type {Tensor} */ (this._cacheOut);
-        const op = program.load();
+        const op = program.append(KIND.LOAD);
         writeTransfer(program.words, op, this._call.cache, out._address, out.shape, 0, out.shape[2]);
     }
 
@@ -402,7 +411,7 @@ export class AttentionJob {
         const output = /** @type {Tensor} */ (this._output);
         const { memory } = layer._runtime;
         if (!this._plan.direct) {
-            const shape = /** @type {TensorLike} */ (this._query).shape;
+            const shape = /** @type {Held} */ (this._query).shape;
             const [to, from] = [memory.f32(output._address, output.size), memory.f32(call.out, output.size)];
             this._plan.permute(to, from, shape, call.outStride, true);
         }
@@ -420,22 +429,22 @@ export class AttentionJob {
      * @returns {readonly number[]} the output's, the same array as long as it stays the same
      */
     _outputSizes(query) {
-        const last = this._outputShape;
-        const axes = query.length - 1;
-        for (let i = 0; i < axes; i++) {
-            if (last[i] !== query[i]) {
-                this._outputShape = Object.freeze([...query.slice(0, axes), ...this._layer._outputAxes]);
-                return this._outputShape;
-            }
+        const last = this._queryShape;
+        for (let i = 0; i < query.length; i++) {
+            if (last[i] === query[i]) continue;
+            this._queryShape = [...query];
+            this._outputShape = Object.freeze([...query.slice(0, -1), ...this._layer._outputAxes]);
+            this._outputSize = sizeOf(this._outputShape, 'the result');
+            break;
         }
-        return last;
+        return this._outputShape;
     }
 
     /** @returns {readonly number[]} the scores' shape, the same array as long as it stays the same */
     _scoresSizes() {
         const call = this._call;
         const { numHeads } = this._layer._config;
-        const query = /** @type {TensorLike} */ (this._query).shape;
+        const query = /** @type {Held} */ (this._query).shape;
         const last = this._scoresShape;
         if (this._plan.standard) {
             if (last[0] !== query[0] || last[2] !== query[1] || last[3] !== call.s) {
@@ -444,7 +453,7 @@ export class AttentionJob {
             return this._scoresShape;
         }
         const cache = this._cache?.shape;
-        const keys = cache ? cacheAxes(cache) : /** @type {TensorLike} */ (this._key).shape;
+        const keys = cache ? cacheAxes(cache) : /** @type {Held} */ (this._key).shape;
         this._scoresShape = Object.freeze(this._plan.scoresShape(query, keys, numHeads));
         return this._scoresShape;
     }

@@ -3,20 +3,20 @@
 import { asTensorLike, formatShape, sizeOf } from '../../engine/tensor.js';
 import { MaskPlan, alignMask, checkKeeps } from '../../keras/mask.js';
 import { ROW_MASKS } from './arguments.js';
-import { checkLife, maskInput, numbers } from './inputs.js';
+import { maskInput, numbers } from './inputs.js';
 
 /** @typedef {import('../../engine/program.js').Program} Program */
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
-/** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
+/** @typedef {import('../../engine/tensor.js').Held} Held */
 /** @typedef {import('../../keras/policy.js').FloatType} FloatType */
 /** @typedef {import('../../blocks/attention.js').AttentionCall} AttentionCall */
 
-/** @typedef {{ given: TensorLike, name: 'queryMask' | 'valueMask' | 'keyMask' }} RowMask */
+/** @typedef {{ given: Held, name: 'queryMask' | 'valueMask' | 'keyMask' }} RowMask */
 
 /** A call's mask, or none; used again and again. */
 export class CallMask {
     constructor() {
-        /** @type {TensorLike | null} */
+        /** @type {Held | null} */
         this.given = null;
         /** How the mask is to be written out before the kernels can read it by strides. @type {MaskPlan | null} */
         this._plan = null;
@@ -57,8 +57,8 @@ export class CallMask {
 
     /** @throws {Error} when one of them has been disposed of */
     check() {
-        checkLife(this.given, 'attentionMask');
-        for (let i = 0; i < this.rows.length; i++) checkLife(this.rows[i].given, this.rows[i].name);
+        this.given?._check('attentionMask');
+        for (let i = 0; i < this.rows.length; i++) this.rows[i].given._check(this.rows[i].name);
     }
 
     /** Keeps the tensors as they are now. @param {Runtime} runtime */
@@ -135,7 +135,7 @@ export class CallMask {
      */
     _recordRows(runtime, program, call) {
         const { batch, t, s, mask, maskB, maskH, maskT, maskS } = call;
-        const heads = mask !== 0 && maskH !== 0 ? /** @type {TensorLike} */ (this.given).shape[1] : 1;
+        const heads = mask !== 0 && maskH !== 0 ? /** @type {Held} */ (this.given).shape[1] : 1;
         const size = batch * heads * t * s;
         const address = program.scratch(size);
         const { memory } = runtime;

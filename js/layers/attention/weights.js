@@ -1,6 +1,6 @@
 // The layer's weights: projections with their Keras names, shapes and values.
 
-import { sizeOf, formatShape, asTensorLike, dtypeOf, roundMode, sameShape } from '../../engine/tensor.js';
+import { sizeOf, formatShape, asTensorLike, roundMode, sameShape } from '../../engine/tensor.js';
 import { show, typeError } from '../../check.js';
 import { roundTo } from '../../keras/policy.js';
 import { NormWeights } from '../../blocks/norm.js';
@@ -168,7 +168,7 @@ export class WeightSet {
                 throw new RangeError(`weights[${i}] (${_path}) must have the shape ${formatShape(shape)}, `
                     + `got ${formatShape(tensor.shape)}`);
             }
-            if (dtypeOf(tensor) === 'bool') throw new TypeError(`weights[${i}] (${_path}) must be numbers, got bool`);
+            if (tensor.dtype === 'bool') throw new TypeError(`weights[${i}] (${_path}) must be numbers, got bool`);
             return tensor;
         });
         // Reading them may have run code of the caller's.

@@ -22,12 +22,13 @@ export const gemma2 = {
         const scalar = f.positive('query_pre_attn_scalar', file.format === 'gguf' ? lost : 256);
         const window = f.count('sliding_window', 4096);
         const softcap = f.positiveOrNone('attn_logit_softcapping');
+        const [afterAttention, afterFeedForward] = normsBehind(f, norm);
         const layer = (/** @type {boolean} */ windowed) => block(
             attention(sizes, {
-                before: norm, after: norm, bias: { q: biased, k: biased, v: biased, o: biased }, scale: 1 / Math.sqrt(scalar), softcap,
+                before: norm, ...afterAttention, bias: { q: biased, k: biased, v: biased, o: biased }, scale: 1 / Math.sqrt(scalar), softcap,
                 window: windowed ? window : null, rope: rope(scaling, sizes.keyDim, partial),
             }),
-            gemmaFeedForward(f, sizes, { before: norm, after: norm }),
+            gemmaFeedForward(f, sizes, { before: norm, ...afterFeedForward }),
         );
         const [full, windowed] = [layer(false), layer(true)];
         const layers = slidingLayers(f, sizes.count, (i) => i % 2 === 0).map((slides) => (slides ? windowed : full));
@@ -39,3 +40,13 @@ export const gemma2 = {
         });
     },
 };
+
+/**
+ * Blocks of Keras may lack either.
+ * @param {import('./common.js').Fields} f
+ * @param {import('./common.js').Norm} norm
+ * @returns {{ after?: import('./common.js').Norm }[]} of the attention and of the feed-forward network
+ */
+export function normsBehind(f, norm) {
+    return ['post_attention_norm', 'post_feedforward_norm'].map((field) => (f.flag(field, true) ? { after: norm } : {}));
+}

@@ -4,6 +4,7 @@
 import { readRope } from '../rope.js';
 import { SANDWICH_NAMES, attention, block, model, readSizes, rms, rope, slidingLayers } from './common.js';
 import { gemmaFeedForward } from './gemma.js';
+import { normsBehind } from './gemma2.js';
 
 /** @type {import('./common.js').Family} */
 export const gemma3 = {
@@ -28,13 +29,15 @@ export const gemma3 = {
         const base = f.positiveOrNone('rope_local_base_freq');
         const nearScaling = f.any('rope_parameters') === undefined
             ? { ...near.scaling, base: base ?? 10000 } : near.scaling;
+        const [afterAttention, afterFeedForward] = normsBehind(f, norm);
+        const headNorm = f.flag('query_key_norm', true) ? { norm, over: /** @type {const} */ ('head'), own: false } : null;
         const layer = (/** @type {boolean} */ windowed) => block(
             attention(sizes, {
-                before: norm, after: norm, bias: { q: biased, k: biased, v: biased, o: biased }, scale, softcap,
-                window: windowed ? window : null, headNorm: { norm, over: 'head', own: false },
+                before: norm, ...afterAttention, bias: { q: biased, k: biased, v: biased, o: biased }, scale, softcap,
+                window: windowed ? window : null, headNorm,
                 rope: rope(windowed ? nearScaling : far.scaling, sizes.keyDim, null),
             }),
-            gemmaFeedForward(f, sizes, { before: norm, after: norm }),
+            gemmaFeedForward(f, sizes, { before: norm, ...afterFeedForward }),
         );
         const [full, windowed] = [layer(false), layer(true)];
         const layers = slidingLayers(f, sizes.count, (i) => (i + 1) % pattern !== 0).map((slides) => (slides ? windowed : full));

@@ -1,7 +1,7 @@
 // The operations of a layer call one by one, each as a program of its own: where the time goes.
 
 import { createRuntime } from '../../../js/index.js';
-import { ATTEND, ATTENTION, LAYOUT, LINEAR } from '../../../js/engine/interface.js';
+import { ATTEND, ATTENTION, KIND, LAYOUT, LINEAR } from '../../../js/engine/interface.js';
 import { DIM, HEADS, HEAD_DIM, makeInput } from '../../../web/bench/problem.js';
 import { makeCache, makeLayer } from '../../../web/bench/layer.js';
 
@@ -34,7 +34,7 @@ export async function create({ simd, workers }) {
     /** @param {Program} program */
     const attention = (program) => {
         const { c, cache, x, y } = now;
-        const op = program.attention();
+        const op = program.append(KIND.ATTENTION);
         const { words, floats } = program;
         const fields = {
             q: x,

@@ -22,9 +22,9 @@ def gemma(**more):
     return keras_hub.models.GemmaBackbone(**SIZES, intermediate_dim=32, **more)
 
 
-def gemma3():
-    parts = {"image_size": None, "vision_encoder": None, "use_query_key_norm": True}
-    return keras_hub.models.Gemma3Backbone(**SIZES, intermediate_dim=20, head_dim=8, **parts, **WINDOW, **SANDWICH)
+def gemma3(**more):
+    parts = {"image_size": None, "vision_encoder": None, "use_query_key_norm": True, **SANDWICH, **more}
+    return keras_hub.models.Gemma3Backbone(**SIZES, intermediate_dim=20, head_dim=8, **parts, **WINDOW)
 
 
 def llama():
@@ -45,6 +45,10 @@ PRESETS = {
     # Inputs enough for blocks of 128: the integers stay as they are.
     "llama-int4": (llama, "int4", None),
     "llama-int4-outputs": (llama, "int4", Int4QuantizationConfig(block_size=-1)),
+    # Blocks that lack a norm which others of their kind have.
+    "gemma-one-norm": (lambda: gemma(head_dim=8, use_post_ffw_norm=True, **WINDOW), None, None),
+    "gemma-capped": (lambda: gemma(head_dim=8, attention_logit_soft_cap=50), None, None),
+    "gemma3-few-norms": (lambda: gemma3(use_post_attention_norm=False, use_query_key_norm=False), None, None),
 }
 
 
@@ -56,7 +60,8 @@ def main():
         backbone.set_weights([
             (random.normal(size=w.shape) * (0.4 if w.ndim > 1 else 0.2)).astype("float32") for w in backbone.get_weights()
         ])
-        backbone.quantize(mode, **({"config": config} if config else {}))
+        if mode:
+            backbone.quantize(mode, **({"config": config} if config else {}))
         ids = np.array([IDS])
         hidden = backbone({"token_ids": ids, "padding_mask": np.ones_like(ids)})
         logits = np.asarray(backbone.token_embedding(hidden, reverse=True))[0]

@@ -1,0 +1,172 @@
+// CacheRow: the keys and values of one text, with its tokens and where they stand.
+
+import { removePositions } from '../blocks/decoder.js';
+import { PagedCache, pageFor } from '../blocks/pages.js';
+
+/** @typedef {import('./network.js').Network} Network */
+
+/** One text: its tokens, and a cache for every layer. */
+export class CacheRow {
+    /**
+     * @param {Network} network
+     * @param {number} capacity most positions
+     * @param {import('../blocks/pages.js').KeptType} type of keys and values
+     * @param {number} [sinks] a full cache loses the oldest position after so many; -1: it does not
+     */
+    constructor(network, capacity, type, sinks = -1) {
+        this.network = network;
+        this.capacity = capacity;
+        this.type = type;
+        this.sinks = sinks;
+        /** @type {number[]} */
+        this.tokens = [];
+        /** Rotary positions of the tokens, where they are not their places. @type {number[] | null} */
+        this.positions = null;
+        /** So many tokens from the first on have the keys and values of a text that was read from its start, with nothing taken out. */
+        this.cold = 0;
+        /** @type {PagedCache[]} */
+        this.caches = [];
+        try {
+            for (const { attention: { kvHeads, keyDim, valueDim } } of network.description.layers) {
+                this.caches.push(new PagedCache(network.runtime, { heads: kvHeads, keyDim, valueDim, type, page: pageFor(capacity) }));
+            }
+        } catch (error) {
+            this.dispose();
+            throw error;
+        }
+    }
+
+    get length() {
+        return this.tokens.length;
+    }
+
+    /** Bytes of its pages. */
+    get bytes() {
+        return this.caches.reduce((sum, cache) => sum + cache.bytes, 0);
+    }
+
+    /** Pages that hold its tokens, layer by layer: there may be more, of a reading that failed. */
+    pageList() {
+        return this.caches.flatMap((cache) => cache.pageList(this.length));
+    }
+
+    /** @param {number} place @returns {number} its rotary position, of a token to come too */
+    position(place) {
+        const { positions } = this;
+        if (positions === null) {
+            return place;
+        }
+        return place < positions.length ? positions[place] : place - positions.length + (positions.at(-1) ?? -1) + 1;
+    }
+
+    /** @throws {Error} after dispose() */
+    check() {
+        if (this.caches.length === 0) {
+            throw new Error('cache: this ModelCache has been disposed');
+        }
+    }
+
+    /** @param {number} count @returns {number} how many of so many tokens can be read at once: a full ring turns token by token */
+    most(count) {
+        return this.sinks < 0 ? count : Math.max(1, Math.min(count, this.capacity - this.length));
+    }
+
+    /**
+     * Room for more tokens, that no other cache shares.
+     * @param {number} count
+     * @throws {RangeError} when there are more than the capacity, or the memory is exhausted; nothing is lost then
+     */
+    prepare(count) {
+        const over = this.length + count - this.capacity;
+        if (this.sinks >= 0 && over > 0) {
+            // All that may fail comes first. The pages stay: what comes in takes the place of what goes out.
+            this.caches.forEach((cache) => cache.makeWritable(this.sinks, this.length));
+            this._take(this.sinks, this.sinks + over, true);
+        }
+        const { length } = this;
+        if (length + count > this.capacity) {
+            throw new RangeError(`ids must fit into the cache: it holds ${length} of ${this.capacity} positions, got ${count} more`);
+        }
+        for (const cache of this.caches) {
+            // Zeros, so that nothing of what the memory held before is saved or shown.
+            cache.reserve(length + count, (address, bytes) => this.network.runtime.memory.bytes.fill(0, address, address + bytes));
+            cache.makeWritable(length, length + count);
+        }
+    }
+
+    /** @param {ArrayLike<number>} ids @param {number} from @param {number} count that have been read */
+    append(ids, from, count) {
+        this.cold += this.cold === this.length ? count : 0;
+        for (let i = 0; i < count; i++) {
+            this.positions?.push(this.position(this.tokens.length));
+            this.tokens.push(ids[from + i]);
+        }
+    }
+
+    /** @param {number} n tokens that stay */
+    truncate(n) {
+        this.tokens.length = n;
+        this.cold = Math.min(this.cold, n);
+        if (this.positions) {
+            this.positions.length = n;
+        }
+        this.caches.forEach((cache) => cache.truncate(n));
+    }
+
+    /**
+     * Takes the tokens [from, to) out. What follows moves down.
+     * @param {number} from
+     * @param {number} to
+     * @param {boolean} shift whether what follows takes the positions of its new places
+     */
+    remove(from, to, shift) {
+        this._take(from, to, shift);
+        this.caches.forEach((cache) => cache.truncate(this.length));
+    }
+
+    /** The same, with as many pages as before. @param {number} from @param {number} to @param {boolean} shift */
+    _take(from, to, shift) {
+        const { length } = this;
+        const turn = shift ? (/** @type {import('./description.js').Rope} */ rope) => this.network.frequencies(rope, length) : null;
+        removePositions(this.network, this.caches, from, to, length, turn);
+        const positions = shift ? this.positions : this.positions ?? Array.from({ length }, (_, i) => i);
+        this.tokens.splice(from, to - from);
+        if (positions) {
+            const gone = shift ? to - from : 0;
+            positions.splice(from, to - from);
+            for (let i = from; i < positions.length; i++) {
+                positions[i] -= gone;
+            }
+        }
+        this.positions = positions;
+        this.cold = Math.min(this.cold, from);
+    }
+
+    /** @returns {CacheRow} the same text, sharing its pages */
+    fork() {
+        /** @type {CacheRow} */
+        const copy = Object.create(CacheRow.prototype);
+        copy.network = this.network;
+        copy.capacity = this.capacity;
+        copy.type = this.type;
+        copy.sinks = this.sinks;
+        copy.tokens = this.tokens.slice();
+        copy.positions = this.positions?.slice() ?? null;
+        copy.cold = this.cold;
+        copy.caches = [];
+        try {
+            for (const cache of this.caches) {
+                copy.caches.push(cache.fork());
+            }
+        } catch (error) {
+            copy.dispose();
+            throw error;
+        }
+        return copy;
+    }
+
+    dispose() {
+        this.caches.forEach((cache) => cache.dispose());
+        this.caches = [];
+    }
+}

@@ -1,0 +1,284 @@
+// A pass: some tokens of one text or several through a network, written down as a program. Chooses no token.
+
+import {
+    quantizedBytes, recordAttend, recordGate, recordLookup, recordQuantize, recordRopeTable, recordStore,
+} from '../blocks/decoder.js';
+import { recordRope } from '../blocks/rope.js';
+
+/** @typedef {import('../engine/program.js').Program} Program */
+/** @typedef {import('../blocks/norm.js').NormWeights} NormWeights */
+/** @typedef {import('../blocks/weight.js').PackedWeight} PackedWeight */
+/** @typedef {import('./description.js').Block} Block */
+/** @typedef {import('./network.js').LayerWeights} LayerWeights */
+/** @typedef {import('./network.js').Network} Network */
+
+/**
+ * Some tokens of one text.
+ * @typedef {object} Segment
+ * @property {readonly { address: number }[]} caches one per layer, with room for the tokens
+ * @property {number} index place of the first of them in the caches
+ * @property {number} t how many there are
+ * @property {number} [mask] address of [index + t] bytes: 0 leaves a position out for all queries
+ * @property {number} result row of the hidden states that the last of them goes to; -1: none
+ *
+ * @typedef {object} Pass by address
+ * @property {Segment[]} segments
+ * @property {number} rows tokens of all of them
+ * @property {number} length of the longest run: some rotations depend on it
+ * @property {number} tokens [rows] ids
+ * @property {number} positions [rows]
+ * @property {boolean} every whether hidden states and logits of all rows are wanted, or of the segments' last
+ * @property {number} hidden [rows or results][width] after the final norm; 0: not wanted, and then no logits either
+ * @property {number} results rows of hidden states that logits are wanted of, without `every`
+ * @property {number} logits [rows or results][vocabulary]; 0: not wanted
+ * @property {Map<number, number> | null} scores of layers, where they are wanted: [heads][t][index + t] of the one segment
+ * @property {Map<number, number> | null} states after layers, where they are wanted: [rows][width]; after the last norm by the number
+ *   of layers
+ */
+
+/**
+ * Appends a pass to a program.
+ * @param {Network} network
+ * @param {Program} program
+ * @param {Pass} pass
+ */
+export function recordPass(network, program, pass) {
+    const { layers } = network.description;
+    const recorder = new Recorder(network, program, pass);
+    layers.forEach((layer, i) => {
+        recorder.layer(i, layer);
+        recorder.state(i);
+    });
+    recorder.state(layers.length);
+    if (pass.hidden !== 0) recordHead(network, program, pass, recorder.x, recorder.buffers.bytes);
+}
+
+/**
+ * Appends the logits of hidden states, without the layers that there may be after them.
+ * @param {Network} network
+ * @param {Program} program
+ * @param {number} rows
+ * @param {number} x [rows][width]
+ * @param {number} logits [rows][vocabulary]
+ */
+export function recordReadOut(network, program, rows, x, logits) {
+    const hidden = program.scratch(4 * rows * network.description.width);
+    const bytes = roomForBytes(network, program, rows);
+    recordHead(network, program, { rows, segments: [], every: true, hidden, results: rows, logits }, x, bytes);
+}
+
+/** @param {Network} network @param {Program} program @param {number} rows @returns {number} room for what a matrix reads as bytes; 0: none does */
+const roomForBytes = ({ inBlocks }, program, rows) => (inBlocks === 0 ? 0 : program.scratch(quantizedBytes(rows, inBlocks)));
+
+/**
+ * What some matrices read, as bytes if one of them has weights in blocks.
+ * @param {Program} program
+ * @param {number} rows
+ * @param {number} x
+ * @param {number} bytes room
+ * @param {(PackedWeight | null)[]} matrices of the same inputs
+ * @returns {number} address, 0 if none has
+ */
+function quantized(program, rows, x, bytes, ...matrices) {
+    const matrix = matrices.find((each) => each?.inBlocks);
+    if (!matrix) return 0;
+    recordQuantize(program, rows, x, matrix.inputs, bytes);
+    return bytes;
+}
+
+/**
+ * The final norm, and the logits.
+ * @param {Network} network
+ * @param {Program} program
+ * @param {Pick<Pass, 'rows' | 'segments' | 'every' | 'hidden' | 'results' | 'logits'>} pass
+ * @param {number} x
+ * @param {number} bytes
+ */
+function recordHead(network, program, { rows, segments, every, hidden, results, logits }, x, bytes) {
+    const { width, vocabulary, head } = network.description;
+    const norm = /** @type {NormWeights} */ (network.finalNorm);
+    if (every) {
+        norm.record(program, rows, x, width, hidden, width);
+    } else {
+        let row = 0;
+        let concurrent = false;
+        for (const { t, result } of segments) {
+            row += t;
+            if (result >= 0) {
+                norm.record(program, 1, x + 4 * (row - 1) * width, width, hidden + 4 * result * width, width, { concurrent });
+                concurrent = true;
+            }
+        }
+    }
+    if (logits === 0) return;
+    const count = every ? rows : results;
+    // There may be more results than rows of this pass.
+    const room = count > rows && bytes !== 0 ? program.scratch(quantizedBytes(count, width)) : bytes;
+    network.head.record(program, count, hidden, width, logits, vocabulary, {
+        quantized: quantized(program, count, hidden, room, network.head), scale: head.scale, softcap: head.softcap,
+    });
+}
+
+/** Writes down the layers of one pass. */
+class Recorder {
+    /** @param {Network} network @param {Program} program @param {Pass} pass */
+    constructor(network, program, pass) {
+        const { width, embedding } = network.description;
+        const { rows } = pass;
+        this._network = network;
+        this._program = program;
+        this._pass = pass;
+        /** Address of [rows][width]: what a layer reads and adds to. */
+        this.x = program.scratch(4 * rows * width);
+        recordLookup(program, network.embedding, pass.tokens, rows, this.x, embedding.scale, network.positions, pass.positions);
+        this.buffers = this._makeBuffers();
+        this._tables = this._makeTables();
+    }
+
+    /** Scratch that all layers share. */
+    _makeBuffers() {
+        const { _network: network, _program: program, _pass: { rows } } = this;
+        const { width } = network.description;
+        const { q, k, v, mixed, inner } = network.widest;
+        const floats = (/** @type {number} */ n) => program.scratch(4 * rows * n);
+        return {
+            normed: floats(width),
+            other: floats(width),
+            room: floats(width),
+            q: floats(q),
+            k: floats(k),
+            v: floats(v),
+            mixed: floats(mixed),
+            gate: floats(inner),
+            up: floats(inner),
+            // What the matrix at hand reads, as bytes: each is read before the next is made.
+            bytes: roomForBytes(network, program, rows),
+        };
+    }
+
+    /**
+     * Cosines and sines of this pass, one table for each kind of rotation.
+     * @returns {Map<object, number>} address of [rows][dims / 2] cosines and sines, by description
+     */
+    _makeTables() {
+        const { _network: network, _program: program, _pass: { rows, positions, length } } = this;
+        /** @type {Map<object, number>} */
+        const tables = new Map();
+        for (const rope of network.ropes) {
+            const half = rope.dims / 2;
+            const frequencies = program.scratch(8 * half);
+            network.runtime.memory.f64(frequencies, half).set(network.frequencies(rope, length));
+            const table = program.scratch(4 * rows * rope.dims);
+            recordRopeTable(program, { rows, positions, half, frequencies, scale: rope.scaling.attention, table });
+            tables.set(rope, table);
+        }
+        return tables;
+    }
+
+    /** Keeps what there is after a layer, where it is wanted. @param {number} layer */
+    state(layer) {
+        const { _network: network, _program: program, x, _pass: { states, rows } } = this;
+        const { width, layers } = network.description;
+        const to = states?.get(layer);
+        if (to === undefined) return;
+        if (layer === layers.length) {
+            /** @type {NormWeights} */ (network.finalNorm).record(program, rows, x, width, to, width);
+            return;
+        }
+        // There is no operation that copies: times 1 is the same bits.
+        const ones = program.scratch(4 * rows * width);
+        network.runtime.memory.f32(ones, rows * width).fill(1);
+        recordGate(program, { a: x, b: ones, y: to, rows, n: width, activation: 'linear' });
+    }
+
+    /** @param {number} i @param {Block} layer */
+    layer(i, layer) {
+        const { _network: network, _program: program, x, _pass: { rows } } = this;
+        const { normed, other } = this.buffers;
+        const { width } = network.description;
+        const weights = network.layers[i];
+        const attentionInput = weights.attnNorm ? weights.attnNorm.record(program, rows, x, width, normed, width) : x;
+        // In parallel both read the x of before; a norm of its own for the network has to be taken of that too.
+        let feedInput = attentionInput;
+        if (layer.parallel && !layer.sharedNorm && weights.ffnNorm) {
+            weights.ffnNorm.record(program, rows, x, width, other, width);
+            feedInput = other;
+        }
+        this._attention(i, layer, weights, attentionInput);
+        if (!layer.parallel) {
+            feedInput = weights.ffnNorm ? weights.ffnNorm.record(program, rows, x, width, normed, width) : x;
+        }
+        this._feedForward(layer, weights, feedInput);
+    }
+
+    /** @param {number} i @param {Block} layer @param {LayerWeights} weights @param {number} input */
+    _attention(i, { attention: a, residualScale }, weights, input) {
+        const { _program: program, _pass: { rows, segments, scores } } = this;
+        const { q, k, v, mixed, bytes } = this.buffers;
+        const { width } = this._network.description;
+        const [qs, ks, vs] = [weights.q.outputs, weights.k.outputs, weights.v.outputs];
+        const inBytes = quantized(program, rows, input, bytes, weights.q, weights.k, weights.v);
+        weights.q.record(program, rows, input, width, q, qs, { quantized: inBytes });
+        weights.k.record(program, rows, input, width, k, ks, { quantized: inBytes, concurrent: true });
+        weights.v.record(program, rows, input, width, v, vs, { quantized: inBytes, concurrent: true });
+        weights.qNorm?.record(program, rows, q, qs, q, qs);
+        weights.kNorm?.record(program, rows, k, ks, k, ks, { concurrent: true });
+        if (a.rope) {
+            const table = /** @type {number} */ (this._tables.get(a.rope));
+            recordRope(program, { x: q, rows, heads: a.heads, dim: a.keyDim, rope: a.rope, table, concurrent: false });
+            recordRope(program, { x: k, rows, heads: a.kvHeads, dim: a.keyDim, rope: a.rope, table, concurrent: true });
+        }
+        let row = 0;
+        for (const { caches, index, t } of segments) {
+            recordStore(program, caches[i], {
+                k: k + 4 * row * ks, v: v + 4 * row * vs, keys: ks, values: vs, t, index, concurrent: row > 0,
+            });
+            row += t;
+        }
+        row = 0;
+        for (const { caches, index, t, mask = 0 } of segments) {
+            recordAttend(program, caches[i], {
+                attention: a, q: q + 4 * row * qs, out: mixed + 4 * row * a.heads * a.valueDim, t, index,
+                mask, scores: scores?.get(i) ?? 0, concurrent: row > 0,
+            });
+            row += t;
+        }
+        this._result(weights.o, weights.attnAfter, mixed, residualScale);
+    }
+
+    /** @param {Block} layer @param {LayerWeights} weights @param {number} input */
+    _feedForward({ feedForward: f, residualScale }, weights, input) {
+        const { _program: program, _pass: { rows } } = this;
+        const { gate, up, bytes } = this.buffers;
+        const { width } = this._network.description;
+        const inBytes = quantized(program, rows, input, bytes, weights.gate, weights.up);
+        if (weights.gate) {
+            weights.gate.record(program, rows, input, width, gate, f.width, { quantized: inBytes });
+            weights.up.record(program, rows, input, width, up, f.width, { quantized: inBytes, concurrent: true });
+            recordGate(program, { a: gate, b: up, y: up, rows, n: f.width, activation: f.activation });
+        } else {
+            weights.up.record(program, rows, input, width, up, f.width, { quantized: inBytes, activation: f.activation });
+        }
+        this._result(weights.down, weights.ffnAfter, up, residualScale);
+    }
+
+    /**
+     * x += scale * norm?(W input + b)
+     * @param {PackedWeight} matrix
+     * @param {NormWeights | null} after
+     * @param {number} input
+     * @param {number} scale
+     */
+    _result(matrix, after, input, scale) {
+        const { _program: program, x, _pass: { rows } } = this;
+        const { room, bytes } = this.buffers;
+        const { width } = this._network.description;
+        const inBytes = quantized(program, rows, input, bytes, matrix);
+        if (after) {
+            matrix.record(program, rows, input, matrix.inputs, room, width, { quantized: inBytes });
+            after.record(program, rows, room, width, x, width, { residual: x });
+        } else {
+            matrix.record(program, rows, input, matrix.inputs, x, width, { quantized: inBytes, residual: x, scale });
+        }
+    }
+}
