@@ -5,6 +5,7 @@
  */
 
 import { Client } from './client.js';
+import { find } from './find.js';
 import { Inspector } from './inspector.js';
 import { bytes, Meters } from './meters.js';
 import { fromForm, toRunOptions } from './settings.js';
@@ -20,11 +21,6 @@ import { missingFeatures } from './support.js';
  *   into a text
  */
 
-/** @param {string} id */
-export function find(id) {
-    return /** @type {HTMLElement} */ (document.getElementById(id));
-}
-
 /** @param {string} text */
 function sentence(text) {
     return /[.!?]$/.test(text) ? text : `${text}.`;
@@ -35,8 +31,8 @@ export class App extends EventTarget {
     constructor({ onBranch, onLane }) {
         super();
         this.form = /** @type {HTMLFormElement} */ (find('settings'));
-        this.meters = new Meters(find);
-        this.inspector = new Inspector(find, text => this.say(text), {
+        this.meters = new Meters();
+        this.inspector = new Inspector(text => this.say(text), {
             onBranch, onLane, onInspect: position => this.tell('inspect', { position })
         });
         this.client = new Client(reason => this.onDeath(reason), seconds => this.onSilence(seconds));
@@ -102,6 +98,7 @@ export class App extends EventTarget {
     /** @param {State} state */
     enter(state) {
         this.state = state;
+        this.inspector.isWriting = state === 'writing';
         find('story').setAttribute('aria-busy', String(state === 'writing'));
         this.tell('state');
     }

@@ -3,12 +3,13 @@
  * branches have in common, their caches share.
  */
 
+import { find } from './find.js';
 import { Trace, visible } from './trace.js';
 
 /** @import { App } from './app.js' */
 /** @import { Candidate } from './messages.js' */
 
-const SNIPPET = 42;
+const SNIPPET = 80;
 
 /**
  * @typedef {object} Branch
@@ -25,11 +26,8 @@ export function nextId() {
 }
 
 export class Branches {
-    /**
-     * @param {App} app
-     * @param {(id: string) => HTMLElement} find
-     */
-    constructor(app, find) {
+    /** @param {App} app */
+    constructor(app) {
         this.app = app;
         this.section = find('branches');
         this.list = find('branch-tree');

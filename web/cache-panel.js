@@ -3,6 +3,7 @@
  * what each token costs, with the cache and without.
  */
 
+import { find } from './find.js';
 import { bytes } from './meters.js';
 
 /** @import { App } from './app.js' */
@@ -16,11 +17,8 @@ const COSTS_HEIGHT = 90;
 const REFRESH_MS = 150;
 
 export class CachePanel {
-    /**
-     * @param {App} app
-     * @param {(id: string) => HTMLElement} find
-     */
-    constructor(app, find) {
+    /** @param {App} app */
+    constructor(app) {
         this.app = app;
         this.strip = /** @type {HTMLCanvasElement} */ (find('cache-strip'));
         this.text = find('cache-text');
@@ -51,10 +49,10 @@ export class CachePanel {
         this.drawStrip(held, trace);
         const { layers, keyValueHeads: heads, cacheBytesPerToken: each } = model;
         const room = model.contextLength.toLocaleString('en');
-        const kinds = `${layers} layers, keys and values of ${heads} ${heads === 1 ? 'head' : 'heads'} each`;
-        this.text.textContent = held === 0 ? `Empty. Room for ${room} positions: ${kinds}.`
-            : `${bytes(held * each)} in ${held.toLocaleString('en')} of ${room} positions, ${bytes(each)} each: ` +
-                `${kinds}.${sharedText(this.app.text)}`;
+        const kinds = `keys and values of ${heads} ${heads === 1 ? 'head' : 'heads'} in ${layers} layers`;
+        this.text.textContent = held === 0 ? `Empty. Room for ${room} tokens: ${kinds}.`
+            : `${held.toLocaleString('en')} of ${room} tokens, the prompt (grey) and what was written (red), each read once: ${kinds}, ` +
+                `${bytes(each)} a token, ${bytes(held * each)}.${sharedText(this.app.text)}`;
         this.drawCosts(trace);
     }
 

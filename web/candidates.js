@@ -1,5 +1,6 @@
 /** The two lists of the inspected step: what it looked back at, and what might have come next. */
 
+import { find } from './find.js';
 import { percent } from './scale.js';
 import { visible } from './trace.js';
 
@@ -69,10 +70,9 @@ class BarList {
 
 export class StepLists {
     /**
-     * @param {(id: string) => HTMLElement} find
      * @param {(position: number, candidate: Candidate) => void} onBranch a candidate was clicked
      */
-    constructor(find, onBranch) {
+    constructor(onBranch) {
         this.lookedAt = new BarList(find('looked-at'));
         this.candidates = new BarList(find('candidates'), index => onBranch(this.position, this.shown[index]));
         this.remark = find('step-remark');

@@ -2,6 +2,7 @@
 
 import { nextId } from './branches.js';
 import { Conversation } from './conversation.js';
+import { find } from './find.js';
 import { showMarkdown } from './markdown.js';
 import { Trace } from './trace.js';
 
@@ -11,11 +12,8 @@ import { Trace } from './trace.js';
 const RENDER_MS = 120;
 
 export class ChatPanel {
-    /**
-     * @param {App} app
-     * @param {(id: string) => HTMLElement} find
-     */
-    constructor(app, find) {
+    /** @param {App} app */
+    constructor(app) {
         this.app = app;
         this.panel = find('chat-panel');
         this.turns = find('turns');

@@ -4,19 +4,17 @@
  */
 
 import { choose } from './choice.js';
+import { find } from './find.js';
 import { fromForm } from './settings.js';
 
 /** @import { App } from './app.js' */
-/** @import { Distribution } from './choice.js' */
+/** @import { Distribution } from './messages.js' */
 
 const DELAY = 80;
 
 export class ChoicePanel {
-    /**
-     * @param {App} app
-     * @param {(id: string) => HTMLElement} find
-     */
-    constructor(app, find) {
+    /** @param {App} app */
+    constructor(app) {
         this.app = app;
         /** @type {ReturnType<typeof setTimeout> | undefined} */
         this.timer = undefined;

@@ -3,16 +3,9 @@
  * the shown distribution follows the fields while they are changed. The samplers themselves draw in the worker.
  */
 
-/** @import { Candidate } from './messages.js' */
+/** @import { Candidate, Distribution } from './messages.js' */
 
 const SHOWN = 8;
-
-/**
- * @typedef {object} Distribution by the model alone, best first
- * @property {Candidate[]} top with their text
- * @property {Float32Array} probabilities of the likeliest tokens, not all of the vocabulary
- * @property {Int32Array} tokens
- */
 
 /**
  * @param {Distribution} distribution

@@ -1,5 +1,6 @@
 /** For developers: a program that writes the very text on the page, its address, and what runs here for a bug report. */
 
+import { find } from './find.js';
 import { bytes } from './meters.js';
 import { fromForm, toHash, toRunOptions } from './settings.js';
 import { modelOf } from './write-panel.js';
@@ -12,12 +13,10 @@ const CDN = 'https://cdn.jsdelivr.net/npm/cached-attention/dist';
 export class CodePanel {
     /**
      * @param {App} app
-     * @param {(id: string) => HTMLElement} find
      * @param {() => Turn[] | null} conversation null while the page writes
      */
-    constructor(app, find, conversation) {
+    constructor(app, conversation) {
         this.app = app;
-        this.find = find;
         this.conversation = conversation;
         const panel = /** @type {HTMLDetailsElement} */ (find('code-panel'));
         const explain = /** @type {HTMLDetailsElement} */ (find('explain-panel'));
@@ -37,9 +36,9 @@ export class CodePanel {
     }
 
     show() {
-        const isPage = Boolean(this.find('code-kinds').querySelector('input[value="page"]:checked'));
+        const isPage = Boolean(find('code-kinds').querySelector('input[value="page"]:checked'));
         const settings = fromForm(this.app.form);
-        this.find('code').textContent = program(this.app, settings, this.conversation(), isPage);
+        find('code').textContent = program(this.app, settings, this.conversation(), isPage);
     }
 
     async explain() {
@@ -47,16 +46,16 @@ export class CodePanel {
         if (answer?.type !== 'explained') return;
         const { userAgent, hardwareConcurrency: cores } = navigator;
         const report = { page: { userAgent, crossOriginIsolated, cores }, ...answer.report };
-        this.find('explained').textContent = JSON.stringify(report, null, 2);
+        find('explained').textContent = JSON.stringify(report, null, 2);
     }
 
     /** @param {string} text */
     async copy(text) {
         try {
             await navigator.clipboard.writeText(text);
-            this.find('copied').textContent = `Copied, ${bytes(text.length)}`;
+            find('copied').textContent = `Copied, ${bytes(text.length)}`;
         } catch {
-            this.find('copied').textContent = 'This browser lets the page copy nothing: select the text and copy it.';
+            find('copied').textContent = 'This browser lets the page copy nothing: select the text and copy it.';
         }
     }
 }

@@ -29,6 +29,8 @@ export class HeatMap {
         this.trace = null;
         /** Of the lanes of a row. @type {Float32Array[]} */
         this.shades = [];
+        /** CSS pixels. */
+        this.height = 0;
         this.setSize(FIRST_SIZE);
         this.readColours();
 
@@ -50,9 +52,15 @@ export class HeatMap {
     /** The page's colours, again after they changed. */
     readColours() {
         this.colours = ramp(this.canvas);
+        /** The same, a pixel each. */
+        this.palette = new Uint32Array(this.colours.buffer);
         const style = getComputedStyle(this.canvas);
         this.lineColour = style.getPropertyValue('--ink');
         this.drawn = 0;
+    }
+
+    measure() {
+        this.height = this.canvas.clientHeight;
     }
 
     /** @param {number} size positions that there is room for */
@@ -95,17 +103,15 @@ export class HeatMap {
         const context = /** @type {CanvasRenderingContext2D} */ (this.cells.getContext('2d'));
         if (this.drawn === 0) context.clearRect(0, 0, this.cells.width, this.cells.height);
         const colours = /** @type {Uint8ClampedArray} */ (this.colours);
+        const palette = /** @type {Uint32Array} */ (this.palette);
         for (let r = this.drawn; r < count; r++) {
             if (!trace.rows[first + r]) continue;
             lanes.forEach((lane, i) => shadeRow(trace, lane, first + r, scale, this.shades[i]));
             const image = context.createImageData(r + 1, 1);
+            const pixels = new Uint32Array(image.data.buffer);
             for (let k = 0; k <= r; k++) {
-                if (coloured) {
-                    mix(coloured, this.shades, first + k, colours, image.data, k * 4);
-                    continue;
-                }
-                const colour = Math.round(this.shades[0][first + k] * 255) * 4;
-                image.data.set(colours.subarray(colour, colour + 4), k * 4);
+                if (coloured) mix(coloured, this.shades, first + k, colours, image.data, k * 4);
+                else pixels[k] = palette[Math.round(this.shades[0][first + k] * 255)];
             }
             context.putImageData(image, 0, r);
         }
@@ -119,7 +125,7 @@ export class HeatMap {
      */
     show(rows, { width, cell, ratio }, { q, k }) {
         const { canvas } = this;
-        const height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+        const height = Math.max(1, Math.round(this.height * ratio));
         if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
         const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
         context.globalAlpha = 1;

@@ -8,6 +8,7 @@
 
 import { makeAxis, positionAt } from './axis.js';
 import { StepLists } from './candidates.js';
+import { find } from './find.js';
 import { colourOf, firstLanes } from './heads.js';
 import { HeatMap } from './heatmap.js';
 import { LanesView } from './lanes.js';
@@ -21,18 +22,18 @@ import { Trace } from './trace.js';
 /** @import { Scale } from './scale.js' */
 
 const LEGEND_TICKS = [0, 0.25, 0.5, 0.75, 1];
+/** Lists that follow the newest token change no more often: nobody could read them. */
+const LIST_MS = 70;
 
 export class Inspector {
     /**
-     * @param {(id: string) => HTMLElement} find
      * @param {(text: string) => void} say to those who listen instead of looking
      * @param {object} events
      * @param {(lane: number) => void} events.onLane another lane was chosen
      * @param {(position: number, candidate: Candidate) => void} events.onBranch a candidate was clicked
      * @param {(position: number) => void} events.onInspect another position is kept or pointed at, -1 for none
      */
-    constructor(find, say, { onLane, onBranch, onInspect }) {
-        this.find = find;
+    constructor(say, { onLane, onBranch, onInspect }) {
         this.say = say;
         this.onLane = onLane;
         this.onInspect = onInspect;
@@ -50,8 +51,10 @@ export class Inspector {
         this.scale = { mode: 'row', skipFirst: false };
         this.mapRow = this.pinned = this.hovered = this.pointed = -1;
         this.frame = 0;
+        this.listedAt = 0;
+        this.isWriting = false;
         this.tooltip = new Tooltip(find('tooltip'));
-        this.lists = new StepLists(find, onBranch);
+        this.lists = new StepLists(onBranch);
         this.story = new StoryView(find('story'), {
             onHover: (position, event) => this.hoverWord(position, event),
             onPin: position => this.pin(position === this.pinned ? -1 : position),
@@ -68,7 +71,8 @@ export class Inspector {
         });
         this.axis = makeAxis(1, 1, -1, 1);
         addEventListener('scroll', () => this.tooltip.hide(), { passive: true });
-        new ResizeObserver(() => this.invalidate()).observe(find('lanes'));
+        const sizes = new ResizeObserver(() => this.measure());
+        for (const id of ['lanes', 'heatmap']) sizes.observe(find(id));
         matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
             this.map.readColours();
             this.lanes.readColours();
@@ -85,6 +89,13 @@ export class Inspector {
         this.lane = Math.min(lane, heads);
         if (this.coloured) this.coloured = firstLanes(heads);
         this.lanes.setHeads(heads, this.lane, this.coloured);
+        this.measure();
+    }
+
+    /** Sizes, when they change: to ask while something is drawn would lay out the page once more. */
+    measure() {
+        this.lanes.measure();
+        this.map.measure();
         this.invalidate();
     }
 
@@ -107,8 +118,9 @@ export class Inspector {
 
     /** @returns {HeadColour[] | null} */
     get headColours() {
+        if (!this.coloured) return null;
         const isDark = matchMedia('(prefers-color-scheme: dark)').matches;
-        return this.coloured && [...this.coloured].sort((a, b) => a - b)
+        return [...this.coloured].sort((a, b) => a - b)
             .map(lane => ({ lane, colour: colourOf(lane - 1, this.heads, isDark) }));
     }
 
@@ -168,6 +180,9 @@ export class Inspector {
         this.axis = makeAxis(this.lanes.width, trace.rows.length, chosen, devicePixelRatio);
         this.lanes.draw(trace, q, pointed, scale, this.axis, coloured);
         this.map.draw(trace, lane, scale, this.axis, { q: chosen, k: pointed }, coloured);
+        const now = performance.now();
+        if (this.isWriting && chosen < 0 && now - this.listedAt < LIST_MS) return this.invalidate();
+        this.listedAt = now;
         this.lists.show(trace, q, lane, this.isForward, this.live?.position === q ? this.live.candidates : null);
         this.label(q);
     }
@@ -188,7 +203,7 @@ export class Inspector {
     /** @param {number} q */
     label(q) {
         const lane = this.lane === 0 ? 'mean' : `head ${this.lane}`;
-        const title = this.find('step-title');
+        const title = find('step-title');
         if (q < 0) {
             title.textContent = 'Nothing to look at yet';
         } else {
@@ -198,10 +213,10 @@ export class Inspector {
             note.textContent = `position ${q}${this.pinned === q ? ', kept' : this.chosen < 0 ? ', newest' : ''}`;
             title.replaceChildren('After ', name, ' ', note);
         }
-        this.find('looked-title').textContent = this.isForward ? `Is looked at by (${lane})` : `Looks back at (${lane})`;
-        this.find('map-lane').textContent = `Layer ${this.layer + 1}, ${this.coloured ? 'heads in colour' : this.laneName(this.lane)}.`;
-        this.find('legend-scale').hidden = this.coloured !== null;
-        const ticks = this.find('legend-ticks');
+        find('looked-title').textContent = this.isForward ? `Is looked at by (${lane})` : `Looks back at (${lane})`;
+        find('map-lane').textContent = `Layer ${this.layer + 1}, ${this.coloured ? 'heads in colour' : this.laneName(this.lane)}.`;
+        find('legend-scale').hidden = this.coloured !== null;
+        const ticks = find('legend-ticks');
         const texts = LEGEND_TICKS.map(shade => meaning(shade, this.scale));
         if (ticks.dataset.shown === texts.join()) return;
         ticks.dataset.shown = texts.join();

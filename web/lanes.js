@@ -28,6 +28,8 @@ export class LanesView {
         /** @type {HTMLInputElement[]} */
         this.inputs = [];
         this.shades = new Float32Array(0);
+        /** That the bars can have, in CSS pixels. */
+        this.width = 0;
         this.colours = { bar: '', ink: '', rule: '' };
         this.readColours();
     }
@@ -92,9 +94,8 @@ export class LanesView {
         });
     }
 
-    /** Width that the bars can have, in CSS pixels. */
-    get width() {
-        return this.canvases[0]?.clientWidth ?? 0;
+    measure() {
+        this.width = this.canvases[0]?.clientWidth ?? 0;
     }
 
     /**

@@ -1,5 +1,6 @@
 /** What each layer would have said next (the logit lens): asked for only while it is unfolded. */
 
+import { find } from './find.js';
 import { percent } from './scale.js';
 import { visible } from './trace.js';
 
@@ -12,11 +13,8 @@ const DELAY = 80;
 const SHOWN = 3;
 
 export class LensPanel {
-    /**
-     * @param {App} app
-     * @param {(id: string) => HTMLElement} find
-     */
-    constructor(app, find) {
+    /** @param {App} app */
+    constructor(app) {
         this.app = app;
         this.panel = /** @type {HTMLDetailsElement} */ (find('lens-panel'));
         this.list = find('lens');

@@ -1,10 +1,11 @@
 /** The page: panels and worker, joined. What is computed is computed in generator.js. */
 
-import { App, find } from './app.js';
+import { App } from './app.js';
 import { CachePanel } from './cache-panel.js';
 import { ChatPanel } from './chat-panel.js';
 import { ChoicePanel } from './choice-panel.js';
 import { CodePanel } from './code-panel.js';
+import { find } from './find.js';
 import { LensPanel } from './lens-panel.js';
 import { MapsPanel } from './maps-panel.js';
 import { ModelsPanel } from './models-panel.js';
@@ -30,18 +31,18 @@ const app = new App({ onBranch, onLane: () => write.remember() });
 const { inspector } = app;
 /** Whether the page begins by itself. */
 let isShown = false;
-const write = new WritePanel(app, find);
-const chat = new ChatPanel(app, find);
-const models = new ModelsPanel(app, find);
-new CachePanel(app, find);
-new ChoicePanel(app, find);
-new LensPanel(app, find);
-new ScorePanel(app, find);
-new CodePanel(app, find, () => chat.isOpen ? chat.asked : null);
-new Tour(find);
+const write = new WritePanel(app);
+const chat = new ChatPanel(app);
+const models = new ModelsPanel(app);
+new CachePanel(app);
+new ChoicePanel(app);
+new LensPanel(app);
+new ScorePanel(app);
+new CodePanel(app, () => chat.isOpen ? chat.asked : null);
+new Tour();
 const coloured = /** @type {HTMLInputElement} */ (find('coloured'));
 coloured.addEventListener('change', () => inspector.colour(coloured.checked));
-new MapsPanel(app, find, (layer, lane) => {
+new MapsPanel(app, (layer, lane) => {
     if (coloured.checked) coloured.click();
     inspector.lane = lane;
     inspector.lanes.choose(lane, null);
@@ -103,7 +104,7 @@ app.addEventListener('state', () => {
     if (write.isWanted) write.write(isShown ? { pace: matchMedia('(prefers-reduced-motion: reduce)').matches ? 0 : READING_PACE } : {});
     isShown = false;
 });
-// Once everything is there, it is kept for the next time: when the first text has begun, which comes first.
+// Once everything is there, it is kept for the next time; the first text comes first.
 app.addEventListener('model', () => setTimeout(() => keepPage([...app.resources, MARKDOWN]), KEEP_AFTER_MS), { once: true });
 
 /** @param {boolean} isChat */

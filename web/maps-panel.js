@@ -4,6 +4,7 @@
  */
 
 import { ARROWS } from './axis.js';
+import { find } from './find.js';
 import { ramp } from './scale.js';
 
 /** @import { App } from './app.js' */
@@ -17,10 +18,9 @@ const SMALLEST = 14;
 export class MapsPanel {
     /**
      * @param {App} app
-     * @param {(id: string) => HTMLElement} find
      * @param {(layer: number, lane: number) => void} onChoose
      */
-    constructor(app, find, onChoose) {
+    constructor(app, onChoose) {
         this.app = app;
         this.onChoose = onChoose;
         this.button = /** @type {HTMLButtonElement} */ (find('show-maps'));
@@ -141,12 +141,13 @@ function paint(cells, weights, count, colours) {
     Object.assign(cells, { width: count, height: count });
     const context = /** @type {CanvasRenderingContext2D} */ (cells.getContext('2d'));
     const image = context.createImageData(count, count);
+    const pixels = new Uint32Array(image.data.buffer);
+    const palette = new Uint32Array(colours.buffer);
     for (let q = 0; q < count; q++) {
         const row = weights.subarray(q * count, q * count + q + 1);
         const most = row.reduce((a, b) => Math.max(a, b), 0) || 1;
         row.forEach((weight, k) => {
-            const colour = Math.round(weight / most * 255) * 4;
-            image.data.set(colours.subarray(colour, colour + 4), (q * count + k) * 4);
+            pixels[q * count + k] = palette[Math.round(weight / most * 255)];
         });
     }
     context.putImageData(image, 0, 0);

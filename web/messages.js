@@ -1,5 +1,5 @@
 /**
- * What the page (client.js) and its worker (generator.js) say to each other. Types only.
+ * What the page (client.js) and its worker (generator.js) say to each other, and what both look at. Types only.
  *
  * @typedef {{ kind: 'own' }
  *     | { kind: 'files', name: string, files: File[] }
@@ -91,7 +91,7 @@
  *         costs: Cost[], figures: Figures }
  *     | { type: 'rows', layer: number, start: number, rows: Float32Array[] }
  *     | { type: 'map', layer: number, layers: number, size: number, weights: Float32Array[] }
- *     | { type: 'distribution', top: Candidate[], probabilities: Float32Array, tokens: Int32Array }
+ *     | { type: 'distribution' } & Distribution
  *     | { type: 'lens', layers: Candidate[][] }
  *     | { type: 'probabilities', entries: TokenEntry[], probabilities: Float32Array }
  *     | { type: 'score', nats: number, tokens: number, bytes: number, ids: number[] }
@@ -102,6 +102,18 @@
  * From the worker, with the number of the run. `held`: positions that the cache had of the prompt already. `rows`: one
  * array per query position q, in order from `start`: lanes [1 + H][q + 1], the mean of the heads first. `map`: for each
  * head the weights [size][size] among the last positions.
+ *
+ * @typedef {object} Distribution by the model alone, best first
+ * @property {Candidate[]} top with their text
+ * @property {Float32Array} probabilities of the likeliest tokens, not all of the vocabulary
+ * @property {Int32Array} tokens
+ *
+ * @typedef {object} Card of a model that this browser keeps
+ * @property {string} id its folder
+ * @property {string} name
+ * @property {number} bytes of all its files
+ * @property {boolean} isWhole or a download that was interrupted
+ * @property {{ repository: string, file: string | null, endpoint: string | null } | null} hub where it came from
  *
  * @typedef {object} Cost of one token, in milliseconds
  * @property {number} position

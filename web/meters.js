@@ -1,5 +1,7 @@
 /** The figures: speed, delay, memory, and how the arithmetic runs on this device. */
 
+import { find } from './find.js';
+
 /** @import { Explanation, Figures, ModelFacts } from './messages.js' */
 /** @import { Trace } from './trace.js' */
 
@@ -9,8 +11,7 @@ const FIELDS = [
 ];
 
 export class Meters {
-    /** @param {(id: string) => HTMLElement} find */
-    constructor(find) {
+    constructor() {
         this.fields = Object.fromEntries(FIELDS.map(name => [name, find(name)]));
         this.fallbacks = find('fallbacks');
         this.shownAt = 0;

@@ -3,12 +3,12 @@
  * the page, and any other of a hub.
  */
 
+import { find } from './find.js';
 import { bytes } from './meters.js';
 import { listKept, removeKept } from './shelf.js';
 
 /** @import { App } from './app.js' */
-/** @import { Report, Source } from './messages.js' */
-/** @import { Card } from './shelf.js' */
+/** @import { Card, Report, Source } from './messages.js' */
 
 /** @type {{ repository: string, file: string, title: string, bytes: number, licence: string, note: string }[]} */
 const OFFERED = [
@@ -38,13 +38,9 @@ function hubSource(name, endpoint) {
 }
 
 export class ModelsPanel {
-    /**
-     * @param {App} app
-     * @param {(id: string) => HTMLElement} find
-     */
-    constructor(app, find) {
+    /** @param {App} app */
+    constructor(app) {
         this.app = app;
-        this.find = find;
         this.dialog = /** @type {HTMLDialogElement} */ (find('models'));
         this.isCancelled = false;
         find('model').addEventListener('click', () => this.open());
@@ -84,7 +80,9 @@ export class ModelsPanel {
             document.body.classList.remove('dropping');
             if (!event.dataTransfer?.types.includes('Files')) return;
             event.preventDefault();
-            this.loadFiles(await droppedFiles(event.dataTransfer));
+            // What cannot be looked into is loaded as it is, which says what is wrong.
+            const files = [...event.dataTransfer.files];
+            this.loadFiles(await droppedFiles(event.dataTransfer).catch(() => files));
         });
     }
 
@@ -96,8 +94,8 @@ export class ModelsPanel {
 
     /** @param {string | null} text */
     complain(text) {
-        this.find('model-problem').hidden = text === null;
-        this.find('model-problem').textContent = text;
+        find('model-problem').hidden = text === null;
+        find('model-problem').textContent = text;
     }
 
     /** A model that the address names is loaded where it is kept, and offered where it is not. @param {string} name */
@@ -109,7 +107,7 @@ export class ModelsPanel {
             return;
         }
         await this.open();
-        /** @type {HTMLInputElement} */ (this.find('hub-name')).value = name;
+        /** @type {HTMLInputElement} */ (find('hub-name')).value = name;
         this.complain(`The text of this address was written by ${name}. Load it to see it written again.`);
     }
 
@@ -123,7 +121,6 @@ export class ModelsPanel {
 
     /** @param {Source} source */
     async load(source) {
-        const { find } = this;
         if (!this.dialog.open) this.dialog.showModal();
         this.complain(null);
         find('model-progress').hidden = false;
@@ -148,7 +145,6 @@ export class ModelsPanel {
         if (report.type === 'remark') this.complain(report.text);
         if (report.type !== 'progress') return;
         const { phase, loaded, total } = report;
-        const { find } = this;
         const verb = phase === 'download' ? 'Downloading' : 'Reading';
         const share = `${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`;
         find('model-status').textContent = `${verb}: ${share}${rate.text(phase, loaded, total)}`;
@@ -158,14 +154,14 @@ export class ModelsPanel {
     showModel() {
         const { model } = this.app;
         if (!model) return;
-        this.find('model-name').textContent = shortName(model.name);
-        this.find('model-size').textContent = `${weights(model.parameters)} weights`;
+        find('model-name').textContent = shortName(model.name);
+        find('model-size').textContent = `${weights(model.parameters)} weights`;
     }
 
     async list() {
         const kept = await listKept();
         const items = entries(this.app, kept).map(entry => this.item(entry));
-        this.find('model-list').replaceChildren(...items);
+        find('model-list').replaceChildren(...items);
     }
 
     /** @param {Entry} entry */

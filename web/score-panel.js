@@ -1,16 +1,14 @@
 /** A text of the visitor's own, scored: bits per byte, and each word tinted by how much it surprised the model. */
 
+import { find } from './find.js';
 import { StoryView } from './story.js';
 import { Trace } from './trace.js';
 
 /** @import { App } from './app.js' */
 
 export class ScorePanel {
-    /**
-     * @param {App} app
-     * @param {(id: string) => HTMLElement} find
-     */
-    constructor(app, find) {
+    /** @param {App} app */
+    constructor(app) {
         this.app = app;
         this.field = /** @type {HTMLTextAreaElement} */ (find('score-text'));
         this.result = find('score-result');

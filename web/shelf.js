@@ -3,14 +3,7 @@
  * worker both look at it; only the worker writes.
  */
 
-/**
- * @typedef {object} Card
- * @property {string} id its folder
- * @property {string} name
- * @property {number} bytes of all its files
- * @property {boolean} isWhole or a download that was interrupted
- * @property {{ repository: string, file: string | null, endpoint: string | null } | null} hub where it came from
- */
+/** @import { Card } from './messages.js' */
 
 const SHELF = 'models';
 const CARD = 'card.json';

@@ -1,5 +1,7 @@
 /** A tour of five steps, each beside what it tells of. */
 
+import { find } from './find.js';
+
 const STEPS = [
     {
         id: 'story',
@@ -26,9 +28,7 @@ const STEPS = [
 ];
 
 export class Tour {
-    /** @param {(id: string) => HTMLElement} find */
-    constructor(find) {
-        this.find = find;
+    constructor() {
         this.step = -1;
         this.guide = find('guide');
         find('tour').addEventListener('click', () => this.go(0));
@@ -44,7 +44,7 @@ export class Tour {
 
     /** @param {number} step from 0; beyond the last, and below the first, it ends */
     go(step) {
-        const { find, guide } = this;
+        const { guide } = this;
         document.querySelector('.toured')?.classList.remove('toured');
         const current = STEPS[step];
         this.step = current ? step : -1;

@@ -1,19 +1,17 @@
 /** Writing: a beginning, and what the model makes of it; stopped, continued, written another time, branched. */
 
 import { Branches } from './branches.js';
+import { find } from './find.js';
 import { fromForm, fromHash, hasStory, toForm, toHash } from './settings.js';
 
 /** @import { App } from './app.js' */
 /** @import { Candidate } from './messages.js' */
 
 export class WritePanel {
-    /**
-     * @param {App} app
-     * @param {(id: string) => HTMLElement} find
-     */
-    constructor(app, find) {
+    /** @param {App} app */
+    constructor(app) {
         this.app = app;
-        this.branches = new Branches(app, find);
+        this.branches = new Branches(app);
         this.writeButton = /** @type {HTMLButtonElement} */ (find('write'));
         this.stopButton = /** @type {HTMLButtonElement} */ (find('stop'));
         this.continueButton = /** @type {HTMLButtonElement} */ (find('continue'));

@@ -9,11 +9,18 @@ const SHOWN = 8;
 /**
  * @template T
  * @param {{ prototype: T }} Class
- * @param {string} name of it, whatever a bundler has made of that
+ * @param {string | ((object: T) => string)} name of it, whatever a bundler has made of that; for a class whose sub-classes have others,
+ *   which need not be told here (nothing is called for them, so a bundler drops those that are not used): what tells it
  * @param {(object: T) => object | null} facts null: it has been disposed of
  */
 export function printAs(Class, name, facts) {
-    Object.defineProperty(Class.prototype, Symbol.toStringTag, { value: name });
+    const nameOf = typeof name === 'string' ? () => name : name;
+    Object.defineProperty(Class.prototype, Symbol.toStringTag, {
+        /** @this {T} */
+        get() {
+            return nameOf(this);
+        },
+    });
     Object.defineProperty(Class.prototype, INSPECT, {
         /**
          * @this {T}
@@ -22,9 +29,10 @@ export function printAs(Class, name, facts) {
          * @param {(value: unknown, options: object) => string} inspect
          */
         value(_depth, options, inspect) {
-            if (this === Class.prototype) return `${name}.prototype`;
+            const own = nameOf(this);
+            if (Object.hasOwn(/** @type {object} */ (this), 'constructor')) return `${own}.prototype`;
             const shown = facts(this);
-            return shown === null ? `${name} (disposed)` : `${name} ${inspect(shown, { ...options, maxArrayLength: SHOWN })}`;
+            return shown === null ? `${own} (disposed)` : `${own} ${inspect(shown, { ...options, maxArrayLength: SHOWN })}`;
         },
     });
 }

@@ -2,8 +2,8 @@
 
 import { FormatError } from '../check.js';
 
-/** A claimed length up to this is allocated at once; a longer one only as far as bytes really come. */
-const TRUSTED_BYTES = 1 << 26;
+/** Of a file of unknown size a claimed length up to this is allocated at once, as is one of which as much has come already. */
+const TRUSTED_BYTES = 1 << 16;
 
 /** So much of a response is taken in ahead of its use. */
 const AHEAD_BYTES = 1 << 23;
@@ -131,7 +131,7 @@ export class ByteReader {
 
     /** May so much memory be taken before the bytes have come? @param {number} length */
     _isTrusted(length) {
-        return this.size === null ? length <= TRUSTED_BYTES : length <= this.size - this.position;
+        return this.size === null ? length <= Math.max(TRUSTED_BYTES, this.arrived) : length <= this.size - this.position;
     }
 
     /**

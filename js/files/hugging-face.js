@@ -57,6 +57,12 @@ export function huggingFace(name, options = {}) {
             throw typeError(argument, 'a string', value);
         }
     }
+    // What no address can have.
+    for (const [argument, value] of Object.entries({ file, revision })) {
+        if (typeof value === 'string' && /\p{Cs}/u.test(value)) {
+            throw typeError(argument, 'a string of whole characters', value);
+        }
+    }
     if (file !== undefined && file.split('/').some((part) => part === '' || part === '.' || part === '..')) {
         throw typeError('file', 'the path of a file in the model', file);
     }

@@ -1,9 +1,9 @@
 // From what the user passes to files by name: a folder, wherever it is, or one file and what lies beside it.
 
-import { typeError } from '../check.js';
+import { show, typeError } from '../check.js';
 import { importNode, isNode } from '../engine/threads.js';
 import { HuggingFaceModel } from './hugging-face.js';
-import { isBytes, Remote, toLocation } from './source.js';
+import { isBytes, Remote, SOURCES, toLocation } from './source.js';
 
 /**
  * @typedef {import('./source.js').FileSource | Remote} AnyFile
@@ -112,16 +112,66 @@ function ofParts(parts) {
     if (weights.length === 0 || weights.some((file) => file === null || file === undefined)) {
         throw typeError('source.weights', 'a file or a list of files', parts.weights);
     }
+    weights.forEach((file) => checkFile('source.weights', file));
     /** @type {Map<string, AnyFile>} */
     const files = new Map();
     for (const [part, name] of Object.entries(PARTS)) {
-        if (parts[part] !== null && parts[part] !== undefined) {
-            files.set(name, parts[part]);
+        const file = parts[part];
+        if (file !== null && file !== undefined) {
+            checkFile(`source.${part}`, file);
+            files.set(name, file);
         }
     }
     return place(weights.length > 1 ? 'source.weights' : nameOf(weights[0]), {
         names: Array.from(files.keys()), find: (name) => files.get(name) ?? null, explicit: true, weights,
     });
+}
+
+/** @param {string} argument @param {unknown} file */
+function checkFile(argument, file) {
+    const isFile = typeof file === 'string' || file instanceof URL || file instanceof Remote || file instanceof Blob
+        || file instanceof ReadableStream || isBytes(file);
+    if (!isFile) {
+        throw noSource(argument, 'a URL, path, Blob, ArrayBuffer, typed array or ReadableStream', file);
+    }
+}
+
+/** @param {string} argument @param {string} expected @param {any} got @returns {TypeError} that says what to do with what is nearly one */
+function noSource(argument, expected, got) {
+    const hint = typeof got?.then === 'function' ? ': await it'
+        : typeof Response === 'function' && got instanceof Response ? ': its body is one'
+            : typeof got?.getFile === 'function' ? ': await its getFile()'
+                : typeof got?.getFileHandle === 'function' ? ': give the Files in it' : '';
+    return new TypeError(`${argument} must be ${expected}, got ${show(got)}${hint}`);
+}
+
+/** More than any model has. */
+const MOST_FILES = 65536;
+
+/**
+ * @param {any} list
+ * @returns {File[]} what it has: as many as it says, or until it ends
+ * @throws {TypeError} at the first that is none
+ */
+function filesOf(list) {
+    /** @type {File[]} */
+    const files = [];
+    const take = (/** @type {unknown} */ file) => {
+        if (!(file instanceof Blob && typeof (/** @type {File} */ (file).name) === 'string') || files.length === MOST_FILES) {
+            throw noSource('source', SOURCES, list);
+        }
+        files.push(/** @type {File} */ (file));
+    };
+    if (typeof list[Symbol.iterator] === 'function') {
+        for (const file of list) {
+            take(file);
+        }
+    } else {
+        for (let i = 0; i < list.length; i++) {
+            take(list[i]);
+        }
+    }
+    return files;
 }
 
 /**
@@ -130,10 +180,9 @@ function ofParts(parts) {
  * @param {any} list
  */
 function ofFiles(list) {
-    const files = typeof list[Symbol.iterator] === 'function' || typeof list.length === 'number'
-        ? /** @type {File[]} */ (Array.from(list)) : [];
-    if (files.length === 0 || !files.every((file) => file instanceof Blob && typeof file.name === 'string')) {
-        throw typeError('source', 'a list of Files or { config, weights, tokenizer }', list);
+    const files = filesOf(list);
+    if (files.length === 0) {
+        throw noSource('source', SOURCES, list);
     }
     if (files.length === 1) {
         return alone(files[0]);

@@ -25,6 +25,9 @@ import { ByteReader, readAhead } from './byte-reader.js';
  * @typedef {FileSource | FileSources | import('./hugging-face.js').HuggingFaceModel | Iterable<File> | ArrayLike<File>} ModelSource
  */
 
+/** What a source is, for messages. */
+export const SOURCES = 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, { config, weights, tokenizer } or a list of Files';
+
 /** Bytes that are read of a file at a time. */
 const PIECE_BYTES = 1 << 20;
 
@@ -68,6 +71,9 @@ export async function openFile(source, signal) {
         return readerOfUrl(source.url, signal, source.headers);
     }
     if (source instanceof ReadableStream) {
+        if (source.locked) {
+            throw new TypeError('source must be a stream that nobody reads, got one that is locked');
+        }
         return readerOfStream(source, null, signal);
     }
     if (isBytes(source)) {
@@ -101,10 +107,19 @@ export async function readFile(source, signal) {
     return readWhole(await openFile(source, signal), 'the file');
 }
 
+/** @param {ArrayBuffer | ArrayBufferView} source @returns {Uint8Array} */
+function bytesOf(source) {
+    try {
+        return ArrayBuffer.isView(source)
+            ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source);
+    } catch (cause) {
+        throw new TypeError('source must have its bytes, got an ArrayBuffer that is detached: they were transferred', { cause });
+    }
+}
+
 /** @param {ArrayBuffer | ArrayBufferView} source @param {AbortSignal} [signal] */
 function readerOfBytes(source, signal) {
-    const bytes = ArrayBuffer.isView(source)
-        ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source);
+    const bytes = bytesOf(source);
     // What others may write to while it is read is copied, piece by piece; decoders of text refuse it too.
     const isShared = !(bytes.buffer instanceof ArrayBuffer);
     let at = 0;
@@ -146,14 +161,17 @@ export function toLocation(source) {
         return source.protocol === '' ? fromRoot(source) : source;
     }
     if (typeof source !== 'string') {
-        throw typeError('source', 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, ' +
-            '{ config, weights, tokenizer } or a list of Files', source);
+        throw typeError('source', SOURCES, source);
     }
     // One letter and a colon is a drive, not a scheme.
-    if (isNode) {
-        return /^[a-z][a-z0-9+.-]+:/i.test(source) ? new URL(source) : source;
+    if (isNode && !/^[a-z][a-z0-9+.-]+:/i.test(source)) {
+        return source;
     }
-    return new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href);
+    try {
+        return new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href);
+    } catch (cause) {
+        throw new TypeError(`source must be a URL${isNode ? ' or a path' : ''}, got ${show(source)}`, { cause });
+    }
 }
 
 /**

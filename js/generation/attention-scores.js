@@ -30,27 +30,29 @@ export function checkAttention(model, attention) {
         throw typeError('attention', 'a layer, a list of layers, or { layers, heads }', attention);
     }
     const name = single ? 'attention' : 'attention.layers';
-    checkList(name, layers, model.layers, 'a layer');
-    if (heads !== undefined) {
-        const most = Math.min(...layers.map((layer) => model.network.description.layers[layer].attention.heads));
-        checkList('attention.heads', heads, most, 'a head');
-    }
-    return { layers, heads: heads ?? null, single };
+    const chosen = checkList(name, layers, model.layers, 'a layer');
+    const most = Math.min(...chosen.map((layer) => model.network.description.layers[layer].attention.heads));
+    return { layers: chosen, heads: heads === undefined ? null : checkList('attention.heads', heads, most, 'a head'), single };
 }
 
-/** @param {string} name @param {unknown} list @param {number} count @param {string} what */
+/** @param {string} name @param {unknown} list @param {number} count @param {string} what @returns {number[]} a copy */
 export function checkList(name, list, count, what) {
     if (!Array.isArray(list) || list.length === 0) {
         throw typeError(name, `${what} or a list of them`, list);
     }
-    list.forEach((one, i) => {
+    if (list.length > count) {
+        throw rangeError(name, `at most ${count}`, list);
+    }
+    const copy = Array.from(list);
+    copy.forEach((one, i) => {
         if (!(Number.isInteger(one) && one >= 0 && one < count)) {
             throw rangeError(name, `${what} from 0 to ${count - 1}`, one);
         }
-        if (list.indexOf(one) !== i) {
+        if (copy.indexOf(one) !== i) {
             throw rangeError(name, `${what} each once`, list);
         }
     });
+    return copy;
 }
 
 /** What comes from the passes, until it is taken. */

@@ -77,12 +77,16 @@ function checkInside(model, { hiddenStates, attention }, count) {
     if (hiddenStates !== undefined && !Array.isArray(hiddenStates)) {
         throw typeError('hiddenStates', "a list of layers, or 'final'", hiddenStates);
     }
-    const layers = hiddenStates?.filter((layer) => layer !== 'final') ?? [];
-    if (hiddenStates !== undefined && (layers.length > 0 || hiddenStates.length !== 1)) {
+    if (hiddenStates !== undefined && hiddenStates.length > model.layers + 1) {
+        throw rangeError('hiddenStates', `at most ${model.layers + 1}`, hiddenStates);
+    }
+    const wanted = Array.from(hiddenStates ?? []);
+    const layers = wanted.filter((layer) => layer !== 'final');
+    if (hiddenStates !== undefined && (layers.length > 0 || wanted.length !== 1)) {
         checkList('hiddenStates', layers, model.layers, 'a layer');
     }
     // What comes after the last layer has the next number.
-    const states = hiddenStates?.map((layer) => (layer === 'final' ? model.layers : layer)) ?? [];
+    const states = wanted.map((layer) => (layer === 'final' ? model.layers : layer));
     return { hiddenStates: states, attention: attention === undefined ? null : checkAttention(model, attention) };
 }
 
@@ -90,7 +94,7 @@ function checkInside(model, { hiddenStates, attention }, count) {
 function textsOf(model, ids) {
     const { vocabulary } = model.network.description;
     const batch = Array.isArray(ids) && ids.length > 0 && typeof ids[0] === 'object';
-    const texts = batch ? ids.map((list, i) => checkIds(`ids[${i}]`, list, vocabulary)) : [checkIds('ids', ids, vocabulary)];
+    const texts = batch ? Array.from(ids, (list, i) => checkIds(`ids[${i}]`, list, vocabulary)) : [checkIds('ids', ids, vocabulary)];
     if (texts.some(({ length }) => length === 0)) {
         throw rangeError('ids', 'at least one token for each text', ids);
     }
@@ -161,6 +165,7 @@ class Forward {
         const { cache, every, texts, signal, hiddenStates, attention } = prepare(model, ids, options);
         const { network } = model;
         const { width, vocabulary } = network.description;
+        this._network = network;
         this._runtime = network.runtime;
         const { rows, release } = rowsOf(model, cache, texts);
         this._release = release;
@@ -189,6 +194,8 @@ class Forward {
 
     /** @returns {Tensor | Inside} what has been computed */
     result() {
+        // Between the end of the last pass and this, others had their turn.
+        this._network.check('forward');
         const all = this._tensors;
         this._tensors = [];
         all.forEach((tensor) => this._runtime._results.add(tensor));

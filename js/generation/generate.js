@@ -7,10 +7,11 @@ import { TextStream } from '../text/text-stream.js';
 import { AttentionLog } from './attention-scores.js';
 import { Choice } from './choice.js';
 import { createSearch } from './create-search.js';
-import { checkNames, checkSettings, optionsOfEach } from './options.js';
+import { OPTIONS, checkSettings, optionsOfEach } from './options.js';
 import { promptIds, promptList } from './prompt.js';
 import { ModelDraft, PromptDraft, SpeculativeSearch } from './speculative.js';
 import { ModelSteps } from './steps.js';
+import { takeOptions } from './take-options.js';
 import { writeTogether } from './together.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
@@ -50,8 +51,7 @@ export function generate(model, prompt, options) {
     model.network.check('generate');
     const list = promptList(prompt);
     if (list === null) {
-        checkNames(options);
-        const one = /** @type {GenerateOptions} */ (options);
+        const one = takeOptions('generate', /** @type {GenerateOptions} */ (options), OPTIONS);
         const ids = promptIds(model, prompt, one);
         return new Generation(model, ids, checkSettings(model, ids, one)).run();
     }
@@ -91,10 +91,10 @@ class Generation {
     async *run() {
         const model = this._model;
         const { maxNewTokens, signal, cache } = this._settings;
+        signal?.throwIfAborted();
         if (maxNewTokens === 0) {
             return;
         }
-        signal?.throwIfAborted();
         const steps = this._open(cache);
         /** @type {ReturnType<typeof createSearch> | SpeculativeSearch | null} */
         let search = null;

@@ -1,7 +1,6 @@
 // GPT2CausalLM: Keras Hub's face of a GPT-2, over the same network that loaded models run on.
 
 import { KVCache } from '../blocks/cache.js';
-import { copyCacheRow } from '../blocks/decoder.js';
 import { booleanOrBit, checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { WEIGHT } from '../engine/interface.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
@@ -11,13 +10,13 @@ import { CacheRow } from '../model/cache-row.js';
 import { freeze } from '../model/description.js';
 import { MOST_LAYERS } from '../model/families/common.js';
 import { Network } from '../model/network.js';
+import { checkIds } from '../model/reader.js';
 import { createSearch } from './create-search.js';
-import { SpeculativeSampler } from './samplers.js';
+import { CallJob } from './gpt2-call.js';
+import { Sampler, SpeculativeSampler } from './samplers.js';
 import { ModelSteps } from './steps.js';
-import { recordPass } from '../model/pass.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
-/** @typedef {import('../engine/program.js').Program} Program */
 /** @typedef {import('../engine/tensor.js').Tensor} Tensor */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../model/description.js').ModelDescription} ModelDescription */
@@ -111,9 +110,9 @@ export class GPT2CausalLM {
         this._check();
         this.#runtime._assertIdle('setWeights');
         const places = this._places();
-        checkWeights(weights, places.map(({ shape }) => shape));
+        const held = checkWeights(weights, places.map(({ shape }) => shape));
         places.forEach(({ role, shape, kernel }, i) => {
-            const values = Float32Array.from(numbers(this.#runtime, weights[i]));
+            const values = Float32Array.from(numbers(this.#runtime, held[i]));
             const slot = this.#network.slots.get(role);
             if (slot && 'floats' in slot) {
                 slot.floats(values, 0);
@@ -152,7 +151,9 @@ export class GPT2CausalLM {
      * @param {{ paddingMask?: TensorLike }} [options] [B, T]: 0 leaves a position out for all queries
      * @returns {Promise<{ logits: Tensor, hidden: Tensor }>} [B, T, V] and [B, T, F] after the final norm
      */
-    async call(tokenIds, { paddingMask } = {}) {
+    async call(tokenIds, options = {}) {
+        checkOptionNames('call', options, ['paddingMask']);
+        const { paddingMask } = options;
         const given = this._checkTokens(tokenIds, 0);
         const [batch, t] = given.shape;
         let mask = null;
@@ -163,7 +164,7 @@ export class GPT2CausalLM {
             }
             mask = Uint8Array.from(numbers(this.#runtime, padding), (keep) => Number(keep !== 0));
         }
-        return this.#runtime._run(new CallJob(this.#network, this.#runtime._capture(given), null, 0, mask));
+        return this.#runtime._run(new CallJob(this.#network, given, null, 0, mask));
     }
 
     /**
@@ -175,20 +176,40 @@ export class GPT2CausalLM {
     async callWithCache(tokenIds, caches, cacheUpdateIndex) {
         const given = this._checkTokens(tokenIds, cacheUpdateIndex);
         const [batch, t] = given.shape;
-        if (caches.length !== this.numLayers) {
-            throw rangeError('caches', `a list of ${this.numLayers}`, caches);
-        }
-        for (const { shape } of caches) {
-            if (shape[0] !== batch || shape[3] !== this.numHeads || shape[4] !== this.headDim ||
-                cacheUpdateIndex + t > shape[2]) {
-                throw rangeError('caches', `of shape [${batch}, 2, S, ${this.numHeads}, ${this.headDim}] with ` +
-                    `S of ${cacheUpdateIndex + t} at least`, caches[0]);
-            }
-        }
-        return this.#runtime._run(new CallJob(this.#network, this.#runtime._capture(given), [...caches], cacheUpdateIndex, null));
+        const list = this._checkCaches(caches, batch, cacheUpdateIndex + t);
+        return this.#runtime._run(new CallJob(this.#network, given, list, cacheUpdateIndex, null));
     }
 
-    /** @param {TensorLike} tokenIds @param {number} index @returns {import('../engine/tensor.js').Held} */
+    /**
+     * @param {readonly KVCache[]} caches
+     * @param {number} batch
+     * @param {number} positions that each has at least
+     * @returns {KVCache[]} a copy
+     */
+    _checkCaches(caches, batch, positions) {
+        if (!Array.isArray(caches) || caches.length !== this.numLayers) {
+            throw rangeError('caches', `a list of ${this.numLayers}`, caches);
+        }
+        const list = Array.from(caches);
+        list.forEach((cache, i) => {
+            if (!(cache instanceof KVCache)) throw typeError(`caches[${i}]`, 'a KVCache', cache);
+            cache._check(`caches[${i}]`);
+            if (cache._runtime !== this.#runtime) throw typeError(`caches[${i}]`, 'of the model\'s own runtime', cache);
+            const { shape } = cache;
+            if (shape[0] !== batch || shape[3] !== this.numHeads || shape[4] !== this.headDim || positions > shape[2]) {
+                throw rangeError(`caches[${i}]`, `of shape [${batch}, 2, S, ${this.numHeads}, ${this.headDim}] with ` +
+                    `S of ${positions} at least`, cache);
+            }
+        });
+        if (new Set(list).size < list.length) throw new TypeError('caches: every layer needs one of its own, got one twice');
+        return list;
+    }
+
+    /**
+     * @param {TensorLike} tokenIds
+     * @param {number} index
+     * @returns {import('../engine/tensor.js').Held} a copy: rows of a table are looked up by what has been checked
+     */
     _checkTokens(tokenIds, index) {
         this._check();
         const given = asTensorLike(tokenIds, 'tokenIds');
@@ -196,13 +217,15 @@ export class GPT2CausalLM {
         if (shape.length !== 2 || given.dtype !== 'int32') {
             throw rangeError('tokenIds', '[B, T] in an Int32Array', tokenIds);
         }
-        if (!Number.isInteger(index) || index < 0 || index + shape[1] > this.maxSequenceLength) {
+        if (!Number.isSafeInteger(index) || index < 0) {
+            throw rangeError('cacheUpdateIndex', 'an integer of 0 or more', index);
+        }
+        if (index + shape[1] > this.maxSequenceLength) {
             throw rangeError('tokenIds', `at positions below maxSequenceLength (${this.maxSequenceLength})`, tokenIds);
         }
-        for (const id of Array.from(numbers(this.#runtime, given))) {
-            this._checkToken(id);
-        }
-        return given;
+        const ids = Int32Array.from(numbers(this.#runtime, given));
+        ids.forEach((id) => this._checkToken(id));
+        return asTensorLike({ shape, data: ids }, 'tokenIds');
     }
 
     /** @param {number} id */
@@ -216,12 +239,13 @@ export class GPT2CausalLM {
      * Continues a batch of prompts, as Keras Hub's `generate` does with tokens: starts at the end of the shortest,
      * keeps what is longer by its mask, and goes on to the last position or until every row has a stop token.
      * @param {{ tokens: Int32Array, mask: Uint8Array, batch: number }} prompt [B, L]: right-padded, mask 1 where given
-     * @param {{ sampler: import('./samplers.js').Sampler, stopTokens?: number[] }} options
+     * @param {{ sampler: Sampler, stopTokens?: number[] }} options
      * @returns {Promise<Int32Array>} [B, L]
      */
-    async generateTokens({ tokens, mask, batch }, { sampler, stopTokens = [] }) {
+    async generateTokens(prompt, options) {
         this._check();
-        const length = tokens.length / batch;
+        const { tokens, mask, batch, length } = this._checkPrompt(prompt);
+        const { sampler, stopTokens } = this._checkSampling(options);
         let index = length;
         for (let row = 0; row < batch; row++) {
             const given = mask.subarray(row * length, (row + 1) * length).indexOf(0);
@@ -229,10 +253,6 @@ export class GPT2CausalLM {
         }
         if (index < 1 || length > this.maxSequenceLength) {
             throw rangeError('prompt', `of 1 to ${this.maxSequenceLength} tokens`, tokens);
-        }
-        tokens.forEach((id) => this._checkToken(id));
-        if (sampler instanceof SpeculativeSampler) {
-            throw new TypeError('sampler: a SpeculativeSampler needs a draft, which generate() of a loaded model takes');
         }
         const rows = Array.from({ length: batch }, () => new CacheRow(this.#network, length, 'float32'));
         const steps = new ModelSteps(this.#network, rows, true);
@@ -252,6 +272,35 @@ export class GPT2CausalLM {
         } finally {
             steps.dispose();
         }
+    }
+
+    /**
+     * @param {{ tokens: Int32Array, mask: Uint8Array, batch: number }} prompt
+     * @returns {{ tokens: Int32Array, mask: Uint8Array, batch: number, length: number }} copies, as the caller may write to its own
+     */
+    _checkPrompt(prompt) {
+        checkOptionNames('generateTokens: prompt', prompt, ['tokens', 'mask', 'batch']);
+        const { tokens: given, mask: givenMask, batch } = prompt;
+        if (!(given instanceof Int32Array)) throw typeError('prompt.tokens', 'an Int32Array', given);
+        if (!(givenMask instanceof Uint8Array)) throw typeError('prompt.mask', 'a Uint8Array', givenMask);
+        const [tokens, mask] = [Int32Array.from(given), Uint8Array.from(givenMask)];
+        const length = tokens.length / positiveInteger('prompt.batch', batch);
+        if (!Number.isInteger(length)) throw rangeError('prompt.tokens', `of ${batch} rows of the same length`, given);
+        if (mask.length !== tokens.length) throw rangeError('prompt.mask', `of ${tokens.length} like the tokens`, givenMask);
+        tokens.forEach((id) => this._checkToken(id));
+        return { tokens, mask, batch, length };
+    }
+
+    /** @param {{ sampler: Sampler, stopTokens?: number[] }} options @returns {{ sampler: Sampler, stopTokens: number[] }} */
+    _checkSampling(options) {
+        checkOptionNames('generateTokens', options, ['sampler', 'stopTokens']);
+        const { sampler, stopTokens = [] } = options;
+        if (!(sampler instanceof Sampler)) throw typeError('sampler', 'a Sampler', sampler);
+        if (sampler instanceof SpeculativeSampler) {
+            throw new TypeError('sampler: a SpeculativeSampler needs a draft, which generate() of a loaded model takes');
+        }
+        if (!Array.isArray(stopTokens)) throw typeError('stopTokens', 'a list of token ids', stopTokens);
+        return { sampler, stopTokens: Array.from(checkIds('stopTokens', stopTokens, this.vocabularySize)) };
     }
 
     /** @throws {Error} after dispose() */
@@ -308,65 +357,4 @@ function describe(config) {
         embedding: { scale: 1, positions: context }, layers: Array(count).fill(layer),
         finalNorm: norm, head: { tied: booleanOrBit('tieWeights', tieWeights), bias: false, scale: 1, softcap: null },
     };
-}
-
-/** One pass over given tokens with all hidden states and logits as results. */
-class CallJob {
-    /**
-     * @param {Network} network
-     * @param {TensorLike} tokenIds [B, T], checked
-     * @param {readonly KVCache[] | null} caches checked
-     * @param {number} index
-     * @param {Uint8Array | null} mask [B][T]
-     */
-    constructor(network, tokenIds, caches, index, mask) {
-        this._network = network;
-        this._tokenIds = tokenIds;
-        this._caches = caches;
-        this._index = index;
-        this._mask = mask;
-        /** @type {Tensor | null} */
-        this._hidden = null;
-        /** @type {Tensor | null} */
-        this._logits = null;
-    }
-
-    /** @throws {Error} when the model or a cache has been disposed of */
-    check() {
-        this._network.check('GPT2CausalLM');
-        this._caches?.forEach((cache) => cache._check('caches'));
-    }
-
-    /** @param {Program} program */
-    record(program) {
-        const network = this._network;
-        const [batch, t] = this._tokenIds.shape;
-        const { width, vocabulary, layers } = network.description;
-        this._hidden = program.result(Object.freeze([batch, t, width]), 'float32');
-        this._logits = program.result(Object.freeze([batch, t, vocabulary]), 'float32');
-        const tokens = program.input(this._tokenIds);
-        const positions = program.scratch(4 * batch * t);
-        for (let i = 0; i < batch * t; i++) {
-            program.words[positions / 4 + i] = this._index + i % t;
-        }
-        const mask = this._mask ? program.input({ shape: [this._mask.length], data: this._mask }) : 0;
-        this._caches?.forEach((cache) => {
-            cache._pages.makeWritable(this._index, this._index + t);
-        });
-        const segments = Array.from({ length: batch }, (_, b) => ({
-            caches: layers.map(({ attention: a }, i) => ({
-                address: this._caches ? copyCacheRow(program, this._caches[i]._address, b)
-                    : program.cache(1, t, a.kvHeads, a.keyDim, a.valueDim),
-            })),
-            index: this._index, t, result: -1, mask: mask === 0 ? 0 : mask + b * t,
-        }));
-        recordPass(network, program, {
-            segments, rows: batch * t, length: this._index + t, tokens, positions, every: true, hidden: this._hidden._address,
-            results: 0, logits: this._logits._address, scores: null, states: null,
-        });
-    }
-
-    finish() {
-        return { logits: /** @type {Tensor} */ (this._logits), hidden: /** @type {Tensor} */ (this._hidden) };
-    }
 }

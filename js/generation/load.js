@@ -1,7 +1,7 @@
 // From files to a language model: the one place where files, families, tokenizers and the network meet.
 
 import { modelAddress } from '../assets.js';
-import { FormatError, checkOptionNames, checkProgress, checkSignal, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { FormatError, checkProgress, checkSignal, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { checkKeptType } from '../blocks/pages.js';
 import { decodeBlocks, packedBytes, weightType } from '../blocks/weight.js';
 import { openModel } from '../files/open.js';
@@ -14,6 +14,7 @@ import { Tokenizer } from '../text/tokenizer.js';
 import { readDefaults } from './defaults.js';
 import { areFinite } from './finite.js';
 import { LanguageModel } from './language-model.js';
+import { takeOptions } from './take-options.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../files/tensor-source.js').TensorSource} TensorSource */
@@ -51,12 +52,15 @@ export async function loadModel(runtime, source, options = {}) {
         throw typeError('runtime', 'made by createRuntime()', runtime);
     }
     runtime._check('loadModel');
-    checkOptions(options);
-    const { signal, onProgress } = options;
+    const taken = takeOptions('loadModel', options, OPTIONS);
+    checkOptions(taken);
+    const { signal, onProgress } = taken;
     signal?.throwIfAborted();
     const opened = await openModel(source === undefined ? modelAddress() : source, { signal, onProgress });
     try {
-        return await build(runtime, opened, options);
+        // Meanwhile somebody may have disposed of it.
+        runtime._check('loadModel');
+        return await build(runtime, opened, taken);
     } finally {
         opened.close();
     }
@@ -64,7 +68,6 @@ export async function loadModel(runtime, source, options = {}) {
 
 /** @param {LoadOptions} options */
 function checkOptions(options) {
-    checkOptionNames('loadModel', options, OPTIONS);
     const { signal, onProgress, weights, contextLength, cacheDtype } = options;
     checkSignal(signal);
     checkProgress(onProgress);

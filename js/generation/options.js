@@ -1,13 +1,15 @@
 // What generate() is told: its options, checked as a whole before anything begins.
 
-import { checkOptionNames, checkProgress, checkSignal, positiveInteger, rangeError, typeError } from '../check.js';
+import { checkProgress, checkSignal, positiveInteger, rangeError, typeError } from '../check.js';
 import { ModelCache } from '../model/cache.js';
 import { checkStops } from '../text/text-stream.js';
 import { checkAttention } from './attention-scores.js';
 import { CONSTRAINT_OPTIONS, createConstraint } from './constraints/index.js';
 import { PrefixStore } from './prefix-store.js';
 import { PROCESSOR_OPTIONS, createProcessors } from './processors.js';
-import { SpeculativeSampler, getSampler } from './samplers.js';
+import { SpeculativeSampler } from './samplers.js';
+import { getSampler } from './get-sampler.js';
+import { takeOptions } from './take-options.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 
@@ -64,7 +66,7 @@ import { SpeculativeSampler, getSampler } from './samplers.js';
  * @property {DraftTokens} draftTokens
  */
 
-const OPTIONS = [
+export const OPTIONS = [
     'maxNewTokens', 'sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams', 'seed', 'stop', 'cache', 'prefixes', 'tools', 'draft',
     'draftTokens', 'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS, ...CONSTRAINT_OPTIONS,
 ];
@@ -136,8 +138,8 @@ export function optionsOfEach(count, options) {
     if (Array.isArray(options) && options.length !== count) {
         throw rangeError('options', `a list of ${count}, one for each prompt`, options);
     }
-    const each = Array.isArray(options) ? options : new Array(count).fill(options);
-    each.forEach(checkNames);
+    const each = Array.isArray(options) ? Array.from(options, (one) => takeOptions('generate', one, OPTIONS))
+        : new Array(count).fill(takeOptions('generate', options, OPTIONS));
     for (const name of /** @type {const} */ (['cache', 'sampler'])) {
         const own = each.map((one) => one[name]).filter((value) => typeof value === 'object');
         if (new Set(own).size < own.length) {
@@ -145,11 +147,6 @@ export function optionsOfEach(count, options) {
         }
     }
     return each;
-}
-
-/** @param {unknown} options */
-export function checkNames(options) {
-    checkOptionNames('generate', options, OPTIONS);
 }
 
 /** @param {LanguageModel} model @param {GenerateOptions} options @returns {GenerateOptions} */

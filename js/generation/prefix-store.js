@@ -144,7 +144,8 @@ export class PrefixStore {
         });
         this.#line = turn.catch(() => {});
         return turn.catch((error) => {
-            if (signal?.aborted) throw error;
+            // Whatever went wrong then: the reason is the caller's.
+            signal?.throwIfAborted();
             this.#facts.problem = String(error?.message ?? error);
         });
     }

@@ -182,7 +182,8 @@ export class Processors {
     _addBias(logits) {
         for (let i = 0; i < this._biased.length; i++) {
             const token = this._biased[i];
-            logits[token] = bounded(logits[token] + this._bias[i]);
+            const bias = this._bias[i];
+            logits[token] = bias === -Infinity ? bias : bounded(logits[token], logits[token] + bias);
         }
     }
 
@@ -191,7 +192,7 @@ export class Processors {
         const { repetitionPenalty } = this._checked;
         for (let i = 0; i < size; i++) {
             const logit = logits[list[i]];
-            logits[list[i]] = bounded(logit < 0 ? logit * repetitionPenalty : logit / repetitionPenalty);
+            logits[list[i]] = bounded(logit, logit < 0 ? logit * repetitionPenalty : logit / repetitionPenalty);
         }
     }
 
@@ -200,7 +201,7 @@ export class Processors {
         const { frequencyPenalty, presencePenalty } = this._checked;
         for (let i = 0; i < size; i++) {
             const token = list[i];
-            logits[token] = bounded(logits[token] - counts[token] * frequencyPenalty - presencePenalty);
+            logits[token] = bounded(logits[token], logits[token] - counts[token] * frequencyPenalty - presencePenalty);
         }
     }
 
@@ -247,9 +248,9 @@ export class Processors {
     }
 }
 
-/** Bans stay, all else stays finite. @param {number} logit */
-function bounded(logit) {
-    return logit === -Infinity ? logit : Math.max(-MOST, Math.min(MOST, logit));
+/** Bans stay, all else stays finite: a penalty, however large, bans nothing. @param {number} before @param {number} after */
+function bounded(before, after) {
+    return before === -Infinity ? before : Math.max(-MOST, Math.min(MOST, after));
 }
 
 /** Which tokens there are and how often. */

@@ -1,7 +1,7 @@
-// How the next token is chosen from logits: the samplers, and the options that name them.
+// How the next token is chosen from logits: the samplers.
 
 import { Random, randomSeed } from '../random.js';
-import { checkOptionNames, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { argmax } from './choice.js';
 import { softmax } from './softmax.js';
 
@@ -31,10 +31,8 @@ export class Sampler {
     constructor(options = {}) {
         checkOptionNames(new.target.name, options, new.target._options);
         const { temperature = 1 } = options;
-        if (finiteNumber('temperature', temperature) <= 0) {
-            throw rangeError('temperature', 'greater than 0', temperature);
-        }
-        this.temperature = Math.min(Math.max(temperature, COLDEST), HOTTEST);
+        /** @type {number} */
+        this.temperature = temperature;
     }
 
     /** What a search has to do for this sampler: one row at a time, beams, or looking one token ahead. */
@@ -82,6 +80,34 @@ export class Sampler {
 }
 
 /**
+ * Options that a sampler has as properties: what is set later is checked as what was given.
+ * @param {Function} Kind of sampler
+ * @param {Record<string, (argument: string, value: any) => unknown>} checks give what is kept
+ */
+function keepChecked(Kind, checks) {
+    for (const [name, check] of Object.entries(checks)) {
+        const kept = Symbol(name);
+        Object.defineProperty(Kind.prototype, name, {
+            get() {
+                return this[kept];
+            },
+            set(value) {
+                this[kept] = check(name, value);
+            },
+        });
+    }
+}
+
+keepChecked(Sampler, {
+    temperature(argument, value) {
+        if (finiteNumber(argument, value) <= 0) {
+            throw rangeError(argument, 'greater than 0', value);
+        }
+        return Math.min(Math.max(value, COLDEST), HOTTEST);
+    },
+});
+
+/**
  * Always the most probable token, the lower one on ties. The temperature changes nothing but the probabilities shown.
  */
 export class GreedySampler extends Sampler {
@@ -119,7 +145,8 @@ export class RandomSampler extends Sampler {
     constructor(options = {}) {
         super(options);
         const { minP = 0, seed } = options;
-        this.minP = fraction('minP', minP);
+        /** @type {number} */
+        this.minP = minP;
         checkSeed(seed);
         this.seed = seed ?? randomSeed();
         this._random = new Random(this.seed);
@@ -154,6 +181,8 @@ export class RandomSampler extends Sampler {
     }
 }
 
+keepChecked(RandomSampler, { minP: fraction });
+
 /** Draws from the k most probable tokens. */
 export class TopKSampler extends RandomSampler {
     static _options = [...RandomSampler._options, 'k'];
@@ -162,7 +191,8 @@ export class TopKSampler extends RandomSampler {
     constructor(options = {}) {
         super(options);
         const { k = 5 } = options;
-        this.k = positiveInteger('k', k);
+        /** @type {number} */
+        this.k = k;
     }
 
     /** @param {Float32Array} logits @param {Choice} choice */
@@ -179,6 +209,8 @@ export class TopKSampler extends RandomSampler {
     }
 }
 
+keepChecked(TopKSampler, { k: positiveInteger });
+
 /**
  * Nucleus sampling (Holtzman et al. 2019): draws from the most probable tokens up to and including the one with which
  * their probabilities exceed p; with `k`, from the k most probable of all at most.
@@ -192,8 +224,10 @@ export class TopPSampler extends RandomSampler {
     constructor(options = {}) {
         super(options);
         const { p = 0.1, k = null } = options;
-        this.p = fraction('p', p);
-        this.k = k === null ? null : positiveInteger('k', k);
+        /** @type {number} */
+        this.p = p;
+        /** @type {number | null} */
+        this.k = k;
     }
 
     /** @param {Float32Array} logits @param {Choice} choice */
@@ -217,6 +251,8 @@ export class TopPSampler extends RandomSampler {
         this._keep(choice, kept);
     }
 }
+
+keepChecked(TopPSampler, { p: fraction, k: (argument, value) => (value === null ? null : positiveInteger(argument, value)) });
 
 /**
  * How many of the sorted tokens have a predecessor up to which the probabilities add up to p at most; the first always
@@ -244,13 +280,16 @@ export class BeamSampler extends Sampler {
     constructor(options = {}) {
         super(options);
         const { numBeams = 5 } = options;
-        this.numBeams = positiveInteger('numBeams', numBeams);
+        /** @type {number} */
+        this.numBeams = numBeams;
     }
 
     get kind() {
         return 'beam';
     }
 }
+
+keepChecked(BeamSampler, { numBeams: positiveInteger });
 
 /**
  * Contrastive search (Su et al. 2022): of the k most probable tokens the one with the largest
@@ -263,14 +302,18 @@ export class ContrastiveSampler extends Sampler {
     constructor(options = {}) {
         super(options);
         const { k = 5, alpha = 0.6 } = options;
-        this.k = positiveInteger('k', k);
-        this.alpha = fraction('alpha', alpha);
+        /** @type {number} */
+        this.k = k;
+        /** @type {number} */
+        this.alpha = alpha;
     }
 
     get kind() {
         return 'contrastive';
     }
 }
+
+keepChecked(ContrastiveSampler, { k: positiveInteger, alpha: fraction });
 
 /**
  * Speculative decoding: generate()'s `draft` guesses `numSpeculativeTokens` at a time, the base sampler decides, greedy where
@@ -289,7 +332,8 @@ export class SpeculativeSampler extends Sampler {
         const base = baseSampler ?? new GreedySampler();
         super();
         this.temperature = base.temperature;
-        this.numSpeculativeTokens = positiveInteger('numSpeculativeTokens', numSpeculativeTokens);
+        /** @type {number} */
+        this.numSpeculativeTokens = numSpeculativeTokens;
         this.baseSampler = base;
     }
 
@@ -309,120 +353,23 @@ export class SpeculativeSampler extends Sampler {
     }
 }
 
+keepChecked(SpeculativeSampler, { numSpeculativeTokens: positiveInteger });
+
 /**
  * @param {string} argument
  * @param {number} value
  * @returns {number} the value, from 0 to 1
  */
-function fraction(argument, value) {
+export function fraction(argument, value) {
     if (!(finiteNumber(argument, value) >= 0 && value <= 1)) {
         throw rangeError(argument, 'from 0 to 1', value);
     }
     return value;
 }
 
-/**
- * @typedef {object} SamplerOptions
- * @property {string | Sampler} [sampler] 'greedy', 'top_k', 'top_p', 'random', 'beam', 'contrastive', their camelCase
- *   forms, or a sampler
- * @property {number} [temperature] 0 is greedy
- * @property {number} [topK] draw from so many tokens
- * @property {number} [topP] draw from the tokens that make up so much of the probability
- * @property {number} [minP] draw from the tokens at least so probable times the most probable one
- * @property {number} [numBeams] texts that beam search keeps
- * @property {number} [seed]
- */
-
 /** @param {unknown} seed */
-function checkSeed(seed) {
+export function checkSeed(seed) {
     if (seed !== undefined && !Number.isSafeInteger(seed)) {
         throw typeError('seed', 'an integer', seed);
-    }
-}
-
-/** Which options the samplers have beside temperature and seed. @type {Record<string, string[]>} */
-const HAVE = {
-    greedy: [],
-    random: ['minP'],
-    top_k: ['topK', 'topP', 'minP'],
-    top_p: ['topK', 'topP', 'minP'],
-    beam: ['numBeams'],
-    contrastive: ['topK'],
-};
-
-/**
- * The sampler that options describe. Without a name: `beam` if numBeams is given; else `top_p` if topP is; else
- * `random` if minP is and topK is not; else `top_k`, Keras Hub's default, with its k = 5 unless topK says otherwise.
- * topK and topP together: the nucleus of the topK most probable, and minP of what is left. Temperature 0 turns every
- * drawing sampler greedy.
- * @param {SamplerOptions} options
- * @returns {Sampler}
- * @throws {TypeError | RangeError} for an unknown name, an option out of range or one that the sampler does not have
- */
-export function getSampler(options) {
-    const { sampler, temperature = 1 } = options;
-    if (sampler instanceof Sampler) {
-        checkNoneBeside(options);
-        return sampler;
-    }
-    if (finiteNumber('temperature', temperature) < 0) {
-        throw rangeError('temperature', '0 or more', temperature);
-    }
-    const name = samplerName(options);
-    checkHas(name, options);
-    const made = makeSampler(name, options);
-    return temperature === 0 && made.kind === 'row' ? new GreedySampler() : made;
-}
-
-/** @param {SamplerOptions} options with a sampler object */
-function checkNoneBeside({ temperature = 1, topK, topP, minP, numBeams, seed }) {
-    if (temperature !== 1 || [topK, topP, minP, numBeams, seed].some((value) => value !== undefined)) {
-        throw new TypeError(
-            'sampler: temperature, topK, topP, minP, numBeams and seed belong to the sampler object given');
-    }
-}
-
-/** @param {SamplerOptions} options @returns {string} a key of HAVE */
-function samplerName({ sampler, topK, topP, minP, numBeams }) {
-    if (sampler === undefined) {
-        return numBeams !== undefined ? 'beam' : topP !== undefined ? 'top_p'
-            : minP !== undefined && topK === undefined ? 'random' : 'top_k';
-    }
-    const name = sampler === 'topK' ? 'top_k' : sampler === 'topP' ? 'top_p' : sampler;
-    if (typeof name !== 'string' || !Object.hasOwn(HAVE, name)) {
-        throw typeError('sampler', `a Sampler or one of ${Object.keys(HAVE).join(', ')}`, sampler);
-    }
-    return name;
-}
-
-/** @param {string} name @param {SamplerOptions} options */
-function checkHas(name, options) {
-    // What draws nothing gives the same text for the same seed all the same, so a seed is right with every sampler.
-    checkSeed(options.seed);
-    for (const option of /** @type {const} */ (['topK', 'topP', 'minP', 'numBeams'])) {
-        if (options[option] !== undefined && !HAVE[name].includes(option)) {
-            throw new TypeError(`${option}: the sampler ${show(name)} has none`);
-        }
-    }
-}
-
-/** @param {string} name @param {SamplerOptions} options @returns {Sampler} */
-function makeSampler(name, { temperature = 1, topK, topP, minP = 0, numBeams, seed }) {
-    const draws = { temperature: temperature || 1, minP: fraction('minP', minP), seed };
-    const k = topK === undefined ? {} : { k: positiveInteger('topK', topK) };
-    const p = topP === undefined ? {} : { p: fraction('topP', topP) };
-    switch (name) {
-        case 'greedy':
-            return new GreedySampler({ temperature: temperature || 1 });
-        case 'random':
-            return new RandomSampler(draws);
-        case 'top_k':
-            return topP === undefined ? new TopKSampler({ ...draws, ...k }) : new TopPSampler({ ...draws, ...k, ...p });
-        case 'top_p':
-            return new TopPSampler({ ...draws, ...k, ...p });
-        case 'beam':
-            return new BeamSampler({ temperature, numBeams });
-        default:
-            return new ContrastiveSampler({ temperature, ...k });
     }
 }

@@ -57,6 +57,7 @@ export async function score(model, text, options) {
         }
     }
     checkSignal(signal);
+    signal?.throwIfAborted();
     if (model.startToken === null) {
         throw new Error('score: the model has no start token (its files name no bos_token_id)');
     }
@@ -87,6 +88,7 @@ async function scorePiece(model, startToken, ids, { signal, log }) {
             // Every token but the last is read; every token is predicted.
             const targets = ids.slice(at, at + ROWS);
             await steps.readAhead([at === 0 ? startToken : ids[at - 1], ...targets.slice(0, -1)], logits);
+            model.network.check('score');
             for (let i = 0; i < targets.length; i++) {
                 const row = steps.rowAt(logits, i);
                 const own = negativeLogProbability(row, targets[i]);

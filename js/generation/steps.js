@@ -156,6 +156,7 @@ export class ModelSteps {
 
     /** @param {number} address of [rows][V] @param {number} row @returns {Float32Array} valid until something is allocated */
     rowAt(address, row) {
+        this._network.check('generate');
         return this._runtime.memory.f32(address + 4 * row * this.vocabularySize, this.vocabularySize);
     }
 

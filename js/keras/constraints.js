@@ -4,16 +4,10 @@
 
 import { sizeOf } from '../engine/size.js';
 import { Serializable, resolve as resolveIn, serialize as serializeIn } from './serializable.js';
-import { typeError, rangeError, finiteNumber } from '../check.js';
+import { typeError, rangeError } from '../check.js';
 
 /** Keras's `backend.epsilon()`. */
 const EPSILON = 1e-7;
-
-/** @param {unknown} axis */
-function checkAxis(axis) {
-    const valid = Number.isInteger(axis) || (Array.isArray(axis) && axis.every(Number.isInteger));
-    if (!valid) throw typeError('axis', 'an axis or an array of axes', axis);
-}
 
 /**
  * @param {readonly number[]} shape
@@ -62,6 +56,15 @@ function rescale(x, shape, axis, factor) {
 
 /** Base of all constraints. */
 export class Constraint extends Serializable {
+    /** @override @param {Record<string, any>} options */
+    check(options) {
+        const { axis = 0 } = options;
+        const valid = Number.isInteger(axis) || (Array.isArray(axis) && axis.every(Number.isInteger));
+        if (!valid) throw typeError('axis', 'an axis or an array of axes', axis);
+        super.check({ ...options, axis: 0 });
+        return options;
+    }
+
     /**
      * @param {Float32Array} x
      * @param {readonly number[]} _shape
@@ -76,13 +79,6 @@ export class Constraint extends Serializable {
 export class MaxNorm extends Constraint {
     static className = 'MaxNorm';
     static defaults = { maxValue: 2, axis: 0 };
-
-    /** @override @param {Record<string, any>} options */
-    check(options) {
-        finiteNumber('maxValue', options.maxValue);
-        checkAxis(options.axis);
-        return options;
-    }
 
     /** @override @param {Float32Array} x @param {readonly number[]} shape */
     project(x, shape) {
@@ -106,12 +102,6 @@ export class UnitNorm extends Constraint {
     static className = 'UnitNorm';
     static defaults = { axis: 0 };
 
-    /** @override @param {Record<string, any>} options */
-    check(options) {
-        checkAxis(options.axis);
-        return options;
-    }
-
     /** @override @param {Float32Array} x @param {readonly number[]} shape */
     project(x, shape) {
         return rescale(x, shape, this.options.axis, (norm) => 1 / (EPSILON + norm));
@@ -122,15 +112,6 @@ export class UnitNorm extends Constraint {
 export class MinMaxNorm extends Constraint {
     static className = 'MinMaxNorm';
     static defaults = { minValue: 0, maxValue: 1, rate: 1, axis: 0 };
-
-    /** @override @param {Record<string, any>} options */
-    check(options) {
-        finiteNumber('minValue', options.minValue);
-        finiteNumber('maxValue', options.maxValue);
-        finiteNumber('rate', options.rate);
-        checkAxis(options.axis);
-        return options;
-    }
 
     /** @override @param {Float32Array} x @param {readonly number[]} shape */
     project(x, shape) {
@@ -147,10 +128,8 @@ const FAMILY = {
     kind: 'constraint',
     module: 'keras.constraints',
     base: Constraint,
-    names: {
-        MaxNorm, max_norm: MaxNorm, NonNeg, non_neg: NonNeg, UnitNorm, unit_norm: UnitNorm,
-        MinMaxNorm, min_max_norm: MinMaxNorm,
-    },
+    classes: [MaxNorm, NonNeg, UnitNorm, MinMaxNorm],
+    aliases: {},
 };
 
 /**

@@ -94,12 +94,6 @@ export class Identity extends Initializer {
     static className = 'Identity';
     static defaults = { gain: 1 };
 
-    /** @override @param {Record<string, any>} options */
-    check(options) {
-        finiteNumber('gain', options.gain);
-        return options;
-    }
-
     /** @override @param {readonly number[]} shape */
     draw(shape) {
         if (shape.length !== 2) throw rangeError('the shape of an Identity initializer', 'of 2 axes', shape);
@@ -115,7 +109,7 @@ class RandomInitializer extends Initializer {
     check(options) {
         const { seed } = options;
         if (seed !== null && !Number.isSafeInteger(seed)) throw typeError('seed', 'an integer or null', seed);
-        return options;
+        return super.check(options);
     }
 
     /** @returns {Random} at the start of its stream */
@@ -129,13 +123,6 @@ export class RandomUniform extends RandomInitializer {
     static className = 'RandomUniform';
     static defaults = { seed: null, minval: -0.05, maxval: 0.05 };
 
-    /** @override @param {Record<string, any>} options */
-    check(options) {
-        finiteNumber('minval', options.minval);
-        finiteNumber('maxval', options.maxval);
-        return super.check(options);
-    }
-
     /** @override @param {readonly number[]} shape */
     draw(shape) {
         return uniform(sizeOf(shape), this.options.minval, this.options.maxval, this.stream());
@@ -146,13 +133,6 @@ export class RandomUniform extends RandomInitializer {
 export class RandomNormal extends RandomInitializer {
     static className = 'RandomNormal';
     static defaults = { seed: null, mean: 0, stddev: 0.05 };
-
-    /** @override @param {Record<string, any>} options */
-    check(options) {
-        finiteNumber('mean', options.mean);
-        finiteNumber('stddev', options.stddev);
-        return super.check(options);
-    }
 
     /** @override @param {readonly number[]} shape */
     draw(shape) {
@@ -294,12 +274,6 @@ export class Orthogonal extends RandomInitializer {
     static className = 'Orthogonal';
     static defaults = { seed: null, gain: 1 };
 
-    /** @override @param {Record<string, any>} options */
-    check(options) {
-        finiteNumber('gain', options.gain);
-        return super.check(options);
-    }
-
     /** @override @param {readonly number[]} shape */
     draw(shape) {
         if (shape.length < 2) throw rangeError('the shape of an Orthogonal initializer', 'of 2 axes or more', shape);
@@ -353,17 +327,12 @@ const FAMILY = {
     kind: 'initializer',
     module: 'keras.initializers',
     base: Initializer,
-    names: {
-        Constant, constant: Constant, Zeros, zeros: Zeros, zero: Zeros, Ones, ones: Ones, one: Ones,
-        Identity, identity: Identity, IdentityInitializer: Identity,
-        RandomUniform, random_uniform: RandomUniform, uniform: RandomUniform,
-        RandomNormal, random_normal: RandomNormal, normal: RandomNormal,
-        TruncatedNormal, truncated_normal: TruncatedNormal,
-        VarianceScaling, variance_scaling: VarianceScaling,
-        GlorotUniform, glorot_uniform: GlorotUniform, GlorotNormal, glorot_normal: GlorotNormal,
-        HeUniform, he_uniform: HeUniform, HeNormal, he_normal: HeNormal,
-        LecunUniform, lecun_uniform: LecunUniform, LecunNormal, lecun_normal: LecunNormal,
-        Orthogonal, orthogonal: Orthogonal, OrthogonalInitializer: Orthogonal,
+    classes: [
+        Constant, Zeros, Ones, Identity, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling, GlorotUniform, GlorotNormal,
+        HeUniform, HeNormal, LecunUniform, LecunNormal, Orthogonal,
+    ],
+    aliases: {
+        zero: Zeros, one: Ones, uniform: RandomUniform, normal: RandomNormal, IdentityInitializer: Identity, OrthogonalInitializer: Orthogonal,
     },
 };
 

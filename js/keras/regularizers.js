@@ -139,10 +139,8 @@ const FAMILY = {
     kind: 'regularizer',
     module: 'keras.regularizers',
     base: Regularizer,
-    names: {
-        L1, l1: L1, L2, l2: L2, L1L2, l1l2: L1L2,
-        OrthogonalRegularizer, orthogonal_regularizer: OrthogonalRegularizer,
-    },
+    classes: [L1, L2, L1L2, OrthogonalRegularizer],
+    aliases: {},
 };
 
 /**

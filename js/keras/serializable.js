@@ -1,7 +1,7 @@
 // What initializers, regularizers and constraints have in common: named options with defaults, and Keras's serialized
 // form `{ module, class_name, config, registered_name }`, read and written.
 
-import { typeError, rangeError, plainObject, unknownOption } from '../check.js';
+import { finiteNumber, typeError, rangeError, plainObject, unknownOption } from '../check.js';
 
 /** @param {string} name camelCase @returns {string} snake_case */
 export const toSnake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -40,11 +40,13 @@ export class Serializable {
     }
 
     /**
-     * Checks the options and brings them into the form in which they are kept.
+     * Checks the options and brings them into the form in which they are kept: what is a number by default must be one.
      * @param {Record<string, any>} options all of them
      * @returns {Record<string, any>}
      */
     check(options) {
+        const { defaults } = /** @type {typeof Serializable} */ (this.constructor);
+        for (const [key, usual] of Object.entries(defaults)) if (typeof usual === 'number') finiteNumber(key, options[key]);
         return options;
     }
 
@@ -59,7 +61,8 @@ export class Serializable {
  * @property {string} kind the word for messages
  * @property {string} module Keras's
  * @property {typeof Serializable} base
- * @property {Record<string, typeof Serializable>} names every name by which Keras knows a class
+ * @property {(typeof Serializable)[]} classes known by their names, and by those in snake_case
+ * @property {Record<string, typeof Serializable>} aliases further names by which Keras knows them
  */
 
 /**
@@ -101,9 +104,11 @@ function make(Class, argument, options) {
  * @param {string} name
  * @returns {typeof Serializable}
  */
-function lookUp({ kind, names }, argument, name) {
-    if (!Object.hasOwn(names, name)) throw rangeError(argument, `the name of a ${kind} that Keras has`, name);
-    return names[name];
+function lookUp({ kind, classes, aliases }, argument, name) {
+    const found = Object.hasOwn(aliases, name) ? aliases[name]
+        : classes.find(({ className }) => name === className || name === className.replace(/([a-z])([A-Z])/g, '$1_$2').toLowerCase());
+    if (found === undefined) throw rangeError(argument, `the name of a ${kind} that Keras has`, name);
+    return found;
 }
 
 /**

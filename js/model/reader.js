@@ -351,6 +351,9 @@ function prepare(job, runs, from, longest, wanted) {
 /** @type {Wanted} */
 const NOTHING = { logits: 0, hidden: 0, every: false };
 
+/** More than any text has; an object may say that it has so many, and have none. */
+const MOST_IDS = 2 ** 26;
+
 /**
  * Ids as a caller gives them, checked and copied.
  * @param {string} name
@@ -363,7 +366,11 @@ export function checkIds(name, ids, vocabulary) {
         throw typeError(name, 'a list of token ids', ids);
     }
     const list = /** @type {ArrayLike<unknown>} */ (ids);
-    const checked = new Uint32Array(list.length);
+    const { length } = list;
+    if (length < 0 || length > MOST_IDS) {
+        throw rangeError(`${name}.length`, `from 0 to ${MOST_IDS}`, length);
+    }
+    const checked = new Uint32Array(length);
     for (let i = 0; i < checked.length; i++) {
         const id = list[i];
         if (typeof id !== 'number') {

@@ -43,14 +43,15 @@ function vocabulary(part) {
     if (!isObject(vocab)) throw part.wrong('vocab', 'an object', vocab);
     /** @type {Map<string, number>} */
     const ids = new Map();
-    const seen = new Uint8Array(MAX_TOKENS);
+    /** @type {Set<number>} */
+    const seen = new Set();
     for (const token of Object.keys(vocab)) {
         const id = vocab[token];
         if (!Number.isInteger(id) || id < 0 || id >= MAX_TOKENS) {
             throw invalid(`${part.where}.vocab: the id of ${show(token)} is no index`);
         }
-        if (seen[id] === 1) throw invalid(`${part.where}.vocab: two tokens have the id ${id}`);
-        seen[id] = 1;
+        if (seen.has(id)) throw invalid(`${part.where}.vocab: two tokens have the id ${id}`);
+        seen.add(id);
         ids.set(token, id);
     }
     if (ids.size === 0) throw invalid(`${part.where}.vocab is empty`);

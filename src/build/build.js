@@ -1,12 +1,14 @@
-// node src/build/build.js [--wasm]
+// node src/build/build.js [--wasm] [--site ADDRESS]
 //
 // What `npm run build` does: set up, compile both wasm variants into js/wasm/, and make dist/, which is what the package
-// holds, with its type declarations. With --wasm, only the binaries.
+// holds, with its type declarations, and what the demo page loads. With --wasm, only the binaries; with --site, build/site too: the
+// page, to be put on a host at that address.
 
 import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { buildDist } from './dist.js';
-import { buildPage } from './page.js';
+import { buildPage, publish } from './page.js';
 import { buildInterface } from './interface.js';
 import { setup } from '../setup/setup.js';
 import { isMain, main, root, run, say, since } from './system.js';
@@ -133,12 +135,14 @@ function compile(folder, env, what) {
 
 if (isMain(import.meta.url)) {
     await main(async () => {
+        const { values } = parseArgs({ options: { wasm: { type: 'boolean' }, site: { type: 'string' } } });
         const tools = setup();
         say('Building');
         buildWasm(tools);
-        if (process.argv.includes('--wasm')) return;
+        if (values.wasm) return;
         await buildDist();
         await buildPage();
         await buildTypes();
+        if (values.site !== undefined) publish(values.site);
     });
 }

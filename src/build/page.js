@@ -3,7 +3,7 @@
 // takes out what could do harm, in one file that is loaded with the first answer. And dist/worker.js beside the page: its service
 // worker gives headers, and so isolation, only to workers whose script lies below it.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { root, say } from './system.js';
 
@@ -30,6 +30,26 @@ export async function buildPage() {
         sourcesContent: false,
     });
     for (const { path, text } of own.outputFiles) put(relative(root, path), text);
+}
+
+/**
+ * All that a static host needs, in a folder: the page and what it loads, and in the page the address at which it will lie, without
+ * which link previews have no picture.
+ * @param {string} site where the folder will lie
+ * @param {string} [folder]
+ */
+export function publish(site, folder = join(root, 'build/site')) {
+    const address = new URL('web/', site.replace(/\/?$/, '/'));
+    if (!/^https?:$/.test(address.protocol)) throw new Error(`--site must be an address that begins with https://, got ${site}`);
+    rmSync(folder, { recursive: true, force: true });
+    for (const part of ['web', 'dist']) {
+        cpSync(join(root, part), join(folder, part), { recursive: true, filter: (path) => !/\.map$|[\\/]types$|serve\.js$/.test(path) });
+    }
+    const index = join(folder, 'web/index.html');
+    const picture = '<meta property="og:image" content="';
+    const [before, after] = readFileSync(index, 'utf8').split(`${picture}screenshot.png">`);
+    writeFileSync(index, `${before}<meta property="og:url" content="${address}">\n    ${picture}${address}screenshot.png">${after}`);
+    say(`  ${relative(root, folder)} is what a host needs, to lie at ${new URL('..', address)}`);
 }
 
 /** @param {string} name @param {string} text */

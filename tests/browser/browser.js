@@ -27,10 +27,19 @@ const PREFERENCES = { 'ui.useOverlayScrollbars': 1 };
  */
 export async function testBrowser() {
     if (executablePath === null) return /** @type {any} */ (null);
-    const browser = await puppeteer.launch({
-        executablePath, headless: true,
-        ...isFirefox ? { browser: 'firefox', extraPrefsFirefox: PREFERENCES } : { args: [...browserArguments, MOUSE] },
-    });
+    const browser = await startBrowser({});
     after(() => browser.close());
     return browser;
+}
+
+/**
+ * @param {Record<string, unknown>} preferences  of Firefox: what Chromium's protocol does to a page
+ * @returns {Promise<import('puppeteer-core').Browser>}
+ */
+export function startBrowser(preferences) {
+    return puppeteer.launch({
+        executablePath: String(executablePath), headless: true,
+        ...isFirefox ? { browser: 'firefox', extraPrefsFirefox: { ...PREFERENCES, ...preferences } }
+            : { args: [...browserArguments, MOUSE] },
+    });
 }

@@ -9,12 +9,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { noBrowser, notInFirefox } from './browser.js';
+import { noBrowser } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
+import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
-const chromiumOnly = { ...options, skip: notInFirefox };
 const PROMPT = 'Once upon a time, there was a little fox who';
 const EMBEDDED = fileURLToPath(new URL('../../js/embedded/', import.meta.url));
 
@@ -37,8 +37,9 @@ test('on the first visit a story begins by itself', options, async t => {
     demo.checkProblems();
 });
 
-test('who wants no motion gets a story that stands', chromiumOnly, async t => {
+test('who wants no motion gets a story that stands', options, async t => {
     const demo = await DemoPage.open(t, { isFirst: true, media: [{ name: 'prefers-reduced-motion', value: 'reduce' }] });
+    assert.ok(await demo.page.evaluate(() => matchMedia('(prefers-reduced-motion: reduce)').matches));
     await demo.says('status', 'tokens, as many as asked for');
     assert.ok(await demo.page.$$eval('.token', spans => spans.length) > 150);
     demo.checkProblems();
@@ -47,12 +48,7 @@ test('who wants no motion gets a story that stands', chromiumOnly, async t => {
 test('a file that is dropped is the model then, and one that cannot run says why', options, async t => {
     const demo = await DemoPage.open(t);
     await demo.ready();
-    /** @param {string} name @param {string} from */
-    const drop = (name, from) => demo.page.evaluate(async (title, source) => {
-        const transfer = new DataTransfer();
-        transfer.items.add(new File([await (await fetch(source)).blob()], title));
-        document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
-    }, name, from);
+    const drop = (/** @type {string} */ name, /** @type {string} */ from) => demo.page.evaluate(dropFile, name, from);
     await drop('mine.gguf', '../js/embedded/model.gguf');
     await demo.says('model-name', 'mine');
     await demo.page.waitForFunction(() => !document.querySelector('dialog[open]'));
@@ -65,6 +61,18 @@ test('a file that is dropped is the model then, and one that cannot run says why
     await demo.click('models-close');
     assert.equal(await demo.text('model-name'), 'mine');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT), 'the model before still writes');
+    demo.checkProblems();
+});
+
+test('a folder that is dropped or picked is the model then', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    for (const [give, name] of /** @type {[typeof dropFolder, string][]} */ ([[dropFolder, 'dropped'], [pickFolder, 'picked']])) {
+        await page.evaluate(give, name, '../js/embedded/model.gguf');
+        await page.waitForFunction(hasModel, {}, name);
+        assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+    }
     demo.checkProblems();
 });
 
@@ -240,20 +248,19 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
     demo.checkProblems();
 });
 
-test('where there is no room the model runs all the same', chromiumOnly, async t => {
-    const demo = await DemoPage.open(t, { hub: (path, _, response) => {
+test('where there is no room the model runs all the same', options, async t => {
+    const demo = await DemoPage.open(t, { quota: 2_000_000, hub: (path, _, response) => {
         if (!path.endsWith('model.gguf')) return void response.writeHead(404).end();
         createReadStream(`${EMBEDDED}model.gguf`).pipe(response);
     } });
     const { page } = demo;
     await demo.ready();
-    const client = await page.createCDPSession();
-    await client.send('Storage.overrideQuotaForOrigin', { origin: new URL(demo.server.url).origin, quotaSize: 2_000_000 });
     await demo.click('model');
     await page.type('#hub-name', 'someone/small/model.gguf');
     await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
     await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
     await demo.says('model-name', 'model');
+    await demo.says('notice-text', 'There is no room in this browser to keep the model');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
 });
 

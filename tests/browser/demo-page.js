@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createServer, request as ask } from 'node:http';
 import { serve } from '../../web/serve.js';
-import { testBrowser } from './browser.js';
+import { isFirefox, startBrowser, testBrowser } from './browser.js';
 
 /** @import { Page } from 'puppeteer-core' */
 
@@ -21,6 +21,7 @@ const browser = await testBrowser();
  * @property {() => void} [before] run in the page before anything else
  * @property {boolean} [isFirst] whether nobody was here before: the page then begins by itself
  * @property {{ name: string, value: string }[]} [media] features to emulate
+ * @property {number} [quota] bytes that the page's origin may keep
  * @property {string} [path] where the page lies below root, 'a/b/'
  * @property {Hub} [hub] answers below /hub/, on the page's own origin
  *
@@ -60,6 +61,23 @@ function beenHere() {
     if (location.protocol.startsWith('http')) localStorage.setItem('cached-attention: visited', 'yes');
 }
 
+/**
+ * What Firefox is started with to be such a visitor's.
+ * @param {{ name: string, value: string }[]} media
+ * @param {number | undefined} quota
+ */
+function preferencesFor(media, quota) {
+    /** @type {Record<string, unknown>} */
+    const preferences = {};
+    for (const { name, value } of media) {
+        if (name === 'prefers-color-scheme') preferences['ui.systemUsesDarkTheme'] = value === 'dark' ? 1 : 0;
+        if (name === 'prefers-reduced-motion') preferences['ui.prefersReducedMotion'] = value === 'reduce' ? 1 : 0;
+    }
+    // In KiB.
+    if (quota !== undefined) preferences['dom.quotaManager.temporaryStorage.fixedLimit'] = Math.ceil(quota / 1024);
+    return preferences;
+}
+
 /** A browser that has no service workers: without the headers there is no isolation then. */
 export function withoutServiceWorkers() {
     Object.defineProperty(Navigator.prototype, 'serviceWorker', { value: undefined });
@@ -84,21 +102,28 @@ export class DemoPage {
      * @param {OpenOptions} [options]
      */
     static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, ...more } = {}) {
-        const { root, before, isFirst = false, media = [], hub, path = '' } = more;
+        const { root, before, isFirst = false, media = [], quota, hub, path = '' } = more;
         const behind = await serve({ port: 0, isolation, root, folders: ['web', 'js', 'dist'].map(name => path + name) });
         const server = hub ? await inFront(behind, hub) : behind;
-        const context = await browser.createBrowserContext();
+        const preferences = isFirefox ? preferencesFor(media, quota) : {};
+        const own = Object.keys(preferences).length > 0 ? await startBrowser(preferences) : null;
+        const context = await (own ?? browser).createBrowserContext();
         const page = await context.newPage();
         const demo = new DemoPage(page, server);
         t.after(async () => {
             await context.close();
+            await own?.close();
             await server.close();
         });
         page.setDefaultTimeout(TIMEOUT);
         demo.listen();
         if (before) await page.evaluateOnNewDocument(before);
         if (!isFirst) await page.evaluateOnNewDocument(beenHere);
-        if (media.length > 0) await page.emulateMediaFeatures(media);
+        if (media.length > 0 && !isFirefox) await page.emulateMediaFeatures(media);
+        if (quota !== undefined && !isFirefox) {
+            const client = await page.createCDPSession();
+            await client.send('Storage.overrideQuotaForOrigin', { origin: new URL(server.url).origin, quotaSize: quota });
+        }
         await page.setViewport(viewport);
         await page.goto(`${server.url}${path}web/${hash}`);
         return demo;

@@ -2,12 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { once } from 'node:events';
 import { get } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { publish } from '../../src/build/page.js';
 import { serve } from '../../web/serve.js';
 
 const SERVER = fileURLToPath(new URL('../../web/serve.js', import.meta.url));
@@ -64,6 +68,22 @@ test('the page’s own files are small', options, () => {
     const sum = sizes.reduce((all, size) => all + size, 0);
     assert.ok(own.length > 20 && sum < 80_000, `${own.length} files, ${sum} bytes gzipped`);
     console.log(`# the page's own files: ${own.length}, ${sum} bytes gzipped`);
+});
+
+test('a page that is published says where its picture is', options, async t => {
+    const folder = await mkdtemp(join(tmpdir(), 'site-'));
+    t.after(() => rm(folder, { recursive: true }));
+    publish('https://example.org/some/path', folder);
+    const html = await readFile(join(folder, 'web/index.html'), 'utf8');
+    const [url, image] = ['url', 'image'].map(name => new RegExp(`<meta property="og:${name}" content="([^"]*)">`).exec(html)?.[1]);
+    assert.equal(url, 'https://example.org/some/path/web/');
+    assert.equal(image, 'https://example.org/some/path/web/screenshot.png');
+    assert.ok(existsSync(join(folder, 'web/screenshot.png')));
+    for (const name of ['web/main.min.js', 'web/vendor/markdown.js', 'dist/isolate.js', 'dist/embedded/model.gguf']) {
+        assert.ok(existsSync(join(folder, name)), name);
+    }
+    assert.throws(() => publish('example.org', folder), /Invalid URL/);
+    assert.throws(() => publish('file:///tmp', folder), /must be an address that begins with https/);
 });
 
 test('isolation is a switch', options, async t => {

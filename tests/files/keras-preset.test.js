@@ -1,6 +1,7 @@
 // Presets of Keras Hub. Small ones are made here, so that each weight's place is known by its value; those that Keras
 // Hub wrote are compared where ../shared is there. What a preset computes is compared with the models.
 
+import { Costs } from '../fuzz/costs.js';
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
@@ -12,6 +13,9 @@ import { writeKerasWeights } from '../../js/files/keras-writer.js';
 import { isKerasConfig } from '../../js/files/texts.js';
 import { rng } from '../rng.js';
 import { KERAS, skip } from './shared.js';
+
+const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 100_000);
+const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 const encoder = new TextEncoder();
 const json = (/** @type {any} */ value) => encoder.encode(JSON.stringify(value));
@@ -387,21 +391,30 @@ test('configs and weights that are refused', async () => {
 });
 
 test('damaged configs: an error of the right kind, or none', async () => {
-    const random = rng(Number(process.env.FUZZ_SEED ?? 1));
+    const random = rng(SEED);
     const below = (/** @type {number} */ n) => Math.floor(random() * n);
     const files = llama();
     const odd = [null, 0, -1, 1e300, 1.5, '', [], {}, true, 'x', [1], 2 ** 31, Number.MAX_SAFE_INTEGER];
-    for (let round = 0; round < Number(process.env.FUZZ_ROUNDS ?? 100_000); round++) {
+    const costs = new Costs(SEED, { base: 2 ** 20 });
+    const seen = new Map();
+    for (let round = 0; round < ROUNDS; round++) {
         const config = JSON.parse(new TextDecoder().decode(files['config.json']));
         const keys = Object.keys(config.config);
         config.config[keys[below(keys.length)]] = odd[below(odd.length)];
         if (below(10) === 0) config[Object.keys(config)[below(4)]] = odd[below(odd.length)];
+        const damaged = { ...files, 'config.json': json(config) };
+        let outcome = 'opens';
+        costs.begin();
         try {
-            await open({ ...files, 'config.json': json(config) });
+            await open(damaged);
         } catch (error) {
             assert.ok(error instanceof FormatError, /** @type {Error} */ (error).stack);
+            outcome = error.code;
         }
+        costs.end(Object.values(damaged).reduce((sum, { length }) => sum + length, 0), `round ${round}`);
+        seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
     }
+    costs.tell(ROUNDS, seen);
 });
 
 /** @param {URL} folder @returns {Promise<Awaited<ReturnType<typeof open>>>} */

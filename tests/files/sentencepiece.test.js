@@ -1,5 +1,6 @@
 // SentencePiece models: small ones made here field by field, whole, as a tokenizer.json, and damaged.
 
+import { Costs } from '../fuzz/costs.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FormatError } from '../../js/check.js';
@@ -106,16 +107,25 @@ test('a SentencePiece model as a tokenizer.json', () => {
 });
 
 test('damaged models: an error of the right kind, or none', () => {
-    const random = rng(Number(process.env.FUZZ_SEED ?? 1));
+    const [rounds, seed] = [Number(process.env.FUZZ_ROUNDS ?? 100_000), Number(process.env.FUZZ_SEED ?? 1)];
+    const costs = new Costs(seed, { base: 2 ** 20 });
+    const seen = new Map();
+    const random = rng(seed);
     const below = (/** @type {number} */ n) => Math.floor(random() * n);
     const model = spm(field(2, field(3, 2)), field(3, field(4, 0)), piece('<x>', 0, 4));
-    for (let round = 0; round < Number(process.env.FUZZ_ROUNDS ?? 100_000); round++) {
+    for (let round = 0; round < rounds; round++) {
         const bytes = model.slice(0, below(4) ? model.length : below(model.length));
         for (let i = 0; i <= below(3); i++) bytes[below(bytes.length)] = below(256);
+        let outcome = 'reads';
+        costs.begin();
         try {
             sentencePieceJson(readSentencePiece(bytes), null);
         } catch (error) {
             assert.ok(error instanceof FormatError, /** @type {Error} */ (error).stack);
+            outcome = error.code;
         }
+        costs.end(bytes.length, `round ${round}`);
+        seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
     }
+    costs.tell(rounds, seen);
 });

@@ -1,6 +1,7 @@
 // Presets with seeded damage, in any of their files: each either loads, and then works, or is refused with a FormatError.
 // Nothing else is thrown, nothing hangs, nothing stays allocated. FUZZ_ROUNDS and FUZZ_SEED make it longer and different.
 
+import { Costs } from './costs.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FormatError, loadModel } from '../../js/generation/index.js';
@@ -11,8 +12,8 @@ import { testRuntime } from '../runtime.js';
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 3000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
-/** Far longer than anything that works takes, on a busy machine too. */
-const LIMIT_MS = 30_000;
+/** What a damaged preset may take whatever its size: rows of logits, first pages of a cache, room for programs. */
+const BASE_BYTES = 3 * 2 ** 20;
 
 const runtime = await testRuntime();
 const random = rng(SEED);
@@ -84,9 +85,9 @@ function damaged(files) {
 const pickedFiles = (files) => Object.entries(files).map(([path, bytes]) =>
     Object.defineProperty(new File([/** @type {any} */ (bytes)], path.replace(/.*\//, '')), 'webkitRelativePath', { value: `preset/${path}` }));
 
-/** @param {Record<string, Uint8Array>} files */
+/** @param {File[]} files */
 async function load(files) {
-    const model = await loadModel(runtime, pickedFiles(files));
+    const model = await loadModel(runtime, files);
     try {
         const prompt = model.tokenizer === null ? [0, 1] : 'ab abba';
         for await (const { text } of model.generate(prompt, { maxNewTokens: 2 })) assert.equal(typeof text, 'string');
@@ -97,15 +98,17 @@ async function load(files) {
 
 test(`${ROUNDS} damaged presets, seed ${SEED}`, async () => {
     const presets = [gpt2Preset(), llamaPreset(), llamaPreset('int8'), llamaPreset('int4')];
-    for (const files of presets) await load(files);
+    for (const files of presets) await load(pickedFiles(files));
     const before = runtime.explain().bytesInUse;
     const seen = new Map();
+    const costs = new Costs(SEED, { base: BASE_BYTES, runtime });
     for (let round = 0; round < ROUNDS; round++) {
         const { what, files } = damaged(pick(presets));
-        const start = performance.now();
+        const list = pickedFiles(files);
+        costs.begin();
         let outcome = 'loads';
         try {
-            await load(files);
+            await load(list);
         } catch (/** @type {any} */ error) {
             // Weights are any numbers, and a vocabulary may go beyond the table: that is told when a text meets it.
             const isTold = error instanceof FormatError || /logits are not finite|must be a token id/.test(error.message);
@@ -113,11 +116,11 @@ test(`${ROUNDS} damaged presets, seed ${SEED}`, async () => {
             assert.ok(error.message.length < 800, `round ${round}, ${what}: ${error.message.length} letters`);
             outcome = error.code ?? error.name;
         }
-        const took = performance.now() - start;
-        assert.ok(took < LIMIT_MS, `round ${round}, ${what}: took ${took} ms`);
+        costs.end(Object.values(files).reduce((sum, { length }) => sum + length, 0), `round ${round}, ${what}`);
         assert.equal(runtime.explain().bytesInUse, before, `round ${round}, ${what}: bytes stay allocated`);
         seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
     }
+    costs.tell(ROUNDS, seen);
     // Damage that is always noticed at the same place would test nothing.
     assert.ok(seen.size >= Math.min(12, ROUNDS / 20), `outcomes: ${JSON.stringify(Object.fromEntries(seen))}`);
     assert.ok(ROUNDS < 100 || seen.has('loads'));

@@ -6,7 +6,8 @@ import { describe, test } from 'node:test';
 import { Choice } from '../../js/generation/choice.js';
 import { areFinite, checkFinite } from '../../js/generation/finite.js';
 import { createProcessors } from '../../js/generation/processors.js';
-import { BeamSampler, getSampler } from '../../js/generation/samplers.js';
+import { BeamSampler } from '../../js/generation/samplers.js';
+import { getSampler } from '../../js/generation/get-sampler.js';
 import { assertClose } from '../close.js';
 import { readTensors } from '../golden/golden.js';
 import { floats, rng } from '../rng.js';
@@ -15,7 +16,7 @@ import { floatsOf, there } from '../there.js';
 
 /** @typedef {import('../there.js').Floats} Floats */
 /** @typedef {import('../../js/generation/processors.js').ProcessorOptions} ProcessorOptions */
-/** @typedef {import('../../js/generation/samplers.js').SamplerOptions} SamplerOptions */
+/** @typedef {import('../../js/generation/get-sampler.js').SamplerOptions} SamplerOptions */
 /** @typedef {import('../../js/engine/tensor.js').TensorLike} TensorLike */
 
 const V = 50;
@@ -295,4 +296,15 @@ describe('what is not finite', () => {
             assert.deepEqual(Array.from(choice.tokens.subarray(0, choice.count)), [2, 0], JSON.stringify(options));
         }
     });
+});
+
+test('a penalty, however large, bans nothing, and a ban stays one', () => {
+    for (const options of [{ frequencyPenalty: 1e308 }, { frequencyPenalty: -1e308 }, { presencePenalty: 1e308 }, { repetitionPenalty: 1e308 },
+        { repetitionPenalty: 5e-324 }, { frequencyPenalty: -1e308, presencePenalty: 1e308, repetitionPenalty: Number.MAX_VALUE }]) {
+        const logits = Float32Array.of(3e38, -3e38, 0, 1, 1);
+        const processors = there(createProcessors({ ...options, logitBias: [[3, -Infinity]] }, { vocabularySize: 5 }));
+        processors.apply(logits, [0, 0, 1, 1, 2, 2, 3, 3], 8);
+        assert.equal(logits[3], -Infinity);
+        assert.ok([0, 1, 2, 4].every((token) => Number.isFinite(logits[token])), String(logits));
+    }
 });

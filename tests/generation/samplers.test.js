@@ -7,12 +7,12 @@ import {
 } from '../../js/generation/index.js';
 import { Choice } from '../../js/generation/choice.js';
 import { createSearch } from '../../js/generation/create-search.js';
-import { getSampler } from '../../js/generation/samplers.js';
+import { getSampler } from '../../js/generation/get-sampler.js';
 import { assertClose } from '../close.js';
 import { COMMITTED, readManifest, readTensors } from '../golden/golden.js';
 import { floats, rng } from '../rng.js';
 
-/** @typedef {import('../../js/generation/samplers.js').SamplerOptions} SamplerOptions */
+/** @typedef {import('../../js/generation/get-sampler.js').SamplerOptions} SamplerOptions */
 
 const suite = readManifest(COMMITTED).suites.samplers;
 const tensors = readTensors(COMMITTED, suite.file);

@@ -5,10 +5,11 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import * as generation from '../../js/generation/index.js';
 import { TransformerDecoder } from '../../js/layers/index.js';
-import { CachedMultiHeadAttention, Tensor } from '../../js/index.js';
+import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
 import { testRuntime } from '../runtime.js';
+import { json, tinyFiles } from './checkpoint.js';
 
-const { GPT2CausalLM, loadModel, readWeights } = generation;
+const { GPT2CausalLM, GreedySampler, PrefixStore, huggingFace, loadModel, readWeights } = generation;
 const runtime = await testRuntime();
 const model = await loadModel(runtime);
 after(() => runtime.dispose());
@@ -92,5 +93,197 @@ test('a seed that dropout does not use is no reason to fail', () => {
         const layer = new CachedMultiHeadAttention(runtime, { numHeads: 1, keyDim: 4, seed });
         layer.build([1, 1, 4], [1, 1, 4]);
         layer.dispose();
+    }
+});
+
+test('a schema, choices or a pattern of what JSON has not is named', () => {
+    const held = { type: 'object', properties: {} };
+    /** @type {any} */ (held.properties).self = held;
+    for (const slip of [5n, { enum: [5n] }, { const: NaN }, { type: 'string', minLength: 2n }, { enum: [() => {}] }, held, [Symbol('s')]]) {
+        const message = /^json must be made of what JSON has, got /;
+        assert.throws(() => model.generate('a', { json: any(slip) }), { name: 'TypeError', message });
+        assert.throws(() => model.generate('a', { choices: any([slip]) }), { name: 'TypeError', message: NAMED });
+        assert.throws(() => model.generate('a', { pattern: any(slip) }), { name: 'TypeError', message: NAMED });
+    }
+    for (const slip of [{ $ref: {} }, { $ref: Object.create(null) }, { type: 'object', required: [Object.create(null)] },
+        { type: 'string', pattern: Object.create(null) }]) {
+        assert.throws(() => model.generate('a', { json: slip }), { name: 'RangeError', message: /^json\.[\w$]+ must be .*, got / });
+    }
+});
+
+test('GPT2CausalLM names what its prompts, caches and options are not', async () => {
+    const gpt2 = new GPT2CausalLM(runtime, {
+        vocabularySize: 10, numLayers: 2, numHeads: 2, hiddenDim: 8, intermediateDim: 8, maxSequenceLength: 16,
+    });
+    const ids = { shape: [1, 3], data: Int32Array.of(1, 2, 3) };
+    const makeCache = () => new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4 });
+    const [first, second] = [makeCache(), makeCache()];
+    const sampler = new GreedySampler();
+    const prompt = { tokens: Int32Array.of(1, 2, 0, 0), mask: Uint8Array.of(1, 1, 0, 0), batch: 1 };
+    for (const slip of [null, 5, 'x', [5], [null, null], [{}, {}], [first], [first, first]]) {
+        await assert.rejects(gpt2.callWithCache(ids, any(slip), 0), { message: /^caches(\[0\] must be .*, got | must be .*, got |: every layer)/ });
+    }
+    for (const slip of [undefined, null, -1, 0.5, '0']) {
+        await assert.rejects(gpt2.callWithCache(ids, [first, second], any(slip)), { message: /^cacheUpdateIndex must be .*, got / });
+    }
+    await assert.rejects(gpt2.call(ids, any(null)), { name: 'TypeError', message: NAMED });
+    await assert.rejects(gpt2.call(ids, any({ attentionMask: ids })), { name: 'TypeError', message: NAMED });
+    for (const slip of [undefined, null, 5, {}, { ...prompt, tokens: [1, 2] }, { ...prompt, mask: null }, { ...prompt, batch: 0 },
+        { ...prompt, batch: 3 }, { ...prompt, mask: new Uint8Array(3) }, { ...prompt, more: 1 }]) {
+        await assert.rejects(gpt2.generateTokens(any(slip), { sampler }), { message: /must be .*, got / });
+    }
+    for (const slip of [undefined, null, {}, { sampler: 'greedy' }, { sampler, stopTokens: 5 }, { sampler, stopTokens: [10] },
+        { sampler, more: 1 }]) {
+        await assert.rejects(gpt2.generateTokens(prompt, any(slip)), { message: NAMED });
+    }
+    assert.equal((await gpt2.generateTokens(prompt, { sampler })).length, 4);
+    [gpt2, first, second].forEach((one) => one.dispose());
+});
+
+test('weights and ids that answer otherwise the second time are taken as they were checked', async () => {
+    const gpt2 = new GPT2CausalLM(runtime, {
+        vocabularySize: 4, numLayers: 1, numHeads: 1, hiddenDim: 4, intermediateDim: 4, maxSequenceLength: 4,
+    });
+    const shapes = gpt2._places().map(({ shape }) => shape);
+    const weights = shapes.map((shape) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(1) }));
+    let asked = 0;
+    const lying = { shape: weights[0].shape, get data() { return asked++ === 0 ? weights[0].data : new Float32Array(2 ** 20).fill(7); } };
+    const guard = new Tensor(runtime, { shape: [2 ** 18], data: new Float32Array(2 ** 18) });
+    gpt2.setWeights([lying, ...weights.slice(1)]);
+    assert.ok(guard.data.every((x) => x === 0));
+    // An id that is changed while the call waits is not looked up.
+    const ids = { shape: [1, 1], data: new Int32Array(new SharedArrayBuffer(4)) };
+    const before = await gpt2.call(ids);
+    const pending = [gpt2.call(ids), gpt2.call(ids)];
+    ids.data[0] = 2 ** 30;
+    for (const { logits } of await Promise.all(pending)) assert.deepEqual(logits.data, before.logits.data);
+    [gpt2, guard].forEach((one) => one.dispose());
+});
+
+test('an option that is undefined is as one that is not given', async () => {
+    const drawing = await loadModel(runtime, { ...tinyFiles(), generationConfig: json({ do_sample: true, temperature: 3, top_k: 40 }) });
+    /** @param {object} options */
+    const text = async (options) => {
+        const tokens = [];
+        for await (const { token } of drawing.generate('the', { maxNewTokens: 12, seed: 5, ...options })) tokens.push(token);
+        return tokens;
+    };
+    const wanted = await text({});
+    assert.deepEqual(await text({ temperature: undefined, topK: undefined, stop: undefined, repetitionPenalty: undefined }), wanted);
+    assert.notDeepEqual(await text({ temperature: 1 }), wanted);
+    drawing.dispose();
+});
+
+test('options are read once', async () => {
+    let asked = 0;
+    const options = {
+        maxNewTokens: 2,
+        get draft() { return asked++ === 0 ? undefined : any(5); },
+        get onProgress() { return asked++ < 2 ? undefined : any(5); },
+    };
+    for await (const { token } of model.generate('a', options)) assert.ok(token >= 0);
+    asked = 0;
+    const loading = {
+        get signal() { return asked++ === 0 ? undefined : any(5); },
+        get contextLength() { return asked++ === 1 ? 8 : any('x'); },
+    };
+    const short = await loadModel(runtime, undefined, loading);
+    assert.equal(short.contextLength, 8);
+    short.dispose();
+});
+
+test('layers, heads and texts with holes, or more than there are', async () => {
+    const holes = any([, 0]);
+    for (const slip of [holes, new Array(1e6), [0, 0], { layers: new Array(1e6) }, { layers: [0], heads: holes }]) {
+        assert.throws(() => model.forwardSync([1], { attention: any(slip) }), { name: 'RangeError', message: NAMED });
+    }
+    for (const slip of [holes, new Array(1e6)]) {
+        assert.throws(() => model.forwardSync([1], { hiddenStates: slip }), { name: 'RangeError', message: NAMED });
+    }
+    assert.throws(() => model.forwardSync(any([[1], , [2]])), { name: 'TypeError', message: NAMED });
+    for (const length of [-1, 2 ** 40]) {
+        assert.throws(() => model.forwardSync(any({ length })), { name: 'RangeError', message: /^ids\.length must be / });
+    }
+});
+
+test('what is aborted before it begins does not begin, whatever is asked for', async () => {
+    const signal = AbortSignal.abort(new Error('the reason'));
+    await assert.rejects(model.score('', { signal }), { message: 'the reason' });
+    await assert.rejects(model.generate('a', { signal, maxNewTokens: 0 }).next(), { message: 'the reason' });
+});
+
+test('a folder that fails while a text is aborted: the reason is passed on', async () => {
+    const controller = new AbortController();
+    const fail = () => {
+        controller.abort(new Error('the reason'));
+        throw new Error('no disk');
+    };
+    const directory = any({ getFileHandle: fail, getDirectoryHandle: fail, values: fail, entries: fail, keys: fail });
+    const prefixes = new PrefixStore({ directory });
+    await assert.rejects(model.generate('a', { prefixes, signal: controller.signal }).next(), { message: 'the reason' });
+});
+
+test('what no address can have is named', () => {
+    for (const slip of [{ revision: '\ud800' }, { file: 'a/\udc00' }]) {
+        assert.throws(() => huggingFace('a/b', slip), { name: 'TypeError', message: NAMED });
+    }
+});
+
+test('what is set on a sampler is checked as what it is made with', async () => {
+    for (const [name, property, ...slips] of /** @type {[string, string, ...unknown[]][]} */ ([
+        ['Greedy', 'temperature', NaN, 0, -1, '1'], ['TopK', 'k', 0, -1, 1.5], ['TopP', 'p', NaN, 2], ['Random', 'minP', -1, NaN],
+        ['Contrastive', 'k', 0, -1, NaN], ['Contrastive', 'alpha', 2], ['Beam', 'numBeams', 0], ['Speculative', 'numSpeculativeTokens', 0],
+    ])) {
+        const sampler = new (any(generation)[`${name}Sampler`])();
+        const before = sampler[property];
+        for (const slip of slips) {
+            assert.throws(() => { sampler[property] = slip; }, { message: NAMED });
+            assert.equal(sampler[property], before);
+        }
+    }
+    const sampler = new generation.TopKSampler({ seed: 1 });
+    sampler.k = 1;
+    const [drawn, best] = await Promise.all([{ sampler }, { temperature: 0 }].map(async (options) => {
+        const tokens = [];
+        for await (const { token } of model.generate('Once', { ...options, maxNewTokens: 8 })) tokens.push(token);
+        return tokens;
+    }));
+    assert.deepEqual(drawn, best);
+});
+
+test('what is nearly a source is named, with what to do', async () => {
+    const { weights, config } = tinyFiles();
+    const locked = new Blob([new Uint8Array(weights)]).stream();
+    locked.getReader();
+    const gone = new ArrayBuffer(8);
+    structuredClone(gone, { transfer: [gone] });
+    function* endless() {
+        for (;;) yield 1;
+    }
+    for (const [source, message] of /** @type {[unknown, RegExp][]} */ ([
+        [Promise.resolve(weights), /^source must be .*, got a Promise: await it$/], [new Response('x'), /got a Response: its body is one$/],
+        [{ kind: 'directory', getFileHandle() {} }, /: give the Files in it$/], [{ kind: 'file', getFile() {} }, /: await its getFile\(\)$/],
+        [{ weights, config: 5 }, /^source\.config must be .*, got 5$/], [{ weights: [weights, 5], config }, /^source\.weights must be .*, got 5$/],
+        [{ weights, config: Promise.resolve(config) }, /^source\.config must be .*, got a Promise: await it$/],
+        [locked, /^source must be a stream that nobody reads, got one that is locked$/], [gone, /detached/], [new DataView(new ArrayBuffer(0)), /0 bytes/],
+        ['http://', /^source must be a URL or a path, got "http:\/\/"$/], [endless(), /^source must be .*, got a Generator$/],
+        [{ length: 1e15 }, /^source must be /], [new Map(), /got a Map$/],
+    ])) {
+        await assert.rejects(loadModel(runtime, any(source)), { message });
+        if (source !== locked) await assert.rejects(readWeights(any(source)), { message: /must|bytes/ });
+    }
+});
+
+test('what goes away between the end of the work and its result is told', async () => {
+    for (const begin of [(/** @type {any} */ one) => one.forward([1, 2]), (/** @type {any} */ one) => one.score('Once upon a time'),
+        (/** @type {any} */ one) => loadModel(one.network.runtime)]) {
+        for (let turns = 0; turns < 60; turns++) {
+            const own = await testRuntime();
+            const pending = begin(await loadModel(own)).then(() => null, (/** @type {Error} */ error) => error);
+            for (let i = 0; i < turns; i++) await null;
+            own.dispose();
+            const error = await pending;
+            assert.ok(error === null || /disposed/.test(error.message), error?.stack);
+        }
     }
 });

@@ -1,7 +1,7 @@
 // What a text may be: ids that a function allows, JSON by a schema, one of some texts, or a regular expression. Each becomes an
 // object that takes the logits of all other tokens away.
 
-import { rangeError, typeError } from '../../check.js';
+import { rangeError, show, typeError } from '../../check.js';
 import { Automaton } from './automaton.js';
 import { jsonBySchema } from './json-schema.js';
 import { pattern } from './pattern.js';
@@ -83,7 +83,7 @@ function automatonOf(model, name, value) {
     /** @type {Map<string, Automaton>} */
     const used = USED.get(tokens) ?? new Map();
     USED.set(tokens, used);
-    const key = `${name} ${JSON.stringify(value)}`;
+    const key = `${name} ${jsonText(name, value)}`;
     let automaton = used.get(key);
     if (!automaton || automaton.size > MOST_STATES) {
         automaton = new Automaton(tokens, (expressions) => {
@@ -101,6 +101,37 @@ function automatonOf(model, name, value) {
     }
     return automaton;
 }
+
+/**
+ * The text of a value that says all of it: two that have the same are the same.
+ * @param {string} name of the option
+ * @param {unknown} value
+ * @returns {string}
+ */
+function jsonText(name, value) {
+    const expected = 'made of what JSON has';
+    let other = value;
+    try {
+        const text = JSON.stringify(value, (_, part) => {
+            other = part;
+            const isOther = typeof part === 'bigint' || typeof part === 'function' || typeof part === 'symbol'
+                || (typeof part === 'number' && !Number.isFinite(part));
+            if (isOther) {
+                throw NO_JSON;
+            }
+            return part;
+        });
+        if (text !== undefined) {
+            return text;
+        }
+    } catch (cause) {
+        // Beside those: what holds itself, and what a getter of the caller throws.
+        throw cause === NO_JSON ? typeError(name, expected, other) : new TypeError(`${name} must be ${expected}, got ${show(value)}`, { cause });
+    }
+    throw typeError(name, expected, value);
+}
+
+const NO_JSON = new Error('what JSON has not');
 
 /** @param {unknown} choices @returns {string[]} */
 function checkChoices(choices) {

@@ -99,7 +99,7 @@ class Compiler {
 
     /** @param {Schema} schema @param {string} at @param {number} depth @returns {Expression} */
     _reference({ $ref }, at, depth) {
-        const [, kind, name] = /^#\/(\$defs|definitions)\/([^/~%]+)$/.exec(String($ref)) ?? [];
+        const [, kind, name] = /^#\/(\$defs|definitions)\/([^/~%]+)$/.exec(typeof $ref === 'string' ? $ref : '') ?? [];
         const all = /** @type {Schema} */ (this._root)[kind];
         if (kind === undefined || typeof all !== 'object' || all === null || !Object.hasOwn(all, name)) {
             throw rangeError(`${at}.$ref`, "the name of a schema here, '#/$defs/name'", $ref);
@@ -133,7 +133,7 @@ class Compiler {
         }
         const types = schema.type === undefined ? null : [schema.type].flat();
         for (const value of values) {
-            if (JSON.stringify(value) === undefined || (types && !types.some((type) => isOfType(type, value)))) {
+            if (value === undefined || (types && !types.some((type) => isOfType(type, value)))) {
                 throw typeError(`${at}.enum`, types ? `of type ${types}` : 'of values that JSON has', value);
             }
         }
@@ -147,7 +147,7 @@ class Compiler {
         if (typeof additionalProperties !== 'boolean') {
             throw typeError(`${at}.additionalProperties`, 'false, or true, and then there are none either', additionalProperties);
         }
-        if (!Array.isArray(required) || !required.every((name) => Object.hasOwn(properties, name))) {
+        if (!Array.isArray(required) || !required.every((name) => typeof name === 'string' && Object.hasOwn(properties, name))) {
             throw rangeError(`${at}.required`, 'a list of names of properties', required);
         }
         if (names.length > MOST_PROPERTIES) {
@@ -182,7 +182,7 @@ class Compiler {
             if (minLength !== undefined || maxLength !== undefined) {
                 throw rangeError(`${at}.pattern`, 'without minLength and maxLength: it says how many characters there are', schema.pattern);
             }
-            if (!/^\^.*\$$/s.test(schema.pattern)) {
+            if (typeof schema.pattern !== 'string' || !/^\^.*\$$/s.test(schema.pattern)) {
                 throw rangeError(`${at}.pattern`, 'of the whole string, from ^ to $', schema.pattern);
             }
             const inner = pattern(e, schema.pattern, { name: `${at}.pattern`, write: (ranges) => inString(e, ranges) });

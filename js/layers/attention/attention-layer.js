@@ -4,7 +4,7 @@
 import { roundMode } from '../../engine/tensor.js';
 import { typeError } from '../../check.js';
 import { nextName } from '../../keras/names.js';
-import { RotaryAngles } from '../../keras/rotary.js';
+import { printAs } from '../../engine/print.js';
 import { roundTo } from '../../keras/policy.js';
 import { randomSeed, scramble } from '../../random.js';
 import { AxesPlan, checkShape, checkKeyAgainstValue, projectionShapes, resolveAxes } from '../../keras/shapes.js';
@@ -142,13 +142,12 @@ export class AttentionLayer {
         this._seed = Number.isSafeInteger(seed) ? scramble(seed ^ scramble(Math.floor(seed / 2 ** 32))) : randomSeed();
     }
 
-    /** @returns {RotaryAngles | null} */
+    /** How queries and keys turn, in the layers that have it. @returns {import('../../keras/rotary.js').RotaryAngles | null} */
     _makeRotation() {
-        const { attending: { rotary }, keyDim, policy } = this._config;
-        return rotary && new RotaryAngles(rotary, keyDim, policy.compute);
+        return null;
     }
 
-    /** @param {WeightSet} weights @param {RotaryAngles | null} rotation @returns {AttentionParts} */
+    /** @param {WeightSet} weights @param {ReturnType<AttentionLayer['_makeRotation']>} rotation @returns {AttentionParts} */
     _makeParts({ projections, norms }, rotation) {
         const { policy, numHeads, kvHeads, keyDim, valueDim, attending } = this._config;
         const scale = 1 / Math.sqrt(attending.scaleByWidth ? Math.floor(projections.query.inputs / numHeads) : keyDim);
@@ -405,10 +404,6 @@ export class AttentionLayer {
     }
 }
 
-/**
- * What a console shows of a layer.
- * @param {AttentionLayer} layer
- */
-export const layerFacts = (layer) => (layer._disposed ? null : {
+printAs(AttentionLayer, (layer) => /** @type {typeof AttentionLayer} */ (layer.constructor).what, (layer) => (layer._disposed ? null : {
     name: layer.name, built: layer.built, weights: Object.fromEntries(layer.weights.map(({ path, shape }) => [path, shape])),
-});
+}));

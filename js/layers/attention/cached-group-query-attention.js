@@ -7,8 +7,8 @@ import {
     fromGroupQueryKerasConfig,
     toGroupQueryKerasConfig,
 } from '../../keras/group-query-config.js';
-import { printAs } from '../../engine/print.js';
-import { AttentionLayer, layerFacts } from './attention-layer.js';
+import { RotaryAngles } from '../../keras/rotary.js';
+import { AttentionLayer } from './attention-layer.js';
 
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../../keras/group-query-config.js').GroupQueryConfig} GroupQueryConfig */
@@ -53,6 +53,12 @@ export class CachedGroupQueryAttention extends AttentionLayer {
         return toGroupQueryKerasConfig(config, this._name, this._trainable);
     }
 
+    /** @override */
+    _makeRotation() {
+        const { attending: { rotary }, keyDim, policy } = this._config;
+        return rotary && new RotaryAngles(rotary, keyDim, policy.compute);
+    }
+
     get headDim() {
         return this._config.keyDim;
     }
@@ -65,5 +71,3 @@ export class CachedGroupQueryAttention extends AttentionLayer {
         return this._config.kvHeads;
     }
 }
-
-printAs(CachedGroupQueryAttention, 'CachedGroupQueryAttention', layerFacts);

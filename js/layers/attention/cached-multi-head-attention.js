@@ -1,8 +1,7 @@
 // CachedMultiHeadAttention: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/cached_multi_head_attention).
 
 import { checkConfig, fromKerasConfig, toKerasConfig } from '../../keras/config.js';
-import { printAs } from '../../engine/print.js';
-import { AttentionLayer, layerFacts } from './attention-layer.js';
+import { AttentionLayer } from './attention-layer.js';
 
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../../keras/config.js').AttentionConfig} AttentionConfig */
@@ -63,5 +62,3 @@ export class CachedMultiHeadAttention extends AttentionLayer {
         return this.built ? Object.freeze([...this._plan.axes]) : this._config.attentionAxes;
     }
 }
-
-printAs(CachedMultiHeadAttention, 'CachedMultiHeadAttention', layerFacts);

@@ -1,0 +1,371 @@
+// Line: the jobs of a runtime, one after the other. Where the thread may block a job is done when its call returns, or with a signal
+// runs by parts; elsewhere jobs wait until those before them have run. What is disposed of meanwhile keeps its memory until nobody
+// uses it.
+
+import { Program } from './program.js';
+import { otherTasks } from './threads.js';
+
+/** @typedef {import('./pool.js').Pool} Pool */
+/** @typedef {import('./runtime.js').Runtime} Runtime */
+
+/**
+ * A piece of work. It may have to wait in line, and what it uses may be disposed of meanwhile: `check`, called right
+ * before `record`, throws if any of it has been. `record` describes the work as a program (and may use the exports
+ * directly), `finish` makes the result once it has run, `undo` makes good what a program has written that did not run to
+ * its end; each is called while nothing else runs. What is disposed of between them keeps its memory until the job is done.
+ * @template T
+ * @typedef {{ check(): void, record(program: Program): void, finish(): T, undo?(): void }} Job
+ */
+
+/**
+ * A job in line, or at work; `ticket` counts them, `unlisten` ends the wait for its abort.
+ * @typedef {{ job: Job<any>, ticket: number, resolve: (value: any) => void, reject: (error: any) => void,
+ *   signal?: AbortSignal, unlisten?: () => void }} Entry
+ */
+
+export class Line {
+    #runtime;
+    #pool;
+    #program;
+    #closed = false;
+    /** A program is being recorded or run. */
+    #active = false;
+    /** Calls that wait for their turn, on a thread that must not block. @type {Entry[]} */
+    #queue = [];
+    #advancing = false;
+    /** What runs by parts, on a thread that takes part but has to hear of its abort. @type {Entry | null} */
+    #inParts = null;
+    /** Ticket of the entry that came last, in line or not any more. */
+    #lastTicket = 0;
+    /**
+     * Blocks to be freed, each followed by the ticket of the last job that may use it: whoever was in line then may
+     * have kept the address. @type {number[]}
+     */
+    #deferred = [];
+
+    /** @param {Runtime} runtime @param {Pool} pool */
+    constructor(runtime, pool) {
+        this.#runtime = runtime;
+        this.#pool = pool;
+        this.#program = new Program(runtime);
+    }
+
+    /** Whether what is recorded now has been computed when the call returns, so that nobody can change what it reads. */
+    get blocks() {
+        return this.#pool.inline && this.#inParts === null;
+    }
+
+    /** Are calls pending, so that inputs of a new one must be captured? */
+    get busy() {
+        return this.#pool.inline ? this.#inParts !== null : this.#active || this.#queue.length > 0;
+    }
+
+    /** Of the program that is recorded or run, whose inputs must stay where they are; 0: there is none. */
+    get serial() {
+        return this.#active ? this.#program.serial : 0;
+    }
+
+    /** Bytes that are kept for the next call. */
+    get spareBytes() {
+        return this.#program.spareBytes;
+    }
+
+    /** Gives those back. @returns {boolean} whether anything was freed */
+    giveBack() {
+        return this.#program._giveBack();
+    }
+
+    /** Rejects the call that runs, and those in line; the runtime lets go of its memory once nobody is in a program any more. */
+    close() {
+        this.#closed = true;
+        this.#pool.dispose(); // rejects the call that runs, and by that those in line
+        if (this.#inParts) {
+            this.#endParts({ error: this.#pool.error });
+        } else if (!this.#active) {
+            this.#letGo();
+        }
+    }
+
+    /** The job at hand is done by then. */
+    #letGo() {
+        this.#deferred.length = 0;
+        this.#program = /** @type {any} */ (null);
+        this.#runtime._letGo();
+    }
+
+    /**
+     * Records, runs and finishes a job. Nothing is left on the JavaScript heap by this itself.
+     * @template T
+     * @param {Job<T>} job
+     * @returns {T}
+     * @throws {Error} where the thread must not block and there are workers; what record and finish throw; when the
+     *   pool fails
+     */
+    runSync(job) {
+        if (!this.#pool.inline) {
+            throw new Error('callSync: a page\'s main thread must not wait for workers; use call(), a worker, '
+                + 'or a runtime with workers: 0');
+        }
+        this.finishParts();
+        return this.runNow(job);
+    }
+
+    /**
+     * The same as a promise. On a thread that must not block jobs wait in line; elsewhere it is done on return, or with a
+     * signal runs by parts, between which the thread hears of an abort. What is called meanwhile has it done at once.
+     * @template T
+     * @param {Job<T>} job
+     * @param {AbortSignal} [signal] cuts the job short: the promise rejects with its reason
+     * @returns {Promise<T>}
+     */
+    run(job, signal) {
+        if (signal) {
+            return this.#runWithSignal(job, signal);
+        }
+        if (this.#pool.inline) {
+            try {
+                return Promise.resolve(this.runSync(job));
+            } catch (error) {
+                return Promise.reject(error);
+            }
+        }
+        return new Promise((resolve, reject) => {
+            this.#runtime._check('Runtime');
+            this.#queue.push({ job, ticket: ++this.#lastTicket, resolve, reject });
+            this.#next();
+        });
+    }
+
+    /**
+     * @template T
+     * @param {Job<T>} job
+     * @param {AbortSignal} signal
+     * @returns {Promise<T>}
+     */
+    #runWithSignal(job, signal) {
+        return new Promise((resolve, reject) => {
+            signal.throwIfAborted();
+            this.#runtime._check('Runtime');
+            if (this.#inParts === null) this.#checkNested();
+            const onAbort = () => this.#abort(entry);
+            /** @type {Entry} */
+            const entry = {
+                job, ticket: ++this.#lastTicket, resolve, reject, signal,
+                unlisten: () => signal.removeEventListener('abort', onAbort),
+            };
+            signal.addEventListener('abort', onAbort);
+            this.#queue.push(entry);
+            this.#next();
+        });
+    }
+
+    /** @param {Entry} entry in line or at work */
+    #abort(entry) {
+        const at = this.#queue.indexOf(entry);
+        if (at >= 0) {
+            this.#queue.splice(at, 1);
+            entry.unlisten?.();
+            entry.reject(entry.signal?.reason);
+        } else if (this.#inParts === entry) {
+            this.#pool.stop();
+            this.#endParts({ error: entry.signal?.reason });
+        } else {
+            this.#pool.stopPosted();
+        }
+    }
+
+    /** Goes on with a job, part by part, until it is done or somebody else has seen to it. @param {Entry} entry */
+    async #advance(entry) {
+        while (this.#inParts === entry && !this.#endsInParts()) {
+            await otherTasks();
+        }
+    }
+
+    /** One part. @returns {boolean} whether it was the last */
+    #endsInParts() {
+        let problem = null;
+        try {
+            if (!this.#pool.advance()) return false;
+        } catch (error) {
+            problem = { error };
+        }
+        this.#endParts(problem);
+        return true;
+    }
+
+    /** Nobody waits for what runs by parts, or in line behind it, while the thread is wanted: it is done at once. */
+    finishParts() {
+        while (this.#inParts) this.#endsInParts();
+    }
+
+    /** @param {{ error: unknown } | null} problem null: it has run to its end */
+    #endParts(problem) {
+        const entry = /** @type {Entry} */ (this.#inParts);
+        this.#inParts = null;
+        this.#leave(this.#program, entry, problem);
+        this.#next();
+    }
+
+    /**
+     * Frees a block of memory as soon as no job can use it: neither the one at hand nor those in line now.
+     * @param {number} address  0: nothing to free
+     */
+    free(address) {
+        if (address === 0 || this.#closed) {
+            return;
+        }
+        if (this.#active || this.#queue.length > 0) {
+            this.#deferred.push(address, this.#lastTicket);
+        } else {
+            this.#runtime.memory.free(address);
+        }
+    }
+
+    /**
+     * The job at hand is done with.
+     * @param {number} ticket  of it
+     */
+    #rest(ticket) {
+        this.#active = false;
+        if (this.#closed) {
+            this.#letGo();
+            return;
+        }
+        if (this.#deferred.length === 0 || this.#pool.lingers) {
+            return; // a worker that was lost may still write there: later
+        }
+        // Tickets only ever rise along the list.
+        let n = 0;
+        while (n < this.#deferred.length && this.#deferred[n + 1] <= ticket) {
+            this.#runtime.memory.free(this.#deferred[n]);
+            n += 2;
+        }
+        if (n > 0) {
+            this.#deferred.splice(0, n);
+        }
+    }
+
+    /** @throws {Error} within a call that the calling thread runs itself */
+    #checkNested() {
+        if (this.#pool.inline && this.#active) {
+            throw new Error('a call was made from within another call of the same runtime');
+        }
+    }
+
+    /**
+     * @template T
+     * @param {Job<T>} job
+     * @returns {T}
+     */
+    runNow(job) {
+        this.#runtime._check('Runtime');
+        this.#checkNested();
+        job.check();
+        this.#active = true;
+        const program = this.#program;
+        try {
+            job.record(program);
+            this.#pool.run(program);
+            this.#runtime._checkOpen('Runtime');
+            const value = job.finish();
+            this.#complete(program);
+            return value;
+        } catch (error) {
+            if (!this.#closed) job.undo?.();
+            this.#abandon(program);
+            throw error;
+        } finally {
+            this.#rest(this.#lastTicket);
+        }
+    }
+
+    /** @param {Program} program  that has run, and whose job may have disposed of the runtime */
+    #complete(program) {
+        if (!this.#closed) {
+            program._complete();
+        }
+    }
+
+    /** @param {Program} program */
+    #abandon(program) {
+        if (!this.#closed) {
+            program._abandon(this.#pool.lingers);
+        }
+    }
+
+    /** Starts what is next in line, until something takes time. */
+    #next() {
+        if (this.#advancing) {
+            return; // called from below: the loop goes on by itself
+        }
+        this.#advancing = true;
+        while (!this.#active && this.#queue.length > 0) {
+            this.#start(/** @type {Entry} */ (this.#queue.shift()));
+        }
+        this.#advancing = false;
+    }
+
+    /** @param {Entry} entry */
+    #start(entry) {
+        const program = this.#program;
+        const byParts = this.#pool.inline;
+        this.#active = true;
+        this.#inParts = byParts ? entry : null;
+        try {
+            this.#runtime._check('Runtime');
+            entry.job.check();
+            entry.job.record(program);
+            if (!byParts) {
+                this.#post(program, entry);
+                return;
+            }
+            if (program.count > 0) this.#pool.begin(program);
+        } catch (error) {
+            this.#inParts = null;
+            this.#leave(program, entry, { error });
+            return;
+        }
+        if (program.count > 0) this.#advance(entry);
+        else this.#endParts(null);
+    }
+
+    /** @param {Program} program @param {Entry} entry */
+    #post(program, entry) {
+        this.#pool.post(program, (error) => {
+            const aborted = entry.signal?.aborted;
+            this.#leave(program, entry, error && { error: aborted ? entry.signal?.reason : error });
+            this.#next();
+        });
+    }
+
+    /**
+     * Ends the active job.
+     * @param {Program} program
+     * @param {Entry} entry
+     * @param {{ error: unknown } | null} problem  null: the program has run
+     */
+    #leave(program, { job, ticket, resolve, reject, unlisten }, problem) {
+        let failure = problem;
+        let value;
+        unlisten?.();
+        if (failure === null) {
+            try {
+                this.#runtime._checkOpen('Runtime');
+                value = job.finish();
+                this.#complete(program);
+            } catch (error) {
+                failure = { error };
+            }
+        }
+        if (failure !== null) {
+            if (!this.#closed) job.undo?.();
+            this.#abandon(program);
+        }
+        this.#rest(ticket);
+        if (failure === null) {
+            resolve(value);
+        } else {
+            reject(failure.error);
+        }
+    }
+}
