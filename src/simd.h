@@ -86,7 +86,12 @@ INLINE i4 h8_splat(int16_t x) { return wasm_i16x8_splat(x); }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return wasm_i16x8_shl(a, n); }
 INLINE i4 h8_shr_u(i4 a, uint32_t n) { return wasm_u16x8_shr(a, n); }
 INLINE i4 h8_dot(i4 a, i4 b) { return wasm_i32x4_dot_i16x8(a, b); }     /* sums of pairs of products */
-INLINE i4 h8_narrow(i4 a, i4 b) { return wasm_i16x8_narrow_i32x4(a, b); }   /* of words, the nearest there are */
+/* Of words, the nearest there are from -most to most. */
+INLINE i4 h8_narrow(i4 a, i4 b, int16_t most)
+{
+    i4 z = wasm_i16x8_narrow_i32x4(a, b);
+    return wasm_i16x8_max(wasm_i16x8_min(z, wasm_i16x8_splat(most)), wasm_i16x8_splat((int16_t) -most));
+}
 INLINE i4 h8_swap_middle(i4 a) { return wasm_i16x8_shuffle(a, a, 0, 2, 1, 3, 4, 6, 5, 7); }     /* of every four */
 INLINE i4 h8_load_i8(const void *p) { return wasm_i16x8_load8x8(p); }
 INLINE i4 h8_extend(i4 a, int last) { return last ? wasm_i32x4_extend_high_i16x8(a) : wasm_i32x4_extend_low_i16x8(a); }
@@ -178,12 +183,12 @@ INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
 INLINE i4 h8_splat(int16_t x) { return (i4) (h8) { x, x, x, x, x, x, x, x }; }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8_16) a << (uint16_t) n); }
 INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8_16) a >> (uint16_t) n); }
-INLINE i4 h8_narrow(i4 a, i4 b)
+INLINE i4 h8_narrow(i4 a, i4 b, int16_t most)
 {
     h8 z;
     for (int i = 0; i < 8; i++) {
         int32_t x = i < 4 ? a[i] : b[i - 4];
-        z[i] = (int16_t) (x < INT16_MIN ? INT16_MIN : x > INT16_MAX ? INT16_MAX : x);
+        z[i] = (int16_t) (x < -most ? -most : x > most ? most : x);
     }
     return (i4) z;
 }

@@ -17,7 +17,8 @@ static float largest(const float *x)
     return f4_top(most) + f4_sum(none);
 }
 
-/* Eight numbers rounded to integers. Next to 1.5 * 2^23 a float's last bit is worth 1: the addition rounds, ties to even. */
+/* Eight numbers rounded to integers, beyond 127 only where the scale is infinite. Next to 1.5 * 2^23 a float's last bit is worth
+ * 1: the addition rounds, ties to even. */
 static i4 rounded(const float *x, f4 scale)
 {
     i4 word[2];
@@ -25,7 +26,7 @@ static i4 rounded(const float *x, f4 scale)
         f4 bits = f4_add(f4_mul(f4_load(x + 4 * i), scale), f4_splat(12582912.0f));
         word[i] = i4_add(f4_word(bits), i4_splat(-0x4b400000));
     }
-    return h8_narrow(word[0], word[1]);
+    return h8_narrow(word[0], word[1], 127);
 }
 
 /* What is not finite makes d NaN, whatever the integers are. */
