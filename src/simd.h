@@ -102,10 +102,7 @@ INLINE i4 h8_raise(i4 a, int last)
         : wasm_i16x8_shuffle(zero, a, 0, 8, 1, 9, 2, 10, 3, 11);
 }
 INLINE int i4_any(i4 a) { return wasm_v128_any_true(a); }
-/* The same: sums; the larger ones, without signs; sums of the products of two neighbours, as words. */
-INLINE i4 h8_add(i4 a, i4 b) { return wasm_i16x8_add(a, b); }
-INLINE i4 h8_max(i4 a, i4 b) { return wasm_u16x8_max(a, b); }
-INLINE i4 h8_dot(i4 a, i4 b) { return wasm_i32x4_dot_i16x8(a, b); }
+INLINE i4 h8_max(i4 a, i4 b) { return wasm_u16x8_max(a, b); }      /* without signs */
 /* Of eight floats: those at even places, those at odd places; and back: the first four, the last four. */
 INLINE f4 f4_even(f4 a, f4 b) { return wasm_i32x4_shuffle(a, b, 0, 2, 4, 6); }
 INLINE f4 f4_odd(f4 a, f4 b) { return wasm_i32x4_shuffle(a, b, 1, 3, 5, 7); }
@@ -219,18 +216,10 @@ INLINE i4 h8_extend(i4 a, int last)
 INLINE i4 h8_raise(i4 a, int last) { return i4_shl(h8_extend(a, last), 16); }
 INLINE int i4_any(i4 a) { return (a[0] | a[1] | a[2] | a[3]) != 0; }
 typedef uint16_t u8h __attribute__((vector_size(16)));
-INLINE i4 h8_add(i4 a, i4 b) { return (i4) ((u8h) a + (u8h) b); }
 INLINE i4 h8_max(i4 a, i4 b)
 {
     u8h more = (u8h) ((u8h) a > (u8h) b);
     return (i4) (((u8h) a & more) | ((u8h) b & ~more));
-}
-INLINE i4 h8_dot(i4 a, i4 b)
-{
-    h8 x = (h8) a, y = (h8) b;
-    i4 sum;
-    for (int i = 0; i < 4; i++) sum[i] = x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1];
-    return sum;
 }
 INLINE f4 f4_even(f4 a, f4 b) { return (f4) { a[0], a[2], b[0], b[2] }; }
 INLINE f4 f4_odd(f4 a, f4 b) { return (f4) { a[1], a[3], b[1], b[3] }; }

@@ -31,7 +31,7 @@ static int all_finite(const uint16_t *b, size_t rows, size_t stride, size_t n)
     for (size_t r = 0; r < rows; r++, b += stride) {
         for (size_t c = 0; c < n; c += CMHA_PANEL) {
             i4 h = i4_load(b + c);
-            most = h8_max(most, h8_add(h, h));
+            most = h8_max(most, h8_shl(h, 1));
         }
     }
     return !i4_any(h8_equal(h8_max(most, i4_splat((int32_t) 0xf800f800u)), most));
