@@ -215,11 +215,10 @@ INLINE i4 h8_extend(i4 a, int last)
 }
 INLINE i4 h8_raise(i4 a, int last) { return i4_shl(h8_extend(a, last), 16); }
 INLINE int i4_any(i4 a) { return (a[0] | a[1] | a[2] | a[3]) != 0; }
-typedef uint16_t u8h __attribute__((vector_size(16)));
 INLINE i4 h8_max(i4 a, i4 b)
 {
-    u8h more = (u8h) ((u8h) a > (u8h) b);
-    return (i4) (((u8h) a & more) | ((u8h) b & ~more));
+    u8_16 more = (u8_16) ((u8_16) a > (u8_16) b);
+    return (i4) (((u8_16) a & more) | ((u8_16) b & ~more));
 }
 INLINE f4 f4_even(f4 a, f4 b) { return (f4) { a[0], a[2], b[0], b[2] }; }
 INLINE f4 f4_odd(f4 a, f4 b) { return (f4) { a[1], a[3], b[1], b[3] }; }
