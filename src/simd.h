@@ -102,10 +102,9 @@ INLINE i4 h8_raise(i4 a, int last)
         : wasm_i16x8_shuffle(zero, a, 0, 8, 1, 9, 2, 10, 3, 11);
 }
 INLINE int i4_any(i4 a) { return wasm_v128_any_true(a); }
-/* The same: sums; the larger ones, without signs; sums of the products of two neighbours, as words. */
+/* The same: sums; the larger ones, without signs. */
 INLINE i4 h8_add(i4 a, i4 b) { return wasm_i16x8_add(a, b); }
 INLINE i4 h8_max(i4 a, i4 b) { return wasm_u16x8_max(a, b); }
-INLINE i4 h8_dot(i4 a, i4 b) { return wasm_i32x4_dot_i16x8(a, b); }
 /* Of eight floats: those at even places, those at odd places; and back: the first four, the last four. */
 INLINE f4 f4_even(f4 a, f4 b) { return wasm_i32x4_shuffle(a, b, 0, 2, 4, 6); }
 INLINE f4 f4_odd(f4 a, f4 b) { return wasm_i32x4_shuffle(a, b, 1, 3, 5, 7); }
@@ -178,11 +177,11 @@ INLINE f4 i4_float(i4 a) { return __builtin_convertvector(a, f4); }
 INLINE f4 i4_bits(i4 a) { return (f4) a; }
 INLINE i4 f4_word(f4 a) { return (i4) a; }
 typedef int16_t h8 __attribute__((vector_size(16)));
-typedef uint16_t u8_16 __attribute__((vector_size(16)));
+typedef uint16_t u8h __attribute__((vector_size(16)));
 INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
 INLINE i4 h8_splat(int16_t x) { return (i4) (h8) { x, x, x, x, x, x, x, x }; }
-INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8_16) a << (uint16_t) n); }
-INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8_16) a >> (uint16_t) n); }
+INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8h) a << (uint16_t) n); }
+INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8h) a >> (uint16_t) n); }
 INLINE i4 h8_narrow(i4 a, i4 b, int16_t most)
 {
     h8 z;
@@ -218,19 +217,11 @@ INLINE i4 h8_extend(i4 a, int last)
 }
 INLINE i4 h8_raise(i4 a, int last) { return i4_shl(h8_extend(a, last), 16); }
 INLINE int i4_any(i4 a) { return (a[0] | a[1] | a[2] | a[3]) != 0; }
-typedef uint16_t u8h __attribute__((vector_size(16)));
 INLINE i4 h8_add(i4 a, i4 b) { return (i4) ((u8h) a + (u8h) b); }
 INLINE i4 h8_max(i4 a, i4 b)
 {
     u8h more = (u8h) ((u8h) a > (u8h) b);
     return (i4) (((u8h) a & more) | ((u8h) b & ~more));
-}
-INLINE i4 h8_dot(i4 a, i4 b)
-{
-    h8 x = (h8) a, y = (h8) b;
-    i4 sum;
-    for (int i = 0; i < 4; i++) sum[i] = x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1];
-    return sum;
 }
 INLINE f4 f4_even(f4 a, f4 b) { return (f4) { a[0], a[2], b[0], b[2] }; }
 INLINE f4 f4_odd(f4 a, f4 b) { return (f4) { a[1], a[3], b[1], b[3] }; }
