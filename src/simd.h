@@ -175,11 +175,10 @@ INLINE f4 i4_float(i4 a) { return __builtin_convertvector(a, f4); }
 INLINE f4 i4_bits(i4 a) { return (f4) a; }
 INLINE i4 f4_word(f4 a) { return (i4) a; }
 typedef int16_t h8 __attribute__((vector_size(16)));
-typedef uint16_t u8_16 __attribute__((vector_size(16)));
 INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
 INLINE i4 h8_splat(int16_t x) { return (i4) (h8) { x, x, x, x, x, x, x, x }; }
-INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8_16) a << (uint16_t) n); }
-INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8_16) a >> (uint16_t) n); }
+INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8h) a << (uint16_t) n); }
+INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8h) a >> (uint16_t) n); }
 INLINE i4 h8_narrow(i4 a, i4 b, int16_t most)
 {
     h8 z;

@@ -311,3 +311,12 @@ describe('as transformers renders', { skip: shared ? false : '../shared/models/c
         });
     }
 });
+
+test('lists with holes, and lists that say that they are endless, are named', () => {
+    const template = new ChatTemplate('{{ messages }}{{ x }}', { specialTokens: new Map(), name: 'a file' });
+    const endless = new Proxy(/** @type {unknown[]} */ ([]), { get: (_, name) => (name === 'length' ? 1e9 : undefined) });
+    const messages = [{ role: 'user', content: 'a' }];
+    const holes = { x: [, 1] };
+    assert.throws(() => template.render(messages, holes), { name: 'TypeError', message: /^\S*x\[0\] must be made of .*, got undefined$/ });
+    assert.throws(() => template.render(messages, { x: endless }), { name: 'RangeError', message: /^\S*x has more than 1048576 items$/ });
+});

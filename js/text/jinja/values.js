@@ -238,6 +238,9 @@ export function truthy(value) {
 /** Deeper than any tool's schema, and a cycle ends here. */
 const MAX_NESTING = 100;
 
+/** Longer than any conversation; a Proxy may say that it is longer still. */
+const MAX_ITEMS = 2 ** 20;
+
 /**
  * @param {unknown} value the caller's: what JSON can say, and Maps and bigints
  * @param {string} where for messages
@@ -250,7 +253,11 @@ export function fromJs(value, where, depth = 0) {
         return value;
     }
     if (typeof value === 'number') return Number.isSafeInteger(value) && !Object.is(value, -0) ? BigInt(value) : value;
-    if (Array.isArray(value)) return value.map((item, i) => fromJs(item, `${where}[${i}]`, depth + 1));
+    if (Array.isArray(value)) {
+        if (value.length > MAX_ITEMS) throw new RangeError(`${where.slice(0, 100)} has more than ${MAX_ITEMS} items`);
+        // A hole is undefined, which is named.
+        return Array.from(value, (item, i) => fromJs(item, `${where}[${i}]`, depth + 1));
+    }
     const plain = typeof value === 'object' && value !== null && [Object.prototype, null].includes(
         Object.getPrototypeOf(value));
     if (!plain && !(value instanceof Map)) {
