@@ -175,6 +175,7 @@ INLINE f4 i4_float(i4 a) { return __builtin_convertvector(a, f4); }
 INLINE f4 i4_bits(i4 a) { return (f4) a; }
 INLINE i4 f4_word(f4 a) { return (i4) a; }
 typedef int16_t h8 __attribute__((vector_size(16)));
+typedef uint16_t u8h __attribute__((vector_size(16)));
 INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
 INLINE i4 h8_splat(int16_t x) { return (i4) (h8) { x, x, x, x, x, x, x, x }; }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8h) a << (uint16_t) n); }
@@ -216,8 +217,8 @@ INLINE i4 h8_raise(i4 a, int last) { return i4_shl(h8_extend(a, last), 16); }
 INLINE int i4_any(i4 a) { return (a[0] | a[1] | a[2] | a[3]) != 0; }
 INLINE i4 h8_max(i4 a, i4 b)
 {
-    u8_16 more = (u8_16) ((u8_16) a > (u8_16) b);
-    return (i4) (((u8_16) a & more) | ((u8_16) b & ~more));
+    u8h more = (u8h) ((u8h) a > (u8h) b);
+    return (i4) (((u8h) a & more) | ((u8h) b & ~more));
 }
 INLINE f4 f4_even(f4 a, f4 b) { return (f4) { a[0], a[2], b[0], b[2] }; }
 INLINE f4 f4_odd(f4 a, f4 b) { return (f4) { a[1], a[3], b[1], b[3] }; }
