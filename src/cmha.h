@@ -159,9 +159,10 @@ enum { CMHA_PAGE = 256 };
 
 /* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value
  * of a head to multiply it with. X(KIND, object, number, scale): the table entry at the end of src/cache/<kind>.c, bytes
- * of a number, bytes that a key or value of a head takes besides; CMHA_KEPT_<KIND> counts from 0. Narrower ones are attended over as they lie: widened on their way into the nearest cache, but bytes, in
- * the fused form and up to D = 512, are met as integers, by query rows and by weights of a page's values that are rounded
- * to 16 bits: within 1/65534 of the largest number of a row, of the largest weight (times its value's scale) of a page. */
+ * of a number, bytes that a key or value of a head takes besides; CMHA_KEPT_<KIND> counts from 0. Narrower ones are attended
+ * over as they lie. Binary16 gives the bits of the widened numbers. Bytes, in the fused form and up to D = 512, are met as
+ * integers, by query rows and by weights of a page's values that are rounded to 16 bits: within 1/65534 of the largest number
+ * of a row, of the largest weight (times its value's scale) of a page. */
 #define CMHA_CACHE_TYPES(X) X(F32, cache_f32, 4, 0) X(F16, cache_f16, 2, 0) X(I8, cache_i8, 1, 4)
 enum {
 #define X(KIND, object, number, scale) CMHA_KEPT_##KIND,

@@ -27,13 +27,14 @@ typedef struct dot_block {
 
 _Static_assert(sizeof(dot_block) <= CMHA_INT8_BYTES, "cmha.h tells how much room a block takes");
 
-/* Number i of a block, wherever it stands. */
-INLINE void dot_set(dot_block *x, size_t i, int16_t q)
+/* Inputs i ... i + 15, 16-bit numbers, wherever they stand. */
+INLINE void dot_set(dot_block *x, size_t i, i4 low, i4 high)
 {
+    i4_store(x->turned + i, h8_swap_middle(low));
+    i4_store(x->turned + i + 8, h8_swap_middle(high));
 #if defined(__wasm_relaxed_simd__)
-    x->bytes[i] = (int8_t) q;
+    i4_store(x->bytes + i, wasm_i8x16_narrow_i16x8(low, high));
 #endif
-    x->turned[i - i % 4 + (i % 2 * 2 | i % 4 / 2)] = q;
 }
 
 /* Words of unsigned weights whose products may be summed before dot_total: what 16 bits hold of four-bit weights. */

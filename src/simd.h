@@ -86,6 +86,13 @@ INLINE i4 h8_splat(int16_t x) { return wasm_i16x8_splat(x); }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return wasm_i16x8_shl(a, n); }
 INLINE i4 h8_shr_u(i4 a, uint32_t n) { return wasm_u16x8_shr(a, n); }
 INLINE i4 h8_dot(i4 a, i4 b) { return wasm_i32x4_dot_i16x8(a, b); }     /* sums of pairs of products */
+/* Of words, the nearest there are from -most to most. */
+INLINE i4 h8_narrow(i4 a, i4 b, int16_t most)
+{
+    i4 z = wasm_i16x8_narrow_i32x4(a, b);
+    return wasm_i16x8_max(wasm_i16x8_min(z, wasm_i16x8_splat(most)), wasm_i16x8_splat((int16_t) -most));
+}
+INLINE i4 h8_swap_middle(i4 a) { return wasm_i16x8_shuffle(a, a, 0, 2, 1, 3, 4, 6, 5, 7); }     /* of every four */
 INLINE i4 h8_load_i8(const void *p) { return wasm_i16x8_load8x8(p); }
 INLINE i4 h8_extend(i4 a, int last) { return last ? wasm_i32x4_extend_high_i16x8(a) : wasm_i32x4_extend_low_i16x8(a); }
 INLINE i4 h8_raise(i4 a, int last)
@@ -95,6 +102,14 @@ INLINE i4 h8_raise(i4 a, int last)
         : wasm_i16x8_shuffle(zero, a, 0, 8, 1, 9, 2, 10, 3, 11);
 }
 INLINE int i4_any(i4 a) { return wasm_v128_any_true(a); }
+/* The same: sums; the larger ones, without signs. */
+INLINE i4 h8_add(i4 a, i4 b) { return wasm_i16x8_add(a, b); }
+INLINE i4 h8_max(i4 a, i4 b) { return wasm_u16x8_max(a, b); }
+/* Of eight floats: those at even places, those at odd places; and back: the first four, the last four. */
+INLINE f4 f4_even(f4 a, f4 b) { return wasm_i32x4_shuffle(a, b, 0, 2, 4, 6); }
+INLINE f4 f4_odd(f4 a, f4 b) { return wasm_i32x4_shuffle(a, b, 1, 3, 5, 7); }
+INLINE f4 f4_zip_low(f4 even, f4 odd) { return wasm_i32x4_shuffle(even, odd, 0, 4, 1, 5); }
+INLINE f4 f4_zip_high(f4 even, f4 odd) { return wasm_i32x4_shuffle(even, odd, 2, 6, 3, 7); }
 
 #else
 
@@ -162,11 +177,25 @@ INLINE f4 i4_float(i4 a) { return __builtin_convertvector(a, f4); }
 INLINE f4 i4_bits(i4 a) { return (f4) a; }
 INLINE i4 f4_word(f4 a) { return (i4) a; }
 typedef int16_t h8 __attribute__((vector_size(16)));
-typedef uint16_t u8_16 __attribute__((vector_size(16)));
+typedef uint16_t u8h __attribute__((vector_size(16)));
 INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
 INLINE i4 h8_splat(int16_t x) { return (i4) (h8) { x, x, x, x, x, x, x, x }; }
-INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8_16) a << (uint16_t) n); }
-INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8_16) a >> (uint16_t) n); }
+INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8h) a << (uint16_t) n); }
+INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8h) a >> (uint16_t) n); }
+INLINE i4 h8_narrow(i4 a, i4 b, int16_t most)
+{
+    h8 z;
+    for (int i = 0; i < 8; i++) {
+        int32_t x = i < 4 ? a[i] : b[i - 4];
+        z[i] = (int16_t) (x < -most ? -most : x > most ? most : x);
+    }
+    return (i4) z;
+}
+INLINE i4 h8_swap_middle(i4 a)
+{
+    h8 x = (h8) a;
+    return (i4) (h8) { x[0], x[2], x[1], x[3], x[4], x[6], x[5], x[7] };
+}
 INLINE i4 h8_dot(i4 a, i4 b)
 {
     h8 x = (h8) a, y = (h8) b;
@@ -188,6 +217,16 @@ INLINE i4 h8_extend(i4 a, int last)
 }
 INLINE i4 h8_raise(i4 a, int last) { return i4_shl(h8_extend(a, last), 16); }
 INLINE int i4_any(i4 a) { return (a[0] | a[1] | a[2] | a[3]) != 0; }
+INLINE i4 h8_add(i4 a, i4 b) { return (i4) ((u8h) a + (u8h) b); }
+INLINE i4 h8_max(i4 a, i4 b)
+{
+    u8h more = (u8h) ((u8h) a > (u8h) b);
+    return (i4) (((u8h) a & more) | ((u8h) b & ~more));
+}
+INLINE f4 f4_even(f4 a, f4 b) { return (f4) { a[0], a[2], b[0], b[2] }; }
+INLINE f4 f4_odd(f4 a, f4 b) { return (f4) { a[1], a[3], b[1], b[3] }; }
+INLINE f4 f4_zip_low(f4 even, f4 odd) { return (f4) { even[0], odd[0], even[1], odd[1] }; }
+INLINE f4 f4_zip_high(f4 even, f4 odd) { return (f4) { even[2], odd[2], even[3], odd[3] }; }
 INLINE i4 b16_sub(i4 a, i4 b) { return (i4) ((b16) a - (b16) b); }
 INLINE i4 b16_look_up(i4 table, i4 a)
 {

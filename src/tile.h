@@ -23,6 +23,14 @@
 void tile_f32(size_t m, size_t panels, size_t k, const float *x, size_t x_stride, const float *b, size_t b_stride,
     size_t panel_stride, float *y, size_t y_stride, const float *alpha);
 
+/* The same of binary16, where k is at most TILE_DEPTH and b_stride or panel_stride 8: the bits of widened numbers. Returns 0,
+ * having done nothing, where a number of b is not finite or one of x is 65536 or more. */
+enum { TILE_DEPTH = 64 };
+int tile_f16(size_t m, size_t panels, size_t k, const float *x, size_t x_stride, const void *b, size_t b_stride,
+    size_t panel_stride, float *y, size_t y_stride, const float *alpha);
+
+static inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
 /* Rows of n elements per task, for operations that go through each element once or twice. */
 static inline size_t row_block(size_t n)
 {

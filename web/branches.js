@@ -9,7 +9,7 @@ import { Trace, visible } from './trace.js';
 /** @import { App } from './app.js' */
 /** @import { Candidate } from './messages.js' */
 
-const SNIPPET = 42;
+const SNIPPET = 80;
 
 /**
  * @typedef {object} Branch

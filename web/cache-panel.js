@@ -49,10 +49,10 @@ export class CachePanel {
         this.drawStrip(held, trace);
         const { layers, keyValueHeads: heads, cacheBytesPerToken: each } = model;
         const room = model.contextLength.toLocaleString('en');
-        const kinds = `${layers} layers, keys and values of ${heads} ${heads === 1 ? 'head' : 'heads'} each`;
-        this.text.textContent = held === 0 ? `Empty. Room for ${room} positions: ${kinds}.`
-            : `${bytes(held * each)} in ${held.toLocaleString('en')} of ${room} positions, ${bytes(each)} each: ` +
-                `${kinds}.${sharedText(this.app.text)}`;
+        const kinds = `keys and values of ${heads} ${heads === 1 ? 'head' : 'heads'} in ${layers} layers`;
+        this.text.textContent = held === 0 ? `Empty. Room for ${room} tokens: ${kinds}.`
+            : `${held.toLocaleString('en')} of ${room} tokens, the prompt (grey) and what was written (red), each read once: ${kinds}, ` +
+                `${bytes(each)} a token, ${bytes(held * each)}.${sharedText(this.app.text)}`;
         this.drawCosts(trace);
     }
 

@@ -22,7 +22,7 @@ import { Trace } from './trace.js';
 /** @import { Scale } from './scale.js' */
 
 const LEGEND_TICKS = [0, 0.25, 0.5, 0.75, 1];
-/** Lists that follow the newest token change no more often: nobody could read them, and they cost more than all that moves. */
+/** Lists that follow the newest token change no more often: nobody could read them. */
 const LIST_MS = 70;
 
 export class Inspector {
@@ -92,7 +92,7 @@ export class Inspector {
         this.measure();
     }
 
-    /** Sizes are looked at when they change: to ask while something is drawn would lay out the page once more. */
+    /** Sizes, when they change: to ask while something is drawn would lay out the page once more. */
     measure() {
         this.lanes.measure();
         this.map.measure();

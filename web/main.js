@@ -104,7 +104,7 @@ app.addEventListener('state', () => {
     if (write.isWanted) write.write(isShown ? { pace: matchMedia('(prefers-reduced-motion: reduce)').matches ? 0 : READING_PACE } : {});
     isShown = false;
 });
-// Once everything is there, it is kept for the next time: when the first text has begun, which comes first.
+// Once everything is there, it is kept for the next time; the first text comes first.
 app.addEventListener('model', () => setTimeout(() => keepPage([...app.resources, MARKDOWN]), KEEP_AFTER_MS), { once: true });
 
 /** @param {boolean} isChat */

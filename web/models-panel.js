@@ -80,7 +80,9 @@ export class ModelsPanel {
             document.body.classList.remove('dropping');
             if (!event.dataTransfer?.types.includes('Files')) return;
             event.preventDefault();
-            this.loadFiles(await droppedFiles(event.dataTransfer));
+            // What cannot be looked into is loaded as it is, which says what is wrong.
+            const files = [...event.dataTransfer.files];
+            this.loadFiles(await droppedFiles(event.dataTransfer).catch(() => files));
         });
     }
 

@@ -139,13 +139,15 @@ function textOf(result, name) {
 }
 
 /**
- * What esbuild takes out and bundlers need: comments, and an address in two parts. Vite's pre-bundler puts it together and
- * leaves the file where it is, which is its purpose (js/assets.js); Rollup, which knows no query, does not and passes it by.
+ * What esbuild takes out and bundlers need: comments, `import.meta.url` in one line (Vite looks for just that text; a line that
+ * is broken within it is broken before it, and source maps still fit), and an address in two parts. Vite's pre-bundler puts it
+ * together and leaves the file where it is, which is its purpose (js/assets.js); Rollup, which knows no query, does not and passes it by.
  * @param {string} text
  */
 function withHints(text) {
     return text
         .replace(/\bimport\((?=[\w$]+\))/g, `import(${IGNORE}`)
+        .replace(/\bimport\s*\.\s*meta\s*\.\s*url\b/g, (text) => (text.includes('\n') ? '\nimport.meta.url' : text))
         .replace('import("./unmoved.jsx?unmoved")', 'import("./unmoved.jsx"+"?unmoved")');
 }
 
@@ -170,6 +172,10 @@ function checkFiles(files) {
     const expression = /new\s+Worker\(\s*new\s+URL\(\s*"\.\/worker\.js",\s*import\.meta\.url\s*\),\s*\{\s*type:\s*"module"\s*\}/;
     const workers = main.filter((text) => expression.test(text));
     if (workers.length !== 1) problems.push('the expression that bundlers know a worker by is gone');
+    for (const path of COPIED.filter((name) => /\.(wasm|gguf)$/.test(name))) {
+        const asset = new RegExp(`new\\s+URL\\(\\s*"\\./${path.replaceAll('.', '\\.')}",\\s*import\\.meta\\.url\\s*\\)`);
+        if (!main.some((text) => asset.test(text))) problems.push(`the expression that bundlers know ${path} by is gone`);
+    }
     if (problems.length > 0) throw new Error(problems.join('\n'));
 }
 

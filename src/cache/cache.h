@@ -15,9 +15,11 @@ typedef struct cache_type {
     /* NULL: floats as they lie. to[e][8] = elements e0 + e, e < n, of the keys of positions [j, j + 8), without their
      * scales; j a multiple of 8. */
     void (*widen_keys)(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e0, size_t n, float *to);
-    /* to[c] = elements c0 + c, c < n, of the value of position j, without its scale; what lies beyond the last of them
-     * is the next position's. */
+    /* to[c] = elements c0 + c, c < n, of the value of position j, without its scale. */
     void (*widen_value)(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t n, float *to);
+    /* NULL: none. tile_f32() of the numbers as they lie; 0: not of these (tile.h). */
+    int (*tile)(size_t m, size_t panels, size_t k, const float *x, size_t x_stride, const void *b, size_t b_stride,
+        size_t panel_stride, float *y, size_t y_stride, const float *alpha);
     /* NULL: none. What the numbers of each position of a head are to be multiplied by, [page]. */
     const float *(*key_scales)(const cmha_cache *c, const void *page, size_t g);
     const float *(*value_scales)(const cmha_cache *c, const void *page, size_t g);
@@ -62,7 +64,18 @@ INLINE size_t value_at(const cmha_cache *c, size_t g, size_t j)
     return (g * c->page + j) * c->v;
 }
 
-/* The same as addresses, in pages of floats: element e of a key lies e * CMHA_PANEL further. */
+/* The same as addresses. */
+INLINE const void *key_place(const cmha_cache *c, const void *page, size_t g, size_t j)
+{
+    return (const char *) page + key_at(c, g, j) * type_of(c)->number;
+}
+INLINE const void *value_place(const cmha_cache *c, const void *page, size_t g, size_t j)
+{
+    const cache_type *t = type_of(c);
+    return (const char *) page + (size_t) kept_bytes(t, c->page, c->heads, c->d) + value_at(c, g, j) * t->number;
+}
+
+/* And in pages of floats: element e of a key lies e * CMHA_PANEL further. */
 INLINE float *page_key(const cmha_cache *c, void *page, size_t g, size_t j)
 {
     return (float *) page + key_at(c, g, j);

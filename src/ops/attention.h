@@ -46,7 +46,6 @@ INLINE size_t seen_start(const cmha_attention *a, size_t i)
     return a->window && i + a->causal_offset >= a->window ? i + a->causal_offset + 1 - a->window : 0;
 }
 
-INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
 INLINE size_t most_of(size_t a, size_t b) { return a > b ? a : b; }
 
 INLINE f4 first_lanes(size_t n)
@@ -59,9 +58,6 @@ INLINE f4 first_lanes(size_t n)
 /* Does the mask keep any of the tile's rows by the positions [j, j + n)? */
 int any_kept(const tile_of_rows *t, size_t j, size_t n);
 
-/* x[c] = cap * tanh(scale * x[c] / cap), c < n */
-void cap_logits(float *x, size_t n, float scale, float cap);
-
 /* x[r][j] = row r of q times the key of position from + j of head g, r < m, j < 8 * panels; from is a multiple of 8.
  * Sums run over D in order, whatever m and panels are. */
 void key_dots(const cmha_cache *c, void *page, size_t g, size_t from, size_t panels, size_t m, const float *q,
@@ -72,6 +68,11 @@ void key_dots(const cmha_cache *c, void *page, size_t g, size_t from, size_t pan
  * CMHA_PANEL. */
 void weigh_values(const cmha_cache *c, void *page, size_t g, size_t j, size_t c0, size_t columns, size_t m, size_t n,
     const float *weights, size_t stride, float *y, size_t y_stride, const float *alpha);
+
+/* ---- attention_cap.c */
+
+/* x[c] = cap * tanh(scale * x[c] / cap), c < n */
+void cap_logits(float *x, size_t n, float scale, float cap);
 
 /* ---- attention_bytes.c: a page of bytes, for the streaming form */
 

@@ -64,7 +64,6 @@ INLINE pairs pairs_load(const int8_t *a, const int8_t *b)
     i4 both = wasm_i8x16_shuffle(first, second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     return (pairs) { wasm_i16x8_extend_low_i8x16(both), wasm_i16x8_extend_high_i8x16(both) };
 }
-INLINE i4 pairs_dot(i4 sum, i4 two, i4 in) { return i4_add(sum, wasm_i32x4_dot_i16x8(two, in)); }
 INLINE i4 pairs_in(const int16_t *p) { return wasm_v128_load32_splat(p); }
 
 #else
@@ -77,14 +76,6 @@ INLINE pairs pairs_load(const int8_t *a, const int8_t *b)
         both[2 * i + 1] = b[i];
     }
     return (pairs) { i4_load(both), i4_load(both + 8) };
-}
-INLINE i4 pairs_dot(i4 sum, i4 two, i4 in)
-{
-    int16_t x[8], y[8];
-    i4_store(x, two);
-    i4_store(y, in);
-    for (int i = 0; i < 4; i++) sum[i] += x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1];
-    return sum;
 }
 INLINE i4 pairs_in(const int16_t *p)
 {
@@ -113,8 +104,8 @@ INLINE void multiply(const size_t m, const size_t p, const int8_t *bytes, size_t
             pairs two = pairs_load(bytes + c * CMHA_PANEL, next + c * CMHA_PANEL);
             for (size_t i = 0; i < m; i++) {
                 i4 in = pairs_in(rows[i] + j);
-                sum[i][2 * c] = pairs_dot(sum[i][2 * c], two.low, in);
-                sum[i][2 * c + 1] = pairs_dot(sum[i][2 * c + 1], two.high, in);
+                sum[i][2 * c] = i4_add(sum[i][2 * c], h8_dot(two.low, in));
+                sum[i][2 * c + 1] = i4_add(sum[i][2 * c + 1], h8_dot(two.high, in));
             }
         }
     }
@@ -158,8 +149,7 @@ void byte_dots(const tile_of_rows *t, const void *page, const byte_rows *rows, s
 {
     const cmha_cache *c = t->a->cache;
     const float *scales = type_of(c)->key_scales(c, page, t->g) + from;
-    const int8_t *keys = (const int8_t *) page + key_at(c, t->g, from);
-    multiply_rows(rows, t->m, 0, keys, CMHA_PANEL, CMHA_PANEL * c->d, panels, c->d, x, CMHA_PAGE);
+    multiply_rows(rows, t->m, 0, key_place(c, page, t->g, from), CMHA_PANEL, CMHA_PANEL * c->d, panels, c->d, x, CMHA_PAGE);
     for (size_t r = 0; r < t->m; r++, x += CMHA_PAGE) {
         for (size_t j = 0; j < panels * CMHA_PANEL; j += 4) f4_store(x + j, f4_mul(f4_load(x + j), f4_load(scales + j)));
     }
@@ -187,8 +177,7 @@ void byte_values(const tile_of_rows *t, const void *page, const byte_rows *rows,
 {
     const cmha_cache *c = t->a->cache;
     size_t whole = n / CMHA_PANEL, tail = n % CMHA_PANEL;
-    const int8_t *values = (const int8_t *) page + (size_t) kept_bytes(type_of(c), c->page, c->heads, c->d)
-        + value_at(c, t->g, from) + c0;
+    const int8_t *values = (const int8_t *) value_place(c, page, t->g, from) + c0;
     multiply_rows(rows, t->m, from, values, c->v, CMHA_PANEL, whole, to - from, y, stride);
     if (tail == 0) return;
     /* The last columns by way of a padded copy: a panel's load would run past the last row's end. */

@@ -24,45 +24,24 @@ int any_kept(const tile_of_rows *t, size_t j, size_t n)
     return 0;
 }
 
-/* tanh: near zero an odd polynomial, elsewhere 1 - 2 / (e^2x + 1). */
-INLINE f4 f4_tanh(const exp2_constants *k, f4 x)
-{
-    /* (tanh x - x) / x^3 for |x| < 0.6, by interpolation in x^2 at the nodes of Chebyshev: relative error 1.3e-8. */
-    static const float p[] = { -0x1.9ada6p-8f, 0x1.59e1c8p-6f, -0x1.b955dcp-5f, 0x1.110eep-3f, -0x1.555554p-2f };
-    f4 square = f4_mul(x, x), sum = f4_splat(p[0]);
-    for (size_t i = 1; i < sizeof p / sizeof *p; i++) sum = f4_madd(sum, square, f4_splat(p[i]));
-    f4 near = f4_madd(f4_mul(x, square), sum, x);
-    f4 power = f4_exp2(k, f4_min(f4_splat(60.0f), f4_mul(x, f4_splat(2.0f * LOG2_E))));
-    f4 far = f4_sub(k->one, f4_div(f4_splat(2.0f), f4_add(power, k->one)));
-    return f4_select(f4_less(square, f4_splat(0.36f)), near, far);
-}
-
-void cap_logits(float *x, size_t n, float scale, float cap)
-{
-    exp2_constants k = exp2_load();
-    f4 inner = f4_splat(scale / cap), outer = f4_splat(cap);
-    for (size_t c = 0; c < n; c += 4) {
-        f4 y = f4_tanh(&k, f4_mul(f4_load_part(x + c, n - c, 0.0f), inner));
-        f4_store_part(x + c, f4_mul(outer, y), n - c);
-    }
-}
-
 enum {
-    NARROW_PANELS = 4,      /* panels of narrow keys that are widened at a time */
-    NARROW_DEPTH = 64,      /*   and of their elements */
-    NARROW_ROWS = 32,       /* narrow values that are widened at a time */
+    NARROW_PANELS = 4,      /* panels of narrow keys that are met at a time */
+    NARROW_ROWS = 32,       /* narrow values that are met at a time */
 };
 
 static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
 
-/* As many panels as are widened at a time; sums go on from one stretch of elements to the next, in order. */
+/* As many panels as are met at a time; sums go on from one stretch of elements to the next, in order. */
 static void narrow_dots(const cmha_cache *c, const void *page, size_t g, size_t from, size_t panels, size_t m,
     const float *q, size_t q_stride, float *x, size_t x_stride)
 {
     const cache_type *type = type_of(c);
-    float wide[NARROW_PANELS * NARROW_DEPTH * CMHA_PANEL];
-    for (size_t e = 0; e < c->d; e += NARROW_DEPTH) {
-        size_t n = least(c->d - e, NARROW_DEPTH);
+    float wide[NARROW_PANELS * TILE_DEPTH * CMHA_PANEL];
+    for (size_t e = 0; e < c->d; e += TILE_DEPTH) {
+        size_t n = least(c->d - e, TILE_DEPTH);
+        const char *keys = (const char *) key_place(c, page, g, from) + e * CMHA_PANEL * type->number;
+        if (type->tile && type->tile(m, panels, n, q + e, q_stride, keys, CMHA_PANEL, CMHA_PANEL * c->d, x, x_stride,
+            e ? ones : NULL)) continue;
         for (size_t p = 0; p < panels; p++) {
             type->widen_keys(c, page, g, from + p * CMHA_PANEL, e, n, wide + p * n * CMHA_PANEL);
         }
@@ -92,15 +71,17 @@ void key_dots(const cmha_cache *c, void *page, size_t g, size_t from, size_t pan
     }
 }
 
-/* At most NARROW_ROWS positions, CHUNK columns: widened, the last columns padded with zeros. */
+/* At most NARROW_ROWS positions, CHUNK columns: as they lie, or widened, the last columns padded with zeros. */
 static void narrow_values(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t columns,
     size_t m, size_t n, const float *weights, size_t stride, float *y, size_t y_stride, const float *alpha)
 {
     const cache_type *type = type_of(c);
+    size_t panels = (columns + CMHA_PANEL - 1) / CMHA_PANEL;
+    const char *values = (const char *) value_place(c, page, g, j) + c0 * type->number;
+    if (type->tile && columns % CMHA_PANEL == 0
+        && type->tile(m, panels, n, weights, stride, values, c->v, CMHA_PANEL, y, y_stride, alpha)) return;
     float wide[NARROW_ROWS * CHUNK], scaled[TILE_ROWS * NARROW_ROWS];
-    int together = columns == CHUNK && c->v == CHUNK;   /* the usual width: rows follow each other on both sides */
-    if (together) type->widen_value(c, page, g, j, 0, n * CHUNK, wide);
-    for (size_t i = 0; !together && i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         float *row = wide + i * CHUNK;
         type->widen_value(c, page, g, j + i, c0, columns, row);
         for (size_t e = columns; e % CMHA_PANEL != 0; e++) row[e] = 0.0f;
@@ -113,7 +94,6 @@ static void narrow_values(const cmha_cache *c, const void *page, size_t g, size_
         weights = scaled;
         stride = NARROW_ROWS;
     }
-    size_t panels = (columns + CMHA_PANEL - 1) / CMHA_PANEL;
     tile_f32(m, panels, n, weights, stride, wide, CHUNK, CMHA_PANEL, y, y_stride, alpha);
 }
 

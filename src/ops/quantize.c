@@ -17,28 +17,36 @@ static float largest(const float *x)
     return f4_top(most) + f4_sum(none);
 }
 
-/* Next to 1.5 * 2^23 a float's last bit is worth 1: the addition rounds, ties to even. */
+/* Eight numbers rounded to integers, beyond 127 only where the scale is infinite. Next to 1.5 * 2^23 a float's last bit is worth
+ * 1: the addition rounds, ties to even. */
+static i4 rounded(const float *x, f4 scale)
+{
+    i4 word[2];
+    for (int i = 0; i < 2; i++) {
+        f4 bits = f4_add(f4_mul(f4_load(x + 4 * i), scale), f4_splat(12582912.0f));
+        word[i] = i4_add(f4_word(bits), i4_splat(-0x4b400000));
+    }
+    return h8_narrow(word[0], word[1], 127);
+}
+
+/* What is not finite makes d NaN, whatever the integers are. */
 static void quantize_block(dot_block *y, const float *x)
 {
+    enum { HALF = CMHA_INT8_INPUTS / 2 };
     float most = largest(x);
-    f4 scale = f4_splat(most > 0 ? 127.0f / most : 0.0f), magic = f4_splat(12582912.0f);
-    int32_t q[CMHA_INT8_INPUTS];
-    for (int i = 0; i < VECTORS; i++) {
-        f4 bits = f4_add(f4_mul(f4_load(x + 4 * i), scale), magic);
-        i4_store(q + 4 * i, i4_add(f4_word(bits), i4_splat(-0x4b400000)));
+    f4 scale = f4_splat(most > 0 ? 127.0f / most : 0.0f);
+    int16_t all[2] = { 0, 0 };
+    for (size_t part = 1; part <= 2; part++, x += HALF) {
+        i4 low = rounded(x, scale), high = rounded(x + 8, scale), one = h8_splat(1);
+        int32_t twos[4];
+        dot_set(y, (part - 1) * HALF, low, high);
+        i4_store(twos, i4_add(h8_dot(low, one), h8_dot(high, one)));
+        for (size_t j = 0; j < 2; j++) all[j] += y->pairs[part][j] = (int16_t) (twos[j] + twos[j + 2]);
+        y->sum[part] = (float) (y->pairs[part][0] + y->pairs[part][1]);
     }
+    for (size_t j = 0; j < 2; j++) y->pairs[0][j] = all[j];
+    y->sum[0] = (float) (all[0] + all[1]);
     y->d = most / 127.0f;
-    int32_t pairs[3][2] = { { 0 } };
-    for (int i = 0; i < CMHA_INT8_INPUTS; i++) {
-        int32_t a = q[i] < -127 ? -127 : q[i] > 127 ? 127 : q[i];   /* only what is not finite is beyond */
-        dot_set(y, (size_t) i, (int16_t) a);
-        pairs[1 + i / (CMHA_INT8_INPUTS / 2)][i / 2 % 2] += a;
-    }
-    for (int j = 0; j < 2; j++) pairs[0][j] = pairs[1][j] + pairs[2][j];
-    for (int part = 0; part < 3; part++) {
-        y->sum[part] = (float) (pairs[part][0] + pairs[part][1]);
-        for (int j = 0; j < 2; j++) y->pairs[part][j] = (int16_t) pairs[part][j];
-    }
 }
 
 void cmha_quantize_f32(const cmha_quantize *a, size_t row0, size_t row1)

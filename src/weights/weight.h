@@ -107,10 +107,13 @@ INLINE i4 unsigned_byte(i4 a, uint32_t i)
 #define OUTLINE __attribute__((noinline))
 typedef void scalings_of(scalings *to, size_t first, const uint8_t *p);
 
-/* A single run, whose scale comes first. */
+/* A single run, whose scale comes first. Whatever is stored comes last, here and elsewhere: past a store constants are read
+ * again. */
 INLINE void scale_by_d(scalings *to, size_t first, const uint8_t *p)
 {
-    for (size_t half = 0; half < 2; half++) to->scale[first][half] = half_field(p, half);
+    f4 low = half_field(p, 0), high = half_field(p, 1);
+    to->scale[first][0] = low;
+    to->scale[first][1] = high;
 }
 
 /* Four runs from byte 0 to 3 of `bytes`, one after the other: d times that byte. */
@@ -239,12 +242,9 @@ INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t byt
             word_place where = { p, p, chunk, 0 };
             ROLLED
             for (; where.i < span; where.i++, where.at += WORD_FIELD) {
-                UNROLL
-                for (size_t half = 0; half < 2; half++) {
-                    i4 all[4];
-                    for (size_t j = 0; j < layers; j++) all[j] = quants(where, j, half);
-                    for (size_t j = 0; j < layers; j++) to[j * span + where.i][half] = all[j];
-                }
+                i4 all[4][2];
+                for (size_t j = 0; j < 2 * layers; j++) all[j / 2][j % 2] = quants(where, j / 2, j % 2);
+                for (size_t j = 0; j < 2 * layers; j++) to[j / 2 * span + where.i][j % 2] = all[j / 2][j % 2];
             }
         }
     }

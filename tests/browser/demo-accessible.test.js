@@ -8,6 +8,7 @@ import { noBrowser, notInFirefox } from './browser.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
+/** Only Chromium tells when something shifts. */
 const chromiumOnly = { ...options, skip: notInFirefox };
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const STORY = { prompt: 'Once upon a time, there was a little fox who', seed: 7, tokens: 30, pace: 0 };
@@ -29,6 +30,7 @@ for (const [scheme, width] of /** @type {[string, number][]} */ ([['light', 1280
         });
         const { page } = demo;
         await demo.ready();
+        assert.ok(await page.evaluate(name => matchMedia(`(prefers-color-scheme: ${name})`).matches, scheme));
         await page.evaluate(AXE);
         await check(demo, 'before a story');
         await demo.write(STORY);
@@ -83,7 +85,7 @@ for (const width of [320, 640, 961, 1024, 1100, 2560]) {
     });
 }
 
-for (const width of [375, 1024, 1280]) test(`nothing moves while the page gets ready and writes, ${width} px wide`, options, async t => {
+for (const width of [375, 1024, 1280]) test(`nothing moves while the page gets ready and writes, ${width} px wide`, chromiumOnly, async t => {
     const demo = await DemoPage.open(t, { viewport: { width, height: 900 }, before: () => {
         Object.assign(window, { shift: 0 });
         new PerformanceObserver(list => {

@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import { noBrowser } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
+import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
@@ -38,6 +39,7 @@ test('on the first visit a story begins by itself', options, async t => {
 
 test('who wants no motion gets a story that stands', options, async t => {
     const demo = await DemoPage.open(t, { isFirst: true, media: [{ name: 'prefers-reduced-motion', value: 'reduce' }] });
+    assert.ok(await demo.page.evaluate(() => matchMedia('(prefers-reduced-motion: reduce)').matches));
     await demo.says('status', 'tokens, as many as asked for');
     assert.ok(await demo.page.$$eval('.token', spans => spans.length) > 150);
     demo.checkProblems();
@@ -46,12 +48,7 @@ test('who wants no motion gets a story that stands', options, async t => {
 test('a file that is dropped is the model then, and one that cannot run says why', options, async t => {
     const demo = await DemoPage.open(t);
     await demo.ready();
-    /** @param {string} name @param {string} from */
-    const drop = (name, from) => demo.page.evaluate(async (title, source) => {
-        const transfer = new DataTransfer();
-        transfer.items.add(new File([await (await fetch(source)).blob()], title));
-        document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
-    }, name, from);
+    const drop = (/** @type {string} */ name, /** @type {string} */ from) => demo.page.evaluate(dropFile, name, from);
     await drop('mine.gguf', '../js/embedded/model.gguf');
     await demo.says('model-name', 'mine');
     await demo.page.waitForFunction(() => !document.querySelector('dialog[open]'));
@@ -64,6 +61,18 @@ test('a file that is dropped is the model then, and one that cannot run says why
     await demo.click('models-close');
     assert.equal(await demo.text('model-name'), 'mine');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT), 'the model before still writes');
+    demo.checkProblems();
+});
+
+test('a folder that is dropped or picked is the model then', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    for (const [give, name] of /** @type {[typeof dropFolder, string][]} */ ([[dropFolder, 'dropped'], [pickFolder, 'picked']])) {
+        await page.evaluate(give, name, '../js/embedded/model.gguf');
+        await page.waitForFunction(hasModel, {}, name);
+        assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+    }
     demo.checkProblems();
 });
 
@@ -251,6 +260,7 @@ test('where there is no room the model runs all the same', options, async t => {
     await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
     await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
     await demo.says('model-name', 'model');
+    await demo.says('notice-text', 'There is no room in this browser to keep the model');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
 });
 

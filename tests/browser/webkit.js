@@ -4,7 +4,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { which } from '../../src/build/system.js';
 
@@ -29,19 +32,28 @@ export class WebKit {
         this.session = session;
     }
 
-    /** @param {import('node:test').TestContext} t closes it @returns {Promise<WebKit>} */
-    static async open(t) {
+    /**
+     * @param {import('node:test').TestContext} t closes it
+     * @param {Record<string, string | number>} [settings] of GTK: how a visitor has set up the desktop
+     * @returns {Promise<WebKit>}
+     */
+    static async open(t, settings = {}) {
         const port = await freePort();
+        const config = await mkdtemp(join(tmpdir(), 'webkit-'));
+        await mkdir(join(config, 'gtk-3.0'));
+        const lines = Object.entries(settings).map(([name, value]) => `gtk-${name}=${value}`);
+        await writeFile(join(config, 'gtk-3.0/settings.ini'), ['[Settings]', ...lines, ''].join('\n'));
         const child = spawn(String(screen), ['-a', String(driver), `--port=${port}`], {
             detached: true, stdio: 'ignore',
             // In a container, as root, its own sandbox cannot be built.
-            env: { ...process.env, WEBKIT_DISABLE_COMPOSITING_MODE: '1', WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1' },
+            env: { ...process.env, XDG_CONFIG_HOME: config, WEBKIT_DISABLE_COMPOSITING_MODE: '1', WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1' },
         });
         const window = new WebKit(`http://127.0.0.1:${port}`, '');
         t.after(async () => {
             if (window.session) await window.send('DELETE', '').catch(() => {});
             // The whole group: the screen and the browser are children of its.
             if (child.pid) process.kill(-child.pid, 'SIGKILL');
+            await rm(config, { recursive: true, force: true });
         });
         for (let tries = 0; !await fetch(`${window.address}/status`).then(() => true, () => false); tries++) {
             assert.ok(tries < 150, 'WebKitWebDriver does not start');
@@ -78,8 +90,18 @@ export class WebKit {
      * @returns {Promise<R>}
      */
     async evaluate(body, ...args) {
-        const script = `const done = arguments[arguments.length - 1];
-            (async () => (${body})(...arguments[0]))().then((value) => done({ value }), (error) => done({ error: String(error) }));`;
+        return this.run(`(${body})(...arguments[0])`, args);
+    }
+
+    /**
+     * @param {string} expression  evaluated in the page, which may forbid it to do so by itself
+     * @param {any[]} [args]  `arguments[0]` in it
+     * @param {string} [before]  statements that come first
+     * @returns {Promise<any>} what it gives, or promises
+     */
+    async run(expression, args = [], before = '') {
+        const script = `${before};\nconst done = arguments[arguments.length - 1];
+            (async () => ${expression})().then((value) => done({ value }), (error) => done({ error: String(error) }));`;
         const { value, error } = await this.send('POST', '/execute/async', { script, args: [args] });
         if (error !== undefined) throw new Error(error);
         return value;
@@ -97,6 +119,21 @@ export class WebKit {
             assert.ok(performance.now() < end, `never: ${body} ${args}`);
             await sleep(100);
         }
+    }
+
+    /** @param {string[]} keys one after the other; those of `held` stay down meanwhile @param {string[]} [held] */
+    async press(keys, held = []) {
+        const down = (/** @type {string} */ value) => ({ type: 'keyDown', value });
+        const up = (/** @type {string} */ value) => ({ type: 'keyUp', value });
+        const actions = [...held.map(down), ...keys.flatMap((value) => [down(value), up(value)]), ...held.map(up)];
+        await this.send('POST', '/actions', { actions: [{ type: 'key', id: 'keyboard', actions }] });
+    }
+
+    /** @param {number} width of the window, which its bar keeps from being narrow @returns {Promise<number>} of the page */
+    async resize(width) {
+        await this.send('POST', '/window/rect', { width, height: 900 });
+        await sleep(300);
+        return this.evaluate(() => innerWidth);
     }
 
     /** @param {string} selector @param {string} text typed there, or the path of a file that is picked */

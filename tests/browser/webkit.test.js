@@ -1,23 +1,36 @@
 // The package on a page and the demo in WebKit, where it is installed: on one thread, since GTK's port has no shared memory.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { createRuntime } from '../../js/index.js';
 import { loadModel } from '../../js/generation/index.js';
 import { serve } from '../../web/serve.js';
 import { chattingModel } from './chatting-model.js';
+import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
 import { noWebKit, WebKit } from './webkit.js';
 
 const options = { skip: noWebKit, timeout: 120_000 };
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** As WebDriver writes them. */
+const KEYS = {
+    tab: '\ue004', enter: '\ue007', control: '\ue009', escape: '\ue00c', end: '\ue010', home: '\ue011', right: '\ue014'
+};
 const PROMPT = 'Once upon a time';
 /** A file that shows as a page without scripts. */
 const EMPTY = 'js/embedded/README.md';
 
-/** @param {import('node:test').TestContext} t @param {import('../../web/serve.js').ServeOptions} how @param {string} path */
-async function open(t, how, path) {
+/**
+ * @param {import('node:test').TestContext} t
+ * @param {import('../../web/serve.js').ServeOptions} how
+ * @param {string} path
+ * @param {Record<string, string | number>} [settings] of GTK
+ */
+async function open(t, how, path, settings) {
     const server = await serve({ port: 0, ...how });
     t.after(() => server.close());
-    const webkit = await WebKit.open(t);
+    const webkit = await WebKit.open(t, settings);
     await webkit.goto(server.url + path);
     return { webkit, server };
 }
@@ -84,6 +97,84 @@ test('the page: a story on the first visit, a chat of two turns with a file that
     const last = await webkit.evaluate(() =>
         [...document.querySelectorAll('.turn.assistant .turn-bar > span:last-child')].at(-1)?.textContent ?? '');
     assert.match(last, /^read \d+ tokens, \d+ were in the cache$/);
+});
+
+test('the page: a file is dropped, then a folder, then one is picked', options, async (t) => {
+    const { webkit } = await open(t, {}, 'web/');
+    await webkit.until(() => document.querySelectorAll('.token').length >= 20);
+    /** @type {[typeof dropFile, string, string][]} */
+    const ways = [[dropFile, 'mine.gguf', 'mine'], [dropFolder, 'dropped', 'dropped'], [pickFolder, 'picked', 'picked']];
+    for (const [give, name, shown] of ways) {
+        await webkit.evaluate(give, name, '../js/embedded/model.gguf');
+        await webkit.until(hasModel, shown);
+    }
+    await webkit.evaluate(() => document.getElementById('write')?.click());
+    await webkit.until(() => document.querySelectorAll('.token').length >= 20);
+});
+
+for (const isDark of [false, true]) {
+    test(`axe has nothing to say, and nothing runs out of the page, ${isDark ? 'dark' : 'light'}`, options, async (t) => {
+        const { webkit } = await open(t, {}, 'web/', { 'theme-name': isDark ? 'Adwaita-dark' : 'Adwaita' });
+        await webkit.until(() => document.querySelectorAll('.token').length >= 20);
+        assert.equal(await webkit.evaluate(() => matchMedia('(prefers-color-scheme: dark)').matches), isDark);
+        const check = async (/** @type {string} */ state) => {
+            const violations = await webkit.run("axe.run(document, { resultTypes: ['violations'] })"
+                + '.then(({ violations }) => violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target)}`))', [], AXE);
+            assert.deepEqual(violations, [], state);
+        };
+        for (const width of [447, 1280, 2560]) {
+            const inner = await webkit.resize(width);
+            assert.equal(await webkit.evaluate(() => document.documentElement.scrollWidth), inner);
+            await check(`a story, ${inner} px`);
+        }
+        await webkit.evaluate(() => document.getElementById('stop')?.click());
+        await webkit.until(() => document.getElementById('story')?.getAttribute('aria-busy') === 'false');
+        await webkit.evaluate(() => {
+            /** @type {HTMLElement | null} */ (document.querySelector('.token[data-position="12"]'))?.click();
+            for (const fold of document.querySelectorAll('details')) fold.open = true;
+        });
+        await webkit.until(() => document.getElementById('explained')?.textContent);
+        await check('a word is kept, everything is unfolded');
+        await webkit.evaluate(() => document.getElementById('model')?.click());
+        await webkit.until(() => document.querySelectorAll('#model-list li').length > 2);
+        await check('models');
+    });
+}
+
+test('who wants no motion gets a story that stands', options, async (t) => {
+    const { webkit } = await open(t, {}, 'web/', { 'enable-animations': 0 });
+    assert.ok(await webkit.evaluate(() => matchMedia('(prefers-reduced-motion: reduce)').matches));
+    await webkit.until(() => /as many as asked for|The end/.test(document.getElementById('status')?.textContent ?? ''));
+});
+
+test('by keyboard alone: a beginning, a story, a word, a model', options, async (t) => {
+    const { webkit } = await open(t, {}, 'web/');
+    await webkit.until(() => document.querySelectorAll('.token').length >= 20);
+    const focused = () => webkit.evaluate(() => document.activeElement?.id ?? '');
+    const tabTo = async (/** @type {string} */ id) => {
+        for (let i = 0; await focused() !== id; i++) {
+            assert.ok(i < 40, `Tab does not reach ${id}`);
+            await webkit.press([KEYS.tab]);
+        }
+        const outline = await webkit.evaluate(() => getComputedStyle(/** @type {Element} */ (document.activeElement)).outlineStyle);
+        assert.notEqual(outline, 'none', `${id} does not show that it has the focus`);
+    };
+    await webkit.press([KEYS.escape]);
+    await webkit.until(() => document.getElementById('status')?.textContent?.startsWith('Stopped'));
+    await tabTo('prompt');
+    await webkit.press([KEYS.end, ...' was']);
+    await webkit.press([KEYS.enter], [KEYS.control]);
+    await webkit.until(() => document.getElementById('story')?.textContent?.includes('fox who was'));
+    await webkit.press([KEYS.escape]);
+    await tabTo('story');
+    await webkit.press([KEYS.home, KEYS.right, KEYS.right]);
+    await webkit.until(() => document.getElementById('step-title')?.textContent?.includes('position 2, kept'));
+    await webkit.evaluate(() => /** @type {HTMLElement} */ (document.activeElement).blur());
+    await tabTo('model');
+    await webkit.press([KEYS.enter]);
+    await webkit.until(() => document.querySelector('dialog[open]'));
+    await webkit.press([KEYS.escape]);
+    await webkit.until(() => !document.querySelector('dialog[open]'));
 });
 
 test('the page without its server, after one visit', options, async (t) => {

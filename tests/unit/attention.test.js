@@ -380,6 +380,42 @@ test('numbers of a binary16 cache that are not finite spoil their own columns, t
     }
 });
 
+test('a binary16 cache gives the bits of widened numbers: where one beside them is not finite, all are widened', () => {
+    for (const explicit of [false, true]) {
+        for (const heads of [1, 2, 3, 4, 5, 6, 7]) {
+            for (const [t, s, d, v] of [[1, 9, 1, 8], [1, 33, 64, 64], [2, 300, 72, 24], [7, 40, 130, 72]]) {
+                // Position 4 is masked; where its key is infinite, those beside it are met another way.
+                const out = [1, 1e5, -1e5, NaN].map((beside) => run({
+                    t, s, d, v, heads, kvHeads: 1, mask: 'b1s', explicit, type: KEPT.F16, spoil: (x) => {
+                        x.mask?.fill(1).fill(0, 4, 5);
+                        for (let e = 0; e < d; e += 5) x.keys[4 * d + e] = beside;
+                    },
+                }).out);
+                for (const other of out.slice(1)) assert.deepEqual(other, out[0], `${heads} heads, ${t}, ${s}, ${d}, ${v}`);
+                // One more column, and values are widened.
+                const columns = (/** @type {number} */ n) => run({
+                    t, s, d, v: n, heads, kvHeads: 1, explicit, type: KEPT.F16, spoil: (x) => {
+                        x.values.forEach((_, i) => { x.values[i] = Math.sin(1 + Math.floor(i / n) * 97 + i % n); });
+                    },
+                }).out;
+                const [even, odd] = [columns(v), columns(v + 1)];
+                even.forEach((y, i) => assert.ok(Object.is(y, odd[Math.floor(i / v) * (v + 1) + i % v]), `column ${i}`));
+            }
+        }
+    }
+});
+
+test('queries beyond the range of binary16 meet a binary16 cache as others do', () => {
+    for (const large of [65535, 65536, 1e9, 1e30]) {
+        const spec = { t: 1, s: 20, d: 16, v: 8, heads: 3, kvHeads: 1, type: KEPT.F16, scale: 1 / (16 * large) };
+        const result = run({ ...spec, spoil: (x) => { x.q.forEach((q, i) => { x.q[i] = q * large / 2; }); } });
+        k.reset();
+        const held = k.cache({ batch: 1, s: 20, heads: 1, d: 16, v: 8, type: KEPT.F16 }, result.x.keys, result.x.values);
+        const exact = { ...result.x, keys: held.keys(), values: held.values() };
+        assertClose(result.out, attention({ ...exact, keep: kept(result.x) }).out, CLOSE, String(large));
+    }
+});
+
 test('the same bits whoever runs the tasks, in whatever order', () => {
     const orders = {
         reversed: (/** @type {number} */ n) =>

@@ -99,7 +99,7 @@ function activations(depth) {
     return { x: Float32Array.from(rows.flat()), rows: rows.length };
 }
 
-/** The products, of all rows together and of each alone, which must have the same bits.
+/** The products, of all rows together, of some and of each alone, which must have the same bits.
  * @param {any} type @param {Uint8Array} raw @param {number} n @param {Float32Array} x @param {number} rows @param {boolean} asBytes */
 function products(type, raw, n, x, rows, asBytes) {
     const depth = x.length / rows;
@@ -123,6 +123,8 @@ function products(type, raw, n, x, rows, asBytes) {
         const alone = product(x.slice(r * depth, (r + 1) * depth), 1);
         assert.deepEqual(alone, all.subarray(r * n, (r + 1) * n), `row ${r} alone`);
     }
+    // Every way to fill up the rows that share weights in registers.
+    for (let m = 2; m < 8; m++) assert.deepEqual(product(x.slice(0, m * depth), m), all.subarray(0, m * n), `${m} rows`);
     k.checkGuards();
     return all;
 }
