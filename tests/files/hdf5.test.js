@@ -16,7 +16,7 @@ const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 100_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 /** What a damaged file may take whatever its size. */
-const BASE_BYTES = 2 ** 20;
+const BASE_BYTES = 2 ** 17;
 
 /** @param {string} name */
 const fixture = (name) => new Uint8Array(readFileSync(new URL(`fixtures/${name}.h5`, import.meta.url)));

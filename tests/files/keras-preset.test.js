@@ -395,7 +395,7 @@ test('damaged configs: an error of the right kind, or none', async () => {
     const below = (/** @type {number} */ n) => Math.floor(random() * n);
     const files = llama();
     const odd = [null, 0, -1, 1e300, 1.5, '', [], {}, true, 'x', [1], 2 ** 31, Number.MAX_SAFE_INTEGER];
-    const costs = new Costs(SEED, { base: 2 ** 20 });
+    const costs = new Costs(SEED, { base: 2 ** 17 });
     const seen = new Map();
     for (let round = 0; round < ROUNDS; round++) {
         const config = JSON.parse(new TextDecoder().decode(files['config.json']));

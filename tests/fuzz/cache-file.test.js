@@ -16,7 +16,7 @@ const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 600);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 /** What a damaged file may take whatever its size: the pages of a cache are whole ones. */
-const BASE_BYTES = 2 ** 20;
+const BASE_BYTES = 2 ** 17;
 
 /** Where the header begins, behind magic, its length and a checksum of the rest: blocks/cache-bytes.js. */
 const START = 16;

@@ -46,7 +46,7 @@ export class Costs {
         this._base = base;
         this._memory = runtime?.memory;
         this._slowest = { ms: 0, what: '' };
-        this._largest = { over: -Infinity, bytes: 0, size: 0, what: '' };
+        this._largest = { bytes: 0, size: 0, what: '' };
         this._start = 0;
         this._used = 0;
     }
@@ -66,7 +66,7 @@ export class Costs {
         const ms = performance.now() - this._start;
         const bytes = made + (this._memory ? this._memory.peak - this._used : 0);
         if (ms > this._slowest.ms) this._slowest = { ms, what };
-        if (bytes - 2 * size > this._largest.over) this._largest = { over: bytes - 2 * size, bytes, size, what };
+        if (bytes > this._largest.bytes) this._largest = { bytes, size, what };
         assert.ok(bytes <= 2 * size + this._base, `${what}, seed ${this._seed}: ${bytes} bytes for a file of ${size}`);
     }
 

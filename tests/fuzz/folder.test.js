@@ -13,7 +13,7 @@ const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 3000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 /** What a damaged folder may take whatever its size. */
-const BASE_BYTES = 2 ** 20;
+const BASE_BYTES = 2 ** 17;
 
 const random = rng(SEED);
 const below = (/** @type {number} */ n) => Math.floor(random() * n);

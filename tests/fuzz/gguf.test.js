@@ -14,7 +14,7 @@ const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 100_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 /** What a damaged file may take whatever its size. */
-const BASE_BYTES = 2 ** 20;
+const BASE_BYTES = 2 ** 17;
 
 /** What may stay of all files together. */
 const KEPT_BYTES = 32 << 20;
