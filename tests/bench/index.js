@@ -91,7 +91,8 @@ function installPeers(folder, how) {
             .map(([name, version]) => `${name} ${version}`)
             .join(', ')}`,
     );
-    run('npm', ['ci', ...how, '--no-audit', '--no-fund'], {
+    // Not `npm ci`: of builds for other processors that the lock lacks, where a registry lacks them, it makes an error.
+    run('npm', ['install', '--no-save', ...how, '--no-audit', '--no-fund'], {
         cwd: folder,
         what: 'Installing the peers',
         why: 'the layer is measured beside them',
