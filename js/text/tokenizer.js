@@ -2,6 +2,7 @@
 // one (gguf-vocabulary.js). The way of a text: added tokens that are looked for in it as it stands, normalizer, added
 // tokens that are looked for in normalized text, pre-tokenizer, model, post-processor.
 
+import { printAs } from '../engine/print.js';
 import { booleanOrBit, checkOptionNames, rangeError, show, typeError } from '../check.js';
 import { isObject, parseJson } from '../files/json.js';
 import { AddedTokenSplitter, readAddedTokens } from './added-tokens.js';
@@ -220,6 +221,8 @@ export class Tokenizer {
         return this._token(id) ?? '';
     }
 }
+
+printAs(Tokenizer, 'Tokenizer', ({ kind, vocabularySize }) => ({ kind, vocabularySize }));
 
 /** Half a surrogate pair is no text; it becomes U+FFFD, as in UTF-8. @param {string} text @returns {string} */
 function wellFormed(text) {
