@@ -156,18 +156,18 @@ export class Tokenizer {
      */
     decodeStream() {
         const machine = this._decoder();
+        /** An array that is emptied gives up its room, and would take it anew with every token: the first chunk stays. @type {import('./decoders.js').Chunk[]} */
+        const out = [{ text: '', start: false, end: false }];
         return {
             push: (id) => {
                 const token = this._token(id);
                 if (token === undefined) return '';
-                /** @type {import('./decoders.js').Chunk[]} */
-                const out = [];
                 machine.push({ text: token, start: true, end: true }, out);
-                return out.length === 1 ? out[0].text : out.map(({ text }) => text).join('');
+                let text = '';
+                while (out.length > 1) text = /** @type {import('./decoders.js').Chunk} */ (out.pop()).text + text;
+                return text;
             },
             end: () => {
-                /** @type {import('./decoders.js').Chunk[]} */
-                const out = [];
                 machine.end(out);
                 return out.map(({ text }) => text).join('');
             },
