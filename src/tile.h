@@ -37,4 +37,15 @@ static inline size_t row_block(size_t n)
     return n < 16384 ? 16384 / (n ? n : 1) : 1;
 }
 
+/* Tasks that `rows` rows of n elements are cut into, and the first row of task i: `rows` for all i beyond the last. */
+static inline size_t row_tasks(size_t rows, size_t n)
+{
+    return rows / row_block(n) + (rows % row_block(n) != 0);
+}
+
+static inline size_t task_row(size_t rows, size_t n, size_t i)
+{
+    return least(i * row_block(n), rows);
+}
+
 #endif
