@@ -88,16 +88,9 @@ static size_t tile_rows(size_t left)
     return left <= TILE_ROWS ? left : left < TILE_ROWS + 3 ? (left + 1) / 2 : TILE_ROWS;
 }
 
-/* Rows [r, r + m) of the columns [c0, c0 + n) with weights that are decoded, a stretch of inputs at a time. A sum that
- * goes on from one stretch to the next is multiplied by 1 in between, which changes nothing. */
+/* Rows [r, r + m) of the columns [c0, c0 + n) with weights that are decoded, a stretch of inputs at a time. */
 static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, size_t n)
 {
-    static const float ones[TILE_ROWS] = {
-        1, 1, 1, 1, 1,
-#if TILE_ROWS > 5
-        1,
-#endif
-    };
     const weight_type *type = weight_type_of(a->type);
     size_t panels = (n + CMHA_PANEL - 1) / CMHA_PANEL, panel_bytes = a->k / type->block * type->bytes * CMHA_PANEL;
     size_t stretch = DECODED / CMHA_PANEL / panels / type->block * type->block;
@@ -117,7 +110,7 @@ static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, 
         for (size_t i = 0, rows; i < m; i += rows) {
             rows = tile_rows(m - i);
             tile_f32(rows, panels, count, a->x + (r + i) * a->x_stride + j, a->x_stride, decoded, CMHA_PANEL,
-                stretch * CMHA_PANEL, z + i * GROUP_COLUMNS, GROUP_COLUMNS, j == 0 ? NULL : ones);
+                stretch * CMHA_PANEL, z + i * GROUP_COLUMNS, GROUP_COLUMNS, j == 0 ? NULL : CARRY_ON);
         }
     }
     for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c0, n);
