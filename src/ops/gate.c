@@ -14,7 +14,7 @@ void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1)
         const float *x = a->a + r * a->a_stride, *b = a->b + r * a->b_stride;
         float *y = a->y + r * a->y_stride, z[STRIP];
         for (size_t c = 0, n; c < a->n; c += n) {
-            n = a->n - c < STRIP ? a->n - c : STRIP;
+            n = least(a->n - c, STRIP);
             cmha_activation_f32(z, x + c, n, a->activation);
             if (a->round) cmha_round_f32(z, z, n, a->round);
             for (size_t i = 0; i < n; i += 4) {
