@@ -81,14 +81,13 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
 /* Every type that weights may have: X(NAME, object, block, bytes, ggml). A row of a matrix W^T: [N][K], which is how files
  * keep it, is cut into blocks of `block` inputs, `bytes` bytes each; `ggml` is the type's number in GGUF. `object` is the
  * table entry weight_<object> (src/weights/weight.h) at the end of the file that knows the type; CMHA_WEIGHT_<NAME> counts
- * from 0. The values of a block are ggml's, to the bit. Two are not of ggml's weights: I8
- * are integers, to be scaled by who uses them, I4 are Keras's.
+ * from 0. The values of a block are ggml's, to the bit. Two are not of ggml's weights: I8 are integers, to be scaled by
+ * who uses them, I4 are Keras's.
  *
  * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
  * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
  * (scales) at a block's start or end, and the byte that is all of an I8 block. So F32 is what cmha_pack_f32 makes, and
- * nothing takes more bytes than in the file,
- * but for outputs past N, which are zeros. */
+ * nothing takes more bytes than in the file, but for outputs past N, which are zeros. */
 enum { CMHA_NOT_GGML = 255 };
 #define CMHA_WEIGHT_TYPES(X) \
     X(F32, f32, 1, 4, 0) \
@@ -230,8 +229,8 @@ enum {
  *   VALUES:  value of batch r / t, head c / V, the same position, element c % V */
 enum { CMHA_LAYOUT_ROWS = 0, CMHA_LAYOUT_KEYS = 1, CMHA_LAYOUT_VALUES = 2 };
 
-/* y = softcap(scale * round(activation(round(round(x W) + b)))) + residual, rounding only if `round` asks for it (then
- * also after adding the residual). One row is a matrix-vector product, more go by register tiles. Weights of whatever
+/* y = softcap(round(scale * round(activation(round(round(x W) + b))))) + residual, rounding only if `round` asks for it
+ * (then also after adding the residual). One row is a matrix-vector product, more go by register tiles. Weights of whatever
  * type count as what they decode to: the same bits as with those numbers in F32. With quantized x the products of integers
  * are summed exactly, run by run of inputs that share a scale, and these sums are added as floats, in an order of the
  * type's own: the same bits whatever the number of rows. With divisors a product of row r and column c counts as itself /
@@ -421,7 +420,7 @@ CMHA_API void cmha_activation_f32(float *y, const float *x, size_t n, uint32_t a
 /* y[i] = cap * tanh(x[i] / cap), i < n; cap positive. May run in place. */
 CMHA_API void cmha_softcap_f32(float *y, const float *x, size_t n, float cap);
 
-/* y = softmax(scale * x), i < n; scale positive. May run in place. NaN among x: all of y is. */
+/* y[i] = softmax(scale * x)[i], i < n; scale positive. May run in place. NaN among x: all of y is. */
 CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
 
 /* ---------------------------------------------------------------------------------------------- programs */
@@ -433,9 +432,8 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
  * Protocol (js/engine/pool.js is the other half)
  *   - One DISPATCHER (the thread that owns the runtime) writes the operations, calls cmha_program_begin, then bumps
  *     control->epoch and notifies it. WORKERS sit in cmha_worker_wait until the epoch changes, then call
- *     cmha_program_run.
- *     The dispatcher calls cmha_program_run too if it may block, or cmha_program_part until it has completed, else it
- *     waits for a message from the worker whose run returned CMHA_RUN_LAST.
+ *     cmha_program_run. The dispatcher calls cmha_program_run too if it may block, or cmha_program_part until it has
+ *     completed, else it waits for a message from the worker whose run returned CMHA_RUN_LAST.
  *   - Every claim and every completion is one atomic operation on a 64-bit word that carries the program's epoch in its
  *     upper half: a thread that wakes late, with an old epoch, claims nothing and returns. Operations are only
  *     rewritten after all tasks of the program have completed, and a claimed task always belongs to a program that

@@ -295,8 +295,7 @@ INLINE f4 f4_keep_part(const uint8_t *keep, size_t n)
     return f4_keep((const uint8_t[4]) { keep[0], n > 1 ? keep[1] : 0, n > 2 ? keep[2] : 0, 0 });
 }
 
-/* The constants of f4_exp2, to be loaded ahead of a loop: V8 builds a literal vector anew wherever it is used, in three
- * instructions. Hence the detour by way of memory that the compiler cannot see through. */
+/* The constants of f4_exp2, to be loaded ahead of a loop, from memory for the reason that i4_constant has. */
 typedef struct exp2_constants {
     f4 least, magic, c5, c4, c3, c2, c1, one;
 } exp2_constants;

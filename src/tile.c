@@ -5,6 +5,13 @@
 
 enum { MOST_PANELS = 4 };
 
+const float CARRY_ON[TILE_ROWS] = {
+    1, 1, 1, 1, 1,
+#if TILE_ROWS > 5
+    1,
+#endif
+};
+
 /* Strides in bytes, so that the loop has nothing to scale: it then fits the engine's limit for unrolling. */
 INLINE const float *advance(const float *p, size_t bytes)
 {

@@ -29,8 +29,6 @@ enum {
     NARROW_ROWS = 32,       /* narrow values that are met at a time */
 };
 
-static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
-
 /* As many panels as are met at a time; sums go on from one stretch of elements to the next, in order. */
 static void narrow_dots(const cmha_cache *c, const void *page, size_t g, size_t from, size_t panels, size_t m,
     const float *q, size_t q_stride, float *x, size_t x_stride)
@@ -41,11 +39,12 @@ static void narrow_dots(const cmha_cache *c, const void *page, size_t g, size_t 
         size_t n = least(c->d - e, TILE_DEPTH);
         const char *keys = (const char *) key_place(c, page, g, from) + e * CMHA_PANEL * type->number;
         if (type->tile && type->tile(m, panels, n, q + e, q_stride, keys, CMHA_PANEL, CMHA_PANEL * c->d, x, x_stride,
-            e ? ones : NULL)) continue;
+            e ? CARRY_ON : NULL)) continue;
         for (size_t p = 0; p < panels; p++) {
             type->widen_keys(c, page, g, from + p * CMHA_PANEL, e, n, wide + p * n * CMHA_PANEL);
         }
-        tile_f32(m, panels, n, q + e, q_stride, wide, CMHA_PANEL, n * CMHA_PANEL, x, x_stride, e ? ones : NULL);
+        tile_f32(m, panels, n, q + e, q_stride, wide, CMHA_PANEL, n * CMHA_PANEL, x, x_stride,
+            e ? CARRY_ON : NULL);
     }
     if (!type->key_scales) return;
     const float *scales = type->key_scales(c, page, g) + from;
@@ -121,6 +120,6 @@ void weigh_values(const cmha_cache *c, void *page, size_t g, size_t j, size_t c0
     }
     for (size_t i = 0; i < n; i += NARROW_ROWS) {
         narrow_values(c, page, g, j + i, c0, columns, m, least(n - i, NARROW_ROWS), weights + i, stride, y, y_stride,
-            i ? ones : alpha);
+            i ? CARRY_ON : alpha);
     }
 }

@@ -166,7 +166,6 @@ static int all_zero(const float *weights, size_t stride, size_t m, size_t n)
 static void row_values(const tile_of_rows *t, size_t start, size_t end, size_t c0, size_t n, const float *rows,
     float *y)
 {
-    static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
     const cmha_attention *a = t->a;
     const cmha_cache *cache = a->cache;
     float dropped[TILE_ROWS * CMHA_PAGE];
@@ -184,7 +183,7 @@ static void row_values(const tile_of_rows *t, size_t start, size_t end, size_t c
             stride = CMHA_PAGE;
         }
         weigh_values(cache, page_of(cache, t->b, j), t->g, j % cache->page, c0, n, t->m, more, weights, stride, y,
-            CHUNK, first ? NULL : ones);
+            CHUNK, first ? NULL : CARRY_ON);
         first = 0;
     }
     if (first) memset(y, 0, TILE_ROWS * CHUNK * sizeof *y);

@@ -225,14 +225,13 @@ static float *target_of(const tile_of_rows *t, size_t r, size_t p, float *parts)
 static void weigh_page(const tile_of_rows *t, void *page, const runs *k, const float *x, const byte_rows *weights, size_t c0,
     size_t n, float *y, size_t stride)
 {
-    static const float ones[6] = { 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f };
     if (met_as_bytes(t->a->cache)) {
         byte_values(t, page, weights, k->from[0], k->to[k->count - 1], c0, n, y, stride);
         return;
     }
     for (size_t u = 0; u < k->count; u++) {
         weigh_values(t->a->cache, page, t->g, k->from[u], c0, n, t->m, k->to[u] - k->from[u], x + k->from[u],
-            CMHA_PAGE, y, stride, u ? ones : NULL);
+            CMHA_PAGE, y, stride, u ? CARRY_ON : NULL);
     }
 }
 

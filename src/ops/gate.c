@@ -14,7 +14,7 @@ void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1)
         const float *x = a->a + r * a->a_stride, *b = a->b + r * a->b_stride;
         float *y = a->y + r * a->y_stride, z[STRIP];
         for (size_t c = 0, n; c < a->n; c += n) {
-            n = a->n - c < STRIP ? a->n - c : STRIP;
+            n = least(a->n - c, STRIP);
             cmha_activation_f32(z, x + c, n, a->activation);
             if (a->round) cmha_round_f32(z, z, n, a->round);
             for (size_t i = 0; i < n; i += 4) {
@@ -29,17 +29,14 @@ void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1)
 static size_t gate_tasks(const void *arguments)
 {
     const cmha_gate *a = arguments;
-    size_t block = row_block(a->n);
-    return a->rows / block + (a->rows % block != 0);
+    return row_tasks(a->rows, a->n);
 }
 
 static void gate_task(const void *arguments, size_t i, size_t thread)
 {
     const cmha_gate *a = arguments;
     (void) thread;
-    size_t block = row_block(a->n), row0 = i * block;
-    if (row0 >= a->rows) return;
-    cmha_gate_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
+    cmha_gate_f32(a, task_row(a->rows, a->n, i), task_row(a->rows, a->n, i + 1));
 }
 
 static double gate_work(const void *arguments)

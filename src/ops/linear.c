@@ -52,7 +52,7 @@ static void keep_row(const cmha_linear *a, const float *z, size_t r, size_t c0, 
     void *page = page_of(cache, r / a->t, s);
     for (size_t c = 0; c < n; c += run) {   /* the columns of one head at a time */
         size_t g = (c0 + c) / width, e = (c0 + c) % width;
-        run = width - e < n - c ? width - e : n - c;
+        run = least(width - e, n - c);
         if (keys) keep_key(page_key(cache, page, g, s % cache->page) + e * CMHA_PANEL, z + c, run);
         else copy_f32(page_value(cache, page, g, s % cache->page) + e, z + c, run);
     }
@@ -88,16 +88,9 @@ static size_t tile_rows(size_t left)
     return left <= TILE_ROWS ? left : left < TILE_ROWS + 3 ? (left + 1) / 2 : TILE_ROWS;
 }
 
-/* Rows [r, r + m) of the columns [c0, c0 + n) with weights that are decoded, a stretch of inputs at a time. A sum that
- * goes on from one stretch to the next is multiplied by 1 in between, which changes nothing. */
+/* Rows [r, r + m) of the columns [c0, c0 + n) with weights that are decoded, a stretch of inputs at a time. */
 static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, size_t n)
 {
-    static const float ones[TILE_ROWS] = {
-        1, 1, 1, 1, 1,
-#if TILE_ROWS > 5
-        1,
-#endif
-    };
     const weight_type *type = weight_type_of(a->type);
     size_t panels = (n + CMHA_PANEL - 1) / CMHA_PANEL, panel_bytes = a->k / type->block * type->bytes * CMHA_PANEL;
     size_t stretch = DECODED / CMHA_PANEL / panels / type->block * type->block;
@@ -109,7 +102,7 @@ static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, 
         return;
     }
     for (size_t j = 0, count; j < a->k; j += count) {
-        count = a->k - j < stretch ? a->k - j : stretch;
+        count = least(a->k - j, stretch);
         for (size_t p = 0; p < panels; p++) {
             weight_panel(type, decoded + p * stretch * CMHA_PANEL, w + p * panel_bytes, count / type->block);
         }
@@ -117,7 +110,7 @@ static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, 
         for (size_t i = 0, rows; i < m; i += rows) {
             rows = tile_rows(m - i);
             tile_f32(rows, panels, count, a->x + (r + i) * a->x_stride + j, a->x_stride, decoded, CMHA_PANEL,
-                stretch * CMHA_PANEL, z + i * GROUP_COLUMNS, GROUP_COLUMNS, j == 0 ? NULL : ones);
+                stretch * CMHA_PANEL, z + i * GROUP_COLUMNS, GROUP_COLUMNS, j == 0 ? NULL : CARRY_ON);
         }
     }
     for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c0, n);
@@ -128,8 +121,8 @@ static void decoded_rows(const cmha_linear *a, size_t row0, size_t row1, size_t 
 {
     size_t group = weight_type_of(a->type)->block > DECODED / GROUP_COLUMNS ? GROUP_COLUMNS / 2 : GROUP_COLUMNS;
     for (size_t r = row0, m; r < row1; r += m) {
-        m = row1 - r < MOST_ROWS ? row1 - r : MOST_ROWS;
-        for (size_t c = n0; c < n1; c += group) linear_decoded(a, r, m, c, n1 - c < group ? n1 - c : group);
+        m = least(row1 - r, MOST_ROWS);
+        for (size_t c = n0; c < n1; c += group) linear_decoded(a, r, m, c, least(n1 - c, group));
     }
 }
 
@@ -225,7 +218,7 @@ static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8
     }
     for (size_t j = 0, inputs; j < a->k; j += inputs, x += inputs / CMHA_INT8_INPUTS) {
         unpacked u;
-        inputs = a->k - j < UNPACKED_INPUTS ? a->k - j : UNPACKED_INPUTS;
+        inputs = least(a->k - j, UNPACKED_INPUTS);
         dot->unpack(&u, w, inputs / type->block);
         w += inputs / type->block * type->bytes * CMHA_PANEL;
         tiles(m, &u, inputs, dot->zero, dot->offset, x, stride, z);
@@ -238,10 +231,10 @@ static void dot_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, 
     size_t panel_bytes = a->k / type->block * type->bytes * CMHA_PANEL;
     assert(type->dot.run);
     for (size_t r = row0, m; r < row1; r += m) {
-        m = row1 - r < MOST_ROWS ? row1 - r : MOST_ROWS;
+        m = least(row1 - r, MOST_ROWS);
         for (size_t c = n0, n; c < n1; c += n) {
             float z[MOST_ROWS * GROUP_COLUMNS];
-            n = n1 - c < GROUP_COLUMNS ? n1 - c : GROUP_COLUMNS;
+            n = least(n1 - c, GROUP_COLUMNS);
             for (size_t at = 0; at < n; at += CMHA_PANEL) {
                 const uint8_t *w = (const uint8_t *) a->w + (c + at) / CMHA_PANEL * panel_bytes;
                 if (m > 1) {
@@ -272,7 +265,7 @@ void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, size_t n0, 
     for (size_t r = row0, m; r < row1; r += m) {
         m = tile_rows(row1 - r);
         for (size_t c = n0; c < n1; c += GROUP_COLUMNS) {
-            linear_tile(a, r, m, c, n1 - c < GROUP_COLUMNS ? n1 - c : GROUP_COLUMNS);
+            linear_tile(a, r, m, c, least(n1 - c, GROUP_COLUMNS));
         }
     }
 }
@@ -283,10 +276,10 @@ static void linear_cut(const cmha_linear *a, size_t *rows, size_t *columns)
     enum { TASK_ROWS = 96 };
     size_t blocks = a->rows / TASK_ROWS + (a->rows % TASK_ROWS != 0);
     size_t block = blocks ? ((a->rows + blocks - 1) / blocks + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS : 1;
-    uint64_t products = (uint64_t) (a->rows < block ? a->rows : block) * a->k;  /* per column */
+    uint64_t products = (uint64_t) least(a->rows, block) * a->k;  /* per column */
     uint64_t aim = (uint64_t) a->rows * a->k * a->n / 32;                       /* per task */
-    uint64_t most = a->rows <= TILE_ROWS ? 256u << 10 : 8u << 20, least = 24u << 10;
-    aim = aim > most ? most : aim < least ? least : aim;
+    uint64_t longest = a->rows <= TILE_ROWS ? 256u << 10 : 8u << 20, shortest = 24u << 10;
+    aim = aim > longest ? longest : aim < shortest ? shortest : aim;
     /* Few rows take several panels at a time (tile.c), and one panel by itself takes as long as they all. */
     size_t step = CMHA_PANEL * (a->rows == 1 ? 4 : a->rows <= 3 ? 2 : 1);
     uint64_t n = products ? aim / products / step * step : 0;
@@ -312,7 +305,7 @@ static void linear_task(const void *arguments, size_t i, size_t thread)
     if (across == 0) return;
     size_t r = i / across * rows, c = i % across * columns;
     if (r >= a->rows) return;
-    size_t r1 = r + rows < a->rows ? r + rows : a->rows, c1 = c + columns < a->n ? c + columns : a->n;
+    size_t r1 = least(r + rows, a->rows), c1 = least(c + columns, a->n);
     cmha_linear_f32(a, r, r1, c, c1);
 }
 

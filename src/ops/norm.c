@@ -59,17 +59,14 @@ void cmha_layer_norm_f32(const cmha_norm *a, size_t row0, size_t row1)
 static size_t norm_tasks(const void *arguments)
 {
     const cmha_norm *a = arguments;
-    size_t block = row_block(groups_of(a) * a->n);
-    return a->rows / block + (a->rows % block != 0);
+    return row_tasks(a->rows, groups_of(a) * a->n);
 }
 
 static void norm_task(const void *arguments, size_t i, size_t thread)
 {
     const cmha_norm *a = arguments;
     (void) thread;
-    size_t block = row_block(groups_of(a) * a->n), row0 = i * block;
-    if (row0 >= a->rows) return;
-    cmha_layer_norm_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
+    cmha_layer_norm_f32(a, task_row(a->rows, groups_of(a) * a->n, i), task_row(a->rows, groups_of(a) * a->n, i + 1));
 }
 
 static double norm_work(const void *arguments)

@@ -62,17 +62,14 @@ void cmha_quantize_f32(const cmha_quantize *a, size_t row0, size_t row1)
 static size_t quantize_tasks(const void *arguments)
 {
     const cmha_quantize *a = arguments;
-    size_t block = row_block(a->k);
-    return a->rows / block + (a->rows % block != 0);
+    return row_tasks(a->rows, a->k);
 }
 
 static void quantize_task(const void *arguments, size_t i, size_t thread)
 {
     const cmha_quantize *a = arguments;
     (void) thread;
-    size_t block = row_block(a->k), row0 = i * block;
-    if (row0 >= a->rows) return;
-    cmha_quantize_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
+    cmha_quantize_f32(a, task_row(a->rows, a->k, i), task_row(a->rows, a->k, i + 1));
 }
 
 static double quantize_work(const void *arguments)

@@ -67,26 +67,17 @@ void cmha_rope_f32(const cmha_rope *a, size_t row0, size_t row1)
     }
 }
 
-/* Both operations go by rows: of `n` numbers each. */
-static size_t tasks(size_t rows, size_t n)
-{
-    size_t block = row_block(n);
-    return rows / block + (rows % block != 0);
-}
-
 static size_t rope_table_tasks(const void *arguments)
 {
     const cmha_rope_table *a = arguments;
-    return tasks(a->rows, 16 * a->pairs);
+    return row_tasks(a->rows, 16 * a->pairs);
 }
 
 static void rope_table_task(const void *arguments, size_t i, size_t thread)
 {
     const cmha_rope_table *a = arguments;
     (void) thread;
-    size_t block = row_block(16 * a->pairs), row0 = i * block;
-    if (row0 >= a->rows) return;
-    cmha_rope_table_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
+    cmha_rope_table_f32(a, task_row(a->rows, 16 * a->pairs, i), task_row(a->rows, 16 * a->pairs, i + 1));
 }
 
 static double rope_table_work(const void *arguments)
@@ -100,16 +91,14 @@ const operation rope_table = { .tasks = rope_table_tasks, .task = rope_table_tas
 static size_t rope_tasks(const void *arguments)
 {
     const cmha_rope *a = arguments;
-    return tasks(a->rows, 2 * a->heads * a->pairs);
+    return row_tasks(a->rows, 2 * a->heads * a->pairs);
 }
 
 static void rope_task(const void *arguments, size_t i, size_t thread)
 {
     const cmha_rope *a = arguments;
     (void) thread;
-    size_t block = row_block(2 * a->heads * a->pairs), row0 = i * block;
-    if (row0 >= a->rows) return;
-    cmha_rope_f32(a, row0, a->rows - row0 < block ? a->rows : row0 + block);
+    cmha_rope_f32(a, task_row(a->rows, 2 * a->heads * a->pairs, i), task_row(a->rows, 2 * a->heads * a->pairs, i + 1));
 }
 
 static double rope_work(const void *arguments)

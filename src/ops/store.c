@@ -94,7 +94,7 @@ static void transfer_task(const cmha_transfer *a, size_t i,
     size_t parts = transfer_parts(a), step = transfer_rows(a);
     if (parts == 0 || i >= a->batch * parts) return;
     size_t r0 = i % parts * step;
-    rows(a, i / parts, r0, a->t - r0 < step ? a->t : r0 + step);
+    rows(a, i / parts, r0, least(r0 + step, a->t));
 }
 
 static void store_task(const void *arguments, size_t i, size_t thread)
@@ -146,9 +146,7 @@ MOVE_LANES(move_lanes_4, uint32_t)
 static void move_keys(const cmha_cache *c, size_t size, size_t g, char *to, size_t j1, const char *from, size_t j0, size_t n)
 {
     while (n > 0) {
-        size_t left = CMHA_PANEL - j1 % CMHA_PANEL, step = CMHA_PANEL - j0 % CMHA_PANEL;
-        step = left < step ? left : step;
-        step = n < step ? n : step;
+        size_t step = least(n, least(CMHA_PANEL - j0 % CMHA_PANEL, CMHA_PANEL - j1 % CMHA_PANEL));
         void *y = to + key_at(c, g, j1) * size;
         const void *x = from + key_at(c, g, j0) * size;
         if (size == 4) move_lanes_4(y, x, c->d, step);
@@ -184,7 +182,7 @@ void cmha_cache_move(const cmha_cache *cache, size_t batch, size_t from, size_t 
         for (size_t i = 0, step; i < n; i += step) {
             size_t j1 = (to + i) % page, j0 = (from + i) % page;
             step = j1 < j0 ? page - j0 : page - j1;
-            step = n - i < step ? n - i : step;
+            step = least(n - i, step);
             move_positions(cache, page_of(cache, b, to + i), j1, page_of(cache, b, from + i), j0, step);
         }
     }

@@ -55,7 +55,7 @@ static void turn_task(const void *arguments, size_t i, size_t thread)
     assert(c->d <= CMHA_MOST_TURNED && 2 * a->pairs <= c->d);
     if (parts == 0 || i >= a->batch * parts) return;
     float row[CMHA_MOST_TURNED];
-    size_t s = a->from + i % parts * turn_step(a), end = a->to - s < turn_step(a) ? a->to : s + turn_step(a);
+    size_t s = a->from + i % parts * turn_step(a), end = least(s + turn_step(a), a->to);
     while (s < end) {
         void *page = page_of(c, i / parts, s);
         size_t whole = c->type == CMHA_KEPT_F32 && !a->round && s % CMHA_PANEL == 0 && s + CMHA_PANEL <= end;

@@ -20,8 +20,13 @@ function drawn(shapes) {
         ({ path: `layers/${path}`, shape, data: /** @type {any} */ (floats(random, size(shape), 0.5)) }));
 }
 
-/** A field of a protocol buffer: text, bytes, a float or a number. @param {number} number @param {any} value @returns {number[]} */
-function field(number, value) {
+/**
+ * A field of a protocol buffer: text, bytes, a float or a number.
+ * @param {number} number
+ * @param {number | string | Float32Array | Uint8Array | number[]} value
+ * @returns {number[]}
+ */
+export function field(number, value) {
     /** @type {(n: number) => number[]} */
     const varint = (n) => (n < 128 ? [n] : [(n & 127) | 128, ...varint(Math.floor(n / 128))]);
     if (typeof value === 'number') return [...varint(number * 8), ...varint(value)];

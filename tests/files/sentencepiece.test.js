@@ -6,23 +6,8 @@ import { test } from 'node:test';
 import { FormatError } from '../../js/check.js';
 import { readSentencePiece, sentencePieceJson } from '../../js/files/keras/sentencepiece.js';
 import { rng } from '../rng.js';
+import { field } from './presets.js';
 
-const encoder = new TextEncoder();
-
-/**
- * A field of a protocol buffer: bytes, a float or a number.
- * @param {number} number
- * @param {number | string | Float32Array | Uint8Array | number[]} value
- * @returns {number[]}
- */
-function field(number, value) {
-    /** @type {(n: number) => number[]} */
-    const varint = (n) => (n < 128 ? [n] : [(n & 127) | 128, ...varint(Math.floor(n / 128))]);
-    if (typeof value === 'number') return [...varint(number * 8), ...varint(value)];
-    if (value instanceof Float32Array) return [...varint(number * 8 + 5), ...new Uint8Array(value.buffer)];
-    const bytes = typeof value === 'string' ? encoder.encode(value) : value;
-    return [...varint(number * 8 + 2), ...varint(bytes.length), ...bytes];
-}
 const piece = (/** @type {string} */ text, /** @type {number} */ score, /** @type {number} */ type) =>
     field(1, [...field(1, text), ...field(2, Float32Array.of(score)), ...field(3, type)]);
 const spm = (/** @type {number[][]} */ ...more) =>

@@ -6,6 +6,7 @@ import { rangeError, typeError, unknownOption } from '../../check.js';
 
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../../keras/shapes.js').AxesPlan} AxesPlan */
+/** @typedef {import('./attention-layer.js').AttentionLayer} AttentionLayer */
 
 /**
  * @typedef {object} CallOptions
@@ -128,13 +129,54 @@ export function checkBatch(plan, name, query, other) {
 }
 
 /**
+ * @param {AxesPlan} plan
+ * @param {AttentionLayer['_inputs']} inputs
+ * @param {readonly number[]} query shape
+ * @param {TensorLike} value
+ * @param {TensorLike} key
+ */
+export function checkKeys(plan, inputs, query, value, key) {
+    checkInput('value', value, plan.rank, inputs.value);
+    checkInput('key', key, plan.rank, inputs.key);
+    for (let axis = 0; axis < plan.rank - 1; axis++) {
+        if (key.shape[axis] !== value.shape[axis]) {
+            throw new RangeError('key must have value\'s sizes on all axes but the last, '
+                + `[${value.shape}], got [${key.shape}]`);
+        }
+    }
+    checkBatch(plan, 'value', query, value.shape);
+}
+
+/** @param {TensorLike | KVCache} cache @returns {readonly number[]} its shape */
+export const sizesOf = (cache) => (cache instanceof KVCache ? cache._sizes : cache.shape);
+
+/**
+ * @param {AttentionLayer} layer
+ * @param {TensorLike | KVCache} cache
+ */
+export function checkCache(layer, cache) {
+    const { kvHeads, keyDim, valueDim, policy: { compute } } = layer._config;
+    if (cache instanceof KVCache) {
+        cache._check('cache');
+        if (cache._runtime !== layer._runtime) {
+            throw new TypeError('cache must be of the layer\'s own runtime, got one of another');
+        }
+        const fits = cache.dtype === compute || cache.dtype === 'float32' || cache.dtype === 'int8';
+        if (!fits && compute !== 'float32') {
+            throw new TypeError(`cache must be of the compute type ${compute}, float32 or int8, got ${cache.dtype}`);
+        }
+    }
+    checkCacheShape(sizesOf(cache), layer._rank, kvHeads, keyDim, valueDim);
+}
+
+/**
  * @param {readonly number[]} cache shape: batch, 2, the other axes, heads, key dim
  * @param {number} rank of the inputs
  * @param {number} heads
  * @param {number} keyDim
  * @param {number} valueDim
  */
-export function checkCacheShape(cache, rank, heads, keyDim, valueDim) {
+function checkCacheShape(cache, rank, heads, keyDim, valueDim) {
     if (valueDim !== keyDim) {
         throw new RangeError('cache must be absent unless valueDim is keyDim, '
             + `got valueDim ${valueDim} and keyDim ${keyDim}`);

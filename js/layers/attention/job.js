@@ -12,8 +12,8 @@ import { floatInput } from './inputs.js';
 import { CallMask } from './mask.js';
 import { reorder, storeAxesCache } from './axes.js';
 import {
-    NO_CACHE, STATIC_CACHE, UPDATED_CACHE, checkFlag, checkIndex, checkInput, checkBatch, checkCacheShape,
-    checkOptions, checkRoom,
+    NO_CACHE, STATIC_CACHE, UPDATED_CACHE, checkBatch, checkCache, checkFlag, checkIndex, checkInput, checkKeys,
+    checkOptions, checkRoom, sizesOf,
 } from './arguments.js';
 
 /** @typedef {import('../../engine/program.js').Program} Program */
@@ -32,9 +32,6 @@ export const FUSED_PLAN = new AxesPlan(3, Object.freeze([1]));
 
 /** @param {readonly number[]} cache shape @returns {number[]} the shape of its keys: without the axis of 2 */
 const cacheAxes = (cache) => [cache[0], ...cache.slice(2)];
-
-/** @param {Held | KVCache} cache @returns {readonly number[]} its shape */
-const sizesOf = (cache) => (cache instanceof KVCache ? cache._sizes : cache.shape);
 
 /** @type {readonly number[]} */
 const NO_SHAPE = Object.freeze([]);
@@ -207,13 +204,14 @@ export class AttentionJob {
             if (index >= 0) throw new RangeError(`cacheUpdateIndex must be absent without a cache, got ${index}`);
             call.noCache();
         } else {
-            this._checkCache(cache);
+            checkCache(this._layer, cache);
         }
         call.rows = 0;
         call.index = 0;
         if (this._mode !== STATIC_CACHE) {
-            const key = this._checkKeys(query);
-            call.rows = plan.sequence(key);
+            const key = /** @type {Held} */ (this._key);
+            checkKeys(plan, this._layer._inputs, query, /** @type {Held} */ (this._value), key);
+            call.rows = plan.sequence(key.shape);
             call.s = call.rows;
         }
         if (cache === null) return;
@@ -246,43 +244,6 @@ export class AttentionJob {
         const sizes = cacheAxes(cache.shape);
         checkBatch(this._plan, 'cache', query, sizes);
         this._call.s = this._plan.sequence(sizes);
-    }
-
-    /**
-     * @param {readonly number[]} query shape
-     * @returns {readonly number[]} the key's shape
-     */
-    _checkKeys(query) {
-        const { _inputs } = this._layer;
-        const plan = this._plan;
-        const value = /** @type {Held} */ (this._value).shape;
-        const key = /** @type {Held} */ (this._key).shape;
-        checkInput('value', /** @type {Held} */ (this._value), plan.rank, _inputs.value);
-        checkInput('key', /** @type {Held} */ (this._key), plan.rank, _inputs.key);
-        for (let axis = 0; axis < plan.rank - 1; axis++) {
-            if (key[axis] !== value[axis]) {
-                throw new RangeError(`key must have value's sizes on all axes but the last, [${value}], got [${key}]`);
-            }
-        }
-        checkBatch(plan, 'value', query, value);
-        return key;
-    }
-
-    /** @param {Held | KVCache} cache */
-    _checkCache(cache) {
-        const layer = this._layer;
-        const { kvHeads, keyDim, valueDim, policy } = layer._config;
-        if (cache instanceof KVCache) {
-            cache._check('cache');
-            if (cache._runtime !== layer._runtime) throw new TypeError('cache must be of the layer\'s own runtime, got one of another');
-            const { compute } = policy;
-            const fits = cache.dtype === compute || cache.dtype === 'float32' || cache.dtype === 'int8';
-            if (!fits && compute !== 'float32') {
-                throw new TypeError(`cache must be of the compute type ${compute}, float32 or int8, `
-                    + `got ${cache.dtype}`);
-            }
-        }
-        checkCacheShape(sizesOf(cache), layer._rank, kvHeads, keyDim, valueDim);
     }
 
     /** Keeps what the call was given as it is now, for the time when its turn comes. */
@@ -401,7 +362,8 @@ export class AttentionJob {
 
     /** What a KVCache held, should the call be cut short. */
     undo() {
-        if (this._before !== null && this._cache instanceof KVCache && !this._cache.disposed) this._cache._pages.takeBack(this._before);
+        const cache = this._cache;
+        if (this._before !== null && cache instanceof KVCache && !cache.disposed) cache._pages.takeBack(this._before);
     }
 
     /** @returns {AttentionResult} */
