@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'node:test';
+import ts from 'typescript';
 
 const root = new URL('../', import.meta.url);
 const readme = readFileSync(new URL('README.md', root), 'utf8');
@@ -23,6 +24,23 @@ function run(number, before = '', cwd = '.') {
     writeFileSync(file, before + examples[number]);
     return execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 60_000, cwd });
 }
+
+test('the examples are right for a strict TypeScript, with the types that come along', () => {
+    const names = examples.map((text, number) => {
+        const name = fileURLToPath(new URL(`example-${number}.mts`, folder));
+        // A model may have no tokenizer, and a page saves a Blob: TypeScript has to be told that it is otherwise.
+        writeFileSync(name, text.replace('source,', "'model.gguf',").replace('model.tokenizer.', 'model.tokenizer!.')
+            .replace('await cache.save()', 'await cache.save() as Uint8Array'));
+        return name;
+    });
+    const program = ts.createProgram(names, {
+        strict: true, noEmit: true, exactOptionalPropertyTypes: true, skipLibCheck: true, types: ['node'], target: ts.ScriptTarget.ES2022,
+        module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    });
+    const problems = ts.getPreEmitDiagnostics(program).map(({ file, messageText }) =>
+        `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`);
+    assert.deepEqual(problems, []);
+});
 
 test('there are six examples, the first two of about 20 lines together', () => {
     assert.equal(examples.length, 6);

@@ -111,9 +111,9 @@ export class PagedCache {
      * @throws {RangeError} when the memory is exhausted; nothing has changed then
      */
     reserve(positions, fill) {
+        if (this.#rows.length === 0 || positions <= this.capacity) return;
         const pages = Math.ceil(positions / this.#options.page);
-        const before = this.#rows.length === 0 ? pages : this.#rows[0].length;
-        if (pages <= before) return;
+        const before = this.#rows[0].length;
         const added = this.#reservePages((pages - before) * this.#rows.length);
         try {
             this.#reserveTable(pages);

@@ -13,7 +13,7 @@ import { ROUND } from './interface.js';
 /**
  * Anything with a shape and row-major data: Float32Array for numbers, Int32Array for integers, Uint8Array for booleans.
  * Float16Array and Float64Array are taken too, and turned into Float32Array at the door.
- * @typedef {{ readonly shape: readonly number[], readonly data: TensorData }} TensorLike
+ * @typedef {{ readonly shape: readonly number[], readonly data: TensorData | Float64Array }} TensorLike
  */
 
 /** @type {readonly DType[]} */

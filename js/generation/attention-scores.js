@@ -1,6 +1,6 @@
 // Attention scores of chosen layers and heads, gathered from the passes since the last time they were asked for.
 
-import { plainObject, rangeError, typeError } from '../check.js';
+import { rangeError, typeError } from '../check.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 
@@ -24,7 +24,9 @@ import { plainObject, rangeError, typeError } from '../check.js';
 export function checkAttention(model, attention) {
     const single = typeof attention === 'number';
     const given = single ? { layers: [attention] } : Array.isArray(attention) ? { layers: attention } : attention;
-    plainObject('attention', given);
+    if (typeof given !== 'object' || given === null || ArrayBuffer.isView(given)) {
+        throw typeError('attention', 'a layer, a list of layers, or { layers, heads }', attention);
+    }
     const { layers, heads, ...others } = given;
     if (Object.keys(others).length > 0) {
         throw typeError('attention', 'a layer, a list of layers, or { layers, heads }', attention);

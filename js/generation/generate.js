@@ -40,6 +40,8 @@ import { writeTogether } from './together.js';
 /** Milliseconds of work after which other tasks of this thread get a turn. */
 const TURN = 8;
 
+const NONE = new Int32Array(0);
+
 /**
  * Checks everything now; the work begins when the first item is asked for.
  * @param {LanguageModel} model
@@ -103,7 +105,10 @@ class Generation {
             for (let finished = false; !finished;) {
                 const picked = search.pick();
                 const done = picked instanceof Promise ? await picked : picked;
-                for (const item of this._items(search, done)) {
+                const until = done ? search.index : search.settled;
+                const tokens = this._given < until ? search.tokens : NONE;
+                while (this._given < until) {
+                    const item = this._item(tokens, search);
                     if (this._attention) {
                         item.attention = this._attention.takeAsAsked();
                     }
@@ -169,6 +174,7 @@ class Generation {
         const held = row.length;
         const tokens = new Int32Array(length).fill(-1);
         tokens.set(this._ids);
+        const mask = new Uint8Array(length).fill(1, 0, total);
         const looksBack = sampler.kind === 'contrastive';
         if (looksBack && held > 0) {
             throw new TypeError('cache: contrastive search needs the hidden states of the whole prompt; give it an empty cache');
@@ -188,7 +194,7 @@ class Generation {
         }
         await prefixes?._keep(row, this._ids, signal);
         const start = {
-            tokens, mask: Uint8Array.from(tokens, (id) => Number(id >= 0)), index: total, logits: steps.logits(),
+            tokens, mask, index: total, logits: steps.logits(),
             hidden, stopTokens: this._model.endTokens, processors, constraint,
             where: () => this._model.network.findNotFinite(),
         };
@@ -212,32 +218,20 @@ class Generation {
     }
 
     /**
-     * The tokens that have become certain: one, or with beam search any number.
+     * @param {Int32Array} tokens prompt and text
      * @param {ReturnType<typeof createSearch> | SpeculativeSearch} search
-     * @param {boolean} done
-     * @returns {GeneratedItem[]}
+     * @returns {GeneratedItem} of the first token that has not been handed out; it is certain
      */
-    _items(search, done) {
-        const { settled } = search;
-        const until = done ? search.index : settled;
-        if (until === this._given) {
-            return [];
+    _item(tokens, search) {
+        const item = this._itemOf(tokens);
+        if (this._settings.candidates > 0) {
+            item.candidates = this._candidates(search.explain());
         }
-        const { tokens } = search;
-        /** @type {GeneratedItem[]} */
-        const items = [];
-        while (this._given < until && items.at(-1)?.finish === undefined) {
-            const item = this._item(tokens);
-            if (this._settings.candidates > 0) {
-                item.candidates = this._candidates(search.explain());
-            }
-            items.push(item);
-        }
-        return items;
+        return item;
     }
 
     /** @param {Int32Array} tokens prompt and text @returns {GeneratedItem} of the first that has not been handed out */
-    _item(tokens) {
+    _itemOf(tokens) {
         const { maxNewTokens, most, constraint } = this._settings;
         const stream = this._stream;
         const token = tokens[this._given];

@@ -196,6 +196,9 @@ export class LanguageModel {
         if (typeof answer === 'string') {
             return parseToolCalls(answer, options);
         }
+        if (typeof answer !== 'object' || answer === null) {
+            throw typeError('answer', 'a string or a list of token ids', answer);
+        }
         const ids = Array.from(checkIds('answer', answer, this.vocabularySize)).filter((id) => !this.endTokens.includes(id));
         return parseToolCalls(this._needTokenizer('answer').decode(ids), options);
     }
@@ -236,16 +239,17 @@ export class LanguageModel {
 
     /**
      * A cache for texts of this model, empty. It takes memory by pages as it grows.
-     * @param {import('../model/cache.js').CacheOptions} [options]
-     * @returns {ModelCache}
+     * @template {import('../model/cache.js').CacheOptions} [O={}]
+     * @param {O} [options]
+     * @returns {import('../model/cache.js').ModelCache<O extends { batch: number } ? number[] | number[][] : number[]>}
      */
-    createCache(options = {}) {
+    createCache(options = /** @type {O} */ ({})) {
         const usual = {
             length: this.contextLength, dtype: this.cacheDtype,
             onDispose: (/** @type {ModelCache} */ cache) => this._caches.delete(cache),
             onMake: (/** @type {ModelCache} */ cache) => this._caches.add(cache),
         };
-        return createCache(this.network, options, usual);
+        return /** @type {import('../model/cache.js').ModelCache<any>} */ (createCache(this.network, options, usual));
     }
 
     /**

@@ -210,8 +210,11 @@ function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
     }
     if (draft !== 'prompt') {
         draft.network.check('draft');
-        if (draft.vocabularySize !== model.vocabularySize || draft.network.runtime !== model.network.runtime) {
-            throw rangeError('draft', `a model of the same runtime with a vocabulary of ${model.vocabularySize}`, draft.vocabularySize);
+        if (draft.network.runtime !== model.network.runtime) {
+            throw new RangeError("draft must be a model of the model's own runtime, got one of another");
+        }
+        if (draft.vocabularySize !== model.vocabularySize) {
+            throw rangeError('draft', `a model with a vocabulary of ${model.vocabularySize}`, draft.vocabularySize);
         }
     }
     if (speculative !== undefined && draftTokens !== undefined) {

@@ -3,6 +3,7 @@
 // pages, and stands in a file of its own (writePage() in model/cache-file.js), which has all tokens up to its end: what is used
 // has been compared token by token.
 
+import { printAs } from '../engine/print.js';
 import { checkOptionNames, positiveInteger, typeError } from '../check.js';
 import { openFolder } from '../files/folder.js';
 import { checksum, restorePages } from '../blocks/cache-bytes.js';
@@ -315,6 +316,8 @@ export class PrefixStore {
         await folder.write(USES, new TextEncoder().encode(JSON.stringify(names)));
     }
 }
+
+printAs(PrefixStore, 'PrefixStore', (store) => store.explain());
 
 /**
  * Whether a row holds what a cold run of its tokens gives, each at its own position, in whatever text they begin: where rotations depend on

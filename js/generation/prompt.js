@@ -45,7 +45,7 @@ export function promptIds(model, prompt, { tools }, name = 'prompt') {
     }
     const checked = checkIds(name, ids, model.vocabularySize);
     if (checked.length === 0) {
-        throw rangeError(name, 'at least one token: this model has no start token', prompt);
+        throw rangeError(name, `at least one token${typeof prompt === 'string' ? ': this model\'s tokenizer begins a text with none of its own' : ''}`, prompt);
     }
     return checked;
 }

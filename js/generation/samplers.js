@@ -1,5 +1,6 @@
 // How the next token is chosen from logits: the samplers.
 
+import { printAs } from '../engine/print.js';
 import { Random, randomSeed } from '../random.js';
 import { checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { argmax } from './choice.js';
@@ -24,12 +25,14 @@ const HOTTEST = 1e38;
 
 /** What is common to all of them: the temperature and the probabilities. */
 export class Sampler {
+    /** Its class, for messages: minified classes have other names. */
+    static _what = 'Sampler';
     /** Names of the options. @type {readonly string[]} */
     static _options = ['temperature'];
 
     /** @param {{ temperature?: number }} [options] temperature > 0 divides the logits */
     constructor(options = {}) {
-        checkOptionNames(new.target.name, options, new.target._options);
+        checkOptionNames(new.target._what, options, new.target._options);
         const { temperature = 1 } = options;
         /** @type {number} */
         this.temperature = temperature;
@@ -79,6 +82,9 @@ export class Sampler {
     }
 }
 
+printAs(Sampler, (sampler) => /** @type {typeof Sampler} */ (sampler.constructor)._what, (sampler) => Object.fromEntries(
+    /** @type {typeof Sampler} */ (sampler.constructor)._options.map((name) => [name, /** @type {any} */ (sampler)[name]])));
+
 /**
  * Options that a sampler has as properties: what is set later is checked as what was given.
  * @param {Function} Kind of sampler
@@ -111,6 +117,7 @@ keepChecked(Sampler, {
  * Always the most probable token, the lower one on ties. The temperature changes nothing but the probabilities shown.
  */
 export class GreedySampler extends Sampler {
+    static _what = 'GreedySampler';
     /** @param {Float32Array} logits @param {Choice} choice */
     choose(logits, choice) {
         const best = argmax(logits);
@@ -136,6 +143,7 @@ export function checkLeft(isLeft) {
  * times the most probable one.
  */
 export class RandomSampler extends Sampler {
+    static _what = 'RandomSampler';
     static _options = [...Sampler._options, 'minP', 'seed'];
 
     /**
@@ -185,6 +193,7 @@ keepChecked(RandomSampler, { minP: fraction });
 
 /** Draws from the k most probable tokens. */
 export class TopKSampler extends RandomSampler {
+    static _what = 'TopKSampler';
     static _options = [...RandomSampler._options, 'k'];
 
     /** @param {{ k?: number, minP?: number, temperature?: number, seed?: number }} [options] */
@@ -216,6 +225,7 @@ keepChecked(TopKSampler, { k: positiveInteger });
  * their probabilities exceed p; with `k`, from the k most probable of all at most.
  */
 export class TopPSampler extends RandomSampler {
+    static _what = 'TopPSampler';
     static _options = [...RandomSampler._options, 'p', 'k'];
 
     /**
@@ -274,6 +284,7 @@ function nucleus(choice, p) {
  * Hub.
  */
 export class BeamSampler extends Sampler {
+    static _what = 'BeamSampler';
     static _options = [...Sampler._options, 'numBeams'];
 
     /** @param {{ numBeams?: number, temperature?: number }} [options] */
@@ -296,6 +307,7 @@ keepChecked(BeamSampler, { numBeams: positiveInteger });
  * (1 - alpha) * probability - alpha * (largest cosine between its hidden state and those before it).
  */
 export class ContrastiveSampler extends Sampler {
+    static _what = 'ContrastiveSampler';
     static _options = [...Sampler._options, 'k', 'alpha'];
 
     /** @param {{ k?: number, alpha?: number, temperature?: number }} [options] */
@@ -320,11 +332,12 @@ keepChecked(ContrastiveSampler, { k: positiveInteger, alpha: fraction });
  * there is none. Temperature and seed are the base sampler's; Keras Hub overwrites its temperature.
  */
 export class SpeculativeSampler extends Sampler {
+    static _what = 'SpeculativeSampler';
     static _options = ['numSpeculativeTokens', 'baseSampler'];
 
     /** @param {{ numSpeculativeTokens?: number, baseSampler?: Sampler | null }} [options] */
     constructor(options = {}) {
-        checkOptionNames(new.target.name, options, new.target._options);
+        checkOptionNames(new.target._what, options, new.target._options);
         const { numSpeculativeTokens = 5, baseSampler = null } = options;
         if (baseSampler !== null && !(baseSampler instanceof Sampler && baseSampler.kind === 'row')) {
             throw typeError('baseSampler', 'a sampler that chooses token by token', baseSampler);

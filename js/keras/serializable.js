@@ -107,7 +107,7 @@ function make(Class, argument, options) {
 function lookUp({ kind, classes, aliases }, argument, name) {
     const found = Object.hasOwn(aliases, name) ? aliases[name]
         : classes.find(({ className }) => name === className || name === className.replace(/([a-z])([A-Z])/g, '$1_$2').toLowerCase());
-    if (found === undefined) throw rangeError(argument, `the name of a ${kind} that Keras has`, name);
+    if (found === undefined) throw rangeError(argument, `the name of ${/^[aeiou]/.test(kind) ? 'an' : 'a'} ${kind} that Keras has`, name);
     return found;
 }
 

@@ -1,6 +1,7 @@
 // What small layers have in common: one input, one output, a Keras config, and weights that lie in JavaScript's own
 // memory.
 
+import { printAs } from '../engine/print.js';
 import { Tensor, asTensorLike, formatShape, roundMode } from '../engine/tensor.js';
 import { checkSignal, rangeError, typeError, unknownOption } from '../check.js';
 import { readKerasConfig, readOptions } from '../keras/config.js';
@@ -248,6 +249,8 @@ export class PlainLayer {
         this.dispose();
     }
 }
+
+printAs(PlainLayer, ({ _what }) => _what, (layer) => (layer._disposed ? null : layer.getConfig()));
 
 /**
  * @param {string} what

@@ -26,6 +26,10 @@ export class CacheRow {
         this.cold = 0;
         /** @type {PagedCache[]} */
         this.caches = [];
+        /** Zeros, so that nothing of what the memory held before is saved or shown. @param {number} address @param {number} bytes */
+        this._clear = (address, bytes) => {
+            network.runtime.memory.bytes.fill(0, address, address + bytes);
+        };
         try {
             for (const { attention: { kvHeads, keyDim, valueDim } } of network.description.layers) {
                 this.caches.push(new PagedCache(network.runtime, { heads: kvHeads, keyDim, valueDim, type, page: pageFor(capacity) }));
@@ -87,10 +91,9 @@ export class CacheRow {
         if (length + count > this.capacity) {
             throw new RangeError(`ids must fit into the cache: it holds ${length} of ${this.capacity} positions, got ${count} more`);
         }
-        for (const cache of this.caches) {
-            // Zeros, so that nothing of what the memory held before is saved or shown.
-            cache.reserve(length + count, (address, bytes) => this.network.runtime.memory.bytes.fill(0, address, address + bytes));
-            cache.makeWritable(length, length + count);
+        for (let i = 0; i < this.caches.length; i++) {
+            this.caches[i].reserve(length + count, this._clear);
+            this.caches[i].makeWritable(length, length + count);
         }
     }
 

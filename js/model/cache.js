@@ -24,6 +24,7 @@ import { PassJob, checkIds } from './reader.js';
 /**
  * The keys and values of a text, or of several with `batch`, and the tokens they are of. Made by model.createCache(),
  * filled by model.forward() and model.generate().
+ * @template {number[] | number[][]} [T=number[] | number[][]] what `tokens` is
  */
 export class ModelCache {
     #rows;
@@ -72,10 +73,10 @@ export class ModelCache {
         return this.#rows;
     }
 
-    /** Ids that it holds; with a batch a list for each text. @returns {number[] | number[][]} */
+    /** Ids that it holds; with a batch a list for each text. @returns {T} */
     get tokens() {
         const all = this._rows.map(({ tokens }) => tokens.slice());
-        return this.#batch ? all : all[0];
+        return /** @type {T} */ (this.#batch ? all : all[0]);
     }
 
     /** Positions held; of the longest text. */
@@ -163,7 +164,7 @@ export class ModelCache {
         }
     }
 
-    /** @returns {ModelCache} a cache that holds the same and goes its own way; pages are shared until one of both writes to them */
+    /** @returns {ModelCache<T>} a cache that holds the same and goes its own way; pages are shared until one of both writes to them */
     fork() {
         this._idle('fork');
         /** @type {CacheRow[]} */
@@ -177,7 +178,7 @@ export class ModelCache {
         return this._like(rows);
     }
 
-    /** @param {CacheRow[]} rows @returns {ModelCache} */
+    /** @param {CacheRow[]} rows @returns {ModelCache<T>} */
     _like(rows) {
         const parts = { rows, batch: this.#batch, onMake: this.#onMake, onDispose: this.#onDispose };
         return new ModelCache(this._network, parts);
@@ -232,14 +233,14 @@ export class ModelCache {
     }
 
     /**
-     * @param {{ network: Network, createCache(options?: CacheOptions): ModelCache }} model that saved it: the same weights
+     * @param {{ createCache(options?: CacheOptions): ModelCache }} model that saved it: the same weights
      * @param {Blob | ArrayBuffer | ArrayBufferView | string | URL | ReadableStream<Uint8Array>} source what save() gave, or where it is
-     * @returns {Promise<ModelCache>}
+     * @returns {Promise<ModelCache<any>>}
      * @throws {FormatError} (rejects) `cache-invalid`, `cache-version`, `cache-model`, `cache-checksum`
      */
     static async load(model, source) {
-        const { network } = model ?? {};
-        if (typeof network?.check !== 'function') {
+        const { network } = /** @type {{ network?: Network }} */ (model ?? {});
+        if (network === undefined || typeof network.check !== 'function') {
             throw typeError('model', 'made by loadModel()', model);
         }
         network.check('ModelCache.load');

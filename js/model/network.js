@@ -178,8 +178,8 @@ export class Network {
      */
     lengthKey(length) {
         let sum = 0;
-        for (const { scaling } of this.ropes) {
-            sum += lengthKey(scaling, length);
+        for (let i = 0; i < this.ropes.length; i++) {
+            sum += lengthKey(this.ropes[i].scaling, length);
         }
         return sum;
     }

@@ -62,6 +62,7 @@ export class PassJob {
         this._segments = [];
         /** What the last program was recorded for. @type {unknown[]} */
         this._recordedFor = [];
+        this._noted = 0;
         this._recorded = 0;
     }
 
@@ -120,7 +121,9 @@ export class PassJob {
     /** @throws {Error} when what it reads with or into has been disposed of */
     check() {
         this._network.check();
-        this._runs.forEach(({ row }) => row.check());
+        for (let i = 0; i < this._runs.length; i++) {
+            this._runs[i].row.check();
+        }
     }
 
     /** @param {Program} program */
@@ -162,7 +165,7 @@ export class PassJob {
     _placeSegments(pass) {
         pass.rows = 0;
         pass.length = 0;
-        pass.segments.length = 0;
+        let count = 0;
         for (let i = 0; i < this._runs.length; i++) {
             const { row, ids } = this._runs[i];
             const t = this._part(ids);
@@ -172,12 +175,13 @@ export class PassJob {
                 segment.index = row.length;
                 segment.t = t;
                 segment.result = this._from + t === ids.length ? i : -1;
-                pass.segments.push(segment);
+                pass.segments[count++] = segment;
                 pass.rows += t;
             }
             // The whole run counts, not the part of it that this pass reads.
             pass.length = Math.max(pass.length, this._lengthOf(this._runs[i]));
         }
+        pass.segments.length = count;
     }
 
     /**
@@ -185,32 +189,34 @@ export class PassJob {
      * @returns {boolean} whether it is what was noted the last time
      */
     _isAsRecorded() {
-        const noted = this._recordedFor;
         const { segments, length } = this._pass;
         const { every, hidden, logits } = this._wanted;
         const network = this._network;
         const plain = network.streams && !every && !this._wanted.states && this.watch === null;
-        let at = 0;
-        let same = true;
-        const note = (/** @type {unknown} */ value) => {
-            same = same && noted[at] === value;
-            noted[at++] = value;
-        };
-        note(plain);
-        note(network.runtime.threads);
-        note(network.lengthKey(length));
-        note(hidden);
-        note(this._last && logits !== 0);
-        note(this._runs.length);
-        note(segments.length);
+        this._noted = 0;
+        let same = this._note(plain);
+        same = this._note(network.runtime.threads) && same;
+        same = this._note(network.lengthKey(length)) && same;
+        same = this._note(hidden) && same;
+        same = this._note(this._last && logits !== 0) && same;
+        same = this._note(this._runs.length) && same;
+        same = this._note(segments.length) && same;
         for (let i = 0; i < segments.length; i++) {
             const { caches, index, t, result } = segments[i];
-            note(caches);
-            note(t);
-            note(Math.ceil((index + t) / PAGE));
-            note(result);
+            same = this._note(caches) && same;
+            same = this._note(t) && same;
+            same = this._note(Math.ceil((index + t) / PAGE)) && same;
+            same = this._note(result) && same;
         }
         return same && plain;
+    }
+
+    /** @param {unknown} value @returns {boolean} whether it stood there the last time */
+    _note(value) {
+        const at = this._noted++;
+        const same = this._recordedFor[at] === value;
+        this._recordedFor[at] = value;
+        return same;
     }
 
     /** @param {Program} program @param {Pass} pass */
@@ -249,13 +255,17 @@ export class PassJob {
     }
 
     finish() {
-        const { scores, segments: [{ index, t }] } = this._pass;
+        const { scores, segments } = this._pass;
+        const { index, t } = segments[0];
         const { runtime: { memory }, description: { layers } } = this._network;
-        scores?.forEach((address, layer) => {
-            const { heads } = layers[layer].attention;
-            this.watch?.read(layer, memory.f32(address, heads * t * (index + t)), t, index);
-        });
-        for (const { row, ids } of this._runs) {
+        if (scores) {
+            for (const [layer, address] of scores) {
+                const { heads } = layers[layer].attention;
+                this.watch?.read(layer, memory.f32(address, heads * t * (index + t)), t, index);
+            }
+        }
+        for (let i = 0; i < this._runs.length; i++) {
+            const { row, ids } = this._runs[i];
             row.append(ids, this._from, this._part(ids));
         }
     }

@@ -1,7 +1,7 @@
 // Decoders of tokenizer.json: tokens back to text. Each is a machine that takes tokens one by one and gives text as
 // soon as it is certain, so that a text that streams and one decoded at once are the same by construction.
 
-import { byteOfToken, fromLetters } from './bytes.js';
+import { byteOfToken, fromLetters, toLetters } from './bytes.js';
 import { pattern } from './normalizers.js';
 import { literalRegex } from './regex.js';
 
@@ -21,6 +21,12 @@ import { literalRegex } from './regex.js';
 /** @typedef {() => Machine} Decoder makes a machine for one text */
 
 const nothing = () => {};
+
+/** The letter that stands for a space in byte-level vocabularies, and what most tokens consist of: no bytes need be made of these. */
+const SPACE_LETTER = toLetters(' ');
+const ASCII_LETTERS = new RegExp(`^[!-~${SPACE_LETTER}]*$`);
+
+const STREAM = { stream: true };
 
 /** @param {string} text @returns {Chunk} */
 const whole = (text) => ({ text, start: true, end: true });
@@ -100,9 +106,18 @@ function chain(decoders) {
 function byteLevel() {
     const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
     let first = true;
+    // Whether a character may have begun that is not complete.
+    let open = false;
     return {
         push(chunk, out) {
-            const text = utf8.decode(fromLetters(chunk.text), { stream: true });
+            let text;
+            if (!open && ASCII_LETTERS.test(chunk.text)) {
+                text = chunk.text.replaceAll(SPACE_LETTER, ' ');
+            } else {
+                const bytes = fromLetters(chunk.text);
+                text = utf8.decode(bytes, STREAM);
+                open = bytes.length === 0 ? open : bytes[bytes.length - 1] > 127;
+            }
             out.push({ text, start: first, end: false });
             first = false;
         },

@@ -2,6 +2,7 @@
 // one (gguf-vocabulary.js). The way of a text: added tokens that are looked for in it as it stands, normalizer, added
 // tokens that are looked for in normalized text, pre-tokenizer, model, post-processor.
 
+import { printAs } from '../engine/print.js';
 import { booleanOrBit, checkOptionNames, rangeError, show, typeError } from '../check.js';
 import { isObject, parseJson } from '../files/json.js';
 import { AddedTokenSplitter, readAddedTokens } from './added-tokens.js';
@@ -155,18 +156,18 @@ export class Tokenizer {
      */
     decodeStream() {
         const machine = this._decoder();
+        /** An array that is emptied gives up its room, and would take it anew with every token: the first chunk stays. @type {import('./decoders.js').Chunk[]} */
+        const out = [{ text: '', start: false, end: false }];
         return {
             push: (id) => {
                 const token = this._token(id);
                 if (token === undefined) return '';
-                /** @type {import('./decoders.js').Chunk[]} */
-                const out = [];
                 machine.push({ text: token, start: true, end: true }, out);
-                return out.length === 1 ? out[0].text : out.map(({ text }) => text).join('');
+                let text = '';
+                while (out.length > 1) text = /** @type {import('./decoders.js').Chunk} */ (out.pop()).text + text;
+                return text;
             },
             end: () => {
-                /** @type {import('./decoders.js').Chunk[]} */
-                const out = [];
                 machine.end(out);
                 return out.map(({ text }) => text).join('');
             },
@@ -220,6 +221,8 @@ export class Tokenizer {
         return this._token(id) ?? '';
     }
 }
+
+printAs(Tokenizer, 'Tokenizer', ({ kind, vocabularySize }) => ({ kind, vocabularySize }));
 
 /** Half a surrogate pair is no text; it becomes U+FFFD, as in UTF-8. @param {string} text @returns {string} */
 function wellFormed(text) {

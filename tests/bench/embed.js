@@ -14,7 +14,7 @@ export async function bench({ variant }) {
     k.call.cmha_pack_f32(w, k.put(e), depth, n, 0, 1, depth);
     const y = k.room(4 * depth * t);
     const op = k.args(k.embed({
-        tokens: k.put(tokens), rows: t, t, index: 0, w, k: depth, n, positions: k.put(positions), y,
+        tokens: k.put(tokens), rows: t, t, index: 0, w, k: depth, n, table: k.put(positions), y,
     }));
     return [row({
         name: `${t} of ${n} x ${depth}`, run: () => k.call.cmha_embed_f32(op, 0, t), got: () => k.floats(y, depth * t),

@@ -49,3 +49,40 @@ for (const [name, call, known] of CALLS) {
         });
     });
 }
+
+test('classes call themselves by their names in the package too, where these are minified', async () => {
+    const built = await import('cached-attention/generation');
+    const layers = await import('cached-attention/layers');
+    for (const name of /** @type {const} */ ([
+        'Sampler', 'GreedySampler', 'RandomSampler', 'TopKSampler', 'TopPSampler', 'BeamSampler', 'ContrastiveSampler', 'SpeculativeSampler',
+    ])) {
+        assert.throws(() => new built[name](more), { message: new RegExp(`^options of ${name} must be of`) });
+        assert.throws(() => model.generate('a', { sampler: /** @type {any} */ (new built[name]()) }), { message: new RegExp(`got a ${name}$`) });
+    }
+    const other = await (await import('cached-attention')).createRuntime({ workers: 0 });
+    const story = await built.loadModel(other);
+    const objects = {
+        PrefixStore: new built.PrefixStore(), Tokenizer: story.tokenizer, RMSNormalization: new layers.RMSNormalization(other),
+    };
+    for (const [name, object] of Object.entries(objects)) {
+        assert.throws(() => kept.remove(0, 1, { rope: /** @type {any} */ (object) }), { message: new RegExp(`got a ${name}$`) });
+    }
+    other.dispose();
+});
+
+test('messages say what may come, and nothing that is not so', async () => {
+    const any = /** @type {any} */ (5);
+    assert.throws(() => model.parseToolCalls(any), { name: 'TypeError', message: 'answer must be a string or a list of token ids, got 5' });
+    for (const attention of ['all', null]) {
+        assert.throws(() => model.generate('a', { attention: /** @type {any} */ (attention) }),
+            { name: 'TypeError', message: /^attention must be a layer, a list of layers, or \{ layers, heads \}, got / });
+    }
+    assert.throws(() => new CachedMultiHeadAttention(runtime, { numHeads: 1, keyDim: 1, kernelInitializer: 'other' }),
+        { message: 'kernelInitializer must be the name of an initializer that Keras has, got "other"' });
+    const elsewhere = await testRuntime();
+    const draft = await loadModel(elsewhere);
+    assert.throws(() => model.generate('a', { draft }), { name: 'RangeError', message: "draft must be a model of the model's own runtime, got one of another" });
+    elsewhere.dispose();
+    // The embedded model has a start token; it is its tokenizer that puts none before a text.
+    assert.throws(() => model.generate([]), { name: 'RangeError', message: 'prompt must be at least one token, got []' });
+});
