@@ -22,8 +22,7 @@ test('what each layer would have said: the last one says what the model says', o
     const { page } = demo;
     await demo.write(STORY);
     await page.$eval('#lens-panel', panel => /** @type {HTMLDetailsElement} */ (panel).open = true);
-    await page.click('.token[data-position="22"]');
-    await demo.settle();
+    await demo.keep(22);
     // The distribution as it is: nothing is left out, nothing is made steeper.
     await demo.fill({ temperature: 1, topK: 0, topP: 1, minP: 0 });
     await page.$eval('[name=topK]', field => field.dispatchEvent(new Event('input', { bubbles: true })));
@@ -49,8 +48,7 @@ test('several heads in colour, on the words, in the lanes and on the map', optio
     await demo.settle();
     const plain = await demo.canvas('#heatmap');
     await demo.click('coloured');
-    await page.click('.token[data-position="22"]');
-    await demo.settle();
+    await demo.keep(22);
     const stripes = () => page.$eval('.token[data-position="21"]',
         token => (getComputedStyle(token).backgroundImage.match(/rgba?\(/g) ?? []).length / 2);
     assert.equal(await stripes(), 7);
@@ -115,8 +113,7 @@ test('at twice the size everything can be done', options, async t => {
     await check('at first');
     await page.click('#write');
     await demo.says('status', 'as many as asked for');
-    await page.click('.token[data-position="22"]');
-    await page.waitForFunction(() => document.querySelectorAll('#candidates li:not([hidden])').length > 2);
+    await demo.keep(22);
     const [word, sheet] = await page.evaluate(() => ['.token.inspected', '#step'].map(selector => {
         const { top, bottom } = /** @type {Element} */ (document.querySelector(selector)).getBoundingClientRect();
         return { top, bottom };

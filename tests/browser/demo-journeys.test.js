@@ -137,9 +137,7 @@ test('a candidate begins a branch, and the text before can be walked to', option
     const demo = await DemoPage.open(t);
     const { page } = demo;
     const story = await demo.write({ prompt: PROMPT, seed: 7, tokens: 40, pace: 0 });
-    await page.click('.token[data-position="25"]');
-    await page.waitForFunction(() => document.querySelectorAll('#candidates li:not([hidden])').length > 2);
-    await demo.settle();
+    await demo.keep(25);
     const start = await page.$$eval('.token', spans => spans.slice(0, 26).map(span => span.textContent).join(''));
     const [name] = await page.$$eval('#candidates li:not([hidden]):not(.marked) .bar-name', names => names.map(one => one.textContent));
     await page.$eval('#candidates li:not([hidden]):not(.marked) button', button => /** @type {HTMLElement} */ (button).click());
@@ -171,7 +169,7 @@ test('a candidate begins a branch, and the text before can be walked to', option
 test('the settings redraw what may follow, and words show their surprise', options, async t => {
     const demo = await DemoPage.open(t);
     await demo.write({ prompt: PROMPT, seed: 7, tokens: 30, pace: 0 });
-    await demo.page.click('.token[data-position="15"]');
+    await demo.keep(15);
     const shown = () => demo.bars('candidates');
     await demo.page.waitForFunction(() => document.querySelectorAll('#candidates li:not([hidden])').length === 8);
     const before = await shown();

@@ -203,6 +203,15 @@ export class DemoPage {
         await this.page.$eval(`#${id}`, element => /** @type {HTMLElement} */ (element).click());
     }
 
+    /** Clicks a word of the story, and waits until all panels show it. @param {number} position */
+    async keep(position) {
+        const word = `.token[data-position="${position}"]`;
+        await this.page.click(word);
+        await this.page.waitForSelector(`${word}.inspected`);
+        await this.page.waitForFunction(() => document.body.classList.contains('word-kept'));
+        await this.settle();
+    }
+
     /** @param {string} id @param {string} part waits until its text holds this */
     async says(id, part) {
         await this.page.waitForFunction((name, text) => document.getElementById(name)?.textContent?.includes(text), {}, id, part);

@@ -82,7 +82,7 @@ test('hovering shows what a token looked at', options, async t => {
 test('the heat map, the lanes and the kept word tell the same weight', options, async t => {
     const demo = await DemoPage.open(t);
     await demo.write(STORY);
-    await demo.page.click('.token[data-position="20"]');
+    await demo.keep(20);
     await demo.page.hover('.token[data-position="0"]');
     await demo.settle();
     const fromText = await demo.text('tooltip');
