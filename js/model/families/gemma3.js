@@ -13,12 +13,12 @@ export const gemma3 = {
     prefixes: ['language_model.model.', 'model.language_model.', 'model.'],
     names: SANDWICH_NAMES,
     describe(f, file) {
-        const sizes = readSizes(f);
+        const sizes = readSizes(f, { kvHeads: 4, keyDim: 256 });
         const norm = rms(f.positive('rms_norm_eps', 1e-6), file.format === 'gguf' ? 0 : 1);
         const biased = f.flag('attention_bias', false);
         const scale = 1 / Math.sqrt(f.positive('query_pre_attn_scalar', file.format === 'gguf' ? sizes.keyDim : 256));
         const pattern = f.count(['sliding_window_pattern', '_sliding_window_pattern'], 6);
-        const window = f.count('sliding_window', 4096);
+        const window = f.countOrNone('sliding_window', 4096);
         // Keras's blocks cap their scores. transformers and llama.cpp do not, whatever a config of theirs says.
         const softcap = f.positiveOrNone('attention_logit_soft_cap');
         f.ignore('attn_logit_softcapping');
@@ -40,7 +40,7 @@ export const gemma3 = {
             gemmaFeedForward(f, sizes, { before: norm, ...afterFeedForward }),
         );
         const [full, windowed] = [layer(false), layer(true)];
-        const layers = slidingLayers(f, sizes.count, (i) => (i + 1) % pattern !== 0).map((slides) => (slides ? windowed : full));
+        const layers = slidingLayers(f, sizes.count, window, (i) => (i + 1) % pattern !== 0).map((slides) => (slides ? windowed : full));
         // Keras's blocks never get the epsilon of the config, so a preset has two.
         const final = { ...norm, epsilon: f.positive('final_norm_eps', norm.epsilon) };
         return model(sizes, layers, final, {
