@@ -37,7 +37,7 @@ import { score } from './score.js';
 export class LanguageModel {
     /** @param {ModelParts} parts */
     constructor(parts) {
-        if (!(parts?.network instanceof Network)) throw typeError('a LanguageModel', 'made by loadModel()', parts);
+        if (!(parts?.network instanceof Network && parts.plan)) throw typeError('a LanguageModel', 'made by loadModel()', parts);
         /** The network itself. */
         this.network = parts.network;
         this._parts = parts;
