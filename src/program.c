@@ -132,10 +132,10 @@ static int32_t wait_done(cmha_control *control, cmha_op *op, uint32_t epoch)
     }
 }
 
-/* Takes one off op->done; nonzero if that was the last of it. */
-static int complete(cmha_op *op)
+/* Takes n off op->done; nonzero if those were the last of it. */
+static int complete(cmha_op *op, uint32_t n)
 {
-    if ((uint32_t) __atomic_sub_fetch(&op->done, 1, __ATOMIC_SEQ_CST) != 0) return 0;
+    if ((uint32_t) __atomic_sub_fetch(&op->done, n, __ATOMIC_SEQ_CST) != 0) return 0;
     if (__atomic_load_n(&op->sleepers, __ATOMIC_SEQ_CST)) wake(&op->done);
     return 1;
 }
@@ -146,21 +146,36 @@ static double task_cost(const cmha_op *op)
     return of(op)->work(&op->u) / (double) op->tasks + 10000.0;
 }
 
+/* Tasks to claim at once, of `left` that each count for `cost`: a share of them, since weights come fastest in one long
+ * run, and since a claim takes as long as a short task where others claim too. The shares get smaller towards the end,
+ * so that all threads end at about the same time; and none is longer than MOST_CLAIMED, so that none is waited for. */
+static uint32_t claim_size(uint32_t left, uint32_t threads, double cost, const double *budget)
+{
+    const double MOST_CLAIMED = 1 << 20;
+    double most = (budget && *budget < MOST_CLAIMED ? *budget : MOST_CLAIMED) / cost;
+    uint32_t share = left / threads;
+    if (share > most) share = (uint32_t) most;
+    return share ? share : 1;
+}
+
 /* Claims and runs tasks of op until none is left, or the budget, where there is one, is spent; nonzero if the group that
  * `tail` closes was completed here. */
 static int run_op(cmha_control *control, cmha_op *op, cmha_op *tail, uint32_t epoch, uint32_t thread, double *budget)
 {
     int last = 0;
+    uint32_t threads = __atomic_load_n(&control->threads, __ATOMIC_RELAXED);
     uint64_t seen = __atomic_load_n(&op->claim, __ATOMIC_SEQ_CST);
-    double cost = budget && (uint32_t) seen ? task_cost(op) : 0.0;
+    double cost = (uint32_t) seen ? task_cost(op) : 0.0;
     while (seen >> 32 == epoch && (uint32_t) seen != 0) {
-        if (!__atomic_compare_exchange_n(&op->claim, &seen, seen - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
-        of(op)->task(&op->u, op->tasks - (uint32_t) seen, thread);
-        __atomic_add_fetch(&control->progress, 1, __ATOMIC_SEQ_CST);
-        int closed = complete(op);
-        if (closed && op != tail) closed = complete(tail);
+        uint32_t n = claim_size((uint32_t) seen, threads, cost, budget);
+        if (!__atomic_compare_exchange_n(&op->claim, &seen, seen - n, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
+        uint32_t first = op->tasks - (uint32_t) seen;
+        for (uint32_t i = first; i < first + n; i++) of(op)->task(&op->u, i, thread);
+        __atomic_add_fetch(&control->progress, n, __ATOMIC_SEQ_CST);
+        int closed = complete(op, n);
+        if (closed && op != tail) closed = complete(tail, 1);
         last |= closed;
-        if (budget && (*budget -= cost) <= 0.0) break;
+        if (budget && (*budget -= n * cost) <= 0.0) break;
         seen = __atomic_load_n(&op->claim, __ATOMIC_SEQ_CST);
     }
     return last;
