@@ -426,8 +426,8 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
 /* ---------------------------------------------------------------------------------------------- programs */
 
 /* A call of the layer, or a whole decoder step, is a short program: operations run in order by every thread that
- * joins. Each operation is cut into tasks by its shape alone; threads claim tasks one by one. So nobody waits for a
- * thread that is late, asleep or dead, unless it holds a claimed task.
+ * joins. Each operation is cut into tasks by its shape alone; threads claim runs of tasks, each its share of those that
+ * are left. So nobody waits for a thread that is late, asleep or dead, unless it holds claimed tasks.
  *
  * Protocol (js/engine/pool.js is the other half)
  *   - One DISPATCHER (the thread that owns the runtime) writes the operations, calls cmha_program_begin, then bumps
@@ -478,6 +478,7 @@ typedef struct cmha_op {
     uint32_t flags;
     uint32_t tasks;         /* set by cmha_program_begin */
     uint32_t sleepers;      /* threads asleep on `done` */
+    uint32_t most;          /* tasks that one claim may take, set by cmha_program_begin */
     union {
 #define X(KIND, object, arguments) arguments object;
         CMHA_OPERATIONS(X)

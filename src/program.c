@@ -56,6 +56,21 @@ uint32_t cmha_interface(void)
     return CMHA_INTERFACE;
 }
 
+/* What one task counts for: multiply-adds, and something for those that multiply nothing. */
+static double task_cost(const cmha_op *op)
+{
+    return of(op)->work(&op->u) / (double) op->tasks + 10000.0;
+}
+
+/* Nobody waits for more multiply-adds than these of one claim, or for one task. */
+static const double MOST_CLAIMED = 1 << 21;
+
+/* Tasks that take no more than `work`; at least one. */
+static uint32_t tasks_within(double work, double cost)
+{
+    return work < cost ? 1 : (uint32_t) (work / cost);
+}
+
 void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch)
 {
     uint64_t stamp = (uint64_t) epoch << 32;
@@ -65,6 +80,7 @@ void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch)
         if (!(op->flags & CMHA_OP_CONCURRENT)) others = 0;
         int last = i + 1 == count || !(op[1].flags & CMHA_OP_CONCURRENT);
         op->tasks = op_tasks(op);
+        op->most = tasks_within(MOST_CLAIMED, task_cost(op));
         __atomic_store_n(&op->sleepers, 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&op->done, stamp | (op->tasks + (last ? others : 0)), __ATOMIC_SEQ_CST);
         __atomic_store_n(&op->claim, stamp | op->tasks, __ATOMIC_SEQ_CST);
@@ -140,22 +156,13 @@ static int complete(cmha_op *op, uint32_t n)
     return 1;
 }
 
-/* What one task counts for: multiply-adds, and something for those that multiply nothing. */
-static double task_cost(const cmha_op *op)
+/* Tasks to claim at once of `left`: a share of them, since weights come fastest in one long run, and since a claim takes
+ * as long as a short task where others claim too. The shares get smaller towards the end, so that all threads end at
+ * about the same time. */
+static uint32_t claim_size(uint32_t left, uint32_t threads, uint32_t most)
 {
-    return of(op)->work(&op->u) / (double) op->tasks + 10000.0;
-}
-
-/* Tasks to claim at once, of `left` that each count for `cost`: a share of them, since weights come fastest in one long
- * run, and since a claim takes as long as a short task where others claim too. The shares get smaller towards the end,
- * so that all threads end at about the same time; and none is longer than MOST_CLAIMED, so that none is waited for. */
-static uint32_t claim_size(uint32_t left, uint32_t threads, double cost, const double *budget)
-{
-    const double MOST_CLAIMED = 1 << 20;
-    double most = (budget && *budget < MOST_CLAIMED ? *budget : MOST_CLAIMED) / cost;
-    uint32_t share = left / threads;
-    if (share > most) share = (uint32_t) most;
-    return share ? share : 1;
+    uint32_t share = (left + threads - 1) / threads;
+    return share < most ? share : most;
 }
 
 /* Claims and runs tasks of op until none is left, or the budget, where there is one, is spent; nonzero if the group that
@@ -165,9 +172,12 @@ static int run_op(cmha_control *control, cmha_op *op, cmha_op *tail, uint32_t ep
     int last = 0;
     uint32_t threads = __atomic_load_n(&control->threads, __ATOMIC_RELAXED);
     uint64_t seen = __atomic_load_n(&op->claim, __ATOMIC_SEQ_CST);
-    double cost = (uint32_t) seen ? task_cost(op) : 0.0;
+    double cost = budget && (uint32_t) seen ? task_cost(op) : 0.0;
     while (seen >> 32 == epoch && (uint32_t) seen != 0) {
-        uint32_t n = claim_size((uint32_t) seen, threads, cost, budget);
+        /* What a late thread reads here may be of another program: then the exchange fails. */
+        uint32_t most = __atomic_load_n(&op->most, __ATOMIC_RELAXED);
+        if (budget && *budget < most * cost) most = tasks_within(*budget, cost);
+        uint32_t n = claim_size((uint32_t) seen, threads, most);
         if (!__atomic_compare_exchange_n(&op->claim, &seen, seen - n, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
         uint32_t first = op->tasks - (uint32_t) seen;
         for (uint32_t i = first; i < first + n; i++) of(op)->task(&op->u, i, thread);
