@@ -153,8 +153,9 @@ CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
  *   keys:   [G][page / 8][D][8]   panels of 8 positions: QK^T is then the same multiply as a projection
  *   values: [G][page][V]
  * and after each of the two what its type needs besides. The public shape stays Keras's [B, 2, S, G, D]. Positions at
- * and beyond S are never used. */
-enum { CMHA_PAGE = 256 };
+ * and beyond S are never used. CMHA_PAGE_FORM counts the ways in which pages have been laid out, with what their types
+ * need: caches that were saved are of one of them. */
+enum { CMHA_PAGE = 256, CMHA_PAGE_FORM = 1 };
 
 /* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value
  * of a head to multiply it with. X(KIND, object, number, scale): the table entry at the end of src/cache/<kind>.c, bytes
