@@ -12,7 +12,7 @@ export const smollm3 = {
     describe(f, file) {
         const sizes = readSizes(f, { kvHeads: 4 });
         const norm = rms(f.positive('rms_norm_eps', 1e-6));
-        const { scaling, partial } = readRope(f, sizes.context, { base: 2e6 });
+        const { scaling, partial } = readRope(f, sizes.context, { base: file.format === 'gguf' ? 1e4 : 2e6 });
         const biased = f.flag('attention_bias', false);
         const window = f.flag('use_sliding_window', false) ? f.countOrNone('sliding_window') : null;
         f.ignore('sliding_window');
