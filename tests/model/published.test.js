@@ -96,6 +96,12 @@ describe('a field that is left out means what transformers means by it, or is as
         });
     }
 
+    test('smollm3: windows are of the layers without rotation', () => {
+        const { layers } = understand({ ...newest.smollm3, use_sliding_window: true, sliding_window: 7, layer_types: null }).model;
+        assert.deepEqual(layers.slice(0, 8).map(({ attention }) => attention.window), [null, null, null, 7, null, null, null, 7]);
+        assert.deepEqual(layers.slice(0, 8).map(({ attention }) => attention.rope === null), [false, false, false, true, false, false, false, true]);
+    });
+
     test('null is said, not left out', () => {
         assert.equal(understand({ ...newest.mistral, sliding_window: null }).model.layers[0].attention.window, null);
         const bare = understand({ ...newest.gemma2, attn_logit_softcapping: null, final_logit_softcapping: null }).model;

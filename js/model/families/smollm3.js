@@ -16,18 +16,20 @@ export const smollm3 = {
         const biased = f.flag('attention_bias', false);
         const window = f.flag('use_sliding_window', false) ? f.countOrNone('sliding_window') : null;
         f.ignore('sliding_window');
-        const sliding = slidingLayers(f, sizes.count, window, () => window !== null);
         const interval = f.count('no_rope_layer_interval', 4);
         const rotated = f.list('no_rope_layers', sizes.count);     // 1 where there IS rotation
         if (rotated?.some((turns) => turns !== 0 && turns !== 1)) {
             f.refuse('no_rope_layers', 'a list of 0 and 1', rotated);
         }
+        const turns = Array.from({ length: sizes.count }, (_, i) => (rotated ? rotated[i] === 1 : (i + 1) % interval !== 0));
+        // A window is of the layers without rotation, where nothing else is said.
+        const sliding = slidingLayers(f, sizes.count, window, (i) => window !== null && !turns[i]);
         const turn = rope(scaling, sizes.keyDim, partial, file.format === 'gguf');
         const feed = feedForward(f, sizes, { before: norm, bias: f.flag('mlp_bias', false) });
         const layers = sliding.map((slides, i) => block(
             attention(sizes, {
                 before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, window: slides ? window : null,
-                rope: (rotated ? rotated[i] === 1 : (i + 1) % interval !== 0) ? turn : null,
+                rope: turns[i] ? turn : null,
             }),
             feed,
         ));
