@@ -57,7 +57,7 @@ async function readShipped(variant) {
     try {
         return await readBinary(addressOf(shippedAssets()[variant]));
     } catch (error) {
-        const assets = isNode ? null : await assetsWhereTheyWere();
+        const assets = await assetsWhereTheyWere();
         if (assets === null) {
             throw error;
         }

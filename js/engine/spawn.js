@@ -42,12 +42,16 @@ async function makeBy(make) {
     return worker;
 }
 
-/** @param {URL | undefined} url @returns {Promise<import('node:worker_threads').Worker>} */
+/** @param {URL | undefined} url @returns {Promise<any>} one of node:worker_threads */
 async function startNode(url) {
     const { Worker: NodeWorker } = await importNode('node:worker_threads');
     // Without execArgv a worker inherits flags such as --input-type that only make sense for the main script.
     const options = { execArgv: [], name: 'cached-attention' };
-    return url ? new NodeWorker(url, options) : new NodeWorker(new URL('./worker.js', import.meta.url), options);
+    if (url) {
+        return new NodeWorker(url, options);
+    }
+    // The text in the bundle is of its version, whatever is installed.
+    return areModulesMoved() ? startText(null) : new NodeWorker(new URL('./worker.js', import.meta.url), options);
 }
 
 /** @param {URL | undefined} url @returns {Promise<Worker>} */
