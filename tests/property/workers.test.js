@@ -130,10 +130,11 @@ test('an engine without relaxed SIMD, or without SIMD', async () => {
 });
 
 test('an engine whose relaxed multiply-add rounds twice, as on processors that cannot fuse it', async () => {
-    const { validate, Instance } = WebAssembly;
+    const { validate, Module, Instance } = WebAssembly;
     const answers = [0, 2 ** -24];
     try {
         WebAssembly.validate = () => true;
+        WebAssembly.Module = /** @type {any} */ (class {});
         WebAssembly.Instance = /** @type {any} */ (class {
             exports = { f: () => answers.shift() };
         });
@@ -149,7 +150,7 @@ test('an engine whose relaxed multiply-add rounds twice, as on processors that c
         });
         assert.equal(chooseVariant('auto').variant, 'relaxed');
     } finally {
-        Object.assign(WebAssembly, { validate, Instance });
+        Object.assign(WebAssembly, { validate, Module, Instance });
     }
 });
 
