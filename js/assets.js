@@ -3,7 +3,7 @@
 // because in a CommonJS bundle import.meta.url is empty. This module stands at the top, so that a bundle of one file finds
 // them beside itself.
 
-import { importNode, isNode } from './engine/threads.js';
+import { isNode, nodeModule } from './engine/threads.js';
 
 /**
  * @typedef {object} Assets
@@ -43,7 +43,7 @@ export async function modelAddress() {
 /** @param {() => URL} address @returns {Promise<boolean>} whether a file of Node's is there */
 async function isThere(address) {
     try {
-        await (await importNode('node:fs/promises')).access(address());
+        await nodeModule('node:fs/promises').access(address());
         return true;
     } catch {
         return false;
@@ -66,7 +66,7 @@ export function assetsWhereTheyWere() {
 
 /** @returns {Promise<Assets | null>} */
 async function look() {
-    const found = await (isNode ? installed() : unmoved());
+    const found = isNode ? installed() : await unmoved();
     if (found !== null) {
         assets = found;
         moved = true;
@@ -91,10 +91,11 @@ async function unmoved() {
 
 /**
  * A bundle that runs in Node where the package is installed: for its modules, the program or the folder that it runs in.
- * @returns {Promise<Assets | null>}
+ * @returns {Assets | null}
  */
-async function installed() {
-    const [{ createRequire }, { pathToFileURL }] = await Promise.all([importNode('node:module'), importNode('node:url')]);
+function installed() {
+    const { createRequire } = nodeModule('node:module');
+    const { pathToFileURL } = nodeModule('node:url');
     const current = hrefOf(assets.model);
     for (const asker of [hrefOf(() => new URL(import.meta.url)), process.argv[1], `${process.cwd()}/`]) {
         try {

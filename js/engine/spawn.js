@@ -3,7 +3,7 @@
 import { areModulesMoved } from '../assets.js';
 import { typeError } from '../check.js';
 import { toUrl } from './binary.js';
-import { importNode, isNode } from './threads.js';
+import { isNode, nodeModule } from './threads.js';
 
 /** @typedef {import('./threads.js').Thread} Thread */
 /** @typedef {import('./threads.js').ThreadEvents} ThreadEvents */
@@ -44,7 +44,7 @@ async function makeBy(make) {
 
 /** @param {URL | undefined} url @returns {Promise<any>} one of node:worker_threads */
 async function startNode(url) {
-    const { Worker: NodeWorker } = await importNode('node:worker_threads');
+    const { Worker: NodeWorker } = nodeModule('node:worker_threads');
     // Without execArgv a worker inherits flags such as --input-type that only make sense for the main script.
     const options = { execArgv: [], name: 'cached-attention' };
     if (url) {
