@@ -96,8 +96,9 @@ async function unmoved() {
 function installed() {
     const { createRequire } = nodeModule('node:module');
     const { pathToFileURL } = nodeModule('node:url');
+    const { argv, cwd } = nodeModule('node:process');
     const current = hrefOf(assets.model);
-    for (const asker of [hrefOf(() => new URL(import.meta.url)), process.argv[1], `${process.cwd()}/`]) {
+    for (const asker of [hrefOf(() => new URL(import.meta.url)), argv[1], `${cwd()}/`]) {
         try {
             const folder = pathToFileURL(createRequire(asker).resolve('cached-attention/package.json'));
             const at = (/** @type {string} */ name) => () => new URL(`dist/${name}`, folder);

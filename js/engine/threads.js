@@ -11,7 +11,8 @@ export const isNode = typeof process === 'object' && Boolean(process.versions?.n
  * @returns {any}
  */
 export function nodeModule(name) {
-    return process.getBuiltinModule(name);
+    // Not by the name alone, for which a bundler may put a copy of its own.
+    return /** @type {any} */ (globalThis).process.getBuiltinModule(name);
 }
 
 /** Can a memory be shared with workers here? In pages and their workers only with cross-origin isolation. */

@@ -169,6 +169,9 @@ function checkFiles(files) {
             problems.push(`${path} uses import.meta: only files at the top lie where addresses are relative to`);
         }
         if (/\bimport\((?!["'])/.test(text)) problems.push(`${path} imports what no bundler can tell`);
+        if (path !== 'cli.js' && /(?<![.\w])process\.(?!versions\b|type\b)/.test(text)) {
+            problems.push(`${path} uses process by its name alone, for which Parcel wants a package of that name`);
+        }
         if (path === 'worker.js' && /\bimport\s*[{"'*]|\bexports?\b|import\.meta/.test(text.replace(/exports:/g, ''))) {
             problems.push('worker.js must be one file without imports or exports: it runs as a module and, where a bundler has '
                 + 'made it one, as a script');
