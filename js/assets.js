@@ -66,7 +66,7 @@ export function assetsWhereTheyWere() {
 
 /** @returns {Promise<Assets | null>} */
 async function look() {
-    const found = isNode ? installed() : await unmoved();
+    const found = isNode ? (await import('./installed.js')).installedAssets(assets) : await unmoved();
     if (found !== null) {
         assets = found;
         moved = true;
@@ -86,36 +86,5 @@ async function unmoved() {
         return there.model().href === assets.model().href ? null : there;
     } catch {
         return null; // not taken along by this bundle, or this context imports no modules: a service worker
-    }
-}
-
-/**
- * A bundle that runs in Node where the package is installed: for its modules, the program or the folder that it runs in.
- * @returns {Assets | null}
- */
-function installed() {
-    const { createRequire } = nodeModule('node:module');
-    const { pathToFileURL } = nodeModule('node:url');
-    const { argv, cwd } = nodeModule('node:process');
-    const current = hrefOf(assets.model);
-    for (const asker of [hrefOf(() => new URL(import.meta.url)), argv[1], `${cwd()}/`]) {
-        try {
-            const folder = pathToFileURL(createRequire(asker).resolve('cached-attention/package.json'));
-            const at = (/** @type {string} */ name) => () => new URL(`dist/${name}`, folder);
-            const model = at('embedded/model.gguf');
-            return model().href === current ? null : { relaxed: at('wasm/cmha-relaxed.wasm'), simd128: at('wasm/cmha-simd128.wasm'), model };
-        } catch {
-            // it is not installed for that one
-        }
-    }
-    return null;
-}
-
-/** @param {() => URL} address @returns {string | undefined} undefined in a bundle that does not say where it lies */
-function hrefOf(address) {
-    try {
-        return address().href;
-    } catch {
-        return undefined;
     }
 }
