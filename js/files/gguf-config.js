@@ -157,6 +157,10 @@ export function configOf(pairs, tensors, name) {
     requireKeys(pairs, architecture, name);
     /** @type {Record<string, any>} */
     const config = { model_type: architecture };
+    if (architecture === 'granite' && pairs.get('granite.rope.scaling.finetuned')?.value === false) {
+        // Of this architecture alone it says something: that there are none.
+        throw new FormatError('config-unsupported', `${name}: "granite.rope.scaling.finetuned" false, without rotary positions, is not supported`);
+    }
     const layers = pairs.get(`${architecture}.block_count`)?.value;
     // Every layer has a tensor at least, so a list of layers is no longer than that of tensors.
     if (typeof layers === 'number' && layers > tensors.size) {

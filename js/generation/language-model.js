@@ -3,6 +3,7 @@
 import { typeError } from '../check.js';
 import { printAs } from '../engine/print.js';
 import { createCache } from '../model/cache.js';
+import { Network } from '../model/network.js';
 import { checkIds } from '../model/reader.js';
 import { parseToolCalls } from '../text/tool-calls.js';
 import { forward, forwardSync } from './forward.js';
@@ -11,7 +12,6 @@ import { readOut } from './read-out.js';
 import { score } from './score.js';
 
 /** @typedef {import('../engine/tensor.js').Tensor} Tensor */
-/** @typedef {import('../model/network.js').Network} Network */
 /** @typedef {import('../model/cache.js').ModelCache} ModelCache */
 /** @typedef {import('../text/tokenizer.js').Tokenizer} Tokenizer */
 /** @typedef {import('../text/chat.js').ChatTemplate} ChatTemplate */
@@ -37,6 +37,7 @@ import { score } from './score.js';
 export class LanguageModel {
     /** @param {ModelParts} parts */
     constructor(parts) {
+        if (!(parts?.network instanceof Network && parts.plan)) throw typeError('a LanguageModel', 'made by loadModel()', parts);
         /** The network itself. */
         this.network = parts.network;
         this._parts = parts;

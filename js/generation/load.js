@@ -10,6 +10,7 @@ import { Network } from '../model/network.js';
 import { shapesOf } from '../model/shapes.js';
 import { ChatTemplate } from '../text/chat.js';
 import { tokenizerFromGguf } from '../text/gguf-vocabulary.js';
+import { harmlessOf } from '../text/parts.js';
 import { Tokenizer } from '../text/tokenizer.js';
 import { readDefaults } from './defaults.js';
 import { areFinite } from './finite.js';
@@ -95,6 +96,7 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
         throw rangeError('contextLength', `at most ${description.context}, the positions that this model has learned`, contextLength);
     }
     const { tokenizer, template, templateProblem } = textOf(source);
+    const harmless = source.tokenizer ? harmlessOf(source.tokenizer.json).map((name) => `tokenizer.json: ${name}`) : [];
     const defaults = readDefaults(source, description.vocabulary, tokenizer);
     const types = chooseTypes(plan, weights);
     const typeOf = (/** @type {string} */ role) => types.get(role) ?? 'F32';
@@ -107,7 +109,8 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
             load(runtime, network, plan, piece);
         }
         return new LanguageModel({
-            network, plan: { ...plan, harmless: [...plan.harmless, ...unknown] }, tokenizer, template, templateProblem, defaults, source: source.name, format: source.format, types,
+            network, plan: { ...plan, harmless: [...plan.harmless, ...unknown, ...harmless] }, tokenizer, template, templateProblem, defaults,
+            source: source.name, format: source.format, types,
             notes: source.notes,
             contextLength: contextLength ?? description.context, cacheDtype, fileBytes: source.fileBytes,
         });

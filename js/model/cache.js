@@ -8,9 +8,8 @@ import { readCache, writeCache } from './cache-file.js';
 import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { checkKeptType, pageBytes, pageFor } from '../blocks/pages.js';
 import { CacheRow } from './cache-row.js';
+import { Network } from './network.js';
 import { PassJob, checkIds } from './reader.js';
-
-/** @typedef {import('./network.js').Network} Network */
 
 /**
  * @typedef {object} CacheOptions
@@ -38,7 +37,9 @@ export class ModelCache {
      * @param {{ rows: CacheRow[], batch: boolean, onMake: (cache: ModelCache) => void,
      *   onDispose: (cache: ModelCache) => void }} parts
      */
-    constructor(network, { rows, batch, onMake, onDispose }) {
+    constructor(network, parts) {
+        if (!(network instanceof Network)) throw typeError('a ModelCache', 'made by model.createCache() or ModelCache.load()', network);
+        const { rows, batch, onMake, onDispose } = parts;
         this._network = network;
         this.#rows = rows;
         this.#batch = batch;

@@ -68,6 +68,10 @@ export class Fields {
         this._inner = new Map();
     }
 
+    get isEmpty() {
+        return Object.keys(this._values).length === 0;
+    }
+
     /**
      * The first of some fields that is there and not null: spellings of one thing, the newest first.
      * @param {...string} names
@@ -116,10 +120,24 @@ export class Fields {
             : this.refuse(name, 'a positive integer', value);
     }
 
-    /** @param {string | string[]} names @returns {number | null} a positive integer, or null where absent */
-    countOrNone(names) {
+    /**
+     * @param {string | string[]} names @param {number | null} [usual] where they are absent, which null is not
+     * @returns {number | null} a positive integer; null: none
+     */
+    countOrNone(names, usual = null) {
         const value = this.any(...[names].flat());
-        return value === undefined ? null : this.count(names);
+        return value === undefined ? this._unsaid(names, usual) : this.count(names);
+    }
+
+    /** @param {string} name @param {number} usual where it is absent @returns {number} an integer from 0 on */
+    index(name, usual) {
+        const value = this.any(name) ?? usual;
+        return Number.isSafeInteger(value) && value >= 0 ? value : this.refuse(name, 'an integer from 0 on', value);
+    }
+
+    /** @param {string | string[]} names @param {number | null} usual @returns {number | null} null where null is what the file says */
+    _unsaid(names, usual) {
+        return [names].flat().some((name) => Object.hasOwn(this._values, name)) ? null : usual;
     }
 
     /** @param {string | string[]} names @param {number} [usual] @returns {number} finite */
@@ -138,9 +156,12 @@ export class Fields {
         return value > 0 ? value : this.refuse([names].flat()[0], 'above 0', value);
     }
 
-    /** @param {string | string[]} names @returns {number | null} above 0, or null where absent */
-    positiveOrNone(names) {
-        return this.any(...[names].flat()) === undefined ? null : this.positive(names);
+    /**
+     * @param {string | string[]} names @param {number | null} [usual] where they are absent, which null is not
+     * @returns {number | null} above 0; null: none
+     */
+    positiveOrNone(names, usual = null) {
+        return this.any(...[names].flat()) === undefined ? this._unsaid(names, usual) : this.positive(names);
     }
 
     /** @param {string} name @param {boolean} usual @returns {boolean} */
@@ -189,6 +210,10 @@ export class Fields {
     /** Fields that this family knows and that change nothing in it. @param {...string} names */
     ignore(...names) {
         names.forEach((name) => this._read.add(name));
+    }
+
+    ignoreAll() {
+        this.ignore(...Object.keys(this._values));
     }
 
     /**

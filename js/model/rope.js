@@ -31,48 +31,54 @@ const TYPES = {
  * Reads what a config says of rotary positions.
  * @param {Fields} fields of the whole config
  * @param {number} context max_position_embeddings
- * @param {{ base?: number, part?: string, scaled?: boolean }} [options] base where the config has none; part: key of a
- *   `rope_parameters` that has one object per kind of layer; scaled: false where an old spelling's scaling is not meant
+ * @param {{ base?: number, trained?: number, part?: string, scaled?: boolean }} [options] base and length of training where the
+ *   config has none; part: key of a `rope_parameters` that has one object per kind of layer; scaled: false where an old
+ *   spelling's scaling is not meant
  * @returns {{ scaling: Scaling, partial: number | null }} partial: the part of a head that is rotated, where it says so
  */
-export function readRope(fields, context, { base = 10000, part, scaled = true } = {}) {
+export function readRope(fields, context, { base = 10000, trained, part, scaled = true } = {}) {
     let inner = fields.object('rope_parameters');
-    if (inner && part !== undefined && inner.any(part) !== undefined) {
-        inner = /** @type {Fields} */ (inner.object(part));
-    }
+    const nested = inner && part !== undefined ? inner.object(part) : null;
     const old = fields.object('rope_scaling');
+    // Both spellings are asked, so that neither counts as unknown. Where a file has both, transformers reads the older one.
+    if (part === undefined && inner && old && !old.isEmpty) {
+        inner.ignoreAll();
+        inner = old;
+    }
+    inner = nested ?? inner;
     const scalingFields = inner ?? (scaled ? old : null);
-    // Both spellings are asked, so that neither counts as unknown; the newer one wins.
     const theta = fields.positiveOrNone(['rope_theta', 'rotary_emb_base']);
     const partial = fields.positiveOrNone(['partial_rotary_factor', 'rotary_pct']);
+    // A length of training beside the scaling has precedence over one within, unless there are several scalings.
+    const original = fields.countOrNone('original_max_position_embeddings', trained);
     fields.ignore('rotary_dims');   // of a GGUF file, which has made a partial_rotary_factor of it
     return {
-        scaling: readScaling(scalingFields, fields, inner?.positiveOrNone('rope_theta') ?? theta ?? base, context),
+        scaling: readScaling(scalingFields, inner?.positiveOrNone('rope_theta') ?? theta ?? base, context, nested ? null : original),
         partial: inner?.positiveOrNone('partial_rotary_factor') ?? partial,
     };
 }
 
 /**
  * @param {Fields | null} f the scaling's own fields
- * @param {Fields} config
  * @param {number} base
  * @param {number} context
+ * @param {number | null} original how long the model was trained, where the config says it outside of the scaling
  * @returns {Scaling}
  */
-function readScaling(f, config, base, context) {
-    const original = config.countOrNone('original_max_position_embeddings');
+function readScaling(f, base, context, original) {
     /** @type {Scaling} */
     const plain = { type: 'default', base, factor: 1, attention: 1, trained: context };
     if (f === null) {
         return plain;
     }
     const type = f.word(['rope_type', 'type'], TYPES, 'default');
-    const trained = f.countOrNone('original_max_position_embeddings') ?? original ?? context;
+    const within = f.countOrNone('original_max_position_embeddings');
+    const trained = original ?? within ?? context;
     switch (type) {
         case 'linear':
             return { ...plain, type, factor: f.positive('factor') };
         case 'dynamic':
-            return { ...plain, type, factor: f.positive('factor'), trained };
+            return { ...plain, type, factor: f.positive('factor') };    // grows from the context on
         case 'llama3':
             return {
                 ...plain, type, factor: f.positive('factor'), trained, lowFactor: f.positive('low_freq_factor'),

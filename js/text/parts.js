@@ -12,6 +12,25 @@ const MAX_DEPTH = 16;
 /** Fields that change no id and no text: offsets, versions, and how batches are padded or cut. */
 const HARMLESS = new Set(['type', 'trim_offsets', 'version', 'truncation', 'padding']);
 
+/** Parts of a tokenizer.json that have such fields; the others hold texts by their names. */
+const STEPS = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'];
+
+/**
+ * The harmless fields that a tokenizer.json has: `truncation`, `decoder.trim_offsets`.
+ * @param {Record<string, any>} json of a tokenizer that has been read
+ * @returns {string[]}
+ */
+export function harmlessOf(json) {
+    /** @param {unknown} value @param {string} where @returns {string[]} */
+    const within = (value, where) => {
+        if (Array.isArray(value)) return value.flatMap((each, i) => within(each, `${where}[${i}]`));
+        return isObject(value) ? Object.entries(value).flatMap(([name, inner]) => (name === 'type' ? []
+            : HARMLESS.has(name) ? `${where}.${name}` : within(inner, `${where}.${name}`))) : [];
+    };
+    const whole = Object.keys(json).filter((name) => HARMLESS.has(name) && json[name] !== null);
+    return [...whole, ...STEPS.flatMap((name) => within(json[name], name))];
+}
+
 /** @param {string} message @returns {FormatError} */
 export function invalid(message) {
     return new FormatError('tokenizer-invalid', `tokenizer: ${message}`);

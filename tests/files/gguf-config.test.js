@@ -5,6 +5,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FormatError } from '../../js/check.js';
 import { openModel } from '../../js/files/open.js';
+import { familyOf } from '../../js/model/families/index.js';
+import { Fields } from '../../js/model/fields.js';
 import { llama, llamaTensors } from './gguf-writer.js';
 
 /** @typedef {Record<string, [string, any] | null>} Changes */
@@ -58,20 +60,42 @@ test('rotation', async () => {
     assert.deepEqual(long.rope_scaling, { rope_type: 'longrope', original_max_position_embeddings: 32 });
 });
 
+/** A whole file's keys of another architecture. @type {(architecture: string, more: Changes, norm?: string) => Changes} */
+const changes = (architecture, more, norm = 'layer_norm_epsilon') => ({
+    'general.architecture': ['string', architecture],
+    ...Object.fromEntries(['context_length', 'embedding_length', 'block_count', 'feed_forward_length',
+        'attention.head_count'].map((key) => [`${architecture}.${key}`,
+            /** @type {[string, number]} */ (['u32', key === 'block_count' ? 1 : 32])])),
+    [`${architecture}.attention.key_length`]: ['u32', 4], [`${architecture}.attention.${norm}`]: ['f32', 0.5], ...more,
+});
+
 test('fields that differ between architectures', async () => {
-    /** @type {(architecture: string, more: Changes) => Changes} */
-    const changes = (architecture, more) => ({
-        'general.architecture': ['string', architecture],
-        ...Object.fromEntries(['context_length', 'embedding_length', 'block_count', 'feed_forward_length',
-            'attention.head_count'].map((key) => [`${architecture}.${key}`,
-                /** @type {[string, number]} */ (['u32', key === 'block_count' ? 1 : 32])])),
-        [`${architecture}.attention.layer_norm_epsilon`]: ['f32', 0.5], ...more,
-    });
     const gpt2 = await config(changes('gpt2', {}));
     assert.deepEqual([gpt2.n_embd, gpt2.n_layer, gpt2.n_head, gpt2.n_inner, gpt2.n_positions, gpt2.layer_norm_epsilon],
         [32, 1, 32, 32, 32, 0.5]);
     assert.equal((await config(changes('granite', { 'granite.logit_scale': ['f32', 3] }))).logits_scaling, 3);
     assert.equal((await config(changes('starcoder2', {}))).norm_epsilon, 0.5);
+    const finetuned = (/** @type {boolean} */ value) => config(changes('granite', { 'granite.rope.scaling.finetuned': ['bool', value] }));
+    assert.equal((await finetuned(true)).model_type, 'granite');
+    await assert.rejects(finetuned(false), { code: 'config-unsupported', message: /rope\.scaling\.finetuned.*without rotary positions/ });
+});
+
+test('a key that is left out means what llama.cpp means by it', async () => {
+    /** @param {string} architecture @param {Changes} more */
+    const describe_ = async (architecture, more = {}) => {
+        const fields = new Fields(await config(changes(architecture, more, 'layer_norm_rms_epsilon')), 'metadata');
+        const { layers: [{ attention }], head } = familyOf(architecture).describe(fields, { format: 'gguf', has: () => false });
+        return { window: attention.window, cap: attention.softcap, last: head.softcap, base: attention.rope?.scaling.base };
+    };
+    assert.deepEqual(await describe_('gemma2'), { window: 4096, cap: 50, last: 30, base: 10000 });
+    assert.deepEqual(await describe_('gemma2', {
+        'gemma2.attn_logit_softcapping': ['f32', 5], 'gemma2.final_logit_softcapping': ['f32', 3], 'gemma2.attention.sliding_window': ['u32', 7],
+    }), { window: 7, cap: 5, last: 3, base: 10000 });
+    assert.deepEqual(await describe_('gemma3'), { window: null, cap: null, last: null, base: 10000 });
+    assert.deepEqual(await describe_('gemma3', { 'gemma3.attention.sliding_window': ['u32', 0], 'gemma3.rope.freq_base': ['f32', 1e6] }),
+        { window: null, cap: null, last: null, base: 1e6 });
+    assert.equal((await describe_('gemma3', { 'gemma3.attention.sliding_window': ['u32', 9] })).window, 9);
+    assert.equal((await describe_('smollm3')).base, 10000);
 });
 
 test('lists by layer', async () => {

@@ -40,6 +40,16 @@ test('as many texts or beams as no memory holds are refused before they are made
     assert.equal(runtime.explain().bytesInUse, before);
 });
 
+test('what is not made by new says by what it is', () => {
+    for (const [name, maker] of /** @type {const} */ ([['ModelCache', /createCache\(\) or ModelCache\.load\(\)/], ['LanguageModel', /loadModel\(\)/]])) {
+        const Class = any(generation)[name];
+        for (const slips of [[], [undefined], [5], [runtime], [model], [runtime, {}], [{ network: {} }]]) {
+            assert.throws(() => new Class(...slips), { name: 'TypeError', message: NAMED });
+            assert.throws(() => new Class(...slips), { message: maker });
+        }
+    }
+});
+
 test('samplers take an object of their options, and nothing else', () => {
     for (const name of ['Beam', 'Contrastive', 'Greedy', 'Random', 'Speculative', 'TopK', 'TopP']) {
         const Sampler = any(generation)[`${name}Sampler`];

@@ -9,18 +9,22 @@ import { familyOf } from '../../js/model/families/index.js';
 import { Fields } from '../../js/model/fields.js';
 import { json, tinyFiles } from '../generation/checkpoint.js';
 import { testRuntime } from '../runtime.js';
+import { there } from '../there.js';
 
 /** By version of transformers, made by defaults.py. @type {{ version: string, configs: Record<string, any>, generation: any }[]} */
 const VERSIONS = readFileSync(new URL('fixtures/transformers-defaults.jsonl', import.meta.url), 'utf8')
     .trim().split('\n').map((line) => JSON.parse(line));
 
-/** @param {Record<string, any>} config @returns {string[]} what is set aside */
-function readConfig(config) {
+/** @param {Record<string, any>} config what it describes, and what of it is set aside */
+function understand(config) {
     const fields = new Fields(config, 'config.json');
     fields.ignore('bos_token_id', 'eos_token_id', 'model_type');
-    familyOf(config.model_type).describe(fields, { format: 'safetensors', has: (role) => role.endsWith('.weight') });
-    return fields.finish();
+    const model = familyOf(config.model_type).describe(fields, { format: 'safetensors', has: (role) => role.endsWith('.weight') });
+    return { model, setAside: fields.finish() };
 }
+
+/** @param {Record<string, any>} config @returns {string[]} what is set aside */
+const readConfig = (config) => understand(config).setAside;
 
 /** @param {Record<string, any>} generation */
 const readGeneration = (generation) =>
@@ -65,6 +69,77 @@ describe('fields that makers of models add', () => {
             });
         });
     }
+});
+
+describe('a field that is left out means what transformers means by it, or is asked for', () => {
+    const newest = VERSIONS[VERSIONS.length - 1].configs;
+    const sliding = { use_sliding_window: true, sliding_window: 4096, max_window_layers: 28, layer_types: null };
+    /** @type {[string, Record<string, any>][]} */
+    const whole = [
+        ...Object.entries(newest),
+        ['qwen2 with windows', { ...newest.qwen2, ...sliding }],
+        ['qwen3 with windows', { ...newest.qwen3, ...sliding, num_hidden_layers: 36 }],
+        ['mistral of another size', { ...newest.mistral, sliding_window: 4096, num_attention_heads: 64, hidden_size: 8192 }],
+    ];
+    for (const [name, config] of whole) {
+        test(name, () => {
+            const { model } = understand(config);
+            for (const field of Object.keys(config)) {
+                if (field === 'model_type' || (field === 'use_sliding_window' && config[field])) continue;    // what makes it another model
+                const { [field]: _, ...rest } = config;
+                try {
+                    assert.deepEqual(understand(rest).model, model, field);
+                } catch (error) {
+                    assert.match(/** @type {Error} */ (error).message, new RegExp(`^config\\.json has no ${field}$`));
+                }
+            }
+        });
+    }
+
+    test('null is said, not left out', () => {
+        assert.equal(understand({ ...newest.mistral, sliding_window: null }).model.layers[0].attention.window, null);
+        const bare = understand({ ...newest.gemma2, attn_logit_softcapping: null, final_logit_softcapping: null }).model;
+        assert.deepEqual([bare.layers[0].attention.softcap, bare.head.softcap], [null, null]);
+        assert.equal(understand({ ...newest.mistral, num_key_value_heads: null }).model.layers[0].attention.kvHeads, 32);
+        for (const name of ['gemma2', 'gemma3_text']) {
+            assert.throws(() => understand({ ...newest[name], sliding_window: null }), {
+                code: 'config-invalid', message: /sliding_window must be a width, as layers have a window, got null/,
+            });
+        }
+        for (const value of [-1, '3', 1.5]) {
+            assert.throws(() => understand({ ...newest.qwen2, ...sliding, max_window_layers: value }), {
+                code: 'config-invalid', message: /max_window_layers must be an integer from 0 on/,
+            });
+        }
+        assert.throws(() => understand({ ...newest.smollm3, no_rope_layers: Array(36).fill('1') }), { message: /no_rope_layers/ });
+    });
+});
+
+describe('lengths of training and scalings, said twice', () => {
+    const { llama, phi3 } = VERSIONS[VERSIONS.length - 1].configs;
+    const scalingOf = (/** @type {Record<string, any>} */ config) => there(understand(config).model.layers[0].attention.rope).scaling;
+    const long = { rope_type: 'longrope', short_factor: Array(48).fill(1), long_factor: Array(48).fill(2), rope_theta: 1e4 };
+
+    test('dynamic scaling grows from the context on, whatever the length of training', () => {
+        const dynamic = { rope_type: 'dynamic', factor: 2, original_max_position_embeddings: 512 };
+        assert.equal(scalingOf({ ...llama, rope_parameters: dynamic }).trained, 2048);
+        assert.equal(scalingOf({ ...llama, rope_parameters: null, rope_scaling: dynamic, original_max_position_embeddings: 256 }).trained, 2048);
+    });
+    test('one beside the scaling has precedence over one within, and Phi-3 has one unasked', () => {
+        const within = { ...long, original_max_position_embeddings: 512 };
+        assert.equal(scalingOf({ ...phi3, rope_parameters: within, original_max_position_embeddings: 1024 }).trained, 1024);
+        const { original_max_position_embeddings: _, ...silent } = phi3;
+        assert.equal(scalingOf({ ...silent, rope_parameters: within, max_position_embeddings: 131072 }).trained, 4096);
+        const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 512 };
+        assert.equal(scalingOf({ ...llama, rope_parameters: yarn }).trained, 512);
+        assert.equal(scalingOf({ ...llama, rope_parameters: yarn, original_max_position_embeddings: 128 }).trained, 128);
+    });
+    test('the older spelling has precedence over the newer one, unless it says nothing', () => {
+        const [linear, yarn] = [{ type: 'linear', factor: 3 }, { rope_type: 'yarn', factor: 4, rope_theta: 5e5 }];
+        const both = scalingOf({ ...llama, rope_scaling: linear, rope_parameters: yarn, rope_theta: 2e4 });
+        assert.deepEqual([both.type, both.factor, both.base], ['linear', 3, 2e4]);
+        assert.equal(scalingOf({ ...llama, rope_scaling: {}, rope_parameters: yarn }).type, 'yarn');
+    });
 });
 
 describe('generation_config.json', () => {

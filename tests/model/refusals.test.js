@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { FormatError, loadModel } from '../../js/generation/index.js';
 import { testRuntime } from '../runtime.js';
 import { there } from '../there.js';
+import { tinyFiles, tinyTokenizer } from '../generation/checkpoint.js';
 import { json, readCases, weightsOf } from './golden.js';
 
 const runtime = await testRuntime();
@@ -116,6 +117,20 @@ test('what is harmless is told', async () => {
     const { setAside } = model.explain();
     for (const name of Object.keys(harmless)) assert.ok(setAside.includes(name), `${name} of ${setAside}`);
     assert.ok(!setAside.includes('hidden_size') && !setAside.includes('rms_norm_eps'));
+    model.dispose();
+});
+
+test('so are fields of tokenizer.json that change no id and no text, wherever they stand', async () => {
+    const file = tinyTokenizer();
+    const padding = { strategy: { Fixed: 9 }, pad_id: 0, pad_token: '<unk>' };
+    const bytes = { type: 'ByteLevel', trim_offsets: false, add_prefix_space: false };
+    const tokenizer = json({
+        ...file, padding, truncation: null, version: '1.0', pre_tokenizer: { type: 'Sequence', pretokenizers: [bytes] }, decoder: bytes,
+    });
+    const model = await loadModel(runtime, { ...tinyFiles(), tokenizer });
+    const told = model.explain().setAside.filter((/** @type {string} */ field) => field.startsWith('tokenizer.json: '));
+    assert.deepEqual(told.sort(), ['tokenizer.json: decoder.trim_offsets', 'tokenizer.json: padding',
+        'tokenizer.json: post_processor.trim_offsets', 'tokenizer.json: pre_tokenizer.pretokenizers[0].trim_offsets', 'tokenizer.json: version']);
     model.dispose();
 });
 

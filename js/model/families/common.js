@@ -86,15 +86,20 @@ export function layerCount(f, names) {
     return count;
 }
 
-/** @param {Fields} f @returns {Sizes} */
-export function readSizes(f) {
+/**
+ * @param {Fields} f
+ * @param {{ kvHeads?: number, keyDim?: number }} [usual] what the family has where the file says nothing, which null is not;
+ *   otherwise as many key heads as query heads, which share the width
+ * @returns {Sizes}
+ */
+export function readSizes(f, usual = {}) {
     const width = f.count('hidden_size');
     const count = layerCount(f, 'num_hidden_layers');
     const heads = f.count('num_attention_heads');
-    const kvHeads = f.count('num_key_value_heads', heads);
+    const kvHeads = f.countOrNone('num_key_value_heads', usual.kvHeads) ?? heads;
     checkFormat(heads % kvHeads === 0, 'config-invalid',
         `${f.where}: num_attention_heads must be a multiple of num_key_value_heads ${kvHeads}, got ${heads}`);
-    const given = f.countOrNone('head_dim');
+    const given = f.countOrNone('head_dim', usual.keyDim);
     checkFormat(given !== null || width % heads === 0, 'config-invalid',
         `${f.where}: hidden_size must be a multiple of num_attention_heads ${heads}, got ${width}`);
     const keyDim = given ?? width / heads;
@@ -180,17 +185,20 @@ export function model({ width, vocabulary, context }, layers, finalNorm, others)
  * Which layers have a sliding window.
  * @param {Fields} f
  * @param {number} count
+ * @param {number | null} window its width
  * @param {(layer: number) => boolean} usual what is meant where no `layer_types` says it
  * @returns {boolean[]}
  */
-export function slidingLayers(f, count, usual) {
+export function slidingLayers(f, count, window, usual) {
     const types = f.list('layer_types', count);
-    return Array.from({ length: count }, (_, i) => {
+    const sliding = Array.from({ length: count }, (_, i) => {
         if (types === null) {
             return usual(i);
         }
         return types[i] === 'sliding_attention' || (types[i] !== 'full_attention' && f.unsupported('layer_types', types[i]));
     });
+    return sliding.includes(true) && window === null
+        ? f.refuse('sliding_window', 'a width, as layers have a window', null) : sliding;
 }
 
 /**
@@ -201,9 +209,10 @@ export function slidingLayers(f, count, usual) {
  */
 export function laterWindows(f, count) {
     const slides = f.flag('use_sliding_window', false);
-    const window = f.any('sliding_window') ? f.countOrNone('sliding_window') : null;
-    const first = f.any('max_window_layers') ?? count;
-    return { window: slides ? window : null, sliding: slidingLayers(f, count, (i) => slides && i >= first) };
+    const window = slides ? f.countOrNone('sliding_window', 4096) : null;
+    const first = f.index('max_window_layers', 28);
+    f.ignore('sliding_window');
+    return { window, sliding: slidingLayers(f, count, window, (i) => window !== null && i >= first) };
 }
 
 /**

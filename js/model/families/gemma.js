@@ -11,7 +11,7 @@ export const gemma = {
     prefixes: ['model.'],
     names: LLAMA_NAMES,
     describe(f, file) {
-        const sizes = readSizes(f);
+        const sizes = readSizes(f, { keyDim: 256 });
         // GGUF has the 1 in its weights.
         const norm = rms(f.positive('rms_norm_eps', 1e-6), file.format === 'gguf' ? 0 : 1);
         const { scaling, partial } = readRope(f, sizes.context);

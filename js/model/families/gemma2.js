@@ -14,14 +14,14 @@ export const gemma2 = {
     prefixes: ['model.'],
     names: SANDWICH_NAMES,
     describe(f, file) {
-        const sizes = readSizes(f);
+        const sizes = readSizes(f, { kvHeads: 4, keyDim: 256 });
         const norm = rms(f.positive('rms_norm_eps', 1e-6), file.format === 'gguf' ? 0 : 1);
         const { scaling, partial } = readRope(f, sizes.context);
         const biased = f.flag('attention_bias', false);
         const lost = sizes.width === WIDTH_27B ? sizes.width / sizes.heads : sizes.keyDim;    // GGUF does not keep it
         const scalar = f.positive('query_pre_attn_scalar', file.format === 'gguf' ? lost : 256);
-        const window = f.count('sliding_window', 4096);
-        const softcap = f.positiveOrNone('attn_logit_softcapping');
+        const window = f.countOrNone('sliding_window', 4096);
+        const softcap = f.positiveOrNone('attn_logit_softcapping', 50);
         const [afterAttention, afterFeedForward] = normsBehind(f, norm);
         const layer = (/** @type {boolean} */ windowed) => block(
             attention(sizes, {
@@ -31,12 +31,12 @@ export const gemma2 = {
             gemmaFeedForward(f, sizes, { before: norm, ...afterFeedForward }),
         );
         const [full, windowed] = [layer(false), layer(true)];
-        const layers = slidingLayers(f, sizes.count, (i) => i % 2 === 0).map((slides) => (slides ? windowed : full));
+        const layers = slidingLayers(f, sizes.count, window, (i) => i % 2 === 0).map((slides) => (slides ? windowed : full));
         // Keras's blocks never get the epsilon of the config, so a preset has two.
         const final = { ...norm, epsilon: f.positive('final_norm_eps', norm.epsilon) };
         return model(sizes, layers, final, {
             tied: f.flag('tie_word_embeddings', true), embeddingScale: Math.fround(Math.sqrt(sizes.width)),
-            softcap: f.positiveOrNone('final_logit_softcapping'),
+            softcap: f.positiveOrNone('final_logit_softcapping', 30),
         });
     },
 };

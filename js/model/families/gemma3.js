@@ -13,17 +13,19 @@ export const gemma3 = {
     prefixes: ['language_model.model.', 'model.language_model.', 'model.'],
     names: SANDWICH_NAMES,
     describe(f, file) {
-        const sizes = readSizes(f);
+        const sizes = readSizes(f, { kvHeads: 4, keyDim: 256 });
         const norm = rms(f.positive('rms_norm_eps', 1e-6), file.format === 'gguf' ? 0 : 1);
         const biased = f.flag('attention_bias', false);
         const scale = 1 / Math.sqrt(f.positive('query_pre_attn_scalar', file.format === 'gguf' ? sizes.keyDim : 256));
         const pattern = f.count(['sliding_window_pattern', '_sliding_window_pattern'], 6);
-        const window = f.count('sliding_window', 4096);
+        // GGUF has none where it says none.
+        const isGguf = file.format === 'gguf';
+        const window = f.countOrNone('sliding_window', isGguf ? null : 4096);
         // Keras's blocks cap their scores. transformers and llama.cpp do not, whatever a config of theirs says.
         const softcap = f.positiveOrNone('attention_logit_soft_cap');
         f.ignore('attn_logit_softcapping');
         const local = { base: 10000, part: 'sliding_attention', scaled: false };
-        const far = readRope(f, sizes.context, { base: 1e6, part: 'full_attention' });
+        const far = readRope(f, sizes.context, { base: isGguf ? 1e4 : 1e6, part: 'full_attention' });
         const near = readRope(f, sizes.context, local);
         // The older spelling has one base for each kind, and its scaling is meant for the full layers.
         const base = f.positiveOrNone('rope_local_base_freq');
@@ -40,7 +42,7 @@ export const gemma3 = {
             gemmaFeedForward(f, sizes, { before: norm, ...afterFeedForward }),
         );
         const [full, windowed] = [layer(false), layer(true)];
-        const layers = slidingLayers(f, sizes.count, (i) => (i + 1) % pattern !== 0).map((slides) => (slides ? windowed : full));
+        const layers = slidingLayers(f, sizes.count, window, (i) => (i + 1) % pattern !== 0 && !(isGguf && window === null)).map((slides) => (slides ? windowed : full));
         // Keras's blocks never get the epsilon of the config, so a preset has two.
         const final = { ...norm, epsilon: f.positive('final_norm_eps', norm.epsilon) };
         return model(sizes, layers, final, {

@@ -10,12 +10,12 @@ export const mistral = {
     prefixes: ['model.'],
     names: LLAMA_NAMES,
     describe(f) {
-        const sizes = readSizes(f);
+        const sizes = readSizes(f, { kvHeads: 8 });
         const norm = rms(f.positive('rms_norm_eps', 1e-6));
         const { scaling, partial } = readRope(f, sizes.context);
         const layer = block(
             attention(sizes, {
-                before: norm, window: f.countOrNone('sliding_window'), rope: rope(scaling, sizes.keyDim, partial),
+                before: norm, window: f.countOrNone('sliding_window', 4096), rope: rope(scaling, sizes.keyDim, partial),
             }),
             feedForward(f, sizes, { before: norm }),
         );

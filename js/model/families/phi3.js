@@ -13,13 +13,13 @@ export const phi3 = {
         'layers.#.self_attn.qkv_proj': 'blk.#.attn_qkv',
         'layers.#.mlp.gate_up_proj': 'blk.#.ffn_gate_up',
     },
-    describe(f) {
+    describe(f, file) {
         const sizes = readSizes(f);
         const norm = rms(f.positive('rms_norm_eps', 1e-5));
-        const { scaling, partial } = readRope(f, sizes.context);
-        const window = f.any('sliding_window') ? f.countOrNone('sliding_window') : null;    // 0 stands for none in GGUF
+        // The one family whose config has a length of training without saying so.
+        const { scaling, partial } = readRope(f, sizes.context, { trained: file.format === 'safetensors' ? 4096 : undefined });
         const layer = block(
-            attention(sizes, { before: norm, window, rope: rope(scaling, sizes.keyDim, partial) }),
+            attention(sizes, { before: norm, window: f.countOrNone('sliding_window'), rope: rope(scaling, sizes.keyDim, partial) }),
             feedForward(f, sizes, { before: norm }),
         );
         return model(sizes, Array(sizes.count).fill(layer), norm, { tied: f.flag('tie_word_embeddings', false) });

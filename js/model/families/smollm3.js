@@ -10,21 +10,24 @@ export const smollm3 = {
     prefixes: ['model.'],
     names: LLAMA_NAMES,
     describe(f, file) {
-        const sizes = readSizes(f);
+        const sizes = readSizes(f, { kvHeads: 4 });
         const norm = rms(f.positive('rms_norm_eps', 1e-6));
-        const { scaling, partial } = readRope(f, sizes.context, { base: 2e6 });
+        const { scaling, partial } = readRope(f, sizes.context, { base: file.format === 'gguf' ? 1e4 : 2e6 });
         const biased = f.flag('attention_bias', false);
-        const window = f.flag('use_sliding_window', false) ? f.count('sliding_window') : null;
+        const window = f.flag('use_sliding_window', false) ? f.countOrNone('sliding_window') : null;
         f.ignore('sliding_window');
-        const sliding = slidingLayers(f, sizes.count, () => window !== null);
+        const sliding = slidingLayers(f, sizes.count, window, () => window !== null);
         const interval = f.count('no_rope_layer_interval', 4);
         const rotated = f.list('no_rope_layers', sizes.count);     // 1 where there IS rotation
+        if (rotated?.some((turns) => turns !== 0 && turns !== 1)) {
+            f.refuse('no_rope_layers', 'a list of 0 and 1', rotated);
+        }
         const turn = rope(scaling, sizes.keyDim, partial, file.format === 'gguf');
         const feed = feedForward(f, sizes, { before: norm, bias: f.flag('mlp_bias', false) });
         const layers = sliding.map((slides, i) => block(
             attention(sizes, {
                 before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, window: slides ? window : null,
-                rope: (rotated ? rotated[i] : (i + 1) % interval !== 0) ? turn : null,
+                rope: (rotated ? rotated[i] === 1 : (i + 1) % interval !== 0) ? turn : null,
             }),
             feed,
         ));

@@ -10,7 +10,7 @@ export const starcoder2 = {
     prefixes: ['model.'],
     names: { ...LLAMA_NAMES, 'layers.#.mlp.c_fc': 'blk.#.ffn_up', 'layers.#.mlp.c_proj': 'blk.#.ffn_down' },
     describe(f) {
-        const sizes = readSizes(f);
+        const sizes = readSizes(f, { kvHeads: 2 });
         const norm = layerNorm(f.positive(['norm_epsilon', 'layer_norm_eps'], 1e-5));
         const { scaling, partial } = readRope(f, sizes.context);
         const biased = f.flag('use_bias', true);
