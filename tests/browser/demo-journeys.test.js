@@ -1,17 +1,16 @@
 // What visitors do with the page, from beginning to end: the first visit, another model, a chat, a branch, no network.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { createReadStream, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { promisify } from 'node:util';
 import { noBrowser } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
+import { runCode } from './run-code.js';
 import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
@@ -284,14 +283,7 @@ test('the code that is copied writes this very text', options, async t => {
     const story = await demo.write({ prompt: PROMPT, seed: 11, tokens: 25, temperature: 0.7, topK: 30, minP: 0.05, pace: 0 });
     await demo.page.$eval('#code-panel', panel => /** @type {HTMLDetailsElement} */ (panel).open = true);
     await demo.says('code', 'createRuntime');
-    const folder = await mkdtemp(join(tmpdir(), 'code-'));
-    t.after(() => rm(folder, { recursive: true }));
-    const entry = (/** @type {string} */ name) => new URL(`../../js/${name}`, import.meta.url).href;
-    const code = (await demo.text('code')).replace("'cached-attention'", `'${entry('index.js')}'`)
-        .replace("'cached-attention/generation'", `'${entry('generation/index.js')}'`);
-    await writeFile(join(folder, 'story.mjs'), code);
-    const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'story.mjs')]);
-    assert.equal(stdout, story.replace('❧', ''));
+    assert.equal(await runCode(await demo.text('code')), story.replace('❧', ''));
     demo.checkProblems();
 });
 
