@@ -12,8 +12,15 @@ for (const type of MOVES) addEventListener(type, () => { movedAt = performance.n
  * @param {() => boolean} isWanted whether it is this that grows now
  */
 export function follow(element, isWanted) {
-    new IntersectionObserver(entries => {
-        if (entries.at(-1)?.isIntersecting || !isWanted() || performance.now() - movedAt < OWN_MOVE_MS) return;
+    let isSeen = false;
+    // Until it is seen again: it may have grown out of sight once more before anybody looked.
+    const bring = () => {
+        if (isSeen || !isWanted() || performance.now() - movedAt < OWN_MOVE_MS) return;
         element.scrollIntoView({ block: 'nearest', behavior: 'instant' });
+        requestAnimationFrame(bring);
+    };
+    new IntersectionObserver(entries => {
+        isSeen = entries.at(-1)?.isIntersecting ?? false;
+        bring();
     }).observe(element);
 }

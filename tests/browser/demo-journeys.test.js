@@ -1,7 +1,7 @@
 // What visitors do with the page, from beginning to end: the first visit, another model, a chat, a branch, no network.
 
 import assert from 'node:assert/strict';
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +10,9 @@ import { test } from 'node:test';
 import { noBrowser } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
-import { runCode } from './run-code.js';
 import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
+import { askHub, losingHub } from './hub.js';
+import { runCode } from './run-code.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
@@ -206,33 +207,18 @@ test('a text of one’s own is scored', options, async t => {
 });
 
 test('a model of a hub is kept, listed and deleted; a lost connection goes on where it stood', options, async t => {
-    let isLost = true;
-    /** @type {(string | undefined)[]} */
-    const ranges = [];
-    const { length } = readFileSync(`${EMBEDDED}model.gguf`);
-    const demo = await DemoPage.open(t, { hub: (path, request, response) => {
-        if (path !== 'someone/small/resolve/main/model.gguf') return void response.writeHead(404).end();
-        const { range } = request.headers;
-        ranges.push(range);
-        const start = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
-        const end = isLost ? 2_000_000 : length - 1;
-        response.writeHead(range ? 206 : 200, { 'Content-Length': length - start, 'Content-Type': 'application/octet-stream' });
-        createReadStream(`${EMBEDDED}model.gguf`, { start, end })
-            // What has been sent is let arrive: a browser drops what it has not yet read when a connection breaks.
-            .on('end', () => isLost ? setTimeout(() => response.destroy(), 500) : response.end()).pipe(response, { end: false });
-    } });
+    const { hub, state } = losingHub();
+    const demo = await DemoPage.open(t, { hub });
     const { page } = demo;
     await demo.ready();
     await demo.click('model');
-    await page.type('#hub-name', 'someone/small/model.gguf');
-    await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
-    await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
+    await page.evaluate(askHub, `${demo.server.url}hub`);
     await demo.says('model-problem', 'was lost in the middle');
-    isLost = false;
-    await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
+    state.isLost = false;
+    await page.evaluate(askHub, `${demo.server.url}hub`);
     await demo.says('model-name', 'model');
-    assert.equal(ranges[0], undefined);
-    assert.match(ranges[1] ?? '', /^bytes=[1-9]\d*-$/, 'it goes on where it stood');
+    assert.equal(state.ranges[0], undefined);
+    assert.match(state.ranges[1] ?? '', /^bytes=[1-9]\d*-$/, 'it goes on where it stood');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
 
     await page.goto(`${demo.server.url}web/`);
@@ -253,9 +239,7 @@ test('where there is no room the model runs all the same', options, async t => {
     const { page } = demo;
     await demo.ready();
     await demo.click('model');
-    await page.type('#hub-name', 'someone/small/model.gguf');
-    await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
-    await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
+    await page.evaluate(askHub, `${demo.server.url}hub`);
     await demo.says('model-name', 'model');
     await demo.says('notice-text', 'There is no room in this browser to keep the model');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));

@@ -12,6 +12,7 @@ import { serve } from '../../web/serve.js';
 import { noBrowser, notInFirefox } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
+import { askHub } from './hub.js';
 import { runCode } from './run-code.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
@@ -74,9 +75,7 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
     const { page } = demo;
     await demo.ready();
     await demo.click('model');
-    await page.type('#hub-name', 'someone/small/model.gguf');
-    await page.$eval('#hub-endpoint', (field, url) => { /** @type {HTMLInputElement} */ (field).value = url; }, `${demo.server.url}hub`);
-    const load = () => page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
+    const load = () => page.evaluate(askHub, `${demo.server.url}hub`);
     await load();
     await page.waitForFunction(() => /[\d.]+ [kM]B of 3\.24 MB, [\d.]+ [kM]B\/s, \d+ s left/.test(
         document.getElementById('model-status')?.textContent ?? ''));
@@ -94,9 +93,7 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
 test('a model that cannot run says why, and what would', options, async t => {
     const folder = await mkdtemp(join(tmpdir(), 'unknown-'));
     t.after(() => rm(folder, { recursive: true }));
-    const bytes = Buffer.from(MODEL);
-    bytes.write('gpt9', bytes.indexOf('gpt2', bytes.indexOf('general.architecture')));
-    await writeFile(join(folder, 'unknown.gguf'), bytes);
+    await writeFile(join(folder, 'unknown.gguf'), Buffer.from(MODEL.toString('latin1').replaceAll('gpt2', 'gpt9'), 'latin1'));
     const demo = await DemoPage.open(t);
     await demo.ready();
     await pick(demo, join(folder, 'unknown.gguf'));
@@ -127,7 +124,7 @@ test('a conversation: a system prompt, stop, continue, another answer, another w
     await page.click('#chat-stop');
     await ended();
     assert.match(await demo.text('status'), /^Stopped/);
-    assert.ok((await demo.text('story')).startsWith('❧system:You are a fox.'), await demo.text('story'));
+    assert.ok((await demo.text('story')).startsWith('system:You are a fox.'), await demo.text('story'));
     const stopped = (await answer()).trimEnd();
 
     await demo.fill({ tokens: 12, pace: 0 });
