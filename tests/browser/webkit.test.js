@@ -250,7 +250,7 @@ for (const [width, what] of /** @type {[number, string][]} */ ([[320, '320 px'],
         const { webkit } = await open(t, { policy }, 'web/bench.html');
         await webkit.evaluate((size) => {
             document.body.innerHTML = '';
-            document.body.append(Object.assign(document.createElement('iframe'), { src: '/web/', width: size, height: 450 }));
+            document.body.append(Object.assign(document.createElement('iframe'), { src: '/web/', width: size, height: 450, frameBorder: 0 }));
         }, width);
         const inside = (/** @type {string} */ expression) => webkit.run(
             `((document, innerWidth) => ${expression})(frames[0].document, frames[0].innerWidth)`);
