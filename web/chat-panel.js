@@ -3,6 +3,7 @@
 import { nextId } from './branches.js';
 import { Conversation } from './conversation.js';
 import { find } from './find.js';
+import { follow } from './follow.js';
 import { showMarkdown } from './markdown.js';
 import { anotherSeed } from './settings.js';
 import { Trace } from './trace.js';
@@ -40,6 +41,7 @@ export class ChatPanel {
             this.send();
         });
         this.stopButton.addEventListener('click', () => app.stop());
+        follow(find('chat-form'), () => this.writing !== null && this.isOpen && app.inspector.chosen < 0);
         app.addEventListener('state', () => this.showState());
         app.addEventListener('text', () => this.grow());
         app.addEventListener('model', () => this.forget());

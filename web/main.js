@@ -6,7 +6,6 @@ import { ChatPanel } from './chat-panel.js';
 import { ChoicePanel } from './choice-panel.js';
 import { CodePanel } from './code-panel.js';
 import { find } from './find.js';
-import { follow } from './follow.js';
 import { LensPanel } from './lens-panel.js';
 import { MapsPanel } from './maps-panel.js';
 import { ModelsPanel } from './models-panel.js';
@@ -41,9 +40,6 @@ new LensPanel(app);
 new ScorePanel(app);
 new CodePanel(app, () => chat.isOpen ? chat.asked : null);
 new Tour();
-const isRead = () => app.state === 'writing' && inspector.chosen < 0;
-follow(find('story-keys'), () => isRead() && !chat.isOpen);
-follow(find('chat-form'), () => isRead() && chat.isOpen);
 const coloured = /** @type {HTMLInputElement} */ (find('coloured'));
 coloured.addEventListener('change', () => inspector.colour(coloured.checked));
 new MapsPanel(app, (layer, lane) => {

@@ -174,6 +174,28 @@ export class DemoPage {
         await this.page.$eval(`#${id}`, element => /** @type {HTMLElement} */ (element).click());
     }
 
+    /** Points at a word of the story, while none is kept, and waits until all panels show it. @param {number} position */
+    async point(position) {
+        const word = `.token[data-position="${position}"]`;
+        await this.page.hover(word);
+        await this.page.waitForSelector(`${word}.inspected`);
+        await this.settle();
+    }
+
+    /**
+     * Until it holds what does not hold before something took effect.
+     * @param {() => Promise<void>} assertion
+     */
+    async eventually(assertion) {
+        for (const end = performance.now() + TIMEOUT; ; await new Promise(resolve => setTimeout(resolve, 50))) {
+            try {
+                return await assertion();
+            } catch (error) {
+                if (performance.now() > end) throw error;
+            }
+        }
+    }
+
     /** Clicks a word of the story, and waits until all panels show it. @param {number} position */
     async keep(position) {
         const word = `.token[data-position="${position}"]`;
