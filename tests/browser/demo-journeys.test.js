@@ -171,11 +171,17 @@ test('the settings redraw what may follow, and words show their surprise', optio
     await demo.write({ prompt: PROMPT, seed: 7, tokens: 30, pace: 0 });
     await demo.keep(15);
     const shown = () => demo.bars('candidates');
-    await demo.page.waitForFunction(() => document.querySelectorAll('#candidates li:not([hidden])').length === 8);
+    const choose = async (/** @type {Record<string, number>} */ fields, /** @type {number} */ count) => {
+        await demo.fill(fields);
+        await demo.page.$eval('[name=topK]', field => field.dispatchEvent(new Event('input', { bubbles: true })));
+        await demo.page.waitForFunction(expected =>
+            document.querySelectorAll('#candidates li:not([hidden])').length === expected, {}, count);
+    };
+    // Six, and then eight: whatever was shown before the fields were followed, it was not both.
+    await choose({ topK: 6, topP: 1 }, 6);
+    await choose({ topK: 0 }, 8);
     const before = await shown();
-    await demo.fill({ topK: 2, topP: 1 });
-    await demo.page.$eval('[name=topK]', field => field.dispatchEvent(new Event('input', { bubbles: true })));
-    await demo.page.waitForFunction(() => document.querySelectorAll('#candidates li:not([hidden])').length === 2);
+    await choose({ topK: 2 }, 2);
     const after = await shown();
     assert.deepEqual(after.map(({ name }) => name), before.slice(0, 2).map(({ name }) => name));
     const sum = after.reduce((all, { figure }) => all + Number.parseFloat(figure), 0);
