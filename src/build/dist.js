@@ -71,7 +71,7 @@ export async function buildDist() {
     const files = new Map(COPIED.map((path) => [path, readFileSync(join(source, path))]));
     for (const { path, text } of [...(worker.outputFiles ?? []), ...(main.outputFiles ?? [])]) {
         const name = path.slice(target.length + 1).replaceAll('\\', '/');
-        files.set(name, withTypes(name, name.endsWith('.js') ? withHints(text) : text));
+        files.set(name, name.endsWith('.js') ? withHints(text) : text);
     }
     checkFiles(files);
     for (const path of existsSync(target) ? filesIn(target, '') : []) {
@@ -146,17 +146,6 @@ function withHints(text) {
     return text
         .replace(/\bimport\s*\.\s*meta\s*\.\s*url\b/g, (text) => (text.includes('\n') ? '\nimport.meta.url' : text))
         .replace('import("./unmoved.jsx?unmoved")', 'import("./unmoved.jsx"+"?unmoved")');
-}
-
-/**
- * An entry names its types where only the file is seen: by Deno, and on JSR. In a line of its own, which its source map has too.
- * @param {string} path in dist/ @param {string} text
- */
-function withTypes(path, text) {
-    const [entry, extension] = path.split(/(?=\.js)/);
-    if (!(entry in ENTRIES) || entry === 'cli') return text;
-    if (extension !== '.js') return text.replace('"mappings": "', '$&;');
-    return `/* @ts-self-types="${path.includes('/') ? '../' : './'}types/${entry.replace('/index', '')}.d.ts" */\n${text}`;
 }
 
 /** What bundlers and pages rely on. @param {Map<string, string | Uint8Array>} files */
