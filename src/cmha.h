@@ -153,8 +153,9 @@ CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
  *   keys:   [G][page / 8][D][8]   panels of 8 positions: QK^T is then the same multiply as a projection
  *   values: [G][page][V]
  * and after each of the two what its type needs besides. The public shape stays Keras's [B, 2, S, G, D]. Positions at
- * and beyond S are never used. */
-enum { CMHA_PAGE = 256 };
+ * and beyond S are never used. CMHA_PAGE_FORM counts the ways in which pages have been laid out, with what their types
+ * need: caches that were saved are of one of them. */
+enum { CMHA_PAGE = 256, CMHA_PAGE_FORM = 1 };
 
 /* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value
  * of a head to multiply it with. X(KIND, object, number, scale): the table entry at the end of src/cache/<kind>.c, bytes
@@ -426,8 +427,8 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
 /* ---------------------------------------------------------------------------------------------- programs */
 
 /* A call of the layer, or a whole decoder step, is a short program: operations run in order by every thread that
- * joins. Each operation is cut into tasks by its shape alone; threads claim tasks one by one. So nobody waits for a
- * thread that is late, asleep or dead, unless it holds a claimed task.
+ * joins. Each operation is cut into tasks by its shape alone; threads claim runs of tasks, each its share of those that
+ * are left. So nobody waits for a thread that is late, asleep or dead, unless it holds claimed tasks.
  *
  * Protocol (js/engine/pool.js is the other half)
  *   - One DISPATCHER (the thread that owns the runtime) writes the operations, calls cmha_program_begin, then bumps
@@ -478,6 +479,7 @@ typedef struct cmha_op {
     uint32_t flags;
     uint32_t tasks;         /* set by cmha_program_begin */
     uint32_t sleepers;      /* threads asleep on `done` */
+    uint32_t most;          /* tasks that one claim may take, set by cmha_program_begin */
     union {
 #define X(KIND, object, arguments) arguments object;
         CMHA_OPERATIONS(X)

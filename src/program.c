@@ -56,6 +56,21 @@ uint32_t cmha_interface(void)
     return CMHA_INTERFACE;
 }
 
+/* What one task counts for: multiply-adds, and something for those that multiply nothing. */
+static double task_cost(const cmha_op *op)
+{
+    return of(op)->work(&op->u) / (double) op->tasks + 10000.0;
+}
+
+/* Nobody waits for more multiply-adds than these of one claim, or for one task. */
+static const double MOST_CLAIMED = 1 << 21;
+
+/* Tasks that take no more than `work`; at least one. */
+static uint32_t tasks_within(double work, double cost)
+{
+    return work < cost ? 1 : (uint32_t) (work / cost);
+}
+
 void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch)
 {
     uint64_t stamp = (uint64_t) epoch << 32;
@@ -65,6 +80,7 @@ void cmha_program_begin(cmha_op *ops, uint32_t count, uint32_t epoch)
         if (!(op->flags & CMHA_OP_CONCURRENT)) others = 0;
         int last = i + 1 == count || !(op[1].flags & CMHA_OP_CONCURRENT);
         op->tasks = op_tasks(op);
+        op->most = tasks_within(MOST_CLAIMED, task_cost(op));
         __atomic_store_n(&op->sleepers, 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&op->done, stamp | (op->tasks + (last ? others : 0)), __ATOMIC_SEQ_CST);
         __atomic_store_n(&op->claim, stamp | op->tasks, __ATOMIC_SEQ_CST);
@@ -132,18 +148,21 @@ static int32_t wait_done(cmha_control *control, cmha_op *op, uint32_t epoch)
     }
 }
 
-/* Takes one off op->done; nonzero if that was the last of it. */
-static int complete(cmha_op *op)
+/* Takes n off op->done; nonzero if those were the last of it. */
+static int complete(cmha_op *op, uint32_t n)
 {
-    if ((uint32_t) __atomic_sub_fetch(&op->done, 1, __ATOMIC_SEQ_CST) != 0) return 0;
+    if ((uint32_t) __atomic_sub_fetch(&op->done, n, __ATOMIC_SEQ_CST) != 0) return 0;
     if (__atomic_load_n(&op->sleepers, __ATOMIC_SEQ_CST)) wake(&op->done);
     return 1;
 }
 
-/* What one task counts for: multiply-adds, and something for those that multiply nothing. */
-static double task_cost(const cmha_op *op)
+/* Tasks to claim at once of `left`: a share of them, since weights come fastest in one long run, and since a claim takes
+ * as long as a short task where others claim too. The shares get smaller towards the end, so that all threads end at
+ * about the same time. */
+static uint32_t claim_size(uint32_t left, uint32_t threads, uint32_t most)
 {
-    return of(op)->work(&op->u) / (double) op->tasks + 10000.0;
+    uint32_t share = (left + threads - 1) / threads;
+    return share < most ? share : most;
 }
 
 /* Claims and runs tasks of op until none is left, or the budget, where there is one, is spent; nonzero if the group that
@@ -151,16 +170,22 @@ static double task_cost(const cmha_op *op)
 static int run_op(cmha_control *control, cmha_op *op, cmha_op *tail, uint32_t epoch, uint32_t thread, double *budget)
 {
     int last = 0;
+    uint32_t threads = __atomic_load_n(&control->threads, __ATOMIC_RELAXED);
     uint64_t seen = __atomic_load_n(&op->claim, __ATOMIC_SEQ_CST);
     double cost = budget && (uint32_t) seen ? task_cost(op) : 0.0;
     while (seen >> 32 == epoch && (uint32_t) seen != 0) {
-        if (!__atomic_compare_exchange_n(&op->claim, &seen, seen - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
-        of(op)->task(&op->u, op->tasks - (uint32_t) seen, thread);
-        __atomic_add_fetch(&control->progress, 1, __ATOMIC_SEQ_CST);
-        int closed = complete(op);
-        if (closed && op != tail) closed = complete(tail);
+        /* What a late thread reads here may be of another program: then the exchange fails. */
+        uint32_t most = __atomic_load_n(&op->most, __ATOMIC_RELAXED);
+        if (budget && *budget < most * cost) most = tasks_within(*budget, cost);
+        uint32_t n = claim_size((uint32_t) seen, threads, most);
+        if (!__atomic_compare_exchange_n(&op->claim, &seen, seen - n, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
+        uint32_t first = op->tasks - (uint32_t) seen;
+        for (uint32_t i = first; i < first + n; i++) of(op)->task(&op->u, i, thread);
+        __atomic_add_fetch(&control->progress, n, __ATOMIC_SEQ_CST);
+        int closed = complete(op, n);
+        if (closed && op != tail) closed = complete(tail, 1);
         last |= closed;
-        if (budget && (*budget -= cost) <= 0.0) break;
+        if (budget && (*budget -= n * cost) <= 0.0) break;
         seen = __atomic_load_n(&op->claim, __ATOMIC_SEQ_CST);
     }
     return last;

@@ -4,13 +4,13 @@
 //   8-11         length of the header in bytes, little endian
 //   12-15        checksum of all bytes from 16 on
 //   16-          the header, JSON in ASCII, padded with spaces to a multiple of 16; `version`: of the form of the file,
-//                `interface`: fingerprint of src/cmha.h, which says how a page is laid out; the rest is the owner's
+//                `pages`: of theirs, CMHA_PAGE_FORM in src/cmha.h; the rest is the owner's
 //   behind it    pages as they lie in memory, one after the other
 //
 // Nothing in a file is believed: whoever opens one checks what the header says before anything is made of it.
 
 import { FormatError, checkFormat } from '../check.js';
-import { INTERFACE } from '../engine/interface.js';
+import { PAGE_FORM } from '../engine/interface.js';
 
 /** @typedef {{ address: number, bytes: number }} Place */
 
@@ -47,7 +47,7 @@ export function checksum(bytes, hash = 0x811c9dc5) {
  * @returns {Uint8Array<ArrayBuffer>}
  */
 export function packCache(memory, magic, version, header, pages) {
-    const json = JSON.stringify({ version, interface: INTERFACE, ...header });
+    const json = JSON.stringify({ version, pages: PAGE_FORM, ...header });
     const text = json.padEnd(Math.ceil(json.length / 16) * 16);
     let at = START + text.length;
     const bytes = new Uint8Array(at + sizeOf(pages));
@@ -107,7 +107,7 @@ function readHeader(bytes, version, what) {
         throw damaged(what);
     }
     if (typeof header !== 'object' || header === null) throw damaged(what);
-    checkFormat(header.version === version && header.interface === INTERFACE, 'cache-version',
+    checkFormat(header.version === version && header.pages === PAGE_FORM, 'cache-version',
         `the ${what} was saved by another version of this library, which lays pages out otherwise`);
     return header;
 }

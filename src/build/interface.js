@@ -98,7 +98,7 @@ function readFields(struct, body, known, operations) {
 }
 
 /** Constants that have no prefix in common stand alone. */
-const ALONE = ['PANEL', 'NOT_GGML', 'SLICE_MS', 'STALL_SLICES', 'PAGE'];
+const ALONE = ['PANEL', 'NOT_GGML', 'SLICE_MS', 'STALL_SLICES', 'PAGE', 'PAGE_FORM'];
 
 /** @param {string} code @returns {Interface['enums']} */
 function readEnums(code) {

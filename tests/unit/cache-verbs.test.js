@@ -158,6 +158,64 @@ test('a removal, a truncation that cannot have memory changes nothing', async ()
     small.dispose();
 });
 
+/**
+ * A saved cache of [1, 2, 20, 2, 4], put together by what cache-bytes.js and src/cmha.h say, not by save(). When pages are laid out
+ * otherwise this fails: then CMHA_PAGE_FORM counts up, and files of the form before must be refused.
+ * @param {'float32' | 'float16' | 'int8'} dtype
+ * @param {number} form
+ */
+function savedByHand(dtype, form) {
+    const [length, page, heads, dim] = [20, 24, 2, 4];
+    const header = JSON.stringify({ version: 1, pages: form, shape: [1, 2, length, heads, dim], dtype });
+    const start = 16 + Math.ceil(header.length / 16) * 16;
+    const [number, scale] = { float32: [4, 0], float16: [2, 0], int8: [1, 4] }[dtype];
+    const half = heads * page * (dim * number + scale);
+    const bytes = new Uint8Array(start + 2 * half);
+    bytes.set(new TextEncoder().encode(`CMHAKEYS${'\0'.repeat(8)}${header.padEnd(start - 16)}`));
+    const view = new DataView(bytes.buffer);
+    const expected = [];
+    for (let part = 0; part < 2; part++) {
+        for (let s = 0; s < length; s++) {
+            for (let g = 0; g < heads; g++) {
+                const multiplier = dtype === 'int8' ? (s + 1) / 4 : 1;
+                const places = start + part * half;
+                if (scale) view.setFloat32(places + heads * page * dim + 4 * (g * page + s), multiplier, true);
+                for (let e = 0; e < dim; e++) {
+                    const inPanels = ((g * page + s - s % 8) * dim + e * 8 + s % 8);
+                    const inRows = (g * page + s) * dim + e;
+                    const at = places + number * (part === 0 ? inPanels : inRows);
+                    const x = 1 + part + s % 13 + 16 * g + 32 * (e % 3);    // at most 101
+                    if (dtype === 'float32') view.setFloat32(at, x, true);
+                    else if (dtype === 'int8') view.setInt8(at, x);
+                    else view.setUint16(at, halfBits(x), true);
+                    expected.push(x * multiplier);
+                }
+            }
+        }
+    }
+    view.setUint32(8, start - 16, true);
+    let hash = 0x811c9dc5;
+    for (let i = 16; i < bytes.length; i += 4) hash = Math.imul(hash ^ view.getUint32(i, true), 0x01000193);
+    view.setUint32(12, hash >>> 0, true);
+    return { bytes, expected };
+}
+
+/** @param {number} x an integer from 1 to 2047 @returns {number} as binary16 */
+function halfBits(x) {
+    const exponent = Math.floor(Math.log2(x));
+    return (exponent + 15) << 10 | (x - 2 ** exponent) * 2 ** (10 - exponent);
+}
+
+test('a file that was written by another hand loads, and one of another form of pages is refused', async () => {
+    for (const dtype of /** @type {const} */ (['float32', 'float16', 'int8'])) {
+        const { bytes, expected } = savedByHand(dtype, 1);
+        const cache = await KVCache.load(runtime, bytes);
+        assert.deepEqual([...cache.toTensor().data], expected, dtype);
+        cache.dispose();
+        await assert.rejects(KVCache.load(runtime, savedByHand(dtype, 2).bytes), { name: 'FormatError', code: 'cache-version' });
+    }
+});
+
 test('a cache that is gone saves nothing, and what is no file loads nothing', async () => {
     const { used } = runtime.memory;
     const cache = new KVCache(runtime, { batch: 1, length: 12, numHeads: 2, keyDim: 6 });
