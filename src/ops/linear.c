@@ -135,11 +135,16 @@ INLINE size_t run_order(size_t run, size_t t)
     return run == CMHA_INT8_INPUTS ? t : t / 8 * 8 + t % 4 * 2 + t / 4 % 2;
 }
 
+/* How a type's words are multiplied: `bits`, or DOT_FOUR; then signed weights are lifted by `zero`, by flipping bits. */
+typedef struct dot_how { int zero, offset; uint32_t flip; } dot_how;
+
 /* z[i][8] += the products of m rows with what is unpacked: in steps of two words of bytes, or of one that is widened. */
-INLINE void dot_tile(const size_t m, const size_t run, const int bits, const unpacked *u, size_t inputs, int zero,
-    int offset, const dot_block *x, size_t stride, float *z)
+INLINE void dot_tile(const size_t m, const size_t run, const int bits, const dot_how *how, const unpacked *u, size_t inputs, const dot_block *x,
+    size_t stride, float *z)
 {
     const size_t step = dot_bytes(bits) ? 8 : 4;
+    const int zero = how->zero, offset = how->offset;
+    const i4 flip = i4_splat((int32_t) how->flip);
     for (size_t t = 0; t < inputs / run; t++) {
         size_t s = run_order(run, t), part = run_part(run, s);
         const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
@@ -152,9 +157,13 @@ INLINE void dot_tile(const size_t m, const size_t run, const int bits, const unp
         for (size_t j = s * run % CMHA_INT8_INPUTS, end = j + run; j < end; j += step, w += step / 4 * WORD_FIELD) {
             i4 words[2][2];
             for (size_t half = 0; half < 2; half++) {
-                i4 word = word_field(w, half);
+                i4 word = word_field(w, half), next = dot_bytes(bits) ? word_field(w + WORD_FIELD, half) : word;
+                if (bits == DOT_FOUR) {
+                    word = i4_xor(word, flip);
+                    next = i4_xor(next, flip);
+                }
                 words[half][0] = dot_bytes(bits) ? word : dot_even(word, bits);
-                words[half][1] = dot_bytes(bits) ? word_field(w + WORD_FIELD, half) : dot_odd(word, bits);
+                words[half][1] = dot_bytes(bits) ? next : dot_odd(word, bits);
             }
             for (size_t i = 0; i < m; i++) {
                 const uint8_t *row = dot_input(in + i * stride, j, bits);
@@ -178,38 +187,52 @@ INLINE void dot_tile(const size_t m, const size_t run, const int bits, const unp
     }
 }
 
-typedef void dot_tiles(size_t m, const unpacked *u, size_t inputs, int zero, int offset, const dot_block *x,
+typedef void dot_tiles(size_t m, const dot_how *how, const unpacked *u, size_t inputs, const dot_block *x,
     size_t stride, float *z);
 
 #define DOT_TILES(run, bits) \
-    static void dot_tiles_##run##_##bits(size_t m, const unpacked *u, size_t inputs, int zero, int offset, \
-        const dot_block *x, size_t stride, float *z) \
+    static void dot_tiles_##run##_##bits(size_t m, const dot_how *how, const unpacked *u, size_t inputs, const dot_block *x, \
+        size_t stride, float *z) \
     { \
         for (; m >= DOT_ROWS; m -= DOT_ROWS, x += DOT_ROWS * stride, z += DOT_ROWS * GROUP_COLUMNS) \
-            dot_tile(DOT_ROWS, run, bits, u, inputs, zero, offset, x, stride, z); \
+            dot_tile(DOT_ROWS, run, bits, how, u, inputs, x, stride, z); \
         for (; m >= 2; m -= 2, x += 2 * stride, z += 2 * GROUP_COLUMNS) \
-            dot_tile(2, run, bits, u, inputs, zero, offset, x, stride, z); \
+            dot_tile(2, run, bits, how, u, inputs, x, stride, z); \
         for (; m > 0; m--, x += stride, z += GROUP_COLUMNS) \
-            dot_tile(1, run, bits, u, inputs, zero, offset, x, stride, z); \
+            dot_tile(1, run, bits, how, u, inputs, x, stride, z); \
     }
 
-DOT_TILES(16, 4)
 DOT_TILES(16, 6)
-DOT_TILES(32, 4)
-DOT_TILES(32, 5)
+DOT_TILES(32, 6)
 DOT_TILES(32, 8)
+#if defined(__wasm_relaxed_simd__)
+DOT_TILES(32, 4)
+DOT_TILES(32, DOT_FOUR)
+#endif
 
-static dot_tiles *tiles_of(const weight_dot *dot)
+/* Fewer bits than 6 are 6 where that is as good. */
+static dot_tiles *tiles_of(const weight_dot *dot, dot_how *how)
 {
-    if (dot->run == 16) return dot->bits == 4 ? dot_tiles_16_4 : dot_tiles_16_6;
-    return dot->bits == 4 ? dot_tiles_32_4 : dot->bits == 5 ? dot_tiles_32_5 : dot_tiles_32_8;
+    *how = (dot_how) { dot->zero, dot->offset, 0 };
+    if (dot->run == 16) return dot_tiles_16_6;
+#if defined(__wasm_relaxed_simd__)
+    if (dot->bits == 4) return dot_tiles_32_4;
+    int four = dot->bits == 8 ? dot_four() : 0;
+    if (four) {
+        how->zero = four == 2 ? 128 : 0;
+        how->flip = four == 2 ? 0x80808080 : 0;
+        return dot_tiles_32_DOT_FOUR;
+    }
+#endif
+    return dot->bits == 8 ? dot_tiles_32_8 : dot_tiles_32_6;
 }
 
 /* Rows [r, r + m) of one panel, m > 1: its weights are unpacked once for all of them. */
 static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8_t *w, size_t r, size_t m, float *z)
 {
     const weight_dot *dot = &type->dot;
-    dot_tiles *tiles = tiles_of(dot);
+    dot_how how;
+    dot_tiles *tiles = tiles_of(dot, &how);
     size_t stride = a->k / CMHA_INT8_INPUTS;
     const dot_block *x = (const dot_block *) a->quantized + r * stride;
     for (size_t i = 0; i < m; i++) {
@@ -221,7 +244,7 @@ static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8
         inputs = least(a->k - j, UNPACKED_INPUTS);
         dot->unpack(&u, w, inputs / type->block);
         w += inputs / type->block * type->bytes * CMHA_PANEL;
-        tiles(m, &u, inputs, dot->zero, dot->offset, x, stride, z);
+        tiles(m, &how, &u, inputs, x, stride, z);
     }
 }
 
