@@ -56,15 +56,16 @@ INLINE int dot_bytes(int bits)
 #endif
 }
 
-/* What that instruction takes weights of eight bits for, which is the engine's choice, one for all of its time: signed
- * numbers (1) or unsigned ones (2), both exact, as it then is a processor's own and the fastest way. Or it is made of others
- * and may saturate: 0. */
+/* What that instruction takes weights of eight bits for, as the engine chose for good: signed numbers or unsigned ones. Both
+ * are exact, which says too that it is the processor's own. Where it is made of others it may saturate: 0. */
+enum { DOT_SIGNED = 1, DOT_UNSIGNED = 2 };
+
 INLINE int dot_four(void)
 {
 #if defined(__wasm_relaxed_simd__)
     i4 sum = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(i4_constant(0x7f7f7f7f), i4_constant(0xffffffff), i4_splat(0));
     int32_t got = wasm_i32x4_extract_lane(sum, 0);
-    return got == -4 * 127 ? 1 : got == 4 * 127 * 255 ? 2 : 0;
+    return got == -4 * 127 ? DOT_SIGNED : got == 4 * 127 * 255 ? DOT_UNSIGNED : 0;
 #else
     return 0;
 #endif
