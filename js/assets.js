@@ -3,6 +3,8 @@
 // because in a CommonJS bundle import.meta.url is empty. This module stands at the top, so that a bundle of one file finds
 // them beside itself.
 
+import { isNode, nodeModule } from './engine/threads.js';
+
 /**
  * @typedef {object} Assets
  * @property {() => URL} relaxed
@@ -25,13 +27,26 @@ export function shippedAssets() {
     return assets;
 }
 
-/** @returns {URL} of the model that comes with the package @throws {Error} in a bundle that does not know where it lies */
-export function modelAddress() {
+/** @returns {Promise<URL>} of the model that comes with the package @throws {Error} where a bundle has left it behind */
+export async function modelAddress() {
+    if (isNode && !(await isThere(assets.model))) {
+        await assetsWhereTheyWere();
+    }
     try {
         return assets.model();
     } catch (cause) {
         throw new Error('loadModel: this bundle does not say where it lies, so the model of the package is not found; '
             + 'give its address, or that of another model, as source', { cause });
+    }
+}
+
+/** @param {() => URL} address @returns {Promise<boolean>} whether a file of Node's is there */
+async function isThere(address) {
+    try {
+        await nodeModule('node:fs/promises').access(address());
+        return true;
+    } catch {
+        return false;
     }
 }
 
@@ -41,9 +56,7 @@ export function areModulesMoved() {
 }
 
 /**
- * For when an address above does not give what it should. The development server of Vite 5 to 7 moves the modules of a
- * package to a folder of its own and leaves the rest behind; .jsx files it leaves where they are, and there the same
- * expressions are right.
+ * For when an address above does not give what it should.
  * @returns {Promise<Assets | null>} null where there is no other place to look in
  */
 export function assetsWhereTheyWere() {
@@ -53,16 +66,25 @@ export function assetsWhereTheyWere() {
 
 /** @returns {Promise<Assets | null>} */
 async function look() {
+    const found = isNode ? (await import('./installed.js')).installedAssets(assets) : await unmoved();
+    if (found !== null) {
+        assets = found;
+        moved = true;
+    }
+    return found;
+}
+
+/**
+ * The development server of Vite 5 to 7 moves the modules of a package to a folder of its own and leaves the rest behind; .jsx
+ * files it leaves where they are, and there the same expressions are right.
+ * @returns {Promise<Assets | null>}
+ */
+async function unmoved() {
     try {
         // @ts-ignore: the query is for Vite, which then leaves the file alone; to everybody else it means nothing
-        const unmoved = await import('./unmoved.jsx?unmoved');
-        if (unmoved.assets.model().href === assets.model().href) {
-            return null;
-        }
-        ({ assets } = unmoved);
+        const { assets: there } = await import('./unmoved.jsx?unmoved');
+        return there.model().href === assets.model().href ? null : there;
     } catch {
         return null; // not taken along by this bundle, or this context imports no modules: a service worker
     }
-    moved = true;
-    return assets;
 }

@@ -13,16 +13,16 @@
 #include "cmha.h"
 #include "simd.h"
 
-/* 32 activations d * q. */
+/* 32 activations d * q. What products of bytes read comes first, within a line of the cache. */
 typedef struct dot_block {
     float d;
     /* Of all q and of each half of them: the sum; the sums of the first two and of the last two of every four. */
     float sum[3];
     int16_t pairs[3][2];
-    int16_t turned[CMHA_INT8_INPUTS];   /* of every four the first, the third, the second, the fourth */
 #if defined(__wasm_relaxed_simd__)
     int8_t bytes[CMHA_INT8_INPUTS];
 #endif
+    int16_t turned[CMHA_INT8_INPUTS];   /* of every four the first, the third, the second, the fourth */
 } dot_block;
 
 _Static_assert(sizeof(dot_block) <= CMHA_INT8_BYTES, "cmha.h tells how much room a block takes");
@@ -42,13 +42,31 @@ enum { DOT_WORDS = 8 };
 
 typedef i4 dot_sums;
 
+/* In place of bits: an instruction that adds four products of bytes to a sum. */
+enum { DOT_FOUR = 32 };
+
 /* Whether weights are multiplied as the bytes that they are. */
 INLINE int dot_bytes(int bits)
 {
 #if defined(__wasm_relaxed_simd__)
-    return bits < 8;
+    return bits != 8;
 #else
     (void) bits;
+    return 0;
+#endif
+}
+
+/* What that instruction takes weights of eight bits for, as the engine chose for good: signed numbers or unsigned ones. Both
+ * are exact, which says too that it is the processor's own. Where it is made of others it may saturate: 0. */
+enum { DOT_SIGNED = 1, DOT_UNSIGNED = 2 };
+
+INLINE int dot_four(void)
+{
+#if defined(__wasm_relaxed_simd__)
+    i4 sum = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(i4_constant(0x7f7f7f7f), i4_constant(0xffffffff), i4_splat(0));
+    int32_t got = wasm_i32x4_extract_lane(sum, 0);
+    return got == -4 * 127 ? DOT_SIGNED : got == 4 * 127 * 255 ? DOT_UNSIGNED : 0;
+#else
     return 0;
 #endif
 }
@@ -81,6 +99,9 @@ INLINE dot_sums dot_begin(const dot_block *x, size_t part, int zero, int bits)
 INLINE dot_sums dot_step(dot_sums s, i4 w0, i4 x0, i4 w1, i4 x1, int bits)
 {
 #if defined(__wasm_relaxed_simd__)
+    if (bits == DOT_FOUR) {
+        return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x1, w1, wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x0, w0, s));
+    }
     if (dot_bytes(bits)) {
         i4 p0 = wasm_i16x8_relaxed_dot_i8x16_i7x16(x0, w0), p1 = wasm_i16x8_relaxed_dot_i8x16_i7x16(x1, w1);
         return bits <= 4 ? wasm_i16x8_add(wasm_i16x8_add(s, p0), p1)

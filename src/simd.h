@@ -67,6 +67,7 @@ INLINE i4 i4_load_splat(const void *p) { return wasm_v128_load32_splat(p); }
 INLINE i4 i4_splat(int32_t x) { return wasm_i32x4_splat(x); }
 INLINE i4 i4_and(i4 a, i4 b) { return wasm_v128_and(a, b); }
 INLINE i4 i4_or(i4 a, i4 b) { return wasm_v128_or(a, b); }
+INLINE i4 i4_xor(i4 a, i4 b) { return wasm_v128_xor(a, b); }
 INLINE i4 i4_add(i4 a, i4 b) { return wasm_i32x4_add(a, b); }
 INLINE i4 i4_mul(i4 a, i4 b) { return wasm_i32x4_mul(a, b); }
 INLINE i4 i4_shl(i4 a, uint32_t n) { return wasm_i32x4_shl(a, n); }
@@ -165,6 +166,7 @@ INLINE i4 i4_load_splat(const void *p)
 }
 INLINE i4 i4_and(i4 a, i4 b) { return a & b; }
 INLINE i4 i4_or(i4 a, i4 b) { return a | b; }
+INLINE i4 i4_xor(i4 a, i4 b) { return a ^ b; }
 INLINE i4 i4_add(i4 a, i4 b) { return (i4) ((u4) a + (u4) b); }
 INLINE i4 i4_mul(i4 a, i4 b) { return (i4) ((u4) a * (u4) b); }
 INLINE i4 i4_shl(i4 a, uint32_t n) { return (i4) ((u4) a << n); }

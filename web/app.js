@@ -204,6 +204,7 @@ export class App extends EventTarget {
     async write(text, { prompt, parent = null, drop = [], options = {} }) {
         const task = ++this.tasks;
         const settings = { ...fromForm(this.form), layer: this.layer + 1 };
+        text.trace.origin = { prompt, settings, options };
         this.notify(null);
         this.enter('writing');
         this.showStatus('Reading the prompt');

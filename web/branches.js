@@ -4,7 +4,7 @@
  */
 
 import { find } from './find.js';
-import { Trace, visible } from './trace.js';
+import { Trace } from './trace.js';
 
 /** @import { App } from './app.js' */
 /** @import { Candidate } from './messages.js' */
@@ -94,7 +94,7 @@ export class Branches {
 
 /** @param {Branch} branch */
 function titleOf({ parent, at, trace }) {
-    const text = trace.tokens.slice(parent ? at : 0).map(entry => entry.text).join('').trim();
+    const text = trace.tokens.slice(parent ? at : 0).map(entry => entry.text).join('').trim().replace(/\s+/g, ' ');
     const snippet = text.length > SNIPPET ? `${text.slice(0, SNIPPET)}…` : text;
-    return parent ? `at ${at}: ${visible(snippet).replaceAll('·', ' ')}` : snippet || 'The text';
+    return parent ? `at ${at}: ${snippet}` : snippet || 'The text';
 }

@@ -3,7 +3,9 @@
 import { nextId } from './branches.js';
 import { Conversation } from './conversation.js';
 import { find } from './find.js';
+import { follow } from './follow.js';
 import { showMarkdown } from './markdown.js';
+import { anotherSeed } from './settings.js';
 import { Trace } from './trace.js';
 
 /** @import { App } from './app.js' */
@@ -39,6 +41,7 @@ export class ChatPanel {
             this.send();
         });
         this.stopButton.addEventListener('click', () => app.stop());
+        follow(find('chat-form'), () => this.writing !== null && this.isOpen && app.inspector.chosen < 0);
         app.addEventListener('state', () => this.showState());
         app.addEventListener('text', () => this.grow());
         app.addEventListener('model', () => this.forget());
@@ -81,6 +84,12 @@ export class ChatPanel {
         const node = this.conversation.add(question, 'assistant', '');
         const prompt = this.conversation.messages(question, this.system.value);
         return this.write(node, prompt, question.parent?.text ?? null);
+    }
+
+    /** Another seed, without which the answer would be the same. @param {Node} question */
+    again(question) {
+        anotherSeed(this.app.form);
+        return this.answer(question);
     }
 
     /**
@@ -203,7 +212,7 @@ export class ChatPanel {
     answerButtons(node, isLast) {
         if (node.finish === null) return [];
         const list = [this.button('Copy', 'Copy the answer', () => navigator.clipboard?.writeText(node.content))];
-        list.push(this.button('Again', 'Write another answer', () => this.answer(/** @type {Node} */ (node.parent))));
+        list.push(this.button('Again', 'Write another answer', () => this.again(/** @type {Node} */ (node.parent))));
         // What the cache holds is the text that was written last.
         if (isLast && !['end', 'context'].includes(node.finish) && this.app.text?.id === node.text) {
             list.push(this.button('Continue', 'Go on with this answer', () => this.goOn(node)));

@@ -3,7 +3,7 @@
 import { find } from './find.js';
 import { bytes } from './meters.js';
 import { fromForm, toHash, toRunOptions } from './settings.js';
-import { modelOf } from './write-panel.js';
+import { settingsOf } from './write-panel.js';
 
 /** @import { App } from './app.js' */
 /** @import { Turn } from './messages.js' */
@@ -23,7 +23,7 @@ export class CodePanel {
         panel.addEventListener('toggle', () => this.show());
         for (const input of find('code-kinds').querySelectorAll('input')) input.addEventListener('change', () => this.show());
         app.form.addEventListener('input', () => panel.open && this.show());
-        for (const type of ['end', 'model']) app.addEventListener(type, () => panel.open && this.show());
+        for (const type of ['text', 'model']) app.addEventListener(type, () => panel.open && app.state !== 'writing' && this.show());
         explain.addEventListener('toggle', () => explain.open && this.explain());
         find('copy-code').addEventListener('click', () => this.copy(find('code').textContent ?? ''));
         find('copy-explained').addEventListener('click', () => this.copy(find('explained').textContent ?? ''));
@@ -31,14 +31,14 @@ export class CodePanel {
     }
 
     address() {
-        const settings = { ...fromForm(this.app.form), layer: this.app.layer + 1, head: this.app.inspector.lane, model: modelOf(this.app) };
-        return new URL(toHash(settings), location.href).href;
+        return new URL(toHash(settingsOf(this.app)), location.href).href;
     }
 
     show() {
         const isPage = Boolean(find('code-kinds').querySelector('input[value="page"]:checked'));
         const settings = fromForm(this.app.form);
-        find('code').textContent = program(this.app, settings, this.conversation(), isPage);
+        const origin = this.app.trace?.origin ?? { settings, prompt: this.conversation() ?? settings.prompt, options: {} };
+        find('code').textContent = program(this.app, origin, isPage);
     }
 
     async explain() {
@@ -61,25 +61,30 @@ export class CodePanel {
 }
 
 /**
+ * What stands there: tokens where the text was branched or continued, since what they say may be cut in other ways too.
  * @param {App} app
- * @param {import('./settings.js').Settings} settings
- * @param {Turn[] | null} turns
+ * @param {import('./trace.js').Origin} origin
  * @param {boolean} isPage
  */
-function program({ source }, settings, turns, isPage) {
-    const { layer, pace, ...options } = toRunOptions(settings);
+function program({ source, explained }, { settings, prompt: from, options: { pace: own, ...more } }, isPage) {
+    const { layer, pace, ...options } = { ...toRunOptions(settings), ...more };
     const [given, helper] = sourceCode(source, isPage);
-    const prompt = turns ? JSON.stringify(turns, null, 4) : quote(settings.prompt);
-    const workers = settings.workers === 'auto' ? '' : `{ workers: ${settings.workers} }`;
+    const isText = typeof from === 'string';
+    const isTokens = typeof from[0] === 'number';
+    const prompt = isText ? quote(from) : isTokens ? `[${from.join(', ').replace(/(.{90,}?,) /g, '$1\n    ')}]` : JSON.stringify(from, null, 4);
+    const beginning = isText ? 'prompt' : 'model.tokenizer.decode(prompt, { skipSpecialTokens: true })';
+    const simd = explained?.variant;
+    const how = { ...(settings.workers !== 'auto' && { workers: settings.workers }), ...(simd && { simd }) };
     const generation = isPage ? `${CDN}/generation/index.js` : 'cached-attention/generation';
     const lines = [
         `import { createRuntime } from '${isPage ? `${CDN}/index.js` : 'cached-attention'}';`,
         `import { ${['loadModel', ...helper].join(', ')} } from '${generation}';`,
         '',
-        `const runtime = await createRuntime(${workers});`,
+        '// SIMD as on the page: with another kind the words may come to be others.',
+        `const runtime = await createRuntime(${literal(how)});`,
         `const model = await loadModel(runtime${given ? `, ${given}` : ''});`,
         `const prompt = ${prompt};`,
-        ...(turns ? [] : [isPage ? 'document.body.append(prompt);' : 'process.stdout.write(prompt);']),
+        ...(isText || isTokens ? [isPage ? `document.body.append(${beginning});` : `process.stdout.write(${beginning});`] : []),
         `for await (const { text } of model.generate(prompt, ${literal(options)})) {`,
         isPage ? '    document.body.append(text);' : '    process.stdout.write(text);',
         '}',
@@ -103,9 +108,10 @@ function sourceCode(source, isPage) {
     return [`huggingFace(${quote(repository)}${file ? `, { file: ${quote(file)} }` : ''})`, ['huggingFace']];
 }
 
-/** @param {object} options */
+/** @param {object} options @returns {string} */
 function literal(options) {
-    const fields = Object.entries(options).map(([name, value]) => `${name}: ${typeof value === 'string' ? quote(value) : value}`);
+    const fields = Object.entries(options).map(([name, value]) =>
+        `${name}: ${typeof value === 'string' ? quote(value) : typeof value === 'object' ? literal(value) : value}`);
     return fields.join(', ').length < 60 ? `{ ${fields.join(', ')} }` : `{\n    ${fields.join(',\n    ')}\n}`;
 }
 

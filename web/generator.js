@@ -7,7 +7,7 @@
 
 import { createRuntime } from '../js/index.js';
 import { huggingFace, loadModel } from '../js/generation/index.js';
-import { openSource, keepFiles } from './library.js';
+import { keepFiles, lost, openSource } from './library.js';
 import { distribution, lens, maps, probabilities, readAgain } from './reading.js';
 import { Texts, write } from './writing.js';
 
@@ -102,6 +102,8 @@ async function load(source, workers, tell, signal) {
         tell({ type: 'ready', explain: runtime.explain(), model: factsOf(model, source), resources: resources() });
     } catch (error) {
         runtime.dispose();
+        // What a browser says of a connection names neither.
+        if (source.kind === 'hub' && given.folder && error instanceof TypeError) throw lost(given.folder, error, 'Ask for the model again.');
         throw error;
     }
 }

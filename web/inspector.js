@@ -204,6 +204,7 @@ export class Inspector {
     label(q) {
         const lane = this.lane === 0 ? 'mean' : `head ${this.lane}`;
         const title = find('step-title');
+        find('step').classList.toggle('blank', q < 0);
         if (q < 0) {
             title.textContent = 'Nothing to look at yet';
         } else {

@@ -11,6 +11,7 @@ import { visible } from './trace.js';
 const DELAY = 80;
 /** Tokens of each layer. */
 const SHOWN = 3;
+const EMPTY = 'What each layer would say next will stand here.';
 
 export class LensPanel {
     /** @param {App} app */
@@ -44,8 +45,21 @@ export class LensPanel {
         this.list.replaceChildren(...[...this.rows].reverse());
     }
 
+    /** What was said of another text. */
+    clear() {
+        this.shown = null;
+        for (const cell of this.list.querySelectorAll('.lens-cell')) {
+            cell.textContent = '';
+            cell.removeAttribute('title');
+            cell.removeAttribute('style');
+            cell.classList.remove('marked');
+        }
+        this.text.textContent = EMPTY;
+    }
+
     plan() {
         clearTimeout(this.timer);
+        if (this.shown && this.shown.trace !== this.app.trace) this.clear();
         if (this.panel.open) this.timer = setTimeout(() => this.ask(), DELAY);
     }
 

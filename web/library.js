@@ -64,10 +64,9 @@ function noRoom() {
     return new DOMException('There is no room for all of it', 'QuotaExceededError');
 }
 
-/** @param {URL} url @param {unknown} [cause] */
-function lost(url, cause) {
-    return new Error(`The connection to ${url.host} was lost in the middle. What has come is kept: ask for the model again, and it goes ` +
-        'on from there.', { cause });
+/** @param {URL} url @param {unknown} [cause] @param {string} [rest] what is to be done */
+export function lost(url, cause, rest = 'What has come is kept: ask for the model again, and it goes on from there.') {
+    return new Error(`The connection to ${url.host} was lost in the middle. ${rest}`, { cause });
 }
 
 /** @param {unknown} error */

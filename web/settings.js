@@ -135,6 +135,11 @@ export function toRunOptions({ temperature, topK, topP, minP, seed, tokens, pace
     return { ...drawn, sampler: 'random' };
 }
 
+/** @param {HTMLFormElement} form */
+export function anotherSeed(form) {
+    toForm(form, { ...fromForm(form), seed: crypto.getRandomValues(new Uint32Array(1))[0] % 100_000 });
+}
+
 /** The settings in a line, for where they are folded away. @param {Settings} settings */
 export function toText({ temperature, topK, topP, minP, seed, tokens }) {
     const filters = temperature === 0 ? [] : [topK > 0 && `top-k ${topK}`, topP < 1 && `top-p ${topP}`, minP > 0 && `min-p ${minP}`];

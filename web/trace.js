@@ -6,7 +6,10 @@
  * neither yet: the model has not read it. Rows grow with the square of a text, so the oldest of a long one are dropped.
  */
 
-/** @import { TokenEntry, Candidate, Cost } from './messages.js' */
+/** @import { TokenEntry, Candidate, Cost, Prompt, RunOptions } from './messages.js' */
+/** @import { Settings } from './settings.js' */
+
+/** @typedef {{ prompt: Prompt, settings: Settings, options: Partial<RunOptions> }} Origin */
 
 const MOST_ROW_BYTES = 96 * 2 ** 20;
 
@@ -28,6 +31,8 @@ export class Trace {
         /** Tokens that there were when the command began that writes now. */
         this.base = 0;
         this.layer = 0;
+        /** What its last part was written from, and how. @type {Origin | null} */
+        this.origin = null;
         /** Counts the times that rows were replaced, not only added. */
         this.version = 0;
     }

@@ -2,9 +2,10 @@
 
 import { Branches } from './branches.js';
 import { find } from './find.js';
-import { fromForm, fromHash, hasStory, toForm, toHash } from './settings.js';
+import { anotherSeed, fromForm, hasStory, toForm, toHash } from './settings.js';
 
 /** @import { App } from './app.js' */
+/** @import { Branch } from './branches.js' */
 /** @import { Candidate } from './messages.js' */
 
 export class WritePanel {
@@ -26,7 +27,7 @@ export class WritePanel {
         this.stopButton.addEventListener('click', () => app.stop());
         this.continueButton.addEventListener('click', () => this.goOn());
         find('another').addEventListener('click', () => {
-            toForm(app.form, { ...fromForm(app.form), seed: crypto.getRandomValues(new Uint32Array(1))[0] % 100_000 });
+            anotherSeed(app.form);
             this.write();
         });
         for (const button of find('prompts').querySelectorAll('button')) {
@@ -38,6 +39,8 @@ export class WritePanel {
         app.addEventListener('state', () => this.showState());
         app.addEventListener('text', () => this.showState());
         app.addEventListener('model', () => this.forget());
+        // Another branch that is walked to.
+        find('branch-tree').addEventListener('click', () => this.remember());
     }
 
     /** Another model: nothing that was written is its own. */
@@ -81,6 +84,14 @@ export class WritePanel {
         this.branches.draw();
     }
 
+    /** @param {Branch} branch @param {import('./app.js').Task} task what goes on in it */
+    async extend(branch, task) {
+        const written = this.app.write(branch, task);
+        this.remember();
+        await written;
+        this.branches.draw();
+    }
+
     /** Goes on after any end; where the model itself has ended the text, past that. */
     async goOn() {
         const { current: branch } = this.branches;
@@ -92,8 +103,7 @@ export class WritePanel {
             this.app.show(branch);
         }
         trace.base = ids.length;
-        await this.app.write(branch, { prompt: ids, options: bias });
-        this.branches.draw();
+        await this.extend(branch, { prompt: ids, options: bias });
     }
 
     /**
@@ -105,20 +115,30 @@ export class WritePanel {
         const branch = this.branches.grow(position, candidate);
         this.app.show(branch);
         if (this.app.model?.endTokens.includes(candidate.token)) return;
-        await this.app.write(branch, { prompt: branch.trace.ids, parent: parent.id });
-        this.branches.draw();
+        await this.extend(branch, { prompt: branch.trace.ids, parent: parent.id });
     }
 
     /** The address of a story follows what is looked at. */
     remember() {
-        if (!hasStory(location.hash)) return;
-        const view = { layer: this.app.layer + 1, head: this.app.inspector.lane };
-        history.replaceState(null, '', toHash({ ...fromHash(location.hash), ...view }));
+        if (hasStory(location.hash) && !this.panel.hidden) history.replaceState(null, '', toHash(settingsOf(this.app)));
     }
 }
 
+/**
+ * What the text that is looked at was written with; one that was branched or continued began as it stood there then.
+ * @param {App} app
+ * @returns {import('./settings.js').Settings}
+ */
+export function settingsOf(app) {
+    const { trace } = app;
+    const { settings, prompt } = trace?.origin ?? { settings: fromForm(app.form), prompt: '' };
+    const view = { layer: app.layer + 1, head: app.inspector.lane, model: modelOf(app) };
+    const isTokens = typeof prompt[0] === 'number';
+    return { ...settings, ...(isTokens && { prompt: trace?.tokens.slice(0, prompt.length).map(({ text }) => text).join('') }), ...view };
+}
+
 /** @param {App} app @returns {string} the loaded model, as the address says it */
-export function modelOf({ source }) {
+function modelOf({ source }) {
     if (source.kind === 'hub') return source.file === null ? source.repository : `${source.repository}/${source.file}`;
     return source.kind === 'kept' ? source.name : '';
 }

@@ -1,7 +1,7 @@
 // How a binary is had: from beside this package, or from what createRuntime({ wasm }) names.
 
 import { assetsWhereTheyWere, shippedAssets } from '../assets.js';
-import { importNode, isNode } from './threads.js';
+import { isNode, nodeModule } from './threads.js';
 
 /** @typedef {import('./wasm.js').Variant} Variant */
 
@@ -57,7 +57,7 @@ async function readShipped(variant) {
     try {
         return await readBinary(addressOf(shippedAssets()[variant]));
     } catch (error) {
-        const assets = isNode ? null : await assetsWhereTheyWere();
+        const assets = await assetsWhereTheyWere();
         if (assets === null) {
             throw error;
         }
@@ -130,7 +130,7 @@ export async function toUrl(location) {
         return new URL(location.href, globalThis.document?.baseURI ?? globalThis.location?.href);
     }
     if (isNode && !/^[a-z][a-z0-9+.-]+:/i.test(location)) {
-        return (await importNode('node:url')).pathToFileURL(location);
+        return nodeModule('node:url').pathToFileURL(location);
     }
     return new URL(location, globalThis.document?.baseURI ?? globalThis.location?.href);
 }
@@ -141,7 +141,7 @@ export async function toUrl(location) {
  */
 async function readBinary(url) {
     if (isNode && url.protocol === 'file:') {
-        const fs = await importNode('node:fs/promises');
+        const fs = nodeModule('node:fs/promises');
         let bytes;
         try {
             bytes = new Uint8Array(await fs.readFile(url));

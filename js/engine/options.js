@@ -13,8 +13,8 @@ import { PAGE } from './wasm.js';
  * @property {number | 'auto'} [workers]  threads beside the calling one; 0 computes on the calling thread alone.
  *   'auto', the default: the processors minus one, on a page's main thread (which must not block, and takes no part)
  *   all of them up to 8, at most 15 anywhere.
- * @property {'auto' | 'relaxed' | 'simd128'} [simd]  'auto', the default: relaxed SIMD (fused multiply-add) where the
- *   engine has it. 'simd128': the same bits on every machine.
+ * @property {'auto' | 'relaxed' | 'simd128'} [simd]  'auto', the default: relaxed SIMD where the engine fuses its
+ *   multiply-add. 'simd128': the same bits on every machine. explain() says which it is, and why.
  * @property {number} [maxMemory]  bytes that the runtime's memory may grow to, at least 1 MiB; by default what the
  *   engine allows, 4 GiB at most. Not reserved, only allowed.
  * @property {WasmOption} [wasm]  where the WebAssembly binary is, when it is not where the package has it: the address of

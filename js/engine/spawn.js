@@ -3,7 +3,7 @@
 import { areModulesMoved } from '../assets.js';
 import { typeError } from '../check.js';
 import { toUrl } from './binary.js';
-import { importNode, isNode } from './threads.js';
+import { isNode, nodeModule } from './threads.js';
 
 /** @typedef {import('./threads.js').Thread} Thread */
 /** @typedef {import('./threads.js').ThreadEvents} ThreadEvents */
@@ -42,12 +42,16 @@ async function makeBy(make) {
     return worker;
 }
 
-/** @param {URL | undefined} url @returns {Promise<import('node:worker_threads').Worker>} */
+/** @param {URL | undefined} url @returns {Promise<any>} one of node:worker_threads */
 async function startNode(url) {
-    const { Worker: NodeWorker } = await importNode('node:worker_threads');
+    const { Worker: NodeWorker } = nodeModule('node:worker_threads');
     // Without execArgv a worker inherits flags such as --input-type that only make sense for the main script.
     const options = { execArgv: [], name: 'cached-attention' };
-    return url ? new NodeWorker(url, options) : new NodeWorker(new URL('./worker.js', import.meta.url), options);
+    if (url) {
+        return new NodeWorker(url, options);
+    }
+    // The text in the bundle is of its version, whatever is installed.
+    return areModulesMoved() ? startText(null) : new NodeWorker(new URL('./worker.js', import.meta.url), options);
 }
 
 /** @param {URL | undefined} url @returns {Promise<Worker>} */

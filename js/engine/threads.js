@@ -1,5 +1,5 @@
 // The seam between Node and browsers: what this thread may do, and how a worker hears the thread that started it.
-// Bundlers and browsers must never see Node's modules, so those are imported by a name that is not a literal. How workers are
+// Bundlers and browsers must never see Node's modules, so nothing imports those: they are asked for. How workers are
 // started is in spawn.js, which a worker must not import: a bundler would see a worker that starts itself.
 
 /** Node, and what behaves like it (Bun, Deno): has `process`, `node:` modules and files. */
@@ -8,10 +8,11 @@ export const isNode = typeof process === 'object' && Boolean(process.versions?.n
 
 /**
  * @param {string} name  of a built-in module, with its `node:` prefix
- * @returns {Promise<any>}
+ * @returns {any}
  */
-export function importNode(name) {
-    return import(/* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ name);
+export function nodeModule(name) {
+    // Not by the name alone, for which a bundler may put a copy of its own.
+    return /** @type {any} */ (globalThis).process.getBuiltinModule(name);
 }
 
 /** Can a memory be shared with workers here? In pages and their workers only with cross-origin isolation. */
@@ -39,8 +40,7 @@ export function mayBlock() {
 /** Logical processors, at least 1. */
 export async function processors() {
     if (isNode) {
-        const os = await importNode('node:os');
-        return Math.max(1, os.availableParallelism());
+        return Math.max(1, nodeModule('node:os').availableParallelism());
     }
     return Math.max(1, globalThis.navigator?.hardwareConcurrency ?? 1);
 }
@@ -87,13 +87,12 @@ export function otherTasks() {
  */
 export function listen(handler) {
     if (isNode) {
-        importNode('node:worker_threads').then(({ parentPort }) => {
-            const parent = {
-                post: (/** @type {any} */ message) => parentPort.postMessage(message),
-                close: () => parentPort.close?.(), // Deno's has none: there the pool ends the thread
-            };
-            parentPort.on('message', (/** @type {any} */ message) => handler(message, parent));
-        });
+        const { parentPort } = nodeModule('node:worker_threads');
+        const parent = {
+            post: (/** @type {any} */ message) => parentPort.postMessage(message),
+            close: () => parentPort.close?.(), // Deno's has none: there the pool ends the thread
+        };
+        parentPort.on('message', (/** @type {any} */ message) => handler(message, parent));
         return;
     }
     const scope = /** @type {any} */ (globalThis);

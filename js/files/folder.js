@@ -1,7 +1,7 @@
 // A folder of named files that a program keeps for itself: in memory, in Node's file system, or in a page's origin private file
 // system (OPFS, fs.spec.whatwg.org). A file is there whole or not at all.
 
-import { importNode, isNode } from '../engine/threads.js';
+import { isNode, nodeModule } from '../engine/threads.js';
 
 /**
  * @typedef {object} Folder
@@ -27,8 +27,8 @@ export async function openFolder(place) {
         return new HandleFolder(place);
     }
     if (isNode) {
-        const fs = /** @type {typeof import('node:fs/promises')} */ (await importNode('node:fs/promises'));
-        const url = /** @type {typeof import('node:url')} */ (await importNode('node:url'));
+        const fs = /** @type {typeof import('node:fs/promises')} */ (nodeModule('node:fs/promises'));
+        const url = /** @type {typeof import('node:url')} */ (nodeModule('node:url'));
         const path = typeof place === 'string' && !place.startsWith('file:') ? place : url.fileURLToPath(place);
         await fs.mkdir(path, { recursive: true });
         return new NodeFolder(fs, path);

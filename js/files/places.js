@@ -1,7 +1,7 @@
 // From what the user passes to files by name: a folder, wherever it is, or one file and what lies beside it.
 
 import { show, typeError } from '../check.js';
-import { importNode, isNode } from '../engine/threads.js';
+import { isNode, nodeModule } from '../engine/threads.js';
 import { HuggingFaceModel } from './hugging-face.js';
 import { isBytes, Remote, SOURCES, toLocation } from './source.js';
 
@@ -70,7 +70,7 @@ function alone(file) {
 async function ofPath(location) {
     /** @type {[typeof import('node:fs/promises'), typeof import('node:path'), typeof import('node:url')]} */
     const [promises, { join, dirname }, { fileURLToPath }] =
-        await Promise.all([importNode('node:fs/promises'), importNode('node:path'), importNode('node:url')]);
+        [nodeModule('node:fs/promises'), nodeModule('node:path'), nodeModule('node:url')];
     const path = typeof location === 'string' ? location : fileURLToPath(location);
     const isFolder = (await promises.stat(path).catch(() => null))?.isDirectory() ?? false;
     const folder = isFolder ? path : dirname(path);

@@ -1,7 +1,7 @@
 // One file, from wherever it is: URL, path, Blob, bytes, stream. What comes of it is a ByteReader.
 
 import { checkSignal, show, typeError } from '../check.js';
-import { importNode, isNode } from '../engine/threads.js';
+import { isNode, nodeModule } from '../engine/threads.js';
 import { ByteReader, readAhead } from './byte-reader.js';
 
 /**
@@ -235,7 +235,7 @@ async function readerOfUrl(url, signal, headers) {
 /** @param {string | URL} path @param {AbortSignal} [signal] */
 async function readerOfPath(path, signal) {
     /** @type {typeof import('node:fs/promises')} */
-    const promises = await importNode('node:fs/promises');
+    const promises = nodeModule('node:fs/promises');
     let file;
     try {
         file = await promises.open(path);

@@ -57,7 +57,7 @@ export async function loadModel(runtime, source, options = {}) {
     checkOptions(taken);
     const { signal, onProgress } = taken;
     signal?.throwIfAborted();
-    const opened = await openModel(source === undefined ? modelAddress() : source, { signal, onProgress });
+    const opened = await openModel(source === undefined ? await modelAddress() : source, { signal, onProgress });
     try {
         // Meanwhile somebody may have disposed of it.
         runtime._check('loadModel');

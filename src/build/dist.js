@@ -46,9 +46,6 @@ const OPTIONS = {
     write: false,
 };
 
-/** What tells bundlers to leave Node's modules alone; esbuild takes comments out. */
-const IGNORE = '/* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ ';
-
 /** Brings dist/ up to date: binaries and worker go into js/inlined first. */
 export async function buildDist() {
     const start = performance.now();
@@ -73,7 +70,8 @@ export async function buildDist() {
     /** @type {Map<string, string | Uint8Array>} */
     const files = new Map(COPIED.map((path) => [path, readFileSync(join(source, path))]));
     for (const { path, text } of [...(worker.outputFiles ?? []), ...(main.outputFiles ?? [])]) {
-        files.set(path.slice(target.length + 1).replaceAll('\\', '/'), path.endsWith('.js') ? withHints(text) : text);
+        const name = path.slice(target.length + 1).replaceAll('\\', '/');
+        files.set(name, name.endsWith('.js') ? withHints(text) : text);
     }
     checkFiles(files);
     for (const path of existsSync(target) ? filesIn(target, '') : []) {
@@ -139,14 +137,13 @@ function textOf(result, name) {
 }
 
 /**
- * What esbuild takes out and bundlers need: comments, `import.meta.url` in one line (Vite looks for just that text; a line that
+ * What esbuild takes out and bundlers need: `import.meta.url` in one line (Vite looks for just that text; a line that
  * is broken within it is broken before it, and source maps still fit), and an address in two parts. Vite's pre-bundler puts it
  * together and leaves the file where it is, which is its purpose (js/assets.js); Rollup, which knows no query, does not and passes it by.
  * @param {string} text
  */
 function withHints(text) {
     return text
-        .replace(/\bimport\((?=[\w$]+\))/g, `import(${IGNORE}`)
         .replace(/\bimport\s*\.\s*meta\s*\.\s*url\b/g, (text) => (text.includes('\n') ? '\nimport.meta.url' : text))
         .replace('import("./unmoved.jsx?unmoved")', 'import("./unmoved.jsx"+"?unmoved")');
 }
@@ -154,20 +151,21 @@ function withHints(text) {
 /** What bundlers and pages rely on. @param {Map<string, string | Uint8Array>} files */
 function checkFiles(files) {
     const problems = [];
-    let ignored = 0;
     for (const [path, content] of files) {
         if (!path.endsWith('.js')) continue;
         const text = String(content);
-        ignored += text.split(IGNORE).length - 1;
         if (path.includes('/') && text.includes('import.meta')) {
             problems.push(`${path} uses import.meta: only files at the top lie where addresses are relative to`);
+        }
+        if (/\bimport\((?!["'])/.test(text)) problems.push(`${path} imports what no bundler can tell`);
+        if (path !== 'cli.js' && /(?<![.\w])process\.(?!versions\b|type\b)/.test(text)) {
+            problems.push(`${path} uses process by its name alone, for which Parcel wants a package of that name`);
         }
         if (path === 'worker.js' && /\bimport\s*[{"'*]|\bexports?\b|import\.meta/.test(text.replace(/exports:/g, ''))) {
             problems.push('worker.js must be one file without imports or exports: it runs as a module and, where a bundler has '
                 + 'made it one, as a script');
         }
     }
-    if (ignored !== 3) problems.push(`the comments for bundlers stand ${ignored} times, not in main code, worker and its text`);
     const main = [...files].filter(([path]) => path.endsWith('.js')).map(([, content]) => String(content));
     const expression = /new\s+Worker\(\s*new\s+URL\(\s*"\.\/worker\.js",\s*import\.meta\.url\s*\),\s*\{\s*type:\s*"module"\s*\}/;
     const workers = main.filter((text) => expression.test(text));

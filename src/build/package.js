@@ -68,6 +68,11 @@ import { createRuntime, CachedMultiHeadAttention } from 'cached-attention/inline
 })();
 `;
 
+/** A bundle of the main entry in a project that has the package: files that it left behind are found where they are installed. */
+const BUNDLED = INLINE.replace('cached-attention/inline', 'cached-attention')
+    .replace("';\n", "';\nimport { loadModel } from 'cached-attention/generation';\n")
+    .replace('    runtime.dispose();', "    await (await loadModel(runtime)).score('Once upon a time');\n    runtime.dispose();");
+
 /** Compiled, not run: options and results as TypeScript's users write them. */
 const TYPED = `
 import { createRuntime, KVCache, type Tensor } from 'cached-attention';
@@ -150,7 +155,7 @@ export async function checkPackage() {
     });
     say('  used from another project: ok');
     await useInOneFile(folder);
-    say('  used in one CommonJS file: ok');
+    say('  used in one file, ES module or CommonJS: ok');
     writeFileSync(join(folder, 'use.mts'), USE);
     writeFileSync(join(folder, 'typed.mts'), TYPED);
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPESCRIPT));
@@ -165,19 +170,22 @@ export async function checkPackage() {
 
 /** @param {string} folder of a project that has the package */
 async function useInOneFile(folder) {
-    writeFileSync(join(folder, 'inline.mjs'), INLINE);
     const { build } = await import('esbuild');
-    const outfile = join(folder, 'one/inline.cjs');
-    // It warns of import.meta, which is not reached.
-    await build({
-        entryPoints: [join(folder, 'inline.mjs')], bundle: true, platform: 'node', format: 'cjs', outfile, logLevel: 'error',
-    });
-    run(process.execPath, [outfile], {
-        what: 'Using the package as one CommonJS file',
-        why: "that is what 'cached-attention/inline' is for",
-        todo: 'see below',
-        cwd: folder,
-    });
+    for (const [name, program, format] of /** @type {[string, string, 'cjs' | 'esm'][]} */ ([
+        ['inline.cjs', INLINE, 'cjs'], ['bundled.cjs', BUNDLED, 'cjs'], ['bundled.mjs', BUNDLED, 'esm'],
+    ])) {
+        const entry = join(folder, `${name}.js`);
+        writeFileSync(entry, program);
+        const outfile = join(folder, 'one', name);
+        // It warns of import.meta, which is empty in CommonJS.
+        await build({ entryPoints: [entry], bundle: true, platform: 'node', format, outfile, logLevel: 'error' });
+        run(process.execPath, [outfile], {
+            what: `Using the package in one file, ${name}`,
+            why: "that is what 'cached-attention/inline' is for, and where the package is installed any bundle has its files",
+            todo: 'see below',
+            cwd: folder,
+        });
+    }
 }
 
 /** @param {string} path @returns {string[]} */

@@ -29,7 +29,7 @@ const runtimeModule = join(tests, 'runtime.js');
 const EXPECTED = ['golden', 'unit', 'property', 'fuzz', 'browser'];
 
 /** What every browser has to do. With CMHA_TEST_BROWSER=firefox in the environment all of tests/browser runs in Firefox. */
-const IN_FIREFOX = ['runtime', 'files', 'origins', 'isolate', 'demo', 'demo-journeys', 'demo-accessible'].map((name) =>
+const IN_FIREFOX = ['runtime', 'files', 'origins', 'isolate', 'demo', 'demo-journeys', 'demo-parts', 'demo-inside', 'demo-accessible'].map((name) =>
     join(tests, `browser/${name}.test.js`),
 );
 

@@ -8,7 +8,7 @@
 
 enum {
     STREAMS = 4,        /* pages that a single row takes its keys, then its values from at once */
-    STEP = 4,           /* positions from each of them before the next */
+    STEP = 2,           /* positions from each of them before the next */
     MOST_RUNS = CMHA_PAGE / SKIP / 2,
 };
 
@@ -312,16 +312,11 @@ DOTS(4)
 /* y[c] += sum over STEP positions of weights * values, c < 4 * fours, a constant. */
 INLINE void weigh_step(const int fours, const float *values, size_t v, const float *weights, float *y)
 {
-    f4 sum[8];
-    for (int c = 0; c < fours; c++) sum[c] = f4_load(y + 4 * c);
-#ifdef __clang__
-#pragma clang loop unroll(disable)
-#endif
-    for (const float *end = weights + STEP; weights != end; weights++, values += v) {
-        f4 weight = f4_load_splat(weights);
-        for (int c = 0; c < fours; c++) sum[c] = f4_madd(weight, f4_load(values + 4 * c), sum[c]);
+    f4 first = f4_load_splat(weights), second = f4_load_splat(weights + 1);
+    for (int c = 0; c < 4 * fours; c += 4) {
+        f4 sum = f4_madd(first, f4_load(values + c), f4_load(y + c));
+        f4_store(y + c, f4_madd(second, f4_load(values + v + c), sum));
     }
-    for (int c = 0; c < fours; c++) f4_store(y + 4 * c, sum[c]);
 }
 
 /* Pages p to p + w, of which the row sees positions [0, to[i]). */
@@ -348,18 +343,20 @@ static abreast pages_abreast(const tile_of_rows *t, size_t p, size_t p1)
     return s;
 }
 
-/* STEP positions of each page by turns: every value is read once. A function of its own, or the engine runs out of
- * registers. */
+/* A few columns of STEP positions of each page by turns: every value is read once, and what lies beside it arrives
+ * meanwhile. A function of its own, or the engine runs out of registers. */
 __attribute__((noinline)) static void weigh_by_turns(const abreast *s, size_t v, size_t c0, size_t whole, size_t end,
     const float *x, float *y)
 {
     for (size_t j = 0; j < end; j += STEP) {
-        for (size_t i = 0; i < s->w; i++) {
-            const float *values = s->values[i] + j * v + c0, *weights = x + i * CMHA_PAGE + j;
-            float *to = y + i * CHUNK;
-            size_t c = 0;
-            for (; c + 32 <= whole; c += 32) weigh_step(8, values + c, v, weights, to + c);
-            for (; c < whole; c += 8) weigh_step(2, values + c, v, weights, to + c);
+        for (size_t c = 0, n; c < whole; c += n) {
+            n = whole - c >= 32 ? 32 : 8;
+            for (size_t i = 0; i < s->w; i++) {
+                const float *values = s->values[i] + j * v + c0 + c, *weights = x + i * CMHA_PAGE + j;
+                float *to = y + i * CHUNK + c;
+                if (n == 32) weigh_step(8, values, v, weights, to);
+                else weigh_step(2, values, v, weights, to);
+            }
         }
     }
 }

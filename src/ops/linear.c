@@ -129,35 +129,58 @@ static void decoded_rows(const cmha_linear *a, size_t row0, size_t row1, size_t 
 /* Rows of quantized activations that share the weights in registers: each has two vectors of sums. */
 enum { DOT_ROWS = 4 };
 
+/* Whether one of them may stand for a row that is missing: it takes a register that the words need where they are widened. */
+#if defined(__wasm_relaxed_simd__)
+enum { DOT_PADDED = 1 };
+#else
+enum { DOT_PADDED = 0 };
+#endif
+
 /* The run that comes t-th. Where a run is half a layer, those of all layers come first that are the first half of one. */
 INLINE size_t run_order(size_t run, size_t t)
 {
     return run == CMHA_INT8_INPUTS ? t : t / 8 * 8 + t % 4 * 2 + t / 4 % 2;
 }
 
-/* z[i][8] += the products of m rows with what is unpacked: in steps of two words of bytes, or of one that is widened. */
-INLINE void dot_tile(const size_t m, const size_t run, const int bits, const unpacked *u, size_t inputs, int zero,
-    int offset, const dot_block *x, size_t stride, float *z)
+/* How a type's words are multiplied. */
+typedef struct dot_how {
+    int run, zero, offset;  /* as weight_dot has them, `zero` lifted by what flipping adds to each weight */
+    int four;               /* of dot_four() */
+    uint32_t flip;          /* bits of a word of four weights: makes signed ones unsigned */
+} dot_how;
+
+/* z[i][8] += the products of m rows with what is unpacked: in steps of two words of bytes, or of one that is widened. Row i
+ * is at x + i * stride, the last one where it says. `fixed` is the run where that is a constant, else 0. */
+INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const dot_how *how, const unpacked *u,
+    size_t inputs, const dot_block *x, size_t stride, size_t last, float *z)
 {
-    const size_t step = dot_bytes(bits) ? 8 : 4;
+    const size_t step = dot_bytes(bits) ? 8 : 4, run = fixed ? fixed : (size_t) how->run;
+    const int zero = how->zero, offset = how->offset;
+    const i4 flip = i4_splat((int32_t) how->flip);
     for (size_t t = 0; t < inputs / run; t++) {
         size_t s = run_order(run, t), part = run_part(run, s);
         const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
+        const dot_block *rows[DOT_ROWS];
         const uint8_t *w = words_of(u, run, s, bits);
         dot_sums products[DOT_ROWS][2];
         for (size_t i = 0; i < m; i++) {
-            products[i][0] = products[i][1] = dot_begin(in + i * stride, part, zero, bits);
+            rows[i] = in + (DOT_PADDED && i == m - 1 ? last : i * stride);
+            products[i][0] = products[i][1] = dot_begin(rows[i], part, zero, bits);
         }
         ROLLED
         for (size_t j = s * run % CMHA_INT8_INPUTS, end = j + run; j < end; j += step, w += step / 4 * WORD_FIELD) {
             i4 words[2][2];
             for (size_t half = 0; half < 2; half++) {
-                i4 word = word_field(w, half);
+                i4 word = word_field(w, half), next = dot_bytes(bits) ? word_field(w + WORD_FIELD, half) : word;
+                if (bits == DOT_FOUR) {
+                    word = i4_xor(word, flip);
+                    next = i4_xor(next, flip);
+                }
                 words[half][0] = dot_bytes(bits) ? word : dot_even(word, bits);
-                words[half][1] = dot_bytes(bits) ? word_field(w + WORD_FIELD, half) : dot_odd(word, bits);
+                words[half][1] = dot_bytes(bits) ? next : dot_odd(word, bits);
             }
             for (size_t i = 0; i < m; i++) {
-                const uint8_t *row = dot_input(in + i * stride, j, bits);
+                const uint8_t *row = dot_input(rows[i], j, bits);
                 i4 x0 = i4_load_splat(row), x1 = i4_load_splat(row + 4);
                 for (size_t half = 0; half < 2; half++) {
                     products[i][half] = dot_step(products[i][half], words[half][0], x0, words[half][1], x1, bits);
@@ -168,8 +191,7 @@ INLINE void dot_tile(const size_t m, const size_t run, const int bits, const unp
         f4 scale[2] = { scales->scale[s][0], scales->scale[s][1] }, least[2] = { scales->offset[s][0], scales->offset[s][1] };
         for (size_t i = 0; i < m; i++) {
             float *sum = z + i * GROUP_COLUMNS;
-            const dot_block *row = in + i * stride;
-            f4 d = f4_load_splat(&row->d), total = f4_load_splat(&row->sum[part]);
+            f4 d = f4_load_splat(&rows[i]->d), total = f4_load_splat(&rows[i]->sum[part]);
             f4 low = add_run(f4_load(sum), products[i][0], scale[0], least[0], d, total, offset, bits);
             f4 high = add_run(f4_load(sum + 4), products[i][1], scale[1], least[1], d, total, offset, bits);
             f4_store(sum, low);
@@ -178,41 +200,65 @@ INLINE void dot_tile(const size_t m, const size_t run, const int bits, const unp
     }
 }
 
-typedef void dot_tiles(size_t m, const unpacked *u, size_t inputs, int zero, int offset, const dot_block *x,
+typedef void dot_tiles(size_t m, const dot_how *how, const unpacked *u, size_t inputs, const dot_block *x,
     size_t stride, float *z);
 
+/* Rows two or four at a time: where one is missing the last of them stands for it, and goes to the row after z's last too. */
 #define DOT_TILES(run, bits) \
-    static void dot_tiles_##run##_##bits(size_t m, const unpacked *u, size_t inputs, int zero, int offset, \
-        const dot_block *x, size_t stride, float *z) \
+    static void dot_tiles_##run##_##bits(size_t m, const dot_how *how, const unpacked *u, size_t inputs, const dot_block *x, \
+        size_t stride, float *z) \
     { \
-        for (; m >= DOT_ROWS; m -= DOT_ROWS, x += DOT_ROWS * stride, z += DOT_ROWS * GROUP_COLUMNS) \
-            dot_tile(DOT_ROWS, run, bits, u, inputs, zero, offset, x, stride, z); \
-        for (; m >= 2; m -= 2, x += 2 * stride, z += 2 * GROUP_COLUMNS) \
-            dot_tile(2, run, bits, u, inputs, zero, offset, x, stride, z); \
-        for (; m > 0; m--, x += stride, z += GROUP_COLUMNS) \
-            dot_tile(1, run, bits, u, inputs, zero, offset, x, stride, z); \
+        const size_t four = bits == DOT_FOUR ? 3 : 4;   /* rows that are worth a tile of four */ \
+        for (; m >= four; m -= least(m, 4), x += 4 * stride, z += 4 * GROUP_COLUMNS) \
+            dot_tile(4, run, bits, how, u, inputs, x, stride, (least(m, 4) - 1) * stride, z); \
+        for (; m > 0; m -= least(m, 2), x += 2 * stride, z += 2 * GROUP_COLUMNS) \
+            dot_tile(2, run, bits, how, u, inputs, x, stride, (least(m, 2) - 1) * stride, z); \
     }
 
-DOT_TILES(16, 4)
-DOT_TILES(16, 6)
-DOT_TILES(32, 4)
-DOT_TILES(32, 5)
 DOT_TILES(32, 8)
+#if defined(__wasm_relaxed_simd__)
+DOT_TILES(0, 6)
+DOT_TILES(32, 4)
+DOT_TILES(16, DOT_FOUR)
+DOT_TILES(32, DOT_FOUR)
+#else
+DOT_TILES(16, 6)
+DOT_TILES(32, 6)
+#endif
 
-static dot_tiles *tiles_of(const weight_dot *dot)
+/* Fewer bits count as 6 where that is as good. */
+static dot_tiles *tiles_of(const weight_dot *dot, dot_how *how)
 {
-    if (dot->run == 16) return dot->bits == 4 ? dot_tiles_16_4 : dot_tiles_16_6;
-    return dot->bits == 4 ? dot_tiles_32_4 : dot->bits == 5 ? dot_tiles_32_5 : dot_tiles_32_8;
+    int four = dot_four();
+    *how = (dot_how) { (int) dot->run, dot->zero, dot->offset, four, 0 };
+#if defined(__wasm_relaxed_simd__)
+    if (four == DOT_UNSIGNED && dot->bits == 8) {
+        how->zero = 128;
+        how->flip = 0x80808080;
+    }
+    if (four) return dot->run == 16 ? dot_tiles_16_DOT_FOUR : dot_tiles_32_DOT_FOUR;
+    if (dot->run == 32 && dot->bits == 4) return dot_tiles_32_4;
+    return dot->bits == 8 ? dot_tiles_32_8 : dot_tiles_0_6;
+#else
+    return dot->run == 16 ? dot_tiles_16_6 : dot->bits == 8 ? dot_tiles_32_8 : dot_tiles_32_6;
+#endif
 }
 
-/* Rows [r, r + m) of one panel, m > 1: its weights are unpacked once for all of them. */
+/* Rows [r, r + m) of one panel: its weights are unpacked once for all of them. Of an odd number the last is taken by itself
+ * where that costs less than a row that stands for two. */
 static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8_t *w, size_t r, size_t m, float *z)
 {
     const weight_dot *dot = &type->dot;
-    dot_tiles *tiles = tiles_of(dot);
+    dot_how how;
+    dot_tiles *tiles = tiles_of(dot, &how);
     size_t stride = a->k / CMHA_INT8_INPUTS;
     const dot_block *x = (const dot_block *) a->quantized + r * stride;
-    for (size_t i = 0; i < m; i++) {
+    if (m == 1 || (m % 2 && (!DOT_PADDED || (!how.four && dot->bits % 4 == 0)))) {
+        m--;
+        dot->row(z + m * GROUP_COLUMNS, w, x + m * stride, a->k / type->block);
+        if (m == 0) return;
+    }
+    for (size_t i = 0; i < m + m % 2; i++) {
         f4_store(z + i * GROUP_COLUMNS, f4_splat(0.0f));
         f4_store(z + i * GROUP_COLUMNS + 4, f4_splat(0.0f));
     }
@@ -221,7 +267,7 @@ static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8
         inputs = least(a->k - j, UNPACKED_INPUTS);
         dot->unpack(&u, w, inputs / type->block);
         w += inputs / type->block * type->bytes * CMHA_PANEL;
-        tiles(m, &u, inputs, dot->zero, dot->offset, x, stride, z);
+        tiles(m, &how, &u, inputs, x, stride, z);
     }
 }
 
@@ -233,16 +279,11 @@ static void dot_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, 
     for (size_t r = row0, m; r < row1; r += m) {
         m = least(row1 - r, MOST_ROWS);
         for (size_t c = n0, n; c < n1; c += n) {
-            float z[MOST_ROWS * GROUP_COLUMNS];
+            float z[(MOST_ROWS + 1) * GROUP_COLUMNS];  /* the last is for a row that stands for a missing one */
             n = least(n1 - c, GROUP_COLUMNS);
             for (size_t at = 0; at < n; at += CMHA_PANEL) {
                 const uint8_t *w = (const uint8_t *) a->w + (c + at) / CMHA_PANEL * panel_bytes;
-                if (m > 1) {
-                    dot_panel(a, type, w, r, m, z + at);
-                } else {
-                    const dot_block *x = (const dot_block *) a->quantized + r * (a->k / CMHA_INT8_INPUTS);
-                    type->dot.row(z + at, w, x, a->k / type->block);
-                }
+                dot_panel(a, type, w, r, m, z + at);
             }
             for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c, n);
             place(a, z, r, m, c, n);

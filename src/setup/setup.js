@@ -89,10 +89,10 @@ export function setup({ tests = false } = {}) {
     const start = performance.now();
     lock();
     say('Setting up');
-    if (Number(process.versions.node.split('.')[0]) < 20) {
+    if (typeof process.getBuiltinModule !== 'function') {
         throw new SetupError({
             what: `This is Node ${process.versions.node}`,
-            why: 'the library and its tools are written for Node 20 and newer',
+            why: 'the library and its tools are written for Node 20.16 and newer',
             todo: 'install a newer Node',
         });
     }

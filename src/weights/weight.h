@@ -134,7 +134,7 @@ typedef i4 quants_of(word_place where, size_t j, size_t half);
 /* The words of run s. By way of a pointer it costs a tenth of the speed of products, so only those do that have to. */
 INLINE const uint8_t *words_of(const unpacked *u, size_t run, size_t s, int bits)
 {
-    return bits == 8 ? u->words + s * u->run_bytes : (const uint8_t *) u->room[s * run / 4];
+    return bits >= 8 ? u->words + s * u->run_bytes : (const uint8_t *) u->room[s * run / 4];
 }
 
 /* Which sums of a block of activations are those of run s (dot_block). */

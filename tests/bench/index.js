@@ -7,8 +7,9 @@
 //   scaling    more threads: prefill, long and short caches, more workers than cores
 //   overhead   what a call costs on a tiny layer; garbage per decoded token
 //   growth     sweeps of S and T: time and memory; draws roofline and growth curves (all parts: into web/bench.svg)
-//   model      the embedded model through `generate`; page load to first token; SmolLM2's shape beside onnxruntime-web and llama.cpp
+//   model      the embedded model through `generate`; SmolLM2's shape beside onnxruntime-web and llama.cpp
 //   page       the bench page in Chromium, beside the peers
+//   demo       the demo page in Chromium: its first letters, what shifts, frames while it writes
 //   kernels    every C kernel beside its limit and its largest error
 //   operations the operations of a call one by one: where the time goes
 //
@@ -24,7 +25,7 @@ import { setup } from '../../src/setup/setup.js';
 import { SetupError, capture, heading, main, root, run, say, since } from '../../src/build/system.js';
 import { mustTable } from './lib/report.js';
 
-const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'model', 'page', 'kernels', 'operations'];
+const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'model', 'page', 'demo', 'kernels', 'operations'];
 const WITH_PEERS = ['layer', 'growth', 'page', 'model'];
 const here = join(root, 'tests/bench');
 

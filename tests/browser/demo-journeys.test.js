@@ -1,18 +1,18 @@
 // What visitors do with the page, from beginning to end: the first visit, another model, a chat, a branch, no network.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { createReadStream, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { promisify } from 'node:util';
 import { noBrowser } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
+import { askHub, losingHub } from './hub.js';
+import { runCode } from './run-code.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
@@ -171,11 +171,17 @@ test('the settings redraw what may follow, and words show their surprise', optio
     await demo.write({ prompt: PROMPT, seed: 7, tokens: 30, pace: 0 });
     await demo.keep(15);
     const shown = () => demo.bars('candidates');
-    await demo.page.waitForFunction(() => document.querySelectorAll('#candidates li:not([hidden])').length === 8);
+    const choose = async (/** @type {Record<string, number>} */ fields, /** @type {number} */ count) => {
+        await demo.fill(fields);
+        await demo.page.$eval('[name=topK]', field => field.dispatchEvent(new Event('input', { bubbles: true })));
+        await demo.page.waitForFunction(expected =>
+            document.querySelectorAll('#candidates li:not([hidden])').length === expected, {}, count);
+    };
+    // Six, and then eight: whatever was shown before the fields were followed, it was not both.
+    await choose({ topK: 6, topP: 1 }, 6);
+    await choose({ topK: 0 }, 8);
     const before = await shown();
-    await demo.fill({ topK: 2, topP: 1 });
-    await demo.page.$eval('[name=topK]', field => field.dispatchEvent(new Event('input', { bubbles: true })));
-    await demo.page.waitForFunction(() => document.querySelectorAll('#candidates li:not([hidden])').length === 2);
+    await choose({ topK: 2 }, 2);
     const after = await shown();
     assert.deepEqual(after.map(({ name }) => name), before.slice(0, 2).map(({ name }) => name));
     const sum = after.reduce((all, { figure }) => all + Number.parseFloat(figure), 0);
@@ -207,33 +213,18 @@ test('a text of one’s own is scored', options, async t => {
 });
 
 test('a model of a hub is kept, listed and deleted; a lost connection goes on where it stood', options, async t => {
-    let isLost = true;
-    /** @type {(string | undefined)[]} */
-    const ranges = [];
-    const { length } = readFileSync(`${EMBEDDED}model.gguf`);
-    const demo = await DemoPage.open(t, { hub: (path, request, response) => {
-        if (path !== 'someone/small/resolve/main/model.gguf') return void response.writeHead(404).end();
-        const { range } = request.headers;
-        ranges.push(range);
-        const start = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
-        const end = isLost ? 2_000_000 : length - 1;
-        response.writeHead(range ? 206 : 200, { 'Content-Length': length - start, 'Content-Type': 'application/octet-stream' });
-        createReadStream(`${EMBEDDED}model.gguf`, { start, end })
-            // What has been sent is let arrive: a browser drops what it has not yet read when a connection breaks.
-            .on('end', () => isLost ? setTimeout(() => response.destroy(), 500) : response.end()).pipe(response, { end: false });
-    } });
+    const { hub, state } = losingHub();
+    const demo = await DemoPage.open(t, { hub });
     const { page } = demo;
     await demo.ready();
     await demo.click('model');
-    await page.type('#hub-name', 'someone/small/model.gguf');
-    await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
-    await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
+    await page.evaluate(askHub, `${demo.server.url}hub`);
     await demo.says('model-problem', 'was lost in the middle');
-    isLost = false;
-    await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
+    state.isLost = false;
+    await page.evaluate(askHub, `${demo.server.url}hub`);
     await demo.says('model-name', 'model');
-    assert.equal(ranges[0], undefined);
-    assert.match(ranges[1] ?? '', /^bytes=[1-9]\d*-$/, 'it goes on where it stood');
+    assert.equal(state.ranges[0], undefined);
+    assert.match(state.ranges[1] ?? '', /^bytes=[1-9]\d*-$/, 'it goes on where it stood');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
 
     await page.goto(`${demo.server.url}web/`);
@@ -254,9 +245,7 @@ test('where there is no room the model runs all the same', options, async t => {
     const { page } = demo;
     await demo.ready();
     await demo.click('model');
-    await page.type('#hub-name', 'someone/small/model.gguf');
-    await page.$eval('#hub-endpoint', (field, url) => /** @type {HTMLInputElement} */ (field).value = url, `${demo.server.url}hub`);
-    await page.$eval('#hub-form', form => /** @type {HTMLFormElement} */ (form).requestSubmit());
+    await page.evaluate(askHub, `${demo.server.url}hub`);
     await demo.says('model-name', 'model');
     await demo.says('notice-text', 'There is no room in this browser to keep the model');
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
@@ -273,8 +262,12 @@ test('without headers a service worker isolates the page, and keeps it for a vis
     });
     demo.checkProblems();
     await demo.server.close();
-    await page.evaluate(() => location.reload());
-    await page.waitForFunction(() => document.getElementById('status')?.textContent?.includes('layers of'));
+    await page.evaluate(() => {
+        Object.assign(window, { isBefore: true });
+        location.reload();
+    });
+    // The page before says the same for a while.
+    await page.waitForFunction(() => !('isBefore' in window) && document.getElementById('status')?.textContent?.includes('layers of'));
     assert.equal(await page.evaluate(() => crossOriginIsolated), true);
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
 });
@@ -284,14 +277,7 @@ test('the code that is copied writes this very text', options, async t => {
     const story = await demo.write({ prompt: PROMPT, seed: 11, tokens: 25, temperature: 0.7, topK: 30, minP: 0.05, pace: 0 });
     await demo.page.$eval('#code-panel', panel => /** @type {HTMLDetailsElement} */ (panel).open = true);
     await demo.says('code', 'createRuntime');
-    const folder = await mkdtemp(join(tmpdir(), 'code-'));
-    t.after(() => rm(folder, { recursive: true }));
-    const entry = (/** @type {string} */ name) => new URL(`../../js/${name}`, import.meta.url).href;
-    const code = (await demo.text('code')).replace("'cached-attention'", `'${entry('index.js')}'`)
-        .replace("'cached-attention/generation'", `'${entry('generation/index.js')}'`);
-    await writeFile(join(folder, 'story.mjs'), code);
-    const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'story.mjs')]);
-    assert.equal(stdout, story.replace('❧', ''));
+    assert.equal(await runCode(await demo.text('code')), story.replace('❧', ''));
     demo.checkProblems();
 });
 

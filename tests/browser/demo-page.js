@@ -1,9 +1,9 @@
 // The demo page in a headless browser, and what the tests do with it.
 
 import assert from 'node:assert/strict';
-import { createServer, request as ask } from 'node:http';
 import { serve } from '../../web/serve.js';
 import { isFirefox, startBrowser, testBrowser } from './browser.js';
+import { inFront } from './hub.js';
 
 /** @import { Page } from 'puppeteer-core' */
 
@@ -23,37 +23,8 @@ const browser = await testBrowser();
  * @property {{ name: string, value: string }[]} [media] features to emulate
  * @property {number} [quota] bytes that the page's origin may keep
  * @property {string} [path] where the page lies below root, 'a/b/'
- * @property {Hub} [hub] answers below /hub/, on the page's own origin
- *
- * @typedef {(path: string, request: import('node:http').IncomingMessage, response: import('node:http').ServerResponse) => void} Hub
+ * @property {import('./hub.js').Hub} [hub] answers below /hub/, on the page's own origin
  */
-
-/**
- * A server in front of the page's, which answers below /hub/ itself.
- * @param {{ url: string, close: () => Promise<void> }} behind
- * @param {Hub} hub
- */
-async function inFront(behind, hub) {
-    const server = createServer((request, response) => {
-        const path = decodeURIComponent(request.url ?? '/');
-        if (path.startsWith('/hub/')) return hub(path.slice('/hub/'.length), request, response);
-        const { method, headers } = request;
-        const forwarded = ask(new URL(request.url ?? '/', behind.url), { method, headers }, answer => {
-            response.writeHead(answer.statusCode ?? 500, answer.headers);
-            answer.pipe(response);
-        });
-        forwarded.on('error', () => response.destroy());
-        forwarded.end();
-    });
-    await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(null)));
-    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-    const close = async () => {
-        server.closeAllConnections();
-        await new Promise(resolve => server.close(resolve));
-        await behind.close();
-    };
-    return { url: `http://localhost:${port}/`, close };
-}
 
 /** Somebody who was here before: the page does not begin by itself. */
 function beenHere() {
@@ -201,6 +172,28 @@ export class DemoPage {
             return button && !button.disabled && button.checkVisibility();
         }, {}, id);
         await this.page.$eval(`#${id}`, element => /** @type {HTMLElement} */ (element).click());
+    }
+
+    /** Points at a word of the story, while none is kept, and waits until all panels show it. @param {number} position */
+    async point(position) {
+        const word = `.token[data-position="${position}"]`;
+        await this.page.hover(word);
+        await this.page.waitForSelector(`${word}.inspected`);
+        await this.settle();
+    }
+
+    /**
+     * Until it holds what does not hold before something took effect.
+     * @param {() => Promise<void>} assertion
+     */
+    async eventually(assertion) {
+        for (const end = performance.now() + TIMEOUT; ; await new Promise(resolve => setTimeout(resolve, 50))) {
+            try {
+                return await assertion();
+            } catch (error) {
+                if (performance.now() > end) throw error;
+            }
+        }
     }
 
     /** Clicks a word of the story, and waits until all panels show it. @param {number} position */

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
 import { publish } from '../../src/build/page.js';
 import { serve } from '../../web/serve.js';
 
@@ -60,14 +61,22 @@ test('files have their types, and the page its policy', options, async t => {
     }
 });
 
-test('the page’s own files are small', options, () => {
-    const web = new URL('../../web/', import.meta.url);
-    // messages.js is types: no browser loads it; what is made of the others is smaller.
-    const own = readdirSync(web).filter(name => /^[^.]+\.(js|css|html)$/.test(name) && !/^(bench|serve|messages)\./.test(name));
-    const sizes = own.map(name => gzipSync(readFileSync(new URL(name, web)), { level: 9 }).length);
-    const sum = sizes.reduce((all, size) => all + size, 0);
-    assert.ok(own.length > 20 && sum < 80_000, `${own.length} files, ${sum} bytes gzipped`);
-    console.log(`# the page's own files: ${own.length}, ${sum} bytes gzipped`);
+test('the page’s own code is small', options, async t => {
+    const web = fileURLToPath(new URL('../../web/', import.meta.url));
+    const zipped = (/** @type {string | Uint8Array} */ text) => gzipSync(text, { level: 9 }).length;
+    // As visitors get it: both modules as they are bundled, the package left out, and the files beside them.
+    const { outputFiles } = await build({
+        entryPoints: ['main', 'generator'].map(name => join(web, `${name}.js`)), bundle: true, minify: true, format: 'esm', target: 'es2022',
+        external: ['../js/*', './vendor/*'], write: false, outdir: web
+    });
+    const files = ['index.html', 'style.css', 'sw.js'].map(name => zipped(readFileSync(join(web, name))));
+    const sum = [...outputFiles.map(({ contents }) => zipped(contents)), ...files].reduce((all, size) => all + size);
+    // All that one has to read to know it: the sources with their comments, though no browser loads them.
+    const sources = readdirSync(web).filter(name => /^[^.]+\.(js|css|html)$/.test(name) && !/^(bench|serve|messages)\./.test(name));
+    const read = zipped(Buffer.concat(sources.map(name => readFileSync(join(web, name)))));
+    t.diagnostic(`the page's own code: ${sum} bytes gzipped; ${sources.length} sources: ${read}`);
+    assert.ok(outputFiles.length === 2 && sum < 80_000, `${sum} bytes gzipped`);
+    assert.ok(sources.length > 20 && read < 80_000, `the sources: ${read} bytes gzipped`);
 });
 
 test('a page that is published says where its picture is', options, async t => {

@@ -60,8 +60,7 @@ test('hovering shows what a token looked at', options, async t => {
     const demo = await DemoPage.open(t);
     await demo.write(STORY);
     assert.ok((await demo.tints()).tints.every(tint => tint === 0), 'plain while nobody points');
-    await demo.page.hover('.token[data-position="30"]');
-    await demo.settle();
+    await demo.point(30);
     const { tints, unseen } = await demo.tints();
     assert.ok(tints.slice(0, 31).some(tint => tint > 10), `faint: ${tints}`);
     assert.ok(tints.slice(31).every(tint => tint === 0), 'the future is tinted');
@@ -72,9 +71,8 @@ test('hovering shows what a token looked at', options, async t => {
 
     // One head alone: other numbers than the mean.
     await demo.page.click('#lanes label:nth-child(3)');
-    await demo.page.hover('.token[data-position="30"]');
-    await demo.settle();
-    assert.match(await demo.text('looked-title'), /head 2/);
+    await demo.says('looked-title', 'head 2');
+    await demo.point(30);
     assert.notDeepEqual(await demo.bars('looked-at'), looked);
     demo.checkProblems();
 });
@@ -84,7 +82,7 @@ test('the heat map, the lanes and the kept word tell the same weight', options, 
     await demo.write(STORY);
     await demo.keep(20);
     await demo.page.hover('.token[data-position="0"]');
-    await demo.settle();
+    await demo.says('tooltip', '→ start: ');
     const fromText = await demo.text('tooltip');
     assert.match(fromText, /→ start: [\d.]+%, mean of/);
     const lane = await demo.page.$('#lanes label:first-child canvas');
@@ -92,17 +90,15 @@ test('the heat map, the lanes and the kept word tell the same weight', options, 
     const box = await lane?.boundingBox();
     assert.ok(box);
     await demo.page.mouse.move(box.x + 2, box.y + 10);
-    await demo.settle();
-    assert.equal(await demo.text('tooltip'), fromText);
+    await demo.eventually(async () => assert.equal(await demo.text('tooltip'), fromText));
 
     await demo.page.mouse.move(0, 0);
     await demo.page.focus('#heatmap');
     await demo.settle();
     for (let i = 0; i < 20; i++) await demo.page.keyboard.press('ArrowLeft');
-    assert.equal(await demo.text('tooltip'), fromText);
+    await demo.eventually(async () => assert.equal(await demo.text('tooltip'), fromText));
     await demo.page.keyboard.press('ArrowUp');
-    await demo.settle();
-    assert.match(await demo.text('step-title'), /position 19/);
+    await demo.says('step-title', 'position 19');
     demo.checkProblems();
 });
 
@@ -111,9 +107,9 @@ test('another layer shows other scores and leaves the text alone', options, asyn
     const story = await demo.write(STORY);
     const before = await demo.canvas('#heatmap');
     await demo.page.click('#layers label:nth-of-type(1) input');
-    await demo.page.waitForFunction(() => document.getElementById('map-lane')?.textContent?.startsWith('Layer 1'));
-    await demo.settle();
-    assert.notEqual((await demo.canvas('#heatmap')).sum, before.sum);
+    await demo.says('map-lane', 'Layer 1');
+    // Its scores come later than its name.
+    await demo.eventually(async () => assert.notEqual((await demo.canvas('#heatmap')).sum, before.sum));
     assert.equal(await demo.text('story'), story);
 
     // While it is being written, too; the story goes on as it would have.
@@ -121,10 +117,12 @@ test('another layer shows other scores and leaves the text alone', options, asyn
     await demo.page.click('#write');
     await demo.tokens(25);
     await demo.page.click('#layers label:last-of-type input');
+    await demo.says('map-lane', 'Layer 4');
     await demo.ready();
     await demo.settle();
     assert.equal(await demo.text('story'), story);
-    assert.equal((await demo.canvas('#heatmap')).sum, before.sum, 'as if this layer had been chosen from the start');
+    await demo.eventually(async () =>
+        assert.equal((await demo.canvas('#heatmap')).sum, before.sum, 'as if this layer had been chosen from the start'));
     demo.checkProblems();
 });
 
@@ -170,10 +168,12 @@ test('the page answers while it writes', options, async t => {
             if (!stop.disabled) seen.clicksWhileWriting++;
         });
     });
-    await demo.fill({ ...STORY, tokens: 200, pace: 60 });
+    await demo.fill(SLOW);
     await demo.page.click('#write');
     await demo.tokens(20);
     await demo.page.click('h1');
+    await demo.tokens(50);
+    await demo.page.keyboard.press('Escape');
     await demo.ready();
     const { lengths, clicksWhileWriting } = await demo.page.evaluate(() => {
         const { seen } = /** @type {any} */ (window);
@@ -203,8 +203,7 @@ test('a phone’s width is enough', options, async t => {
     const widths = await demo.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.deepEqual(widths, [360, 360]);
     await demo.page.tap('.token[data-position="15"]');
-    await demo.settle();
-    assert.match(await demo.text('step-title'), /position 15, kept/);
+    await demo.says('step-title', 'position 15, kept');
     assert.ok((await demo.tints()).tints.some(tint => tint > 10));
     // What the word looked at is in sight, and the word too.
     const [sheet, word] = await demo.page.evaluate(() => ['#step', '.token.inspected']
@@ -212,8 +211,7 @@ test('a phone’s width is enough', options, async t => {
     assert.ok(sheet[0] > 0 && sheet[1] <= 740, `the sheet is at ${sheet}`);
     assert.ok(word[0] >= 0 && word[1] <= sheet[0], `the word is at ${word}, the sheet at ${sheet}`);
     await demo.page.tap('#step-close');
-    await demo.settle();
-    assert.doesNotMatch(await demo.text('step-title'), /kept/);
+    await demo.eventually(async () => assert.doesNotMatch(await demo.text('step-title'), /kept/));
     demo.checkProblems();
 });
 
@@ -306,6 +304,7 @@ for (const [folder, missing] of [['dist', 'embedded'], ['dist', 'wasm']]) {
     test(`without ${folder}/${missing} there is an error in words`, options, async t => {
         const demo = await DemoPage.open(t, { root: await incomplete(t, folder, missing) });
         await demo.notice('could not be loaded');
+        assert.match(await demo.text('notice-text'), /an extension or a policy of this browser may block/, 'the server is not blamed');
         assert.ok(await demo.page.$eval('#restart', button => button.checkVisibility()));
     });
 }

@@ -9,6 +9,7 @@ import { loadModel } from '../../js/generation/index.js';
 import { serve } from '../../web/serve.js';
 import { chattingModel } from './chatting-model.js';
 import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
+import { askHub, inFront, losingHub } from './hub.js';
 import { noWebKit, WebKit } from './webkit.js';
 
 const options = { skip: noWebKit, timeout: 120_000 };
@@ -188,3 +189,91 @@ test('the page without its server, after one visit', options, async (t) => {
     await webkit.goto(`${server.url}web/?again`);
     await webkit.until(() => document.getElementById('status')?.textContent?.includes('layers of'));
 });
+
+test('a candidate begins a branch, and the text before can be walked to', options, async (t) => {
+    const { webkit } = await open(t, {}, 'web/');
+    await webkit.until(() => document.querySelectorAll('.token').length >= 40);
+    await webkit.evaluate(() => document.getElementById('stop')?.click());
+    await webkit.until(() => document.getElementById('status')?.textContent?.startsWith('Stopped'));
+    const story = () => webkit.evaluate(() => document.getElementById('story')?.textContent ?? '');
+    const trunk = await story();
+    await webkit.evaluate(() => {
+        // All that is possible may follow.
+        for (const [name, value] of [['topP', '1'], ['topK', '0']]) {
+            const field = /** @type {HTMLInputElement} */ (document.querySelector(`[name=${name}]`));
+            field.value = value;
+            field.dispatchEvent(new Event('input', { bubbles: true }));
+        }
+        /** @type {HTMLElement | null} */ (document.querySelector('.token[data-position="25"]'))?.click();
+    });
+    await webkit.until(() => document.getElementById('step-title')?.textContent?.includes('position 25, kept')
+        && document.querySelector('#candidates li:not([hidden]):not(.marked)'));
+    const name = await webkit.evaluate(() => {
+        const item = document.querySelector('#candidates li:not([hidden]):not(.marked)');
+        item?.querySelector('button')?.click();
+        return item?.querySelector('.bar-name')?.textContent ?? '';
+    });
+    await webkit.until(() => document.querySelectorAll('#branch-tree li').length === 2
+        && document.getElementById('cache-text')?.textContent?.includes('The first 26 (pale) are shared')
+        && document.getElementById('story')?.getAttribute('aria-busy') === 'false');
+    assert.equal(await webkit.evaluate(() => document.querySelector('.token[data-position="26"]')?.textContent), name);
+    await webkit.evaluate(() => document.querySelector('#branch-tree button')?.dispatchEvent(new MouseEvent('click', { bubbles: true })));
+    await webkit.until((/** @type {string} */ text) => document.getElementById('story')?.textContent === text, trunk);
+});
+
+test('a connection that is lost in the middle of a model, which is then asked for again', options, async (t) => {
+    const { hub, state } = losingHub();
+    const server = await inFront(await serve({ port: 0 }), hub);
+    t.after(() => server.close());
+    const webkit = await WebKit.open(t);
+    await webkit.goto(`${server.url}web/`);
+    await webkit.until(() => document.querySelectorAll('.token').length >= 20);
+    await webkit.evaluate(() => document.getElementById('model')?.click());
+    await webkit.evaluate(askHub, `${server.url}hub`);
+    await webkit.until(() => document.getElementById('model-problem')?.textContent?.includes('was lost in the middle'));
+    state.isLost = false;
+    await webkit.evaluate(askHub, `${server.url}hub`);
+    await webkit.until(hasModel, 'model');
+    assert.equal(state.ranges[0], undefined);
+    // A window of the driver's is a private one, which keeps no files: the page says so, and the model runs all the same.
+    const keeps = await webkit.evaluate(() => Boolean(navigator.storage?.getDirectory));
+    if (keeps) assert.match(state.ranges[1] ?? '', /^bytes=[1-9]\d*-$/);
+    else assert.match(await webkit.evaluate(() => document.getElementById('notice-text')?.textContent ?? ''), /keep no files/);
+    await webkit.evaluate(() => document.getElementById('write')?.click());
+    await webkit.until(() => document.querySelectorAll('.token').length >= 20);
+});
+
+for (const [width, what] of /** @type {[number, string][]} */ ([[320, '320 px'], [640, 'a window of 1,280 px at 200%']])) {
+    test(`${what} are enough`, options, async (t) => {
+        // No window of its own can be so narrow: a frame.
+        const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'";
+        const { webkit } = await open(t, { policy }, 'web/bench.html');
+        await webkit.evaluate((size) => {
+            document.body.innerHTML = '';
+            document.body.append(Object.assign(document.createElement('iframe'), { src: '/web/', width: size, height: 450, frameBorder: 0 }));
+        }, width);
+        const inside = (/** @type {string} */ expression) => webkit.run(
+            `((document, innerWidth) => ${expression})(frames[0].document, frames[0].innerWidth)`);
+        const until = async (/** @type {string} */ expression) => {
+            for (let tries = 0; !await inside(expression).catch(() => false); tries++) {
+                assert.ok(tries < 300, `never: ${expression}`);
+                await new Promise((resolve) => { setTimeout(resolve, 100); });
+            }
+        };
+        await until("document.querySelectorAll('.token').length >= 40");
+        const sizes = () => inside('[innerWidth, document.documentElement.scrollWidth - document.documentElement.clientWidth]');
+        assert.deepEqual(await sizes(), [width, 0]);
+        await inside("document.getElementById('stop').click()");
+        await until("document.getElementById('status').textContent.startsWith('Stopped')");
+        await inside("document.querySelector('.token[data-position=\"20\"]').click()");
+        await until("document.getElementById('step-title').textContent.includes('position 20, kept')");
+        const [word, sheet] = await inside(`['.token.inspected', '#step'].map((selector) => {
+            const { top, bottom } = document.querySelector(selector).getBoundingClientRect();
+            return { top, bottom };
+        })`);
+        assert.ok(word.top >= 0 && word.bottom <= sheet.top && sheet.bottom <= 451, `the word at ${word.top}, the sheet at ${sheet.top} px`);
+        await inside("document.getElementById('model').click()");
+        await until("document.querySelectorAll('#model-list li').length > 2");
+        assert.deepEqual(await sizes(), [width, 0]);
+    });
+}

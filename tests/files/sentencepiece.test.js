@@ -47,6 +47,9 @@ test('a SentencePiece model', () => {
         [spm(piece('x', 0, 9)), 'tokenizer-invalid'],
         [spm(piece('x', 0, 2)), 'tokenizer-invalid'],
         [spm(field(2, field(3, 3))), 'tokenizer-unsupported'],
+        // A score of no bytes at the end of the file, and one that goes on into what follows.
+        [spm(field(1, [...field(1, 'x'), ...field(2, [])])), 'tokenizer-invalid'],
+        [spm(field(1, [...field(1, 'x'), ...field(2, [1, 2])]), piece('y', 0, 4)), 'tokenizer-invalid'],
         [Uint8Array.of(11), 'tokenizer-invalid'],
         [spm(field(5, field(2, 'x'))), 'tokenizer-unsupported'],
         [new Uint8Array(20).fill(255), 'tokenizer-invalid'],

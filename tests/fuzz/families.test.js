@@ -42,7 +42,7 @@ function bend(config) {
         const key = random() < 0.15 ? pick(FIELDS) : pick(Object.keys(target));
         if (random() < 0.15) delete target[key];
         else if (typeof target[key] === 'number' && random() < 0.3) target[key] *= pick([2, 0.5, -1, 3]);
-        else target[key] = pick(VALUES);
+        else target[key] = structuredClone(pick(VALUES)); // a later change may be within it
     }
     return copy;
 }

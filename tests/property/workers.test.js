@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Tensor, asTensorLike } from '../../js/engine/tensor.js';
 import { createRuntime } from '../../js/engine/create-runtime.js';
+import { chooseVariant } from '../../js/engine/wasm.js';
 import { SIMD, testRuntime } from '../runtime.js';
 import { Block } from './jobs.js';
 
@@ -125,6 +126,31 @@ test('an engine without relaxed SIMD, or without SIMD', async () => {
         await assert.rejects(createRuntime({ workers: 0 }), /this engine has no WebAssembly SIMD/);
     } finally {
         WebAssembly.validate = validate;
+    }
+});
+
+test('an engine whose relaxed multiply-add rounds twice, as on processors that cannot fuse it', async () => {
+    const { validate, Module, Instance } = WebAssembly;
+    const answers = [0, 2 ** -24];
+    try {
+        WebAssembly.validate = () => true;
+        WebAssembly.Module = /** @type {any} */ (class {});
+        WebAssembly.Instance = /** @type {any} */ (class {
+            exports = { f: () => answers.shift() };
+        });
+        assert.equal(chooseVariant('relaxed').variant, 'relaxed');
+        assert.equal(chooseVariant('simd128').variant, 'simd128');
+        const { variant, fallbacks } = chooseVariant('auto');
+        assert.equal(variant, 'simd128');
+        assert.match(fallbacks.join(), /simd128 instead of relaxed SIMD: .* does not fuse its multiply-add; simd: 'relaxed' takes it/);
+        assert.equal(chooseVariant('auto').variant, 'relaxed');
+        // A page's policy: the binary's refusal says it.
+        WebAssembly.Instance = /** @type {any} */ (class {
+            constructor() { throw new WebAssembly.CompileError('blocked by CSP'); }
+        });
+        assert.equal(chooseVariant('auto').variant, 'relaxed');
+    } finally {
+        Object.assign(WebAssembly, { validate, Module, Instance });
     }
 });
 

@@ -6,8 +6,11 @@
 // so that nothing but the product is measured.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { floats, rng } from '../rng.js';
+import { SIMD } from '../runtime.js';
 import { INT8, KIND, QUANTIZE, WEIGHT } from '../../js/engine/interface.js';
 import { loadKernels } from './kernels.js';
 
@@ -30,6 +33,9 @@ const LAYOUT = {
     IQ4_NL: { halves: [0] },
     IQ4_XS: { halves: [0] },
 };
+
+/** V8's flag for an engine as processors without AVX-VNNI have it: dot.h then multiplies bytes another way. */
+const WITHOUT = '--no-enable-avx-vnni';
 
 const ONE = 0x3c00;
 /** Zeros, the smallest denormals and the largest, the smallest normal number, the largest of both signs, usual ones. */
@@ -211,3 +217,11 @@ for (const type of withBytes) {
         }
     });
 }
+
+const isWithout = process.execArgv.includes(WITHOUT);
+const isKnown = !isWithout && SIMD === 'relaxed' && spawnSync(process.execPath, [WITHOUT, '--version']).status === 0;
+test('all of this on an engine that does not multiply four bytes at once', { skip: !isKnown && `no relaxed SIMD, or no ${WITHOUT}` }, () => {
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const { status, stdout } = spawnSync(process.execPath, [WITHOUT, fileURLToPath(import.meta.url)], { env, encoding: 'utf8' });
+    assert.equal(status, 0, stdout);
+});

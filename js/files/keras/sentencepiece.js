@@ -125,6 +125,9 @@ export function readSentencePiece(bytes) {
             if (piece === undefined || piece.length === 0 || type < 1 || type > 6 || pieces.length === MAX_PIECES) {
                 invalid(`the piece ${pieces.length} is not one`);
             }
+            if (score !== undefined && score.length !== 4) {
+                invalid(`the score of the piece ${pieces.length} is no float`);
+            }
             pieces.push(text(piece));
             scores.push(score === undefined ? 0 : new DataView(score.buffer, score.byteOffset, 4).getFloat32(0, true));
             types.push(type);

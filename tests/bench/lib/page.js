@@ -4,8 +4,6 @@ import { browserArguments, findBrowser } from '../../../src/setup/browser.js';
 import { serve } from '../../../web/serve.js';
 
 const TIMEOUT = 60_000;
-/** A story that the demo page writes as soon as it can. */
-const STORY = 'web/#prompt=Once+upon+a+time&seed=1';
 
 /** TensorFlow.js makes its threads from a Blob. */
 const POLICY_WITH_PEERS = "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval'; worker-src 'self' blob:";
@@ -17,7 +15,7 @@ const MEASURE_TIMEOUT = 300_000;
  * @template T
  * @returns {Promise<T | null>} null without a browser
  */
-async function withBrowser(body, options = {}) {
+export async function withBrowser(body, options = {}) {
     const executablePath = findBrowser();
     if (executablePath === null) return null;
     const { default: puppeteer } = await import('puppeteer-core');
@@ -57,30 +55,4 @@ export async function measurePage(peers) {
             lines.map((line) => Array.from(line.children, (cell) => /** @type {HTMLElement} */ (cell).innerText)));
         return { machine, rows };
     }, site);
-}
-
-/**
- * The demo page, from the start of its load to its first written token: once with an empty HTTP cache, then with a warm
- * one.
- * @param {number} loads @returns {Promise<{ cold: number, times: number[] } | null>} ms; null without a browser
- */
-export async function timeToFirstToken(loads) {
-    return withBrowser(async (url, open) => {
-        const page = await open();
-        await page.evaluateOnNewDocument(() => {
-            new MutationObserver((_, observer) => {
-                if (!document.querySelector('.token:not(.prompt)')) return;
-                Object.assign(window, { firstToken: performance.now() });
-                observer.disconnect();
-            }).observe(document, { childList: true, subtree: true });
-        });
-        const times = [];
-        for (let i = 0; i <= loads; i++) {
-            await page.goto('about:blank');
-            await page.goto(url + STORY);
-            const handle = await page.waitForFunction(() => /** @type {any} */ (window).firstToken);
-            times.push(/** @type {number} */ (await handle.jsonValue()));
-        }
-        return { cold: times[0], times: times.slice(1) };
-    });
 }

@@ -1,15 +1,13 @@
-// The embedded model through `generate` beside what reading its weights allows, and the demo page from its load to the
-// first token: must 6. Then a larger model's shape beside peers: decoders.js.
+// The embedded model through `generate` beside what reading its weights allows: must 6. Then a larger model's shape beside
+// peers: decoders.js.
 
 import { threadsTitle } from '../../../web/bench/problem.js';
 import { withContestants } from '../lib/line-up.js';
-import { ceiling, quantile, race, ratio, spread } from '../lib/race.js';
+import { ceiling, race, ratio, spread } from '../lib/race.js';
 import { atLeast, gbytes, megabytes, number, percent, table, withSpread } from '../lib/report.js';
-import { timeToFirstToken } from '../lib/page.js';
 import { runDecoders } from './decoders.js';
 
 const THREADS = [1, 2];
-const LOADS = 5;
 
 /** @param {import('../lib/line-up.js').Context} context */
 export async function run(context) {
@@ -80,14 +78,6 @@ export async function run(context) {
             data: { figures, bytes, parameters, garbage },
         };
     });
-    const page = await timeToFirstToken(LOADS);
-    context.say(
-        page === null
-            ? '\nPage load to first token: no Chromium was found (set CHROME_PATH)'
-            : `\nPage load to first token, Chromium, warm HTTP cache: ${number(quantile(page.times, 0.5))} ms ` +
-                  `(of ${LOADS} loads: ` +
-                  `${page.times.map((ms) => ms.toFixed(0)).join(', ')}); cold: ${number(page.cold)} ms`,
-    );
     const decoders = await runDecoders(context);
-    return { musts: [...result.musts, ...decoders.musts], data: { ...result.data, page, decoders: decoders.data } };
+    return { musts: [...result.musts, ...decoders.musts], data: { ...result.data, decoders: decoders.data } };
 }

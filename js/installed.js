@@ -1,0 +1,36 @@
+// Where the package is installed, for a bundle that runs in Node and has left its files behind. Only loaded there.
+
+import { nodeModule } from './engine/threads.js';
+
+/** @typedef {import('./assets.js').Assets} Assets */
+
+/**
+ * The files of the package as these modules, the program or the folder that it runs in have it installed.
+ * @param {Assets} current that were looked for first
+ * @returns {Assets | null} null where it is not installed, or those are its files
+ */
+export function installedAssets(current) {
+    const { createRequire } = nodeModule('node:module');
+    const { pathToFileURL } = nodeModule('node:url');
+    const { argv, cwd } = nodeModule('node:process');
+    for (const asker of [hrefOf(() => new URL(import.meta.url)), argv[1], `${cwd()}/`]) {
+        try {
+            const folder = pathToFileURL(createRequire(asker).resolve('cached-attention/package.json'));
+            const at = (/** @type {string} */ name) => () => new URL(`dist/${name}`, folder);
+            const found = { relaxed: at('wasm/cmha-relaxed.wasm'), simd128: at('wasm/cmha-simd128.wasm'), model: at('embedded/model.gguf') };
+            return found.model().href === hrefOf(current.model) ? null : found;
+        } catch {
+            // it is not installed for that one
+        }
+    }
+    return null;
+}
+
+/** @param {() => URL} address @returns {string | undefined} undefined in a bundle that does not say where it lies */
+function hrefOf(address) {
+    try {
+        return address().href;
+    } catch {
+        return undefined;
+    }
+}

@@ -1,0 +1,333 @@
+// The page's parts, one by one: the tour, a model on its way, all of a conversation, the cache and its costs, where words look, and
+// what developers take away.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
+import { serve } from '../../web/serve.js';
+import { noBrowser, notInFirefox } from './browser.js';
+import { chattingModel } from './chatting-model.js';
+import { DemoPage, TIMEOUT } from './demo-page.js';
+import { askHub } from './hub.js';
+import { runCode } from './run-code.js';
+
+const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
+const chromiumOnly = { ...options, skip: notInFirefox };
+const PROMPT = 'Once upon a time, there was a little fox who';
+const STORY = { prompt: PROMPT, seed: 7, tokens: 40, pace: 0 };
+const MODEL = readFileSync(new URL('../../js/embedded/model.gguf', import.meta.url));
+
+/** @param {DemoPage} demo @param {string} file */
+async function pick({ page }, file) {
+    const input = /** @type {import('puppeteer-core').ElementHandle<HTMLInputElement>} */ (await page.$('#pick-file'));
+    await input.uploadFile(file);
+}
+
+/** @param {DemoPage} demo @param {string} id of a details element */
+function unfold({ page }, id) {
+    return page.$eval(`#${id}`, panel => { /** @type {HTMLDetailsElement} */ (panel).open = true; });
+}
+
+test('the tour has five steps, each beside what it tells of', options, async t => {
+    const demo = await DemoPage.open(t, { media: [{ name: 'prefers-reduced-motion', value: 'reduce' }] });
+    const { page } = demo;
+    await demo.write(STORY);
+    await page.focus('#tour');
+    await page.keyboard.press('Enter');
+    const seen = new Set();
+    for (let step = 1; step <= 5; step++) {
+        await demo.says('guide-count', `${step} of 5`);
+        const [id, isSeen] = await page.$eval('.toured', element => {
+            const { top, bottom } = element.getBoundingClientRect();
+            return [element.id, top < innerHeight && bottom > 0];
+        });
+        assert.ok(isSeen, `${id} is out of sight`);
+        seen.add(id);
+        if (step < 5) await page.keyboard.press('Enter');
+    }
+    assert.equal(seen.size, 5);
+    await page.keyboard.press('Escape');
+    assert.equal(await page.evaluate(() => document.activeElement?.id), 'tour');
+    assert.equal(await page.$('.toured'), null);
+    demo.checkProblems();
+});
+
+test('a model on its way says how fast and how long, can be cancelled, and goes on from there', options, async t => {
+    let isSlow = true;
+    /** @type {(string | undefined)[]} */
+    const ranges = [];
+    const demo = await DemoPage.open(t, { hub: async (path, request, response) => {
+        if (!path.endsWith('model.gguf')) return void response.writeHead(404).end();
+        const { range } = request.headers;
+        ranges.push(range);
+        let at = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
+        response.writeHead(range ? 206 : 200, { 'Content-Length': MODEL.length - at });
+        for (; at < MODEL.length && !response.destroyed; at += 100_000) {
+            response.write(MODEL.subarray(at, at + 100_000));
+            if (isSlow) await new Promise(resolve => setTimeout(resolve, 200));
+        }
+        response.end();
+    } });
+    const { page } = demo;
+    await demo.ready();
+    await demo.click('model');
+    const load = () => page.evaluate(askHub, `${demo.server.url}hub`);
+    await load();
+    await page.waitForFunction(() => /[\d.]+ [kM]B of 3\.24 MB, [\d.]+ [kM]B\/s, \d+ s left/.test(
+        document.getElementById('model-status')?.textContent ?? ''));
+    await demo.click('model-cancel');
+    await demo.says('model-problem', 'Cancelled');
+    assert.equal(await demo.text('model-name'), 'TinyStories');
+    isSlow = false;
+    await load();
+    await demo.says('model-name', 'model');
+    assert.match(ranges.at(-1) ?? '', /^bytes=[1-9]\d*-$/);
+    demo.problems = demo.problems.filter(problem => !/failed: .*hub/.test(problem));
+    demo.checkProblems();
+});
+
+test('a model that cannot run says why, and what would', options, async t => {
+    const folder = await mkdtemp(join(tmpdir(), 'unknown-'));
+    t.after(() => rm(folder, { recursive: true }));
+    await writeFile(join(folder, 'unknown.gguf'), Buffer.from(MODEL.toString('latin1').replaceAll('gpt2', 'gpt9'), 'latin1'));
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    await pick(demo, join(folder, 'unknown.gguf'));
+    await demo.says('model-problem', 'gpt9');
+    assert.match(await demo.text('model-problem'), /gpt2/, 'the families that run are named');
+    demo.checkProblems();
+});
+
+test('a conversation: a system prompt, stop, continue, another answer, another word', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    await pick(demo, await chattingModel(t));
+    await demo.says('model-name', 'chat');
+    await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+    await page.click('#modes input[value="chat"]');
+    await page.$eval('#system', field => { /** @type {HTMLTextAreaElement} */ (field).value = 'You are a fox.'; });
+    const answer = () => page.$eval('.turn.assistant:last-child .words', words => words.textContent ?? '');
+    const ended = () => page.waitForFunction(() => document.querySelector('.turn.assistant:last-child .turn-bar button')
+        && document.getElementById('story')?.getAttribute('aria-busy') === 'false');
+    const press = (/** @type {string} */ label) => page.$$eval('.turn.assistant:last-child .turn-bar button',
+        (buttons, text) => buttons.find(button => button.textContent === text)?.click(), label);
+
+    await demo.fill({ tokens: 300, pace: 20 });
+    await page.type('#message', 'Tell me of a bear.');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => (document.querySelector('.turn.assistant .words')?.textContent ?? '').length > 10);
+    await page.click('#chat-stop');
+    await ended();
+    assert.match(await demo.text('status'), /^Stopped/);
+    assert.ok((await demo.text('story')).startsWith('system:You are a fox.'), await demo.text('story'));
+    const stopped = (await answer()).trimEnd();
+
+    // Nothing is cut off, so that other words may always follow.
+    await demo.fill({ tokens: 12, pace: 0, temperature: 1, topK: 0, topP: 1, minP: 0 });
+    await press('Continue');
+    await page.waitForFunction(length => (document.querySelector('.turn.assistant:last-child .words')?.textContent ?? '').length > length,
+        {}, stopped.length);
+    await ended();
+    const whole = await answer();
+    assert.ok(whole.startsWith(stopped), `${whole}: goes on from ${stopped}`);
+
+    await press('Again');
+    await page.waitForFunction(() => document.querySelector('.turn.assistant .turn-bar')?.textContent?.includes('2 / 2'));
+    await ended();
+    assert.notEqual(await answer(), whole);
+
+    // One that can be seen: a token of nothing but white space has no width.
+    const position = await page.$$eval('#story .token', spans =>
+        spans.findLastIndex((span, i) => i <= spans.length - 6 && span.getBoundingClientRect().width > 2));
+    await demo.keep(position);
+    const [name] = await page.$$eval('#candidates li:not([hidden]):not(.marked) .bar-name', names => names.map(one => one.textContent));
+    await page.$eval('#candidates li:not([hidden]):not(.marked) button', button => /** @type {HTMLElement} */ (button).click());
+    await page.waitForFunction(() => document.querySelector('.turn.assistant .turn-bar')?.textContent?.includes('3 / 3'));
+    await ended();
+    await demo.settle();
+    assert.equal(await page.$eval(`#story .token[data-position="${position + 1}"]`, span => span.textContent), name);
+    demo.checkProblems();
+});
+
+test('what each token costs without a cache is measured and shown', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    await demo.click('cold');
+    await demo.write(STORY);
+    await demo.says('costs-text', 'Without a cache (grey) the token at position');
+    const [, cold, warm] = /would cost ([\d.]+) ms.*with it \(red\) ([\d.]+) ms/.exec(await demo.text('costs-text')) ?? [];
+    // Which is longer is not asserted: on a busy machine a token of so small a model may wait longer than it is computed.
+    assert.ok(Number(cold) > 0 && Number(warm) > 0, await demo.text('costs-text'));
+    assert.ok((await demo.canvas('#costs')).colours > 2);
+    assert.match(await demo.text('cache-text'), /^\d+ of 512 tokens, .*each read once: .* in 4 layers, [\d.]+ kB a token, [\d.]+ kB/);
+    demo.checkProblems();
+});
+
+test('a thumbnail opens its head of its layer', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.write(STORY);
+    await demo.click('show-maps');
+    await demo.says('maps-text', 'Click one');
+    await page.$eval('#maps', canvas => canvas.scrollIntoView({ block: 'center' }));
+    const step = await page.$eval('#maps', canvas => canvas.clientHeight / 4);
+    // The third head of the second layer.
+    await page.click('#maps', { offset: { x: 2.5 * step, y: 1.5 * step } });
+    await demo.says('map-lane', 'Layer 2, head 3.');
+    assert.equal(await page.$eval('#lanes input:checked', input => /** @type {HTMLInputElement} */ (input).value), '3');
+    await page.focus('#maps');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    await demo.says('map-lane', 'Layer 3, head 4.');
+    demo.checkProblems();
+});
+
+test('a word looks forward too; of a long text the newest part is looked into', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.write(STORY);
+    await page.click('#directions input[value="forward"]');
+    await demo.keep(8);
+    await demo.says('looked-title', 'Is looked at by');
+    const { tints, unseen } = await demo.tints();
+    assert.ok(tints.slice(0, 8).every(tint => tint === 0) && tints.slice(8).some(tint => tint > 10), String(tints));
+    assert.equal(unseen, 8);
+    await page.click('#directions input[value="back"]');
+    await page.keyboard.press('Escape');
+
+    await demo.write({ ...STORY, prompt: `${PROMPT} was sad. `.repeat(32), tokens: 20 });
+    const last = await page.$$eval('.token', spans => spans.length - 1);
+    assert.ok(last > 420, `${last} tokens`);
+    await demo.keep(4);
+    await demo.says('step-remark', 'the newest part of a long text only');
+    assert.equal((await demo.bars('looked-at')).length, 0);
+    await demo.keep(last - 3);
+    await page.waitForFunction(() => document.querySelectorAll('#looked-at li:not([hidden])').length === 8);
+    demo.checkProblems();
+});
+
+test('the code and the address follow a branch, and what was continued', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    const trunk = await demo.write(STORY);
+    await unfold(demo, 'code-panel');
+    // What is in the fields by now is of the next text.
+    await demo.fill({ temperature: 0.1, seed: 1, prompt: 'The dragon' });
+    assert.equal(await runCode(await demo.text('code')), trunk.replace('❧', ''));
+    await demo.fill({ temperature: 0.9, seed: 3, tokens: 15 });
+    await demo.keep(25);
+    await page.$eval('#candidates li:not([hidden]):not(.marked) button', button => /** @type {HTMLElement} */ (button).click());
+    await page.waitForFunction(() => document.querySelectorAll('#branch-tree li').length === 2);
+    await demo.says('status', '15 tokens');
+    await demo.settle();
+    const branch = await demo.text('story');
+    assert.equal(await runCode(await demo.text('code')), branch.replace('❧', ''));
+    const other = await DemoPage.open(t, { hash: new URL(page.url()).hash });
+    await other.says('status', '15 tokens');
+    await other.settle();
+    assert.equal(await other.text('story'), branch);
+
+    await demo.fill({ tokens: 9 });
+    await demo.click('continue');
+    await demo.says('status', '9 tokens');
+    await demo.settle();
+    const longer = await demo.text('story');
+    assert.ok(longer.startsWith(branch));
+    assert.equal(await runCode(await demo.text('code')), longer.replace('❧', ''));
+    await page.$eval('#branch-tree button', button => /** @type {HTMLElement} */ (button).click());
+    await demo.says('code', `'${PROMPT}'`);
+    assert.equal(await runCode(await demo.text('code')), trunk.replace('❧', ''));
+    demo.checkProblems();
+});
+
+test('the code for a page writes this very text in one', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    const story = await demo.write(STORY);
+    await unfold(demo, 'code-panel');
+    await page.click('#code-kinds input[value="page"]');
+    await demo.says('code', '<!doctype html>');
+    const code = await demo.text('code');
+    const script = /<script type="module">([^]*)<\/script>/.exec(code)?.[1] ?? '';
+    assert.match(script, /'https:\/\/cdn\.jsdelivr\.net\/npm\/cached-attention\/dist\/index\.js'/);
+    const folder = await mkdtemp(join(tmpdir(), 'page-'));
+    t.after(() => rm(folder, { recursive: true }));
+    await mkdir(join(folder, 'page'));
+    // The server's policy allows no script in a page's text: the same, in a file.
+    await writeFile(join(folder, 'page/story.js'), script.replaceAll('https://cdn.jsdelivr.net/npm/cached-attention/dist', '/dist'));
+    await writeFile(join(folder, 'page/index.html'), code.replace(/<script[^]*/, '<script type="module" src="story.js"></script>'));
+    await symlink(fileURLToPath(new URL('../../dist', import.meta.url)), join(folder, 'dist'));
+    const server = await serve({ port: 0, root: folder, folders: ['page', 'dist'] });
+    t.after(() => server.close());
+    const other = await page.browserContext().newPage();
+    await other.goto(`${server.url}page/`);
+    const expected = story.replace('❧', '');
+    await other.waitForFunction(length => (document.body.textContent ?? '').trim().length >= length, { timeout: TIMEOUT }, expected.length);
+    assert.equal((await other.$eval('body', body => body.textContent ?? '')).trim(), expected.trim());
+});
+
+test('code, address and report are copied', chromiumOnly, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await page.browserContext().overridePermissions(demo.server.url, ['clipboard-read', 'clipboard-sanitized-write']);
+    await demo.write(STORY);
+    for (const id of ['code-panel', 'explain-panel']) await unfold(demo, id);
+    await demo.says('explained', 'bytesInUse');
+    const copied = async (/** @type {string} */ id) => {
+        await page.$eval('#copied', element => { element.textContent = ''; });
+        await demo.click(id);
+        await demo.says('copied', 'Copied');
+        return page.evaluate(() => navigator.clipboard.readText());
+    };
+    assert.equal(await copied('copy-code'), await demo.text('code'));
+    assert.equal(new URL(await copied('copy-address')).hash, new URL(page.url()).hash);
+    const { page: about, runtime, model } = JSON.parse(await copied('copy-explained'));
+    assert.ok(about.userAgent && runtime.variant && model, 'what a bug report needs');
+});
+
+test('it can be installed', chromiumOnly, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    const client = await demo.page.createCDPSession();
+    const { errors } = await client.send('Page.getAppManifest');
+    assert.deepEqual(errors, []);
+    const { installabilityErrors } = await client.send('Page.getInstallabilityErrors');
+    // A context that leaves nothing behind installs nothing.
+    assert.deepEqual(installabilityErrors.map(({ errorId }) => errorId).filter(id => id !== 'in-incognito'), []);
+});
+
+test('while it is answered the place to write stays in sight, until one looks elsewhere', options, async t => {
+    const demo = await DemoPage.open(t, { viewport: { width: 375, height: 640 } });
+    const { page } = demo;
+    await demo.ready();
+    await page.click('#modes input[value="chat"]');
+    await pick(demo, await chattingModel(t));
+    await page.waitForFunction(() => document.getElementById('no-chat')?.hidden && !document.querySelector('dialog[open]'));
+    await demo.fill({ tokens: 200, pace: 20, temperature: 0.8 });
+    const words = () => page.$eval('.turn.assistant .words', answer => answer.textContent?.length ?? 0);
+    const grows = async (/** @type {number} */ by) => page.waitForFunction(
+        length => (document.querySelector('.turn.assistant .words')?.textContent?.length ?? 0) > length, {}, await words() + by);
+    await page.type('#message', 'Tell me of a fox.');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.turn.assistant .words');
+    await grows(60);
+    const top = () => page.$eval('#chat-form', form => form.getBoundingClientRect().top);
+    // From here on the answer pushes it, which is taller than the window in the end.
+    await page.$eval('#chat-form', form => form.scrollIntoView({ block: 'end' }));
+    const scrolled = await page.evaluate(() => scrollY);
+    await grows(150);
+    assert.ok(await page.evaluate(() => scrollY) > scrolled, 'it follows');
+    await demo.eventually(async () => assert.ok(await top() < 640, `the form is at ${await top()} px`));
+    await page.mouse.move(180, 300);
+    await page.mouse.wheel({ deltaY: -2000 });
+    await page.waitForFunction(() => scrollY === 0);
+    await grows(150);
+    assert.equal(await page.evaluate(() => scrollY), 0);
+    demo.checkProblems();
+});

@@ -1,0 +1,70 @@
+// A hub of models, as the page meets one: on the page's own origin, with connections that can be lost.
+
+import { createReadStream, statSync } from 'node:fs';
+import { createServer, request as ask } from 'node:http';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * @typedef {(path: string, request: import('node:http').IncomingMessage, response: import('node:http').ServerResponse) => void} Hub
+ */
+
+const MODEL = fileURLToPath(new URL('../../js/embedded/model.gguf', import.meta.url));
+const SENT = 2_000_000;
+
+/**
+ * A server in front of the page's, which answers below /hub/ itself.
+ * @param {{ url: string, close: () => Promise<void> }} behind
+ * @param {Hub} hub
+ */
+export async function inFront(behind, hub) {
+    const server = createServer((request, response) => {
+        const path = decodeURIComponent(request.url ?? '/');
+        if (path.startsWith('/hub/')) return hub(path.slice('/hub/'.length), request, response);
+        const { method, headers } = request;
+        const forwarded = ask(new URL(request.url ?? '/', behind.url), { method, headers }, answer => {
+            response.writeHead(answer.statusCode ?? 500, answer.headers);
+            answer.pipe(response);
+        });
+        forwarded.on('error', () => response.destroy());
+        forwarded.end();
+    });
+    await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(null)));
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    const close = async () => {
+        server.closeAllConnections();
+        await new Promise(resolve => server.close(resolve));
+        await behind.close();
+    };
+    return { url: `http://localhost:${port}/`, close };
+}
+
+/**
+ * A hub that has one model, someone/small, and loses the connection in the middle of it for as long as `isLost` says so.
+ * @returns {{ hub: Hub, state: { isLost: boolean, ranges: (string | undefined)[] } }}
+ */
+export function losingHub() {
+    const { size } = statSync(MODEL);
+    /** @type {{ isLost: boolean, ranges: (string | undefined)[] }} */
+    const state = { isLost: true, ranges: [] };
+    return { state, hub: (path, request, response) => {
+        if (path !== 'someone/small/resolve/main/model.gguf') return void response.writeHead(404).end();
+        const { range } = request.headers;
+        state.ranges.push(range);
+        const { isLost } = state;
+        const start = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
+        response.writeHead(range ? 206 : 200, { 'Content-Length': size - start, 'Content-Type': 'application/octet-stream' });
+        createReadStream(MODEL, { start, end: isLost ? SENT : size - 1 })
+            // What has been sent is let arrive: a browser drops what it has not yet read when a connection breaks.
+            .on('end', () => isLost ? setTimeout(() => response.destroy(), 500) : response.end()).pipe(response, { end: false });
+    } };
+}
+
+/** In the page: asks that hub for its model. @param {string} endpoint */
+export function askHub(endpoint) {
+    const fill = (/** @type {string} */ id, /** @type {string} */ value) => {
+        /** @type {HTMLInputElement} */ (document.getElementById(id)).value = value;
+    };
+    fill('hub-name', 'someone/small/model.gguf');
+    fill('hub-endpoint', endpoint);
+    /** @type {HTMLFormElement} */ (document.getElementById('hub-form')).requestSubmit();
+}

@@ -1,0 +1,25 @@
+/** While an answer is written what stands below it stays in sight, where it was: whoever scrolls away is left alone. */
+
+/** So long after a visitor's own move what goes out of sight was meant to. */
+const OWN_MOVE_MS = 800;
+const MOVES = ['wheel', 'touchmove', 'pointerdown', 'keydown'];
+
+/**
+ * @param {HTMLElement} element
+ * @param {() => boolean} isWanted whether it is this that is pushed away now
+ */
+export function follow(element, isWanted) {
+    let isSeen = false;
+    let movedAt = -Infinity;
+    // Until it is seen again: it may have been pushed away once more before anybody looked.
+    const bring = () => {
+        if (isSeen || !isWanted() || performance.now() - movedAt < OWN_MOVE_MS) return;
+        element.scrollIntoView({ block: 'nearest', behavior: 'instant' });
+        requestAnimationFrame(bring);
+    };
+    for (const type of MOVES) addEventListener(type, () => { movedAt = performance.now(); }, { passive: true });
+    new IntersectionObserver(entries => {
+        isSeen = entries.at(-1)?.isIntersecting ?? false;
+        bring();
+    }).observe(element);
+}
