@@ -29,9 +29,9 @@ const runtimeModule = join(tests, 'runtime.js');
 const EXPECTED = ['golden', 'unit', 'property', 'fuzz', 'browser'];
 
 /** What every browser has to do. With CMHA_TEST_BROWSER=firefox in the environment all of tests/browser runs in Firefox. */
-const IN_FIREFOX = ['runtime', 'files', 'origins', 'isolate', 'demo', 'demo-journeys', 'demo-parts', 'demo-inside', 'demo-accessible'].map((name) =>
-    join(tests, `browser/${name}.test.js`),
-);
+const IN_FIREFOX = [
+    'runtime', 'files', 'origins', 'isolate', 'demo', 'demo-journeys', 'demo-parts', 'demo-inside', 'demo-accessible',
+].map((name) => join(tests, `browser/${name}.test.js`));
 
 /** @typedef {{ name: string, passed: number, failed: number, skipped: number, seconds: string }} Result */
 /** @typedef {(name: string, body: () => Promise<Partial<Result>> | Partial<Result>) => Promise<void>} Group */

@@ -42,7 +42,8 @@ export const gemma3 = {
             gemmaFeedForward(f, sizes, { before: norm, ...afterFeedForward }),
         );
         const [full, windowed] = [layer(false), layer(true)];
-        const layers = slidingLayers(f, sizes.count, window, (i) => (i + 1) % pattern !== 0 && !(isGguf && window === null)).map((slides) => (slides ? windowed : full));
+        const slides = (/** @type {number} */ i) => (i + 1) % pattern !== 0 && !(isGguf && window === null);
+        const layers = slidingLayers(f, sizes.count, window, slides).map((sliding) => (sliding ? windowed : full));
         // Keras's blocks never get the epsilon of the config, so a preset has two.
         const final = { ...norm, epsilon: f.positive('final_norm_eps', norm.epsilon) };
         return model(sizes, layers, final, {
