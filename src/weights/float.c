@@ -12,8 +12,10 @@ static void panel_f32(float *y, const uint8_t *p, size_t count)
 static void panel_f16(float *y, const uint8_t *p, size_t count)
 {
     for (; count > 0; count--, p += HALF_FIELD, y += CMHA_PANEL) {
-        f4_store(y, half_field(p, 0));
-        f4_store(y + 4, half_field(p, 1));
+        f4 eight[2];
+        half_field(eight, p);
+        f4_store(y, eight[0]);
+        f4_store(y + 4, eight[1]);
     }
 }
 

@@ -74,10 +74,10 @@ enum {
 #undef X
 };
 
-/* Fields of packed blocks, those of outputs 4 * half ... 4 * half + 3. */
-INLINE f4 half_field(const uint8_t *p, size_t half)
+/* Fields of packed blocks: the halves of all eight outputs, the words of outputs 4 * half ... 4 * half + 3. */
+INLINE void half_field(f4 to[2], const uint8_t *p)
 {
-    return f4_from_f16(i4_load_u16(p + half * HALF_FIELD / 2));
+    f8_from_f16(to, i4_load(p));
 }
 INLINE i4 word_field(const uint8_t *p, size_t half)
 {
@@ -111,9 +111,9 @@ typedef void scalings_of(scalings *to, size_t first, const uint8_t *p);
  * again. */
 INLINE void scale_by_d(scalings *to, size_t first, const uint8_t *p)
 {
-    f4 low = half_field(p, 0), high = half_field(p, 1);
-    to->scale[first][0] = low;
-    to->scale[first][1] = high;
+    f4 d[2];
+    half_field(d, p);
+    for (size_t half = 0; half < 2; half++) to->scale[first][half] = d[half];
 }
 
 /* Four runs from byte 0 to 3 of `bytes`, one after the other: d times that byte. */
