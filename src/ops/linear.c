@@ -253,10 +253,9 @@ static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8
     dot_tiles *tiles = tiles_of(dot, &how);
     size_t stride = a->k / CMHA_INT8_INPUTS;
     const dot_block *x = (const dot_block *) a->quantized + r * stride;
-    if (m == 1 || (m % 2 && (!DOT_PADDED || (!how.four && dot->bits % 4 == 0)))) {
+    if (m % 2 && (!DOT_PADDED || (!how.four && dot->bits % 4 == 0))) {
         m--;
-        dot->row(z + m * GROUP_COLUMNS, w, x + m * stride, a->k / type->block);
-        if (m == 0) return;
+        dot->row(z + m * GROUP_COLUMNS, w, 1, x + m * stride, a->k / type->block);
     }
     for (size_t i = 0; i < m + m % 2; i++) {
         f4_store(z + i * GROUP_COLUMNS, f4_splat(0.0f));
@@ -280,10 +279,13 @@ static void dot_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, 
         m = least(row1 - r, MOST_ROWS);
         for (size_t c = n0, n; c < n1; c += n) {
             float z[(MOST_ROWS + 1) * GROUP_COLUMNS];  /* the last is for a row that stands for a missing one */
-            n = least(n1 - c, GROUP_COLUMNS);
-            for (size_t at = 0; at < n; at += CMHA_PANEL) {
-                const uint8_t *w = (const uint8_t *) a->w + (c + at) / CMHA_PANEL * panel_bytes;
-                dot_panel(a, type, w, r, m, z + at);
+            const uint8_t *w = (const uint8_t *) a->w + c / CMHA_PANEL * panel_bytes;
+            n = least(n1 - c, m == 1 ? sizeof z / sizeof *z : GROUP_COLUMNS);
+            if (m == 1) {
+                const dot_block *x = (const dot_block *) a->quantized + r * (a->k / CMHA_INT8_INPUTS);
+                type->dot.row(z, w, (n + CMHA_PANEL - 1) / CMHA_PANEL, x, a->k / type->block);
+            } else {
+                for (size_t at = 0; at < n; at += CMHA_PANEL, w += panel_bytes) dot_panel(a, type, w, r, m, z + at);
             }
             for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c, n);
             place(a, z, r, m, c, n);

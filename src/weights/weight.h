@@ -39,8 +39,8 @@ typedef struct weight_dot {
     uint32_t span, layers;  /* see WEIGHT_TYPE */
     int32_t zero;
     int offset, bits;       /* 8: quants are signed */
-    /* y[8] = sums over `count` blocks for one row. */
-    void (*row)(float *y, const uint8_t *blocks, const dot_block *x, size_t count);
+    /* y[panels][8] = sums over `count` blocks for one row. */
+    void (*row)(float *y, const uint8_t *blocks, size_t panels, const dot_block *x, size_t count);
     void (*unpack)(unpacked *u, const uint8_t *blocks, size_t count);
 } weight_dot;
 
@@ -263,9 +263,13 @@ INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t byt
 
 /* The same for one that unpacks by a function of its own. */
 #define WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, run, span, layers, zero, offset, bits, scale, quants) \
-    static void row_##object(float *y, const uint8_t *p, const dot_block *x, size_t count) \
+    static void row_##object(float *y, const uint8_t *p, size_t panels, const dot_block *x, size_t count) \
     { \
-        dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, span, layers, zero, offset, bits, scale, quants); \
+        const size_t panel_bytes = count * BYTES_##NAME * CMHA_PANEL; \
+        ROLLED \
+        for (; panels > 0; panels--, y += CMHA_PANEL, p += panel_bytes) { \
+            dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, span, layers, zero, offset, bits, scale, quants); \
+        } \
     } \
     const weight_type weight_##object = { \
         BLOCK_##NAME, BYTES_##NAME, head, tail, NULL, NULL, \
