@@ -339,18 +339,20 @@ static size_t linear_tasks(const void *arguments)
     return (a->rows + rows - 1) / rows * ((a->n + columns - 1) / columns);
 }
 
-static void linear_task(const void *arguments, size_t i, size_t thread)
+/* Tasks beside each other are one stretch of columns. */
+static void linear_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     const cmha_linear *a = arguments;
     (void) thread;
     size_t rows, columns;
     linear_cut(a, &rows, &columns);
     size_t across = (a->n + columns - 1) / columns;
-    if (across == 0) return;
-    size_t r = i / across * rows, c = i % across * columns;
-    if (r >= a->rows) return;
-    size_t r1 = least(r + rows, a->rows), c1 = least(c + columns, a->n);
-    cmha_linear_f32(a, r, r1, c, c1);
+    for (size_t i = first, count; across && i < end; i += count) {
+        size_t r = i / across * rows, c = i % across * columns;
+        if (r >= a->rows) return;
+        count = least(end - i, across - i % across);
+        cmha_linear_f32(a, r, least(r + rows, a->rows), c, least(c + count * columns, a->n));
+    }
 }
 
 static double linear_work(const void *arguments)
@@ -359,4 +361,4 @@ static double linear_work(const void *arguments)
     return (double) a->rows * (double) a->k * (double) a->n;
 }
 
-const operation linear = { .tasks = linear_tasks, .task = linear_task, .work = linear_work };
+const operation linear = { .tasks = linear_tasks, .run = linear_run, .work = linear_work };
