@@ -204,12 +204,17 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
 typedef void dot_tiles(size_t m, const dot_how *how, const unpacked *u, size_t inputs, const dot_block *x,
     size_t stride, float *z);
 
-/* Rows two or four at a time: where one is missing the last of them stands for it, and goes to the row after z's last too. */
+/* Rows two or four at a time: where one is missing the last of them stands for it, and goes to the row after z's last too.
+ * A row by itself may come where dot_alone says so. */
 #define DOT_TILES(run, bits) \
     static void dot_tiles_##run##_##bits(size_t m, const dot_how *how, const unpacked *u, size_t inputs, const dot_block *x, \
         size_t stride, float *z) \
     { \
         const size_t four = bits == DOT_FOUR ? 3 : 4;   /* rows that are worth a tile of four */ \
+        if (run == 32 && bits == DOT_FOUR && m == 1) { \
+            dot_tile(1, run, bits, how, u, inputs, x, stride, 0, z); \
+            return; \
+        } \
         for (; m >= four; m -= least(m, 4), x += 4 * stride, z += 4 * GROUP_COLUMNS) \
             dot_tile(4, run, bits, how, u, inputs, x, stride, (least(m, 4) - 1) * stride, z); \
         for (; m > 0; m -= least(m, 2), x += 2 * stride, z += 2 * GROUP_COLUMNS) \
@@ -245,20 +250,25 @@ static dot_tiles *tiles_of(const weight_dot *dot, dot_how *how)
 #endif
 }
 
+/* Whether a row by itself is a tile: where nothing has to be unpacked for one that adds four products at once. */
+static int dot_alone(const weight_dot *dot, const dot_how *how)
+{
+    return how->four && dot->bits == 8 && dot->run == 32;
+}
+
 /* Rows [r, r + m) of one panel: its weights are unpacked once for all of them. Of an odd number the last is taken by itself
  * where that costs less than a row that stands for two. */
-static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8_t *w, size_t r, size_t m, float *z)
+static void dot_panel(const cmha_linear *a, const weight_type *type, dot_tiles *tiles, const dot_how *how, const uint8_t *w,
+    size_t r, size_t m, float *z)
 {
     const weight_dot *dot = &type->dot;
-    dot_how how;
-    dot_tiles *tiles = tiles_of(dot, &how);
     size_t stride = a->k / CMHA_INT8_INPUTS;
     const dot_block *x = (const dot_block *) a->quantized + r * stride;
-    if (m % 2 && (!DOT_PADDED || (!how.four && dot->bits % 4 == 0))) {
+    if (m % 2 && (!DOT_PADDED || (!how->four && dot->bits % 4 == 0))) {
         m--;
         dot->row(z + m * GROUP_COLUMNS, w, 1, x + m * stride, a->k / type->block);
     }
-    for (size_t i = 0; i < m + m % 2; i++) {
+    for (size_t i = 0; i < (m == 1 ? 1 : m + m % 2); i++) {
         f4_store(z + i * GROUP_COLUMNS, f4_splat(0.0f));
         f4_store(z + i * GROUP_COLUMNS + 4, f4_splat(0.0f));
     }
@@ -267,7 +277,7 @@ static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8
         inputs = least(a->k - j, UNPACKED_INPUTS);
         dot->unpack(&u, w, inputs / type->block);
         w += inputs / type->block * type->bytes * CMHA_PANEL;
-        tiles(m, &how, &u, inputs, x, stride, z);
+        tiles(m, how, &u, inputs, x, stride, z);
     }
 }
 
@@ -276,17 +286,19 @@ static void dot_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, 
     const weight_type *type = weight_type_of(a->type);
     size_t panel_bytes = a->k / type->block * type->bytes * CMHA_PANEL;
     assert(type->dot.run);
+    dot_how how;
+    dot_tiles *tiles = tiles_of(&type->dot, &how);
     for (size_t r = row0, m; r < row1; r += m) {
         m = least(row1 - r, MOST_ROWS);
         for (size_t c = n0, n; c < n1; c += n) {
             float z[(MOST_ROWS + 1) * GROUP_COLUMNS];  /* the last is for a row that stands for a missing one */
             const uint8_t *w = (const uint8_t *) a->w + c / CMHA_PANEL * panel_bytes;
             n = least(n1 - c, m == 1 ? sizeof z / sizeof *z : GROUP_COLUMNS);
-            if (m == 1) {
+            if (m == 1 && !dot_alone(&type->dot, &how)) {
                 const dot_block *x = (const dot_block *) a->quantized + r * (a->k / CMHA_INT8_INPUTS);
                 type->dot.row(z, w, (n + CMHA_PANEL - 1) / CMHA_PANEL, x, a->k / type->block);
             } else {
-                for (size_t at = 0; at < n; at += CMHA_PANEL, w += panel_bytes) dot_panel(a, type, w, r, m, z + at);
+                for (size_t at = 0; at < n; at += CMHA_PANEL, w += panel_bytes) dot_panel(a, type, tiles, &how, w, r, m, z + at);
             }
             for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c, n);
             place(a, z, r, m, c, n);
