@@ -232,6 +232,11 @@ DOT_TILES(16, 6)
 DOT_TILES(32, 6)
 #endif
 
+uint32_t cmha_byte_products(void)
+{
+    return dot_four() ? 4 : dot_bytes(6) ? 2 : 0;
+}
+
 /* Fewer bits count as 6 where that is as good. */
 static dot_tiles *tiles_of(const weight_dot *dot, dot_how *how)
 {
