@@ -156,7 +156,7 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
     size_t inputs, const dot_block *x, size_t stride, size_t last, float *z)
 {
     const size_t step = dot_bytes(bits) ? 8 : 4, run = fixed ? fixed : (size_t) how->run;
-    const int zero = how->zero, offset = how->offset;
+    const int zero = how->zero, offset = bits == 8 ? 0 : how->offset;   /* signed weights lie around 0 */
     const i4 flip = i4_splat((int32_t) how->flip);
     for (size_t t = 0; t < inputs / run; t++) {
         size_t s = run_order(run, t), part = run_part(run, s);
@@ -290,7 +290,7 @@ static void dot_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, 
 {
     const weight_type *type = weight_type_of(a->type);
     size_t panel_bytes = a->k / type->block * type->bytes * CMHA_PANEL;
-    assert(type->dot.run);
+    assert(type->dot.run && (type->dot.bits != 8 || !type->dot.offset));
     dot_how how;
     dot_tiles *tiles = tiles_of(&type->dot, &how);
     for (size_t r = row0, m; r < row1; r += m) {
