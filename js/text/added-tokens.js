@@ -83,8 +83,9 @@ export class AddedTokenSplitter {
             if (!(token.singleWord && (touches(text, at, -1) || touches(text, end, 0)))) {
                 const from = token.lstrip ? Math.max(spacesBefore(text, at), done) : at;
                 if (from > done) pieces.push(text.slice(done, from));
-                pieces.push(token.id);
                 done = token.rstrip ? spacesBehind(text, end) : end;
+                // One of white space may have been taken along by the one before.
+                if (done > from) pieces.push(token.id);
             }
             at = end;
         }
