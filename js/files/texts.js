@@ -81,10 +81,14 @@ export class Texts {
         };
         const merged = parsed.tokenizerConfig || parsed.special
             ? { ...parsed.special, ...parsed.tokenizerConfig } : null;
+        // Of several templates the others lie beside; this is the one that is ever chosen.
+        const tools = jinja && await read(TOOL_USE);
+        const template = jinja && textOf(jinja, 'chat_template.jinja');
         return {
             config: parsed.config, generation: parsed.generation, tokenizerConfig: merged,
             tokenizer: parsed.tokenizer && { json: parsed.tokenizer, bytes: /** @type {Uint8Array} */ (tokenizer) },
-            chatTemplate: jinja ? textOf(jinja, 'chat_template.jinja') : templateOf(merged?.chat_template),
+            chatTemplate: template && tools ? new Map([['default', template], ['tool_use', textOf(tools, TOOL_USE)]])
+                : template ?? templateOf(merged?.chat_template),
         };
     }
 
@@ -137,6 +141,8 @@ export class Texts {
         return bytes;
     }
 }
+
+const TOOL_USE = 'additional_chat_templates/tool_use.jinja';
 
 /** @param {string} name of a file @returns {string} how codes name it */
 function codeOf(name) {

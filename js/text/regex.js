@@ -91,11 +91,9 @@ class Translator {
 
     /** @param {string} text @returns {boolean} whether that comes next; it is taken */
     _take(text) {
-        for (let i = 0; i < text.length; i++) {
-            if (this._chars[this._at + i] !== text[i]) return false;
-        }
-        this._at += text.length;
-        return true;
+        const found = this._chars.slice(this._at, this._at + text.length).join('') === text;
+        if (found) this._at += text.length;
+        return found;
     }
 
     /** @param {boolean} fold @param {number} depth @returns {{ text: string, forks: boolean }} */
@@ -207,16 +205,15 @@ class Translator {
     /** @param {boolean} fold @returns {{ text: string, forks: boolean, fixed?: boolean }} */
     _escape(fold) {
         const letter = this._chars[this._at];
-        const fixed = { b: `(?:(?<=[${WORD}])(?![${WORD}])|(?<![${WORD}])(?=[${WORD}]))`,
-            B: `(?:(?<=[${WORD}])(?=[${WORD}])|(?<![${WORD}])(?![${WORD}]))`,
-            A: '^', z: '$', Z: '(?=\\n?$)' }[letter];
+        const edge = `(?<=[${WORD}])(?![${WORD}])|(?<![${WORD}])(?=[${WORD}])`;
+        const fixed = { b: `(?:${edge})`, B: `(?!${edge})`, A: '^', z: '$', Z: '(?=\\n?$)' }[letter];
         if (fixed) {
             this._at++;
             return { text: fixed, forks: false, fixed: true };
         }
         const item = this._item();
-        if (item === WORDS || letter === 'W') return { text: `[${letter === 'W' ? '^' : ''}${WORD}]`, forks: false };
-        return { text: typeof item === 'number' ? this._literal(item, fold) : `[${item}]`, forks: false };
+        const inside = item === WORDS ? WORD : letter === 'W' ? `^${WORD}` : item;
+        return { text: typeof inside === 'number' ? this._literal(inside, fold) : `[${inside}]`, forks: false };
     }
 
     /** After a backslash. @returns {string | number} what stands between brackets, or one code point */
@@ -255,10 +252,10 @@ class Translator {
         const [, caret, name] = /** @type {RegExpExecArray} */ (/^(\^?)(.*)$/s.exec(this._chars.slice(this._at + 1, end).join('')));
         this._at = end + 1;
         const negated = negative !== (caret !== '');
-        const simple = NAMED_CLASSES[name.toLowerCase()];
-        if (simple && Object.hasOwn(NAMED_CLASSES, name.toLowerCase())) {
-            if (negated) this.nested = true;
-            return negated ? `[^${simple}]` : simple;
+        const key = name.toLowerCase();
+        if (Object.hasOwn(NAMED_CLASSES, key)) {
+            this.nested ||= negated;
+            return negated ? `[^${NAMED_CLASSES[key]}]` : NAMED_CLASSES[key];
         }
         for (const spelling of [name, `Script=${name}`]) {
             try {
@@ -280,7 +277,7 @@ class Translator {
             if (this._take('&&')) {
                 this.nested = true;
                 // Operands have to be classes of their own.
-                text = `${text.startsWith('[^') ? '[^[' : '[['}${text.replace(/^\[\^?/, '')}]&&[`;
+                text = `${text.replace(/^\[\^?/, '$&[')}]&&[`;
                 while (this._chars[this._at] !== ']') text += this._member(fold, depth);
                 this._at++;
                 return `${text}]]`;
