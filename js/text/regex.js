@@ -292,12 +292,12 @@ class Translator {
     /** @param {boolean} fold @param {number} depth @returns {string} one letter, range or class in a class */
     _member(fold, depth) {
         if (this._at >= this._chars.length) throw this._broken();
-        const posix = /^\[:(\^?)([a-z]+):\]/.exec(this._chars.slice(this._at, this._at + 14).join(''));
+        const posix = /^\[:(\^?[a-z]+):\]/.exec(this._chars.slice(this._at, this._at + 14).join(''));
         if (posix) {
-            if (posix[1] || !Object.hasOwn(NAMED_CLASSES, posix[2])) throw this._refuse(posix[0]);
+            if (!Object.hasOwn(NAMED_CLASSES, posix[1])) throw this._refuse(posix[0]);
             this._at += posix[0].length;
             // Between brackets symbols count as punctuation, in braces they do not.
-            return NAMED_CLASSES[posix[2]] + (posix[2] === 'punct' ? '\\p{S}' : '');
+            return NAMED_CLASSES[posix[1]] + (posix[1] === 'punct' ? '\\p{S}' : '');
         }
         if (this._chars[this._at] === '[') {
             this.nested = true;
