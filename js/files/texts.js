@@ -73,18 +73,21 @@ export class Texts {
             return outcome.value;
         });
         const parsed = {
-            config: objectOf(config, 'config', 'config.json'),
-            generation: objectOf(generation, 'generation-config', 'generation_config.json'),
-            tokenizer: objectOf(tokenizer, 'tokenizer', 'tokenizer.json'),
-            tokenizerConfig: objectOf(tokenizerConfig, 'tokenizer-config', 'tokenizer_config.json'),
-            special: objectOf(special, 'special-tokens-map', 'special_tokens_map.json'),
+            config: objectOf(config, 'config.json'),
+            generation: objectOf(generation, 'generation_config.json'),
         };
-        const merged = parsed.tokenizerConfig || parsed.special
-            ? { ...parsed.special, ...parsed.tokenizerConfig } : null;
+        const json = objectOf(tokenizer, 'tokenizer.json');
+        const ofTokenizer = objectOf(tokenizerConfig, 'tokenizer_config.json');
+        const ofTokens = objectOf(special, 'special_tokens_map.json');
+        const merged = ofTokenizer || ofTokens ? { ...ofTokens, ...ofTokenizer } : null;
+        // Of several templates the others lie beside; this is the one that is ever chosen.
+        const tools = jinja && await read(TOOL_USE);
+        const template = jinja && textOf(jinja, 'chat_template.jinja');
         return {
-            config: parsed.config, generation: parsed.generation, tokenizerConfig: merged,
-            tokenizer: parsed.tokenizer && { json: parsed.tokenizer, bytes: /** @type {Uint8Array} */ (tokenizer) },
-            chatTemplate: jinja ? textOf(jinja, 'chat_template.jinja') : templateOf(merged?.chat_template),
+            ...parsed, tokenizerConfig: merged,
+            tokenizer: json && { json, bytes: /** @type {Uint8Array} */ (tokenizer) },
+            chatTemplate: template && tools ? new Map([['default', template], ['tool_use', textOf(tools, TOOL_USE)]])
+                : template ?? templateOf(merged?.chat_template),
         };
     }
 
@@ -138,6 +141,8 @@ export class Texts {
     }
 }
 
+const TOOL_USE = 'additional_chat_templates/tool_use.jinja';
+
 /** @param {string} name of a file @returns {string} how codes name it */
 function codeOf(name) {
     return name.endsWith('.index.json') ? 'index' : name.replace('.json', '').replaceAll('_', '-');
@@ -156,17 +161,16 @@ export function isAbsent(error) {
 
 /**
  * @param {Uint8Array | null} bytes
- * @param {string} what
  * @param {string} name
  * @returns {Record<string, any> | null}
  */
-function objectOf(bytes, what, name) {
+function objectOf(bytes, name) {
     if (bytes === null) {
         return null;
     }
-    const { value } = parseJson(bytes, what, name);
+    const { value } = parseJson(bytes, codeOf(name), name);
     if (!isObject(value)) {
-        throw new FormatError(`${what}-invalid`, `${name} must be an object, got ${show(value)}`);
+        throw new FormatError(`${codeOf(name)}-invalid`, `${name} must be an object, got ${show(value)}`);
     }
     return value;
 }

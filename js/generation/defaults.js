@@ -38,12 +38,9 @@ export function readDefaults(source, vocabulary, tokenizer) {
         sampling = readSampling(fields);
         harmless = fields.finish().map((name) => `generation_config.json: ${name}`);
     }
-    for (const name of ['eos_token']) {
-        const text = tokenizer?.specialTokens.get(name);
-        const id = text === undefined ? undefined : tokenizer?.idOf(text);
-        if (id !== undefined && id < vocabulary) {
-            ends.add(id);
-        }
+    const id = tokenizer?.idOf(/** @type {string} */ (tokenizer.specialTokens.get('eos_token')));
+    if (id !== undefined && id < vocabulary) {
+        ends.add(id);
     }
     return { startToken: start, endTokens: [...ends], sampling, harmless };
 }

@@ -43,7 +43,8 @@ export function planOf(source) {
     const { byRole, harmless } = rolesOf(family, source);
     const fields = new Fields(source.config, source.format === 'gguf' ? 'metadata' : 'config.json');
     fields.ignore('bos_token_id', 'eos_token_id', 'model_type');
-    const described = family.describe(fields, { format: source.format, has: (role) => byRole.has(role) });
+    const has = (/** @type {string} */ role) => byRole.has(role) || byRole.has(role.replace(/attn_[qkv]\./, 'attn_qkv.'));
+    const described = family.describe(fields, { format: source.format, has });
     const set = fields.finish();
     const description = settle({ family: family.name, ...described }, byRole, source);
     /** @type {Plan} */

@@ -83,8 +83,9 @@ export class AddedTokenSplitter {
             if (!(token.singleWord && (touches(text, at, -1) || touches(text, end, 0)))) {
                 const from = token.lstrip ? Math.max(spacesBefore(text, at), done) : at;
                 if (from > done) pieces.push(text.slice(done, from));
-                pieces.push(token.id);
                 done = token.rstrip ? spacesBehind(text, end) : end;
+                // One of white space may have been taken along by the one before.
+                if (done > from) pieces.push(token.id);
             }
             at = end;
         }
@@ -118,14 +119,12 @@ function touches(text, at, side) {
 
 /** @param {string} text @param {number} at @returns {number} */
 function spacesBefore(text, at) {
-    let from = at;
-    while (from > 0 && SPACE.test(text[from - 1])) from--;
-    return from;
+    while (at > 0 && SPACE.test(text[at - 1])) at--;
+    return at;
 }
 
 /** @param {string} text @param {number} at @returns {number} */
 function spacesBehind(text, at) {
-    let end = at;
-    while (end < text.length && SPACE.test(text[end])) end++;
-    return end;
+    while (at < text.length && SPACE.test(text[at])) at++;
+    return at;
 }

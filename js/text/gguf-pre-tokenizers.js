@@ -28,7 +28,8 @@ const KANA = '[\\u4E00-\\u9FA5\\u3040-\\u309F\\u30A0-\\u30FF]+';
 /** @param {string} other @returns {string} */
 const deepseek3 = (other) =>
     `${ASCII_PUNCTUATION}[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+${other}|${TRAILING}`;
-const DEEPSEEK_CJK = '[\\u4E00-\\u9FA5\\u0800-\\u4E00\\uAC00-\\uD7FF]+';
+// White space beyond ASCII is one character there, which no range holds.
+const DEEPSEEK_CJK = '(?:(?!\\s)[\\u0800-\\u9FA5\\uAC00-\\uD7FF])+';
 
 const HAN = '\\u4E00-\\u9FFF\\u3400-\\u4DBF\\u{20000}-\\u{2A6DF}\\u{2A700}-\\u{2B73F}\\u{2B740}-\\u{2EBEF}' +
     '\\uF900-\\uFAFF\\u{2F800}-\\u{2FA1F}';
@@ -82,15 +83,12 @@ const TABLE = [
     ['granite-embed-multi-97m', {
         patterns: [gpt4o('(?:(?![a-z])[\\p{L}\\p{M}])', '(?:(?![A-Z])[\\p{L}\\p{M}])')], whole: true,
     }],
-    ['tiny_aya cohere2moe', {
-        patterns: ['\\d{1,3}(?=(?:\\d{3})*\\b)', gpt4o('[\\p{L}\\p{M}]', '[\\p{L}\\p{M}]')],
-    }],
     ['tekken', {
         patterns: [`${cased(UPPER, LOWER, '')}|\\p{N}|${OTHER}[\\r\\n/]*|${BREAKS}`], whole: true, addBos: true,
     }],
     ['kimi-k2', { patterns: [KIMI] }],
     ['deepseek-llm', { patterns: ['[\\r\\n]', `\\s?[${CASED}]+`,
-        '\\s?[!-/:-~\\uFF01-\\uFF0F\\uFF1A-\\uFF5E\\u2018-\\u201F\\u3000-\\u3002]+', '\\s+\\z', DEEPSEEK_CJK,
+        '\\s?[!-/:-~\\uFF01-\\uFF0F\\uFF1A-\\uFF5E\\u2018-\\u201F\\u3001\\u3002]+', '\\s+\\z', DEEPSEEK_CJK,
         '\\p{N}+'] }],
     ['deepseek-coder', { patterns: ['[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', DEEPSEEK_CJK, '\\p{N}'] }],
     ['deepseek-v3 hunyuan-dense joyai-llm hy_v4', {

@@ -7,15 +7,17 @@ import { invalid, unsupported } from './parts.js';
 const MAX_LENGTH = 20_000;
 const MAX_DEPTH = 50;
 
-const WORD = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}';
+const WORDS = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}';
+/** Outside of brackets `\w` has of other numbers than digits those of Latin-1. */
+const WORD = `${WORDS}\\u{b2}\\u{b3}\\u{b9}\\u{bc}-\\u{be}`;
 
 /** Classes by their letter: what stands between brackets. @type {Record<string, string>} */
-const LETTER_CLASSES = { s: '\\p{White_Space}', d: '\\p{Nd}', w: WORD, h: '0-9a-fA-F' };
+const LETTER_CLASSES = { s: '\\p{White_Space}', d: '\\p{Nd}', w: WORDS, h: '0-9a-fA-F' };
 
 /** @type {Record<string, string>} */
 const NAMED_CLASSES = {
     alpha: '\\p{Alphabetic}', digit: '\\p{Nd}', space: '\\p{White_Space}', upper: '\\p{Uppercase}',
-    lower: '\\p{Lowercase}', punct: '\\p{P}$+<=>^`|~', alnum: '\\p{Alphabetic}\\p{Nd}', word: WORD,
+    lower: '\\p{Lowercase}', punct: '\\p{P}', alnum: '\\p{Alphabetic}\\p{Nd}', word: WORDS,
     xdigit: '0-9a-fA-F', cntrl: '\\p{Cc}', blank: '\\p{Zs}\\t',
 };
 
@@ -89,11 +91,9 @@ class Translator {
 
     /** @param {string} text @returns {boolean} whether that comes next; it is taken */
     _take(text) {
-        for (let i = 0; i < text.length; i++) {
-            if (this._chars[this._at + i] !== text[i]) return false;
-        }
-        this._at += text.length;
-        return true;
+        const found = this._chars.slice(this._at, this._at + text.length).join('') === text;
+        if (found) this._at += text.length;
+        return found;
     }
 
     /** @param {boolean} fold @param {number} depth @returns {{ text: string, forks: boolean }} */
@@ -171,8 +171,8 @@ class Translator {
             case '\\': return this._escape(fold);
             case '.': return { text: '[^\\n]', forks: false };
             // Oniguruma's anchors are those of lines.
-            case '^': return { text: '(?<![^\\n])', forks: false, fixed: true };
-            case '$': return { text: '(?![^\\n])', forks: false, fixed: true };
+            case '^': return { text: '(?:^|(?<=\\n)(?!$))', forks: false, fixed: true };
+            case '$': return { text: '(?=\\n|$)', forks: false, fixed: true };
             case '*': case '+': case '?': throw this._broken();
             default: return { text: this._literal(/** @type {number} */ (char.codePointAt(0)), fold), forks: false };
         }
@@ -205,15 +205,15 @@ class Translator {
     /** @param {boolean} fold @returns {{ text: string, forks: boolean, fixed?: boolean }} */
     _escape(fold) {
         const letter = this._chars[this._at];
-        const fixed = { b: `(?:(?<=[${WORD}])(?![${WORD}])|(?<![${WORD}])(?=[${WORD}]))`,
-            B: `(?:(?<=[${WORD}])(?=[${WORD}])|(?<![${WORD}])(?![${WORD}]))`,
-            A: '(?<![\\s\\S])', z: '(?![\\s\\S])', Z: '(?!\\n?[\\s\\S])' }[letter];
-        if (fixed && letter !== 'Z') {
+        const edge = `(?<=[${WORD}])(?![${WORD}])|(?<![${WORD}])(?=[${WORD}])`;
+        const fixed = { b: `(?:${edge})`, B: `(?!${edge})`, A: '^', z: '$', Z: '(?=\\n?$)' }[letter];
+        if (fixed) {
             this._at++;
             return { text: fixed, forks: false, fixed: true };
         }
         const item = this._item();
-        return { text: typeof item === 'number' ? this._literal(item, fold) : `[${item}]`, forks: false };
+        const inside = item === WORDS ? WORD : letter === 'W' ? `^${WORD}` : item;
+        return { text: typeof inside === 'number' ? this._literal(inside, fold) : `[${inside}]`, forks: false };
     }
 
     /** After a backslash. @returns {string | number} what stands between brackets, or one code point */
@@ -247,19 +247,15 @@ class Translator {
 
     /** @param {boolean} negative @returns {string} */
     _property(negative) {
-        let name = this._chars[this._at++];
-        if (name === '{') {
-            const end = this._chars.indexOf('}', this._at);
-            if (end < 0 || end - this._at > 60) throw this._broken();
-            name = this._chars.slice(this._at, end).join('');
-            this._at = end + 1;
-        }
-        const negated = negative !== name?.startsWith('^');
-        name = (name ?? '').replace(/^\^/, '');
-        const simple = NAMED_CLASSES[name.toLowerCase()];
-        if (simple && Object.hasOwn(NAMED_CLASSES, name.toLowerCase())) {
-            if (negated) this.nested = true;
-            return negated ? `[^${simple}]` : simple;
+        const end = this._chars.indexOf('}', this._at);
+        if (this._chars[this._at] !== '{' || end < 0 || end - this._at > 60) throw this._broken();
+        const [, caret, name] = /** @type {RegExpExecArray} */ (/^(\^?)(.*)$/s.exec(this._chars.slice(this._at + 1, end).join('')));
+        this._at = end + 1;
+        const negated = negative !== (caret !== '');
+        const key = name.toLowerCase();
+        if (Object.hasOwn(NAMED_CLASSES, key)) {
+            this.nested ||= negated;
+            return negated ? `[^${NAMED_CLASSES[key]}]` : NAMED_CLASSES[key];
         }
         for (const spelling of [name, `Script=${name}`]) {
             try {
@@ -281,7 +277,7 @@ class Translator {
             if (this._take('&&')) {
                 this.nested = true;
                 // Operands have to be classes of their own.
-                text = `${text.startsWith('[^') ? '[^[' : '[['}${text.replace(/^\[\^?/, '')}]&&[`;
+                text = `${text.replace(/^\[\^?/, '$&[')}]&&[`;
                 while (this._chars[this._at] !== ']') text += this._member(fold, depth);
                 this._at++;
                 return `${text}]]`;
@@ -296,11 +292,12 @@ class Translator {
     /** @param {boolean} fold @param {number} depth @returns {string} one letter, range or class in a class */
     _member(fold, depth) {
         if (this._at >= this._chars.length) throw this._broken();
-        const posix = /^\[:(\^?)([a-z]+):\]/.exec(this._chars.slice(this._at, this._at + 14).join(''));
+        const posix = /^\[:(\^?[a-z]+):\]/.exec(this._chars.slice(this._at, this._at + 14).join(''));
         if (posix) {
-            if (posix[1] || !Object.hasOwn(NAMED_CLASSES, posix[2])) throw this._refuse(posix[0]);
+            if (!Object.hasOwn(NAMED_CLASSES, posix[1])) throw this._refuse(posix[0]);
             this._at += posix[0].length;
-            return NAMED_CLASSES[posix[2]].replace(/[$+<=>^`|~]/g, (c) => escape(c.charCodeAt(0)));
+            // Between brackets symbols count as punctuation, in braces they do not.
+            return NAMED_CLASSES[posix[1]] + (posix[1] === 'punct' ? '\\p{S}' : '');
         }
         if (this._chars[this._at] === '[') {
             this.nested = true;
@@ -340,10 +337,7 @@ function folds(code) {
 function ranges(from, to, fold) {
     let text = `${escape(from)}-${escape(to)}`;
     if (fold) {
-        for (let code = 65; code <= 90; code++) {
-            if (code >= from && code <= to) text += escape(code + 32);
-            if (code + 32 >= from && code + 32 <= to) text += escape(code);
-        }
+        for (let code = Math.max(from, 65); code <= Math.min(to, 122); code++) text += folds(code).map(escape).join('');
     }
     return text;
 }

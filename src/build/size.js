@@ -1,7 +1,7 @@
 // What a page has to load of the package: the larger binary, and the JavaScript without text generation. And what the other
-// entries and the whole package come to, so that nothing grows unnoticed.
+// entries, the whole package and the tests' fixtures come to, so that nothing grows unnoticed.
 
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { root, say } from './system.js';
@@ -14,6 +14,10 @@ const BUDGET = 85_000;
 
 /** The same for the scripts of an entry alone, with what they import. @type {Record<string, number>} */
 const SCRIPTS = { 'generation/index.js': 165_000, 'inline.js': 126_000, 'isolate.js': 2_000 };
+
+/** Raw bytes of all that lies beside the scripts in the folders of tests that read models, tokenizers and other files. */
+const FIXTURES = 6_000_000;
+const FIXTURE_FOLDERS = ['files', 'model', 'text', 'unit'];
 
 /** Prints the table and returns whether it is within the budgets. @returns {boolean} */
 export function checkSize() {
@@ -47,7 +51,11 @@ export function checkSize() {
         if (sum > limit) say(`  more than the ${limit} that it may have`);
         within &&= sum <= limit;
     }
-    return within;
+    const fixtures = FIXTURE_FOLDERS.flatMap((folder) => readdirSync(join(root, 'tests', folder), { recursive: true, withFileTypes: true }))
+        .filter((entry) => entry.isFile() && !/\.(?:js|py|md)$/.test(entry.name));
+    const sum = fixtures.reduce((all, { parentPath, name }) => all + statSync(join(parentPath, name)).size, 0);
+    say(`  ${fixtures.length} fixtures in tests/{${FIXTURE_FOLDERS}}: ${sum} bytes, of ${FIXTURES} that they may have`);
+    return within && sum <= FIXTURES;
 }
 
 /**

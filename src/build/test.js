@@ -3,7 +3,7 @@
 // What `npm test` does: set up, build, and run every test. With filters, only the test files whose path holds one of them.
 //
 //   types      the JSDoc types of all there is, tests included, and the .d.ts files
-//   size       what a page has to load, against a budget
+//   size       what a page has to load, and what the tests bring along, against budgets
 //   package    what `npm pack` would publish, used from another project
 //   native     tests/native/*.c on src/*.c, under the address and undefined-behaviour sanitizers
 //   matrix     test files that use tests/runtime.js, in both binaries with 0 and 2 workers

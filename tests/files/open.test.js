@@ -291,6 +291,19 @@ describe('a folder', () => {
         model.close();
     });
 
+    test('templates beside chat_template.jinja, as transformers 5 writes several', async () => {
+        const files = { ...WHOLE, 'additional_chat_templates/tool_use.jinja': utf8('t'), 'additional_chat_templates/rag.jinja': utf8('r') };
+        for (const source of [folder(files), serve('/several/', files), serve('/spa/several/', files), filesOf(files, 'several')]) {
+            const model = await openModel(source);
+            assert.deepEqual(model.chatTemplate, new Map([['default', TEMPLATE], ['tool_use', 't']]));
+            model.close();
+        }
+        const only = { ...WHOLE, 'additional_chat_templates/rag.jinja': utf8('r') };
+        const model = await openModel(folder(only));
+        assert.equal(model.chatTemplate, TEMPLATE);
+        model.close();
+    });
+
     test('no config is needed for weights alone', async () => {
         const model = await openModel(WHOLE['model.safetensors'], { what: 'weights' });
         assert.equal(model.tensors.size, 2);

@@ -127,6 +127,10 @@ const FEATURES = [
     // Statements
     ['{% for x in [3, 4] %}{{ loop.index }}{{ x }}{{ "," if not loop.last }}{% else %}none{% endfor %}', '13,24'],
     ['{% for x in [] %}x{% else %}none{% endfor %}', 'none'],
+    // A body that was left early does not keep Jinja from what stands for no item at all.
+    ['{% for x in [1, 2] %}{{ x }}{% break %}{% else %}none{% endfor %}', '1none'],
+    ['{% for x in [1, 2] %}{{ x }}{% continue %}{% else %}none{% endfor %}', '12none'],
+    ['{% for x in [1, 2] %}{% if loop.last %}{% break %}{% endif %}{{ x }}{% else %}none{% endfor %}', '1'],
     ['{% for x in range(9) if x % 2 %}{{ loop.length }}{{ x }} {% endfor %}', '41 43 45 47 '],
     ['{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 3 %}{% break %}{% endif %}{{ i }}{% endfor %}',
         '02'],

@@ -63,6 +63,17 @@ describe('GGUF vocabularies', { skip }, () => {
                 assert.deepEqual(tokenizer.encode(text, { addSpecialTokens: false }), ids[i], text));
         });
     }
+    // By llama.cpp: white space beyond ASCII lies in no range of letters there.
+    for (const [name, text, ids] of /** @type {[string, string, number[]][]} */ ([
+        ['deepseek-coder', '\ufa06\u2029 \n', [171, 101, 228, 300, 492, 198]],
+        ['deepseek-coder', 'a\u2003 \n', [64, 300, 225, 220, 198]],
+        ['deepseek-llm', '1  \u3000\u201dx', [16, 274, 636, 222, 300, 251, 87]],
+        ['deepseek-llm', 'a\u2029 \n', [64, 300, 492, 198]],
+    ])) {
+        it(`white space under ${name}: ${JSON.stringify(text)}`, async () => {
+            assert.deepEqual((await fromGguf(`models/gguf/pre/${name}.gguf`)).encode(text, { addSpecialTokens: false }), ids);
+        });
+    }
     for (const file of shared ? readdirSync(new URL('models/gguf/models/', shared)) : []) {
         const { file: gguf, tokenizer_texts: texts } = file.endsWith('.json') ? json(`models/gguf/models/${file}`) : {};
         if (!texts) continue;

@@ -51,9 +51,8 @@ function loop(m, node, iterable, depth) {
     if (node.recursive) {
         state.call = (args) => m.capture(() => m.within(scope, () => loop(m, node, args[0] ?? [], depth + 1)));
     }
-    let any = false;
+    let whole = false;
     for (let next = state.next(); !next.done; next = state.next()) {
-        any = true;
         const inner = new Scope(scope);
         inner.names.set('loop', state);
         const jump = m.within(inner, () => {
@@ -61,8 +60,10 @@ function loop(m, node, iterable, depth) {
             return m.execute(node.body);
         });
         if (jump === 'break') break;
+        whole ||= !jump;
     }
-    return any || !node.otherwise ? null : m.within(new Scope(scope), () => m.execute(node.otherwise));
+    // As Jinja has it: a body that was left early does not count.
+    return whole || !node.otherwise ? null : m.within(new Scope(scope), () => m.execute(node.otherwise));
 }
 
 /** A macro is called in the scope it was written in. @param {Machine} m @param {AnyNode} node @returns {Attributes} */

@@ -28,7 +28,7 @@ def gemma3(**more):
 
 
 def llama():
-    sizes = {**SIZES, "num_query_heads": 2, "hidden_dim": 128, "intermediate_dim": 256}
+    sizes = {**SIZES, "num_query_heads": 2, "hidden_dim": 128, "intermediate_dim": 128}
     return keras_hub.models.LlamaBackbone(**sizes)
 
 

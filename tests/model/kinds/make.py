@@ -113,7 +113,7 @@ def gpt2(vocab, **changes):
     return {
         "model_type": "gpt2",
         "vocab_size": vocab,
-        "n_embd": 16,
+        "n_embd": 12,
         "n_head": 2,
         "n_layer": 2,
         "n_positions": 32,
@@ -128,11 +128,11 @@ def llama(vocab, kind="llama", **changes):
     return {
         "model_type": kind,
         "vocab_size": vocab,
-        "hidden_size": 16,
-        "intermediate_size": 24,
+        "hidden_size": 8,
+        "intermediate_size": 12,
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
-        "head_dim": 8,
+        "head_dim": 4,
         "num_hidden_layers": 2,
         "max_position_embeddings": 64,
         "bos_token_id": 1,

@@ -285,6 +285,42 @@ def tokenizers():
         "pre_tokenizer": {"type": "WhitespaceSplit"},
         "added_tokens": added(5, {"content": "abc", "normalized": True}),
     }, ["abc", "a abc", "abc abc", "b abcabc"]
+    # Kind: added tokens of white space, which one before or behind takes along.
+    for name, marks in (
+        ("both-sides", [{"content": "\n", "lstrip": True, "rstrip": True}]),
+        ("right", [{"content": "\n", "rstrip": True}, {"content": "\t"}, {"content": "<l>", "lstrip": True}]),
+    ):
+        yield "added-token-white-space", name, {
+            "model": words("a", "b"),
+            "pre_tokenizer": {"type": "Whitespace"},
+            "added_tokens": added(3, *marks),
+        }, ["\n", "\n\n", "a\n \nb", "a \n\n\n b", "<r>\n\n\na", "<r> \n a", "a\n\n<l>", "\n\t\n\t\t b", "\t <l>\n"]
+    # Kind: what Oniguruma's classes and anchors are.
+    strange = "aB1_ ²³¼½٣Ⅷ$+€«!ſKéⁿ\n"
+    for name, regex in (
+        ("word", r"\w"),
+        ("no-word", r"\W"),
+        ("words-or-others", r"\w+|[^\w\s]+"),
+        ("word-boundary", r"\b"),
+        ("no-word-boundary", r"\B\w"),
+        ("word-in-class", r"[\w]"),
+        ("word-property", r"\p{Word}"),
+        ("punctuation", r"[[:punct:]]"),
+        ("punctuation-property", r"\p{Punct}"),
+        ("folded-range", r"(?i:[a-z])"),
+        ("line-begins", r"^"),
+        ("line-ends", r"$"),
+        ("text-ends", r"\Z"),
+    ):
+        yield "pattern-class", name, {
+            "model": {
+                "type": "BPE",
+                "vocab": {c: i for i, c in enumerate(sorted(set(strange + "𥇖#?")))},
+                "merges": [],
+                "unk_token": "?",
+            },
+            "normalizer": {"type": "Replace", "pattern": {"Regex": regex}, "content": "#"},
+        }, [strange, "a\nb\n", "²a ¼", "1𥇖\n𥇖a", "\n"]
     # Kind: special tokens that normalizing changes; they are never left out.
     for name, normalizer, content in (
         ("lower", {"type": "Lowercase"}, "[SEP]"),
