@@ -2,7 +2,7 @@
 
 import { printAs } from '../engine/print.js';
 import { asTensorLike, formatShape, sameShape } from '../engine/tensor.js';
-import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
+import { checkOptionNames, indexList, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { MOST, OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
 import { PagedCache, keptBytes, pageFor, writeTransfer } from './pages.js';
@@ -183,11 +183,9 @@ export class KVCache {
     reorder(rows) {
         this._begin('KVCache.reorder');
         const [batch] = this.shape;
-        if (typeof rows?.length !== 'number' || rows.length !== batch) {
-            throw rangeError('rows', `${batch} batch entries`, rows);
-        }
-        for (const row of Array.from(rows)) checkPosition(row, 'rows', batch - 1);
-        this._pages.reorder(rows);
+        const list = indexList('rows', rows, `${batch} batch entries`, batch, batch - 1);
+        this._begin('KVCache.reorder'); // the list may have run code of the caller's
+        this._pages.reorder(list);
     }
 
     /**
@@ -207,6 +205,7 @@ export class KVCache {
         checkPosition(from, 'from', length);
         checkPosition(to, 'to', length);
         if (to < from) throw rangeError('to', `${from} at least`, to);
+        this._begin('KVCache.remove'); // the options may have run code of the caller's
         if (to === from) return;
         const rest = length - to;
         this._pages.makeWritable(from, from + rest);
