@@ -149,11 +149,18 @@ export function plainObject(argument, value) {
 export function indexList(argument, given, expected, length, most) {
     const list = /** @type {any} */ (given);
     if (list?.length !== length) throw rangeError(argument, expected, list);
-    return Array.from({ length }, (_, i) => {
-        const value = list[i];
-        if (!Number.isInteger(value) || value < 0 || value > most) throw rangeError(argument, `an integer from 0 to ${most}`, value);
-        return value;
-    });
+    return Array.from({ length }, (_, i) => integerWithin(argument, list[i], most));
+}
+
+/**
+ * @param {string} argument
+ * @param {any} value
+ * @param {number} most
+ * @returns {number} the value, an integer from 0 to `most`
+ */
+export function integerWithin(argument, value, most) {
+    if (!(Number.isInteger(value) && value >= 0 && value <= most)) throw rangeError(argument, `an integer from 0 to ${most}`, value);
+    return value;
 }
 
 /** @param {AbortSignal | undefined} signal an option; of any realm, so it is known by what it can do */

@@ -5,7 +5,7 @@ import { isNode } from '../engine/threads.js';
 import { restorePages } from '../blocks/cache-bytes.js';
 import { readFile } from '../files/source.js';
 import { readCache, writeCache } from './cache-file.js';
-import { checkOptionNames, indexList, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
+import { checkOptionNames, indexList, integerWithin, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { checkKeptType, pageBytes, pageFor } from '../blocks/pages.js';
 import { CacheRow } from './cache-row.js';
 import { Network } from './network.js';
@@ -112,10 +112,7 @@ export class ModelCache {
      */
     truncate(n) {
         this._idle('truncate');
-        const { length } = this;
-        if (!(Number.isInteger(n) && n >= 0 && n <= length)) {
-            throw rangeError('truncate: n', `an integer from 0 to the cache's length ${length}`, n);
-        }
+        integerWithin('truncate: n', n, this.length);
         this.#rows.forEach((row) => row.truncate(Math.min(n, row.length)));
     }
 

@@ -50,7 +50,7 @@ const WORK = {
         return vocabularySize;
     },
     'forward': async ({ model }) => Array.from((await model.forward(IDS)).data),
-    'forward with hidden states': async ({ model }) => (await model.forward(IDS, { hiddenStates: [0, 'final'].slice(0, 1) })).hiddenStates?.length,
+    'forward with hidden states': async ({ model }) => (await model.forward(IDS, { hiddenStates: [0] })).hiddenStates?.length,
     'forward with attention': async ({ model }) => Object.keys(there((await model.forward(IDS, { attention: 0 })).attention)).length,
     'forward into a cache': async ({ model, cache, signal }) => Array.from((await model.forward(IDS, { cache, signal })).data),
     'forward of a batch': async ({ model }) => Array.from((await model.forward([IDS, [3]])).data),
@@ -97,7 +97,9 @@ const ENDS = {
     'the caches': ({ cache, keys }) => [cache, keys].forEach((each) => each.dispose()),
     'the layer': ({ layer }) => layer.dispose(),
     'the patience': (_, abort) => abort.abort(GONE),
-    'everything, one by one': ({ layer, keys, cache, draft, model, runtime }) => [layer, keys, cache, draft, model, runtime].forEach((each) => each.dispose()),
+    'everything, one by one': ({ layer, keys, cache, draft, model, runtime }) => {
+        for (const each of [layer, keys, cache, draft, model, runtime]) each.dispose();
+    },
 };
 
 /** What is of use to some of the work alone. @type {Record<string, RegExp>} */
