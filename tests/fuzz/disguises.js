@@ -72,7 +72,7 @@ function bareList(list) {
         static get [Symbol.species]() { return refuse(); }
         [Symbol.iterator]() { return refuse(); }
         map() { return refuse(); }
-        every() { return refuse(); }
+        concat() { return refuse(); }
         slice() { return refuse(); }
         get [Symbol.toStringTag]() { return refuse(); }
         valueOf() { return refuse(); }

@@ -83,15 +83,18 @@ function automatonOf(model, name, value) {
     /** @type {Map<string, Automaton>} */
     const used = USED.get(tokens) ?? new Map();
     USED.set(tokens, used);
-    const key = `${name} ${jsonText(name, value)}`;
+    const text = jsonText(name, value);
+    const key = `${name} ${text}`;
     let automaton = used.get(key);
     if (!automaton || automaton.size > MOST_STATES) {
+        // Of the text, as others will find it: a getter of the caller's may answer otherwise the next time.
+        const own = JSON.parse(text);
         automaton = new Automaton(tokens, (expressions) => {
             if (name === 'json') {
-                return jsonBySchema(expressions, value);
+                return jsonBySchema(expressions, own);
             }
-            return name === 'pattern' ? pattern(expressions, value)
-                : expressions.either(checkChoices(value).map((text) => expressions.text(text)));
+            return name === 'pattern' ? pattern(expressions, own)
+                : expressions.either(checkChoices(own).map((choice) => expressions.text(choice)));
         });
     }
     used.delete(key);
@@ -112,10 +115,10 @@ function jsonText(name, value) {
     const expected = 'made of what JSON has';
     let other = value;
     try {
-        const text = JSON.stringify(value, (_, part) => {
+        const text = JSON.stringify(value, /** @this {unknown} */ function checked(_, part) {
             other = part;
             const isOther = typeof part === 'bigint' || typeof part === 'function' || typeof part === 'symbol'
-                || (typeof part === 'number' && !Number.isFinite(part));
+                || (part === undefined && Array.isArray(this)) || (typeof part === 'number' && !Number.isFinite(part));
             if (isOther) {
                 throw NO_JSON;
             }
