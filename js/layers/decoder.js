@@ -7,7 +7,7 @@ import { Random, randomSeed } from '../random.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';
 import { LINEAR } from '../engine/interface.js';
-import { asTensorLike, formatShape, sameShape } from '../engine/tensor.js';
+import { asTensorLike, formatShape, sameShape, sizeOf } from '../engine/tensor.js';
 import { DecoderJob } from './decoder-job.js';
 import { ACTIVATIONS, readConfig, readOptions } from './decoder-options.js';
 import { TrainingCall } from './decoder-training.js';
@@ -160,6 +160,8 @@ export class TransformerDecoder {
         this._runtime._assertIdle('setWeights');
         const given = checkWeights(weights, this._weightShapes());
         this._check();
+        this._runtime._assertIdle('setWeights');
+        this._runtime.memory.ensure(4 * Math.max(...given.map(({ shape }) => sizeOf(shape))));
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
         let at = 0;
         const next = () => numbers(this._runtime, given[at++]);
@@ -330,13 +332,16 @@ export function checkWeights(weights, shapes) {
     if (weights.length !== shapes.length) {
         throw rangeError('weights', `a list of ${shapes.length}`, weights);
     }
-    return shapes.map((expected, i) => {
+    const list = shapes.map((expected, i) => {
         const given = asTensorLike(weights[i], `weights[${i}]`);
         if (!sameShape(given.shape, expected)) {
             throw rangeError(`weights[${i}]`, `of shape ${formatShape(expected)}`, given);
         }
         return given;
     });
+    // Reading the later ones may have run code of the caller's.
+    list.forEach((given, i) => given._check(`weights[${i}]`));
+    return list;
 }
 
 /**
