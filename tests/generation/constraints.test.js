@@ -159,6 +159,22 @@ describe('choices and patterns', () => {
         }
     });
 
+    test('counts of counts are one count: a text has one way to go on, however long it is', () => {
+        const tokens = new TokenBytes(tokenizer, model.vocabularySize);
+        for (const [source, most] of /** @type {[string, number][]} */ ([
+            ['(a*){65536}', Infinity], ['(a?){2,9}', 9], ['((a{0,9}){0,9}){1,9}', 729], ['(a*)*', Infinity], ['(a{0,3})+', Infinity],
+        ])) {
+            const automaton = new Automaton(tokens, (e) => pattern(e, `${source}b`));
+            /** @type {import('../../js/generation/constraints/automaton.js').State | null} */
+            let state = automaton.start;
+            for (let n = 0; n < 800; n++) {
+                assert.equal(state !== null && automaton.step(state, 98)?.accepts, n <= most, `${n} times a by ${source}`);
+                state = state && automaton.step(state, 97);
+                assert.ok((state?.ways.length ?? 0) <= 1, source);
+            }
+        }
+    });
+
     test('sets of characters of every length in UTF-8', () => {
         const tokens = new TokenBytes(tokenizer, model.vocabularySize);
         const random = rng(5);
