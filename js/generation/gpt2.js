@@ -3,7 +3,7 @@
 import { KVCache } from '../blocks/cache.js';
 import { booleanOrBit, checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { WEIGHT } from '../engine/interface.js';
-import { asTensorLike, formatShape, sizeOf } from '../engine/tensor.js';
+import { asTensorLike, formatShape } from '../engine/tensor.js';
 import { numbers } from '../layers/attention/inputs.js';
 import { checkWeights } from '../layers/decoder.js';
 import { CacheRow } from '../model/cache-row.js';
@@ -108,12 +108,9 @@ export class GPT2CausalLM {
      */
     setWeights(weights) {
         this._check();
-        this.#runtime._assertIdle('setWeights');
         const places = this._places();
-        const held = checkWeights(weights, places.map(({ shape }) => shape));
-        this._check(); // reading them may have run code of the caller's
-        this.#runtime._assertIdle('setWeights');
-        this.#runtime.memory.ensure(4 * Math.max(...held.map(({ shape }) => sizeOf(shape))));
+        const held = checkWeights(this.#runtime, weights, places.map(({ shape }) => shape));
+        this._check();
         places.forEach(({ role, shape, kernel }, i) => {
             const values = Float32Array.from(numbers(this.#runtime, held[i]));
             const slot = this.#network.slots.get(role);

@@ -157,11 +157,8 @@ export class TransformerDecoder {
      */
     setWeights(weights) {
         this._check();
-        this._runtime._assertIdle('setWeights');
-        const given = checkWeights(weights, this._weightShapes());
+        const given = checkWeights(this._runtime, weights, this._weightShapes());
         this._check();
-        this._runtime._assertIdle('setWeights');
-        this._runtime.memory.ensure(4 * Math.max(...given.map(({ shape }) => sizeOf(shape))));
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
         let at = 0;
         const next = () => numbers(this._runtime, given[at++]);
@@ -320,12 +317,13 @@ export class TransformerDecoder {
 const normWeights = (norm) => [norm.readWeight(), norm.readBias()];
 
 /**
+ * @param {import('../engine/runtime.js').Runtime} runtime
  * @param {readonly TensorLike[]} weights
  * @param {readonly (readonly number[])[]} shapes
  * @returns {TensorLike[]} to be used from here on
- * @throws {TypeError | RangeError} when there is not one for each shape
+ * @throws {TypeError | RangeError} when there is not one for each shape; RangeError too when the memory has no room to load them
  */
-export function checkWeights(weights, shapes) {
+export function checkWeights(runtime, weights, shapes) {
     if (!Array.isArray(weights)) {
         throw typeError('weights', 'a list of tensor-likes', weights);
     }
@@ -339,8 +337,11 @@ export function checkWeights(weights, shapes) {
         }
         return given;
     });
-    // Reading the later ones may have run code of the caller's.
+    // Reading the later ones may have run code of the caller's; and nothing may stop half-way.
     list.forEach((given, i) => given._check(`weights[${i}]`));
+    runtime._check('setWeights');
+    runtime._assertIdle('setWeights');
+    runtime.memory.ensure(4 * Math.max(...shapes.map((shape) => sizeOf(shape))));
     return list;
 }
 

@@ -153,9 +153,8 @@ export class ModelCache {
         if (typeof shift !== 'boolean') {
             throw typeError('shift', 'true or false', shift);
         }
-        if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= row.length)) {
-            throw rangeError('remove: from and to', `a range within the cache's ${row.length} positions`, [from, to]);
-        }
+        integerWithin('remove: to', to, row.length);
+        integerWithin('remove: from', from, to);
         if (shift && this._network.description.embedding.positions !== null && to < row.length && from < to) {
             throw new RangeError('remove: this model has learned positions, which lie in its keys and values and cannot be shifted');
         }

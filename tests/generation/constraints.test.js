@@ -282,7 +282,7 @@ describe('allowed', () => {
 
     test('a wrong answer is an error, none is no token', async () => {
         /** @type {[any, RegExp][]} */
-        const answers = [[[300], /what allowed\(\) gives must be ids from 0 to 299, got 300/], [['a'], /got "a"/], [7, /must be ids, or null/],
+        const answers = [[[300], /what allowed\(\) gives must be an integer from 0 to 299, got 300/], [['a'], /got "a"/], [7, /must be ids, or null/],
             [Promise.resolve([1]), /must be ids/], [[], /no token is left/]];
         for (const [answer, message] of answers) {
             for (const sampler of ['greedy', 'top_k', 'beam', 'contrastive']) {

@@ -1,7 +1,7 @@
 // What a text may be: ids that a function allows, JSON by a schema, one of some texts, or a regular expression. Each becomes an
 // object that takes the logits of all other tokens away.
 
-import { rangeError, show, typeError } from '../../check.js';
+import { integerWithin, rangeError, show, typeError } from '../../check.js';
 import { Automaton } from './automaton.js';
 import { jsonBySchema } from './json-schema.js';
 import { pattern } from './pattern.js';
@@ -117,8 +117,8 @@ function jsonText(name, value) {
     try {
         const text = JSON.stringify(value, /** @this {unknown} */ function checked(_, part) {
             other = part;
-            const isOther = typeof part === 'bigint' || typeof part === 'function' || typeof part === 'symbol'
-                || (part === undefined && Array.isArray(this)) || (typeof part === 'number' && !Number.isFinite(part));
+            const isOther = ['bigint', 'function', 'symbol'].includes(typeof part) || (part === undefined && Array.isArray(this))
+                || (typeof part === 'number' && !Number.isFinite(part));
             if (isOther) {
                 throw NO_JSON;
             }
@@ -164,9 +164,7 @@ class AllowedTokens {
         }
         this._bits.fill(0);
         for (const id of ids) {
-            if (!(Number.isInteger(id) && id >= 0 && id < this._size)) {
-                throw rangeError('what allowed() gives', `ids from 0 to ${this._size - 1}`, id);
-            }
+            integerWithin('what allowed() gives', id, this._size - 1);
             this._bits[id >>> 5] |= 1 << (id & 31);
         }
         keepOnly(logits, this._bits, []);

@@ -133,8 +133,8 @@ class Compiler {
         }
         const types = schema.type === undefined ? null : [schema.type].flat();
         for (const value of values) {
-            if (value === undefined || (types && !types.some((type) => isOfType(type, value)))) {
-                throw typeError(`${at}.enum`, types ? `of type ${types}` : 'of values that JSON has', value);
+            if (types && !types.some((type) => isOfType(type, value))) {
+                throw typeError(`${at}.enum`, `of type ${types}`, value);
             }
         }
         return this._e.either(values.map((value) => this._e.text(JSON.stringify(value))));
