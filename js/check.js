@@ -141,14 +141,13 @@ export function plainObject(argument, value) {
 /**
  * @param {string} argument
  * @param {unknown} given what may answer otherwise the next time, or say that it is longer than anything
- * @param {string} expected
  * @param {number} length that it must have
  * @param {number} most
  * @returns {number[]} its numbers, each read once: integers from 0 to `most`
  */
-export function indexList(argument, given, expected, length, most) {
+export function indexList(argument, given, length, most) {
     const list = /** @type {any} */ (given);
-    if (list?.length !== length) throw rangeError(argument, expected, list);
+    if (list?.length !== length) throw rangeError(argument, `a list of ${length}`, list);
     return Array.from({ length }, (_, i) => integerWithin(argument, list[i], most));
 }
 

@@ -183,7 +183,7 @@ export class KVCache {
     reorder(rows) {
         this._begin('KVCache.reorder');
         const [batch] = this.shape;
-        const list = indexList('rows', rows, `${batch} batch entries`, batch, batch - 1);
+        const list = indexList('rows', rows, batch, batch - 1);
         this._begin('KVCache.reorder'); // the list may have run code of the caller's
         this._pages.reorder(list);
     }

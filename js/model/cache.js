@@ -190,7 +190,7 @@ export class ModelCache {
     reorder(rows) {
         this._idle('reorder');
         const { length } = this.#rows;
-        const list = indexList('reorder: rows', rows, `${length} numbers of texts`, length, length - 1);
+        const list = indexList('reorder: rows', rows, length, length - 1);
         this._idle('reorder'); // the list may have run code of the caller's
         const before = this.#rows;
         const taken = new Set();

@@ -194,7 +194,7 @@ for (const dtype of /** @type {const} */ (['float32', 'float16', 'bfloat16', 'in
             assert.throws(() => cache.truncate(wrong), { name, message: /positions must be an integer from 0 to 5/ });
             assert.throws(() => cache.remove(0, wrong), { name, message: /to must be an integer/ });
             assert.throws(() => cache.reorder([wrong]), { name, message: /rows(\[0\])? must be an integer from 0 to 0/ });
-            assert.throws(() => cache.reorder([0, 0]), { name, message: /rows must be 1 batch entries/ });
+            assert.throws(() => cache.reorder([0, 0]), { name, message: /rows must be a list of 1, got/ });
             assert.throws(() => cache.remove(2, 1), { name, message: /to must be 2 at least/ });
             cache.dispose();
         }
