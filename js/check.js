@@ -138,6 +138,30 @@ export function plainObject(argument, value) {
     return true;
 }
 
+/**
+ * @param {string} argument
+ * @param {unknown} given what may answer otherwise the next time, or say that it is longer than anything
+ * @param {number} length that it must have
+ * @param {number} most
+ * @returns {number[]} its numbers, each read once: integers from 0 to `most`
+ */
+export function indexList(argument, given, length, most) {
+    const list = /** @type {any} */ (given);
+    if (list?.length !== length) throw rangeError(argument, `a list of ${length}`, list);
+    return Array.from({ length }, (_, i) => integerWithin(argument, list[i], most));
+}
+
+/**
+ * @param {string} argument
+ * @param {any} value
+ * @param {number} most
+ * @returns {number} the value, an integer from 0 to `most`
+ */
+export function integerWithin(argument, value, most) {
+    if (!(Number.isInteger(value) && value >= 0 && value <= most)) throw rangeError(argument, `an integer from 0 to ${most}`, value);
+    return value;
+}
+
 /** @param {AbortSignal | undefined} signal an option; of any realm, so it is known by what it can do */
 export function checkSignal(signal) {
     if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {

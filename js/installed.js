@@ -13,9 +13,10 @@ export function installedAssets(current) {
     const { createRequire } = nodeModule('node:module');
     const { pathToFileURL } = nodeModule('node:url');
     const { argv, cwd } = nodeModule('node:process');
-    for (const asker of [hrefOf(() => new URL(import.meta.url)), argv[1], `${cwd()}/`]) {
+    // The folder that it runs in may be gone, or not to be asked for.
+    for (const asker of [() => import.meta.url, () => argv[1], () => `${cwd()}/`]) {
         try {
-            const folder = pathToFileURL(createRequire(asker).resolve('cached-attention/package.json'));
+            const folder = pathToFileURL(createRequire(asker()).resolve('cached-attention/package.json'));
             const at = (/** @type {string} */ name) => () => new URL(`dist/${name}`, folder);
             const found = { relaxed: at('wasm/cmha-relaxed.wasm'), simd128: at('wasm/cmha-simd128.wasm'), model: at('embedded/model.gguf') };
             return found.model().href === hrefOf(current.model) ? null : found;

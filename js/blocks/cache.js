@@ -2,7 +2,7 @@
 
 import { printAs } from '../engine/print.js';
 import { asTensorLike, formatShape, sameShape } from '../engine/tensor.js';
-import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
+import { checkOptionNames, indexList, integerWithin, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { MOST, OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
 import { PagedCache, keptBytes, pageFor, writeTransfer } from './pages.js';
@@ -161,7 +161,7 @@ export class KVCache {
      */
     truncate(positions) {
         this._begin('KVCache.truncate');
-        checkPosition(positions, 'positions', this.shape[2]);
+        integerWithin('positions', positions, this.shape[2]);
         this.#clear(positions);
     }
 
@@ -183,11 +183,9 @@ export class KVCache {
     reorder(rows) {
         this._begin('KVCache.reorder');
         const [batch] = this.shape;
-        if (typeof rows?.length !== 'number' || rows.length !== batch) {
-            throw rangeError('rows', `${batch} batch entries`, rows);
-        }
-        for (const row of Array.from(rows)) checkPosition(row, 'rows', batch - 1);
-        this._pages.reorder(rows);
+        const list = indexList('rows', rows, batch, batch - 1);
+        this._begin('KVCache.reorder'); // the list may have run code of the caller's
+        this._pages.reorder(list);
     }
 
     /**
@@ -202,21 +200,22 @@ export class KVCache {
     remove(from, to, options = {}) {
         this._begin('KVCache.remove');
         checkOptionNames('KVCache.remove', options, ['rope']);
-        const rotation = this.#rotation(options.rope ?? null);
+        const frequencies = this.#frequencies(options.rope ?? null);
         const [batch, , length] = this.shape;
-        checkPosition(from, 'from', length);
-        checkPosition(to, 'to', length);
+        integerWithin('from', from, length);
+        integerWithin('to', to, length);
         if (to < from) throw rangeError('to', `${from} at least`, to);
+        this._begin('KVCache.remove'); // the options may have run code of the caller's
         if (to === from) return;
         const rest = length - to;
         this._pages.makeWritable(from, from + rest);
-        const turner = rotation && rest > 0 ? new Turner(this._runtime, rotation.frequencies.length) : null;
+        const turner = frequencies && rest > 0 ? new Turner(this._runtime, frequencies.length) : null;
         try {
             this.#clear(from + rest, () => {
                 this._pages.move(to, from, rest);
-                if (rotation) {
+                if (frequencies) {
                     const turn = { cache: this._address, batch, from, to: from + rest, by: from - to, round: this._round };
-                    turner?.turn({ ...turn, frequencies: rotation.frequencies, pairing: 'halves' });
+                    turner?.turn({ ...turn, frequencies, pairing: 'halves' });
                 }
             });
         } finally {
@@ -224,20 +223,20 @@ export class KVCache {
         }
     }
 
-    /** @param {RotatingLayer | Rotation | null} rope @returns {Rotation | null} */
-    #rotation(rope) {
+    /** @param {RotatingLayer | Rotation | null} rope @returns {Float64Array | null} a copy */
+    #frequencies(rope) {
         if (rope === null) return null;
         const given = typeof rope === 'object' && 'rotation' in rope ? rope.rotation : rope;
-        const frequencies = /** @type {any} */ (given)?.frequencies;
-        if (!(frequencies instanceof Float64Array)) {
+        const { frequencies: turning, most } = /** @type {any} */ (given ?? {});
+        if (!(turning instanceof Float64Array)) {
             throw typeError('rope', "a layer that rotates keys, or its 'rotation'", rope);
         }
-        const { most } = /** @type {Rotation} */ (given);
+        const frequencies = new Float64Array(turning);
         const [, , length, , keyDim] = this.shape;
         if (2 * frequencies.length !== keyDim) throw rangeError('rope', `a rotation of keys of ${keyDim}`, 2 * frequencies.length);
         if (keyDim > MOST.TURNED) throw rangeError('rope', `of keys of ${MOST.TURNED} at most`, keyDim);
         if (length > most) throw rangeError('rope', `one rotation for all ${length} positions: longer calls turn otherwise`, most);
-        return /** @type {Rotation} */ (given);
+        return frequencies;
     }
 
     /**
@@ -356,12 +355,6 @@ function checkOptions(options) {
         throw typeError('KVCache.dtype', "'float32', 'float16', 'bfloat16' or 'int8'", dtype);
     }
     return { batch, length, numHeads, keyDim, dtype };
-}
-
-/** @param {any} value @param {string} name @param {number} most */
-function checkPosition(value, name, most) {
-    if (typeof value !== 'number') throw typeError(name, 'an integer', value);
-    if (!Number.isInteger(value) || value < 0 || value > most) throw rangeError(name, `an integer from 0 to ${most}`, value);
 }
 
 /** @param {CacheDType} dtype @returns {import('./pages.js').KeptType} */

@@ -5,9 +5,11 @@ import { isNode, nodeModule } from './threads.js';
 
 /** @typedef {import('./wasm.js').Variant} Variant */
 
+/** A WebAssembly.Module, for which a project without a browser's types has no name. @typedef {object} WasmModule */
+
 /**
  * One binary: its address, its bytes, or compiled.
- * @typedef {string | URL | ArrayBuffer | ArrayBufferView | WebAssembly.Module} WasmSource
+ * @typedef {string | URL | ArrayBuffer | ArrayBufferView | WasmModule} WasmSource
  */
 
 /** What createRuntime({ wasm }) takes. @typedef {WasmSource | { relaxed: WasmSource, simd128: WasmSource }} WasmOption */
@@ -112,7 +114,7 @@ async function loadGiven(source, shared) {
     }
     // A copy: nobody can write to it meanwhile.
     const bytes = new Uint8Array(ArrayBuffer.isView(source)
-        ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source));
+        ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(/** @type {ArrayBuffer} */ (source)));
     checkMagic(bytes, 'wasm', null);
     return compile(bytes, shared);
 }

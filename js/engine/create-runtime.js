@@ -56,7 +56,12 @@ export async function createRuntime(options = {}) {
         fallbacks.push(`workers 0: ${/** @type {Error} */ (error).message}`);
         pool = new Pool({ ...common, workers: 0 });
     }
-    return new Runtime({ memory, wasm, pool, variant, reason, fallbacks });
+    try {
+        return new Runtime({ memory, wasm, pool, variant, reason, fallbacks });
+    } catch (error) {
+        pool.dispose(); // no room: nobody would end its workers
+        throw error;
+    }
 }
 
 /**

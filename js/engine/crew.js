@@ -73,9 +73,15 @@ export class Crew {
      * @throws {RangeError} when the memory has no room for their stacks
      */
     async start(wanted) {
+        /** @type {Member[]} */
         const first = [];
-        for (let i = 1; i <= wanted; i++) {
-            first.push(new Member(this.#options.memory, i, `worker ${i} of ${wanted}`));
+        try {
+            for (let i = 1; i <= wanted; i++) {
+                first.push(new Member(this.#options.memory, i, `worker ${i} of ${wanted}`));
+            }
+        } catch (error) {
+            first.forEach((member) => member.leave());
+            throw error;
         }
         const starts = first.map((member) => this.#start(member));
         try {

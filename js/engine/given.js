@@ -103,8 +103,14 @@ export class Given {
         return new Given(shape, dtype, size, dtype === 'float32' && kind !== 'Float32Array' ? new Float32Array(data) : data);
     }
 
-    /** As a Tensor's: plain data is there as long as it is held. */
-    _check() {}
+    /**
+     * As a Tensor's.
+     * @param {string} [_name] how the caller knows it
+     * @throws {RangeError} when the array's buffer has been resized or given away since it came in
+     */
+    _check(_name) {
+        this.#checkLength();
+    }
 
     get shape() {
         return this.#shape;

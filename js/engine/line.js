@@ -70,9 +70,9 @@ export class Line {
         return this.#program.spareBytes;
     }
 
-    /** Gives those back. @returns {boolean} whether anything was freed */
+    /** Gives those back, and what a lost worker has left by now. @returns {boolean} whether anything was freed */
     giveBack() {
-        return this.#program._giveBack();
+        return this.#program._giveBack() || (!this.#active && this.#queue.length === 0 && this.#freeDeferred(this.#lastTicket));
     }
 
     /** Rejects the call that runs, and those in line; the runtime lets go of its memory once nobody is in a program any more. */
@@ -164,11 +164,10 @@ export class Line {
         const at = this.#queue.indexOf(entry);
         if (at >= 0) {
             this.#queue.splice(at, 1);
-            entry.unlisten?.();
-            entry.reject(entry.signal?.reason);
+            entry.reject(reasonOf(entry, ABORTED));
         } else if (this.#inParts === entry) {
             this.#pool.stop();
-            this.#endParts({ error: entry.signal?.reason });
+            this.#endParts({ error: ABORTED });
         } else {
             this.#pool.stopPosted();
         }
@@ -207,14 +206,15 @@ export class Line {
     }
 
     /**
-     * Frees a block of memory as soon as no job can use it: neither the one at hand nor those in line now.
+     * Frees a block of memory as soon as no job can use it: neither the one at hand nor those in line now, nor a worker that was
+     * lost in one before.
      * @param {number} address  0: nothing to free
      */
     free(address) {
         if (address === 0 || this.#closed) {
             return;
         }
-        if (this.#active || this.#queue.length > 0) {
+        if (this.#active || this.#queue.length > 0 || this.#pool.lingers) {
             this.#deferred.push(address, this.#lastTicket);
         } else {
             this.#runtime.memory.free(address);
@@ -229,10 +229,18 @@ export class Line {
         this.#active = false;
         if (this.#closed) {
             this.#letGo();
-            return;
+        } else {
+            this.#freeDeferred(ticket);
         }
+    }
+
+    /**
+     * @param {number} ticket of the last job that is done with
+     * @returns {boolean} whether anything was freed
+     */
+    #freeDeferred(ticket) {
         if (this.#deferred.length === 0 || this.#pool.lingers) {
-            return; // a worker that was lost may still write there: later
+            return false; // a worker that was lost may still write there: later
         }
         // Tickets only ever rise along the list.
         let n = 0;
@@ -243,6 +251,7 @@ export class Line {
         if (n > 0) {
             this.#deferred.splice(0, n);
         }
+        return n > 0;
     }
 
     /** @throws {Error} within a call that the calling thread runs itself */
@@ -332,8 +341,7 @@ export class Line {
     /** @param {Program} program @param {Entry} entry */
     #post(program, entry) {
         this.#pool.post(program, (error) => {
-            const aborted = entry.signal?.aborted;
-            this.#leave(program, entry, error && { error: aborted ? entry.signal?.reason : error });
+            this.#leave(program, entry, error && { error });
             this.#next();
         });
     }
@@ -344,12 +352,13 @@ export class Line {
      * @param {Entry} entry
      * @param {{ error: unknown } | null} problem  null: the program has run
      */
-    #leave(program, { job, ticket, resolve, reject, unlisten }, problem) {
-        let failure = problem;
+    #leave(program, entry, problem) {
+        const { job, ticket, resolve, reject, unlisten } = entry;
+        let failure = problem && { error: reasonOf(entry, problem.error) };
         let value;
-        unlisten?.();
         if (failure === null) {
             try {
+                unlisten?.();
                 this.#runtime._checkOpen('Runtime');
                 value = job.finish();
                 this.#complete(program);
@@ -367,5 +376,23 @@ export class Line {
         } else {
             reject(failure.error);
         }
+    }
+}
+
+/** Why a call ends whose signal does not say. */
+const ABORTED = new Error('the call has been aborted');
+
+/**
+ * A signal may be anything of the caller's: whatever it does, the call is settled.
+ * @param {Entry} entry that is not waited for any more
+ * @param {unknown} error
+ * @returns {unknown} what its promise rejects with
+ */
+function reasonOf({ signal, unlisten }, error) {
+    try {
+        unlisten?.();
+        return signal?.aborted ? signal.reason : error;
+    } catch (thrown) {
+        return thrown;
     }
 }

@@ -150,6 +150,15 @@ export class Memory {
     }
 
     /**
+     * Makes sure that so much can be had in one piece, before something is begun that must not stop half-way.
+     * @param {number} bytes
+     * @throws {RangeError} as alloc()
+     */
+    ensure(bytes) {
+        this.free(this.alloc(bytes));
+    }
+
+    /**
      * Refuses at once what can never be had, before anything is made that it would be for.
      * @param {number} bytes
      * @throws {RangeError} for more than maxMemory, and for what is no number of bytes

@@ -1,6 +1,6 @@
 // The options of createRuntime(): checked, and turned into a number of workers.
 
-import { rangeError, typeError, unknownOption } from '../check.js';
+import { integerWithin, rangeError, typeError, unknownOption } from '../check.js';
 import { isWasmOption } from './binary.js';
 import { MAX_PAGES } from './memory.js';
 import { PAGE } from './wasm.js';
@@ -58,9 +58,7 @@ export function checkOptions(options) {
     if (workers !== 'auto' && typeof workers !== 'number') {
         throw typeError('workers', "a number or 'auto'", workers);
     }
-    if (workers !== 'auto' && !(Number.isInteger(workers) && workers >= 0 && workers <= MOST_WORKERS)) {
-        throw rangeError('workers', `an integer from 0 to ${MOST_WORKERS}`, workers);
-    }
+    if (workers !== 'auto') integerWithin('workers', workers, MOST_WORKERS);
     if (simd !== 'auto' && simd !== 'relaxed' && simd !== 'simd128') {
         throw typeError('simd', "'auto', 'relaxed' or 'simd128'", simd);
     }

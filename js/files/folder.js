@@ -11,11 +11,14 @@ import { isNode, nodeModule } from '../engine/threads.js';
  * @property {(name: string) => Promise<void>} remove
  */
 
+/** A FileSystemDirectoryHandle, in words that a project without a browser's types knows. @typedef {{ readonly kind: 'directory',
+ *   getFileHandle(name: string, options?: any): Promise<any> }} DirectoryHandle */
+
 /** Files that were begun and not ended are so named. */
 const UNFINISHED = '.tmp';
 
 /**
- * @param {string | URL | FileSystemDirectoryHandle | undefined} place in Node a path, in a page a path within its own file system, or
+ * @param {string | URL | DirectoryHandle | undefined} place in Node a path, in a page a path within its own file system, or
  *   a handle; in memory without
  * @returns {Promise<Folder>} it is there now
  */
@@ -24,7 +27,7 @@ export async function openFolder(place) {
         return new MemoryFolder();
     }
     if (typeof place === 'object' && 'getFileHandle' in place) {
-        return new HandleFolder(place);
+        return new HandleFolder(/** @type {FileSystemDirectoryHandle} */ (place));
     }
     if (isNode) {
         const fs = /** @type {typeof import('node:fs/promises')} */ (nodeModule('node:fs/promises'));

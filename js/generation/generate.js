@@ -142,6 +142,7 @@ class Generation {
     _open(cache) {
         const model = this._model;
         const { most, maxNewTokens, signal, prefixes } = this._settings;
+        model.network.check('generate'); // it may be long since it was asked for
         if (cache) {
             cache.reuse(this._ids);
         }

@@ -108,9 +108,9 @@ export class GPT2CausalLM {
      */
     setWeights(weights) {
         this._check();
-        this.#runtime._assertIdle('setWeights');
         const places = this._places();
-        const held = checkWeights(weights, places.map(({ shape }) => shape));
+        const held = checkWeights(this.#runtime, weights, places.map(({ shape }) => shape));
+        this._check();
         places.forEach(({ role, shape, kernel }, i) => {
             const values = Float32Array.from(numbers(this.#runtime, held[i]));
             const slot = this.#network.slots.get(role);

@@ -12,6 +12,7 @@ import { fingerprint, readPage, writePage } from '../model/cache-file.js';
 
 /** @typedef {import('../model/cache-row.js').CacheRow} CacheRow */
 /** @typedef {import('../files/folder.js').Folder} Folder */
+/** @typedef {import('../files/folder.js').DirectoryHandle} DirectoryHandle */
 
 /**
  * @typedef {object} Page
@@ -54,7 +55,7 @@ export class PrefixStore {
     #facts = { found: 0, loaded: 0, problem: /** @type {string | null} */ (null) };
 
     /**
-     * @param {{ maxBytes?: number, directory?: string | URL | FileSystemDirectoryHandle }} [options] maxBytes: of all pages together,
+     * @param {{ maxBytes?: number, directory?: string | URL | DirectoryHandle }} [options] maxBytes: of all pages together,
      *   2 ** 29; directory: where they are kept, in Node a path, in a page a path in its own file system (OPFS), or a handle. In
      *   memory without
      */

@@ -2,7 +2,7 @@
 // accompanies one text and keeps its books, so that a token costs as much as there are different tokens, not the length
 // of the text times the vocabulary.
 
-import { finiteNumber, plainObject, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { finiteNumber, integerWithin, plainObject, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { scramble } from '../random.js';
 
 /**
@@ -86,10 +86,7 @@ function checkOptions(options, settings) {
 
 /** @param {string} what @param {number} token @param {number} vocabularySize */
 function checkToken(what, token, vocabularySize) {
-    if (!(Number.isInteger(token) && token >= 0 && token < vocabularySize)) {
-        throw rangeError(`a token of ${what}`, `an integer from 0 to ${vocabularySize - 1}`, token);
-    }
-    return token;
+    return integerWithin(`a token of ${what}`, token, vocabularySize - 1);
 }
 
 /**

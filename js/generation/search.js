@@ -1,5 +1,6 @@
 // The loop of choosing tokens, for anything that predicts.
 
+import { integerWithin } from '../check.js';
 import { Choice } from './choice.js';
 import { checkFinite } from './finite.js';
 
@@ -160,7 +161,8 @@ export class RowSearch extends Search {
         for (let row = 0; row < this.batch; row++) {
             this._edit(this._rowLogits(row), row);
             this._sampler.choose(this._rowLogits(row), this.choice);
-            this._write(row, this._sampler.draw(this.choice));
+            // A sampler may be the caller's own.
+            this._write(row, integerWithin("the sampler's token", this._sampler.draw(this.choice), this._probabilities.length - 1));
         }
         this.index++;
         return this.done;

@@ -140,6 +140,7 @@ export class ModelDraft {
         let next = Array.from(tokens.subarray(same, length));
         while (guessed.length < count) {
             await read(this._job, [{ row: this._row, ids: next }], { logits: this._logits, hidden: this._hidden, every: false });
+            this._network.check('generate'); // others had their turn
             const token = argmax(this._network.runtime.memory.f32(this._logits, this._vocabulary), 0, this._vocabulary);
             guessed.push(token);
             next = [token];

@@ -34,6 +34,7 @@ export class ModelSteps {
         this._rowView = null;
         /** One row of logits to probabilities. @type {import('./softmax.js').Softmax} */
         this.softmax = (logits, temperature, out) => {
+            this._network.check('generate');
             this._rowView = this._view(this._rowView, this._row, this.vocabularySize);
             this._rowView.set(logits);
             this._runtime.wasm.cmha_softmax_f32(this._row, this._row, this.vocabularySize, 1 / temperature);
@@ -104,6 +105,7 @@ export class ModelSteps {
      * @returns {Promise<Float32Array>} [texts][ids][width] after the last norm
      */
     async prefillWithHidden(texts, between) {
+        this._network.check('generate');
         const { memory } = this._runtime;
         const size = texts[0].length * this.width;
         const all = new Float32Array(texts.length * size);
@@ -151,6 +153,7 @@ export class ModelSteps {
      * @returns {Promise<void>}
      */
     readAhead(ids, address) {
+        this._network.check('generate');
         return read(this._job, [{ row: this._rows[0], ids }], { logits: address, hidden: 0, every: true });
     }
 

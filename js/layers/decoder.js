@@ -7,7 +7,7 @@ import { Random, randomSeed } from '../random.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';
 import { LINEAR } from '../engine/interface.js';
-import { asTensorLike, formatShape, sameShape } from '../engine/tensor.js';
+import { asTensorLike, formatShape, sameShape, sizeOf } from '../engine/tensor.js';
 import { DecoderJob } from './decoder-job.js';
 import { ACTIVATIONS, readConfig, readOptions } from './decoder-options.js';
 import { TrainingCall } from './decoder-training.js';
@@ -157,8 +157,7 @@ export class TransformerDecoder {
      */
     setWeights(weights) {
         this._check();
-        this._runtime._assertIdle('setWeights');
-        const given = checkWeights(weights, this._weightShapes());
+        const given = checkWeights(this._runtime, weights, this._weightShapes());
         this._check();
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
         let at = 0;
@@ -318,25 +317,32 @@ export class TransformerDecoder {
 const normWeights = (norm) => [norm.readWeight(), norm.readBias()];
 
 /**
+ * @param {import('../engine/runtime.js').Runtime} runtime
  * @param {readonly TensorLike[]} weights
  * @param {readonly (readonly number[])[]} shapes
  * @returns {TensorLike[]} to be used from here on
- * @throws {TypeError | RangeError} when there is not one for each shape
+ * @throws {TypeError | RangeError} when there is not one for each shape; RangeError too when the memory has no room to load them
  */
-export function checkWeights(weights, shapes) {
+export function checkWeights(runtime, weights, shapes) {
     if (!Array.isArray(weights)) {
         throw typeError('weights', 'a list of tensor-likes', weights);
     }
     if (weights.length !== shapes.length) {
         throw rangeError('weights', `a list of ${shapes.length}`, weights);
     }
-    return shapes.map((expected, i) => {
+    const list = shapes.map((expected, i) => {
         const given = asTensorLike(weights[i], `weights[${i}]`);
         if (!sameShape(given.shape, expected)) {
             throw rangeError(`weights[${i}]`, `of shape ${formatShape(expected)}`, given);
         }
         return given;
     });
+    // Reading the later ones may have run code of the caller's; and nothing may stop half-way.
+    list.forEach((given, i) => given._check(`weights[${i}]`));
+    runtime._check('setWeights');
+    runtime._assertIdle('setWeights');
+    runtime.memory.ensure(4 * Math.max(...shapes.map((shape) => sizeOf(shape))));
+    return list;
 }
 
 /**

@@ -122,6 +122,8 @@ export class PlainLayer {
             if (given.dtype === 'bool') throw typeError(`weights[${i}] (${path})`, 'numbers', given);
             return given;
         });
+        // Reading the later ones may have run code of the caller's.
+        values.forEach((given, i) => given._check(`weights[${i}]`));
         this._weights.forEach((weight, i) => {
             weight.data = this._rounded(new Float32Array(values[i].data));
         });

@@ -75,6 +75,13 @@ export class CacheRow {
         return this.sinks < 0 ? count : Math.max(1, Math.min(count, this.capacity - this.length));
     }
 
+    /** @param {number} count @throws {RangeError} when so many more tokens do not fit */
+    checkRoom(count) {
+        if (this.length + count > this.capacity) {
+            throw new RangeError(`ids must fit into the cache: it holds ${this.length} of ${this.capacity} positions, got ${count} more`);
+        }
+    }
+
     /**
      * Room for more tokens, that no other cache shares.
      * @param {number} count
@@ -87,10 +94,8 @@ export class CacheRow {
             this.caches.forEach((cache) => cache.makeWritable(this.sinks, this.length));
             this._take(this.sinks, this.sinks + over, true);
         }
+        this.checkRoom(count);
         const { length } = this;
-        if (length + count > this.capacity) {
-            throw new RangeError(`ids must fit into the cache: it holds ${length} of ${this.capacity} positions, got ${count} more`);
-        }
         for (let i = 0; i < this.caches.length; i++) {
             this.caches[i].reserve(length + count, this._clear);
             this.caches[i].makeWritable(length, length + count);

@@ -5,7 +5,7 @@ import { isNode } from '../engine/threads.js';
 import { restorePages } from '../blocks/cache-bytes.js';
 import { readFile } from '../files/source.js';
 import { readCache, writeCache } from './cache-file.js';
-import { checkOptionNames, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
+import { checkOptionNames, indexList, integerWithin, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { checkKeptType, pageBytes, pageFor } from '../blocks/pages.js';
 import { CacheRow } from './cache-row.js';
 import { Network } from './network.js';
@@ -112,10 +112,7 @@ export class ModelCache {
      */
     truncate(n) {
         this._idle('truncate');
-        const { length } = this;
-        if (!(Number.isInteger(n) && n >= 0 && n <= length)) {
-            throw rangeError('truncate: n', `an integer from 0 to the cache's length ${length}`, n);
-        }
+        integerWithin('truncate: n', n, this.length);
         this.#rows.forEach((row) => row.truncate(Math.min(n, row.length)));
     }
 
@@ -129,6 +126,7 @@ export class ModelCache {
         this._idle('reuse');
         const row = this._single('reuse');
         const wanted = checkIds('ids', ids, this._network.description.vocabulary);
+        this._idle('reuse'); // the ids may have run code of the caller's
         let n = 0;
         const most = Math.min(row.length, wanted.length - 1);
         while (n < most && row.tokens[n] === wanted[n] && row.position(n) === n) {
@@ -150,13 +148,13 @@ export class ModelCache {
         this._idle('remove');
         checkOptionNames('remove', options, ['shift']);
         const { shift = true } = options;
+        this._idle('remove'); // the options may have run code of the caller's
         const row = this._single('remove');
         if (typeof shift !== 'boolean') {
             throw typeError('shift', 'true or false', shift);
         }
-        if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= row.length)) {
-            throw rangeError('remove: from and to', `a range within the cache's ${row.length} positions`, [from, to]);
-        }
+        integerWithin('remove: to', to, row.length);
+        integerWithin('remove: from', from, to);
         if (shift && this._network.description.embedding.positions !== null && to < row.length && from < to) {
             throw new RangeError('remove: this model has learned positions, which lie in its keys and values and cannot be shifted');
         }
@@ -192,10 +190,8 @@ export class ModelCache {
     reorder(rows) {
         this._idle('reorder');
         const { length } = this.#rows;
-        const list = Array.from(rows ?? []);
-        if (list.length !== length || !list.every((i) => Number.isInteger(i) && i >= 0 && i < length)) {
-            throw rangeError('reorder: rows', `${length} numbers of texts from 0 to ${length - 1}`, rows);
-        }
+        const list = indexList('reorder: rows', rows, length, length - 1);
+        this._idle('reorder'); // the list may have run code of the caller's
         const before = this.#rows;
         const taken = new Set();
         /** @type {CacheRow[]} */

@@ -95,9 +95,9 @@ function bare(text, names) {
     return names && !calls.every(({ name }) => names.has(name)) ? { text, calls: [] } : { text: calls.length > 0 ? '' : text, calls };
 }
 
-/** @param {string} what @param {string} text @returns {FormatError} */
-function invalid(what, text) {
-    return new FormatError('tool-call-invalid', `a tool call must be ${what}, got ${show(text)}`);
+/** @param {string} what @param {unknown} got @returns {FormatError} */
+function invalid(what, got) {
+    return new FormatError('tool-call-invalid', `a tool call must be ${what}, got ${show(got)}`);
 }
 
 /** @param {string} text @returns {unknown} */
@@ -121,7 +121,7 @@ function callOf(value) {
     // Some write the arguments as a text of JSON.
     const own = typeof told === 'string' ? parsed(told) : told;
     if (!isObject(own) || typeof given.name !== 'string') {
-        throw invalid('an object of a name and arguments', JSON.stringify(value) ?? '');
+        throw invalid('an object of a name and arguments', value);
     }
     return { name: given.name, arguments: own, ...(typeof given.id === 'string' && { id: given.id }) };
 }

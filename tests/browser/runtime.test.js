@@ -283,3 +283,19 @@ test('the page answers while workers compute', options, async (t) => {
     }, MODULES, SIZES);
     assert.ok(longest.ticks > 20, `${longest.ticks} ticks in a second`);
 });
+
+test('1,000 runtimes that are made and disposed of, and 40 with workers: the address space of each comes back', options, async (t) => {
+    const page = await open(t);
+    const made = await page.evaluate(async (url) => {
+        const { createRuntime } = await import(url);
+        let [count, workers] = [0, 0];
+        for (let i = 0; i < 1040; i++) {
+            const runtime = await createRuntime({ workers: i < 1000 ? 0 : 2 });
+            count += Number(runtime.explain().maxMemory > 2 ** 31);
+            workers += runtime.explain().workers;
+            runtime.dispose();
+        }
+        return { count, workers };
+    }, MODULES[0]);
+    assert.deepEqual(made, { count: 1040, workers: 80 });
+});

@@ -99,8 +99,14 @@ function disguiseOptions(options, { draw: { chance, pick, integer }, pranks }) {
     }
 }
 
-const BAD_INDEX = [-1, 0.5, NaN, 1e9, 2 ** 53, '1', true, {}, [0], 1n, new Float32Array(1), { shape: [1], data: Int32Array.of(0) }];
-const BAD_FLAG = [0, 1, 'false', {}, [], null, NaN];
+/** @type {any[]} */
+const BAD_INDEX = [
+    -1, 0.5, NaN, 1e9, 2 ** 53, 2 ** 32, '1', true, {}, [0], 1n, new Float32Array(1), { shape: [1], data: Int32Array.of(0) }, -0, new Number(1),
+    { valueOf: () => 1 }, { [Symbol.toPrimitive]: () => 1 }, Symbol('1'), { shape: [1], data: Int32Array.of(-1) },
+    { shape: [1], data: Uint8Array.of(1) }, { shape: [2], data: Int32Array.of(0, 1) }, { shape: [], data: Int32Array.of(1) },
+];
+/** @type {any[]} */
+const BAD_FLAG = [0, 1, 'false', {}, [], null, NaN, new Boolean(false), 0n];
 
 /** Pranks on whatever is at hand. @param {Subject} subject @param {World} world @param {() => void} empty the cache is */
 function prank({ layer, cache }, { draw: { pick }, made }, empty) {

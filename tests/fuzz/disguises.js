@@ -1,6 +1,7 @@
 // Ways in which a tensor-like may come that is not plain data, or no tensor-like at all: objects that answer once and lie
 // afterwards, that throw, arrays on buffers that shrink or go away, Tensors that are disposed of.
 
+import { createContext, runInContext } from 'node:vm';
 import { Tensor } from '../../js/index.js';
 
 /** @typedef {{ shape: number[], data: any }} Plain */
@@ -58,6 +59,28 @@ function on(data, buffer, offset, length) {
     return array;
 }
 
+/** What another realm (a frame, a test runner's sandbox) makes of the same source. */
+const realm = createContext({});
+/** @type {(source: string) => any} */
+const elsewhere = (source) => runInContext(source, realm);
+const elsewhereArray = elsewhere('(list) => Array.from(list)');
+const elsewhereKinds = elsewhere('({ Float32Array, Uint8Array, Float64Array })');
+
+/** An array that answers to its indices and length alone. @param {number[]} list */
+function bareList(list) {
+    class Bare extends Array {
+        static get [Symbol.species]() { return refuse(); }
+        [Symbol.iterator]() { return refuse(); }
+        map() { return refuse(); }
+        concat() { return refuse(); }
+        slice() { return refuse(); }
+        get [Symbol.toStringTag]() { return refuse(); }
+        valueOf() { return refuse(); }
+        toString() { return refuse(); }
+    }
+    return Object.assign(new Bare(), list, { constructor: null });
+}
+
 /** What engines of today have and this language level does not know. @type {any} */
 const Buffers = { resizable: ArrayBuffer, growable: SharedArrayBuffer };
 const CAN_RESIZE = 'resize' in ArrayBuffer.prototype;
@@ -79,6 +102,35 @@ export const DISGUISES = {
         Object.defineProperty(plain.data, 'length', { value: 1e9 });
         return plain;
     },
+    realm(plain) {
+        const { shape, data } = plain;
+        plain.data = new elsewhereKinds[data instanceof Uint8Array ? 'Uint8Array' : 'Float32Array'](data);
+        return { shape: elsewhereArray(shape), data: plain.data };
+    },
+    wide(plain, { draw }) {
+        if (plain.data instanceof Uint8Array) return plain;
+        plain.data = new (draw.chance(0.5) ? Float64Array : elsewhereKinds.Float64Array)(plain.data);
+        return plain;
+    },
+    bareShape: ({ shape, data }) => ({ shape: bareList(shape), data }),
+    speciesBuffer(plain) {
+        const { byteLength, length } = plain.data;
+        class Odd extends ArrayBuffer {
+            static get [Symbol.species]() { return refuse(); }
+            slice() { return refuse(); }
+            get byteLength() { return 0; }
+        }
+        const buffer = new Odd(byteLength + 16);
+        Object.defineProperty(buffer, 'constructor', { get: refuse });
+        plain.data = on(plain.data, buffer, 1, length);
+        return plain;
+    },
+    holes({ shape, data }) {
+        const copy = new Array(shape.length);
+        shape.slice(1).forEach((size, i) => { copy[i + 1] = size; });
+        return { shape: copy, data };
+    },
+    inherited: (plain) => Object.create(plain),
     shared(plain) {
         const { byteLength, length } = plain.data;
         plain.data = on(plain.data, new SharedArrayBuffer(byteLength + 64), 2, length);
@@ -153,6 +205,7 @@ export const DISGUISES = {
     badShape({ shape, data }, { draw }) {
         const bad = draw.pick(/** @type {any[]} */ ([
             -1, 0.5, NaN, Infinity, 2 ** 53, '3', null, undefined, 2n, {}, [3], { valueOf: () => 3 }, true, 0, 2 ** 31, -0,
+            new Number(3), Object(3n), Symbol('3'), { [Symbol.toPrimitive]: () => 3 }, Number.MIN_VALUE, 2 ** 32 + 1, -(2 ** 31),
         ]));
         const copy = /** @type {any[]} */ ([...shape]);
         if (draw.chance(0.5)) copy[draw.integer(0, copy.length - 1)] = bad;

@@ -1,5 +1,5 @@
 // The parsers of texts by themselves, with nothing around them: headers of safetensors files, configs of all families,
-// tokenizers, vocabularies of GGUF files, chat templates and headers of saved caches, each with seeded damage. Each is taken, and
+// tokenizers, vocabularies of GGUF files, chat templates, headers of saved caches and tool calls, each with seeded damage. Each is taken, and
 // then works, or is refused with a FormatError in few words. FUZZ_ROUNDS and FUZZ_SEED make it longer and different, FUZZ_ONLY runs
 // those whose name holds it.
 
@@ -21,10 +21,11 @@ import { ChatTemplate } from '../../js/text/chat.js';
 import { tokenizerFromGguf } from '../../js/text/gguf-vocabulary.js';
 import { TemplateError } from '../../js/text/jinja/values.js';
 import { Tokenizer } from '../../js/text/tokenizer.js';
+import { parseToolCalls } from '../../js/text/tool-calls.js';
 import { llamaPairs } from '../files/gguf-writer.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
-import { rng } from '../rng.js';
 import { there } from '../there.js';
+import { VALUES, damage } from './damage.js';
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 100_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
@@ -34,47 +35,7 @@ const BASE_BYTES = 2 ** 17;
 /** A few hundred characters. */
 const LONGEST_MESSAGE = 800;
 
-const random = rng(SEED);
-const below = (/** @type {number} */ n) => Math.floor(random() * n);
-/** @template T @param {ArrayLike<T>} list @returns {T} */
-const pick = (list) => list[below(list.length)];
-
-/** @type {any[]} */
-const VALUES = [
-    null, 0, -1, 1, 2, 3, 7, 8, 64, 0.5, 1e9, 2 ** 31, 2 ** 53, 1e300, '', 'x', 'a b', '\ud800', '▁', 'F32', 'BPE', 'yarn', 'float16',
-    '(a|b)+', [], [1], [[]], ['a', 'b'], {}, { type: 'Sequence' }, true, false,
-];
-
-/** A copy of a JSON value in which one value, somewhere, is another. @param {any} value @returns {any} */
-function bend(value) {
-    const keys = typeof value === 'object' && value !== null ? Object.keys(value) : [];
-    if (keys.length === 0 || random() < 0.1) return pick(VALUES);
-    const copy = Array.isArray(value) ? [...value] : { ...value };
-    const key = pick(keys);
-    const chance = random();
-    if (chance < 0.1 && Array.isArray(copy)) copy.splice(Number(key), 1);
-    else if (chance < 0.1) delete copy[key];
-    else if (chance < 0.15 && !Array.isArray(copy)) {
-        // Its own, whatever its name: as JSON.parse() makes it.
-        const name = pick(['__proto__', `${key}x`, pick(keys)]);
-        Object.defineProperty(copy, name, { value: copy[key], enumerable: true, configurable: true, writable: true });
-    }
-    else copy[key] = bend(copy[key]);
-    return copy;
-}
-
-/** A text of which a little is other, away, or there twice. @param {string} text @param {readonly string[]} words that matter in it */
-function spoil(text, words) {
-    const at = below(text.length);
-    const to = at + 1 + below(12);
-    switch (below(5)) {
-        case 0: return text.slice(0, at) + text.slice(to);
-        case 1: return text.slice(0, to) + text.slice(at);
-        case 2: return text.slice(0, at) + pick(words) + text.slice(at);
-        case 3: return text.slice(0, at) + pick(words) + text.slice(to);
-        default: return text.slice(0, at) + String.fromCharCode(below(128)) + text.slice(at + 1);
-    }
-}
+const { random, below, pick, bend, spoil } = damage(SEED);
 
 /** @param {Uint8Array} bytes */
 function readerOf(bytes) {
@@ -207,6 +168,35 @@ function templates() {
     };
 }
 
+function toolCalls() {
+    const call = { name: 'get_weather', arguments: { place: 'Rome "}]', unit: 'C', list: [1, { deep: [null] }] }, id: 'abc' };
+    const body = JSON.stringify(call);
+    const args = JSON.stringify(call.arguments);
+    const sources = [
+        `Let me look.\n<tool_call>\n${body}\n</tool_call>\n<tool_call>${body}</tool_call> So.`, `<tool_call>[${body}, ${body}]</tool_call>`,
+        `[TOOL_CALLS] [${body}]`, `[TOOL_CALLS]get_weather[CALL_ID]abc[ARGS]${args}[TOOL_CALLS]get_weather[ARGS]${args}`,
+        `<|tool_call|>[${body}]<|/tool_call|>`, `<|python_tag|>${body}; ${body}`,
+        `{"name": "a", "parameters": ${args}}`, JSON.stringify([{ function: call }]),
+        JSON.stringify({ name: 'a', arguments: args }),
+    ];
+    const words = [
+        '<tool_call>', '</tool_call>', '<|tool_call|>', '[TOOL_CALLS]', '[CALL_ID]', '[ARGS]', '<|python_tag|>', '{', '}', '[', ']', '"', '\\', '\\u',
+        ';', ',', ':', 'null', '1e999', '-', '"__proto__"', '"name"', '"arguments"', '"function"',
+        '[['.repeat(50), '{"a":'.repeat(50), '\ud800', ' '.repeat(40),
+        `${'['.repeat(9000)}${']'.repeat(9000)}`, `${'{"a":['.repeat(9000)}7${']}'.repeat(9000)}`,
+    ];
+    return () => {
+        let source = pick(sources);
+        if (random() < 0.2) source = JSON.stringify(bend(call));
+        for (let i = 0; i <= below(3); i++) source = spoil(source, random() < 0.99 ? words.slice(0, -2) : words);
+        const tools = random() < 0.3 ? [bend({ type: 'function', function: { name: 'get_weather' } })] : undefined;
+        return { size: source.length, what: source.slice(0, 600), run: () => {
+            const { text, calls } = parseToolCalls(source, { tools });
+            assert.ok(text.length <= source.length && calls.every(({ name }) => typeof name === 'string'));
+        } };
+    };
+}
+
 async function caches() {
     const runtime = await createRuntime({ workers: 0 });
     const model = await loadModel(runtime, { config: json(plain.config), weights: weightsOf(plain.name) });
@@ -258,6 +248,7 @@ async function fuzz(make, costs) {
 const PARSERS = [
     ['safetensors headers', 10, safetensors], ['configs', 5, configs], ['tokenizers', 3, tokenizers], ['GGUF vocabularies', 3, vocabularies],
     ['chat templates', 3, templates], ['headers of caches', 4, caches],
+    ['tool calls', 2, toolCalls],
 ];
 for (const [name, kinds, prepare] of PARSERS) {
     if (!name.includes(process.env.FUZZ_ONLY ?? '')) continue;

@@ -11,8 +11,7 @@ import { TokenBytes } from '../../js/generation/constraints/vocabulary.js';
 import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
 import { LETTERS, json, tinyConfig, tinyFiles, tinyTokenizer } from './checkpoint.js';
-
-/** @typedef {Record<string, any>} Schema */
+import { PATTERNS, SCHEMAS, isValid } from './schemas.js';
 
 const SIZE = { positions: 400 };
 const runtime = await testRuntime();
@@ -33,72 +32,6 @@ async function write(options, target = model, prompt = 'a') {
     }
     return { text, tokens, finish };
 }
-
-/** @param {Schema} schema @param {any} value @returns {boolean} */
-function isValid(schema, value) {
-    if (schema.anyOf) return schema.anyOf.some((/** @type {Schema} */ one) => isValid(one, value));
-    if (schema.$ref) return isValid(SHARED.$defs.point, value);
-    if (schema.const !== undefined) return value === schema.const;
-    if (schema.enum) return schema.enum.some((/** @type {any} */ one) => JSON.stringify(one) === JSON.stringify(value));
-    return [schema.type].flat().some((type) => {
-        switch (type) {
-            case 'object':
-                return typeof value === 'object' && value !== null && !Array.isArray(value)
-                    && Object.keys(value).every((key) => Object.hasOwn(schema.properties ?? {}, key) && isValid(schema.properties[key], value[key]))
-                    && (schema.required ?? []).every((/** @type {string} */ key) => Object.hasOwn(value, key));
-            case 'array':
-                return Array.isArray(value) && value.every((one) => isValid(schema.items, one))
-                    && value.length >= (schema.minItems ?? 0) && value.length <= (schema.maxItems ?? 16);
-            case 'string':
-                return typeof value === 'string' && (schema.pattern ? new RegExp(schema.pattern, 'u').test(value)
-                    : Array.from(value).length >= (schema.minLength ?? 0) && Array.from(value).length <= (schema.maxLength ?? 256));
-            case 'integer': case 'number':
-                return Number.isFinite(value) && (type === 'number' || Number.isInteger(value))
-                    && value >= (schema.minimum ?? -Infinity) && value <= (schema.maximum ?? Infinity);
-            case 'boolean':
-                return typeof value === 'boolean';
-            default:
-                return value === null;
-        }
-    });
-}
-
-const SHARED = {
-    type: 'object', required: ['from', 'to'],
-    properties: { from: { $ref: '#/$defs/point' }, to: { $ref: '#/$defs/point' } },
-    $defs: { point: { type: 'object', properties: { x: { type: 'integer', maximum: 9 }, y: { type: 'number', minimum: -3, maximum: 12 } }, required: ['x'] } },
-};
-
-/** @type {Record<string, Schema>} */
-const SCHEMAS = {
-    string: { type: 'string', description: 'anything' },
-    'short string': { type: 'string', minLength: 2, maxLength: 3 },
-    'string by a pattern': { type: 'string', pattern: '^[a-c"\\\\é]{2,4}-\\d+?\\n$', title: 'with what JSON escapes' },
-    integer: { type: 'integer' },
-    'integer in a range': { type: 'integer', minimum: -104, maximum: 2039 },
-    number: { type: 'number' },
-    'number in a range': { type: 'number', minimum: -2, maximum: 1 },
-    nothing: { type: ['null', 'boolean'] },
-    'enum': { enum: ['a "quoted"', 'ünï', 17, null, { deep: [true] }] },
-    'const': { const: 'fixed', type: 'string' },
-    'empty object': { type: 'object', additionalProperties: false },
-    'optional properties': { type: 'object', properties: { a: { type: 'null' }, b: { type: 'boolean' }, c: { type: 'null' } } },
-    'required and optional': {
-        type: 'object', required: ['b', 'd'],
-        properties: { a: { type: 'null' }, b: { type: 'boolean' }, c: { type: 'null' }, d: { const: 1 }, '__proto__"é': { type: 'null' } },
-    },
-    array: { type: 'array', items: { type: 'integer', minimum: 0 }, minItems: 2, maxItems: 3 },
-    'empty array': { type: 'array', items: { type: 'null' }, maxItems: 0 },
-    anyOf: { anyOf: [{ type: 'array', items: { type: 'boolean' } }, { type: 'string', maxLength: 4 }, { type: 'null' }] },
-    '$ref': SHARED,
-    nested: {
-        type: 'object', required: ['list'],
-        properties: {
-            name: { type: 'string', maxLength: 20 },
-            list: { type: 'array', minItems: 1, items: { type: 'object', required: ['k'], properties: { k: { enum: ['x', 'y'] }, v: { type: ['number', 'null'] } } } },
-        },
-    },
-};
 
 describe('json', () => {
     for (const [name, schema] of Object.entries(SCHEMAS)) {
@@ -168,14 +101,14 @@ describe('json', () => {
         half.dispose();
     });
 
-    /** @type {[Schema | any, RegExp][]} */
+    /** @type {[any, RegExp][]} */
     const wrong = [
         [7, /^json must be an object/], [{}, /^json\.type must be of object, array/], [{ type: 'date' }, /^json\.type must be .* got "date"/],
         [{ type: 'string', format: 'date' }, /^json\.format: this keyword is not supported/],
         [{ type: 'object', properties: { a: { type: 'integer', multipleOf: 3 } } }, /^json\.a\.multipleOf: /],
         [{ type: 'string', minimum: 3 }, /^json\.minimum: /], [{ oneOf: [] }, /^json\.type/], [{ anyOf: [] }, /^json\.anyOf must be a list/],
         [{ anyOf: [{ type: 'null' }], type: 'null' }, /^json\.type: /], [{ enum: [] }, /^json\.enum must be/],
-        [{ enum: ['a', 1], type: 'string' }, /^json\.enum must be of type string, got 1/], [{ enum: [undefined] }, /^json\.enum/],
+        [{ enum: ['a', 1], type: 'string' }, /^json\.enum must be of type string, got 1/], [{ enum: [undefined] }, /^json must be made of what JSON has, got undefined/],
         [{ type: 'object', required: ['a'] }, /^json\.required/], [{ type: 'object', additionalProperties: { type: 'null' } }, /^json\.additionalProperties/],
         [{ type: 'array' }, /^json\.items must be an object/], [{ type: 'array', items: { type: 'null' }, minItems: 3, maxItems: 2 }, /^json\.maxItems must be at least 3/],
         [{ type: 'string', maxLength: -1 }, /^json\.maxLength/], [{ type: 'string', maxLength: 1e9 }, /^json\.maxLength/],
@@ -204,10 +137,6 @@ describe('choices and patterns', () => {
         assert.ok(seen.size > 3, 'several of them should be drawn');
     });
 
-    const PATTERNS = [
-        'a(b|cd)*e?', '[a-c]{2,3}', '(a|b|)c', 'ab?c+', '(?:a|bc){1,2}d', '[^a]b', 'a.c', '^a\\.b$', '\\x61\\u0062\\u{63}', '(a*)(b*)c*?',
-        'a{2}b{0,1}', '[\\]a-]b', '\\w\\d?', '((ab|a)b?)+', '', 'a|', '[a\\-c]',
-    ];
     test('patterns are the same texts as RegExp\'s', () => {
         const tokens = new TokenBytes(tokenizer, model.vocabularySize);
         const texts = [''];
@@ -227,6 +156,22 @@ describe('choices and patterns', () => {
                 matching += Number(expected.test(text));
             }
             assert.ok(matching > 0, source);
+        }
+    });
+
+    test('counts of counts are one count: a text has one way to go on, however long it is', () => {
+        const tokens = new TokenBytes(tokenizer, model.vocabularySize);
+        for (const [source, most] of /** @type {[string, number][]} */ ([
+            ['(a*){65536}', Infinity], ['(a?){2,9}', 9], ['((a{0,9}){0,9}){1,9}', 729], ['(a*)*', Infinity], ['(a{0,3})+', Infinity],
+        ])) {
+            const automaton = new Automaton(tokens, (e) => pattern(e, `${source}b`));
+            /** @type {import('../../js/generation/constraints/automaton.js').State | null} */
+            let state = automaton.start;
+            for (let n = 0; n < 800; n++) {
+                assert.equal(state !== null && automaton.step(state, 98)?.accepts, n <= most, `${n} times a by ${source}`);
+                state = state && automaton.step(state, 97);
+                assert.ok((state?.ways.length ?? 0) <= 1, source);
+            }
         }
     });
 
@@ -271,6 +216,18 @@ describe('choices and patterns', () => {
         assert.throws(() => model.generate('a', { pattern: 'a', choices: ['a'] }), { name: 'TypeError', message: /^choices and pattern: / });
         assert.throws(() => model.generate('a', { pattern: 'a', noRepeatNgram: 2 }), { name: 'TypeError', message: /^noRepeatNgram/ });
     });
+});
+
+test('a schema that answers otherwise the next time is what it was at first, for its caller and for whoever asks for the same', async () => {
+    for (const [name, first, then] of [['json', { const: 'first' }, { const: 'other' }], ['choices', ['first'], ['other']]]) {
+        let asked = 0;
+        const lying = new Proxy(/** @type {any} */ (first), {
+            get: (target, key, receiver) => Reflect.get(asked++ < 4 + Number(name === 'json') ? target : then, key, receiver),
+        });
+        for (const given of [lying, first]) {
+            assert.equal((await write({ [String(name)]: given, maxNewTokens: 30 })).text.replaceAll('"', ''), 'first', String(name));
+        }
+    }
 });
 
 test('what a state allows is what can be reached from it, however far in a text it is', () => {
@@ -325,7 +282,7 @@ describe('allowed', () => {
 
     test('a wrong answer is an error, none is no token', async () => {
         /** @type {[any, RegExp][]} */
-        const answers = [[[300], /what allowed\(\) gives must be ids from 0 to 299, got 300/], [['a'], /got "a"/], [7, /must be ids, or null/],
+        const answers = [[[300], /what allowed\(\) gives must be an integer from 0 to 299, got 300/], [['a'], /got "a"/], [7, /must be ids, or null/],
             [Promise.resolve([1]), /must be ids/], [[], /no token is left/]];
         for (const [answer, message] of answers) {
             for (const sampler of ['greedy', 'top_k', 'beam', 'contrastive']) {

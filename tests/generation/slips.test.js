@@ -30,6 +30,21 @@ test('a cache keeps what it holds when reuse() and reorder() are given what is n
     cache.dispose();
 });
 
+test('a token that a sampler of one\'s own makes up is refused, and the runtime goes on', async () => {
+    for (const bad of [1e9, -1, NaN, 0.5, 2 ** 32, '1', undefined, model.vocabularySize, {}]) {
+        class Own extends generation.RandomSampler {
+            draw() {
+                return any(bad);
+            }
+        }
+        for (const draft of /** @type {const} */ ([undefined, 'prompt'])) {
+            const text = model.generate([1, 2, 1, 2, 3], { sampler: new Own(), draft, maxNewTokens: 3 });
+            await assert.rejects(text.next(), { name: 'RangeError', message: /the sampler's token must be an integer from 0 to \d+, got / });
+        }
+    }
+    assert.equal((await model.forward([1, 2])).size, model.vocabularySize);
+});
+
 test('as many texts or beams as no memory holds are refused before they are made', async () => {
     const before = runtime.explain().bytesInUse;
     for (const many of [2 ** 31, 2 ** 40, Number.MAX_SAFE_INTEGER]) {

@@ -88,6 +88,37 @@ for (const [name, runtime] of /** @type {const} */ ([['a thread that takes part'
     });
 }
 
+for (const [name, runtime] of /** @type {const} */ ([['a thread that takes part', inline], ['a page', page]])) {
+    test(`${name}: a signal that throws where it can: its call is settled, and others go on`, async () => {
+        const layer = randomLayer(runtime, config, [1, 1, FEATURES], [1, 1, FEATURES], 1);
+        const x = draw(2).tensor([1, ROWS, FEATURES]);
+        const { data } = (await layer.call(x, x)).attentionOutput;
+        const thrown = new Error('the signal\'s own');
+        for (const bad of ['throwIfAborted', 'addEventListener', 'removeEventListener', 'aborted', 'reason']) {
+            for (const [turns, ahead] of [[-1, false], [0, false], [1, false], [0, true]]) {
+                const controller = new AbortController();
+                const signal = new Proxy(controller.signal, {
+                    get(target, name) {
+                        if (name === bad) throw thrown;
+                        const value = Reflect.get(target, name, target);
+                        return typeof value === 'function' ? value.bind(target) : value;
+                    },
+                });
+                const first = ahead ? layer.call(x, x, { signal: new AbortController().signal }) : null;
+                const call = layer.call(x, x, { signal }).then((result) => result.attentionOutput.data, (error) => error);
+                for (let i = 0; i < Number(turns); i++) await turn();
+                if (Number(turns) >= 0) controller.abort('stop');
+                const outcome = await call;
+                if (outcome instanceof Float32Array) assert.deepEqual(outcome, data);
+                else assert.ok(outcome === thrown || outcome === 'stop' || /aborted/.test(outcome.message), outcome.stack);
+                if (first) assert.deepEqual((await first).attentionOutput.data, data);
+                assert.deepEqual((await layer.call(x, x)).attentionOutput.data, data, `${bad}, after ${turns} turns`);
+            }
+        }
+        layer.dispose();
+    });
+}
+
 test('a runtime that is disposed of in the middle of a call', async () => {
     for (const mayBlock of [true, false]) {
         const runtime = await testRuntime({ workers: 2, _test: { mayBlock } });

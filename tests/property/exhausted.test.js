@@ -3,91 +3,31 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
-import { ModelCache, loadModel } from '../../js/generation/index.js';
+import * as main from '../../js/index.js';
+import * as generation from '../../js/generation/index.js';
+import * as layers from '../../js/layers/index.js';
+import { tinyFiles } from '../generation/checkpoint.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
-import { testRuntime } from '../runtime.js';
+import { WORKERS, testRuntime } from '../runtime.js';
 import { there } from '../there.js';
 import { draw, randomLayer } from './cases.js';
+import { count, exhaust as exhaustOn, failAt, taken } from './exhaust.js';
 
-const timeout = 120_000;
+const { CachedMultiHeadAttention, KVCache, Tensor } = main;
+const { ModelCache, PrefixStore, loadModel } = generation;
+
+/** @typedef {import('../../js/index.js').KVCache} Cache */
+/** @typedef {import('../../js/index.js').Tensor} OwnTensor */
+/** @typedef {import('../../js/generation/index.js').ModelCache} TextCache */
+
 const runtime = await testRuntime({ maxMemory: 128 * 2 ** 20 });
-const { memory } = runtime;
 const { config } = there(readCases().find(({ name }) => name === 'llama-mqa-f16'));
 const files = { config: json(config), weights: weightsOf('llama-mqa-f16') };
 const model = await loadModel(runtime, files);
+const inWords = await loadModel(runtime, tinyFiles({ size: { positions: 60 } }));
 
-/** So that a block that is a line larger than what was asked for is no leak, and one of a page is. */
-const SLACK = 256;
-
-/**
- * The n-th request from now on fails, as when the memory is at its end.
- * @param {number} n from 0
- * @returns {() => boolean} makes them work again, and says whether one has failed
- */
-function failAt(n) {
-    let left = n;
-    const real = { alloc: memory.alloc.bind(memory), offer: memory.offer.bind(memory) };
-    memory.alloc = (bytes) => {
-        if (left-- === 0) throw new RangeError('no memory, says the test');
-        return real.alloc(bytes);
-    };
-    memory.offer = (bytes) => (left-- === 0 ? 0 : real.offer(bytes));
-    return () => {
-        delete (/** @type {any} */ (memory).alloc);
-        delete (/** @type {any} */ (memory).offer);
-        return left < 0;
-    };
-}
-
-/**
- * Does something over and over, each time with another request that fails, until none does.
- * @template S
- * @param {string} name
- * @param {object} parts
- * @param {() => S | Promise<S>} parts.make what it is done with
- * @param {(subject: S) => unknown} parts.act gives its result, as something that can be compared
- * @param {(subject: S) => unknown} [parts.state] of the subject, all of it
- * @param {(subject: S) => void} [parts.end]
- * @param {number} [parts.most] requests that can fail: what comes after may have been made sure of
- */
-function exhaust(name, { make, act, state = () => null, end = () => {}, most = Infinity }) {
-    test(`memory runs out: ${name}`, { timeout }, async () => {
-        const first = await make();
-        const expected = await act(first);
-        const after = await state(first);
-        end(first);
-        for (let n = 0, over = false; !over && n < most; n++) {
-            assert.ok(n < 2000, 'there is no end');
-            const before = runtime.explain().bytesInUse;
-            const subject = await make();
-            const was = await state(subject);
-            const work = failAt(n);
-            let result;
-            let error;
-            try {
-                result = await act(subject);
-            } catch (thrown) {
-                error = thrown;
-            }
-            over = !work();
-            if (error !== undefined) {
-                refused++;
-                assert.ok(error instanceof RangeError && /no memory/.test(error.message), /** @type {any} */ (error).stack);
-                assert.deepEqual(await state(subject), was, `request ${n}: as before`);
-                result = await act(subject);
-            }
-            assert.deepEqual(result, expected, `request ${n}: the result`);
-            assert.deepEqual(await state(subject), after, `request ${n}: as after`);
-            end(subject);
-            const left = runtime.explain().bytesInUse - before;
-            assert.ok(left < SLACK, `request ${n}: ${left} bytes stay in use`);
-        }
-    });
-}
-
-/** How often anything has been refused. */
-let refused = 0;
+/** @template S @param {string} name @param {import('./exhaust.js').Parts<S>} parts */
+const exhaust = (name, parts) => exhaustOn(runtime, name, parts);
 
 // Layers and their caches.
 
@@ -101,19 +41,11 @@ const layer = randomLayer(runtime, { numHeads: 2, keyDim: 4 }, x.shape, x.shape,
 function forks() {
     const cache = new KVCache(runtime, { batch: 2, length: LENGTH, numHeads: 2, keyDim: 4 });
     cache.set(whole);
-    return { cache, fork: cache.fork(), made: /** @type {KVCache[]} */ ([]) };
+    return { cache, fork: cache.fork(), made: /** @type {Cache[]} */ ([]) };
 }
 
 /** @param {ReturnType<typeof forks>} subject */
 const contents = ({ cache, fork }) => [cache, fork].map(taken);
-
-/** @param {KVCache | Tensor | import('../../js/engine/tensor.js').TensorLike} source @returns {number[]} its numbers, and it is gone */
-function taken(source) {
-    const result = source instanceof KVCache ? source.toTensor() : source;
-    const numbers = Array.from(result.data);
-    if (result instanceof Tensor) result.dispose();
-    return numbers;
-}
 
 /** @param {string} name @param {(subject: ReturnType<typeof forks>) => unknown} act */
 const ofCache = (name, act) => exhaust(name, {
@@ -142,7 +74,7 @@ ofCache('a call that updates a cache', async ({ fork }) => {
 test('memory runs out: what one cache has copied by then is its own', async () => {
     for (let n = 0, over = false; !over; n++) {
         const { cache, fork } = forks();
-        const work = failAt(n);
+        const work = failAt(runtime.memory, n);
         try {
             fork.remove(0, 1);
         } catch {
@@ -156,20 +88,31 @@ test('memory runs out: what one cache has copied by then is its own', async () =
         fork.dispose();
     }
 });
+ofCache('KVCache.remove, keys turned', ({ fork }) => fork.remove(3, 400, { rope: { frequencies: Float64Array.of(1, 0.1), most: LENGTH } }));
+ofCache('KVCache.save', async ({ fork }) => Buffer.from(/** @type {Uint8Array} */ (await fork.save())).toString('base64'));
+ofCache('KVCache.load', async ({ fork, made }) => {
+    made.push(await KVCache.load(runtime, await fork.save()));
+    return taken(made[0]);
+});
+ofCache('a call that updates a cache, and can be cut short', async ({ fork }) => {
+    const { signal } = new AbortController();
+    return taken((await layer.call(x, x, { cache: fork, cacheUpdateIndex: 255, signal })).attentionOutput);
+});
+ofCache('a call that reads a cache', async ({ fork }) => taken((await layer.call(x, x, { cache: fork })).attentionOutput));
 exhaust('a layer is built and called', {
     make: () => new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4, kernelInitializer: 'ones' }),
     act: async (made) => taken((await made.call(x, x, { returnAttentionScores: true })).attentionOutput),
     end: (made) => made.dispose(),
 });
 exhaust('setWeights', {
-    most: 1,
+    ensures: true,
     make: () => randomLayer(runtime, { numHeads: 2, keyDim: 4 }, x.shape, x.shape, 4),
     act: (made) => made.setWeights(layer.getWeights()),
     state: (made) => made.getWeights().map(({ data }) => Array.from(data)),
     end: (made) => made.dispose(),
 });
 exhaust('a Tensor', {
-    make: () => /** @type {Tensor[]} */ ([]),
+    make: () => /** @type {OwnTensor[]} */ ([]),
     act: (made) => {
         made.push(new Tensor(runtime, { shape: [100], dtype: 'float16' }));
         return Array.from(made[0].data);
@@ -186,10 +129,10 @@ const CONTEXT = 600;
 async function texts() {
     const cache = model.createCache({ length: CONTEXT });
     (await model.forward(IDS, { cache })).dispose();
-    return { cache, fork: cache.fork(), made: /** @type {ModelCache[]} */ ([]) };
+    return { cache, fork: cache.fork(), made: /** @type {TextCache[]} */ ([]) };
 }
 
-/** @param {{ cache: ModelCache, fork: ModelCache }} subject */
+/** @param {{ cache: TextCache, fork: TextCache }} subject */
 const saved = async ({ cache, fork }) => [await cache.save(), await fork.save()];
 
 /** @param {string} name @param {(subject: Awaited<ReturnType<typeof texts>>) => unknown} act */
@@ -215,6 +158,12 @@ ofText('ModelCache.load', async ({ fork, made }) => {
 });
 ofText('one more token in a fork', async ({ fork }) => taken(await model.forward([1], { cache: fork })));
 ofText('forward without a cache', async () => taken(await model.forward([1, 2, 3])));
+ofText('forward, cut short', async ({ fork }) => taken(await model.forward([1, 2], { cache: fork, signal: new AbortController().signal })));
+ofText('forward with hidden states and attention', async () => {
+    const { logits, hiddenStates, attention } = await model.forward(IDS.slice(0, 9), { hiddenStates: [0, 1], attention: { layers: [0] } });
+    return [logits, ...there(hiddenStates)].map(taken).concat([attention].flat().map((one) => Array.from(there(one).data)));
+});
+ofText('readOut', async () => taken(await model.readOut(draw(7).tensor([3, model.network.description.width]))));
 ofText('forward of a batch', async () => taken(await model.forward([[1, 2, 3], [4]])));
 ofText('logits of all positions', async () => taken(await model.forward(IDS.slice(0, 20), { positions: 'all' })));
 
@@ -239,7 +188,7 @@ exhaust('a batch goes on as one of its texts', {
     end: (cache) => cache.dispose(),
 });
 exhaust('createCache', {
-    make: () => /** @type {ModelCache[]} */ ([]),
+    make: () => /** @type {TextCache[]} */ ([]),
     act: (made) => void made.push(model.createCache({ batch: 3 })),
     end: (made) => made.forEach((cache) => cache.dispose()),
 });
@@ -257,6 +206,8 @@ exhaust('loadModel', {
 const PROMPT = IDS.slice(0, 250);
 for (const [name, options] of /** @type {[string, import('../../js/generation/generate.js').GenerateOptions][]} */ ([
     ['greedy', { temperature: 0 }], ['drawn', { topK: 5, seed: 3 }], ['beams', { sampler: 'beam', numBeams: 3 }],
+    ['with attention', { temperature: 0, attention: 0 }], ['likely ones told', { temperature: 0, candidates: 3 }],
+    ['held to some tokens', { temperature: 0, allowed: () => [1, 2, 3] }],
     ['contrastive', { sampler: 'contrastive' }], ['guessed from the prompt', { temperature: 0, draft: 'prompt' }],
     ['guessed by a model', { temperature: 0, draft: model }],
 ])) {
@@ -272,4 +223,93 @@ for (const [name, options] of /** @type {[string, import('../../js/generation/ge
     });
 }
 
-test('that was tried', () => assert.ok(refused > 200, `only ${refused} refusals`));
+exhaust('two texts are written together', {
+    make: () => [1, 2].map(() => model.createCache({ length: CONTEXT })),
+    act: async (caches) => {
+        /** @type {number[][]} */
+        const tokens = [[], []];
+        const options = caches.map((cache) => ({ maxNewTokens: 6, temperature: 0, cache }));
+        for await (const { token, index } of model.generate([PROMPT, [5, 6]], options)) tokens[there(index)].push(token);
+        return tokens;
+    },
+    end: (caches) => caches.forEach((cache) => cache.dispose()),
+});
+exhaust('what a store has is loaded', {
+    make: async () => {
+        const store = new PrefixStore();
+        for await (const item of model.generate(PROMPT.slice(0, 200), { maxNewTokens: 1, temperature: 0, prefixes: store })) there(item);
+        return store;
+    },
+    act: async (store) => {
+        const tokens = [];
+        for await (const { token } of model.generate([...PROMPT.slice(0, 200), 4], { maxNewTokens: 3, temperature: 0, prefixes: store })) tokens.push(token);
+        return tokens;
+    },
+});
+
+exhaust('score', { make: () => null, act: () => inWords.score('to be or not to be', { each: true, candidates: 2 }) });
+exhaust('a text that is held to a schema', {
+    make: () => null,
+    act: async () => {
+        let text = '';
+        for await (const item of inWords.generate('a', { json: { type: 'boolean' }, temperature: 0, maxNewTokens: 20 })) text += item.text;
+        return text;
+    },
+});
+if (WORKERS === 0) {
+    exhaust('forwardSync and callSync', {
+        make: () => null,
+        act: () => [model.forwardSync([1, 2, 3]), layer.callSync(x, x).attentionOutput].map(taken),
+    });
+}
+
+// Every method of the package, so that none is forgotten: done above, done in exhausted-layers.test.js, or one that asks for no memory.
+
+/** By class, whatever its sub-classes; createRuntime is in failures.test.js. @type {Record<string, string>} */
+const DONE = {
+    KVCache: 'fork load remove reorder save set toTensor truncate',
+    ModelCache: 'fork load remove reorder reuse save truncate',
+    LanguageModel: 'createCache forward forwardSync generate readOut score',
+    GPT2CausalLM: 'call callWithCache generateTokens setWeights',
+    TransformerDecoder: 'build call getWeights setWeights',
+    AttentionLayer: 'applyConstraints build call callSync getWeights loadWeights quantize saveWeights setWeights',
+    PlainLayer: 'applyConstraints build call callSync getWeights setWeights',
+    functions: 'createRuntime loadModel loadWeights saveWeights',
+};
+/** @type {Record<string, string>} */
+const NONE = {
+    all: 'dispose toJSON explain getConfig fromConfig computeOutputShape estimateBytes check',
+    LanguageModel: 'promptTokens parseToolCalls',
+    PrefixStore: 'clear',
+    functions: 'readWeights huggingFace',
+};
+/** Samplers and what is made of numbers alone. */
+const WITHOUT = /Sampler$|^(Tokenizer|FormatError|WorkerLostError)$/;
+const words = (/** @type {string | undefined} */ text) => (text ?? '').split(' ');
+
+/** @param {any} Class @returns {string[]} it and those that it is made from */
+const names = (Class) => (Class?.prototype ? [Class.name, ...names(Object.getPrototypeOf(Class))] : []);
+
+test('nothing that users can call is left out', () => {
+    /** @type {string[]} */
+    const unknown = [];
+    for (const [name, value] of Object.entries({ ...layers, ...generation, ...main })) {
+        if (typeof value !== 'function' || WITHOUT.test(name)) continue;
+        if (/^[a-z]/.test(name)) {
+            if (![DONE, NONE].some((table) => words(table.functions).includes(name))) unknown.push(name);
+            continue;
+        }
+        const known = [...names(value), 'all'].flatMap((kind) => [DONE, NONE].flatMap((table) => words(table[kind])));
+        for (let Class = /** @type {any} */ (value); Class?.prototype; Class = Object.getPrototypeOf(Class)) {
+            for (const holder of [Class, Class.prototype]) {
+                for (const [method, { value: own }] of Object.entries(Object.getOwnPropertyDescriptors(holder))) {
+                    const isPublic = typeof own === 'function' && /^[a-z]/.test(method) && method !== 'constructor';
+                    if (isPublic && !known.includes(method)) unknown.push(`${name}: ${Class.name}.${method}`);
+                }
+            }
+        }
+    }
+    assert.deepEqual(unknown, []);
+});
+
+test('that was tried', () => assert.ok(count.refused > 200, `only ${count.refused} refusals`));

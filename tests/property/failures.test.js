@@ -3,9 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import os from 'node:os';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Memory } from '../../js/engine/memory.js';
 import { Tensor } from '../../js/engine/tensor.js';
 import { WorkerLostError } from '../../js/index.js';
 import { rng } from '../rng.js';
@@ -212,6 +214,84 @@ for (const mayBlock of [true, false]) {
         });
     }
 }
+
+test('what a lost worker may still write to is nobody else\'s, though it is disposed of', { timeout: 2 * timeout }, async () => {
+    const runtime = await createWithSwitches({ workers: 2, _test: { script: saboteur('hang-holding'), mayBlock: true } });
+    const { memory } = runtime;
+    const used = memory.used;
+    const block = new Block(runtime, SIZES);
+    let failure = null;
+    for (let i = 0; i < 500 && failure === null; i++) {
+        try {
+            runtime._runSync(block).dispose();
+            await new Promise((resolve) => { setImmediate(resolve); });
+        } catch (error) {
+            failure = error;
+        }
+    }
+    assert.ok(failure instanceof WorkerLostError, String(failure));
+    // Nothing has been heard of it yet: it may be anywhere in its task.
+    const page = block.cache.pageAt(0);
+    block.cache.dispose();
+    const others = Array.from({ length: 8 }, () => memory.alloc(page.bytes - 64));
+    for (const other of others) {
+        assert.ok(other >= page.address + page.bytes || other + page.bytes <= page.address, 'what it writes to has been given away');
+    }
+    others.forEach((address) => memory.free(address));
+    for (const address of [...block.weights, block.gamma]) runtime._free(address);
+    process.env.CMHA_SABOTAGE = '';
+    const small = new Tensor(runtime, { shape: [1] });
+    for (let i = 0; memory.used > used + 2 ** 18; i++) {
+        assert.ok(i < 100, `${memory.used - used} bytes are not given back`);
+        await new Promise((resolve) => { setTimeout(resolve, 20); });
+        runtime._runSync({ check() {}, record() {}, finish() {} });
+    }
+    small.dispose();
+    runtime.dispose();
+});
+
+test('where the memory ends in the middle of a start, nothing of it is left', { timeout: 2 * timeout }, async (t) => {
+    const { started, end } = noteWorkers();
+    try {
+        const alone = await createWithSwitches({ workers: 0, maxMemory: 2 ** 20 });
+        const { bytesInUse } = alone.explain();
+        alone.dispose();
+        const { alloc } = Memory.prototype;
+        let refused = 0;
+        for (let n = 0, over = false; !over; n++) {
+            let left = n;
+            const { mock } = t.mock.method(Memory.prototype, 'alloc', /** @this {Memory} */ function failing(/** @type {number} */ bytes) {
+                if (left-- === 0) throw new RangeError('no memory, says the test');
+                return alloc.call(this, bytes);
+            });
+            const runtime = await createWithSwitches({ workers: 2 }).catch((error) => {
+                assert.match(String(error), /no memory, says the test/);
+                refused++;
+                return null;
+            });
+            mock.restore();
+            over = left >= 0;
+            assert.equal(runtime?.explain().workers ?? 2, 2);
+            runtime?.dispose();
+            const begin = performance.now();
+            while (started.length > 0) {
+                assert.ok(performance.now() - begin < 10 * SOON, `request ${n}: ${started.length} workers live on`);
+                await new Promise((resolve) => { setTimeout(resolve, 10); });
+            }
+        }
+        assert.ok(refused > 3, `${refused} requests were refused`);
+        // 'auto' does without them then, and has the room.
+        t.mock.method(os, 'availableParallelism', () => 16);
+        const runtime = await createWithSwitches({ workers: 'auto', maxMemory: 2 ** 20, _test: { mayBlock: true } });
+        const { workers, fallbacks, bytesInUse: inUse } = runtime.explain();
+        assert.equal(workers, 0);
+        assert.match(fallbacks.join(), /workers 0: memory exhausted/);
+        assert.ok(inUse < bytesInUse + 2 ** 13, `${inUse - bytesInUse} bytes are of workers that never were`);
+        runtime.dispose();
+    } finally {
+        end();
+    }
+});
 
 test('calls that wait in line behind one that is lost are served', { timeout: 2 * timeout }, async () => {
     const _test = { script: saboteur('exit-holding'), mayBlock: false };

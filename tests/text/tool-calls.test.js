@@ -35,6 +35,8 @@ const FORMS = [
     ['words behind JSON', `${body} is how`, { text: `${body} is how`, calls: [] }],
     ['nothing', '', { text: '', calls: [] }],
     ['an empty list', '[]', { text: '[]', calls: [] }],
+    ['brackets without end', '['.repeat(1e5), { text: '['.repeat(1e5), calls: [] }],
+    ['brackets in brackets', `${'['.repeat(1e5)}${']'.repeat(1e5)}`, { text: `${'['.repeat(1e5)}${']'.repeat(1e5)}`, calls: [] }],
 ];
 
 describe('parseToolCalls', () => {
@@ -49,7 +51,9 @@ describe('parseToolCalls', () => {
 
     test('a call that is begun and is none', () => {
         for (const text of ['<tool_call>', '<tool_call>{"name": "a"', '<tool_call>{name: "a"}</tool_call>', '<tool_call>{"arguments": {}}</tool_call>',
-            '<tool_call>[1]</tool_call>', '[TOOL_CALLS]7', '<tool_call>{"name": "a", "arguments": [1]}', '<tool_call>"a\\', '<tool_call>]']) {
+            '<tool_call>[1]</tool_call>',
+            `<tool_call>${'['.repeat(1e5)}${']'.repeat(1e5)}`, `<tool_call>[${'{"a":'.repeat(1e5)}1${'}'.repeat(1e5)}]`,
+            '[TOOL_CALLS]7', '<tool_call>{"name": "a", "arguments": [1]}', '<tool_call>"a\\', '<tool_call>]']) {
             assert.throws(() => parseToolCalls(text), { name: 'FormatError', code: 'tool-call-invalid' });
         }
         assert.throws(() => parseToolCalls(/** @type {any} */ (7)), TypeError);

@@ -194,7 +194,7 @@ for (const dtype of /** @type {const} */ (['float32', 'float16', 'bfloat16', 'in
             assert.throws(() => cache.truncate(wrong), { name, message: /positions must be an integer from 0 to 5/ });
             assert.throws(() => cache.remove(0, wrong), { name, message: /to must be an integer/ });
             assert.throws(() => cache.reorder([wrong]), { name, message: /rows(\[0\])? must be an integer from 0 to 0/ });
-            assert.throws(() => cache.reorder([0, 0]), { name, message: /rows must be 1 batch entries/ });
+            assert.throws(() => cache.reorder([0, 0]), { name, message: /rows must be a list of 1, got/ });
             assert.throws(() => cache.remove(2, 1), { name, message: /to must be 2 at least/ });
             cache.dispose();
         }
@@ -228,5 +228,46 @@ test('a layer decodes into a fork, and its origin is not changed, whatever the d
     const errors = { float16: 1e-3, bfloat16: 1e-2, int8: 2e-2 };
     for (const [dtype, error] of Object.entries(errors)) {
         outputs[dtype].forEach((y, i) => assert.ok(Math.abs(y - outputs.float32[i]) < error, `${dtype}: ${y}`));
+    }
+});
+
+test('lists and rotations that answer otherwise the next time', async () => {
+    const runtime = await testRuntime();
+    const cache = new KVCache(runtime, { batch: 2, length: 5, numHeads: 1, keyDim: 2 });
+    const whole = Float32Array.from({ length: 40 }, (_, i) => i);
+    cache.set({ shape: cache.shape, data: whole });
+    const any = (/** @type {any} */ value) => value;
+    /** @param {any[]} answers one after the other, then the last for ever */
+    const changing = (answers) => () => (answers.length > 1 ? answers.shift() : answers[0]);
+    const lengths = changing([2, 2, 5]);
+    cache.reorder(any({ get length() { return lengths(); }, 0: 1, 1: 0, 2: 0, 3: 0, 4: 0 }));
+    const swapped = Float32Array.from([...whole.subarray(20), ...whole.subarray(0, 20)]);
+    assert.deepEqual(cache.toTensor().data, swapped);
+    const first = changing([0, 7]);
+    cache.reorder(any({ length: 2, get 0() { return first(); }, 1: 1 }));
+    assert.deepEqual(cache.toTensor().data, swapped);
+    const frequencies = changing([new Float64Array(1), new Float64Array(1e6).fill(1), null]);
+    cache.remove(0, 1, { rope: any({ get frequencies() { return frequencies(); }, most: 100 }) });
+    const moved = cache.toTensor().data;
+    assert.deepEqual(moved.subarray(0, 8), swapped.subarray(2, 10));
+    class Liar extends Float64Array {
+        get length() {
+            return 1e6;
+        }
+    }
+    cache.remove(0, 1, { rope: { frequencies: new Liar(1), most: 100 } });
+    assert.deepEqual(cache.toTensor().data.subarray(0, 6), moved.subarray(2, 8));
+    for (const reads of [
+        () => cache.reorder(any({ length: 2, get 0() { cache.dispose(); return 0; }, 1: 0 })),
+        () => cache.remove(0, 1, { get rope() { cache.dispose(); return null; } }),
+    ]) {
+        assert.throws(reads, /disposed/);
+    }
+    for (const reads of [
+        (/** @type {KVCache} */ other) => other.reorder(any({ length: 1, get 0() { other.dispose(); return 0; } })),
+        (/** @type {KVCache} */ other) => other.remove(0, 1, { get rope() { other.dispose(); return null; } }),
+    ]) {
+        const other = new KVCache(runtime, { batch: 1, length: 5, numHeads: 1, keyDim: 2 });
+        assert.throws(() => reads(other), { message: /^KVCache\.re\w+: this KVCache has been disposed/ });
     }
 });

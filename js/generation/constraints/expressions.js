@@ -146,6 +146,10 @@ export class Expressions {
         if (min === 1 && max === 1) {
             return part;
         }
+        // So many times up to so many is one count: else every letter doubles the ways that it can be told.
+        if (part.kind === 'repeat' && part.min === 0) {
+            return this.repeat(/** @type {Expression[]} */ (part.parts)[0], 0, /** @type {number} */ (part.max) * max);
+        }
         const fewest = min === 0 ? 0 : min * part.fewest;
         return this._make(`r${part.id},${min},${max}`, () => ({
             kind: 'repeat', parts: [part], min, max, fewest,

@@ -1,7 +1,7 @@
 // What a text may be: ids that a function allows, JSON by a schema, one of some texts, or a regular expression. Each becomes an
 // object that takes the logits of all other tokens away.
 
-import { rangeError, show, typeError } from '../../check.js';
+import { integerWithin, rangeError, show, typeError } from '../../check.js';
 import { Automaton } from './automaton.js';
 import { jsonBySchema } from './json-schema.js';
 import { pattern } from './pattern.js';
@@ -83,15 +83,18 @@ function automatonOf(model, name, value) {
     /** @type {Map<string, Automaton>} */
     const used = USED.get(tokens) ?? new Map();
     USED.set(tokens, used);
-    const key = `${name} ${jsonText(name, value)}`;
+    const text = jsonText(name, value);
+    const key = `${name} ${text}`;
     let automaton = used.get(key);
     if (!automaton || automaton.size > MOST_STATES) {
+        // Of the text, as others will find it: a getter of the caller's may answer otherwise the next time.
+        const own = JSON.parse(text);
         automaton = new Automaton(tokens, (expressions) => {
             if (name === 'json') {
-                return jsonBySchema(expressions, value);
+                return jsonBySchema(expressions, own);
             }
-            return name === 'pattern' ? pattern(expressions, value)
-                : expressions.either(checkChoices(value).map((text) => expressions.text(text)));
+            return name === 'pattern' ? pattern(expressions, own)
+                : expressions.either(checkChoices(own).map((choice) => expressions.text(choice)));
         });
     }
     used.delete(key);
@@ -112,9 +115,9 @@ function jsonText(name, value) {
     const expected = 'made of what JSON has';
     let other = value;
     try {
-        const text = JSON.stringify(value, (_, part) => {
+        const text = JSON.stringify(value, /** @this {unknown} */ function checked(_, part) {
             other = part;
-            const isOther = typeof part === 'bigint' || typeof part === 'function' || typeof part === 'symbol'
+            const isOther = ['bigint', 'function', 'symbol'].includes(typeof part) || (part === undefined && Array.isArray(this))
                 || (typeof part === 'number' && !Number.isFinite(part));
             if (isOther) {
                 throw NO_JSON;
@@ -161,9 +164,7 @@ class AllowedTokens {
         }
         this._bits.fill(0);
         for (const id of ids) {
-            if (!(Number.isInteger(id) && id >= 0 && id < this._size)) {
-                throw rangeError('what allowed() gives', `ids from 0 to ${this._size - 1}`, id);
-            }
+            integerWithin('what allowed() gives', id, this._size - 1);
             this._bits[id >>> 5] |= 1 << (id & 31);
         }
         keepOnly(logits, this._bits, []);

@@ -2,7 +2,7 @@
 // order, at most one space behind a colon or a comma, strings, numbers and lists of a bounded length. A keyword that is not here is
 // refused by its name; so is a schema that says nothing of what may come.
 
-import { plainObject, rangeError, show, typeError } from '../../check.js';
+import { integerWithin, plainObject, rangeError, show, typeError } from '../../check.js';
 import { LARGEST, anyNumber, integers, numbers } from './numbers.js';
 import { pattern } from './pattern.js';
 import { LAST, characters, without } from './utf8.js';
@@ -133,8 +133,8 @@ class Compiler {
         }
         const types = schema.type === undefined ? null : [schema.type].flat();
         for (const value of values) {
-            if (value === undefined || (types && !types.some((type) => isOfType(type, value)))) {
-                throw typeError(`${at}.enum`, types ? `of type ${types}` : 'of values that JSON has', value);
+            if (types && !types.some((type) => isOfType(type, value))) {
+                throw typeError(`${at}.enum`, `of type ${types}`, value);
             }
         }
         return this._e.either(values.map((value) => this._e.text(JSON.stringify(value))));
@@ -248,8 +248,8 @@ function checkKeywords(schema, at, known) {
  */
 function bounds(at, limits, usual, most) {
     for (const [name, limit] of Object.entries(limits)) {
-        if (limit !== undefined && !(Number.isInteger(limit) && Number(limit) >= 0 && Number(limit) <= most)) {
-            throw rangeError(`${at}.${name}`, `an integer from 0 to ${most}`, limit);
+        if (limit !== undefined) {
+            integerWithin(`${at}.${name}`, limit, most);
         }
     }
     const [[, least = 0], [name, greatest]] = /** @type {[string, number | undefined][]} */ (Object.entries(limits));

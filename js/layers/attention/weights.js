@@ -172,6 +172,7 @@ export class WeightSet {
             return tensor;
         });
         // Reading them may have run code of the caller's.
+        values.forEach((tensor, i) => tensor._check(`weights[${i}]`));
         this.layer._checkAlive();
         this._runtime._assertIdle('setWeights');
         this.reserve();
@@ -197,8 +198,7 @@ export class WeightSet {
 
     /** Makes sure that loading, or quantizing, cannot run out of memory half-way. */
     reserve() {
-        const { memory } = this._runtime;
-        memory.free(memory.alloc(4 * Math.max(...this.list.map(({ shape }) => sizeOf(shape)))));
+        this._runtime.memory.ensure(4 * Math.max(...this.list.map(({ shape }) => sizeOf(shape))));
     }
 
     /** @param {string} what changes weights */
