@@ -289,7 +289,12 @@ test('it works as static files under any path', options, async t => {
         await symlink(fileURLToPath(new URL(`../../${name}`, import.meta.url)), join(root, 'some/path', name));
     }
     const demo = await DemoPage.open(t, { root, isolation: false, path: 'some/path/' });
-    await demo.page.waitForFunction(() => crossOriginIsolated && document.getElementById('status')?.textContent?.includes('layers of'));
+    const isReady = () => demo.page.waitForFunction(() =>
+        crossOriginIsolated && document.getElementById('status')?.textContent?.includes('layers of'));
+    await isReady();
+    assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+    await demo.page.reload();
+    await isReady();
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
     demo.checkProblems();
 });
