@@ -6,7 +6,7 @@
 
 import { filesOf, Place } from './shelf.js';
 
-/** @import { Source } from './messages.js' */
+/** @import { Choice, Source } from './messages.js' */
 /** @import { Tell } from './generator.js' */
 
 /** What a folder of a hub may hold beside its weights; what is absent is done without. */
@@ -15,6 +15,7 @@ const BESIDE = [
     'chat_template.json'
 ];
 const PIECE_MS = 100;
+const REFUSED = 'Either there is no such model, or it is private, or its terms have to be accepted: then download it there, and drop it here.';
 
 /**
  * @param {Source} source
@@ -44,8 +45,9 @@ export async function openSource(source, huggingFace, tell, signal) {
         if (kept.reduce((sum, one) => sum + one.size, 0) !== place.card.bytes) throw noRoom();
         return { given: oneOrAll(kept), files: null };
     } catch (error) {
+        // Nothing that is worth to go on with.
+        if (isFull(error) || error instanceof NotOne || place.card.bytes === 0) await place.remove();
         if (!isFull(error)) throw error;
-        await place.remove();
         tell({
             type: 'remark',
             text: 'There is no room in this browser to keep the model: it is loaded without, and has to be loaded again next time. ' +
@@ -67,6 +69,16 @@ function noRoom() {
 /** @param {URL} url @param {unknown} [cause] @param {string} [rest] what is to be done */
 export function lost(url, cause, rest = 'What has come is kept: ask for the model again, and it goes on from there.') {
     return new Error(`The connection to ${url.host} was lost in the middle. ${rest}`, { cause });
+}
+
+/** A model that comes in one file, of which there are several. */
+class NotOne extends Error {
+    /** @param {string} host @param {Choice[]} choices */
+    constructor(host, choices) {
+        super(choices.length > 0 ? 'This model comes in several sizes. Which one?'
+            : `${host} has no weights in this model that run here: a GGUF file, or config.json with safetensors.`);
+        this.choices = choices;
+    }
 }
 
 /** @param {unknown} error */
@@ -123,6 +135,17 @@ async function copy(stream, file, at, signal, onBytes) {
     }
 }
 
+/**
+ * Whether a file that comes from its middle on is another version than its beginning was.
+ * @param {import('./messages.js').Card['coming']} coming
+ * @param {string} name
+ * @param {Response} answer
+ */
+function isAnother(coming, name, answer) {
+    const tag = answer.headers.get('ETag');
+    return coming?.file === name && coming.tag !== null && tag !== null && coming.tag !== tag;
+}
+
 /** One model of a hub on its way into this browser. */
 class Download {
     /**
@@ -147,7 +170,7 @@ class Download {
         if (file !== null) {
             await this.file(file, true);
         } else {
-            await this.file('config.json', true);
+            if (!await this.file('config.json', false)) throw await this.notOne();
             for (const name of BESIDE) await this.file(name, false);
             if (!await this.file('model.safetensors', false)) await this.shards();
         }
@@ -155,11 +178,24 @@ class Download {
     }
 
     async shards() {
-        await this.file('model.safetensors.index.json', true);
+        if (!await this.file('model.safetensors.index.json', false)) throw await this.notOne();
         const files = await filesOf(this.place.card.id);
         const index = JSON.parse(await /** @type {File} */ (files.find(({ name }) => name.endsWith('.index.json'))).text());
         const names = new Set(Object.values(index.weight_map ?? {}).map(String));
         for (const name of names) await this.file(name, true);
+    }
+
+    /** What the hub has of this model in GGUF, the smallest first; not what is split, or is only a part of a model. */
+    async notOne() {
+        const [base, rest] = this.folder.href.split('/resolve/');
+        const { repository } = /** @type {NonNullable<import('./messages.js').Card['hub']>} */ (this.place.card.hub);
+        const api = `${base.slice(0, -repository.length)}api/models/${repository}/revision/${rest.slice(0, -1)}?blobs=true`;
+        const answer = await this.ask(new URL(api), 0);
+        const { siblings = [] } = answer.ok ? await answer.json() : {};
+        /** @type {Choice[]} */
+        const choices = siblings.map((/** @type {any} */ { rfilename, size }) => ({ file: String(rfilename), bytes: Number(size) || 0 }))
+            .filter((/** @type {Choice} */ { file }) => /\.gguf$/i.test(file) && !/-of-\d+\.gguf$|mmproj|imatrix/i.test(file));
+        return new NotOne(this.folder.host, choices.sort((a, b) => a.bytes - b.bytes));
     }
 
     /**
@@ -168,15 +204,20 @@ class Download {
      * @returns {Promise<boolean>} whether it is there
      */
     async file(name, isNeeded) {
-        const { signal } = this;
+        const { signal, place } = this;
         const url = new URL(name.split('/').map(encodeURIComponent).join('/'), this.folder);
-        const file = await this.place.write(name);
+        const file = await place.write(name);
         const had = file.getSize();
         file.close();
-        const answer = await this.ask(url, had);
+        let answer = await this.ask(url, had);
+        if (answer.status === 206 && isAnother(place.card.coming, name, answer)) {
+            await answer.body?.cancel();
+            answer = await this.ask(url, 0);
+        }
         if ([401, 403, 404].includes(answer.status)) {
-            await this.place.folder.removeEntry(name);
-            if (isNeeded) throw new Error(`${url.host} has no file ${name} for everybody in this model.`);
+            await place.drop(name);
+            if (answer.status === 401) throw new Error(`${url.host} does not give this model to everybody. ${REFUSED}`);
+            if (isNeeded) throw new Error(`${url.host} has no file ${name} in this model.`);
             return false;
         }
         // 416: there is nothing after what is here.
@@ -186,10 +227,10 @@ class Download {
         this.loaded += from;
         this.total = this.loaded + (answer.status === 416 ? 0 : rest);
         if (answer.status === 416) return true;
-        await this.place.describe({ bytes: this.total });
+        await place.describe({ bytes: this.total, coming: { file: name, tag: answer.headers.get('ETag') } });
         let came;
         try {
-            came = await copy(/** @type {ReadableStream<Uint8Array>} */ (answer.body), await this.place.write(name), from, signal,
+            came = await copy(/** @type {ReadableStream<Uint8Array>} */ (answer.body), await place.write(name), from, signal,
                 bytes => this.count(bytes));
         } catch (error) {
             if (signal.aborted || isFull(error)) throw error;
@@ -203,12 +244,15 @@ class Download {
     /**
      * @param {URL} url
      * @param {number} had bytes that are here already
+     * @returns {Promise<Response>}
      */
     async ask(url, had) {
         try {
             return await fetch(url, { signal: this.signal, cache: 'no-store', headers: had > 0 ? { Range: `bytes=${had}-` } : {} });
         } catch (error) {
             if (this.signal.aborted) throw error;
+            // Older browsers ask the host's leave for a part of a file first, and the hosts of a hub's files give none.
+            if (had > 0) return this.ask(url, 0);
             throw new Error(`${url.host} cannot be reached: you may be offline, or something blocks the connection.`, { cause: error });
         }
     }
