@@ -53,8 +53,8 @@ export class CachePanel {
         const why = `Each token is read once: its keys and values (${heads} ${heads === 1 ? 'head' : 'heads'} in ${layers} layers, ` +
             `${bytes(each)}) stay here.`;
         this.text.textContent = held === 0 ? `${why} There is room for ${room} tokens.`
-            : `${why} Now ${held.toLocaleString('en')} of ${room} tokens, ${bytes(held * each)}: the prompt is grey, what was written ` +
-                `red.${sharedText(this.app.text)}`;
+            : `${why} Now ${held.toLocaleString('en')} of ${room} tokens, ${bytes(held * each)}: the prompt is grey, the rest was ` +
+                `written.${sharedText(this.app.text)}`;
         this.drawCosts(trace);
     }
 
@@ -108,7 +108,7 @@ export class CachePanel {
         const newest = /** @type {import('./messages.js').Cost} */ (cold.at(-1));
         const mean = cold.reduce((sum, cost) => sum + cost.warm, 0) / cold.length;
         this.costsText.textContent = `Without the cache (grey) the token at position ${newest.position} costs ` +
-            `${time(newest.cold ?? 0)}, and each later one more; with it (red) ${time(mean)} on average.`;
+            `${time(newest.cold ?? 0)}, and each later one more; with it (in colour) ${time(mean)} on average.`;
     }
 }
 

@@ -213,7 +213,8 @@ export class Inspector {
             note.textContent = `position ${q}${this.pinned === q ? ', kept' : this.chosen < 0 ? ', newest' : ''}`;
             title.replaceChildren('After ', name, ' ', note);
         }
-        find('looked-title').textContent = `${this.isForward ? 'Is looked at by' : 'Looks back at'} (${this.laneName(this.lane)})`;
+        find('looked-verb').textContent = this.isForward ? 'Is looked at by' : 'Looks back at';
+        find('looked-lane').textContent = `(${this.laneName(this.lane)})`;
         find('map-lane').textContent = `Layer ${this.layer + 1}, ${this.coloured ? 'heads in colour' : this.laneName(this.lane)}.`;
         find('legend-scale').hidden = this.coloured !== null;
         const ticks = find('legend-ticks');

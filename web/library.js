@@ -15,7 +15,6 @@ const BESIDE = [
     'chat_template.json'
 ];
 const PIECE_MS = 100;
-const REFUSED = 'Either there is no such model, or it is private, or its terms have to be accepted: then download it there, and drop it here.';
 
 /**
  * @param {Source} source
@@ -33,20 +32,27 @@ export async function openSource(source, huggingFace, tell, signal) {
         return { given: oneOrAll(kept), files: null };
     }
     const { file, endpoint } = source;
-    const model = huggingFace(source.repository, { ...(file && { file }), ...(endpoint && { endpoint }) });
-    const place = await Place.open({ name: source.name, hub: { repository: source.repository, file, endpoint } });
-    if (!place) {
+    const unkept = async () => {
+        if (file === null) await lookInto(source.repository, model.folder, signal);
         tell({ type: 'remark', text: 'This browser lets the page keep no files: the model is loaded each time.' });
         return { given: model, files: null };
-    }
+    };
+    const model = huggingFace(source.repository, { ...(file && { file }), ...(endpoint && { endpoint }) });
+    const place = await Place.open({ name: source.name, hub: { repository: source.repository, file, endpoint } });
+    if (!place) return unkept();
     try {
-        if (!place.card.isWhole) await new Download(place, model.folder, tell, signal).run(file);
+        if (!place.card.isWhole) {
+            if (file === null) await lookInto(source.repository, model.folder, signal);
+            await new Download(place, model.folder, tell, signal).run(file);
+        }
         const kept = await filesOf(place.card.id);
         if (kept.reduce((sum, one) => sum + one.size, 0) !== place.card.bytes) throw noRoom();
         return { given: oneOrAll(kept), files: null };
     } catch (error) {
+        // The network's errors are not of this kind: a browser that has files, but writes none, or another tab writes this one.
+        if (error instanceof DOMException && !isFull(error) && !signal.aborted) return unkept();
         // Nothing that is worth to go on with.
-        if (isFull(error) || error instanceof NotOne || place.card.bytes === 0) await place.remove();
+        if (isFull(error) || place.card.bytes === 0) await place.remove();
         if (!isFull(error)) throw error;
         tell({
             type: 'remark',
@@ -71,14 +77,37 @@ export function lost(url, cause, rest = 'What has come is kept: ask for the mode
     return new Error(`The connection to ${url.host} was lost in the middle. ${rest}`, { cause });
 }
 
-/** A model that comes in one file, of which there are several. */
-class NotOne extends Error {
-    /** @param {string} host @param {Choice[]} choices */
-    constructor(host, choices) {
-        super(choices.length > 0 ? 'This model comes in several sizes. Which one?'
-            : `${host} has no weights in this model that run here: a GGUF file, or config.json with safetensors.`);
-        this.choices = choices;
-    }
+/**
+ * Looks whether a model that is named without a file can be loaded so: where its weights are in GGUF files, one of them has to be
+ * chosen.
+ * @param {string} repository
+ * @param {URL} folder
+ * @param {AbortSignal} signal
+ */
+async function lookInto(repository, folder, signal) {
+    const [base, revision] = folder.href.slice(0, -1).split('/resolve/');
+    const url = `${base.slice(0, -repository.length)}api/models/${repository}/revision/${revision}?blobs=true`;
+    const answer = await fetch(url, { signal, cache: 'no-store' }).catch(() => null);
+    signal.throwIfAborted();
+    if (answer?.status === 401) throw refused(folder);
+    // Another hub may have no such listing; and what is wrong with the connection is said with the first file.
+    if (!answer?.ok) return;
+    const { siblings = [], gated } = await answer.json();
+    if (gated) throw refused(folder);
+    /** @type {Choice[]} */
+    const files = siblings.map((/** @type {any} */ { rfilename, size }) => ({ file: String(rfilename), bytes: Number(size) || 0 }));
+    if (files.some(({ file }) => /\.(safetensors|h5)$/i.test(file))) return;
+    // Neither what is split nor what is a part of a model.
+    const whole = files.filter(({ file }) => /\.gguf$/i.test(file) && !/-of-\d+\.gguf$|mmproj|imatrix/i.test(file));
+    const choices = whole.sort((a, b) => a.bytes - b.bytes);
+    if (choices.length > 0) throw Object.assign(new Error('The weights of this model are in GGUF files. Which one?'), { choices });
+    throw new Error(`${folder.host} has no weights in this model that run here, neither in GGUF nor in safetensors.`);
+}
+
+/** @param {URL} url */
+function refused({ host }) {
+    return new Error(`${host} does not give this model to everybody. Either there is no such model, or it is private, or its terms ` +
+        'have to be accepted: then download it there, and drop it here.');
 }
 
 /** @param {unknown} error */
@@ -170,7 +199,7 @@ class Download {
         if (file !== null) {
             await this.file(file, true);
         } else {
-            if (!await this.file('config.json', false)) throw await this.notOne();
+            await this.file('config.json', true);
             for (const name of BESIDE) await this.file(name, false);
             if (!await this.file('model.safetensors', false)) await this.shards();
         }
@@ -178,24 +207,11 @@ class Download {
     }
 
     async shards() {
-        if (!await this.file('model.safetensors.index.json', false)) throw await this.notOne();
+        await this.file('model.safetensors.index.json', true);
         const files = await filesOf(this.place.card.id);
         const index = JSON.parse(await /** @type {File} */ (files.find(({ name }) => name.endsWith('.index.json'))).text());
         const names = new Set(Object.values(index.weight_map ?? {}).map(String));
         for (const name of names) await this.file(name, true);
-    }
-
-    /** What the hub has of this model in GGUF, the smallest first; not what is split, or is only a part of a model. */
-    async notOne() {
-        const [base, rest] = this.folder.href.split('/resolve/');
-        const { repository } = /** @type {NonNullable<import('./messages.js').Card['hub']>} */ (this.place.card.hub);
-        const api = `${base.slice(0, -repository.length)}api/models/${repository}/revision/${rest.slice(0, -1)}?blobs=true`;
-        const answer = await this.ask(new URL(api), 0);
-        const { siblings = [] } = answer.ok ? await answer.json() : {};
-        /** @type {Choice[]} */
-        const choices = siblings.map((/** @type {any} */ { rfilename, size }) => ({ file: String(rfilename), bytes: Number(size) || 0 }))
-            .filter((/** @type {Choice} */ { file }) => /\.gguf$/i.test(file) && !/-of-\d+\.gguf$|mmproj|imatrix/i.test(file));
-        return new NotOne(this.folder.host, choices.sort((a, b) => a.bytes - b.bytes));
     }
 
     /**
@@ -216,7 +232,7 @@ class Download {
         }
         if ([401, 403, 404].includes(answer.status)) {
             await place.drop(name);
-            if (answer.status === 401) throw new Error(`${url.host} does not give this model to everybody. ${REFUSED}`);
+            if (answer.status === 401) throw refused(url);
             if (isNeeded) throw new Error(`${url.host} has no file ${name} in this model.`);
             return false;
         }

@@ -39,7 +39,7 @@ export class Meters {
             speed: each ? round(1000 / each) : '–',
             each: each ? pace ? `shown at ${pace}/s` : `${milliseconds(each)} each` : '',
             'first-token': milliseconds(firstMs),
-            'prompt-length': `${trace.promptLength}-token prompt`,
+            'prompt-length': `prompt of ${trace.promptLength}`,
             cache: bytes(positions * (this.model?.cacheBytesPerToken ?? 0)),
             positions: `of ${bytes(cacheBytes)}`
         });
