@@ -82,6 +82,18 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
     await demo.click('model-cancel');
     await demo.says('model-problem', 'Cancelled');
     assert.equal(await demo.text('model-name'), 'TinyStories');
+
+    // Another is asked for while this one is on its way: it is that one's progress that is shown then.
+    await load();
+    await demo.says('model-status', ' left');
+    await page.evaluate(askHub, `${demo.server.url}hub`, 'someone/small/other-model.gguf');
+    await demo.says('model-status', 'Asking for the model');
+    await demo.says('model-status', ' left');
+    assert.ok(await page.$eval('#model-progress', element => element.checkVisibility()));
+    const said = await demo.text('model-said');
+    assert.match(said, /^Downloading: \d?0%$/, 'those who listen hear of tenths');
+    await demo.click('model-cancel');
+    await demo.says('model-problem', 'Cancelled');
     isSlow = false;
     await load();
     await demo.says('model-name', 'model');
@@ -136,10 +148,12 @@ test('a conversation: a system prompt, stop, continue, another answer, another w
     const whole = await answer();
     assert.ok(whole.startsWith(stopped), `${whole}: goes on from ${stopped}`);
 
-    await press('Again');
+    await page.focus('.turn.assistant:last-child .turn-bar button:nth-child(2)');
+    await page.keyboard.press('Enter');
     await page.waitForFunction(() => document.querySelector('.turn.assistant .turn-bar')?.textContent?.includes('2 / 2'));
     await ended();
     assert.notEqual(await answer(), whole);
+    assert.equal(await page.evaluate(() => document.activeElement?.id), 'message', 'the focus stays where one goes on from');
 
     // One that can be seen: a token of nothing but white space has no width.
     const position = await page.$$eval('#story .token', spans =>
