@@ -106,8 +106,8 @@ async function lookInto(repository, folder, signal) {
 
 /** @param {URL} url */
 function refused({ host }) {
-    return new Error(`${host} does not give this model to everybody. Either there is no such model, or it is private, or its terms ` +
-        'have to be accepted: then download it there, and drop it here.');
+    return new Error(`${host} does not give this model to everybody: there is none of that name, or it is private, or its terms have ` +
+        'to be accepted. Then download it there, and drop it here.');
 }
 
 /** @param {unknown} error */

@@ -102,6 +102,7 @@ export class ModelsPanel {
         find('model-problem').textContent = text;
         find('model-choices').hidden = choices.length === 0;
         find('model-choices').replaceChildren(...choices);
+        if (choices.length > 0) this.dialog.scrollTop = 0;
     }
 
     /** A model that the address names is loaded where it is kept, and offered where it is not. @param {string} name */
