@@ -110,6 +110,8 @@
     function reload() {
         // Without a memory it could go on for ever.
         if (remember('reloaded')) {
+            // Chromium keeps this page for going back, and gives it again, as it is, when the isolated one is reloaded.
+            addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
             location.reload();
         } else {
             tell('reload the page once: it will be isolated then');

@@ -21,8 +21,8 @@ import { missingFeatures } from './support.js';
  *   into a text
  */
 
-/** @param {string} text */
-function sentence(text) {
+/** @param {string} text @returns {string} with a full stop */
+export function sentence(text) {
     return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
@@ -162,7 +162,7 @@ export class App extends EventTarget {
         this.layer = Math.min(this.layer, model.layers - 1);
         this.tell('model');
         this.enter('ready');
-        this.showStatus(`${model.layers} layers of ${model.heads} heads, ${bytes(explain.bytesInUse)} in memory`);
+        this.showStatus(`${model.layers} layers of ${model.heads} heads, ${bytes(explain.bytesInUse)}`);
     }
 
     /** @param {Extract<Report, { type: 'error' }>} error */

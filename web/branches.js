@@ -96,5 +96,5 @@ export class Branches {
 function titleOf({ parent, at, trace }) {
     const text = trace.tokens.slice(parent ? at : 0).map(entry => entry.text).join('').trim().replace(/\s+/g, ' ');
     const snippet = text.length > SNIPPET ? `${text.slice(0, SNIPPET)}…` : text;
-    return parent ? `at ${at}: ${snippet}` : snippet || 'The text';
+    return parent ? `from ${at}: ${snippet}` : snippet || 'The text';
 }

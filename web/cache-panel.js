@@ -28,6 +28,7 @@ export class CachePanel {
         this.timer = undefined;
         find('cold').addEventListener('change', ({ target }) => {
             app.isCold = /** @type {HTMLInputElement} */ (target).checked;
+            this.invalidate();
         });
         for (const type of ['text', 'model', 'end']) app.addEventListener(type, () => this.invalidate());
         new ResizeObserver(() => this.invalidate()).observe(this.strip);
@@ -49,10 +50,11 @@ export class CachePanel {
         this.drawStrip(held, trace);
         const { layers, keyValueHeads: heads, cacheBytesPerToken: each } = model;
         const room = model.contextLength.toLocaleString('en');
-        const kinds = `keys and values of ${heads} ${heads === 1 ? 'head' : 'heads'} in ${layers} layers`;
-        this.text.textContent = held === 0 ? `Empty. Room for ${room} tokens: ${kinds}.`
-            : `${held.toLocaleString('en')} of ${room} tokens, the prompt (grey) and what was written (red), each read once: ${kinds}, ` +
-                `${bytes(each)} a token, ${bytes(held * each)}.${sharedText(this.app.text)}`;
+        const why = `Each token is read once: its keys and values (${heads} ${heads === 1 ? 'head' : 'heads'} in ${layers} layers, ` +
+            `${bytes(each)}) stay here.`;
+        this.text.textContent = held === 0 ? `${why} There is room for ${room} tokens.`
+            : `${why} Now ${held.toLocaleString('en')} of ${room} tokens, ${bytes(held * each)}: the prompt is grey, the rest was ` +
+                `written.${sharedText(this.app.text)}`;
         this.drawCosts(trace);
     }
 
@@ -84,8 +86,12 @@ export class CachePanel {
     /** @param {Trace} trace */
     drawCosts({ costs }) {
         const cold = costs.filter(cost => cost.cold !== undefined);
-        this.costs.hidden = this.costsText.hidden = cold.length === 0;
-        if (cold.length === 0) return;
+        this.costs.hidden = cold.length === 0;
+        this.costsText.hidden = cold.length === 0 && !this.app.isCold;
+        if (cold.length === 0) {
+            this.costsText.textContent = 'Every token that is written from now on is measured.';
+            return;
+        }
         const { context, width, height, ratio, colours } = prepare(this.costs, COSTS_HEIGHT);
         const most = Math.max(...cold.map(cost => cost.cold ?? 0), 1e-3);
         const last = Math.max(...cold.map(cost => cost.position), 1);
@@ -101,8 +107,8 @@ export class CachePanel {
         }
         const newest = /** @type {import('./messages.js').Cost} */ (cold.at(-1));
         const mean = cold.reduce((sum, cost) => sum + cost.warm, 0) / cold.length;
-        this.costsText.textContent = `Without a cache (grey) the token at position ${newest.position} would cost ` +
-            `${time(newest.cold ?? 0)}, and each later one more; with it (red) ${time(mean)} on average.`;
+        this.costsText.textContent = `Without the cache (grey) the token at position ${newest.position} costs ` +
+            `${time(newest.cold ?? 0)}, and each later one more; with it (in colour) ${time(mean)} on average.`;
     }
 }
 

@@ -113,8 +113,8 @@ export class StepLists {
 function remarkOn(trace, q, hasCandidates) {
     if (q < 0) return '';
     const looks = q < trace.rows.length && !trace.rows[q] ? 'Where it looked is kept for the newest part of a long text only. ' : '';
-    if (looks || hasCandidates) return looks + (hasCandidates ? 'Click one, and the text goes on from there.' : '');
-    if (q >= trace.rows.length) return 'This token was drawn last: the model has not read it, nor looked back from it.';
-    if (q < trace.promptLength - 1) return 'The next token stands in the prompt: nothing was drawn.';
+    if (looks || hasCandidates) return looks + (hasCandidates ? 'Click what may follow, and the text goes on from there. A dot is a space.' : '');
+    if (q >= trace.rows.length) return 'This token came last: the model has not read it yet, nor looked back from it.';
+    if (q < trace.promptLength - 1) return 'The next token stands in the prompt: none was drawn.';
     return '';
 }

@@ -109,6 +109,7 @@ export class ChatPanel {
         node.finish = done?.finish ?? 'stopped';
         if (done && (node.read === null || typeof prompt[0] === 'object')) node.read = done;
         this.draw();
+        if (done) app.say(node.content);
     }
 
     /** The conversation up to the question that was asked last. @returns {import('./messages.js').Turn[]} */
@@ -158,7 +159,14 @@ export class ChatPanel {
     draw() {
         const { path } = this.conversation;
         const nodes = path.map((node, i) => this.turn(node, i === path.length - 1));
+        const focused = document.activeElement;
+        const hadFocus = this.turns.contains(focused);
+        const turn = [...this.turns.children].findIndex(item => item.contains(focused));
         this.turns.replaceChildren(...nodes);
+        if (!hadFocus) return;
+        // The same button anew, if it is there; else where one writes.
+        const same = [...nodes[turn]?.querySelectorAll('button') ?? []].find(button => button.textContent === focused?.textContent);
+        (same && !same.disabled ? same : this.message).focus({ preventScroll: true });
     }
 
     /**
@@ -242,15 +250,18 @@ export class ChatPanel {
             this.edited = null;
             if (content !== '') this.answer(this.conversation.add(/** @type {Node} */ (node.parent), 'user', content));
         });
-        const cancel = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Cancel' });
-        cancel.addEventListener('click', end);
+        const cancel = this.button('Cancel', 'Leave it as it was', end);
+        const actions = Object.assign(document.createElement('div'), { className: 'actions' });
+        send.classList.add('primary');
+        cancel.disabled = false;
+        actions.append(send, cancel);
         field.addEventListener('keydown', event => {
             if (event.key === 'Escape') {
                 event.stopPropagation();
                 end();
             }
         });
-        words.append(field, send, cancel);
+        words.append(field, actions);
     }
 
     /**

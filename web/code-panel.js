@@ -1,7 +1,6 @@
 /** For developers: a program that writes the very text on the page, its address, and what runs here for a bug report. */
 
 import { find } from './find.js';
-import { bytes } from './meters.js';
 import { fromForm, toHash, toRunOptions } from './settings.js';
 import { settingsOf } from './write-panel.js';
 
@@ -25,9 +24,9 @@ export class CodePanel {
         app.form.addEventListener('input', () => panel.open && this.show());
         for (const type of ['text', 'model']) app.addEventListener(type, () => panel.open && app.state !== 'writing' && this.show());
         explain.addEventListener('toggle', () => explain.open && this.explain());
-        find('copy-code').addEventListener('click', () => this.copy(find('code').textContent ?? ''));
-        find('copy-explained').addEventListener('click', () => this.copy(find('explained').textContent ?? ''));
-        find('copy-address').addEventListener('click', () => this.copy(this.address()));
+        this.offer('copy-code', () => find('code').textContent ?? '');
+        this.offer('copy-explained', () => find('explained').textContent ?? '');
+        this.offer('copy-address', () => this.address());
     }
 
     address() {
@@ -49,14 +48,18 @@ export class CodePanel {
         find('explained').textContent = JSON.stringify(report, null, 2);
     }
 
-    /** @param {string} text */
-    async copy(text) {
-        try {
-            await navigator.clipboard.writeText(text);
-            find('copied').textContent = `Copied, ${bytes(text.length)}`;
-        } catch {
-            find('copied').textContent = 'This browser lets the page copy nothing: select the text and copy it.';
-        }
+    /**
+     * What became of it is said beside the button.
+     * @param {string} id of a button
+     * @param {() => string} text what it copies
+     */
+    offer(id, text) {
+        const button = find(id);
+        const said = /** @type {Element} */ (button.parentElement?.querySelector('[role=status]'));
+        button.addEventListener('click', async () => {
+            const wasCopied = await navigator.clipboard?.writeText(text()).then(() => true, () => false);
+            said.textContent = wasCopied ? 'Copied.' : 'This browser does not let the page copy: select the text and copy it.';
+        });
     }
 }
 

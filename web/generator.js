@@ -45,7 +45,7 @@ self.onmessage = ({ data: { run, command } }) => {
         return carryOut(command, tell, signal);
     }).catch(error => {
         // A failed import names no cause: what blocks a script, an extension or a policy, tells the page nothing.
-        tell({ type: 'error', message: String(error?.message ?? error), cancelled: signal.aborted });
+        tell({ type: 'error', message: String(error?.message ?? error), cancelled: signal.aborted, choices: error?.choices });
     });
 };
 

@@ -202,7 +202,6 @@ export class Inspector {
 
     /** @param {number} q */
     label(q) {
-        const lane = this.lane === 0 ? 'mean' : `head ${this.lane}`;
         const title = find('step-title');
         find('step').classList.toggle('blank', q < 0);
         if (q < 0) {
@@ -214,7 +213,8 @@ export class Inspector {
             note.textContent = `position ${q}${this.pinned === q ? ', kept' : this.chosen < 0 ? ', newest' : ''}`;
             title.replaceChildren('After ', name, ' ', note);
         }
-        find('looked-title').textContent = this.isForward ? `Is looked at by (${lane})` : `Looks back at (${lane})`;
+        find('looked-verb').textContent = this.isForward ? 'Is looked at by' : 'Looks back at';
+        find('looked-lane').textContent = `(${this.laneName(this.lane)})`;
         find('map-lane').textContent = `Layer ${this.layer + 1}, ${this.coloured ? 'heads in colour' : this.laneName(this.lane)}.`;
         find('legend-scale').hidden = this.coloured !== null;
         const ticks = find('legend-ticks');
@@ -227,7 +227,7 @@ export class Inspector {
 
     /** @param {number} lane */
     laneName(lane) {
-        return lane === 0 ? `mean of ${this.heads || 'the'} heads` : `head ${lane}`;
+        return lane === 0 ? `mean of ${this.heads || 'all'} heads` : `head ${lane}`;
     }
 
     /** @param {number} lane */

@@ -6,7 +6,7 @@
 
 import { filesOf, Place } from './shelf.js';
 
-/** @import { Source } from './messages.js' */
+/** @import { Choice, Source } from './messages.js' */
 /** @import { Tell } from './generator.js' */
 
 /** What a folder of a hub may hold beside its weights; what is absent is done without. */
@@ -32,20 +32,28 @@ export async function openSource(source, huggingFace, tell, signal) {
         return { given: oneOrAll(kept), files: null };
     }
     const { file, endpoint } = source;
-    const model = huggingFace(source.repository, { ...(file && { file }), ...(endpoint && { endpoint }) });
-    const place = await Place.open({ name: source.name, hub: { repository: source.repository, file, endpoint } });
-    if (!place) {
+    const unkept = async () => {
+        if (file === null) await lookInto(source.repository, model.folder, signal);
         tell({ type: 'remark', text: 'This browser lets the page keep no files: the model is loaded each time.' });
         return { given: model, files: null };
-    }
+    };
+    const model = huggingFace(source.repository, { ...(file && { file }), ...(endpoint && { endpoint }) });
+    const place = await Place.open({ name: source.name, hub: { repository: source.repository, file, endpoint } });
+    if (!place) return unkept();
     try {
-        if (!place.card.isWhole) await new Download(place, model.folder, tell, signal).run(file);
+        if (!place.card.isWhole) {
+            if (file === null) await lookInto(source.repository, model.folder, signal);
+            await new Download(place, model.folder, tell, signal).run(file);
+        }
         const kept = await filesOf(place.card.id);
         if (kept.reduce((sum, one) => sum + one.size, 0) !== place.card.bytes) throw noRoom();
         return { given: oneOrAll(kept), files: null };
     } catch (error) {
+        // The network's errors are not of this kind: a browser that has files, but writes none, or another tab writes this one.
+        if (error instanceof DOMException && !isFull(error) && !signal.aborted) return unkept();
+        // Nothing that is worth to go on with.
+        if (isFull(error) || place.card.bytes === 0) await place.remove();
         if (!isFull(error)) throw error;
-        await place.remove();
         tell({
             type: 'remark',
             text: 'There is no room in this browser to keep the model: it is loaded without, and has to be loaded again next time. ' +
@@ -67,6 +75,39 @@ function noRoom() {
 /** @param {URL} url @param {unknown} [cause] @param {string} [rest] what is to be done */
 export function lost(url, cause, rest = 'What has come is kept: ask for the model again, and it goes on from there.') {
     return new Error(`The connection to ${url.host} was lost in the middle. ${rest}`, { cause });
+}
+
+/**
+ * Looks whether a model that is named without a file can be loaded so: where its weights are in GGUF files, one of them has to be
+ * chosen.
+ * @param {string} repository
+ * @param {URL} folder
+ * @param {AbortSignal} signal
+ */
+async function lookInto(repository, folder, signal) {
+    const [base, revision] = folder.href.slice(0, -1).split('/resolve/');
+    const url = `${base.slice(0, -repository.length)}api/models/${repository}/revision/${revision}?blobs=true`;
+    const answer = await fetch(url, { signal, cache: 'no-store' }).catch(() => null);
+    signal.throwIfAborted();
+    if (answer?.status === 401) throw refused(folder);
+    // Another hub may have no such listing; and what is wrong with the connection is said with the first file.
+    if (!answer?.ok) return;
+    const { siblings = [], gated } = await answer.json();
+    if (gated) throw refused(folder);
+    /** @type {Choice[]} */
+    const files = siblings.map((/** @type {any} */ { rfilename, size }) => ({ file: String(rfilename), bytes: Number(size) || 0 }));
+    if (files.some(({ file }) => /\.(safetensors|h5)$/i.test(file))) return;
+    // Neither what is split nor what is a part of a model.
+    const whole = files.filter(({ file }) => /\.gguf$/i.test(file) && !/-of-\d+\.gguf$|mmproj|imatrix/i.test(file));
+    const choices = whole.sort((a, b) => a.bytes - b.bytes);
+    if (choices.length > 0) throw Object.assign(new Error('The weights of this model are in GGUF files. Which one?'), { choices });
+    throw new Error(`${folder.host} has no weights in this model that run here, neither in GGUF nor in safetensors.`);
+}
+
+/** @param {URL} url */
+function refused({ host }) {
+    return new Error(`${host} does not give this model to everybody: there is none of that name, or it is private, or its terms have ` +
+        'to be accepted. Then download it there, and drop it here.');
 }
 
 /** @param {unknown} error */
@@ -123,6 +164,17 @@ async function copy(stream, file, at, signal, onBytes) {
     }
 }
 
+/**
+ * Whether a file that comes from its middle on is another version than its beginning was.
+ * @param {import('./messages.js').Card['coming']} coming
+ * @param {string} name
+ * @param {Response} answer
+ */
+function isAnother(coming, name, answer) {
+    const tag = answer.headers.get('ETag');
+    return coming?.file === name && coming.tag !== null && tag !== null && coming.tag !== tag;
+}
+
 /** One model of a hub on its way into this browser. */
 class Download {
     /**
@@ -168,15 +220,20 @@ class Download {
      * @returns {Promise<boolean>} whether it is there
      */
     async file(name, isNeeded) {
-        const { signal } = this;
+        const { signal, place } = this;
         const url = new URL(name.split('/').map(encodeURIComponent).join('/'), this.folder);
-        const file = await this.place.write(name);
+        const file = await place.write(name);
         const had = file.getSize();
         file.close();
-        const answer = await this.ask(url, had);
+        let answer = await this.ask(url, had);
+        if (answer.status === 206 && isAnother(place.card.coming, name, answer)) {
+            await answer.body?.cancel();
+            answer = await this.ask(url, 0);
+        }
         if ([401, 403, 404].includes(answer.status)) {
-            await this.place.folder.removeEntry(name);
-            if (isNeeded) throw new Error(`${url.host} has no file ${name} for everybody in this model.`);
+            await place.drop(name);
+            if (answer.status === 401) throw refused(url);
+            if (isNeeded) throw new Error(`${url.host} has no file ${name} in this model.`);
             return false;
         }
         // 416: there is nothing after what is here.
@@ -186,10 +243,10 @@ class Download {
         this.loaded += from;
         this.total = this.loaded + (answer.status === 416 ? 0 : rest);
         if (answer.status === 416) return true;
-        await this.place.describe({ bytes: this.total });
+        await place.describe({ bytes: this.total, coming: { file: name, tag: answer.headers.get('ETag') } });
         let came;
         try {
-            came = await copy(/** @type {ReadableStream<Uint8Array>} */ (answer.body), await this.place.write(name), from, signal,
+            came = await copy(/** @type {ReadableStream<Uint8Array>} */ (answer.body), await place.write(name), from, signal,
                 bytes => this.count(bytes));
         } catch (error) {
             if (signal.aborted || isFull(error)) throw error;
@@ -203,12 +260,15 @@ class Download {
     /**
      * @param {URL} url
      * @param {number} had bytes that are here already
+     * @returns {Promise<Response>}
      */
     async ask(url, had) {
         try {
             return await fetch(url, { signal: this.signal, cache: 'no-store', headers: had > 0 ? { Range: `bytes=${had}-` } : {} });
         } catch (error) {
             if (this.signal.aborted) throw error;
+            // Older browsers ask the host's leave for a part of a file first, and the hosts of a hub's files give none.
+            if (had > 0) return this.ask(url, 0);
             throw new Error(`${url.host} cannot be reached: you may be offline, or something blocks the connection.`, { cause: error });
         }
     }

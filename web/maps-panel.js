@@ -10,7 +10,7 @@ import { ramp } from './scale.js';
 /** @import { App } from './app.js' */
 
 const GAP = 3;
-const LARGEST = 58;
+const LARGEST = 80;
 /** Of all of them. */
 const TALLEST = 720;
 const SMALLEST = 14;
@@ -73,7 +73,7 @@ export class MapsPanel {
             if (report?.type !== 'map') return;
             this.layers[report.layer] = report;
             this.text.textContent = report.layer + 1 < report.layers ? `Layer ${report.layer + 1} of ${report.layers}`
-                : `The last ${report.size} positions; a row for each layer, a column for each head. Click one.`;
+                : `The last ${report.size} tokens; a row for each layer, a column for each head. Click one to look closer.`;
             this.draw();
         };
         add(await app.look({ type: 'maps', branch: app.text.id, ids: app.text.trace.readIds }, add));

@@ -98,15 +98,19 @@
  *     | { type: 'kept' }
  *     | { type: 'explained', report: Record<string, any> }
  *     | { type: 'done', finish: string, explain: Explanation }
- *     | { type: 'error', message: string, cancelled?: boolean }} Report
+ *     | { type: 'error', message: string, cancelled?: boolean, choices?: Choice[] }} Report
  * From the worker, with the number of the run. `held`: positions that the cache had of the prompt already. `rows`: one
  * array per query position q, in order from `start`: lanes [1 + H][q + 1], the mean of the heads first. `map`: for each
- * head the weights [size][size] among the last positions.
+ * head the weights [size][size] among the last positions. `choices`: what could be loaded instead.
  *
  * @typedef {object} Distribution by the model alone, best first
  * @property {Candidate[]} top with their text
  * @property {Float32Array} probabilities of the likeliest tokens, not all of the vocabulary
  * @property {Int32Array} tokens
+ *
+ * @typedef {object} Choice a file of a hub's model that holds all of it; one of several
+ * @property {string} file
+ * @property {number} bytes
  *
  * @typedef {object} Card of a model that this browser keeps
  * @property {string} id its folder
@@ -114,6 +118,7 @@
  * @property {number} bytes of all its files
  * @property {boolean} isWhole or a download that was interrupted
  * @property {{ repository: string, file: string | null, endpoint: string | null } | null} hub where it came from
+ * @property {{ file: string, tag: string | null }} [coming] the file that came last, and the hub's name for this version of it
  *
  * @typedef {object} Cost of one token, in milliseconds
  * @property {number} position

@@ -39,9 +39,9 @@ export class Meters {
             speed: each ? round(1000 / each) : '–',
             each: each ? pace ? `shown at ${pace}/s` : `${milliseconds(each)} each` : '',
             'first-token': milliseconds(firstMs),
-            'prompt-length': `${trace.promptLength}-token prompt`,
+            'prompt-length': `prompt of ${trace.promptLength}`,
             cache: bytes(positions * (this.model?.cacheBytesPerToken ?? 0)),
-            positions: `of ${bytes(cacheBytes)} set aside`
+            positions: `of ${bytes(cacheBytes)}`
         });
     }
 
@@ -57,7 +57,7 @@ export class Meters {
     explain({ variant, memory, threads, fallbacks }) {
         this.set({
             simd: variant === 'relaxed' ? 'Relaxed' : 'SIMD128',
-            'simd-kind': variant === 'relaxed' ? 'fused multiply-add' : 'strict rounding',
+            'simd-kind': variant === 'relaxed' ? 'fused rounding' : 'strict rounding',
             threads: String(threads),
             memory: `${memory} memory`
         });

@@ -3,22 +3,23 @@
  * the page, and any other of a hub.
  */
 
+import { sentence } from './app.js';
 import { find } from './find.js';
 import { bytes } from './meters.js';
 import { listKept, removeKept } from './shelf.js';
 
 /** @import { App } from './app.js' */
-/** @import { Card, Report, Source } from './messages.js' */
+/** @import { Card, Choice, Report, Source } from './messages.js' */
 
 /** @type {{ repository: string, file: string, title: string, bytes: number, licence: string, note: string }[]} */
 const OFFERED = [
     {
         repository: 'bartowski/SmolLM2-135M-Instruct-GGUF', file: 'SmolLM2-135M-Instruct-Q4_K_M.gguf', title: 'SmolLM2 135M',
-        bytes: 105_454_432, licence: 'Apache 2.0', note: 'chats in simple English; the fastest'
+        bytes: 105_454_432, licence: 'Apache 2.0', note: 'chats in simple English, the fastest of these'
     },
     {
         repository: 'bartowski/SmolLM2-360M-Instruct-GGUF', file: 'SmolLM2-360M-Instruct-Q4_K_M.gguf', title: 'SmolLM2 360M',
-        bytes: 270_590_880, licence: 'Apache 2.0', note: 'the same, and knows more'
+        bytes: 270_590_880, licence: 'Apache 2.0', note: 'the same, but knows more'
     },
     {
         repository: 'Qwen/Qwen3-0.6B-GGUF', file: 'Qwen3-0.6B-Q8_0.gguf', title: 'Qwen3 0.6B',
@@ -92,10 +93,16 @@ export class ModelsPanel {
         await this.list();
     }
 
-    /** @param {string | null} text */
-    complain(text) {
+    /**
+     * @param {string | null} text
+     * @param {HTMLElement[]} [choices] items of a list
+     */
+    complain(text, choices = []) {
         find('model-problem').hidden = text === null;
         find('model-problem').textContent = text;
+        find('model-choices').hidden = choices.length === 0;
+        find('model-choices').replaceChildren(...choices);
+        if (choices.length > 0) this.dialog.scrollTop = 0;
     }
 
     /** A model that the address names is loaded where it is kept, and offered where it is not. @param {string} name */
@@ -124,15 +131,20 @@ export class ModelsPanel {
         if (!this.dialog.open) this.dialog.showModal();
         this.complain(null);
         find('model-progress').hidden = false;
-        find('model-status').textContent = 'Asking for it';
+        find('model-status').textContent = 'Asking for the model';
         /** @type {HTMLProgressElement} */ (find('model-bar')).value = 0;
         const rate = new Rate();
         const last = await this.app.load(source, report => this.onProgress(report, rate));
+        // Another one has been asked for meanwhile.
+        if (last === null && this.app.state === 'loading') return;
         find('model-progress').hidden = true;
         if (last?.type === 'ready') {
             this.dialog.close();
         } else if (last?.type === 'error') {
-            this.complain(last.cancelled ? 'Cancelled. What has come is kept: load it again, and it goes on from there.' : last.message);
+            // Not in two places.
+            if (this.app.model) this.app.notify(null);
+            const text = last.cancelled ? 'Cancelled. What has come is kept: load the model again, and it goes on from there.' : last.message;
+            this.complain(sentence(text), last.choices?.map(choice => this.item(entryOf(choice, source))));
         }
         await this.list();
     }
@@ -149,6 +161,10 @@ export class ModelsPanel {
         const share = `${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`;
         find('model-status').textContent = `${verb}: ${share}${rate.text(phase, loaded, total)}`;
         /** @type {HTMLProgressElement} */ (find('model-bar')).value = total ? loaded / total : 0;
+        // Not each of its figures is read out.
+        const tenths = Math.floor(10 * loaded / (total || loaded));
+        const said = `${verb}: ${10 * tenths}%`;
+        if (find('model-said').textContent !== said) find('model-said').textContent = said;
     }
 
     showModel() {
@@ -181,6 +197,8 @@ export class ModelsPanel {
             item.append(button('Delete', title, async () => {
                 await removeKept(id);
                 await this.list();
+                // The button that had the focus is gone.
+                find('models-close').focus();
             }));
         }
         return item;
@@ -191,6 +209,7 @@ export class ModelsPanel {
         if (last?.type === 'error') this.complain(last.message);
         else if (last && this.app.model) this.app.model.isKept = true;
         await this.list();
+        find('models-close').focus();
     }
 }
 
@@ -207,7 +226,7 @@ function entries({ source, model }, kept) {
     for (const { repository, file, title, bytes: size, licence, note } of OFFERED) {
         const name = `${repository}/${file}`;
         const card = kept.find(one => one.name === name);
-        const state = card?.isWhole ? ', kept in this browser' : card ? ', begun' : '';
+        const state = card?.isWhole ? ', kept in this browser' : card ? ', partly downloaded' : '';
         list.push({
             title, detail: `${bytes(size)}, ${licence}${state}; ${note}`, id: card?.id ?? null,
             source: { kind: 'hub', name, repository, file, endpoint: null }
@@ -215,7 +234,7 @@ function entries({ source, model }, kept) {
     }
     for (const { name, id, bytes: size, isWhole, hub } of kept) {
         if (list.some(entry => entry.id === id)) continue;
-        const state = isWhole ? 'kept in this browser' : 'begun';
+        const state = isWhole ? 'kept in this browser' : 'partly downloaded';
         list.push({
             title: shortName(name), detail: `${bytes(size)}, ${state}${hub ? `, from ${hub.repository}` : ''}`, id,
             source: !isWhole && hub ? { kind: 'hub', name, ...hub } : { kind: 'kept', name, id }
@@ -225,6 +244,13 @@ function entries({ source, model }, kept) {
         list.push({ title: shortName(source.name), detail: 'from your disk', source, id: null, canKeep: !model?.isKept });
     }
     return list;
+}
+
+/** @param {Choice} choice @param {Source} source the model that it is a file of @returns {Entry} */
+function entryOf({ file, bytes: size }, source) {
+    const { repository, endpoint } = /** @type {Extract<Source, { kind: 'hub' }>} */ (source);
+    const name = `${repository}/${file}`;
+    return { title: file, detail: size > 0 ? bytes(size) : '', source: { kind: 'hub', name, repository, file, endpoint }, id: null };
 }
 
 /** @param {Source} a @param {Source} b */

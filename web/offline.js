@@ -22,6 +22,8 @@ async function serviceWorker() {
 export async function isolate() {
     if (crossOriginIsolated || navigator.serviceWorker?.controller) return false;
     if (!await serviceWorker() || !remember()) return false;
+    // Chromium keeps this page for going back, and gives it again, as it is, when the visitor reloads the isolated one.
+    addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
     location.reload();
     return true;
 }

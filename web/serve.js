@@ -35,7 +35,7 @@ const TYPES = {
 };
 
 const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; img-src 'self' data:; " +
-    "connect-src 'self' https://huggingface.co https://*.huggingface.co https://*.hf.co; " +
+    "connect-src 'self' https: http://localhost:* http://127.0.0.1:*; " +
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /**

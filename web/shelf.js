@@ -57,6 +57,11 @@ export async function filesOf(id) {
     return files;
 }
 
+/** @param {string} name of a file, which a hub may have in a folder */
+function baseOf(name) {
+    return name.split('/').at(-1) ?? name;
+}
+
 /** A model's folder, to be written by the worker. */
 export class Place {
     /**
@@ -95,8 +100,13 @@ export class Place {
 
     /** @param {string} name @returns {Promise<any>} a FileSystemSyncAccessHandle */
     async write(name) {
-        const handle = await this.folder.getFileHandle(name.split('/').at(-1) ?? name, { create: true });
+        const handle = await this.folder.getFileHandle(baseOf(name), { create: true });
         return /** @type {any} */ (handle).createSyncAccessHandle();
+    }
+
+    /** @param {string} name */
+    drop(name) {
+        return this.folder.removeEntry(baseOf(name));
     }
 
     remove() {

@@ -67,7 +67,7 @@ export class StoryView {
             span.className = 'token';
             span.classList.toggle('prompt', i < trace.promptLength);
             span.classList.toggle('mark', Boolean(start ?? ended));
-            span.classList.toggle('break', text !== '' && text.trim() === '');
+            span.classList.toggle('break', text.includes('\n') && text.trim() === '');
             span.dataset.position = String(i);
             span.textContent = start ? '❧' : text.slice(gap.length);
             if (ended) span.textContent = '∎';

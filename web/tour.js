@@ -5,25 +5,26 @@ import { find } from './find.js';
 const STEPS = [
     {
         id: 'story',
-        text: 'The model writes one token at a time: a word, or a piece of one. All of it is computed on your device.'
+        text: 'The model writes one token at a time: a word, or a piece of one. Everything is computed on your device.'
     },
     {
         id: 'looked',
-        text: 'To find the next, it looks back at all tokens before. Point at a word: the darker another one is, the more it was ' +
-            'looked at.'
+        text: 'To find the next one, it looks back at all the tokens before: this is attention. Point at a word of the text: the darker ' +
+            'another one gets, the more it was looked at.'
     },
     {
         id: 'next',
-        text: 'It then gives every token a probability, and one is drawn. Click another one, and the text goes on from there.'
+        text: 'Then it gives every token that it knows a probability, and one is drawn. Click another, and the text goes on from there.'
     },
     {
         id: 'cache-panel',
-        text: 'What it has read stays in the cache, keys and values for each layer. Without it, all of the text would be read again ' +
-            'for each token.'
+        text: 'What it has read stays in the cache. Without it, the whole text would have to be read again for each token: tick the ' +
+            'box to see what that costs.'
     },
     {
         id: 'model',
-        text: 'This is a small model for children’s stories. Choose another here, or drop a GGUF file on the page, and chat with it.'
+        text: 'This model is tiny, and knows only children’s stories. Choose a larger one here, or drop a GGUF file on the page, and ' +
+            'chat with it.'
     }
 ];
 
@@ -55,7 +56,9 @@ export class Tour {
         }
         find('guide-text').textContent = current.text;
         find('guide-count').textContent = `${step + 1} of ${STEPS.length}`;
-        find('guide-next').textContent = step === STEPS.length - 1 ? 'Done' : 'Next';
+        const isLast = step === STEPS.length - 1;
+        find('guide-next').textContent = isLast ? 'Done' : 'Next';
+        find('guide-close').hidden = isLast;
         /** @type {HTMLButtonElement} */ (find('guide-back')).disabled = step === 0;
         const target = find(current.id);
         target.classList.add('toured');

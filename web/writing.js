@@ -271,10 +271,12 @@ export function entriesOf(model, ids) {
  */
 function sleep(ms, signal) {
     return new Promise(resolve => {
-        const timer = setTimeout(resolve, ms);
-        signal.addEventListener('abort', () => {
+        const end = () => {
             clearTimeout(timer);
+            signal.removeEventListener('abort', end);
             resolve(undefined);
-        }, { once: true });
+        };
+        const timer = setTimeout(end, ms);
+        signal.addEventListener('abort', end);
     });
 }

@@ -12,6 +12,7 @@ import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
 import { askHub, losingHub } from './hub.js';
+import { realHub } from './real-hub.js';
 import { runCode } from './run-code.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
@@ -237,6 +238,78 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
     demo.checkProblems();
 });
 
+test('a model of a hub of another origin: which size, its progress, cancelled, cut off, and all there in the end', options, async t => {
+    const { url, state } = await realHub(t);
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    const story = { prompt: PROMPT, seed: 7, tokens: 20, pace: 0 };
+    const expected = await demo.write(story);
+    await demo.click('model');
+    await page.evaluate(askHub, url, 'someone/sizes');
+    await demo.says('model-problem', 'Which one?');
+    const choices = await page.$$eval('#model-choices li', items => items.map(item => item.textContent));
+    assert.deepEqual(choices, ['sub/small.Q4_0.gguf3.24 MBLoad', 'big.Q8_0.gguf3.24 MBLoad'], 'the smallest first, and only what can run');
+    state.pause = 150;
+    await page.click('#model-choices li:last-child button');
+    await page.waitForFunction(() => /[\d.]+ [kM]B of 3\.24 MB, [\d.]+ [kM]B\/s, \d+ s left/.test(
+        document.getElementById('model-status')?.textContent ?? ''));
+    await demo.click('model-cancel');
+    await demo.says('model-problem', 'Cancelled');
+    const load = () => page.evaluate(askHub, url, 'someone/sizes/big.Q8_0.gguf');
+    Object.assign(state, { pause: 0, cut: 500_000 });
+    await load();
+    await demo.says('model-problem', 'was lost in the middle');
+    state.cut = 0;
+    await load();
+    await demo.says('model-name', 'big.Q8_0');
+    assert.equal(await demo.write(story), expected, 'no byte is missing');
+    const parts = state.asked.filter(({ path }) => path.startsWith('/xet-bridge/')).map(({ range }) => Number(range?.slice(6, -1) ?? 0));
+    assert.equal(parts.length, 3);
+    assert.ok(parts[0] === 0 && parts[1] > 0 && parts[2] > parts[1], `it goes on where it stood: ${parts}`);
+    assert.ok(state.asked.every(({ method }) => method === 'GET'), 'nothing is asked that the host of the files does not answer');
+});
+
+/** @type {[string, Partial<import('./real-hub.js').State>][]} */
+const UNJOINED = [
+    ['has changed on its hub meanwhile', { tag: '"second"' }], ['the browser may ask for as a whole only', { isWholeOnly: true }]
+];
+for (const [what, change] of UNJOINED) test(`a file that ${what} is loaded from its beginning`, options, async t => {
+    const { url, state } = await realHub(t);
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    await demo.click('model');
+    const load = () => demo.page.evaluate(askHub, url, 'someone/sizes/sub/small.Q4_0.gguf');
+    state.cut = 500_000;
+    await load();
+    await demo.says('model-problem', 'was lost in the middle');
+    Object.assign(state, { cut: 0, ...change });
+    await load();
+    await demo.says('model-name', 'small.Q4_0');
+    const ranges = state.asked.filter(({ path }) => path.startsWith('/xet-bridge/')).map(({ range }) => range);
+    // A browser may try once more by itself where a connection breaks.
+    assert.match(ranges[1] ?? '', /^bytes=[1-9]\d*-$/);
+    assert.deepEqual([ranges[0], ranges.at(-1)], [undefined, undefined]);
+    assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+});
+
+test('what a hub does not have, or does not give, is said and leaves nothing behind', options, async t => {
+    const { url } = await realHub(t);
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    await demo.click('model');
+    for (const [name, said] of [
+        ['someone/gated', 'does not give this model to everybody'], ['someone/absent/model.gguf', 'does not give this model to everybody'],
+        ['someone/sizes/none.gguf', 'has no file none.gguf'], ['someone/sizes/sub/none.gguf', 'has no file sub/none.gguf']
+    ]) {
+        await demo.page.evaluate(askHub, url, name);
+        await demo.says('model-problem', said);
+    }
+    await demo.page.waitForFunction(() => document.getElementById('model-progress')?.hidden);
+    assert.doesNotMatch(await demo.text('model-list'), /downloaded|sizes|gated|absent/);
+    await demo.click('models-close');
+    assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT), 'the model before still writes');
+});
+
 test('where there is no room the model runs all the same', options, async t => {
     const demo = await DemoPage.open(t, { quota: 2_000_000, hub: (path, _, response) => {
         if (!path.endsWith('model.gguf')) return void response.writeHead(404).end();
@@ -289,7 +362,12 @@ test('it works as static files under any path', options, async t => {
         await symlink(fileURLToPath(new URL(`../../${name}`, import.meta.url)), join(root, 'some/path', name));
     }
     const demo = await DemoPage.open(t, { root, isolation: false, path: 'some/path/' });
-    await demo.page.waitForFunction(() => crossOriginIsolated && document.getElementById('status')?.textContent?.includes('layers of'));
+    const isReady = () => demo.page.waitForFunction(() =>
+        crossOriginIsolated && document.getElementById('status')?.textContent?.includes('layers of'));
+    await isReady();
+    assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+    await demo.page.reload();
+    await isReady();
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
     demo.checkProblems();
 });

@@ -82,6 +82,18 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
     await demo.click('model-cancel');
     await demo.says('model-problem', 'Cancelled');
     assert.equal(await demo.text('model-name'), 'TinyStories');
+
+    // Another is asked for while this one is on its way: it is that one's progress that is shown then.
+    await load();
+    await demo.says('model-status', ' left');
+    await page.evaluate(askHub, `${demo.server.url}hub`, 'someone/small/other-model.gguf');
+    await demo.says('model-status', 'Asking for the model');
+    await demo.says('model-status', ' left');
+    assert.ok(await page.$eval('#model-progress', element => element.checkVisibility()));
+    const said = await demo.text('model-said');
+    assert.match(said, /^Downloading: \d?0%$/, 'those who listen hear of tenths');
+    await demo.click('model-cancel');
+    await demo.says('model-problem', 'Cancelled');
     isSlow = false;
     await load();
     await demo.says('model-name', 'model');
@@ -136,10 +148,12 @@ test('a conversation: a system prompt, stop, continue, another answer, another w
     const whole = await answer();
     assert.ok(whole.startsWith(stopped), `${whole}: goes on from ${stopped}`);
 
-    await press('Again');
+    await page.focus('.turn.assistant:last-child .turn-bar button:nth-child(2)');
+    await page.keyboard.press('Enter');
     await page.waitForFunction(() => document.querySelector('.turn.assistant .turn-bar')?.textContent?.includes('2 / 2'));
     await ended();
     assert.notEqual(await answer(), whole);
+    assert.equal(await page.evaluate(() => document.activeElement?.id), 'message', 'the focus stays where one goes on from');
 
     // One that can be seen: a token of nothing but white space has no width.
     const position = await page.$$eval('#story .token', spans =>
@@ -159,12 +173,13 @@ test('what each token costs without a cache is measured and shown', options, asy
     await demo.ready();
     await demo.click('cold');
     await demo.write(STORY);
-    await demo.says('costs-text', 'Without a cache (grey) the token at position');
-    const [, cold, warm] = /would cost ([\d.]+) ms.*with it \(red\) ([\d.]+) ms/.exec(await demo.text('costs-text')) ?? [];
+    await demo.says('costs-text', 'Without the cache (grey) the token at position');
+    const [, cold, warm] = /costs ([\d.]+) ms.*with it \(in colour\) ([\d.]+) ms/.exec(await demo.text('costs-text')) ?? [];
     // Which is longer is not asserted: on a busy machine a token of so small a model may wait longer than it is computed.
     assert.ok(Number(cold) > 0 && Number(warm) > 0, await demo.text('costs-text'));
     assert.ok((await demo.canvas('#costs')).colours > 2);
-    assert.match(await demo.text('cache-text'), /^\d+ of 512 tokens, .*each read once: .* in 4 layers, [\d.]+ kB a token, [\d.]+ kB/);
+    assert.match(await demo.text('cache-text'),
+        /^Each token is read once: .* \(\d+ heads in 4 layers, [\d.]+ kB\).* \d+ of 512 tokens, [\d.]+ kB: /);
     demo.checkProblems();
 });
 
@@ -280,9 +295,10 @@ test('code, address and report are copied', chromiumOnly, async t => {
     for (const id of ['code-panel', 'explain-panel']) await unfold(demo, id);
     await demo.says('explained', 'bytesInUse');
     const copied = async (/** @type {string} */ id) => {
-        await page.$eval('#copied', element => { element.textContent = ''; });
+        const said = () => page.$eval(`#${id} ~ [role=status]`, element => element.textContent);
+        await page.$eval(`#${id} ~ [role=status]`, element => { element.textContent = ''; });
         await demo.click(id);
-        await demo.says('copied', 'Copied');
+        await demo.eventually(async () => assert.equal(await said(), 'Copied.'));
         return page.evaluate(() => navigator.clipboard.readText());
     };
     assert.equal(await copied('copy-code'), await demo.text('code'));
@@ -303,7 +319,7 @@ test('it can be installed', chromiumOnly, async t => {
 });
 
 test('while it is answered the place to write stays in sight, until one looks elsewhere', options, async t => {
-    const demo = await DemoPage.open(t, { viewport: { width: 375, height: 640 } });
+    const demo = await DemoPage.open(t, { viewport: { width: 375, height: 560 } });
     const { page } = demo;
     await demo.ready();
     await page.click('#modes input[value="chat"]');
@@ -323,7 +339,7 @@ test('while it is answered the place to write stays in sight, until one looks el
     const scrolled = await page.evaluate(() => scrollY);
     await grows(150);
     assert.ok(await page.evaluate(() => scrollY) > scrolled, 'it follows');
-    await demo.eventually(async () => assert.ok(await top() < 640, `the form is at ${await top()} px`));
+    await demo.eventually(async () => assert.ok(await top() < 560, `the form is at ${await top()} px`));
     await page.mouse.move(180, 300);
     await page.mouse.wheel({ deltaY: -2000 });
     await page.waitForFunction(() => scrollY === 0);

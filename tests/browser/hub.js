@@ -59,12 +59,12 @@ export function losingHub() {
     } };
 }
 
-/** In the page: asks that hub for its model. @param {string} endpoint */
-export function askHub(endpoint) {
+/** In the page: asks a hub for a model. @param {string} endpoint @param {string} [name] */
+export function askHub(endpoint, name = 'someone/small/model.gguf') {
     const fill = (/** @type {string} */ id, /** @type {string} */ value) => {
         /** @type {HTMLInputElement} */ (document.getElementById(id)).value = value;
     };
-    fill('hub-name', 'someone/small/model.gguf');
+    fill('hub-name', name);
     fill('hub-endpoint', endpoint);
     /** @type {HTMLFormElement} */ (document.getElementById('hub-form')).requestSubmit();
 }

@@ -87,6 +87,15 @@ test('one line and one reload, then workers run', options, async (t) => {
     await page.goto(page.url());
     assert.equal(await isIsolated(page), true);
     assert.equal(asked.filter((path) => path === '/').length, 3);
+    assert.deepEqual(told, []);
+});
+
+test('a visitor’s reload does not bring back the page from before', options, async (t) => {
+    const { page } = await open(t, { '/': LINE });
+    await until(() => isIsolated(page));
+    // Chromium has it still, and shows it for a moment.
+    await page.reload();
+    await until(() => isIsolated(page));
 });
 
 test('beside another service worker it stands back and says so', options, async (t) => {

@@ -35,9 +35,10 @@ export class WebKit {
     /**
      * @param {import('node:test').TestContext} t closes it
      * @param {Record<string, string | number>} [settings] of GTK: how a visitor has set up the desktop
+     * @param {string[]} [features] that are switched on
      * @returns {Promise<WebKit>}
      */
-    static async open(t, settings = {}) {
+    static async open(t, settings = {}, features = []) {
         const port = await freePort();
         const config = await mkdtemp(join(tmpdir(), 'webkit-'));
         await mkdir(join(config, 'gtk-3.0'));
@@ -59,7 +60,8 @@ export class WebKit {
             assert.ok(tries < 150, 'WebKitWebDriver does not start');
             await sleep(200);
         }
-        const options = { binary, args: ['--automation'] };
+        const switches = features.length > 0 ? [`--features=${features.map((name) => `+${name}`)}`] : [];
+        const options = { binary, args: ['--automation', ...switches] };
         const { sessionId } = await window.send('POST', '/session', {
             capabilities: { alwaysMatch: { 'webkitgtk:browserOptions': options } },
         });
