@@ -18,16 +18,19 @@ import { PlainLayer, checkCallOptions } from './plain-layer.js';
 class Normalization extends PlainLayer {
     /** Gamma and beta where the kernels read them; null before build. @type {NormWeights | null} */
     _norm = null;
+    /** Of the axes normed together, in the order of the weights' axes; known once it is built. @type {readonly number[]} */
+    _sizes = [];
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
-        const axis = typeof own.axis === 'number' ? [own.axis] : own.axis;
-        if (!Array.isArray(axis) || axis.length === 0 || !axis.every(Number.isInteger)) {
+        const isList = Array.isArray(own.axis);
+        const axis = isList ? [...own.axis] : own.axis;
+        if (!(isList ? axis.length > 0 && axis.every(Number.isInteger) : Number.isInteger(axis))) {
             throw typeError('axis', 'an integer or an array of integers', own.axis);
         }
         if (!(finiteNumber('epsilon', own.epsilon) >= 0))
             throw rangeError('epsilon', 'a number from 0 on', own.epsilon);
-        return { ...own, axis: [...axis] };
+        return { ...own, axis };
     }
 
     get built() {
@@ -41,15 +44,19 @@ class Normalization extends PlainLayer {
     build(shape) {
         this._checkAlive();
         if (this.built) throw new RangeError(`build must come once, and before any call: ${this.name} is built`);
-        const axes = this._axesOf(checkShape('shape', shape).length);
-        const sizes = axes.map((axis) => {
-            const size = shape[axis];
+        // Keras sorts them as they were given, negative ones first.
+        const axis = [this._config.axis].flat().sort((a, b) => a - b);
+        const axes = this._axesOf(axis, checkShape('shape', shape));
+        const sizes = axes.map((each) => {
+            const size = shape[each];
             if (size === null || size === 0)
                 throw rangeError('shape', `of known sizes above 0 on the axes [${axes}]`, shape);
             return size;
         });
         this._norm = this._makeNorm(sizes.reduce((a, b) => a * b, 1));
-        this._weights = this._makeWeights(Object.freeze(sizes));
+        this._config.axis = axis;
+        this._sizes = Object.freeze(sizes);
+        this._weights = this._makeWeights(this._sizes);
         for (const weight of this._weights) weight.data = this._rounded(weight.data);
         this._loaded();
     }
@@ -73,14 +80,11 @@ class Normalization extends PlainLayer {
         }
     }
 
-    /** @param {number} rank @returns {number[]} */
-    _axesOf(rank) {
-        const axes = this._config.axis.map((/** @type {number} */ axis) => (axis < 0 ? axis + rank : axis));
-        const valid = axes.every(
-            (/** @type {number} */ axis, /** @type {number} */ i) =>
-                axis >= 0 && axis < rank && axes.indexOf(axis) === i,
-        );
-        if (!valid) throw rangeError('axis', `different axes of inputs of rank ${rank}`, this._config.axis);
+    /** @param {number[]} given @param {Shape} shape of inputs @returns {number[]} from 0 on, in the same order */
+    _axesOf(given, { length: rank }) {
+        const axes = given.map((axis) => (axis < 0 ? axis + rank : axis));
+        const valid = axes.every((axis, i) => axis >= 0 && axis < rank && axes.indexOf(axis) === i);
+        if (!valid) throw rangeError('axis', `different axes of inputs of rank ${rank}`, given);
         return axes;
     }
 
@@ -89,17 +93,15 @@ class Normalization extends PlainLayer {
         checkCallOptions(this._what, options, []);
         if (!this.built) this.build(inputs.shape);
         const { shape } = inputs;
-        const axes = this._axesOf(shape.length);
-        const [{ shape: sizes }] =
-            this._weights.length > 0 ? this._weights : [{ shape: axes.map((axis) => shape[axis]) }];
+        const axes = this._axesOf(this._config.axis, shape);
+        const { _sizes: sizes } = this;
         if (axes.some((axis, i) => shape[axis] !== sizes[i])) {
             throw rangeError('inputs', `of sizes [${sizes}] on the axes [${axes}], as built`, inputs);
         }
-        return this._job(
-            inputs,
-            [...shape.keys()].filter((axis) => !axes.includes(axis)).concat(axes),
-            sizes.reduce((a, b) => a * b, 1),
-        );
+        // Weights lie in the order of the inputs' axes, whatever the order of their own: Keras reshapes them.
+        axes.sort((a, b) => a - b);
+        const order = [...shape.keys()].filter((axis) => !axes.includes(axis)).concat(axes);
+        return this._job(inputs, order, sizes.reduce((a, b) => a * b, 1));
     }
 
     /**
@@ -157,8 +159,8 @@ class Normalization extends PlainLayer {
 }
 
 /**
- * x / sqrt(mean of squares + epsilon) * (scale + offset). Options: axis -1, epsilon 1e-6, and offset 0: with 1 it is
- * Keras Hub's RMSNormalization (Gemma).
+ * x / sqrt(mean of squares + epsilon) * (scale + offset). Options: axis -1, or several, the last ones; epsilon 1e-6;
+ * offset 0: with 1 it is Keras Hub's RMSNormalization (Gemma).
  */
 export class RMSNormalization extends Normalization {
     static what = 'RMSNormalization';
@@ -175,6 +177,16 @@ export class RMSNormalization extends Normalization {
     _ownConfig() {
         const { axis, epsilon, offset } = this._config;
         return { axis, epsilon, ...offset !== 0 && { offset } };
+    }
+
+    /** @override @param {number[]} given @param {Shape} shape @returns {number[]} */
+    _axesOf(given, shape) {
+        const axes = super._axesOf(given, shape);
+        // Keras multiplies by the scale along the last axes, whichever it has normed.
+        const first = shape.length - axes.length;
+        const isLast = axes.every((axis, i) => axis === first + i);
+        if (!isLast && axes.some((axis) => shape[axis] !== 1)) throw rangeError('axis', 'the last axes, in order', given);
+        return axes;
     }
 
     /** @param {number} n @returns {NormWeights} */

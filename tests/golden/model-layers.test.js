@@ -15,16 +15,21 @@ import { floatsOf, there } from '../there.js';
 /** @typedef {import('../there.js').Floats} Floats */
 /** @typedef {import('../../js/engine/tensor.js').TensorLike} TensorLike */
 
+/** Arguments that the others do not have: make.py there. */
+const ARGUMENTS = new URL('arguments/', import.meta.url);
+
 const runtime = await testRuntime();
 const { cases, suites } = readManifest(LAYERS);
 const skip = SHARED_LAYERS ? false : NO_SHARED;
 /** The full set, for tests that are skipped without. */
 const shared = () => there(SHARED_LAYERS);
 
-for (const entry of cases) {
-    test(`${entry.tier}: ${entry.name}`, async () => {
-        for (const way of WAYS) await runLayerCase(runtime, LAYERS, entry, way);
-    });
+for (const [directory, entries] of /** @type {const} */ ([[LAYERS, cases], [ARGUMENTS, readManifest(ARGUMENTS).cases]])) {
+    for (const entry of entries) {
+        test(`${entry.tier}: ${entry.name}`, async () => {
+            for (const way of WAYS) await runLayerCase(runtime, directory, entry, way);
+        });
+    }
 }
 
 test('the committed fixtures are what copy-layers.js makes', { skip }, () => {

@@ -12,7 +12,7 @@ import { rangeError, typeError, unknownOption } from '../../check.js';
  * @typedef {object} CallOptions
  * @property {TensorLike | null} [key] default: value
  * @property {TensorLike | null} [attentionMask] [T, S], [B, T, S] or [B, H, T, S], each axis whole or 1; true or not 0
- *   keeps (with scores or dropout: numbers above 0.5). What is added to scores elsewhere, 0 and -Infinity, is refused
+ *   keeps (with scores or dropout, and no other mask: numbers above 0.5). What is added to scores elsewhere, 0 and -Infinity, is refused
  * @property {TensorLike | KVCache | null} [cache] [B, 2, S, H, D]; a KVCache is updated in place
  * @property {number | TensorLike | null} [cacheUpdateIndex] position of the first new key; absent: the cache is read
  * @property {boolean | null} [returnAttentionScores]
