@@ -224,7 +224,9 @@ export class DecoderJob {
         /** @type {Side | null} */
         this._cross = null;
         if (encoder) {
-            const [encoderBatch, positions] = checkSequence(encoder, 'encoderSequence', null);
+            const isRead = options.crossAttentionCache === undefined || (options.crossAttentionCacheUpdateIndex ?? null) !== null;
+            const { value } = /** @type {import('./attention/attention-layer.js').AttentionLayer} */ (decoder._parts.cross)._inputs;
+            const [encoderBatch, positions] = checkSequence(encoder, 'encoderSequence', isRead ? value : null);
             if (encoderBatch !== batch) {
                 throw new RangeError(`encoderSequence must have the batch of decoderSequence, ${batch}, ` +
                     `got ${encoderBatch}`);

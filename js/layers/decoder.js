@@ -184,14 +184,10 @@ export class TransformerDecoder {
 
     /** Of the weights, in the order of getWeights(). @returns {readonly (readonly number[])[]} */
     _weightShapes() {
-        const f = this.hiddenDim;
-        const h = this.numHeads;
-        const d = Math.floor(f / h);
-        const attention = [[f, h, d], [h, d], [f, h, d], [h, d], [f, h, d], [h, d], [h, d, f], [f], [f], [f]];
-        return [
-            ...attention, ...(this.hasCrossAttention ? attention : []),
-            [f, this.intermediateDim], [this.intermediateDim], [this.intermediateDim, f], [f], [f], [f],
-        ];
+        const { hiddenDim: f, intermediateDim: inner, _parts: { self, cross } } = this;
+        const attention = (/** @type {CachedMultiHeadAttention | null} */ layer) =>
+            (layer ? [...layer.weights.map(({ shape }) => shape), [f], [f]] : []);
+        return [...attention(self), ...attention(cross), [f, inner], [inner], [inner, f], [f], [f], [f]];
     }
 
     /**

@@ -119,6 +119,21 @@ for (const kvCache of [false, true]) {
     });
 }
 
+test('a decoder whose encoder has other features', async () => {
+    const { build, intermediate_dim: intermediateDim, num_heads: numHeads, weights, tolerance } = readManifest(ARGUMENTS).suites.decoder;
+    const t = readTensors(ARGUMENTS, 'arguments.safetensors');
+    const decoder = new TransformerDecoder(runtime, { intermediateDim, numHeads });
+    decoder.build(build[0], build[1]);
+    const list = Array.from({ length: weights }, (_, i) => t[`decoder/${i}`]);
+    assert.deepEqual(decoder.getWeights().map(({ shape }) => shape), list.map(({ shape }) => shape));
+    decoder.setWeights(list);
+    const { output } = await decoder.call(t['decoder/in/sequence'], t['decoder/in/encoder']);
+    assertTensor(output, t['decoder/out'], tolerance, 'output');
+    const narrow = { shape: [2, 5, 6], data: new Float32Array(60) };
+    await assert.rejects(decoder.call(t['decoder/in/sequence'], narrow), /^RangeError: encoderSequence must have shape \[B, T, 9\]/);
+    decoder.dispose();
+});
+
 /** [:, index : index + size] of [B, T, M]. @param {TensorLike} x @param {number} index @param {number} size @returns {Floats} */
 function rows(x, index, size) {
     const [b, t, m] = x.shape;

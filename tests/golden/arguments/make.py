@@ -105,7 +105,17 @@ for name, more in [("alone", {}), ("causal", {"use_causal_mask": True}), ("key_m
     case(f"fractions_{name}", "keras.layers.GroupQueryAttention", GROUPS, {**given, **more, **scores}, build=[[2, 5, 6], [2, 5, 6]])
 case("fractions_window", "keras.layers.GroupQueryAttention", {**GROUPS, "sliding_window": 9}, {**given, **scores}, build=[[2, 5, 6], [2, 5, 6]])
 
+# A decoder whose encoder has other features than itself.
+decoder = keras_hub.layers.TransformerDecoder(intermediate_dim=7, num_heads=3)
+decoder.build((2, 4, 6), (2, 5, 9))
+decoder.set_weights([floats(*weight.shape) for weight in decoder.weights])
+suite = {"build": [[2, 4, 6], [2, 5, 9]], "intermediate_dim": 7, "num_heads": 3, "weights": len(decoder.weights)}
+suite["tolerance"] = {"atol": 1e-4, "rtol": 1e-4}
+tensors.update({f"decoder/{i}": weight for i, weight in enumerate(decoder.get_weights())})
+tensors["decoder/in/sequence"], tensors["decoder/in/encoder"] = floats(2, 4, 6), floats(2, 5, 9)
+tensors["decoder/out"] = stored(decoder(tensors["decoder/in/sequence"], tensors["decoder/in/encoder"]))
+
 save_file(tensors, os.path.join(HERE, "arguments.safetensors"))
 with open(os.path.join(HERE, "manifest.json"), "w") as file:
-    json.dump({"cases": cases}, file, separators=(",", ":"))
+    json.dump({"cases": cases, "suites": {"decoder": suite}}, file, separators=(",", ":"))
     file.write("\n")
