@@ -81,6 +81,9 @@ export async function openKerasPreset(read, name) {
     const found = new Tensors(datasets, backbone, config).all();
     noteTypes(dtype, notes);
     const tokens = await readTokenizer(read);
+    if (tokens?.vocabulary === null) {
+        notes.push('byte pairs are merged across words: the pattern by which Keras means to split texts has no effect');
+    }
     return {
         format: 'keras', name, architecture: backbone.type, config: { ...config, tie_word_embeddings: found.tied },
         generation: tokens?.generation ?? null, tokenizer: tokens?.tokenizer ?? null,

@@ -11,7 +11,9 @@ import { openKerasPreset } from '../../js/files/keras-preset.js';
 import { weightOf } from '../../js/files/keras-weights.js';
 import { writeKerasWeights } from '../../js/files/keras-writer.js';
 import { isKerasConfig } from '../../js/files/texts.js';
+import { Tokenizer } from '../../js/text/tokenizer.js';
 import { rng } from '../rng.js';
+import { gpt2Preset } from './presets.js';
 import { KERAS, skip } from './shared.js';
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 100_000);
@@ -314,6 +316,27 @@ test('GPT-2: queries, keys and values beside each other; a byte-pair vocabulary'
             (e) => e instanceof FormatError && e.code === code,
             `${path} ${code}`,
         );
+    }
+});
+
+test('byte pairs are merged across words, as Keras Hub does', async () => {
+    const tokens = ['a', 'b', "'", 's', '\u0120', '1', '2', '3', '4', "b'", "b's", '12', '34', '1234', 'b\u0120', 'b\u0120a', '<|endoftext|>'];
+    const files = {
+        ...gpt2Preset(),
+        'assets/tokenizer/vocabulary.json': json(Object.fromEntries(tokens.map((token, id) => [token, id]))),
+        'assets/tokenizer/merges.txt': encoder.encode("b '\nb' s\n1 2\n3 4\n12 34\nb \u0120\nb\u0120 a\n"),
+    };
+    // What GPT2Tokenizer gives.
+    for (const [prefix, expected] of /** @type {[boolean, Record<string, number[]>][]} */ ([
+        [false, { "ab's": [0, 10], 1234: [13], 'ab ab': [0, 15, 1], 'b<|endoftext|> a': [1, 16, 4, 0] }],
+        [true, { "ab's": [4, 0, 10], 1234: [4, 13], 'ab ab': [4, 0, 15, 1], 'b<|endoftext|>a': [4, 1, 16, 4, 0] }],
+    ])) {
+        const config = { add_prefix_space: prefix, unsplittable_tokens: ['<|endoftext|>'] };
+        const preset = await open({ ...files, 'tokenizer.json': json({ class_name: 'GPT2Tokenizer', config }) });
+        const tokenizer = new Tokenizer(preset.tokenizer?.bytes ?? {});
+        for (const [text, ids] of Object.entries(expected)) {
+            assert.deepEqual([...tokenizer.encode(text, { addSpecialTokens: false })], ids, text);
+        }
     }
 });
 

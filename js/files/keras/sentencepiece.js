@@ -187,23 +187,25 @@ const UNUSED = 5;
 const BYTE_TYPE = 6;
 
 /**
- * The same as a tokenizer.json, with two additions of this package. Its model SPM merges by score, as SentencePiece
+ * The same as a tokenizer.json, with three additions of this package. Its model SPM merges by score, as SentencePiece
  * does (and GGUF files of Llama); of the model, `skip` are ids that text never becomes, `whole` those that it becomes
  * only as a whole, and `fuse_unk` makes one of unknown letters in a row. An added token with `in_text: false` is not looked
- * for in texts: control pieces, whose names in a text are but letters to SentencePiece.
+ * for in texts: control pieces, whose names in a text are but letters to SentencePiece. Its decoder Leading takes `content` off
+ * the text's first token, with `every` off each until there is some text.
  * @param {SentencePiece} piece
  * @param {Record<string, any> | null} postProcessor
  * @returns {Record<string, any>}
  * @throws {FormatError} `tokenizer-unsupported`
  */
 export function sentencePieceJson(piece, postProcessor) {
-    const { model, pieces, scores, types, whitespaceAsSuffix, escapeWhitespaces } = piece;
+    const { model, pieces, scores, types, whitespaceAsSuffix, escapeWhitespaces, removeExtraWhitespaces } = piece;
     /** @param {...number} wanted @returns {number[]} */
     const idsOf = (...wanted) => Array.from(types.keys()).filter((id) => wanted.includes(types[id]));
     const whole = idsOf(USER_DEFINED);
     for (const [feature, there] of /** @type {[string, boolean][]} */ ([
         ['white space as suffix', whitespaceAsSuffix], ['white space that is not escaped', !escapeWhitespaces],
         ['a unigram model with user-defined pieces', model === 'unigram' && whole.length > 0],
+        ['a user-defined piece with spaces where extra ones go', removeExtraWhitespaces && whole.some((id) => pieces[id].includes(' '))],
     ])) {
         if (there) {
             throw new FormatError('tokenizer-unsupported', `vocabulary.spm: ${feature} is not supported`);
@@ -242,7 +244,7 @@ function normalizerOf({ charsmap, removeExtraWhitespaces, addDummyPrefix }) {
         type: 'Sequence', normalizers: [
             ...charsmap === null ? []
                 : [{ type: 'Precompiled', precompiled_charsmap: base64(charsmap), longest: true }],
-            ...removeExtraWhitespaces ? [replace({ Regex: '\\A +| +\\z' }, ''), replace({ Regex: ' {2,}' }, ' ')] : [],
+            ...removeExtraWhitespaces ? [replace({ Regex: '\\A +|[ \u2581]+\\z' }, ''), replace({ Regex: ' {2,}' }, ' ')] : [],
             ...addDummyPrefix ? [{ type: 'Prepend', prepend: '\u2581' }] : [],
             replace({ String: ' ' }, '\u2581'),
         ],
@@ -250,13 +252,13 @@ function normalizerOf({ charsmap, removeExtraWhitespaces, addDummyPrefix }) {
 }
 
 /** @param {SentencePiece} piece @param {string} unknown @returns {Record<string, any>} */
-function decoderOf({ addDummyPrefix, unknownSurface }, unknown) {
+function decoderOf({ addDummyPrefix, removeExtraWhitespaces, unknownSurface }, unknown) {
     return {
         type: 'Sequence', decoders: [
+            ...addDummyPrefix || removeExtraWhitespaces ? [{ type: 'Leading', content: '\u2581', every: removeExtraWhitespaces }] : [],
             { type: 'Replace', pattern: { String: unknown }, content: unknownSurface },
             { type: 'Replace', pattern: { String: '\u2581' }, content: ' ' },
             { type: 'ByteFallback' }, { type: 'Fuse' },
-            ...addDummyPrefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : [],
         ],
     };
 }

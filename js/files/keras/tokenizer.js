@@ -25,10 +25,6 @@ import { readSentencePiece, sentencePieceJson } from './sentencepiece.js';
 
 const FOLDER = 'assets/tokenizer/';
 
-/** What Keras splits text by, whatever the class. */
-const SPLIT = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" +
-    '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
-
 /** @type {Record<string, Kind>} */
 const CLASSES = {
     GPT2Tokenizer: { start: '<|endoftext|>', ends: ['<|endoftext|>'], pad: null, keys: [] },
@@ -143,10 +139,6 @@ async function bytePairs(read, k, kind, addStart) {
     const generation = specialIds(kind, idOf);
     const special = specialTokens(k, kind);
     const prefix = k.flag('add_prefix_space', false);
-    const split = k.any('split_pattern') ?? SPLIT;
-    if (typeof split !== 'string') {
-        k.refuse('split_pattern', 'a string', split);
-    }
     k.finish();
     const json = {
         version: '1.0', truncation: null, padding: null, normalizer: null,
@@ -154,12 +146,9 @@ async function bytePairs(read, k, kind, addStart) {
             id: idOf(content) ?? invalid(`the vocabulary has no token ${show(content)}`), content,
             single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
         })),
-        pre_tokenizer: {
-            type: 'Sequence', pretokenizers: [
-                { type: 'Split', pattern: { Regex: split }, behavior: 'Isolated', invert: false },
-                { type: 'ByteLevel', add_prefix_space: prefix, trim_offsets: true, use_regex: false },
-            ],
-        },
+        // Keras means to split texts into words first, by a pattern that its tokenizer looks for as it is spelled: there are
+        // no words, and pairs are merged across spaces.
+        pre_tokenizer: { type: 'ByteLevel', add_prefix_space: prefix, trim_offsets: true, use_regex: false },
         post_processor: addStart ? startingWith(/** @type {string} */ (kind.start), generation.bos_token_id) : null,
         decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
         model: {
