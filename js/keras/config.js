@@ -35,6 +35,18 @@ import { toCamel, toSnake } from './serializable.js';
  * @property {boolean} [trainable] default true
  */
 
+/** What all attention layers end with. */
+export const OBJECTS = Object.freeze({
+    kernelInitializer: 'glorot_uniform',
+    biasInitializer: 'zeros',
+    kernelRegularizer: null,
+    biasRegularizer: null,
+    activityRegularizer: null,
+    kernelConstraint: null,
+    biasConstraint: null,
+    seed: null,
+});
+
 /** Arguments and defaults, in the order of Keras's config. numHeads and keyDim have none. */
 const DEFAULTS = Object.freeze({
     name: null,
@@ -50,14 +62,7 @@ const DEFAULTS = Object.freeze({
     attentionAxes: null,
     slidingWindow: null,
     flashAttention: null,
-    kernelInitializer: 'glorot_uniform',
-    biasInitializer: 'zeros',
-    kernelRegularizer: null,
-    biasRegularizer: null,
-    activityRegularizer: null,
-    kernelConstraint: null,
-    biasConstraint: null,
-    seed: null,
+    ...OBJECTS,
 });
 
 /**

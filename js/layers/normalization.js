@@ -7,7 +7,7 @@ import { resolveConstraint, serializeConstraint } from '../keras/constraints.js'
 import { resolveInitializer, serializeInitializer } from '../keras/initializers.js';
 import { roundTo } from '../keras/policy.js';
 import { resolveRegularizer, serializeRegularizer } from '../keras/regularizers.js';
-import { checkShape } from '../keras/shapes.js';
+import { checkShape, permute } from '../keras/shapes.js';
 import { floatInput } from './attention/inputs.js';
 import { PlainLayer, checkCallOptions } from './plain-layer.js';
 
@@ -126,13 +126,13 @@ class Normalization extends PlainLayer {
                 rows = output._address;
                 if (!direct) {
                     rows = program.scratch(4 * size);
-                    permute(memory.f32(rows, size), memory.f32(x, size), shape, order, false);
+                    permute(memory.f32(rows, size), memory.f32(x, size), { shape, order }, false);
                     x = rows;
                 }
                 this._record(program, size / n, x, n, rows);
             },
             finish: () => {
-                if (!direct) permute(memory.f32(output._address, size), memory.f32(rows, size), shape, order, true);
+                if (!direct) permute(memory.f32(output._address, size), memory.f32(rows, size), { shape, order }, true);
                 this._round(output);
                 return output;
             },
@@ -202,6 +202,19 @@ export class RMSNormalization extends Normalization {
     }
 }
 
+/** @typedef {[resolve: (name: string, value: unknown) => any, serialize: (object: any) => any]} Both */
+
+/** @type {Record<string, Both>} */
+const KINDS = {
+    Initializer: [resolveInitializer, serializeInitializer],
+    Regularizer: [resolveRegularizer, serializeRegularizer],
+    Constraint: [resolveConstraint, serializeConstraint],
+};
+
+/** @param {(both: Both, name: string) => any} of the kind, by the option's name @returns {Record<string, any>} for beta and gamma */
+const objects = (of) => Object.fromEntries(Object.entries(KINDS).flatMap(([kind, both]) =>
+    ['beta', 'gamma'].map((which) => [which + kind, of(both, which + kind)])));
+
 /**
  * (x - mean) / sqrt(variance + epsilon) * gamma + beta. Options: axis -1, epsilon 1e-3, center (beta), scale (gamma),
  * rmsScaling, initializers, regularizers and constraints of both. rmsScaling divides by the root of the variance
@@ -231,27 +244,14 @@ export class LayerNormalization extends Normalization {
             center: booleanOrBit('center', own.center),
             scale: booleanOrBit('scale', own.scale),
             rmsScaling: booleanOrBit('rmsScaling', own.rmsScaling),
-            betaInitializer: resolveInitializer('betaInitializer', own.betaInitializer),
-            gammaInitializer: resolveInitializer('gammaInitializer', own.gammaInitializer),
-            betaRegularizer: resolveRegularizer('betaRegularizer', own.betaRegularizer),
-            gammaRegularizer: resolveRegularizer('gammaRegularizer', own.gammaRegularizer),
-            betaConstraint: resolveConstraint('betaConstraint', own.betaConstraint),
-            gammaConstraint: resolveConstraint('gammaConstraint', own.gammaConstraint),
+            ...objects(([resolve], name) => resolve(name, own[name])),
         };
     }
 
     /** @returns {Record<string, any>} */
     _ownConfig() {
         const c = this._config;
-        return {
-            ...c,
-            betaInitializer: serializeInitializer(c.betaInitializer),
-            gammaInitializer: serializeInitializer(c.gammaInitializer),
-            betaRegularizer: serializeRegularizer(c.betaRegularizer),
-            gammaRegularizer: serializeRegularizer(c.gammaRegularizer),
-            betaConstraint: serializeConstraint(c.betaConstraint),
-            gammaConstraint: serializeConstraint(c.gammaConstraint),
-        };
+        return { ...c, ...objects(([, serialize], name) => serialize(c[name])) };
     }
 
     /** @param {number} n @returns {NormWeights} */
@@ -312,28 +312,5 @@ function scale(y, x, n, gamma, epsilon) {
         const mean = part.reduce((a, b) => a + b, 0) / n;
         const variance = part.reduce((a, b) => a + (b - mean) ** 2, 0) / n;
         part.forEach((value, i) => { y[row + i] = value / Math.sqrt(variance + epsilon) * gamma[i]; });
-    }
-}
-
-/**
- * Brings axes into another order, or back.
- * @param {Float32Array} target
- * @param {Float32Array} source
- * @param {readonly number[]} shape in the own order
- * @param {number[]} order
- * @param {boolean} back
- */
-function permute(target, source, shape, order, back) {
-    const strides = order.map((axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
-    const index = order.map(() => 0);
-    for (let i = 0, own = 0; i < source.length; i++) {
-        if (back) target[own] = source[i];
-        else target[i] = source[own];
-        for (let axis = order.length - 1; axis >= 0; axis--) {
-            own += strides[axis];
-            if (++index[axis] < shape[order[axis]]) break;
-            own -= strides[axis] * shape[order[axis]];
-            index[axis] = 0;
-        }
     }
 }
