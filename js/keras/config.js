@@ -72,7 +72,7 @@ const DEFAULTS = Object.freeze({
  * @property {boolean} gated the gate takes part
  * @property {number} window a query sees so many positions on either side, its own counted; 0: all
  * @property {number} softcap 0: none
- * @property {boolean} masks the calls take masks of queries, values and keys
+ * @property {boolean} masks the layer is Keras's grouped one: calls take masks of queries, values and keys
  * @property {boolean | null} outputBias null: as useBias
  * @property {import('./rotary.js').RotarySettings | null} rotary
  * @property {{ epsilon: number, offset: number } | null} norm of each head of queries and keys, before the rotation

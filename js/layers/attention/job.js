@@ -379,7 +379,7 @@ export class AttentionJob {
             const [to, from] = [memory.f32(output._address, output.size), memory.f32(call.out, output.size)];
             this._plan.permute(to, from, shape, call.outStride, true);
         }
-        layer._called(call, output, this._mode !== STATIC_CACHE);
+        layer._called(call, output, this._scores, this._mode !== STATIC_CACHE);
         if (this._cacheOut === null) {
             if (this._scores === null) return { attentionOutput: output };
             return { attentionOutput: output, attentionScores: this._scores };

@@ -68,6 +68,8 @@ def case(name, layer, arguments, *calls, build=None, tolerance=1e-5):
                 tensors[f"{name}/out/{number}/{key}"] = stored(result)
                 returns.append({"name": key, "tensor": f"{name}/out/{number}/{key}", "dtype": str(result.dtype)})
             call["returns"] = returns
+            if "activity_regularizer" in arguments:
+                call["losses"] = [float(loss) for loss in made.losses]
         entry["calls"].append(call)
     entry["tolerance"] = {"atol": tolerance, "rtol": tolerance}
     cases.append(entry)
@@ -104,6 +106,12 @@ scores = {"return_attention_scores": True}
 for name, more in [("alone", {}), ("causal", {"use_causal_mask": True}), ("key_mask", {"key_mask": kept}), ("query_mask", {"query_mask": kept})]:
     case(f"fractions_{name}", "keras.layers.GroupQueryAttention", GROUPS, {**given, **more, **scores}, build=[[2, 5, 6], [2, 5, 6]])
 case("fractions_window", "keras.layers.GroupQueryAttention", {**GROUPS, "sliding_window": 9}, {**given, **scores}, build=[[2, 5, 6], [2, 5, 6]])
+
+# The grouped layer regularizes what it gives, and what its projections give: of the gate what the sigmoid makes of it.
+for name, more in [("gate", {"use_gate": True, "kernel_regularizer": "l2"}), ("plain", {})]:
+    call = {"query": floats(2, 3, 6), "value": floats(2, 4, 6)}
+    arguments = {**GROUPS, **more, "activity_regularizer": "l1"}
+    case(f"losses_{name}", "keras.layers.GroupQueryAttention", arguments, call, {**call, **scores}, build=[[2, 3, 6], [2, 4, 6]])
 
 # A decoder whose encoder has other features than itself.
 decoder = keras_hub.layers.TransformerDecoder(intermediate_dim=7, num_heads=3)
