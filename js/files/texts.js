@@ -83,7 +83,7 @@ export class Texts {
             ? { ...parsed.special, ...parsed.tokenizerConfig } : null;
         return {
             config: parsed.config, generation: parsed.generation, tokenizerConfig: merged,
-            tokenizer: parsed.tokenizer && { json: parsed.tokenizer, bytes: /** @type {Uint8Array} */ (tokenizer) },
+            tokenizer: parsed.tokenizer && { json: parsed.tokenizer },
             chatTemplate: jinja ? textOf(jinja, 'chat_template.jinja') : templateOf(merged?.chat_template),
         };
     }

@@ -36,7 +36,7 @@ import { toCamel, toSnake } from './serializable.js';
  */
 
 /** What all attention layers end with. */
-export const OBJECTS = Object.freeze({
+export const OBJECTS = {
     kernelInitializer: 'glorot_uniform',
     biasInitializer: 'zeros',
     kernelRegularizer: null,
@@ -45,7 +45,7 @@ export const OBJECTS = Object.freeze({
     kernelConstraint: null,
     biasConstraint: null,
     seed: null,
-});
+};
 
 /** Arguments and defaults, in the order of Keras's config. numHeads and keyDim have none. */
 const DEFAULTS = Object.freeze({

@@ -181,31 +181,20 @@ export class AxesPlan {
      * @param {boolean} back from the plan's order to the tensor's own
      */
     permute(target, source, shape, width, back) {
-        permute(target, source, { shape: shape.slice(0, this.rank - 1), order: this.order, width }, back);
-    }
-}
-
-/**
- * Brings the axes of a tensor into another order, or back.
- * @param {Float32Array} target
- * @param {Float32Array} source
- * @param {{ shape: readonly number[], order: readonly number[], width?: number }} axes width: numbers that stay together, 1
- * @param {boolean} back from that order to the tensor's own
- */
-export function permute(target, source, { shape, order, width = 1 }, back) {
-    const sizes = order.map((axis) => shape[axis]);
-    const strides = order.map((axis) => shape.slice(axis + 1).reduce((a, b) => a * b, width));
-    const rows = sizeOf(sizes);
-    const index = sizes.map(() => 0);
-    for (let row = 0, own = 0; row < rows; row++) {
-        const from = back ? row * width : own;
-        const to = back ? own : row * width;
-        for (let i = 0; i < width; i++) target[to + i] = source[from + i];
-        for (let axis = sizes.length - 1; axis >= 0; axis--) {
-            own += strides[axis];
-            if (++index[axis] < sizes[axis]) break;
-            own -= strides[axis] * sizes[axis];
-            index[axis] = 0;
+        const sizes = this.order.map((axis) => shape[axis]);
+        const strides = this.order.map((axis) => shape.slice(axis + 1, this.rank - 1).reduce((a, b) => a * b, width));
+        const rows = sizeOf(sizes);
+        const index = sizes.map(() => 0);
+        for (let row = 0, own = 0; row < rows; row++) {
+            const from = back ? row * width : own;
+            const to = back ? own : row * width;
+            for (let i = 0; i < width; i++) target[to + i] = source[from + i];
+            for (let axis = sizes.length - 1; axis >= 0; axis--) {
+                own += strides[axis];
+                if (++index[axis] < sizes[axis]) break;
+                own -= strides[axis] * sizes[axis];
+                index[axis] = 0;
+            }
         }
     }
 }

@@ -224,9 +224,7 @@ export class DecoderJob {
         /** @type {Side | null} */
         this._cross = null;
         if (encoder) {
-            const isRead = options.crossAttentionCache === undefined || (options.crossAttentionCacheUpdateIndex ?? null) !== null;
-            const { value } = /** @type {import('./attention/attention-layer.js').AttentionLayer} */ (decoder._parts.cross)._inputs;
-            const [encoderBatch, positions] = checkSequence(encoder, 'encoderSequence', isRead ? value : null);
+            const [encoderBatch, positions] = checkSequence(encoder, 'encoderSequence', null);
             if (encoderBatch !== batch) {
                 throw new RangeError(`encoderSequence must have the batch of decoderSequence, ${batch}, ` +
                     `got ${encoderBatch}`);
@@ -234,6 +232,7 @@ export class DecoderJob {
             this._encoder = runtime._capture(encoder);
             this._cross = new Side(decoder, 'crossAttention', [batch, t, positions], options.crossAttentionCache,
                 options.crossAttentionCacheUpdateIndex);
+            if (this._cross.io.rows > 0) checkSequence(encoder, 'encoderSequence', decoder._parts.cross?._inputs.value ?? null);
             this._cross.setMask(options.encoderPaddingMask, options.encoderAttentionMask, 'encoder');
         }
         for (const side of [this._self, this._cross]) if (side) side.canUndo = options.signal !== undefined;

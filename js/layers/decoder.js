@@ -163,23 +163,20 @@ export class TransformerDecoder {
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
         let at = 0;
         const next = () => numbers(this._runtime, given[at++]);
-        /** @param {CachedMultiHeadAttention} layer @param {NormWeights} layerNorm */
-        const setAttention = (layer, layerNorm) => {
-            layer.setWeights(given.slice(at, at + 8));
-            at += 8;
-            layerNorm.loadWeight(next());
-            layerNorm.loadBias(next());
+        /** @param {NormWeights | null} layerNorm */
+        const setNorm = (layerNorm) => {
+            layerNorm?.loadWeight(next());
+            layerNorm?.loadBias(next());
         };
-        setAttention(self, selfNorm);
-        if (cross && crossNorm) {
-            setAttention(cross, crossNorm);
-        }
+        self.setWeights(given.slice(0, at = 8));
+        setNorm(selfNorm);
+        cross?.setWeights(given.slice(at, at += 8));
+        setNorm(crossNorm);
         for (const dense of [intermediate, output]) {
             dense.loadKernel(next());
             dense.loadBias(next());
         }
-        norm.loadWeight(next());
-        norm.loadBias(next());
+        setNorm(norm);
     }
 
     /** Of the weights, in the order of getWeights(). @returns {readonly (readonly number[])[]} */

@@ -7,7 +7,7 @@ import { resolveConstraint, serializeConstraint } from '../keras/constraints.js'
 import { resolveInitializer, serializeInitializer } from '../keras/initializers.js';
 import { roundTo } from '../keras/policy.js';
 import { resolveRegularizer, serializeRegularizer } from '../keras/regularizers.js';
-import { checkShape, permute } from '../keras/shapes.js';
+import { AxesPlan, checkShape } from '../keras/shapes.js';
 import { floatInput } from './attention/inputs.js';
 import { PlainLayer, checkCallOptions } from './plain-layer.js';
 
@@ -100,22 +100,21 @@ class Normalization extends PlainLayer {
         }
         // Weights lie in the order of the inputs' axes, whatever the order of their own: Keras reshapes them.
         axes.sort((a, b) => a - b);
-        const order = [...shape.keys()].filter((axis) => !axes.includes(axis)).concat(axes);
-        return this._job(inputs, order, sizes.reduce((a, b) => a * b, 1));
+        // Each number is a row of its own.
+        return this._job(inputs, new AxesPlan(shape.length + 1, axes), sizes.reduce((a, b) => a * b, 1));
     }
 
     /**
      * @param {Held} inputs
-     * @param {number[]} order of the axes: those normed together last
+     * @param {AxesPlan} plan puts the axes that are normed together last
      * @param {number} n elements normed together
      * @returns {import('./plain-layer.js').Work}
      */
-    _job(inputs, order, n) {
+    _job(inputs, plan, n) {
         const { _runtime: runtime, _policy: { compute } } = this;
         const { memory } = runtime;
         const { shape } = inputs;
         const size = sizeOf(shape);
-        const direct = order.every((axis, i) => axis === i);
         /** @type {import('../engine/tensor.js').Tensor} */
         let output;
         let rows = 0;
@@ -124,15 +123,15 @@ class Normalization extends PlainLayer {
                 output = program.result(Object.freeze([...shape]), compute);
                 let x = floatInput(runtime, program, inputs, compute, 0);
                 rows = output._address;
-                if (!direct) {
+                if (!plan.direct) {
                     rows = program.scratch(4 * size);
-                    permute(memory.f32(rows, size), memory.f32(x, size), { shape, order }, false);
+                    plan.permute(memory.f32(rows, size), memory.f32(x, size), shape, 1, false);
                     x = rows;
                 }
                 this._record(program, size / n, x, n, rows);
             },
             finish: () => {
-                if (!direct) permute(memory.f32(output._address, size), memory.f32(rows, size), { shape, order }, true);
+                if (!plan.direct) plan.permute(memory.f32(output._address, size), memory.f32(rows, size), shape, 1, true);
                 this._round(output);
                 return output;
             },

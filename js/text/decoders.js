@@ -204,20 +204,6 @@ function strip(letter, start, stop) {
     };
 }
 
-/** @param {string} content @param {boolean} every @returns {Machine} */
-function leading(content, every) {
-    let isAhead = true;
-    return {
-        push(chunk, out) {
-            const takes = isAhead && chunk.text.startsWith(content);
-            const text = takes ? chunk.text.slice(content.length) : chunk.text;
-            isAhead &&= text === '' && (every || !takes);
-            out.push({ ...chunk, text });
-        },
-        end: nothing,
-    };
-}
-
 /** @param {Part} part @returns {Decoder} */
 function replace(part) {
     part.only(['pattern', 'content']);
@@ -257,12 +243,6 @@ const DECODERS = new Map(Object.entries({
         return fuse;
     },
     Replace: replace,
-    Leading(part) {
-        part.only(['content', 'every']);
-        const content = part.string('content');
-        const every = part.boolean('every', false);
-        return () => leading(content, every);
-    },
     Strip(part) {
         part.only(['content', 'start', 'stop']);
         const letter = part.string('content');

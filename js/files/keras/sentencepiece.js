@@ -5,8 +5,6 @@ import { FormatError, show } from '../../check.js';
 
 /**
  * @typedef {object} SentencePiece
- * @property {'spm'} kind
- * @property {Uint8Array} bytes the file
  * @property {'bpe' | 'unigram'} model
  * @property {string[]} pieces by id
  * @property {Float32Array} scores
@@ -140,7 +138,7 @@ export function readSentencePiece(bytes) {
         }
     }
     return {
-        kind: 'spm', bytes, pieces, scores: Float32Array.from(scores), types: checkTypes(types, pieces),
+        pieces, scores: Float32Array.from(scores), types: checkTypes(types, pieces),
         ...rules(trainer, normalizer),
     };
 }
@@ -180,6 +178,9 @@ function rules(trainer, normalizer) {
     };
 }
 
+/** No character: an unknown token until the spaces ahead of the text are off, for its own stay. */
+const UNKNOWN_MARK = '\ufffe';
+
 const UNKNOWN_TYPE = 2;
 const CONTROL_TYPE = 3;
 const USER_DEFINED = 4;
@@ -187,11 +188,10 @@ const UNUSED = 5;
 const BYTE_TYPE = 6;
 
 /**
- * The same as a tokenizer.json, with three additions of this package. Its model SPM merges by score, as SentencePiece
+ * The same as a tokenizer.json, with two additions of this package. Its model SPM merges by score, as SentencePiece
  * does (and GGUF files of Llama); of the model, `skip` are ids that text never becomes, `whole` those that it becomes
  * only as a whole, and `fuse_unk` makes one of unknown letters in a row. An added token with `in_text: false` is not looked
- * for in texts: control pieces, whose names in a text are but letters to SentencePiece. Its decoder Leading takes `content` off
- * the text's first token, with `every` off each until there is some text.
+ * for in texts: control pieces, whose names in a text are but letters to SentencePiece.
  * @param {SentencePiece} piece
  * @param {Record<string, any> | null} postProcessor
  * @returns {Record<string, any>}
@@ -255,10 +255,11 @@ function normalizerOf({ charsmap, removeExtraWhitespaces, addDummyPrefix }) {
 function decoderOf({ addDummyPrefix, removeExtraWhitespaces, unknownSurface }, unknown) {
     return {
         type: 'Sequence', decoders: [
-            ...addDummyPrefix || removeExtraWhitespaces ? [{ type: 'Leading', content: '\u2581', every: removeExtraWhitespaces }] : [],
-            { type: 'Replace', pattern: { String: unknown }, content: unknownSurface },
+            { type: 'Replace', pattern: { String: unknown }, content: UNKNOWN_MARK },
             { type: 'Replace', pattern: { String: '\u2581' }, content: ' ' },
             { type: 'ByteFallback' }, { type: 'Fuse' },
+            { type: 'Strip', content: ' ', start: removeExtraWhitespaces ? MAX_PIECES : Number(addDummyPrefix), stop: 0 },
+            { type: 'Replace', pattern: { String: UNKNOWN_MARK }, content: unknownSurface },
         ],
     };
 }

@@ -7,14 +7,11 @@ import { KerasConfig } from './config.js';
 import { readSentencePiece, sentencePieceJson } from './sentencepiece.js';
 
 /**
- * @typedef {import('./sentencepiece.js').SentencePiece} SentencePiece
  * @typedef {(path: string) => Promise<Uint8Array | null>} ReadFile
  *
  * @typedef {object} PresetTokenizer
- * @property {{ json: Record<string, any>, bytes: Uint8Array } | null} tokenizer
- * @property {SentencePiece | null} vocabulary
+ * @property {{ json: Record<string, any> }} tokenizer
  * @property {Record<string, any>} generation bos_token_id, eos_token_id, pad_token_id
- * @property {boolean} addStart whether a prompt gets the start token
  *
  * @typedef {object} Kind of a tokenizer's class
  * @property {string | null} start
@@ -96,9 +93,7 @@ function sentencePieces(bytes, k, kind, addStart) {
     const ids = new Map(vocabulary.pieces.map((piece, id) => [piece, id]));
     const generation = specialIds(kind, (token) => ids.get(token));
     const start = addStart ? startingWith(/** @type {string} */ (kind.start), generation.bos_token_id) : null;
-    const json = sentencePieceJson(vocabulary, start);
-    const tokenizer = { json, bytes: new TextEncoder().encode(JSON.stringify(json)) };
-    return { tokenizer, vocabulary, generation, addStart };
+    return { tokenizer: { json: sentencePieceJson(vocabulary, start) }, generation };
 }
 
 /**
@@ -157,8 +152,7 @@ async function bytePairs(read, k, kind, addStart) {
             vocab: vocabulary, merges: mergesOf(mergesFile, idOf),
         },
     };
-    const bytes = new TextEncoder().encode(JSON.stringify(json));
-    return { tokenizer: { json, bytes }, vocabulary: null, generation, addStart };
+    return { tokenizer: { json }, generation };
 }
 
 /** @param {KerasConfig} k @param {Kind} kind @returns {string[]} tokens that text is never split within */

@@ -32,12 +32,11 @@ export const STATIC_CACHE = 1;
 /** The cache, after new keys and values have been written to it. */
 export const UPDATED_CACHE = 2;
 
-const OPTIONS = Object.freeze([
-    'key', 'attentionMask', 'cache', 'cacheUpdateIndex', 'returnAttentionScores', 'useCausalMask', 'training',
-    'signal',
-]);
+/** Not frozen: every call looks here, and V8 reads frozen arrays by a call of its own. */
+const OPTIONS = ['key', 'attentionMask', 'cache', 'cacheUpdateIndex', 'returnAttentionScores', 'useCausalMask', 'training', 'signal'];
 /** Those of positions, which some layers take too. */
 export const ROW_MASKS = /** @type {const} */ (['queryMask', 'valueMask', 'keyMask']);
+const WITH_MASKS = [...OPTIONS, ...ROW_MASKS];
 
 /**
  * Tensor-likes are objects too: what stands where the options belong must not be taken for them.
@@ -50,18 +49,8 @@ export function checkOptions(options, masks) {
     if (typeof options !== 'object' || options === null || options instanceof Tensor || options instanceof KVCache) {
         throw typeError('the third argument', `an object of named options (${OPTIONS.join(', ')})`, options);
     }
-    for (const name in options) {
-        switch (name) {
-            case 'key': case 'attentionMask': case 'cache': case 'cacheUpdateIndex': case 'returnAttentionScores':
-            case 'useCausalMask': case 'training': case 'signal':
-                break;
-            case 'queryMask': case 'valueMask': case 'keyMask':
-                if (masks) break;
-            // falls through
-            default:
-                throw unknownOption('a call', name, masks ? [...OPTIONS, ...ROW_MASKS] : OPTIONS);
-        }
-    }
+    const known = masks ? WITH_MASKS : OPTIONS;
+    for (const name in options) if (!known.includes(name)) throw unknownOption('a call', name, known);
     return options;
 }
 
