@@ -98,10 +98,7 @@ function childPath(parent, name) {
  */
 function rootOf(file) {
     const what = 'the superblock';
-    const version = file.claim(8, 1, what).u8();
-    if (version > 3) {
-        unsupported(`version ${version} of the superblock`, 'its ninth byte');
-    }
+    const version = file.claim(8, 1, what).version(0, 3, 'the superblock', 'its ninth byte');
     return version < 2 ? oldRoot(file, version, what) : newRoot(file, what);
 }
 
@@ -209,10 +206,7 @@ function typeOf({ kind, type, size }, attributes, path) {
  * @returns {Uint8Array}
  */
 function locate(file, layout, length, path) {
-    const version = layout.u8();
-    if (version !== 3 && version !== 4) {
-        unsupported(`version ${version} of a layout`, path);
-    }
+    layout.version(3, 4, 'a layout', path);
     const kind = layout.u8();
     if (kind === 0) {
         const data = layout.bytes(layout.u16());

@@ -36,9 +36,7 @@ import { isKerasConfig } from './texts.js';
  * @property {string} architecture
  * @property {Record<string, any>} config
  * @property {Record<string, any> | null} generation
- * @property {{ json: Record<string, any>, bytes: Uint8Array } | null} tokenizer of a byte-pair vocabulary
- * @property {import('./keras/sentencepiece.js').SentencePiece | null} vocabulary of a SentencePiece model
- * @property {boolean} addStart whether a prompt gets the start token; a tokenizer.json says so itself
+ * @property {{ json: Record<string, any> } | null} tokenizer
  * @property {null} tokenizerConfig
  * @property {null} chatTemplate
  * @property {null} metadata
@@ -81,10 +79,12 @@ export async function openKerasPreset(read, name) {
     const found = new Tensors(datasets, backbone, config).all();
     noteTypes(dtype, notes);
     const tokens = await readTokenizer(read);
+    if (tokens?.tokenizer.json.model.type === 'BPE') {
+        notes.push('byte pairs are merged across words, as Keras does');
+    }
     return {
         format: 'keras', name, architecture: backbone.type, config: { ...config, tie_word_embeddings: found.tied },
         generation: tokens?.generation ?? null, tokenizer: tokens?.tokenizer ?? null,
-        vocabulary: tokens?.vocabulary ?? null, addStart: tokens?.addStart ?? false,
         tokenizerConfig: null, chatTemplate: null, metadata: null, fields: null,
         quantized: found.quantized, notes, fileBytes, ...streamOf(found.views),
     };

@@ -32,7 +32,7 @@ import { requireWeightType } from './ggml-types.js';
  *   table of keys. Reading it throws a FormatError where a GGUF file lacks a key that every model needs, so ask
  *   `architecture` first
  * @property {Record<string, any> | null} generation generation_config.json
- * @property {{ json: Record<string, any>, bytes: Uint8Array } | null} tokenizer tokenizer.json
+ * @property {{ json: Record<string, any> } | null} tokenizer tokenizer.json
  * @property {Record<string, any> | null} tokenizerConfig tokenizer_config.json, filled up from special_tokens_map.json
  * @property {string | Map<string, string> | null} chatTemplate one, or several by name
  * @property {Map<string, any> | null} metadata of a GGUF file: arrays of numbers as typed arrays, others as arrays,

@@ -85,7 +85,7 @@ export class Texts {
         const template = jinja && textOf(jinja, 'chat_template.jinja');
         return {
             ...parsed, tokenizerConfig: merged,
-            tokenizer: json && { json, bytes: /** @type {Uint8Array} */ (tokenizer) },
+            tokenizer: json && { json },
             chatTemplate: template && tools ? new Map([['default', template], ['tool_use', textOf(tools, TOOL_USE)]])
                 : template ?? templateOf(merged?.chat_template),
         };

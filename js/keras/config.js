@@ -35,6 +35,18 @@ import { toCamel, toSnake } from './serializable.js';
  * @property {boolean} [trainable] default true
  */
 
+/** What all attention layers end with. */
+export const OBJECTS = {
+    kernelInitializer: 'glorot_uniform',
+    biasInitializer: 'zeros',
+    kernelRegularizer: null,
+    biasRegularizer: null,
+    activityRegularizer: null,
+    kernelConstraint: null,
+    biasConstraint: null,
+    seed: null,
+};
+
 /** Arguments and defaults, in the order of Keras's config. numHeads and keyDim have none. */
 const DEFAULTS = Object.freeze({
     name: null,
@@ -50,14 +62,7 @@ const DEFAULTS = Object.freeze({
     attentionAxes: null,
     slidingWindow: null,
     flashAttention: null,
-    kernelInitializer: 'glorot_uniform',
-    biasInitializer: 'zeros',
-    kernelRegularizer: null,
-    biasRegularizer: null,
-    activityRegularizer: null,
-    kernelConstraint: null,
-    biasConstraint: null,
-    seed: null,
+    ...OBJECTS,
 });
 
 /**
@@ -67,7 +72,7 @@ const DEFAULTS = Object.freeze({
  * @property {boolean} gated the gate takes part
  * @property {number} window a query sees so many positions on either side, its own counted; 0: all
  * @property {number} softcap 0: none
- * @property {boolean} masks the calls take masks of queries, values and keys
+ * @property {boolean} masks the layer is Keras's grouped one: calls take masks of queries, values and keys
  * @property {boolean | null} outputBias null: as useBias
  * @property {import('./rotary.js').RotarySettings | null} rotary
  * @property {{ epsilon: number, offset: number } | null} norm of each head of queries and keys, before the rotation

@@ -2,7 +2,7 @@
 // keras.io/api/layers/attention_layers/group_query_attention), and those of the cached layers of Keras Hub's models.
 
 import { booleanOrBit, finiteNumber, plainObject, positiveInteger, rangeError } from '../check.js';
-import { checkShared, readKerasConfig, readOptions, serializeShared } from './config.js';
+import { OBJECTS, checkShared, readKerasConfig, readOptions, serializeShared } from './config.js';
 import { serializePolicy } from './policy.js';
 import { positiveNumber, readLongFactors, readSmoothing } from './rotary.js';
 import { toSnake } from './serializable.js';
@@ -66,14 +66,7 @@ const KERAS = {
     useGate: false,
     slidingWindow: null,
     dropout: 0,
-    kernelInitializer: 'glorot_uniform',
-    biasInitializer: 'zeros',
-    kernelRegularizer: null,
-    biasRegularizer: null,
-    activityRegularizer: null,
-    kernelConstraint: null,
-    biasConstraint: null,
-    seed: null,
+    ...OBJECTS,
 };
 
 /** Those of the models' layers; a config has them where they are not the default. */

@@ -24,16 +24,14 @@ function fill(size, next) {
 /**
  * @param {number} size
  * @param {number} low inclusive
- * @param {number} high exclusive, after rounding to float32 too
+ * @param {number} high exclusive, after rounding to float32 too, unless it is the same
  * @param {Random} random
  * @returns {Float32Array}
  */
 function uniform(size, low, high, random) {
     return fill(size, () => {
-        for (;;) {
-            const value = Math.fround(low + (high - low) * random.uniform());
-            if (value < high || low === high) return value;
-        }
+        const value = Math.fround(low + (high - low) * random.uniform());
+        return value < high ? value : low;
     });
 }
 
@@ -89,10 +87,15 @@ export class Ones extends Initializer {
     }
 }
 
-/** gain times the identity matrix; of 2 axes only, so never a kernel of this layer. */
+/** gain times the identity matrix; of 2 axes only, so never a kernel of this layer. Keras's config forgets the gain. */
 export class Identity extends Initializer {
     static className = 'Identity';
     static defaults = { gain: 1 };
+
+    /** @override */
+    getConfig() {
+        return {};
+    }
 
     /** @override @param {readonly number[]} shape */
     draw(shape) {
@@ -125,7 +128,9 @@ export class RandomUniform extends RandomInitializer {
 
     /** @override @param {readonly number[]} shape */
     draw(shape) {
-        return uniform(sizeOf(shape), this.options.minval, this.options.maxval, this.stream());
+        const { minval, maxval } = this.options;
+        if (maxval < minval) throw rangeError('maxval', 'at least minval', maxval);
+        return uniform(sizeOf(shape), minval, maxval, this.stream());
     }
 }
 

@@ -96,17 +96,17 @@ export function checkKeeps(name, value) {
 
 /**
  * Writes which positions a mask of numbers keeps. The two attention paths disagree: the fused one keeps what is not 0,
- * the explicit one what is more than 0.5. Floats are first cast to the compute type.
+ * the explicit one what is more than 0.5, unless other masks are there too. Floats are first cast to the compute type.
  * @param {Uint8Array} target
  * @param {ArrayLike<number>} values
- * @param {boolean} explicit
+ * @param {boolean} aboveHalf
  * @param {import('./policy.js').FloatType} type compute type
  * @throws {RangeError} for a mask that is to be added to scores
  */
-export function keepBytes(target, values, explicit, type) {
+export function keepBytes(target, values, aboveHalf, type) {
     for (let i = 0; i < target.length; i++) {
         checkKeeps('attentionMask', values[i]);
         const value = roundTo(values[i], type);
-        target[i] = (explicit ? value > 0.5 : value !== 0) ? 1 : 0;
+        target[i] = (aboveHalf ? value > 0.5 : value !== 0) ? 1 : 0;
     }
 }

@@ -11,9 +11,9 @@ const f = Math.fround;
 /**
  * @typedef {object} RotarySettings
  * @property {number} maxWavelength
- * @property {number} [scalingFactor] positions are divided by it
+ * @property {number} [scalingFactor] frequencies are divided by it
  * @property {number} [clamp] positions beyond it count as it
- * @property {(base: Float32Array, dims: number) => Float32Array} [rescale] frequencies for those of the wavelength
+ * @property {(base: Float32Array, dims: number) => Float32Array} [rescale] frequencies in place of those of the wavelength
  * @property {number} [amplitude] cosines and sines are multiplied by it
  * @property {number | null} [denominatorDim] in place of the features in the exponents
  * @property {Smoothing | null} [smoothing] Llama 3.1
@@ -70,11 +70,10 @@ export class RotaryAngles {
     writeAt(table, count, positionOf) {
         const { settings, dims, _type: type, _amplitude: size } = this;
         const half = dims / 2;
-        const divisor = f(settings.scalingFactor ?? 1);
         const clamp = settings.clamp ?? Infinity;
         const frequencies = settings.long && count > settings.long.trained ? this._long : this._short;
         for (let i = 0, at = 0; i < count; i++, at += dims) {
-            const position = f(Math.min(f(positionOf(i)), clamp) / divisor);
+            const position = Math.min(f(positionOf(i)), clamp);
             for (let j = 0; j < half; j++) {
                 const angle = f(position * frequencies[j]);
                 table[at + j] = roundTo(f(Math.cos(angle)) * size, type);
@@ -85,20 +84,28 @@ export class RotaryAngles {
 
     /** How keys that were rotated so turn as their positions change, if no more than `most` positions were rotated at once. */
     get turning() {
-        const { scalingFactor = 1, long } = this.settings;
-        return { frequencies: Float64Array.from(this._short, (x) => x / scalingFactor), most: long ? long.trained : Infinity };
+        return { frequencies: Float64Array.from(this._short), most: this.settings.long?.trained ?? Infinity };
     }
 
     /** @param {boolean} isLong @returns {Float32Array} radians per position */
     _frequencies(isLong) {
         const { settings, dims } = this;
-        const { maxWavelength, rescale, denominatorDim, smoothing, long } = settings;
-        const divisor = denominatorDim ?? dims;
-        const base = Float32Array.from({ length: dims / 2 }, (_, i) => 1 / f(maxWavelength ** f(2 * i / divisor)));
-        if (smoothing) return base.map((x) => smoothed(smoothing, x));
-        if (long) return base.map((x, i) => x / f((isLong ? long.longFactors : long.shortFactors)[i]));
-        return rescale ? rescale(base, dims) : base;
+        const { maxWavelength, scalingFactor = 1, rescale, denominatorDim, smoothing, long } = settings;
+        const base = baseFrequencies(maxWavelength, dims, denominatorDim ?? dims);
+        if (long) return base.map((x, i) => x / f((isLong ? long.longFactors : long.shortFactors)[i]) / f(scalingFactor));
+        const rescaled = smoothing ? base.map((x) => smoothed(smoothing, x)) : rescale ? rescale(base, dims) : base;
+        return rescaled.map((x) => x / f(scalingFactor));
     }
+}
+
+/**
+ * @param {number} maxWavelength
+ * @param {number} dims
+ * @param {number} divisor of the exponents
+ * @returns {Float32Array} radians per position
+ */
+export function baseFrequencies(maxWavelength, dims, divisor) {
+    return Float32Array.from({ length: dims / 2 }, (_, i) => 1 / f(maxWavelength ** f(2 * i / divisor)));
 }
 
 /** @param {LongFactors} settings @returns {number} */

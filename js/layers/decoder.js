@@ -162,35 +162,28 @@ export class TransformerDecoder {
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
         let at = 0;
         const next = () => numbers(this._runtime, given[at++]);
-        /** @param {CachedMultiHeadAttention} layer @param {NormWeights} layerNorm */
-        const setAttention = (layer, layerNorm) => {
-            layer.setWeights(given.slice(at, at + 8));
-            at += 8;
-            layerNorm.loadWeight(next());
-            layerNorm.loadBias(next());
+        /** @param {NormWeights | null} layerNorm */
+        const setNorm = (layerNorm) => {
+            layerNorm?.loadWeight(next());
+            layerNorm?.loadBias(next());
         };
-        setAttention(self, selfNorm);
-        if (cross && crossNorm) {
-            setAttention(cross, crossNorm);
-        }
+        self.setWeights(given.slice(0, at = 8));
+        setNorm(selfNorm);
+        cross?.setWeights(given.slice(at, at += 8));
+        setNorm(crossNorm);
         for (const dense of [intermediate, output]) {
             dense.loadKernel(next());
             dense.loadBias(next());
         }
-        norm.loadWeight(next());
-        norm.loadBias(next());
+        setNorm(norm);
     }
 
     /** Of the weights, in the order of getWeights(). @returns {readonly (readonly number[])[]} */
     _weightShapes() {
-        const f = this.hiddenDim;
-        const h = this.numHeads;
-        const d = Math.floor(f / h);
-        const attention = [[f, h, d], [h, d], [f, h, d], [h, d], [f, h, d], [h, d], [h, d, f], [f], [f], [f]];
-        return [
-            ...attention, ...(this.hasCrossAttention ? attention : []),
-            [f, this.intermediateDim], [this.intermediateDim], [this.intermediateDim, f], [f], [f], [f],
-        ];
+        const { hiddenDim: f, intermediateDim: inner, _parts: { self, cross } } = this;
+        const attention = (/** @type {CachedMultiHeadAttention | null} */ layer) =>
+            (layer ? [...layer.weights.map(({ shape }) => shape), [f], [f]] : []);
+        return [...attention(self), ...attention(cross), [f, inner], [inner], [inner, f], [f], [f], [f]];
     }
 
     /**

@@ -7,7 +7,7 @@ import { resolveConstraint, serializeConstraint } from '../keras/constraints.js'
 import { resolveInitializer, serializeInitializer } from '../keras/initializers.js';
 import { roundTo } from '../keras/policy.js';
 import { resolveRegularizer, serializeRegularizer } from '../keras/regularizers.js';
-import { checkShape } from '../keras/shapes.js';
+import { AxesPlan, checkShape } from '../keras/shapes.js';
 import { floatInput } from './attention/inputs.js';
 import { PlainLayer, checkCallOptions } from './plain-layer.js';
 
@@ -18,16 +18,19 @@ import { PlainLayer, checkCallOptions } from './plain-layer.js';
 class Normalization extends PlainLayer {
     /** Gamma and beta where the kernels read them; null before build. @type {NormWeights | null} */
     _norm = null;
+    /** Of the axes normed together, in the order of the weights' axes; known once it is built. @type {readonly number[]} */
+    _sizes = [];
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
-        const axis = typeof own.axis === 'number' ? [own.axis] : own.axis;
-        if (!Array.isArray(axis) || axis.length === 0 || !axis.every(Number.isInteger)) {
+        const isList = Array.isArray(own.axis);
+        const axis = isList ? [...own.axis] : own.axis;
+        if (!(isList ? axis.length > 0 && axis.every(Number.isInteger) : Number.isInteger(axis))) {
             throw typeError('axis', 'an integer or an array of integers', own.axis);
         }
         if (!(finiteNumber('epsilon', own.epsilon) >= 0))
             throw rangeError('epsilon', 'a number from 0 on', own.epsilon);
-        return { ...own, axis: [...axis] };
+        return { ...own, axis };
     }
 
     get built() {
@@ -41,15 +44,19 @@ class Normalization extends PlainLayer {
     build(shape) {
         this._checkAlive();
         if (this.built) throw new RangeError(`build must come once, and before any call: ${this.name} is built`);
-        const axes = this._axesOf(checkShape('shape', shape).length);
-        const sizes = axes.map((axis) => {
-            const size = shape[axis];
+        // Keras sorts them as they were given, negative ones first.
+        const axis = [this._config.axis].flat().sort((a, b) => a - b);
+        const axes = this._axesOf(axis, checkShape('shape', shape));
+        const sizes = axes.map((each) => {
+            const size = shape[each];
             if (size === null || size === 0)
                 throw rangeError('shape', `of known sizes above 0 on the axes [${axes}]`, shape);
             return size;
         });
         this._norm = this._makeNorm(sizes.reduce((a, b) => a * b, 1));
-        this._weights = this._makeWeights(Object.freeze(sizes));
+        this._config.axis = axis;
+        this._sizes = Object.freeze(sizes);
+        this._weights = this._makeWeights(this._sizes);
         for (const weight of this._weights) weight.data = this._rounded(weight.data);
         this._loaded();
     }
@@ -73,14 +80,11 @@ class Normalization extends PlainLayer {
         }
     }
 
-    /** @param {number} rank @returns {number[]} */
-    _axesOf(rank) {
-        const axes = this._config.axis.map((/** @type {number} */ axis) => (axis < 0 ? axis + rank : axis));
-        const valid = axes.every(
-            (/** @type {number} */ axis, /** @type {number} */ i) =>
-                axis >= 0 && axis < rank && axes.indexOf(axis) === i,
-        );
-        if (!valid) throw rangeError('axis', `different axes of inputs of rank ${rank}`, this._config.axis);
+    /** @param {number[]} given @param {Shape} shape of inputs @returns {number[]} from 0 on, in the same order */
+    _axesOf(given, { length: rank }) {
+        const axes = given.map((axis) => (axis < 0 ? axis + rank : axis));
+        const valid = axes.every((axis, i) => axis >= 0 && axis < rank && axes.indexOf(axis) === i);
+        if (!valid) throw rangeError('axis', `different axes of inputs of rank ${rank}`, given);
         return axes;
     }
 
@@ -89,31 +93,28 @@ class Normalization extends PlainLayer {
         checkCallOptions(this._what, options, []);
         if (!this.built) this.build(inputs.shape);
         const { shape } = inputs;
-        const axes = this._axesOf(shape.length);
-        const [{ shape: sizes }] =
-            this._weights.length > 0 ? this._weights : [{ shape: axes.map((axis) => shape[axis]) }];
+        const axes = this._axesOf(this._config.axis, shape);
+        const { _sizes: sizes } = this;
         if (axes.some((axis, i) => shape[axis] !== sizes[i])) {
             throw rangeError('inputs', `of sizes [${sizes}] on the axes [${axes}], as built`, inputs);
         }
-        return this._job(
-            inputs,
-            [...shape.keys()].filter((axis) => !axes.includes(axis)).concat(axes),
-            sizes.reduce((a, b) => a * b, 1),
-        );
+        // Weights lie in the order of the inputs' axes, whatever the order of their own: Keras reshapes them.
+        axes.sort((a, b) => a - b);
+        // Each number is a row of its own.
+        return this._job(inputs, new AxesPlan(shape.length + 1, axes), sizes.reduce((a, b) => a * b, 1));
     }
 
     /**
      * @param {Held} inputs
-     * @param {number[]} order of the axes: those normed together last
+     * @param {AxesPlan} plan puts the axes that are normed together last
      * @param {number} n elements normed together
      * @returns {import('./plain-layer.js').Work}
      */
-    _job(inputs, order, n) {
+    _job(inputs, plan, n) {
         const { _runtime: runtime, _policy: { compute } } = this;
         const { memory } = runtime;
         const { shape } = inputs;
         const size = sizeOf(shape);
-        const direct = order.every((axis, i) => axis === i);
         /** @type {import('../engine/tensor.js').Tensor} */
         let output;
         let rows = 0;
@@ -122,15 +123,15 @@ class Normalization extends PlainLayer {
                 output = program.result(Object.freeze([...shape]), compute);
                 let x = floatInput(runtime, program, inputs, compute, 0);
                 rows = output._address;
-                if (!direct) {
+                if (!plan.direct) {
                     rows = program.scratch(4 * size);
-                    permute(memory.f32(rows, size), memory.f32(x, size), shape, order, false);
+                    plan.permute(memory.f32(rows, size), memory.f32(x, size), shape, 1, false);
                     x = rows;
                 }
                 this._record(program, size / n, x, n, rows);
             },
             finish: () => {
-                if (!direct) permute(memory.f32(output._address, size), memory.f32(rows, size), shape, order, true);
+                if (!plan.direct) plan.permute(memory.f32(output._address, size), memory.f32(rows, size), shape, 1, true);
                 this._round(output);
                 return output;
             },
@@ -157,8 +158,8 @@ class Normalization extends PlainLayer {
 }
 
 /**
- * x / sqrt(mean of squares + epsilon) * (scale + offset). Options: axis -1, epsilon 1e-6, and offset 0: with 1 it is
- * Keras Hub's RMSNormalization (Gemma).
+ * x / sqrt(mean of squares + epsilon) * (scale + offset). Options: axis -1, or several, the last ones; epsilon 1e-6;
+ * offset 0: with 1 it is Keras Hub's RMSNormalization (Gemma).
  */
 export class RMSNormalization extends Normalization {
     static what = 'RMSNormalization';
@@ -177,6 +178,16 @@ export class RMSNormalization extends Normalization {
         return { axis, epsilon, ...offset !== 0 && { offset } };
     }
 
+    /** @override @param {number[]} given @param {Shape} shape @returns {number[]} */
+    _axesOf(given, shape) {
+        const axes = super._axesOf(given, shape);
+        // Keras multiplies by the scale along the last axes, whichever it has normed.
+        const first = shape.length - axes.length;
+        const isLast = axes.every((axis, i) => axis === first + i);
+        if (!isLast && axes.some((axis) => shape[axis] !== 1)) throw rangeError('axis', 'the last axes, in order', given);
+        return axes;
+    }
+
     /** @param {number} n @returns {NormWeights} */
     _makeNorm(n) {
         const { epsilon, offset } = this._config;
@@ -189,6 +200,19 @@ export class RMSNormalization extends Normalization {
         return [{ path: 'scale', shape, data, regularizer: null, constraint: null }];
     }
 }
+
+/** @typedef {[resolve: (name: string, value: unknown) => any, serialize: (object: any) => any]} Both */
+
+/** @type {Record<string, Both>} */
+const KINDS = {
+    Initializer: [resolveInitializer, serializeInitializer],
+    Regularizer: [resolveRegularizer, serializeRegularizer],
+    Constraint: [resolveConstraint, serializeConstraint],
+};
+
+/** @param {(both: Both, name: string) => any} of the kind, by the option's name @returns {Record<string, any>} for beta and gamma */
+const objects = (of) => Object.fromEntries(Object.entries(KINDS).flatMap(([kind, both]) =>
+    ['beta', 'gamma'].map((which) => [which + kind, of(both, which + kind)])));
 
 /**
  * (x - mean) / sqrt(variance + epsilon) * gamma + beta. Options: axis -1, epsilon 1e-3, center (beta), scale (gamma),
@@ -219,27 +243,14 @@ export class LayerNormalization extends Normalization {
             center: booleanOrBit('center', own.center),
             scale: booleanOrBit('scale', own.scale),
             rmsScaling: booleanOrBit('rmsScaling', own.rmsScaling),
-            betaInitializer: resolveInitializer('betaInitializer', own.betaInitializer),
-            gammaInitializer: resolveInitializer('gammaInitializer', own.gammaInitializer),
-            betaRegularizer: resolveRegularizer('betaRegularizer', own.betaRegularizer),
-            gammaRegularizer: resolveRegularizer('gammaRegularizer', own.gammaRegularizer),
-            betaConstraint: resolveConstraint('betaConstraint', own.betaConstraint),
-            gammaConstraint: resolveConstraint('gammaConstraint', own.gammaConstraint),
+            ...objects(([resolve], name) => resolve(name, own[name])),
         };
     }
 
     /** @returns {Record<string, any>} */
     _ownConfig() {
         const c = this._config;
-        return {
-            ...c,
-            betaInitializer: serializeInitializer(c.betaInitializer),
-            gammaInitializer: serializeInitializer(c.gammaInitializer),
-            betaRegularizer: serializeRegularizer(c.betaRegularizer),
-            gammaRegularizer: serializeRegularizer(c.gammaRegularizer),
-            betaConstraint: serializeConstraint(c.betaConstraint),
-            gammaConstraint: serializeConstraint(c.gammaConstraint),
-        };
+        return { ...c, ...objects(([, serialize], name) => serialize(c[name])) };
     }
 
     /** @param {number} n @returns {NormWeights} */
@@ -300,28 +311,5 @@ function scale(y, x, n, gamma, epsilon) {
         const mean = part.reduce((a, b) => a + b, 0) / n;
         const variance = part.reduce((a, b) => a + (b - mean) ** 2, 0) / n;
         part.forEach((value, i) => { y[row + i] = value / Math.sqrt(variance + epsilon) * gamma[i]; });
-    }
-}
-
-/**
- * Brings axes into another order, or back.
- * @param {Float32Array} target
- * @param {Float32Array} source
- * @param {readonly number[]} shape in the own order
- * @param {number[]} order
- * @param {boolean} back
- */
-function permute(target, source, shape, order, back) {
-    const strides = order.map((axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
-    const index = order.map(() => 0);
-    for (let i = 0, own = 0; i < source.length; i++) {
-        if (back) target[own] = source[i];
-        else target[i] = source[own];
-        for (let axis = order.length - 1; axis >= 0; axis--) {
-            own += strides[axis];
-            if (++index[axis] < shape[order[axis]]) break;
-            own -= strides[axis] * shape[order[axis]];
-            index[axis] = 0;
-        }
     }
 }

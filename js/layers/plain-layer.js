@@ -281,10 +281,9 @@ export function positionsOf({ startIndex, positions }, batch, count) {
         return () => (i) => start + i;
     }
     const { shape, data } = asTensorLike(positions, 'positions');
-    const whole = shape.length === 1 ? [count] : [batch, count];
-    if (shape.length < 1 || shape.length > 2 || shape.some((size, axis) => size !== whole[axis])) {
-        throw rangeError('positions', `of shape [${count}] or [${batch}, ${count}]`, positions);
-    }
+    const [rows, columns] = shape.length === 1 ? [1, ...shape] : shape;
+    const fits = shape.length < 3 && (rows === 1 || rows === batch) && (columns === 1 || columns === count);
+    if (!fits) throw rangeError('positions', `of shape [${count}] or [${batch}, ${count}], or 1 for any size`, positions);
     const given = Float32Array.from(data);
-    return shape.length === 1 ? () => (i) => given[i] : (b) => (i) => given[b * count + i];
+    return (b) => (i) => given[(rows === 1 ? 0 : b * columns) + (columns === 1 ? 0 : i)];
 }

@@ -1,14 +1,15 @@
 // SinePositionEncoding and AlibiBias: Keras Hub's layers (keras.io/keras_hub/api/modeling_layers).
 
 import { positiveInteger, finiteNumber, rangeError } from '../check.js';
+import { roundTo } from '../keras/policy.js';
 import { numbers } from './attention/inputs.js';
 import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
 
 /** @typedef {import('../engine/tensor.js').Held} Held */
 
 /**
- * Sines and cosines of positions (Vaswani et al. 2017, section 3.5), for inputs [B, T, F]: the encoding alone, not the
- * sum. `call(inputs, { startIndex, positions })`. In float32, as in Keras.
+ * Sines and cosines of positions (Vaswani et al. 2017, section 3.5), for inputs [..., B, T, F]: the encoding alone, not the
+ * sum. `call(inputs, { startIndex, positions })`. Angles are of the compute type, as in Keras.
  */
 export class SinePositionEncoding extends PlainLayer {
     static what = 'SinePositionEncoding';
@@ -26,22 +27,21 @@ export class SinePositionEncoding extends PlainLayer {
     _makeJob(inputs, options) {
         checkCallOptions(this._what, options, ['startIndex', 'positions']);
         const { shape } = inputs;
-        if (shape.length < 2) throw rangeError('inputs', 'of shape [..., T, F]', inputs);
-        const [count, features] = shape.slice(-2);
-        const batch = shape.slice(0, -2).reduce((a, b) => a * b, 1);
-        const places = positionsOf(options, shape[0], count);
-        const least = Math.fround(1 / this._config.maxWavelength);
+        if (shape.length < 3) throw rangeError('inputs', 'of shape [B, ..., T, F]', inputs);
+        const [entries, count, features] = shape.slice(-3);
+        const places = positionsOf(options, entries, count);
+        const rounded = (/** @type {number} */ x) => roundTo(x, this._policy.compute);
+        const least = rounded(1 / this._config.maxWavelength);
         const frequencies = Float32Array.from(
             { length: features },
-            (_, i) => least ** Math.fround((2 * Math.floor(i / 2)) / features),
+            (_, i) => rounded(least ** rounded(rounded(2 * Math.floor(i / 2)) / rounded(features))),
         );
-        const entries = batch / Math.max(1, shape.length === 2 ? 1 : shape[0]);
         return this._fill(shape, (out) => {
-            for (let b = 0, at = 0; b < batch; b++) {
-                const positionOf = places(Math.floor(b / entries));
+            for (let b = 0, at = 0; at < out.length; b++) {
+                const positionOf = places(b % entries);
                 for (let t = 0; t < count; t++) {
                     for (let i = 0; i < features; i++, at++) {
-                        const angle = Math.fround(Math.fround(positionOf(t)) * frequencies[i]);
+                        const angle = rounded(rounded(positionOf(t)) * frequencies[i]);
                         out[at] = i % 2 === 0 ? Math.sin(angle) : Math.cos(angle);
                     }
                 }

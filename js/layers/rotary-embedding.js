@@ -3,7 +3,7 @@
 
 import { asTensorLike } from '../engine/tensor.js';
 import { finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
-import { RotaryAngles, readLongFactors, readSmoothing } from '../keras/rotary.js';
+import { RotaryAngles, baseFrequencies, readLongFactors, readSmoothing } from '../keras/rotary.js';
 import { numbers } from './attention/inputs.js';
 import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
 
@@ -31,31 +31,31 @@ const MODELS = {
 const SCALED = {
     linear: ({ scalingFactor }) => ({ scalingFactor }),
     dynamic: ({ scalingFactor }) => ({
-        rescale: (base, dims) => base.map((x) => x / Math.fround(scalingFactor ** (dims / (dims - 2)))),
+        rescale: (base, dims) => base.map((x) => x / Math.fround(scalingFactor ** (dims / Math.max(1, dims - 2)))),
     }),
     yarn: (own) => ({
-        rescale: (base, dims) => yarn(own, base, dims),
+        rescale: (_, dims) => yarn(own, dims),
         amplitude: 0.1 * Math.log(own.scalingFactor) + 1,
         ...(own.truncate && { clamp: own.originalMaxPositionEmbeddings }),
     }),
 };
 
 /**
- * Waves that turn often within the trained positions stay, those that hardly do are stretched (Peng et al. 2023).
+ * Waves that turn often within the trained positions stay, those that hardly do are stretched (Peng et al. 2023). Keras
+ * sets denominatorDim aside here, and ends the ramp at the last pair of features, not at the last feature.
  * @param {Record<string, any>} own
- * @param {Float32Array} base
  * @param {number} dims
  * @returns {Float32Array}
  */
-function yarn(own, base, dims) {
+function yarn(own, dims) {
     const { maxWavelength, scalingFactor, betaFast, betaSlow, originalMaxPositionEmbeddings: trained, truncate } = own;
     const dimension = (/** @type {number} */ turns) =>
         (dims * Math.log(trained / (turns * 2 * Math.PI))) / (2 * Math.log(maxWavelength));
     const [low, high] = truncate
         ? [Math.floor(dimension(betaFast)), Math.ceil(dimension(betaSlow))]
         : [dimension(betaFast), dimension(betaSlow)];
-    const [from, to] = [Math.max(low, 0), Math.min(high, dims - 1)];
-    return base.map((x, i) => {
+    const [from, to] = [Math.max(low, 0), Math.min(high, dims / 2 - 1)];
+    return baseFrequencies(maxWavelength, dims, dims).map((x, i) => {
         const ramp = Math.min(Math.max((i - from) / Math.max(to - from, 0.001), 0), 1);
         return x * (1 - ramp) + (x / scalingFactor) * ramp;
     });
@@ -69,7 +69,7 @@ function yarn(own, base, dims) {
  * pretrainingSequenceLength, all or none; those of Phi-3, inverseFreqShortFactor, inverseFreqLongFactor (taken by calls
  * longer than pretrainingSequenceLength), maxSequenceLength.
  *
- * `call(inputs, { startIndex, positions })`; positions, [T] or [B, T], win.
+ * `call(inputs, { startIndex, positions })`, inputs of 3 axes or more; positions, [T] or [B, T], win.
  */
 export class RotaryEmbedding extends PlainLayer {
     static what = 'RotaryEmbedding';
@@ -144,21 +144,19 @@ export class RotaryEmbedding extends PlainLayer {
         const [sequence, feature] = [axisOf('sequenceAxis'), axisOf('featureAxis')];
         if (sequence === feature)
             throw rangeError('sequenceAxis', 'another axis than featureAxis', this._config.sequenceAxis);
+        const batch = shape.findIndex((_, axis) => axis !== sequence && axis !== feature);
+        if (batch < 0) throw rangeError('inputs', 'of 3 axes or more', inputs);
         const dims = shape[feature];
         const angles = new RotaryAngles(/** @type {RotarySettings} */ (this._settings), dims, this._policy.compute);
-        const places = positionsOf(options, shape[0], shape[sequence]);
-        const tables = Array.from({ length: options.positions == null || sequence === 0 ? 1 : shape[0] }, (_, b) => {
+        const places = positionsOf(options, shape[batch], shape[sequence]);
+        const tables = Array.from({ length: options.positions == null ? 1 : shape[batch] }, (_, b) => {
             const table = new Float32Array(shape[sequence] * dims);
             angles.writeAt(table, shape[sequence], places(b));
             return table;
         });
         const rows = rowsOf(asTensorLike(inputs, 'inputs').shape, feature);
         return this._fill(shape, (out) =>
-            turn(out, numbers(this._runtime, inputs), rows, tables, {
-                sequence,
-                dims,
-                stride: strideOf(shape, feature),
-            }),
+            turn(out, numbers(this._runtime, inputs), rows, tables, { batch, sequence, dims, stride: strideOf(shape, feature) }),
         );
     }
 }
@@ -192,12 +190,12 @@ function* rowsOf(shape, axis) {
  * @param {ArrayLike<number>} values
  * @param {Iterable<{ at: number, index: number[] }>} rows
  * @param {Float32Array[]} tables cosines and sines of each position: one for all, or one per batch entry
- * @param {{ sequence: number, dims: number, stride: number }} axes
+ * @param {{ batch: number, sequence: number, dims: number, stride: number }} axes
  */
-function turn(out, values, rows, tables, { sequence, dims, stride }) {
+function turn(out, values, rows, tables, { batch, sequence, dims, stride }) {
     const half = dims / 2;
     for (const { at, index } of rows) {
-        const table = tables[tables.length === 1 ? 0 : index[0]];
+        const table = tables[tables.length === 1 ? 0 : index[batch]];
         const row = index[sequence] * dims;
         for (let j = 0; j < half; j++) {
             const a = at + j * stride;

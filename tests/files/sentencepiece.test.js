@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FormatError } from '../../js/check.js';
 import { readSentencePiece, sentencePieceJson } from '../../js/files/keras/sentencepiece.js';
+import { Tokenizer } from '../../js/text/tokenizer.js';
 import { rng } from '../rng.js';
 import { field } from './presets.js';
 
@@ -81,7 +82,7 @@ test('a SentencePiece model as a tokenizer.json', () => {
     );
     assert.deepEqual(of(field(3, [...field(2, Uint8Array.of(4, 0, 0, 0)), ...field(3, 0)])).normalizer.normalizers, [
         { type: 'Precompiled', precompiled_charsmap: 'BAAAAA==', longest: true },
-        { type: 'Replace', pattern: { Regex: '\\A +| +\\z' }, content: '' },
+        { type: 'Replace', pattern: { Regex: '\\A +|[ \u2581]+\\z' }, content: '' },
         { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
         { type: 'Replace', pattern: { String: ' ' }, content: '\u2581' },
     ]);
@@ -89,10 +90,33 @@ test('a SentencePiece model as a tokenizer.json', () => {
         field(2, [...field(3, 2), ...field(24, 1)]),
         field(3, field(5, 0)),
         [...field(2, []), ...piece('x', 0, 4)],
+        [...bpe, ...piece('  ', 0, 4)],
     ]) {
         assert.throws(() => sentencePieceJson(readSentencePiece(spm(more)), null), { code: 'tokenizer-unsupported' });
     }
 });
+
+// What Keras Hub's LlamaTokenizer gives for the same pieces: the ids of texts, and the texts of [3, 3], [4, 4, 3], [4, 0, 3], [0, 3].
+/** @type {[dummy: number, extra: number, ids: Record<string, number[]>, texts: string[]][]} */
+const SPACES = [
+    [1, 1, { 'a  a': [3, 3], '  a \u2581 ': [3], '\u2581': [], '  ': [], 'x a': [4, 0, 3] }, ['a a', 'a', ' \u2047  a', ' \u2047  a']],
+    [0, 1, { 'a  a': [5, 3], '  a \u2581 ': [5], '\u2581': [], '  ': [], 'x a': [0, 3] }, ['a a', 'a', ' \u2047  a', ' \u2047  a']],
+    [1, 0, { 'a  a': [3, 4, 3], '  a \u2581 ': [4, 4, 3, 4, 4, 4], '\u2581': [4, 4], '': [] }, ['a a', '  a', ' \u2047  a', ' \u2047  a']],
+    [0, 0, { 'a  a': [5, 4, 3], '  a \u2581 ': [4, 3, 4, 4, 4], '\u2581': [4], '  ': [4, 4] }, [' a a', '   a', '  \u2047  a', ' \u2047  a']],
+];
+
+for (const [dummy, extra, ids, texts] of SPACES) {
+    test(`spaces at both ends: ${dummy ? '' : 'no '}space put before, ${extra ? '' : 'no '}extra ones removed`, () => {
+        const rules = [...field(2, field(3, 2)), ...field(3, [...field(3, dummy), ...field(4, extra)])];
+        const bytes = Uint8Array.from([
+            ...piece('<unk>', 0, 2), ...piece('<s>', 0, 3), ...piece('</s>', 0, 3),
+            ...piece('\u2581a', -1, 1), ...piece('\u2581', -2, 1), ...piece('a', -3, 1), ...rules,
+        ]);
+        const tokenizer = new Tokenizer(sentencePieceJson(readSentencePiece(bytes), null));
+        for (const [text, expected] of Object.entries(ids)) assert.deepEqual([...tokenizer.encode(text)], expected, JSON.stringify(text));
+        assert.deepEqual([[3, 3], [4, 4, 3], [4, 0, 3], [0, 3]].map((each) => tokenizer.decode(each)), texts);
+    });
+}
 
 test('damaged models: an error of the right kind, or none', () => {
     const [rounds, seed] = [Number(process.env.FUZZ_ROUNDS ?? 100_000), Number(process.env.FUZZ_SEED ?? 1)];

@@ -10,6 +10,7 @@ import {
     RotaryEmbedding,
     SinePositionEncoding,
 } from '../../js/layers/index.js';
+import { assertClose } from '../close.js';
 import { assertTensor, camel, readTensors } from './golden.js';
 
 /** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */
@@ -216,6 +217,10 @@ async function runCall(runtime, layer, entry, read) {
         return {};
     }
     const result = await run();
+    if (call.losses) {
+        assert.equal(layer.losses.length, call.losses.length);
+        assertClose(layer.losses, call.losses, entry.tolerance, `losses of call ${number}`);
+    }
     /** @type {Record<string, any>} */
     const named = inputs
         ? { output: result }

@@ -15,16 +15,21 @@ import { floatsOf, there } from '../there.js';
 /** @typedef {import('../there.js').Floats} Floats */
 /** @typedef {import('../../js/engine/tensor.js').TensorLike} TensorLike */
 
+/** Arguments that the others do not have: make.py there. */
+const ARGUMENTS = new URL('arguments/', import.meta.url);
+
 const runtime = await testRuntime();
 const { cases, suites } = readManifest(LAYERS);
 const skip = SHARED_LAYERS ? false : NO_SHARED;
 /** The full set, for tests that are skipped without. */
 const shared = () => there(SHARED_LAYERS);
 
-for (const entry of cases) {
-    test(`${entry.tier}: ${entry.name}`, async () => {
-        for (const way of WAYS) await runLayerCase(runtime, LAYERS, entry, way);
-    });
+for (const [directory, entries] of /** @type {const} */ ([[LAYERS, cases], [ARGUMENTS, readManifest(ARGUMENTS).cases]])) {
+    for (const entry of entries) {
+        test(`${entry.tier}: ${entry.name}`, async () => {
+            for (const way of WAYS) await runLayerCase(runtime, directory, entry, way);
+        });
+    }
 }
 
 test('the committed fixtures are what copy-layers.js makes', { skip }, () => {
@@ -113,6 +118,21 @@ for (const kvCache of [false, true]) {
         for (const decoder of decoders) decoder.dispose();
     });
 }
+
+test('a decoder whose encoder has other features', async () => {
+    const { build, intermediate_dim: intermediateDim, num_heads: numHeads, weights, tolerance } = readManifest(ARGUMENTS).suites.decoder;
+    const t = readTensors(ARGUMENTS, 'arguments.safetensors');
+    const decoder = new TransformerDecoder(runtime, { intermediateDim, numHeads });
+    decoder.build(build[0], build[1]);
+    const list = Array.from({ length: weights }, (_, i) => t[`decoder/${i}`]);
+    assert.deepEqual(decoder.getWeights().map(({ shape }) => shape), list.map(({ shape }) => shape));
+    decoder.setWeights(list);
+    const { output } = await decoder.call(t['decoder/in/sequence'], t['decoder/in/encoder']);
+    assertTensor(output, t['decoder/out'], tolerance, 'output');
+    const narrow = { shape: [2, 5, 6], data: new Float32Array(60) };
+    await assert.rejects(decoder.call(t['decoder/in/sequence'], narrow), /^RangeError: encoderSequence must have shape \[B, T, 9\]/);
+    decoder.dispose();
+});
 
 /** [:, index : index + size] of [B, T, M]. @param {TensorLike} x @param {number} index @param {number} size @returns {Floats} */
 function rows(x, index, size) {

@@ -68,6 +68,12 @@ test('uniform ranges are half open, also where they are one float wide', () => {
     assert.ok(new initializers.RandomUniform({ minval: 2, maxval: 2, seed: 1 }).draw([5]).every((x) => x === 2));
 });
 
+test('ranges without a float in them end; one that ends before it begins is refused, as by Keras on NumPy', () => {
+    const near = new initializers.RandomUniform({ minval: 0.1, maxval: 0.1 + 1e-12, seed: 1 }).draw([5]);
+    assert.ok(near.every((x) => x === Math.fround(0.1)));
+    assert.throws(() => new initializers.RandomUniform({ minval: 1, maxval: 0 }).draw([2]), /^RangeError: maxval must be at least minval, got 0/);
+});
+
 test('VarianceScaling: fans of a shape, of given axes, and of the projection', () => {
     const bound = (
         /** @type {Record<string, any>} */ options, /** @type {number[]} */ shape,
@@ -113,6 +119,7 @@ test('configs go round, in Keras\'s words', () => {
         assert.equal(serialized.module, 'keras.initializers');
         assert.equal(serialized.registered_name, null);
     }
+    assert.deepEqual(there(serializeInitializer(new initializers.Identity({ gain: 3 }))).config, {});
     assert.deepEqual(there(serializeInitializer(resolve('he_normal'))).config, {
         seed: null, input_axes: null, output_axes: null,
     });

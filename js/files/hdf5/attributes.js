@@ -41,10 +41,7 @@ export class AttributeReader {
 
     /** @param {Cursor} body @param {string} path @param {Attributes} attributes */
     _readOne(body, path, attributes) {
-        const version = body.u8();
-        if (version < 1 || version > 3) {
-            unsupported(`version ${version} of an attribute`, `of ${path}`);
-        }
+        const version = body.version(1, 3, 'an attribute', `of ${path}`);
         if (body.u8() !== 0 && version > 1) {
             unsupported('an attribute of a shared type', `of ${path}`);
         }
@@ -118,10 +115,7 @@ export class AttributeReader {
         }
         const head = this._file.claim(address, 16, `the global heap of ${what}`);
         head.expect('GCOL');
-        const version = head.u8();
-        if (version !== 1) {
-            unsupported(`version ${version} of a global heap`, what);
-        }
+        head.version(1, 1, 'a global heap', what);
         head.skip(3);
         const body = this._file.claim(head.end, Math.max(0, head.u64() - 16), head.what);
         /** @type {GlobalHeap} */
@@ -147,10 +141,7 @@ export class AttributeReader {
 
 /** @param {Cursor} body @param {string} path */
 function checkInfo(body, path) {
-    const version = body.u8();
-    if (version !== 0) {
-        unsupported(`version ${version} of an attribute info message`, path);
-    }
+    body.version(0, 0, 'an attribute info message', path);
     if (body.u8() & 1) {
         body.skip(2);
     }

@@ -52,6 +52,12 @@ export class Cursor {
         return this._view.getUint8(this.skip(1));
     }
 
+    /** @param {number} least @param {number} most @param {string} of @param {string} where @returns {number} a byte that must be known */
+    version(least, most, of, where) {
+        const version = this.u8();
+        return version >= least && version <= most ? version : unsupported(`version ${version} of ${of}`, where);
+    }
+
     u16() {
         return this._view.getUint16(this.skip(2), true);
     }

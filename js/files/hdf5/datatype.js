@@ -120,10 +120,7 @@ function readEnumeration(body, bits, size, version) {
  * @returns {number[]} [] for one value
  */
 export function readDataspace(body) {
-    const version = body.u8();
-    if (version !== 1 && version !== 2) {
-        unsupported(`version ${version} of a dataspace`, body.what);
-    }
+    const version = body.version(1, 2, 'a dataspace', body.what);
     const rank = body.u8();
     body.u8();
     if (version === 1) {

@@ -112,10 +112,7 @@ function readLocalHeap(file, address, path) {
     const what = `the heap of group ${path}`;
     const head = file.claim(address, 32, what);
     head.expect('HEAP');
-    const version = head.u8();
-    if (version !== 0) {
-        unsupported(`version ${version} of a local heap`, what);
-    }
+    head.version(0, 0, 'a local heap', what);
     head.skip(3);
     const length = head.u64();
     head.skip(8);
@@ -169,10 +166,7 @@ function checkName(file, bytes, path) {
 
 /** @param {Cursor} body @param {string} path */
 function checkLinkInfo(body, path) {
-    const version = body.u8();
-    if (version !== 0) {
-        unsupported(`version ${version} of a link info message`, `group ${path}`);
-    }
+    body.version(0, 0, 'a link info message', `group ${path}`);
     if (body.u8() & 1) {
         body.skip(8);
     }
@@ -183,10 +177,7 @@ function checkLinkInfo(body, path) {
 
 /** @param {Hdf5Bytes} file @param {Cursor} body @param {string} path @returns {Link} */
 function readLink(file, body, path) {
-    const version = body.u8();
-    if (version !== 1) {
-        unsupported(`version ${version} of a link message`, `group ${path}`);
-    }
+    body.version(1, 1, 'a link message', `group ${path}`);
     const flags = body.u8();
     const type = flags & 8 ? body.u8() : 0;
     // Creation order and character set: ASCII is UTF-8 too.

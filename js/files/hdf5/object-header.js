@@ -100,10 +100,7 @@ function readFirst(file, address, what, take) {
 function readSecond(file, address, what, take) {
     const prefix = file.claim(address, 6, what);
     prefix.expect('OHDR');
-    const version = prefix.u8();
-    if (version !== 2) {
-        unsupported(`version ${version} of an object header`, what);
-    }
+    prefix.version(2, 2, 'an object header', what);
     const flags = prefix.u8();
     // Times and the limits for attributes may stand before the length of the first part.
     const before = (flags & 32 ? 16 : 0) + (flags & 16 ? 4 : 0);

@@ -5,8 +5,6 @@ import { FormatError, show } from '../../check.js';
 
 /**
  * @typedef {object} SentencePiece
- * @property {'spm'} kind
- * @property {Uint8Array} bytes the file
  * @property {'bpe' | 'unigram'} model
  * @property {string[]} pieces by id
  * @property {Float32Array} scores
@@ -140,7 +138,7 @@ export function readSentencePiece(bytes) {
         }
     }
     return {
-        kind: 'spm', bytes, pieces, scores: Float32Array.from(scores), types: checkTypes(types, pieces),
+        pieces, scores: Float32Array.from(scores), types: checkTypes(types, pieces),
         ...rules(trainer, normalizer),
     };
 }
@@ -180,6 +178,9 @@ function rules(trainer, normalizer) {
     };
 }
 
+/** No character: an unknown token until the spaces ahead of the text are off, for its own stay. */
+const UNKNOWN_MARK = '\ufffe';
+
 const UNKNOWN_TYPE = 2;
 const CONTROL_TYPE = 3;
 const USER_DEFINED = 4;
@@ -197,13 +198,14 @@ const BYTE_TYPE = 6;
  * @throws {FormatError} `tokenizer-unsupported`
  */
 export function sentencePieceJson(piece, postProcessor) {
-    const { model, pieces, scores, types, whitespaceAsSuffix, escapeWhitespaces } = piece;
+    const { model, pieces, scores, types, whitespaceAsSuffix, escapeWhitespaces, removeExtraWhitespaces } = piece;
     /** @param {...number} wanted @returns {number[]} */
     const idsOf = (...wanted) => Array.from(types.keys()).filter((id) => wanted.includes(types[id]));
     const whole = idsOf(USER_DEFINED);
     for (const [feature, there] of /** @type {[string, boolean][]} */ ([
         ['white space as suffix', whitespaceAsSuffix], ['white space that is not escaped', !escapeWhitespaces],
         ['a unigram model with user-defined pieces', model === 'unigram' && whole.length > 0],
+        ['a user-defined piece with spaces where extra ones go', removeExtraWhitespaces && whole.some((id) => pieces[id].includes(' '))],
     ])) {
         if (there) {
             throw new FormatError('tokenizer-unsupported', `vocabulary.spm: ${feature} is not supported`);
@@ -242,7 +244,7 @@ function normalizerOf({ charsmap, removeExtraWhitespaces, addDummyPrefix }) {
         type: 'Sequence', normalizers: [
             ...charsmap === null ? []
                 : [{ type: 'Precompiled', precompiled_charsmap: base64(charsmap), longest: true }],
-            ...removeExtraWhitespaces ? [replace({ Regex: '\\A +| +\\z' }, ''), replace({ Regex: ' {2,}' }, ' ')] : [],
+            ...removeExtraWhitespaces ? [replace({ Regex: '\\A +|[ \u2581]+\\z' }, ''), replace({ Regex: ' {2,}' }, ' ')] : [],
             ...addDummyPrefix ? [{ type: 'Prepend', prepend: '\u2581' }] : [],
             replace({ String: ' ' }, '\u2581'),
         ],
@@ -250,13 +252,14 @@ function normalizerOf({ charsmap, removeExtraWhitespaces, addDummyPrefix }) {
 }
 
 /** @param {SentencePiece} piece @param {string} unknown @returns {Record<string, any>} */
-function decoderOf({ addDummyPrefix, unknownSurface }, unknown) {
+function decoderOf({ addDummyPrefix, removeExtraWhitespaces, unknownSurface }, unknown) {
     return {
         type: 'Sequence', decoders: [
-            { type: 'Replace', pattern: { String: unknown }, content: unknownSurface },
+            { type: 'Replace', pattern: { String: unknown }, content: UNKNOWN_MARK },
             { type: 'Replace', pattern: { String: '\u2581' }, content: ' ' },
             { type: 'ByteFallback' }, { type: 'Fuse' },
-            ...addDummyPrefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : [],
+            { type: 'Strip', content: ' ', start: removeExtraWhitespaces ? MAX_PIECES : Number(addDummyPrefix), stop: 0 },
+            { type: 'Replace', pattern: { String: UNKNOWN_MARK }, content: unknownSurface },
         ],
     };
 }

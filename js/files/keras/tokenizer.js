@@ -7,14 +7,11 @@ import { KerasConfig } from './config.js';
 import { readSentencePiece, sentencePieceJson } from './sentencepiece.js';
 
 /**
- * @typedef {import('./sentencepiece.js').SentencePiece} SentencePiece
  * @typedef {(path: string) => Promise<Uint8Array | null>} ReadFile
  *
  * @typedef {object} PresetTokenizer
- * @property {{ json: Record<string, any>, bytes: Uint8Array } | null} tokenizer
- * @property {SentencePiece | null} vocabulary
+ * @property {{ json: Record<string, any> }} tokenizer
  * @property {Record<string, any>} generation bos_token_id, eos_token_id, pad_token_id
- * @property {boolean} addStart whether a prompt gets the start token
  *
  * @typedef {object} Kind of a tokenizer's class
  * @property {string | null} start
@@ -24,10 +21,6 @@ import { readSentencePiece, sentencePieceJson } from './sentencepiece.js';
  */
 
 const FOLDER = 'assets/tokenizer/';
-
-/** What Keras splits text by, whatever the class. */
-const SPLIT = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" +
-    '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 
 /** @type {Record<string, Kind>} */
 const CLASSES = {
@@ -100,9 +93,7 @@ function sentencePieces(bytes, k, kind, addStart) {
     const ids = new Map(vocabulary.pieces.map((piece, id) => [piece, id]));
     const generation = specialIds(kind, (token) => ids.get(token));
     const start = addStart ? startingWith(/** @type {string} */ (kind.start), generation.bos_token_id) : null;
-    const json = sentencePieceJson(vocabulary, start);
-    const tokenizer = { json, bytes: new TextEncoder().encode(JSON.stringify(json)) };
-    return { tokenizer, vocabulary, generation, addStart };
+    return { tokenizer: { json: sentencePieceJson(vocabulary, start) }, generation };
 }
 
 /**
@@ -143,10 +134,6 @@ async function bytePairs(read, k, kind, addStart) {
     const generation = specialIds(kind, idOf);
     const special = specialTokens(k, kind);
     const prefix = k.flag('add_prefix_space', false);
-    const split = k.any('split_pattern') ?? SPLIT;
-    if (typeof split !== 'string') {
-        k.refuse('split_pattern', 'a string', split);
-    }
     k.finish();
     const json = {
         version: '1.0', truncation: null, padding: null, normalizer: null,
@@ -154,12 +141,9 @@ async function bytePairs(read, k, kind, addStart) {
             id: idOf(content) ?? invalid(`the vocabulary has no token ${show(content)}`), content,
             single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
         })),
-        pre_tokenizer: {
-            type: 'Sequence', pretokenizers: [
-                { type: 'Split', pattern: { Regex: split }, behavior: 'Isolated', invert: false },
-                { type: 'ByteLevel', add_prefix_space: prefix, trim_offsets: true, use_regex: false },
-            ],
-        },
+        // Keras means to split texts into words first, by a pattern that its tokenizer looks for as it is spelled: there are
+        // no words, and pairs are merged across spaces.
+        pre_tokenizer: { type: 'ByteLevel', add_prefix_space: prefix, trim_offsets: true, use_regex: false },
         post_processor: addStart ? startingWith(/** @type {string} */ (kind.start), generation.bos_token_id) : null,
         decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
         model: {
@@ -168,8 +152,7 @@ async function bytePairs(read, k, kind, addStart) {
             vocab: vocabulary, merges: mergesOf(mergesFile, idOf),
         },
     };
-    const bytes = new TextEncoder().encode(JSON.stringify(json));
-    return { tokenizer: { json, bytes }, vocabulary: null, generation, addStart };
+    return { tokenizer: { json }, generation };
 }
 
 /** @param {KerasConfig} k @param {Kind} kind @returns {string[]} tokens that text is never split within */

@@ -12,7 +12,7 @@ import { rangeError, typeError, unknownOption } from '../../check.js';
  * @typedef {object} CallOptions
  * @property {TensorLike | null} [key] default: value
  * @property {TensorLike | null} [attentionMask] [T, S], [B, T, S] or [B, H, T, S], each axis whole or 1; true or not 0
- *   keeps (with scores or dropout: numbers above 0.5). What is added to scores elsewhere, 0 and -Infinity, is refused
+ *   keeps (with scores or dropout, and no other mask: numbers above 0.5). What is added to scores elsewhere, 0 and -Infinity, is refused
  * @property {TensorLike | KVCache | null} [cache] [B, 2, S, H, D]; a KVCache is updated in place
  * @property {number | TensorLike | null} [cacheUpdateIndex] position of the first new key; absent: the cache is read
  * @property {boolean | null} [returnAttentionScores]
@@ -32,12 +32,11 @@ export const STATIC_CACHE = 1;
 /** The cache, after new keys and values have been written to it. */
 export const UPDATED_CACHE = 2;
 
-const OPTIONS = Object.freeze([
-    'key', 'attentionMask', 'cache', 'cacheUpdateIndex', 'returnAttentionScores', 'useCausalMask', 'training',
-    'signal',
-]);
+/** Not frozen: every call looks here, and V8 reads frozen arrays by a call of its own. */
+const OPTIONS = ['key', 'attentionMask', 'cache', 'cacheUpdateIndex', 'returnAttentionScores', 'useCausalMask', 'training', 'signal'];
 /** Those of positions, which some layers take too. */
 export const ROW_MASKS = /** @type {const} */ (['queryMask', 'valueMask', 'keyMask']);
+const WITH_MASKS = [...OPTIONS, ...ROW_MASKS];
 
 /**
  * Tensor-likes are objects too: what stands where the options belong must not be taken for them.
@@ -50,18 +49,8 @@ export function checkOptions(options, masks) {
     if (typeof options !== 'object' || options === null || options instanceof Tensor || options instanceof KVCache) {
         throw typeError('the third argument', `an object of named options (${OPTIONS.join(', ')})`, options);
     }
-    for (const name in options) {
-        switch (name) {
-            case 'key': case 'attentionMask': case 'cache': case 'cacheUpdateIndex': case 'returnAttentionScores':
-            case 'useCausalMask': case 'training': case 'signal':
-                break;
-            case 'queryMask': case 'valueMask': case 'keyMask':
-                if (masks) break;
-            // falls through
-            default:
-                throw unknownOption('a call', name, masks ? [...OPTIONS, ...ROW_MASKS] : OPTIONS);
-        }
-    }
+    const known = masks ? WITH_MASKS : OPTIONS;
+    for (const name in options) if (!known.includes(name)) throw unknownOption('a call', name, known);
     return options;
 }
 

@@ -245,8 +245,9 @@ export class AttentionLayer {
     }
 
     /**
-     * Regularization: a term each for what query, key, value and output projections gave out in the last call, divided
-     * by the batch size, then one for each regularized weight while trainable.
+     * Regularization: a term each for what query, key, gate, value and output projections gave out in the last call, divided
+     * by the batch size (of a grouped layer first one for its output, and one for its scores), then one for each regularized
+     * weight while trainable.
      * @returns {number[]}
      */
     get losses() {
@@ -368,23 +369,28 @@ export class AttentionLayer {
      * What a call leaves behind.
      * @param {AttentionCall} call that has run
      * @param {Tensor} output
+     * @param {Tensor | null} scores
      * @param {boolean} projected whether keys and values were given, not cached
      */
-    _called(call, output, projected) {
+    _called(call, output, scores, projected) {
         if (call.dropout > 0) this._dropoutCalls++;
-        const regularizer = this._config.activityRegularizer;
+        const { activityRegularizer: regularizer, attending } = this._config;
         if (regularizer === null) return;
         const { memory } = this._runtime;
         const { query, key, value, gate } = this._parts;
         /** @type {number[]} */
         const losses = [];
-        const add = (/** @type {number} */ address, /** @type {number} */ size) =>
-            losses.push(regularizer.penalty(memory.f32(address, size), []) / output.shape[0]);
+        const add = (/** @type {number} */ address, /** @type {number} */ size, isGate = false) => {
+            const given = memory.f32(address, size);
+            losses.push(regularizer.penalty(isGate ? given.map((x) => 1 / (1 + Math.exp(-x))) : given, []) / output.shape[0]);
+        };
         const queries = call.batch * call.t;
         const rows = call.batch * call.rows;
+        // Keras's grouped layer has the regularizer itself, too: for all that it gives.
+        for (const own of attending.masks ? [output, scores] : []) if (own) add(own._address, own.size);
         add(call.queryRows, queries * query.outputs);
         if (projected) add(call.keyRows, rows * key.outputs);
-        if (gate) add(call.gateRows, queries * gate.outputs);
+        if (gate) add(call.gateRows, queries * gate.outputs, true);
         if (projected) add(call.valueRows, rows * value.outputs);
         add(output._address, output.size);
         this._activityLosses = losses;

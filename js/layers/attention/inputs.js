@@ -51,15 +51,15 @@ export function floatInput(runtime, program, tensor, type, round) {
  * @param {Runtime} runtime
  * @param {Program} program
  * @param {Held} mask
- * @param {boolean} explicit which path reads it
+ * @param {boolean} aboveHalf keep = above 0.5, not: other than 0
  * @param {FloatType} type compute type
  * @returns {number} address of a byte per element, nonzero = keep
  */
-export function maskInput(runtime, program, mask, explicit, type) {
+export function maskInput(runtime, program, mask, aboveHalf, type) {
     const { dtype } = mask;
     if (dtype === 'bool') return program.input(mask);
     const size = sizeOf(mask.shape);
     const address = program.scratch(size);
-    keepBytes(runtime.memory.u8(address, size), numbers(runtime, mask), explicit, dtype === 'int32' ? 'float32' : type);
+    keepBytes(runtime.memory.u8(address, size), numbers(runtime, mask), aboveHalf, dtype === 'int32' ? 'float32' : type);
     return address;
 }

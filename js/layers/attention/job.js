@@ -169,6 +169,8 @@ export class AttentionJob {
         }
         call.causalOffset = index > 0 ? index : 0;
         call.softcap = attending.softcap;
+        // Keras makes booleans of it where it comes with another mask.
+        this._mask.isAlone = !call.causal && attending.window === 0 && this._mask.rows.length === 0;
         this._prepareWindow(attending.window);
         if (this._plan.standard) this._mask.prepare(call, numHeads);
         else this._mask.prepareAxes(call, this._scoresSizes(), this._plan.axes.length);
@@ -377,7 +379,7 @@ export class AttentionJob {
             const [to, from] = [memory.f32(output._address, output.size), memory.f32(call.out, output.size)];
             this._plan.permute(to, from, shape, call.outStride, true);
         }
-        layer._called(call, output, this._mode !== STATIC_CACHE);
+        layer._called(call, output, this._scores, this._mode !== STATIC_CACHE);
         if (this._cacheOut === null) {
             if (this._scores === null) return { attentionOutput: output };
             return { attentionOutput: output, attentionScores: this._scores };
