@@ -110,11 +110,11 @@ function textsOf(model, ids) {
 function rowsOf(model, cache, texts) {
     if (cache) {
         const rows = cache._lock('forward');
-        const overflow = rows.findIndex((row, i) => row.sinks < 0 && row.length + texts[i].length > row.capacity);
-        if (overflow >= 0) {
+        try {
+            rows.forEach((row, i) => row.checkRoom(texts[i].length));
+        } catch (error) {
             cache._unlock();
-            throw new RangeError(`ids must fit into the cache: it holds ${rows[overflow].length} of ${rows[overflow].capacity} ` +
-                `positions, got ${texts[overflow].length} more`);
+            throw error;
         }
         return { rows, release: () => cache._unlock() };
     }

@@ -76,6 +76,19 @@ export class CacheRow {
     }
 
     /**
+     * @param {number} count of more tokens
+     * @throws {RangeError} when there are no places for so many, or no learned positions
+     */
+    checkRoom(count) {
+        const { length } = this;
+        const learned = this.network.description.embedding.positions ?? Infinity;
+        const most = Math.min(this.sinks < 0 ? this.capacity : Infinity, learned - this.position(length) + length);
+        if (length + count > most) {
+            throw new RangeError(`ids must fit into the cache: it holds ${length} of ${most} positions, got ${count} more`);
+        }
+    }
+
+    /**
      * Room for more tokens, that no other cache shares.
      * @param {number} count
      * @throws {RangeError} when there are more than the capacity, or the memory is exhausted; nothing is lost then
@@ -87,10 +100,8 @@ export class CacheRow {
             this.caches.forEach((cache) => cache.makeWritable(this.sinks, this.length));
             this._take(this.sinks, this.sinks + over, true);
         }
+        this.checkRoom(count);
         const { length } = this;
-        if (length + count > this.capacity) {
-            throw new RangeError(`ids must fit into the cache: it holds ${length} of ${this.capacity} positions, got ${count} more`);
-        }
         for (let i = 0; i < this.caches.length; i++) {
             this.caches[i].reserve(length + count, this._clear);
             this.caches[i].makeWritable(length, length + count);
