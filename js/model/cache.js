@@ -339,7 +339,8 @@ export function createCache(network, options, usual) {
     }
     const { positions: learned } = network.description.embedding;
     if (learned !== null && (sinks !== undefined || length > learned)) {
-        throw rangeError('createCache', `of at most the ${learned} positions that this model has learned, without sinks: these cannot be shifted`, options);
+        const what = `of at most the ${learned} positions that this model has learned, without sinks: these cannot be shifted`;
+        throw rangeError('createCache', what, options);
     }
     // A text takes a page in every layer with its first token: texts that could never all begin are not made.
     const page = pageFor(length);

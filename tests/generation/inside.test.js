@@ -182,8 +182,11 @@ describe('score', () => {
     test('a text is read as a whole, also where angles depend on its length', async () => {
         const { config } = there(readCases().find(({ name }) => name === 'llama-rope-dynamic'));
         const letters = [...'abcdefghijklmnopqrstuvwxyz'];
-        const tokenizer = { version: '1.0', added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null,
-            model: { type: 'BPE', unk_token: null, fuse_unk: false, vocab: Object.fromEntries(letters.map((letter, id) => [letter, id])), merges: [] } };
+        const vocab = Object.fromEntries(letters.map((letter, id) => [letter, id]));
+        const tokenizer = {
+            version: '1.0', added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null,
+            model: { type: 'BPE', unk_token: null, fuse_unk: false, vocab, merges: [] },
+        };
         const files = { config: toJson({ ...config, bos_token_id: 30 }), weights: weightsOf('llama-rope-dynamic'), tokenizer: toJson(tokenizer) };
         const target = await loadModel(runtime, files, { contextLength: 300 });
         const ids = Array.from({ length: 290 }, (_, i) => (i * i + (i >> 3)) % 26);

@@ -58,7 +58,8 @@ async function write(model, prompt, options, cache) {
 }
 
 /** @param {GenerateOptions[]} options */
-const show = (...options) => JSON.stringify(options.map(({ draft, ...others }) => ({ ...others, draft: draft && (draft === 'prompt' ? draft : 'model') })));
+const show = (...options) => JSON.stringify(options.map(
+    ({ draft, ...others }) => ({ ...others, draft: draft && (draft === 'prompt' ? draft : 'model') })));
 
 /** @param {AsyncIterable<{ token: number, index?: number }>} items @returns {Promise<number[][]>} by text */
 async function texts(items) {
