@@ -111,7 +111,7 @@ function rowsOf(model, cache, texts) {
     if (cache) {
         const rows = cache._lock('forward');
         try {
-            rows.forEach((row, i) => row.sinks < 0 && row.checkRoom(texts[i].length));
+            rows.forEach((row, i) => row.checkRoom(texts[i].length));
         } catch (error) {
             cache._unlock();
             throw error;

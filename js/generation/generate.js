@@ -141,10 +141,13 @@ class Generation {
     /** @param {ModelCache | undefined} cache @returns {ModelSteps} */
     _open(cache) {
         const model = this._model;
-        const { most, maxNewTokens, signal, prefixes } = this._settings;
+        const { sampler, most, maxNewTokens, signal, prefixes } = this._settings;
         model.network.check('generate'); // it may be long since it was asked for
-        if (cache) {
-            cache.reuse(this._ids);
+        // Contrastive search needs the hidden states of the whole prompt, which no cache keeps.
+        if (sampler.kind === 'contrastive') {
+            cache?.truncate(0);
+        } else {
+            cache?.reuse(this._ids);
         }
         const length = this._ids.length + maxNewTokens;
         const rows = cache ? cache._lock('generate')
@@ -177,9 +180,6 @@ class Generation {
         tokens.set(this._ids);
         const mask = new Uint8Array(length).fill(1, 0, total);
         const looksBack = sampler.kind === 'contrastive';
-        if (looksBack && held > 0) {
-            throw new TypeError('cache: contrastive search needs the hidden states of the whole prompt; give it an empty cache');
-        }
         this._lastTurn = performance.now();
         const between = async (/** @type {number} */ done) => {
             onProgress?.({ phase: 'prefill', done: held + done, total, ...(this._among && { index: this._among.index }) });

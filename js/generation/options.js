@@ -27,8 +27,8 @@ import { takeOptions } from './take-options.js';
  * @property {number} [numBeams] of beam search
  * @property {number} [seed] an integer: the same seed, the same text
  * @property {string | string[]} [stop] the text ends before the first of these; may be a special token's text
- * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again. Afterwards,
- *   however the text ended, it holds what `cache.tokens` says
+ * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again, but by contrastive
+ *   search, which needs its hidden states. Afterwards, however the text ended, it holds what `cache.tokens` says
  * @property {PrefixStore} [prefixes] what it has of the prompt's beginning is loaded and not read, and what is read is kept there;
  *   not with contrastive search
  * @property {object[]} [tools] for the chat template, where the prompt is messages

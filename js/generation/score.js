@@ -2,14 +2,12 @@
 
 import { checkOptionNames, checkSignal, positiveInteger, typeError } from '../check.js';
 import { CacheRow } from '../model/cache-row.js';
+import { CHUNK } from '../model/reader.js';
 import { otherTasks } from '../engine/threads.js';
 import { Choice } from './choice.js';
 import { ModelSteps } from './steps.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
-
-/** Rows of logits that are kept at a time: those of a pass. */
-const ROWS = 128;
 
 /** Milliseconds of work after which other tasks of this thread get a turn. */
 const TURN = 4;
@@ -82,18 +80,17 @@ async function scorePiece(model, startToken, ids, { signal, log }) {
     steps.signal = signal;
     model._working.add(steps);
     try {
-        const logits = steps.room(Math.min(ROWS, ids.length));
+        const logits = steps.room(Math.min(CHUNK, ids.length));
         let turn = performance.now();
-        for (let at = 0; at < ids.length; at += ROWS) {
-            // Every token but the last is read; every token is predicted.
-            const targets = ids.slice(at, at + ROWS);
-            await steps.readAhead([at === 0 ? startToken : ids[at - 1], ...targets.slice(0, -1)], logits);
+        let at = 0;
+        // Every token but the last is read; every token is predicted.
+        await steps.readThrough([startToken, ...ids.slice(0, -1)], logits, async (done) => {
             model.network.check('score');
-            for (let i = 0; i < targets.length; i++) {
-                const row = steps.rowAt(logits, i);
-                const own = negativeLogProbability(row, targets[i]);
+            for (const first = at; at < done; at++) {
+                const row = steps.rowAt(logits, at - first);
+                const own = negativeLogProbability(row, ids[at]);
                 nats += own;
-                log?.add(targets[i], own, row);
+                log?.add(ids[at], own, row);
                 if (performance.now() - turn > TURN) {
                     await otherTasks();
                     signal?.throwIfAborted();
@@ -101,7 +98,7 @@ async function scorePiece(model, startToken, ids, { signal, log }) {
                     turn = performance.now();
                 }
             }
-        }
+        });
         return nats;
     } finally {
         model._working.delete(steps);

@@ -95,7 +95,11 @@ export class SpeculativeSearch extends RowSearch {
 
     /** @returns {Promise<number[]>} */
     _guess() {
-        const count = Math.min(this._hope, this.length - this.index - 1);
+        let count = Math.min(this._hope, this.length - this.index - 1);
+        // What is read at once is turned as a text of its length: by the angles of each token alone, where these change with the length.
+        while (count > 0 && this._model.lengthKey(this.index + count) !== this._model.lengthKey(this.index)) {
+            count--;
+        }
         return count > 0 ? this._draft.guess(this._rows, this.index, count) : Promise.resolve([]);
     }
 
@@ -110,7 +114,7 @@ export class ModelDraft {
     /** @param {Network} network with the same vocabulary @param {number} length most positions @param {AbortSignal} [signal] */
     constructor(network, length, signal) {
         this._network = network;
-        this._row = new CacheRow(network, length, 'float32');
+        this._row = new CacheRow(network, Math.min(length, network.description.embedding.positions ?? length), 'float32');
         this._job = new PassJob(network);
         this._job.signal = signal;
         const { memory } = network.runtime;
@@ -130,15 +134,16 @@ export class ModelDraft {
     /** @param {Int32Array} tokens @param {number} length @param {number} count @returns {Promise<number[]>} */
     async guess(tokens, length, count) {
         let same = 0;
-        const most = Math.min(this._row.length, length - 1);
-        while (same < most && this._row.tokens[same] === tokens[same]) {
+        while (same < Math.min(this._row.length, length - 1) && this._row.tokens[same] === tokens[same]) {
             same++;
         }
         this._row.truncate(same);
         /** @type {number[]} */
         const guessed = [];
+        // It may have learned fewer positions than the text has.
+        const most = Math.min(count, this._row.capacity - length + 1);
         let next = Array.from(tokens.subarray(same, length));
-        while (guessed.length < count) {
+        while (guessed.length < most) {
             await read(this._job, [{ row: this._row, ids: next }], { logits: this._logits, hidden: this._hidden, every: false });
             this._network.check('generate'); // others had their turn
             const token = argmax(this._network.runtime.memory.f32(this._logits, this._vocabulary), 0, this._vocabulary);

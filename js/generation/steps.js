@@ -78,6 +78,11 @@ export class ModelSteps {
         return this._rows;
     }
 
+    /** @param {number} length of a text @returns {number} the same for lengths at which positions turn by the same angles */
+    lengthKey(length) {
+        return this._network.lengthKey(length);
+    }
+
     /** Bytes of its caches. */
     get cacheBytes() {
         return this._rows.reduce((bytes, row) => bytes + row.bytes, 0);
@@ -155,6 +160,17 @@ export class ModelSteps {
     readAhead(ids, address) {
         this._network.check('generate');
         return read(this._job, [{ row: this._rows[0], ids }], { logits: address, hidden: 0, every: true });
+    }
+
+    /**
+     * Reads the first text and shows the logits after each of its tokens, a pass at a time.
+     * @param {number[]} ids
+     * @param {number} address of [CHUNK][V], or [ids][V] if these are fewer
+     * @param {(done: number) => unknown} between called after every pass with the tokens read
+     * @returns {Promise<void>}
+     */
+    readThrough(ids, address, between) {
+        return read(this._job, [{ row: this._rows[0], ids }], { logits: address, hidden: 0, every: true, passing: true }, between);
     }
 
     /** @param {number} address of [rows][V] @param {number} row @returns {Float32Array} valid until something is allocated */

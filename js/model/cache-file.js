@@ -82,15 +82,16 @@ export function readCache(network, bytes) {
 }
 
 /** @param {Network} network @param {Header} header */
-function checkHeader({ description: { vocabulary } }, { dtype, capacity, sinks, batch, rows }) {
+function checkHeader({ description: { vocabulary, embedding: { positions: learned } } }, { dtype, capacity, sinks, batch, rows }) {
+    const end = learned ?? 2 ** 31;
     const whole = (/** @type {unknown} */ n, /** @type {number} */ least, /** @type {number} */ below) =>
         Number.isInteger(n) && Number(n) >= least && Number(n) < below;
-    const sound = isKeptType(dtype) && whole(capacity, 1, 2 ** 31) && whole(sinks, -1, capacity)
+    const sound = isKeptType(dtype) && whole(capacity, 1, end + 1) && whole(sinks, -1, learned === null ? capacity : 0)
         && typeof batch === 'boolean' && Array.isArray(rows) && rows.length > 0 && rows.length <= 65536 && rows.every((row) =>
         typeof row === 'object' && row !== null && Array.isArray(row.tokens) && row.tokens.length <= capacity
             && row.tokens.every((id) => whole(id, 0, vocabulary)) && whole(row.cold, 0, row.tokens.length + 1)
             && (row.positions === null || (Array.isArray(row.positions) && row.positions.length === row.tokens.length
-                && row.positions.every((position) => whole(position, 0, 2 ** 31)))));
+                && row.positions.every((position) => whole(position, 0, end)))));
     checkFormat(sound, 'cache-invalid', 'the header of the saved cache does not fit together');
 }
 

@@ -75,10 +75,16 @@ export class CacheRow {
         return this.sinks < 0 ? count : Math.max(1, Math.min(count, this.capacity - this.length));
     }
 
-    /** @param {number} count @throws {RangeError} when so many more tokens do not fit */
+    /**
+     * @param {number} count of more tokens
+     * @throws {RangeError} when there are no places for so many, or no learned positions
+     */
     checkRoom(count) {
-        if (this.length + count > this.capacity) {
-            throw new RangeError(`ids must fit into the cache: it holds ${this.length} of ${this.capacity} positions, got ${count} more`);
+        const { length } = this;
+        const learned = this.network.description.embedding.positions ?? Infinity;
+        const most = Math.min(this.sinks < 0 ? this.capacity : Infinity, learned - this.position(length) + length);
+        if (length + count > most) {
+            throw new RangeError(`ids must fit into the cache: it holds ${length} of ${most} positions, got ${count} more`);
         }
     }
 

@@ -333,6 +333,11 @@ export function createCache(network, options, usual) {
         }
         length = sinks + positiveInteger('window', window);
     }
+    const { positions: learned } = network.description.embedding;
+    if (learned !== null && (sinks !== undefined || length > learned)) {
+        const what = `of at most the ${learned} positions that this model has learned, without sinks: these cannot be shifted`;
+        throw rangeError('createCache', what, options);
+    }
     // A text takes a page in every layer with its first token: texts that could never all begin are not made.
     const page = pageFor(length);
     network.runtime.memory.require(network.description.layers.reduce((bytes, { attention: { kvHeads, keyDim, valueDim } }) =>

@@ -26,6 +26,7 @@ export const CHUNK = 128;
  * @property {number} logits address of [runs][V], of each run's last token; with `every` [ids][V], of one run. 0: none
  * @property {number} hidden address of [runs][width], of each run's last token after the final norm; 0 with `every`
  * @property {boolean} every
+ * @property {boolean} [passing] with `every`: logits are those of the last pass alone, [CHUNK][V]
  * @property {{ layer: number, address: number }[]} [states] of one run: hidden states after layers, [ids][width] each
  *
  * @typedef {object} AttentionWatch scores of layers
@@ -143,7 +144,7 @@ export class PassJob {
     _recordAnew(program, pass) {
         const network = this._network;
         const { description: { width, vocabulary } } = network;
-        const { every, hidden, logits } = this._wanted;
+        const { every, passing, hidden, logits } = this._wanted;
         pass.tokens = program.scratch(4 * pass.rows);
         pass.positions = program.scratch(4 * pass.rows);
         this._writeTokens(program, pass);
@@ -152,7 +153,7 @@ export class PassJob {
         pass.logits = 0;
         pass.results = this._runs.length;
         if (logits !== 0 && every) {
-            pass.logits = logits + 4 * this._from * vocabulary;
+            pass.logits = logits + (passing ? 0 : 4 * this._from * vocabulary);
         } else if (this._last) {
             pass.logits = logits;
         }

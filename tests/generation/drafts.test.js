@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { loadModel } from '../../js/generation/index.js';
+import { readCases, weightsOf } from '../model/golden.js';
 import { testRuntime } from '../runtime.js';
+import { there } from '../there.js';
 import { json, referenceLogits, safetensors, tinyConfig, tinyFiles, tinyTokenizer, tinyWeights } from './checkpoint.js';
 
 const SIZE = { positions: 200 };
@@ -72,6 +74,22 @@ test('the model itself guesses right, but for what does not fit; a stranger is a
     assert.ok(other.accepted < 10 && other.proposed < 60, JSON.stringify(other));
 });
 
+test('a draft that has learned fewer positions guesses as far as they go', async () => {
+    const weights = tinyWeights(SIZE);
+    const { shape: [, width], data } = there(weights.get('wpe.weight'));
+    weights.set('wpe.weight', { shape: [48, width], data: data.slice(0, 48 * width) });
+    const short = await loadModel(runtime, {
+        config: json(tinyConfig({ positions: 48 })), tokenizer: json(tinyTokenizer()), weights: safetensors(weights),
+    });
+    const prompt = Array.from({ length: short.contextLength - 10 }, (_, i) => 1 + (i % 7));
+    const items = await write({ sampler: 'greedy', draft: short, draftTokens: 4 }, prompt);
+    assert.deepEqual(tokensOf(items), tokensOf(await write({ sampler: 'greedy' }, prompt)));
+    const last = items.findLastIndex(({ drafted }) => drafted);
+    // The last guess is of the token after the last position.
+    assert.equal(prompt.length + last, short.contextLength);
+    short.dispose();
+});
+
 test('drawn texts have the distribution that the logits say: counts of pairs', async () => {
     const [weights, config] = [tinyWeights(SIZE), tinyConfig(SIZE)];
     const k = 3;
@@ -104,11 +122,16 @@ test('drawn texts have the distribution that the logits say: counts of pairs', a
     assert.ok(square < 30, `chi-squared ${square}`);
 });
 
-test('what does not go together is refused', () => {
+test('what does not go together is refused', async () => {
+    const { config } = there(readCases().find(({ name }) => name === 'qwen2'));
+    const rotary = await loadModel(runtime, { config: json(config), weights: weightsOf('qwen2') });
+    const ring = { draft: 'prompt', sampler: 'greedy', cache: rotary.createCache({ window: 8, sinks: 2 }) };
+    assert.throws(() => rotary.generate([1], /** @type {any} */ (ring)), { message: /^draft: not with/ });
+    rotary.dispose();
     for (const [options, message] of /** @type {[any, RegExp][]} */ ([
         [{ draft: 'text' }, /^draft must be a model or 'prompt'/], [{ draftTokens: 3 }, /^draftTokens belong to a draft/],
         [{ draft: 'prompt', draftTokens: 0 }, /^draftTokens/], [{ draft: 'prompt', sampler: 'beam' }, /^draft: not with beam/],
-        [{ draft: 'prompt', attention: 0 }, /^draft: not with/], [{ draft: 'prompt', cache: model.createCache({ window: 8, sinks: 2 }) }, /^draft: not with/],
+        [{ draft: 'prompt', attention: 0 }, /^draft: not with/],
     ])) {
         assert.throws(() => model.generate([1], options), { message });
     }

@@ -179,6 +179,28 @@ describe('score', () => {
         });
     });
 
+    test('a text is read as a whole, also where angles depend on its length', async () => {
+        const { config } = there(readCases().find(({ name }) => name === 'llama-rope-dynamic'));
+        const letters = [...'abcdefghijklmnopqrstuvwxyz'];
+        const vocab = Object.fromEntries(letters.map((letter, id) => [letter, id]));
+        const tokenizer = {
+            version: '1.0', added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null,
+            model: { type: 'BPE', unk_token: null, fuse_unk: false, vocab, merges: [] },
+        };
+        const files = { config: toJson({ ...config, bos_token_id: 30 }), weights: weightsOf('llama-rope-dynamic'), tokenizer: toJson(tokenizer) };
+        const target = await loadModel(runtime, files, { contextLength: 300 });
+        const ids = Array.from({ length: 290 }, (_, i) => (i * i + (i >> 3)) % 26);
+        const { data, shape } = await target.forward([30, ...ids.slice(0, -1)], { positions: 'all' });
+        const expected = ids.reduce((sum, id, i) => {
+            const row = [...data.subarray(i * shape[1], (i + 1) * shape[1])];
+            return sum + Math.log(row.reduce((total, x) => total + Math.exp(x - row[id]), 0));
+        }, 0);
+        const { nats, tokens } = await target.score(ids.map((id) => letters[id]).join(''));
+        assert.equal(tokens, ids.length);
+        assertClose([nats], [expected], { rtol: 1e-9 });
+        target.dispose();
+    });
+
     test('what is not asked for right is refused', async () => {
         await assert.rejects(model.score('a', { each: /** @type {any} */ (1) }), { name: 'TypeError', message: /^each/ });
         await assert.rejects(model.score('a', { each: true, candidates: 0 }), { name: 'RangeError', message: /^candidates/ });

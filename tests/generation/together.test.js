@@ -111,6 +111,15 @@ describe('a list of prompts', () => {
         caches.forEach((cache) => cache.dispose());
     });
 
+    test('contrastive search reads what a cache holds again, and leaves the text there', async () => {
+        const options = { sampler: 'contrastive', maxNewTokens: 6 };
+        const cache = model.createCache();
+        await model.forward([1, 2, 3, 9], { cache });
+        assert.deepEqual(await all(model.generate([1, 2, 3, 4], { ...options, cache })), await all(model.generate([1, 2, 3, 4], options)));
+        assert.deepEqual(cache.tokens, [1, 2, 3, 4]);
+        cache.dispose();
+    });
+
     test('progress says of which prompt', async () => {
         /** @type {any[]} */
         const events = [];

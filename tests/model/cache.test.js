@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ModelCache, loadModel } from '../../js/generation/index.js';
+import { checksum } from '../../js/blocks/cache-bytes.js';
 import { assertClose } from '../close.js';
 import { assertTensor, readTensors } from '../golden/golden.js';
 import { rng } from '../rng.js';
@@ -260,6 +261,41 @@ describe('a cache', () => {
         assert.throws(() => cache.tokens, /disposed/);
         assert.throws(() => cache.truncate(0), /disposed/);
         await assert.rejects(model.forward([1], { cache }), /disposed/);
+    }));
+
+    test('learned positions end where the model has none', () => withCaches(async (caches) => {
+        const all = Array.from({ length: learned.contextLength }, (_, i) => i % 30);
+        for (const options of [{ length: all.length + 1 }, { sinks: 2, window: 6 }]) {
+            assert.throws(() => learned.createCache(options), { name: 'RangeError', message: /128 positions that this model has learned/ });
+        }
+        const cache = learned.createCache();
+        caches.push(cache);
+        await feed(learned, cache, all);
+        cache.remove(3, 10, { shift: false });
+        const tokens = cache.tokens;
+        await assert.rejects(feed(learned, cache, [1]), { name: 'RangeError', message: /it holds 121 of 121 positions, got 1 more/ });
+        assert.deepEqual(cache.tokens, tokens);
+        const finishes = [];
+        for await (const { finish } of learned.generate([.../** @type {number[]} */ (tokens), 1], { cache, maxNewTokens: 1 })) finishes.push(finish);
+        assert.deepEqual(finishes, ['length'], 'what has moved is read again');
+        // A file may say what it likes.
+        cache.truncate(20);
+        cache.remove(3, 10, { shift: false });
+        const saved = /** @type {Uint8Array<ArrayBuffer>} */ (await cache.save());
+        const text = new TextDecoder('latin1').decode(saved);
+        for (const [from, to] of [['19],', '129],'], ['"capacity":128', '"capacity":129'], ['"sinks":-1', '"sinks":20']]) {
+            assert.ok(text.includes(from));
+            const header = text.slice(16, 16 + new DataView(saved.buffer).getUint32(8, true)).replace(from, to);
+            const padded = header.trimEnd().padEnd(16 * Math.ceil(header.trimEnd().length / 16));
+            const pages = saved.subarray(16 + new DataView(saved.buffer).getUint32(8, true));
+            const forged = new Uint8Array(16 + padded.length + pages.length);
+            forged.set(new TextEncoder().encode(text.slice(0, 8)));
+            forged.set(new TextEncoder().encode(padded), 16);
+            forged.set(pages, 16 + padded.length);
+            new DataView(forged.buffer).setUint32(8, padded.length, true);
+            new DataView(forged.buffer).setUint32(12, checksum(forged.subarray(16)), true);
+            await assert.rejects(ModelCache.load(learned, forged), { name: 'FormatError', code: 'cache-invalid' }, to);
+        }
     }));
 
     test('generate() into a cache, left early, and again', () => withCaches(async (caches) => {
