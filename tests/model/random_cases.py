@@ -7,6 +7,7 @@
 #   node ../shared/models/run.mjs --dir FOLDER hf
 #
 # Gemma 3 with longrope fails in `cached` there: that check asks for scalings that depend on the length in their flat spelling alone.
+# A window of 1 with such a scaling may fail in `greedy`: transformers' cache then keeps every key and gives another text than its cold run.
 
 import contextlib
 import copy
