@@ -17,6 +17,9 @@
         serve();
     } else if (globalThis.crossOriginIsolated) {
         remember(null);
+        const channel = new BroadcastChannel(KEY);
+        channel.postMessage(null);
+        channel.close();
     } else {
         isolate(/** @type {HTMLScriptElement | null} */ (document.currentScript)?.src ?? '').catch((error) => tell(String(error)));
     }
@@ -110,7 +113,9 @@
     function reload() {
         // Without a memory it could go on for ever.
         if (remember('reloaded')) {
-            // Chromium keeps this page for going back, and gives it again, as it is, when the isolated one is reloaded.
+            // Chromium keeps this page for going back, and gives it again, as it is, when the isolated one is reloaded. One that
+            // gets a message meanwhile, which the isolated one sends, it drops.
+            new BroadcastChannel(KEY).onmessage = () => {};
             addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
             location.reload();
         } else {

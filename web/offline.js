@@ -20,9 +20,15 @@ async function serviceWorker() {
 
 /** @returns {Promise<boolean>} whether the page is about to be loaded once more, isolated then */
 export async function isolate() {
-    if (crossOriginIsolated || navigator.serviceWorker?.controller) return false;
-    if (!await serviceWorker() || !remember()) return false;
-    // Chromium keeps this page for going back, and gives it again, as it is, when the visitor reloads the isolated one.
+    // Chromium keeps the page that is reloaded here for going back, and gives it again, as it is, when the visitor reloads the
+    // isolated one. One that gets a message meanwhile it drops.
+    const channel = new BroadcastChannel(RELOADED);
+    if (crossOriginIsolated) channel.postMessage(null);
+    if (crossOriginIsolated || navigator.serviceWorker?.controller || !await serviceWorker() || !remember()) {
+        channel.close();
+        return false;
+    }
+    channel.onmessage = () => {};
     addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
     location.reload();
     return true;
