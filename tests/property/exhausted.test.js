@@ -242,7 +242,8 @@ exhaust('what a store has is loaded', {
     },
     act: async (store) => {
         const tokens = [];
-        for await (const { token } of model.generate([...PROMPT.slice(0, 200), 4], { maxNewTokens: 3, temperature: 0, prefixes: store })) tokens.push(token);
+        const options = { maxNewTokens: 3, temperature: 0, prefixes: store };
+        for await (const { token } of model.generate([...PROMPT.slice(0, 200), 4], options)) tokens.push(token);
         return tokens;
     },
 });
