@@ -180,7 +180,7 @@ static int run_op(cmha_control *control, cmha_op *op, cmha_op *tail, uint32_t ep
         uint32_t n = claim_size((uint32_t) seen, threads, most);
         if (!__atomic_compare_exchange_n(&op->claim, &seen, seen - n, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
         uint32_t first = op->tasks - (uint32_t) seen;
-        for (uint32_t i = first; i < first + n; i++) of(op)->task(&op->u, i, thread);
+        of(op)->run(&op->u, first, first + n, thread);
         __atomic_add_fetch(&control->progress, n, __ATOMIC_SEQ_CST);
         int closed = complete(op, n);
         if (closed && op != tail) closed = complete(tail, 1);

@@ -85,7 +85,11 @@ INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
 INLINE i4 h8_equal(i4 a, i4 b) { return wasm_i16x8_eq(a, b); }
 INLINE i4 h8_splat(int16_t x) { return wasm_i16x8_splat(x); }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return wasm_i16x8_shl(a, n); }
+INLINE i4 h8_shr(i4 a, uint32_t n) { return wasm_i16x8_shr(a, n); }     /* signed */
 INLINE i4 h8_shr_u(i4 a, uint32_t n) { return wasm_u16x8_shr(a, n); }
+/* Words from their lower and upper halves: the first four, the last four. */
+INLINE i4 h8_zip_low(i4 low, i4 high) { return wasm_i16x8_shuffle(low, high, 0, 8, 1, 9, 2, 10, 3, 11); }
+INLINE i4 h8_zip_high(i4 low, i4 high) { return wasm_i16x8_shuffle(low, high, 4, 12, 5, 13, 6, 14, 7, 15); }
 INLINE i4 h8_dot(i4 a, i4 b) { return wasm_i32x4_dot_i16x8(a, b); }     /* sums of pairs of products */
 /* Of words, the nearest there are from -most to most. */
 INLINE i4 h8_narrow(i4 a, i4 b, int16_t most)
@@ -99,8 +103,7 @@ INLINE i4 h8_extend(i4 a, int last) { return last ? wasm_i32x4_extend_high_i16x8
 INLINE i4 h8_raise(i4 a, int last)
 {
     i4 zero = wasm_i32x4_splat(0);
-    return last ? wasm_i16x8_shuffle(zero, a, 4, 12, 5, 13, 6, 14, 7, 15)
-        : wasm_i16x8_shuffle(zero, a, 0, 8, 1, 9, 2, 10, 3, 11);
+    return last ? h8_zip_high(zero, a) : h8_zip_low(zero, a);
 }
 INLINE int i4_any(i4 a) { return wasm_v128_any_true(a); }
 INLINE i4 h8_max(i4 a, i4 b) { return wasm_u16x8_max(a, b); }      /* without signs */
@@ -181,7 +184,14 @@ typedef uint16_t u8h __attribute__((vector_size(16)));
 INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
 INLINE i4 h8_splat(int16_t x) { return (i4) (h8) { x, x, x, x, x, x, x, x }; }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8h) a << (uint16_t) n); }
+INLINE i4 h8_shr(i4 a, uint32_t n) { return (i4) ((h8) a >> (int16_t) n); }
 INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8h) a >> (uint16_t) n); }
+INLINE i4 h8_zip(u8h low, u8h high, int i)
+{
+    return (i4) (u8h) { low[i], high[i], low[i + 1], high[i + 1], low[i + 2], high[i + 2], low[i + 3], high[i + 3] };
+}
+INLINE i4 h8_zip_low(i4 low, i4 high) { return h8_zip((u8h) low, (u8h) high, 0); }
+INLINE i4 h8_zip_high(i4 low, i4 high) { return h8_zip((u8h) low, (u8h) high, 4); }
 INLINE i4 h8_narrow(i4 a, i4 b, int16_t most)
 {
     h8 z;
@@ -265,6 +275,16 @@ INLINE f4 f4_from_f16(i4 a)
     i4 size = i4_and(f4_word(value), i4_constant(0x7fffffffu));
     i4 special = i4_and(i4_more(size, i4_constant(0x477fffffu)), i4_constant(0x7f800000u));
     return i4_bits(i4_or(f4_word(value), special));
+}
+
+/* The same of eight of them. Infinity and NaN have all bits of the exponent here and there. */
+INLINE void f8_from_f16(f4 to[2], i4 a)
+{
+    i4 top = i4_constant(0x7c007c00u), special = i4_and(h8_equal(i4_and(a, top), top), top);
+    i4 low = h8_shl(a, 13), high = i4_or(i4_and(h8_shr(a, 3), i4_constant(0x8fff8fffu)), special);
+    f4 lift = i4_bits(i4_constant(0x77800000u));
+    to[0] = f4_mul(i4_bits(h8_zip_low(low, high)), lift);
+    to[1] = f4_mul(i4_bits(h8_zip_high(low, high)), lift);
 }
 
 INLINE float f4_sum(f4 a) { return (f4_lane(a, 0) + f4_lane(a, 1)) + (f4_lane(a, 2) + f4_lane(a, 3)); }

@@ -17,6 +17,8 @@ import { Tensor } from './tensor.js';
  * @typedef {object} Explanation
  * @property {'relaxed' | 'simd128'} variant  the binary in use
  * @property {string} simd  why this variant
+ * @property {number} byteProducts  of quantized weights that one instruction of the engine adds up: 4, 2, or 0 where it has
+ *   none for bytes; the results are the same
  * @property {'shared' | 'private'} memory
  * @property {number} workers  that are at work
  * @property {number} threads  that compute: the workers, and the calling thread where it may block
@@ -88,6 +90,7 @@ export class Runtime {
         return {
             variant,
             simd,
+            byteProducts: this.wasm.cmha_byte_products(),
             memory: memory.shared ? 'shared' : 'private',
             workers,
             threads: inline ? workers + 1 : workers,

@@ -63,9 +63,8 @@ static size_t make_tiles(const cmha_attention *a, const cut *c, size_t b, size_t
     return n;
 }
 
-static void attention_task(const void *arguments, size_t index, size_t thread)
+static void attention_task(const cmha_attention *a, size_t index, size_t thread)
 {
-    const cmha_attention *a = arguments;
     cut c = attention_cut(a);
     size_t per_head = c.tiles * c.splits;
     if (index >= a->batch * c.heads * per_head) return;
@@ -81,6 +80,11 @@ static void attention_task(const void *arguments, size_t index, size_t thread)
     size_t step = c.splits > 1 ? split_pages(a) : SIZE_MAX, p = part % c.splits * (c.splits > 1 ? step : 0);
     size_t pages = (seen_end(a, i1 - 1) + a->cache->page - 1) / a->cache->page;
     attention_stream(tiles, n, p, least(pages - p, step) + p, c.splits > 1 ? a->scratch : NULL);
+}
+
+static void attention_run(const void *arguments, size_t first, size_t end, size_t thread)
+{
+    for (size_t i = first; i < end; i++) attention_task(arguments, i, thread);
 }
 
 static double attention_work(const void *arguments)
@@ -103,7 +107,7 @@ static uint32_t attention_next(const void *arguments)
 }
 
 const operation attention = {
-    .tasks = attention_tasks, .task = attention_task, .work = attention_work, .scratch = attention_scratch,
+    .tasks = attention_tasks, .run = attention_run, .work = attention_work, .scratch = attention_scratch,
     .next = attention_next,
 };
 
@@ -113,12 +117,13 @@ static size_t merge_tasks(const void *arguments)
     return a->batch * a->heads;
 }
 
-static void merge_task(const void *arguments, size_t index, size_t thread)
+static void merge_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     const cmha_attention *a = arguments;
     (void) thread;
-    if (index >= a->batch * a->heads) return;
-    for (size_t i = 0; i < a->t; i++) attention_merge_row(a, index / a->heads, index % a->heads, i, a->scratch);
+    for (size_t index = first; index < least(end, merge_tasks(a)); index++) {
+        for (size_t i = 0; i < a->t; i++) attention_merge_row(a, index / a->heads, index % a->heads, i, a->scratch);
+    }
 }
 
 static double merge_work(const void *arguments)
@@ -126,4 +131,4 @@ static double merge_work(const void *arguments)
     return attention_parts_size(arguments);
 }
 
-const operation attention_merge = { .tasks = merge_tasks, .task = merge_task, .work = merge_work };
+const operation attention_merge = { .tasks = merge_tasks, .run = merge_run, .work = merge_work };

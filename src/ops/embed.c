@@ -28,11 +28,11 @@ static size_t embed_tasks(const void *arguments)
     return row_tasks(a->rows, a->k);
 }
 
-static void embed_task(const void *arguments, size_t i, size_t thread)
+static void embed_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     const cmha_embed *a = arguments;
     (void) thread;
-    cmha_embed_f32(a, task_row(a->rows, a->k, i), task_row(a->rows, a->k, i + 1));
+    cmha_embed_f32(a, task_row(a->rows, a->k, first), task_row(a->rows, a->k, end));
 }
 
 static double embed_work(const void *arguments)
@@ -41,4 +41,4 @@ static double embed_work(const void *arguments)
     return (double) a->rows * (double) a->k;
 }
 
-const operation embed = { .tasks = embed_tasks, .task = embed_task, .work = embed_work };
+const operation embed = { .tasks = embed_tasks, .run = embed_run, .work = embed_work };

@@ -32,11 +32,11 @@ static size_t gate_tasks(const void *arguments)
     return row_tasks(a->rows, a->n);
 }
 
-static void gate_task(const void *arguments, size_t i, size_t thread)
+static void gate_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     const cmha_gate *a = arguments;
     (void) thread;
-    cmha_gate_f32(a, task_row(a->rows, a->n, i), task_row(a->rows, a->n, i + 1));
+    cmha_gate_f32(a, task_row(a->rows, a->n, first), task_row(a->rows, a->n, end));
 }
 
 static double gate_work(const void *arguments)
@@ -45,4 +45,4 @@ static double gate_work(const void *arguments)
     return 8.0 * (double) a->rows * (double) a->n;
 }
 
-const operation gate = { .tasks = gate_tasks, .task = gate_task, .work = gate_work };
+const operation gate = { .tasks = gate_tasks, .run = gate_run, .work = gate_work };

@@ -96,7 +96,8 @@ static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, 
     size_t stretch = DECODED / CMHA_PANEL / panels / type->block * type->block;
     const uint8_t *w = (const uint8_t *) a->w + c0 / CMHA_PANEL * panel_bytes;
     float decoded[DECODED], z[MOST_ROWS * GROUP_COLUMNS];
-    if (m == 1 && panels == ROW_PANELS && type->row && type->row(z, w, panel_bytes, a->x + r * a->x_stride, a->k)) {
+    if (m == 1 && panels == ROW_PANELS && type->row) {
+        type->row(z, w, panel_bytes, a->x + r * a->x_stride, a->k);
         finish_row(a, z, r, c0, n);
         place(a, z, r, m, c0, n);
         return;
@@ -155,7 +156,7 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
     size_t inputs, const dot_block *x, size_t stride, size_t last, float *z)
 {
     const size_t step = dot_bytes(bits) ? 8 : 4, run = fixed ? fixed : (size_t) how->run;
-    const int zero = how->zero, offset = how->offset;
+    const int zero = how->zero, offset = bits == 8 ? 0 : how->offset;   /* signed weights lie around 0 */
     const i4 flip = i4_splat((int32_t) how->flip);
     for (size_t t = 0; t < inputs / run; t++) {
         size_t s = run_order(run, t), part = run_part(run, s);
@@ -203,12 +204,17 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
 typedef void dot_tiles(size_t m, const dot_how *how, const unpacked *u, size_t inputs, const dot_block *x,
     size_t stride, float *z);
 
-/* Rows two or four at a time: where one is missing the last of them stands for it, and goes to the row after z's last too. */
+/* Rows two or four at a time: where one is missing the last of them stands for it, and goes to the row after z's last too.
+ * A row by itself may come where dot_alone says so. */
 #define DOT_TILES(run, bits) \
     static void dot_tiles_##run##_##bits(size_t m, const dot_how *how, const unpacked *u, size_t inputs, const dot_block *x, \
         size_t stride, float *z) \
     { \
         const size_t four = bits == DOT_FOUR ? 3 : 4;   /* rows that are worth a tile of four */ \
+        if (run == 32 && bits == DOT_FOUR && m == 1) { \
+            dot_tile(1, run, bits, how, u, inputs, x, stride, 0, z); \
+            return; \
+        } \
         for (; m >= four; m -= least(m, 4), x += 4 * stride, z += 4 * GROUP_COLUMNS) \
             dot_tile(4, run, bits, how, u, inputs, x, stride, (least(m, 4) - 1) * stride, z); \
         for (; m > 0; m -= least(m, 2), x += 2 * stride, z += 2 * GROUP_COLUMNS) \
@@ -225,6 +231,11 @@ DOT_TILES(32, DOT_FOUR)
 DOT_TILES(16, 6)
 DOT_TILES(32, 6)
 #endif
+
+uint32_t cmha_byte_products(void)
+{
+    return dot_four() ? 4 : dot_bytes(6) ? 2 : 0;
+}
 
 /* Fewer bits count as 6 where that is as good. */
 static dot_tiles *tiles_of(const weight_dot *dot, dot_how *how)
@@ -244,21 +255,25 @@ static dot_tiles *tiles_of(const weight_dot *dot, dot_how *how)
 #endif
 }
 
+/* Whether a row by itself is a tile: where nothing has to be unpacked for one that adds four products at once. */
+static int dot_alone(const weight_dot *dot, const dot_how *how)
+{
+    return how->four && dot->bits == 8 && dot->run == 32;
+}
+
 /* Rows [r, r + m) of one panel: its weights are unpacked once for all of them. Of an odd number the last is taken by itself
  * where that costs less than a row that stands for two. */
-static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8_t *w, size_t r, size_t m, float *z)
+static void dot_panel(const cmha_linear *a, const weight_type *type, dot_tiles *tiles, const dot_how *how, const uint8_t *w,
+    size_t r, size_t m, float *z)
 {
     const weight_dot *dot = &type->dot;
-    dot_how how;
-    dot_tiles *tiles = tiles_of(dot, &how);
     size_t stride = a->k / CMHA_INT8_INPUTS;
     const dot_block *x = (const dot_block *) a->quantized + r * stride;
-    if (m == 1 || (m % 2 && (!DOT_PADDED || (!how.four && dot->bits % 4 == 0)))) {
+    if (m % 2 && (!DOT_PADDED || (!how->four && dot->bits % 4 == 0))) {
         m--;
-        dot->row(z + m * GROUP_COLUMNS, w, x + m * stride, a->k / type->block);
-        if (m == 0) return;
+        dot->row(z + m * GROUP_COLUMNS, w, 1, x + m * stride, a->k / type->block);
     }
-    for (size_t i = 0; i < m + m % 2; i++) {
+    for (size_t i = 0; i < (m == 1 ? 1 : m + m % 2); i++) {
         f4_store(z + i * GROUP_COLUMNS, f4_splat(0.0f));
         f4_store(z + i * GROUP_COLUMNS + 4, f4_splat(0.0f));
     }
@@ -267,7 +282,7 @@ static void dot_panel(const cmha_linear *a, const weight_type *type, const uint8
         inputs = least(a->k - j, UNPACKED_INPUTS);
         dot->unpack(&u, w, inputs / type->block);
         w += inputs / type->block * type->bytes * CMHA_PANEL;
-        tiles(m, &how, &u, inputs, x, stride, z);
+        tiles(m, how, &u, inputs, x, stride, z);
     }
 }
 
@@ -275,15 +290,20 @@ static void dot_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, 
 {
     const weight_type *type = weight_type_of(a->type);
     size_t panel_bytes = a->k / type->block * type->bytes * CMHA_PANEL;
-    assert(type->dot.run);
+    assert(type->dot.run && (type->dot.bits != 8 || !type->dot.offset));
+    dot_how how;
+    dot_tiles *tiles = tiles_of(&type->dot, &how);
     for (size_t r = row0, m; r < row1; r += m) {
         m = least(row1 - r, MOST_ROWS);
         for (size_t c = n0, n; c < n1; c += n) {
             float z[(MOST_ROWS + 1) * GROUP_COLUMNS];  /* the last is for a row that stands for a missing one */
-            n = least(n1 - c, GROUP_COLUMNS);
-            for (size_t at = 0; at < n; at += CMHA_PANEL) {
-                const uint8_t *w = (const uint8_t *) a->w + (c + at) / CMHA_PANEL * panel_bytes;
-                dot_panel(a, type, w, r, m, z + at);
+            const uint8_t *w = (const uint8_t *) a->w + c / CMHA_PANEL * panel_bytes;
+            n = least(n1 - c, m == 1 ? sizeof z / sizeof *z : GROUP_COLUMNS);
+            if (m == 1 && !dot_alone(&type->dot, &how)) {
+                const dot_block *x = (const dot_block *) a->quantized + r * (a->k / CMHA_INT8_INPUTS);
+                type->dot.row(z, w, (n + CMHA_PANEL - 1) / CMHA_PANEL, x, a->k / type->block);
+            } else {
+                for (size_t at = 0; at < n; at += CMHA_PANEL, w += panel_bytes) dot_panel(a, type, tiles, &how, w, r, m, z + at);
             }
             for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c, n);
             place(a, z, r, m, c, n);
@@ -336,18 +356,20 @@ static size_t linear_tasks(const void *arguments)
     return (a->rows + rows - 1) / rows * ((a->n + columns - 1) / columns);
 }
 
-static void linear_task(const void *arguments, size_t i, size_t thread)
+/* Tasks beside each other are one stretch of columns. */
+static void linear_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     const cmha_linear *a = arguments;
     (void) thread;
     size_t rows, columns;
     linear_cut(a, &rows, &columns);
     size_t across = (a->n + columns - 1) / columns;
-    if (across == 0) return;
-    size_t r = i / across * rows, c = i % across * columns;
-    if (r >= a->rows) return;
-    size_t r1 = least(r + rows, a->rows), c1 = least(c + columns, a->n);
-    cmha_linear_f32(a, r, r1, c, c1);
+    for (size_t i = first, count; across && i < end; i += count) {
+        size_t r = i / across * rows, c = i % across * columns;
+        if (r >= a->rows) return;
+        count = least(end - i, across - i % across);
+        cmha_linear_f32(a, r, least(r + rows, a->rows), c, least(c + count * columns, a->n));
+    }
 }
 
 static double linear_work(const void *arguments)
@@ -356,4 +378,4 @@ static double linear_work(const void *arguments)
     return (double) a->rows * (double) a->k * (double) a->n;
 }
 
-const operation linear = { .tasks = linear_tasks, .task = linear_task, .work = linear_work };
+const operation linear = { .tasks = linear_tasks, .run = linear_run, .work = linear_work };

@@ -62,11 +62,11 @@ static size_t norm_tasks(const void *arguments)
     return row_tasks(a->rows, groups_of(a) * a->n);
 }
 
-static void norm_task(const void *arguments, size_t i, size_t thread)
+static void norm_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     const cmha_norm *a = arguments;
     (void) thread;
-    cmha_layer_norm_f32(a, task_row(a->rows, groups_of(a) * a->n, i), task_row(a->rows, groups_of(a) * a->n, i + 1));
+    cmha_layer_norm_f32(a, task_row(a->rows, groups_of(a) * a->n, first), task_row(a->rows, groups_of(a) * a->n, end));
 }
 
 static double norm_work(const void *arguments)
@@ -75,4 +75,4 @@ static double norm_work(const void *arguments)
     return 4.0 * (double) a->rows * (double) (groups_of(a) * a->n);
 }
 
-const operation layer_norm = { .tasks = norm_tasks, .task = norm_task, .work = norm_work };
+const operation layer_norm = { .tasks = norm_tasks, .run = norm_run, .work = norm_work };

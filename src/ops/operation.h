@@ -1,6 +1,6 @@
 /* operation.h: what program.c needs to know of an operation; not exported.
  *
- * An operation is cut into tasks by its arguments alone; task i computes part i, whoever runs it. */
+ * An operation is cut into tasks by its arguments alone; task i computes part i, whoever runs it and with which others. */
 #ifndef CMHA_OPERATION_H
 #define CMHA_OPERATION_H
 
@@ -8,7 +8,8 @@
 
 typedef struct operation {
     size_t (*tasks)(const void *arguments);
-    void (*task)(const void *arguments, size_t i, size_t thread);
+    /* Tasks first, ..., end - 1. */
+    void (*run)(const void *arguments, size_t first, size_t end, size_t thread);
     /* Multiply-adds, about. */
     double (*work)(const void *arguments);
     /* Bytes of scratch for so many threads; NULL: none. */

@@ -65,11 +65,11 @@ static size_t quantize_tasks(const void *arguments)
     return row_tasks(a->rows, a->k);
 }
 
-static void quantize_task(const void *arguments, size_t i, size_t thread)
+static void quantize_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     const cmha_quantize *a = arguments;
     (void) thread;
-    cmha_quantize_f32(a, task_row(a->rows, a->k, i), task_row(a->rows, a->k, i + 1));
+    cmha_quantize_f32(a, task_row(a->rows, a->k, first), task_row(a->rows, a->k, end));
 }
 
 static double quantize_work(const void *arguments)
@@ -78,4 +78,4 @@ static double quantize_work(const void *arguments)
     return 4.0 * (double) a->rows * (double) a->k;
 }
 
-const operation quantize = { .tasks = quantize_tasks, .task = quantize_task, .work = quantize_work };
+const operation quantize = { .tasks = quantize_tasks, .run = quantize_run, .work = quantize_work };

@@ -73,11 +73,11 @@ static size_t rope_table_tasks(const void *arguments)
     return row_tasks(a->rows, 16 * a->pairs);
 }
 
-static void rope_table_task(const void *arguments, size_t i, size_t thread)
+static void rope_table_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     const cmha_rope_table *a = arguments;
     (void) thread;
-    cmha_rope_table_f32(a, task_row(a->rows, 16 * a->pairs, i), task_row(a->rows, 16 * a->pairs, i + 1));
+    cmha_rope_table_f32(a, task_row(a->rows, 16 * a->pairs, first), task_row(a->rows, 16 * a->pairs, end));
 }
 
 static double rope_table_work(const void *arguments)
@@ -86,7 +86,7 @@ static double rope_table_work(const void *arguments)
     return 64.0 * (double) a->rows * (double) a->pairs;
 }
 
-const operation rope_table = { .tasks = rope_table_tasks, .task = rope_table_task, .work = rope_table_work };
+const operation rope_table = { .tasks = rope_table_tasks, .run = rope_table_run, .work = rope_table_work };
 
 static size_t rope_tasks(const void *arguments)
 {
@@ -94,11 +94,11 @@ static size_t rope_tasks(const void *arguments)
     return row_tasks(a->rows, 2 * a->heads * a->pairs);
 }
 
-static void rope_task(const void *arguments, size_t i, size_t thread)
+static void rope_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     const cmha_rope *a = arguments;
     (void) thread;
-    cmha_rope_f32(a, task_row(a->rows, 2 * a->heads * a->pairs, i), task_row(a->rows, 2 * a->heads * a->pairs, i + 1));
+    cmha_rope_f32(a, task_row(a->rows, 2 * a->heads * a->pairs, first), task_row(a->rows, 2 * a->heads * a->pairs, end));
 }
 
 static double rope_work(const void *arguments)
@@ -107,4 +107,4 @@ static double rope_work(const void *arguments)
     return 4.0 * (double) a->rows * (double) a->heads * (double) a->pairs;
 }
 
-const operation rope = { .tasks = rope_tasks, .task = rope_task, .work = rope_work };
+const operation rope = { .tasks = rope_tasks, .run = rope_run, .work = rope_work };

@@ -29,11 +29,11 @@ static size_t round_rows_tasks(const void *arguments)
     return row_tasks(a->rows, a->k);
 }
 
-static void round_rows_task(const void *arguments, size_t i, size_t thread)
+static void round_rows_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     const cmha_round_rows *a = arguments;
     (void) thread;
-    cmha_round_rows_f32(a, task_row(a->rows, a->k, i), task_row(a->rows, a->k, i + 1));
+    cmha_round_rows_f32(a, task_row(a->rows, a->k, first), task_row(a->rows, a->k, end));
 }
 
 static double round_rows_work(const void *arguments)
@@ -42,4 +42,4 @@ static double round_rows_work(const void *arguments)
     return 4.0 * (double) a->rows * (double) a->k;
 }
 
-const operation round_rows = { .tasks = round_rows_tasks, .task = round_rows_task, .work = round_rows_work };
+const operation round_rows = { .tasks = round_rows_tasks, .run = round_rows_run, .work = round_rows_work };

@@ -88,25 +88,26 @@ static size_t transfer_tasks(const void *arguments)
     return a->batch * transfer_parts(a);
 }
 
-static void transfer_task(const cmha_transfer *a, size_t i,
+static void transfer_run(const cmha_transfer *a, size_t first, size_t end,
     void (*rows)(const cmha_transfer *a, size_t b, size_t r0, size_t r1))
 {
     size_t parts = transfer_parts(a), step = transfer_rows(a);
-    if (parts == 0 || i >= a->batch * parts) return;
-    size_t r0 = i % parts * step;
-    rows(a, i / parts, r0, least(r0 + step, a->t));
+    for (size_t i = first; i < least(end, a->batch * parts); i++) {
+        size_t r0 = i % parts * step;
+        rows(a, i / parts, r0, least(r0 + step, a->t));
+    }
 }
 
-static void store_task(const void *arguments, size_t i, size_t thread)
+static void store_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     (void) thread;
-    transfer_task(arguments, i, store_rows);
+    transfer_run(arguments, first, end, store_rows);
 }
 
-static void load_task(const void *arguments, size_t i, size_t thread)
+static void load_run(const void *arguments, size_t first, size_t end, size_t thread)
 {
     (void) thread;
-    transfer_task(arguments, i, load_rows);
+    transfer_run(arguments, first, end, load_rows);
 }
 
 /* Nothing is multiplied: by itself it wakes nobody. */
@@ -116,8 +117,8 @@ static double transfer_work(const void *arguments)
     return 0.0;
 }
 
-const operation store = { .tasks = transfer_tasks, .task = store_task, .work = transfer_work };
-const operation load = { .tasks = transfer_tasks, .task = load_task, .work = transfer_work };
+const operation store = { .tasks = transfer_tasks, .run = store_run, .work = transfer_work };
+const operation load = { .tasks = transfer_tasks, .run = load_run, .work = transfer_work };
 
 /* ------------------------------------------------------------------------------------------------ moving */
 

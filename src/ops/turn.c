@@ -45,15 +45,12 @@ static size_t turn_tasks(const void *arguments)
     return a->batch * turn_parts(a);
 }
 
-static void turn_task(const void *arguments, size_t i, size_t thread)
+static void turn_task(const cmha_turn *a, size_t i)
 {
-    const cmha_turn *a = arguments;
     const cmha_cache *c = a->cache;
     const cache_type *type = type_of(c);
     size_t parts = turn_parts(a);
-    (void) thread;
     assert(c->d <= CMHA_MOST_TURNED && 2 * a->pairs <= c->d);
-    if (parts == 0 || i >= a->batch * parts) return;
     float row[CMHA_MOST_TURNED];
     size_t s = a->from + i % parts * turn_step(a), end = least(s + turn_step(a), a->to);
     while (s < end) {
@@ -70,6 +67,12 @@ static void turn_task(const void *arguments, size_t i, size_t thread)
     }
 }
 
+static void turn_run(const void *arguments, size_t first, size_t end, size_t thread)
+{
+    (void) thread;
+    for (size_t i = first; i < least(end, turn_tasks(arguments)); i++) turn_task(arguments, i);
+}
+
 static double turn_work(const void *arguments)
 {
     const cmha_turn *a = arguments;
@@ -77,9 +80,9 @@ static double turn_work(const void *arguments)
     return 4.0 * rows * (double) a->pairs;
 }
 
-const operation turn = { .tasks = turn_tasks, .task = turn_task, .work = turn_work };
+const operation turn = { .tasks = turn_tasks, .run = turn_run, .work = turn_work };
 
 void cmha_cache_turn(const cmha_turn *a)
 {
-    for (size_t i = 0, n = turn_tasks(a); i < n; i++) turn_task(a, i, 0);
+    turn_run(a, 0, turn_tasks(a), 0);
 }

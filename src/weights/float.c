@@ -12,8 +12,10 @@ static void panel_f32(float *y, const uint8_t *p, size_t count)
 static void panel_f16(float *y, const uint8_t *p, size_t count)
 {
     for (; count > 0; count--, p += HALF_FIELD, y += CMHA_PANEL) {
-        f4_store(y, half_field(p, 0));
-        f4_store(y + 4, half_field(p, 1));
+        f4 eight[2];
+        half_field(eight, p);
+        f4_store(y, eight[0]);
+        f4_store(y + 4, eight[1]);
     }
 }
 
@@ -25,40 +27,34 @@ static void panel_bf16(float *y, const uint8_t *p, size_t count)
     }
 }
 
-/* Weights that are widened on their way into the sums: those of binary16 as f4_from_f16 has it, but for infinity and
- * NaN, of which only a trace is kept. */
-INLINE int half_row(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k, int brain)
+/* Weights that are widened on their way into the sums. */
+INLINE void half_row(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k, int brain)
 {
-    i4 mask = i4_constant(0x8fffe000u), most = i4_constant(0x7c007c00u), found = i4_splat(0);
-    f4 unit = i4_bits(i4_constant(0x77800000u)), sum[ROW_PANELS][2];
+    f4 sum[ROW_PANELS][2];
     for (int p = 0; p < ROW_PANELS; p++) sum[p][0] = sum[p][1] = f4_splat(0.0f);
     for (size_t j = 0; j < k; j++, w += HALF_FIELD) {
         f4 a = f4_load_splat(x + j);
         for (int p = 0; p < ROW_PANELS; p++) {
             i4 eight = i4_load(w + (size_t) p * panel_bytes);
-            if (!brain) found = i4_or(found, h8_equal(i4_and(eight, most), most));
-            for (int half = 0; half < 2; half++) {
-                f4 value = brain ? i4_bits(h8_raise(eight, half))
-                    : f4_mul(i4_bits(i4_and(i4_shl(h8_extend(eight, half), 13), mask)), unit);
-                sum[p][half] = f4_madd(a, value, sum[p][half]);
-            }
+            f4 value[2] = { i4_bits(h8_raise(eight, 0)), i4_bits(h8_raise(eight, 1)) };
+            if (!brain) f8_from_f16(value, eight);
+            for (int half = 0; half < 2; half++) sum[p][half] = f4_madd(a, value[half], sum[p][half]);
         }
     }
     for (int p = 0; p < ROW_PANELS; p++, y += CMHA_PANEL) {
         f4_store(y, sum[p][0]);
         f4_store(y + 4, sum[p][1]);
     }
-    return !i4_any(found);
 }
 
-static int row_f16(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k)
+static void row_f16(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k)
 {
-    return half_row(y, w, panel_bytes, x, k, 0);
+    half_row(y, w, panel_bytes, x, k, 0);
 }
 
-static int row_bf16(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k)
+static void row_bf16(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k)
 {
-    return half_row(y, w, panel_bytes, x, k, 1);
+    half_row(y, w, panel_bytes, x, k, 1);
 }
 
 const weight_type weight_f32 = { .block = BLOCK_F32, .bytes = BYTES_F32, .panel = panel_f32 };

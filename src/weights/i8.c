@@ -10,7 +10,7 @@ static void panel_i8(float *y, const uint8_t *p, size_t count)
 }
 
 /* Weights that are widened on their way into the sums. */
-static int row_i8(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k)
+static void row_i8(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k)
 {
     f4 sum[ROW_PANELS][2];
     for (int p = 0; p < ROW_PANELS; p++) sum[p][0] = sum[p][1] = f4_splat(0.0f);
@@ -28,7 +28,6 @@ static int row_i8(float *y, const uint8_t *w, size_t panel_bytes, const float *x
         f4_store(y, sum[p][0]);
         f4_store(y + 4, sum[p][1]);
     }
-    return 1;
 }
 
 const weight_type weight_i8 = { .block = BLOCK_I8, .bytes = BYTES_I8, .panel = panel_i8, .row = row_i8 };

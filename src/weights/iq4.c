@@ -17,13 +17,14 @@ WEIGHT_TYPE(IQ4_NL, iq4_nl, 1, 0, 32, 4, 2, 0, 0, 8, scale_by_d, quants_nl)
 /* d; the upper two bits of eight scales; the lower four of them, a nibble each; qs[128]: eight runs of 32. */
 INLINE void scale_xs(scalings *to, size_t first, const uint8_t *p)
 {
+    f4 d[2];
+    half_field(d, p);
     for (size_t half = 0; half < 2; half++) {
-        f4 d = half_field(p, half);
         i4 high = i4_shl(i4_load_u16(p + HALF_FIELD + half * HALF_FIELD / 2), 4), low = word_field(p + 2 * HALF_FIELD, half);
         ROLLED
         for (size_t s = 0; s < 8; s++, high = i4_shr_u(high, 2), low = i4_shr_u(low, 4)) {
             i4 scale = i4_or(i4_and(low, i4_constant(15)), i4_and(high, i4_constant(0x30)));
-            to->scale[first + s][half] = f4_mul(d, i4_float(i4_add(scale, i4_constant(-32u))));
+            to->scale[first + s][half] = f4_mul(d[half], i4_float(i4_add(scale, i4_constant(-32u))));
         }
     }
 }

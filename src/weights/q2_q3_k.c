@@ -9,10 +9,9 @@ INLINE void scale_2(scalings *to, size_t first, const uint8_t *p)
 {
     i4 nibble = i4_constant(0x0f0f0f0f);
     f4 d[2], least[2];
-    for (size_t half = 0; half < 2; half++) {
-        d[half] = half_field(p + Q2_D, half);
-        least[half] = f4_negative(half_field(p + Q2_D + HALF_FIELD, half));
-    }
+    half_field(d, p + Q2_D);
+    half_field(least, p + Q2_D + HALF_FIELD);
+    for (size_t half = 0; half < 2; half++) least[half] = f4_negative(least[half]);
     ROLLED
     for (size_t end = first + 16; first < end; first += 4, p += WORD_FIELD) {
         for (size_t half = 0; half < 2; half++) {
@@ -39,9 +38,10 @@ enum { Q3_QS = 8 * WORD_FIELD, Q3_SCALES = Q3_QS + 16 * WORD_FIELD, Q3_D = Q3_SC
 INLINE void scale_3(scalings *to, size_t first, const uint8_t *p)
 {
     const uint8_t *scales = p + Q3_SCALES;
+    f4 d[2];
+    half_field(d, p + Q3_D);
     ROLLED
     for (size_t half = 0; half < 2; half++) {
-        f4 d = half_field(p + Q3_D, half);
         ROLLED
         for (uint32_t s = 0; s < 16; s += 4) {
             i4 low = i4_shr_u(word_field(scales + s / 4 % 2 * WORD_FIELD, half), s / 8 * 4);
@@ -50,7 +50,7 @@ INLINE void scale_3(scalings *to, size_t first, const uint8_t *p)
             i4 four = i4_or(i4_and(low, i4_constant(0x0f0f0f0f)), upper);
             for (uint32_t i = 0; i < 4; i++) {
                 i4 scale = i4_add(unsigned_byte(four, i), i4_constant(-32u));
-                to->scale[first + s + i][half] = f4_mul(d, i4_float(scale));
+                to->scale[first + s + i][half] = f4_mul(d[half], i4_float(scale));
             }
         }
     }

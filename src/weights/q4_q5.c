@@ -5,10 +5,10 @@
 
 INLINE void scale_1(scalings *to, size_t first, const uint8_t *p)
 {
-    f4 low = half_field(p + HALF_FIELD, 0), high = half_field(p + HALF_FIELD, 1);
+    f4 m[2];
+    half_field(m, p + HALF_FIELD);
     scale_by_d(to, first, p);
-    to->offset[first][0] = low;
-    to->offset[first][1] = high;
+    for (size_t half = 0; half < 2; half++) to->offset[first][half] = m[half];
 }
 
 /* In the low nibbles of a word, or in its high ones. */

@@ -10,9 +10,12 @@ enum { SCALES = 2 * HALF_FIELD, QH = SCALES + 3 * WORD_FIELD, QS_4 = QH, QS_5 = 
 static OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
 {
     i4 six = i4_constant(0x3f3f3f3f), nibble = i4_constant(0x0f0f0f0f), top = i4_constant(0x30303030);
+    f4 ds[2], mins[2];
+    half_field(ds, p);
+    half_field(mins, p + HALF_FIELD);
     ROLLED
     for (size_t half = 0; half < 2; half++) {
-        f4 d = half_field(p, half), least = f4_negative(half_field(p + HALF_FIELD, half));
+        f4 d = ds[half], least = f4_negative(mins[half]);
         i4 a = word_field(p + SCALES, half), b = word_field(p + SCALES + WORD_FIELD, half);
         i4 low = word_field(p + SCALES + 2 * WORD_FIELD, half);
         scale_four(to->scale + first, half, d, i4_and(a, six));

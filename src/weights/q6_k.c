@@ -6,13 +6,14 @@ enum { QH = 32 * WORD_FIELD, SCALES = QH + 16 * WORD_FIELD, D = SCALES + 4 * WOR
 
 static OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
 {
+    f4 d[2];
+    half_field(d, p + D);
     ROLLED
     for (size_t half = 0; half < 2; half++) {
-        f4 d = half_field(p + D, half);
         ROLLED
         for (size_t s = 0; s < 16; s += 4) {
             i4 four = word_field(p + SCALES + s / 4 * WORD_FIELD, half);
-            for (uint32_t i = 0; i < 4; i++) to->scale[first + s + i][half] = f4_mul(d, i4_float(signed_byte(four, i)));
+            for (uint32_t i = 0; i < 4; i++) to->scale[first + s + i][half] = f4_mul(d[half], i4_float(signed_byte(four, i)));
         }
     }
 }

@@ -39,8 +39,8 @@ typedef struct weight_dot {
     uint32_t span, layers;  /* see WEIGHT_TYPE */
     int32_t zero;
     int offset, bits;       /* 8: quants are signed */
-    /* y[8] = sums over `count` blocks for one row. */
-    void (*row)(float *y, const uint8_t *blocks, const dot_block *x, size_t count);
+    /* y[panels][8] = sums over `count` blocks for one row. */
+    void (*row)(float *y, const uint8_t *blocks, size_t panels, const dot_block *x, size_t count);
     void (*unpack)(unpacked *u, const uint8_t *blocks, size_t count);
 } weight_dot;
 
@@ -50,9 +50,8 @@ typedef struct weight_type {
     uint32_t head, tail;
     /* y[count * block][8] = the values of `count` packed blocks; NULL: what `dot` unpacks tells them (weight_panel). */
     void (*panel)(float *y, const uint8_t *blocks, size_t count);
-    /* y[ROW_PANELS][8] = the sums over j < k of x[j] times the weights of so many panels, in order; 0 if it could not.
-     * NULL: it never can. */
-    int (*row)(float *y, const uint8_t *panels, size_t panel_bytes, const float *x, size_t k);
+    /* y[ROW_PANELS][8] = the sums over j < k of x[j] times the weights of so many panels, in order. NULL: tiles do. */
+    void (*row)(float *y, const uint8_t *panels, size_t panel_bytes, const float *x, size_t k);
     weight_dot dot;
 } weight_type;
 
@@ -74,10 +73,10 @@ enum {
 #undef X
 };
 
-/* Fields of packed blocks, those of outputs 4 * half ... 4 * half + 3. */
-INLINE f4 half_field(const uint8_t *p, size_t half)
+/* Fields of packed blocks: the halves of all eight outputs, the words of outputs 4 * half ... 4 * half + 3. */
+INLINE void half_field(f4 to[2], const uint8_t *p)
 {
-    return f4_from_f16(i4_load_u16(p + half * HALF_FIELD / 2));
+    f8_from_f16(to, i4_load(p));
 }
 INLINE i4 word_field(const uint8_t *p, size_t half)
 {
@@ -111,9 +110,9 @@ typedef void scalings_of(scalings *to, size_t first, const uint8_t *p);
  * again. */
 INLINE void scale_by_d(scalings *to, size_t first, const uint8_t *p)
 {
-    f4 low = half_field(p, 0), high = half_field(p, 1);
-    to->scale[first][0] = low;
-    to->scale[first][1] = high;
+    f4 d[2];
+    half_field(d, p);
+    for (size_t half = 0; half < 2; half++) to->scale[first][half] = d[half];
 }
 
 /* Four runs from byte 0 to 3 of `bytes`, one after the other: d times that byte. */
@@ -263,9 +262,13 @@ INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t byt
 
 /* The same for one that unpacks by a function of its own. */
 #define WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, run, span, layers, zero, offset, bits, scale, quants) \
-    static void row_##object(float *y, const uint8_t *p, const dot_block *x, size_t count) \
+    static void row_##object(float *y, const uint8_t *p, size_t panels, const dot_block *x, size_t count) \
     { \
-        dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, span, layers, zero, offset, bits, scale, quants); \
+        const size_t panel_bytes = count * BYTES_##NAME * CMHA_PANEL; \
+        ROLLED \
+        for (; panels > 0; panels--, y += CMHA_PANEL, p += panel_bytes) { \
+            dot_row(y, p, x, count, BYTES_##NAME, BLOCK_##NAME, run, span, layers, zero, offset, bits, scale, quants); \
+        } \
     } \
     const weight_type weight_##object = { \
         BLOCK_##NAME, BYTES_##NAME, head, tail, NULL, NULL, \
