@@ -125,7 +125,7 @@ export class MinMaxNorm extends Constraint {
 
 /** @type {import('./serializable.js').Family} */
 const FAMILY = {
-    kind: 'constraint',
+    kind: 'a constraint',
     module: 'keras.constraints',
     base: Constraint,
     classes: [MaxNorm, NonNeg, UnitNorm, MinMaxNorm],

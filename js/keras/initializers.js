@@ -87,15 +87,10 @@ export class Ones extends Initializer {
     }
 }
 
-/** gain times the identity matrix; of 2 axes only, so never a kernel of this layer. Keras's config forgets the gain. */
+/** gain times the identity matrix; of 2 axes only, so never a kernel of this layer. */
 export class Identity extends Initializer {
     static className = 'Identity';
     static defaults = { gain: 1 };
-
-    /** @override */
-    getConfig() {
-        return {};
-    }
 
     /** @override @param {readonly number[]} shape */
     draw(shape) {
@@ -329,7 +324,7 @@ function orthonormal(length, count, random) {
 
 /** @type {import('./serializable.js').Family} */
 const FAMILY = {
-    kind: 'initializer',
+    kind: 'an initializer',
     module: 'keras.initializers',
     base: Initializer,
     classes: [

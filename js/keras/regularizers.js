@@ -136,7 +136,7 @@ export class OrthogonalRegularizer extends Regularizer {
 
 /** @type {import('./serializable.js').Family} */
 const FAMILY = {
-    kind: 'regularizer',
+    kind: 'a regularizer',
     module: 'keras.regularizers',
     base: Regularizer,
     classes: [L1, L2, L1L2, OrthogonalRegularizer],

@@ -58,7 +58,7 @@ export class Serializable {
 
 /**
  * @typedef {object} Family
- * @property {string} kind the word for messages
+ * @property {string} kind for messages, with its article
  * @property {string} module Keras's
  * @property {typeof Serializable} base
  * @property {(typeof Serializable)[]} classes known by their names, and by those in snake_case
@@ -76,7 +76,7 @@ export function resolve(family, argument, identifier) {
     if (identifier === null || identifier === undefined) return null;
     if (identifier instanceof family.base) return identifier;
     if (typeof identifier === 'string') return make(lookUp(family, argument, identifier), argument, {});
-    const expected = `a ${family.kind}: its name or { class_name, config }`;
+    const expected = `${family.kind}: its name or { class_name, config }`;
     if (typeof identifier !== 'object') throw typeError(argument, expected, identifier);
     const { class_name: className, config = {} } = /** @type {Record<string, any>} */ (identifier);
     if (typeof className !== 'string') throw typeError(argument, expected, identifier);
@@ -107,7 +107,7 @@ function make(Class, argument, options) {
 function lookUp({ kind, classes, aliases }, argument, name) {
     const found = Object.hasOwn(aliases, name) ? aliases[name]
         : classes.find(({ className }) => name === className || name === className.replace(/([a-z])([A-Z])/g, '$1_$2').toLowerCase());
-    if (found === undefined) throw rangeError(argument, `the name of ${/^[aeiou]/.test(kind) ? 'an' : 'a'} ${kind} that Keras has`, name);
+    if (found === undefined) throw rangeError(argument, `the name of ${kind} that Keras has`, name);
     return found;
 }
 

@@ -143,9 +143,11 @@ export class TransformerDecoder {
     getWeights() {
         this._check();
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
+        /** @param {CachedMultiHeadAttention | null} layer @param {NormWeights | null} layerNorm */
+        const attention = (layer, layerNorm) =>
+            (layer && layerNorm ? [...layer.getWeights().map((weight) => weight.data), ...normWeights(layerNorm)] : []);
         const data = [
-            ...self.getWeights().map((weight) => weight.data), ...normWeights(selfNorm),
-            ...(cross?.getWeights().map((weight) => weight.data) ?? []), ...(crossNorm ? normWeights(crossNorm) : []),
+            ...attention(self, selfNorm), ...attention(cross, crossNorm),
             intermediate.kernel(), intermediate.bias(), output.kernel(), output.bias(), ...normWeights(norm),
         ];
         return this._weightShapes().map((shape, i) => ({ shape, data: data[i] }));

@@ -17,24 +17,22 @@ import { readSentencePiece, sentencePieceJson } from './sentencepiece.js';
  * @property {string | null} start
  * @property {string[]} ends a text ends at any of them; the first has to be there
  * @property {string | null} pad null: id 0
- * @property {string[]} keys further keys of its config that change nothing in text
  */
 
 const FOLDER = 'assets/tokenizer/';
 
 /** @type {Record<string, Kind>} */
 const CLASSES = {
-    GPT2Tokenizer: { start: '<|endoftext|>', ends: ['<|endoftext|>'], pad: null, keys: [] },
-    QwenTokenizer: { start: null, ends: ['<|endoftext|>'], pad: null, keys: [] },
-    Qwen3Tokenizer: { start: null, ends: ['<|im_end|>'], pad: '<|endoftext|>', keys: [] },
-    Llama3Tokenizer: { start: '<|begin_of_text|>', ends: ['<|end_of_text|>', '<|eot_id|>'], pad: null, keys: [] },
-    MistralTekkenTokenizer: { start: '<s>', ends: ['</s>'], pad: null, keys: [] },
-    LlamaTokenizer: { start: '<s>', ends: ['</s>'], pad: null, keys: [] },
-    MistralTokenizer: { start: '<s>', ends: ['</s>'], pad: null, keys: [] },
-    Phi3Tokenizer: { start: '<s>', ends: ['<|endoftext|>'], pad: null, keys: [] },
-    GemmaTokenizer: { start: '<bos>', ends: ['<eos>'], pad: '<pad>', keys: [] },
-    // Whether it knows tokens of images.
-    Gemma3Tokenizer: { start: '<bos>', ends: ['<eos>'], pad: '<pad>', keys: ['has_vision_tokens'] },
+    GPT2Tokenizer: { start: '<|endoftext|>', ends: ['<|endoftext|>'], pad: null },
+    QwenTokenizer: { start: null, ends: ['<|endoftext|>'], pad: null },
+    Qwen3Tokenizer: { start: null, ends: ['<|im_end|>'], pad: '<|endoftext|>' },
+    Llama3Tokenizer: { start: '<|begin_of_text|>', ends: ['<|end_of_text|>', '<|eot_id|>'], pad: null },
+    MistralTekkenTokenizer: { start: '<s>', ends: ['</s>'], pad: null },
+    LlamaTokenizer: { start: '<s>', ends: ['</s>'], pad: null },
+    MistralTokenizer: { start: '<s>', ends: ['</s>'], pad: null },
+    Phi3Tokenizer: { start: '<s>', ends: ['<|endoftext|>'], pad: null },
+    GemmaTokenizer: { start: '<bos>', ends: ['<eos>'], pad: '<pad>' },
+    Gemma3Tokenizer: { start: '<bos>', ends: ['<eos>'], pad: '<pad>' },
 };
 
 /**
@@ -55,8 +53,8 @@ export async function readTokenizer(read) {
     }
     const k = new KerasConfig(value.config, `tokenizer.json: ${name}`);
     const kind = CLASSES[name];
-    // Lengths and ends belong to batches for training; a proto within the config would be a second vocabulary.
-    k.ignore('name', 'trainable', 'dtype', 'config_file', 'sequence_length', ...kind.keys);
+    // Lengths and ends belong to batches for training, tokens of images to Gemma 3; a proto would be a second vocabulary.
+    k.ignore('name', 'trainable', 'dtype', 'config_file', 'sequence_length', 'has_vision_tokens');
     const addStart = kind.start !== null && await addsStart(read);
     const spm = await read(`${FOLDER}vocabulary.spm`);
     return spm === null ? bytePairs(read, k, kind, addStart) : sentencePieces(spm, k, kind, addStart);
