@@ -143,11 +143,9 @@ export class TransformerDecoder {
     getWeights() {
         this._check();
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
-        /** @param {CachedMultiHeadAttention | null} layer @param {NormWeights | null} layerNorm */
-        const attention = (layer, layerNorm) =>
-            (layer && layerNorm ? [...layer.getWeights().map((weight) => weight.data), ...normWeights(layerNorm)] : []);
+        const kernels = (/** @type {CachedMultiHeadAttention | null} */ layer) => (layer ? layer.weights.map(({ data }) => data) : []);
         const data = [
-            ...attention(self, selfNorm), ...attention(cross, crossNorm),
+            ...kernels(self), ...normWeights(selfNorm), ...kernels(cross), ...normWeights(crossNorm),
             intermediate.kernel(), intermediate.bias(), output.kernel(), output.bias(), ...normWeights(norm),
         ];
         return this._weightShapes().map((shape, i) => ({ shape, data: data[i] }));
@@ -308,8 +306,8 @@ export class TransformerDecoder {
     }
 }
 
-/** @param {NormWeights} norm @returns {Float32Array[]} copies of gamma and beta */
-const normWeights = (norm) => [norm.readWeight(), norm.readBias()];
+/** @param {NormWeights | null} norm @returns {Float32Array[]} copies of gamma and beta */
+const normWeights = (norm) => (norm ? [norm.readWeight(), norm.readBias()] : []);
 
 /**
  * @param {import('../engine/runtime.js').Runtime} runtime

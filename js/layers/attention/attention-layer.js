@@ -387,7 +387,10 @@ export class AttentionLayer {
         const queries = call.batch * call.t;
         const rows = call.batch * call.rows;
         // Keras's grouped layer has the regularizer itself, too: for all that it gives.
-        for (const own of attending.masks ? [output, scores] : []) if (own) add(own._address, own.size);
+        if (attending.masks) {
+            add(output._address, output.size);
+            if (scores) add(scores._address, scores.size);
+        }
         add(call.queryRows, queries * query.outputs);
         if (projected) add(call.keyRows, rows * key.outputs);
         if (gate) add(call.gateRows, queries * gate.outputs, true);

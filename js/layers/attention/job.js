@@ -169,8 +169,8 @@ export class AttentionJob {
         }
         call.causalOffset = index > 0 ? index : 0;
         call.softcap = attending.softcap;
-        // Keras makes booleans of it where it comes with another mask.
-        this._mask.isAlone = !call.causal && attending.window === 0 && this._mask.rows.length === 0;
+        // Keras makes booleans of a mask that comes with another one.
+        this._mask.half = call.explicit && !call.causal && attending.window === 0 && this._mask.rows.length === 0;
         this._prepareWindow(attending.window);
         if (this._plan.standard) this._mask.prepare(call, numHeads);
         else this._mask.prepareAxes(call, this._scoresSizes(), this._plan.axes.length);

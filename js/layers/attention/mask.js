@@ -20,8 +20,8 @@ export class CallMask {
         this.given = null;
         /** How the mask is to be written out before the kernels can read it by strides. @type {MaskPlan | null} */
         this._plan = null;
-        /** Whether nothing but it keeps or leaves out. */
-        this.isAlone = true;
+        /** Whether numbers keep from above 0.5 on, not where they are other than 0. */
+        this.half = false;
         /** Masks of positions, which come in beside it. @type {RowMask[]} */
         this.rows = [];
     }
@@ -117,7 +117,7 @@ export class CallMask {
     record(runtime, program, call, type) {
         call.mask = 0;
         if (this.given !== null) {
-            const source = maskInput(runtime, program, this.given, call.explicit && this.isAlone, type);
+            const source = maskInput(runtime, program, this.given, this.half, type);
             call.mask = source;
             if (this._plan !== null) {
                 const size = sizeOf(this._plan.written);
