@@ -109,14 +109,8 @@ function textsOf(model, ids) {
  */
 function rowsOf(model, cache, texts) {
     if (cache) {
-        const rows = cache._lock('forward');
-        try {
-            rows.forEach((row, i) => row.checkRoom(texts[i].length));
-        } catch (error) {
-            cache._unlock();
-            throw error;
-        }
-        return { rows, release: () => cache._unlock() };
+        cache._rows.forEach((row, i) => row.checkRoom(texts[i].length));
+        return { rows: cache._lock('forward'), release: () => cache._unlock() };
     }
     /** @type {CacheRow[]} */
     const rows = [];

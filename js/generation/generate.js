@@ -202,7 +202,7 @@ class Generation {
         if (draft === undefined) {
             return createSearch(sampler, steps, start);
         }
-        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, length, signal);
+        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, Math.min(length, draft.contextLength), signal);
         const search = new SpeculativeSearch(steps, start, sampler, this._draft, draftTokens);
         await search.begin();
         return search;
@@ -224,16 +224,7 @@ class Generation {
      * @returns {GeneratedItem} of the first token that has not been handed out; it is certain
      */
     _item(tokens, search) {
-        const item = this._itemOf(tokens);
-        if (this._settings.candidates > 0) {
-            item.candidates = this._candidates(search.explain());
-        }
-        return item;
-    }
-
-    /** @param {Int32Array} tokens prompt and text @returns {GeneratedItem} of the first that has not been handed out */
-    _itemOf(tokens) {
-        const { maxNewTokens, most, constraint } = this._settings;
+        const { maxNewTokens, most, constraint, candidates } = this._settings;
         const stream = this._stream;
         const token = tokens[this._given];
         const isEnd = this._model.endTokens.includes(token);
@@ -242,7 +233,10 @@ class Generation {
         const made = this._given - this._ids.length;
         const over = stream?.stopped || constraint?.isOver(tokens, this._ids.length, this._given);
         const finish = isEnd ? 'end' : over ? 'stop' : made >= maxNewTokens ? 'length' : this._given >= most ? 'context' : undefined;
-        return finish === undefined ? { token, text } : { token, text: text + (stream?.end() ?? ''), finish };
+        return {
+            token, text: finish && stream ? text + stream.end() : text, ...(finish && { finish }),
+            ...(candidates > 0 && { candidates: this._candidates(search.explain()) }),
+        };
     }
 
     /** @param {Choice} choice what the last token was chosen from */

@@ -84,7 +84,7 @@ async function scorePiece(model, startToken, ids, { signal, log }) {
         let turn = performance.now();
         let at = 0;
         // Every token but the last is read; every token is predicted.
-        await steps.readThrough([startToken, ...ids.slice(0, -1)], logits, async (done) => {
+        await steps.readAhead([startToken, ...ids.slice(0, -1)], logits, async (done) => {
             model.network.check('score');
             for (const first = at; at < done; at++) {
                 const row = steps.rowAt(logits, at - first);

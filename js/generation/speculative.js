@@ -50,17 +50,7 @@ export class SpeculativeSearch extends RowSearch {
 
     /** Guesses from the prompt on. @returns {Promise<void>} */
     async begin() {
-        const guessed = await this._guess();
-        if (guessed.length > 0) {
-            await this._model.readAhead(guessed, this._ahead + 4 * this._model.vocabularySize);
-        }
-        this._note(guessed);
-    }
-
-    /** @param {number[]} guessed what has been read */
-    _note(guessed) {
-        this._guessed = guessed;
-        this.counts.proposed += guessed.length;
+        await this._readAhead([], this._ahead + 4 * this._model.vocabularySize);
     }
 
     pick() {
@@ -85,22 +75,34 @@ export class SpeculativeSearch extends RowSearch {
     /** Reads the newest token and guesses of what follows, unless it was a guess itself. @returns {Promise<void>} */
     async feed() {
         if (!this.drafted) {
-            const guessed = await this._guess();
-            await this._model.readAhead([this._rows[this.index - 1], ...guessed], this._ahead);
-            this._note(guessed);
+            await this._readAhead([this._rows[this.index - 1]], this._ahead);
         }
         this._logits.set(this._model.rowAt(this._ahead, this._taken));
         checkFinite(this._logits, this._where);
     }
 
+    /**
+     * Reads tokens, and guesses of what follows.
+     * @param {number[]} ids
+     * @param {number} address of the logits after each
+     * @returns {Promise<void>}
+     */
+    async _readAhead(ids, address) {
+        const guessed = await this._guess();
+        await this._model.readAhead([...ids, ...guessed], address);
+        this._guessed = guessed;
+        this.counts.proposed += guessed.length;
+    }
+
     /** @returns {Promise<number[]>} */
-    _guess() {
+    async _guess() {
         let count = Math.min(this._hope, this.length - this.index - 1);
         // What is read at once is turned as a text of its length: by the angles of each token alone, where these change with the length.
-        while (count > 0 && this._model.lengthKey(this.index + count) !== this._model.lengthKey(this.index)) {
+        const { _network: network } = this._model;
+        while (count > 0 && network.lengthKey(this.index + count) !== network.lengthKey(this.index)) {
             count--;
         }
-        return count > 0 ? this._draft.guess(this._rows, this.index, count) : Promise.resolve([]);
+        return count > 0 ? this._draft.guess(this._rows, this.index, count) : [];
     }
 
     /** Leaves nothing in the cache that is not in the text. */
@@ -114,7 +116,7 @@ export class ModelDraft {
     /** @param {Network} network with the same vocabulary @param {number} length most positions @param {AbortSignal} [signal] */
     constructor(network, length, signal) {
         this._network = network;
-        this._row = new CacheRow(network, Math.min(length, network.description.embedding.positions ?? length), 'float32');
+        this._row = new CacheRow(network, length, 'float32');
         this._job = new PassJob(network);
         this._job.signal = signal;
         const { memory } = network.runtime;
@@ -140,7 +142,7 @@ export class ModelDraft {
         this._row.truncate(same);
         /** @type {number[]} */
         const guessed = [];
-        // It may have learned fewer positions than the text has.
+        // It may have fewer positions than the text.
         const most = Math.min(count, this._row.capacity - length + 1);
         let next = Array.from(tokens.subarray(same, length));
         while (guessed.length < most) {
@@ -157,8 +159,6 @@ export class ModelDraft {
         this._row.dispose();
         this._network.runtime._free(this._hidden);
         this._network.runtime._free(this._logits);
-        this._hidden = 0;
-        this._logits = 0;
     }
 }
 

@@ -78,11 +78,6 @@ export class ModelSteps {
         return this._rows;
     }
 
-    /** @param {number} length of a text @returns {number} the same for lengths at which positions turn by the same angles */
-    lengthKey(length) {
-        return this._network.lengthKey(length);
-    }
-
     /** Bytes of its caches. */
     get cacheBytes() {
         return this._rows.reduce((bytes, row) => bytes + row.bytes, 0);
@@ -152,25 +147,16 @@ export class ModelSteps {
     }
 
     /**
-     * Reads tokens of the first text and keeps the logits after each of them.
+     * Reads tokens of the first text and keeps the logits after each of them, or with `between` after those of a pass.
      * @param {number[]} ids
-     * @param {number} address of [ids][V]
+     * @param {number} address of [ids][V], with `between` of [CHUNK][V] at most
+     * @param {(done: number) => unknown} [between] called after every pass with the tokens read
      * @returns {Promise<void>}
      */
-    readAhead(ids, address) {
-        this._network.check('generate');
-        return read(this._job, [{ row: this._rows[0], ids }], { logits: address, hidden: 0, every: true });
-    }
-
-    /**
-     * Reads the first text and shows the logits after each of its tokens, a pass at a time.
-     * @param {number[]} ids
-     * @param {number} address of [CHUNK][V], or [ids][V] if these are fewer
-     * @param {(done: number) => unknown} between called after every pass with the tokens read
-     * @returns {Promise<void>}
-     */
-    readThrough(ids, address, between) {
-        return read(this._job, [{ row: this._rows[0], ids }], { logits: address, hidden: 0, every: true, passing: true }, between);
+    readAhead(ids, address, between) {
+        this._network.check(between ? 'score' : 'generate');
+        const wanted = { logits: address, hidden: 0, every: true, passing: between !== undefined };
+        return read(this._job, [{ row: this._rows[0], ids }], wanted, between);
     }
 
     /** @param {number} address of [rows][V] @param {number} row @returns {Float32Array} valid until something is allocated */
@@ -279,8 +265,6 @@ export class ModelSteps {
         for (const address of [this._hidden, this._logits, this._row, ...this._extra.splice(0)]) {
             this._runtime._free(address);
         }
-        this._hidden = 0;
-        this._logits = 0;
-        this._row = 0;
+        this._hidden = this._logits = this._row = 0;
     }
 }

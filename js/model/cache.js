@@ -335,8 +335,7 @@ export function createCache(network, options, usual) {
     }
     const { positions: learned } = network.description.embedding;
     if (learned !== null && (sinks !== undefined || length > learned)) {
-        const what = `of at most the ${learned} positions that this model has learned, without sinks: these cannot be shifted`;
-        throw rangeError('createCache', what, options);
+        throw rangeError('createCache', `at most ${learned}, the positions that this model has learned, without sinks`, options);
     }
     // A text takes a page in every layer with its first token: texts that could never all begin are not made.
     const page = pageFor(length);

@@ -266,7 +266,7 @@ describe('a cache', () => {
     test('learned positions end where the model has none', () => withCaches(async (caches) => {
         const all = Array.from({ length: learned.contextLength }, (_, i) => i % 30);
         for (const options of [{ length: all.length + 1 }, { sinks: 2, window: 6 }]) {
-            assert.throws(() => learned.createCache(options), { name: 'RangeError', message: /128 positions that this model has learned/ });
+            assert.throws(() => learned.createCache(options), { name: 'RangeError', message: /128, the positions that this model has learned/ });
         }
         const cache = learned.createCache();
         caches.push(cache);
