@@ -52,7 +52,8 @@ export function twin(config, weights, query, value, { key = value, mask, cache, 
     }
     const { out, scores } = attention({
         q: project(query, 0), keys, values, batch, heads, kvHeads: heads, t, s, d, v, scale: 1 / Math.sqrt(d), explicit,
-        keep: (b, h, i, j) => kept(mask, explicit, b, h, i, j) && !(causal && j > i + Math.max(index, 0)),
+        // Keras makes booleans of a mask that comes with another one.
+        keep: (b, h, i, j) => kept(mask, explicit && !causal, b, h, i, j) && !(causal && j > i + Math.max(index, 0)),
     });
     const outputs = kernel(3).data.length / (heads * v);
     const shape = [batch, t, ...kernel(3).shape.slice(2)];
@@ -66,13 +67,13 @@ export function twin(config, weights, query, value, { key = value, mask, cache, 
 /**
  * Keras's reading of a mask [T, S], [B, T, S] or [B, H, T, S] with sizes of 1 broadcast.
  * @param {Plain | undefined} mask
- * @param {boolean} explicit
+ * @param {boolean} half numbers keep from above 0.5 on
  * @param {number} b
  * @param {number} h
  * @param {number} i
  * @param {number} j
  */
-function kept(mask, explicit, b, h, i, j) {
+function kept(mask, half, b, h, i, j) {
     if (!mask) return true;
     const { shape, data } = mask;
     const full = shape.length === 2 ? [1, 1, ...shape] : shape.length === 3 ? [shape[0], 1, shape[1], shape[2]] : shape;
@@ -80,5 +81,5 @@ function kept(mask, explicit, b, h, i, j) {
         (offset, position, axis) => offset * full[axis] + (full[axis] === 1 ? 0 : position), 0,
     );
     if (data instanceof Uint8Array) return data[at] !== 0;
-    return explicit ? data[at] > 0.5 : data[at] !== 0;
+    return half ? data[at] > 0.5 : data[at] !== 0;
 }
