@@ -124,7 +124,7 @@ export class RandomUniform extends RandomInitializer {
     /** @override @param {readonly number[]} shape */
     draw(shape) {
         const { minval, maxval } = this.options;
-        if (maxval < minval) throw rangeError('maxval', 'at least minval', maxval);
+        if (maxval < minval) throw rangeError('maxval', 'minval or more', maxval);
         return uniform(sizeOf(shape), minval, maxval, this.stream());
     }
 }
