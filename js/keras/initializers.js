@@ -343,7 +343,7 @@ const FAMILY = {
  */
 export function resolveInitializer(argument, identifier) {
     const initializer = resolveIn(FAMILY, argument, identifier);
-    if (initializer === null) throw typeError(argument, 'an initializer', identifier);
+    if (initializer === null) throw typeError(argument, FAMILY.kind, identifier);
     return /** @type {Initializer} */ (initializer);
 }
 
