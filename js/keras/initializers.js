@@ -124,7 +124,7 @@ export class RandomUniform extends RandomInitializer {
     /** @override @param {readonly number[]} shape */
     draw(shape) {
         const { minval, maxval } = this.options;
-        if (maxval < minval) throw rangeError('maxval', 'at least minval', maxval);
+        if (maxval < minval) throw rangeError('maxval', 'minval or more', maxval);
         return uniform(sizeOf(shape), minval, maxval, this.stream());
     }
 }
@@ -343,7 +343,7 @@ const FAMILY = {
  */
 export function resolveInitializer(argument, identifier) {
     const initializer = resolveIn(FAMILY, argument, identifier);
-    if (initializer === null) throw typeError(argument, 'an initializer', identifier);
+    if (initializer === null) throw typeError(argument, FAMILY.kind, identifier);
     return /** @type {Initializer} */ (initializer);
 }
 

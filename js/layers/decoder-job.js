@@ -232,13 +232,13 @@ export class DecoderJob {
             this._encoder = runtime._capture(encoder);
             this._cross = new Side(decoder, 'crossAttention', [batch, t, positions], options.crossAttentionCache,
                 options.crossAttentionCacheUpdateIndex);
-            if (this._cross.io.rows > 0) checkSequence(encoder, 'encoderSequence', decoder._parts.cross?._inputs.value ?? null);
+            if (this._cross.io.rows > 0) checkSequence(encoder, 'encoderSequence', /** @type {any} */ (decoder._parts.cross)._inputs.value);
             this._cross.setMask(options.encoderPaddingMask, options.encoderAttentionMask, 'encoder');
         }
-        for (const side of [this._self, this._cross]) if (side) side.canUndo = options.signal !== undefined;
         // Dropout, even where it does nothing, makes Keras take its explicit path.
         for (const side of [this._self, this._cross]) {
             if (side) {
+                side.canUndo = options.signal !== undefined;
                 side.io.explicit = decoder.dropout > 0;
                 side.io.dropout = options.training ? decoder.dropout : 0;
             }

@@ -71,7 +71,7 @@ test('uniform ranges are half open, also where they are one float wide', () => {
 test('ranges without a float in them end; one that ends before it begins is refused, as by Keras on NumPy', () => {
     const near = new initializers.RandomUniform({ minval: 0.1, maxval: 0.1 + 1e-12, seed: 1 }).draw([5]);
     assert.ok(near.every((x) => x === Math.fround(0.1)));
-    assert.throws(() => new initializers.RandomUniform({ minval: 1, maxval: 0 }).draw([2]), /^RangeError: maxval must be at least minval, got 0/);
+    assert.throws(() => new initializers.RandomUniform({ minval: 1, maxval: 0 }).draw([2]), /^RangeError: maxval must be minval or more, got 0/);
 });
 
 test('VarianceScaling: fans of a shape, of given axes, and of the projection', () => {

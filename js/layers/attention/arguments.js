@@ -50,7 +50,9 @@ export function checkOptions(options, masks) {
         throw typeError('the third argument', `an object of named options (${OPTIONS.join(', ')})`, options);
     }
     const known = masks ? WITH_MASKS : OPTIONS;
-    for (const name in options) if (!known.includes(name)) throw unknownOption('a call', name, known);
+    for (const name in options) {
+        if (!known.includes(name)) throw unknownOption('a call', name, known);
+    }
     return options;
 }
 

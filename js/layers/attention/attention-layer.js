@@ -380,10 +380,8 @@ export class AttentionLayer {
         const { query, key, value, gate } = this._parts;
         /** @type {number[]} */
         const losses = [];
-        const add = (/** @type {number} */ address, /** @type {number} */ size, isGate = false) => {
-            const given = memory.f32(address, size);
-            losses.push(regularizer.penalty(isGate ? given.map((x) => 1 / (1 + Math.exp(-x))) : given, []) / output.shape[0]);
-        };
+        const add = (/** @type {number} */ address, /** @type {number} */ size, by = (/** @type {number} */ x) => x) =>
+            losses.push(regularizer.penalty(memory.f32(address, size).map(by), []) / output.shape[0]);
         const queries = call.batch * call.t;
         const rows = call.batch * call.rows;
         // Keras's grouped layer has the regularizer itself, too: for all that it gives.
@@ -393,7 +391,7 @@ export class AttentionLayer {
         }
         add(call.queryRows, queries * query.outputs);
         if (projected) add(call.keyRows, rows * key.outputs);
-        if (gate) add(call.gateRows, queries * gate.outputs, true);
+        if (gate) add(call.gateRows, queries * gate.outputs, (x) => 1 / (1 + Math.exp(-x)));
         if (projected) add(call.valueRows, rows * value.outputs);
         add(output._address, output.size);
         this._activityLosses = losses;
