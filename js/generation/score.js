@@ -57,7 +57,7 @@ export async function score(model, text, options) {
     checkSignal(signal);
     signal?.throwIfAborted();
     if (model.startToken === null) {
-        throw new Error('score: the model has no start token (its files name no bos_token_id)');
+        throw new Error('score: the model has no start token (bos_token_id)');
     }
     const ids = model._needTokenizer('score').encode(text, { addSpecialTokens: false });
     const log = each ? new TokenLog(model, candidates) : null;

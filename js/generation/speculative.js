@@ -122,8 +122,7 @@ export class ModelDraft {
         const { memory } = network.runtime;
         const { width, vocabulary } = network.description;
         this._vocabulary = vocabulary;
-        this._hidden = 0;
-        this._logits = 0;
+        this._hidden = this._logits = 0;
         try {
             this._hidden = memory.alloc(4 * width);
             this._logits = memory.alloc(4 * vocabulary);

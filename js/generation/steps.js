@@ -23,9 +23,7 @@ export class ModelSteps {
         this._job.together = together;
         this.vocabularySize = network.description.vocabulary;
         this.width = network.description.width;
-        this._hidden = 0;
-        this._logits = 0;
-        this._row = 0;
+        this._hidden = this._logits = this._row = 0;
         /** Blocks of room(). @type {number[]} */
         this._extra = [];
         /** Views of the memory, made anew when it has grown. @type {Float32Array | null} */

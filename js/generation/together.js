@@ -113,9 +113,7 @@ export class Together {
     dispose() {
         this._network.runtime._free(this._logits);
         this._network.runtime._free(this._hidden);
-        this._rows = 0;
-        this._logits = 0;
-        this._hidden = 0;
+        this._rows = this._logits = this._hidden = 0;
     }
 }
 

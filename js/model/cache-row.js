@@ -84,7 +84,7 @@ export class CacheRow {
         const learned = this.network.description.embedding.positions ?? Infinity;
         const most = Math.min(this.sinks < 0 ? this.capacity : Infinity, learned - this.position(length) + length);
         if (length + count > most) {
-            throw new RangeError(`ids must fit into the cache: it holds ${length} of ${most} positions, got ${count} more`);
+            throw new RangeError(`ids must fit the cache: it holds ${length} of ${most} positions, got ${count} more`);
         }
     }
 

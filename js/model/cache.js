@@ -333,13 +333,13 @@ export function createCache(network, options, usual) {
         }
         length = sinks + positiveInteger('window', window);
     }
-    const { positions: learned } = network.description.embedding;
+    const { layers, embedding: { positions: learned } } = network.description;
     if (learned !== null && (sinks !== undefined || length > learned)) {
-        throw rangeError('createCache', `at most ${learned}, the positions that this model has learned, without sinks`, options);
+        throw rangeError('length', `at most ${learned}, the positions that this model has learned, without sinks`, length);
     }
     // A text takes a page in every layer with its first token: texts that could never all begin are not made.
     const page = pageFor(length);
-    network.runtime.memory.require(network.description.layers.reduce((bytes, { attention: { kvHeads, keyDim, valueDim } }) =>
+    network.runtime.memory.require(layers.reduce((bytes, { attention: { kvHeads, keyDim, valueDim } }) =>
         bytes + count * pageBytes(network.runtime.wasm, dtype, page, { heads: kvHeads, keyDim, valueDim }), 0));
     /** @type {CacheRow[]} */
     const rows = [];
