@@ -60,10 +60,12 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
     let isSlow = true;
     /** @type {(string | undefined)[]} */
     const ranges = [];
+    let onOther = () => {};
     const demo = await DemoPage.open(t, { hub: async (path, request, response) => {
         if (!path.endsWith('model.gguf')) return void response.writeHead(404).end();
         const { range } = request.headers;
         ranges.push(range);
+        if (path.endsWith('other-model.gguf')) onOther();
         let at = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
         response.writeHead(range ? 206 : 200, { 'Content-Length': MODEL.length - at });
         for (; at < MODEL.length && !response.destroyed; at += 100_000) {
@@ -86,8 +88,10 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
     // Another is asked for while this one is on its way: it is that one's progress that is shown then.
     await load();
     await demo.says('model-status', ' left');
+    /** @type {Promise<void>} */
+    const isAsked = new Promise(resolve => { onOther = resolve; });
     await page.evaluate(askHub, `${demo.server.url}hub`, 'someone/small/other-model.gguf');
-    await demo.says('model-status', 'Asking for the model');
+    await isAsked;
     await demo.says('model-status', ' left');
     assert.ok(await page.$eval('#model-progress', element => element.checkVisibility()));
     const said = await demo.text('model-said');
