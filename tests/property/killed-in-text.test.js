@@ -22,29 +22,33 @@ for (const mayBlock of [false, true]) {
             const ids = model.promptTokens(PROMPT);
             const random = rng(11);
             /** @param {number[]} text @param {import('../../js/generation/index.js').ModelCache} cache */
-            const write = async (text, cache) => {
+            const write = async (text, cache, killsAt = Infinity) => {
                 const more = { maxNewTokens: LENGTH - text.length, temperature: 0, cache };
-                for await (const { token } of model.generate([...ids, ...text], more)) text.push(token);
+                for await (const { token } of model.generate([...ids, ...text], more)) {
+                    if (text.push(token) === killsAt) kill();
+                }
+            };
+            let killed = 0;
+            const kill = () => {
+                if (started.length === 0) return;
+                started[Math.floor(random() * started.length)].terminate();
+                killed++;
             };
             /** @type {number[]} */
             const expected = [];
             const first = model.createCache();
             await write(expected, first);
             first.dispose();
-            const kill = () => {
-                if (started.length === 0) return;
-                started[Math.floor(random() * started.length)].terminate();
-                killed++;
-            };
-            let killed = 0;
             // On a machine that gives no new workers in time there may be none left to end: then it is as many as there were.
             for (let round = 0; killed < KILLS && round < 2 * KILLS; round++) {
                 const cache = model.createCache();
                 /** @type {number[]} */
                 const text = [];
                 for (let done = false; !done;) {
-                    const timer = setTimeout(kill, random() * 30);
-                    done = await write(text, cache).then(() => true, (error) => {
+                    // Where this thread computes too, a text may be whole before it gets to a timer.
+                    const timer = mayBlock ? undefined : setTimeout(kill, random() * 30);
+                    const killsAt = mayBlock ? text.length + 1 + Math.floor(random() * (LENGTH - text.length)) : Infinity;
+                    done = await write(text, cache, killsAt).then(() => true, (error) => {
                         assert.ok(error instanceof WorkerLostError, String(error));
                         assert.deepEqual(cache.tokens, [...ids, ...expected].slice(0, cache.length));
                         return false;
