@@ -266,18 +266,8 @@ INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return f4_add(f4_mul(a, b), c); }
 #define i4_constant(x) i4_splat((int32_t) (x))
 #endif
 
-/* Exact widening of binary16, lanes of which only the lower halves count: its exponent's bias is 112 short, which a
- * multiplication makes good, for subnormals too. What then is 65536 or more was infinity or NaN. */
-INLINE f4 f4_from_f16(i4 a)
-{
-    i4 bits = i4_and(i4_shr(i4_shl(a, 16), 3), i4_constant(0x8fffe000u));
-    f4 value = f4_mul(i4_bits(bits), i4_bits(i4_constant(0x77800000u)));
-    i4 size = i4_and(f4_word(value), i4_constant(0x7fffffffu));
-    i4 special = i4_and(i4_more(size, i4_constant(0x477fffffu)), i4_constant(0x7f800000u));
-    return i4_bits(i4_or(f4_word(value), special));
-}
-
-/* The same of eight of them. Infinity and NaN have all bits of the exponent here and there. */
+/* Exact widening of eight of binary16: its exponent's bias is 112 short, which a multiplication makes good, for subnormals
+ * too. Infinity and NaN have all bits of the exponent here and there. */
 INLINE void f8_from_f16(f4 to[2], i4 a)
 {
     i4 top = i4_constant(0x7c007c00u), special = i4_and(h8_equal(i4_and(a, top), top), top);

@@ -255,7 +255,7 @@ static dot_tiles *tiles_of(const weight_dot *dot, dot_how *how)
 #endif
 }
 
-/* Whether a row by itself is a tile: where nothing has to be unpacked for one that adds four products at once. */
+/* Whether a row by itself is a tile: signed weights, which need not be made 16 bits wide for one that adds four products at once. */
 static int dot_alone(const weight_dot *dot, const dot_how *how)
 {
     return how->four && dot->bits == 8 && dot->run == 32;
