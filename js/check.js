@@ -143,12 +143,13 @@ export function plainObject(argument, value) {
  * @param {unknown} given what may answer otherwise the next time, or say that it is longer than anything
  * @param {number} length that it must have
  * @param {number} most
+ * @param {(argument: string, value: any, most: number) => number} [check] of each
  * @returns {number[]} its numbers, each read once: integers from 0 to `most`
  */
-export function indexList(argument, given, length, most) {
+export function indexList(argument, given, length, most, check = integerWithin) {
     const list = /** @type {any} */ (given);
     if (list?.length !== length) throw rangeError(argument, `a list of ${length}`, list);
-    return Array.from({ length }, (_, i) => integerWithin(argument, list[i], most));
+    return Array.from({ length }, (_, i) => check(argument, list[i], most));
 }
 
 /**

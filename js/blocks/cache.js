@@ -161,7 +161,7 @@ export class KVCache {
      */
     truncate(positions) {
         this._begin('KVCache.truncate');
-        integerWithin('positions', positions, this.shape[2]);
+        checkPosition('positions', positions, this.shape[2]);
         this.#clear(positions);
     }
 
@@ -183,7 +183,7 @@ export class KVCache {
     reorder(rows) {
         this._begin('KVCache.reorder');
         const [batch] = this.shape;
-        const list = indexList('rows', rows, batch, batch - 1);
+        const list = indexList('rows', rows, batch, batch - 1, checkPosition);
         this._begin('KVCache.reorder'); // the list may have run code of the caller's
         this._pages.reorder(list);
     }
@@ -202,8 +202,8 @@ export class KVCache {
         checkOptionNames('KVCache.remove', options, ['rope']);
         const frequencies = this.#frequencies(options.rope ?? null);
         const [batch, , length] = this.shape;
-        integerWithin('from', from, length);
-        integerWithin('to', to, length);
+        checkPosition('from', from, length);
+        checkPosition('to', to, length);
         if (to < from) throw rangeError('to', `${from} at least`, to);
         this._begin('KVCache.remove'); // the options may have run code of the caller's
         if (to === from) return;
@@ -355,6 +355,12 @@ function checkOptions(options) {
         throw typeError('KVCache.dtype', "'float32', 'float16', 'bfloat16' or 'int8'", dtype);
     }
     return { batch, length, numHeads, keyDim, dtype };
+}
+
+/** @param {string} name @param {any} value @param {number} most @returns {number} */
+function checkPosition(name, value, most) {
+    if (typeof value !== 'number') throw typeError(name, 'an integer', value);
+    return integerWithin(name, value, most);
 }
 
 /** @param {CacheDType} dtype @returns {import('./pages.js').KeptType} */

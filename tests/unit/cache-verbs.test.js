@@ -110,6 +110,26 @@ test('a cache that a rotating layer filled goes on after a removal as one that n
     layer.dispose();
 });
 
+test('what is no position, or no list of batch entries, is refused by its kind, and nothing has changed', () => {
+    const cache = new KVCache(runtime, { batch: 2, length: 4, numHeads: 1, keyDim: 2 });
+    cache.set(randomLike(2, cache.shape));
+    const before = Float32Array.from(cache.toTensor().data);
+    const verbs = /** @type {Record<string, (value: any) => void>} */ ({
+        positions: (value) => cache.truncate(value), from: (value) => cache.remove(value, 4), to: (value) => cache.remove(0, value),
+        rows: (value) => cache.reorder([0, value]),
+    });
+    for (const [argument, verb] of Object.entries(verbs)) {
+        for (const value of ['1', null, {}, 1n]) {
+            assert.throws(() => verb(value), { name: 'TypeError', message: new RegExp(`^${argument} must be an integer, got`) });
+        }
+        for (const value of [-1, 0.5, NaN, 5]) {
+            assert.throws(() => verb(value), { name: 'RangeError', message: new RegExp(`^${argument} must be an integer from 0 to [14], got`) });
+        }
+    }
+    assert.deepEqual(cache.toTensor().data, before);
+    cache.dispose();
+});
+
 test('what is no rotation of such keys is refused, and nothing has changed', () => {
     const cache = new KVCache(runtime, { batch: 1, length: 12, numHeads: 2, keyDim: 6 });
     cache.set(randomLike(1, cache.shape));
