@@ -96,12 +96,7 @@ export class SpeculativeSearch extends RowSearch {
 
     /** @returns {Promise<number[]>} */
     async _guess() {
-        let count = Math.min(this._hope, this.length - this.index - 1);
-        // What is read at once is turned as a text of its length: by the angles of each token alone, where these change with the length.
-        const { _network: network } = this._model;
-        while (count > 0 && network.lengthKey(this.index + count) !== network.lengthKey(this.index)) {
-            count--;
-        }
+        const count = this._model.alike(this.index, Math.min(this._hope, this.length - this.index - 1));
         return count > 0 ? this._draft.guess(this._rows, this.index, count) : [];
     }
 

@@ -157,6 +157,20 @@ export class ModelSteps {
         return read(this._job, [{ row: this._rows[0], ids }], wanted, between);
     }
 
+    /**
+     * What is read at once is turned as a text of its length, where the angles change with that.
+     * @param {number} length of the text
+     * @param {number} count of more tokens
+     * @returns {number} how many of them are turned, read at once, as they are one by one
+     */
+    alike(length, count) {
+        let most = count;
+        while (most > 0 && this._network.lengthKey(length + most) !== this._network.lengthKey(length)) {
+            most--;
+        }
+        return most;
+    }
+
     /** @param {number} address of [rows][V] @param {number} row @returns {Float32Array} valid until something is allocated */
     rowAt(address, row) {
         this._network.check('generate');
