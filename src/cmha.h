@@ -151,11 +151,13 @@ CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
  * page is one block with the keys and values of ALL key/value heads of one batch entry, so that a cache grows, shrinks,
  * is shared and reordered by lists of pages. Inside it they are head-major, so that attention streams them in order:
  *   keys:   [G][page / 8][D][8]   panels of 8 positions: QK^T is then the same multiply as a projection
- *   values: [G][page][V]
- * and after each of the two what its type needs besides. The public shape stays Keras's [B, 2, S, G, D]. Positions at
- * and beyond S are never used. CMHA_PAGE_FORM counts the ways in which pages have been laid out, with what their types
- * need: caches that were saved are of one of them. */
-enum { CMHA_PAGE = 256, CMHA_PAGE_FORM = 1 };
+ *   values: [G][page][V]          floats
+ *           [G][V / 8][page][8]   binary16 and bytes: panels of 8 columns, the last V % 8 columns one as wide as they are
+ * and after each of the two what its type needs besides. Bytes are multiplied by pairs and lie so: in a panel of keys the
+ * elements of a position [D / 2][8][2], the last of an odd D [8]; in one of values its positions [page / 2][8][2]. The public
+ * shape stays Keras's [B, 2, S, G, D]. Positions at and beyond S are never used. CMHA_PAGE_FORM counts the ways in which
+ * pages have been laid out, with what their types need: caches that were saved are of one of them. */
+enum { CMHA_PAGE = 256, CMHA_PAGE_FORM = 2 };
 
 /* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value
  * of a head to multiply it with. X(KIND, object, number, scale): the table entry at the end of src/cache/<kind>.c, bytes

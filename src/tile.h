@@ -27,11 +27,10 @@ void tile_f32(size_t m, size_t panels, size_t k, const float *x, size_t x_stride
 /* Multiplication by 1 changes nothing, so that a sum has the same bits in one stretch or in several. */
 extern const float CARRY_ON[TILE_ROWS];
 
-/* The same of binary16, where k is at most TILE_DEPTH and b_stride or panel_stride 8: the bits of widened numbers. Returns 0,
- * having done nothing, where a number of b is not finite or one of x is 65536 or more. */
-enum { TILE_DEPTH = 64 };
-int tile_f16(size_t m, size_t panels, size_t k, const float *x, size_t x_stride, const void *b, size_t b_stride,
-    size_t panel_stride, float *y, size_t y_stride, const float *alpha);
+/* The same of binary16, where k is at most CMHA_PAGE, panels * 8 too, and b_stride is 8: the bits of widened numbers. Returns
+ * 0, having done nothing, where a number of b is not finite or one of x is 65536 or more. */
+int tile_f16(size_t m, size_t panels, size_t k, const float *x, size_t x_stride, const void *b, size_t panel_stride,
+    float *y, size_t y_stride, const float *alpha);
 
 static inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
 

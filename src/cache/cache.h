@@ -12,14 +12,16 @@ typedef struct cache_type {
     void (*store_value)(const cmha_cache *c, void *page, size_t g, size_t j, const float *row);
     void (*load_key)(const cmha_cache *c, const void *page, size_t g, size_t j, float *row);
     void (*load_value)(const cmha_cache *c, const void *page, size_t g, size_t j, float *row);
+    /* NULL: they lie as cmha.h says of floats. Positions [j0, j0 + n) of a head become [j1, j1 + n), in order. */
+    void (*move)(const cmha_cache *c, void *to, size_t g, size_t j1, const void *from, size_t j0, size_t n);
     /* NULL: floats as they lie. to[e][8] = elements e0 + e, e < n, of the keys of positions [j, j + 8), without their
      * scales; j a multiple of 8. */
     void (*widen_keys)(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e0, size_t n, float *to);
     /* to[c] = elements c0 + c, c < n, of the value of position j, without its scale. */
     void (*widen_value)(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t n, float *to);
     /* NULL: none. tile_f32() of the numbers as they lie; 0: not of these (tile.h). */
-    int (*tile)(size_t m, size_t panels, size_t k, const float *x, size_t x_stride, const void *b, size_t b_stride,
-        size_t panel_stride, float *y, size_t y_stride, const float *alpha);
+    int (*tile)(size_t m, size_t panels, size_t k, const float *x, size_t x_stride, const void *b, size_t panel_stride,
+        float *y, size_t y_stride, const float *alpha);
     /* NULL: none. What the numbers of each position of a head are to be multiplied by, [page]. */
     const float *(*key_scales)(const cmha_cache *c, const void *page, size_t g);
     const float *(*value_scales)(const cmha_cache *c, const void *page, size_t g);

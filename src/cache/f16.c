@@ -20,6 +20,13 @@ static uint16_t *values_of(const cmha_cache *c, const void *page)
     return (uint16_t *) (uintptr_t) page + c->heads * c->page * c->d;
 }
 
+/* Where column e of the value of position j lies, with the next ones of its panel behind it. */
+static uint16_t *value_half(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e)
+{
+    size_t column = e % CMHA_PANEL, width = least(c->v - (e - column), CMHA_PANEL);
+    return values_of(c, page) + value_at(c, g, 0) + (e - column) * c->page + j * width + column;
+}
+
 static void store_key(const cmha_cache *c, void *page, size_t g, size_t j, const float *row)
 {
     uint16_t *key = (uint16_t *) page + key_at(c, g, j);
@@ -28,8 +35,7 @@ static void store_key(const cmha_cache *c, void *page, size_t g, size_t j, const
 
 static void store_value(const cmha_cache *c, void *page, size_t g, size_t j, const float *row)
 {
-    uint16_t *value = values_of(c, page) + value_at(c, g, j);
-    for (size_t e = 0; e < c->v; e++) value[e] = narrow(row[e]);
+    for (size_t e = 0; e < c->v; e++) *value_half(c, page, g, j, e) = narrow(row[e]);
 }
 
 static void load_key(const cmha_cache *c, const void *page, size_t g, size_t j, float *row)
@@ -38,9 +44,16 @@ static void load_key(const cmha_cache *c, const void *page, size_t g, size_t j, 
     for (size_t e = 0; e < c->d; e++) cmha_widen_f16(row + e, key + e * CMHA_PANEL, 1);
 }
 
+static void widen_value(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t n, float *to)
+{
+    for (size_t e = 0; e < n; e += CMHA_PANEL) {
+        cmha_widen_f16(to + e, value_half(c, page, g, j, c0 + e), least(n - e, CMHA_PANEL));
+    }
+}
+
 static void load_value(const cmha_cache *c, const void *page, size_t g, size_t j, float *row)
 {
-    cmha_widen_f16(row, values_of(c, page) + value_at(c, g, j), c->v);
+    widen_value(c, page, g, j, 0, c->v, row);
 }
 
 static void widen_keys(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e0, size_t n, float *to)
@@ -48,12 +61,17 @@ static void widen_keys(const cmha_cache *c, const void *page, size_t g, size_t j
     cmha_widen_f16(to, (const uint16_t *) page + key_at(c, g, j) + e0 * CMHA_PANEL, n * CMHA_PANEL);
 }
 
-static void widen_value(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t n, float *to)
+static void move(const cmha_cache *c, void *to, size_t g, size_t j1, const void *from, size_t j0, size_t n)
 {
-    cmha_widen_f16(to, values_of(c, page) + value_at(c, g, j) + c0, n);
+    for (size_t i = 0; i < n; i++, j1++, j0++) {
+        uint16_t *key = (uint16_t *) to + key_at(c, g, j1);
+        const uint16_t *other = (const uint16_t *) from + key_at(c, g, j0);
+        for (size_t e = 0; e < c->d; e++) key[e * CMHA_PANEL] = other[e * CMHA_PANEL];
+        for (size_t e = 0; e < c->v; e++) *value_half(c, to, g, j1, e) = *value_half(c, from, g, j0, e);
+    }
 }
 
 const cache_type cache_f16 = {
     .number = NUMBER_F16, .scale = SCALE_F16, .store_key = store_key, .store_value = store_value, .load_key = load_key,
-    .load_value = load_value, .widen_keys = widen_keys, .widen_value = widen_value, .tile = tile_f16,
+    .load_value = load_value, .widen_keys = widen_keys, .widen_value = widen_value, .move = move, .tile = tile_f16,
 };

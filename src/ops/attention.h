@@ -83,7 +83,7 @@ INLINE int met_as_bytes(const cmha_cache *c) { return c->type == CMHA_KEPT_I8 &&
 /* Query rows of a tile, or the weights that they give to a page's values: numbers of 16 bits, and the units of them. */
 typedef struct byte_rows {
     float unit[TILE_ROWS];
-    int16_t numbers[TILE_ROWS][BYTES_MOST + 2];
+    int16_t numbers[TILE_ROWS][BYTES_MOST];
 } byte_rows;
 
 void byte_queries(const tile_of_rows *t, byte_rows *rows);
@@ -91,8 +91,8 @@ void byte_queries(const tile_of_rows *t, byte_rows *rows);
 /* As key_dots: x[r][j], stride CMHA_PAGE. */
 void byte_dots(const tile_of_rows *t, const void *page, const byte_rows *rows, size_t from, size_t panels, float *x);
 
-/* Of the positions [from[u], to[u]) of a page; x as above. Those between are zero. */
-void byte_weights(const tile_of_rows *t, const void *page, const size_t *from, const size_t *to, size_t count, const float *x,
+/* Of the positions [from[u], to[u]) of a page; x as above, zero in what else their panels hold; becomes x times scales. */
+void byte_weights(const tile_of_rows *t, const void *page, const size_t *from, const size_t *to, size_t count, float *x,
     byte_rows *rows);
 
 /* As weigh_values: y[r][e] of positions [from, to). */

@@ -122,37 +122,17 @@ const operation load = { .tasks = transfer_tasks, .run = load_run, .work = trans
 
 /* ------------------------------------------------------------------------------------------------ moving */
 
-/* Copies bytes down: `to` may overlap what is read later, as each step reads before it writes. */
-static void move_bytes(char *to, const char *from, size_t n)
-{
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) f4_store((float *) (void *) (to + i), f4_load((const float *) (const void *) (from + i)));
-    for (; i < n; i++) to[i] = from[i];
-}
-
-/* Lanes of a panel's rows: n of each of d rows. */
-#define MOVE_LANES(name, type) \
-    static void name(void *to, const void *from, size_t d, size_t n) \
-    { \
-        type *y = to; \
-        const type *x = from; \
-        for (size_t e = 0; e < d; e++, y += CMHA_PANEL, x += CMHA_PANEL) \
-            for (size_t i = 0; i < n; i++) y[i] = x[i]; \
-    }
-MOVE_LANES(move_lanes_1, uint8_t)
-MOVE_LANES(move_lanes_2, uint16_t)
-MOVE_LANES(move_lanes_4, uint32_t)
-
-/* n keys of a head from place j0 of one page to place j1 of another, or of the same: by what lies in one panel on both sides. */
-static void move_keys(const cmha_cache *c, size_t size, size_t g, char *to, size_t j1, const char *from, size_t j0, size_t n)
+/* n keys of a head from place j0 of one page of floats to place j1 of another, or of the same. */
+static void move_keys(const cmha_cache *c, size_t g, void *to, size_t j1, const void *from, size_t j0, size_t n)
 {
     while (n > 0) {
+        /* What lies in one panel on both sides. */
         size_t step = least(n, least(CMHA_PANEL - j0 % CMHA_PANEL, CMHA_PANEL - j1 % CMHA_PANEL));
-        void *y = to + key_at(c, g, j1) * size;
-        const void *x = from + key_at(c, g, j0) * size;
-        if (size == 4) move_lanes_4(y, x, c->d, step);
-        else if (size == 2) move_lanes_2(y, x, c->d, step);
-        else move_lanes_1(y, x, c->d, step);
+        float *y = (float *) to + key_at(c, g, j1);
+        const float *x = (const float *) from + key_at(c, g, j0);
+        for (size_t e = 0; e < c->d; e++, y += CMHA_PANEL, x += CMHA_PANEL) {
+            for (size_t i = 0; i < step; i++) y[i] = x[i];
+        }
         j1 += step;
         j0 += step;
         n -= step;
@@ -160,18 +140,16 @@ static void move_keys(const cmha_cache *c, size_t size, size_t g, char *to, size
 }
 
 /* n positions, all heads, that lie in one page on both sides. */
-static void move_positions(const cmha_cache *c, char *to, size_t j1, const char *from, size_t j0, size_t n)
+static void move_positions(const cmha_cache *c, void *to, size_t j1, void *from, size_t j0, size_t n)
 {
     const cache_type *type = type_of(c);
-    size_t values = (size_t) kept_bytes(type, c->page, c->heads, c->d), size = type->number;
     for (size_t g = 0; g < c->heads; g++) {
-        move_keys(c, size, g, to, j1, from, j0, n);
-        move_bytes(to + values + value_at(c, g, j1) * size, from + values + value_at(c, g, j0) * size, n * c->v * size);
-        if (!type->key_scales) continue;
-        move_bytes((char *) (uintptr_t) (type->key_scales(c, to, g) + j1), (const char *) (type->key_scales(c, from, g) + j0),
-            n * sizeof(float));
-        move_bytes((char *) (uintptr_t) (type->value_scales(c, to, g) + j1), (const char *) (type->value_scales(c, from, g) + j0),
-            n * sizeof(float));
+        if (type->move) {
+            type->move(c, to, g, j1, from, j0, n);
+            continue;
+        }
+        move_keys(c, g, to, j1, from, j0, n);
+        copy_f32(page_value(c, to, g, j1), page_value(c, from, g, j0), n * c->v);
     }
 }
 
