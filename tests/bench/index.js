@@ -7,6 +7,7 @@
 //   scaling    more threads: prefill, long and short caches, more workers than cores
 //   overhead   what a call costs on a tiny layer; garbage per decoded token
 //   growth     sweeps of S and T: time and memory; draws roofline and growth curves (all parts: into web/bench.svg)
+//   caches     a long cache of floats, halves and bytes
 //   model      the embedded model through `generate`; SmolLM2's shape beside onnxruntime-web and llama.cpp
 //   page       the bench page in Chromium, beside the peers
 //   demo       the demo page in Chromium: its first letters, what shifts, frames while it writes
@@ -25,7 +26,7 @@ import { setup } from '../../src/setup/setup.js';
 import { SetupError, capture, heading, main, root, run, say, since } from '../../src/build/system.js';
 import { mustTable } from './lib/report.js';
 
-const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'model', 'page', 'demo', 'kernels', 'operations'];
+const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'caches', 'model', 'page', 'demo', 'kernels', 'operations'];
 const WITH_PEERS = ['layer', 'growth', 'page', 'model'];
 const here = join(root, 'tests/bench');
 

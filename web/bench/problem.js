@@ -173,12 +173,13 @@ const TOLERANCE = 1e-5;
  * @param {Case} c
  * @param {ArrayLike<number>} got
  * @param {Float64Array} want
+ * @param {number} [tolerance]
  * @returns {number} its relativeError
  * @throws {Error} when that is too much
  */
-export function checkOutput(who, c, got, want) {
+export function checkOutput(who, c, got, want, tolerance = TOLERANCE) {
     const error = relativeError(c, got, want);
-    if (!(error <= TOLERANCE)) throw new Error(`${who} is wrong on ${c.title}: error ${error}`);
+    if (!(error <= tolerance)) throw new Error(`${who} is wrong on ${c.title}: error ${error}`);
     return error;
 }
 

@@ -6,12 +6,15 @@ import { makeLayer } from '../../../web/bench/layer.js';
 
 /** @typedef {import('../../../web/bench/problem.js').Case} Case */
 
-/** @param {{ simd: 'relaxed' | 'simd128', workers: number, length: number }} options length: of the cache */
-export async function create({ simd, workers, length }) {
+/**
+ * @param {{ simd: 'relaxed' | 'simd128', workers: number, length: number, dtype?: import('../../../js/index.js').CacheDType }} options
+ *   length, dtype: of the cache
+ */
+export async function create({ simd, workers, length, dtype }) {
     const runtime = await createRuntime({ simd, workers });
     const layer = makeLayer(runtime);
     const before = runtime.explain().bytesInUse;
-    const cache = new KVCache(runtime, { batch: 1, length, numHeads: HEADS, keyDim: HEAD_DIM });
+    const cache = new KVCache(runtime, { batch: 1, length, numHeads: HEADS, keyDim: HEAD_DIM, dtype });
     const takes = runtime.explain().bytesInUse - before;
     fill(cache, length);
     const token = { shape: [1, 1, DIM], data: makeInput(prefillCase(1)) };
