@@ -7,7 +7,7 @@ import { makeLayer } from '../../../web/bench/layer.js';
 /** @typedef {import('../../../web/bench/problem.js').Case} Case */
 
 /**
- * @param {{ simd: 'relaxed' | 'simd128', workers: number, length: number, dtype?: import('../../../js/index.js').CacheDType }} options
+ * @param {{ simd: 'relaxed' | 'simd128', workers: number, length: number, dtype?: import('../../../js/blocks/cache.js').CacheDType }} options
  *   length, dtype: of the cache
  */
 export async function create({ simd, workers, length, dtype }) {

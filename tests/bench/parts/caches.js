@@ -14,6 +14,7 @@ const BARS = { float16: 1.6, int8: 2.5 };
 
 /** @param {import('../lib/line-up.js').Context} context */
 export async function run(context) {
+    /** @type {import('../lib/report.js').Must[]} */
     const musts = [];
     /** @type {Record<string, unknown>} */
     const data = {};
