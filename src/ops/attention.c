@@ -6,7 +6,8 @@
 #include "operation.h"
 #include <assert.h>
 
-enum { SPLIT = 1024 };  /* positions per task when a single task's rows meet a long cache */
+/* Pages per task when a single task's rows meet a long cache: those that a row alone takes abreast (attention_stream.c). */
+enum { SPLIT_ALONE = 4, SPLIT = 1 };
 
 typedef struct cut {
     int beside;         /* heads that share a key head are taken together */
@@ -18,7 +19,7 @@ typedef struct cut {
 
 static size_t split_pages(const cmha_attention *a)
 {
-    return a->cache->page < SPLIT ? SPLIT / a->cache->page : 1;
+    return a->t == 1 && a->heads == a->cache->heads ? SPLIT_ALONE : SPLIT;
 }
 
 static cut attention_cut(const cmha_attention *a)
