@@ -6,32 +6,29 @@
 #include "operation.h"
 #include <assert.h>
 
-/* Pages per task when a single task's rows meet a long cache: those that a row alone takes abreast (attention_stream.c). */
-enum { SPLIT_ALONE = 4, SPLIT = 1 };
+/* Pages per task when a single task's rows meet a long cache: those that a row alone takes abreast (attention_stream.c). Where
+ * heads share theirs there are few tasks besides. */
+enum { SPLIT = 4, SPLIT_SHARED = 1 };
 
 typedef struct cut {
     int beside;         /* heads that share a key head are taken together */
     size_t heads;       /* query heads, or key heads where those are taken together */
     size_t rows;        /* query rows per task */
     size_t tiles;       /* tasks for all rows */
-    size_t splits;      /* stretches of pages per tile */
+    size_t split, splits;   /* pages of a stretch, stretches per tile */
 } cut;
-
-static size_t split_pages(const cmha_attention *a)
-{
-    return a->t == 1 && a->heads == a->cache->heads ? SPLIT_ALONE : SPLIT;
-}
 
 static cut attention_cut(const cmha_attention *a)
 {
     int by_rows = attention_by_rows(a);
     size_t group = a->heads / a->cache->heads;
     cut c = { .beside = !by_rows && group > 1 && a->t * group <= TASK_ROWS, .splits = 1 };
+    c.split = c.beside ? SPLIT_SHARED : SPLIT;
     c.heads = c.beside ? a->cache->heads : a->heads;
     c.rows = least(by_rows ? TILE_ROWS : TASK_ROWS, a->t ? a->t : 1);
     c.tiles = (a->t + c.rows - 1) / c.rows;
     if (!by_rows && c.tiles == 1) {
-        size_t positions = split_pages(a) * a->cache->page;
+        size_t positions = c.split * a->cache->page;
         c.splits = (seen_end(a, a->t - 1) + positions - 1) / positions;
     }
     return c;
@@ -78,7 +75,7 @@ static void attention_task(const cmha_attention *a, size_t index, size_t thread)
         attention_rows(tiles, thread);
         return;
     }
-    size_t step = c.splits > 1 ? split_pages(a) : SIZE_MAX, p = part % c.splits * (c.splits > 1 ? step : 0);
+    size_t step = c.splits > 1 ? c.split : SIZE_MAX, p = part % c.splits * (c.splits > 1 ? step : 0);
     size_t pages = (seen_end(a, i1 - 1) + a->cache->page - 1) / a->cache->page;
     attention_stream(tiles, n, p, least(pages - p, step) + p, c.splits > 1 ? a->scratch : NULL);
 }

@@ -316,6 +316,8 @@ test('long caches are cut over S and merged in order', () => {
         for (const t of [1, 2, 5]) {
             const { ops } = check({ seed: s + t, t, s, d: 8, v: 9, heads: 2 });
             assert.equal(ops, s > 1024 ? 2 : 1, 'a merge follows a cut cache');
+            const grouped = check({ seed: s + t, t, s: s - 768, d: 8, v: 9, heads: 6, kvHeads: 2 });
+            assert.equal(grouped.ops, s > 1024 ? 2 : 1, 'one that heads share is cut by pages');
             check({ seed: s, t, s, d: 8, v: 9, causal: 3 });
             check({ seed: s, t, s, d: 8, v: 9, causal: s - t });
             check({ seed: s, t, s, d: 8, v: 9, mask: 'bts', density: 0.001 });
