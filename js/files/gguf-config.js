@@ -91,6 +91,15 @@ const VOCABULARY = {
     padding_token_id: /^[ui]\d+$/, cls_token_id: /^[ui]\d+$/, mask_token_id: /^[ui]\d+$/,
 };
 
+/**
+ * After `general.sampling.`, how its maker draws texts: the field of generation_config.json. What llama.cpp has besides (XTC,
+ * Mirostat, penalties of the last tokens, an order of samplers) is set aside.
+ * @type {Record<string, [string, Kind]>}
+ */
+const SAMPLING = {
+    temp: ['temperature', 'number'], top_k: ['top_k', 'number'], top_p: ['top_p', 'number'], min_p: ['min_p', 'number'],
+};
+
 /** One template, or one of several. */
 const TEMPLATE = /^tokenizer\.chat_template(?:\.(.+))?$/;
 
@@ -133,7 +142,7 @@ export function fieldsOf(pairs, architecture) {
     for (const key of pairs.keys()) {
         const isUsed = key === 'general.architecture' || TEMPLATE.test(key) ||
             known(VOCABULARY, 'tokenizer.ggml.', key) || known(KEYS, `${architecture}.`, key) ||
-            known(ROPE_SCALING, `${architecture}.rope.scaling.`, key) || key === `${architecture}.rope.scale_linear`;
+            known(SAMPLING, 'general.sampling.', key) || known(ROPE_SCALING, `${architecture}.rope.scaling.`, key) || key === `${architecture}.rope.scale_linear`;
         const kind = isUsed ? 'used' : HARMLESS.some((pattern) => pattern.test(key)) ? 'harmless' : 'unknown';
         fields[kind].push(key);
     }
@@ -180,6 +189,25 @@ export function configOf(pairs, tensors, name) {
     Object.assign(config, tokensOf(pairs, name));
     config.tie_word_embeddings = !tensors.has('output.weight');
     return respelt(config, architecture);
+}
+
+/**
+ * @param {Map<string, Pair>} pairs
+ * @param {string} name of the file, for messages
+ * @returns {Record<string, any> | null} what generation_config.json would say; null: nothing
+ * @throws {FormatError} `bad-type`, `bad-value`
+ */
+export function generationOf(pairs, name) {
+    /** @type {Record<string, any>} */
+    const generation = {};
+    for (const [key, [field, kind]] of Object.entries(SAMPLING)) {
+        const value = valueOf(pairs, `general.sampling.${key}`, kind, 0, name);
+        if (value !== undefined) {
+            generation[field] = value;
+            generation.do_sample = true;
+        }
+    }
+    return generation.do_sample ? generation : null;
 }
 
 /** @param {Record<string, any>} config @param {string} architecture @returns {Record<string, any>} */

@@ -3,7 +3,7 @@
 
 import { FormatError, checkSignal, typeError } from '../check.js';
 import { FIRST_BYTES, isPage, kindOf } from './first-bytes.js';
-import { architectureOf, configOf, fieldsOf, hasVocabulary, templatesOf } from './gguf-config.js';
+import { architectureOf, configOf, fieldsOf, generationOf, hasVocabulary, templatesOf } from './gguf-config.js';
 import { readGguf } from './gguf.js';
 import { parseJson } from './json.js';
 import { checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
@@ -347,6 +347,7 @@ class Opening {
         return {
             format: 'gguf', name, architecture, metadata, fields: fieldsOf(pairs, architecture), notes: [],
             ...companions,
+            generation: companions.generation ?? (this._isModel ? generationOf(pairs, name) : null),
             chatTemplate: companions.chatTemplate ?? templatesOf(pairs, name), ...stream,
             get config() {
                 config ??= configOf(pairs, stream.tensors, name);

@@ -31,7 +31,7 @@ import { requireWeightType } from './ggml-types.js';
  * @property {Record<string, any>} config in Hugging Face's terms: config.json as it is, a GGUF file's metadata by one
  *   table of keys. Reading it throws a FormatError where a GGUF file lacks a key that every model needs, so ask
  *   `architecture` first
- * @property {Record<string, any> | null} generation generation_config.json
+ * @property {Record<string, any> | null} generation generation_config.json, or what a GGUF file says of it
  * @property {{ json: Record<string, any> } | null} tokenizer tokenizer.json
  * @property {Record<string, any> | null} tokenizerConfig tokenizer_config.json, filled up from special_tokens_map.json
  * @property {string | Map<string, string> | null} chatTemplate one, or several by name

@@ -120,17 +120,29 @@ test('ends of a text', async () => {
     assert.deepEqual([found.eos_token_id, found.pad_token_id], [[1, 4], 2]);
 });
 
+test('how texts are drawn', async () => {
+    const generation = async (/** @type {Changes} */ more) => (await open(more)).generation;
+    assert.equal(await generation({ 'general.sampling.mirostat': ['i32', 2] }), null);
+    assert.deepEqual(await generation({ 'general.sampling.temp': ['f32', 0.5], 'general.sampling.top_k': ['i32', 20] }),
+        { do_sample: true, temperature: 0.5, top_k: 20 });
+    assert.deepEqual(await generation({ 'general.sampling.top_p': ['f32', 0.75], 'general.sampling.min_p': ['f32', 0.125] }),
+        { do_sample: true, top_p: 0.75, min_p: 0.125 });
+    await assert.rejects(generation({ 'general.sampling.temp': ['string', 'hot'] }), { code: 'bad-type', message: /general\.sampling\.temp/ });
+    await assert.rejects(generation({ 'general.sampling.temp': ['f32', NaN] }), { code: 'bad-value' });
+});
+
 test('every key is used, harmless or unknown', async () => {
     const { fields } = await open({
         'general.quantization_version': ['u32', 2], 'quantize.imatrix.file': ['string', 'x'],
         'llama.nosuch': ['u32', 1], 'other.block_count': ['u32', 1], ['__proto__']: ['u32', 1],
-        'tokenizer.ggml.toString': ['u32', 1],
+        'tokenizer.ggml.toString': ['u32', 1], 'general.sampling.top_k': ['i32', 20], 'general.sampling.xtc_threshold': ['f32', 1],
         'tokenizer.chat_template': ['string', 'x'], 'tokenizer.chat_template.rag': ['string', 'y'],
     });
     assert.ok(fields);
     assert.deepEqual(fields.unknown, ['llama.nosuch', 'other.block_count', '__proto__', 'tokenizer.ggml.toString']);
-    assert.deepEqual(fields.harmless, ['general.name', 'general.quantization_version', 'quantize.imatrix.file']);
-    assert.ok(['llama.attention.head_count', 'tokenizer.chat_template.rag'].every((key) => fields.used.includes(key)));
+    assert.deepEqual(fields.harmless, ['general.name', 'general.quantization_version', 'quantize.imatrix.file',
+        'general.sampling.xtc_threshold']);
+    assert.ok(['llama.attention.head_count', 'general.sampling.top_k', 'tokenizer.chat_template.rag'].every((key) => fields.used.includes(key)));
 });
 
 test('templates', async () => {
