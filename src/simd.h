@@ -79,7 +79,11 @@ INLINE f4 i4_bits(i4 a) { return a; }                                   /* of th
 INLINE i4 f4_word(f4 a) { return a; }
 /* By bytes: a - b, and table[a] for a < 16. */
 INLINE i4 b16_sub(i4 a, i4 b) { return wasm_i8x16_sub(a, b); }
+#if defined(__wasm_relaxed_simd__)
+INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_relaxed_swizzle(table, a); }
+#else
 INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
+#endif
 /* Of eight 16-bit numbers: all ones where equal; from bytes with their signs; the first or last four with their signs, or
  * as the upper halves of words. */
 INLINE i4 h8_equal(i4 a, i4 b) { return wasm_i16x8_eq(a, b); }
