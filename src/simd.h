@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+/* What is called from several places and takes a while anyway, or would run an engine out of registers. */
+#define OUTLINE static __attribute__((noinline))
 
 #if defined(__wasm_simd128__) || defined(CMHA_SIMDE)
 

@@ -15,7 +15,7 @@ static float unit_of(float most, float none)
 }
 
 /* Of n numbers, a multiple of 8. */
-__attribute__((noinline)) static void largest(const float *x, size_t n, float *most, float *none)
+OUTLINE void largest(const float *x, size_t n, float *most, float *none)
 {
     f4 top[2] = { f4_splat(0.0f), f4_splat(0.0f) }, nan[2] = { top[0], top[0] };
     for (size_t i = 0; i < n; i += 8) {
@@ -30,7 +30,7 @@ __attribute__((noinline)) static void largest(const float *x, size_t n, float *m
 }
 
 /* to[i] = round(x[i] / unit), ties to even: next to 1.5 * 2^23 a float's last bit is worth 1. */
-__attribute__((noinline)) static void shorten(int16_t *to, const float *x, size_t n, float unit)
+OUTLINE void shorten(int16_t *to, const float *x, size_t n, float unit)
 {
     f4 inverse = f4_splat(unit > 0.0f ? 1.0f / unit : 0.0f), magic = f4_splat(12582912.0f);
     for (size_t i = 0; i < n; i += 8) {
@@ -96,7 +96,7 @@ MULTIPLY(3, 1)
 
 /* The same for any rows, of which pairs from `first` on are met, and any panels, `across` bytes apart. A row alone takes its
  * panels from as many parts of them as it takes at a time: each is then read from its beginning to its end. */
-__attribute__((noinline)) static void multiply_rows(const byte_rows *rows, size_t m, size_t first, const int8_t *bytes,
+OUTLINE void multiply_rows(const byte_rows *rows, size_t m, size_t first, const int8_t *bytes,
     size_t step, size_t across, size_t panels, size_t n, float *y, size_t y_stride)
 {
     for (size_t r = 0, k; r < m; r += k) {

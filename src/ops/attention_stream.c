@@ -24,7 +24,7 @@ static size_t within(size_t position, size_t j0, size_t page)
     return position <= j0 ? 0 : least(position - j0, page);
 }
 
-static runs kept_runs(const tile_of_rows *t, size_t j0)
+OUTLINE runs kept_runs(const tile_of_rows *t, size_t j0)
 {
     const cmha_attention *a = t->a;
     size_t page = a->cache->page, start = within(seen_start(a, t->i), j0, page);
@@ -150,7 +150,7 @@ typedef struct joint {
     float before, page;
 } joint;
 
-static joint join(running *row, const float top_sum[2])
+OUTLINE joint join(running *row, const float top_sum[2])
 {
     if (top_sum[0] == FUSED_MASKED) return (joint) { NOTHING, 1.0f, 0.0f };
     if (row->top == FUSED_MASKED) {
@@ -165,7 +165,7 @@ static joint join(running *row, const float top_sum[2])
     return how;
 }
 
-static void join_values(joint how, float *out, const float *page, size_t n)
+OUTLINE void join_values(joint how, float *out, const float *page, size_t n)
 {
     if (how.how == NOTHING) return;
     if (how.how == FIRST) {
@@ -300,7 +300,7 @@ INLINE void dots(const int w, size_t d, const float *q, const float *const *keys
 
 /* Functions of their own, or the engine runs out of registers. */
 #define DOTS(w) \
-    __attribute__((noinline)) static void dots_##w(size_t d, const float *q, const float *const *keys, size_t end, \
+    OUTLINE void dots_##w(size_t d, const float *q, const float *const *keys, size_t end, \
         float *x) \
     { \
         dots(w, d, q, keys, end, x); \
@@ -345,7 +345,7 @@ static abreast pages_abreast(const tile_of_rows *t, size_t p, size_t p1)
 
 /* A few columns of STEP positions of each page by turns: every value is read once, and what lies beside it arrives
  * meanwhile. A function of its own, or the engine runs out of registers. */
-__attribute__((noinline)) static void weigh_by_turns(const abreast *s, size_t v, size_t c0, size_t whole, size_t end,
+OUTLINE void weigh_by_turns(const abreast *s, size_t v, size_t c0, size_t whole, size_t end,
     const float *x, float *y)
 {
     for (size_t j = 0; j < end; j += STEP) {
@@ -408,7 +408,7 @@ static void stream_abreast(const tile_of_rows *t, const abreast *s, running *row
 /* ------------------------------------------------------------------------------------------------ all of it */
 
 /* out = the mean of all values: what is left of a softmax when all logits are equal. */
-static void mean_values(const cmha_attention *a, size_t b, size_t g, float *out)
+OUTLINE void mean_values(const cmha_attention *a, size_t b, size_t g, float *out)
 {
     const cmha_cache *cache = a->cache;
     float weights[CMHA_PAGE], y[CHUNK], one = 1.0f;
@@ -424,7 +424,7 @@ static void mean_values(const cmha_attention *a, size_t b, size_t g, float *out)
 }
 
 /* Divides by the sum; a row that kept nothing becomes the mean of all values. */
-static void finish_row(const cmha_attention *a, size_t b, size_t h, size_t i, running row)
+OUTLINE void finish_row(const cmha_attention *a, size_t b, size_t h, size_t i, running row)
 {
     float *out = out_of(a, b, h, i);
     size_t v = a->cache->v;

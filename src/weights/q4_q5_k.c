@@ -7,7 +7,7 @@ enum { SCALES = 2 * HALF_FIELD, QH = SCALES + 3 * WORD_FIELD, QS_4 = QH, QS_5 = 
 
 /* The minima count as offsets below zero. Of runs 4 to 7 the upper two bits stand above the six bits of runs 0 to 3, the
  * lower four in the third word. */
-static OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
+OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
 {
     i4 six = i4_constant(0x3f3f3f3f), nibble = i4_constant(0x0f0f0f0f), top = i4_constant(0x30303030);
     f4 ds[2], mins[2];

@@ -4,7 +4,7 @@
 
 enum { QH = 32 * WORD_FIELD, SCALES = QH + 16 * WORD_FIELD, D = SCALES + 4 * WORD_FIELD };
 
-static OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
+OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
 {
     f4 d[2];
     half_field(d, p + D);

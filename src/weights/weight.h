@@ -102,8 +102,7 @@ INLINE i4 unsigned_byte(i4 a, uint32_t i)
 }
 
 /* How the runs of a block are scaled, which become runs `first` ...: all of them at a time, for what they share. What takes
- * a while anyway is a function of its own, called from all that need it. */
-#define OUTLINE __attribute__((noinline))
+ * a while anyway is OUTLINE. */
 typedef void scalings_of(scalings *to, size_t first, const uint8_t *p);
 
 /* A single run, whose scale comes first. Whatever is stored comes last, here and elsewhere: past a store constants are read
