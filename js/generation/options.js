@@ -34,7 +34,7 @@ import { takeOptions } from './take-options.js';
  * @property {object[]} [tools] for the chat template, where the prompt is messages
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
- * @property {number} [draftTokens] so many at a time; without it up to 5, fewer while guesses do not come true
+ * @property {number} [draftTokens] so many at a time; without it up to 11, fewer or none while that is slower than without
  * @property {AbortSignal} [signal] noticed within milliseconds, also while the prompt is read
  * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] tokens of
  *   the prompt read; index: of the prompt, where there is a list of them
@@ -224,7 +224,7 @@ function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
         throw new TypeError('draft: not with beam or contrastive search, attention, or a cache with sinks');
     }
     const told = draftTokens ?? speculative;
-    return { count: positiveInteger('draftTokens', told ?? 5), adapts: told === undefined };
+    return { count: positiveInteger('draftTokens', told ?? 11), adapts: told === undefined };
 }
 
 /** @param {LanguageModel} model @param {ModelCache | undefined} cache @returns {number} positions that prompt and text may take */

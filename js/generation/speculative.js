@@ -6,6 +6,7 @@
 import { PassJob, read } from '../model/reader.js';
 import { CacheRow } from '../model/cache-row.js';
 import { argmax } from './choice.js';
+import { DraftPace } from './draft-pace.js';
 import { checkFinite } from './finite.js';
 import { RowSearch } from './search.js';
 
@@ -14,8 +15,10 @@ import { RowSearch } from './search.js';
 
 /**
  * @typedef {object} Draft
- * @property {(tokens: Int32Array, length: number, count: number) => Promise<number[]>} guess at most `count` tokens that may follow
- *   the first `length`
+ * @property {(tokens: Int32Array, length: number) => number} look how sure it is of what follows the first `length` tokens, 0 to 2;
+ *   -1: it has no guess
+ * @property {(tokens: Int32Array, length: number, count: number) => Promise<number[]>} guess at most `count` tokens that may follow,
+ *   after look()
  * @property {() => void} dispose
  */
 
@@ -33,9 +36,10 @@ export class SpeculativeSearch extends RowSearch {
         this._model = steps;
         this._draft = draft;
         this._count = count;
-        this._adapts = adapts;
-        /** Tokens to guess next: fewer after guesses that did not come true, because reading them is not for nothing. */
-        this._hope = count;
+        this._pace = adapts ? new DraftPace() : null;
+        /** How sure the draft was of its newest guesses, and what the pass took that read them; 0: it read the prompt. */
+        this._sureness = 0;
+        this._ms = 0;
         /** Tokens guessed from `index` on that have been read already. @type {number[]} */
         this._guessed = [];
         /** How many of them have come true. */
@@ -61,8 +65,8 @@ export class SpeculativeSearch extends RowSearch {
             this._taken++;
             this.counts.accepted++;
         } else {
-            if (this._adapts && this._guessed.length > 0) {
-                this._hope = this._taken === this._guessed.length ? Math.min(this._count, 2 * this._hope) : Math.max(1, this._taken);
+            if (this._guessed.length > 0 && this._ms > 0) {
+                this._pace?.guessed(this._sureness, this._guessed.length, this._taken, this._ms);
             }
             // What was read of guesses that did not come true is taken back.
             this._guessed = [];
@@ -88,15 +92,23 @@ export class SpeculativeSearch extends RowSearch {
      * @returns {Promise<void>}
      */
     async _readAhead(ids, address) {
+        const start = performance.now();
         const guessed = await this._guess();
         await this._model.readAhead([...ids, ...guessed], address);
         this._guessed = guessed;
+        this._ms = ids.length > 0 ? performance.now() - start : 0;
         this.counts.proposed += guessed.length;
+        if (guessed.length === 0 && this._ms > 0) {
+            this._pace?.alone(this._ms);
+        }
     }
 
     /** @returns {Promise<number[]>} */
     async _guess() {
-        const count = this._model.alike(this.index, Math.min(this._hope, this.length - this.index - 1));
+        const most = this._model.alike(this.index, Math.min(this._count, this.length - this.index - 1));
+        const sureness = most > 0 ? this._draft.look(this._rows, this.index) : -1;
+        const count = sureness < 0 ? 0 : Math.min(most, this._pace?.count(sureness) ?? most);
+        this._sureness = sureness;
         return count > 0 ? this._draft.guess(this._rows, this.index, count) : [];
     }
 
@@ -125,6 +137,11 @@ export class ModelDraft {
             this.dispose();
             throw error;
         }
+    }
+
+    /** @returns {number} */
+    look() {
+        return 0;
     }
 
     /** @param {Int32Array} tokens @param {number} length @param {number} count @returns {Promise<number[]>} */
@@ -156,26 +173,36 @@ export class ModelDraft {
     }
 }
 
-/** Longest run of tokens that is looked up, and the shortest. */
-const LONGEST = 4;
-const SHORTEST = 2;
+/** Of how many of the last tokens the same have to stand earlier in the text, by how sure that makes of what followed. */
+const RUNS = [2, 4, 8];
 
 /** Guesses by what followed the same tokens earlier in the text (prompt look-up, Saxena 2023). */
 export class PromptDraft {
-    /** @param {Int32Array} tokens @param {number} length @param {number} count @returns {Promise<number[]>} */
-    async guess(tokens, length, count) {
-        for (let n = Math.min(LONGEST, length - 1); n >= SHORTEST; n--) {
-            for (let at = length - n - 1; at >= 0; at--) {
-                let i = 0;
-                while (i < n && tokens[at + i] === tokens[length - n + i]) {
-                    i++;
-                }
-                if (i === n) {
-                    return Array.from(tokens.subarray(at + n, Math.min(at + n + count, length)));
-                }
+    constructor() {
+        /** Where the tokens stand that may follow. */
+        this._next = 0;
+    }
+
+    /** @param {Int32Array} tokens @param {number} length @returns {number} */
+    look(tokens, length) {
+        const longest = RUNS[RUNS.length - 1];
+        let best = 0;
+        for (let at = length - 2; at >= 0 && best < longest; at--) {
+            let n = 0;
+            while (n < longest && n <= at && tokens[at - n] === tokens[length - 1 - n]) {
+                n++;
+            }
+            if (n > best) {
+                best = n;
+                this._next = at + 1;
             }
         }
-        return [];
+        return RUNS.findLastIndex((run) => best >= run);
+    }
+
+    /** @param {Int32Array} tokens @param {number} length @param {number} count @returns {Promise<number[]>} */
+    async guess(tokens, length, count) {
+        return Array.from(tokens.subarray(this._next, Math.min(this._next + count, length)));
     }
 
     dispose() {}

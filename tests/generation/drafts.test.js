@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { DraftPace } from '../../js/generation/draft-pace.js';
 import { loadModel } from '../../js/generation/index.js';
+import { PromptDraft } from '../../js/generation/speculative.js';
 import { readCases, weightsOf } from '../model/golden.js';
 import { testRuntime } from '../runtime.js';
 import { there } from '../there.js';
@@ -67,11 +69,57 @@ for (const [name, draft] of /** @type {[string, any][]} */ ([['the prompt', 'pro
 }
 
 test('the model itself guesses right, but for what does not fit; a stranger is asked for less and less', async () => {
-    const own = (await write({ sampler: 'greedy', draft: model })).at(-1).draft;
+    const own = (await write({ sampler: 'greedy', draft: model, draftTokens: 5 })).at(-1).draft;
     assert.equal(own.accepted, own.proposed);
     assert.ok(own.accepted >= 30);
     const other = (await write({ sampler: 'greedy', draft: stranger })).at(-1).draft;
     assert.ok(other.accepted < 10 && other.proposed < 60, JSON.stringify(other));
+});
+
+test('guesses are made while they are worth their time', () => {
+    const pace = new DraftPace();
+    assert.deepEqual([0, 1, 2].map((sureness) => pace.count(sureness)), [3, 5, 7]);
+    // Nothing is known of a token by itself: one pass without guesses shows it.
+    pace.guessed(2, 7, 7, 50);
+    assert.equal(pace.count(2), 0);
+    pace.alone(10);
+    // Eight tokens for the time of five: more at a time, but for a sureness of which nothing has been seen.
+    pace.guessed(2, 7, 7, 50);
+    assert.equal(pace.count(2), 11);
+    pace.guessed(2, 11, 11, 60);
+    assert.equal(pace.count(2), 11);
+    assert.equal(pace.count(0), 3);
+    // One token for the time of three, again and again: none for a while, for twice as long each time.
+    for (const rest of [8, 16, 32, 64, 64]) {
+        for (let pass = 0; pace.count(0) > 0; pass++) {
+            assert.ok(pass < 3);
+            pace.guessed(0, 3, 0, 30);
+        }
+        for (let i = 1; i < rest; i++) assert.equal(pace.count(0), 0);
+        assert.equal(pace.count(0), 3);
+    }
+    // The others are not the worse for it, and a success ends the long rests.
+    assert.equal(pace.count(1), 5);
+    for (let i = 0; i < 9; i++) pace.guessed(0, 3, 3, 20);
+    for (let i = 0; i < 2; i++) pace.guessed(0, 3, 0, 60);
+    for (let i = 0; i < 8; i++) assert.equal(pace.count(0), 0);
+    assert.equal(pace.count(0), 3);
+});
+
+test('the prompt is looked up by the longest run of the last tokens, the latest of those', async () => {
+    const draft = new PromptDraft();
+    /** @param {number[]} text */
+    const follow = async (text) => {
+        const tokens = Int32Array.from(text);
+        const sureness = draft.look(tokens, tokens.length);
+        return [sureness, ...sureness < 0 ? [] : await draft.guess(tokens, tokens.length, 2)];
+    };
+    assert.deepEqual(await follow([1]), [-1]);
+    assert.deepEqual(await follow([1, 2, 3, 1, 9, 2, 3, 8]), [-1]);
+    assert.deepEqual(await follow([7, 2, 3, 4, 5, 6, 1, 2, 3, 9, 9, 2, 3]), [0, 9, 9]);
+    assert.deepEqual(await follow([1, 2, 3, 4, 5, 0, 3, 4, 6, 6, 1, 2, 3, 4]), [1, 5, 0]);
+    assert.deepEqual(await follow([...Array(9).keys(), 20, 21, ...Array(9).keys()]), [2, 20, 21]);
+    assert.deepEqual(await follow([5, 5, 5, 5]), [0, 5]);
 });
 
 test('a draft that has learned fewer positions guesses as far as they go', async () => {
