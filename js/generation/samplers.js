@@ -266,12 +266,12 @@ keepChecked(TopPSampler, { p: fraction, k: (argument, value) => (value === null 
 
 /**
  * How many of the sorted tokens have a predecessor up to which the probabilities add up to p at most; the first always
- * counts. Keras adds up in float32, and so decides at the border.
+ * counts. Keras adds up in float32, and so decides at the border; up to 1 they all add up, however sums are rounded.
  * @param {Choice} choice
  * @param {number} p
  */
 function nucleus(choice, p) {
-    const limit = Math.fround(p);
+    const limit = p < 1 ? Math.fround(p) : Infinity;
     let kept = 1;
     for (let sum = choice.probabilities[0]; kept < choice.count && sum <= limit; kept++) {
         sum = Math.fround(sum + choice.probabilities[kept]);

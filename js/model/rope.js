@@ -16,6 +16,7 @@ import { checkFormat } from '../check.js';
  * @property {number} [highFactor] llama3
  * @property {number} [betaFast] yarn
  * @property {number} [betaSlow] yarn
+ * @property {number} [turned] so many of a head's elements, if that is odd: one more is rotated, by the angles of this number
  * @property {boolean} [truncate] yarn: the correction range is rounded to whole dimensions
  * @property {number[] | null} [short] longrope: dims / 2 divisors; null: the file has them as a tensor
  * @property {number[] | null} [long] longrope
@@ -45,15 +46,14 @@ export function readRope(fields, context, { base = 10000, trained, part, scaled 
         inner.ignoreAll();
         inner = old;
     }
-    inner = nested ?? inner;
-    const scalingFields = inner ?? (scaled ? old : null);
+    inner = nested ?? inner ?? (scaled ? old : null);
     const theta = fields.positiveOrNone(['rope_theta', 'rotary_emb_base']);
     const partial = fields.positiveOrNone(['partial_rotary_factor', 'rotary_pct']);
     // A length of training beside the scaling has precedence over one within, unless there are several scalings.
     const original = fields.countOrNone('original_max_position_embeddings', trained);
     fields.ignore('rotary_dims');   // of a GGUF file, which has made a partial_rotary_factor of it
     return {
-        scaling: readScaling(scalingFields, inner?.positiveOrNone('rope_theta') ?? theta ?? base, context, nested ? null : original),
+        scaling: readScaling(inner, inner?.positiveOrNone('rope_theta') ?? theta ?? base, context, nested ? null : original),
         partial: inner?.positiveOrNone('partial_rotary_factor') ?? partial,
     };
 }
@@ -150,10 +150,11 @@ export function lengthKey({ type, trained }, length) {
  * @returns {Float64Array} [dims / 2]
  */
 export function inverseFrequencies(s, dims, length, stored = {}) {
+    const { turned = dims } = s;
     const base = s.type === 'dynamic' && length > s.trained
-        ? s.base * (s.factor * length / s.trained - (s.factor - 1)) ** (dims / (dims - 2)) : s.base;
+        ? s.base * (s.factor * length / s.trained - (s.factor - 1)) ** (turned / (turned - 2)) : s.base;
     const { all } = stored;
-    const plain = Float64Array.from({ length: dims / 2 }, (_, i) => base ** (-2 * i / dims) / (all?.[i] ?? 1));
+    const plain = Float64Array.from({ length: dims / 2 }, (_, i) => base ** (-2 * i / turned) / (all?.[i] ?? 1));
     switch (s.type) {
         case 'linear':
             return plain.map((f) => f / s.factor);

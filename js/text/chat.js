@@ -2,10 +2,13 @@
 
 import { FormatError, plainObject, rangeError, show, typeError } from '../check.js';
 import { Template } from './jinja/index.js';
-import { TemplateError, fromJs } from './jinja/values.js';
+import { trimEnd } from './jinja/space.js';
+import { Dict, TemplateError, fromJs } from './jinja/values.js';
 
 /** Ten times the largest template known. */
 const MAX_SOURCE = 2 ** 18;
+/** Marks where the last message ends in the text, as in transformers: the content may stand anywhere else too. */
+const MARK = 'CONTINUE_FINAL_MESSAGE_TAG ';
 /** What render() hands to the template itself. */
 const RESERVED = ['messages', 'add_generation_prompt', 'continue_final_message'];
 
@@ -67,8 +70,10 @@ export class ChatTemplate {
         }
         // A text that ends in an answer cannot end where an answer begins.
         const prompts = addGenerationPrompt ?? !continueFinalMessage;
+        const chat = fromJs(messages, 'messages').map(prepared);
+        const final = continueFinalMessage ? markFinal(chat.at(-1)) : '';
         const values = new Map([...this.#tokens, ...Object.entries({
-            messages: fromJs(messages, 'messages'), tools: fromJs(tools ?? null, 'tools'), documents: null,
+            messages: chat, tools: fromJs(tools ?? null, 'tools'), documents: null,
             add_generation_prompt: prompts,
         })]);
         for (const [name, value] of Object.entries(variables)) {
@@ -79,7 +84,7 @@ export class ChatTemplate {
             throw rangeError('messages', 'at least one: a chat template cannot be applied to an empty conversation', messages);
         }
         const text = template.render(values);
-        return continueFinalMessage ? upToFinal(text, messages) : text;
+        return continueFinalMessage ? upToFinal(text, final) : text;
     }
 
     /** @param {unknown} tools @returns {Template} */
@@ -131,31 +136,33 @@ function checkMessages(messages) {
 }
 
 /**
- * @param {string} text
- * @param {Message[]} messages
- * @returns {string} the text, cut behind the last message's content
+ * A message as transformers hands it over: without what is null, and what was thought by both names that templates read.
+ * @param {Dict} message
+ * @returns {Dict}
  */
-function upToFinal(text, messages) {
-    const content = finalText(messages);
-    const core = content.trim();
-    const at = text.lastIndexOf(core);
-    if (at < 0) {
-        throw new TemplateError(
-            'continueFinalMessage: the last message does not appear in what the chat template makes of it');
-    }
-    // Space at the content's end stays if the template has kept it.
-    const whole = content.trimStart();
-    return text.slice(0, at + (text.startsWith(whole, at) ? whole.length : core.length));
+function prepared(message) {
+    const given = new Map([...message.entries()].filter(([, value]) => value !== null));
+    const thought = given.get('reasoning_content') ?? given.get('thinking') ?? given.get('reasoning');
+    return new Dict(thought === undefined ? given : [['thinking', thought], ...given, ['reasoning_content', thought]]);
 }
 
-/** @param {Message[]} messages @returns {string} the content, or its last part that is text */
-function finalText(messages) {
-    const content = messages.at(-1)?.content;
-    const last = Array.isArray(content)
-        && /** @type {any[]} */ (content).findLast((one) => typeof one?.text === 'string');
-    const part = last ? last.text : content;
-    if (typeof part !== 'string') {
-        throw new TemplateError('continueFinalMessage: the last message has no text to continue');
+/** @param {Dict | undefined} message its content, or the last part of it that has a text, gets the mark @returns {string} that text */
+function markFinal(message) {
+    const content = message?.get('content');
+    const [holder, key] = Array.isArray(content) ? [content.findLast((part) => part instanceof Dict && part.has('text')), 'text']
+        : [message, 'content'];
+    const text = holder?.get(key);
+    if (typeof text !== 'string') throw new TemplateError('continueFinalMessage: the last message has no text to continue');
+    holder.set(key, text + MARK);
+    return text;
+}
+
+/** @param {string} text @param {string} final @returns {string} the text, cut behind the last message's content */
+function upToFinal(text, final) {
+    const at = text.lastIndexOf(MARK.trim());
+    if (at < 0 || !text.includes(final.trim())) {
+        throw new TemplateError('continueFinalMessage: the last message does not appear in the text');
     }
-    return part;
+    // Space at the content's end stays if the template has kept it.
+    return text.startsWith(MARK, at) ? text.slice(0, at) : trimEnd(text.slice(0, at));
 }

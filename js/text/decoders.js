@@ -134,14 +134,12 @@ function byteFallback() {
     /** @param {Chunk[]} out */
     const flush = (out) => {
         if (run.length === 0) return;
-        let text;
         try {
-            text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(run));
+            out.push(whole(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(run))));
         } catch {
-            text = '\uFFFD'.repeat(run.length);
+            run.forEach(() => out.push(whole('\uFFFD')));
         }
         run = [];
-        out.push(whole(text));
     };
     return {
         push(chunk, out) {

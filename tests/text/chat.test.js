@@ -46,6 +46,29 @@ describe('the text of a conversation', () => {
         assert.throws(() => template.render(answer('x'), both), /^TypeError: addGenerationPrompt must be false/);
     });
 
+    test('the last message is continued where its content stands elsewhere too, in its own last part of text', () => {
+        const template = new ChatTemplate(CHATML);
+        const continued = (/** @type {string} */ content) => template.render([{ role: 'assistant', content }], { continueFinalMessage: true });
+        for (const content of ['end', 'i', '<|im_end|>', '']) assert.equal(continued(content), `<|im_start|>assistant\n${content}`);
+        const twice = new ChatTemplate('{{ messages[0].content }}; {{ messages[1].content }}!');
+        const messages = [{ role: 'user', content: 'a' }, { role: 'assistant', content: ' a ' }];
+        assert.equal(twice.render(messages, { continueFinalMessage: true }), 'a;  a ');
+        assert.deepEqual(messages[1], { role: 'assistant', content: ' a ' });
+        const cut = new ChatTemplate("{{ messages[0].content.split('b')[1] }}");
+        assert.throws(() => cut.render([{ role: 'assistant', content: 'abc' }], { continueFinalMessage: true }), /does not appear/);
+    });
+
+    test('what a message has is what transformers hands to a template', () => {
+        const template = new ChatTemplate('{% for m in messages %}{{ m | tojson }}{{ m.content is defined }}{% endfor %}');
+        const shown = (/** @type {any} */ message) => template.render([{ role: 'a', ...message }]);
+        assert.equal(shown({ content: null, tool_calls: [{ id: null }] }), '{"role": "a", "tool_calls": [{"id": null}]}False');
+        assert.equal(shown({ content: 'x', reasoning: 'r' }),
+            '{"thinking": "r", "role": "a", "content": "x", "reasoning": "r", "reasoning_content": "r"}True');
+        assert.equal(shown({ content: '', reasoning_content: 'r', thinking: 't' }),
+            '{"thinking": "t", "role": "a", "content": "", "reasoning_content": "r"}True');
+        assert.equal(shown({ reasoning_content: null, thinking: '' }), '{"thinking": "", "role": "a", "reasoning_content": ""}False');
+    });
+
     test('special tokens, tools and variables', () => {
         const source = '{{ bos_token }}{{ tools is none }}{{ documents is none }}{{ custom }}';
         const template = new ChatTemplate(source, { specialTokens: { bos_token: '<s>' } });
@@ -252,8 +275,10 @@ describe('hostile templates', () => {
             }
         }
         for (const name of names) assert.equal(render(`{{ ${name} is defined }}`), 'False');
-        const own = "{% set ns = namespace() %}{% set ns.__proto__ = 1 %}{{ {'__proto__': 2}.__proto__ }}";
-        assert.equal(render(own), '2');
+        assert.equal(render("{{ {'__proto__': 2}.__proto__ }}"), '2');
+        for (const written of ['{% set ns.__proto__ = 1 %}', '{% set ns._x = 1 %}', '{% set ns = namespace(_x=1) %}']) {
+            assert.throws(() => render(`{% set ns = namespace(x=1) %}${written}`), /names in it do not begin with _/);
+        }
         assert.throws(() => render('{{ 1 | constructor }}'), FormatError);
         assert.throws(() => render("{{ [1] | map('constructor') | list }}"), /No filter named/);
         assert.equal(/** @type {any} */ ({}).polluted, undefined);

@@ -117,6 +117,12 @@ describe('decoding', () => {
         { type: 'CTC', pad_token: 'a', word_delimiter_token: '.' }, METASPACE.decoder,
         { type: 'Sequence', decoders: [{ type: 'ByteFallback' }, { type: 'Fuse' }, { type: 'Strip', content: ' ', start: 1, stop: 2 }] },
         { type: 'Sequence', decoders: [{ type: 'Fuse' }, { type: 'Replace', pattern: { Regex: 'a ?' }, content: 'x' }] }];
+    it('every byte of a broken run is a piece of its own', () => {
+        const decoder = { type: 'Sequence', decoders: [{ type: 'ByteFallback' }, { type: 'WordPiece', cleanup: false }] };
+        const one = new Tokenizer({ model, decoder });
+        const ids = ['a', '<0x9F>', '<0xAC>', '##b', '<0xC3>', '<0xA9>'].map((token) => /** @type {number} */ (one.idOf(token)));
+        assert.equal(one.decode(ids), 'a \uFFFD \uFFFDb \u00E9');
+    });
     it('streaming gives what decoding gives, on random ids', () => {
         const random = rng(3);
         for (const one of [EMBEDDED, ...decoders.map((decoder) => ({ model, decoder }))].map((json) => new Tokenizer(json))) {

@@ -115,13 +115,15 @@ export function readSizes(f, usual = {}) {
  * @param {number} keyDim
  * @param {number | null} partial of the head
  * @param {boolean} [pairs] elements next to each other are rotated together: how GGUF stores a Llama
+ * @param {boolean} [odd] an odd number of elements takes one more along
  * @returns {Rope}
  */
-export function rope(scaling, keyDim, partial, pairs = false) {
-    const dims = Math.floor(keyDim * (partial ?? 1));
-    checkFormat(dims > 0 && dims % 2 === 0 && dims <= keyDim, 'config-invalid',
-        `rotary positions: an even number of a head's ${keyDim} elements must be rotated, got ${dims}`);
-    return { dims, pairing: pairs ? 'pairs' : 'halves', scaling };
+export function rope(scaling, keyDim, partial, pairs = false, odd = false) {
+    const turned = Math.floor(keyDim * (partial ?? 1));
+    const dims = turned + turned % 2;
+    checkFormat(dims > 0 && dims <= keyDim && (odd || dims === turned), 'config-invalid',
+        `rotary positions: an even number of a head's ${keyDim} elements must be rotated, got ${turned}`);
+    return { dims, pairing: pairs ? 'pairs' : 'halves', scaling: turned < dims ? { ...scaling, turned } : scaling };
 }
 
 /**

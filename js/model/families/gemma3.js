@@ -37,7 +37,8 @@ export const gemma3 = {
             attention(sizes, {
                 before: norm, ...afterAttention, bias: { q: biased, k: biased, v: biased, o: biased }, scale, softcap,
                 window: windowed ? window : null, headNorm,
-                rope: rope(windowed ? nearScaling : far.scaling, sizes.keyDim, null),
+                // transformers looks for YaRN's `truncate` outside of the kinds of layers, where it never is.
+                rope: rope({ ...windowed ? nearScaling : far.scaling, truncate: true }, sizes.keyDim, null),
             }),
             gemmaFeedForward(f, sizes, { before: norm, ...afterFeedForward }),
         );

@@ -25,7 +25,7 @@ export const gptNeox = {
         const biased = f.flag('attention_bias', true);
         const layer = block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, rope: rope(scaling, sizes.keyDim, partial ?? 0.25),
+                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, rope: rope(scaling, sizes.keyDim, partial ?? 0.25, false, true),
             }),
             feedForward(f, sizes, { before: norm, gated: false, bias: true, activation: activationOf(f, 'gelu') }),
             { parallel: f.flag('use_parallel_residual', true) },

@@ -19,7 +19,7 @@ export const phi3 = {
         // The one family whose config has a length of training without saying so.
         const { scaling, partial } = readRope(f, sizes.context, { trained: file.format === 'safetensors' ? 4096 : undefined });
         const layer = block(
-            attention(sizes, { before: norm, window: f.countOrNone('sliding_window'), rope: rope(scaling, sizes.keyDim, partial) }),
+            attention(sizes, { before: norm, window: f.countOrNone('sliding_window'), rope: rope(scaling, sizes.keyDim, partial, false, true) }),
             feedForward(f, sizes, { before: norm }),
         );
         return model(sizes, Array(sizes.count).fill(layer), norm, { tied: f.flag('tie_word_embeddings', false) });

@@ -14,11 +14,8 @@ const MUTATING = new Map([
     ['list', ['append', 'clear', 'pop', 'reverse', 'insert', 'sort', 'extend', 'remove']],
     ['dict', ['clear', 'pop', 'popitem', 'setdefault', 'update']],
 ]);
-/** What every Python object has, and no template may have. */
-const INTERNAL = ['__class__', '__init__', '__dict__', '__doc__', '__module__', '__subclasshook__', '__new__',
-    '__repr__', '__str__', '__hash__', '__getattribute__', '__setattr__', '__delattr__', '__eq__', '__ne__',
-    '__lt__', '__le__', '__gt__', '__ge__', '__dir__', '__format__', '__sizeof__', '__reduce__', '__reduce_ex__',
-    '__init_subclass__'];
+/** What Python's objects have of their own, like `__class__`, and no template may have: `__proto__` is none of that. */
+const INTERNAL = /^__(?!proto_)\w+__$/;
 
 /** @typedef {(m: Machine, value: any, args: any[], kwargs: Map<string, any>) => any} Method */
 
@@ -71,7 +68,7 @@ function own(m, value, name) {
 
 /** @param {any} value @param {string} name @returns {boolean} whether Python has it, and not for templates */
 function isUnsafe(value, name) {
-    return Boolean(MUTATING.get(typeName(value))?.includes(name)) || INTERNAL.includes(name);
+    return Boolean(MUTATING.get(typeName(value))?.includes(name)) || INTERNAL.test(name);
 }
 
 /** @param {Machine} m @param {any} value @param {any} name @returns {any} what is not there */

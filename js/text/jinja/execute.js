@@ -17,7 +17,7 @@ function assign(m, target, value) {
     } else if (target.type === 'member') {
         const object = m.evaluate(target.object);
         if (!(object instanceof Namespace)) throw new TemplateError('cannot assign attribute on non-namespace object');
-        object.values.set(target.name, value);
+        object.set(target.name, value);
     } else {
         const values = m.list(value);
         if (values.length !== target.items.length) {

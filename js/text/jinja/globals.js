@@ -50,7 +50,7 @@ function dict(args, kwargs, limits) {
 /** @param {any[]} args @param {Map<string, any>} kwargs @param {Limits} limits */
 function namespace(args, kwargs, limits) {
     const result = new Namespace();
-    for (const [name, value] of dict(args, kwargs, limits).entries()) result.values.set(name, value);
+    for (const [name, value] of dict(args, kwargs, limits).entries()) result.set(name, value);
     return result;
 }
 

@@ -177,6 +177,12 @@ export class Namespace extends Attributes {
     constructor() {
         super('Namespace');
     }
+
+    /** @param {any} name @param {any} value */
+    set(name, value) {
+        if (/^_/.test(name)) throw new TemplateError(`a namespace has no '${name}': names in it do not begin with _`);
+        this.values.set(name, value);
+    }
 }
 
 const MAX_KEY = 16000;
