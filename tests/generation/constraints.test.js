@@ -115,6 +115,7 @@ describe('json', () => {
         [{ type: 'string', pattern: 'a' }, /^json\.pattern must be of the whole string/], [{ type: 'string', pattern: '^a$', maxLength: 3 }, /^json\.pattern/],
         [{ type: 'number', minimum: 0.5 }, /^json\.minimum must be an integer/], [{ type: 'integer', minimum: 5, maximum: 4 }, /^json\.minimum must be at most/],
         [{ $ref: '#/$defs/a', $defs: { a: { type: 'array', items: { $ref: '#/$defs/a' } } } }, /\$ref must be no schema that this one is a part of/],
+        [{ type: 'array', items: { $id: 'https://example.com/a', type: 'null' } }, /^json\.items\.\$id: this keyword is not supported here/],
         [{ $ref: 'https://example.com/a' }, /^json\.\$ref/], [{ $ref: '#/$defs/__proto__', $defs: {} }, /^json\.\$ref/],
     ];
     for (const [schema, message] of wrong) {

@@ -37,6 +37,7 @@ export function isValid(schema, value, root = schema) {
 }
 
 const SHARED = {
+    $id: 'https://example.com/shared',
     type: 'object', required: ['from', 'to'],
     properties: { from: { $ref: '#/$defs/point' }, to: { $ref: '#/$defs/point' } },
     $defs: {

@@ -23,8 +23,7 @@ const MOST_PROPERTIES = 1000;
 
 /** What says nothing of the text. */
 const NOTES = [
-    'title', 'description', 'default', 'examples', '$schema', '$id', '$comment', '$defs', 'definitions', 'deprecated', 'readOnly',
-    'writeOnly',
+    'title', 'description', 'default', 'examples', '$schema', '$comment', '$defs', 'definitions', 'deprecated', 'readOnly', 'writeOnly',
 ];
 
 /** Keywords by type. @type {Record<string, string[]>} */
@@ -233,7 +232,9 @@ function inString(e, ranges) {
 
 /** @param {Schema} schema @param {string} at @param {string[]} known */
 function checkKeywords(schema, at, known) {
-    const other = Object.keys(schema).find((name) => schema[name] !== undefined && !known.includes(name) && !NOTES.includes(name));
+    // Further in, references would be within what an $id names.
+    const other = Object.keys(schema).find((name) => schema[name] !== undefined && !known.includes(name) && !NOTES.includes(name)
+        && (name !== '$id' || at !== 'json'));
     if (other !== undefined) {
         throw new TypeError(`${at}.${other}: this keyword is not supported here; ${known.join(', ')} are (got ${show(schema[other])})`);
     }
