@@ -49,12 +49,13 @@ const CLOSE = new RegExp([
 ].join(''));
 /** An argument by itself. */
 const PAIR = /\s*<arg_key>([^<]*)<\/arg_key>\s*<arg_value>([^]*?)<\/arg_value>/y;
-/** In arguments without quotes: a text, or a word, which is a key where a colon follows. */
+/** In arguments without quotes: a text, or a word, which is a key where a colon follows; templates write null as None. */
 const UNQUOTED = /<escape>([^]*?)<escape>|([^\s{}[\],:<]+)(:?)/g;
 
 /**
  * @param {string} text of an answer
- * @param {{ tools?: object[] }} [options] the tools that the template was given: a text without markers is a call only of one of them
+ * @param {{ tools?: object[] }} [options] the tools that the template was given: a text without markers is a call only of one of
+ *   them, and an argument without quotes a string where they say so
  * @returns {ParsedCalls}
  * @throws {FormatError} `tool-call-invalid` for a call that is begun and is not what it should be
  */
@@ -164,7 +165,7 @@ function withoutQuotes(text, from) {
     const close = text.indexOf('<end_function_call>', from);
     const end = close < 0 ? text.length : close;
     return [end, parsed(text.slice(from, end).replace(UNQUOTED, (_, string, word, colon) =>
-        string === undefined && !colon ? word : `${JSON.stringify(string ?? word)}${colon ?? ''}`))];
+        string === undefined && !colon ? (word === 'None' ? 'null' : word) : `${JSON.stringify(string ?? word)}${colon ?? ''}`))];
 }
 
 /** @param {string} what @param {unknown} got @returns {FormatError} */

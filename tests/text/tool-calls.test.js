@@ -47,8 +47,8 @@ const FORMS = [
     ['FunctionGemma',
         '<start_function_call>call:f{a:<escape>x, y: {"z"}<escape>,n:[1,-2.5e3,true],o:{p:null, q:<escape><escape>}}<end_function_call>',
         { text: '', calls: [{ name: 'f', arguments: { a: 'x, y: {"z"}', n: [1, -2500, true], o: { p: null, q: '' } } }] }],
-    ['FunctionGemma, several', '<start_function_call>call:now{}<end_function_call><start_function_call>call:f{a:1}',
-        { text: '', calls: [{ name: 'now', arguments: {} }, { name: 'f', arguments: { a: 1 } }] }],
+    ['FunctionGemma, several', '<start_function_call>call:now{}<end_function_call><start_function_call>call:f{a:1,b:None}',
+        { text: '', calls: [{ name: 'now', arguments: {} }, { name: 'f', arguments: { a: 1, b: null } }] }],
     ['gpt-oss', `<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json${
         ''}<|message|>${args}<|call|>`, { text: '<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant', calls: [CALL] }],
     ['gpt-oss, the name first', ` to=functions.get_weather<|channel|>commentary json<|message|>${args}`, { text: ' ', calls: [CALL] }],
