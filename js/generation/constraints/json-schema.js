@@ -181,7 +181,8 @@ class Compiler {
             if (minLength !== undefined || maxLength !== undefined) {
                 throw rangeError(`${at}.pattern`, 'without minLength and maxLength: it says how many characters there are', schema.pattern);
             }
-            if (typeof schema.pattern !== 'string' || !/^\^.*\$$/s.test(schema.pattern)) {
+            // A $ behind an odd number of backslashes is a letter.
+            if (typeof schema.pattern !== 'string' || !schema.pattern.startsWith('^') || !/(?<!\\)(?:\\\\)*\$$/.test(schema.pattern)) {
                 throw rangeError(`${at}.pattern`, 'of the whole string, from ^ to $', schema.pattern);
             }
             const inner = pattern(e, schema.pattern, { name: `${at}.pattern`, write: (ranges) => inString(e, ranges) });
