@@ -189,7 +189,8 @@ export class LanguageModel {
     /**
      * The calls of functions in an answer, in the forms that chat templates teach (tool-calls.js lists them).
      * @param {string | ArrayLike<number>} answer its text, or its tokens, with which markers are seen that are no text
-     * @param {{ tools?: object[] }} [options] the tools that generate() was given: a text without markers is a call only of one of them
+     * @param {{ tools?: object[] }} [options] the tools that generate() was given: a text without markers is a call only of one of
+     *   them, and an argument without quotes a string where they say so
      * @returns {import('../text/tool-calls.js').ParsedCalls} the calls, and what stands beside them
      * @throws {FormatError} `tool-call-invalid` for a call that is begun and is not what it should be
      */

@@ -32,12 +32,12 @@ const SHOWN = ['<|channel|>', '<|message|>', '<|start|>', '<|constrain|>'];
 /** Texts that keep the spaces behind them in a model named phi-3. */
 const PHI3_PLAIN = new Set(['<unk>', '<s>', '<|endoftext|>']);
 
-/** What is not said here follows from the model: `[bos, eos, unk, sep]` ids, and which are added. */
+/** Ids where the file does not say them, by its model. @type {Map<string, Record<string, number>>} */
 const DEFAULTS = new Map(Object.entries({
-    llama: { bos: 1, eos: 2, unk: 0, addBos: true, addEos: false, space: true },
-    gpt2: { bos: 11, eos: 11, unk: -1, addBos: false, addEos: false, space: false },
-    t5: { bos: -1, eos: 1, unk: 2, addBos: false, addEos: true, space: false },
-    bert: { bos: 101, eos: -1, unk: 100, addBos: true, addEos: false, space: false },
+    llama: { bos: 1, eos: 2, unk: 0 },
+    gpt2: { bos: 11, eos: 11, unk: -1 },
+    t5: { bos: -1, eos: 1, unk: 2 },
+    bert: { bos: 101, eos: -1, unk: 100 },
 }));
 
 const NAMES = { bos: 'bos', eos: 'eos', unk: 'unknown', sep: 'seperator', pad: 'padding', mask: 'mask' };
@@ -153,7 +153,7 @@ class Vocabulary {
 
     /** @param {'bos' | 'eos' | 'unk' | 'sep' | 'pad' | 'mask'} name @returns {number} -1 where there is none */
     special(name) {
-        const otherwise = /** @type {Record<string, number>} */ (/** @type {unknown} */ (this.defaults))[name] ?? -1;
+        const otherwise = this.defaults[name] ?? -1;
         const id = this.get(`${NAMES[name]}_token_id`) ?? (name === 'sep' ? this.get('separator_token_id') : undefined);
         // One beyond the vocabulary counts as not said.
         const known = Number.isInteger(id) && id >= 0 && id < this.tokens.length;

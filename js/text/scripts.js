@@ -1,25 +1,20 @@
 // The script of a letter, as the pre-tokenizer UnicodeScripts asks for it.
 
-const NAMES = 'Common Latin Inherited Han Hiragana Katakana Cyrillic Greek Arabic Hebrew Devanagari Hangul Thai ' +
-    'Adlam Ahom Anatolian_Hieroglyphs Armenian Avestan Balinese Bamum Bassa_Vah Batak Bengali Bhaiksuki Bopomofo ' +
-    'Brahmi Braille Buginese Buhid Canadian_Aboriginal Carian Caucasian_Albanian Chakma Cham Cherokee Coptic ' +
-    'Cuneiform Cypriot Deseret Duployan Egyptian_Hieroglyphs Elbasan Ethiopic Georgian Glagolitic Gothic Grantha ' +
-    'Gujarati Gurmukhi Hanunoo Hatran Imperial_Aramaic Inscriptional_Pahlavi Inscriptional_Parthian Javanese Kaithi ' +
-    'Kannada Kayah_Li Kharoshthi Khmer Khojki Khudawadi Lao Lepcha Limbu Linear_A Linear_B Lisu Lycian Lydian ' +
-    'Mahajani Malayalam Mandaic Manichaean Marchen Meetei_Mayek Mende_Kikakui Meroitic_Cursive ' +
-    'Meroitic_Hieroglyphs Miao Modi Mongolian Mro Multani Myanmar Nabataean New_Tai_Lue Newa Nko Ogham Ol_Chiki ' +
-    'Old_Hungarian Old_Italic Old_North_Arabian Old_Permic Old_Persian Old_South_Arabian Old_Turkic Oriya Osage ' +
-    'Osmanya Pahawh_Hmong Palmyrene Pau_Cin_Hau Phags_Pa Phoenician Psalter_Pahlavi Rejang Runic Samaritan ' +
-    'Saurashtra Sharada Shavian Siddham SignWriting Sinhala Sora_Sompeng Sundanese Syloti_Nagri Syriac Tagalog ' +
-    'Tagbanwa Tai_Le Tai_Tham Tai_Viet Takri Tamil Tangut Telugu Thaana Tibetan Tifinagh Tirhuta Ugaritic Vai ' +
-    'Warang_Citi Yi';
+/** By their codes in ISO 15924; those that the reference knows, the frequent ones first. */
+const CODES = 'Zyyy Latn Zinh Hani Hira Kana Cyrl Grek Arab Hebr Deva Hang Thai Adlm Ahom Hluw Armn Avst Bali Bamu Bass Batk ' +
+    'Beng Bhks Bopo Brah Brai Bugi Buhd Cans Cari Aghb Cakm Cham Cher Copt Xsux Cprt Dsrt Dupl Egyp Elba Ethi Geor ' +
+    'Glag Goth Gran Gujr Guru Hano Hatr Armi Phli Prti Java Kthi Knda Kali Khar Khmr Khoj Sind Laoo Lepc Limb Lina ' +
+    'Linb Lisu Lyci Lydi Mahj Mlym Mand Mani Marc Mtei Mend Merc Mero Plrd Modi Mong Mroo Mult Mymr Nbat Talu Newa ' +
+    'Nkoo Ogam Olck Hung Ital Narb Perm Xpeo Sarb Orkh Orya Osge Osma Hmng Palm Pauc Phag Phnx Phlp Rjng Runr Samr ' +
+    'Saur Shrd Shaw Sidd Sgnw Sinh Sora Sund Sylo Syrc Tglg Tagb Tale Lana Tavt Takr Taml Tang Telu Thaa Tibt Tfng ' +
+    'Tirh Ugar Vaii Wara Yiii';
 
-/** @type {{ name: string, regex: RegExp }[] | null} */
+/** @type {{ code: string, regex: RegExp }[] | null} */
 let scripts = null;
 /** @type {Map<string, string>} */
 const known = new Map();
 
-/** @param {string} letter @returns {string} kana counts as Han; 'Any' for the space and what has no script */
+/** @param {string} letter @returns {string} its script's code: kana counts as Hani; 'Any' for the space and what has no script */
 export function scriptOf(letter) {
     let script = known.get(letter);
     if (script === undefined) {
@@ -33,8 +28,8 @@ export function scriptOf(letter) {
 /** @param {string} letter @returns {string} */
 function find(letter) {
     if (letter === ' ') return 'Any';
-    if (letter === 'ー') return 'Han';
-    scripts ??= NAMES.split(' ').map((name) => ({ name, regex: new RegExp(`^\\p{Script=${name}}$`, 'u') }));
-    const name = scripts.find(({ regex }) => regex.test(letter))?.name ?? 'Any';
-    return name === 'Hiragana' || name === 'Katakana' ? 'Han' : name;
+    if (letter === 'ー') return 'Hani';
+    scripts ??= CODES.split(' ').map((code) => ({ code, regex: new RegExp(`^\\p{Script=${code}}$`, 'u') }));
+    const code = scripts.find(({ regex }) => regex.test(letter))?.code ?? 'Any';
+    return code === 'Hira' || code === 'Kana' ? 'Hani' : code;
 }

@@ -1,13 +1,20 @@
 // Calls of functions in what a model has written, in the forms that chat templates teach:
 //
 //   <tool_call>{"name": ..., "arguments": {...}}</tool_call>       Hermes, Qwen, SmolLM, Granite 4; also a list between the tags
+//   <tool_call>name <arg_key>key</arg_key> <arg_value>value</arg_value> ... </tool_call>                GLM
 //   [TOOL_CALLS][{"name": ..., "arguments": {...}, "id": ...}]     Mistral
 //   [TOOL_CALLS]name[CALL_ID]id[ARGS]{...}                         Mistral's later ones
-//   <|tool_call|>[{"name": ..., "arguments": {...}}]               Granite 3, Phi 4
+//   <|tool_call|>[{"name": ..., "arguments": {...}}]               Granite 3, Phi 4; functools[...] where its prompt says so
+//   <｜tool▁call▁begin｜>function<｜tool▁sep｜>name ```json {...} ```    DeepSeek R1 and its distills, within ｜tool▁calls▁begin｜ and end
+//   <｜tool▁call▁begin｜>name<｜tool▁sep｜>{...}<｜tool▁call▁end｜>         DeepSeek V3.1
+//   <start_function_call>call:name{key:<escape>text<escape>}<end_function_call>                         FunctionGemma
+//   to=functions.name<|channel|>commentary json<|message|>{...}    gpt-oss, the channel before or behind the name
 //   {"name": ..., "parameters": {...}}                             Llama 3: the whole text, perhaps behind <|python_tag|>, several with ;
 //
+// Each is: what opens it, perhaps a name and an id, the arguments, what closes it. Which opens with which is not asked.
+//
 // Markers that are special tokens are not in the text that generate() gives; then what is left, a text that is nothing but such JSON,
-// is a call too.
+// is a call too, and so is name{...} of one of the tools that are given.
 
 import { FormatError, checkOptionNames, show, typeError } from '../check.js';
 import { isObject } from '../files/json.js';
@@ -21,15 +28,34 @@ import { isObject } from '../files/json.js';
  * @typedef {object} ParsedCalls
  * @property {string} text what stands beside the calls
  * @property {ToolCall[]} calls in order
+ *
+ * @typedef {Map<unknown, any>} Tools what the properties of each tool's arguments are, by its name
  */
 
-const OPEN = /<tool_call>|<\|tool_call\|>|\[TOOL_CALLS\]/g;
-const CLOSE = /^\s*(?:<\/tool_call>|<\|\/tool_call\|>)/;
-const NAMED = /^\s*([\w.-]+)\s*(?:\[CALL_ID\]\s*([\w-]+)\s*)?(?:\[ARGS\]\s*)?(?=\{)/;
+/** What opens a call. Words that a text may have otherwise count where a call follows. */
+const OPEN = new RegExp([
+    '<tool_call>', '<\\|tool_call\\|>', '\\[TOOL_CALLS\\]', 'functools(?=\\[\\s*\\{)', '<start_function_call>',
+    '(?:<｜tool▁calls▁begin｜>)?<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>(?!\\s*\\{))?',
+    '(?:<\\|channel\\|>commentary )?to=functions\\.(?=[^{]{1,128}<\\|message\\|>)',
+].join('|'), 'g');
+/** A name that is not in the JSON, perhaps an id, and what stands before the arguments. */
+const NAMED = new RegExp([
+    '^\\s*(call:)?([\\w.-]+)\\s*(?:\\[CALL_ID\\]\\s*([\\w-]+)\\s*)?(?:\\[ARGS\\]|<｜tool▁sep｜>|[^{]*<\\|message\\|>)?',
+    '\\s*(?:```(?:json)?\\s*)?(?=\\{|<arg_key>|</tool_call>)',
+].join(''));
+const CLOSE = new RegExp([
+    '^(?:\\s*```)?(?:\\s*(?:</tool_call>|<\\|/tool_call\\|>|<end_function_call>|<\\|call\\|>',
+    '|<｜tool▁call▁end｜>(?:\\s*<｜tool▁calls▁end｜>)?))?',
+].join(''));
+/** An argument by itself. */
+const PAIR = /\s*<arg_key>([^<]*)<\/arg_key>\s*<arg_value>([^]*?)<\/arg_value>/y;
+/** In arguments without quotes: a text, or a word, which is a key where a colon follows; templates write null as None. */
+const UNQUOTED = /<escape>([^]*?)<escape>|([^\s{}[\],:<]+)(:?)/g;
 
 /**
  * @param {string} text of an answer
- * @param {{ tools?: object[] }} [options] the tools that the template was given: a text without markers is a call only of one of them
+ * @param {{ tools?: object[] }} [options] the tools that the template was given: a text without markers is a call only of one of
+ *   them, and an argument without quotes a string where they say so
  * @returns {ParsedCalls}
  * @throws {FormatError} `tool-call-invalid` for a call that is begun and is not what it should be
  */
@@ -42,16 +68,16 @@ export function parseToolCalls(text, options = {}) {
     if (tools !== undefined && !Array.isArray(tools)) {
         throw typeError('tools', 'an array', tools);
     }
-    return text.search(OPEN) >= 0 ? marked(text) : bare(text, tools && new Set(tools.map(nameOf)));
+    // In either form that templates take.
+    const known = tools && new Map(tools.map((/** @type {any} */ tool) => {
+        const own = tool?.function ?? tool;
+        return [own?.name, own?.parameters?.properties];
+    }));
+    return text.search(OPEN) >= 0 ? marked(text, known) : bare(text, known);
 }
 
-/** @param {any} tool in either form that templates take @returns {unknown} */
-function nameOf(tool) {
-    return tool?.function?.name ?? tool?.name;
-}
-
-/** @param {string} text with markers @returns {ParsedCalls} */
-function marked(text) {
+/** @param {string} text with markers @param {Tools | undefined} tools @returns {ParsedCalls} */
+function marked(text, tools) {
     /** @type {ToolCall[]} */
     const calls = [];
     let beside = '';
@@ -59,40 +85,87 @@ function marked(text) {
     OPEN.lastIndex = 0;
     for (let open = OPEN.exec(text); open !== null; open = OPEN.exec(text)) {
         beside += text.slice(at, open.index);
-        at = open.index + open[0].length;
-        const [all = '', name, id] = NAMED.exec(text.slice(at, at + 256)) ?? [];
-        at += all.length;
-        const end = jsonEnd(text, at);
-        const value = parsed(text.slice(at, end));
-        calls.push(...(name === undefined ? callsOf(value) : [callOf({ name, arguments: value, id })]));
+        const end = readCalls(text, open.index + open[0].length, tools, calls);
         at = end + (CLOSE.exec(text.slice(end, end + 64))?.[0].length ?? 0);
         OPEN.lastIndex = at;
     }
     return { text: beside + text.slice(at), calls };
 }
 
-/**
- * @param {string} text
- * @param {Set<unknown> | undefined} names
- * @returns {ParsedCalls}
- */
-function bare(text, names) {
+/** @param {string} text @param {Tools | undefined} tools @returns {ParsedCalls} */
+function bare(text, tools) {
     /** @type {ToolCall[]} */
     const calls = [];
     let at = /^\s*(?:<\|python_tag\|>)?\s*/.exec(text)?.[0].length ?? 0;
     try {
-        while (at < text.length) {
-            const end = jsonEnd(text, at);
-            calls.push(...callsOf(parsed(text.slice(at, end))));
+        // A name outside of JSON may be any word, unless it is known.
+        while (at < text.length && (tools || '{['.includes(text[at]))) {
+            const end = readCalls(text, at, tools, calls);
             at = end + (/^\s*(?:;\s*)?/.exec(text.slice(end))?.[0].length ?? 0);
         }
     } catch (error) {
-        if (error instanceof FormatError) {
-            return { text, calls: [] };
+        if (!(error instanceof FormatError)) {
+            throw error;
         }
-        throw error;
+        at = 0;
     }
-    return names && !calls.every(({ name }) => names.has(name)) ? { text, calls: [] } : { text: calls.length > 0 ? '' : text, calls };
+    const are = at === text.length && calls.length > 0 && calls.every(({ name }) => !tools || tools.has(name));
+    return are ? { text: '', calls } : { text, calls: [] };
+}
+
+/**
+ * @param {string} text
+ * @param {number} from behind what opens a call, or several
+ * @param {Tools | undefined} tools
+ * @param {ToolCall[]} calls are added to
+ * @returns {number} where it ends, but for what closes it
+ */
+function readCalls(text, from, tools, calls) {
+    const [all = '', unquoted, name, id] = NAMED.exec(text.slice(from, from + 256)) ?? [];
+    const at = from + all.length;
+    if (name !== undefined && (unquoted || text[at] === '<')) {
+        const [end, given] = unquoted ? withoutQuotes(text, at) : pairs(text, at, tools?.get(name));
+        calls.push(callOf({ name, arguments: given }));
+        return end;
+    }
+    const end = jsonEnd(text, at);
+    const value = parsed(text.slice(at, end));
+    calls.push(...(name === undefined ? callsOf(value) : [callOf({ name, arguments: value, id })]));
+    return end;
+}
+
+/** @param {string} text @param {number} from @param {any} properties what the arguments are, if known @returns {[number, unknown]} */
+function pairs(text, from, properties) {
+    /** @type {Map<string, unknown>} */
+    const found = new Map();
+    let at = from;
+    PAIR.lastIndex = at;
+    for (let pair = PAIR.exec(text); pair !== null; pair = PAIR.exec(text)) {
+        const [, key, value] = pair;
+        found.set(key, properties?.[key]?.type === 'string' ? value : jsonOr(value));
+        at = PAIR.lastIndex;
+    }
+    if (!/^\s*(?:<\/tool_call>|$)/.test(text.slice(at))) {
+        throw invalid('pairs of <arg_key> and <arg_value>', text.slice(from));
+    }
+    return [at, Object.fromEntries(found)];
+}
+
+/** @param {string} text @returns {unknown} itself, where it is not JSON */
+function jsonOr(text) {
+    try {
+        return JSON.parse(text);
+    } catch {
+        return text;
+    }
+}
+
+/** @param {string} text @param {number} from @returns {[number, unknown]} */
+function withoutQuotes(text, from) {
+    const close = text.indexOf('<end_function_call>', from);
+    const end = close < 0 ? text.length : close;
+    return [end, parsed(text.slice(from, end).replace(UNQUOTED, (_, string, word, colon) =>
+        string === undefined && !colon ? (word === 'None' ? 'null' : word) : `${JSON.stringify(string ?? word)}${colon ?? ''}`))];
 }
 
 /** @param {string} what @param {unknown} got @returns {FormatError} */
@@ -118,12 +191,14 @@ function callsOf(value) {
 function callOf(value) {
     const given = isObject(value) && isObject(value.function) ? { id: value.id, ...value.function } : value;
     const told = isObject(given) ? given.arguments ?? given.parameters ?? {} : null;
+    // Small ones of Llama 3 and Granite 3 may call the name the function.
+    const name = given?.name ?? given?.function;
     // Some write the arguments as a text of JSON.
     const own = typeof told === 'string' ? parsed(told) : told;
-    if (!isObject(own) || typeof given.name !== 'string') {
+    if (!isObject(own) || typeof name !== 'string') {
         throw invalid('an object of a name and arguments', value);
     }
-    return { name: given.name, arguments: own, ...(typeof given.id === 'string' && { id: given.id }) };
+    return { name, arguments: own, ...(typeof given.id === 'string' && { id: given.id }) };
 }
 
 /** @param {string} text @param {number} from @returns {number} where the JSON that begins there, an object or a list, ends */

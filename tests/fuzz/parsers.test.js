@@ -178,9 +178,16 @@ function toolCalls() {
         `<|tool_call|>[${body}]<|/tool_call|>`, `<|python_tag|>${body}; ${body}`,
         `{"name": "a", "parameters": ${args}}`, JSON.stringify([{ function: call }]),
         JSON.stringify({ name: 'a', arguments: args }),
+        `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>a\n\`\`\`json\n${args}\n\`\`\`<｜tool▁call▁end｜><｜tool▁calls▁end｜>`,
+        `<｜tool▁call▁begin｜>a<｜tool▁sep｜>${args}<｜tool▁call▁end｜>`, `get_weather${args}`,
+        '<tool_call>a\n<arg_key>b</arg_key>\n<arg_value>c</arg_value>\n<arg_key>d</arg_key>\n<arg_value>[1]</arg_value>\n</tool_call>',
+        '<start_function_call>call:a{b:<escape>c<escape>,d:[1,{e:null}]}<end_function_call>', `functools[${body}]`,
+        `<|channel|>commentary to=functions.a <|constrain|>json<|message|>${args}<|call|>`,
     ];
     const words = [
-        '<tool_call>', '</tool_call>', '<|tool_call|>', '[TOOL_CALLS]', '[CALL_ID]', '[ARGS]', '<|python_tag|>', '{', '}', '[', ']', '"', '\\', '\\u',
+        '<tool_call>', '</tool_call>', '<|tool_call|>', '[TOOL_CALLS]', '[CALL_ID]', '[ARGS]', '<|python_tag|>', '<escape>',
+        '<｜tool▁call▁begin｜>', '<｜tool▁sep｜>', '```', '<arg_key>', '</arg_key>', '<arg_value>', '</arg_value>', 'call:',
+        '<start_function_call>', '<|message|>', 'to=functions.', '{', '}', '[', ']', '"', '\\', '\\u',
         ';', ',', ':', 'null', '1e999', '-', '"__proto__"', '"name"', '"arguments"', '"function"',
         '[['.repeat(50), '{"a":'.repeat(50), '\ud800', ' '.repeat(40),
         `${'['.repeat(9000)}${']'.repeat(9000)}`, `${'{"a":['.repeat(9000)}7${']}'.repeat(9000)}`,

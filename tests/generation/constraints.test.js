@@ -112,9 +112,12 @@ describe('json', () => {
         [{ type: 'object', required: ['a'] }, /^json\.required/], [{ type: 'object', additionalProperties: { type: 'null' } }, /^json\.additionalProperties/],
         [{ type: 'array' }, /^json\.items must be an object/], [{ type: 'array', items: { type: 'null' }, minItems: 3, maxItems: 2 }, /^json\.maxItems must be at least 3/],
         [{ type: 'string', maxLength: -1 }, /^json\.maxLength/], [{ type: 'string', maxLength: 1e9 }, /^json\.maxLength/],
-        [{ type: 'string', pattern: 'a' }, /^json\.pattern must be of the whole string/], [{ type: 'string', pattern: '^a$', maxLength: 3 }, /^json\.pattern/],
+        ...['a', '^a\\$', '^', 'a$', '^a\\\\\\$'].map((pattern) => /** @type {[any, RegExp]} */ (
+            [{ type: 'string', pattern }, /^json\.pattern must be of the whole string/])),
+        [{ type: 'string', pattern: '^a$', maxLength: 3 }, /^json\.pattern/],
         [{ type: 'number', minimum: 0.5 }, /^json\.minimum must be an integer/], [{ type: 'integer', minimum: 5, maximum: 4 }, /^json\.minimum must be at most/],
         [{ $ref: '#/$defs/a', $defs: { a: { type: 'array', items: { $ref: '#/$defs/a' } } } }, /\$ref must be no schema that this one is a part of/],
+        [{ type: 'array', items: { $id: 'https://example.com/a', type: 'null' } }, /^json\.items\.\$id: this keyword is not supported here/],
         [{ $ref: 'https://example.com/a' }, /^json\.\$ref/], [{ $ref: '#/$defs/__proto__', $defs: {} }, /^json\.\$ref/],
     ];
     for (const [schema, message] of wrong) {

@@ -37,6 +37,7 @@ export function isValid(schema, value, root = schema) {
 }
 
 const SHARED = {
+    $id: 'https://example.com/shared',
     type: 'object', required: ['from', 'to'],
     properties: { from: { $ref: '#/$defs/point' }, to: { $ref: '#/$defs/point' } },
     $defs: {
@@ -52,6 +53,7 @@ export const SCHEMAS = {
     string: { type: 'string', description: 'anything' },
     'short string': { type: 'string', minLength: 2, maxLength: 3 },
     'string by a pattern': { type: 'string', pattern: '^[a-c"\\\\é]{2,4}-\\d+?\\n$', title: 'with what JSON escapes' },
+    'string by a pattern that ends with a backslash': { type: 'string', pattern: '^[a-z]\\$\\\\$' },
     integer: { type: 'integer' },
     'integer in a range': { type: 'integer', minimum: -104, maximum: 2039 },
     number: { type: 'number' },

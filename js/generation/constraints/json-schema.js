@@ -23,8 +23,7 @@ const MOST_PROPERTIES = 1000;
 
 /** What says nothing of the text. */
 const NOTES = [
-    'title', 'description', 'default', 'examples', '$schema', '$id', '$comment', '$defs', 'definitions', 'deprecated', 'readOnly',
-    'writeOnly',
+    'title', 'description', 'default', 'examples', '$schema', '$comment', '$defs', 'definitions', 'deprecated', 'readOnly', 'writeOnly',
 ];
 
 /** Keywords by type. @type {Record<string, string[]>} */
@@ -182,7 +181,8 @@ class Compiler {
             if (minLength !== undefined || maxLength !== undefined) {
                 throw rangeError(`${at}.pattern`, 'without minLength and maxLength: it says how many characters there are', schema.pattern);
             }
-            if (typeof schema.pattern !== 'string' || !/^\^.*\$$/s.test(schema.pattern)) {
+            // A $ behind an odd number of backslashes is a letter.
+            if (typeof schema.pattern !== 'string' || !schema.pattern.startsWith('^') || !/(?<!\\)(?:\\\\)*\$$/.test(schema.pattern)) {
                 throw rangeError(`${at}.pattern`, 'of the whole string, from ^ to $', schema.pattern);
             }
             const inner = pattern(e, schema.pattern, { name: `${at}.pattern`, write: (ranges) => inString(e, ranges) });
@@ -233,7 +233,9 @@ function inString(e, ranges) {
 
 /** @param {Schema} schema @param {string} at @param {string[]} known */
 function checkKeywords(schema, at, known) {
-    const other = Object.keys(schema).find((name) => schema[name] !== undefined && !known.includes(name) && !NOTES.includes(name));
+    // Further in, references would be within what an $id names.
+    const other = Object.keys(schema).find((name) => schema[name] !== undefined && !known.includes(name) && !NOTES.includes(name)
+        && (name !== '$id' || at !== 'json'));
     if (other !== undefined) {
         throw new TypeError(`${at}.${other}: this keyword is not supported here; ${known.join(', ')} are (got ${show(schema[other])})`);
     }
