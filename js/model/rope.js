@@ -85,7 +85,8 @@ function readScaling(f, base, context, original) {
                 highFactor: f.positive('high_freq_factor'),
             };
         case 'yarn':
-            return { ...plain, ...readYarn(f, trained, context) };
+            // Phi 3 had this name for what became longrope.
+            return { ...plain, ...(f.any('short_factor') === undefined ? readYarn : readLong)(f, trained, context) };
         case 'longrope':
             return { ...plain, ...readLong(f, trained, context) };
         default:

@@ -49,3 +49,10 @@ test('a base within rope_scaling', gives('qwen2', { ...NONE, rope_scaling: { rop
 test('a base and a part of each head within rope_scaling', gives('phi-qknorm',
     { ...NONE, rope_scaling: { rope_type: 'linear', factor: 2, rope_theta: 500, partial_rotary_factor: 0.75 } },
     [-1.054921, -4.538388, 3.954661, 8.690173, 3.775126]));
+
+test('Phi 3 called longrope yarn', gives('phi3-longrope', {
+    rope_parameters: {
+        rope_type: 'yarn', rope_theta: 10000, original_max_position_embeddings: 32, partial_rotary_factor: 1,
+        short_factor: [1, 1.05, 1.1, 1.2, 1.3, 1.5, 1.8, 2], long_factor: [1, 1.5, 2, 3, 5, 8, 12, 16],
+    },
+}, [0.07642, 0.323321, -2.099463, 4.199916, -5.791451]));
