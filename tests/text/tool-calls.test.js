@@ -87,7 +87,8 @@ describe('parseToolCalls', () => {
             assert.deepEqual(parseToolCalls(answer, { tools }).calls[0].arguments, { a: '1', b: 1 });
         }
         for (const odd of [null, 5, { properties: null }, { properties: { a: null } }]) {
-            assert.deepEqual(parseToolCalls(answer, { tools: [null, { name: 'f', parameters: odd }] }).calls[0].arguments, { a: 1, b: 1 });
+            const tools = /** @type {any} */ ([null, { name: 'f', parameters: odd }]);
+            assert.deepEqual(parseToolCalls(answer, { tools }).calls[0].arguments, { a: 1, b: 1 });
         }
     });
 
