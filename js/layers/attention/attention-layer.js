@@ -2,7 +2,7 @@
 // config means.
 
 import { roundMode } from '../../engine/tensor.js';
-import { typeError } from '../../check.js';
+import { checkRuntime, typeError } from '../../check.js';
 import { nextName } from '../../keras/names.js';
 import { printAs } from '../../engine/print.js';
 import { roundTo } from '../../keras/policy.js';
@@ -44,8 +44,7 @@ export class AttentionLayer {
      */
     constructor(runtime, config) {
         const { what, defaultName, check } = new.target;
-        if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
-        runtime._check(what);
+        checkRuntime(runtime, what);
         this._what = what;
         this._runtime = runtime;
         this._config = check(config);
