@@ -1,7 +1,7 @@
 // RMSNormalization and LayerNormalization: Keras's layers (keras.io/api/layers/normalization_layers).
 
 import { sizeOf } from '../engine/tensor.js';
-import { booleanOrBit, finiteNumber, rangeError, typeError } from '../check.js';
+import { booleanOrBit, checkOptionNames, finiteNumber, rangeError, typeError } from '../check.js';
 import { NormWeights } from '../blocks/norm.js';
 import { resolveConstraint, serializeConstraint } from '../keras/constraints.js';
 import { resolveInitializer, serializeInitializer } from '../keras/initializers.js';
@@ -9,7 +9,7 @@ import { roundTo } from '../keras/policy.js';
 import { resolveRegularizer, serializeRegularizer } from '../keras/regularizers.js';
 import { AxesPlan, checkShape } from '../keras/shapes.js';
 import { floatInput } from './attention/inputs.js';
-import { PlainLayer, checkCallOptions } from './plain-layer.js';
+import { PlainLayer } from './plain-layer.js';
 
 /** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../keras/shapes.js').Shape} Shape */
@@ -53,10 +53,12 @@ class Normalization extends PlainLayer {
                 throw rangeError('shape', `of known sizes above 0 on the axes [${axes}]`, shape);
             return size;
         });
+        // What can fail comes first: a layer that could not be built is as it was.
+        const weights = this._makeWeights(Object.freeze(sizes));
         this._norm = this._makeNorm(sizes.reduce((a, b) => a * b, 1));
         this._config.axis = axis;
-        this._sizes = Object.freeze(sizes);
-        this._weights = this._makeWeights(this._sizes);
+        this._sizes = sizes;
+        this._weights = weights;
         for (const weight of this._weights) weight.data = this._rounded(weight.data);
         this._loaded();
     }
@@ -90,7 +92,7 @@ class Normalization extends PlainLayer {
 
     /** @param {Held} inputs @param {Record<string, any>} options */
     _makeJob(inputs, options) {
-        checkCallOptions(this._what, options, []);
+        checkOptionNames(`a call of ${this._what}`, options, []);
         if (!this.built) this.build(inputs.shape);
         const { shape } = inputs;
         const axes = this._axesOf(this._config.axis, shape);

@@ -3,7 +3,7 @@
 
 import { printAs } from '../engine/print.js';
 import { Tensor, asTensorLike, formatShape, roundMode } from '../engine/tensor.js';
-import { checkSignal, rangeError, typeError, unknownOption } from '../check.js';
+import { checkRuntime, checkSignal, rangeError, typeError } from '../check.js';
 import { readKerasConfig, readOptions } from '../keras/config.js';
 import { nextName } from '../keras/names.js';
 import { resolvePolicy, roundTo, serializePolicy } from '../keras/policy.js';
@@ -46,8 +46,7 @@ export class PlainLayer {
      */
     constructor(runtime, config = {}) {
         const { what, defaultName, defaults } = new.target;
-        if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
-        runtime._check(what);
+        checkRuntime(runtime, what);
         const { name, trainable, dtype, ...own } = readOptions(what, config, { ...COMMON, ...defaults });
         if (name !== null && typeof name !== 'string') throw typeError('name', 'a string', name);
         if (typeof trainable !== 'boolean') throw typeError('trainable', 'a boolean', trainable);
@@ -99,6 +98,7 @@ export class PlainLayer {
 
     /** @returns {{ path: string, shape: readonly number[], data: Float32Array }[]} copies, in Keras's order */
     getWeights() {
+        this._checkAlive();
         return this._weights.map(({ path, shape, data }) => ({
             path: `${this.name}/${path}`,
             shape,
@@ -109,8 +109,10 @@ export class PlainLayer {
     /**
      * @param {readonly TensorLike[]} list in Keras's order
      * @throws {TypeError | RangeError} for a wrong number or shape; nothing is changed then
+     * @throws {Error} after dispose(), and on a page's main thread while calls are pending
      */
     setWeights(list) {
+        this._checkAlive();
         if (!Array.isArray(list)) throw typeError('weights', 'an array of tensor-likes', list);
         if (list.length !== this._weights.length)
             throw rangeError('weights', `${this._weights.length} tensor-likes`, list);
@@ -124,6 +126,8 @@ export class PlainLayer {
         });
         // Reading the later ones may have run code of the caller's.
         values.forEach((given, i) => given._check(`weights[${i}]`));
+        this._checkAlive();
+        this._runtime._assertIdle('setWeights');
         this._weights.forEach((weight, i) => {
             weight.data = this._rounded(new Float32Array(values[i].data));
         });
@@ -149,6 +153,8 @@ export class PlainLayer {
 
     /** Projects weights as their constraints say. */
     applyConstraints() {
+        this._checkAlive();
+        this._runtime._assertIdle('applyConstraints');
         for (const weight of this._weights) {
             if (weight.constraint) weight.data = this._rounded(weight.constraint.project(weight.data, weight.shape));
         }
@@ -161,10 +167,10 @@ export class PlainLayer {
      * @returns {Promise<Tensor>}
      */
     async call(inputs, options) {
-        const signal = options?.signal;
+        if (typeof options !== 'object' || options === null) return this._runtime._run(this._prepare(inputs, options));
+        const { signal, ...own } = options;
         checkSignal(signal);
-        const own = signal && Object.fromEntries(Object.entries(options ?? {}).filter(([name]) => name !== 'signal'));
-        return this._runtime._run(this._prepare(inputs, own ?? options), signal);
+        return this._runtime._run(this._prepare(inputs, own), signal);
     }
 
     /**
@@ -253,19 +259,6 @@ export class PlainLayer {
 }
 
 printAs(PlainLayer, ({ _what }) => _what, (layer) => (layer._disposed ? null : layer.getConfig()));
-
-/**
- * @param {string} what
- * @param {Record<string, any>} options
- * @param {readonly string[]} known
- */
-export function checkCallOptions(what, options, known) {
-    if (typeof options !== 'object' || options === null)
-        throw typeError('options', 'an object of named options', options);
-    for (const name of Object.keys(options)) {
-        if (!known.includes(name)) throw unknownOption(`a call of ${what}`, name, known);
-    }
-}
 
 /**
  * Positions of a call: given ones, or those from startIndex on.

@@ -1,9 +1,9 @@
 // SinePositionEncoding and AlibiBias: Keras Hub's layers (keras.io/keras_hub/api/modeling_layers).
 
-import { positiveInteger, finiteNumber, rangeError } from '../check.js';
+import { checkOptionNames, finiteNumber, positiveInteger, rangeError } from '../check.js';
 import { roundTo } from '../keras/policy.js';
 import { numbers } from './attention/inputs.js';
-import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
+import { PlainLayer, positionsOf } from './plain-layer.js';
 
 /** @typedef {import('../engine/tensor.js').Held} Held */
 
@@ -25,7 +25,7 @@ export class SinePositionEncoding extends PlainLayer {
 
     /** @param {Held} inputs @param {Record<string, any>} options */
     _makeJob(inputs, options) {
-        checkCallOptions(this._what, options, ['startIndex', 'positions']);
+        checkOptionNames(`a call of ${this._what}`, options, ['startIndex', 'positions']);
         const { shape } = inputs;
         if (shape.length < 3) throw rangeError('inputs', 'of shape [B, ..., T, F]', inputs);
         const [entries, count, features] = shape.slice(-3);
@@ -67,7 +67,7 @@ export class AlibiBias extends PlainLayer {
 
     /** @param {Held} inputs attention scores @param {Record<string, any>} options */
     _makeJob(inputs, options) {
-        checkCallOptions(this._what, options, []);
+        checkOptionNames(`a call of ${this._what}`, options, []);
         const { shape } = inputs;
         if (shape.length !== 4) throw rangeError('attentionScores', 'of shape [batch, heads, T, S]', inputs);
         const [, heads, t, s] = shape;

@@ -2,10 +2,10 @@
 // Phi-3 add.
 
 import { asTensorLike } from '../engine/tensor.js';
-import { finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
+import { checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { RotaryAngles, baseFrequencies, readLongFactors, readSmoothing } from '../keras/rotary.js';
 import { numbers } from './attention/inputs.js';
-import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
+import { PlainLayer, positionsOf } from './plain-layer.js';
 
 /** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
@@ -133,7 +133,7 @@ export class RotaryEmbedding extends PlainLayer {
 
     /** @param {Held} inputs @param {Record<string, any>} options */
     _makeJob(inputs, options) {
-        checkCallOptions(this._what, options, ['startIndex', 'positions']);
+        checkOptionNames(`a call of ${this._what}`, options, ['startIndex', 'positions']);
         const { shape } = inputs;
         const rank = shape.length;
         const axisOf = (/** @type {string} */ name) => {

@@ -8,7 +8,7 @@ import { AttentionLayer } from './attention/attention-layer.js';
 /**
  * Replaces a layer's weights, or none of them if something is wrong.
  * @param {AttentionLayer} layer built
- * @param {any} source the file: a URL, a path (Node), a Blob, bytes or a stream
+ * @param {import('../files/source.js').FileSource} source the file: a URL, a path (Node), a Blob, bytes or a stream
  * @param {{ layer?: string, signal?: AbortSignal }} [options] layer: which one, by its name in the model that was saved
  *   or the path of its group; not needed where the file holds but one attention layer
  * @throws {import('../check.js').FormatError} (rejects) for a damaged file, or one without such a layer

@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Tensor } from '../../js/index.js';
 import {
     AlibiBias,
     LayerNormalization,
@@ -101,6 +100,45 @@ test('weights: first values, losses and constraints', () => {
     norm.trainable = false;
     assert.deepEqual(norm.losses, []);
     for (const made of [gemma, norm]) made.dispose();
+});
+
+test('a signal that is undefined is none', async () => {
+    const norm = new RMSNormalization(runtime);
+    const x = tensor([2, 8]);
+    assert.deepEqual((await norm.call(x, { signal: undefined })).data, norm.callSync(x).data);
+    await assert.rejects(norm.call(x, /** @type {any} */ ({ signal: 5 })), { name: 'TypeError', message: /^signal must be an AbortSignal/ });
+    await assert.rejects(norm.call(x, /** @type {any} */ (null)), { name: 'TypeError', message: /^the options of a call of RMSNormalization must be an object/ });
+    norm.dispose();
+});
+
+test('a layer that cannot be built is as it was', () => {
+    // Orthogonal rows need two axes, and gamma has one.
+    const norm = new LayerNormalization(runtime, { gammaInitializer: 'orthogonal' });
+    for (let i = 0; i < 2; i++) {
+        refuses(() => norm.callSync(tensor([2, 8])), /^the shape of an Orthogonal initializer must be of 2 axes/);
+        assert.equal(norm.built, false);
+    }
+});
+
+test('weights are neither read nor changed once they are gone, nor changed while calls read them', async () => {
+    const page = await testRuntime({ workers: 1, _test: { mayBlock: false } });
+    const norm = new RMSNormalization(page);
+    norm.build([null, 512]);
+    const weights = norm.getWeights();
+    const call = norm.call(tensor([2048, 512]));
+    assert.ok(page._busy);
+    assert.throws(() => norm.setWeights(weights), /setWeights: calls are pending/);
+    assert.throws(() => norm.applyConstraints(), /applyConstraints: calls are pending/);
+    await call;
+    norm.setWeights(weights);
+    norm.dispose();
+    for (const act of [() => norm.getWeights(), () => norm.setWeights([]), () => norm.applyConstraints()]) {
+        assert.throws(act, /RMSNormalization: .* has been disposed/);
+    }
+    const other = new RMSNormalization(page);
+    other.build([null, 512]);
+    page.dispose();
+    assert.throws(() => other.setWeights(weights), /its runtime has been disposed/);
 });
 
 test('half precision: numbers of the type', () => {
