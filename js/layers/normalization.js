@@ -11,10 +11,42 @@ import { AxesPlan, checkShape } from '../keras/shapes.js';
 import { floatInput } from './attention/inputs.js';
 import { PlainLayer } from './plain-layer.js';
 
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../keras/shapes.js').Shape} Shape */
+/** @typedef {import('./plain-layer.js').LayerConfig} LayerConfig */
 
-/** A norm over some axes of its input, with weights of their sizes. */
+/**
+ * @typedef {object} RMSNormalizationOwn
+ * @property {number | number[]} [axis] the last axes, in order; -1
+ * @property {number} [epsilon] is added to the mean of squares; 1e-6
+ * @property {number} [offset] is added to the scale; 0, and 1 in Gemma
+ *
+ * @typedef {LayerConfig & RMSNormalizationOwn} RMSNormalizationConfig
+ */
+
+/**
+ * Objects of Keras's are a name, `{ class_name, config }` or null.
+ * @typedef {object} LayerNormalizationOwn
+ * @property {number | number[]} [axis] -1
+ * @property {number} [epsilon] is added to the variance; 1e-3
+ * @property {boolean | 0 | 1} [center] whether there is a beta; true
+ * @property {boolean | 0 | 1} [scale] whether there is a gamma; true
+ * @property {boolean | 0 | 1} [rmsScaling] divides by the root of the variance and takes no mean off; false
+ * @property {unknown} [betaInitializer] 'zeros'
+ * @property {unknown} [gammaInitializer] 'ones'
+ * @property {unknown} [betaRegularizer]
+ * @property {unknown} [gammaRegularizer]
+ * @property {unknown} [betaConstraint]
+ * @property {unknown} [gammaConstraint]
+ *
+ * @typedef {LayerConfig & LayerNormalizationOwn} LayerNormalizationConfig
+ */
+
+/**
+ * A norm over some axes of its input, with weights of their sizes.
+ * @extends {PlainLayer<{}>}
+ */
 class Normalization extends PlainLayer {
     /** Gamma and beta where the kernels read them; null before build. @type {NormWeights | null} */
     _norm = null;
@@ -160,13 +192,22 @@ class Normalization extends PlainLayer {
 }
 
 /**
- * x / sqrt(mean of squares + epsilon) * (scale + offset). Options: axis -1, or several, the last ones; epsilon 1e-6;
- * offset 0: with 1 it is Keras Hub's RMSNormalization (Gemma).
+ * x / sqrt(mean of squares + epsilon) * (scale + offset), inputs of any shape. With offset 1 it is Keras Hub's RMSNormalization
+ * (Gemma). Source: https://keras.io/api/layers/normalization_layers/rms_normalization/
  */
 export class RMSNormalization extends Normalization {
-    static what = 'RMSNormalization';
-    static defaultName = 'rms_normalization';
-    static defaults = { axis: -1, epsilon: 1e-6, offset: 0 };
+    static _what = 'RMSNormalization';
+    static _defaultName = 'rms_normalization';
+    static _defaults = { axis: -1, epsilon: 1e-6, offset: 0 };
+
+    /**
+     * @param {Runtime} runtime
+     * @param {RMSNormalizationConfig} [config]
+     * @throws {TypeError | RangeError} naming the argument
+     */
+    constructor(runtime, config) {
+        super(runtime, config);
+    }
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
@@ -217,14 +258,13 @@ const objects = (of) => Object.fromEntries(Object.entries(KINDS).flatMap(([kind,
     ['beta', 'gamma'].map((which) => [which + kind, of(both, which + kind)])));
 
 /**
- * (x - mean) / sqrt(variance + epsilon) * gamma + beta. Options: axis -1, epsilon 1e-3, center (beta), scale (gamma),
- * rmsScaling, initializers, regularizers and constraints of both. rmsScaling divides by the root of the variance
- * without taking off the mean, and adds nothing: Keras's, and not RMS normalization.
+ * (x - mean) / sqrt(variance + epsilon) * gamma + beta, inputs of any shape. With rmsScaling x / sqrt(variance + epsilon) * gamma:
+ * Keras's, and not RMS normalization. Source: https://keras.io/api/layers/normalization_layers/layer_normalization/
  */
 export class LayerNormalization extends Normalization {
-    static what = 'LayerNormalization';
-    static defaultName = 'layer_normalization';
-    static defaults = {
+    static _what = 'LayerNormalization';
+    static _defaultName = 'layer_normalization';
+    static _defaults = {
         axis: -1,
         epsilon: 1e-3,
         center: true,
@@ -237,6 +277,15 @@ export class LayerNormalization extends Normalization {
         betaConstraint: null,
         gammaConstraint: null,
     };
+
+    /**
+     * @param {Runtime} runtime
+     * @param {LayerNormalizationConfig} [config]
+     * @throws {TypeError | RangeError} naming the argument
+     */
+    constructor(runtime, config) {
+        super(runtime, config);
+    }
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {

@@ -27,25 +27,44 @@ import { toSnake } from '../keras/serializable.js';
  * @property {Constraint | null} constraint
  */
 
-/** Options of every layer, before its own. */
+/**
+ * What every layer takes, before its own.
+ * @typedef {object} LayerConfig
+ * @property {string | null} [name] default: the class in snake case, then with '_1', '_2' ...
+ * @property {boolean} [trainable] default true
+ * @property {unknown} [dtype] name of a policy, or its serialized form; default 'float32'
+ */
+
+/** @typedef {{ signal?: AbortSignal }} SignalOption of `call`: cuts it short within milliseconds */
+
+/**
+ * Where the rows of a call stand.
+ * @typedef {object} PositionOptions
+ * @property {number | null} [startIndex] position of the first row, 0
+ * @property {TensorLike | null} [positions] [T] or [B, T], in place of startIndex
+ */
+
 const COMMON = { name: null, trainable: true, dtype: null };
 
-/** A layer of one input. */
+/**
+ * A layer of one input.
+ * @template {object} [Options={}] of its calls
+ */
 export class PlainLayer {
     /** Its class, for messages. @type {string} */
-    static what = '';
+    static _what = '';
     /** Keras's name for one without a name. @type {string} */
-    static defaultName = '';
+    static _defaultName = '';
     /** Its own options and their defaults, in the order of Keras's config. @type {Record<string, any>} */
-    static defaults = {};
+    static _defaults = {};
 
     /**
      * @param {Runtime} runtime
-     * @param {Record<string, any>} [config]
+     * @param {object} [config]
      * @throws {TypeError | RangeError} naming the argument
      */
     constructor(runtime, config = {}) {
-        const { what, defaultName, defaults } = new.target;
+        const { _what: what, _defaultName: defaultName, _defaults: defaults } = new.target;
         checkRuntime(runtime, what);
         const { name, trainable, dtype, ...own } = readOptions(what, config, { ...COMMON, ...defaults });
         if (name !== null && typeof name !== 'string') throw typeError('name', 'a string', name);
@@ -54,7 +73,9 @@ export class PlainLayer {
         this._runtime = runtime;
         this._policy = resolvePolicy(dtype);
         this._config = this._checkConfig(own);
+        /** @type {string} */
         this.name = name ?? nextName(runtime, defaultName);
+        /** @type {boolean} */
         this.trainable = trainable;
         /** @type {PlainWeight[]} */
         this._weights = [];
@@ -77,7 +98,7 @@ export class PlainLayer {
      * @returns {InstanceType<Class>}
      */
     static fromConfig(runtime, kerasConfig) {
-        const config = readKerasConfig(this.what, kerasConfig, { ...COMMON, ...this.defaults });
+        const config = readKerasConfig(this._what, kerasConfig, { ...COMMON, ...this._defaults });
         return /** @type {InstanceType<Class>} */ (new this(runtime, config));
     }
 
@@ -162,9 +183,11 @@ export class PlainLayer {
     }
 
     /**
-     * @param {TensorLike} inputs
-     * @param {Record<string, any>} [options] the layer's own, and `signal`, an AbortSignal that cuts the call short
-     * @returns {Promise<Tensor>}
+     * @param {TensorLike} inputs of the shape that the layer is for
+     * @param {Options & SignalOption} [options]
+     * @returns {Promise<Tensor>} of the shape of the inputs
+     * @throws {TypeError | RangeError} (rejects) for wrong arguments
+     * @throws {Error} (rejects) after dispose(), when workers fail, when aborted (the signal's reason)
      */
     async call(inputs, options) {
         if (typeof options !== 'object' || options === null) return this._runtime._run(this._prepare(inputs, options));
@@ -176,8 +199,9 @@ export class PlainLayer {
     /**
      * The same at once, where the thread may block.
      * @param {TensorLike} inputs
-     * @param {Record<string, any>} [options]
+     * @param {Options} [options]
      * @returns {Tensor}
+     * @throws as `call` rejects
      */
     callSync(inputs, options) {
         return this._runtime._runSync(this._prepare(inputs, options));

@@ -5,16 +5,32 @@ import { roundTo } from '../keras/policy.js';
 import { numbers } from './attention/inputs.js';
 import { PlainLayer, positionsOf } from './plain-layer.js';
 
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/tensor.js').Held} Held */
+/** @typedef {import('./plain-layer.js').LayerConfig} LayerConfig */
+
+/** @typedef {LayerConfig & { maxWavelength?: number }} SinePositionEncodingConfig maxWavelength: 10000 */
+/** @typedef {LayerConfig & { alibiBiasMax?: number }} AlibiBiasConfig alibiBiasMax: slopes go down to 2 ** -alibiBiasMax; 8 */
 
 /**
  * Sines and cosines of positions (Vaswani et al. 2017, section 3.5), for inputs [..., B, T, F]: the encoding alone, not the
- * sum. `call(inputs, { startIndex, positions })`. Angles are of the compute type, as in Keras.
+ * sum. Angles are of the compute type, as in Keras. Source:
+ * https://keras.io/keras_hub/api/modeling_layers/sine_position_encoding/
+ * @extends {PlainLayer<import('./plain-layer.js').PositionOptions>}
  */
 export class SinePositionEncoding extends PlainLayer {
-    static what = 'SinePositionEncoding';
-    static defaultName = 'sine_position_encoding';
-    static defaults = { maxWavelength: 10000 };
+    static _what = 'SinePositionEncoding';
+    static _defaultName = 'sine_position_encoding';
+    static _defaults = { maxWavelength: 10000 };
+
+    /**
+     * @param {Runtime} runtime
+     * @param {SinePositionEncodingConfig} [config]
+     * @throws {TypeError | RangeError} naming the argument
+     */
+    constructor(runtime, config) {
+        super(runtime, config);
+    }
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
@@ -52,12 +68,22 @@ export class SinePositionEncoding extends PlainLayer {
 
 /**
  * Attention with linear biases (Press et al. 2022): scores [B, H, T, S] plus slope * (j - (S - 1)), counted from the
- * last key for every query, as in Keras.
+ * last key for every query, as in Keras. Source: https://keras.io/keras_hub/api/modeling_layers/alibi_bias/
+ * @extends {PlainLayer<{}>}
  */
 export class AlibiBias extends PlainLayer {
-    static what = 'AlibiBias';
-    static defaultName = 'alibi_bias';
-    static defaults = { alibiBiasMax: 8 };
+    static _what = 'AlibiBias';
+    static _defaultName = 'alibi_bias';
+    static _defaults = { alibiBiasMax: 8 };
+
+    /**
+     * @param {Runtime} runtime
+     * @param {AlibiBiasConfig} [config]
+     * @throws {TypeError | RangeError} naming the argument
+     */
+    constructor(runtime, config) {
+        super(runtime, config);
+    }
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {

@@ -38,7 +38,7 @@ export async function saveWeights(layer, options = {}) {
     checkOptionNames('saveWeights', options, ['path']);
     const { path } = options;
     if (path !== undefined && typeof path !== 'string') throw typeError('path', 'a string', path);
-    const { defaultName } = /** @type {typeof AttentionLayer} */ (layer.constructor);
+    const { _defaultName: defaultName } = /** @type {typeof AttentionLayer} */ (layer.constructor);
     const group = path ?? `layers/${defaultName}`;
     const kind = layer instanceof CachedMultiHeadAttention ? 'MultiHeadAttention' : 'GroupQueryAttention';
     const weights = layer.weights.map(

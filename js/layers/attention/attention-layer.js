@@ -28,12 +28,12 @@ import { WeightSet } from './weights.js';
 /** An attention layer of Keras. */
 export class AttentionLayer {
     /** Its class, for messages. @type {string} */
-    static what = '';
+    static _what = '';
     /** Keras's name for one without a name. @type {string} */
-    static defaultName = '';
+    static _defaultName = '';
 
     /** @param {unknown} config @returns {CheckedConfig} @throws {TypeError | RangeError} */
-    static check(config) {
+    static _check(config) {
         throw typeError('config', 'of a kind of attention', config);
     }
 
@@ -43,7 +43,7 @@ export class AttentionLayer {
      * @throws {TypeError | RangeError} where Keras raises, naming the argument
      */
     constructor(runtime, config) {
-        const { what, defaultName, check } = new.target;
+        const { _what: what, _defaultName: defaultName, _check: check } = new.target;
         checkRuntime(runtime, what);
         this._what = what;
         this._runtime = runtime;
@@ -410,6 +410,6 @@ export class AttentionLayer {
     }
 }
 
-printAs(AttentionLayer, (layer) => /** @type {typeof AttentionLayer} */ (layer.constructor).what, (layer) => (layer._disposed ? null : {
+printAs(AttentionLayer, (layer) => /** @type {typeof AttentionLayer} */ (layer.constructor)._what, (layer) => (layer._disposed ? null : {
     name: layer.name, built: layer.built, weights: Object.fromEntries(layer.weights.map(({ path, shape }) => [path, shape])),
 }));
