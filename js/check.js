@@ -68,6 +68,17 @@ export function wrappedError(argument) {
 }
 
 /**
+ * @param {any} runtime
+ * @param {string} what  is to be made on it
+ * @throws {TypeError} unless it is a runtime
+ * @throws {Error} after its dispose(), and when its workers have failed
+ */
+export function checkRuntime(runtime, what) {
+    if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
+    runtime._check(what);
+}
+
+/**
  * @param {string} owner  of the options
  * @param {string} name  that none of them has
  * @param {readonly string[]} known

@@ -2,7 +2,7 @@
 
 import { printAs } from '../engine/print.js';
 import { asTensorLike, formatShape, sameShape } from '../engine/tensor.js';
-import { checkOptionNames, indexList, integerWithin, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
+import { checkOptionNames, checkRuntime, indexList, integerWithin, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { MOST, OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
 import { PagedCache, keptBytes, pageFor, writeTransfer } from './pages.js';
@@ -334,17 +334,8 @@ export class KVCache {
     }
 }
 
-/** @param {any} runtime @param {string} what */
-function checkRuntime(runtime, what) {
-    if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
-    runtime._check(what);
-}
-
 /** @param {any} options @returns {Required<CacheOptions>} */
 function checkOptions(options) {
-    if (typeof options !== 'object' || options === null) {
-        throw typeError('KVCache', 'made of { batch, length, numHeads, keyDim, dtype }', options);
-    }
     checkOptionNames('KVCache', options, ['batch', 'length', 'numHeads', 'keyDim', 'dtype']);
     const { batch, length, numHeads, keyDim, dtype = 'float32' } = options;
     positiveInteger('KVCache.batch', batch);

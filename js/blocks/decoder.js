@@ -76,7 +76,7 @@ export function recordRopeTable(program, { rows, positions, half, frequencies, s
 /**
  * Keys and values of t positions, from `index` on, into a cache of one text.
  * @param {Program} program
- * @param {{ address: number }} cache
+ * @param {{ address: number, round?: number }} cache round: of ROUND, where its pages do not round by themselves
  * @param {{ k: number, v: number, keys: number, values: number, t: number, index: number, concurrent: boolean }} args k: address
  *   of [t][keys]; v: of [t][values]
  */
@@ -91,6 +91,7 @@ export function recordStore(program, cache, { k, v, keys, values, t, index, conc
     words[op + TRANSFER.batch] = 1;
     words[op + TRANSFER.t] = t;
     words[op + TRANSFER.index] = index;
+    words[op + TRANSFER.round] = cache.round ?? 0;
 }
 
 /**

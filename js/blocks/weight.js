@@ -293,9 +293,9 @@ export function packedBytes(runtime, type, inputs, outputs) {
  * @returns {Float32Array}
  */
 export function decodeBlocks({ memory, wasm }, type, bytes) {
-    const size = bytes.length / type.bytes * type.block;
-    const values = new Float32Array(size);
-    const most = Math.max(1, Math.floor(STAGING / type.bytes));
+    const blocks = bytes.length / type.bytes;
+    const values = new Float32Array(blocks * type.block);
+    const most = Math.max(1, Math.min(blocks, Math.floor(STAGING / type.bytes)));
     const from = memory.alloc(most * type.bytes);
     try {
         const to = memory.alloc(4 * most * type.block);

@@ -150,7 +150,10 @@ export class Crew {
                     thread: member.number,
                     reportsDone,
                 });
-            }).catch((error) => fail(`could not be created: ${error?.message ?? error}`));
+            }).catch((error) => {
+                fail(`could not be created: ${error?.message ?? error}`);
+                if (member.thread === null) member.leave(); // nothing runs on its stack
+            });
         });
     }
 

@@ -1,6 +1,6 @@
 // Tensor: typed, shaped data in a runtime's memory; and what every tensor-like argument must look like.
 
-import { checkOptionNames, show, typeError, wrappedError } from '../check.js';
+import { checkOptionNames, checkRuntime, show, typeError, wrappedError } from '../check.js';
 import { arrayOn, bytesPerElement, checkDtype, fits, formatShape, roundMode, sameShape } from './dtype.js';
 import { Given, readShape } from './given.js';
 import { ROUND } from './interface.js';
@@ -342,9 +342,7 @@ function roundInPlace(runtime, dtype, address, n) {
  * @returns {{ shape: readonly number[], dtype: DType, given: Given | null }}
  */
 function readInit(runtime, init) {
-    if (typeof runtime?._check !== 'function') {
-        throw typeError('runtime', 'made by createRuntime()', runtime);
-    }
+    checkRuntime(runtime, 'Tensor');
     if (typeof init !== 'object' || init === null) {
         throw typeError('Tensor', 'made of { shape, dtype, data }', init);
     }

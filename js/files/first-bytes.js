@@ -41,7 +41,8 @@ const OTHERS = [
 
 /** @param {string} head */
 function isHtml(head) {
-    return /^(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b/is.test(head);
+    // A comment ends with the first `-->`: were there other ways to read one, many of them would take for ever.
+    return /^(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body)\b/is.test(head);
 }
 
 /** @param {string} head */

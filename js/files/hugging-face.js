@@ -29,7 +29,7 @@ export class HuggingFaceModel {
     }
 
     /** @param {string} name @returns {Remote} a file of the model; the token goes to the hub alone */
-    remote(name) {
+    _remote(name) {
         const token = this.#token;
         const path = name.split('/').map(encodeURIComponent).join('/');
         return new Remote(new URL(path, this.folder), token === null ? {} : { Authorization: `Bearer ${token}` });

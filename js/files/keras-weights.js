@@ -8,7 +8,7 @@
 //
 // Codes: those of hdf5.js and zip.js, and `keras-no-weights` for a zip without weights.
 
-import { FormatError, show } from '../check.js';
+import { FormatError } from '../check.js';
 import { readHdf5 } from './hdf5.js';
 import { toNumbers, TYPES } from './hdf5/values.js';
 import { isZip, readZipDirectory, readZipMember } from './zip.js';

@@ -18,10 +18,6 @@ import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
  * @typedef {import('./byte-reader.js').ByteReader} ByteReader
  * @typedef {import('./tensor-source.js').TensorSource} TensorSource
  *
- * Where a model is: see openModel().
- * @typedef {AnyFile | import('./hugging-face.js').HuggingFaceModel | Iterable<File> | ArrayLike<File> |
- *   Partial<Record<'weights' | 'config' | 'tokenizer' | 'tokenizerConfig' | 'specialTokensMap' | 'generationConfig' | 'chatTemplate', any>>} ModelSource
- *
  * @typedef {object} OpenOptions
  * @property {AbortSignal} [signal] aborts opening and reading
  * @property {(progress: { loaded: number, total: number }) => void} [onProgress] in bytes of all files
@@ -367,4 +363,5 @@ class Opening {
         }
         const lies = explicit || (file === null && names !== null && !hasVocabulary(pairs));
         return lies ? { ...await this._texts.companions(new Map(), false), config: null } : NO_COMPANIONS;
-    }}
+    }
+}

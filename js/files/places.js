@@ -42,7 +42,7 @@ export async function placeOf(source) {
         const { folder, file } = source;
         // Files beside one in a sub-folder are in that sub-folder.
         const within = file?.replace(/[^/]*$/, '') ?? '';
-        return place(folder.href, { file: file && source.remote(file), find: (name) => source.remote(within + name) });
+        return place(folder.href, { file: file && source._remote(file), find: (name) => source._remote(within + name) });
     }
     if (typeof source === 'object' && source !== null && !(source instanceof URL)) {
         return 'weights' in source ? ofParts(source) : ofFiles(source);

@@ -3,7 +3,7 @@
 import { checkOptionNames, checkSignal, rangeError, typeError } from '../check.js';
 import { AttentionLog, checkAttention, checkList } from './attention-scores.js';
 import { ModelCache } from '../model/cache.js';
-import { CacheRow } from '../model/cache-row.js';
+import { makeRows } from '../model/cache-row.js';
 import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
@@ -112,16 +112,8 @@ function rowsOf(model, cache, texts) {
         cache._rows.forEach((row, i) => row.checkRoom(texts[i].length));
         return { rows: cache._lock('forward'), release: () => cache._unlock() };
     }
-    /** @type {CacheRow[]} */
-    const rows = [];
-    const release = () => rows.forEach((row) => row.dispose());
-    try {
-        texts.forEach(({ length }) => rows.push(new CacheRow(model.network, length, model.cacheDtype)));
-    } catch (error) {
-        release();
-        throw error;
-    }
-    return { rows, release };
+    const rows = makeRows(model.network, texts.length, (i) => texts[i].length, model.cacheDtype);
+    return { rows, release: () => rows.forEach((row) => row.dispose()) };
 }
 
 /**

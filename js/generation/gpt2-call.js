@@ -56,6 +56,7 @@ export class CallJob {
             caches: layers.map(({ attention: a }, i) => ({
                 address: this._caches ? copyCacheRow(program, this._caches[i]._address, b)
                     : program.cache(1, t, a.kvHeads, a.keyDim, a.valueDim),
+                round: this._caches?.[i]._round,
             })),
             index: this._index, t, result: -1, mask: mask === 0 ? 0 : mask + b * t,
         }));

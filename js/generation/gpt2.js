@@ -1,12 +1,12 @@
 // GPT2CausalLM: Keras Hub's face of a GPT-2, over the same network that loaded models run on.
 
 import { KVCache } from '../blocks/cache.js';
-import { booleanOrBit, checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
+import { booleanOrBit, checkOptionNames, checkRuntime, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { WEIGHT } from '../engine/interface.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
 import { numbers } from '../layers/attention/inputs.js';
 import { checkWeights } from '../layers/decoder.js';
-import { CacheRow } from '../model/cache-row.js';
+import { makeRows } from '../model/cache-row.js';
 import { freeze } from '../model/description.js';
 import { MOST_LAYERS } from '../model/families/common.js';
 import { Network } from '../model/network.js';
@@ -65,8 +65,7 @@ export class GPT2CausalLM {
      * @throws {TypeError | RangeError} for wrong arguments, and when the memory is exhausted
      */
     constructor(runtime, config) {
-        if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
-        runtime._check('GPT2CausalLM');
+        checkRuntime(runtime, 'GPT2CausalLM');
         this.#runtime = runtime;
         this.#network = new Network(runtime, freeze(describe(config)), () => 'F32');
     }
@@ -214,8 +213,8 @@ export class GPT2CausalLM {
         this._check();
         const given = asTensorLike(tokenIds, 'tokenIds');
         const { shape } = given;
-        if (shape.length !== 2 || given.dtype !== 'int32') {
-            throw rangeError('tokenIds', '[B, T] in an Int32Array', tokenIds);
+        if (shape.length !== 2 || shape[1] === 0 || given.dtype !== 'int32') {
+            throw rangeError('tokenIds', '[B, T] in an Int32Array, T of 1 at least', tokenIds);
         }
         if (!Number.isSafeInteger(index) || index < 0) {
             throw rangeError('cacheUpdateIndex', 'an integer of 0 or more', index);
@@ -254,7 +253,7 @@ export class GPT2CausalLM {
         if (index < 1 || length > this.maxSequenceLength) {
             throw rangeError('prompt', `of 1 to ${this.maxSequenceLength} tokens`, tokens);
         }
-        const rows = Array.from({ length: batch }, () => new CacheRow(this.#network, length, 'float32'));
+        const rows = makeRows(this.#network, batch, () => length, 'float32');
         const steps = new ModelSteps(this.#network, rows, true);
         try {
             const texts = rows.map((_, row) => tokens.subarray(row * length, row * length + index));

@@ -1,7 +1,7 @@
 // From files to a language model: the one place where files, families, tokenizers and the network meet.
 
 import { modelAddress } from '../assets.js';
-import { FormatError, checkProgress, checkSignal, finiteNumber, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { FormatError, checkProgress, checkRuntime, checkSignal, positiveInteger, rangeError, show } from '../check.js';
 import { checkKeptType } from '../blocks/pages.js';
 import { decodeBlocks, packedBytes, weightType } from '../blocks/weight.js';
 import { openModel } from '../files/open.js';
@@ -49,10 +49,7 @@ const OPTIONS = ['signal', 'onProgress', 'weights', 'contextLength', 'cacheDtype
  * @throws {Error} (rejects) when a file cannot be had, when aborted (the signal's reason)
  */
 export async function loadModel(runtime, source, options = {}) {
-    if (typeof runtime?._check !== 'function') {
-        throw typeError('runtime', 'made by createRuntime()', runtime);
-    }
-    runtime._check('loadModel');
+    checkRuntime(runtime, 'loadModel');
     const taken = takeOptions('loadModel', options, OPTIONS);
     checkOptions(taken);
     const { signal, onProgress } = taken;
@@ -200,15 +197,19 @@ function checkFits(runtime, { description, scaled }, typeOf) {
 function load(runtime, network, plan, { info, firstRow, rows, bytes }) {
     const type = weightType(info.type);
     const entry = plan.tensors.get(info.name);
+    /** Decoded once, in however many places its parts belong. @type {Float32Array | null} */
+    let values = null;
     for (const { role, from, to, count } of entry?.places ?? []) {
         const slot = network.slots.get(role);
         if (!slot) {
             throw new Error(`the network has no place for ${role}`);
         }
         if ('floats' in slot) {
-            const values = decodeBlocks(runtime, type, bytes);
-            if (network.notFinite === null && !areFinite(values)) {
-                network.notFinite = role;
+            if (values === null) {
+                values = decodeBlocks(runtime, type, bytes);
+                if (network.notFinite === null && !areFinite(values)) {
+                    network.notFinite = role;
+                }
             }
             const fused = (entry?.places.length ?? 0) > 1;
             slot.floats(fused ? values.subarray(from, from + count) : values, info.shape.length === 1 ? to : to + firstRow);

@@ -44,7 +44,7 @@ const HEAD = 1 << 16;
 export class PrefixStore {
     #maxBytes;
     #directory;
-    /** @type {Promise<Folder> | null} */
+    /** @type {Folder | null} */
     #folder = null;
     /** @type {Map<string, Page>} */
     #pages = new Map();
@@ -141,8 +141,9 @@ export class PrefixStore {
     #inLine(body, signal) {
         const turn = this.#line.then(async () => {
             signal?.throwIfAborted();
-            this.#folder ??= this.#open();
-            await body(await this.#folder);
+            // What could not be opened may be the next time.
+            this.#folder ??= await this.#open();
+            await body(this.#folder);
         });
         this.#line = turn.catch(() => {});
         return turn.catch((error) => {
@@ -156,6 +157,8 @@ export class PrefixStore {
     async #open() {
         const folder = await openFolder(this.#directory);
         const files = await folder.list();
+        this.#pages.clear();
+        this.#bytes = 0;
         const uses = await readUses(folder);
         const rank = (/** @type {string} */ name) => uses.get(name) ?? -1;
         files.sort((a, b) => rank(a.name) - rank(b.name) || a.modified - b.modified);

@@ -45,7 +45,8 @@ export function promptIds(model, prompt, { tools }, name = 'prompt') {
     }
     const checked = checkIds(name, ids, model.vocabularySize);
     if (checked.length === 0) {
-        throw rangeError(name, `at least one token${typeof prompt === 'string' ? ': this model\'s tokenizer begins a text with none of its own' : ''}`, prompt);
+        const why = typeof prompt === 'string' ? ': this model\'s tokenizer begins a text with none of its own' : '';
+        throw rangeError(name, `at least one token${why}`, prompt);
     }
     return checked;
 }

@@ -7,9 +7,9 @@ import { readWeights as readTensors } from '../files/read-weights.js';
 
 /**
  * The tensors of a `.safetensors` or `.gguf` file, or of a folder.
- * @param {import('../files/open.js').ModelSource} source as for loadModel()
+ * @param {import('../files/source.js').ModelSource} source as for loadModel()
  * @param {{ signal?: AbortSignal, onProgress?: (progress: { loaded: number, total: number }) => void }} [options]
- * @returns {ReturnType<typeof readTensors>} by the names that the file has: { shape, data, type }
+ * @returns {Promise<Map<string, import('../files/read-weights.js').WeightTensor>>} by the names that the file has
  * @throws {import('../check.js').FormatError} (rejects) for a malformed file
  */
 export async function readWeights(source, options = {}) {

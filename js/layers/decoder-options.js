@@ -1,6 +1,6 @@
 // What a TransformerDecoder is made of and called with, in Keras Hub's terms: read once, and checked.
 
-import { checkSignal, finiteNumber, plainObject, positiveInteger, rangeError, typeError, unknownOption } from '../check.js';
+import { booleanOrBit, checkOptionNames, checkSignal, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { ACTIVATION } from '../engine/interface.js';
 import { checkFlag } from './attention/arguments.js';
 
@@ -51,29 +51,29 @@ const ARGUMENTS = Object.freeze([
 
 /** @param {DecoderConfig} config @throws {TypeError | RangeError} naming the argument */
 export function readConfig(config) {
-    plainObject('the config of TransformerDecoder', config);
+    checkOptionNames('TransformerDecoder', config, ARGUMENTS);
     const {
         intermediateDim, numHeads, dropout = 0, activation = 'relu', layerNormEpsilon = 1e-5,
-        kernelInitializer = 'glorot_uniform', biasInitializer = 'zeros', normalizeFirst = false, ...others
+        kernelInitializer = 'glorot_uniform', biasInitializer = 'zeros', normalizeFirst = false,
     } = config;
-    for (const name of Object.keys(others)) {
-        throw unknownOption('TransformerDecoder', name, ARGUMENTS);
-    }
     if (activation !== null && !(typeof activation === 'string' && Object.hasOwn(ACTIVATIONS, activation))) {
         throw typeError('activation', `one of ${Object.keys(ACTIVATIONS).join(', ')} or null`, activation);
     }
     if (!(finiteNumber('dropout', dropout) >= 0 && dropout <= 1)) {
         throw rangeError('dropout', 'from 0 to 1', dropout);
     }
+    if (!(finiteNumber('layerNormEpsilon', layerNormEpsilon) >= 0)) {
+        throw rangeError('layerNormEpsilon', 'a number from 0 on', layerNormEpsilon);
+    }
     return {
         intermediateDim: positiveInteger('intermediateDim', intermediateDim),
         numHeads: positiveInteger('numHeads', numHeads),
         dropout,
         activation,
-        layerNormEpsilon: finiteNumber('layerNormEpsilon', layerNormEpsilon),
+        layerNormEpsilon,
         kernelInitializer,
         biasInitializer,
-        normalizeFirst: Boolean(normalizeFirst),
+        normalizeFirst: booleanOrBit('normalizeFirst', normalizeFirst),
     };
 }
 
@@ -88,13 +88,8 @@ const OPTIONS = Object.freeze([
  * @returns {DecoderOptions} a plain copy: each was read once
  */
 export function readOptions(options) {
-    plainObject('options', options);
+    checkOptionNames('a call', options, OPTIONS);
     const copy = { .../** @type {Record<string, any>} */ (options) };
-    for (const name of Object.keys(copy)) {
-        if (!OPTIONS.includes(name)) {
-            throw unknownOption('a call', name, OPTIONS);
-        }
-    }
     checkFlag('training', copy.training);
     checkFlag('useCausalMask', copy.useCausalMask);
     checkSignal(copy.signal);

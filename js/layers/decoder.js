@@ -1,7 +1,7 @@
 // TransformerDecoder: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/transformer_decoder).
 
 import { CachedMultiHeadAttention } from './attention/cached-multi-head-attention.js';
-import { rangeError, typeError } from '../check.js';
+import { checkRuntime, rangeError, typeError } from '../check.js';
 import { resolveInitializer } from '../keras/initializers.js';
 import { Random, randomSeed } from '../random.js';
 import { numbers } from './attention/inputs.js';
@@ -14,6 +14,7 @@ import { TrainingCall } from './decoder-training.js';
 import { NormWeights } from '../blocks/norm.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('./decoder-options.js').DecoderConfig} DecoderConfig */
 /** @typedef {import('./decoder-options.js').DecoderOptions} DecoderOptions */
@@ -27,8 +28,7 @@ import { NormWeights } from '../blocks/norm.js';
 export class TransformerDecoder {
     /** @param {Runtime} runtime @param {DecoderConfig} config */
     constructor(runtime, config) {
-        if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
-        runtime._check('TransformerDecoder');
+        checkRuntime(runtime, 'TransformerDecoder');
         const {
             intermediateDim, numHeads, dropout, activation, layerNormEpsilon, kernelInitializer, biasInitializer, normalizeFirst,
         } = readConfig(config);
@@ -46,6 +46,7 @@ export class TransformerDecoder {
         this._random = new Random(randomSeed());
         /** F, known once it is built. */
         this.hiddenDim = 0;
+        this._disposed = false;
         /** What has to be freed. @type {{ dispose(): void }[]} */
         this._owned = [];
         /** The same by name; there once it is built. @type {DecoderParts} */
@@ -58,7 +59,7 @@ export class TransformerDecoder {
 
     /** Whether it was built with an encoder sequence. */
     get hasCrossAttention() {
-        return this._parts.cross !== null;
+        return this.built && this._parts.cross !== null;
     }
 
     /**
@@ -67,6 +68,7 @@ export class TransformerDecoder {
      * @param {readonly (number | null)[] | null} [encoderShape] [B, S, F]: with cross-attention
      */
     build(decoderShape, encoderShape = null) {
+        this._checkAlive();
         if (this.built) {
             throw new Error('build must come once, and before any call: the TransformerDecoder is built');
         }
@@ -77,7 +79,7 @@ export class TransformerDecoder {
         try {
             this._parts = this._makeParts(width, decoderShape, encoderShape);
         } catch (error) {
-            this.dispose();
+            this._unbuild();
             throw error;
         }
         this.hiddenDim = width;
@@ -198,14 +200,28 @@ export class TransformerDecoder {
         const sequence = asTensorLike(decoderSequence, 'decoderSequence');
         const encoder = encoderSequence && asTensorLike(encoderSequence, 'encoderSequence');
         const given = readOptions(options);
-        if (!this.built) {
-            this.build(sequence.shape, encoder && encoder.shape);
+        const drops = given.training && this.dropout > 0;
+        if (drops && given.signal) throw typeError('signal', 'absent while dropout is applied', given.signal);
+        const job = this._makeJob(sequence, encoder, given);
+        return drops ? new TrainingCall(this, job).run() : this._runtime._run(job, given.signal);
+    }
+
+    /**
+     * Builds the layer if need be. Arguments that do not fit leave it as it was.
+     * @param {Held} sequence
+     * @param {Held | null} encoder
+     * @param {DecoderOptions} options
+     */
+    _makeJob(sequence, encoder, options) {
+        this._checkAlive();
+        const isNew = !this.built;
+        if (isNew) this.build(sequence.shape, encoder && encoder.shape);
+        try {
+            return new DecoderJob(this, sequence, encoder, options);
+        } catch (error) {
+            if (isNew) this._unbuild();
+            throw error;
         }
-        this._check();
-        const job = new DecoderJob(this, sequence, encoder, given);
-        if (!(given.training && this.dropout > 0)) return this._runtime._run(job, given.signal);
-        if (given.signal) throw typeError('signal', 'absent while dropout is applied', given.signal);
-        return new TrainingCall(this, job).run();
     }
 
     /**
@@ -287,18 +303,29 @@ export class TransformerDecoder {
         }
     }
 
-    _check() {
+    /** @throws {Error} after dispose(), or when the runtime cannot be used */
+    _checkAlive() {
+        if (this._disposed) throw new Error('TransformerDecoder has been disposed');
         this._runtime._check('TransformerDecoder');
-        if (!this.built) {
-            throw new Error('TransformerDecoder is not built, or has been disposed');
-        }
     }
 
-    /** Frees its weights. */
-    dispose() {
+    /** @throws {Error} too before it is built */
+    _check() {
+        this._checkAlive();
+        if (!this.built) throw new Error('TransformerDecoder is not built');
+    }
+
+    /** As before `build`; frees the weights. */
+    _unbuild() {
         this._owned.forEach((part) => part.dispose());
         this._owned = [];
         this.hiddenDim = 0;
+    }
+
+    /** Frees its weights. It cannot be used after that. */
+    dispose() {
+        this._unbuild();
+        this._disposed = true;
     }
 
     [Symbol.dispose]() {
@@ -328,6 +355,7 @@ export function checkWeights(runtime, weights, shapes) {
         if (!sameShape(given.shape, expected)) {
             throw rangeError(`weights[${i}]`, `of shape ${formatShape(expected)}`, given);
         }
+        if (given.dtype === 'bool') throw typeError(`weights[${i}]`, 'numbers', given);
         return given;
     });
     // Reading the later ones may have run code of the caller's; and nothing may stop half-way.

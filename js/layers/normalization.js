@@ -1,7 +1,7 @@
 // RMSNormalization and LayerNormalization: Keras's layers (keras.io/api/layers/normalization_layers).
 
 import { sizeOf } from '../engine/tensor.js';
-import { booleanOrBit, finiteNumber, rangeError, typeError } from '../check.js';
+import { booleanOrBit, checkOptionNames, finiteNumber, rangeError, typeError } from '../check.js';
 import { NormWeights } from '../blocks/norm.js';
 import { resolveConstraint, serializeConstraint } from '../keras/constraints.js';
 import { resolveInitializer, serializeInitializer } from '../keras/initializers.js';
@@ -9,12 +9,44 @@ import { roundTo } from '../keras/policy.js';
 import { resolveRegularizer, serializeRegularizer } from '../keras/regularizers.js';
 import { AxesPlan, checkShape } from '../keras/shapes.js';
 import { floatInput } from './attention/inputs.js';
-import { PlainLayer, checkCallOptions } from './plain-layer.js';
+import { PlainLayer } from './plain-layer.js';
 
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../keras/shapes.js').Shape} Shape */
+/** @typedef {import('./plain-layer.js').LayerConfig} LayerConfig */
 
-/** A norm over some axes of its input, with weights of their sizes. */
+/**
+ * @typedef {object} RMSNormalizationOwn
+ * @property {number | number[]} [axis] the last axes, in order; -1
+ * @property {number} [epsilon] is added to the mean of squares; 1e-6
+ * @property {number} [offset] is added to the scale; 0, and 1 in Gemma
+ *
+ * @typedef {LayerConfig & RMSNormalizationOwn} RMSNormalizationConfig
+ */
+
+/**
+ * Objects of Keras's are a name, `{ class_name, config }` or null.
+ * @typedef {object} LayerNormalizationOwn
+ * @property {number | number[]} [axis] -1
+ * @property {number} [epsilon] is added to the variance; 1e-3
+ * @property {boolean | 0 | 1} [center] whether there is a beta; true
+ * @property {boolean | 0 | 1} [scale] whether there is a gamma; true
+ * @property {boolean | 0 | 1} [rmsScaling] divides by the root of the variance and takes no mean off; false
+ * @property {unknown} [betaInitializer] 'zeros'
+ * @property {unknown} [gammaInitializer] 'ones'
+ * @property {unknown} [betaRegularizer]
+ * @property {unknown} [gammaRegularizer]
+ * @property {unknown} [betaConstraint]
+ * @property {unknown} [gammaConstraint]
+ *
+ * @typedef {LayerConfig & LayerNormalizationOwn} LayerNormalizationConfig
+ */
+
+/**
+ * A norm over some axes of its input, with weights of their sizes.
+ * @extends {PlainLayer<{}>}
+ */
 class Normalization extends PlainLayer {
     /** Gamma and beta where the kernels read them; null before build. @type {NormWeights | null} */
     _norm = null;
@@ -53,10 +85,12 @@ class Normalization extends PlainLayer {
                 throw rangeError('shape', `of known sizes above 0 on the axes [${axes}]`, shape);
             return size;
         });
+        // What can fail comes first: a layer that could not be built is as it was.
+        const weights = this._makeWeights(Object.freeze(sizes));
         this._norm = this._makeNorm(sizes.reduce((a, b) => a * b, 1));
         this._config.axis = axis;
-        this._sizes = Object.freeze(sizes);
-        this._weights = this._makeWeights(this._sizes);
+        this._sizes = sizes;
+        this._weights = weights;
         for (const weight of this._weights) weight.data = this._rounded(weight.data);
         this._loaded();
     }
@@ -90,7 +124,7 @@ class Normalization extends PlainLayer {
 
     /** @param {Held} inputs @param {Record<string, any>} options */
     _makeJob(inputs, options) {
-        checkCallOptions(this._what, options, []);
+        checkOptionNames(`a call of ${this._what}`, options, []);
         if (!this.built) this.build(inputs.shape);
         const { shape } = inputs;
         const axes = this._axesOf(this._config.axis, shape);
@@ -158,13 +192,22 @@ class Normalization extends PlainLayer {
 }
 
 /**
- * x / sqrt(mean of squares + epsilon) * (scale + offset). Options: axis -1, or several, the last ones; epsilon 1e-6;
- * offset 0: with 1 it is Keras Hub's RMSNormalization (Gemma).
+ * x / sqrt(mean of squares + epsilon) * (scale + offset), inputs of any shape. With offset 1 it is Keras Hub's RMSNormalization
+ * (Gemma). Source: https://keras.io/api/layers/normalization_layers/rms_normalization/
  */
 export class RMSNormalization extends Normalization {
-    static what = 'RMSNormalization';
-    static defaultName = 'rms_normalization';
-    static defaults = { axis: -1, epsilon: 1e-6, offset: 0 };
+    static _what = 'RMSNormalization';
+    static _defaultName = 'rms_normalization';
+    static _defaults = { axis: -1, epsilon: 1e-6, offset: 0 };
+
+    /**
+     * @param {Runtime} runtime
+     * @param {RMSNormalizationConfig} [config]
+     * @throws {TypeError | RangeError} naming the argument
+     */
+    constructor(runtime, config) {
+        super(runtime, config);
+    }
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
@@ -215,14 +258,13 @@ const objects = (of) => Object.fromEntries(Object.entries(KINDS).flatMap(([kind,
     ['beta', 'gamma'].map((which) => [which + kind, of(both, which + kind)])));
 
 /**
- * (x - mean) / sqrt(variance + epsilon) * gamma + beta. Options: axis -1, epsilon 1e-3, center (beta), scale (gamma),
- * rmsScaling, initializers, regularizers and constraints of both. rmsScaling divides by the root of the variance
- * without taking off the mean, and adds nothing: Keras's, and not RMS normalization.
+ * (x - mean) / sqrt(variance + epsilon) * gamma + beta, inputs of any shape. With rmsScaling x / sqrt(variance + epsilon) * gamma:
+ * Keras's, and not RMS normalization. Source: https://keras.io/api/layers/normalization_layers/layer_normalization/
  */
 export class LayerNormalization extends Normalization {
-    static what = 'LayerNormalization';
-    static defaultName = 'layer_normalization';
-    static defaults = {
+    static _what = 'LayerNormalization';
+    static _defaultName = 'layer_normalization';
+    static _defaults = {
         axis: -1,
         epsilon: 1e-3,
         center: true,
@@ -235,6 +277,15 @@ export class LayerNormalization extends Normalization {
         betaConstraint: null,
         gammaConstraint: null,
     };
+
+    /**
+     * @param {Runtime} runtime
+     * @param {LayerNormalizationConfig} [config]
+     * @throws {TypeError | RangeError} naming the argument
+     */
+    constructor(runtime, config) {
+        super(runtime, config);
+    }
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {

@@ -3,7 +3,7 @@
 
 import { printAs } from '../engine/print.js';
 import { Tensor, asTensorLike, formatShape, roundMode } from '../engine/tensor.js';
-import { checkSignal, rangeError, typeError, unknownOption } from '../check.js';
+import { checkRuntime, checkSignal, rangeError, typeError } from '../check.js';
 import { readKerasConfig, readOptions } from '../keras/config.js';
 import { nextName } from '../keras/names.js';
 import { resolvePolicy, roundTo, serializePolicy } from '../keras/policy.js';
@@ -27,27 +27,45 @@ import { toSnake } from '../keras/serializable.js';
  * @property {Constraint | null} constraint
  */
 
-/** Options of every layer, before its own. */
+/**
+ * What every layer takes, before its own.
+ * @typedef {object} LayerConfig
+ * @property {string | null} [name] default: the class in snake case, then with '_1', '_2' ...
+ * @property {boolean} [trainable] default true
+ * @property {unknown} [dtype] name of a policy, or its serialized form; default 'float32'
+ */
+
+/** @typedef {{ signal?: AbortSignal }} SignalOption of `call`: cuts it short within milliseconds */
+
+/**
+ * Where the rows of a call stand.
+ * @typedef {object} PositionOptions
+ * @property {number | null} [startIndex] position of the first row, 0
+ * @property {TensorLike | null} [positions] [T] or [B, T], in place of startIndex
+ */
+
 const COMMON = { name: null, trainable: true, dtype: null };
 
-/** A layer of one input. */
+/**
+ * A layer of one input.
+ * @template {object} [Options={}] of its calls
+ */
 export class PlainLayer {
     /** Its class, for messages. @type {string} */
-    static what = '';
+    static _what = '';
     /** Keras's name for one without a name. @type {string} */
-    static defaultName = '';
+    static _defaultName = '';
     /** Its own options and their defaults, in the order of Keras's config. @type {Record<string, any>} */
-    static defaults = {};
+    static _defaults = {};
 
     /**
      * @param {Runtime} runtime
-     * @param {Record<string, any>} [config]
+     * @param {object} [config]
      * @throws {TypeError | RangeError} naming the argument
      */
     constructor(runtime, config = {}) {
-        const { what, defaultName, defaults } = new.target;
-        if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
-        runtime._check(what);
+        const { _what: what, _defaultName: defaultName, _defaults: defaults } = new.target;
+        checkRuntime(runtime, what);
         const { name, trainable, dtype, ...own } = readOptions(what, config, { ...COMMON, ...defaults });
         if (name !== null && typeof name !== 'string') throw typeError('name', 'a string', name);
         if (typeof trainable !== 'boolean') throw typeError('trainable', 'a boolean', trainable);
@@ -55,7 +73,9 @@ export class PlainLayer {
         this._runtime = runtime;
         this._policy = resolvePolicy(dtype);
         this._config = this._checkConfig(own);
+        /** @type {string} */
         this.name = name ?? nextName(runtime, defaultName);
+        /** @type {boolean} */
         this.trainable = trainable;
         /** @type {PlainWeight[]} */
         this._weights = [];
@@ -78,7 +98,7 @@ export class PlainLayer {
      * @returns {InstanceType<Class>}
      */
     static fromConfig(runtime, kerasConfig) {
-        const config = readKerasConfig(this.what, kerasConfig, { ...COMMON, ...this.defaults });
+        const config = readKerasConfig(this._what, kerasConfig, { ...COMMON, ...this._defaults });
         return /** @type {InstanceType<Class>} */ (new this(runtime, config));
     }
 
@@ -99,6 +119,7 @@ export class PlainLayer {
 
     /** @returns {{ path: string, shape: readonly number[], data: Float32Array }[]} copies, in Keras's order */
     getWeights() {
+        this._checkAlive();
         return this._weights.map(({ path, shape, data }) => ({
             path: `${this.name}/${path}`,
             shape,
@@ -109,8 +130,10 @@ export class PlainLayer {
     /**
      * @param {readonly TensorLike[]} list in Keras's order
      * @throws {TypeError | RangeError} for a wrong number or shape; nothing is changed then
+     * @throws {Error} after dispose(), and on a page's main thread while calls are pending
      */
     setWeights(list) {
+        this._checkAlive();
         if (!Array.isArray(list)) throw typeError('weights', 'an array of tensor-likes', list);
         if (list.length !== this._weights.length)
             throw rangeError('weights', `${this._weights.length} tensor-likes`, list);
@@ -124,6 +147,8 @@ export class PlainLayer {
         });
         // Reading the later ones may have run code of the caller's.
         values.forEach((given, i) => given._check(`weights[${i}]`));
+        this._checkAlive();
+        this._runtime._assertIdle('setWeights');
         this._weights.forEach((weight, i) => {
             weight.data = this._rounded(new Float32Array(values[i].data));
         });
@@ -149,6 +174,8 @@ export class PlainLayer {
 
     /** Projects weights as their constraints say. */
     applyConstraints() {
+        this._checkAlive();
+        this._runtime._assertIdle('applyConstraints');
         for (const weight of this._weights) {
             if (weight.constraint) weight.data = this._rounded(weight.constraint.project(weight.data, weight.shape));
         }
@@ -156,22 +183,25 @@ export class PlainLayer {
     }
 
     /**
-     * @param {TensorLike} inputs
-     * @param {Record<string, any>} [options] the layer's own, and `signal`, an AbortSignal that cuts the call short
-     * @returns {Promise<Tensor>}
+     * @param {TensorLike} inputs of the shape that the layer is for
+     * @param {Options & SignalOption} [options]
+     * @returns {Promise<Tensor>} of the shape of the inputs
+     * @throws {TypeError | RangeError} (rejects) for wrong arguments
+     * @throws {Error} (rejects) after dispose(), when workers fail, when aborted (the signal's reason)
      */
     async call(inputs, options) {
-        const signal = options?.signal;
+        if (typeof options !== 'object' || options === null) return this._runtime._run(this._prepare(inputs, options));
+        const { signal, ...own } = options;
         checkSignal(signal);
-        const own = signal && Object.fromEntries(Object.entries(options ?? {}).filter(([name]) => name !== 'signal'));
-        return this._runtime._run(this._prepare(inputs, own ?? options), signal);
+        return this._runtime._run(this._prepare(inputs, own), signal);
     }
 
     /**
      * The same at once, where the thread may block.
      * @param {TensorLike} inputs
-     * @param {Record<string, any>} [options]
+     * @param {Options} [options]
      * @returns {Tensor}
+     * @throws as `call` rejects
      */
     callSync(inputs, options) {
         return this._runtime._runSync(this._prepare(inputs, options));
@@ -253,19 +283,6 @@ export class PlainLayer {
 }
 
 printAs(PlainLayer, ({ _what }) => _what, (layer) => (layer._disposed ? null : layer.getConfig()));
-
-/**
- * @param {string} what
- * @param {Record<string, any>} options
- * @param {readonly string[]} known
- */
-export function checkCallOptions(what, options, known) {
-    if (typeof options !== 'object' || options === null)
-        throw typeError('options', 'an object of named options', options);
-    for (const name of Object.keys(options)) {
-        if (!known.includes(name)) throw unknownOption(`a call of ${what}`, name, known);
-    }
-}
 
 /**
  * Positions of a call: given ones, or those from startIndex on.

@@ -1,20 +1,36 @@
 // SinePositionEncoding and AlibiBias: Keras Hub's layers (keras.io/keras_hub/api/modeling_layers).
 
-import { positiveInteger, finiteNumber, rangeError } from '../check.js';
+import { checkOptionNames, finiteNumber, positiveInteger, rangeError } from '../check.js';
 import { roundTo } from '../keras/policy.js';
 import { numbers } from './attention/inputs.js';
-import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
+import { PlainLayer, positionsOf } from './plain-layer.js';
 
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/tensor.js').Held} Held */
+/** @typedef {import('./plain-layer.js').LayerConfig} LayerConfig */
+
+/** @typedef {LayerConfig & { maxWavelength?: number }} SinePositionEncodingConfig maxWavelength: 10000 */
+/** @typedef {LayerConfig & { alibiBiasMax?: number }} AlibiBiasConfig alibiBiasMax: slopes go down to 2 ** -alibiBiasMax; 8 */
 
 /**
  * Sines and cosines of positions (Vaswani et al. 2017, section 3.5), for inputs [..., B, T, F]: the encoding alone, not the
- * sum. `call(inputs, { startIndex, positions })`. Angles are of the compute type, as in Keras.
+ * sum. Angles are of the compute type, as in Keras. Source:
+ * https://keras.io/keras_hub/api/modeling_layers/sine_position_encoding/
+ * @extends {PlainLayer<import('./plain-layer.js').PositionOptions>}
  */
 export class SinePositionEncoding extends PlainLayer {
-    static what = 'SinePositionEncoding';
-    static defaultName = 'sine_position_encoding';
-    static defaults = { maxWavelength: 10000 };
+    static _what = 'SinePositionEncoding';
+    static _defaultName = 'sine_position_encoding';
+    static _defaults = { maxWavelength: 10000 };
+
+    /**
+     * @param {Runtime} runtime
+     * @param {SinePositionEncodingConfig} [config]
+     * @throws {TypeError | RangeError} naming the argument
+     */
+    constructor(runtime, config) {
+        super(runtime, config);
+    }
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
@@ -25,7 +41,7 @@ export class SinePositionEncoding extends PlainLayer {
 
     /** @param {Held} inputs @param {Record<string, any>} options */
     _makeJob(inputs, options) {
-        checkCallOptions(this._what, options, ['startIndex', 'positions']);
+        checkOptionNames(`a call of ${this._what}`, options, ['startIndex', 'positions']);
         const { shape } = inputs;
         if (shape.length < 3) throw rangeError('inputs', 'of shape [B, ..., T, F]', inputs);
         const [entries, count, features] = shape.slice(-3);
@@ -52,12 +68,22 @@ export class SinePositionEncoding extends PlainLayer {
 
 /**
  * Attention with linear biases (Press et al. 2022): scores [B, H, T, S] plus slope * (j - (S - 1)), counted from the
- * last key for every query, as in Keras.
+ * last key for every query, as in Keras. Source: https://keras.io/keras_hub/api/modeling_layers/alibi_bias/
+ * @extends {PlainLayer<{}>}
  */
 export class AlibiBias extends PlainLayer {
-    static what = 'AlibiBias';
-    static defaultName = 'alibi_bias';
-    static defaults = { alibiBiasMax: 8 };
+    static _what = 'AlibiBias';
+    static _defaultName = 'alibi_bias';
+    static _defaults = { alibiBiasMax: 8 };
+
+    /**
+     * @param {Runtime} runtime
+     * @param {AlibiBiasConfig} [config]
+     * @throws {TypeError | RangeError} naming the argument
+     */
+    constructor(runtime, config) {
+        super(runtime, config);
+    }
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
@@ -67,7 +93,7 @@ export class AlibiBias extends PlainLayer {
 
     /** @param {Held} inputs attention scores @param {Record<string, any>} options */
     _makeJob(inputs, options) {
-        checkCallOptions(this._what, options, []);
+        checkOptionNames(`a call of ${this._what}`, options, []);
         const { shape } = inputs;
         if (shape.length !== 4) throw rangeError('attentionScores', 'of shape [batch, heads, T, S]', inputs);
         const [, heads, t, s] = shape;

@@ -2,14 +2,40 @@
 // Phi-3 add.
 
 import { asTensorLike } from '../engine/tensor.js';
-import { finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
+import { checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { RotaryAngles, baseFrequencies, readLongFactors, readSmoothing } from '../keras/rotary.js';
 import { numbers } from './attention/inputs.js';
-import { PlainLayer, checkCallOptions, positionsOf } from './plain-layer.js';
+import { PlainLayer, positionsOf } from './plain-layer.js';
 
+/** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/tensor.js').Held} Held */
 /** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../keras/rotary.js').RotarySettings} RotarySettings */
+/** @typedef {import('./plain-layer.js').LayerConfig} LayerConfig */
+
+/**
+ * @typedef {object} RotaryEmbeddingOwn
+ * @property {number} [maxWavelength] 10000
+ * @property {number} [scalingFactor] what it divides, `ropeType` says; 1
+ * @property {'linear' | 'dynamic' | 'yarn'} [ropeType] 'linear', the default: positions are divided by scalingFactor; 'dynamic':
+ *   frequencies, by a power of it
+ * @property {number} [betaFast] of 'yarn', 32
+ * @property {number} [betaSlow] of 'yarn', 1
+ * @property {number} [originalMaxPositionEmbeddings] of 'yarn', 4096
+ * @property {boolean} [truncate] of 'yarn', false
+ * @property {number} [sequenceAxis] 1
+ * @property {number} [featureAxis] -1
+ * @property {number | null} [denominatorDim] in place of the number of features in the exponents
+ * @property {number | null} [frequencyAdjustmentFactor] Llama 3.1, all four or none
+ * @property {number | null} [lowFreqFactor]
+ * @property {number | null} [highFreqFactor]
+ * @property {number | null} [pretrainingSequenceLength] of Phi-3 too: longer calls take the long factors; 4096
+ * @property {readonly number[] | null} [inverseFreqShortFactor] Phi-3: a divisor for each pair of features
+ * @property {readonly number[] | null} [inverseFreqLongFactor]
+ * @property {number | null} [maxSequenceLength] Phi-3, 4096
+ *
+ * @typedef {LayerConfig & RotaryEmbeddingOwn} RotaryEmbeddingConfig
+ */
 
 const SMOOTHING = /** @type {const} */ ([
     'frequencyAdjustmentFactor',
@@ -62,19 +88,14 @@ function yarn(own, dims) {
 }
 
 /**
- * Turns pairs of features by their position: feature i with i + half. Options of the constructor are Keras's:
- * maxWavelength 10000, scalingFactor 1, ropeType 'linear' (positions are divided by it), 'dynamic' (frequencies, by a
- * power of it) or 'yarn', betaFast 32, betaSlow 1, originalMaxPositionEmbeddings 4096, truncate, sequenceAxis 1,
- * featureAxis -1, denominatorDim; those of Llama 3.1, frequencyAdjustmentFactor, lowFreqFactor, highFreqFactor,
- * pretrainingSequenceLength, all or none; those of Phi-3, inverseFreqShortFactor, inverseFreqLongFactor (taken by calls
- * longer than pretrainingSequenceLength), maxSequenceLength.
- *
- * `call(inputs, { startIndex, positions })`, inputs of 3 axes or more; positions, [T] or [B, T], win.
+ * Turns pairs of features by their position: feature i with i + half; inputs of 3 axes or more. Source:
+ * https://keras.io/keras_hub/api/modeling_layers/rotary_embedding/
+ * @extends {PlainLayer<import('./plain-layer.js').PositionOptions>}
  */
 export class RotaryEmbedding extends PlainLayer {
-    static what = 'RotaryEmbedding';
-    static defaultName = 'rotary_embedding';
-    static defaults = {
+    static _what = 'RotaryEmbedding';
+    static _defaultName = 'rotary_embedding';
+    static _defaults = {
         maxWavelength: 10000,
         scalingFactor: 1,
         ropeType: 'linear',
@@ -87,6 +108,15 @@ export class RotaryEmbedding extends PlainLayer {
         denominatorDim: null,
         ...MODELS,
     };
+
+    /**
+     * @param {Runtime} runtime
+     * @param {RotaryEmbeddingConfig} [config]
+     * @throws {TypeError | RangeError} naming the argument
+     */
+    constructor(runtime, config) {
+        super(runtime, config);
+    }
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
@@ -133,7 +163,7 @@ export class RotaryEmbedding extends PlainLayer {
 
     /** @param {Held} inputs @param {Record<string, any>} options */
     _makeJob(inputs, options) {
-        checkCallOptions(this._what, options, ['startIndex', 'positions']);
+        checkOptionNames(`a call of ${this._what}`, options, ['startIndex', 'positions']);
         const { shape } = inputs;
         const rank = shape.length;
         const axisOf = (/** @type {string} */ name) => {

@@ -8,7 +8,7 @@ import { AttentionLayer } from './attention/attention-layer.js';
 /**
  * Replaces a layer's weights, or none of them if something is wrong.
  * @param {AttentionLayer} layer built
- * @param {any} source the file: a URL, a path (Node), a Blob, bytes or a stream
+ * @param {import('../files/source.js').FileSource} source the file: a URL, a path (Node), a Blob, bytes or a stream
  * @param {{ layer?: string, signal?: AbortSignal }} [options] layer: which one, by its name in the model that was saved
  *   or the path of its group; not needed where the file holds but one attention layer
  * @throws {import('../check.js').FormatError} (rejects) for a damaged file, or one without such a layer
@@ -38,7 +38,7 @@ export async function saveWeights(layer, options = {}) {
     checkOptionNames('saveWeights', options, ['path']);
     const { path } = options;
     if (path !== undefined && typeof path !== 'string') throw typeError('path', 'a string', path);
-    const { defaultName } = /** @type {typeof AttentionLayer} */ (layer.constructor);
+    const { _defaultName: defaultName } = /** @type {typeof AttentionLayer} */ (layer.constructor);
     const group = path ?? `layers/${defaultName}`;
     const kind = layer instanceof CachedMultiHeadAttention ? 'MultiHeadAttention' : 'GroupQueryAttention';
     const weights = layer.weights.map(

@@ -184,3 +184,25 @@ export class CacheRow {
         this.caches = [];
     }
 }
+
+/**
+ * Several texts, all of them or none.
+ * @param {Network} network
+ * @param {number} count
+ * @param {(i: number) => number} capacityOf each
+ * @param {import('../blocks/pages.js').KeptType} type
+ * @param {number} [sinks]
+ * @returns {CacheRow[]}
+ * @throws {RangeError} when the memory is exhausted; nothing stays allocated then
+ */
+export function makeRows(network, count, capacityOf, type, sinks) {
+    /** @type {CacheRow[]} */
+    const rows = [];
+    try {
+        for (let i = 0; i < count; i++) rows.push(new CacheRow(network, capacityOf(i), type, sinks));
+    } catch (error) {
+        rows.forEach((row) => row.dispose());
+        throw error;
+    }
+    return rows;
+}

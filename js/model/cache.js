@@ -7,9 +7,11 @@ import { readFile } from '../files/source.js';
 import { readCache, writeCache } from './cache-file.js';
 import { checkOptionNames, indexList, integerWithin, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { checkKeptType, pageBytes, pageFor } from '../blocks/pages.js';
-import { CacheRow } from './cache-row.js';
+import { makeRows } from './cache-row.js';
 import { Network } from './network.js';
 import { PassJob, checkIds } from './reader.js';
+
+/** @typedef {import('./cache-row.js').CacheRow} CacheRow */
 
 /**
  * @typedef {object} CacheOptions
@@ -314,7 +316,8 @@ const OPTIONS = ['length', 'dtype', 'batch', 'window', 'sinks'];
 /**
  * @param {Network} network
  * @param {CacheOptions} options
- * @param {{ length: number, dtype: import('../blocks/pages.js').KeptType, onMake: (cache: ModelCache) => void, onDispose: (cache: ModelCache) => void }} usual
+ * @param {{ length: number, dtype: import('../blocks/pages.js').KeptType, onMake: (cache: ModelCache) => void,
+ *   onDispose: (cache: ModelCache) => void }} usual
  * @returns {ModelCache}
  */
 export function createCache(network, options, usual) {
@@ -341,16 +344,7 @@ export function createCache(network, options, usual) {
     const page = pageFor(length);
     network.runtime.memory.require(layers.reduce((bytes, { attention: { kvHeads, keyDim, valueDim } }) =>
         bytes + count * pageBytes(network.runtime.wasm, dtype, page, { heads: kvHeads, keyDim, valueDim }), 0));
-    /** @type {CacheRow[]} */
-    const rows = [];
-    try {
-        for (let i = 0; i < count; i++) {
-            rows.push(new CacheRow(network, length, dtype, sinks));
-        }
-    } catch (error) {
-        rows.forEach((row) => row.dispose());
-        throw error;
-    }
+    const rows = makeRows(network, count, () => length, dtype, sinks);
     return new ModelCache(network, { rows, batch: count > 1, onMake: usual.onMake, onDispose: usual.onDispose });
 }
 

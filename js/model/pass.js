@@ -15,7 +15,7 @@ import { recordRope } from '../blocks/rope.js';
 /**
  * Some tokens of one text.
  * @typedef {object} Segment
- * @property {readonly { address: number }[]} caches one per layer, with room for the tokens
+ * @property {readonly { address: number, round?: number }[]} caches one per layer, with room for the tokens
  * @property {number} index place of the first of them in the caches
  * @property {number} t how many there are
  * @property {number} [mask] address of [index + t] bytes: 0 leaves a position out for all queries

@@ -13,10 +13,6 @@ const HARMLESS = [
 ];
 
 /**
- * @typedef {object} Named
- * @property {Map<string, Part>} parts what the file has, by role; fused tensors by the roles `blk.#.attn_qkv`, `blk.#.ffn_gate_up`
- * @property {string[]} harmless names of tensors that were set aside
- *
  * @typedef {object} Part
  * @property {TensorInfo} tensor
  * @property {number} row first row of the role that it is, where a role comes in several tensors
@@ -26,7 +22,8 @@ const HARMLESS = [
  * Gives every tensor of a file its role.
  * @param {Family} family
  * @param {{ format: string, tensors: Map<string, TensorInfo> }} source
- * @returns {{ byRole: Map<string, Part[]>, harmless: string[] }}
+ * @returns {{ byRole: Map<string, Part[]>, harmless: string[] }} fused tensors by the roles `blk.#.attn_qkv` and
+ *   `blk.#.ffn_gate_up`; harmless: names of tensors that were set aside
  * @throws {FormatError} `tensor-unknown`
  */
 export function rolesOf(family, { format, tensors }) {

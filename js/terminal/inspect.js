@@ -49,14 +49,16 @@ function rows(value, name, depth, isBytes) {
 /** @param {string} text @param {number} width @returns {string[]} at spaces where there are any */
 function wrap(text, width) {
     const lines = [];
-    let rest = Array.from(text);
-    while (rest.length > width) {
-        const space = rest.lastIndexOf(' ', width);
-        const cut = space > 0 ? space : width;
-        lines.push(rest.slice(0, cut).join(''));
-        rest = rest.slice(space > 0 ? cut + 1 : cut);
+    const letters = Array.from(text);
+    let at = 0;
+    while (letters.length - at > width) {
+        let space = at + width;
+        while (space > at && letters[space] !== ' ') space--;
+        const cut = space > at ? space : at + width;
+        lines.push(letters.slice(at, cut).join(''));
+        at = space > at ? cut + 1 : cut;
     }
-    return [...lines, rest.join('')];
+    return [...lines, letters.slice(at).join('')];
 }
 
 /**

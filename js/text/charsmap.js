@@ -3,6 +3,9 @@
 import { utf8 } from './bytes.js';
 import { invalid } from './parts.js';
 
+/** Of a replacement; the longest that Unicode has take 33. A table without zeros would make a text of each letter. */
+const MOST_BYTES = 256;
+
 /**
  * @param {unknown} source base64, or the bytes
  * @param {boolean} longest take the longest text of the table at each place, as llama.cpp does, instead of going from
@@ -59,8 +62,9 @@ class Table {
             }
         }
         if (!found) return null;
-        const end = this._texts.indexOf(0, found.at);
-        const text = this._decoder.decode(this._texts.subarray(found.at, end < 0 ? undefined : end));
+        const rest = this._texts.subarray(found.at, found.at + MOST_BYTES);
+        const end = rest.indexOf(0);
+        const text = this._decoder.decode(rest.subarray(0, end < 0 ? undefined : end));
         return { length: found.length, text };
     }
 }

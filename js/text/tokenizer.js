@@ -156,7 +156,10 @@ export class Tokenizer {
      */
     decodeStream() {
         const machine = this._decoder();
-        /** An array that is emptied gives up its room, and would take it anew with every token: the first chunk stays. @type {import('./decoders.js').Chunk[]} */
+        /**
+         * An array that is emptied gives up its room, and would take it anew with every token: the first chunk stays.
+         * @type {import('./decoders.js').Chunk[]}
+         */
         const out = [{ text: '', start: false, end: false }];
         return {
             push: (id) => {

@@ -281,10 +281,17 @@ function isName(node) {
     );
 }
 
-/** Types stand in the declarations; in comments they would be read twice. @param {string} text */
+/** Types stand in the declarations; in comments they would be read twice, and tags that say nothing else not at all. @param {string} text */
 function cleanDocs(text) {
-    return text.replace(/\/\*\*[^]*?\*\//g, (doc) => doc
-        .replace(/(@(?:param|returns|type|throws|property)) \{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\} ?/g, (all, tag) =>
-            tag === '@throws' ? all : tag === '@type' ? '' : `${tag} `)
-        .replace(/import\("[^"]*"\)\./g, ''));
+    return text.replace(/[ \t]*\/\*\*[^]*?\*\/\n?/g, (doc) => {
+        const cleaned = doc
+            .replace(/(@(?:param|returns|type|throws|property)) \{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\} ?/g, (all, tag) =>
+                tag === '@throws' ? all : tag === '@type' ? '' : `${tag} `)
+            .replace(/import\((["'])[^"']*\1\)\./g, '')
+            .replace(/@(?:template|this|override|extends)\b(?:(?!\*\/).)*/g, '\0')
+            .replace(/@(?:param \[?[\w.]+\]?|returns) *(?=\n|@|\*\/)/g, '\0')
+            .replace(/^[ \t]*\*[ \t]*(?:\0[ \t]*)+\n/gm, '')
+            .replace(/[ \t]*(?:\0[ \t]*)+(\n?)/g, (all, end) => end || ' ');
+        return /[^\s/*]/.test(cleaned) ? cleaned : '';
+    });
 }

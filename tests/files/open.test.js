@@ -564,7 +564,7 @@ describe('a hub', () => {
 
     test('addresses', () => {
         const href = (/** @type {Parameters<typeof huggingFace>[1]} */ options) =>
-            huggingFace('a/b', options).remote('config.json').url.href;
+            huggingFace('a/b', options)._remote('config.json').url.href;
         assert.equal(href({}), 'https://huggingface.co/a/b/resolve/main/config.json');
         assert.equal(href({ revision: 'refs/pr/1' }), 'https://huggingface.co/a/b/resolve/refs%2Fpr%2F1/config.json');
         assert.equal(href({ endpoint: 'https://hub.example/' }), 'https://hub.example/a/b/resolve/main/config.json');

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { CachedMultiHeadAttention, KVCache, Tensor, createRuntime } from '../../js/index.js';
+import { KVCache, Tensor, createRuntime } from '../../js/index.js';
 import { assertClose, assertSame } from '../close.js';
 import { draw, randomLayer } from '../property/cases.js';
 import { Block } from '../property/jobs.js';

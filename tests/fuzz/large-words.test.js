@@ -105,6 +105,29 @@ test('tokenizers that say large things', async () => {
     assert.equal(there(tokenizer).encode('b'.repeat(1_000_000)).length, 1_000_000);
 });
 
+test('the first bytes of a file that seem to be a page take no time', async () => {
+    const bytes = new TextEncoder().encode('<!---->'.repeat(80));
+    // Each comment might end at its own mark, or at any later one: 2^72 ways.
+    await assert.rejects(loadModel(runtime, bytes), isShort);
+    await assert.rejects(loadModel(runtime, { config: bytes, weights }), isShort);
+});
+
+test('what lies in one tensor is decoded once, however many parts it has', async (t) => {
+    const name = 'gpt-neox-sequential';
+    const { wasm } = runtime;
+    let decoded = 0;
+    const counting = Object.create(wasm, {
+        cmha_weight_decode: { value: (/** @type {number[]} */ ...args) => (decoded++, wasm.cmha_weight_decode(...args)) },
+    });
+    t.after(() => { runtime.wasm = wasm; });
+    runtime.wasm = counting;
+    const model = await loadModel(runtime, { config: json(there(readCases().find((entry) => entry.name === name)).config), weights: weightsOf(name) });
+    // Norms, and biases: one of queries, keys and values of all heads together among them.
+    const { layers } = model;
+    assert.equal(decoded, layers * 8 + 2);
+    model.dispose();
+});
+
 test('answers without an end are not read to it', { timeout: 120_000 }, async () => {
     let sent = 0;
     const chunk = Buffer.alloc(2 ** 16, ' ');

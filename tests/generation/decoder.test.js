@@ -29,6 +29,67 @@ function column({ shape: [batch, length, width], data }, t) {
 /** @param {number[]} shape @returns {Floats} */
 const zeros = (shape) => ({ shape, data: new Float32Array(shape.reduce((product, n) => product * n, 1)) });
 
+describe('a TransformerDecoder', () => {
+    const x = { shape: [1, 2, 8], data: Float32Array.from({ length: 16 }, (_, i) => Math.sin(i)) };
+    const make = (more = {}) => new TransformerDecoder(runtime, { intermediateDim: 16, numHeads: 2, ...more });
+
+    test('whose first call is refused is not built by it', async () => {
+        const decoder = make({ dropout: 0.5 });
+        assert.equal(decoder.hasCrossAttention, false);
+        const cache = { shape: [1], data: new Float32Array(1) };
+        await assert.rejects(decoder.call(x, null, { selfAttentionCache: cache }), { name: 'RangeError', message: /^selfAttentionCache must/ });
+        await assert.rejects(decoder.call(x, null, { training: true, signal: new AbortController().signal }), /^TypeError: signal must be absent/);
+        assert.equal(decoder.built, false);
+        assert.deepEqual((await decoder.call(x, x)).output.shape, [1, 2, 8]);
+        assert.equal(decoder.hasCrossAttention, true);
+        decoder.dispose();
+    });
+
+    test('that has been disposed of is not made again by a call', async () => {
+        const decoder = make();
+        await decoder.call(x);
+        decoder.dispose();
+        await assert.rejects(decoder.call(x), /TransformerDecoder has been disposed/);
+        assert.throws(() => decoder.build([1, 2, 8]), /TransformerDecoder has been disposed/);
+        assert.throws(() => decoder.getWeights(), /TransformerDecoder has been disposed/);
+        assert.throws(() => make().getWeights(), /TransformerDecoder is not built/);
+    });
+
+    test('takes all its weights or none', () => {
+        const decoder = make();
+        decoder.build([1, 2, 8], [1, 2, 8]);
+        const before = decoder.getWeights();
+        // The ninth is of the self-attention's norm, after which comes the cross-attention.
+        for (const wrong of [8, 12, before.length - 1]) {
+            const list = before.map(({ shape, data }, i) => ({ shape, data: i === wrong ? new Uint8Array(data.length) : data.map(() => 5) }));
+            assert.throws(() => decoder.setWeights(list), { name: 'TypeError', message: new RegExp(`^weights\\[${wrong}\\] must be numbers`) });
+        }
+        assert.deepEqual(decoder.getWeights(), before);
+        decoder.dispose();
+    });
+
+    test('is not made of what is no boolean and no epsilon', () => {
+        assert.throws(() => make({ normalizeFirst: 'no' }), { name: 'TypeError', message: /^normalizeFirst must be a boolean/ });
+        assert.throws(() => make({ layerNormEpsilon: -1 }), { name: 'RangeError', message: /^layerNormEpsilon must be a number from 0 on/ });
+    });
+});
+
+test('a GPT2CausalLM rounds what it stores as the cache does, and needs a token', async () => {
+    const sizes = { vocabularySize: 10, numLayers: 1, numHeads: 2, hiddenDim: 8, intermediateDim: 16, maxSequenceLength: 8 };
+    const model = new GPT2CausalLM(runtime, sizes);
+    model.setWeights(model._places().map(({ shape }) =>
+        ({ shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i + shape.length)) })));
+    const cache = new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4, dtype: 'bfloat16' });
+    await model.callWithCache({ shape: [1, 3], data: Int32Array.of(1, 2, 3) }, [cache], 0);
+    const { data } = cache.toTensor();
+    assert.ok(data.some((value) => value !== 0));
+    assert.ok(new Uint32Array(data.slice().buffer).every((word) => (word & 0xffff) === 0), 'numbers that bfloat16 has');
+    const none = { shape: [1, 0], data: new Int32Array(0) };
+    await assert.rejects(model.call(none), { name: 'RangeError', message: /^tokenIds must be \[B, T\] in an Int32Array, T of 1 at least/ });
+    await assert.rejects(model.callWithCache(none, [cache], 0), { name: 'RangeError', message: /^tokenIds must be/ });
+    for (const made of [cache, model]) made.dispose();
+});
+
 for (const suite of suites.transformer_decoder) {
     describe(suite.name, () => {
         const tensors = readTensors(COMMITTED, suite.file);

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createRuntime } from '../../js/index.js';
-import { BeamSampler, GreedySampler, RandomSampler, loadModel } from '../../js/generation/index.js';
+import { BeamSampler, RandomSampler, loadModel } from '../../js/generation/index.js';
 import { assertClose } from '../close.js';
 import { SIMD, testRuntime } from '../runtime.js';
 import { there } from '../there.js';

@@ -204,6 +204,18 @@ test('a disk that is full, or no folder at all, is no error', async () => {
     }
 });
 
+test('a folder that could not be opened is opened once it can be', async () => {
+    const path = join(folder(), 'file');
+    writeFileSync(path, '');
+    const store = new PrefixStore({ directory: path });
+    await write(SYSTEM, { prefixes: store });
+    assert.match(store.explain().problem ?? '', /EEXIST|ENOTDIR/);
+    rmSync(path);
+    await write(SYSTEM, { prefixes: store });
+    assert.equal(store.explain().pages, readdirSync(path).filter((name) => name.endsWith('.page')).length);
+    assert.ok(store.explain().pages > 0);
+});
+
 test('several texts at once, with one store; aborted ones', async () => {
     const store = new PrefixStore();
     const texts = [0, 1, 2].map((i) => [...SYSTEM.slice(0, 400), i, ...draw(20)]);

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
+import { KVCache, Tensor } from '../../js/index.js';
 import { TransformerDecoder, loadModel } from '../../js/generation/index.js';
 import { tinyFiles } from '../generation/checkpoint.js';
 import { testRuntime } from '../runtime.js';

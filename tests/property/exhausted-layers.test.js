@@ -169,7 +169,7 @@ exhaust('GPT2CausalLM.callWithCache', {
 exhaust('GPT2CausalLM.generateTokens', {
     make: makeGpt2,
     act: async (made) => Array.from(await made.generateTokens(
-        { tokens: Int32Array.of(1, 2, 0, 0, 0, 0), mask: Uint8Array.of(1, 1, 0, 0, 0, 0), batch: 1 }, { sampler: new GreedySampler() },
+        { tokens: Int32Array.of(1, 2, 0, 3, 4, 0), mask: Uint8Array.of(1, 1, 0, 1, 1, 0), batch: 2 }, { sampler: new GreedySampler() },
     )),
     end: (made) => made.dispose(),
 });

@@ -90,6 +90,15 @@ for (const [what, body, expected] of [
     ));
 }
 
+test('workers that cannot be created take no memory', { timeout }, async () => {
+    const worker = () => { throw new Error('no'); };
+    const [alone, without] = [await createWithSwitches({ workers: 0 }), await createWithSwitches({ workers: 4, worker })];
+    assert.match(without.explain().fallbacks.join(), /worker 1 of 4 did not start: it could not be created: no/);
+    const more = without.explain().bytesInUse - alone.explain().bytesInUse;
+    assert.ok(more < 2 ** 13, `${more} bytes are of workers that never were`);
+    for (const runtime of [alone, without]) runtime.dispose();
+});
+
 test('one worker that does not start is enough, the others are not waited for', { timeout }, async () => {
     const begin = performance.now();
     const options = { workers: 3, worker: saboteur('first-exits') };

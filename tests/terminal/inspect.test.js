@@ -62,3 +62,13 @@ test('maps, typed arrays, and no end of depth', () => {
     cycle.self = cycle;
     assert.ok(table({ cycle }, {}).endsWith('...\n'));
 });
+
+test('what is long takes time in proportion', () => {
+    const [letters, words] = ['x'.repeat(1_000_000), 'xy '.repeat(333_333)];
+    const begin = performance.now();
+    const lines = table({ letters, words }, { isTTY: true, columns: 40 }).split('\n');
+    // Line by line of what is left it would be minutes.
+    assert.ok(performance.now() - begin < 10_000);
+    assert.ok(lines.every((line) => line.length <= 40));
+    assert.equal(lines.join('').replaceAll(/[^x]/g, '').length, letters.length + 333_333);
+});

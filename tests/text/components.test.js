@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { FormatError } from '../../js/check.js';
+import { charsmap } from '../../js/text/charsmap.js';
 import { tokenizerFromGguf } from '../../js/text/gguf-vocabulary.js';
 import { TextStream } from '../../js/text/text-stream.js';
 import { Tokenizer } from '../../js/text/tokenizer.js';
@@ -241,5 +242,20 @@ it('byte-level tokens give the text of their bytes, however characters are cut a
         const chosen = Array.from({ length: 12 }, () => Math.floor(next() * parts.length));
         const bytes = Uint8Array.from(chosen.flatMap((i) => parts[i]));
         assert.equal(tokenizer.decode(chosen.map((i) => ids[i])), new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes), String(chosen));
+    }
+});
+
+it('a table of replacements that ends nowhere makes no text of a letter', () => {
+    // A trie with one letter, a, whose replacement begins at 0; 1 MB of text without the zero that would end it.
+    const units = new Uint32Array(256);
+    units[0] = 128 << 10;
+    units[128 ^ 0x61] = 0x61 | 1 << 8 | 1 << 10;
+    const bytes = Uint8Array.from([0, 4, 0, 0, ...new Uint8Array(units.buffer)]);
+    const table = new Uint8Array(bytes.length + 1_000_000).fill(0x62);
+    table.set(bytes);
+    for (const longest of [true, false]) {
+        const change = charsmap(table, longest, 'normalizer');
+        assert.match(change('xa'), /^xb+$/);
+        assert.ok(change('a'.repeat(1000)).length < 1000 * 1000);
     }
 });

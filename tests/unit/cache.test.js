@@ -90,7 +90,7 @@ test('wrong options are named', async () => {
         assert.throws(() => new KVCache(runtime, { ...good, ...change }), { name, message });
         assert.equal(runtime.memory.used, used);
     }
-    assert.throws(() => new KVCache(runtime, /** @type {any} */ (null)), /KVCache must be made of \{ batch, length/);
+    assert.throws(() => new KVCache(runtime, /** @type {any} */ (null)), /the options of KVCache must be an object of batch, length/);
     const wrong = /** @type {any} */ (undefined);
     assert.throws(() => new KVCache(wrong, good), /runtime must be made by createRuntime\(\), got undefined/);
 });

@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Tensor } from '../../js/index.js';
 import {
     AlibiBias,
     LayerNormalization,
@@ -25,7 +24,7 @@ function refuses(fn, message) {
 
 test('wrong arguments are named', () => {
     for (const [make, message] of [
-        [() => new RotaryEmbedding(runtime, { ropeType: 'su' }), /^ropeType must be "linear", "dynamic" or "yarn"/],
+        [() => new RotaryEmbedding(runtime, /** @type {any} */ ({ ropeType: 'su' })), /^ropeType must be "linear", "dynamic" or "yarn"/],
         [() => new RotaryEmbedding(runtime, { maxWavelength: 0 }), /^maxWavelength must be a number above 0/],
         [() => new RotaryEmbedding(runtime, { lowFreqFactor: 1 }), /are all given or none/],
         [() => new RotaryEmbedding(runtime, { maxSequenceLength: 4 }), /^maxSequenceLength must be absent without/],
@@ -40,12 +39,12 @@ test('wrong arguments are named', () => {
             }),
             /^ropeType must be "linear" with/,
         ],
-        [() => new RotaryEmbedding(runtime, { theta: 1 }), /^options of RotaryEmbedding must be of .*, got "theta"$/],
+        [() => new RotaryEmbedding(runtime, /** @type {any} */ ({ theta: 1 })), /^options of RotaryEmbedding must be of .*, got "theta"$/],
         [() => new AlibiBias(runtime, { alibiBiasMax: 0.5 }), /^alibiBiasMax must be a positive integer/],
         [() => new RMSNormalization(runtime, { axis: [] }), /^axis must be an integer or an array/],
         [() => new RMSNormalization(runtime, { epsilon: -1 }), /^epsilon must be a number from 0 on/],
-        [() => new LayerNormalization(runtime, { center: 'no' }), /^center must be a boolean/],
-        [() => new SinePositionEncoding(runtime, { maxWavelength: '1' }), /^maxWavelength must be a number/],
+        [() => new LayerNormalization(runtime, /** @type {any} */ ({ center: 'no' })), /^center must be a boolean/],
+        [() => new SinePositionEncoding(runtime, /** @type {any} */ ({ maxWavelength: '1' })), /^maxWavelength must be a number/],
         [() => new RMSNormalization(/** @type {any} */ ({})), /^runtime must be made by createRuntime/],
     ]) {
         refuses(/** @type {() => unknown} */ (make), /** @type {RegExp} */ (message));
@@ -56,7 +55,8 @@ test('wrong calls are named', () => {
     const rope = new RotaryEmbedding(runtime);
     const x = tensor([2, 5, 8]);
     refuses(() => rope.callSync(tensor([2, 5, 7])), /^the rotary dimension must be even/);
-    refuses(() => rope.callSync(x, { start: 1 }), /^options of a call of RotaryEmbedding must be of startIndex, positions, got "start"$/);
+    const unknown = /** @type {any} */ ({ start: 1 });
+    refuses(() => rope.callSync(x, unknown), /^options of a call of RotaryEmbedding must be of startIndex, positions, got "start"$/);
     refuses(() => rope.callSync(x, { startIndex: 0.5 }), /^startIndex must be an integer/);
     refuses(() => rope.callSync(x, { positions: tensor([4]) }), /^positions must be of shape \[5\] or \[2, 5\]/);
     refuses(() => new AlibiBias(runtime).callSync(x), /^attentionScores must be of shape/);
@@ -101,6 +101,46 @@ test('weights: first values, losses and constraints', () => {
     norm.trainable = false;
     assert.deepEqual(norm.losses, []);
     for (const made of [gemma, norm]) made.dispose();
+});
+
+test('a signal that is undefined is none', async () => {
+    const norm = new RMSNormalization(runtime);
+    const x = tensor([2, 8]);
+    assert.deepEqual((await norm.call(x, { signal: undefined })).data, norm.callSync(x).data);
+    await assert.rejects(norm.call(x, /** @type {any} */ ({ signal: 5 })), { name: 'TypeError', message: /^signal must be an AbortSignal/ });
+    const message = /^the options of a call of RMSNormalization must be an object/;
+    await assert.rejects(norm.call(x, /** @type {any} */ (null)), { name: 'TypeError', message });
+    norm.dispose();
+});
+
+test('a layer that cannot be built is as it was', () => {
+    // Orthogonal rows need two axes, and gamma has one.
+    const norm = new LayerNormalization(runtime, { gammaInitializer: 'orthogonal' });
+    for (let i = 0; i < 2; i++) {
+        refuses(() => norm.callSync(tensor([2, 8])), /^the shape of an Orthogonal initializer must be of 2 axes/);
+        assert.equal(norm.built, false);
+    }
+});
+
+test('weights are neither read nor changed once they are gone, nor changed while calls read them', async () => {
+    const page = await testRuntime({ workers: 1, _test: { mayBlock: false } });
+    const norm = new RMSNormalization(page);
+    norm.build([null, 512]);
+    const weights = norm.getWeights();
+    const call = norm.call(tensor([2048, 512]));
+    assert.ok(page._busy);
+    assert.throws(() => norm.setWeights(weights), /setWeights: calls are pending/);
+    assert.throws(() => norm.applyConstraints(), /applyConstraints: calls are pending/);
+    await call;
+    norm.setWeights(weights);
+    norm.dispose();
+    for (const act of [() => norm.getWeights(), () => norm.setWeights([]), () => norm.applyConstraints()]) {
+        assert.throws(act, /RMSNormalization: .* has been disposed/);
+    }
+    const other = new RMSNormalization(page);
+    other.build([null, 512]);
+    page.dispose();
+    assert.throws(() => other.setWeights(weights), /its runtime has been disposed/);
 });
 
 test('half precision: numbers of the type', () => {

@@ -2,7 +2,7 @@
 // config means.
 
 import { roundMode } from '../../engine/tensor.js';
-import { typeError } from '../../check.js';
+import { checkRuntime, typeError } from '../../check.js';
 import { nextName } from '../../keras/names.js';
 import { printAs } from '../../engine/print.js';
 import { roundTo } from '../../keras/policy.js';
@@ -28,12 +28,12 @@ import { WeightSet } from './weights.js';
 /** An attention layer of Keras. */
 export class AttentionLayer {
     /** Its class, for messages. @type {string} */
-    static what = '';
+    static _what = '';
     /** Keras's name for one without a name. @type {string} */
-    static defaultName = '';
+    static _defaultName = '';
 
     /** @param {unknown} config @returns {CheckedConfig} @throws {TypeError | RangeError} */
-    static check(config) {
+    static _check(config) {
         throw typeError('config', 'of a kind of attention', config);
     }
 
@@ -43,9 +43,8 @@ export class AttentionLayer {
      * @throws {TypeError | RangeError} where Keras raises, naming the argument
      */
     constructor(runtime, config) {
-        const { what, defaultName, check } = new.target;
-        if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
-        runtime._check(what);
+        const { _what: what, _defaultName: defaultName, _check: check } = new.target;
+        checkRuntime(runtime, what);
         this._what = what;
         this._runtime = runtime;
         this._config = check(config);
@@ -411,6 +410,6 @@ export class AttentionLayer {
     }
 }
 
-printAs(AttentionLayer, (layer) => /** @type {typeof AttentionLayer} */ (layer.constructor).what, (layer) => (layer._disposed ? null : {
+printAs(AttentionLayer, (layer) => /** @type {typeof AttentionLayer} */ (layer.constructor)._what, (layer) => (layer._disposed ? null : {
     name: layer.name, built: layer.built, weights: Object.fromEntries(layer.weights.map(({ path, shape }) => [path, shape])),
 }));

@@ -25,9 +25,9 @@ import { AttentionLayer } from './attention-layer.js';
  * it gives the output bias.
  */
 export class CachedGroupQueryAttention extends AttentionLayer {
-    static what = WHAT;
-    static defaultName = 'grouped_query_attention';
-    static check = checkGroupQueryConfig;
+    static _what = WHAT;
+    static _defaultName = 'grouped_query_attention';
+    static _check = checkGroupQueryConfig;
 
     /**
      * @param {Runtime} runtime

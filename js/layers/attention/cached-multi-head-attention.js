@@ -18,9 +18,9 @@ import { AttentionLayer } from './attention-layer.js';
  * query that may attend to nothing then gives the output bias; otherwise it gives the mean of all values.
  */
 export class CachedMultiHeadAttention extends AttentionLayer {
-    static what = 'CachedMultiHeadAttention';
-    static defaultName = 'cached_multi_head_attention';
-    static check = checkConfig;
+    static _what = 'CachedMultiHeadAttention';
+    static _defaultName = 'cached_multi_head_attention';
+    static _check = checkConfig;
 
     /**
      * @param {Runtime} runtime

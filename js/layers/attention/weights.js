@@ -65,7 +65,7 @@ export class Weight {
     }
 
     /** @param {Float32Array} values of the variable type */
-    load(values) {
+    _load(values) {
         if (this._owner instanceof NormWeights) {
             this._owner.loadWeight(values);
             return;
@@ -77,7 +77,7 @@ export class Weight {
     }
 
     /** @returns {Float32Array} first values */
-    draw() {
+    _draw() {
         const { kernelInitializer, biasInitializer } = this._set.config;
         if (this._owner instanceof NormWeights) {
             return new Float32Array(sizeOf(this.shape)).fill(1 - (this._set.config.attending.norm?.offset ?? 0));
@@ -94,13 +94,13 @@ export class Weight {
     }
 
     /** @returns {Regularizer | null} */
-    get regularizer() {
+    get _regularizer() {
         const { kernelRegularizer, biasRegularizer } = this._set.config;
         return this.name === 'kernel' ? kernelRegularizer : this.name === 'bias' ? biasRegularizer : null;
     }
 
     /** @returns {Constraint | null} */
-    get constraint() {
+    get _constraint() {
         const { kernelConstraint, biasConstraint } = this._set.config;
         return this.name === 'kernel' ? kernelConstraint : this.name === 'bias' ? biasConstraint : null;
     }
@@ -129,7 +129,7 @@ export class WeightSet {
         this.quantized = null;
         try {
             for (const shape of shapes) this._add(shape);
-            for (const weight of this.list) weight.load(this._rounded(weight.draw()));
+            for (const weight of this.list) weight._load(this._rounded(weight._draw()));
         } catch (error) {
             this.dispose();
             throw error;
@@ -176,7 +176,7 @@ export class WeightSet {
         this.layer._checkAlive();
         this._runtime._assertIdle('setWeights');
         this.reserve();
-        this.list.forEach((weight, i) => weight.load(this._rounded(new Float32Array(values[i].data))));
+        this.list.forEach((weight, i) => weight._load(this._rounded(new Float32Array(values[i].data))));
     }
 
     /**
@@ -209,11 +209,11 @@ export class WeightSet {
     /** Replaces every constrained weight by its projection. */
     constrain() {
         this._needFloats('constrain');
-        const projected = this.list.map(({ constraint, data, shape }) => constraint?.project(data, shape));
+        const projected = this.list.map(({ _constraint, data, shape }) => _constraint?.project(data, shape));
         this.reserve();
         this.list.forEach((weight, i) => {
             const values = projected[i];
-            if (values) weight.load(this._rounded(values));
+            if (values) weight._load(this._rounded(values));
         });
     }
 
@@ -226,7 +226,7 @@ export class WeightSet {
     /** @returns {number[]} a penalty for every regularized weight */
     penalties() {
         const penalties = [];
-        for (const { regularizer, data, shape } of this.list) {
+        for (const { _regularizer: regularizer, data, shape } of this.list) {
             if (regularizer !== null) penalties.push(regularizer.penalty(data, shape));
         }
         return penalties;
