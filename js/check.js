@@ -85,7 +85,7 @@ export function checkRuntime(runtime, what) {
  * @returns {TypeError}
  */
 export function unknownOption(owner, name, known) {
-    return new TypeError(`options of ${owner} must be of ${known.join(', ')}, got ${show(name)}`);
+    return new TypeError(`options of ${owner} must be ${known.length > 0 ? `of ${known.join(', ')}` : 'none'}, got ${show(name)}`);
 }
 
 /**

@@ -7,7 +7,7 @@ import { ByteReader, readAhead } from './byte-reader.js';
 /**
  * Where a model's bytes come from.
  *
- * @typedef {string | URL | Blob | ArrayBuffer | ArrayBufferView | ReadableStream<Uint8Array>} FileSource one file
+ * @typedef {string | URL | Blob | ArrayBufferLike | ArrayBufferView | ReadableStream<Uint8Array>} FileSource one file
  */
 
 /**
