@@ -16,7 +16,8 @@ const folder = new URL('build/readme/', root);
 mkdirSync(folder, { recursive: true });
 
 /** A whole folder of a chat model, which is not committed. */
-const chat = ['../../', '../../../'].map((up) => new URL(`${up}shared/models/hf-complete/llama-chatml/`, import.meta.url)).find((url) => existsSync(url));
+const chat = ['../../', '../../../'].map((up) => new URL(`${up}shared/models/hf-complete/llama-chatml/`, import.meta.url))
+    .find((url) => existsSync(url));
 
 /** @param {number} number @param {string} [before] @param {string} [cwd] @returns {string} what the example prints */
 function run(number, before = '', cwd = '.') {

@@ -142,7 +142,8 @@ export function fieldsOf(pairs, architecture) {
     for (const key of pairs.keys()) {
         const isUsed = key === 'general.architecture' || TEMPLATE.test(key) ||
             known(VOCABULARY, 'tokenizer.ggml.', key) || known(KEYS, `${architecture}.`, key) ||
-            known(SAMPLING, 'general.sampling.', key) || known(ROPE_SCALING, `${architecture}.rope.scaling.`, key) || key === `${architecture}.rope.scale_linear`;
+            known(SAMPLING, 'general.sampling.', key) ||
+            known(ROPE_SCALING, `${architecture}.rope.scaling.`, key) || key === `${architecture}.rope.scale_linear`;
         const kind = isUsed ? 'used' : HARMLESS.some((pattern) => pattern.test(key)) ? 'harmless' : 'unknown';
         fields[kind].push(key);
     }

@@ -121,7 +121,8 @@ test('what lies in one tensor is decoded once, however many parts it has', async
     });
     t.after(() => { runtime.wasm = wasm; });
     runtime.wasm = counting;
-    const model = await loadModel(runtime, { config: json(there(readCases().find((entry) => entry.name === name)).config), weights: weightsOf(name) });
+    const { config } = there(readCases().find((entry) => entry.name === name));
+    const model = await loadModel(runtime, { config: json(config), weights: weightsOf(name) });
     // Norms, and biases: one of queries, keys and values of all heads together among them.
     const { layers } = model;
     assert.equal(decoded, layers * 8 + 2);

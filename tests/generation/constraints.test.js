@@ -50,14 +50,17 @@ describe('json', () => {
 
     test('with every way to search, and with room for the shortest text alone', async () => {
         const schema = SCHEMAS.nested;
-        for (const options of [{ sampler: 'greedy' }, { sampler: 'beam', numBeams: 4 }, { sampler: 'contrastive', topK: 6 }, { topP: 0.9, seed: 1 }]) {
+        for (const options of [
+            { sampler: 'greedy' }, { sampler: 'beam', numBeams: 4 }, { sampler: 'contrastive', topK: 6 }, { topP: 0.9, seed: 1 },
+        ]) {
             for (const maxNewTokens of [21, 22, 40]) {
                 const { text } = await write({ json: schema, maxNewTokens, ...options });
                 assert.ok(isValid(schema, JSON.parse(text)), text);
             }
         }
         // {"list":[{"k":"x"}]} with "in"... a byte a token, but for what the merges make.
-        assert.throws(() => model.generate('a', { json: schema, maxNewTokens: 3 }), { name: 'RangeError', message: /3 tokens.*the shortest takes \d+/ });
+        const refused = { name: 'RangeError', message: /3 tokens.*the shortest takes \d+/ };
+        assert.throws(() => model.generate('a', { json: schema, maxNewTokens: 3 }), refused);
         assert.throws(() => model.generate(new Array(395).fill(5), { json: schema }), { name: 'RangeError', message: /5 tokens/ });
     });
 
@@ -108,14 +111,18 @@ describe('json', () => {
         [{ type: 'object', properties: { a: { type: 'integer', multipleOf: 3 } } }, /^json\.a\.multipleOf: /],
         [{ type: 'string', minimum: 3 }, /^json\.minimum: /], [{ oneOf: [] }, /^json\.type/], [{ anyOf: [] }, /^json\.anyOf must be a list/],
         [{ anyOf: [{ type: 'null' }], type: 'null' }, /^json\.type: /], [{ enum: [] }, /^json\.enum must be/],
-        [{ enum: ['a', 1], type: 'string' }, /^json\.enum must be of type string, got 1/], [{ enum: [undefined] }, /^json must be made of what JSON has, got undefined/],
-        [{ type: 'object', required: ['a'] }, /^json\.required/], [{ type: 'object', additionalProperties: { type: 'null' } }, /^json\.additionalProperties/],
-        [{ type: 'array' }, /^json\.items must be an object/], [{ type: 'array', items: { type: 'null' }, minItems: 3, maxItems: 2 }, /^json\.maxItems must be at least 3/],
+        [{ enum: ['a', 1], type: 'string' }, /^json\.enum must be of type string, got 1/],
+        [{ enum: [undefined] }, /^json must be made of what JSON has, got undefined/],
+        [{ type: 'object', required: ['a'] }, /^json\.required/],
+        [{ type: 'object', additionalProperties: { type: 'null' } }, /^json\.additionalProperties/],
+        [{ type: 'array' }, /^json\.items must be an object/],
+        [{ type: 'array', items: { type: 'null' }, minItems: 3, maxItems: 2 }, /^json\.maxItems must be at least 3/],
         [{ type: 'string', maxLength: -1 }, /^json\.maxLength/], [{ type: 'string', maxLength: 1e9 }, /^json\.maxLength/],
         ...['a', '^a\\$', '^', 'a$', '^a\\\\\\$'].map((pattern) => /** @type {[any, RegExp]} */ (
             [{ type: 'string', pattern }, /^json\.pattern must be of the whole string/])),
         [{ type: 'string', pattern: '^a$', maxLength: 3 }, /^json\.pattern/],
-        [{ type: 'number', minimum: 0.5 }, /^json\.minimum must be an integer/], [{ type: 'integer', minimum: 5, maximum: 4 }, /^json\.minimum must be at most/],
+        [{ type: 'number', minimum: 0.5 }, /^json\.minimum must be an integer/],
+        [{ type: 'integer', minimum: 5, maximum: 4 }, /^json\.minimum must be at most/],
         [{ $ref: '#/$defs/a', $defs: { a: { type: 'array', items: { $ref: '#/$defs/a' } } } }, /\$ref must be no schema that this one is a part of/],
         [{ type: 'array', items: { $id: 'https://example.com/a', type: 'null' } }, /^json\.items\.\$id: this keyword is not supported here/],
         [{ $ref: 'https://example.com/a' }, /^json\.\$ref/], [{ $ref: '#/$defs/__proto__', $defs: {} }, /^json\.\$ref/],
@@ -184,7 +191,9 @@ describe('choices and patterns', () => {
         for (const set of ['[^a]', '[\\u{7e}-\\u{801}]', '[é-日]', '[\\u{ff00}-\\u{10050}\\u{10ffff}]', '[😀-😎x]', '\\S', '[^\\u{100}-\\u{20000}]']) {
             const automaton = new Automaton(tokens, (e) => pattern(e, set));
             const expected = new RegExp(`^${set}$`, 'u');
-            const points = [0x7e, 0x7f, 0x80, 0x7ff, 0x800, 0x801, 0xffff, 0x10000, 0x10050, 0x10051, 0x10ffff, 0x1f600, 0x1f60e, 0x1f60f, 97, 10, 32];
+            const points = [
+                0x7e, 0x7f, 0x80, 0x7ff, 0x800, 0x801, 0xffff, 0x10000, 0x10050, 0x10051, 0x10ffff, 0x1f600, 0x1f60e, 0x1f60f, 97, 10, 32,
+            ];
             for (let i = 0; i < 3000; i++) points.push(Math.floor(random() * (i % 2 ? 0x3000 : 0x110000)));
             for (const point of points.filter((n) => n < 0xd800 || n > 0xdfff)) {
                 /** @type {import('../../js/generation/constraints/automaton.js').State | null} */
@@ -204,7 +213,8 @@ describe('choices and patterns', () => {
         }
     });
 
-    for (const source of ['(?=a)', '(?<!a)b', '\\1', '\\bcat', '\\p{L}', '(?<n>a)', '(a', 'a)', '[a', 'a**', '*', 'a{3,2}', 'a{9999999}', 'a^b', 'a$b', '[]',
+    for (const source of ['(?=a)', '(?<!a)b', '\\1', '\\bcat', '\\p{L}', '(?<n>a)', '(a', 'a)', '[a', 'a**', '*', 'a{3,2}', 'a{9999999}',
+        'a^b', 'a$b', '[]',
         '\\', '[b-a]', '\\ud800', '('.repeat(100), 'a'.repeat(5000)]) {
         test(`${source.slice(0, 12)} is refused`, () => {
             assert.throws(() => model.generate('a', { pattern: source }), { name: 'RangeError', message: /^pattern must be/ });
@@ -235,7 +245,8 @@ test('a schema that answers otherwise the next time is what it was at first, for
 
 test('what a state allows is what can be reached from it, however far in a text it is', () => {
     const tokens = new TokenBytes(tokenizer, model.vocabularySize);
-    const schema = { type: 'array', maxItems: 40, items: { anyOf: [{ type: 'string', minLength: 5, maxLength: 60 }, { type: 'integer' }, { enum: ['the', 'thé'] }] } };
+    const anyOf = [{ type: 'string', minLength: 5, maxLength: 60 }, { type: 'integer' }, { enum: ['the', 'thé'] }];
+    const schema = { type: 'array', maxItems: 40, items: { anyOf } };
     const automaton = new Automaton(tokens, (e) => jsonBySchema(e, schema));
     const random = rng(2);
     const bit = (/** @type {Uint32Array} */ bits, /** @type {number} */ id) => (bits[id >>> 5] >>> (id & 31)) & 1;
@@ -267,7 +278,8 @@ describe('allowed', () => {
                 asked.push([...tokens]);
                 return tokens.length === 2 ? null : new Set([10 + 2 * tokens.length, 11 + 2 * tokens.length]);
             };
-            const { tokens } = await write({ allowed, sampler, numBeams: sampler === 'beam' ? 3 : undefined, maxNewTokens: 5, logitBias: { 0: -Infinity } });
+            const numBeams = sampler === 'beam' ? 3 : undefined;
+            const { tokens } = await write({ allowed, sampler, numBeams, maxNewTokens: 5, logitBias: { 0: -Infinity } });
             tokens.forEach((token, i) => assert.ok(i === 2 || token === 10 + 2 * i || token === 11 + 2 * i, `${sampler}: ${tokens}`));
             assert.equal(tokens.length, 5);
             const histories = asked.map((history) => history.join());
@@ -305,7 +317,9 @@ test('bias and bans count in every search', async () => {
 });
 
 test('one batch, each text with its own', async () => {
-    const each = [{ json: SCHEMAS.nested, seed: 1 }, { choices: ['yes', 'no'], seed: 2 }, { pattern: '\\d{4}', seed: 3 }, { seed: 4, maxNewTokens: 9 }];
+    const each = [
+        { json: SCHEMAS.nested, seed: 1 }, { choices: ['yes', 'no'], seed: 2 }, { pattern: '\\d{4}', seed: 3 }, { seed: 4, maxNewTokens: 9 },
+    ];
     const texts = ['', '', '', ''];
     for await (const { index = 0, text } of model.generate(['a', 'b', 'c', 'd'], each)) texts[index] += text;
     assert.deepEqual(texts, await Promise.all(['a', 'b', 'c', 'd'].map(async (prompt, i) => (await write(each[i], model, prompt)).text)));

@@ -52,7 +52,8 @@ for (const [name, draft] of /** @type {[string, any][]} */ ([['the prompt', 'pro
             for (const end of [1, 7, 40]) {
                 const cache = model.createCache();
                 const items = [];
-                for await (const item of model.generate(REPEATING, { cache, draft, sampler: 'greedy', maxNewTokens: 40, logitBias: { 0: -Infinity } })) {
+                const options = { cache, draft, sampler: 'greedy', maxNewTokens: 40, logitBias: { 0: -Infinity } };
+                for await (const item of model.generate(REPEATING, options)) {
                     items.push(item);
                     if (items.length === end) break;
                 }

@@ -85,7 +85,9 @@ test('the score of a text', async () => {
 
 test('its vocabulary is that of the tokenizer.json which it was trained with', () => {
     const trained = new Tokenizer(readFileSync(new URL('train/tokenizer.json', WEIGHTS)));
-    const texts = [score.text, metadata['long.text'], 'A\u00a0b  c\r\n\t 12\u00bd3 \u017fo it\'s I\'LL \u6f22\u{1f642}\u0301 <|endoftext|> x ', ' \n \n'];
+    const texts = [
+        score.text, metadata['long.text'], 'A\u00a0b  c\r\n\t 12\u00bd3 \u017fo it\'s I\'LL \u6f22\u{1f642}\u0301 <|endoftext|> x ', ' \n \n',
+    ];
     for (const text of texts) {
         assert.deepEqual(model.promptTokens(text), [model.startToken, ...trained.encode(text)]);
     }

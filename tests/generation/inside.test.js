@@ -104,10 +104,14 @@ describe('forward', () => {
 
     for (const [options, message] of /** @type {[any, RegExp][]} */ ([
         [{ hiddenStates: 1 }, /^hiddenStates must be a list/], [{ hiddenStates: [] }, /^hiddenStates must be/],
-        [{ hiddenStates: [2] }, /^hiddenStates must be a layer from 0 to 1, got 2/], [{ hiddenStates: [0, 0] }, /^hiddenStates must be a layer each once/],
-        [{ hiddenStates: ['final', 'final'] }, /^hiddenStates/], [{ hiddenStates: ['last'] }, /^hiddenStates must be a layer from 0 to 1, got "last"/],
-        [{ attention: 2 }, /^attention must be a layer from 0 to 1/], [{ attention: { layers: [0], heads: [3] } }, /^attention\.heads must be a head from 0 to 2/],
-        [{ attention: { layers: [0], head: 1 } }, /^attention must be/], [{ attention: [] }, /^attention\.layers/], [{ attention: 'all' }, /^attention/],
+        [{ hiddenStates: [2] }, /^hiddenStates must be a layer from 0 to 1, got 2/],
+        [{ hiddenStates: [0, 0] }, /^hiddenStates must be a layer each once/],
+        [{ hiddenStates: ['final', 'final'] }, /^hiddenStates/],
+        [{ hiddenStates: ['last'] }, /^hiddenStates must be a layer from 0 to 1, got "last"/],
+        [{ attention: 2 }, /^attention must be a layer from 0 to 1/],
+        [{ attention: { layers: [0], heads: [3] } }, /^attention\.heads must be a head from 0 to 2/],
+        [{ attention: { layers: [0], head: 1 } }, /^attention must be/],
+        [{ attention: [] }, /^attention\.layers/], [{ attention: 'all' }, /^attention/],
     ])) {
         test(`${JSON.stringify(options)} is refused`, async () => {
             await assert.rejects(model.forward([1], options), { message });
@@ -175,7 +179,8 @@ describe('score', () => {
             assertClose([told.nats], [-Math.log(powers[ids[i]] / sum)], tolerance);
             const best = [...powers.keys()].sort((a, b) => powers[b] - powers[a]).slice(0, 4);
             assert.deepEqual(there(told.candidates).map(({ token }) => token), best);
-            assertClose(there(told.candidates).map(({ probability }) => probability), best.map((token) => powers[token] / sum), { rtol: 1e-3, atol: 0 });
+            const probabilities = there(told.candidates).map(({ probability }) => probability);
+            assertClose(probabilities, best.map((token) => powers[token] / sum), { rtol: 1e-3, atol: 0 });
         });
     });
 

@@ -81,7 +81,8 @@ test('messages say what may come, and nothing that is not so', async () => {
         { message: 'kernelInitializer must be the name of an initializer that Keras has, got "other"' });
     const elsewhere = await testRuntime();
     const draft = await loadModel(elsewhere);
-    assert.throws(() => model.generate('a', { draft }), { name: 'RangeError', message: "draft must be a model of the model's own runtime, got one of another" });
+    const message = "draft must be a model of the model's own runtime, got one of another";
+    assert.throws(() => model.generate('a', { draft }), { name: 'RangeError', message });
     elsewhere.dispose();
     // The embedded model has a start token; it is its tokenizer that puts none before a text.
     assert.throws(() => model.generate([]), { name: 'RangeError', message: 'prompt must be at least one token, got []' });

@@ -56,7 +56,9 @@ test('as many texts or beams as no memory holds are refused before they are made
 });
 
 test('what is not made by new says by what it is', () => {
-    for (const [name, maker] of /** @type {const} */ ([['ModelCache', /createCache\(\) or ModelCache\.load\(\)/], ['LanguageModel', /loadModel\(\)/]])) {
+    for (const [name, maker] of /** @type {const} */ ([
+        ['ModelCache', /createCache\(\) or ModelCache\.load\(\)/], ['LanguageModel', /loadModel\(\)/],
+    ])) {
         const Class = any(generation)[name];
         for (const slips of [[], [undefined], [5], [runtime], [model], [runtime, {}], [{ network: {} }]]) {
             assert.throws(() => new Class(...slips), { name: 'TypeError', message: NAMED });
@@ -290,7 +292,8 @@ test('what is nearly a source is named, with what to do', async () => {
         [{ kind: 'directory', getFileHandle() {} }, /: give the Files in it$/], [{ kind: 'file', getFile() {} }, /: await its getFile\(\)$/],
         [{ weights, config: 5 }, /^source\.config must be .*, got 5$/], [{ weights: [weights, 5], config }, /^source\.weights must be .*, got 5$/],
         [{ weights, config: Promise.resolve(config) }, /^source\.config must be .*, got a Promise: await it$/],
-        [locked, /^source must be a stream that nobody reads, got one that is locked$/], [gone, /detached/], [new DataView(new ArrayBuffer(0)), /0 bytes/],
+        [locked, /^source must be a stream that nobody reads, got one that is locked$/],
+        [gone, /detached/], [new DataView(new ArrayBuffer(0)), /0 bytes/],
         ['http://', /^source must be a URL or a path, got "http:\/\/"$/], [endless(), /^source must be .*, got a Generator$/],
         [{ length: 1e15 }, /^source must be /], [new Map(), /got a Map$/],
     ])) {

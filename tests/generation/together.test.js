@@ -70,7 +70,8 @@ describe('a list of prompts', () => {
     });
 
     test('items come in turns, in the order of the prompts', async () => {
-        const order = (await all(model.generate(['a', 'b', 'c'], [1, 3, 2].map((maxNewTokens) => ({ maxNewTokens, seed: 1 }))))).map(({ index }) => index);
+        const each = [1, 3, 2].map((maxNewTokens) => ({ maxNewTokens, seed: 1 }));
+        const order = (await all(model.generate(['a', 'b', 'c'], each))).map(({ index }) => index);
         assert.deepEqual(order, [0, 1, 2, 1, 2, 1]);
     });
 

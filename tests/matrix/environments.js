@@ -40,7 +40,8 @@ export async function program() {
 
 const ISOLATED = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 const PAGE = "import { program } from './program.js';\nprogram().then((outcome) => { globalThis.outcome = outcome; });\n";
-const html = (/** @type {string} */ body) => `<!doctype html><html><head><meta charset="utf-8"><link rel="icon" href="data:,"></head><body>${body}</body></html>\n`;
+const html = (/** @type {string} */ body) =>
+    `<!doctype html><html><head><meta charset="utf-8"><link rel="icon" href="data:,"></head><body>${body}</body></html>\n`;
 const HTML = html('<script type="module" src="./page.js"></script>');
 const MAP = (/** @type {string} */ base) => html(`<script type="importmap">${JSON.stringify({
     imports: { 'cached-attention': `${base}dist/index.js`, 'cached-attention/generation': `${base}dist/generation/index.js` },
@@ -150,7 +151,11 @@ document.currentScript.after(map);
     },
     {
         name: 'Page, isolate.js',
-        files: { ...direct, 'index.html': html('<script src="./isolate.js"></script><script type="module">if (crossOriginIsolated) import("./page.js");</script>') },
+        files: {
+            ...direct,
+            'index.html': html('<script src="./isolate.js"></script>' +
+                '<script type="module">if (crossOriginIsolated) import("./page.js");</script>'),
+        },
         build: `cp ${P}/isolate.js .`,
     },
     { name: 'Page, strict CSP', files: direct, headers: policy("default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src data:") },

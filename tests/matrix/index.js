@@ -122,7 +122,13 @@ async function sh(cwd, command) {
     }
 }
 
-/** A bundler's own server, for as long as `use` takes. @param {string} cwd @param {string} command @param {number} port @param {() => Promise<Outcome>} use */
+/**
+ * A bundler's own server, for as long as `use` takes.
+ * @param {string} cwd
+ * @param {string} command
+ * @param {number} port
+ * @param {() => Promise<Outcome>} use
+ */
 async function during(cwd, command, port, use) {
     const child = spawn('bash', ['-c', `exec ${command}`], { cwd, detached: true, stdio: 'ignore' });
     try {
@@ -143,7 +149,12 @@ async function during(cwd, command, port, use) {
     }
 }
 
-/** A static host; `/other/` answers as another origin would when it is asked under another name. @param {string} files @param {number} port @param {Record<string, string>} headers */
+/**
+ * A static host; `/other/` answers as another origin would when it is asked under another name.
+ * @param {string} files
+ * @param {number} port
+ * @param {Record<string, string>} headers
+ */
 async function host(files, port, headers) {
     const server = createServer((request, response) => {
         const path = decodeURIComponent(new URL(request.url ?? '', 'http://localhost').pathname);

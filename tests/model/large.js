@@ -24,7 +24,8 @@ const program = (path) => `
     const tokens = [];
     for await (const { token } of model.generate([1, 2, 3], { maxNewTokens: 20, temperature: 0 })) tokens.push(token);
     const written = performance.now() - start - loaded;
-    console.log(JSON.stringify({ before, loaded, peak, written, after: process.resourceUsage().maxRSS * 1024, tokens, inUse: runtime.explain().bytesInUse }));
+    const after = process.resourceUsage().maxRSS * 1024;
+    console.log(JSON.stringify({ before, loaded, peak, written, after, tokens, inUse: runtime.explain().bytesInUse }));
     runtime.dispose();
 `;
 
@@ -33,7 +34,8 @@ try {
     const path = join(folder, 'large-q4_0.gguf');
     await writeRandomModel(path, SHAPES.tinyllama, 'Q4_0');
     const { size } = statSync(path);
-    const out = execFileSync(process.execPath, ['--input-type=module', '-e', program(path)], { encoding: 'utf8', cwd: new URL('.', pathToFileURL(path)) });
+    const cwd = new URL('.', pathToFileURL(path));
+    const out = execFileSync(process.execPath, ['--input-type=module', '-e', program(path)], { encoding: 'utf8', cwd });
     const { before, loaded, peak, written, after, tokens, inUse } = JSON.parse(out);
     const times = (/** @type {number} */ bytes) => (bytes / size).toFixed(3);
     console.log(`file ${size} bytes; loaded in ${(loaded / 1000).toFixed(1)} s (${(size / loaded / 1000).toFixed(0)} MB/s)`);

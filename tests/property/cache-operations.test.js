@@ -71,7 +71,10 @@ const [BATCH, HEADS, DIM, FEATURES] = [2, 2, 4, 6];
 const FREQUENCIES = [1, 1 / 10];
 const random = draw(SEED);
 
-/** One position of one head: what was stored, in float64, and how often it has been rounded. @typedef {{ key: number[], value: number[], rounded: number }} Held */
+/**
+ * One position of one head: what was stored, in float64, and how often it has been rounded.
+ * @typedef {{ key: number[], value: number[], rounded: number }} Held
+ */
 /** Positions of batch entries, of heads. @typedef {(Held | null)[][][]} Entries */
 
 /** What a rounding makes wrong at most, of numbers up to 4. */
@@ -88,7 +91,14 @@ layer.build([BATCH, null, FEATURES], [BATCH, null, FEATURES]);
 layer.setWeights(layer.weights.map(({ shape }) => random.tensor(shape, 0.5)));
 const [WQ, WK, WV, WO] = layer.getWeights().map(({ data }) => data);
 
-/** x times a kernel of [inputs][outputs], the columns of one head. @param {ArrayLike<number>} x @param {Float32Array} w @param {number} outputs @param {number} from @param {number} n */
+/**
+ * x times a kernel of [inputs][outputs], the columns of one head.
+ * @param {ArrayLike<number>} x
+ * @param {Float32Array} w
+ * @param {number} outputs
+ * @param {number} from
+ * @param {number} n
+ */
 const project = (x, w, outputs, from, n) => Array.from({ length: n }, (_, c) => {
     let sum = 0;
     for (let i = 0; i < x.length; i++) sum += x[i] * w[i * outputs + from + c];
@@ -142,7 +152,8 @@ class Pair {
                         const held = positions[s];
                         for (let e = 0; e < DIM; e++, at++) {
                             const error = Math.abs(data[at] - (held ? held[part][e] : 0));
-                            assert.ok(error <= (held?.rounded ?? 0) * (part === 'key' ? step + ANGLE : step), `${this.cache.dtype} ${part} ${s}: wrong by ${error}`);
+                            const allowed = (held?.rounded ?? 0) * (part === 'key' ? step + ANGLE : step);
+                            assert.ok(error <= allowed, `${this.cache.dtype} ${part} ${s}: wrong by ${error}`);
                         }
                     }
                 }
@@ -151,7 +162,10 @@ class Pair {
     }
 }
 
-/** Each gives what undoes nothing but a failure: null where it has failed, with the pair as it was. @type {Record<string, (pair: Pair, fail: number) => void | Pair | null>} */
+/**
+ * Each gives what undoes nothing but a failure: null where it has failed, with the pair as it was.
+ * @type {Record<string, (pair: Pair, fail: number) => void | Pair | null>}
+ */
 const KV_OPERATIONS = {
     write(pair, fail) {
         const { cache } = pair;
@@ -261,7 +275,10 @@ test(`KVCache: ${OPERATIONS / 2} operations, seed ${SEED}`, async () => {
 
 const ids = (/** @type {number} */ n) => Array.from({ length: n }, () => random.integer(0, 30));
 
-/** A cache, and for each text its tokens; `gaps`: positions are not places any more. @typedef {{ cache: ModelCache, texts: number[][], gaps: boolean, rounded: number }} Texts */
+/**
+ * A cache, and for each text its tokens; `gaps`: positions are not places any more.
+ * @typedef {{ cache: ModelCache, texts: number[][], gaps: boolean, rounded: number }} Texts
+ */
 
 /** @param {Texts} one @returns {number[][]} */
 const tokensOf = ({ cache }) => /** @type {number[][]} */ (cache.batch === 1 ? [cache.tokens] : cache.tokens);

@@ -230,7 +230,9 @@ it('byte-level tokens give the text of their bytes, however characters are cut a
     const tokenizer = new Tokenizer(JSON.parse(EMBEDDED.toString()));
     const next = rng(7);
     // Ids whose bytes are known: single bytes, among them beginnings and rests of characters, and words with and without a space.
-    const parts = [[0x61], [0x20], [0x0a], [0x7f], [0xc3], [0xa9], [0xe2], [0x82], [0xac], [0xf0], [0x9f], [0x98], [0x80], [0xff], [0xef], [0xbb], [0xbf]];
+    const parts = [
+        [0x61], [0x20], [0x0a], [0x7f], [0xc3], [0xa9], [0xe2], [0x82], [0xac], [0xf0], [0x9f], [0x98], [0x80], [0xff], [0xef], [0xbb], [0xbf],
+    ];
     const letterOf = (/** @type {number} */ byte) => {
         const printable = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
         const before = Array.from({ length: byte }, (_, i) => i).filter((i) => !((i > 32 && i < 127) || (i > 160 && i !== 173))).length;

@@ -189,7 +189,8 @@ test('wrong arguments are named', async () => {
         [[x, x, { cacheUpdateIndex: 0 }], RangeError, /cache/],
         [[x, x, { queryMask: x }], TypeError, /queryMask/],
     ])) {
-        assert.throws(() => layer.callSync(.../** @type {Parameters<typeof layer.callSync>} */ (args)), { name: type.name, message }, String(message));
+        const call = () => layer.callSync(.../** @type {Parameters<typeof layer.callSync>} */ (args));
+        assert.throws(call, { name: type.name, message }, String(message));
         await assert.rejects(layer.call(.../** @type {Parameters<typeof layer.call>} */ (args)), { name: type.name, message }, String(message));
     }
 });

@@ -94,7 +94,10 @@ test('wrong arguments are named', async () => {
         [{ shape: [2], dtype: 'float64' }, 'TypeError', /Tensor\.dtype must be one of 'float32'.*got "float64"/],
         [{ shape: [2], data: [1, 2] }, 'TypeError', /Tensor\.data must be a Float32Array.*got \[1, 2\]/],
         [{ shape: [2], data: new BigInt64Array(2) }, 'TypeError', /got BigInt64Array\(2\)/],
-        [{ shape: [2], dtype: 'int32', data: new Float32Array(2) }, 'TypeError', /Tensor\.data must be what holds dtype 'int32', got Float32Array\(2\)/],
+        [
+            { shape: [2], dtype: 'int32', data: new Float32Array(2) }, 'TypeError',
+            /Tensor\.data must be what holds dtype 'int32', got Float32Array\(2\)/,
+        ],
         [{ shape: [2], data: new Float32Array(3) }, 'RangeError', /Tensor\.data must be of 2 elements, as shape \[2\] has, got 3/],
         [{ shape: [2 ** 40] }, 'RangeError', /memory exhausted/],
         [{ shape: [2 ** 30, 2 ** 30] }, 'RangeError', /Tensor\.shape must be of fewer than 2 \*\* 53 elements, got \[1/],
