@@ -69,12 +69,12 @@ for (const [name, draft] of /** @type {[string, any][]} */ ([['the prompt', 'pro
     });
 }
 
-test('the model itself guesses right, but for what does not fit; a stranger is asked for less and less', async () => {
+test('the model itself guesses right, but for what does not fit; a stranger does not', async () => {
     const own = (await write({ sampler: 'greedy', draft: model, draftTokens: 5 })).at(-1).draft;
     assert.equal(own.accepted, own.proposed);
     assert.ok(own.accepted >= 30);
-    const other = (await write({ sampler: 'greedy', draft: stranger })).at(-1).draft;
-    assert.ok(other.accepted < 10 && other.proposed < 60, JSON.stringify(other));
+    const other = (await write({ sampler: 'greedy', draft: stranger, draftTokens: 5 })).at(-1).draft;
+    assert.ok(other.accepted < 10 && other.proposed > 100, JSON.stringify(other));
 });
 
 test('guesses are made while they are worth their time', () => {

@@ -20,7 +20,7 @@ const PROMPTS = ['the thing in a café', [7], 'a', Array.from({ length: 150 }, (
 /** Different in everything. @type {import('../../js/generation/options.js').GenerateOptions[]} */
 const OPTIONS = [
     { sampler: 'greedy', maxNewTokens: 12 }, { seed: 3, maxNewTokens: 30, topK: 40 }, { sampler: 'beam', numBeams: 3, maxNewTokens: 9 },
-    { sampler: 'contrastive', maxNewTokens: 7 }, { sampler: 'greedy', maxNewTokens: 20, draft: 'prompt' },
+    { sampler: 'contrastive', maxNewTokens: 7 }, { sampler: 'greedy', maxNewTokens: 20, draft: 'prompt', draftTokens: 4 },
     { seed: 8, topP: 0.9, maxNewTokens: 1, repetitionPenalty: 1.3 },
 ];
 
