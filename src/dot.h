@@ -4,9 +4,10 @@
  * unsigned with so many bits, six at most. All sums are exact, so that builds, engines and orders agree.
  *
  * Of unsigned weights the relaxed build multiplies bytes and adds pairs: that instruction says what it gives only if its
- * second operand has no more than seven bits. Otherwise the even and the odd inputs of four are taken by themselves, as
- * 16-bit numbers, of which an instruction multiplies and adds pairs; the activations lie turned for that. Either way two
- * vectors of weights meet eight bytes of activations at a time, which is a step. */
+ * second operand has no more than seven bits. Otherwise two bytes of weights are a number of 16 bits, e + 256 o, of which an
+ * instruction multiplies and adds pairs. With activations a and b, e a + o b = (e + 256 o) a + o (b - 256 a): a shift gives
+ * o, and nothing has to give e. For that e is not negative: of signed weights every other byte lies above its own by 128
+ * (DOT_LIFT). Either way two vectors of weights meet eight bytes of activations at a time, which is a step. */
 #ifndef CMHA_DOT_H
 #define CMHA_DOT_H
 
@@ -19,19 +20,23 @@ typedef struct dot_block {
     /* Of all q and of each half of them: the sum; the sums of the first two and of the last two of every four. */
     float sum[3];
     int16_t pairs[3][2];
+    int32_t lift;           /* what DOT_LIFT adds to the sum of products, taken off */
 #if defined(__wasm_relaxed_simd__)
     int8_t bytes[CMHA_INT8_INPUTS];
 #endif
-    int16_t turned[CMHA_INT8_INPUTS];   /* of every four the first, the third, the second, the fourth */
+    int16_t turned[CMHA_INT8_INPUTS];   /* of every four q: 0, 2, 1 - 256 times 0, 3 - 256 times 2 */
 } dot_block;
 
 _Static_assert(sizeof(dot_block) <= CMHA_INT8_BYTES, "cmha.h tells how much room a block takes");
 
+/* Bits of a word of four signed weights. */
+#define DOT_LIFT 0x00800080u
+
 /* Inputs i ... i + 15, 16-bit numbers, wherever they stand. */
 INLINE void dot_set(dot_block *x, size_t i, i4 low, i4 high)
 {
-    i4_store(x->turned + i, h8_swap_middle(low));
-    i4_store(x->turned + i + 8, h8_swap_middle(high));
+    i4_store(x->turned + i, h8_swap_middle(h8_sub(low, i4_shl(low, 24))));
+    i4_store(x->turned + i + 8, h8_swap_middle(h8_sub(high, i4_shl(high, 24))));
 #if defined(__wasm_relaxed_simd__)
     i4_store(x->bytes + i, wasm_i8x16_narrow_i16x8(low, high));
 #endif
@@ -83,10 +88,10 @@ INLINE const uint8_t *dot_input(const dot_block *x, size_t i, int bits)
 }
 
 /* What sums begin with: -zero times the activations of a part, where weights lie above theirs by that much. In 16 bits they
- * may wrap on the way, as what they come to is small again. */
+ * may wrap on the way, as what they come to is small again. Of signed weights a part is all of the block. */
 INLINE dot_sums dot_begin(const dot_block *x, size_t part, int zero, int bits)
 {
-    if (bits == 8) return i4_splat(0);
+    if (bits == 8) return i4_load_splat(&x->lift);
     i4 pairs = i4_load_splat(x->pairs[part]), factor = h8_splat((int16_t) -zero);
 #if defined(__wasm_relaxed_simd__)
     if (bits <= 4) return wasm_i16x8_mul(pairs, factor);
@@ -95,7 +100,7 @@ INLINE dot_sums dot_begin(const dot_block *x, size_t part, int zero, int bits)
 }
 
 /* A step of two words of bytes, of which a pair of products is at most 2 * 127 * (2^bits - 1): of four bits eight words fit
- * in 16, of six two. Or of the even and the odd inputs of one word. */
+ * in 16, of six two. Or of one word and its odd inputs. */
 INLINE dot_sums dot_step(dot_sums s, i4 w0, i4 x0, i4 w1, i4 x1, int bits)
 {
 #if defined(__wasm_relaxed_simd__)
@@ -113,23 +118,23 @@ INLINE dot_sums dot_step(dot_sums s, i4 w0, i4 x0, i4 w1, i4 x1, int bits)
     return i4_add(i4_add(s, h8_dot(w0, x0)), h8_dot(w1, x1));
 }
 
-/* The even inputs of a word, and the odd ones: signed weights 256-fold. */
-INLINE i4 dot_even(i4 word, int bits) { return bits == 8 ? h8_shl(word, 8) : i4_and(word, i4_constant(0x00ff00ff)); }
-INLINE i4 dot_odd(i4 word, int bits) { return bits == 8 ? i4_and(word, i4_constant(0xff00ff00)) : h8_shr_u(word, 8); }
+/* The odd inputs of a word. */
+INLINE i4 dot_odd(i4 word, int bits) { return bits == 8 ? h8_shr(word, 8) : h8_shr_u(word, 8); }
 
 /* The products of two words with the inputs at x0 and x1. */
 INLINE dot_sums dot_two(dot_sums s, i4 w0, const uint8_t *x0, i4 w1, const uint8_t *x1, int bits)
 {
     if (dot_bytes(bits)) return dot_step(s, w0, i4_load_splat(x0), w1, i4_load_splat(x1), bits);
-    s = dot_step(s, dot_even(w0, bits), i4_load_splat(x0), dot_odd(w0, bits), i4_load_splat(x0 + 4), bits);
-    return dot_step(s, dot_even(w1, bits), i4_load_splat(x1), dot_odd(w1, bits), i4_load_splat(x1 + 4), bits);
+    s = dot_step(s, w0, i4_load_splat(x0), dot_odd(w0, bits), i4_load_splat(x0 + 4), bits);
+    return dot_step(s, w1, i4_load_splat(x1), dot_odd(w1, bits), i4_load_splat(x1 + 4), bits);
 }
 
 INLINE i4 dot_total(dot_sums s, int bits)
 {
-    if (bits == 8) return i4_shr(s, 8);
 #if defined(__wasm_relaxed_simd__)
     if (bits <= 4) return wasm_i32x4_extadd_pairwise_i16x8(s);
+#else
+    (void) bits;
 #endif
     return s;
 }

@@ -90,6 +90,7 @@ INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
  * as the upper halves of words. */
 INLINE i4 h8_equal(i4 a, i4 b) { return wasm_i16x8_eq(a, b); }
 INLINE i4 h8_splat(int16_t x) { return wasm_i16x8_splat(x); }
+INLINE i4 h8_sub(i4 a, i4 b) { return wasm_i16x8_sub(a, b); }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return wasm_i16x8_shl(a, n); }
 INLINE i4 h8_shr(i4 a, uint32_t n) { return wasm_i16x8_shr(a, n); }     /* signed */
 INLINE i4 h8_shr_u(i4 a, uint32_t n) { return wasm_u16x8_shr(a, n); }
@@ -189,6 +190,7 @@ typedef int16_t h8 __attribute__((vector_size(16)));
 typedef uint16_t u8h __attribute__((vector_size(16)));
 INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
 INLINE i4 h8_splat(int16_t x) { return (i4) (h8) { x, x, x, x, x, x, x, x }; }
+INLINE i4 h8_sub(i4 a, i4 b) { return (i4) ((u8h) a - (u8h) b); }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8h) a << (uint16_t) n); }
 INLINE i4 h8_shr(i4 a, uint32_t n) { return (i4) ((h8) a >> (int16_t) n); }
 INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8h) a >> (uint16_t) n); }

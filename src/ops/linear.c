@@ -147,7 +147,7 @@ INLINE size_t run_order(size_t run, size_t t)
 typedef struct dot_how {
     int run, zero, offset;  /* as weight_dot has them, `zero` lifted by what flipping adds to each weight */
     int four;               /* of dot_four() */
-    uint32_t flip;          /* bits of a word of four weights: makes signed ones unsigned */
+    uint32_t flip;          /* bits of a word of four weights: makes lifted ones all signed, or all unsigned */
 } dot_how;
 
 /* z[i][8] += the products of m rows with what is unpacked: in steps of two words of bytes, or of one that is widened. Row i
@@ -177,7 +177,7 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
                     word = i4_xor(word, flip);
                     next = i4_xor(next, flip);
                 }
-                words[half][0] = dot_bytes(bits) ? word : dot_even(word, bits);
+                words[half][0] = word;
                 words[half][1] = dot_bytes(bits) ? next : dot_odd(word, bits);
             }
             for (size_t i = 0; i < m; i++) {
@@ -243,9 +243,9 @@ static dot_tiles *tiles_of(const weight_dot *dot, dot_how *how)
     int four = dot_four();
     *how = (dot_how) { (int) dot->run, dot->zero, dot->offset, four, 0 };
 #if defined(__wasm_relaxed_simd__)
-    if (four == DOT_UNSIGNED && dot->bits == 8) {
-        how->zero = 128;
-        how->flip = 0x80808080;
+    if (dot->bits == 8) {
+        how->zero = four == DOT_UNSIGNED ? 128 : 0;
+        how->flip = four == DOT_UNSIGNED ? ~DOT_LIFT & 0x80808080 : DOT_LIFT;
     }
     if (four) return dot->run == 16 ? dot_tiles_16_DOT_FOUR : dot_tiles_32_DOT_FOUR;
     if (dot->run == 32 && dot->bits == 4) return dot_tiles_32_4;

@@ -36,16 +36,20 @@ static void quantize_block(dot_block *y, const float *x)
     float most = largest(x);
     f4 scale = f4_splat(most > 0 ? 127.0f / most : 0.0f);
     int16_t all[2] = { 0, 0 };
+    int32_t even = 0;
     for (size_t part = 1; part <= 2; part++, x += HALF) {
         i4 low = rounded(x, scale), high = rounded(x + 8, scale), one = h8_splat(1);
-        int32_t twos[4];
+        int32_t twos[4], ones[4];
         dot_set(y, (part - 1) * HALF, low, high);
         i4_store(twos, i4_add(h8_dot(low, one), h8_dot(high, one)));
+        i4_store(ones, i4_add(h8_dot(low, i4_splat(1)), h8_dot(high, i4_splat(1))));
+        for (size_t j = 0; j < 4; j++) even += ones[j];
         for (size_t j = 0; j < 2; j++) all[j] += y->pairs[part][j] = (int16_t) (twos[j] + twos[j + 2]);
         y->sum[part] = (float) (y->pairs[part][0] + y->pairs[part][1]);
     }
     for (size_t j = 0; j < 2; j++) y->pairs[0][j] = all[j];
     y->sum[0] = (float) (all[0] + all[1]);
+    y->lift = -128 * even;
     y->d = most / 127.0f;
 }
 

@@ -24,7 +24,12 @@ static void place_block(const weight_type *t, uint8_t *packed, const uint8_t *bl
         return;
     }
     for (; block != words; block += 2, to += HALF_FIELD) memcpy(to, block, 2);
-    for (to += 2 * lane; block != tail; block += 4, to += WORD_FIELD) memcpy(to, block, 4);
+    for (to += 2 * lane; block != tail; block += 4, to += WORD_FIELD) {
+        uint32_t word;
+        memcpy(&word, block, 4);
+        word ^= t->lift;
+        memcpy(to, &word, 4);
+    }
     for (to -= 2 * lane; block != end; block += 2, to += HALF_FIELD) memcpy(to, block, 2);
 }
 
@@ -48,10 +53,10 @@ double cmha_weight_bytes(uint32_t type, double k, double n)
 static void run_values(const weight_dot *dot, const unpacked *u, size_t s, size_t half, float *y)
 {
     const uint8_t *word = words_of(u, dot->run, s, dot->bits);
-    i4 zero = i4_splat(-dot->zero);
+    i4 zero = i4_splat(-dot->zero), lift = i4_splat(dot->bits == 8 ? (int32_t) DOT_LIFT : 0);
     for (size_t i = 0; i < dot->run; i += 4, word += WORD_FIELD) {
         for (uint32_t j = 0; j < 4; j++) {
-            i4 bytes = word_field(word, half);
+            i4 bytes = i4_xor(word_field(word, half), lift);
             i4 quant = i4_add(dot->bits == 8 ? signed_byte(bytes, j) : unsigned_byte(bytes, j), zero);
             f4 value = f4_mul(u->scales.scale[s][half], i4_float(quant));
             f4_store(y + (i + j) * CMHA_PANEL + 4 * half, dot->offset ? f4_add(value, u->scales.offset[s][half]) : value);

@@ -38,7 +38,7 @@ typedef struct weight_dot {
     uint32_t run;
     uint32_t span, layers;  /* see WEIGHT_TYPE */
     int32_t zero;
-    int offset, bits;       /* 8: quants are signed */
+    int offset, bits;       /* 8: quants are signed, and lifted by DOT_LIFT where they are unpacked */
     /* y[panels][8] = sums over `count` blocks for one row. */
     void (*row)(float *y, const uint8_t *blocks, size_t panels, const dot_block *x, size_t count);
     void (*unpack)(unpacked *u, const uint8_t *blocks, size_t count);
@@ -48,6 +48,7 @@ typedef struct weight_type {
     uint32_t block, bytes;
     /* 16-bit fields ahead of and behind the block's 32-bit words. */
     uint32_t head, tail;
+    uint32_t lift;  /* bits that packing turns over in every word */
     /* y[count * block][8] = the values of `count` packed blocks; NULL: what `dot` unpacks tells them (weight_panel). */
     void (*panel)(float *y, const uint8_t *blocks, size_t count);
     /* y[ROW_PANELS][8] = the sums over j < k of x[j] times the weights of so many panels, in order. NULL: tiles do. */
@@ -205,7 +206,7 @@ INLINE void dot_row(float *y, const uint8_t *p, const dot_block *x, size_t count
                     dot_sums products[4][2];
                     for (size_t j = 0; j < runs; j++) {
                         const dot_block *in = x + j * span / DOT_WORDS;
-                        products[j][0] = products[j][1] = zero ? dot_begin(in, run_part(run, from / words), zero, bits) : i4_splat(0);
+                        products[j][0] = products[j][1] = zero || bits == 8 ? dot_begin(in, run_part(run, from / words), zero, bits) : i4_splat(0);
                     }
                     dot_words(products, at, from + words, x, span, layers, runs, half0, half0 + halves, bits, quants);
                     UNROLL
@@ -257,10 +258,10 @@ INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t byt
     { \
         unpack_panel(u, p, count, BYTES_##NAME, BLOCK_##NAME, run, span, layers, scale, quants); \
     } \
-    WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, run, span, layers, zero, offset, bits, scale, quants)
+    WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, 0, run, span, layers, zero, offset, bits, scale, quants)
 
 /* The same for one that unpacks by a function of its own. */
-#define WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, run, span, layers, zero, offset, bits, scale, quants) \
+#define WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, lift, run, span, layers, zero, offset, bits, scale, quants) \
     static void row_##object(float *y, const uint8_t *p, size_t panels, const dot_block *x, size_t count) \
     { \
         const size_t panel_bytes = count * BYTES_##NAME * CMHA_PANEL; \
@@ -270,7 +271,7 @@ INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t byt
         } \
     } \
     const weight_type weight_##object = { \
-        BLOCK_##NAME, BYTES_##NAME, head, tail, NULL, NULL, \
+        BLOCK_##NAME, BYTES_##NAME, head, tail, lift, NULL, NULL, \
         { run, span, layers, zero, offset, bits, row_##object, unpack_##object }, \
     };
 
