@@ -79,7 +79,7 @@ INLINE i4 i4_more(i4 a, i4 b) { return wasm_i32x4_gt(a, b); }
 INLINE f4 i4_float(i4 a) { return wasm_f32x4_convert_i32x4(a); }        /* of the same numbers */
 INLINE f4 i4_bits(i4 a) { return a; }                                   /* of the same bits */
 INLINE i4 f4_word(f4 a) { return a; }
-/* By bytes: a - b, and table[a] for a < 16. */
+/* By bytes: a - b, and table[a] for a < 16, 0 for a > 127. */
 INLINE i4 b16_sub(i4 a, i4 b) { return wasm_i8x16_sub(a, b); }
 #if defined(__wasm_relaxed_simd__)
 INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_relaxed_swizzle(table, a); }
@@ -91,6 +91,7 @@ INLINE i4 b16_look_up(i4 table, i4 a) { return wasm_i8x16_swizzle(table, a); }
 INLINE i4 h8_equal(i4 a, i4 b) { return wasm_i16x8_eq(a, b); }
 INLINE i4 h8_splat(int16_t x) { return wasm_i16x8_splat(x); }
 INLINE i4 h8_sub(i4 a, i4 b) { return wasm_i16x8_sub(a, b); }
+INLINE i4 h8_mul(i4 a, i4 b) { return wasm_i16x8_mul(a, b); }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return wasm_i16x8_shl(a, n); }
 INLINE i4 h8_shr(i4 a, uint32_t n) { return wasm_i16x8_shr(a, n); }     /* signed */
 INLINE i4 h8_shr_u(i4 a, uint32_t n) { return wasm_u16x8_shr(a, n); }
@@ -191,6 +192,7 @@ typedef uint16_t u8h __attribute__((vector_size(16)));
 INLINE i4 h8_equal(i4 a, i4 b) { return (i4) ((h8) a == (h8) b); }
 INLINE i4 h8_splat(int16_t x) { return (i4) (h8) { x, x, x, x, x, x, x, x }; }
 INLINE i4 h8_sub(i4 a, i4 b) { return (i4) ((u8h) a - (u8h) b); }
+INLINE i4 h8_mul(i4 a, i4 b) { return (i4) ((u8h) a * (u8h) b); }
 INLINE i4 h8_shl(i4 a, uint32_t n) { return (i4) ((u8h) a << (uint16_t) n); }
 INLINE i4 h8_shr(i4 a, uint32_t n) { return (i4) ((h8) a >> (int16_t) n); }
 INLINE i4 h8_shr_u(i4 a, uint32_t n) { return (i4) ((u8h) a >> (uint16_t) n); }
@@ -248,7 +250,7 @@ INLINE i4 b16_sub(i4 a, i4 b) { return (i4) ((b16) a - (b16) b); }
 INLINE i4 b16_look_up(i4 table, i4 a)
 {
     b16 from = (b16) table, at = (b16) a, to = { 0 };
-    for (int i = 0; i < 16; i++) to[i] = from[at[i] & 15];
+    for (int i = 0; i < 16; i++) to[i] = at[i] < 16 ? from[at[i]] : 0;
     return (i4) to;
 }
 

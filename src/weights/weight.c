@@ -17,6 +17,11 @@ const weight_type *weight_type_of(uint32_t type)
 /* Puts a block among the eight that are packed together. */
 static void place_block(const weight_type *t, uint8_t *packed, const uint8_t *block, size_t lane)
 {
+    uint8_t arranged[MOST_BYTES];
+    if (t->arrange) {
+        t->arrange(arranged, block);
+        block = arranged;
+    }
     const uint8_t *end = block + t->bytes, *words = block + 2 * t->head, *tail = end - 2 * t->tail;
     uint8_t *to = packed + 2 * lane;
     if (t->bytes == 1) {

@@ -36,7 +36,7 @@ enum { ROW_PANELS = 4 };
 /* How products with quantized activations are made; run is 0 where they are not. */
 typedef struct weight_dot {
     uint32_t run;
-    uint32_t span, layers;  /* see WEIGHT_TYPE */
+    int natural;            /* runs are added as they come, half layers too (run_order in linear.c) */
     int32_t zero;
     int offset, bits;       /* 8: quants are signed, and lifted by DOT_LIFT where they are unpacked */
     /* y[panels][8] = sums over `count` blocks for one row. */
@@ -49,6 +49,8 @@ typedef struct weight_type {
     /* 16-bit fields ahead of and behind the block's 32-bit words. */
     uint32_t head, tail;
     uint32_t lift;  /* bits that packing turns over in every word */
+    /* to[bytes] = a block as it is packed, where that is another order; or NULL */
+    void (*arrange)(uint8_t *to, const uint8_t *block);
     /* y[count * block][8] = the values of `count` packed blocks; NULL: what `dot` unpacks tells them (weight_panel). */
     void (*panel)(float *y, const uint8_t *blocks, size_t count);
     /* y[ROW_PANELS][8] = the sums over j < k of x[j] times the weights of so many panels, in order. NULL: tiles do. */
@@ -271,8 +273,8 @@ INLINE void unpack_panel(unpacked *u, const uint8_t *p, size_t count, size_t byt
         } \
     } \
     const weight_type weight_##object = { \
-        BLOCK_##NAME, BYTES_##NAME, head, tail, lift, NULL, NULL, \
-        { run, span, layers, zero, offset, bits, row_##object, unpack_##object }, \
+        BLOCK_##NAME, BYTES_##NAME, head, tail, lift, NULL, NULL, NULL, \
+        { run, 0, zero, offset, bits, row_##object, unpack_##object }, \
     };
 
 #endif
