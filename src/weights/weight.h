@@ -117,10 +117,11 @@ INLINE void scale_by_d(scalings *to, size_t first, const uint8_t *p)
     for (size_t half = 0; half < 2; half++) to->scale[first][half] = d[half];
 }
 
-/* Four runs from byte 0 to 3 of `bytes`, one after the other: d times that byte. */
+/* Four runs from byte 0 to 3 of `bytes`, one after the other: d times that byte, which is below 128. As a signed one, or the
+ * compiler, which sees that it is none, takes the conversion of unsigned numbers, nine instructions of the engine's. */
 INLINE void scale_four(f4 (*to)[2], size_t half, f4 d, i4 bytes)
 {
-    for (uint32_t i = 0; i < 4; i++) to[i][half] = f4_mul(d, i4_float(unsigned_byte(bytes, i)));
+    for (uint32_t i = 0; i < 4; i++) to[i][half] = f4_mul(d, i4_float(signed_byte(bytes, i)));
 }
 
 /* Where a word of four inputs stands: word i of layer j of a chunk (see WEIGHT_TYPE). */
@@ -161,6 +162,7 @@ INLINE size_t run_words(size_t run, size_t span)
 INLINE void dot_words(dot_sums products[4][2], word_place at, size_t end, const dot_block *x, size_t span, size_t layers,
     size_t runs, size_t half0, size_t half1, int bits, quants_of *quants)
 {
+    if (runs < layers && bits != 5) __asm__("" : "+r"(end));
     ROLLED
     while (at.i < end) {
         if (runs < layers) {        /* two layers make a run */
