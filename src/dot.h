@@ -129,16 +129,6 @@ INLINE dot_sums dot_two(dot_sums s, i4 w0, const uint8_t *x0, i4 w1, const uint8
     return dot_step(s, w1, i4_load_splat(x1), dot_odd(w1, bits), i4_load_splat(x1 + 4), bits);
 }
 
-/* The products of half a block of activations with four words of six bits, less `zero` times the activations. */
-INLINE i4 dot_sixteen(const i4 words[4], const dot_block *x, size_t part, int zero)
-{
-    const uint8_t *in = dot_input(x, 16 * part, 6), *more = dot_input(x, 16 * part + 8, 6);
-    size_t next = dot_bytes(6) ? 4 : 8;
-    i4 sum = dot_begin(x, 1 + part, zero, 6);
-    sum = dot_two(sum, words[0], in, words[1], in + next, 6);
-    return dot_two(sum, words[2], more, words[3], more + next, 6);
-}
-
 INLINE i4 dot_total(dot_sums s, int bits)
 {
 #if defined(__wasm_relaxed_simd__)

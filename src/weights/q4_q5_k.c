@@ -1,9 +1,9 @@
 /* q4_q5_k.c: Q4_K and Q5_K: 256 inputs of four or five bits in runs of 32, each with a scale and a minimum of six
  * bits. d; dmin; scales[12]; Q5_K: qh[32], a bit of eight times four inputs in a word; qs[128]: a word holds the lower
  * bits of four inputs in its low nibbles and of four others, 32 further, in its high ones. */
-#include "weights/weight.h"
+#include "weights/runs.h"
 
-enum { SCALES = 2 * HALF_FIELD, QH = SCALES + 3 * WORD_FIELD, QS_4 = QH, QS_5 = QH + 8 * WORD_FIELD };
+enum { SCALES = 2 * HALF_FIELD, QS = SCALES + 3 * WORD_FIELD };
 
 /* The minima count as offsets below zero. Of runs 4 to 7 the upper two bits stand above the six bits of runs 0 to 3, the
  * lower four in the third word. */
@@ -27,18 +27,24 @@ OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-INLINE i4 nibbles(word_place p, size_t qs, size_t j, size_t half)
+INLINE i4 quants_4(word_place p, size_t j, size_t half)
 {
-    return i4_and(i4_shr_u(word_field(p.at + qs + p.chunk * 8 * WORD_FIELD, half), j ? 4 : 0), i4_constant(0x0f0f0f0f));
+    return i4_and(i4_shr_u(word_field(p.at + QS + p.chunk * 8 * WORD_FIELD, half), j ? 4 : 0), i4_constant(0x0f0f0f0f));
 }
 
-INLINE i4 quants_4(word_place p, size_t j, size_t half) { return nibbles(p, QS_4, j, half); }
-
-INLINE i4 quants_5(word_place p, size_t j, size_t half)
+static void arrange_5(uint8_t *to, const uint8_t *block)
 {
-    i4 high = i4_shr_u(word_field(p.at + QH, half), (uint32_t) (2 * p.chunk + j));
-    return i4_or(nibbles(p, QS_5, j, half), i4_shl(i4_and(high, i4_constant(0x01010101)), 4));
+    enum { HEAD = 16, QH = HEAD, QS_5 = QH + 32 };
+    memcpy(to, block, HEAD);
+    for (size_t run = 0; run < 8; run++) {
+        uint8_t q[CMHA_INT8_INPUTS];
+        for (size_t i = 0; i < CMHA_INT8_INPUTS; i++) {
+            uint32_t low = (uint32_t) block[QS_5 + run / 2 * 32 + i] >> run % 2 * 4 & 15, high = (uint32_t) block[QH + i] >> run & 1;
+            q[i] = (uint8_t) (low | high << 4);
+        }
+        arrange_five(to + HEAD + run * FIVE_BYTES, q);
+    }
 }
 
 WEIGHT_TYPE(Q4_K, q4_k, 2, 0, 32, 8, 2, 0, 1, 4, scale, quants_4)
-WEIGHT_TYPE(Q5_K, q5_k, 2, 0, 32, 8, 2, 0, 1, 5, scale, quants_5)
+WEIGHT_TYPE_RUNS(Q5_K, q5_k, 2, 0, arrange_5, 32, QS, FIVE_WORDS, 0, 1, 5, scale, words_of_five)

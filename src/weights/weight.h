@@ -117,8 +117,8 @@ INLINE void scale_by_d(scalings *to, size_t first, const uint8_t *p)
     for (size_t half = 0; half < 2; half++) to->scale[first][half] = d[half];
 }
 
-/* Four runs from byte 0 to 3 of `bytes`, one after the other: d times that byte, which is below 128. As a signed one, or the
- * compiler, which sees that it is none, takes the conversion of unsigned numbers, nine instructions of the engine's. */
+/* Four runs from byte 0 to 3 of `bytes`, one after the other: d times that byte, a signed one. What the compiler sees to be
+ * positive it would convert as an unsigned number, in nine instructions of the engine's. */
 INLINE void scale_four(f4 (*to)[2], size_t half, f4 d, i4 bytes)
 {
     for (uint32_t i = 0; i < 4; i++) to[i][half] = f4_mul(d, i4_float(signed_byte(bytes, i)));
