@@ -162,7 +162,8 @@ INLINE size_t run_words(size_t run, size_t span)
 INLINE void dot_words(dot_sums products[4][2], word_place at, size_t end, const dot_block *x, size_t span, size_t layers,
     size_t runs, size_t half0, size_t half1, int bits, quants_of *quants)
 {
-    if (runs < layers && bits != 5) __asm__("" : "+r"(end));
+    /* A length that the compiler does not know: it would unroll the loop all the same. */
+    if (runs < layers) __asm__("" : "+r"(end));
     ROLLED
     while (at.i < end) {
         if (runs < layers) {        /* two layers make a run */
