@@ -86,7 +86,8 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
  *
  * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
  * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
- * (scales) at a block's start or end, and the byte that is all of an I8 block. So F32 is what cmha_pack_f32 makes, and
+ * (scales) at a block's start or end, and the byte that is all of an I8 block. Within a block the quants of some types are laid
+ * in another order first, or lifted, as products want them (src/weights). So F32 is what cmha_pack_f32 makes, and
  * nothing takes more bytes than in the file, but for outputs past N, which are zeros. */
 enum { CMHA_NOT_GGML = 255 };
 #define CMHA_WEIGHT_TYPES(X) \

@@ -137,15 +137,9 @@ enum { DOT_PADDED = 1 };
 enum { DOT_PADDED = 0 };
 #endif
 
-/* The run that comes t-th. Where a run is half a layer, those of all layers come first that are the first half of one. */
-INLINE size_t run_order(size_t run, int natural, size_t t)
-{
-    return run == CMHA_INT8_INPUTS || natural ? t : t / 8 * 8 + t % 4 * 2 + t / 4 % 2;
-}
-
 /* How a type's words are multiplied. */
 typedef struct dot_how {
-    int run, natural, zero, offset; /* as weight_dot has them, `zero` lifted by what flipping adds to each weight */
+    int run, zero, offset;  /* as weight_dot has them, `zero` lifted by what flipping adds to each weight */
     int four;               /* of dot_four() */
     uint32_t flip;          /* bits of a word of four weights: makes lifted ones all signed, or all unsigned */
 } dot_how;
@@ -158,8 +152,8 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
     const size_t step = dot_bytes(bits) ? 8 : 4, run = fixed ? fixed : (size_t) how->run;
     const int zero = how->zero, offset = bits == 8 ? 0 : how->offset;   /* signed weights lie around 0 */
     const i4 flip = i4_splat((int32_t) how->flip);
-    for (size_t t = 0; t < inputs / run; t++) {
-        size_t s = run_order(run, how->natural, t), part = run_part(run, s);
+    for (size_t s = 0; s < inputs / run; s++) {
+        size_t part = run_part(run, s);
         const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
         const dot_block *rows[DOT_ROWS];
         const uint8_t *w = words_of(u, run, s, bits);
@@ -241,7 +235,7 @@ uint32_t cmha_byte_products(void)
 static dot_tiles *tiles_of(const weight_dot *dot, dot_how *how)
 {
     int four = dot_four();
-    *how = (dot_how) { (int) dot->run, dot->natural, dot->zero, dot->offset, four, 0 };
+    *how = (dot_how) { (int) dot->run, dot->zero, dot->offset, four, 0 };
 #if defined(__wasm_relaxed_simd__)
     if (dot->bits == 8) {
         how->zero = four == DOT_UNSIGNED ? 128 : 0;

@@ -1,20 +1,16 @@
 /* iq4.c: IQ4_NL and IQ4_XS: inputs of four bits that choose one of sixteen values, not evenly spaced. */
-#include "weights/weight.h"
+#include "weights/groups.h"
 
-/* Of the low nibbles of a word, or of its high ones. */
-INLINE i4 values(const uint8_t *word, size_t high, size_t half)
+INLINE i4 value(i4 packed, int second)
 {
     static const int8_t table[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
     const int8_t *place = table;
     __asm__("" : "+r"(place));  /* as i4_constant does */
-    i4 at = i4_and(i4_shr_u(word_field(word, half), high ? 4 : 0), i4_constant(0x0f0f0f0f));
-    return i4_xor(b16_look_up(i4_load(place), at), i4_constant(DOT_LIFT));
+    return i4_xor(b16_look_up(i4_load(place), nibble(packed, second)), i4_constant(DOT_LIFT));
 }
 
 /* d; qs[16]: 32 inputs. */
-INLINE i4 quants_nl(word_place p, size_t j, size_t half) { return values(p.at + HALF_FIELD, j, half); }
-
-WEIGHT_TYPE(IQ4_NL, iq4_nl, 1, 0, 32, 4, 2, 0, 0, 8, scale_by_d, quants_nl)
+WEIGHT_TYPE(IQ4_NL, iq4_nl, 1, 0, NULL, 32, HALF_FIELD, 32, FOUR_BITS, 0, 0, 8, scale_by_d, NULL, value)
 
 /* d; the upper two bits of eight scales; the lower four of them, a nibble each; qs[128]: eight runs of 32. */
 INLINE void scale_xs(scalings *to, size_t first, const uint8_t *p)
@@ -31,9 +27,4 @@ INLINE void scale_xs(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-INLINE i4 quants_xs(word_place p, size_t j, size_t half)
-{
-    return values(p.at + 2 * HALF_FIELD + WORD_FIELD + p.chunk * 4 * WORD_FIELD, j, half);
-}
-
-WEIGHT_TYPE(IQ4_XS, iq4_xs, 2, 0, 32, 4, 2, 0, 0, 8, scale_xs, quants_xs)
+WEIGHT_TYPE(IQ4_XS, iq4_xs, 2, 0, NULL, 32, 2 * HALF_FIELD + WORD_FIELD, 32, FOUR_BITS, 0, 0, 8, scale_xs, NULL, value)

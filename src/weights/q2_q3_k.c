@@ -1,9 +1,41 @@
 /* q2_q3_k.c: Q2_K and Q3_K: 256 inputs of two bits (qs), and of a third (hmask) in Q3_K, in runs of 16. A word of qs
  * holds the bits of four times four inputs, 32 apart; a word of hmask those of eight times four. */
-#include "weights/weight.h"
+#include "weights/groups.h"
+
+INLINE uint32_t pair(const uint8_t *qs, size_t g, size_t i)
+{
+    return file_word(qs + g / 4 * 32 + 4 * i) >> g % 4 * 2 & four_times(3);
+}
 
 /* scales[16]: scale and minimum of a run in one byte; qs[64]; d; dmin. */
-enum { Q2_QS = 4 * WORD_FIELD, Q2_D = Q2_QS + 16 * WORD_FIELD };
+enum { TWO_BITS = 2, Q2_SCALES = 16, Q2_GROUPS = 4 * WORD_FIELD, Q2_D = Q2_GROUPS + 8 * TWO_BITS * WORD_FIELD };
+
+INLINE uint32_t two(const uint8_t *block, size_t g, size_t i)
+{
+    return pair(block + Q2_SCALES, g, i);
+}
+
+/* Of each run the four words in one. */
+static uint8_t *arrange_two_bits(uint8_t *to, const uint32_t w[GROUP_WORDS])
+{
+    for (size_t run = 0; run < 2; run++, to += 4, w += 4) {
+        uint32_t packed = w[0] | w[1] << 2 | w[2] << 4 | w[3] << 6;
+        memcpy(to, &packed, sizeof packed);
+    }
+    return to;
+}
+
+static void arrange_2(uint8_t *to, const uint8_t *block)
+{
+    memcpy(to, block, Q2_SCALES);
+    memcpy(arrange_groups(to + Q2_SCALES, block, 8, two, arrange_two_bits), block + BYTES_Q2_K - 4, 4);
+}
+
+INLINE void words_of_two_bits(i4 words[GROUP_WORDS], const uint8_t *p, size_t half)
+{
+    i4 packed = word_field(p, half);
+    for (uint32_t i = 0; i < 4; i++) words[i] = i4_and(i4_shr_u(packed, 2 * i), i4_constant(0x03030303));
+}
 
 INLINE void scale_2(scalings *to, size_t first, const uint8_t *p)
 {
@@ -22,18 +54,43 @@ INLINE void scale_2(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-INLINE i4 pairs(word_place p, size_t qs, size_t j, size_t half)
+WEIGHT_TYPE(Q2_K, q2_k, 0, 2, arrange_2, 16, Q2_GROUPS, 16, TWO_BITS / 2, 0, 1, 4, scale_2, words_of_two_bits, NULL)
+
+/* hmask[32]; qs[64]; scales[12]: 16 scales of six bits, the lower four of them first; d. Packed, groups come first. */
+enum { THREE_BITS = 3, HMASK_BYTES = 32, Q3_TAIL = 14, Q3_SCALES = 8 * THREE_BITS * WORD_FIELD, Q3_D = Q3_SCALES + 3 * WORD_FIELD };
+
+INLINE uint32_t three(const uint8_t *block, size_t g, size_t i)
 {
-    i4 four = word_field(p.at + qs + p.chunk * 8 * WORD_FIELD, half);
-    return i4_and(i4_shr_u(four, (uint32_t) j * 2), i4_constant(0x03030303));
+    return pair(block + HMASK_BYTES, g, i) | (file_word(block + 4 * i) >> g & four_times(1)) << 2;
 }
 
-INLINE i4 quants_2(word_place p, size_t j, size_t half) { return pairs(p, Q2_QS, j, half); }
+/* Of each run two words and a third one's lower two bits, then the fourth words of both and the upper bits of the thirds. */
+static uint8_t *arrange_three_bits(uint8_t *to, const uint32_t w[GROUP_WORDS])
+{
+    uint32_t lower = four_times(3), upper = four_times(4), packed[THREE_BITS] = {
+        w[0] | w[1] << 3 | (w[2] & lower) << 6, w[4] | w[5] << 3 | (w[6] & lower) << 6,
+        w[3] | w[7] << 3 | (w[2] & upper) << 4 | (w[6] & upper) << 5,
+    };
+    memcpy(to, packed, sizeof packed);
+    return to + sizeof packed;
+}
 
-WEIGHT_TYPE(Q2_K, q2_k, 0, 2, 16, 8, 4, 0, 1, 4, scale_2, quants_2)
+static void arrange_3(uint8_t *to, const uint8_t *block)
+{
+    memcpy(arrange_groups(to, block, 8, three, arrange_three_bits), block + BYTES_Q3_K - Q3_TAIL, Q3_TAIL);
+}
 
-/* hmask[32]; qs[64]; scales[12]: 16 scales of six bits, the lower four of them first; d. */
-enum { Q3_QS = 8 * WORD_FIELD, Q3_SCALES = Q3_QS + 16 * WORD_FIELD, Q3_D = Q3_SCALES + 3 * WORD_FIELD };
+INLINE void words_of_three_bits(i4 words[GROUP_WORDS], const uint8_t *p, size_t half)
+{
+    i4 all = i4_constant(0x07070707), fourths = word_field(p + 2 * WORD_FIELD, half);
+    for (size_t run = 0; run < 2; run++, words += 4, p += WORD_FIELD) {
+        i4 packed = word_field(p, half), lower = i4_and(i4_shr_u(packed, 6), i4_constant(0x03030303));
+        words[0] = i4_and(packed, all);
+        words[1] = i4_and(i4_shr_u(packed, 3), all);
+        words[2] = i4_or(lower, i4_and(i4_shr_u(fourths, run ? 5 : 4), i4_constant(0x04040404)));
+        words[3] = i4_and(i4_shr_u(fourths, run ? 3 : 0), all);
+    }
+}
 
 INLINE void scale_3(scalings *to, size_t first, const uint8_t *p)
 {
@@ -56,10 +113,4 @@ INLINE void scale_3(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-INLINE i4 quants_3(word_place p, size_t j, size_t half)
-{
-    i4 high = i4_and(i4_shr_u(word_field(p.at, half), (uint32_t) (4 * p.chunk + j)), i4_constant(0x01010101));
-    return i4_or(pairs(p, Q3_QS, j, half), i4_shl(high, 2));
-}
-
-WEIGHT_TYPE(Q3_K, q3_k, 0, 1, 16, 8, 4, 4, 0, 4, scale_3, quants_3)
+WEIGHT_TYPE(Q3_K, q3_k, 0, 1, arrange_3, 16, 0, 32, THREE_BITS, 4, 0, 4, scale_3, words_of_three_bits, NULL)

@@ -1,9 +1,9 @@
 /* q4_q5_k.c: Q4_K and Q5_K: 256 inputs of four or five bits in runs of 32, each with a scale and a minimum of six
  * bits. d; dmin; scales[12]; Q5_K: qh[32], a bit of eight times four inputs in a word; qs[128]: a word holds the lower
- * bits of four inputs in its low nibbles and of four others, 32 further, in its high ones. */
-#include "weights/runs.h"
+ * bits of four inputs in its low nibbles and of four others, 32 further, in its high ones. Packed, groups follow scales. */
+#include "weights/groups.h"
 
-enum { SCALES = 2 * HALF_FIELD, QS = SCALES + 3 * WORD_FIELD };
+enum { SCALES = 2 * HALF_FIELD, GROUPS = SCALES + 3 * WORD_FIELD, HEAD = 16, QH_BYTES = 32 };
 
 /* The minima count as offsets below zero. Of runs 4 to 7 the upper two bits stand above the six bits of runs 0 to 3, the
  * lower four in the third word. */
@@ -27,24 +27,29 @@ OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-INLINE i4 quants_4(word_place p, size_t j, size_t half)
+INLINE uint32_t lower(const uint8_t *qs, size_t g, size_t i)
 {
-    return i4_and(i4_shr_u(word_field(p.at + QS + p.chunk * 8 * WORD_FIELD, half), j ? 4 : 0), i4_constant(0x0f0f0f0f));
+    return file_word(qs + g / 2 * 32 + 4 * i) >> g % 2 * 4 & four_times(15);
+}
+INLINE uint32_t four(const uint8_t *block, size_t g, size_t i)
+{
+    return lower(block + HEAD, g, i);
+}
+INLINE uint32_t five(const uint8_t *block, size_t g, size_t i)
+{
+    return lower(block + HEAD + QH_BYTES, g, i) | (file_word(block + HEAD + 4 * i) >> g & four_times(1)) << 4;
 }
 
+static void arrange_4(uint8_t *to, const uint8_t *block)
+{
+    memcpy(to, block, HEAD);
+    arrange_groups(to + HEAD, block, 8, four, arrange_four_bits);
+}
 static void arrange_5(uint8_t *to, const uint8_t *block)
 {
-    enum { HEAD = 16, QH = HEAD, QS_5 = QH + 32 };
     memcpy(to, block, HEAD);
-    for (size_t run = 0; run < 8; run++) {
-        uint8_t q[CMHA_INT8_INPUTS];
-        for (size_t i = 0; i < CMHA_INT8_INPUTS; i++) {
-            uint32_t low = (uint32_t) block[QS_5 + run / 2 * 32 + i] >> run % 2 * 4 & 15, high = (uint32_t) block[QH + i] >> run & 1;
-            q[i] = (uint8_t) (low | high << 4);
-        }
-        arrange_five(to + HEAD + run * FIVE_BYTES, q);
-    }
+    arrange_groups(to + HEAD, block, 8, five, arrange_five_bits);
 }
 
-WEIGHT_TYPE(Q4_K, q4_k, 2, 0, 32, 8, 2, 0, 1, 4, scale, quants_4)
-WEIGHT_TYPE_RUNS(Q5_K, q5_k, 2, 0, arrange_5, 32, QS, FIVE_WORDS, 0, 1, 5, scale, words_of_five)
+WEIGHT_TYPE(Q4_K, q4_k, 2, 0, arrange_4, 32, GROUPS, 32, FOUR_BITS, 0, 1, 4, scale, NULL, nibble)
+WEIGHT_TYPE(Q5_K, q5_k, 2, 0, arrange_5, 32, GROUPS, 32, FIVE_BITS, 0, 1, 5, scale, words_of_five_bits, NULL)

@@ -1,43 +1,44 @@
 /* q6_k.c: Q6_K: 256 inputs of six bits in runs of 16, each with a scale of eight bits. A file has ql[128], the lower four bits, low
  * nibbles and high ones 64 inputs apart; qh[64], the upper two of four times four inputs in a word, 32 apart; scales[16],
- * signed; d. Packed, every run is three words: those of its first twelve inputs, and above each of them two bits of the
- * last four, so that a run is taken apart by itself. */
-#include "weights/runs.h"
+ * signed; d. Packed, groups of 16 come first, three words each. */
+#include "weights/groups.h"
 
-enum { RUN = 16, PACKED = 3, SCALES = 16 * PACKED * WORD_FIELD, D = SCALES + 4 * WORD_FIELD, ZERO = 32 };
+enum { SIX_BITS = 6, SCALES = 8 * SIX_BITS * WORD_FIELD, D = SCALES + 4 * WORD_FIELD, TAIL = 18 };
+
+INLINE uint32_t six(const uint8_t *block, size_t g, size_t i)
+{
+    uint32_t low = file_word(block + g / 4 * 64 + g % 2 * 32 + 4 * i) >> g / 2 % 2 * 4;
+    uint32_t high = file_word(block + 128 + g / 4 * 32 + 4 * i) >> g % 4 * 2;
+    return (low & four_times(15)) | (high & four_times(3)) << 4;
+}
+
+/* Of each run three words, and above each of them two bits of the fourth. */
+static uint8_t *arrange_six_bits(uint8_t *to, const uint32_t w[GROUP_WORDS])
+{
+    for (size_t run = 0; run < 2; run++, w += 4) {
+        for (size_t i = 0; i < 3; i++, to += 4) {
+            uint32_t packed = w[i] | (w[3] >> 2 * i & four_times(3)) << 6;
+            memcpy(to, &packed, sizeof packed);
+        }
+    }
+    return to;
+}
 
 static void arrange(uint8_t *to, const uint8_t *block)
 {
-    const uint32_t top = 0x03030303;
-    for (size_t run = 0; run < 16; run++, to += 4 * PACKED) {
-        size_t chunk = run / 8, layer = run / 2 % 4;
-        const uint8_t *ql = block + 64 * chunk + 32 * (layer % 2) + RUN * (run % 2), *qh = block + 128 + 32 * chunk + RUN * (run % 2);
-        uint32_t words[4];
-        for (size_t i = 0; i < 4; i++) {
-            uint32_t low, high;
-            memcpy(&low, ql + 4 * i, 4);
-            memcpy(&high, qh + 4 * i, 4);
-            words[i] = (low >> layer / 2 * 4 & 0x0f0f0f0f) | (high >> 2 * layer & top) << 4;
-        }
-        for (size_t i = 0; i < PACKED; i++) {
-            uint32_t word = words[i] | (words[3] >> 2 * i & top) << 6;
-            memcpy(to + 4 * i, &word, 4);
-        }
-    }
-    memcpy(to, block + 192, 18);
+    memcpy(arrange_groups(to, block, 8, six, arrange_six_bits), block + BYTES_Q6_K - TAIL, TAIL);
 }
 
-/* The four words of a run. */
-INLINE void words_of_six(i4 words[RUN_WORDS], const uint8_t *p, size_t half)
+INLINE void words_of_six_bits(i4 words[GROUP_WORDS], const uint8_t *p, size_t half)
 {
-    i4 six = i4_constant(0x3f3f3f3f);
-    i4 a = word_field(p, half), b = word_field(p + WORD_FIELD, half), c = word_field(p + 2 * WORD_FIELD, half);
-    words[0] = i4_and(a, six);
-    words[1] = i4_and(b, six);
-    words[2] = i4_and(c, six);
-    /* What is above: bits 4 and 5 above c, 2 and 3 above b, 0 and 1 above a. */
-    i4 above = i4_or(i4_xor(c, words[2]), i4_shr_u(i4_xor(b, words[1]), 2));
-    words[3] = i4_shr_u(i4_or(above, i4_shr_u(i4_xor(a, words[0]), 4)), 2);
+    i4 above[3];
+    for (size_t i = 0; i < 3; i++, p += WORD_FIELD) {
+        i4 packed = word_field(p, half);
+        words[i] = i4_and(packed, i4_constant(0x3f3f3f3f));
+        above[i] = i4_xor(packed, words[i]);
+    }
+    i4 upper = i4_or(above[2], i4_shr_u(above[1], 2));
+    words[3] = i4_shr_u(i4_or(upper, i4_shr_u(above[0], 4)), 2);
 }
 
 OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
@@ -51,4 +52,4 @@ OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-WEIGHT_TYPE_RUNS(Q6_K, q6_k, 0, 1, arrange, RUN, 0, PACKED, ZERO, 0, 6, scale, words_of_six)
+WEIGHT_TYPE(Q6_K, q6_k, 0, 1, arrange, 16, 0, 16, SIX_BITS / 2, 32, 0, 6, scale, words_of_six_bits, NULL)

@@ -1,12 +1,6 @@
 /* q8_0.c: Q8_0: a scale and 32 signed bytes, which are what products are made of: packed as those want them, nothing is
  * there to unpack but scales. */
-#include "weights/weight.h"
-
-INLINE i4 quants(word_place where, size_t j, size_t half)
-{
-    (void) j;
-    return word_field(where.at + HALF_FIELD, half);
-}
+#include "weights/groups.h"
 
 static void unpack_q8_0(unpacked *u, const uint8_t *p, size_t count)
 {
@@ -15,4 +9,4 @@ static void unpack_q8_0(unpacked *u, const uint8_t *p, size_t count)
     for (size_t s = 0; s < count; s++, p += BYTES_Q8_0 * CMHA_PANEL) scale_by_d(&u->scales, s, p);
 }
 
-WEIGHT_TYPE_UNPACKED(Q8_0, q8_0, 1, 0, DOT_LIFT, 32, 8, 1, 0, 0, 8, scale_by_d, quants)
+WEIGHT_TYPE_UNPACKED(Q8_0, q8_0, 1, 0, DOT_LIFT, NULL, 32, HALF_FIELD, 32, GROUP_WORDS, 0, 0, 8, scale_by_d, NULL, NULL)

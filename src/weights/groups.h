@@ -1,0 +1,228 @@
+/* groups.h: types whose values are made of quants: how their blocks are packed and their rows multiplied; not exported.
+ *
+ * Packed, a block is groups of 32 inputs or 16, of words of four, a group one run or two: as few words as its bits fill, in
+ * such an order that few instructions take them apart. `arrange` brings a file's block into it. */
+#ifndef CMHA_WEIGHT_GROUPS_H
+#define CMHA_WEIGHT_GROUPS_H
+
+#include "weights/weight.h"
+
+enum { GROUP_INPUTS = 32, GROUP_WORDS = GROUP_INPUTS / 4 };    /* the larger ones */
+
+/* All words of a group of four outputs, from where it is packed. */
+typedef void words_of_group(i4 words[GROUP_WORDS], const uint8_t *p, size_t half);
+
+/* Where two words are packed in one, 16 inputs apart: the first or the second of them. */
+typedef i4 word_of_two(i4 packed, int second);
+
+INLINE dot_sums begin_run(const dot_block *x, size_t part, int zero, int bits)
+{
+    return zero || bits == 8 ? dot_begin(x, part, zero, bits) : i4_splat(0);
+}
+
+/* The products of a group of two words in each, as one run. A loop whose length the compiler does not know, or it would unroll
+ * it, put all words of one half ahead of the other half's, and run out of registers. */
+INLINE void dot_twos(dot_sums products[2], const uint8_t *p, const dot_block *x, int zero, int bits, word_of_two *word)
+{
+    size_t end = GROUP_WORDS / 2;
+    __asm__("" : "+r"(end));
+    products[0] = products[1] = begin_run(x, 0, zero, bits);
+    ROLLED
+    for (size_t i = 0; i < end; i++, p += WORD_FIELD) {
+        const uint8_t *x0 = dot_input(x, 4 * i, bits), *x1 = dot_input(x, GROUP_INPUTS / 2 + 4 * i, bits);
+        for (size_t half = 0; half < 2; half++) {
+            i4 packed = word_field(p, half);
+            products[half] = dot_two(products[half], word(packed, 0), x0, word(packed, 1), x1, bits);
+        }
+    }
+}
+
+/* The same of words that are packed as they are. */
+INLINE void dot_ones(dot_sums products[2], const uint8_t *p, const dot_block *x, int zero, int bits)
+{
+    products[0] = products[1] = begin_run(x, 0, zero, bits);
+    ROLLED
+    for (size_t i = 0; i < GROUP_WORDS; i += 2, p += 2 * WORD_FIELD) {
+        const uint8_t *x0 = dot_input(x, 4 * i, bits), *x1 = dot_input(x, 4 * i + 4, bits);
+        for (size_t half = 0; half < 2; half++) {
+            products[half] = dot_two(products[half], word_field(p, half), x0, word_field(p + WORD_FIELD, half), x1, bits);
+        }
+    }
+}
+
+/* The products of a run with its words. */
+INLINE dot_sums dot_run(const i4 *words, const dot_block *x, size_t run, size_t part, int zero, int bits)
+{
+    size_t first = run * (part == 2), next = dot_bytes(bits) ? 4 : 8;
+    dot_sums sum = begin_run(x, part, zero, bits);
+    for (size_t i = 0; i < run / 4; i += 2) {
+        const uint8_t *in = dot_input(x, first + 4 * i, bits);
+        sum = dot_two(sum, words[i], in, words[i + 1], in + next, bits);
+    }
+    return sum;
+}
+
+/* A row times panels (weight_dot), whose groups of so many inputs are `packed` words each, the first one `at` bytes from a block's
+ * beginning. */
+INLINE void row_of_groups(float *y, const uint8_t *p, size_t panels, const dot_block *x0, size_t count, size_t bytes,
+    size_t block, size_t run, size_t at, size_t inputs, size_t packed, int zero, int offset, int bits, scalings_of *scale,
+    words_of_group *words_of, word_of_two *word)
+{
+    ROLLED
+    for (; panels > 0; panels--, y += CMHA_PANEL) {
+        const dot_block *row = x0;
+        f4 sum[2] = { f4_splat(0.0f), f4_splat(0.0f) };
+        ROLLED
+        for (size_t left = count; left > 0; left--, p += bytes * CMHA_PANEL, row += block / CMHA_INT8_INPUTS) {
+            const uint8_t *group = p + at;
+            scalings scales;
+            scale(&scales, 0, p);
+            ROLLED
+            for (size_t s = 0; s < block / run; s += inputs / run, group += packed * WORD_FIELD) {
+                const dot_block *x = row + s * run / CMHA_INT8_INPUTS;
+                dot_sums products[2];
+                if (word) dot_twos(products, group, x, zero, bits, word);
+                else if (!words_of) dot_ones(products, group, x, zero, bits);
+                for (size_t half = 0; half < 2; half++) {
+                    i4 words[GROUP_WORDS];
+                    if (words_of) words_of(words, group, half);
+                    for (size_t r = 0; r < inputs / run; r++) {
+                        size_t part = run_part(run, s + r);
+                        if (words_of) products[half] = dot_run(words + r * run / 4, x, run, part, zero, bits);
+                        sum[half] = add_run(sum[half], products[half], scales.scale[s + r][half], scales.offset[s + r][half],
+                            f4_load_splat(&x->d), f4_load_splat(&x->sum[part]), offset, bits);
+                    }
+                }
+            }
+        }
+        f4_store(y, sum[0]);
+        f4_store(y + 4, sum[1]);
+    }
+}
+
+INLINE void unpack_groups(unpacked *u, const uint8_t *p, size_t count, size_t bytes, size_t block, size_t run, size_t at,
+    size_t inputs, size_t packed, scalings_of *scale, words_of_group *words_of, word_of_two *word)
+{
+    i4 (*to)[2] = u->room;
+    u->words = (const uint8_t *) to;
+    u->run_bytes = run / 4 * WORD_FIELD;
+    ROLLED
+    for (size_t first = 0; count > 0; count--, p += bytes * CMHA_PANEL, first += block / run) {
+        const uint8_t *group = p + at;
+        scale(&u->scales, first, p);
+        ROLLED
+        for (size_t g = 0; g < block / inputs; g++, group += packed * WORD_FIELD, to += inputs / 4) {
+            i4 words[2][GROUP_WORDS];
+            for (size_t half = 0; half < 2; half++) {
+                if (words_of) words_of(words[half], group, half);
+                for (size_t i = 0; word && i < GROUP_WORDS / 2; i++) {
+                    i4 two = word_field(group + i * WORD_FIELD, half);
+                    words[half][i] = word(two, 0);
+                    words[half][i + GROUP_WORDS / 2] = word(two, 1);
+                }
+            }
+            for (size_t i = 0; i < inputs / 4; i++) {
+                for (size_t half = 0; half < 2; half++) to[i][half] = words[half][i];
+            }
+        }
+    }
+}
+
+/* A type of that sort: `run` inputs share a scaling, `zero` is taken off their quants, `offset` says whether something is added
+ * at the end, quants have `bits` (weight_dot). words_of or word is NULL, or both where words are packed as they are. */
+#define WEIGHT_TYPE(NAME, object, head, tail, arrange, run, at, inputs, packed, zero, offset, bits, scale, words_of, word) \
+    static void unpack_##object(unpacked *u, const uint8_t *p, size_t count) \
+    { \
+        unpack_groups(u, p, count, BYTES_##NAME, BLOCK_##NAME, run, at, inputs, packed, scale, words_of, word); \
+    } \
+    WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, 0, arrange, run, at, inputs, packed, zero, offset, bits, scale, words_of, word)
+
+/* The same for one that unpacks by a function of its own, and whose words packing lifts. */
+#define WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, lift, arrange, run, at, inputs, packed, zero, offset, bits, scale, words_of, word) \
+    static void row_##object(float *y, const uint8_t *p, size_t panels, const dot_block *x, size_t count) \
+    { \
+        row_of_groups(y, p, panels, x, count, BYTES_##NAME, BLOCK_##NAME, run, at, inputs, packed, zero, offset, bits, scale, \
+            words_of, word); \
+    } \
+    const weight_type weight_##object = { \
+        BLOCK_##NAME, BYTES_##NAME, head, tail, lift, arrange, NULL, NULL, \
+        { run, zero, offset, bits, row_##object, unpack_##object }, \
+    };
+
+/* ----------------------------------------------------------------------------------------- words as files have them */
+
+/* Word i of the g-th 32 inputs: the quants of four. */
+typedef uint32_t file_word_of(const uint8_t *block, size_t g, size_t i);
+
+INLINE uint32_t file_word(const uint8_t *p)
+{
+    uint32_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+/* Four times the same byte. */
+INLINE uint32_t four_times(uint32_t byte)
+{
+    return byte * 0x01010101u;
+}
+
+/* Packs 32 inputs (see the words_of_... below) and returns their end. */
+typedef uint8_t *arrange_group(uint8_t *to, const uint32_t w[GROUP_WORDS]);
+
+INLINE uint8_t *arrange_groups(uint8_t *to, const uint8_t *block, size_t groups, file_word_of *word, arrange_group *arrange)
+{
+    for (size_t g = 0; g < groups; g++) {
+        uint32_t words[GROUP_WORDS];
+        for (size_t i = 0; i < GROUP_WORDS; i++) words[i] = word(block, g, i);
+        to = arrange(to, words);
+    }
+    return to;
+}
+
+/* Nibbles: w0 ... w3, and w4 ... w7 in the high ones. */
+enum { FOUR_BITS = 4 };
+
+INLINE uint8_t *arrange_four_bits(uint8_t *to, const uint32_t w[GROUP_WORDS])
+{
+    uint32_t packed[FOUR_BITS];
+    for (size_t i = 0; i < FOUR_BITS; i++) packed[i] = w[i] | w[i + FOUR_BITS] << 4;
+    memcpy(to, packed, sizeof packed);
+    return to + sizeof packed;
+}
+
+INLINE i4 nibble(i4 packed, int second)
+{
+    return i4_and(i4_shr_u(packed, second ? 4 : 0), i4_constant(0x0f0f0f0f));
+}
+
+/* w0 ... w4; above w0, w2 and w4 the lower three bits of w5, w6 and w7, above w1 and w3 the upper two of w5 and w7, and above
+ * these the upper two of w6, one each. */
+enum { FIVE_BITS = 5 };
+
+INLINE uint8_t *arrange_five_bits(uint8_t *to, const uint32_t w[GROUP_WORDS])
+{
+    uint32_t three = four_times(7), two = four_times(3), one = four_times(1), w5 = w[5], w6 = w[6], w7 = w[7];
+    uint32_t packed[FIVE_BITS] = {
+        w[0] | (w5 & three) << 5, w[1] | (w5 >> 3 & two) << 5 | (w6 >> 3 & one) << 7, w[2] | (w6 & three) << 5,
+        w[3] | (w7 >> 3 & two) << 5 | (w6 >> 4 & one) << 7, w[4] | (w7 & three) << 5,
+    };
+    memcpy(to, packed, sizeof packed);
+    return to + sizeof packed;
+}
+
+INLINE void words_of_five_bits(i4 words[GROUP_WORDS], const uint8_t *p, size_t half)
+{
+    i4 two = i4_constant(0x18181818), above[FIVE_BITS];
+    for (size_t i = 0; i < FIVE_BITS; i++) {
+        i4 packed = word_field(p + i * WORD_FIELD, half);
+        words[i] = i4_and(packed, i4_constant(0x1f1f1f1f));
+        above[i] = i4_xor(packed, words[i]);
+    }
+    words[5] = i4_or(i4_shr_u(above[0], 5), i4_and(i4_shr_u(above[1], 2), two));
+    words[7] = i4_or(i4_shr_u(above[4], 5), i4_and(i4_shr_u(above[3], 2), two));
+    i4 upper = i4_or(i4_and(i4_shr_u(above[1], 4), i4_constant(0x08080808)), i4_and(i4_shr_u(above[3], 3), i4_constant(0x10101010)));
+    words[6] = i4_or(i4_shr_u(above[2], 5), upper);
+}
+
+#endif
