@@ -224,7 +224,9 @@ CMHA_API void cmha_cache_turn(const cmha_turn *a);
 enum {
     CMHA_ACTIVATION_NONE = 0, CMHA_ACTIVATION_RELU = 1, CMHA_ACTIVATION_GELU_TANH = 2, CMHA_ACTIVATION_GELU_ERF = 3,
     CMHA_ACTIVATION_SILU = 4,   /* x / (1 + exp(-x)), also called swish */
-    CMHA_ACTIVATION_SIGMOID = 5 /* 1 / (1 + exp(-x)) */
+    CMHA_ACTIVATION_SIGMOID = 5,    /* 1 / (1 + exp(-x)) */
+    CMHA_ACTIVATION_TANH = 6, CMHA_ACTIVATION_QUICK_GELU = 7,   /* x / (1 + exp(-1.702 x)) */
+    CMHA_ACTIVATION_RELU2 = 8, CMHA_ACTIVATION_MISH = 9 /* max(0, x)^2; x tanh(log(1 + exp(x))) */
 };
 
 /* Where element (row r, column c) of a projection goes.

@@ -125,6 +125,11 @@ export const activations = [
     (/** @type {number} */ x) => (x < 0 ? x / 2 * erfc(-x / Math.SQRT2) : x - x / 2 * erfc(x / Math.SQRT2)),
     (/** @type {number} */ x) => x / (1 + Math.exp(-x)),
     (/** @type {number} */ x) => 1 / (1 + Math.exp(-x)),
+    (/** @type {number} */ x) => Math.tanh(x),
+    (/** @type {number} */ x) => x / (1 + Math.exp(-1.702 * x)),
+    (/** @type {number} */ x) => Math.max(x, 0) ** 2,
+    // log(1 + e^x), without an overflow
+    (/** @type {number} */ x) => x * Math.tanh(Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))),
 ];
 
 /** Token plus position embeddings. e: [N, K], positions: [length, K] or null. @param {Numbers} tokens

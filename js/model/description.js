@@ -39,7 +39,7 @@
  * @property {boolean} gated activation(gate(x)) * up(x) instead of activation(up(x))
  * @property {boolean} bias
  *
- * @typedef {'silu' | 'gelu_tanh' | 'gelu_erf' | 'relu' | 'linear'} Activation
+ * @typedef {'silu' | 'gelu_tanh' | 'gelu_erf' | 'relu' | 'linear' | 'sigmoid' | 'tanh' | 'quick_gelu' | 'relu2' | 'mish'} Activation
  *
  * @typedef {object} Block
  * @property {Attention} attention
@@ -63,7 +63,8 @@
 /** @type {Record<string, Activation>} as Hugging Face spells them: `gelu` is exact */
 export const ACTIVATIONS = {
     silu: 'silu', swish: 'silu', gelu: 'gelu_erf', gelu_new: 'gelu_tanh', gelu_fast: 'gelu_tanh', gelu_pytorch_tanh: 'gelu_tanh',
-    relu: 'relu', linear: 'linear',
+    gelu_python: 'gelu_erf', gelu_python_tanh: 'gelu_tanh', gelu_accurate: 'gelu_tanh', quick_gelu: 'quick_gelu', relu: 'relu', relu2: 'relu2',
+    linear: 'linear', sigmoid: 'sigmoid', tanh: 'tanh', mish: 'mish',
 };
 
 /**

@@ -1,4 +1,5 @@
-/* activation.c: ReLU, the two forms of GELU (Hendrycks & Gimpel 2016), SiLU, the logistic function, soft caps. */
+/* activation.c: ReLU and its square (So et al. 2021), the forms of GELU (Hendrycks & Gimpel 2016), SiLU, Mish (Misra 2019), the
+ * logistic function, tanh, soft caps. */
 #include "cmha.h"
 #include "simd.h"
 #include <assert.h>
@@ -30,10 +31,10 @@ INLINE f4 gelu_erf(const exp2_constants *k, f4 x)
     return f4_select(f4_less(x, f4_splat(0.0f)), tail, f4_sub(x, tail));
 }
 
-/* x / (1 + e^-x) */
-INLINE f4 silu(const exp2_constants *k, f4 x)
+/* x / (1 + e^(-steep x)) */
+INLINE f4 silu(const exp2_constants *k, f4 x, float steep)
 {
-    f4 power = f4_min(f4_splat(126.0f), f4_mul(x, f4_splat(-LOG2_E)));
+    f4 power = f4_min(f4_splat(126.0f), f4_mul(x, f4_splat(-LOG2_E * steep)));
     return f4_div(x, f4_add(k->one, f4_exp2(k, power)));
 }
 
@@ -44,37 +45,61 @@ INLINE f4 sigmoid(const exp2_constants *k, f4 x)
     return f4_div(k->one, f4_add(k->one, f4_exp2(k, f4_min(f4_splat(127.0f), power))));
 }
 
-void cmha_activation_f32(float *y, const float *x, size_t n, uint32_t activation)
+/* tanh(log(1 + n)) = (n^2 + 2 n) / (n^2 + 2 n + 2), n = e^x; 1 from x = 20 on. */
+INLINE f4 mish(const exp2_constants *k, f4 x)
 {
-    assert(activation <= CMHA_ACTIVATION_SIGMOID);
-    exp2_constants k = exp2_load();
-    for (size_t i = 0; i < n; i += 4) {
-        f4 a = f4_load_part(x + i, n - i, 0.0f);
-        if (activation == CMHA_ACTIVATION_RELU) a = f4_max(f4_splat(0.0f), a);
-        else if (activation == CMHA_ACTIVATION_GELU_TANH) a = gelu_tanh(&k, a);
-        else if (activation == CMHA_ACTIVATION_GELU_ERF) a = gelu_erf(&k, a);
-        else if (activation == CMHA_ACTIVATION_SILU) a = silu(&k, a);
-        else if (activation == CMHA_ACTIVATION_SIGMOID) a = sigmoid(&k, a);
-        f4_store_part(y + i, a, n - i);
-    }
+    f4 n = f4_exp2(k, f4_mul(f4_min(f4_splat(20.0f), x), f4_splat(LOG2_E))), two = f4_splat(2.0f);
+    f4 square = f4_mul(n, f4_add(n, two));
+    return f4_mul(x, f4_div(square, f4_add(square, two)));
 }
 
 /* tanh(u) = 1 - 2 / (1 + e^(2 u)), and near zero, where that cancels, the first terms of its series. */
+INLINE f4 f4_tanh(const exp2_constants *k, f4 u)
+{
+    f4 power = f4_min(f4_splat(126.0f), f4_mul(u, f4_splat(2.0f * LOG2_E)));
+    f4 far = f4_sub(k->one, f4_div(f4_splat(2.0f), f4_add(k->one, f4_exp2(k, power))));
+    f4 square = f4_mul(u, u), p = f4_splat(62.0f / 2835.0f);
+    p = f4_madd(p, square, f4_splat(-17.0f / 315.0f));
+    p = f4_madd(p, square, f4_splat(2.0f / 15.0f));
+    p = f4_madd(p, square, f4_splat(-1.0f / 3.0f));
+    f4 near = f4_madd(f4_mul(p, square), u, u);
+    return f4_select(f4_less(square, f4_splat(0.0625f)), near, far);
+}
+
+static f4 activated(const exp2_constants *k, f4 x, uint32_t activation)
+{
+    f4 positive = f4_max(f4_splat(0.0f), x);
+    switch (activation) {
+        case CMHA_ACTIVATION_RELU: return positive;
+        case CMHA_ACTIVATION_GELU_TANH: return gelu_tanh(k, x);
+        case CMHA_ACTIVATION_GELU_ERF: return gelu_erf(k, x);
+        case CMHA_ACTIVATION_SILU: return silu(k, x, 1.0f);
+        case CMHA_ACTIVATION_SIGMOID: return sigmoid(k, x);
+        case CMHA_ACTIVATION_TANH: return f4_tanh(k, x);
+        case CMHA_ACTIVATION_QUICK_GELU: return silu(k, x, 1.702f);
+        case CMHA_ACTIVATION_RELU2: return f4_mul(positive, positive);
+        case CMHA_ACTIVATION_MISH: return mish(k, x);
+        default: return x;
+    }
+}
+
+void cmha_activation_f32(float *y, const float *x, size_t n, uint32_t activation)
+{
+    assert(activation <= CMHA_ACTIVATION_MISH);
+    exp2_constants k = exp2_load();
+    for (size_t i = 0; i < n; i += 4) {
+        f4 a = f4_load_part(x + i, n - i, 0.0f);
+        f4_store_part(y + i, activated(&k, a, activation), n - i);
+    }
+}
+
 void cmha_softcap_f32(float *y, const float *x, size_t n, float cap)
 {
     assert(cap > 0);
     exp2_constants k = exp2_load();
     f4 share = f4_splat(1.0f / cap), factor = f4_splat(cap);
     for (size_t i = 0; i < n; i += 4) {
-        f4 u = f4_mul(f4_load_part(x + i, n - i, 0.0f), share);
-        f4 power = f4_min(f4_splat(126.0f), f4_mul(u, f4_splat(2.0f * LOG2_E)));
-        f4 far = f4_sub(k.one, f4_div(f4_splat(2.0f), f4_add(k.one, f4_exp2(&k, power))));
-        f4 square = f4_mul(u, u), p = f4_splat(62.0f / 2835.0f);
-        p = f4_madd(p, square, f4_splat(-17.0f / 315.0f));
-        p = f4_madd(p, square, f4_splat(2.0f / 15.0f));
-        p = f4_madd(p, square, f4_splat(-1.0f / 3.0f));
-        f4 near = f4_madd(f4_mul(p, square), u, u);
-        f4 z = f4_select(f4_less(square, f4_splat(0.0625f)), near, far);
+        f4 z = f4_tanh(&k, f4_mul(f4_load_part(x + i, n - i, 0.0f), share));
         f4_store_part(y + i, f4_mul(z, factor), n - i);
     }
 }

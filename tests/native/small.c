@@ -8,7 +8,7 @@ static void check_lengths(uint64_t *r)
         float *x = floats(r, n), *y = unset(n);
         uint16_t *half = malloc(n * sizeof *half + (n == 0));
         cmha_softcap_f32(y, x, n, 2.0f);
-        for (uint32_t mode = 0; mode <= CMHA_ACTIVATION_SIGMOID; mode++) cmha_activation_f32(y, x, n, mode);
+        for (uint32_t mode = 0; mode <= CMHA_ACTIVATION_MISH; mode++) cmha_activation_f32(y, x, n, mode);
         for (uint32_t mode = 0; mode < 3; mode++) cmha_round_f32(y, x, n, mode);
         cmha_round_f32(y, y, n, CMHA_ROUND_NONE);
         cmha_softmax_f32(y, x, n, 1.0f);

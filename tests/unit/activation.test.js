@@ -1,13 +1,15 @@
-// ReLU, SiLU, both GELUs and the logistic function over their whole range, at every length; soft caps.
+// All activations over their whole range, at every length; soft caps.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ACTIVATION } from '../../js/engine/interface.js';
 import { assertClose } from '../close.js';
 import { activations } from '../reference.js';
 import { floats, rng } from '../rng.js';
 import { loadKernels } from './kernels.js';
 
 const k = await loadKernels();
+const { TANH, QUICK_GELU, RELU2, MISH } = ACTIVATION;
 
 /** @param {Float32Array} x @param {number} activation */
 function run(x, activation) {
@@ -19,8 +21,8 @@ test('dense sweep', () => {
     const near = sweep.map((x) => x / 13);
     for (const activation of activations.keys()) {
         // The exponential's argument, up to 90 in the wide sweep, is the result of several roundings; below 1e-30 results
-        // may be flushed to zero. ReLU is exact.
-        const [wide, narrow] = activation > 1 ? [4e-5, 5e-7] : [0, 0];
+        // may be flushed to zero. ReLU is exact, its square rounded once. Mish squares its exponential, and tanh takes it from one.
+        const [wide, narrow] = activation > 1 ? [4e-5, activation === TANH || activation === MISH ? 7e-7 : 5e-7] : [0, 0];
         const exact = activations[activation];
         assertClose(run(sweep, activation), sweep.map(exact), { atol: 1e-30, rtol: wide });
         assertClose(run(near, activation), near.map(exact), { atol: 1e-30, rtol: narrow });
@@ -35,15 +37,21 @@ test('the logistic function: far out, zero and NaN', () => {
 });
 
 test('far out, zero, infinity and NaN', () => {
-    for (const activation of [1, 2, 3, 4]) {
+    for (const activation of [1, 2, 3, 4, QUICK_GELU, MISH]) {
         const ends = Float32Array.of(-50, -1e30, 0, 1e30, Infinity, NaN);
         const [low, lower, zero, high, infinite, nan] = run(ends, activation);
-        assert.ok(Math.abs(low) < (activation === 4 ? 1e-20 : 1e-30) && Math.abs(lower) < 1e-6, 'left of everything');
+        assert.ok(Math.abs(low) < (activation === 4 || activation === MISH ? 1e-19 : 1e-30) && Math.abs(lower) < 1e-6, 'left of everything');
         assert.equal(zero, 0, 'zero');
         assert.equal(high, Math.fround(1e30), 'high');
         assert.equal(infinite, Infinity, 'infinity');
         assert.ok(Number.isNaN(nan), 'NaN');
     }
+});
+
+test('tanh and the square of ReLU: far out, zero, infinity and NaN', () => {
+    const ends = Float32Array.of(-Infinity, -1e30, 0, 1e15, Infinity, NaN);
+    assert.deepEqual(run(ends, TANH), Float32Array.of(-1, -1, 0, 1, 1, NaN));
+    assert.deepEqual(run(ends, RELU2), Float32Array.of(0, 0, 0, Math.fround(1e15) ** 2, Infinity, NaN));
 });
 
 test('every length', () => {
