@@ -108,8 +108,11 @@ const HARMLESS = [
     /^general\.(?!architecture$)/, /^split\./, /^quantize\.imatrix\./, /^imatrix\./,
     /^tokenizer\.huggingface\.json$/, /^tokenizer\.chat_templates$/,
     /^tokenizer\.ggml\.(prefix|suffix|middle|fim_\w+)_token_id$/, /^tokenizer\.ggml\.token_type_count$/,
-    /^[^.]+\.(tensor_data_layout|source\.[^.]+|rope\.scaling\.finetuned)$/,
+    /^[^.]+\.(pooling_type|tensor_data_layout|source\.[^.]+|rope\.scaling\.finetuned)$/,
 ];
+
+/** Architectures that usually rotate a part of each head; a file that does not say which rotates all of it. */
+const PARTIAL = ['gptneox', 'phi2', 'stablelm'];
 
 /** What every model of text has to say. */
 const REQUIRED = ['context_length', 'embedding_length', 'block_count', 'feed_forward_length', 'attention.head_count'];
@@ -184,6 +187,7 @@ export function configOf(pairs, tensors, name) {
         }
     }
     headsOf(config, name);
+    windowsOf(config);
     rotationOf(config, pairs, tensors, architecture, name);
     config.vocab_size ??= pairs.get('tokenizer.ggml.tokens')?.value.length ??
         tensors.get('token_embd.weight')?.shape[0];
@@ -286,7 +290,7 @@ const isCount = (value) => Number.isSafeInteger(value) && value > 0 && value < 2
 const VALUES = {
     count: isCount, counts: isCount, size: (value) => value === 0 || isCount(value), number: Number.isFinite,
     positive: (value) => Number.isFinite(value) && value > 0, boolean: () => true, string: () => true,
-    pattern: (value) => typeof value === 'boolean' || isCount(value),
+    pattern: isCount,
 };
 
 /** @type {Record<Kind, string>} */
@@ -322,6 +326,19 @@ function headsOf(config, name) {
 }
 
 /**
+ * Which layers slide: one flag for each, or every so many-th does not.
+ * @param {Record<string, any>} config
+ */
+function windowsOf(config) {
+    const { sliding_window_pattern: pattern, num_hidden_layers: count } = config;
+    if (pattern !== undefined) {
+        const slides = (/** @type {number} */ i) => (typeof pattern === 'number' ? (i + 1) % pattern !== 0 : pattern[i]);
+        config.layer_types = Array.from({ length: count }, (_, i) => (slides(i) ? 'sliding_attention' : 'full_attention'));
+        delete config.sliding_window_pattern;
+    }
+}
+
+/**
  * @param {Record<string, any>} config
  * @param {Map<string, Pair>} pairs
  * @param {Map<string, import('./tensor-source.js').TensorInfo>} tensors
@@ -336,6 +353,8 @@ function rotationOf(config, pairs, tensors, architecture, name) {
                 `${name}: rope.dimension_count must be even and at most ${width}, got ${dims}`);
         }
         config.partial_rotary_factor = dims / width;
+    } else if (PARTIAL.includes(architecture)) {
+        config.partial_rotary_factor = 1;
     }
     /** @type {Record<string, any>} */
     const scaling = {};
@@ -346,7 +365,7 @@ function rotationOf(config, pairs, tensors, architecture, name) {
         }
     }
     // The older spelling of a linear factor.
-    const linear = valueOf(pairs, `${architecture}.rope.scale_linear`, 'positive', undefined, name);
+    const linear = valueOf(pairs, `${architecture}.rope.scale_linear`, 'number', undefined, name);
     if (linear !== undefined && linear !== 1) {
         scaling.factor ??= linear;
     }
@@ -357,7 +376,8 @@ function rotationOf(config, pairs, tensors, architecture, name) {
         // As llama.cpp reads it: no scaling.
         delete scaling.factor;
     }
-    const type = scaling.rope_type ?? (scaling.factor === undefined ? 'none' : 'linear');
+    const { rope_type: said = 'linear' } = scaling;
+    const type = said === 'linear' && scaling.factor === undefined ? 'none' : said;
     config.rope_scaling = type === 'none' ? null : { ...scaling, rope_type: type };
     if (scaling.original_max_position_embeddings !== undefined) {
         config.original_max_position_embeddings = scaling.original_max_position_embeddings;

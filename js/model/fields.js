@@ -36,10 +36,11 @@ const HARMLESS = new Set([
  */
 const NEUTRAL = {
     // Of a model.
-    add_cross_attention: [false], attention_bias: [false], attention_chunk_size: [], cross_attention_hidden_size: [],
-    full_attn_mod: [1], interpolate_factor: [1], is_encoder_decoder: [false], lm_head_bias: [false], mlp_bias: [false],
-    mtp_num_layers: [0], output_router_logits: [false], qk_layernorm: [false], quantization_config: [], scale_attn_weights: [true],
-    use_bidirectional_attention: [false], use_mrope: [false], use_qk_norm: [false], use_sliding_window: [false],
+    add_cross_attention: [false], alibi_bias_max: [0], attention_bias: [false], attention_chunk_size: [], clip_qkv: [0],
+    cross_attention_hidden_size: [], extrapolation_factor: [1], full_attn_mod: [1], interpolate_factor: [1], is_causal: [true],
+    is_encoder_decoder: [false], lm_head_bias: [false], mlp_bias: [false], mtp_num_layers: [0], output_router_logits: [false],
+    qk_layernorm: [false], quantization_config: [], scale_attn_weights: [true], use_bidirectional_attention: [false], use_mrope: [false],
+    use_qk_norm: [false], use_sliding_window: [false],
     // Of generation; older configs carry them along.
     bad_words_ids: [], begin_suppress_tokens: [], constraints: [], diversity_penalty: [0], do_sample: [false, true],
     dola_layers: [], early_stopping: [false, true], encoder_no_repeat_ngram_size: [0], encoder_repetition_penalty: [1],

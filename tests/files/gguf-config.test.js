@@ -48,6 +48,8 @@ test('rotation', async () => {
     assert.deepEqual(await scaling({ type: ['string', 'linear'], factor: ['f32', 4] }), linear);
     assert.deepEqual(await scaling({ factor: ['f32', 4] }), linear);
     assert.equal(await scaling({ type: ['string', 'none'], factor: ['f32', 4] }), null);
+    assert.equal(await scaling({ type: ['string', 'linear'] }), null);
+    assert.equal((await config({ 'llama.rope.scale_linear': ['f32', 0] })).rope_scaling, null);
     assert.deepEqual(await scaling({
         type: ['string', 'yarn'], factor: ['f32', 2], original_context_length: ['u32', 32], attn_factor: ['f32', 1.5],
         yarn_beta_fast: ['f32', 16],
@@ -98,6 +100,54 @@ test('a key that is left out means what llama.cpp means by it', async () => {
     assert.equal((await describe_('smollm3')).base, 10000);
 });
 
+test('a key that changes nothing where it says so is set aside', async () => {
+    const described = async (/** @type {Changes} */ more) => {
+        const source = await open(more);
+        const fields = new Fields(source.config, 'metadata');
+        familyOf('llama').describe(fields, { format: 'gguf', has: () => false });
+        fields.ignore('bos_token_id', 'eos_token_id');
+        fields.finish();
+        return source.fields?.unknown;
+    };
+    /** @type {(causal: boolean, other: number) => Changes} */
+    const keys = (causal, other) => ({
+        'llama.attention.causal': ['bool', causal], 'llama.attention.clamp_kqv': ['f32', other], 'llama.attention.max_alibi_bias': ['f32', other],
+    });
+    /** @type {Changes} */
+    const neutral = {
+        'llama.rope.scaling.type': ['string', 'yarn'], 'llama.rope.scaling.factor': ['f32', 2], 'llama.rope.scaling.yarn_ext_factor': ['f32', 1],
+        'llama.pooling_type': ['u32', 0],
+    };
+    assert.deepEqual(await described({ ...neutral, ...keys(true, 0) }), []);
+    for (const [key, pair] of Object.entries(keys(false, 8))) {
+        await assert.rejects(described({ [key]: pair }), { code: 'config-unsupported' }, key);
+    }
+});
+
+test('a file that does not say how much of a head is rotated rotates all of it', async () => {
+    for (const architecture of ['gptneox', 'phi2', 'stablelm']) {
+        const fields = new Fields(await config(changes(architecture, {})), 'metadata');
+        const { layers: [{ attention }] } = familyOf(architecture).describe(fields, { format: 'gguf', has: () => false });
+        assert.equal(attention.rope?.dims, 4, architecture);
+    }
+});
+
+test('Gemma says which layers slide', async () => {
+    for (const architecture of ['gemma2', 'gemma3']) {
+        for (const [pair, wanted] of /** @type {[[string, any], (number | null)[]][]} */ ([
+            [['array of bool', [false, true, true]], [null, 7, 7]], [['u32', 3], [7, 7, null]],
+        ])) {
+            const more = /** @type {Changes} */ ({
+                [`${architecture}.block_count`]: ['u32', 3], [`${architecture}.attention.sliding_window`]: ['u32', 7],
+                [`${architecture}.attention.sliding_window_pattern`]: pair,
+            });
+            const fields = new Fields(await config(changes(architecture, more, 'layer_norm_rms_epsilon')), 'metadata');
+            const { layers } = familyOf(architecture).describe(fields, { format: 'gguf', has: () => false });
+            assert.deepEqual(layers.map(({ attention }) => attention.window), wanted);
+        }
+    }
+});
+
 test('lists by layer', async () => {
     const tensors = [...llamaTensors(), { name: 'blk.1.attn_norm.weight', shape: [32] }];
     const two = (/** @type {Changes} */ changes) =>
@@ -106,8 +156,10 @@ test('lists by layer', async () => {
         (await two({ 'llama.attention.head_count_kv': pair })).num_key_value_heads;
     assert.deepEqual(await heads('array of u32', [2, 4]), [2, 4]);
     assert.equal(await heads('array of i32', [2, 2]), 2);
-    assert.deepEqual((await two({ 'llama.attention.sliding_window_pattern': ['array of bool', [true, false]] }))
-        .sliding_window_pattern, [true, false]);
+    for (const pair of [['array of bool', [true, false]], ['array of i32', [1, 0]], ['u32', 2]]) {
+        const { layer_types, sliding_window_pattern } = await two({ 'llama.attention.sliding_window_pattern': /** @type {[string, any]} */ (pair) });
+        assert.deepEqual([layer_types, sliding_window_pattern], [['sliding_attention', 'full_attention'], undefined]);
+    }
     assert.equal((await two({ 'llama.attention.sliding_window': ['u32', 0] })).sliding_window, null);
     assert.equal((await two({ 'llama.attention.sliding_window': ['u32', 16] })).sliding_window, 16);
 });
