@@ -75,6 +75,8 @@ const TOKENS = {
     eos_token_id: 'eos_token_id', eot_token_id: 'eos_token_id', eom_token_id: 'eos_token_id',
 };
 
+const ID = /^[ui]\d+$/;
+
 /**
  * Of the vocabulary, which becomes a tokenizer elsewhere: the type that each has to have.
  * @type {Record<string, RegExp>}
@@ -86,9 +88,9 @@ const VOCABULARY = {
     precompiled_charsmap: /^array of [ui]8$/,
     add_bos_token: /^bool$/, add_eos_token: /^bool$/, add_sep_token: /^bool$/, add_space_prefix: /^bool$/,
     remove_extra_whitespaces: /^bool$/, escape_whitespaces: /^bool$/,
-    bos_token_id: /^[ui]\d+$/, eos_token_id: /^[ui]\d+$/, eot_token_id: /^[ui]\d+$/, eom_token_id: /^[ui]\d+$/,
-    unknown_token_id: /^[ui]\d+$/, seperator_token_id: /^[ui]\d+$/, separator_token_id: /^[ui]\d+$/,
-    padding_token_id: /^[ui]\d+$/, cls_token_id: /^[ui]\d+$/, mask_token_id: /^[ui]\d+$/,
+    bos_token_id: ID, eos_token_id: ID, eot_token_id: ID, eom_token_id: ID, unknown_token_id: ID, seperator_token_id: ID,
+    separator_token_id: ID, padding_token_id: ID, cls_token_id: ID, mask_token_id: ID, fim_pad_token_id: ID, fim_rep_token_id: ID,
+    fim_sep_token_id: ID,
 };
 
 /**
@@ -107,7 +109,7 @@ const TEMPLATE = /^tokenizer\.chat_template(?:\.(.+))?$/;
 const HARMLESS = [
     /^general\.(?!architecture$)/, /^split\./, /^quantize\.imatrix\./, /^imatrix\./,
     /^tokenizer\.huggingface\.json$/, /^tokenizer\.chat_templates$/,
-    /^tokenizer\.ggml\.(prefix|suffix|middle|fim_\w+)_token_id$/, /^tokenizer\.ggml\.token_type_count$/,
+    /^tokenizer\.ggml\.(prefix|suffix|middle|fim_(pre|suf|mid))_token_id$/, /^tokenizer\.ggml\.token_type_count$/,
     /^[^.]+\.(pooling_type|tensor_data_layout|source\.[^.]+|rope\.scaling\.finetuned)$/,
 ];
 
