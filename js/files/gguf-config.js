@@ -118,6 +118,7 @@ const PARTIAL = ['gptneox', 'phi2', 'stablelm'];
 
 /** What every model of text has to say. */
 const REQUIRED = ['context_length', 'embedding_length', 'block_count', 'feed_forward_length', 'attention.head_count'];
+
 /** What some do. @type {Record<string, any>} */
 const ALSO = { __proto__: null, gptneox: 'use_parallel_residual', granite: 'logit_scale' };
 
@@ -179,7 +180,8 @@ export function configOf(pairs, tensors, name) {
         `${name}: "granite.rope.scaling.finetuned" false, without rotary positions, is not supported`);
     const layers = pairs.get(`${architecture}.block_count`)?.value;
     // Every layer has a tensor at least, so a list of layers is no longer than that of tensors.
-    checkFormat(!(layers > tensors.size), 'bad-value', `${name}: ${show(`${architecture}.block_count`)} is ${layers}, with ${tensors.size} tensors`);
+    checkFormat(typeof layers !== 'number' || layers <= tensors.size, 'bad-value',
+        `${name}: ${show(`${architecture}.block_count`)} is ${show(layers)}, with ${tensors.size} tensors`);
     for (const [key, [field, kind]] of Object.entries(KEYS)) {
         const value = valueOf(pairs, `${architecture}.${key}`, kind, layers, name);
         if (value !== undefined) {
@@ -277,7 +279,7 @@ const NUMBER = /^[uif](8|16|32|64)$/;
 /** @param {any} value */
 const isCount = (value) => Number.isSafeInteger(value) && value > 0 && value < 2 ** 31;
 
-/** What a value must be, and its type. @type {Record<Kind, [type: RegExp, is: (value: any) => boolean, words: string]>} */
+/** Types that a kind may have, what its values are, and in words. @type {Record<Kind, [type: RegExp, is: (value: any) => boolean, words: string]>} */
 const KINDS = {
     count: [INTEGER, isCount, 'a whole number from 1 up'], counts: [INTEGER, isCount, 'a whole number from 1 up'],
     size: [INTEGER, (value) => value === 0 || isCount(value), 'a whole number from 0 up'],
@@ -354,7 +356,7 @@ function rotationOf(config, pairs, tensors, architecture, name) {
     const { rope_type: said = 'linear', factor, magnitude, ...others } = scaling;
     const type = tensors.has('rope_factors_long.weight') ? 'longrope' : said === 'linear' && factor === 1 ? 'none' : said;
     checkFormat(type !== 'longrope' || factor === 1, 'config-unsupported',
-        `${name}: rope.scaling.factor ${factor} beside factors of LongRoPE is not supported`);
+        `${name}: rope.scaling.factor ${factor} beside LongRoPE is not supported`);
     if (magnitude !== undefined) {
         // Of YaRN's it is another factor; where it cannot be, it is refused.
         others.attention_factor = magnitude * (type === 'yarn' ? others.attention_factor ?? 1 + Math.log(Math.max(factor, 1)) / 10 : 1);
