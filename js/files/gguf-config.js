@@ -2,7 +2,7 @@
 // in https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; whether a model needs one, and whether its tensors
 // agree, the model says.
 
-import { FormatError, show } from '../check.js';
+import { FormatError, checkFormat, show } from '../check.js';
 
 /**
  * @typedef {import('./gguf.js').Pair} Pair
@@ -62,7 +62,7 @@ const ROPE_SCALING = {
     'type': ['rope_type', 'string'],
     'factor': ['factor', 'number'],
     'original_context_length': ['original_max_position_embeddings', 'count'],
-    'attn_factor': ['attention_factor', 'number'],
+    'attn_factor': ['magnitude', 'number'],
     'yarn_ext_factor': ['extrapolation_factor', 'number'],
     'yarn_attn_factor': ['attention_factor', 'number'],
     'yarn_beta_fast': ['beta_fast', 'positive'],
@@ -75,6 +75,8 @@ const TOKENS = {
     eos_token_id: 'eos_token_id', eot_token_id: 'eos_token_id', eom_token_id: 'eos_token_id',
 };
 
+const ID = /^[ui]\d+$/;
+
 /**
  * Of the vocabulary, which becomes a tokenizer elsewhere: the type that each has to have.
  * @type {Record<string, RegExp>}
@@ -86,9 +88,9 @@ const VOCABULARY = {
     precompiled_charsmap: /^array of [ui]8$/,
     add_bos_token: /^bool$/, add_eos_token: /^bool$/, add_sep_token: /^bool$/, add_space_prefix: /^bool$/,
     remove_extra_whitespaces: /^bool$/, escape_whitespaces: /^bool$/,
-    bos_token_id: /^[ui]\d+$/, eos_token_id: /^[ui]\d+$/, eot_token_id: /^[ui]\d+$/, eom_token_id: /^[ui]\d+$/,
-    unknown_token_id: /^[ui]\d+$/, seperator_token_id: /^[ui]\d+$/, separator_token_id: /^[ui]\d+$/,
-    padding_token_id: /^[ui]\d+$/, cls_token_id: /^[ui]\d+$/, mask_token_id: /^[ui]\d+$/,
+    bos_token_id: ID, eos_token_id: ID, eot_token_id: ID, eom_token_id: ID, unknown_token_id: ID, seperator_token_id: ID,
+    separator_token_id: ID, padding_token_id: ID, cls_token_id: ID, mask_token_id: ID, fim_pad_token_id: ID, fim_rep_token_id: ID,
+    fim_sep_token_id: ID,
 };
 
 /**
@@ -107,12 +109,18 @@ const TEMPLATE = /^tokenizer\.chat_template(?:\.(.+))?$/;
 const HARMLESS = [
     /^general\.(?!architecture$)/, /^split\./, /^quantize\.imatrix\./, /^imatrix\./,
     /^tokenizer\.huggingface\.json$/, /^tokenizer\.chat_templates$/,
-    /^tokenizer\.ggml\.(prefix|suffix|middle|fim_\w+)_token_id$/, /^tokenizer\.ggml\.token_type_count$/,
-    /^[^.]+\.(tensor_data_layout|source\.[^.]+|rope\.scaling\.finetuned)$/,
+    /^tokenizer\.ggml\.(prefix|suffix|middle|fim_(pre|suf|mid))_token_id$/, /^tokenizer\.ggml\.token_type_count$/,
+    /^[^.]+\.(pooling_type|tensor_data_layout|source\.[^.]+|rope\.scaling\.finetuned)$/,
 ];
+
+/** Architectures that usually rotate a part of each head; a file that does not say which rotates all of it. */
+const PARTIAL = ['gptneox', 'phi2', 'stablelm'];
 
 /** What every model of text has to say. */
 const REQUIRED = ['context_length', 'embedding_length', 'block_count', 'feed_forward_length', 'attention.head_count'];
+
+/** What some do. @type {Record<string, any>} */
+const ALSO = { __proto__: null, gptneox: 'use_parallel_residual', granite: 'logit_scale' };
 
 /**
  * @param {Map<string, Pair>} pairs
@@ -167,16 +175,13 @@ export function configOf(pairs, tensors, name) {
     requireKeys(pairs, architecture, name);
     /** @type {Record<string, any>} */
     const config = { model_type: architecture };
-    if (architecture === 'granite' && pairs.get('granite.rope.scaling.finetuned')?.value === false) {
-        // Of this architecture alone it says something: that there are none.
-        throw new FormatError('config-unsupported', `${name}: "granite.rope.scaling.finetuned" false, without rotary positions, is not supported`);
-    }
+    // Of this architecture alone it says something: that there are none.
+    checkFormat(architecture !== 'granite' || pairs.get('granite.rope.scaling.finetuned')?.value !== false, 'config-unsupported',
+        `${name}: "granite.rope.scaling.finetuned" false, without rotary positions, is not supported`);
     const layers = pairs.get(`${architecture}.block_count`)?.value;
     // Every layer has a tensor at least, so a list of layers is no longer than that of tensors.
-    if (typeof layers === 'number' && layers > tensors.size) {
-        throw new FormatError('bad-value',
-            `${name}: ${show(`${architecture}.block_count`)} is ${layers}, with ${tensors.size} tensors`);
-    }
+    checkFormat(typeof layers !== 'number' || layers <= tensors.size, 'bad-value',
+        `${name}: ${show(`${architecture}.block_count`)} is ${show(layers)}, with ${tensors.size} tensors`);
     for (const [key, [field, kind]] of Object.entries(KEYS)) {
         const value = valueOf(pairs, `${architecture}.${key}`, kind, layers, name);
         if (value !== undefined) {
@@ -184,6 +189,7 @@ export function configOf(pairs, tensors, name) {
         }
     }
     headsOf(config, name);
+    windowsOf(config);
     rotationOf(config, pairs, tensors, architecture, name);
     config.vocab_size ??= pairs.get('tokenizer.ggml.tokens')?.value.length ??
         tensors.get('token_embd.weight')?.shape[0];
@@ -220,15 +226,12 @@ function respelt(config, architecture) {
 
 /** @param {Map<string, Pair>} pairs @param {string} architecture @param {string} name */
 function requireKeys(pairs, architecture, name) {
-    for (const key of REQUIRED) {
-        if (!pairs.has(`${architecture}.${key}`)) {
-            throw new FormatError('missing-key', `${name} lacks the key ${show(`${architecture}.${key}`)}`);
-        }
+    for (const key of [...REQUIRED, ALSO[architecture] ?? REQUIRED[0]]) {
+        checkFormat(pairs.has(`${architecture}.${key}`), 'missing-key', `${name} lacks the key ${show(`${architecture}.${key}`)}`);
     }
     const norms = ['attention.layer_norm_rms_epsilon', 'attention.layer_norm_epsilon'];
-    if (!norms.some((key) => pairs.has(`${architecture}.${key}`))) {
-        throw new FormatError('missing-key', `${name} lacks the key ${show(`${architecture}.${norms[0]}`)}`);
-    }
+    checkFormat(norms.some((key) => pairs.has(`${architecture}.${key}`)), 'missing-key',
+        `${name} lacks the key ${show(`${architecture}.${norms[0]}`)}`);
 }
 
 /**
@@ -249,7 +252,7 @@ function valueOf(pairs, key, kind, layers, name) {
     const wrong = (code, wanted) => new FormatError(code,
         `${name}: ${show(key)} must be ${wanted}, got ${code === 'bad-type' ? type : show(value)}`);
     const perLayer = type.startsWith('array') && (kind === 'counts' || kind === 'pattern');
-    const wanted = TYPES[kind];
+    const [wanted, is, words] = KINDS[kind];
     if (!wanted.test(perLayer ? type.replace('array of ', '') : type)) {
         throw wrong('bad-type', kind);
     }
@@ -264,8 +267,8 @@ function valueOf(pairs, key, kind, layers, name) {
         // A field of equal entries says no more than one of them.
         return list.every((n) => n === list[0]) && list[0] !== 0 && kind === 'counts' ? list[0] : list;
     }
-    if (!VALUES[kind](value)) {
-        throw wrong('bad-value', WORDS[kind]);
+    if (!is(value)) {
+        throw wrong('bad-value', words);
     }
     return kind === 'size' && value === 0 ? null : value;
 }
@@ -273,27 +276,17 @@ function valueOf(pairs, key, kind, layers, name) {
 const INTEGER = /^[ui](8|16|32|64)$/;
 const NUMBER = /^[uif](8|16|32|64)$/;
 
-/** @type {Record<Kind, RegExp>} */
-const TYPES = {
-    count: INTEGER, counts: INTEGER, size: INTEGER, number: NUMBER, positive: NUMBER, boolean: /^bool$/,
-    string: /^string$/, pattern: /^(bool|[ui](8|16|32|64))$/,
-};
-
 /** @param {any} value */
 const isCount = (value) => Number.isSafeInteger(value) && value > 0 && value < 2 ** 31;
 
-/** @type {Record<Kind, (value: any) => boolean>} */
-const VALUES = {
-    count: isCount, counts: isCount, size: (value) => value === 0 || isCount(value), number: Number.isFinite,
-    positive: (value) => Number.isFinite(value) && value > 0, boolean: () => true, string: () => true,
-    pattern: (value) => typeof value === 'boolean' || isCount(value),
-};
-
-/** @type {Record<Kind, string>} */
-const WORDS = {
-    count: 'a whole number from 1 up', counts: 'a whole number from 1 up', size: 'a whole number from 0 up',
-    number: 'a finite number', positive: 'a number above 0', boolean: 'a boolean', string: 'a string',
-    pattern: 'a whole number from 1 up',
+/** Types that a kind may have, what its values are, and in words. @type {Record<Kind, [type: RegExp, is: (value: any) => boolean, words: string]>} */
+const KINDS = {
+    count: [INTEGER, isCount, 'a whole number from 1 up'], counts: [INTEGER, isCount, 'a whole number from 1 up'],
+    size: [INTEGER, (value) => value === 0 || isCount(value), 'a whole number from 0 up'],
+    number: [NUMBER, Number.isFinite, 'a finite number'],
+    positive: [NUMBER, (value) => Number.isFinite(value) && value > 0, 'a number above 0'],
+    boolean: [/^bool$/, () => true, ''], string: [/^string$/, () => true, ''],
+    pattern: [/^(bool|[ui](8|16|32|64))$/, isCount, 'a whole number from 1 up'],
 };
 
 /**
@@ -303,21 +296,35 @@ const WORDS = {
  */
 function headsOf(config, name) {
     const { hidden_size: width, num_attention_heads: heads } = config;
-    config.num_key_value_heads ??= heads;
+    /** @param {string} what @param {number} value @param {string} of @param {number} count */
+    const whole = (what, value, of, count) =>
+        checkFormat(value % count === 0, 'bad-value', `${name}: ${what} ${value} is no multiple of attention.head_count${of} ${count}`);
+    const kv = config.num_key_value_heads ??= heads;
     if (typeof heads === 'number') {
-        if (config.head_dim === undefined && width % heads !== 0) {
-            throw new FormatError('bad-value', `${name}: embedding_length ${width} is no multiple of ` +
-                `attention.head_count ${heads}`);
+        config.v_head_dim ??= Math.floor(width / heads);
+        if (config.head_dim === undefined) {
+            whole('embedding_length', width, '', heads);
         }
         config.head_dim ??= width / heads;
-        const kv = config.num_key_value_heads;
-        if (typeof kv === 'number' && heads % kv !== 0) {
-            throw new FormatError('bad-value', `${name}: attention.head_count ${heads} is no multiple of ` +
-                `attention.head_count_kv ${kv}`);
+        if (typeof kv === 'number') {
+            whole('attention.head_count', heads, '_kv', kv);
         }
     }
     if (config.v_head_dim === config.head_dim) {
         delete config.v_head_dim;
+    }
+}
+
+/**
+ * Which layers slide: one flag for each, or every so many-th does not.
+ * @param {Record<string, any>} config
+ */
+function windowsOf(config) {
+    const { sliding_window_pattern: pattern, num_hidden_layers: count } = config;
+    delete config.sliding_window_pattern;
+    // Only Gemma 2 has a window where the file does not say so.
+    if (pattern !== undefined && (config.sliding_window || config.model_type === 'gemma2')) {
+        config.layer_types = Array.from({ length: count }, (_, i) => (pattern[i] ?? (i + 1) % pattern ? 'sliding_attention' : 'full_attention'));
     }
 }
 
@@ -331,11 +338,10 @@ function headsOf(config, name) {
 function rotationOf(config, pairs, tensors, architecture, name) {
     const { rotary_dims: dims, head_dim: width } = config;
     if (dims !== undefined && dims !== null) {
-        if (dims % 2 !== 0 || dims > width) {
-            throw new FormatError('bad-value',
-                `${name}: rope.dimension_count must be even and at most ${width}, got ${dims}`);
-        }
+        checkFormat(dims % 2 === 0 && dims <= width, 'bad-value', `${name}: rope.dimension_count must be even and at most ${width}, got ${dims}`);
         config.partial_rotary_factor = dims / width;
+    } else if (PARTIAL.includes(architecture)) {
+        config.partial_rotary_factor = 1;
     }
     /** @type {Record<string, any>} */
     const scaling = {};
@@ -345,23 +351,17 @@ function rotationOf(config, pairs, tensors, architecture, name) {
             scaling[field] = value;
         }
     }
-    // The older spelling of a linear factor.
-    const linear = valueOf(pairs, `${architecture}.rope.scale_linear`, 'positive', undefined, name);
-    if (linear !== undefined && linear !== 1) {
-        scaling.factor ??= linear;
+    // The older spelling of a factor; 0 and none are 1, as llama.cpp reads them.
+    scaling.factor = (scaling.factor ?? valueOf(pairs, `${architecture}.rope.scale_linear`, 'number', undefined, name)) || 1;
+    const { rope_type: said = 'linear', factor, magnitude, ...others } = scaling;
+    const type = tensors.has('rope_factors_long.weight') ? 'longrope' : said === 'linear' && factor === 1 ? 'none' : said;
+    checkFormat(type !== 'longrope' || factor === 1, 'config-unsupported',
+        `${name}: rope.scaling.factor ${factor} beside LongRoPE is not supported`);
+    if (magnitude !== undefined) {
+        // Of YaRN's it is another factor; where it cannot be, it is refused.
+        others.attention_factor = magnitude * (type === 'yarn' ? others.attention_factor ?? 1 + Math.log(Math.max(factor, 1)) / 10 : 1);
     }
-    if (tensors.has('rope_factors_long.weight')) {
-        scaling.rope_type = 'longrope';
-    }
-    if (scaling.factor === 0) {
-        // As llama.cpp reads it: no scaling.
-        delete scaling.factor;
-    }
-    const type = scaling.rope_type ?? (scaling.factor === undefined ? 'none' : 'linear');
-    config.rope_scaling = type === 'none' ? null : { ...scaling, rope_type: type };
-    if (scaling.original_max_position_embeddings !== undefined) {
-        config.original_max_position_embeddings = scaling.original_max_position_embeddings;
-    }
+    config.rope_scaling = type !== 'none' || others.attention_factor ? { ...others, factor, rope_type: type } : null;
 }
 
 /** @param {Map<string, Pair>} pairs @param {string} name */
@@ -398,23 +398,17 @@ export function hasVocabulary(pairs) {
 function checkVocabulary(pairs, name) {
     for (const [key, type] of Object.entries(VOCABULARY)) {
         const pair = pairs.get(`tokenizer.ggml.${key}`);
-        if (pair !== undefined && !type.test(pair.type)) {
-            throw new FormatError('bad-type', `${name}: tokenizer.ggml.${key} is ${show(pair.type)}`);
-        }
+        checkFormat(pair === undefined || type.test(pair.type), 'bad-type', `${name}: tokenizer.ggml.${key} is ${show(pair?.type)}`);
     }
     if (hasVocabulary(pairs)) {
         for (const part of ['model', 'tokens']) {
-            if (!pairs.has(`tokenizer.ggml.${part}`)) {
-                throw new FormatError('missing-key', `${name} lacks the key tokenizer.ggml.${part}`);
-            }
+            checkFormat(pairs.has(`tokenizer.ggml.${part}`), 'missing-key', `${name} lacks the key tokenizer.ggml.${part}`);
         }
         const { length } = pairs.get('tokenizer.ggml.tokens')?.value ?? [];
         for (const part of ['scores', 'token_type']) {
             const list = pairs.get(`tokenizer.ggml.${part}`)?.value;
-            if (list !== undefined && list.length !== length) {
-                throw new FormatError('tokenizer-invalid',
-                    `${name}: tokenizer.ggml.${part} has ${list.length} entries for ${length} tokens`);
-            }
+            checkFormat(list === undefined || list.length === length, 'tokenizer-invalid',
+                `${name}: tokenizer.ggml.${part} has ${list?.length} entries for ${length} tokens`);
         }
     }
 }

@@ -22,9 +22,10 @@ const MOST_ENDS = 1024;
  * @param {TensorSource} source
  * @param {number} vocabulary
  * @param {Tokenizer | null} tokenizer
+ * @param {number[]} [endTokens] that the vocabulary knows of itself
  * @returns {Defaults}
  */
-export function readDefaults(source, vocabulary, tokenizer) {
+export function readDefaults(source, vocabulary, tokenizer, endTokens = []) {
     const where = source.format === 'gguf' ? 'metadata' : 'config.json';
     const start = ids(source.config.bos_token_id, where, 'bos_token_id', vocabulary)[0] ?? null;
     const ends = new Set(ids(source.config.eos_token_id, where, 'eos_token_id', vocabulary));
@@ -39,9 +40,7 @@ export function readDefaults(source, vocabulary, tokenizer) {
         harmless = fields.finish().map((name) => `generation_config.json: ${name}`);
     }
     const id = tokenizer?.idOf(/** @type {string} */ (tokenizer.specialTokens.get('eos_token')));
-    if (id !== undefined && id < vocabulary) {
-        ends.add(id);
-    }
+    [...endTokens, id ?? vocabulary].forEach((end) => end < vocabulary && ends.add(end));
     return { startToken: start, endTokens: [...ends], sampling, harmless };
 }
 

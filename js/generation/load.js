@@ -92,9 +92,9 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
     if (contextLength !== undefined && contextLength > description.context && description.embedding.positions !== null) {
         throw rangeError('contextLength', `at most ${description.context}, the positions that this model has learned`, contextLength);
     }
-    const { tokenizer, template, templateProblem } = textOf(source);
+    const { tokenizer, ends, template, templateProblem } = textOf(source);
     const harmless = source.tokenizer ? harmlessOf(source.tokenizer.json).map((name) => `tokenizer.json: ${name}`) : [];
-    const defaults = readDefaults(source, description.vocabulary, tokenizer);
+    const defaults = readDefaults(source, description.vocabulary, tokenizer, ends);
     const types = chooseTypes(plan, weights);
     const typeOf = (/** @type {string} */ role) => types.get(role) ?? 'F32';
     checkFits(runtime, plan, typeOf);
@@ -137,25 +137,26 @@ function unknownKeys({ fields, architecture }) {
  * @param {TensorSource} source
  */
 function textOf(source) {
-    /** @type {{ json: any, config: any } | null} */
+    /** @type {{ json: any, config: any, endTokens?: number[] } | null} */
     let text = source.tokenizer ? { json: source.tokenizer.json, config: source.tokenizerConfig } : null;
     const vocabulary = source.metadata?.get('tokenizer.ggml.model') ?? 'none';
     if (source.metadata && vocabulary !== 'none' && vocabulary !== 'no_vocab') {
         text = tokenizerFromGguf(source.metadata);
     }
     if (text === null) {
-        return { tokenizer: null, template: null, templateProblem: 'the files have no tokenizer' };
+        return { tokenizer: null, ends: [], template: null, templateProblem: 'the files have no tokenizer' };
     }
     const tokenizer = new Tokenizer(text.json, text.config);
+    const ends = text.endTokens ?? [];
     if (source.chatTemplate === null) {
-        return { tokenizer, template: null, templateProblem: 'the files have none' };
+        return { tokenizer, ends, template: null, templateProblem: 'the files have none' };
     }
     try {
         const template = new ChatTemplate(source.chatTemplate, { specialTokens: tokenizer.specialTokens, name: source.name });
-        return { tokenizer, template, templateProblem: null };
+        return { tokenizer, ends, template, templateProblem: null };
     } catch (error) {
         if (error instanceof FormatError) {
-            return { tokenizer, template: null, templateProblem: error.message };
+            return { tokenizer, ends, template: null, templateProblem: error.message };
         }
         throw error;
     }

@@ -5,23 +5,20 @@ import { FormatError, show } from '../check.js';
 
 /**
  * Fields that say nothing about a text that is read or written: provenance, training, other tasks, hints to a library.
- * The only list of its kind; explain() tells which of them a file has.
+ * The only list of its kind, but for the rates of dropout; explain() tells which of them a file has.
  */
 const HARMLESS = new Set([
     '_attn_implementation', '_attn_implementation_autoset', '_commit_hash', '_name_or_path', 'architectures', 'auto_map',
-    'attention_dropout', 'attn_dropout', 'attn_pdrop', 'attention_probs_dropout_prob', 'classifier_dropout', 'cache_implementation',
-    'chunk_size_feed_forward', 'dropout', 'dtype', 'embd_pdrop', 'embedding_dropout', 'finetuning_task', 'gradient_checkpointing',
-    'hidden_dropout', 'hidden_dropout_prob', 'id2label', 'initializer_range', 'initializer_factor', 'is_decoder', 'is_llama_config',
-    'keys_to_ignore_at_inference', 'label2id', 'max_length', 'max_new_tokens', 'max_time', 'mlp_dropout', 'model_type',
-    'num_labels', 'output_attentions', 'output_hidden_states', 'output_scores', 'pad_token_id', 'pretraining_tp', 'problem_type',
-    'pruned_heads', 'reorder_and_upcast_attn', 'resid_pdrop', 'residual_dropout', 'return_dict', 'return_dict_in_generate',
-    'rope_interleaved', 'rope_ratio', 'sep_token_id', 'summary_activation', 'summary_first_dropout', 'summary_proj_to_labels',
-    'summary_type', 'summary_use_proj', 'task_specific_params', 'tokenizer_class', 'torch_dtype', 'torchscript',
+    'cache_implementation', 'chunk_size_feed_forward', 'dtype', 'finetuning_task', 'gradient_checkpointing', 'id2label',
+    'initializer_range', 'initializer_factor', 'is_decoder', 'is_llama_config', 'keys_to_ignore_at_inference', 'label2id', 'max_length',
+    'max_new_tokens', 'max_time', 'model_type', 'num_labels', 'output_attentions', 'output_hidden_states', 'output_scores',
+    'pad_token_id', 'pretraining_tp', 'problem_type', 'pruned_heads', 'reorder_and_upcast_attn', 'return_dict', 'return_dict_in_generate',
+    'rope_interleaved', 'rope_ratio', 'sep_token_id', 'task_specific_params', 'tokenizer_class', 'torch_dtype', 'torchscript',
     'transformers.js_config', 'transformers_version', 'unsloth_fixed', 'unsloth_version', 'use_bfloat16', 'use_cache',
     'decoder_start_token_id', 'prefix', 'tf_legacy_loss', 'use_return_dict', 'tie_encoder_decoder', 'max_window_layers', 'qkv_bias',
-    'add_bos_token', 'mup_base_width', 'name', 'general_architecture', 'pad_token', 'type_vocab_size', 'tokenizer_type',
-    '_num_labels', 'attn_implementation', 'trust_remote_code', 'model_max_length', 'tokenizer_model_max_length',
-    'tokenizer_padding_side', 'attention_softmax_in_fp32', 'scale_attention_softmax_in_fp32',
+    'add_bos_token', 'mup_base_width', 'name', 'general_architecture', 'pad_token', 'type_vocab_size', 'tokenizer_type', '_num_labels',
+    'attn_implementation', 'trust_remote_code', 'model_max_length', 'tokenizer_model_max_length', 'tokenizer_padding_side',
+    'attention_softmax_in_fp32', 'scale_attention_softmax_in_fp32',
     // Of generation_config.json: how a library computes, and what helps it to be quick.
     '_from_model_config', 'assistant_confidence_threshold', 'assistant_early_exit', 'assistant_ensemble_weight',
     'assistant_lookbehind', 'cache_config', 'chat_format', 'compile_config', 'continuous_batching_config', 'disable_compile',
@@ -30,16 +27,20 @@ const HARMLESS = new Set([
     'speculation_type', 'target_lookbehind', 'use_mtp',
 ]);
 
+/** Rates of dropout, and the head that sums a text up. */
+const TRAINING = /drop(out)?(_prob)?$|^summary_/;
+
 /**
  * Fields that would change something, with the values that do not; beside them null and what is empty.
  * @type {Record<string, unknown[]>}
  */
 const NEUTRAL = {
     // Of a model.
-    add_cross_attention: [false], attention_bias: [false], attention_chunk_size: [], cross_attention_hidden_size: [],
-    full_attn_mod: [1], interpolate_factor: [1], is_encoder_decoder: [false], lm_head_bias: [false], mlp_bias: [false],
-    mtp_num_layers: [0], output_router_logits: [false], qk_layernorm: [false], quantization_config: [], scale_attn_weights: [true],
-    use_bidirectional_attention: [false], use_mrope: [false], use_qk_norm: [false], use_sliding_window: [false],
+    add_cross_attention: [false], alibi_bias_max: [0], attention_bias: [false], attention_chunk_size: [], attention_factor: [1],
+    clip_qkv: [0], cross_attention_hidden_size: [], extrapolation_factor: [1], full_attn_mod: [1], interpolate_factor: [1], is_causal: [true],
+    is_encoder_decoder: [false], lm_head_bias: [false], mlp_bias: [false], mtp_num_layers: [0], output_router_logits: [false],
+    qk_layernorm: [false], quantization_config: [], scale_attn_weights: [true], use_bidirectional_attention: [false], use_mrope: [false],
+    use_qk_norm: [false], use_sliding_window: [false],
     // Of generation; older configs carry them along.
     bad_words_ids: [], begin_suppress_tokens: [], constraints: [], diversity_penalty: [0], do_sample: [false, true],
     dola_layers: [], early_stopping: [false, true], encoder_no_repeat_ngram_size: [0], encoder_repetition_penalty: [1],
@@ -231,7 +232,7 @@ export class Fields {
             if (!neutral && Object.hasOwn(NEUTRAL, name)) {
                 this.unsupported(name, value);
             }
-            if (!neutral && !HARMLESS.has(name)) {
+            if (!neutral && !HARMLESS.has(name) && !TRAINING.test(name)) {
                 throw new FormatError('config-unknown', `${this.where}: nothing is known of the field ${show(name)} ` +
                     `(${show(value)}), so it cannot be told whether it matters`);
             }

@@ -160,14 +160,12 @@ class Vocabulary {
         return known ? id : otherwise < this.tokens.length ? otherwise : -1;
     }
 
-    /** @returns {number[]} what the file says, and control tokens whose texts say so */
+    /** @returns {number[]} the end that the file says or means, and control tokens whose texts say so */
     endTokens() {
-        const fillIn = FILL_IN.slice(3).flatMap((one) => one.find((text) => this.ids.has(text)) ?? []);
-        const texts = [...END_OF_TURN, ...fillIn];
-        const control = texts.map((text) => this.ids.get(text) ?? -1).filter((id) => this.types[id] === CONTROL);
-        const said = ['eot_token_id', 'eom_token_id'].map((name) => this.get(name))
-            .filter((id) => Number.isInteger(id) && id >= 0 && id < this.tokens.length);
-        return [...new Set([this.special('eos'), ...said, ...control])].filter((id) => id >= 0);
+        const fillIn = ['pad', 'rep', 'sep'].map((name, i) =>
+            this.get(`fim_${name}_token_id`) ?? this.ids.get(FILL_IN[i + 3].find((text) => this.ids.has(text)) ?? ''));
+        const control = END_OF_TURN.map((text) => this.ids.get(text) ?? -1).filter((id) => this.types[id] === CONTROL);
+        return [...new Set([this.special('eos'), ...fillIn, ...control])].filter((id) => Number.isInteger(id) && id >= 0);
     }
 
     /** @returns {object[]} */

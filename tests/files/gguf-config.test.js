@@ -48,16 +48,50 @@ test('rotation', async () => {
     assert.deepEqual(await scaling({ type: ['string', 'linear'], factor: ['f32', 4] }), linear);
     assert.deepEqual(await scaling({ factor: ['f32', 4] }), linear);
     assert.equal(await scaling({ type: ['string', 'none'], factor: ['f32', 4] }), null);
+    assert.equal(await scaling({ type: ['string', 'linear'] }), null);
+    assert.equal((await config({ 'llama.rope.scale_linear': ['f32', 0] })).rope_scaling, null);
     assert.deepEqual(await scaling({
         type: ['string', 'yarn'], factor: ['f32', 2], original_context_length: ['u32', 32], attn_factor: ['f32', 1.5],
         yarn_beta_fast: ['f32', 16],
     }), {
-        rope_type: 'yarn', factor: 2, original_max_position_embeddings: 32, attention_factor: 1.5, beta_fast: 16,
+        rope_type: 'yarn', factor: 2, original_max_position_embeddings: 32, attention_factor: 1.5 * (1 + Math.log(2) / 10), beta_fast: 16,
     });
     assert.equal((await config({ 'llama.rope.dimension_count': ['u32', 4] })).partial_rotary_factor, 0.5);
     const tensors = [...llamaTensors(), { name: 'rope_factors_long.weight', shape: [4] }];
     const long = await config({ 'llama.rope.scaling.original_context_length': ['u32', 32] }, { tensors });
-    assert.deepEqual(long.rope_scaling, { rope_type: 'longrope', original_max_position_embeddings: 32 });
+    assert.deepEqual(long.rope_scaling, { rope_type: 'longrope', factor: 1, original_max_position_embeddings: 32 });
+});
+
+test('a factor of the angles, and one of what they turn, are not taken for each other', async () => {
+    /** @param {Record<string, [string, any]>} keys @param {import('./gguf-writer.js').Tensor[]} [more] */
+    const scaling = async (keys, more = []) => {
+        const source = await open(Object.fromEntries(Object.entries(keys).map(([key, pair]) => [`llama.rope.scaling.${key}`, pair])),
+            { tensors: [...llamaTensors(), ...more] });
+        const fields = new Fields(source.config, 'metadata');
+        const { layers: [{ attention }] } = familyOf('llama').describe(fields, { format: 'gguf', has: () => false });
+        fields.ignore('bos_token_id', 'eos_token_id');
+        fields.finish();
+        return attention.rope?.scaling;
+    };
+    const usual = 1 + Math.log(4) / 10;
+    /** @type {Record<string, [string, any]>} */
+    const yarn = { type: ['string', 'yarn'], factor: ['f32', 4], original_context_length: ['u32', 16] };
+    assert.equal((await scaling(yarn))?.attention, usual);
+    assert.equal((await scaling({ ...yarn, yarn_attn_factor: ['f32', 1.25] }))?.attention, 1.25, "a config's own, instead of the usual one");
+    assert.equal((await scaling({ ...yarn, attn_factor: ['f32', 1.25] }))?.attention, 1.25 * usual, 'beside it');
+    assert.equal((await scaling({ ...yarn, attn_factor: ['f32', 1] }))?.attention, usual);
+    const none = await scaling({ type: ['string', 'yarn'], original_context_length: ['u32', 16] });
+    assert.deepEqual([none?.factor, none?.attention], [1, 1], 'none where none is said, not what the lengths would give');
+    const long = [{ name: 'rope_factors_long.weight', shape: [4] }];
+    assert.equal((await scaling({ original_context_length: ['u32', 16] }, long))?.attention, 1);
+    assert.equal((await scaling({ original_context_length: ['u32', 16], attn_factor: ['f32', 1.25] }, long))?.attention, 1.25);
+    await assert.rejects(scaling({ original_context_length: ['u32', 16], factor: ['f32', 4] }, long), { code: 'config-unsupported' });
+    for (const type of ['none', 'linear']) {
+        const keys = /** @type {Record<string, [string, any]>} */ ({ type: ['string', type], factor: ['f32', 4] });
+        assert.equal((await scaling({ ...keys, attn_factor: ['f32', 1] }))?.attention, 1);
+        await assert.rejects(scaling({ ...keys, attn_factor: ['f32', 1.25] }), { code: 'config-unsupported', message: /attention_factor/ });
+    }
+    await assert.rejects(scaling({ attn_factor: ['f32', 1.25] }), { code: 'config-unsupported', message: /attention_factor/ });
 });
 
 /** A whole file's keys of another architecture. @type {(architecture: string, more: Changes, norm?: string) => Changes} */
@@ -66,14 +100,15 @@ const changes = (architecture, more, norm = 'layer_norm_epsilon') => ({
     ...Object.fromEntries(['context_length', 'embedding_length', 'block_count', 'feed_forward_length',
         'attention.head_count'].map((key) => [`${architecture}.${key}`,
             /** @type {[string, number]} */ (['u32', key === 'block_count' ? 1 : 32])])),
-    [`${architecture}.attention.key_length`]: ['u32', 4], [`${architecture}.attention.${norm}`]: ['f32', 0.5], ...more,
+    [`${architecture}.attention.key_length`]: ['u32', 4], [`${architecture}.attention.value_length`]: ['u32', 4],
+    [`${architecture}.attention.${norm}`]: ['f32', 0.5], 'granite.logit_scale': ['f32', 3], 'gptneox.use_parallel_residual': ['bool', true], ...more,
 });
 
 test('fields that differ between architectures', async () => {
     const gpt2 = await config(changes('gpt2', {}));
     assert.deepEqual([gpt2.n_embd, gpt2.n_layer, gpt2.n_head, gpt2.n_inner, gpt2.n_positions, gpt2.layer_norm_epsilon],
         [32, 1, 32, 32, 32, 0.5]);
-    assert.equal((await config(changes('granite', { 'granite.logit_scale': ['f32', 3] }))).logits_scaling, 3);
+    assert.equal((await config(changes('granite', {}))).logits_scaling, 3);
     assert.equal((await config(changes('starcoder2', {}))).norm_epsilon, 0.5);
     const finetuned = (/** @type {boolean} */ value) => config(changes('granite', { 'granite.rope.scaling.finetuned': ['bool', value] }));
     assert.equal((await finetuned(true)).model_type, 'granite');
@@ -96,6 +131,84 @@ test('a key that is left out means what llama.cpp means by it', async () => {
         { window: null, cap: null, last: null, base: 1e6 });
     assert.equal((await describe_('gemma3', { 'gemma3.attention.sliding_window': ['u32', 9] })).window, 9);
     assert.equal((await describe_('smollm3')).base, 10000);
+    const without = { 'gemma3.attention.sliding_window_pattern': /** @type {[string, any]} */ (['array of bool', [true]]) };
+    assert.equal((await describe_('gemma3', without)).window, null, 'a pattern of no window');
+    assert.equal((await config({ 'llama.attention.key_length': ['u32', 16] })).v_head_dim, 8, 'a share of the width');
+    assert.equal((await config({ 'llama.attention.key_length': ['u32', 16], 'llama.attention.value_length': ['u32', 16] })).v_head_dim, undefined);
+    for (const [architecture, key] of [['granite', 'logit_scale'], ['gptneox', 'use_parallel_residual']]) {
+        await assert.rejects(config(changes(architecture, { [`${architecture}.${key}`]: null })), { code: 'missing-key', message: new RegExp(key) });
+    }
+});
+
+test('by what scores are divided where the file does not say it', async () => {
+    const scale = async (/** @type {string} */ architecture, /** @type {Changes} */ more) => {
+        const fields = new Fields(await config(changes(architecture, more, 'layer_norm_rms_epsilon')), 'metadata');
+        const { layers: [{ attention }] } = familyOf(architecture).describe(fields, { format: 'gguf', has: () => false });
+        return attention.scale;
+    };
+    assert.equal(await scale('granite', {}), 1 / 2);
+    assert.equal(await scale('granite', { 'granite.attention.scale': ['f32', 0.25] }), 0.25);
+    for (const [architecture, width] of /** @type {[string, number][]} */ ([['gemma2', 4608], ['gemma3', 5376]])) {
+        const large = /** @type {Changes} */ ({ [`${architecture}.embedding_length`]: ['u32', width] });
+        assert.equal(await scale(architecture, {}), 1 / 2);
+        assert.equal(await scale(architecture, large), Math.sqrt(32 / width), 'the models of 27B');
+    }
+});
+
+test('a key that changes nothing where it says so is set aside', async () => {
+    const described = async (/** @type {Changes} */ more) => {
+        const source = await open(more);
+        const fields = new Fields(source.config, 'metadata');
+        familyOf('llama').describe(fields, { format: 'gguf', has: () => false });
+        fields.ignore('bos_token_id', 'eos_token_id');
+        fields.finish();
+        return source.fields?.unknown;
+    };
+    /** @type {(causal: boolean, other: number) => Changes} */
+    const keys = (causal, other) => ({
+        'llama.attention.causal': ['bool', causal], 'llama.attention.clamp_kqv': ['f32', other], 'llama.attention.max_alibi_bias': ['f32', other],
+    });
+    /** @type {Changes} */
+    const neutral = {
+        'llama.rope.scaling.type': ['string', 'yarn'], 'llama.rope.scaling.factor': ['f32', 2], 'llama.rope.scaling.yarn_ext_factor': ['f32', 1],
+        'llama.pooling_type': ['u32', 0],
+    };
+    assert.deepEqual(await described({ ...neutral, ...keys(true, 0) }), []);
+    for (const [key, pair] of Object.entries(keys(false, 8))) {
+        await assert.rejects(described({ [key]: pair }), { code: 'config-unsupported' }, key);
+    }
+});
+
+test('a file that does not say how much of a head is rotated rotates all of it', async () => {
+    for (const architecture of ['gptneox', 'phi2', 'stablelm']) {
+        const fields = new Fields(await config(changes(architecture, {})), 'metadata');
+        const { layers: [{ attention }] } = familyOf(architecture).describe(fields, { format: 'gguf', has: () => false });
+        assert.equal(attention.rope?.dims, 4, architecture);
+    }
+});
+
+test("Granite's biases are those that the file has", async () => {
+    for (const has of [true, false]) {
+        const fields = new Fields(await config(changes('granite', {}, 'layer_norm_rms_epsilon')), 'metadata');
+        const { layers: [{ attention, feedForward }] } = familyOf('granite').describe(fields, { format: 'gguf', has: () => has });
+        assert.deepEqual([attention.bias, feedForward.bias], [{ q: has, k: has, v: has, o: has }, has]);
+    }
+});
+
+test('Gemma says which layers slide', async () => {
+    for (const architecture of ['gemma2', 'gemma3']) {
+        for (const [pair, wanted] of /** @type {[[string, any], (number | null)[]][]} */ ([
+            [['array of bool', [false, true, true]], [null, 7, 7]], [['u32', 3], [7, 7, null]],
+        ])) {
+            const more = /** @type {Changes} */ ({
+                [`${architecture}.block_count`]: ['u32', 3], [`${architecture}.attention.sliding_window`]: ['u32', 7],
+                [`${architecture}.attention.sliding_window_pattern`]: pair,
+            });
+            const fields = new Fields(await config(changes(architecture, more, 'layer_norm_rms_epsilon')), 'metadata');
+            const { layers } = familyOf(architecture).describe(fields, { format: 'gguf', has: () => false });
+            assert.deepEqual(layers.map(({ attention }) => attention.window), wanted);
+        }
+    }
 });
 
 test('lists by layer', async () => {
@@ -106,8 +219,12 @@ test('lists by layer', async () => {
         (await two({ 'llama.attention.head_count_kv': pair })).num_key_value_heads;
     assert.deepEqual(await heads('array of u32', [2, 4]), [2, 4]);
     assert.equal(await heads('array of i32', [2, 2]), 2);
-    assert.deepEqual((await two({ 'llama.attention.sliding_window_pattern': ['array of bool', [true, false]] }))
-        .sliding_window_pattern, [true, false]);
+    for (const pair of [['array of bool', [true, false]], ['array of i32', [1, 0]], ['u32', 2]]) {
+        const { layer_types, sliding_window_pattern } = await two({
+            'llama.attention.sliding_window': ['u32', 8], 'llama.attention.sliding_window_pattern': /** @type {[string, any]} */ (pair),
+        });
+        assert.deepEqual([layer_types, sliding_window_pattern], [['sliding_attention', 'full_attention'], undefined]);
+    }
     assert.equal((await two({ 'llama.attention.sliding_window': ['u32', 0] })).sliding_window, null);
     assert.equal((await two({ 'llama.attention.sliding_window': ['u32', 16] })).sliding_window, 16);
 });

@@ -9,6 +9,7 @@ import { after, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { FormatError, loadModel } from '../../js/generation/index.js';
 import { assertClose } from '../close.js';
+import { llama } from '../files/gguf-writer.js';
 import { testRuntime } from '../runtime.js';
 import {
     json, referenceLogits, rounded, safetensors, tinyConfig, tinyFiles, tinyTokenizer, tinyWeights,
@@ -82,6 +83,16 @@ async function checkModel(source, want = expected) {
         }
     });
 }
+
+test('the texts of a GGUF file end where its vocabulary says so, too', async () => {
+    const file = llama({
+        'tokenizer.ggml.tokens': ['array of string', ['<s>', '<|endoftext|>', 'a', 'b', 'ab', '<|im_end|>']],
+        'tokenizer.ggml.token_type': ['array of i32', [3, 3, 1, 1, 1, 4]],
+    });
+    const model = await loadModel(runtime, file);
+    assert.deepEqual([...model.endTokens].sort(), [1, 5]);
+    model.dispose();
+});
 
 const blob = (/** @type {any} */ bytes) => new Blob([bytes]);
 /** @param {Uint8Array} bytes @param {number} size */

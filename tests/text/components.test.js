@@ -181,6 +181,9 @@ describe('files that are not what they should be', () => {
         const make = (/** @type {object} */ change) => tokenizerFromGguf(new Map(Object.entries({ ...sound, ...change })
             .map(([key, value]) => [`tokenizer.ggml.${key}`, value])));
         assert.deepEqual(make({}).endTokens, [2]);
+        const more = { tokens: ['<unk>', '<|im_end|>', '</s>', '<|file_sep|>'] };
+        assert.deepEqual(make(more).endTokens, [2, 3, 1], 'what ends turns, files and texts, whatever its type says');
+        assert.deepEqual(make({ ...more, fim_sep_token_id: 0, fim_pad_token_id: 'x' }).endTokens, [2, 0, 1]);
         assert.deepEqual(new Tokenizer(make({}).json).encode('a'), [1, 0, 3]);
         assert.deepEqual(new Tokenizer(make({ add_space_prefix: false, add_bos_token: false }).json).encode('a'), [3]);
         for (const change of [{ model: 'x' }, { model: 7 }, { tokens: 'a' }, { tokens: [1] }, { tokens: [] },

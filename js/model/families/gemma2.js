@@ -4,8 +4,8 @@ import { readRope } from '../rope.js';
 import { SANDWICH_NAMES, attention, block, model, readSizes, rms, rope, slidingLayers } from './common.js';
 import { gemmaFeedForward } from './gemma.js';
 
-/** Width of the one Gemma 2 whose attention is not scaled by its heads' size. */
-const WIDTH_27B = 4608;
+/** Widths of the Gemma 2 and 3 whose attention is not scaled by its heads' size. */
+const WIDTHS_27B = [4608, 5376];
 
 /** @type {import('./common.js').Family} */
 export const gemma2 = {
@@ -18,14 +18,12 @@ export const gemma2 = {
         const norm = rms(f.positive('rms_norm_eps', 1e-6), file.format === 'gguf' ? 0 : 1);
         const { scaling, partial } = readRope(f, sizes.context);
         const biased = f.flag('attention_bias', false);
-        const lost = sizes.width === WIDTH_27B ? sizes.width / sizes.heads : sizes.keyDim;    // GGUF does not keep it
-        const scalar = f.positive('query_pre_attn_scalar', file.format === 'gguf' ? lost : 256);
         const window = f.countOrNone('sliding_window', 4096);
         const softcap = f.positiveOrNone('attn_logit_softcapping', 50);
         const [afterAttention, afterFeedForward] = normsBehind(f, norm);
         const layer = (/** @type {boolean} */ windowed) => block(
             attention(sizes, {
-                before: norm, ...afterAttention, bias: { q: biased, k: biased, v: biased, o: biased }, scale: 1 / Math.sqrt(scalar), softcap,
+                before: norm, ...afterAttention, bias: { q: biased, k: biased, v: biased, o: biased }, scale: scaleOf(f, file, sizes), softcap,
                 window: windowed ? window : null, rope: rope(scaling, sizes.keyDim, partial),
             }),
             gemmaFeedForward(f, sizes, { before: norm, ...afterFeedForward }),
@@ -40,6 +38,15 @@ export const gemma2 = {
         });
     },
 };
+
+/**
+ * @param {import('./common.js').Fields} f @param {import('./common.js').ModelFile} file @param {import('./common.js').Sizes} sizes
+ * @returns {number} of scores; GGUF does not keep it
+ */
+export function scaleOf(f, file, { width, heads, keyDim }) {
+    const lost = WIDTHS_27B.includes(width) ? width / heads : keyDim;
+    return 1 / Math.sqrt(f.positive('query_pre_attn_scalar', file.format === 'gguf' ? lost : 256));
+}
 
 /**
  * Blocks of Keras may lack either.

@@ -4,7 +4,7 @@
 import { readRope } from '../rope.js';
 import { SANDWICH_NAMES, attention, block, model, readSizes, rms, rope, slidingLayers } from './common.js';
 import { gemmaFeedForward } from './gemma.js';
-import { normsBehind } from './gemma2.js';
+import { normsBehind, scaleOf } from './gemma2.js';
 
 /** @type {import('./common.js').Family} */
 export const gemma3 = {
@@ -16,7 +16,6 @@ export const gemma3 = {
         const sizes = readSizes(f, { kvHeads: 4, keyDim: 256 });
         const norm = rms(f.positive('rms_norm_eps', 1e-6), file.format === 'gguf' ? 0 : 1);
         const biased = f.flag('attention_bias', false);
-        const scale = 1 / Math.sqrt(f.positive('query_pre_attn_scalar', file.format === 'gguf' ? sizes.keyDim : 256));
         const pattern = f.count(['sliding_window_pattern', '_sliding_window_pattern'], 6);
         // GGUF has none where it says none.
         const isGguf = file.format === 'gguf';
@@ -35,7 +34,7 @@ export const gemma3 = {
         const headNorm = f.flag('query_key_norm', true) ? { norm, over: /** @type {const} */ ('head'), own: false } : null;
         const layer = (/** @type {boolean} */ windowed) => block(
             attention(sizes, {
-                before: norm, ...afterAttention, bias: { q: biased, k: biased, v: biased, o: biased }, scale, softcap,
+                before: norm, ...afterAttention, bias: { q: biased, k: biased, v: biased, o: biased }, scale: scaleOf(f, file, sizes), softcap,
                 window: windowed ? window : null, headNorm,
                 // transformers looks for YaRN's `truncate` outside of the kinds of layers, where it never is.
                 rope: rope({ ...windowed ? nearScaling : far.scaling, truncate: true }, sizes.keyDim, null),

@@ -1,7 +1,7 @@
 // Granite 3 (IBM 2024): a Llama with four multipliers.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, feedForward, model, readSizes, rms, rope } from './common.js';
+import { LLAMA_NAMES, attention, block, feedForward, hasBias, model, readSizes, rms, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const granite = {
@@ -10,16 +10,17 @@ export const granite = {
     prefixes: ['model.'],
     names: LLAMA_NAMES,
     describe(f, file) {
+        const isGguf = file.format === 'gguf';
         const sizes = readSizes(f);
         const norm = rms(f.positive('rms_norm_eps', 1e-6));
         const { scaling, partial } = readRope(f, sizes.context);
-        const biased = f.flag('attention_bias', false);
+        const biased = hasBias(f, file, 'attention_bias', false, 'blk.0.attn_q.bias');
         const layer = block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, scale: f.positive('attention_multiplier', 1),
-                rope: rope(scaling, sizes.keyDim, partial, file.format === 'gguf'),
+                before: norm, bias: { q: biased, k: biased, v: biased, o: biased },
+                scale: f.positive('attention_multiplier', isGguf ? sizes.keyDim ** -0.5 : 1), rope: rope(scaling, sizes.keyDim, partial, isGguf),
             }),
-            feedForward(f, sizes, { before: norm, bias: f.flag('mlp_bias', false) }),
+            feedForward(f, sizes, { before: norm, bias: hasBias(f, file, 'mlp_bias', false, 'blk.0.ffn_up.bias') }),
             { residualScale: f.positive('residual_multiplier', 1) },
         );
         return model(sizes, Array(sizes.count).fill(layer), norm, {
