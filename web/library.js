@@ -4,7 +4,7 @@
  * kept, or there is no room, the model runs all the same, straight from the hub.
  */
 
-import { filesOf, Place } from './shelf.js';
+import { baseOf, filesOf, Place } from './shelf.js';
 
 /** @import { Choice, Source } from './messages.js' */
 /** @import { Tell } from './generator.js' */
@@ -211,6 +211,8 @@ class Download {
         this.loaded = 0;
         this.total = 0;
         this.toldAt = 0;
+        /** Files that the model has. @type {Set<string>} */
+        this.names = new Set();
     }
 
     /** @param {string | null} file null: the whole folder */
@@ -223,6 +225,8 @@ class Download {
             for (const name of BESIDE) await this.file(name, false);
             if (!await this.file('model.safetensors', false)) await this.shards();
         }
+        // Another version, which was begun before, may have had others.
+        for (const { name } of await filesOf(this.place.card.id)) if (!this.names.has(name)) await this.place.drop(name);
         await this.place.describe({ bytes: this.loaded, isWhole: true });
     }
 
@@ -256,6 +260,7 @@ class Download {
             if (isNeeded) throw new Error(`${url.host} has no file ${name} in this model.`);
             return false;
         }
+        this.names.add(baseOf(name));
         // 416: there is nothing after what is here.
         if (answer.status !== 416 && !answer.ok) throw new Error(`${url.host} answers ${answer.status} for ${name}.`);
         const rest = Number(answer.headers.get('Content-Length')) || 0;

@@ -138,6 +138,18 @@ for (const [what, later] of /** @type {[string, Record<string, string>][]} */ ([
     }
 }
 
+test('files that the version has no more are not kept', async t => {
+    fileSystem(t);
+    const { state, folder } = await hub(t);
+    const index = JSON.stringify({ weight_map: { a: 'model-00001-of-00002.safetensors', b: 'model-00002-of-00002.safetensors' } });
+    const shards = { 'model-00001-of-00002.safetensors': 'first', 'model-00002-of-00002.safetensors': 'the second' };
+    const files = { 'config.json': '{}', 'model.safetensors.index.json': index, ...shards };
+    Object.assign(state, { files, cut: 'model-00002-of-00002.safetensors' });
+    await assert.rejects(download(folder), /was lost in the middle/);
+    Object.assign(state, { files: FIRST, cut: '' });
+    assert.deepEqual(await download(folder), FIRST);
+});
+
 test('what has not changed comes once', async t => {
     fileSystem(t);
     const { state, folder } = await hub(t);
