@@ -17,6 +17,7 @@ function remainder(value, divisor, m) {
 /** @param {Machine} m @param {any} value @param {RegExp} wanted @param {RegExp} unwanted */
 function cased(m, value, wanted, unwanted) {
     const text = str(value, m.limits);
+    m.limits.walk(text.length);
     return wanted.test(text) && !unwanted.test(text);
 }
 
