@@ -90,12 +90,13 @@ async function lookInto(repository, folder, signal) {
     const answer = await fetch(url, { signal, cache: 'no-store' }).catch(() => null);
     signal.throwIfAborted();
     if (answer?.status === 401) throw refused(folder);
-    // Another hub may have no such listing; and what is wrong with the connection is said with the first file.
-    if (!answer?.ok) return;
-    const { siblings = [], gated } = await answer.json();
-    if (gated) throw refused(folder);
+    const listing = answer?.ok ? await answer.json().catch(() => null) : null;
+    signal.throwIfAborted();
+    if (listing?.gated) throw refused(folder);
+    // Another hub may have no such listing, or a page in its place; what is wrong with the connection is said with the first file.
+    if (!Array.isArray(listing?.siblings)) return;
     /** @type {Choice[]} */
-    const files = siblings.map((/** @type {any} */ { rfilename, size }) => ({ file: String(rfilename), bytes: Number(size) || 0 }));
+    const files = listing.siblings.map((/** @type {any} */ { rfilename, size }) => ({ file: String(rfilename), bytes: Number(size) || 0 }));
     if (files.some(({ file }) => /\.(safetensors|h5)$/i.test(file))) return;
     // Neither what is split nor what is a part of a model.
     const whole = files.filter(({ file }) => /\.gguf$/i.test(file) && !/-of-\d+\.gguf$|mmproj|imatrix/i.test(file));

@@ -88,8 +88,11 @@ function fileSystem(t) {
  * @param {import('node:test').TestContext} t
  */
 async function hub(t) {
-    const state = { files: /** @type {Record<string, string>} */ ({}), cut: '', hasTags: true, asked: /** @type {string[]} */ ([]) };
+    const state = {
+        files: /** @type {Record<string, string>} */ ({}), listing: '', cut: '', hasTags: true, asked: /** @type {string[]} */ ([])
+    };
     const server = createServer((request, response) => {
+        if (request.url?.startsWith('/api/') && state.listing !== '') return void response.end(state.listing);
         const name = request.url?.split('/resolve/main/')[1] ?? '';
         const { range = '' } = request.headers;
         const text = state.files[name];
@@ -149,6 +152,15 @@ test('files that the version has no more are not kept', async t => {
     Object.assign(state, { files: FIRST, cut: '' });
     assert.deepEqual(await download(folder), FIRST);
 });
+
+for (const [what, listing] of [['a page', '<!doctype html>'], ['nothing', 'null'], ['an error', '{"error": "no such thing"}']]) {
+    test(`a hub that has ${what} in place of a listing of its files has the files all the same`, async t => {
+        fileSystem(t);
+        const { state, folder } = await hub(t);
+        Object.assign(state, { files: FIRST, listing });
+        assert.deepEqual(await download(folder), FIRST);
+    });
+}
 
 test('what has not changed comes once', async t => {
     fileSystem(t);
