@@ -172,6 +172,20 @@ describe('long and odd texts', () => {
     });
 });
 
+describe('patterns that match nothing, cut as the reference cuts', () => {
+    it('not right behind another match, nor within a character', () => {
+        const pieces = ['c ', '1', 'c,', 'b+', 'z\t'];
+        cuts(split('[a-z]*', 'MergedWithNext'), pieces.join(''), pieces);
+        cuts(split('[a-z]*', 'MergedWithPrevious', true), pieces.join(''), pieces);
+        cuts(split('\\B', 'MergedWithNext'), 'Sa😀b', ['S', 'a😀b']);
+        cuts(split('\\B'), 'a😀😀b', ['a😀', '😀b']);
+    });
+    it('a group that may be left out', () => {
+        cuts(split('(?: ?+|\\p{Alpha}+)?', 'Contiguous'), ' ks b+x', [' ', 'k', 's', ' ', 'b', '+', 'x']);
+        cuts(split("(?:'*\\p{M}?+|\\P{L})?1?+", 'Removed'), "K $'+  ß", ['K', ' ', '$', '+', ' ', ' ', 'ß']);
+    });
+});
+
 describe('added tokens', () => {
     const letters = numbered([...'abcdefghijklmnopqrstuvwxyz .,_']);
     const added = [{ id: 40, content: 'cat', single_word: true }, { id: 41, content: '<l>', lstrip: true },

@@ -7,8 +7,7 @@ import { Dict, TemplateError, Tuple, typeName } from './values.js';
 /** @typedef {import('./limits.js').Limits} Limits */
 
 const PERCENT = /%(?:\(([^)]*)\))?([-+ 0#]*)(\*|[1-9]\d*)?(?:\.(\d+))?([a-zA-Z%])/y;
-const FIELD = /^([^!:]*)(?:!([rsa]))?(?::(.*))?$/s;
-const PATH = /^[^.[]*(?:\.[^.[]+|\[[^\]]+\])*$/;
+const FIELD = /^([^.[!:]*(?:\.[^.[!:]+|\[[^\]]+\])*)(?:!([rsa]))?(?::(.*))?$/s;
 const SPEC = /^(?:(.)?([<>=^]))?([-+ ]?)(0)?(\d+)?(,)?(?:\.(\d+))?([a-zA-Z%]?)$/su;
 
 /**
@@ -192,7 +191,7 @@ export function formatBraces(format, args, kwargs, member, limits) {
         if (field === undefined) throw new TemplateError(`Single '${all}' encountered in format string`);
         const found = FIELD.exec(field) ?? [];
         const [, path, conversion, spec] = /** @type {string[]} */ (found);
-        if (path === undefined || !PATH.test(path)) throw new TemplateError('Invalid format field');
+        if (path === undefined) throw new TemplateError('Invalid format field');
         const parts = path.match(/^[^.[]*|\.[^.[]+|\[[^\]]+\]/g) ?? [''];
         const first = parts[0] === '' ? String(automatic++) : parts[0];
         let value = /^\d+$/.test(first) ? args[Number(first)] : kwargs.get(first);

@@ -1,7 +1,7 @@
 // Jinja's filters on lists and other things to walk.
 
 import { bind } from './arguments.js';
-import { characters, compare, equal, isIterable, plain } from './operators.js';
+import { binary, characters, compare, equal, isIterable, plain } from './operators.js';
 import { str } from './print.js';
 import { indexOf } from './strings.js';
 import { Dict, Group, Lazy, TemplateError, Tuple, Undefined, View, truthy, typeName } from './values.js';
@@ -177,7 +177,7 @@ function join(m, value, separator = '', attribute = null) {
 function sum(m, value, attribute = null, start = 0n) {
     const get = getter(m, attribute);
     let total = start;
-    for (const item of m.iterate(value)) total = m.add(total, get(item));
+    for (const item of m.iterate(value)) total = binary('+', total, get(item), m.limits);
     return total;
 }
 

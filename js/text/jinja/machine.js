@@ -7,7 +7,7 @@ import { execute } from './execute.js';
 import { FILTERS } from './filters.js';
 import { globals } from './globals.js';
 import { Limits } from './limits.js';
-import { binary, iterate, listOf, plain } from './operators.js';
+import { iterate, listOf, plain } from './operators.js';
 import { TESTS } from './predicates.js';
 import { Scope } from './scope.js';
 import { Attributes, Callable, TemplateError, Undefined, typeName } from './values.js';
@@ -128,15 +128,5 @@ export class Machine {
     /** @param {any} value @returns {any[]} all it has, in a new array */
     list(value) {
         return listOf(value, this.limits);
-    }
-
-    /** @param {any} a @param {any} b @returns {any} */
-    add(a, b) {
-        return binary('+', a, b, this.limits);
-    }
-
-    /** @param {any} a @param {any} b @returns {any} */
-    modulo(a, b) {
-        return binary('%', a, b, this.limits);
     }
 }

@@ -2,7 +2,7 @@
 
 import { bind } from './arguments.js';
 import { FILTERS } from './filters.js';
-import { comparison, contains, equal, isCallable, isIterable, isNumber, plain } from './operators.js';
+import { binary, comparison, contains, equal, isCallable, isIterable, isNumber, plain } from './operators.js';
 import { str } from './print.js';
 import { Dict, Markup, Tuple, Undefined, typeName } from './values.js';
 
@@ -11,7 +11,7 @@ import { Dict, Markup, Tuple, Undefined, typeName } from './values.js';
 
 /** @param {any} value @param {any} divisor @param {Machine} m */
 function remainder(value, divisor, m) {
-    return Number(m.modulo(value, divisor));
+    return Number(binary('%', value, divisor, m.limits));
 }
 
 /** @param {Machine} m @param {any} value @param {RegExp} wanted @param {RegExp} unwanted */
