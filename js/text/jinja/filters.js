@@ -1,6 +1,6 @@
 // Jinja's filters, with transformers' tojson.
 
-import { bind } from './arguments.js';
+import { bound } from './arguments.js';
 import { getOwn } from './attributes.js';
 import { LIST_FILTERS } from './list-filters.js';
 import { fixed, formatPercent } from './format.js';
@@ -223,10 +223,7 @@ function urlEncode(m, value) {
     return Array.from(m.iterate(pairs), (pair) => m.list(pair).map((part) => quote(part, true)).join('=')).join('&');
 }
 
-/**
- * Name, parameters, how many of them must come.
- * @type {[string, string[], number, (m: Machine, value: any, ...args: any[]) => any][]}
- */
+/** @type {import('./arguments.js').Row[]} */
 const TABLE = [
     ['abs', [], 0, (_, value) => {
         if (value instanceof Undefined) value.fail();
@@ -266,10 +263,7 @@ const TABLE = [
 ];
 
 /** @type {Map<string, Filter>} */
-export const FILTERS = new Map(/** @type {[string, Filter][]} */ (TABLE.map(([name, parameters, required, run]) => [
-    name, (m, value, args, kwargs) => run(m, value, ...bind(name, parameters, required, args, kwargs)),
-])));
-for (const [name, filter] of LIST_FILTERS) FILTERS.set(name, filter);
+export const FILTERS = new Map([...bound(TABLE), ...LIST_FILTERS]);
 FILTERS.set('format', (m, value, args, kwargs) => {
     if (args.length > 0 && kwargs.size > 0) {
         throw new TemplateError("can't handle positional and keyword arguments at once");

@@ -1,6 +1,6 @@
 // Jinja's filters on lists and other things to walk.
 
-import { bind } from './arguments.js';
+import { bind, bound } from './arguments.js';
 import { binary, characters, compare, equal, isIterable, plain } from './operators.js';
 import { str } from './print.js';
 import { indexOf } from './strings.js';
@@ -243,10 +243,7 @@ function selecting(wanted, byAttribute) {
     };
 }
 
-/**
- * Name, parameters, how many of them must come.
- * @type {[string, string[], number, (m: Machine, value: any, ...args: any[]) => any][]}
- */
+/** @type {import('./arguments.js').Row[]} */
 const TABLE = [
     ['batch', ['linecount', 'fill_with'], 1, (m, value, count, fill) => lazy(batch(m, value, count, fill))],
     ['dictsort', ['case_sensitive', 'by', 'reverse'], 0, dictSort],
@@ -266,14 +263,11 @@ const TABLE = [
 ];
 
 /** @type {Map<string, Filter>} */
-export const LIST_FILTERS = new Map(/** @type {[string, Filter][]} */ ([
-    ...TABLE.map(([name, parameters, required, run]) => /** @type {[string, Filter]} */ ([
-        name, (m, value, args, kwargs) => run(m, value, ...bind(name, parameters, required, args, kwargs)),
-    ])),
-    ['map', (m, value, args, kwargs) => lazy(map(m, value, args, kwargs))],
-    ['select', (m, value, args, kwargs) => lazy(selecting(true, false)(m, value, args, kwargs))],
-    ['reject', (m, value, args, kwargs) => lazy(selecting(false, false)(m, value, args, kwargs))],
-    ['selectattr', (m, value, args, kwargs) => lazy(selecting(true, true)(m, value, args, kwargs))],
-    ['rejectattr', (m, value, args, kwargs) => lazy(selecting(false, true)(m, value, args, kwargs))],
-]));
+export const LIST_FILTERS = new Map(bound(TABLE));
+for (const [name, walk] of /** @type {[string, Filter][]} */ ([
+    ['map', map], ['select', selecting(true, false)], ['reject', selecting(false, false)],
+    ['selectattr', selecting(true, true)], ['rejectattr', selecting(false, true)],
+])) {
+    LIST_FILTERS.set(name, (...call) => lazy(walk(...call)));
+}
 
