@@ -79,6 +79,7 @@ class Interruption {
         process.on('SIGINT', () => this.#ctrlC());
         // Whoever reads the text has had enough (`| head`): that is no failure.
         process.stdout.on('error', () => this.#stop());
+        process.stderr.on('error', () => {});
     }
 
     get signal() {

@@ -18,7 +18,7 @@ export class ChoicePanel {
         this.app = app;
         /** @type {ReturnType<typeof setTimeout> | undefined} */
         this.timer = undefined;
-        /** @type {{ position: number, distribution: Distribution } | null} */
+        /** What may follow these tokens. @type {{ ids: number[], distribution: Distribution } | null} */
         this.known = null;
         this.surprising = /** @type {HTMLInputElement} */ (find('surprising'));
         app.addEventListener('inspect', () => this.plan());
@@ -46,25 +46,31 @@ export class ChoicePanel {
         this.timer = setTimeout(() => this.ask(), DELAY);
     }
 
+    /** @returns {boolean} whether what is known follows the word that is kept */
+    get isKnown() {
+        const { app: { trace, inspector }, known } = this;
+        return known?.ids.length === inspector.pinned + 1 && Boolean(trace?.beginsWith(known.ids));
+    }
+
     async ask() {
         const { app } = this;
         const { trace, text } = app;
         const position = app.inspector.pinned;
-        if (position < 0 || app.state !== 'ready' || !trace || !text || this.known?.position === position) return this.show();
+        if (position < 0 || app.state !== 'ready' || !trace || !text || this.isKnown) return this.show();
         const ids = trace.tokens.slice(0, position + 1).map(entry => entry.token);
         if (trace.tokens[position]?.ended || ids.length >= (app.model?.contextLength ?? 0)) return;
         const answer = await app.look({ type: 'distribution', branch: text.id, ids });
         if (answer?.type !== 'distribution' || app.trace !== trace) return;
-        this.known = { position, distribution: answer };
+        this.known = { ids, distribution: answer };
         this.show();
     }
 
     show() {
         const { app, known } = this;
-        if (!known || known.position !== app.inspector.pinned || !app.model || !app.trace) return;
-        const drawn = app.trace.tokens[known.position + 1]?.token ?? -1;
+        if (!known || !this.isKnown || !app.model || !app.trace) return;
+        const drawn = app.trace.tokens[known.ids.length]?.token ?? -1;
         const candidates = choose(known.distribution, app.model.vocabularySize, fromForm(app.form), drawn);
-        app.inspector.live = { position: known.position, candidates };
+        app.inspector.live = { position: known.ids.length - 1, candidates };
         app.inspector.invalidate();
     }
 

@@ -70,12 +70,21 @@ export class Client {
      */
     ask(command, onReport = () => {}) {
         this.giveUp();
+        const { worker } = this;
         const run = ++this.runs;
-        this.worker?.postMessage({ run, command });
-        this.watch(true);
+        this.watch(worker !== null);
+        if (!worker) return Promise.resolve(null);
+        try {
+            worker.postMessage({ run, command });
+        } catch (error) {
+            // What cannot be sent fails as what the worker refuses does; nobody waits any more for the command before it.
+            this.stop();
+            this.watch(false);
+            const message = `The worker cannot be sent this: ${error instanceof Error ? error.message : error}`;
+            return Promise.resolve(/** @type {any} */ ({ type: 'error', message, cancelled: false }));
+        }
         return new Promise(resolve => {
             this.running = { run, onReport, resolve };
-            if (!this.worker) this.giveUp();
         });
     }
 

@@ -94,7 +94,9 @@ function program({ source, explained }, { settings, prompt: from, options: { pac
         'runtime.dispose();'
     ];
     const head = ['<!doctype html>', '<meta charset="utf-8">', '<body style="white-space: pre-wrap"></body>'];
-    return isPage ? [...head, '<script type="module">', ...lines, '</script>'].join('\n')
+    // What ends a script, or begins a comment in one, may stand in a text: not so spelled.
+    const script = lines.join('\n').replace(/<(?=[/!])/g, '<\\');
+    return isPage ? [...head, '<script type="module">', script, '</script>'].join('\n')
         : ['// npm install cached-attention; node story.mjs', ...lines].join('\n');
 }
 
@@ -105,7 +107,7 @@ function program({ source, explained }, { settings, prompt: from, options: { pac
  */
 function sourceCode(source, isPage) {
     if (source.kind === 'own') return ['', []];
-    if (source.kind === 'files') return [isPage ? `'models/${source.name}'` : quote(source.name), []];
+    if (source.kind === 'files') return [quote(isPage ? `models/${source.name}` : source.name), []];
     const [, repository, file] = /^([^/]+\/[^/]+)(?:\/(.+))?$/.exec(source.name) ?? [];
     if (!repository) return [quote(source.name), []];
     return [`huggingFace(${quote(repository)}${file ? `, { file: ${quote(file)} }` : ''})`, ['huggingFace']];

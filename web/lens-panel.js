@@ -20,7 +20,7 @@ export class LensPanel {
         this.panel = /** @type {HTMLDetailsElement} */ (find('lens-panel'));
         this.list = find('lens');
         this.text = find('lens-text');
-        /** What is shown. @type {{ trace: Trace, position: number } | null} */
+        /** What is shown: for these tokens of a text. @type {{ trace: Trace, ids: number[] } | null} */
         this.shown = null;
         /** @type {ReturnType<typeof setTimeout> | undefined} */
         this.timer = undefined;
@@ -59,7 +59,8 @@ export class LensPanel {
 
     plan() {
         clearTimeout(this.timer);
-        if (this.shown && this.shown.trace !== this.app.trace) this.clear();
+        const { shown, app: { trace } } = this;
+        if (shown && (shown.trace !== trace || !trace.beginsWith(shown.ids))) this.clear();
         if (this.panel.open) this.timer = setTimeout(() => this.ask(), DELAY);
     }
 
@@ -68,10 +69,11 @@ export class LensPanel {
         const { trace, text } = app;
         const position = app.inspector.inspected;
         if (!trace || !text || position < 0 || app.state !== 'ready' || trace.tokens[position]?.ended) return;
-        if (this.shown?.trace === trace && this.shown.position === position) return;
         const ids = trace.tokens.slice(0, position + 1).map(entry => entry.token);
         if (ids.length > (app.model?.contextLength ?? 0)) return;
-        this.shown = { trace, position };
+        // Those of another text have been cleared.
+        if (this.shown?.ids.length === ids.length) return;
+        this.shown = { trace, ids };
         const answer = await app.look({ type: 'lens', branch: text.id, ids });
         if (answer?.type === 'lens' && app.trace === trace) this.show(answer.layers, trace, position);
         else this.shown = null;

@@ -4,7 +4,7 @@
  * kept, or there is no room, the model runs all the same, straight from the hub.
  */
 
-import { filesOf, Place } from './shelf.js';
+import { baseOf, filesOf, Place } from './shelf.js';
 
 /** @import { Choice, Source } from './messages.js' */
 /** @import { Tell } from './generator.js' */
@@ -90,12 +90,13 @@ async function lookInto(repository, folder, signal) {
     const answer = await fetch(url, { signal, cache: 'no-store' }).catch(() => null);
     signal.throwIfAborted();
     if (answer?.status === 401) throw refused(folder);
-    // Another hub may have no such listing; and what is wrong with the connection is said with the first file.
-    if (!answer?.ok) return;
-    const { siblings = [], gated } = await answer.json();
-    if (gated) throw refused(folder);
+    const listing = answer?.ok ? await answer.json().catch(() => null) : null;
+    signal.throwIfAborted();
+    if (listing?.gated) throw refused(folder);
+    // Another hub may have no such listing, or a page in its place; what is wrong with the connection is said with the first file.
+    if (!Array.isArray(listing?.siblings)) return;
     /** @type {Choice[]} */
-    const files = siblings.map((/** @type {any} */ { rfilename, size }) => ({ file: String(rfilename), bytes: Number(size) || 0 }));
+    const files = listing.siblings.map((/** @type {any} */ { rfilename, size }) => ({ file: String(rfilename), bytes: Number(size) || 0 }));
     if (files.some(({ file }) => /\.(safetensors|h5)$/i.test(file))) return;
     // Neither what is split nor what is a part of a model.
     const whole = files.filter(({ file }) => /\.gguf$/i.test(file) && !/-of-\d+\.gguf$|mmproj|imatrix/i.test(file));
@@ -127,7 +128,7 @@ export async function keepFiles(name, files, signal) {
     try {
         let bytes = 0;
         await place.describe({ bytes, isWhole: false });
-        for (const file of files) {
+        for (const file of uppermost(files)) {
             bytes += await copy(file.stream(), await place.write(file.name), 0, signal, () => {});
         }
         await place.describe({ bytes, isWhole: true });
@@ -135,6 +136,17 @@ export async function keepFiles(name, files, signal) {
         await place.remove();
         throw isFull(error) ? new Error('There is no room in this browser for the model. Deleting another one makes room.') : error;
     }
+}
+
+/**
+ * Of the files of one name that lie in several folders the one that is meant: what is kept has no folders.
+ * @param {File[]} files
+ * @returns {Iterable<File>}
+ */
+function uppermost(files) {
+    const depth = (/** @type {File} */ file) => file.webkitRelativePath.split('/').length;
+    const inward = [...files].sort((a, b) => depth(b) - depth(a));
+    return new Map(inward.map(file => [file.name, file])).values();
 }
 
 /**
@@ -146,9 +158,9 @@ export async function keepFiles(name, files, signal) {
  * @returns {Promise<number>} bytes of the file
  */
 async function copy(stream, file, at, signal, onBytes) {
+    const reader = stream.getReader();
     try {
         file.truncate(at);
-        const reader = stream.getReader();
         for (let next = await reader.read(); !next.done; next = await reader.read()) {
             signal.throwIfAborted();
             if (file.write(next.value, { at }) < next.value.length) throw noRoom();
@@ -159,20 +171,29 @@ async function copy(stream, file, at, signal, onBytes) {
         file.flush();
         if (file.getSize() !== at) throw noRoom();
         return at;
+    } catch (error) {
+        // Nothing more of it shall come.
+        reader.cancel(error).catch(() => {});
+        throw error;
     } finally {
         file.close();
     }
 }
 
 /**
- * Whether a file that comes from its middle on is another version than its beginning was.
- * @param {import('./messages.js').Card['coming']} coming
- * @param {string} name
+ * Whether what a hub answers to the question for the rest of a file is of another version than what is here.
+ * @param {import('./messages.js').Version | undefined} known
+ * @param {number} had bytes that are here
  * @param {Response} answer
  */
-function isAnother(coming, name, answer) {
-    const tag = answer.headers.get('ETag');
-    return coming?.file === name && coming.tag !== null && tag !== null && coming.tag !== tag;
+function isAnother(known, had, { status, headers }) {
+    if (!known || ![206, 416].includes(status)) return false;
+    const tag = headers.get('ETag');
+    if (known.tag !== null && tag !== null && known.tag !== tag) return true;
+    // A hub may name no version; another one mostly has another length.
+    const total = status === 206 ? had + Number(headers.get('Content-Length'))
+        : Number(/^bytes \*\/(\d+)$/.exec(headers.get('Content-Range') ?? '')?.[1] ?? had);
+    return total < had || (total > had && known.bytes > 0 && known.bytes !== total);
 }
 
 /** One model of a hub on its way into this browser. */
@@ -191,6 +212,8 @@ class Download {
         this.loaded = 0;
         this.total = 0;
         this.toldAt = 0;
+        /** Files that the model has. @type {Set<string>} */
+        this.names = new Set();
     }
 
     /** @param {string | null} file null: the whole folder */
@@ -203,6 +226,8 @@ class Download {
             for (const name of BESIDE) await this.file(name, false);
             if (!await this.file('model.safetensors', false)) await this.shards();
         }
+        // Another version, which was begun before, may have had others.
+        for (const { name } of await filesOf(this.place.card.id)) if (!this.names.has(name)) await this.place.drop(name);
         await this.place.describe({ bytes: this.loaded, isWhole: true });
     }
 
@@ -226,7 +251,7 @@ class Download {
         const had = file.getSize();
         file.close();
         let answer = await this.ask(url, had);
-        if (answer.status === 206 && isAnother(place.card.coming, name, answer)) {
+        if (isAnother(place.card.files?.[name], had, answer)) {
             await answer.body?.cancel();
             answer = await this.ask(url, 0);
         }
@@ -236,6 +261,7 @@ class Download {
             if (isNeeded) throw new Error(`${url.host} has no file ${name} in this model.`);
             return false;
         }
+        this.names.add(baseOf(name));
         // 416: there is nothing after what is here.
         if (answer.status !== 416 && !answer.ok) throw new Error(`${url.host} answers ${answer.status} for ${name}.`);
         const rest = Number(answer.headers.get('Content-Length')) || 0;
@@ -243,7 +269,8 @@ class Download {
         this.loaded += from;
         this.total = this.loaded + (answer.status === 416 ? 0 : rest);
         if (answer.status === 416) return true;
-        await place.describe({ bytes: this.total, coming: { file: name, tag: answer.headers.get('ETag') } });
+        const version = { tag: answer.headers.get('ETag'), bytes: rest > 0 ? from + rest : 0 };
+        await place.describe({ bytes: this.total, files: { ...place.card.files, [name]: version } });
         let came;
         try {
             came = await copy(/** @type {ReadableStream<Uint8Array>} */ (answer.body), await place.write(name), from, signal,
@@ -254,6 +281,7 @@ class Download {
         }
         // Firefox ends a stream that was cut off as if that were all. What is sent packed has another length than it says.
         if (came - from < rest && !answer.headers.has('Content-Encoding')) throw lost(url);
+        version.bytes = came;
         return true;
     }
 

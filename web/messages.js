@@ -118,7 +118,11 @@
  * @property {number} bytes of all its files
  * @property {boolean} isWhole or a download that was interrupted
  * @property {{ repository: string, file: string | null, endpoint: string | null } | null} hub where it came from
- * @property {{ file: string, tag: string | null }} [coming] the file that came last, and the hub's name for this version of it
+ * @property {Record<string, Version>} [files] those that came from the hub, or began to, by name
+ *
+ * @typedef {object} Version of a file
+ * @property {string | null} tag the hub's name for it
+ * @property {number} bytes of all of it, 0 where the hub did not say
  *
  * @typedef {object} Cost of one token, in milliseconds
  * @property {number} position

@@ -58,7 +58,7 @@ export async function filesOf(id) {
 }
 
 /** @param {string} name of a file, which a hub may have in a folder */
-function baseOf(name) {
+export function baseOf(name) {
     return name.split('/').at(-1) ?? name;
 }
 

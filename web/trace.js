@@ -135,6 +135,11 @@ export class Trace {
         return this.tokens.slice(0, Math.max(this.rows.length, this.promptLength)).map(entry => entry.token);
     }
 
+    /** @param {readonly number[]} ids @returns {boolean} whether these are its first tokens: a trace may begin anew */
+    beginsWith(ids) {
+        return ids.every((id, i) => this.tokens[i]?.token === id);
+    }
+
     /** The text that stands there. */
     get text() {
         return this.tokens.map(entry => entry.text).join('');

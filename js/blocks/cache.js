@@ -228,14 +228,14 @@ export class KVCache {
         if (rope === null) return null;
         const given = typeof rope === 'object' && 'rotation' in rope ? rope.rotation : rope;
         const { frequencies: turning, most } = /** @type {any} */ (given ?? {});
-        if (!(turning instanceof Float64Array)) {
+        if (!(turning instanceof Float64Array) || typeof most !== 'number') {
             throw typeError('rope', "a layer that rotates keys, or its 'rotation'", rope);
         }
         const frequencies = new Float64Array(turning);
         const [, , length, , keyDim] = this.shape;
         if (2 * frequencies.length !== keyDim) throw rangeError('rope', `a rotation of keys of ${keyDim}`, 2 * frequencies.length);
         if (keyDim > MOST.TURNED) throw rangeError('rope', `of keys of ${MOST.TURNED} at most`, keyDim);
-        if (length > most) throw rangeError('rope', `one rotation for all ${length} positions: longer calls turn otherwise`, most);
+        if (!(length <= most)) throw rangeError('rope', `one rotation for all ${length} positions: longer calls turn otherwise`, most);
         return frequencies;
     }
 

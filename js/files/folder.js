@@ -114,7 +114,8 @@ class NodeFolder {
 
     /** @param {string} name @param {Uint8Array<ArrayBuffer>} bytes */
     async write(name, bytes) {
-        const begun = this.#at(name + UNFINISHED);
+        // Several programs may keep the same file.
+        const begun = this.#at(name + Math.random() + UNFINISHED);
         try {
             await this.#fs.writeFile(begun, bytes);
             await this.#fs.rename(begun, this.#at(name));

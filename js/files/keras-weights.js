@@ -16,7 +16,6 @@ import { isZip, readZipDirectory, readZipMember } from './zip.js';
 /**
  * @typedef {{ shape: number[], data: import('./hdf5/values.js').Numbers, dtype: string }} KerasWeight float16 and
  *   bfloat16 as a Float32Array of the same values; int64 as a BigInt64Array
- * @typedef {Map<string, KerasWeight>} KerasWeights
  */
 
 const WEIGHTS = 'model.weights.h5';
@@ -36,16 +35,7 @@ export async function openKerasWeights(bytes) {
     return readHdf5(await readZipMember(bytes, member));
 }
 
-/**
- * @param {Uint8Array} bytes a whole `.weights.h5` or `.keras` file
- * @returns {Promise<KerasWeights>} by the path of the dataset, in copies of their own
- */
-export async function readKerasWeights(bytes) {
-    const { datasets } = await openKerasWeights(bytes);
-    return new Map(Array.from(datasets, ([path, dataset]) => [path, weightOf(dataset)]));
-}
-
-/** @param {import('./hdf5.js').Hdf5Dataset} dataset @returns {KerasWeight} */
+/** @param {import('./hdf5.js').Hdf5Dataset} dataset @returns {KerasWeight} a copy of its own */
 export function weightOf({ shape, type, bytes }) {
     const { bytes: size, dtype } = TYPES[/** @type {keyof typeof TYPES} */ (type)];
     const values = bytes();

@@ -32,6 +32,14 @@ const f = Math.fround;
  * @property {number} most positions that the model is made for
  */
 
+/** @param {RotarySettings} settings @param {number} dims @throws {RangeError} for features that cannot turn so */
+export function checkDims({ long }, dims) {
+    if (dims % 2 !== 0) throw rangeError('the rotary dimension', 'even: it is split into two halves', dims);
+    if (long && [long.shortFactors, long.longFactors].some(({ length }) => length !== dims / 2)) {
+        throw rangeError('the rotary dimension', `twice the number of factors, ${long.shortFactors.length}`, dims);
+    }
+}
+
 /** Cosines and sines for rows of positions. */
 export class RotaryAngles {
     /**
@@ -40,11 +48,8 @@ export class RotaryAngles {
      * @param {FloatType} [type] of cosines and sines
      */
     constructor(settings, dims, type = 'float32') {
-        if (dims % 2 !== 0) throw rangeError('the rotary dimension', 'even: it is split into two halves', dims);
+        checkDims(settings, dims);
         const { long } = settings;
-        if (long && [long.shortFactors, long.longFactors].some(({ length }) => length !== dims / 2)) {
-            throw rangeError('the rotary dimension', `twice the number of factors, ${long.shortFactors.length}`, dims);
-        }
         this.settings = settings;
         this.dims = dims;
         this._type = type;

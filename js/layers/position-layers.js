@@ -49,7 +49,7 @@ export class SinePositionEncoding extends PlainLayer {
         const rounded = (/** @type {number} */ x) => roundTo(x, this._policy.compute);
         const least = rounded(1 / this._config.maxWavelength);
         const frequencies = Float32Array.from(
-            { length: features },
+            { length: shape.includes(0) ? 0 : features },
             (_, i) => rounded(least ** rounded(rounded(2 * Math.floor(i / 2)) / rounded(features))),
         );
         return this._fill(shape, (out) => {
@@ -97,7 +97,7 @@ export class AlibiBias extends PlainLayer {
         const { shape } = inputs;
         if (shape.length !== 4) throw rangeError('attentionScores', 'of shape [batch, heads, T, S]', inputs);
         const [, heads, t, s] = shape;
-        const slopes = slopesOf(heads, this._config.alibiBiasMax);
+        const slopes = slopesOf(shape.includes(0) ? 0 : heads, this._config.alibiBiasMax);
         return this._fill(shape, (out) => {
             const values = numbers(this._runtime, inputs);
             for (let i = 0; i < out.length; i++) {

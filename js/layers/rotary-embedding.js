@@ -3,7 +3,7 @@
 
 import { asTensorLike } from '../engine/tensor.js';
 import { checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
-import { RotaryAngles, baseFrequencies, readLongFactors, readSmoothing } from '../keras/rotary.js';
+import { RotaryAngles, baseFrequencies, checkDims, readLongFactors, readSmoothing } from '../keras/rotary.js';
 import { numbers } from './attention/inputs.js';
 import { PlainLayer, positionsOf } from './plain-layer.js';
 
@@ -177,8 +177,12 @@ export class RotaryEmbedding extends PlainLayer {
         const batch = shape.findIndex((_, axis) => axis !== sequence && axis !== feature);
         if (batch < 0) throw rangeError('inputs', 'of 3 axes or more', inputs);
         const dims = shape[feature];
-        const angles = new RotaryAngles(/** @type {RotarySettings} */ (this._settings), dims, this._policy.compute);
+        const settings = /** @type {RotarySettings} */ (this._settings);
+        checkDims(settings, dims);
         const places = positionsOf(options, shape[batch], shape[sequence]);
+        // The tables are as long as the axes are, also of inputs without an element.
+        if (shape.includes(0)) return this._fill(shape, () => {});
+        const angles = new RotaryAngles(settings, dims, this._policy.compute);
         const tables = Array.from({ length: options.positions == null ? 1 : shape[batch] }, (_, b) => {
             const table = new Float32Array(shape[sequence] * dims);
             angles.writeAt(table, shape[sequence], places(b));

@@ -235,7 +235,8 @@ export class ModelCache {
      * @param {{ createCache(options?: CacheOptions): ModelCache }} model that saved it: the same weights
      * @param {Blob | ArrayBuffer | ArrayBufferView | string | URL | ReadableStream<Uint8Array>} source what save() gave, or where it is
      * @returns {Promise<ModelCache<any>>}
-     * @throws {FormatError} (rejects) `cache-invalid`, `cache-version`, `cache-model`, `cache-checksum`
+     * @throws {FormatError} (rejects) `cache-invalid`, `cache-version`, `cache-model`, `cache-checksum`; a RangeError when the memory
+     *   is exhausted
      */
     static async load(model, source) {
         const { network } = /** @type {{ network?: Network }} */ (model ?? {});

@@ -3,7 +3,10 @@
 import { utf8 } from './bytes.js';
 import { invalid } from './parts.js';
 
-/** Of a replacement; the longest that Unicode has take 33. A table without zeros would make a text of each letter. */
+/**
+ * Of a text and of its replacement; the longest that Unicode has take 33. A table without zeros would make a text of each letter,
+ * one that leads back to itself would go through all of a text from each.
+ */
 const MOST_BYTES = 256;
 
 /**
@@ -51,7 +54,7 @@ class Table {
     find(key, from, longest) {
         let found = null;
         let node = offset(this._units[0] ?? 0);
-        for (let i = from; i < key.length && key[i] !== 0; i++) {
+        for (let i = from; i < Math.min(key.length, from + MOST_BYTES) && key[i] !== 0; i++) {
             node ^= key[i];
             const unit = this._units[node];
             if (unit === undefined || (unit & 0x800000FF) >>> 0 !== key[i]) break;

@@ -280,7 +280,7 @@ function unigram(vocabulary) {
         normalizers.push({ type: 'Precompiled', precompiled_charsmap: Uint8Array.from(map), longest: true });
     }
     if (vocabulary.boolean('remove_extra_whitespaces', false)) {
-        normalizers.push({ type: 'Replace', pattern: { Regex: '\\A +| +\\z' }, content: '' },
+        normalizers.push({ type: 'Replace', pattern: { Regex: '(?<! ) +\\z|\\A +' }, content: '' },
             { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' });
     }
     if (space) normalizers.push({ type: 'Prepend', prepend: '▁' });

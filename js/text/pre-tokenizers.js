@@ -48,13 +48,17 @@ function cut(piece, regex, invert) {
     /** @type {Cut[]} */
     const cuts = [];
     let at = 0;
+    let last = -1;
     regex.lastIndex = 0;
     for (let match = regex.exec(piece); match; match = regex.exec(piece)) {
         const { index: start } = match;
         const end = start + match[0].length;
-        if (start > at) cuts.push({ start: at, end: start, match: invert });
-        cuts.push({ start, end, match: !invert });
-        at = end;
+        // One of nothing right behind another is none, nor is one in the middle of a character, where engines find some.
+        if (end > start || (start !== last && (piece.charCodeAt(start) & 0xFC00) !== 0xDC00)) {
+            if (start > at) cuts.push({ start: at, end: start, match: invert });
+            cuts.push({ start, end, match: !invert });
+            at = last = end;
+        }
         // A match of nothing cuts where it is; the search goes on behind it.
         if (end === start) regex.lastIndex += (piece.codePointAt(end) ?? 0) > 0xFFFF ? 2 : 1;
     }

@@ -137,8 +137,11 @@ class Translator {
         // What can go on in two ways, again and again, may take exponential time on a text that does not match.
         if (forks && quantifier.most > 1) throw this._refuse('a repetition or a choice within a repeated group');
         let result = text + quantifier.text;
+        // Where a group that may be left out matches nothing, JavaScript looks for another way to match it; the reference takes it so.
+        const leaves = quantifier.text === '?' && text.startsWith('(?:');
+        if (leaves) result = `(?:${text}|)`;
         if (this._take('?')) {
-            result += '?';
+            result = leaves ? `(?:|${text})` : `${result}?`;
         } else if (quantifier.text.length === 1 && this._take('+')) {
             const name = `a${this._atomic++}`;
             result = `(?=(?<${name}>${result}))\\k<${name}>`;

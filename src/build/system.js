@@ -1,7 +1,7 @@
 // Running commands, finding programs, and saying what goes on: shared by every script in this folder.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -175,9 +175,10 @@ export async function main(body) {
     }
 }
 
-/** Whether `script` (its import.meta.url) is what `node` was started with. @param {string} script */
+/** Whether `script` (its import.meta.url) is what `node` was started with, by whatever link. @param {string} script */
 export function isMain(script) {
-    return process.argv[1] !== undefined && existsSync(process.argv[1]) && fileURLToPath(script) === process.argv[1];
+    const [, started] = process.argv;
+    return started !== undefined && existsSync(started) && fileURLToPath(script) === realpathSync(started);
 }
 
 /** @param {string} text @param {number} lines */

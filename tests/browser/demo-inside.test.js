@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { noBrowser, notInFirefox } from './browser.js';
+import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
@@ -38,6 +39,54 @@ test('what each layer would have said: the last one says what the model says', o
             figure: item.querySelector('.bar-figure')?.textContent ?? ''
         })))));
     assert.notDeepEqual(layers[3], layers[0]);
+    demo.checkProblems();
+});
+
+test('another answer at the same place: what may follow it, and what each layer says, are asked anew', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    const input = /** @type {import('puppeteer-core').ElementHandle<HTMLInputElement>} */ (await page.$('#pick-file'));
+    await input.uploadFile(await chattingModel(t));
+    await demo.says('model-name', 'chat');
+    await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+    await page.evaluate(() => {
+        const { postMessage } = Worker.prototype;
+        /** @type {any[]} */
+        const asked = Object.assign(window, { asked: [] }).asked;
+        Worker.prototype.postMessage = function(/** @type {any} */ message, /** @type {any} */ ...rest) {
+            asked.push(message.command);
+            return postMessage.call(this, message, ...rest);
+        };
+    });
+    await page.click('#modes input[value="chat"]');
+    await page.$eval('#lens-panel', panel => /** @type {HTMLDetailsElement} */ (panel).open = true);
+    await demo.fill({ tokens: 12, pace: 0, temperature: 1, topK: 0, topP: 1, minP: 0 });
+    const answered = (/** @type {string} */ bar) => page.waitForFunction(text => {
+        const last = document.querySelector('.turn.assistant:last-child .turn-bar');
+        return last?.textContent?.includes('read ') && last.textContent.includes(text);
+    }, {}, bar);
+    await page.type('#message', 'Tell me of a bear.');
+    await page.keyboard.press('Enter');
+    await answered('Again');
+    const position = await page.$$eval('#story .token', spans => spans.length - 4);
+    /** The ids that both instruments asked about, of the text that stands there. */
+    const look = async () => {
+        await page.evaluate(() => { /** @type {any} */ (window).asked.length = 0; });
+        // One of white space alone cannot be pointed at.
+        await page.$eval(`#story .token[data-position="${position}"]`, span => /** @type {HTMLElement} */ (span).click());
+        return demo.eventually(async () => {
+            const asked = await page.evaluate(() => /** @type {any} */ (window).asked);
+            const of = (/** @type {string} */ type) => asked.findLast((/** @type {any} */ command) => command?.type === type)?.ids;
+            assert.ok(of('distribution'), 'what may follow was asked');
+            assert.ok(of('lens')?.length === position + 1, 'what each layer says was asked');
+            return of('distribution');
+        });
+    };
+    const first = await look();
+    await page.$$eval('.turn.assistant .turn-bar button', buttons => buttons.find(one => one.textContent === 'Again')?.click());
+    await answered('2 / 2');
+    assert.notDeepEqual(await look(), first);
     demo.checkProblems();
 });
 

@@ -12,6 +12,7 @@ import { serve } from '../../web/serve.js';
 import { noBrowser, notInFirefox } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
+import { dropFile } from './giving.js';
 import { askHub } from './hub.js';
 import { runCode } from './run-code.js';
 
@@ -262,6 +263,34 @@ test('the code and the address follow a branch, and what was continued', options
     await page.$eval('#branch-tree button', button => /** @type {HTMLElement} */ (button).click());
     await demo.says('code', `'${PROMPT}'`);
     assert.equal(await runCode(await demo.text('code')), trunk.replace('❧', ''));
+    demo.checkProblems();
+});
+
+test('the code for a page is one script, whatever its text says', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    await page.evaluate(dropFile, "it's.gguf", '../js/embedded/model.gguf');
+    await demo.says('model-name', "it's");
+    await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+    await unfold(demo, 'code-panel');
+    await page.click('#code-kinds input[value="page"]');
+    const prompt = "</script><!-- <script> it's 1 < 2";
+    await demo.write({ ...STORY, prompt, tokens: 2 });
+    await demo.says('code', '1 < 2');
+    const [scripts, rest] = await page.evaluate(() => {
+        // The page's policy allows no style in a text.
+        const code = (document.getElementById('code')?.textContent ?? '').replace(/ style="[^"]*"/, '');
+        const made = new DOMParser().parseFromString(code, 'text/html');
+        const found = [...made.querySelectorAll('script')].map(script => script.text);
+        for (const script of made.querySelectorAll('script')) script.remove();
+        return [found, made.body.textContent?.trim()];
+    });
+    assert.deepEqual([scripts.length, rest], [1, '']);
+    const said = /const prompt = (.*);/.exec(scripts[0])?.[1] ?? '';
+    assert.equal(new Function(`return ${said}`)(), prompt);
+    const file = /loadModel\(runtime, (.*)\);/.exec(scripts[0])?.[1] ?? '';
+    assert.equal(new Function(`return ${file}`)(), "models/it's.gguf");
     demo.checkProblems();
 });
 

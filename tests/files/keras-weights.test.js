@@ -8,10 +8,10 @@ import { test } from 'node:test';
 import * as zlib from 'node:zlib';
 import { FormatError } from '../../js/check.js';
 import { findAttentionLayers, mapLayerWeights } from '../../js/files/keras-layers.js';
-import { openKerasWeights, readKerasWeights } from '../../js/files/keras-weights.js';
+import { openKerasWeights } from '../../js/files/keras-weights.js';
 import { readZipDirectory } from '../../js/files/zip.js';
 import { rng } from '../rng.js';
-import { KERAS, readTensors, skip } from './shared.js';
+import { KERAS, readKerasWeights, readTensors, skip } from './shared.js';
 
 /**
  * @typedef {import('../../js/files/keras-weights.js').KerasWeight} KerasWeight

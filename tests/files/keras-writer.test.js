@@ -6,10 +6,10 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readHdf5 } from '../../js/files/hdf5.js';
 import { findAttentionLayers, layerEntries, mapLayerWeights } from '../../js/files/keras-layers.js';
-import { openKerasWeights, readKerasWeights } from '../../js/files/keras-weights.js';
+import { openKerasWeights } from '../../js/files/keras-weights.js';
 import { writeKerasWeights } from '../../js/files/keras-writer.js';
 import { floats, rng } from '../rng.js';
-import { KERAS, skip } from './shared.js';
+import { KERAS, readKerasWeights, skip } from './shared.js';
 
 /**
  * @typedef {import('../../js/files/keras-writer.js').KerasEntry} KerasEntry

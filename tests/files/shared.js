@@ -1,6 +1,7 @@
-// Where the expected results that are not in this repository lie, if they are there.
+// Where the expected results that are not in this repository lie, if they are there, and what reads files whole.
 
 import { readFileSync } from 'node:fs';
+import { openKerasWeights, weightOf } from '../../js/files/keras-weights.js';
 import { sharedFolder } from '../shared.js';
 
 const found = sharedFolder('models/keras/');
@@ -43,6 +44,15 @@ export function readTensors(url) {
         }
     }
     return tensors;
+}
+
+/**
+ * @param {Uint8Array} bytes a whole `.weights.h5` or `.keras` file
+ * @returns {Promise<Map<string, import('../../js/files/keras-weights.js').KerasWeight>>} by the path of the dataset
+ */
+export async function readKerasWeights(bytes) {
+    const { datasets } = await openKerasWeights(bytes);
+    return new Map(Array.from(datasets, ([path, dataset]) => [path, weightOf(dataset)]));
 }
 
 /** @param {number} bits of a float16 */

@@ -2,7 +2,7 @@
 
 import { floats, rng } from '../rng.js';
 
-export const TINY = Object.freeze({ vocab: 300, positions: 48, width: 24, layers: 2, heads: 3 });
+const TINY = Object.freeze({ vocab: 300, positions: 48, width: 24, layers: 2, heads: 3 });
 
 /** The letters of a byte-level vocabulary, by byte. */
 export const LETTERS = (() => {

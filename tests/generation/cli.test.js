@@ -116,6 +116,15 @@ describe('cached-attention', () => {
         });
     }
 
+    test('what is said beside the text may have no reader', async () => {
+        const { code, stdout } = await run([...COMMON, 'the thing', '--max-new-tokens', '5'], (child) => {
+            child.stdin.end();
+            child.stderr.destroy();
+        });
+        assert.ok(stdout.startsWith('the thing') && stdout.endsWith('\n'), stdout);
+        assert.equal(code, 0);
+    });
+
     test('Ctrl-C keeps the text so far and ends with 130', async () => {
         const { code, signal, stdout } = await run(ENDLESS, (child) => {
             child.stdout.once('data', () => setTimeout(() => child.kill('SIGINT'), 50));

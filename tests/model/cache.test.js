@@ -283,7 +283,10 @@ describe('a cache', () => {
         cache.remove(3, 10, { shift: false });
         const saved = /** @type {Uint8Array<ArrayBuffer>} */ (await cache.save());
         const text = new TextDecoder('latin1').decode(saved);
-        for (const [from, to] of [['19],', '129],'], ['"capacity":128', '"capacity":129'], ['"sinks":-1', '"sinks":20']]) {
+        const nothing = '{"tokens":[],"positions":null,"cold":0}';
+        const many = `"batch":true,"rows":[${`${nothing},`.repeat(65535)}`;
+        for (const [from, to] of [['19],', '129],'], ['"capacity":128', '"capacity":129'], ['"sinks":-1', '"sinks":20'],
+            ['"batch":false,"rows":[', `"batch":false,"rows":[${nothing},`], ['"batch":false,"rows":[', many]]) {
             assert.ok(text.includes(from));
             const header = text.slice(16, 16 + new DataView(saved.buffer).getUint32(8, true)).replace(from, to);
             const padded = header.trimEnd().padEnd(16 * Math.ceil(header.trimEnd().length / 16));
@@ -294,7 +297,8 @@ describe('a cache', () => {
             forged.set(pages, 16 + padded.length);
             new DataView(forged.buffer).setUint32(8, padded.length, true);
             new DataView(forged.buffer).setUint32(12, checksum(forged.subarray(16)), true);
-            await assert.rejects(ModelCache.load(learned, forged), { name: 'FormatError', code: 'cache-invalid' }, to);
+            const refused = to === many ? { name: 'RangeError', message: /^memory exhausted/ } : { name: 'FormatError', code: 'cache-invalid' };
+            await assert.rejects(ModelCache.load(learned, forged), refused, to.slice(0, 80));
         }
     }));
 

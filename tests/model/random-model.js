@@ -49,12 +49,6 @@ function tensors({ width, layers, heads, kvHeads, inner, vocabulary, tied }) {
     return [['token_embd.weight', vocabulary, width], ...each.flat(), ['output_norm.weight', 1, width], ...last];
 }
 
-/** Multiply-adds that one token takes in all matrices. @param {Shape} shape */
-export function multiplyAdds(shape) {
-    const embedding = shape.tied ? 0 : shape.vocabulary * shape.width;
-    return tensors(shape).reduce((sum, [, outputs, inputs]) => sum + (outputs > 1 ? outputs * inputs : 0), 0) - embedding;
-}
-
 /** Bytes of a row. @param {string} type @param {number} outputs @param {number} inputs */
 function rowBytes(type, outputs, inputs) {
     const { block, bytes } = TYPES[type];

@@ -248,6 +248,15 @@ describe('hostile templates', () => {
         ['long texts compared',
             `{% set a = 'x' * 8000000 %}{% set b = 'x' * 8000000 %}${grow('{% if a == b %}{% endif %}')}`, /steps/],
         ['replace', "{{ ('a' * 100000).replace('a', 'b' * 1000) }}", /characters/],
+        ['texts put into texts', `{% set s = 'x' * 8000000 %}${grow("{% set x = '%s' % s %}")}`, /steps/],
+        ['texts to be taken off', `{% set s = 'x' * 8000000 %}${grow("{% set x = 'abc'.strip(s) %}")}`, /steps/],
+        ['texts that are no numbers', `{% set s = '1' * 4000000 ~ 'x' %}${grow('{% set x = s | float %}')}`, /steps/],
+        ['texts that are looked at', `{% set s = 'x' * 8000000 %}${grow('{% if s is lower %}{% endif %}')}`, /steps/],
+        ['long texts in another case', "{{ (['A' * 8000000] * 1000) | sort | length }}", /steps/],
+        ['attributes of attributes', "{{ range(100) | map(attribute='a.' * 400000, default='x') | list }}", /steps/],
+        ['flags without end', "{{ ('%' ~ '0' * 200000) % 1 }}", /incomplete format/],
+        ['fields without end', "{{ ('{' ~ '[' * 200000 ~ '}').format(1) }}", /Invalid format field/],
+        ['digits in threes', "{{ '{:,}'.format('1' * 200000) }}", /Cannot specify ',' with 's'/],
     ])) {
         test(`${name}: refused by the name of the limit, soon`, () => {
             const start = performance.now();

@@ -153,9 +153,36 @@ describe('long and odd texts', () => {
             }
         }
     });
+    it('spaces without end that are taken off at both ends', () => {
+        const vocabulary = { model: 't5', tokens: ['<unk>', '</s>', 'a', '▁'], scores: [0, 0, -1, -2], token_type: [2, 3, 1, 1],
+            remove_extra_whitespaces: true, add_eos_token: false, unknown_token_id: 0 };
+        const tokenizer = new Tokenizer(tokenizerFromGguf(new Map(Object.entries(vocabulary)
+            .map(([key, value]) => [`tokenizer.ggml.${key}`, value]))).json);
+        for (const [text, ids] of /** @type {[string, number[]][]} */ ([
+            ['a', [2]], ['  a   a  ', [2, 3, 2]], ['   ', []], ['', []], [`a${' '.repeat(400_000)}a`, [2, 3, 2]],
+        ])) {
+            const start = performance.now();
+            assert.deepEqual(tokenizer.encode(text), ids);
+            assert.ok(performance.now() - start < 30_000);
+        }
+    });
     it('half surrogate pairs are U+FFFD', () => {
         const tokenizer = new Tokenizer(EMBEDDED);
         assert.deepEqual(tokenizer.encode('a\uD800b\uDC00'), tokenizer.encode('a\uFFFDb\uFFFD'));
+    });
+});
+
+describe('patterns that match nothing, cut as the reference cuts', () => {
+    it('not right behind another match, nor within a character', () => {
+        const pieces = ['c ', '1', 'c,', 'b+', 'z\t'];
+        cuts(split('[a-z]*', 'MergedWithNext'), pieces.join(''), pieces);
+        cuts(split('[a-z]*', 'MergedWithPrevious', true), pieces.join(''), pieces);
+        cuts(split('\\B', 'MergedWithNext'), 'Sa😀b', ['S', 'a😀b']);
+        cuts(split('\\B'), 'a😀😀b', ['a😀', '😀b']);
+    });
+    it('a group that may be left out', () => {
+        cuts(split('(?: ?+|\\p{Alpha}+)?', 'Contiguous'), ' ks b+x', [' ', 'k', 's', ' ', 'b', '+', 'x']);
+        cuts(split("(?:'*\\p{M}?+|\\P{L})?1?+", 'Removed'), "K $'+  ß", ['K', ' ', '$', '+', ' ', ' ', 'ß']);
     });
 });
 
@@ -248,6 +275,17 @@ it('byte-level tokens give the text of their bytes, however characters are cut a
         const bytes = Uint8Array.from(chosen.flatMap((i) => parts[i]));
         assert.equal(tokenizer.decode(chosen.map((i) => ids[i])), new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes), String(chosen));
     }
+});
+
+it('a table of replacements that leads back to itself goes through no text from each of its letters', () => {
+    // From each letter to the first node again, and none ends a text: the place of a letter is its code, which it is labelled with.
+    const units = Uint32Array.from({ length: 256 }, (_, byte) => (byte === 0 ? 0 : byte << 10 | byte));
+    const bytes = Uint8Array.from([0, 4, 0, 0, ...new Uint8Array(units.buffer), 0]);
+    const change = charsmap(bytes, true, 'normalizer');
+    const text = 'ab'.repeat(200_000);
+    const start = performance.now();
+    assert.equal(change(text), text);
+    assert.ok(performance.now() - start < 30_000);
 });
 
 it('a table of replacements that ends nowhere makes no text of a letter', () => {

@@ -145,6 +145,8 @@ test('what is no rotation of such keys is refused, and nothing has changed', () 
         [{ rope: still }, 'TypeError', /rope must be a layer that rotates keys, or its 'rotation'/],
         [{ rope: 5 }, 'TypeError', /rope must be .*got 5/],
         [{ rope: { frequencies: [1, 2, 3] } }, 'TypeError', /rope must be/],
+        [{ rope: { frequencies: new Float64Array(3) } }, 'TypeError', /rope must be/],
+        [{ rope: { frequencies: new Float64Array(3), most: NaN } }, 'RangeError', /rope must be one rotation for all 12 positions.*NaN/],
         [{ rope: wide }, 'RangeError', /rope must be a rotation of keys of 6, got 8/],
         [{ rope: long }, 'RangeError', /rope must be one rotation for all 12 positions/],
         [{ shift: true }, 'TypeError', /options of KVCache\.remove must be of rope, got "shift"/],

@@ -70,6 +70,21 @@ test('wrong calls are named', () => {
     assert.throws(() => norm.callSync(x), /has been disposed/);
 });
 
+test('inputs without an element take no memory, however long their axes are', () => {
+    const long = 2 ** 33;
+    for (const [layer, shapes] of /** @type {[any, number[][]][]} */ ([
+        [new RotaryEmbedding(runtime), [[0, long, 4], [0, 2, long], [long, 0, 2]]],
+        [new SinePositionEncoding(runtime), [[0, long, 4], [0, 2, long]]],
+        [new AlibiBias(runtime), [[0, long, 1, 1], [0, 2, long, 3]]],
+    ])) {
+        for (const shape of shapes) {
+            const result = layer.callSync({ shape, data: new Float32Array(0) });
+            assert.deepEqual([result.shape, result.data.length], [shape, 0]);
+        }
+    }
+    refuses(() => new RotaryEmbedding(runtime).callSync({ shape: [0, 2, 7], data: new Float32Array(0) }), /^the rotary dimension must be even/);
+});
+
 test('a rotation keeps lengths, and scores depend on distances alone', () => {
     const rope = new RotaryEmbedding(runtime, { maxWavelength: 100 });
     const [q, k] = [tensor([1, 1, 8]), tensor([1, 1, 8])];

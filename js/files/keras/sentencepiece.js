@@ -244,7 +244,7 @@ function normalizerOf({ charsmap, removeExtraWhitespaces, addDummyPrefix }) {
         type: 'Sequence', normalizers: [
             ...charsmap === null ? []
                 : [{ type: 'Precompiled', precompiled_charsmap: base64(charsmap), longest: true }],
-            ...removeExtraWhitespaces ? [replace({ Regex: '\\A +|[ \u2581]+\\z' }, ''), replace({ Regex: ' {2,}' }, ' ')] : [],
+            ...removeExtraWhitespaces ? [replace({ Regex: '(?<![ \u2581])[ \u2581]+\\z|\\A +' }, ''), replace({ Regex: ' {2,}' }, ' ')] : [],
             ...addDummyPrefix ? [{ type: 'Prepend', prepend: '\u2581' }] : [],
             replace({ String: ' ' }, '\u2581'),
         ],

@@ -25,3 +25,15 @@ export function bind(name, parameters, required, args, kwargs) {
     if (missing >= 0) throw new TemplateError(`${name}() missing 1 required argument: '${parameters[missing]}'`);
     return values;
 }
+
+/**
+ * @typedef {[name: string, parameters: string[], required: number, run: (m: any, value: any, ...args: any[]) => any]} Row of a
+ *   table: how many of the parameters must come, and what is done with a value for each
+ * @param {Row[]} table
+ * @returns {[string, (m: any, value: any, args: any[], kwargs: Map<string, any>) => any][]}
+ */
+export function bound(table) {
+    return table.map(([name, parameters, required, run]) => [
+        name, (m, value, args, kwargs) => run(m, value, ...bind(name, parameters, required, args, kwargs)),
+    ]);
+}

@@ -112,6 +112,8 @@ export function getOwn(m, object, name) {
 export function getItem(m, object, index) {
     const value = plain(object);
     const key = plain(index);
+    m.limits.weigh([key]);
+    m.limits.spend();
     if (value instanceof Undefined) return value.fail();
     if (value instanceof Dict) {
         const isHashable = !Array.isArray(key) && !(key instanceof Dict);

@@ -78,7 +78,9 @@ const EVALUATE = new Map(Object.entries({
     list: (m, { items }) => items.map((/** @type {AnyNode} */ one) => m.evaluate(one)),
     tuple: (m, { items }) => new Tuple(items.map((/** @type {AnyNode} */ one) => m.evaluate(one))),
     dict: (m, { entries }) => new Dict(entries.map((/** @type {{ key: AnyNode, value: AnyNode }} */ { key, value }) => {
-        return [plain(m.evaluate(key)), m.evaluate(value)];
+        const name = plain(m.evaluate(key));
+        m.limits.weigh([name]);
+        return [name, m.evaluate(value)];
     })),
     condition,
     or: (m, { left, right }) => {

@@ -1,6 +1,6 @@
 // Jinja's filters, with transformers' tojson.
 
-import { bind } from './arguments.js';
+import { bound } from './arguments.js';
 import { getOwn } from './attributes.js';
 import { LIST_FILTERS } from './list-filters.js';
 import { fixed, formatPercent } from './format.js';
@@ -16,7 +16,7 @@ import { Dict, Markup, TemplateError, Tuple, Undefined, View, truthy, typeName }
 function toInt(m, value, fallback = 0n, base = 10n) {
     if (value instanceof Undefined) value.fail();
     if (typeof value === 'string') {
-        const text = strip(m, value, null, true, true).replaceAll(/(?<=\w)_(?=\w)/g, '');
+        const text = strip(m, walked(m, value), null, true, true).replaceAll(/(?<=\w)_(?=\w)/g, '');
         if (text.length > 300) throw new TemplateError('a number of more than 300 digits');
         return parseInteger(text, indexOf(base, 10)) ?? truncated(parseFloatText(text)) ?? fallback;
     }
@@ -48,14 +48,14 @@ function parseInteger(text, base) {
 function parseFloatText(text) {
     const named = /^([-+]?)(inf|infinity|nan)$/i.exec(text);
     if (named) return named[2].toLowerCase() === 'nan' ? NaN : named[1] === '-' ? -Infinity : Infinity;
-    return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text) ? Number(text) : null;
+    return /^[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?$/i.test(text) ? Number(text) : null;
 }
 
 /** @param {Machine} m @param {any} value @param {any} [fallback] */
 function toFloatFilter(m, value, fallback = 0) {
     if (value instanceof Undefined) value.fail();
     if (isNumber(value)) return toFloat(typeof value === 'boolean' ? BigInt(value) : value);
-    const text = typeof value === 'string' ? strip(m, value, null, true, true).replaceAll(/(?<=\d)_(?=\d)/g, '') : '';
+    const text = typeof value === 'string' ? strip(m, walked(m, value), null, true, true).replaceAll(/(?<=\d)_(?=\d)/g, '') : '';
     return parseFloatText(text) ?? fallback;
 }
 
@@ -212,7 +212,7 @@ function stripTags(m, value) {
 function urlEncode(m, value) {
     const quote = (/** @type {any} */ part, /** @type {boolean} */ query) => {
         // Half a character has no bytes to encode.
-        const whole = soft(m, part).replaceAll(/\p{Cs}/gu, '\ufffd');
+        const whole = walked(m, part).replaceAll(/\p{Cs}/gu, '\ufffd');
         const text = encodeURIComponent(whole).replaceAll(/[!'()*]/g, (char) => {
             return `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
         });
@@ -223,10 +223,7 @@ function urlEncode(m, value) {
     return Array.from(m.iterate(pairs), (pair) => m.list(pair).map((part) => quote(part, true)).join('=')).join('&');
 }
 
-/**
- * Name, parameters, how many of them must come.
- * @type {[string, string[], number, (m: Machine, value: any, ...args: any[]) => any][]}
- */
+/** @type {import('./arguments.js').Row[]} */
 const TABLE = [
     ['abs', [], 0, (_, value) => {
         if (value instanceof Undefined) value.fail();
@@ -266,10 +263,7 @@ const TABLE = [
 ];
 
 /** @type {Map<string, Filter>} */
-export const FILTERS = new Map(/** @type {[string, Filter][]} */ (TABLE.map(([name, parameters, required, run]) => [
-    name, (m, value, args, kwargs) => run(m, value, ...bind(name, parameters, required, args, kwargs)),
-])));
-for (const [name, filter] of LIST_FILTERS) FILTERS.set(name, filter);
+export const FILTERS = new Map([...bound(TABLE), ...LIST_FILTERS]);
 FILTERS.set('format', (m, value, args, kwargs) => {
     if (args.length > 0 && kwargs.size > 0) {
         throw new TemplateError("can't handle positional and keyword arguments at once");

@@ -1,12 +1,13 @@
 // Python's two ways of putting values into a text: '%s' % x, and '{}'.format(x).
 
+import { characters, textLength } from './operators.js';
 import { floatText, repr, str } from './print.js';
 import { Dict, TemplateError, Tuple, typeName } from './values.js';
 
 /** @typedef {import('./limits.js').Limits} Limits */
 
-const PERCENT = /%(?:\(([^)]*)\))?([-+ 0#]*)(\*|\d+)?(?:\.(\d+))?([a-zA-Z%])/y;
-const FIELD = /^([^!:]*)(?:!([rsa]))?(?::(.*))?$/s;
+const PERCENT = /%(?:\(([^)]*)\))?([-+ 0#]*)(\*|[1-9]\d*)?(?:\.(\d+))?([a-zA-Z%])/y;
+const FIELD = /^([^.[!:]*(?:\.[^.[!:]+|\[[^\]]+\])*)(?:!([rsa]))?(?::(.*))?$/s;
 const SPEC = /^(?:(.)?([<>=^]))?([-+ ]?)(0)?(\d+)?(,)?(?:\.(\d+))?([a-zA-Z%]?)$/su;
 
 /**
@@ -83,7 +84,7 @@ function general(value, precision) {
 
 /** @param {string} text @param {number} width @param {string} align @param {string} fill @param {Limits} limits */
 function pad(text, width, align, fill, limits) {
-    const missing = width - Array.from(text).length;
+    const missing = width - textLength(text, limits);
     if (missing <= 0) return text;
     limits.text(width);
     const left = align === '<' ? 0 : align === '^' ? Math.floor(missing / 2) : missing;
@@ -101,6 +102,7 @@ export function formatPercent(format, values, limits) {
     };
     let result = '';
     let named = false;
+    limits.weigh([format]);
     for (let at = 0; at < format.length;) {
         const percent = format.indexOf('%', at);
         result += format.slice(at, percent < 0 ? undefined : percent);
@@ -136,7 +138,7 @@ function percentItem([, , flags, , digits, code], width, value, limits) {
     const precision = digits === undefined ? undefined : Number(digits);
     const isText = 'sra'.includes(code);
     let text = isText ? (code === 's' ? str : repr)(value, limits) : numberText(value, code, precision);
-    if (isText && precision !== undefined) text = Array.from(text).slice(0, precision).join('');
+    if (isText && precision !== undefined) text = characters(text, limits).slice(0, precision).join('');
     if (!isText && 'XEFG'.includes(code)) text = text.toUpperCase();
     if (!isText && !text.startsWith('-') && /[+ ]/.test(flags)) text = (flags.includes('+') ? '+' : ' ') + text;
     const zero = flags.includes('0') && !isText && !flags.includes('-');
@@ -152,7 +154,8 @@ function formatSpec(value, spec, limits) {
     const precision = digits === undefined ? undefined : Number(digits);
     const isText = typeof value === 'string';
     let text = isText ? value : numberSpec(value, code, precision, limits);
-    if (isText && precision !== undefined) text = Array.from(text).slice(0, precision).join('');
+    if (isText && precision !== undefined) text = characters(text, limits).slice(0, precision).join('');
+    if (comma && isText) throw new TemplateError("Cannot specify ',' with 's'.");
     if (comma) text = text.replace(/^-?\d+/, (whole) => whole.replaceAll(/\B(?=(?:\d{3})+$)/g, ','));
     if (!isText && (sign === '+' || sign === ' ') && !text.startsWith('-')) text = sign + text;
     const side = align ?? (zero ? '=' : isText ? '<' : '>');
@@ -182,6 +185,7 @@ function numberSpec(value, code, precision, limits) {
 export function formatBraces(format, args, kwargs, member, limits) {
     let automatic = 0n;
     let length = 0;
+    limits.weigh([format]);
     return format.replaceAll(/\{\{|\}\}|\{([^{}]*)\}|[{}]/g, (all, field) => {
         if (all === '{{' || all === '}}') return all[0];
         if (field === undefined) throw new TemplateError(`Single '${all}' encountered in format string`);

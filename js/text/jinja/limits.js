@@ -2,7 +2,7 @@
 // or nests without end is refused, within a second or so, by name of the limit. Steps are counted, not seconds, so the
 // same template gives the same answer everywhere.
 
-import { TemplateError } from './values.js';
+import { Markup, TemplateError } from './values.js';
 
 /** Eight times what a thousand messages of two thousand characters take in the hungriest template known. */
 const MAX_STEPS = 4_000_000;
@@ -43,6 +43,14 @@ export class Limits {
     /** @param {number} characters that are looked at one by one */
     walk(characters) {
         this.spend(1 + characters / 4);
+    }
+
+    /** @param {Iterable<any>} values handed over: whoever gets texts may go through them */
+    weigh(values) {
+        for (const value of values) {
+            const text = value instanceof Markup ? value.text : value;
+            if (typeof text === 'string') this.spend(text.length / TEXT_PER_STEP);
+        }
     }
 
     /** @param {string} text @param {string} part searched for: engines may compare each of its characters everywhere */

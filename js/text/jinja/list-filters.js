@@ -1,7 +1,7 @@
 // Jinja's filters on lists and other things to walk.
 
-import { bind } from './arguments.js';
-import { characters, compare, equal, isIterable, plain } from './operators.js';
+import { bind, bound } from './arguments.js';
+import { binary, characters, compare, equal, isIterable, plain } from './operators.js';
 import { str } from './print.js';
 import { indexOf } from './strings.js';
 import { Dict, Group, Lazy, TemplateError, Tuple, Undefined, View, truthy, typeName } from './values.js';
@@ -28,6 +28,7 @@ function attributeParts(attribute) {
  * @returns {(item: any) => any}
  */
 function getter(m, attribute, fallback = null) {
+    if (typeof attribute === 'string') m.limits.walk(attribute.length);
     const parts = attributeParts(attribute);
     return (item) => {
         let value = item;
@@ -39,9 +40,10 @@ function getter(m, attribute, fallback = null) {
     };
 }
 
-/** @param {any} value @param {any} caseSensitive */
-function ignoreCase(value, caseSensitive) {
+/** @param {Machine} m @param {any} value @param {any} caseSensitive */
+function ignoreCase(m, value, caseSensitive) {
     const text = plain(value);
+    m.limits.weigh([text]);
     return typeof text === 'string' && !truthy(caseSensitive) ? text.toLowerCase() : value;
 }
 
@@ -64,7 +66,7 @@ function sorted(m, items, keyOf, reverse) {
 function sort(m, value, reverse = false, caseSensitive = false, attribute = null) {
     const several = typeof attribute === 'string' ? attribute.split(',') : [attribute];
     const getters = several.map((one) => getter(m, one));
-    const keyOf = (/** @type {any} */ item) => getters.map((get) => ignoreCase(get(item), caseSensitive));
+    const keyOf = (/** @type {any} */ item) => getters.map((get) => ignoreCase(m, get(item), caseSensitive));
     return sorted(m, m.list(value), keyOf, reverse);
 }
 
@@ -72,14 +74,14 @@ function sort(m, value, reverse = false, caseSensitive = false, attribute = null
 function dictSort(m, value, caseSensitive = false, by = 'key', reverse = false) {
     if (by !== 'key' && by !== 'value') throw new TemplateError('You can only sort by either "key" or "value"');
     if (!(value instanceof Dict)) throw new TemplateError(`dictsort needs a dict, not ${typeName(value)}`);
-    const keyOf = (/** @type {Tuple} */ pair) => ignoreCase(pair.items[by === 'key' ? 0 : 1], caseSensitive);
+    const keyOf = (/** @type {Tuple} */ pair) => ignoreCase(m, pair.items[by === 'key' ? 0 : 1], caseSensitive);
     return sorted(m, m.list(new View(value, 'items')), keyOf, reverse);
 }
 
 /** @param {Machine} m @param {any} value @param {any} attribute @param {any} [fallback] @param {any} [caseSensitive] */
 function groupBy(m, value, attribute, fallback = null, caseSensitive = false) {
     const get = getter(m, attribute, fallback);
-    const keyOf = (/** @type {any} */ item) => ignoreCase(get(item), caseSensitive);
+    const keyOf = (/** @type {any} */ item) => ignoreCase(m, get(item), caseSensitive);
     /** @type {{ key: any, items: any[] }[]} */
     const groups = [];
     for (const item of sorted(m, m.list(value), keyOf, false)) {
@@ -101,7 +103,7 @@ function extreme(wanted) {
         let best = new Undefined('No aggregated item, sequence was empty.');
         let bestKey;
         for (const item of m.iterate(value)) {
-            const key = ignoreCase(get(item), caseSensitive);
+            const key = ignoreCase(m, get(item), caseSensitive);
             const order = bestKey === undefined ? wanted : compare(key, bestKey, wanted < 0 ? '<' : '>', m.limits);
             if (order * wanted <= 0) continue;
             best = item;
@@ -116,7 +118,7 @@ function* unique(m, value, caseSensitive = false, attribute = null) {
     const get = getter(m, attribute);
     const seen = new Dict();
     for (const item of m.iterate(value)) {
-        const key = ignoreCase(get(item), caseSensitive);
+        const key = ignoreCase(m, get(item), caseSensitive);
         if (seen.has(key)) continue;
         seen.set(key, true);
         yield item;
@@ -175,7 +177,7 @@ function join(m, value, separator = '', attribute = null) {
 function sum(m, value, attribute = null, start = 0n) {
     const get = getter(m, attribute);
     let total = start;
-    for (const item of m.iterate(value)) total = m.add(total, get(item));
+    for (const item of m.iterate(value)) total = binary('+', total, get(item), m.limits);
     return total;
 }
 
@@ -241,10 +243,7 @@ function selecting(wanted, byAttribute) {
     };
 }
 
-/**
- * Name, parameters, how many of them must come.
- * @type {[string, string[], number, (m: Machine, value: any, ...args: any[]) => any][]}
- */
+/** @type {import('./arguments.js').Row[]} */
 const TABLE = [
     ['batch', ['linecount', 'fill_with'], 1, (m, value, count, fill) => lazy(batch(m, value, count, fill))],
     ['dictsort', ['case_sensitive', 'by', 'reverse'], 0, dictSort],
@@ -264,14 +263,11 @@ const TABLE = [
 ];
 
 /** @type {Map<string, Filter>} */
-export const LIST_FILTERS = new Map(/** @type {[string, Filter][]} */ ([
-    ...TABLE.map(([name, parameters, required, run]) => /** @type {[string, Filter]} */ ([
-        name, (m, value, args, kwargs) => run(m, value, ...bind(name, parameters, required, args, kwargs)),
-    ])),
-    ['map', (m, value, args, kwargs) => lazy(map(m, value, args, kwargs))],
-    ['select', (m, value, args, kwargs) => lazy(selecting(true, false)(m, value, args, kwargs))],
-    ['reject', (m, value, args, kwargs) => lazy(selecting(false, false)(m, value, args, kwargs))],
-    ['selectattr', (m, value, args, kwargs) => lazy(selecting(true, true)(m, value, args, kwargs))],
-    ['rejectattr', (m, value, args, kwargs) => lazy(selecting(false, true)(m, value, args, kwargs))],
-]));
+export const LIST_FILTERS = new Map(bound(TABLE));
+for (const [name, walk] of /** @type {[string, Filter][]} */ ([
+    ['map', map], ['select', selecting(true, false)], ['reject', selecting(false, false)],
+    ['selectattr', selecting(true, true)], ['rejectattr', selecting(false, true)],
+])) {
+    LIST_FILTERS.set(name, (...call) => lazy(walk(...call)));
+}
 

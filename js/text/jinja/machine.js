@@ -7,7 +7,7 @@ import { execute } from './execute.js';
 import { FILTERS } from './filters.js';
 import { globals } from './globals.js';
 import { Limits } from './limits.js';
-import { binary, iterate, listOf, plain } from './operators.js';
+import { iterate, listOf, plain } from './operators.js';
 import { TESTS } from './predicates.js';
 import { Scope } from './scope.js';
 import { Attributes, Callable, TemplateError, Undefined, typeName } from './values.js';
@@ -85,6 +85,7 @@ export class Machine {
         if (!(callee instanceof Callable || callee instanceof Attributes) || !callee.call) {
             throw new TemplateError(`'${typeName(callee)}' object is not callable`);
         }
+        this.limits.weigh([...args, ...kwargs.values()]);
         this.limits.enter();
         const result = callee.call(args, kwargs);
         this.limits.leave();
@@ -95,6 +96,7 @@ export class Machine {
     filter(name, value, args, kwargs) {
         const filter = FILTERS.get(name);
         if (!filter) throw new TemplateError(`No filter named '${String(plain(name)).slice(0, 60)}'.`);
+        this.limits.weigh([value, ...args, ...kwargs.values()]);
         // Only these care whether a text has been escaped.
         const keeps = ['escape', 'e', 'forceescape', 'string'].includes(name);
         return filter(this, keeps ? value : plain(value), args.map(plain), kwargs);
@@ -104,6 +106,7 @@ export class Machine {
     test(name, value, args, kwargs) {
         const test = TESTS.get(name);
         if (!test) throw new TemplateError(`No test named '${String(plain(name)).slice(0, 60)}'.`);
+        this.limits.weigh([value, ...args]);
         return test(this, value, args, kwargs);
     }
 
@@ -125,15 +128,5 @@ export class Machine {
     /** @param {any} value @returns {any[]} all it has, in a new array */
     list(value) {
         return listOf(value, this.limits);
-    }
-
-    /** @param {any} a @param {any} b @returns {any} */
-    add(a, b) {
-        return binary('+', a, b, this.limits);
-    }
-
-    /** @param {any} a @param {any} b @returns {any} */
-    modulo(a, b) {
-        return binary('%', a, b, this.limits);
     }
 }

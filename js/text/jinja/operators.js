@@ -296,6 +296,7 @@ export function comparison(operator, a, b, limits) {
 export function contains(container, item, limits) {
     const inside = plain(container);
     const wanted = plain(item);
+    limits.weigh([wanted]);
     if (typeof inside === 'string') {
         if (wanted instanceof Undefined) wanted.fail();
         if (typeof wanted !== 'string') {

@@ -2,7 +2,7 @@
 
 import { bind } from './arguments.js';
 import { FILTERS } from './filters.js';
-import { comparison, contains, equal, isCallable, isIterable, isNumber, plain } from './operators.js';
+import { binary, comparison, contains, equal, isCallable, isIterable, isNumber, plain } from './operators.js';
 import { str } from './print.js';
 import { Dict, Markup, Tuple, Undefined, typeName } from './values.js';
 
@@ -11,12 +11,13 @@ import { Dict, Markup, Tuple, Undefined, typeName } from './values.js';
 
 /** @param {any} value @param {any} divisor @param {Machine} m */
 function remainder(value, divisor, m) {
-    return Number(m.modulo(value, divisor));
+    return Number(binary('%', value, divisor, m.limits));
 }
 
 /** @param {Machine} m @param {any} value @param {RegExp} wanted @param {RegExp} unwanted */
 function cased(m, value, wanted, unwanted) {
     const text = str(value, m.limits);
+    m.limits.walk(text.length);
     return wanted.test(text) && !unwanted.test(text);
 }
 

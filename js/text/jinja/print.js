@@ -42,17 +42,12 @@ export function str(value, limits) {
     return value instanceof Markup ? value.text : repr(value, limits);
 }
 
-/** @param {bigint} value @returns {string} */
-function intText(value) {
-    return String(value);
-}
-
 /** @param {any} value @param {import('./limits.js').Limits} limits @returns {string} Python's repr() */
 export function repr(value, limits) {
     limits.spend();
     if (value === null) return 'None';
     if (typeof value === 'boolean') return value ? 'True' : 'False';
-    if (typeof value === 'bigint') return intText(value);
+    if (typeof value === 'bigint') return String(value);
     if (typeof value === 'number') return floatText(value);
     if (typeof value === 'string') {
         limits.text(value.length * 2);
@@ -129,8 +124,7 @@ export function json(value, style, limits, margin = '') {
 /** @param {any} value @param {JsonStyle} style @param {import('./limits.js').Limits} limits @param {string} margin */
 function jsonText(value, style, limits, margin) {
     if (value === null) return 'null';
-    if (typeof value === 'boolean') return String(value);
-    if (typeof value === 'bigint') return intText(value);
+    if (typeof value === 'boolean' || typeof value === 'bigint') return String(value);
     if (typeof value === 'number') return jsonFloat(value);
     if (typeof value === 'string' || value instanceof Markup) return jsonString(value, style, limits);
     const items = value instanceof Tuple ? value.items : value;

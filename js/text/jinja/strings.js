@@ -38,7 +38,8 @@ export function strip(m, text, chars, left, right) {
         const start = left ? trimStart(text) : text;
         return right ? trimEnd(start) : start;
     }
-    const set = new Set(textOf(chars, 'strip'));
+    m.limits.walk(textOf(chars, 'strip').length);
+    const set = new Set(chars);
     const all = characters(text, m.limits);
     let start = 0;
     let end = all.length;
@@ -151,6 +152,7 @@ function slice(m, text, start, end) {
 function matches(m, text, part, start, end, how) {
     const [from, window] = slice(m, text, start, end);
     const parts = part instanceof Tuple ? part.items : [part];
+    m.limits.spend(parts.length);
     return from >= 0 && parts.some((one) => window[how](textOf(one, how.toLowerCase())));
 }
 
@@ -308,7 +310,7 @@ const TABLE = [
     ['join', ['iterable'], 1, join],
     ['lower', [], 0, (_, text) => text.toLowerCase()],
     ['upper', [], 0, (_, text) => text.toUpperCase()],
-    ['swapcase', [], 0, (m, text) => characters(text, m.limits).map((char) => {
+    ['swapcase', [], 0, (m, text) => (m.limits.walk(text.length * 4), characters(text, m.limits)).map((char) => {
         return char === char.toLowerCase() ? char.toUpperCase() : char.toLowerCase();
     }).join('')],
     ['title', [], 0, (m, text) => (m.limits.walk(text.length * 4), title(text))],
