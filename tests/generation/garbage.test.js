@@ -43,7 +43,7 @@ test('reading and decoding a token makes next to nothing', async () => {
         children.forEach((child) => walk(child, at));
     };
     walk(profile.head, 'others');
-    const { model: reading, text, blocks } = bytes;
+    const { model: reading, text = 0, blocks = 0 } = bytes;
     assert.ok(count > 500 && reading > 0, `${count} tokens`);
     assert.ok(reading + text + blocks < MOST, `${reading} bytes per token in js/model, ${text} in js/text, ${blocks} in js/blocks`);
     runtime.dispose();
