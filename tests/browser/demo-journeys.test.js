@@ -11,7 +11,7 @@ import { noBrowser } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
-import { askHub, losingHub } from './hub.js';
+import { askHub, hasBegun, losingHub } from './hub.js';
 import { realHub } from './real-hub.js';
 import { runCode } from './run-code.js';
 
@@ -220,6 +220,8 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
     await demo.ready();
     await demo.click('model');
     await page.evaluate(askHub, `${demo.server.url}hub`);
+    await page.waitForFunction(hasBegun);
+    state.lose();
     await demo.says('model-problem', 'was lost in the middle');
     state.isLost = false;
     await page.evaluate(askHub, `${demo.server.url}hub`);
@@ -258,6 +260,8 @@ test('a model of a hub of another origin: which size, its progress, cancelled, c
     const load = () => page.evaluate(askHub, url, 'someone/sizes/big.Q8_0.gguf');
     Object.assign(state, { pause: 0, cut: 500_000 });
     await load();
+    await page.waitForFunction(hasBegun);
+    state.lose();
     await demo.says('model-problem', 'was lost in the middle');
     state.cut = 0;
     await load();
@@ -281,6 +285,8 @@ for (const [what, change] of UNJOINED) test(`a file that ${what} is loaded from 
     const load = () => demo.page.evaluate(askHub, url, 'someone/sizes/sub/small.Q4_0.gguf');
     state.cut = 500_000;
     await load();
+    await demo.page.waitForFunction(hasBegun);
+    state.lose();
     await demo.says('model-problem', 'was lost in the middle');
     Object.assign(state, { cut: 0, ...change });
     await load();

@@ -13,6 +13,7 @@ import { noBrowser, notInFirefox } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 import { askHub } from './hub.js';
+import { pieceSize } from './real-hub.js';
 import { runCode } from './run-code.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
@@ -66,10 +67,12 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
         const { range } = request.headers;
         ranges.push(range);
         if (path.endsWith('other-model.gguf')) onOther();
-        let at = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
-        response.writeHead(range ? 206 : 200, { 'Content-Length': MODEL.length - at });
-        for (; at < MODEL.length && !response.destroyed; at += 100_000) {
-            response.write(MODEL.subarray(at, at + 100_000));
+        const start = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
+        response.writeHead(range ? 206 : 200, { 'Content-Length': MODEL.length - start });
+        for (let at = start; at < MODEL.length && !response.destroyed;) {
+            const piece = MODEL.subarray(at, at + pieceSize(at - start, isSlow));
+            response.write(piece);
+            at += piece.length;
             if (isSlow) await new Promise(resolve => setTimeout(resolve, 200));
         }
         response.end();

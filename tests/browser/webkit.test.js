@@ -9,7 +9,7 @@ import { loadModel } from '../../js/generation/index.js';
 import { serve } from '../../web/serve.js';
 import { chattingModel } from './chatting-model.js';
 import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
-import { askHub, inFront, losingHub } from './hub.js';
+import { askHub, hasBegun, inFront, losingHub } from './hub.js';
 import { realHub } from './real-hub.js';
 import { noWebKit, WebKit } from './webkit.js';
 
@@ -235,6 +235,8 @@ for (const features of [[], FILES]) test(`a connection that is lost in the middl
     await webkit.until(() => document.querySelectorAll('.token').length >= 20);
     await webkit.evaluate(() => document.getElementById('model')?.click());
     await webkit.evaluate(askHub, `${server.url}hub`);
+    await webkit.until(hasBegun);
+    state.lose();
     await webkit.until(() => document.getElementById('model-problem')?.textContent?.includes('was lost in the middle'));
     state.isLost = false;
     await webkit.evaluate(askHub, `${server.url}hub`);

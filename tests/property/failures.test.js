@@ -313,7 +313,7 @@ test('a worker that never gets to work is replaced a few times, then done withou
 // A caller that blocks hears nothing meanwhile: a call that is lost takes it 0.8 seconds to give up.
 for (const [mayBlock, kills] of /** @type {[boolean, number][]} */ ([[true, 30], [false, 200]])) {
     const what = `${kills} workers ended at any moment, mayBlock ${mayBlock}`;
-    test(`${what}: right numbers or WorkerLostError, and it goes on`, { timeout: 120_000 }, async () => {
+    test(`${what}: right numbers or WorkerLostError, and it goes on`, { timeout: 400_000 }, async () => {
         const { started, end } = noteWorkers();
         try {
             const runtime = await createWithSwitches({ workers: 2, _test: { mayBlock } });
