@@ -7,7 +7,7 @@ import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { noBrowser, testBrowser } from './browser.js';
 
-const options = { skip: noBrowser, timeout: 60_000 };
+const options = { skip: noBrowser, timeout: 180_000 };
 const browser = await testBrowser();
 
 const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'";
