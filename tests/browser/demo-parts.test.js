@@ -198,6 +198,16 @@ test('what each token costs without a cache is measured and shown', options, asy
     demo.checkProblems();
 });
 
+test('a speed is a plain number, whatever it is', options, async t => {
+    const demo = await DemoPage.open(t);
+    const said = await demo.page.evaluate(async speeds => {
+        // @ts-ignore: as the page has it
+        const { round } = await import('./meters.js');
+        return speeds.map(round);
+    }, [0.123, 1, 9.96, 12.3, 99.4, 99.6, 100, 1234.5]);
+    assert.deepEqual(said, ['0.12', '1.0', '10', '12', '99', '100', '100', '1,235']);
+});
+
 test('a thumbnail opens its head of its layer', options, async t => {
     const demo = await DemoPage.open(t);
     const { page } = demo;
