@@ -21,7 +21,7 @@ const LATE = `
     parentPort.postMessage('ready');
 `;
 
-test('the caller runs the rest of a program after it has waited for another thread', { timeout: 30_000 }, async () => {
+test('the caller runs the rest of a program after it has waited for another thread', { timeout: 180_000 }, async () => {
     const runtime = await testRuntime({ workers: 0 });
     const { memory, wasm } = runtime;
     const block = new Block(runtime, { t: 9, heads: 2, d: 16 });
