@@ -310,6 +310,9 @@ test('a worker that never gets to work is replaced a few times, then done withou
     await assertGoesOn(runtime, 1, false);
 });
 
+/** So long workers are ended at most. */
+const ENOUGH_MS = 60_000;
+
 // A caller that blocks hears nothing meanwhile: a call that is lost takes it 0.8 seconds to give up.
 for (const [mayBlock, kills] of /** @type {[boolean, number][]} */ ([[true, 30], [false, 200]])) {
     const what = `${kills} workers ended at any moment, mayBlock ${mayBlock}`;
@@ -324,8 +327,10 @@ for (const [mayBlock, kills] of /** @type {[boolean, number][]} */ ([[true, 30],
             let lost = 0;
             let killed = 0;
             const noted = () => runtime.explain().fallbacks.filter((text) => text.startsWith('a worker less: ')).length;
-            // A machine that gives workers no turn before they are ended gets fewer in the end, or none: then it is as many as there were.
-            while (killed < kills && noted() < 2) {
+            // A machine that gives workers no turn before they are ended gets fewer in the end, or none: then it is as many as there were,
+            // and on a slow one as many as there is time for.
+            const begin = performance.now();
+            while (killed < kills && noted() < 2 && (killed < 10 || performance.now() - begin < ENOUGH_MS)) {
                 // As the pool of a busy page: calls in line, or one after the other.
                 const calls = Array.from({ length: mayBlock ? 1 : 4 }, () => runtime._run(block));
                 if (random() < 0.5) await new Promise((resolve) => { setTimeout(resolve, random() * 4); });
@@ -350,11 +355,11 @@ for (const [mayBlock, kills] of /** @type {[boolean, number][]} */ ([[true, 30],
                 }
             }
             assert.ok(bystander.data.every((value) => value === 7), 'nobody else is written to');
-            assert.ok(killed >= 10 && lost < 1.5 * kills, `${killed} workers ended, ${lost} calls lost`);
+            assert.ok((killed >= 10 || noted() === 2) && lost < 1.5 * killed, `${killed} workers ended, ${lost} calls lost`);
             // The stack of a worker that was ended is free once it is gone, what its program needed with a later call.
-            const begin = performance.now();
+            const last = performance.now() + HANG_MS;
             for (let left = Infinity; left >= 2 ** 20;) {
-                assert.ok(performance.now() - begin < HANG_MS, `${left} bytes are not given back`);
+                assert.ok(performance.now() < last, `${left} bytes are not given back`);
                 await new Promise((resolve) => { setTimeout(resolve, 20); });
                 await runtime._run(block).then((out) => out.dispose(), (error) => assert.ok(error instanceof WorkerLostError, String(error)));
                 left = runtime.memory.used - used;
