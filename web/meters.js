@@ -66,9 +66,9 @@ export class Meters {
     }
 }
 
-/** @param {number} value */
-function round(value) {
-    return value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(2);
+/** With two digits, or all those before the point. @param {number} value */
+export function round(value) {
+    return value >= 99.5 ? Math.round(value).toLocaleString('en') : value.toPrecision(2);
 }
 
 /** @param {number} ms */

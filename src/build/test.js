@@ -162,7 +162,7 @@ async function nodeTests(node, files, threads, env) {
             '--test',
             `--test-concurrency=${Math.max(1, Math.floor(availableParallelism() / threads))}`,
             // Nothing may hang: a test file that has not ended by then has failed.
-            '--test-timeout=600000',
+            '--test-timeout=1200000',
             `--test-reporter=${new URL('reporter.js', import.meta.url)}`,
             ...files.map((file) => relative(root, file)),
         ],

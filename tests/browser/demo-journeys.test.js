@@ -11,7 +11,8 @@ import { noBrowser } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
-import { askHub, losingHub } from './hub.js';
+import { askHub, hasBegun, losingHub } from './hub.js';
+import { isKept } from './kept.js';
 import { realHub } from './real-hub.js';
 import { runCode } from './run-code.js';
 
@@ -104,6 +105,8 @@ test('a chat reads each turn once, and can be edited', options, async t => {
     assert.ok(Number(read) < 20, second);
     assert.ok((await demo.text('story')).includes('user:And of a bear?'), 'what the model reads is shown');
 
+    // What shows Markdown comes with the first answer.
+    await page.waitForFunction(() => [...document.querySelectorAll('.turn.assistant .words')].every(words => words.textContent));
     const before = await answers();
     await page.click('.turn.user .turn-bar button');
     await page.type('.turn.user textarea', ' And of its red house.');
@@ -140,8 +143,11 @@ test('a candidate begins a branch, and the text before can be walked to', option
     const story = await demo.write({ prompt: PROMPT, seed: 7, tokens: 40, pace: 0 });
     await demo.keep(25);
     const start = await page.$$eval('.token', spans => spans.slice(0, 26).map(span => span.textContent).join(''));
-    const [name] = await page.$$eval('#candidates li:not([hidden]):not(.marked) .bar-name', names => names.map(one => one.textContent));
-    await page.$eval('#candidates li:not([hidden]):not(.marked) button', button => /** @type {HTMLElement} */ (button).click());
+    // At once: the list may change.
+    const name = await page.$eval('#candidates li:not([hidden]):not(.marked)', item => {
+        item.querySelector('button')?.click();
+        return item.querySelector('.bar-name')?.textContent;
+    });
     // The status may still be that of the text before.
     await demo.says('cache-text', 'The first 26 (pale) are shared');
     await demo.says('status', 'tokens');
@@ -220,6 +226,8 @@ test('a model of a hub is kept, listed and deleted; a lost connection goes on wh
     await demo.ready();
     await demo.click('model');
     await page.evaluate(askHub, `${demo.server.url}hub`);
+    await page.waitForFunction(hasBegun);
+    state.lose();
     await demo.says('model-problem', 'was lost in the middle');
     state.isLost = false;
     await page.evaluate(askHub, `${demo.server.url}hub`);
@@ -258,6 +266,8 @@ test('a model of a hub of another origin: which size, its progress, cancelled, c
     const load = () => page.evaluate(askHub, url, 'someone/sizes/big.Q8_0.gguf');
     Object.assign(state, { pause: 0, cut: 500_000 });
     await load();
+    await page.waitForFunction(hasBegun);
+    state.lose();
     await demo.says('model-problem', 'was lost in the middle');
     state.cut = 0;
     await load();
@@ -281,6 +291,8 @@ for (const [what, change] of UNJOINED) test(`a file that ${what} is loaded from 
     const load = () => demo.page.evaluate(askHub, url, 'someone/sizes/sub/small.Q4_0.gguf');
     state.cut = 500_000;
     await load();
+    await demo.page.waitForFunction(hasBegun);
+    state.lose();
     await demo.says('model-problem', 'was lost in the middle');
     Object.assign(state, { cut: 0, ...change });
     await load();
@@ -329,15 +341,13 @@ test('without headers a service worker isolates the page, and keeps it for a vis
     const { page } = demo;
     await page.waitForFunction(() => crossOriginIsolated && document.getElementById('status')?.textContent?.includes('layers of'));
     // What the worker kept is counted from outside: it answers no questions.
-    await page.waitForFunction(async () => {
-        const cache = await caches.open('cached-attention');
-        return (await cache.keys()).some(({ url }) => url.endsWith('model.gguf'));
-    });
+    await page.waitForFunction(isKept);
     demo.checkProblems();
     await demo.server.close();
     await page.evaluate(() => {
         Object.assign(window, { isBefore: true });
-        location.reload();
+        // Once the driver has its answer, which a page that is left gives no more.
+        setTimeout(() => location.reload());
     });
     // The page before says the same for a while.
     await page.waitForFunction(() => !('isBefore' in window) && document.getElementById('status')?.textContent?.includes('layers of'));

@@ -8,7 +8,7 @@ import { inFront } from './hub.js';
 /** @import { Page } from 'puppeteer-core' */
 
 /** A slow machine under load is no failure; something that hangs is. */
-export const TIMEOUT = 30_000;
+export const TIMEOUT = 60_000;
 
 const browser = await testBrowser();
 
@@ -146,7 +146,9 @@ export class DemoPage {
         await this.page.evaluate(values => {
             const form = /** @type {HTMLFormElement} */ (document.getElementById('settings'));
             for (const [name, value] of Object.entries(values)) {
-                /** @type {HTMLInputElement} */ (form.elements.namedItem(name)).value = String(value);
+                const field = /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
+                field.value = String(value);
+                if (field.value !== String(value)) throw new RangeError(`${name} cannot be ${value}`);
             }
         }, fields);
     }

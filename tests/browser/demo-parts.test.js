@@ -14,6 +14,7 @@ import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 import { dropFile } from './giving.js';
 import { askHub } from './hub.js';
+import { pieceSize } from './real-hub.js';
 import { runCode } from './run-code.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
@@ -67,10 +68,12 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
         const { range } = request.headers;
         ranges.push(range);
         if (path.endsWith('other-model.gguf')) onOther();
-        let at = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
-        response.writeHead(range ? 206 : 200, { 'Content-Length': MODEL.length - at });
-        for (; at < MODEL.length && !response.destroyed; at += 100_000) {
-            response.write(MODEL.subarray(at, at + 100_000));
+        const start = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
+        response.writeHead(range ? 206 : 200, { 'Content-Length': MODEL.length - start });
+        for (let at = start; at < MODEL.length && !response.destroyed;) {
+            const piece = MODEL.subarray(at, at + pieceSize(at - start, isSlow));
+            response.write(piece);
+            at += piece.length;
             if (isSlow) await new Promise(resolve => setTimeout(resolve, 200));
         }
         response.end();
@@ -120,7 +123,10 @@ test('a model that cannot run says why, and what would', options, async t => {
 });
 
 test('a conversation: a system prompt, stop, continue, another answer, another word', options, async t => {
-    const demo = await DemoPage.open(t);
+    const demo = await DemoPage.open(t, { before: () => {
+        // Another answer is by another seed: the same one each time.
+        crypto.getRandomValues = (/** @type {any} */ array) => array.fill(5);
+    } });
     const { page } = demo;
     await demo.ready();
     await pick(demo, await chattingModel(t));
@@ -134,7 +140,7 @@ test('a conversation: a system prompt, stop, continue, another answer, another w
     const press = (/** @type {string} */ label) => page.$$eval('.turn.assistant:last-child .turn-bar button',
         (buttons, text) => buttons.find(button => button.textContent === text)?.click(), label);
 
-    await demo.fill({ tokens: 300, pace: 20 });
+    await demo.fill({ tokens: 300, pace: 5 });
     await page.type('#message', 'Tell me of a bear.');
     await page.keyboard.press('Enter');
     await page.waitForFunction(() => (document.querySelector('.turn.assistant .words')?.textContent ?? '').length > 10);
@@ -164,8 +170,13 @@ test('a conversation: a system prompt, stop, continue, another answer, another w
     const position = await page.$$eval('#story .token', spans =>
         spans.findLastIndex((span, i) => i <= spans.length - 6 && span.getBoundingClientRect().width > 2));
     await demo.keep(position);
-    const [name] = await page.$$eval('#candidates li:not([hidden]):not(.marked) .bar-name', names => names.map(one => one.textContent));
-    await page.$eval('#candidates li:not([hidden]):not(.marked) button', button => /** @type {HTMLElement} */ (button).click());
+    // A word, which is shown as it stands in the text; at once, since the list may change.
+    const name = await page.$$eval('#candidates li:not([hidden]):not(.marked)', items => {
+        const nameOf = (/** @type {Element | undefined} */ item) => item?.querySelector('.bar-name')?.textContent ?? '';
+        const word = items.find(item => /^\p{L}+$/u.test(nameOf(item)));
+        word?.querySelector('button')?.click();
+        return nameOf(word);
+    });
     await page.waitForFunction(() => document.querySelector('.turn.assistant .turn-bar')?.textContent?.includes('3 / 3'));
     await ended();
     await demo.settle();
@@ -186,6 +197,16 @@ test('what each token costs without a cache is measured and shown', options, asy
     assert.match(await demo.text('cache-text'),
         /^Each token is read once: .* \(\d+ heads in 4 layers, [\d.]+ kB\).* \d+ of 512 tokens, [\d.]+ kB: /);
     demo.checkProblems();
+});
+
+test('a speed is a plain number, whatever it is', options, async t => {
+    const demo = await DemoPage.open(t);
+    const said = await demo.page.evaluate(async speeds => {
+        // @ts-ignore: as the page has it
+        const { round } = await import('./meters.js');
+        return speeds.map(round);
+    }, [0.123, 1, 9.96, 12.3, 99.4, 99.6, 100, 1234.5]);
+    assert.deepEqual(said, ['0.12', '1.0', '10', '12', '99', '100', '100', '1,235']);
 });
 
 test('a thumbnail opens its head of its layer', options, async t => {
@@ -358,7 +379,8 @@ test('while it is answered the place to write stays in sight, until one looks el
     await page.click('#modes input[value="chat"]');
     await pick(demo, await chattingModel(t));
     await page.waitForFunction(() => document.getElementById('no-chat')?.hidden && !document.querySelector('dialog[open]'));
-    await demo.fill({ tokens: 200, pace: 20, temperature: 0.8 });
+    // Slow enough that it is not over before all has been looked at.
+    await demo.fill({ tokens: 450, pace: 20, temperature: 0.8 });
     const words = () => page.$eval('.turn.assistant .words', answer => answer.textContent?.length ?? 0);
     const grows = async (/** @type {number} */ by) => page.waitForFunction(
         length => (document.querySelector('.turn.assistant .words')?.textContent?.length ?? 0) > length, {}, await words() + by);
@@ -370,13 +392,12 @@ test('while it is answered the place to write stays in sight, until one looks el
     // From here on the answer pushes it, which is taller than the window in the end.
     await page.$eval('#chat-form', form => form.scrollIntoView({ block: 'end' }));
     const scrolled = await page.evaluate(() => scrollY);
-    await grows(150);
-    assert.ok(await page.evaluate(() => scrollY) > scrolled, 'it follows');
+    await demo.eventually(async () => assert.ok(await page.evaluate(() => scrollY) > scrolled, 'it follows'));
     await demo.eventually(async () => assert.ok(await top() < 560, `the form is at ${await top()} px`));
     await page.mouse.move(180, 300);
     await page.mouse.wheel({ deltaY: -2000 });
     await page.waitForFunction(() => scrollY === 0);
-    await grows(150);
+    await grows(60);
     assert.equal(await page.evaluate(() => scrollY), 0);
     demo.checkProblems();
 });

@@ -16,7 +16,7 @@ import { publish } from '../../src/build/page.js';
 import { serve } from '../../web/serve.js';
 
 const SERVER = fileURLToPath(new URL('../../web/serve.js', import.meta.url));
-const options = { timeout: 20_000 };
+const options = { timeout: 60_000 };
 
 /**
  * @param {import('node:test').TestContext} t

@@ -13,7 +13,7 @@ const options = { skip: noBrowser, timeout: 2 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
 const STORY = { prompt: PROMPT, seed: 7, tokens: 60, pace: 0 };
 /** Long enough that nothing under test can be over by itself first. */
-const SLOW = { prompt: PROMPT, seed: 7, tokens: 300, pace: 20 };
+const SLOW = { prompt: PROMPT, seed: 7, tokens: 300, pace: 5 };
 
 /** @param {{ figure: string }[]} bars */
 function percents(bars) {
@@ -172,15 +172,12 @@ test('the page answers while it writes', options, async t => {
     await demo.page.click('#write');
     await demo.tokens(20);
     await demo.page.click('h1');
-    await demo.tokens(50);
+    // However seldom a busy machine draws the page: a text that comes in one piece has few lengths.
+    await demo.page.waitForFunction(() => /** @type {any} */ (window).seen.lengths.size >= 10);
+    assert.equal(await demo.page.$eval('#stop', stop => /** @type {HTMLButtonElement} */ (stop).disabled), false, 'while it writes');
     await demo.page.keyboard.press('Escape');
     await demo.ready();
-    const { lengths, clicksWhileWriting } = await demo.page.evaluate(() => {
-        const { seen } = /** @type {any} */ (window);
-        return { lengths: seen.lengths.size, clicksWhileWriting: seen.clicksWhileWriting };
-    });
-    assert.ok(lengths >= 10, `the text was seen at ${lengths} lengths`);
-    assert.equal(clicksWhileWriting, 1);
+    assert.equal(await demo.page.evaluate(() => /** @type {any} */ (window).seen.clicksWhileWriting), 1);
     demo.checkProblems();
 });
 
@@ -327,7 +324,9 @@ test('a worker that is gone is noticed, and another can be started', { ...option
     await demo.fill(SLOW);
     await demo.page.click('#write');
     await demo.tokens(20);
-    await demo.page.workers().find(worker => worker.url().endsWith('/generator.min.js'))?.close();
+    const generator = () => demo.page.workers().find(worker => worker.url().endsWith('/generator.min.js'));
+    await demo.eventually(async () => assert.ok(generator(), 'the driver has not heard of it'));
+    await generator()?.close();
     await demo.notice('silent');
     await demo.page.click('#restart');
     await demo.ready();

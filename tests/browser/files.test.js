@@ -55,7 +55,7 @@ after(() => {
     server.close();
 });
 
-test('every source that a page has', { skip: noBrowser, timeout: 60_000 }, async () => {
+test('every source that a page has', { skip: noBrowser, timeout: 180_000 }, async () => {
     const page = await browser.newPage();
     const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
     await page.goto(`http://127.0.0.1:${port}/app/`);

@@ -38,24 +38,31 @@ export async function inFront(behind, hub) {
     return { url: `http://localhost:${port}/`, close };
 }
 
+/** In the page: whether some of a model is there. A browser drops what it has not read yet when a connection breaks. */
+export function hasBegun() {
+    return /(Downloading|Reading): [1-9]/.test(document.getElementById('model-status')?.textContent ?? '');
+}
+
+/** @typedef {{ isLost: boolean, lose: () => void, ranges: (string | undefined)[] }} Losing */
+
 /**
- * A hub that has one model, someone/small, and loses the connection in the middle of it for as long as `isLost` says so.
- * @returns {{ hub: Hub, state: { isLost: boolean, ranges: (string | undefined)[] } }}
+ * A hub that has one model, someone/small: for as long as `isLost` says so it sends a part of it, until `lose` breaks the connection.
+ * @returns {{ hub: Hub, state: Losing }}
  */
 export function losingHub() {
     const { size } = statSync(MODEL);
-    /** @type {{ isLost: boolean, ranges: (string | undefined)[] }} */
-    const state = { isLost: true, ranges: [] };
+    /** @type {Losing} */
+    const state = { isLost: true, lose: () => {}, ranges: [] };
     return { state, hub: (path, request, response) => {
         if (path !== 'someone/small/resolve/main/model.gguf') return void response.writeHead(404).end();
         const { range } = request.headers;
         state.ranges.push(range);
         const { isLost } = state;
+        state.lose = () => response.destroy();
         const start = range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
         response.writeHead(range ? 206 : 200, { 'Content-Length': size - start, 'Content-Type': 'application/octet-stream' });
         createReadStream(MODEL, { start, end: isLost ? SENT : size - 1 })
-            // What has been sent is let arrive: a browser drops what it has not yet read when a connection breaks.
-            .on('end', () => isLost ? setTimeout(() => response.destroy(), 500) : response.end()).pipe(response, { end: false });
+            .on('end', () => isLost || response.end()).pipe(response, { end: false });
     } };
 }
 

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { noBrowser, testBrowser } from './browser.js';
 
-const options = { skip: noBrowser, timeout: 60_000 };
+const options = { skip: noBrowser, timeout: 180_000 };
 const browser = await testBrowser();
 const ROOT = new URL('../../', import.meta.url);
 
@@ -60,7 +60,7 @@ async function open(t, files, headers = {}) {
 
 /** @param {() => boolean | Promise<boolean>} holds */
 async function until(holds) {
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 1200; i++) {
         if (await holds()) return;
         await new Promise((resolve) => { setTimeout(resolve, 50); });
     }

@@ -7,7 +7,7 @@ import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { noBrowser, testBrowser } from './browser.js';
 
-const options = { skip: noBrowser, timeout: 60_000 };
+const options = { skip: noBrowser, timeout: 180_000 };
 const browser = await testBrowser();
 const ROOT = new URL('../../', import.meta.url);
 const ISOLATED = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };

@@ -1,11 +1,10 @@
 // A hub as Hugging Face answers a page of another origin: large files by a redirect to another host, small ones by one to itself,
 // a listing of what a model has, and no leave for requests that browsers have to ask it for.
 
-import { createReadStream, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { fileURLToPath } from 'node:url';
 
-const MODEL = fileURLToPath(new URL('../../js/embedded/model.gguf', import.meta.url));
+const MODEL = readFileSync(new URL('../../js/embedded/model.gguf', import.meta.url));
 const COMMIT = '0123456789abcdef0123456789abcdef01234567';
 const EXPOSED = 'X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,X-Total-Count,ETag,Link,Accept-Ranges,Content-Range,'
     + 'X-Linked-Size,X-Linked-ETag,X-Xet-Hash';
@@ -14,8 +13,9 @@ const CDN_EXPOSED = 'ETag,Accept-Ranges,Content-Range,Content-Length';
 
 /**
  * @typedef {object} State
- * @property {number} pause milliseconds between two pieces of a file
- * @property {number} cut bytes after which the connection breaks, 0: never
+ * @property {number} pause milliseconds between two pieces of a file, of which only the first few are large: while it lasts none ends
+ * @property {number} cut bytes after which no more are sent, 0: all are
+ * @property {() => void} lose breaks the connection over which a file is sent
  * @property {string} tag of the version of the files that there is
  * @property {boolean} isWholeOnly whether the host of the files lets nobody ask for a part of one
  * @property {{ method: string, path: string, range?: string }[]} asked of both hosts
@@ -39,9 +39,9 @@ async function listen(listener) {
  * @returns {Promise<{ url: string, state: State }>}
  */
 export async function realHub(t) {
-    const { size } = statSync(MODEL);
+    const size = MODEL.length;
     /** @type {State} */
-    const state = { pause: 0, cut: 0, tag: '"first"', isWholeOnly: false, asked: [] };
+    const state = { pause: 0, cut: 0, lose: () => {}, tag: '"first"', isWholeOnly: false, asked: [] };
     const note = (/** @type {import('node:http').IncomingMessage} */ { method = '', url = '', headers: { range } }) =>
         state.asked.push({ method, path: decodeURIComponent(url.split('?')[0]), ...(range && { range }) });
 
@@ -96,17 +96,19 @@ export async function realHub(t) {
  * @param {State} state
  */
 async function send(response, start, state) {
-    let sent = 0;
-    for await (const piece of createReadStream(MODEL, { start, highWaterMark: 100_000 })) {
+    state.lose = () => response.destroy();
+    for (let at = start; at < MODEL.length;) {
         if (response.destroyed) return;
+        const piece = MODEL.subarray(at, at + pieceSize(at - start, state.pause > 0));
         response.write(piece);
-        sent += piece.length;
-        if (state.cut > 0 && sent >= state.cut) {
-            // What has been sent is let arrive: a browser drops what it has not yet read when a connection breaks.
-            setTimeout(() => response.destroy(), 500);
-            return;
-        }
+        at += piece.length;
+        if (state.cut > 0 && at - start >= state.cut) return;
         if (state.pause > 0) await new Promise(resolve => setTimeout(resolve, state.pause));
     }
     response.end();
+}
+
+/** @param {number} sent bytes so far @param {boolean} isSlow so that there is time to look at it @returns {number} bytes of the next piece */
+export function pieceSize(sent, isSlow) {
+    return isSlow && sent >= 500_000 ? 2000 : 100_000;
 }

@@ -11,7 +11,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { which } from '../../src/build/system.js';
 
-const PATIENCE_MS = 30_000;
+/** A slow machine under load is no failure; something that hangs is. */
+const PATIENCE_MS = 60_000;
 /** What WebDriver calls an element. */
 const ELEMENT = 'element-6066-11e4-a52e-4f735466cecf';
 
@@ -56,8 +57,9 @@ export class WebKit {
             if (child.pid) process.kill(-child.pid, 'SIGKILL');
             await rm(config, { recursive: true, force: true });
         });
-        for (let tries = 0; !await fetch(`${window.address}/status`).then(() => true, () => false); tries++) {
-            assert.ok(tries < 150, 'WebKitWebDriver does not start');
+        const end = performance.now() + PATIENCE_MS;
+        while (!await fetch(`${window.address}/status`).then(() => true, () => false)) {
+            assert.ok(performance.now() < end, 'WebKitWebDriver does not start');
             await sleep(200);
         }
         const switches = features.length > 0 ? [`--features=${features.map((name) => `+${name}`)}`] : [];
@@ -133,9 +135,17 @@ export class WebKit {
 
     /** @param {number} width of the window, which its bar keeps from being narrow @returns {Promise<number>} of the page */
     async resize(width) {
-        await this.send('POST', '/window/rect', { width, height: 900 });
-        await sleep(300);
+        const { width: whole } = await this.send('POST', '/window/rect', { width, height: 900 });
+        await this.until((outer) => outerWidth === outer, whole);
+        await this.settle();
         return this.evaluate(() => innerWidth);
+    }
+
+    /** Waits until what was asked for is drawn. */
+    async settle() {
+        await this.evaluate(() => new Promise((resolve) => {
+            requestAnimationFrame(() => requestAnimationFrame(() => resolve(null)));
+        }));
     }
 
     /** @param {string} selector @param {string} text typed there, or the path of a file that is picked */

@@ -9,11 +9,12 @@ import { loadModel } from '../../js/generation/index.js';
 import { serve } from '../../web/serve.js';
 import { chattingModel } from './chatting-model.js';
 import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
-import { askHub, inFront, losingHub } from './hub.js';
+import { askHub, hasBegun, inFront, losingHub } from './hub.js';
+import { isKept } from './kept.js';
 import { realHub } from './real-hub.js';
 import { noWebKit, WebKit } from './webkit.js';
 
-const options = { skip: noWebKit, timeout: 120_000 };
+const options = { skip: noWebKit, timeout: 300_000 };
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** As WebDriver writes them. */
 const KEYS = {
@@ -182,10 +183,7 @@ test('by keyboard alone: a beginning, a story, a word, a model', options, async 
 test('the page without its server, after one visit', options, async (t) => {
     const { webkit, server } = await open(t, { isolation: false }, 'web/');
     await webkit.until(() => document.querySelectorAll('.token').length >= 20);
-    await webkit.until(async () => {
-        const cache = await caches.open('cached-attention');
-        return (await cache.keys()).some(({ url }) => url.endsWith('model.gguf'));
-    });
+    await webkit.until(isKept);
     await server.close();
     await webkit.goto(`${server.url}web/?again`);
     await webkit.until(() => document.getElementById('status')?.textContent?.includes('layers of'));
@@ -196,8 +194,8 @@ test('a candidate begins a branch, and the text before can be walked to', option
     await webkit.until(() => document.querySelectorAll('.token').length >= 40);
     await webkit.evaluate(() => document.getElementById('stop')?.click());
     await webkit.until(() => document.getElementById('status')?.textContent?.startsWith('Stopped'));
-    const story = () => webkit.evaluate(() => document.getElementById('story')?.textContent ?? '');
-    const trunk = await story();
+    await webkit.settle();
+    const trunk = await webkit.evaluate(() => document.getElementById('story')?.textContent ?? '');
     await webkit.evaluate(() => {
         // All that is possible may follow.
         for (const [name, value] of [['topP', '1'], ['topK', '0']]) {
@@ -235,6 +233,8 @@ for (const features of [[], FILES]) test(`a connection that is lost in the middl
     await webkit.until(() => document.querySelectorAll('.token').length >= 20);
     await webkit.evaluate(() => document.getElementById('model')?.click());
     await webkit.evaluate(askHub, `${server.url}hub`);
+    await webkit.until(hasBegun);
+    state.lose();
     await webkit.until(() => document.getElementById('model-problem')?.textContent?.includes('was lost in the middle'));
     state.isLost = false;
     await webkit.evaluate(askHub, `${server.url}hub`);
@@ -276,7 +276,7 @@ for (const [width, what] of /** @type {[number, string][]} */ ([[320, '320 px'],
             `((document, innerWidth) => ${expression})(frames[0].document, frames[0].innerWidth)`);
         const until = async (/** @type {string} */ expression) => {
             for (let tries = 0; !await inside(expression).catch(() => false); tries++) {
-                assert.ok(tries < 300, `never: ${expression}`);
+                assert.ok(tries < 600, `never: ${expression}`);
                 await new Promise((resolve) => { setTimeout(resolve, 100); });
             }
         };

@@ -129,7 +129,7 @@ test('what lies in one tensor is decoded once, however many parts it has', async
     model.dispose();
 });
 
-test('answers without an end are not read to it', { timeout: 120_000 }, async () => {
+test('answers without an end are not read to it', { timeout: 400_000 }, async () => {
     let sent = 0;
     const chunk = Buffer.alloc(2 ** 16, ' ');
     const server = createServer((request, response) => {

@@ -34,7 +34,7 @@ const ENDLESS = [...COMMON, 'the thing', '--sampler', 'random', '--seed', '3'];
 function run(args, meanwhile = (child) => child.stdin.end()) {
     return new Promise((resolve) => {
         const child = spawn(process.execPath,
-            [...process.execArgv.filter((arg) => arg.includes('relaxed')), CLI, ...args], { timeout: 20000 });
+            [...process.execArgv.filter((arg) => arg.includes('relaxed')), CLI, ...args], { timeout: 60_000 });
         let stdout = '';
         let stderr = '';
         child.stdout.setEncoding('utf8').on('data', (text) => { stdout += text; });

@@ -134,13 +134,15 @@ describe('a list of prompts', () => {
 
     test('an end by break, by a signal, by an error or by dispose() leaves nothing behind', async () => {
         const prompts = ['a', 'the', [5]];
+        /** What has drawn its end cannot be cut short. */
+        const goesOn = { logitBias: { 0: -Infinity } };
         const ends = [
             async () => {
-                for await (const { index } of model.generate(prompts, { maxNewTokens: 50 })) if (index === 2) break;
+                for await (const { index } of model.generate(prompts, { maxNewTokens: 50, ...goesOn })) if (index === 2) break;
             },
             async () => {
                 const controller = new AbortController();
-                const options = prompts.map((_, i) => (i === 1 ? { signal: controller.signal } : {}));
+                const options = prompts.map((_, i) => (i === 1 ? { signal: controller.signal, ...goesOn } : goesOn));
                 const reason = new Error('enough');
                 await assert.rejects(async () => {
                     for await (const { index } of model.generate(prompts, options)) if (index === 2) controller.abort(reason);
@@ -148,7 +150,7 @@ describe('a list of prompts', () => {
             },
             async () => {
                 const cache = model.createCache();
-                const items = model.generate(prompts, prompts.map((_, i) => (i === 1 ? { cache } : {})));
+                const items = model.generate(prompts, prompts.map((_, i) => (i === 1 ? { cache, ...goesOn } : goesOn)));
                 await items.next();
                 cache.dispose();
                 await assert.rejects(all(items), /disposed/);
@@ -162,7 +164,7 @@ describe('a list of prompts', () => {
             assert.equal(model.cacheBytes, 0);
         }
         const other = await loadModel(runtime, tinyFiles({ size: SIZE }));
-        const items = other.generate(prompts);
+        const items = other.generate(prompts, goesOn);
         await items.next();
         other.dispose();
         await assert.rejects(all(items), /disposed/);

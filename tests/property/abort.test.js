@@ -8,7 +8,7 @@ import { loadModel } from '../../js/generation/index.js';
 import { KVCache } from '../../js/index.js';
 import { TransformerDecoder } from '../../js/layers/index.js';
 import { rng } from '../rng.js';
-import { testRuntime } from '../runtime.js';
+import { WORKERS, testRuntime } from '../runtime.js';
 import { draw, randomLayer } from './cases.js';
 
 const inline = await testRuntime();
@@ -18,6 +18,12 @@ const config = { numHeads: 4, keyDim: 64 };
 const [LENGTH, ROWS, FEATURES] = [1000, 900, 256];
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/**
+ * How often a call may be over before this thread gets a turn in the middle of it: alone it does no more than a part of one, but
+ * while a busy machine gives it nothing, workers may be through with all.
+ */
+const QUICKER = WORKERS === 0 ? 0 : 100;
 
 /** @param {number} turns after which it is aborted @param {unknown} [reason] */
 async function abortAfter(turns, reason) {
@@ -151,15 +157,18 @@ test('what is called meanwhile is served at once, and the call goes on', async (
     const x = draw(2).tensor([1, ROWS, FEATURES]);
     const expected = layer.callSync(x, x).attentionOutput.data;
     const { signal } = new AbortController();
-    let settled = false;
-    const given = { shape: x.shape, data: Float32Array.from(x.data) };
-    const call = layer.call(given, given, { signal }).finally(() => { settled = true; });
-    await turn();
-    assert.equal(settled, false, 'the thread was let go in the middle of the call');
-    given.data.fill(NaN);
     const small = draw(5).tensor([1, 2, FEATURES]);
-    assert.ok(layer.callSync(small, small).attentionOutput.data.every(Number.isFinite));
-    assert.deepEqual((await call).attentionOutput.data, expected);
+    for (let quicker = 0, inside = false; !inside; quicker++) {
+        assert.ok(quicker <= QUICKER, 'the thread was let go in the middle of the call');
+        let settled = false;
+        const given = { shape: x.shape, data: Float32Array.from(x.data) };
+        const call = layer.call(given, given, { signal }).finally(() => { settled = true; });
+        await turn();
+        inside = !settled;
+        given.data.fill(NaN);
+        assert.ok(layer.callSync(small, small).attentionOutput.data.every(Number.isFinite));
+        assert.deepEqual((await call).attentionOutput.data, expected);
+    }
 });
 
 test('a decoder that is cut short leaves its cache as it was', async () => {
@@ -168,9 +177,13 @@ test('a decoder that is cut short leaves its cache as it was', async () => {
     const cache = new KVCache(inline, { batch: 1, length: LENGTH, ...config });
     const options = { selfAttentionCache: cache, selfAttentionCacheUpdateIndex: 0 };
     const expected = (await decoder.call(x, null, options)).output.data;
-    cache.truncate(0);
-    const { signal } = await abortAfter(1);
-    await assert.rejects(decoder.call(x, null, { ...options, signal }), { name: 'AbortError' });
+    for (let quicker = 0, error = null; error === null; quicker++) {
+        assert.ok(quicker <= QUICKER, 'it was cut short');
+        cache.truncate(0);
+        const { signal } = await abortAfter(1);
+        error = await decoder.call(x, null, { ...options, signal }).then(() => null, (reason) => reason);
+        assert.equal(error?.name ?? 'AbortError', 'AbortError');
+    }
     assert.ok(cache.toTensor().data.every((y) => y === 0));
     assert.deepEqual((await decoder.call(x, null, options)).output.data, expected);
     decoder.dispose();

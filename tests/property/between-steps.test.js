@@ -123,7 +123,7 @@ async function turns(n) {
 }
 
 for (const [work, act] of Object.entries(WORK)) {
-    test(`${work}, while what it needs goes away`, { timeout: 120_000 }, async () => {
+    test(`${work}, while what it needs goes away`, { timeout: 400_000 }, async () => {
         const expected = await (async () => {
             const runtime = await makeRuntime();
             try {

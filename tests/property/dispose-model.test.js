@@ -13,7 +13,7 @@ import { testRuntime } from '../runtime.js';
 /** @typedef {import('../../js/generation/index.js').LanguageModel} LanguageModel */
 /** @typedef {import('../../js/generation/index.js').ModelCache} ModelCache */
 
-const timeout = 120_000;
+const timeout = 400_000;
 const makePage = () => testRuntime({ workers: 2, _test: { mayBlock: false } });
 
 // Large enough that a pass is worth waking the workers for; a prompt of several passes.

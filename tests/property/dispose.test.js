@@ -11,7 +11,7 @@ import { draw, randomLayer } from './cases.js';
 
 /** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */
 
-const timeout = 60_000;
+const timeout = 180_000;
 const makePage = () => testRuntime({ workers: 2, _test: { mayBlock: false } });
 // Large enough that a call is worth waking the workers for: what is less is computed at once.
 const config = { numHeads: 4, keyDim: 48 };
@@ -192,7 +192,7 @@ test('a large call does not keep what it needed from those after it', async () =
     }
 });
 
-test('300 random mixtures of calls, writes and disposals', { timeout: 120_000 }, async () => {
+test('300 random mixtures of calls, writes and disposals', { timeout: 400_000 }, async () => {
     const page = await makePage();
     const others = bystanders(page);
     others.add();

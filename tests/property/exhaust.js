@@ -7,7 +7,7 @@ import { KVCache, Tensor } from '../../js/index.js';
 
 /** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */
 
-const timeout = 120_000;
+const timeout = 400_000;
 
 /** So that a block that is a line larger than what was asked for is no leak, and one of a page is. */
 const SLACK = 256;

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { createRuntime } from '../../js/index.js';
 
-const timeout = 60_000;
+const timeout = 180_000;
 const FOLDER = new URL('../../js/wasm/', import.meta.url);
 const FILE = new URL('cmha-simd128.wasm', FOLDER);
 const WORKER = new URL('../../js/engine/worker.js', import.meta.url);

@@ -14,7 +14,7 @@ const LENGTH = 40;
 const KILLS = 30;
 
 for (const mayBlock of [false, true]) {
-    test(`${KILLS} workers ended while a text is written, mayBlock ${mayBlock}`, { timeout: 120_000 }, async () => {
+    test(`${KILLS} workers ended while a text is written, mayBlock ${mayBlock}`, { timeout: 400_000 }, async () => {
         const { started, end } = noteWorkers();
         const runtime = await createWithSwitches({ workers: 2, _test: { mayBlock } });
         try {

@@ -8,7 +8,7 @@ import { Operations } from '../soak/operations.js';
 
 const { config } = there(readCases().find(({ name }) => name === 'llama-mqa-f16'));
 
-test('3,000 operations in any order do what plain arrays say', { timeout: 120_000 }, async () => {
+test('3,000 operations in any order do what plain arrays say', { timeout: 400_000 }, async () => {
     const operations = await Operations.create({ config: json(config), weights: weightsOf('llama-mqa-f16') }, 2);
     const { bytes } = operations;
     for (let i = 0; i < 3000; i++) await operations.step();

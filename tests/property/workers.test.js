@@ -8,7 +8,7 @@ import { chooseVariant } from '../../js/engine/wasm.js';
 import { SIMD, testRuntime } from '../runtime.js';
 import { Block } from './jobs.js';
 
-const timeout = 120_000;
+const timeout = 400_000;
 
 /** Decode and prefill, short and long pasts (the long one is cut over its positions), widths that pad a panel. */
 const SIZES = [

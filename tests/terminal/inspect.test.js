@@ -68,7 +68,7 @@ test('what is long takes time in proportion', () => {
     const begin = performance.now();
     const lines = table({ letters, words }, { isTTY: true, columns: 40 }).split('\n');
     // Line by line of what is left it would be minutes.
-    assert.ok(performance.now() - begin < 10_000);
+    assert.ok(performance.now() - begin < 30_000);
     assert.ok(lines.every((line) => line.length <= 40));
     assert.equal(lines.join('').replaceAll(/[^x]/g, '').length, letters.length + 333_333);
 });

@@ -262,7 +262,7 @@ describe('hostile templates', () => {
             const start = performance.now();
             assert.throws(() => render(template), limit);
             // A second where nothing else runs; the bound leaves room for a busy machine.
-            assert.ok(performance.now() - start < 10000);
+            assert.ok(performance.now() - start < 30_000);
         });
     }
 

@@ -72,7 +72,7 @@ test('what is freed comes together again', () => {
     assert.equal(memory.reserved, reserved);
 });
 
-test('100,000 steps of seeded churn neither grow the memory nor mix up contents', { timeout: 60_000 }, () => {
+test('100,000 steps of seeded churn neither grow the memory nor mix up contents', { timeout: 180_000 }, () => {
     const memory = open(64 * MIB);
     const empty = memory.used;
     const random = rng(7);

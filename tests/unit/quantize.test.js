@@ -31,7 +31,8 @@ test('int4: the range of a block, which has zero in it, in 15 steps', () => {
 });
 
 const built = (/** @type {any} */ runtime) => {
-    const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 8, seed: 1 });
+    const kernelInitializer = { class_name: 'GlorotUniform', config: { seed: 1 } };
+    const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 8, kernelInitializer });
     layer.build([1, null, 24], [1, null, 24]);
     return layer;
 };
