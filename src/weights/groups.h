@@ -15,82 +15,90 @@ typedef void words_of_group(i4 words[GROUP_WORDS], const uint8_t *p, size_t half
 /* Where two words are packed in one, 16 inputs apart: the first or the second of them. */
 typedef i4 word_of_two(i4 packed, int second);
 
-INLINE dot_sums begin_run(const dot_block *x, size_t part, int zero, int bits)
+/* The groups of a type: with its weight_type constants, of which the compiler makes functions for that type. */
+typedef struct group_type {
+    size_t inputs, packed;      /* of a group; words that it takes */
+    size_t at;                  /* bytes from the beginning of a packed block to its first group */
+    scalings_of *scale;
+    words_of_group *words_of;   /* this one */
+    word_of_two *word;          /*   or that, or none where words are packed as they are */
+} group_type;
+
+INLINE dot_sums begin_run(const weight_dot *w, const dot_block *x, size_t part)
 {
-    return zero || bits == 8 ? dot_begin(x, part, zero, bits) : i4_splat(0);
+    return w->zero || w->bits == 8 ? dot_begin(x, part, w->zero, w->bits) : i4_splat(0);
 }
 
 /* The products of a group of two words in each, as one run. A loop whose length the compiler does not know, or it would unroll
  * it, put all words of one half ahead of the other half's, and run out of registers. */
-INLINE void dot_twos(dot_sums products[2], const uint8_t *p, const dot_block *x, int zero, int bits, word_of_two *word)
+INLINE void dot_twos(const weight_dot *w, word_of_two *word, dot_sums products[2], const uint8_t *p, const dot_block *x)
 {
     size_t end = GROUP_WORDS / 2;
     __asm__("" : "+r"(end));
-    products[0] = products[1] = begin_run(x, 0, zero, bits);
+    products[0] = products[1] = begin_run(w, x, 0);
     ROLLED
     for (size_t i = 0; i < end; i++, p += WORD_FIELD) {
-        const uint8_t *x0 = dot_input(x, 4 * i, bits), *x1 = dot_input(x, GROUP_INPUTS / 2 + 4 * i, bits);
+        const uint8_t *x0 = dot_input(x, 4 * i, w->bits), *x1 = dot_input(x, GROUP_INPUTS / 2 + 4 * i, w->bits);
         for (size_t half = 0; half < 2; half++) {
             i4 packed = word_field(p, half);
-            products[half] = dot_two(products[half], word(packed, 0), x0, word(packed, 1), x1, bits);
+            products[half] = dot_two(products[half], word(packed, 0), x0, word(packed, 1), x1, w->bits);
         }
     }
 }
 
 /* The same of words that are packed as they are. */
-INLINE void dot_ones(dot_sums products[2], const uint8_t *p, const dot_block *x, int zero, int bits)
+INLINE void dot_ones(const weight_dot *w, dot_sums products[2], const uint8_t *p, const dot_block *x)
 {
-    products[0] = products[1] = begin_run(x, 0, zero, bits);
+    products[0] = products[1] = begin_run(w, x, 0);
     ROLLED
     for (size_t i = 0; i < GROUP_WORDS; i += 2, p += 2 * WORD_FIELD) {
-        const uint8_t *x0 = dot_input(x, 4 * i, bits), *x1 = dot_input(x, 4 * i + 4, bits);
+        const uint8_t *x0 = dot_input(x, 4 * i, w->bits), *x1 = dot_input(x, 4 * i + 4, w->bits);
         for (size_t half = 0; half < 2; half++) {
-            products[half] = dot_two(products[half], word_field(p, half), x0, word_field(p + WORD_FIELD, half), x1, bits);
+            products[half] = dot_two(products[half], word_field(p, half), x0, word_field(p + WORD_FIELD, half), x1, w->bits);
         }
     }
 }
 
 /* The products of a run with its words. */
-INLINE dot_sums dot_run(const i4 *words, const dot_block *x, size_t run, size_t part, int zero, int bits)
+INLINE dot_sums dot_run(const weight_dot *w, const i4 *words, const dot_block *x, size_t part)
 {
-    size_t first = run * (part == 2), next = dot_bytes(bits) ? 4 : 8;
-    dot_sums sum = begin_run(x, part, zero, bits);
-    for (size_t i = 0; i < run / 4; i += 2) {
-        const uint8_t *in = dot_input(x, first + 4 * i, bits);
-        sum = dot_two(sum, words[i], in, words[i + 1], in + next, bits);
+    size_t first = w->run * (part == 2), next = dot_bytes(w->bits) ? 4 : 8;
+    dot_sums sum = begin_run(w, x, part);
+    for (size_t i = 0; i < w->run / 4; i += 2) {
+        const uint8_t *in = dot_input(x, first + 4 * i, w->bits);
+        sum = dot_two(sum, words[i], in, words[i + 1], in + next, w->bits);
     }
     return sum;
 }
 
-/* A row times panels (weight_dot), whose groups of so many inputs are `packed` words each, the first one `at` bytes from a block's
- * beginning. */
-INLINE void row_of_groups(float *y, const uint8_t *p, size_t panels, const dot_block *x0, size_t count, size_t bytes,
-    size_t block, size_t run, size_t at, size_t inputs, size_t packed, int zero, int offset, int bits, scalings_of *scale,
-    words_of_group *words_of, word_of_two *word)
+/* weight_dot's row. */
+INLINE void row_of_groups(const weight_type *type, const group_type *t, float *y, const uint8_t *p, size_t panels, const dot_block *x0, size_t count)
 {
+    const weight_dot *w = &type->dot;
+    const size_t runs = t->inputs / w->run;
     ROLLED
     for (; panels > 0; panels--, y += CMHA_PANEL) {
         const dot_block *row = x0;
         f4 sum[2] = { f4_splat(0.0f), f4_splat(0.0f) };
         ROLLED
-        for (size_t left = count; left > 0; left--, p += bytes * CMHA_PANEL, row += block / CMHA_INT8_INPUTS) {
-            const uint8_t *group = p + at;
+        for (size_t left = count; left > 0; left--, p += type->bytes * CMHA_PANEL, row += type->block / CMHA_INT8_INPUTS) {
+            const uint8_t *group = p + t->at;
             scalings scales;
-            scale(&scales, 0, p);
+            t->scale(&scales, 0, p);
             ROLLED
-            for (size_t s = 0; s < block / run; s += inputs / run, group += packed * WORD_FIELD) {
-                const dot_block *x = row + s * run / CMHA_INT8_INPUTS;
+            for (size_t s = 0; s < type->block / w->run; s += runs, group += t->packed * WORD_FIELD) {
+                const dot_block *x = row + s * w->run / CMHA_INT8_INPUTS;
                 dot_sums products[2];
-                if (word) dot_twos(products, group, x, zero, bits, word);
-                else if (!words_of) dot_ones(products, group, x, zero, bits);
+                if (t->word) dot_twos(w, t->word, products, group, x);
+                else if (!t->words_of) dot_ones(w, products, group, x);
                 for (size_t half = 0; half < 2; half++) {
                     i4 words[GROUP_WORDS];
-                    if (words_of) words_of(words, group, half);
-                    for (size_t r = 0; r < inputs / run; r++) {
-                        size_t part = run_part(run, s + r);
-                        if (words_of) products[half] = dot_run(words + r * run / 4, x, run, part, zero, bits);
+                    if (t->words_of) t->words_of(words, group, half);
+                    for (size_t r = 0; r < runs; r++) {
+                        size_t part = run_part(w->run, s + r);
+                        if (t->words_of) products[half] = dot_run(w, words + r * w->run / 4, x, part);
                         sum[half] = add_run(sum[half], products[half], scales.scale[s + r][half], scales.offset[s + r][half],
-                            f4_load_splat(&x->d), f4_load_splat(&x->sum[part]), offset, bits);
+                            f4_load_splat(&x->d), f4_load_splat(&x->sum[part]), w->offset, w->bits);
                     }
                 }
             }
@@ -100,54 +108,50 @@ INLINE void row_of_groups(float *y, const uint8_t *p, size_t panels, const dot_b
     }
 }
 
-INLINE void unpack_groups(unpacked *u, const uint8_t *p, size_t count, size_t bytes, size_t block, size_t run, size_t at,
-    size_t inputs, size_t packed, scalings_of *scale, words_of_group *words_of, word_of_two *word)
+/* weight_dot's unpack. */
+INLINE void unpack_groups(const weight_type *type, const group_type *t, unpacked *u, const uint8_t *p, size_t count)
 {
+    const weight_dot *w = &type->dot;
     i4 (*to)[2] = u->room;
     u->words = (const uint8_t *) to;
-    u->run_bytes = run / 4 * WORD_FIELD;
+    u->run_bytes = w->run / 4 * WORD_FIELD;
     ROLLED
-    for (size_t first = 0; count > 0; count--, p += bytes * CMHA_PANEL, first += block / run) {
-        const uint8_t *group = p + at;
-        scale(&u->scales, first, p);
+    for (size_t first = 0; count > 0; count--, p += type->bytes * CMHA_PANEL, first += type->block / w->run) {
+        const uint8_t *group = p + t->at;
+        t->scale(&u->scales, first, p);
         ROLLED
-        for (size_t g = 0; g < block / inputs; g++, group += packed * WORD_FIELD, to += inputs / 4) {
+        for (size_t g = 0; g < type->block / t->inputs; g++, group += t->packed * WORD_FIELD, to += t->inputs / 4) {
             i4 words[2][GROUP_WORDS];
             for (size_t half = 0; half < 2; half++) {
-                if (words_of) words_of(words[half], group, half);
-                for (size_t i = 0; word && i < GROUP_WORDS / 2; i++) {
+                if (t->words_of) t->words_of(words[half], group, half);
+                for (size_t i = 0; t->word && i < GROUP_WORDS / 2; i++) {
                     i4 two = word_field(group + i * WORD_FIELD, half);
-                    words[half][i] = word(two, 0);
-                    words[half][i + GROUP_WORDS / 2] = word(two, 1);
+                    words[half][i] = t->word(two, 0);
+                    words[half][i + GROUP_WORDS / 2] = t->word(two, 1);
                 }
             }
-            for (size_t i = 0; i < inputs / 4; i++) {
+            for (size_t i = 0; i < t->inputs / 4; i++) {
                 for (size_t half = 0; half < 2; half++) to[i][half] = words[half][i];
             }
         }
     }
 }
 
-/* A type of that sort: `run` inputs share a scaling, `zero` is taken off their quants, `offset` says whether something is added
- * at the end, quants have `bits` (weight_dot). words_of or word is NULL, or both where words are packed as they are. */
-#define WEIGHT_TYPE(NAME, object, head, tail, arrange, run, at, inputs, packed, zero, offset, bits, scale, words_of, word) \
-    static void unpack_##object(unpacked *u, const uint8_t *p, size_t count) \
-    { \
-        unpack_groups(u, p, count, BYTES_##NAME, BLOCK_##NAME, run, at, inputs, packed, scale, words_of, word); \
-    } \
-    WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, 0, arrange, run, at, inputs, packed, zero, offset, bits, scale, words_of, word)
-
-/* The same for one that unpacks by a function of its own, and whose words packing lifts. */
-#define WEIGHT_TYPE_UNPACKED(NAME, object, head, tail, lift, arrange, run, at, inputs, packed, zero, offset, bits, scale, words_of, word) \
+/* groups_<object>, of these fields, and row_<object> for weight_<object>. */
+#define GROUPS(object, ...) \
+    static const group_type groups_##object = { __VA_ARGS__ }; \
     static void row_##object(float *y, const uint8_t *p, size_t panels, const dot_block *x, size_t count) \
     { \
-        row_of_groups(y, p, panels, x, count, BYTES_##NAME, BLOCK_##NAME, run, at, inputs, packed, zero, offset, bits, scale, \
-            words_of, word); \
-    } \
-    const weight_type weight_##object = { \
-        BLOCK_##NAME, BYTES_##NAME, head, tail, lift, arrange, NULL, NULL, \
-        { run, zero, offset, bits, row_##object, unpack_##object }, \
-    };
+        row_of_groups(&weight_##object, &groups_##object, y, p, panels, x, count); \
+    }
+
+/* And unpack_<object>. */
+#define GROUPS_UNPACKED(object, ...) \
+    GROUPS(object, __VA_ARGS__) \
+    static void unpack_##object(unpacked *u, const uint8_t *p, size_t count) \
+    { \
+        unpack_groups(&weight_##object, &groups_##object, u, p, count); \
+    }
 
 /* ----------------------------------------------------------------------------------------- words as files have them */
 

@@ -10,7 +10,11 @@ INLINE i4 value(i4 packed, int second)
 }
 
 /* d; qs[16]: 32 inputs. */
-WEIGHT_TYPE(IQ4_NL, iq4_nl, 1, 0, NULL, 32, HALF_FIELD, 32, FOUR_BITS, 0, 0, 8, scale_by_d, NULL, value)
+GROUPS_UNPACKED(iq4_nl, .inputs = 32, .packed = FOUR_BITS, .at = HALF_FIELD, .scale = scale_by_d, .word = value)
+const weight_type weight_iq4_nl = {
+    .block = BLOCK_IQ4_NL, .bytes = BYTES_IQ4_NL, .head = 1,
+    .dot = { .run = 32, .bits = 8, .row = row_iq4_nl, .unpack = unpack_iq4_nl },
+};
 
 /* d; the upper two bits of eight scales; the lower four of them, a nibble each; qs[128]: eight runs of 32. */
 INLINE void scale_xs(scalings *to, size_t first, const uint8_t *p)
@@ -27,4 +31,8 @@ INLINE void scale_xs(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-WEIGHT_TYPE(IQ4_XS, iq4_xs, 2, 0, NULL, 32, 2 * HALF_FIELD + WORD_FIELD, 32, FOUR_BITS, 0, 0, 8, scale_xs, NULL, value)
+GROUPS_UNPACKED(iq4_xs, .inputs = 32, .packed = FOUR_BITS, .at = 2 * HALF_FIELD + WORD_FIELD, .scale = scale_xs, .word = value)
+const weight_type weight_iq4_xs = {
+    .block = BLOCK_IQ4_XS, .bytes = BYTES_IQ4_XS, .head = 2,
+    .dot = { .run = 32, .bits = 8, .row = row_iq4_xs, .unpack = unpack_iq4_xs },
+};

@@ -54,7 +54,11 @@ INLINE void scale_2(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-WEIGHT_TYPE(Q2_K, q2_k, 0, 2, arrange_2, 16, Q2_GROUPS, 16, TWO_BITS / 2, 0, 1, 4, scale_2, words_of_two_bits, NULL)
+GROUPS_UNPACKED(q2_k, .inputs = 16, .packed = TWO_BITS / 2, .at = Q2_GROUPS, .scale = scale_2, .words_of = words_of_two_bits)
+const weight_type weight_q2_k = {
+    .block = BLOCK_Q2_K, .bytes = BYTES_Q2_K, .tail = 2, .arrange = arrange_2,
+    .dot = { .run = 16, .offset = 1, .bits = 4, .row = row_q2_k, .unpack = unpack_q2_k },
+};
 
 /* hmask[32]; qs[64]; scales[12]: 16 scales of six bits, the lower four of them first; d. Packed, groups come first. */
 enum { THREE_BITS = 3, HMASK_BYTES = 32, Q3_TAIL = 14, Q3_SCALES = 8 * THREE_BITS * WORD_FIELD, Q3_D = Q3_SCALES + 3 * WORD_FIELD };
@@ -113,4 +117,8 @@ INLINE void scale_3(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-WEIGHT_TYPE(Q3_K, q3_k, 0, 1, arrange_3, 16, 0, 32, THREE_BITS, 4, 0, 4, scale_3, words_of_three_bits, NULL)
+GROUPS_UNPACKED(q3_k, .inputs = 32, .packed = THREE_BITS, .scale = scale_3, .words_of = words_of_three_bits)
+const weight_type weight_q3_k = {
+    .block = BLOCK_Q3_K, .bytes = BYTES_Q3_K, .tail = 1, .arrange = arrange_3,
+    .dot = { .run = 16, .zero = 4, .bits = 4, .row = row_q3_k, .unpack = unpack_q3_k },
+};

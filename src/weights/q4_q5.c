@@ -30,7 +30,26 @@ static void arrange_5_1(uint8_t *to, const uint8_t *block)
     arrange_groups(to + 4, block + 4, 1, five, arrange_five_bits);
 }
 
-WEIGHT_TYPE(Q4_0, q4_0, 1, 0, NULL, 32, HALF_FIELD, 32, FOUR_BITS, 8, 0, 4, scale_by_d, NULL, nibble)
-WEIGHT_TYPE(Q4_1, q4_1, 2, 0, NULL, 32, 2 * HALF_FIELD, 32, FOUR_BITS, 0, 1, 4, scale_1, NULL, nibble)
-WEIGHT_TYPE(Q5_0, q5_0, 1, 0, arrange_5_0, 32, HALF_FIELD, 32, FIVE_BITS, 16, 0, 5, scale_by_d, words_of_five_bits, NULL)
-WEIGHT_TYPE(Q5_1, q5_1, 2, 0, arrange_5_1, 32, 2 * HALF_FIELD, 32, FIVE_BITS, 0, 1, 5, scale_1, words_of_five_bits, NULL)
+GROUPS_UNPACKED(q4_0, .inputs = 32, .packed = FOUR_BITS, .at = HALF_FIELD, .scale = scale_by_d, .word = nibble)
+const weight_type weight_q4_0 = {
+    .block = BLOCK_Q4_0, .bytes = BYTES_Q4_0, .head = 1,
+    .dot = { .run = 32, .zero = 8, .bits = 4, .row = row_q4_0, .unpack = unpack_q4_0 },
+};
+
+GROUPS_UNPACKED(q4_1, .inputs = 32, .packed = FOUR_BITS, .at = 2 * HALF_FIELD, .scale = scale_1, .word = nibble)
+const weight_type weight_q4_1 = {
+    .block = BLOCK_Q4_1, .bytes = BYTES_Q4_1, .head = 2,
+    .dot = { .run = 32, .offset = 1, .bits = 4, .row = row_q4_1, .unpack = unpack_q4_1 },
+};
+
+GROUPS_UNPACKED(q5_0, .inputs = 32, .packed = FIVE_BITS, .at = HALF_FIELD, .scale = scale_by_d, .words_of = words_of_five_bits)
+const weight_type weight_q5_0 = {
+    .block = BLOCK_Q5_0, .bytes = BYTES_Q5_0, .head = 1, .arrange = arrange_5_0,
+    .dot = { .run = 32, .zero = 16, .bits = 5, .row = row_q5_0, .unpack = unpack_q5_0 },
+};
+
+GROUPS_UNPACKED(q5_1, .inputs = 32, .packed = FIVE_BITS, .at = 2 * HALF_FIELD, .scale = scale_1, .words_of = words_of_five_bits)
+const weight_type weight_q5_1 = {
+    .block = BLOCK_Q5_1, .bytes = BYTES_Q5_1, .head = 2, .arrange = arrange_5_1,
+    .dot = { .run = 32, .offset = 1, .bits = 5, .row = row_q5_1, .unpack = unpack_q5_1 },
+};

@@ -51,5 +51,14 @@ static void arrange_5(uint8_t *to, const uint8_t *block)
     arrange_groups(to + HEAD, block, 8, five, arrange_five_bits);
 }
 
-WEIGHT_TYPE(Q4_K, q4_k, 2, 0, arrange_4, 32, GROUPS, 32, FOUR_BITS, 0, 1, 4, scale, NULL, nibble)
-WEIGHT_TYPE(Q5_K, q5_k, 2, 0, arrange_5, 32, GROUPS, 32, FIVE_BITS, 0, 1, 5, scale, words_of_five_bits, NULL)
+GROUPS_UNPACKED(q4_k, .inputs = 32, .packed = FOUR_BITS, .at = GROUPS, .scale = scale, .word = nibble)
+const weight_type weight_q4_k = {
+    .block = BLOCK_Q4_K, .bytes = BYTES_Q4_K, .head = 2, .arrange = arrange_4,
+    .dot = { .run = 32, .offset = 1, .bits = 4, .row = row_q4_k, .unpack = unpack_q4_k },
+};
+
+GROUPS_UNPACKED(q5_k, .inputs = 32, .packed = FIVE_BITS, .at = GROUPS, .scale = scale, .words_of = words_of_five_bits)
+const weight_type weight_q5_k = {
+    .block = BLOCK_Q5_K, .bytes = BYTES_Q5_K, .head = 2, .arrange = arrange_5,
+    .dot = { .run = 32, .offset = 1, .bits = 5, .row = row_q5_k, .unpack = unpack_q5_k },
+};

@@ -52,4 +52,8 @@ OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-WEIGHT_TYPE(Q6_K, q6_k, 0, 1, arrange, 16, 0, 16, SIX_BITS / 2, 32, 0, 6, scale, words_of_six_bits, NULL)
+GROUPS_UNPACKED(q6_k, .inputs = 16, .packed = SIX_BITS / 2, .scale = scale, .words_of = words_of_six_bits)
+const weight_type weight_q6_k = {
+    .block = BLOCK_Q6_K, .bytes = BYTES_Q6_K, .tail = 1, .arrange = arrange,
+    .dot = { .run = 16, .zero = 32, .bits = 6, .row = row_q6_k, .unpack = unpack_q6_k },
+};

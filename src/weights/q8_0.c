@@ -9,4 +9,8 @@ static void unpack_q8_0(unpacked *u, const uint8_t *p, size_t count)
     for (size_t s = 0; s < count; s++, p += BYTES_Q8_0 * CMHA_PANEL) scale_by_d(&u->scales, s, p);
 }
 
-WEIGHT_TYPE_UNPACKED(Q8_0, q8_0, 1, 0, DOT_LIFT, NULL, 32, HALF_FIELD, 32, GROUP_WORDS, 0, 0, 8, scale_by_d, NULL, NULL)
+GROUPS(q8_0, .inputs = 32, .packed = GROUP_WORDS, .at = HALF_FIELD, .scale = scale_by_d)
+const weight_type weight_q8_0 = {
+    .block = BLOCK_Q8_0, .bytes = BYTES_Q8_0, .head = 1, .lift = DOT_LIFT,
+    .dot = { .run = 32, .bits = 8, .row = row_q8_0, .unpack = unpack_q8_0 },
+};
