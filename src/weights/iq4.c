@@ -17,7 +17,7 @@ const weight_type weight_iq4_nl = {
 };
 
 /* d; the upper two bits of eight scales; the lower four of them, a nibble each; qs[128]: eight runs of 32. */
-INLINE void scale_xs(scalings *to, size_t first, const uint8_t *p)
+OUTLINE void scale_xs(scalings *to, size_t first, const uint8_t *p)
 {
     f4 d[2];
     half_field(d, p);

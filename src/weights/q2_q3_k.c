@@ -37,7 +37,7 @@ INLINE void words_of_two_bits(i4 words[GROUP_WORDS], const uint8_t *p, size_t ha
     for (uint32_t i = 0; i < 4; i++) words[i] = i4_and(i4_shr_u(packed, 2 * i), i4_constant(0x03030303));
 }
 
-INLINE void scale_2(scalings *to, size_t first, const uint8_t *p)
+OUTLINE void scale_2(scalings *to, size_t first, const uint8_t *p)
 {
     i4 nibble = i4_constant(0x0f0f0f0f);
     f4 d[2], least[2];
@@ -96,7 +96,7 @@ INLINE void words_of_three_bits(i4 words[GROUP_WORDS], const uint8_t *p, size_t 
     }
 }
 
-INLINE void scale_3(scalings *to, size_t first, const uint8_t *p)
+OUTLINE void scale_3(scalings *to, size_t first, const uint8_t *p)
 {
     const uint8_t *scales = p + Q3_SCALES;
     f4 d[2];
