@@ -3,7 +3,7 @@
 
 import { byteOfToken, fromLetters, toLetters } from './bytes.js';
 import { pattern } from './normalizers.js';
-import { literalRegex } from './regex.js';
+import { replaced } from './regex.js';
 
 /** @typedef {import('./parts.js').Part} Part */
 
@@ -207,11 +207,10 @@ function replace(part) {
     part.only(['pattern', 'content']);
     const from = pattern(part);
     const to = part.string('content');
-    if (!from) return () => ({ push: (chunk, out) => void out.push(chunk), end: nothing });
-    const machine = () => numbered((text) => text.replace(from, () => to));
+    const machine = () => numbered((text) => replaced(text, from, to));
     // One letter is found in parts of a token as well as in the whole.
     const { String: literal } = Object(part.get('pattern'));
-    const simple = typeof literal === 'string' && literal.length === 1;
+    const simple = !from || (typeof literal === 'string' && literal.length === 1);
     return simple ? machine : () => gathered(machine());
 }
 
@@ -251,10 +250,10 @@ const DECODERS = new Map(Object.entries({
     },
     Metaspace(part) {
         part.only(['replacement', 'prepend_scheme', 'split', 'add_prefix_space', 'str_rep']);
-        const mark = literalRegex(part.string('replacement', '▁'));
+        const mark = part.string('replacement', '▁');
         const scheme = part.string('prepend_scheme', part.boolean('add_prefix_space', true) ? 'always' : 'never');
         const first = scheme === 'never' ? ' ' : '';
-        return () => numbered((text, index) => text.replace(mark, index === 0 ? first : ' '));
+        return () => numbered((text, index) => text.replaceAll(mark, index === 0 ? first : ' '));
     },
     WordPiece(part) {
         part.only(['prefix', 'cleanup']);

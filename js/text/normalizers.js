@@ -4,7 +4,7 @@ import { show } from '../check.js';
 import { toLetters } from './bytes.js';
 import { charsmap } from './charsmap.js';
 import { invalid } from './parts.js';
-import { literalRegex, translateRegex } from './regex.js';
+import { literalRegex, replaced, translateRegex } from './regex.js';
 
 /** @typedef {import('./parts.js').Part} Part */
 /** @typedef {(text: string) => string} Normalizer */
@@ -29,8 +29,8 @@ function lowercase(text) {
 export function pattern(part) {
     const value = part.get('pattern');
     const where = `${part.where}.pattern`;
-    if (typeof value === 'string') return value === '' ? null : literalRegex(value);
-    if (typeof value?.String === 'string') return value.String === '' ? null : literalRegex(value.String);
+    const literal = typeof value === 'string' ? value : value?.String;
+    if (typeof literal === 'string') return literal === '' ? null : literalRegex(literal);
     if (typeof value?.Regex === 'string') return translateRegex(value.Regex, where);
     throw invalid(`${where} must be { String } or { Regex }, got ${show(value)}`);
 }
@@ -75,7 +75,7 @@ const NORMALIZERS = new Map(Object.entries({
         part.only(['pattern', 'content']);
         const from = pattern(part);
         const to = part.string('content');
-        return (text) => (from ? text.replace(from, () => to) : text);
+        return (text) => replaced(text, from, to);
     },
     Prepend(part) {
         part.only(['prepend']);

@@ -2,6 +2,7 @@
 
 import { toLetters } from './bytes.js';
 import { pattern } from './normalizers.js';
+import { matchesIn } from './regex.js';
 import { scriptOf } from './scripts.js';
 
 /** @typedef {import('./parts.js').Part} Part */
@@ -47,20 +48,13 @@ function splitter(regex, behavior, invert) {
 function cut(piece, regex, invert) {
     /** @type {Cut[]} */
     const cuts = [];
+    const found = matchesIn(piece, regex);
     let at = 0;
-    let last = -1;
-    regex.lastIndex = 0;
-    for (let match = regex.exec(piece); match; match = regex.exec(piece)) {
-        const { index: start } = match;
-        const end = start + match[0].length;
-        // One of nothing right behind another is none, nor is one in the middle of a character, where engines find some.
-        if (end > start || (start !== last && (piece.charCodeAt(start) & 0xFC00) !== 0xDC00)) {
-            if (start > at) cuts.push({ start: at, end: start, match: invert });
-            cuts.push({ start, end, match: !invert });
-            at = last = end;
-        }
-        // A match of nothing cuts where it is; the search goes on behind it.
-        if (end === start) regex.lastIndex += (piece.codePointAt(end) ?? 0) > 0xFFFF ? 2 : 1;
+    for (let i = 0; i < found.length; i += 2) {
+        const [start, end] = [found[i], found[i + 1]];
+        if (start > at) cuts.push({ start: at, end: start, match: invert });
+        cuts.push({ start, end, match: !invert });
+        at = end;
     }
     if (at < piece.length) cuts.push({ start: at, end: piece.length, match: invert });
     return cuts;

@@ -54,6 +54,38 @@ export function literalRegex(text) {
     return new RegExp(Array.from(text, (c) => escape(/** @type {number} */ (c.codePointAt(0)))).join(''), 'gu');
 }
 
+/**
+ * @param {string} text
+ * @param {RegExp} regex global
+ * @returns {number[]} where each match begins and ends, one after the other
+ */
+export function matchesIn(text, regex) {
+    const found = [];
+    let last = -1;
+    regex.lastIndex = 0;
+    for (let match = regex.exec(text); match; match = regex.exec(text)) {
+        const { index: start } = match;
+        const end = start + match[0].length;
+        // One of nothing right behind another is none, nor is one in the middle of a character, where engines find some.
+        if (end > start || (start !== last && (text.charCodeAt(start) & 0xFC00) !== 0xDC00)) found.push(start, last = end);
+        // The search goes on behind it.
+        if (end === start) regex.lastIndex += (text.codePointAt(end) ?? 0) > 0xFFFF ? 2 : 1;
+    }
+    return found;
+}
+
+/** @param {string} text @param {RegExp | null} regex global @param {string} content @returns {string} with it in place of each match */
+export function replaced(text, regex, content) {
+    const found = regex ? matchesIn(text, regex) : [];
+    let result = '';
+    let at = 0;
+    for (let i = 0; i < found.length; i += 2) {
+        result += text.slice(at, found[i]) + content;
+        at = found[i + 1];
+    }
+    return result + text.slice(at);
+}
+
 /** @param {number} code @returns {string} */
 function escape(code) {
     const letter = String.fromCodePoint(code);

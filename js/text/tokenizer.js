@@ -73,26 +73,6 @@ export class Tokenizer {
         this.specialTokens = readSpecialTokens(config);
     }
 
-    /** @returns {string | undefined} */
-    get bosToken() {
-        return this.specialTokens.get('bos_token');
-    }
-
-    /** @returns {string | undefined} */
-    get eosToken() {
-        return this.specialTokens.get('eos_token');
-    }
-
-    /** @returns {string | undefined} */
-    get unkToken() {
-        return this.specialTokens.get('unk_token');
-    }
-
-    /** @returns {string | undefined} */
-    get padToken() {
-        return this.specialTokens.get('pad_token');
-    }
-
     /**
      * @param {string} text
      * @param {{ addSpecialTokens?: boolean }} [options] whether it gets the start and end tokens that the file says

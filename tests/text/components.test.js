@@ -180,6 +180,17 @@ describe('patterns that match nothing, cut as the reference cuts', () => {
         cuts(split('\\B', 'MergedWithNext'), 'Sa😀b', ['S', 'a😀b']);
         cuts(split('\\B'), 'a😀😀b', ['a😀', '😀b']);
     });
+    it('what is put in their place', () => {
+        for (const [Regex, content, text, expected] of [
+            ['a*', '-', 'baac', '-b-c-'], ['\\s*', '_', ' a  b', '_a_b_'], ['[a-z]*|中', 'xy', 'ab中c', 'xy中xy'],
+        ]) {
+            const change = { type: 'Replace', pattern: { Regex }, content };
+            const normalized = new Tokenizer({ model: wordLevel([expected]), normalizer: change });
+            assert.deepEqual(normalized.encode(text), [1], Regex);
+            const decoded = new Tokenizer({ model: wordLevel([text]), decoder: change });
+            assert.equal(decoded.decode([1]), expected);
+        }
+    });
     it('a group that may be left out', () => {
         cuts(split('(?: ?+|\\p{Alpha}+)?', 'Contiguous'), ' ks b+x', [' ', 'k', 's', ' ', 'b', '+', 'x']);
         cuts(split("(?:'*\\p{M}?+|\\P{L})?1?+", 'Removed'), "K $'+  ß", ['K', ' ', '$', '+', ' ', ' ', 'ß']);
