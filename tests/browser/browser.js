@@ -15,6 +15,9 @@ export const noBrowser = executablePath === null
 /** Why a test that speaks Chromium's own protocol does not run, or false. */
 export const notInFirefox = noBrowser || (isFirefox && "it needs Chromium's own protocol");
 
+/** A slow machine under load is no failure; something that hangs is. */
+export const TIMEOUT = 60_000;
+
 // A desktop has a mouse; headless Chromium otherwise says that nothing can hover.
 const MOUSE = '--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4';
 
@@ -30,6 +33,13 @@ export async function testBrowser() {
     const browser = await startBrowser({});
     after(() => browser.close());
     return browser;
+}
+
+/** @param {import('puppeteer-core').Browser | import('puppeteer-core').BrowserContext} context @returns {Promise<import('puppeteer-core').Page>} */
+export async function openPage(context) {
+    const page = await context.newPage();
+    page.setDefaultTimeout(TIMEOUT);
+    return page;
 }
 
 /**

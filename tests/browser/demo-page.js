@@ -2,13 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { serve } from '../../web/serve.js';
-import { isFirefox, startBrowser, testBrowser } from './browser.js';
+import { TIMEOUT, isFirefox, openPage, startBrowser, testBrowser } from './browser.js';
 import { inFront } from './hub.js';
 
 /** @import { Page } from 'puppeteer-core' */
 
-/** A slow machine under load is no failure; something that hangs is. */
-export const TIMEOUT = 60_000;
+export { TIMEOUT };
 
 const browser = await testBrowser();
 
@@ -79,14 +78,13 @@ export class DemoPage {
         const preferences = isFirefox ? preferencesFor(media, quota) : {};
         const own = Object.keys(preferences).length > 0 ? await startBrowser(preferences) : null;
         const context = await (own ?? browser).createBrowserContext();
-        const page = await context.newPage();
+        const page = await openPage(context);
         const demo = new DemoPage(page, server);
         t.after(async () => {
             await context.close();
             await own?.close();
             await server.close();
         });
-        page.setDefaultTimeout(TIMEOUT);
         demo.listen();
         if (before) await page.evaluateOnNewDocument(before);
         if (!isFirst) await page.evaluateOnNewDocument(beenHere);

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { safetensors, tinyWeights } from '../generation/checkpoint.js';
 import { bytesOf, gguf, llama, llamaPairs, llamaTensors } from '../files/gguf-writer.js';
-import { noBrowser, testBrowser } from './browser.js';
+import { noBrowser, openPage, testBrowser } from './browser.js';
 
 const ROOT = new URL('../../', import.meta.url);
 const FILE = llama();
@@ -56,7 +56,7 @@ after(() => {
 });
 
 test('every source that a page has', { skip: noBrowser, timeout: 180_000 }, async () => {
-    const page = await browser.newPage();
+    const page = await openPage(browser);
     const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
     await page.goto(`http://127.0.0.1:${port}/app/`);
     const results = await page.evaluate(async (url) => {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { noBrowser, testBrowser } from './browser.js';
+import { noBrowser, openPage, testBrowser } from './browser.js';
 
 const options = { skip: noBrowser, timeout: 180_000 };
 const browser = await testBrowser();
@@ -41,7 +41,7 @@ async function open(t, files, headers = {}) {
     });
     await new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(undefined)); });
     const context = await browser.createBrowserContext();
-    const page = await context.newPage();
+    const page = await openPage(context);
     /** @type {string[]} */
     const told = [];
     page.on('console', (message) => {

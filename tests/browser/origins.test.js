@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { noBrowser, testBrowser } from './browser.js';
+import { noBrowser, openPage, testBrowser } from './browser.js';
 
 const options = { skip: noBrowser, timeout: 180_000 };
 const browser = await testBrowser();
@@ -41,7 +41,7 @@ async function serve(t, headers) {
  */
 async function explained(t, headers, origin, worker) {
     const address = await serve(t, headers);
-    const page = await browser.newPage();
+    const page = await openPage(browser);
     t.after(() => page.close());
     await page.goto(address);
     return page.evaluate(async (path, script) => {

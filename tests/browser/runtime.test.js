@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { noBrowser, testBrowser } from './browser.js';
+import { noBrowser, openPage, testBrowser } from './browser.js';
 
 const options = { skip: noBrowser, timeout: 180_000 };
 const browser = await testBrowser();
@@ -54,7 +54,7 @@ async function serve({ isolated = true, policy = POLICY, withoutWorker = false }
  */
 async function open(t, place = {}) {
     const server = await serve(place);
-    const page = await browser.newPage();
+    const page = await openPage(browser);
     t.after(async () => {
         await page.close();
         server.closeAllConnections();
