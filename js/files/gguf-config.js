@@ -119,8 +119,8 @@ const PARTIAL = ['gptneox', 'phi2', 'stablelm'];
 /** What every model of text has to say. */
 const REQUIRED = ['context_length', 'embedding_length', 'block_count', 'feed_forward_length', 'attention.head_count'];
 
-/** What some do. @type {Record<string, any>} */
-const ALSO = { __proto__: null, gptneox: 'use_parallel_residual', granite: 'logit_scale' };
+/** What those of an architecture have to say besides. @type {Map<string, string[]>} */
+const ALSO = new Map([['gptneox', ['use_parallel_residual']], ['granite', ['logit_scale']]]);
 
 /**
  * @param {Map<string, Pair>} pairs
@@ -226,7 +226,7 @@ function respelt(config, architecture) {
 
 /** @param {Map<string, Pair>} pairs @param {string} architecture @param {string} name */
 function requireKeys(pairs, architecture, name) {
-    for (const key of [...REQUIRED, ALSO[architecture] ?? REQUIRED[0]]) {
+    for (const key of [...REQUIRED, ...ALSO.get(architecture) ?? []]) {
         checkFormat(pairs.has(`${architecture}.${key}`), 'missing-key', `${name} lacks the key ${show(`${architecture}.${key}`)}`);
     }
     const norms = ['attention.layer_norm_rms_epsilon', 'attention.layer_norm_epsilon'];

@@ -215,7 +215,7 @@ describe('the file', () => {
         ['config-unknown', config({ n_secret: 7 })],
         ['config-invalid', config({ layer_norm_epsilon: 0 })],
         ['architecture', config({ model_type: 'bert' })],
-        ['config-unsupported', config({ activation_function: 'mish' })],
+        ['config-unsupported', config({ activation_function: 'leaky_relu' })],
         ['config-unsupported', config({ add_cross_attention: true })],
         ['tensor-missing', { ...files, weights: without('h.1.mlp.c_fc.bias') }],
         ['tensor-missing', config({ n_layer: 3 })],
