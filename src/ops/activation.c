@@ -45,6 +45,12 @@ INLINE f4 sigmoid(const exp2_constants *k, f4 x)
     return f4_div(k->one, f4_add(k->one, f4_exp2(k, f4_min(f4_splat(127.0f), power))));
 }
 
+/* max(0, x) */
+INLINE f4 relu(f4 x)
+{
+    return f4_max(f4_splat(0.0f), x);
+}
+
 /* tanh(log(1 + n)) = (n^2 + 2 n) / (n^2 + 2 n + 2), n = e^x; 1 from x = 20 on. */
 INLINE f4 mish(const exp2_constants *k, f4 x)
 {
@@ -66,18 +72,17 @@ INLINE f4 f4_tanh(const exp2_constants *k, f4 u)
     return f4_select(f4_less(square, f4_splat(0.0625f)), near, far);
 }
 
-static f4 activated(const exp2_constants *k, f4 x, uint32_t activation)
+INLINE f4 activated(const exp2_constants *k, f4 x, uint32_t activation)
 {
-    f4 positive = f4_max(f4_splat(0.0f), x);
     switch (activation) {
-        case CMHA_ACTIVATION_RELU: return positive;
+        case CMHA_ACTIVATION_RELU: return relu(x);
         case CMHA_ACTIVATION_GELU_TANH: return gelu_tanh(k, x);
         case CMHA_ACTIVATION_GELU_ERF: return gelu_erf(k, x);
         case CMHA_ACTIVATION_SILU: return silu(k, x, 1.0f);
         case CMHA_ACTIVATION_SIGMOID: return sigmoid(k, x);
         case CMHA_ACTIVATION_TANH: return f4_tanh(k, x);
         case CMHA_ACTIVATION_QUICK_GELU: return silu(k, x, 1.702f);
-        case CMHA_ACTIVATION_RELU2: return f4_mul(positive, positive);
+        case CMHA_ACTIVATION_RELU2: return f4_mul(relu(x), relu(x));
         case CMHA_ACTIVATION_MISH: return mish(k, x);
         default: return x;
     }
