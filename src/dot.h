@@ -42,9 +42,7 @@ INLINE void dot_set(dot_block *x, size_t i, i4 low, i4 high)
 #endif
 }
 
-/* Words of unsigned weights whose products may be summed before dot_total: what 16 bits hold of four-bit weights. */
-enum { DOT_WORDS = 8 };
-
+/* Sums of products of a run, until dot_total. */
 typedef i4 dot_sums;
 
 /* In place of bits: an instruction that adds four products of bytes to a sum. */

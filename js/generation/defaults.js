@@ -40,7 +40,9 @@ export function readDefaults(source, vocabulary, tokenizer, endTokens = []) {
         harmless = fields.finish().map((name) => `generation_config.json: ${name}`);
     }
     const id = tokenizer?.idOf(/** @type {string} */ (tokenizer.specialTokens.get('eos_token')));
-    [...endTokens, id ?? vocabulary].forEach((end) => end < vocabulary && ends.add(end));
+    for (const end of id === undefined ? endTokens : [...endTokens, id]) {
+        if (end < vocabulary) ends.add(end);
+    }
     return { startToken: start, endTokens: [...ends], sampling, harmless };
 }
 
