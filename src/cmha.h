@@ -271,7 +271,7 @@ CMHA_API void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, si
 
 /* Activations as signed bytes, as ggml's Q8_0: x = d * q, d = max |x| / 127 of every 32, q the nearest integers, ties to
  * even. A block of INPUTS takes at most BYTES; what stands in them is the kernels' own affair. */
-enum { CMHA_INT8_INPUTS = 32, CMHA_INT8_BYTES = 128 };
+enum { CMHA_INT8_INPUTS = 32, CMHA_INT8_BYTES = 136 };
 
 typedef struct cmha_quantize {
     const float *x;         /* [rows][K], row stride x_stride, K a multiple of INPUTS */

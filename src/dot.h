@@ -14,31 +14,51 @@
 #include "cmha.h"
 #include "simd.h"
 
-/* 32 activations d * q. What products of bytes read comes first, within a line of the cache. */
+/* 32 activations d * q: what comes first of them. */
 typedef struct dot_block {
     float d;
-    /* Of all q and of each half of them: the sum; the sums of the first two and of the last two of every four. */
-    float sum[3];
-    int16_t pairs[3][2];
     int32_t lift;           /* what DOT_LIFT adds to the sum of products, taken off */
-#if defined(__wasm_relaxed_simd__)
-    int8_t bytes[CMHA_INT8_INPUTS];
-#endif
-    int16_t turned[CMHA_INT8_INPUTS];   /* of every four q: 0, 2, 1 - 256 times 0, 3 - 256 times 2 */
 } dot_block;
 
-_Static_assert(sizeof(dot_block) <= CMHA_INT8_BYTES, "cmha.h tells how much room a block takes");
+/* As weights want them: unsigned ones and signed ones. A row is all blocks of the one kind and then all of the other, so that
+ * what is read fills the nearest cache and nothing beside it does. Sums are those of all q and of each half of them, pairs
+ * the sums of the first two and of the last two of every four; turned, of every four: 0, 2, 1 - 256 times 0, 3 - 256 times 2. */
+#if defined(__wasm_relaxed_simd__)
+typedef struct dot_plain {
+    dot_block block;
+    float sum[3];
+    int16_t pairs[3][2];
+    int8_t bytes[CMHA_INT8_INPUTS];
+} dot_plain;
+typedef struct dot_lifted {
+    dot_block block;
+    int16_t turned[CMHA_INT8_INPUTS];
+} dot_lifted;
+enum { DOT_ROW_BYTES = sizeof(dot_plain) + sizeof(dot_lifted) };
+#else
+typedef struct dot_plain {
+    dot_block block;
+    float sum[3];
+    int16_t pairs[3][2];
+    int16_t turned[CMHA_INT8_INPUTS];
+} dot_plain, dot_lifted;
+enum { DOT_ROW_BYTES = sizeof(dot_plain) };
+#endif
+
+_Static_assert(DOT_ROW_BYTES <= CMHA_INT8_BYTES, "cmha.h tells how much room a block takes");
 
 /* Bits of a word of four signed weights. */
 #define DOT_LIFT 0x00800080u
 
-/* Inputs i ... i + 15, 16-bit numbers, wherever they stand. */
-INLINE void dot_set(dot_block *x, size_t i, i4 low, i4 high)
+/* Inputs i ... i + 15 of a block, 16-bit numbers. */
+INLINE void dot_set(dot_plain *plain, dot_lifted *lifted, size_t i, i4 low, i4 high)
 {
-    i4_store(x->turned + i, h8_swap_middle(h8_sub(low, i4_shl(low, 24))));
-    i4_store(x->turned + i + 8, h8_swap_middle(h8_sub(high, i4_shl(high, 24))));
+    i4_store(lifted->turned + i, h8_swap_middle(h8_sub(low, i4_shl(low, 24))));
+    i4_store(lifted->turned + i + 8, h8_swap_middle(h8_sub(high, i4_shl(high, 24))));
 #if defined(__wasm_relaxed_simd__)
-    i4_store(x->bytes + i, wasm_i8x16_narrow_i16x8(low, high));
+    i4_store(plain->bytes + i, wasm_i8x16_narrow_i16x8(low, high));
+#else
+    (void) plain;
 #endif
 }
 
@@ -74,15 +94,32 @@ INLINE int dot_four(void)
 #endif
 }
 
+/* The first block of row r, of `blocks` each, as weights of so many bits want it; and the n-th from there. */
+INLINE const dot_block *dot_at(const dot_block *x, size_t n, int bits)
+{
+    return (const void *) ((const char *) x + n * (dot_bytes(bits) ? sizeof(dot_plain) : sizeof(dot_lifted)));
+}
+INLINE const dot_block *dot_row(const void *quantized, size_t blocks, size_t r, int bits)
+{
+    const char *row = (const char *) quantized + r * blocks * DOT_ROW_BYTES;
+    return (const void *) (dot_bytes(bits) ? row : row + blocks * (DOT_ROW_BYTES - sizeof(dot_lifted)));
+}
+
 /* Inputs i ... of a block, for a step. */
 INLINE const uint8_t *dot_input(const dot_block *x, size_t i, int bits)
 {
 #if defined(__wasm_relaxed_simd__)
-    if (dot_bytes(bits)) return (const uint8_t *) x->bytes + i;
+    if (dot_bytes(bits)) return (const uint8_t *) ((const dot_plain *) (const void *) x)->bytes + i;
 #else
     (void) bits;
 #endif
-    return (const uint8_t *) (x->turned + i);
+    return (const uint8_t *) (((const dot_lifted *) (const void *) x)->turned + i);
+}
+
+/* The sum of a part of a block's q. */
+INLINE f4 dot_sum(const dot_block *x, size_t part)
+{
+    return f4_load_splat(&((const dot_plain *) (const void *) x)->sum[part]);
 }
 
 /* What sums begin with: -zero times the activations of a part, where weights lie above theirs by that much. In 16 bits they
@@ -90,7 +127,7 @@ INLINE const uint8_t *dot_input(const dot_block *x, size_t i, int bits)
 INLINE dot_sums dot_begin(const dot_block *x, size_t part, int zero, int bits)
 {
     if (bits == 8) return i4_load_splat(&x->lift);
-    i4 pairs = i4_load_splat(x->pairs[part]), factor = h8_splat((int16_t) -zero);
+    i4 pairs = i4_load_splat(((const dot_plain *) (const void *) x)->pairs[part]), factor = h8_splat((int16_t) -zero);
 #if defined(__wasm_relaxed_simd__)
     if (bits <= 4) return h8_mul(pairs, factor);
 #endif

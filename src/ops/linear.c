@@ -144,8 +144,14 @@ typedef struct dot_how {
     uint32_t flip;          /* bits of a word of four weights: makes lifted ones all signed, or all unsigned */
 } dot_how;
 
+/* So many bytes further down. */
+INLINE const dot_block *below(const dot_block *x, size_t bytes)
+{
+    return (const void *) ((const char *) x + bytes);
+}
+
 /* z[i][8] += the products of m rows with what is unpacked: in steps of two words of bytes, or of one that is widened. Row i
- * is at x + i * stride, the last one where it says. `fixed` is the run where that is a constant, else 0. */
+ * is at x + i * stride bytes, the last one where it says. `fixed` is the run where that is a constant, else 0. */
 INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const dot_how *how, const unpacked *u,
     size_t inputs, const dot_block *x, size_t stride, size_t last, float *z)
 {
@@ -154,12 +160,12 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
     const i4 flip = i4_splat((int32_t) how->flip);
     for (size_t s = 0; s < inputs / run; s++) {
         size_t part = run_part(run, s);
-        const dot_block *in = x + s * run / CMHA_INT8_INPUTS;
+        const dot_block *in = dot_at(x, s * run / CMHA_INT8_INPUTS, bits);
         const dot_block *rows[DOT_ROWS];
         const uint8_t *w = words_of(u, run, s, bits);
         dot_sums products[DOT_ROWS][2];
         for (size_t i = 0; i < m; i++) {
-            rows[i] = in + (DOT_PADDED && i == m - 1 ? last : i * stride);
+            rows[i] = below(in, DOT_PADDED && i == m - 1 ? last : i * stride);
             products[i][0] = products[i][1] = dot_begin(rows[i], part, zero, bits);
         }
         ROLLED
@@ -186,7 +192,7 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
         f4 scale[2] = { scales->scale[s][0], scales->scale[s][1] }, least[2] = { scales->offset[s][0], scales->offset[s][1] };
         for (size_t i = 0; i < m; i++) {
             float *sum = z + i * GROUP_COLUMNS;
-            f4 d = f4_load_splat(&rows[i]->d), total = f4_load_splat(&rows[i]->sum[part]);
+            f4 d = f4_load_splat(&rows[i]->d), total = offset ? dot_sum(rows[i], part) : f4_splat(0.0f);
             f4 low = add_run(f4_load(sum), products[i][0], scale[0], least[0], d, total, offset, bits);
             f4 high = add_run(f4_load(sum + 4), products[i][1], scale[1], least[1], d, total, offset, bits);
             f4_store(sum, low);
@@ -209,9 +215,9 @@ typedef void dot_tiles(size_t m, const dot_how *how, const unpacked *u, size_t i
             dot_tile(1, run, bits, how, u, inputs, x, stride, 0, z); \
             return; \
         } \
-        for (; m >= four; m -= least(m, 4), x += 4 * stride, z += 4 * GROUP_COLUMNS) \
+        for (; m >= four; m -= least(m, 4), x = below(x, 4 * stride), z += 4 * GROUP_COLUMNS) \
             dot_tile(4, run, bits, how, u, inputs, x, stride, (least(m, 4) - 1) * stride, z); \
-        for (; m > 0; m -= least(m, 2), x += 2 * stride, z += 2 * GROUP_COLUMNS) \
+        for (; m > 0; m -= least(m, 2), x = below(x, 2 * stride), z += 2 * GROUP_COLUMNS) \
             dot_tile(2, run, bits, how, u, inputs, x, stride, (least(m, 2) - 1) * stride, z); \
     }
 
@@ -261,22 +267,24 @@ static void dot_panel(const cmha_linear *a, const weight_type *type, dot_tiles *
     size_t r, size_t m, float *z)
 {
     const weight_dot *dot = &type->dot;
-    size_t stride = a->k / CMHA_INT8_INPUTS;
-    const dot_block *x = (const dot_block *) a->quantized + r * stride;
+    const int bits = how->four ? DOT_FOUR : dot->bits;
+    const size_t blocks = a->k / CMHA_INT8_INPUTS;
     if (m % 2 && (!DOT_PADDED || (!how->four && dot->bits % 4 == 0))) {
         m--;
-        dot->row(z + m * GROUP_COLUMNS, w, 1, x + m * stride, a->k / type->block);
+        dot->row(z + m * GROUP_COLUMNS, w, 1, dot_row(a->quantized, blocks, r + m, dot->bits), a->k / type->block);
     }
     for (size_t i = 0; i < (m == 1 ? 1 : m + m % 2); i++) {
         f4_store(z + i * GROUP_COLUMNS, f4_splat(0.0f));
         f4_store(z + i * GROUP_COLUMNS + 4, f4_splat(0.0f));
     }
-    for (size_t j = 0, inputs; j < a->k; j += inputs, x += inputs / CMHA_INT8_INPUTS) {
+    const dot_block *x = dot_row(a->quantized, blocks, r, bits);
+    for (size_t j = 0, inputs; j < a->k; j += inputs) {
         unpacked u;
         inputs = least(a->k - j, UNPACKED_INPUTS);
         dot->unpack(&u, w, inputs / type->block);
         w += inputs / type->block * type->bytes * CMHA_PANEL;
-        tiles(m, how, &u, inputs, x, stride, z);
+        tiles(m, how, &u, inputs, x, blocks * DOT_ROW_BYTES, z);
+        x = dot_at(x, inputs / CMHA_INT8_INPUTS, bits);
     }
 }
 
@@ -294,7 +302,7 @@ static void dot_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, 
             const uint8_t *w = (const uint8_t *) a->w + c / CMHA_PANEL * panel_bytes;
             n = least(n1 - c, m == 1 ? sizeof z / sizeof *z : GROUP_COLUMNS);
             if (m == 1 && !dot_alone(&type->dot, &how)) {
-                const dot_block *x = (const dot_block *) a->quantized + r * (a->k / CMHA_INT8_INPUTS);
+                const dot_block *x = dot_row(a->quantized, a->k / CMHA_INT8_INPUTS, r, type->dot.bits);
                 type->dot.row(z, w, (n + CMHA_PANEL - 1) / CMHA_PANEL, x, a->k / type->block);
             } else {
                 for (size_t at = 0; at < n; at += CMHA_PANEL, w += panel_bytes) dot_panel(a, type, tiles, &how, w, r, m, z + at);

@@ -30,7 +30,7 @@ static i4 rounded(const float *x, f4 scale)
 }
 
 /* What is not finite makes d NaN, whatever the integers are. */
-static void quantize_block(dot_block *y, const float *x)
+static void quantize_block(dot_plain *plain, dot_lifted *lifted, const float *x)
 {
     enum { HALF = CMHA_INT8_INPUTS / 2 };
     float most = largest(x);
@@ -40,17 +40,16 @@ static void quantize_block(dot_block *y, const float *x)
     for (size_t part = 1; part <= 2; part++, x += HALF) {
         i4 low = rounded(x, scale), high = rounded(x + 8, scale), one = h8_splat(1);
         int32_t twos[4], ones[4];
-        dot_set(y, (part - 1) * HALF, low, high);
+        dot_set(plain, lifted, (part - 1) * HALF, low, high);
         i4_store(twos, i4_add(h8_dot(low, one), h8_dot(high, one)));
         i4_store(ones, i4_add(h8_dot(low, i4_splat(1)), h8_dot(high, i4_splat(1))));
         for (size_t j = 0; j < 4; j++) even += ones[j];
-        for (size_t j = 0; j < 2; j++) all[j] += y->pairs[part][j] = (int16_t) (twos[j] + twos[j + 2]);
-        y->sum[part] = (float) (y->pairs[part][0] + y->pairs[part][1]);
+        for (size_t j = 0; j < 2; j++) all[j] += plain->pairs[part][j] = (int16_t) (twos[j] + twos[j + 2]);
+        plain->sum[part] = (float) (plain->pairs[part][0] + plain->pairs[part][1]);
     }
-    for (size_t j = 0; j < 2; j++) y->pairs[0][j] = all[j];
-    y->sum[0] = (float) (all[0] + all[1]);
-    y->lift = -128 * even;
-    y->d = most / 127.0f;
+    for (size_t j = 0; j < 2; j++) plain->pairs[0][j] = all[j];
+    plain->sum[0] = (float) (all[0] + all[1]);
+    plain->block = lifted->block = (dot_block) { most / 127.0f, -128 * even };
 }
 
 void cmha_quantize_f32(const cmha_quantize *a, size_t row0, size_t row1)
@@ -58,8 +57,9 @@ void cmha_quantize_f32(const cmha_quantize *a, size_t row0, size_t row1)
     assert(row1 <= a->rows && a->k % CMHA_INT8_INPUTS == 0);
     size_t blocks = a->k / CMHA_INT8_INPUTS;
     for (size_t r = row0; r < row1; r++) {
-        dot_block *y = (dot_block *) a->y + r * blocks;
-        for (size_t i = 0; i < blocks; i++) quantize_block(y + i, a->x + r * a->x_stride + i * CMHA_INT8_INPUTS);
+        dot_plain *plain = (dot_plain *) dot_row(a->y, blocks, r, 0);
+        dot_lifted *lifted = (dot_lifted *) dot_row(a->y, blocks, r, 8);
+        for (size_t i = 0; i < blocks; i++) quantize_block(plain + i, lifted + i, a->x + r * a->x_stride + i * CMHA_INT8_INPUTS);
     }
 }
 

@@ -81,13 +81,13 @@ INLINE void row_of_groups(const weight_type *type, const group_type *t, float *y
         const dot_block *row = x0;
         f4 sum[2] = { f4_splat(0.0f), f4_splat(0.0f) };
         ROLLED
-        for (size_t left = count; left > 0; left--, p += type->bytes * CMHA_PANEL, row += type->block / CMHA_INT8_INPUTS) {
+        for (size_t left = count; left > 0; left--, p += type->bytes * CMHA_PANEL) {
             const uint8_t *group = p + t->at;
             scalings scales;
             t->scale(&scales, 0, p);
             ROLLED
             for (size_t s = 0; s < type->block / w->run; s += runs, group += t->packed * WORD_FIELD) {
-                const dot_block *x = row + s * w->run / CMHA_INT8_INPUTS;
+                const dot_block *x = dot_at(row, s * w->run / CMHA_INT8_INPUTS, w->bits);
                 dot_sums products[2];
                 if (t->word) dot_twos(w, t->word, products, group, x);
                 else if (!t->words_of) dot_ones(w, products, group, x);
@@ -98,17 +98,19 @@ INLINE void row_of_groups(const weight_type *type, const group_type *t, float *y
                         size_t part = run_part(w->run, s + r);
                         if (t->words_of) products[half] = dot_run(w, words + r * w->run / 4, x, part);
                         sum[half] = add_run(sum[half], products[half], scales.scale[s + r][half], scales.offset[s + r][half],
-                            f4_load_splat(&x->d), f4_load_splat(&x->sum[part]), w->offset, w->bits);
+                            f4_load_splat(&x->d), w->offset ? dot_sum(x, part) : f4_splat(0), w->offset, w->bits);
                     }
                 }
             }
+            row = dot_at(row, type->block / CMHA_INT8_INPUTS, w->bits);
         }
         f4_store(y, sum[0]);
         f4_store(y + 4, sum[1]);
     }
 }
 
-/* weight_dot's unpack. */
+/* weight_dot's unpack. In the order of memory, or as near to it as a block allows: that comes from memory up to 1.6 times as
+ * fast, where a few rows share the weights. */
 INLINE void unpack_groups(const weight_type *type, const group_type *t, unpacked *u, const uint8_t *p, size_t count)
 {
     const weight_dot *w = &type->dot;
@@ -118,7 +120,6 @@ INLINE void unpack_groups(const weight_type *type, const group_type *t, unpacked
     ROLLED
     for (size_t first = 0; count > 0; count--, p += type->bytes * CMHA_PANEL, first += type->block / w->run) {
         const uint8_t *group = p + t->at;
-        t->scale(&u->scales, first, p);
         ROLLED
         for (size_t g = 0; g < type->block / t->inputs; g++, group += t->packed * WORD_FIELD, to += t->inputs / 4) {
             i4 words[2][GROUP_WORDS];
@@ -134,6 +135,7 @@ INLINE void unpack_groups(const weight_type *type, const group_type *t, unpacked
                 for (size_t half = 0; half < 2; half++) to[i][half] = words[half][i];
             }
         }
+        t->scale(&u->scales, first, p);
     }
 }
 
