@@ -21,8 +21,9 @@ typedef struct dot_block {
 } dot_block;
 
 /* As weights want them: unsigned ones and signed ones. A row is all blocks of the one kind and then all of the other, so that
- * what is read fills the nearest cache and nothing beside it does. Sums are those of all q and of each half of them, pairs
- * the sums of the first two and of the last two of every four; turned, of every four: 0, 2, 1 - 256 times 0, 3 - 256 times 2. */
+ * what is read fills the nearest cache and nothing beside it does. Sums are d times those of all q and of each half of them,
+ * pairs the sums of the first two and of the last two of every four; turned, of every four: 0, 2, 1 - 256 times 0, 3 - 256
+ * times 2. */
 #if defined(__wasm_relaxed_simd__)
 typedef struct dot_plain {
     dot_block block;
@@ -116,7 +117,7 @@ INLINE const uint8_t *dot_input(const dot_block *x, size_t i, int bits)
     return (const uint8_t *) (((const dot_lifted *) (const void *) x)->turned + i);
 }
 
-/* The sum of a part of a block's q. */
+/* d times the sum of a part of a block's q. */
 INLINE f4 dot_sum(const dot_block *x, size_t part)
 {
     return f4_load_splat(&((const dot_plain *) (const void *) x)->sum[part]);

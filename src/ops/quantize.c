@@ -33,7 +33,7 @@ static i4 rounded(const float *x, f4 scale)
 static void quantize_block(dot_plain *plain, dot_lifted *lifted, const float *x)
 {
     enum { HALF = CMHA_INT8_INPUTS / 2 };
-    float most = largest(x);
+    float most = largest(x), d = most / 127.0f;
     f4 scale = f4_splat(most > 0 ? 127.0f / most : 0.0f);
     int16_t all[2] = { 0, 0 };
     int32_t even = 0;
@@ -45,11 +45,11 @@ static void quantize_block(dot_plain *plain, dot_lifted *lifted, const float *x)
         i4_store(ones, i4_add(h8_dot(low, i4_splat(1)), h8_dot(high, i4_splat(1))));
         for (size_t j = 0; j < 4; j++) even += ones[j];
         for (size_t j = 0; j < 2; j++) all[j] += plain->pairs[part][j] = (int16_t) (twos[j] + twos[j + 2]);
-        plain->sum[part] = (float) (plain->pairs[part][0] + plain->pairs[part][1]);
+        plain->sum[part] = d * (float) (plain->pairs[part][0] + plain->pairs[part][1]);
     }
     for (size_t j = 0; j < 2; j++) plain->pairs[0][j] = all[j];
-    plain->sum[0] = (float) (all[0] + all[1]);
-    plain->block = lifted->block = (dot_block) { most / 127.0f, -128 * even };
+    plain->sum[0] = d * (float) (all[0] + all[1]);
+    plain->block = lifted->block = (dot_block) { d, -128 * even };
 }
 
 void cmha_quantize_f32(const cmha_quantize *a, size_t row0, size_t row1)

@@ -133,11 +133,11 @@ INLINE size_t run_part(size_t run, size_t s)
     return run == CMHA_INT8_INPUTS ? 0 : 1 + s % 2;
 }
 
-/* What a run adds to a sum: d * sum of q * (scale * (quant - zero) + offset). */
+/* What a run adds to a sum: d * sum of q * (scale * (quant - zero) + offset), where `total` is d * sum of q. */
 INLINE f4 add_run(f4 sum, dot_sums products, f4 scale, f4 offset, f4 d, f4 total, int offsets, int bits)
 {
     sum = f4_madd(f4_mul(scale, d), i4_float(dot_total(products, bits)), sum);
-    return offsets ? f4_madd(offset, f4_mul(d, total), sum) : sum;
+    return offsets ? f4_madd(offset, total, sum) : sum;
 }
 
 #endif
