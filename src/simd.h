@@ -72,6 +72,7 @@ INLINE i4 i4_or(i4 a, i4 b) { return wasm_v128_or(a, b); }
 INLINE i4 i4_xor(i4 a, i4 b) { return wasm_v128_xor(a, b); }
 INLINE i4 i4_add(i4 a, i4 b) { return wasm_i32x4_add(a, b); }
 INLINE i4 i4_mul(i4 a, i4 b) { return wasm_i32x4_mul(a, b); }
+INLINE i4 i4_max(i4 a, i4 b) { return wasm_i32x4_max(a, b); }
 INLINE i4 i4_shl(i4 a, uint32_t n) { return wasm_i32x4_shl(a, n); }
 INLINE i4 i4_shr(i4 a, uint32_t n) { return wasm_i32x4_shr(a, n); }     /* signed */
 INLINE i4 i4_shr_u(i4 a, uint32_t n) { return wasm_u32x4_shr(a, n); }
@@ -99,12 +100,7 @@ INLINE i4 h8_shr_u(i4 a, uint32_t n) { return wasm_u16x8_shr(a, n); }
 INLINE i4 h8_zip_low(i4 low, i4 high) { return wasm_i16x8_shuffle(low, high, 0, 8, 1, 9, 2, 10, 3, 11); }
 INLINE i4 h8_zip_high(i4 low, i4 high) { return wasm_i16x8_shuffle(low, high, 4, 12, 5, 13, 6, 14, 7, 15); }
 INLINE i4 h8_dot(i4 a, i4 b) { return wasm_i32x4_dot_i16x8(a, b); }     /* sums of pairs of products */
-/* Of words, the nearest there are from -most to most. */
-INLINE i4 h8_narrow(i4 a, i4 b, int16_t most)
-{
-    i4 z = wasm_i16x8_narrow_i32x4(a, b);
-    return wasm_i16x8_max(wasm_i16x8_min(z, wasm_i16x8_splat(most)), wasm_i16x8_splat((int16_t) -most));
-}
+INLINE i4 h8_narrow(i4 a, i4 b) { return wasm_i16x8_narrow_i32x4(a, b); }                        /* of words, the nearest there are */
 INLINE i4 h8_swap_middle(i4 a) { return wasm_i16x8_shuffle(a, a, 0, 2, 1, 3, 4, 6, 5, 7); }     /* of every four */
 INLINE i4 h8_load_i8(const void *p) { return wasm_i16x8_load8x8(p); }
 INLINE i4 h8_extend(i4 a, int last) { return last ? wasm_i32x4_extend_high_i16x8(a) : wasm_i32x4_extend_low_i16x8(a); }
@@ -180,6 +176,11 @@ INLINE i4 i4_or(i4 a, i4 b) { return a | b; }
 INLINE i4 i4_xor(i4 a, i4 b) { return a ^ b; }
 INLINE i4 i4_add(i4 a, i4 b) { return (i4) ((u4) a + (u4) b); }
 INLINE i4 i4_mul(i4 a, i4 b) { return (i4) ((u4) a * (u4) b); }
+INLINE i4 i4_max(i4 a, i4 b)
+{
+    i4 more = (i4) (a > b);
+    return (a & more) | (b & ~more);
+}
 INLINE i4 i4_shl(i4 a, uint32_t n) { return (i4) ((u4) a << n); }
 INLINE i4 i4_shr(i4 a, uint32_t n) { return a >> (int32_t) n; }
 INLINE i4 i4_shr_u(i4 a, uint32_t n) { return (i4) ((u4) a >> n); }
@@ -202,12 +203,12 @@ INLINE i4 h8_zip(u8h low, u8h high, int i)
 }
 INLINE i4 h8_zip_low(i4 low, i4 high) { return h8_zip((u8h) low, (u8h) high, 0); }
 INLINE i4 h8_zip_high(i4 low, i4 high) { return h8_zip((u8h) low, (u8h) high, 4); }
-INLINE i4 h8_narrow(i4 a, i4 b, int16_t most)
+INLINE i4 h8_narrow(i4 a, i4 b)
 {
     h8 z;
     for (int i = 0; i < 8; i++) {
         int32_t x = i < 4 ? a[i] : b[i - 4];
-        z[i] = (int16_t) (x < -most ? -most : x > most ? most : x);
+        z[i] = (int16_t) (x < INT16_MIN ? INT16_MIN : x > INT16_MAX ? INT16_MAX : x);
     }
     return (i4) z;
 }
@@ -275,6 +276,31 @@ INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return f4_add(f4_mul(a, b), c); }
 #else
 #define i4_constant(x) i4_splat((int32_t) (x))
 #endif
+
+/* The largest |x[i]|, i < n, a multiple of 4, or of `most`, lane by lane: without their signs, floats are in the order of their
+ * bits. */
+INLINE i4 largest_bits(i4 most, const float *x, size_t n)
+{
+    i4 all_but_sign = i4_constant(0x7fffffff);
+    for (size_t i = 0; i < n; i += 4) most = i4_max(most, i4_and(i4_load(x + i), all_but_sign));
+    return most;
+}
+/* That of its lanes, in all of them; NaN where it is not finite. */
+INLINE f4 largest_lane(i4 most)
+{
+    most = i4_max(most, f4_word(f4_turn2(i4_bits(most))));
+    f4 all = i4_bits(i4_max(most, f4_word(f4_turn1(i4_bits(most)))));
+    return f4_add(all, f4_sub(all, all));
+}
+
+/* Eight numbers times scale, rounded to integers of 16 bits, ties to even. Next to 1.5 * 2^23 a float's last bit is worth 1. */
+INLINE i4 h8_round(const float *x, f4 scale)
+{
+    f4 rounder = i4_bits(i4_constant(0x4b400000u));
+    i4 back = i4_constant(-0x4b400000u);
+    i4 low = f4_word(f4_add(f4_mul(f4_load(x), scale), rounder)), high = f4_word(f4_add(f4_mul(f4_load(x + 4), scale), rounder));
+    return h8_narrow(i4_add(low, back), i4_add(high, back));
+}
 
 /* Exact widening of eight of binary16: its exponent's bias is 112 short, which a multiplication makes good, for subnormals
  * too. Infinity and NaN have all bits of the exponent here and there. */

@@ -6,51 +6,29 @@
 
 enum { MOST = 32767, ROWS = 3, WIDE = 4 };
 
-/* What x, scaled to MOST, is to be multiplied with to be x again; 0 where all of it is zero, or too small to be told from it.
- * NaN: something is not finite. */
-static float unit_of(float most, float none)
+/* What x, of which that is the largest, is to be multiplied with to be x again once it is scaled to MOST; 0 where all of it is
+ * zero, or too small to be told from it. NaN: something is not finite. */
+static float unit_of(i4 most)
 {
-    float inverse = (float) MOST / most;
-    return none != 0.0f ? none : most > 0.0f && inverse < 3e38f ? most / (float) MOST : 0.0f;
+    float largest = f4_lane(largest_lane(most), 0);
+    return largest - largest + (largest > 0.0f && (float) MOST / largest < 3e38f ? largest / (float) MOST : 0.0f);
 }
 
-/* Of n numbers, a multiple of 8. */
-OUTLINE void largest(const float *x, size_t n, float *most, float *none)
-{
-    f4 top[2] = { f4_splat(0.0f), f4_splat(0.0f) }, nan[2] = { top[0], top[0] };
-    for (size_t i = 0; i < n; i += 8) {
-        for (int e = 0; e < 2; e++) {
-            f4 a = f4_load(x + i + 4 * e);
-            top[e] = f4_max(top[e], f4_max(a, f4_negative(a)));
-            nan[e] = f4_madd(a, f4_splat(0.0f), nan[e]);
-        }
-    }
-    *most = f4_lane(f4_max(f4_splat(*most), f4_splat(f4_top(f4_max(top[0], top[1])))), 0);
-    *none += f4_sum(f4_add(nan[0], nan[1]));
-}
-
-/* to[i] = round(x[i] / unit), ties to even: next to 1.5 * 2^23 a float's last bit is worth 1. */
+/* to[i] = round(x[i] / unit), n a multiple of 8. */
 OUTLINE void shorten(int16_t *to, const float *x, size_t n, float unit)
 {
-    f4 inverse = f4_splat(unit > 0.0f ? 1.0f / unit : 0.0f), magic = f4_splat(12582912.0f);
-    for (size_t i = 0; i < n; i += 8) {
-        i4 word[2];
-        for (int e = 0; e < 2; e++) {
-            word[e] = i4_add(f4_word(f4_add(f4_mul(f4_load(x + i + 4 * e), inverse), magic)), i4_splat(-0x4b400000));
-        }
-        i4_store(to + i, h8_narrow(word[0], word[1], MOST));
-    }
+    f4 inverse = f4_splat(unit > 0.0f ? 1.0f / unit : 0.0f);
+    for (size_t i = 0; i < n; i += 8) i4_store(to + i, h8_round(x + i, inverse));
 }
 
 void byte_queries(const tile_of_rows *t, byte_rows *rows)
 {
     size_t d = t->a->cache->d, n = (d + 7) / 8 * 8;
     for (size_t r = 0; r < t->m; r++) {
-        float most = 0.0f, none = 0.0f, q[BYTES_MOST];
+        float q[BYTES_MOST];
         copy_f32(q, tile_q(t) + r * tile_q_stride(t), d);
         for (size_t e = d; e < n; e++) q[e] = 0.0f;
-        largest(q, n, &most, &none);
-        rows->unit[r] = unit_of(most, none);
+        rows->unit[r] = unit_of(largest_bits(i4_splat(0), q, n));
         shorten(rows->numbers[r], q, n, rows->unit[r]);
     }
 }
@@ -135,16 +113,16 @@ void byte_weights(const tile_of_rows *t, const void *page, const size_t *from, c
     const float *scales = type_of(c)->value_scales(c, page, t->g);
     for (size_t r = 0; r < t->m; r++, x += CMHA_PAGE) {
         int16_t *numbers = rows->numbers[r];
-        float most = 0.0f, none = 0.0f;
+        i4 most = i4_splat(0);
         for (size_t u = 0; u < count; u++) {
             size_t start = from[u] / 8 * 8;
             for (size_t j = from[u]; j < to[u]; j += 4) {
                 size_t left = to[u] - j;
                 f4_store_part(x + j, f4_mul(f4_load_part(x + j, left, 0.0f), f4_load_part(scales + j, left, 0.0f)), left);
             }
-            largest(x + start, (to[u] + 7) / 8 * 8 - start, &most, &none);
+            most = largest_bits(most, x + start, (to[u] + 7) / 8 * 8 - start);
         }
-        rows->unit[r] = unit_of(most, none);
+        rows->unit[r] = unit_of(most);
         for (size_t u = 0; u < count; u++) {
             size_t start = from[u] / 8 * 8;
             for (size_t j = u ? to[u - 1] : start; j < start; j++) numbers[j] = 0;

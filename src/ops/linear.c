@@ -32,7 +32,7 @@ static void finish_row(const cmha_linear *a, float *z, size_t r, size_t c0, size
         cmha_activation_f32(z, z, n, a->activation);
         if (a->round) cmha_round_f32(z, z, n, a->round);
     }
-    if (a->scale != 0.0f) {
+    if (a->scale != 0.0f && a->scale != 1.0f) {
         for (size_t i = 0; i < n; i++) z[i] *= a->scale;
         if (a->round) cmha_round_f32(z, z, n, a->round);
     }

@@ -3,53 +3,36 @@
 #include "tile.h"
 #include "dot.h"
 #include <assert.h>
-
-enum { VECTORS = CMHA_INT8_INPUTS / 4 };
-
-static float largest(const float *x)
-{
-    f4 most = f4_splat(0.0f), none = most;
-    for (int i = 0; i < VECTORS; i++) {
-        f4 a = f4_load(x + 4 * i);
-        most = f4_max(most, f4_max(a, f4_sub(f4_splat(0.0f), a)));
-        none = f4_add(none, f4_mul(a, f4_splat(0.0f)));     /* NaN where a is NaN or infinite, which must not be lost */
-    }
-    return f4_top(most) + f4_sum(none);
-}
-
-/* Eight numbers rounded to integers, beyond 127 only where the scale is infinite. Next to 1.5 * 2^23 a float's last bit is worth
- * 1: the addition rounds, ties to even. */
-static i4 rounded(const float *x, f4 scale)
-{
-    i4 word[2];
-    for (int i = 0; i < 2; i++) {
-        f4 bits = f4_add(f4_mul(f4_load(x + 4 * i), scale), f4_splat(12582912.0f));
-        word[i] = i4_add(f4_word(bits), i4_splat(-0x4b400000));
-    }
-    return h8_narrow(word[0], word[1], 127);
-}
+#include <float.h>
 
 /* What is not finite makes d NaN, whatever the integers are. */
-static void quantize_block(dot_plain *plain, dot_lifted *lifted, const float *x)
+INLINE void quantize_block(dot_plain *plain, dot_lifted *lifted, const float *x)
 {
     enum { HALF = CMHA_INT8_INPUTS / 2 };
-    float most = largest(x), d = most / 127.0f;
-    f4 scale = f4_splat(most > 0 ? 127.0f / most : 0.0f);
-    int16_t all[2] = { 0, 0 };
-    int32_t even = 0;
-    for (size_t part = 1; part <= 2; part++, x += HALF) {
-        i4 low = rounded(x, scale), high = rounded(x + 8, scale), one = h8_splat(1);
-        int32_t twos[4], ones[4];
-        dot_set(plain, lifted, (part - 1) * HALF, low, high);
-        i4_store(twos, i4_add(h8_dot(low, one), h8_dot(high, one)));
-        i4_store(ones, i4_add(h8_dot(low, i4_splat(1)), h8_dot(high, i4_splat(1))));
-        for (size_t j = 0; j < 4; j++) even += ones[j];
-        for (size_t j = 0; j < 2; j++) all[j] += plain->pairs[part][j] = (int16_t) (twos[j] + twos[j + 2]);
-        plain->sum[part] = d * (float) (plain->pairs[part][0] + plain->pairs[part][1]);
+    const f4 none = f4_splat(0.0f), most = largest_lane(largest_bits(i4_splat(0), x, CMHA_INT8_INPUTS));
+    const i4 one = i4_constant(1), ones = i4_constant(0x00010001);
+    /* Finite, so that no integer is beyond 127. */
+    f4 scale = f4_select(f4_less(none, most), f4_min(f4_div(f4_splat(127.0f), most), f4_splat(FLT_MAX)), none);
+    float d = f4_lane(f4_div(most, f4_splat(127.0f)), 0);
+    int32_t twos[2 + 4], evens[4];      /* of each half the sums of the first two and of the last two of every four */
+    i4 even = i4_splat(0);
+    for (size_t half = 0; half < 2; half++, x += HALF) {
+        i4 low = h8_round(x, scale), high = h8_round(x + HALF / 2, scale);
+        dot_set(plain, lifted, half * HALF, low, high);
+        i4 sums = i4_add(h8_dot(low, ones), h8_dot(high, ones));
+        i4_store(twos + 2 * half, i4_add(sums, f4_word(f4_turn2(i4_bits(sums)))));
+        even = i4_add(even, i4_add(h8_dot(low, one), h8_dot(high, one)));
     }
-    for (size_t j = 0; j < 2; j++) plain->pairs[0][j] = all[j];
-    plain->sum[0] = d * (float) (all[0] + all[1]);
-    plain->block = lifted->block = (dot_block) { d, -128 * even };
+    i4_store(evens, i4_add(even, f4_word(f4_turn2(i4_bits(even)))));
+    plain->block = lifted->block = (dot_block) { d, -128 * (evens[0] + evens[1]) };
+    for (size_t part = 0; part < 3; part++) {
+        int32_t pair[2];
+        for (size_t j = 0; j < 2; j++) {
+            pair[j] = part == 0 ? twos[j] + twos[2 + j] : twos[2 * (part - 1) + j];
+            plain->pairs[part][j] = (int16_t) pair[j];
+        }
+        plain->sum[part] = d * (float) (pair[0] + pair[1]);
+    }
 }
 
 void cmha_quantize_f32(const cmha_quantize *a, size_t row0, size_t row1)
