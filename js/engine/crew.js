@@ -118,7 +118,7 @@ export class Crew {
             };
             this.#starting.set(member, fail);
             const onMessage = (/** @type {any} */ message) => {
-                if (message?.type === MESSAGE.READY && !ready) {
+                if (message?.type === MESSAGE.READY && this.#starting.has(member)) {
                     settled();
                     ready = true;
                     this.#members.push(member);
