@@ -22,6 +22,12 @@ const END = 0x656e6421;
 /** Most pages that are ever asked for: one less than 4 GiB, so that lengths in bytes stay below 2 ** 32. */
 export const MAX_PAGES = 65535;
 
+/** Buffers of memories that are not shared. @type {WeakSet<ArrayBufferLike>} */
+const detachable = new WeakSet();
+
+/** @param {ArrayBufferLike} buffer @returns {boolean} whether the next alloc() may take it away from the views of it */
+export const isDetachable = (buffer) => detachable.has(buffer);
+
 /** Pages tried as a maximum when an engine refuses to reserve more. */
 const MAXIMA = [MAX_PAGES, 32768, 16384, 8192, 4096, 2048, 1024, 512, 256];
 
@@ -76,6 +82,7 @@ export class Memory {
          */
         this.onPressure = null;
         const { buffer } = memory;
+        if (!shared) detachable.add(buffer);
         /** The whole memory; like every view not to be kept across alloc(). */
         this.bytes = new Uint8Array(buffer);
         this.words = new Uint32Array(buffer);
@@ -101,6 +108,7 @@ export class Memory {
     /** Growing detaches (private memory) or outdates (shared memory) every view: these are made anew. */
     #refresh() {
         const { buffer } = this.#memory;
+        if (!this.shared) detachable.add(buffer);
         this.bytes = new Uint8Array(buffer);
         this.words = new Uint32Array(buffer);
         this.ints = new Int32Array(buffer);
