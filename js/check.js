@@ -74,7 +74,7 @@ export function wrappedError(argument) {
  * @throws {Error} after its dispose(), and when its workers have failed
  */
 export function checkRuntime(runtime, what) {
-    if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
+    if (typeof runtime?._runSync !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
     runtime._check(what);
 }
 
