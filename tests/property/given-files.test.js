@@ -45,6 +45,17 @@ test('the binary as an address, a path, a folder, bytes, a module, a pair', { ti
     }
 });
 
+test('what the engine lacks is told of the binary that runs, not of the one that it would have chosen', { timeout }, async () => {
+    // Both names have as many letters: an engine without relaxed SIMD takes this for the relaxed binary.
+    const bytes = new Uint8Array(await readFile(FILE));
+    const at = Buffer.from(bytes.buffer).indexOf('simd128');
+    bytes.set(new TextEncoder().encode('relaxed'), at);
+    const { variant, simd, fallbacks } = await explained({ wasm: bytes, workers: 0 });
+    assert.equal(variant, 'relaxed');
+    assert.match(simd, /relaxed SIMD and fuses|it is the binary given as wasm/);
+    assert.deepEqual(fallbacks, []);
+});
+
 test('the same on memory that is not shared', { timeout }, async () => {
     const _test = { shared: false };
     const options = (/** @type {any} */ wasm) => /** @type {any} */ ({ wasm, _test, workers: 2 });
