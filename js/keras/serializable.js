@@ -9,6 +9,9 @@ export const toSnake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.t
 /** @param {string} name snake_case @returns {string} camelCase */
 export const toCamel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
 
+/** A list as it is now: whose it is may change it. @param {any} value an option @returns {any} */
+export const copied = (value) => (Array.isArray(value) ? [...value] : value);
+
 /**
  * @typedef {object} Serialized
  * @property {string} [module]
@@ -52,7 +55,7 @@ export class Serializable {
 
     /** Keras's `get_config()`. @returns {Record<string, any>} */
     getConfig() {
-        return Object.fromEntries(Object.entries(this.options).map(([key, value]) => [toSnake(key), value]));
+        return Object.fromEntries(Object.entries(this.options).map(([key, value]) => [toSnake(key), copied(value)]));
     }
 }
 
@@ -81,7 +84,7 @@ export function resolve(family, argument, identifier) {
     const { class_name: className, config = {} } = /** @type {Record<string, any>} */ (identifier);
     if (typeof className !== 'string') throw typeError(argument, expected, identifier);
     plainObject(`${argument}.config`, config);
-    const options = Object.fromEntries(Object.entries(config).map(([key, value]) => [toCamel(key), value]));
+    const options = Object.fromEntries(Object.entries(config).map(([key, value]) => [toCamel(key), copied(value)]));
     return make(lookUp(family, argument, className), argument, options);
 }
 

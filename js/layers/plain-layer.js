@@ -7,7 +7,7 @@ import { checkRuntime, checkSignal, rangeError, typeError } from '../check.js';
 import { readKerasConfig, readOptions } from '../keras/config.js';
 import { nextName } from '../keras/names.js';
 import { resolvePolicy, roundTo, serializePolicy } from '../keras/policy.js';
-import { toSnake } from '../keras/serializable.js';
+import { copied, toSnake } from '../keras/serializable.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -108,7 +108,7 @@ export class PlainLayer {
             name: this.name,
             trainable: this.trainable,
             dtype: serializePolicy(this._policy),
-            ...Object.fromEntries(Object.entries(this._ownConfig()).map(([key, value]) => [toSnake(key), value])),
+            ...Object.fromEntries(Object.entries(this._ownConfig()).map(([key, value]) => [toSnake(key), copied(value)])),
         };
     }
 
@@ -176,9 +176,9 @@ export class PlainLayer {
     applyConstraints() {
         this._checkAlive();
         this._runtime._assertIdle('applyConstraints');
-        for (const weight of this._weights) {
-            if (weight.constraint) weight.data = this._rounded(weight.constraint.project(weight.data, weight.shape));
-        }
+        // All of them before any is changed: a constraint may not be for such a weight.
+        const projected = this._weights.map(({ constraint, data, shape }) => constraint?.project(data, shape) ?? data);
+        this._weights.forEach((weight, i) => { weight.data = this._rounded(projected[i]); });
         this._loaded();
     }
 

@@ -1,7 +1,6 @@
 // RotaryEmbedding: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/rotary_embedding), and what its Llama and
 // Phi-3 add.
 
-import { asTensorLike } from '../engine/tensor.js';
 import { checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { RotaryAngles, baseFrequencies, checkDims, readLongFactors, readSmoothing } from '../keras/rotary.js';
 import { numbers } from './attention/inputs.js';
@@ -188,7 +187,7 @@ export class RotaryEmbedding extends PlainLayer {
             angles.writeAt(table, shape[sequence], places(b));
             return table;
         });
-        const rows = rowsOf(asTensorLike(inputs, 'inputs').shape, feature);
+        const rows = rowsOf(shape, feature);
         return this._fill(shape, (out) =>
             turn(out, numbers(this._runtime, inputs), rows, tables, { batch, sequence, dims, stride: strideOf(shape, feature) }),
         );
