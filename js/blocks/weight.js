@@ -139,12 +139,7 @@ export class PackedWeight {
      * @param {number} [first]
      */
     loadBias(values, first = 0) {
-        this.#check();
-        if (this.#bias === 0 || counted(first, 'first') + values.length > this.outputs) {
-            throw rangeError('bias', this.#bias === 0 ? 'absent' : `within ${this.outputs} numbers`,
-                `${first} to ${first + values.length}`);
-        }
-        this.#runtime.memory.f32(this.#bias + 4 * first, values.length).set(values);
+        this.#loadOutputs('bias', this.#bias, values, first);
     }
 
     /**
@@ -152,12 +147,21 @@ export class PackedWeight {
      * @param {number} [first]
      */
     loadScales(values, first = 0) {
+        this.#loadOutputs('scales', this.#scales, values, first);
+    }
+
+    /**
+     * @param {string} what
+     * @param {number} address of [outputs]; 0: there are none
+     * @param {ArrayLike<number>} values
+     * @param {number} first
+     */
+    #loadOutputs(what, address, values, first) {
         this.#check();
-        if (this.#scales === 0 || counted(first, 'first') + values.length > this.outputs) {
-            throw rangeError('scales', this.#scales === 0 ? 'absent' : `within ${this.outputs} numbers`,
-                `${first} to ${first + values.length}`);
+        if (address === 0 || counted(first, 'first') + values.length > this.outputs) {
+            throw rangeError(what, address === 0 ? 'absent' : `within ${this.outputs} numbers`, `${first} to ${first + values.length}`);
         }
-        this.#runtime.memory.f32(this.#scales + 4 * first, values.length).set(values);
+        this.#runtime.memory.f32(address + 4 * first, values.length).set(values);
     }
 
     /** Whether all weights are finite; reads every one of them. */

@@ -47,6 +47,14 @@ export class Memory {
     /** Line of the END header. */
     #end = 0;
     #free = new FreeLists();
+    /** The whole memory; like every view not to be kept across alloc(). @type {Uint8Array<ArrayBufferLike>} */
+    bytes = new Uint8Array(0);
+    /** @type {Uint32Array<ArrayBufferLike>} */
+    words = new Uint32Array(0);
+    /** @type {Int32Array<ArrayBufferLike>} */
+    ints = new Int32Array(0);
+    /** @type {Float32Array<ArrayBufferLike>} */
+    floats = new Float32Array(0);
 
     /**
      * Where the engine reserves less address space than asked for, the memory is made with a smaller maximum.
@@ -81,13 +89,7 @@ export class Memory {
          * @type {(() => boolean) | null}
          */
         this.onPressure = null;
-        const { buffer } = memory;
-        if (!shared) detachable.add(buffer);
-        /** The whole memory; like every view not to be kept across alloc(). */
-        this.bytes = new Uint8Array(buffer);
-        this.words = new Uint32Array(buffer);
-        this.ints = new Int32Array(buffer);
-        this.floats = new Float32Array(buffer);
+        this.#refresh();
     }
 
     /** The engine's object, for instances and workers. */

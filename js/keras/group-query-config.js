@@ -1,10 +1,10 @@
 // Constructor arguments of CachedGroupQueryAttention: those of Keras's GroupQueryAttention (config in both directions,
 // keras.io/api/layers/attention_layers/group_query_attention), and those of the cached layers of Keras Hub's models.
 
-import { booleanOrBit, finiteNumber, plainObject, positiveInteger, rangeError } from '../check.js';
+import { booleanOrBit, finiteNumber, plainObject, positiveInteger, positiveNumber, rangeError } from '../check.js';
 import { OBJECTS, checkShared, readKerasConfig, readOptions, serializeShared } from './config.js';
 import { serializePolicy } from './policy.js';
-import { positiveNumber, readLongFactors, readSmoothing } from './rotary.js';
+import { readLongFactors, readSmoothing } from './rotary.js';
 import { toSnake } from './serializable.js';
 
 /** @typedef {import('./config.js').CheckedConfig} CheckedConfig */

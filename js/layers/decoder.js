@@ -7,7 +7,8 @@ import { Random, randomSeed } from '../random.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';
 import { LINEAR } from '../engine/interface.js';
-import { asTensorLike, formatShape, sameShape, sizeOf } from '../engine/tensor.js';
+import { asTensorLike } from '../engine/tensor.js';
+import { checkWeights, ensureRoom } from './check-weights.js';
 import { DecoderJob } from './decoder-job.js';
 import { ACTIVATIONS, readConfig, readOptions } from './decoder-options.js';
 import { TrainingCall } from './decoder-training.js';
@@ -159,8 +160,10 @@ export class TransformerDecoder {
      */
     setWeights(weights) {
         this._check();
-        const given = checkWeights(this._runtime, weights, this._weightShapes());
+        const expected = this._weightShapes().map((shape) => ({ shape }));
+        const given = checkWeights(this._runtime, weights, expected);
         this._check();
+        ensureRoom(this._runtime, expected);
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
         let at = 0;
         const next = () => numbers(this._runtime, given[at++]);
@@ -335,36 +338,6 @@ export class TransformerDecoder {
 
 /** @param {NormWeights | null} norm @returns {Float32Array[]} copies of gamma and beta */
 const normWeights = (norm) => (norm ? [norm.readWeight(), norm.readBias()] : []);
-
-/**
- * @param {import('../engine/runtime.js').Runtime} runtime
- * @param {readonly TensorLike[]} weights
- * @param {readonly (readonly number[])[]} shapes
- * @returns {TensorLike[]} to be used from here on
- * @throws {TypeError | RangeError} when there is not one for each shape; RangeError too when the memory has no room to load them
- */
-export function checkWeights(runtime, weights, shapes) {
-    if (!Array.isArray(weights)) {
-        throw typeError('weights', 'a list of tensor-likes', weights);
-    }
-    if (weights.length !== shapes.length) {
-        throw rangeError('weights', `a list of ${shapes.length}`, weights);
-    }
-    const list = shapes.map((expected, i) => {
-        const given = asTensorLike(weights[i], `weights[${i}]`);
-        if (!sameShape(given.shape, expected)) {
-            throw rangeError(`weights[${i}]`, `of shape ${formatShape(expected)}`, given);
-        }
-        if (given.dtype === 'bool') throw typeError(`weights[${i}]`, 'numbers', given);
-        return given;
-    });
-    // Reading the later ones may have run code of the caller's; and nothing may stop half-way.
-    list.forEach((given, i) => given._check(`weights[${i}]`));
-    runtime._check('setWeights');
-    runtime._assertIdle('setWeights');
-    runtime.memory.ensure(4 * Math.max(...shapes.map((shape) => sizeOf(shape))));
-    return list;
-}
 
 /**
  * What a block needs to know of a call, by address. Filled in again and again.

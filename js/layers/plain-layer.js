@@ -2,12 +2,13 @@
 // memory.
 
 import { printAs } from '../engine/print.js';
-import { Tensor, asTensorLike, formatShape, roundMode } from '../engine/tensor.js';
+import { Tensor, asTensorLike, roundMode } from '../engine/tensor.js';
 import { checkRuntime, checkSignal, rangeError, typeError } from '../check.js';
 import { readKerasConfig, readOptions } from '../keras/config.js';
 import { nextName } from '../keras/names.js';
 import { resolvePolicy, roundTo, serializePolicy } from '../keras/policy.js';
 import { copied, toSnake } from '../keras/serializable.js';
+import { checkWeights } from './check-weights.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -134,21 +135,8 @@ export class PlainLayer {
      */
     setWeights(list) {
         this._checkAlive();
-        if (!Array.isArray(list)) throw typeError('weights', 'an array of tensor-likes', list);
-        if (list.length !== this._weights.length)
-            throw rangeError('weights', `${this._weights.length} tensor-likes`, list);
-        const values = this._weights.map(({ path, shape }, i) => {
-            const given = asTensorLike(list[i], `weights[${i}]`);
-            if (formatShape(given.shape) !== formatShape(shape)) {
-                throw rangeError(`weights[${i}] (${path})`, `of shape ${formatShape(shape)}`, given);
-            }
-            if (given.dtype === 'bool') throw typeError(`weights[${i}] (${path})`, 'numbers', given);
-            return given;
-        });
-        // Reading the later ones may have run code of the caller's.
-        values.forEach((given, i) => given._check(`weights[${i}]`));
+        const values = checkWeights(this._runtime, list, this._weights);
         this._checkAlive();
-        this._runtime._assertIdle('setWeights');
         this._weights.forEach((weight, i) => {
             weight.data = this._rounded(new Float32Array(values[i].data));
         });

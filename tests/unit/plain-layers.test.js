@@ -58,6 +58,7 @@ test('wrong calls are named', () => {
     const unknown = /** @type {any} */ ({ start: 1 });
     refuses(() => rope.callSync(x, unknown), /^options of a call of RotaryEmbedding must be of startIndex, positions, got "start"$/);
     refuses(() => new RMSNormalization(runtime).callSync(x, unknown), /^options of a call of RMSNormalization must be none, got "start"$/);
+    refuses(() => new RMSNormalization(runtime).callSync(x, /** @type {any} */ (5)), /^the options of a call of RMSNormalization must be none, got 5$/);
     refuses(() => rope.callSync(x, { startIndex: 0.5 }), /^startIndex must be an integer/);
     refuses(() => rope.callSync(x, { positions: tensor([4]) }), /^positions must be of shape \[5\] or \[2, 5\]/);
     refuses(() => new AlibiBias(runtime).callSync(x), /^attentionScores must be of shape/);

@@ -2,6 +2,7 @@
 
 import { rangeError, show } from '../../check.js';
 import { throughInt4, toInt8 } from '../../keras/quantize.js';
+import { ensureRoom } from '../check-weights.js';
 
 /**
  * @typedef {object} QuantizableLayer
@@ -26,7 +27,7 @@ export function quantizeLayer(layer, mode) {
     const { compute } = weights.config.policy;
     if (compute !== 'float32') throw rangeError('dtype', 'float32 where a layer is quantized', compute);
     layer._runtime._assertIdle('quantize');
-    weights.reserve();
+    ensureRoom(layer._runtime, weights.list);
     for (const projection of Object.values(weights.projections)) {
         const kernel = projection.kernel();
         if (mode === 'int8') {
