@@ -97,7 +97,7 @@ export function unknownOption(owner, name, known) {
  */
 export function checkOptionNames(owner, options, known) {
     if (typeof options !== 'object' || options === null) {
-        throw typeError(`the options of ${owner}`, known.length > 0 ? `an object of ${known.join(', ')}` : 'none', options);
+        throw typeError(`the options of ${owner}`, `an object${known.length > 0 ? ` of ${known.join(', ')}` : ''}`, options);
     }
     for (const name of Object.keys(options)) {
         if (!known.includes(name)) throw unknownOption(owner, name, known);

@@ -63,11 +63,8 @@ const liesInMemory = (array) => offsetOf.call(array) > 0 && isDetachable(bufferO
 
 /** @param {DType} dtype @param {any} array a typed array @returns {TensorData} its numbers in one of our own */
 function copyOf(dtype, array) {
-    switch (dtype) {
-        case 'bool': return new Uint8Array(array);
-        case 'int32': return new Int32Array(array);
-        default: return new Float32Array(array);
-    }
+    const Kind = dtype === 'bool' ? Uint8Array : dtype === 'int32' ? Int32Array : Float32Array;
+    return new Kind(array);
 }
 
 /** A tensor-like of the caller's, read once. */

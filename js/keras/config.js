@@ -98,12 +98,11 @@ const PLAIN = Object.freeze({
  */
 function checkOutputShape(value) {
     if (value === null || value === 0) return null;
-    const sizes = typeof value === 'number' ? [value] : Array.isArray(value) && value;
-    if (!sizes) throw typeError('outputShape', 'an integer or an array of integers', value);
-    for (const size of sizes) {
-        if (typeof size !== 'number') throw typeError('outputShape', 'an integer or an array of integers', value);
-        if (!Number.isSafeInteger(size) || size <= 0) throw rangeError('outputShape', 'positive integers', value);
+    const sizes = typeof value === 'number' ? [value] : value;
+    if (!Array.isArray(sizes) || sizes.some((size) => typeof size !== 'number')) {
+        throw typeError('outputShape', 'an integer or an array of integers', value);
     }
+    if (!sizes.every((size) => Number.isSafeInteger(size) && size > 0)) throw rangeError('outputShape', 'positive integers', value);
     return sizes.length === 0 ? null : Object.freeze(sizes);
 }
 
@@ -113,8 +112,8 @@ function checkOutputShape(value) {
  */
 function checkAttentionAxes(value) {
     if (value === null) return null;
-    const axes = typeof value === 'number' ? [value] : Array.isArray(value) && value;
-    if (!axes || !axes.every(Number.isInteger)) {
+    const axes = typeof value === 'number' ? [value] : value;
+    if (!Array.isArray(axes) || !axes.every(Number.isInteger)) {
         throw typeError('attentionAxes', 'an integer or an array of integers', value);
     }
     return Object.freeze(axes);

@@ -38,15 +38,15 @@ export class TrainingCall {
             job._self.record(program);
             decoder._recordSelf(program, call);
             job._self.recordResult(program);
-        }, () => job._self.finish());
+        });
         if (job._cross && crossNorm) {
             await this._sublayer(crossNorm, (program, call) => {
                 job._recordCross(program);
                 decoder._recordCross(program, call);
                 job._cross?.recordResult(program);
-            }, () => job._cross?.finish());
+            });
         }
-        await this._sublayer(norm, (program, call) => decoder._recordFeedForward(program, call), () => undefined);
+        await this._sublayer(norm, (program, call) => decoder._recordFeedForward(program, call));
         return this._result();
     }
 
@@ -54,9 +54,8 @@ export class TrainingCall {
      * x + dropout(sublayer(x)), normalized before or after.
      * @param {import('../blocks/norm.js').NormWeights} norm
      * @param {(program: Program, call: BlockCall) => void} record
-     * @param {() => unknown} finish
      */
-    async _sublayer(norm, record, finish) {
+    async _sublayer(norm, record) {
         const { _decoder: decoder, _job: job } = this;
         const { dropout, _random: random, _runtime: runtime } = decoder;
         const size = this._x.length;
@@ -71,10 +70,7 @@ export class TrainingCall {
                     self: job._self.io, cross: job._cross && job._cross.io,
                 });
             },
-            finish: () => {
-                finish();
-                return runtime.memory.f32(out, size).slice();
-            },
+            finish: () => runtime.memory.f32(out, size).slice(),
         });
         for (let i = 0; i < size; i++) {
             if (random.uniform() >= dropout) {

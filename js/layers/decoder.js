@@ -233,11 +233,8 @@ export class TransformerDecoder {
      * @param {BlockCall} call
      */
     _record(program, call) {
-        call.out = call.x;
         this._recordSelf(program, call);
-        if (call.cross) {
-            this._recordCross(program, call);
-        }
+        this._recordCross(program, call);
         this._recordFeedForward(program, call);
     }
 
@@ -245,65 +242,69 @@ export class TransformerDecoder {
     _recordSelf(program, call) {
         const { self, selfNorm } = this._parts;
         const { self: io } = call;
-        io.key = this.normalizeFirst ? call.normed : call.x;
-        io.keyStride = this.hiddenDim;
-        io.value = io.key;
-        io.valueStride = this.hiddenDim;
-        this._recordAttention(program, call, self, selfNorm, io);
+        this._recordSublayer(program, call, selfNorm, (input, residual) => {
+            io.key = input;
+            io.keyStride = this.hiddenDim;
+            io.value = input;
+            io.valueStride = this.hiddenDim;
+            this._recordAttention(program, call, self, io, input, residual);
+        });
     }
 
     /** @param {import('../engine/program.js').Program} program @param {BlockCall} call */
     _recordCross(program, call) {
         const { cross, crossNorm } = this._parts;
-        if (cross && crossNorm && call.cross) {
-            this._recordAttention(program, call, cross, crossNorm, call.cross);
+        const { cross: io } = call;
+        if (cross && crossNorm && io) {
+            this._recordSublayer(program, call, crossNorm, (input, residual) => {
+                this._recordAttention(program, call, cross, io, input, residual);
+            });
         }
+    }
+
+    /** @param {import('../engine/program.js').Program} program @param {BlockCall} call */
+    _recordFeedForward(program, call) {
+        const { intermediate, output, norm } = this._parts;
+        const { rows, inner, out } = call;
+        const [width, innerWidth] = [this.hiddenDim, this.intermediateDim];
+        this._recordSublayer(program, call, norm, (input, residual) => {
+            const up = intermediate.record(program, rows, input, width, inner, innerWidth, 0);
+            program.words[up + LINEAR.activation] = ACTIVATIONS[this.activation ?? 'linear'];
+            const down = output.record(program, rows, inner, innerWidth, out, width, 0);
+            program.words[down + LINEAR.residual] = residual;
+            program.words[down + LINEAR.residualStride] = width;
+        });
+    }
+
+    /**
+     * x + sublayer(norm(x)), or norm(x + sublayer(x)); where `out` is not x, what the sublayer alone gives.
+     * @param {import('../engine/program.js').Program} program
+     * @param {BlockCall} call
+     * @param {NormWeights} norm
+     * @param {(input: number, residual: number) => void} record appends the sublayer: addresses of its input and of what it
+     *   adds, 0 for nothing
+     */
+    _recordSublayer(program, { rows, x, out, normed }, norm, record) {
+        const width = this.hiddenDim;
+        const input = this.normalizeFirst ? norm.record(program, rows, x, width, normed) : x;
+        record(input, out === x ? x : 0);
+        if (!this.normalizeFirst && out === x) norm.record(program, rows, x, width, x);
     }
 
     /**
      * @param {import('../engine/program.js').Program} program
      * @param {BlockCall} call
      * @param {CachedMultiHeadAttention} layer
-     * @param {NormWeights} norm
      * @param {import('../blocks/attention.js').AttentionCall} io what differs from call to call is set already
+     * @param {number} query address
+     * @param {number} residual address
      */
-    _recordAttention(program, call, layer, norm, io) {
-        const width = this.hiddenDim;
-        if (this.normalizeFirst) {
-            norm.record(program, call.rows, call.x, width, call.normed);
-        }
-        io.query = this.normalizeFirst ? call.normed : call.x;
-        io.queryStride = width;
-        io.residual = call.out === call.x ? call.x : 0;
-        io.residualStride = width;
+    _recordAttention(program, call, layer, io, query, residual) {
+        io.query = query;
+        io.residual = residual;
         io.out = call.out;
-        io.outStride = width;
+        io.queryStride = io.residualStride = io.outStride = this.hiddenDim;
         layer._record(program, io);
-        if (!this.normalizeFirst && call.out === call.x) {
-            norm.record(program, call.rows, call.x, width, call.x);
-        }
-    }
-
-    /**
-     * @param {import('../engine/program.js').Program} program
-     * @param {BlockCall} call
-     */
-    _recordFeedForward(program, call) {
-        const { intermediate, output, norm } = this._parts;
-        const width = this.hiddenDim;
-        const inner = this.intermediateDim;
-        if (this.normalizeFirst) {
-            norm.record(program, call.rows, call.x, width, call.normed);
-        }
-        const input = this.normalizeFirst ? call.normed : call.x;
-        const up = intermediate.record(program, call.rows, input, width, call.inner, inner, 0);
-        program.words[up + LINEAR.activation] = ACTIVATIONS[this.activation ?? 'linear'];
-        const down = output.record(program, call.rows, call.inner, inner, call.out, width, 0);
-        program.words[down + LINEAR.residual] = call.out === call.x ? call.x : 0;
-        program.words[down + LINEAR.residualStride] = width;
-        if (!this.normalizeFirst && call.out === call.x) {
-            norm.record(program, call.rows, call.x, width, call.x);
-        }
     }
 
     /** @throws {Error} after dispose(), or when the runtime cannot be used */
