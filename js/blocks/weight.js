@@ -3,7 +3,7 @@
 import { rangeError } from '../check.js';
 import { EMBED, FLAG, KIND, LINEAR, NOT_GGML, WEIGHT } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
-import { recordRounded } from './int8.js';
+import { recordProduct } from './product.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -205,8 +205,7 @@ export class PackedWeight {
      */
     record(program, rows, x, xStride, y, yStride, options = {}) {
         const { quantized = 0, concurrent = false, activation = 'linear', residual = 0, scale = 1, softcap = null } = options;
-        const op = this.#scales === 0 ? this.#recordPlain(program, x, xStride, concurrent)
-            : recordRounded(program, rows, this.inputs, x, xStride, this.#scales);
+        const op = recordProduct(program, rows, this.inputs, x, xStride, this.#scales, concurrent ? FLAG.CONCURRENT : 0);
         const { words, floats } = program;
         words[op + LINEAR.quantized] = this.inBlocks ? quantized : 0;
         words[op + LINEAR.rows] = rows;
@@ -222,14 +221,6 @@ export class PackedWeight {
         words[op + LINEAR.activation] = ACTIVATIONS[activation];
         floats[op + LINEAR.scale] = scale;
         floats[op + LINEAR.softcap] = softcap ?? 0;
-    }
-
-    /** @param {Program} program @param {number} x @param {number} xStride @param {boolean} concurrent */
-    #recordPlain(program, x, xStride, concurrent) {
-        const op = program.append(KIND.LINEAR, concurrent ? FLAG.CONCURRENT : 0);
-        program.words[op + LINEAR.x] = x;
-        program.words[op + LINEAR.xStride] = xStride;
-        return op;
     }
 
     /**
