@@ -201,7 +201,7 @@ export class TransformerDecoder {
     async call(decoderSequence, encoderSequence = null, options = {}) {
         // Everything is read once, here: the caller's objects may answer differently the next time.
         const sequence = asTensorLike(decoderSequence, 'decoderSequence');
-        const encoder = encoderSequence && asTensorLike(encoderSequence, 'encoderSequence');
+        const encoder = encoderSequence === null ? null : asTensorLike(encoderSequence, 'encoderSequence');
         const given = readOptions(options);
         const drops = given.training && this.dropout > 0;
         if (drops && given.signal) throw typeError('signal', 'absent while dropout is applied', given.signal);

@@ -2,10 +2,14 @@
 // 'cached-attention/inline' is one user of it, tests/browser and src/build/package.js run it from a bundle.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { createRuntime } from '../../js/index.js';
 
@@ -120,4 +124,20 @@ test('the entry with everything inlined', { timeout, skip: !existsSync(inDist('i
     runtime.dispose();
     await assert.rejects(async () => inline.createRuntime(null), TypeError);
     await assert.rejects(inline.createRuntime({ threads: 1 }), TypeError);
+    // Where no other files of the package are, an option that is undefined is none.
+    const folder = await mkdtemp(join(tmpdir(), 'inline-'));
+    try {
+        for (const name of await readdir(inDist('.'))) {
+            if (name.endsWith('.js') && name !== 'worker.js') await copyFile(inDist(name), join(folder, name));
+        }
+        await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
+        const body = `import { createRuntime } from './inline.js';
+            const runtime = await createRuntime({ wasm: undefined, worker: undefined, workers: 1 });
+            console.log(runtime.explain().workers);
+            runtime.dispose();`;
+        await writeFile(join(folder, 'main.js'), body);
+        assert.equal((await promisify(execFile)(process.execPath, ['main.js'], { cwd: folder })).stdout, '1\n');
+    } finally {
+        await rm(folder, { recursive: true });
+    }
 });
