@@ -122,9 +122,6 @@ export class AttentionCall {
  * @property {number} round ROUND of the compute type
  */
 
-/** @param {AttentionParts} parts whether queries and keys are changed between projection and attention */
-const turns = ({ rotation, queryNorm }) => rotation !== null || queryNorm !== null;
-
 /**
  * Appends the operations: query (which waits for all before it), key, value and gate beside it, norms and rotation,
  * attention, output.
@@ -155,16 +152,17 @@ export function recordAttention(program, parts, call) {
             recordRows(program, parts.gate, queries, call.query, call.queryStride, call.gateRows, parts.round, flags);
         }
     }
-    const turned = turns(parts) ? recordTurned(program, parts, call, flags) : call.queryRows;
+    // Whether queries and keys are changed between projection and attention.
+    const turns = parts.rotation !== null || parts.queryNorm !== null;
+    const attending = turns ? recordTurned(program, parts, call, flags) : call.queryRows;
     if (positions > 0) {
-        if (!turns(parts) && !call.narrow) recordPositions(program, parts, call, flags);
-        if (call.keepRows || call.narrow && !turns(parts)) {
-            recordKeysAndValues(program, parts, call, call.narrow && !turns(parts) ? flags : FLAG.CONCURRENT);
-        }
-        if (call.narrow && !turns(parts)) recordStore(program, parts, call, call.keyRows);
+        const byRows = call.narrow && !turns;
+        if (!call.narrow && !turns) recordPositions(program, parts, call, flags);
+        if (call.keepRows || byRows) recordKeysAndValues(program, parts, call, byRows ? flags : FLAG.CONCURRENT);
+        if (byRows) recordStore(program, parts, call, call.keyRows);
     }
     if (queries === 0) return;
-    recordScores(program, parts, call, turned, mixed);
+    recordScores(program, parts, call, attending, mixed);
     if (parts.gate !== null) {
         writeGate(program.words, program.append(KIND.GATE), {
             a: call.gateRows,

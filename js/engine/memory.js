@@ -29,7 +29,7 @@ const detachable = new WeakSet();
 export const isDetachable = (buffer) => detachable.has(buffer);
 
 /** Pages tried as a maximum when an engine refuses to reserve more. */
-const MAXIMA = [MAX_PAGES, 32768, 16384, 8192, 4096, 2048, 1024, 512, 256];
+const MAXIMA = [32768, 16384, 8192, 4096, 2048, 1024, 512, 256];
 
 /** @param {number} bytes @returns {number} lines of a block that holds them, header included */
 function linesFor(bytes) {
@@ -65,13 +65,11 @@ export class Memory {
         // Never written to, a page costs nothing but address space.
         const initial = Math.min(64, Math.floor(maxBytes / PAGE));
         const wanted = Math.min(MAX_PAGES, Math.floor(maxBytes / PAGE));
-        let memory = createMemory(initial, wanted, shared);
-        let granted = wanted;
-        for (const pages of MAXIMA) {
-            if (!memory && pages < wanted) {
-                memory = createMemory(initial, pages, shared);
-                granted = pages;
-            }
+        let memory = null;
+        let granted = 0;
+        for (granted of [wanted, ...MAXIMA.filter((pages) => pages < wanted)]) {
+            memory = createMemory(initial, granted, shared);
+            if (memory) break;
         }
         if (!memory) {
             throw new Error('createRuntime: the engine gives no memory, not even 16 MiB');
