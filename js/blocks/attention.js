@@ -3,9 +3,11 @@
 
 import { ACTIVATION, ATTEND, ATTENTION, FLAG, KIND, LAYOUT, LINEAR, TRANSFER } from '../engine/interface.js';
 import { writeGate } from './gate.js';
+import { writeTransfer } from './pages.js';
 import { recordRope } from './rope.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
+/** @typedef {import('../engine/tensor.js').Tensor} Tensor */
 /** @typedef {import('./cache.js').KVCache} KVCache */
 /** @typedef {import('./norm.js').NormWeights} NormWeights */
 /** @typedef {import('./projection.js').Projection} Projection */
@@ -93,6 +95,30 @@ export class AttentionCall {
         this.s = cache._sizes[2];
         this.cacheRound = cache._round;
         this.narrow = pages.type !== 'float32';
+    }
+
+    /**
+     * Attend over a copy of a cache, in scratch, and write to that what is new.
+     * @param {Program} program
+     * @param {number} source address of its numbers
+     * @param {readonly number[]} shape [B, 2, S, G, D]
+     * @returns {number} the operation that copies them
+     */
+    copyCache(program, source, shape) {
+        const [batch, , length, heads, dim] = shape;
+        this.cache = program.cache(batch, length, heads, dim, dim);
+        this.s = length;
+        this.cacheRound = 0;
+        this.narrow = false;
+        const op = program.append(KIND.STORE);
+        writeTransfer(program.words, op, this.cache, source, shape, 0, length);
+        return op;
+    }
+
+    /** @param {Program} program @param {Tensor} result gets what that copy has become */
+    readCache(program, { _address: address, shape }) {
+        const op = program.append(KIND.LOAD);
+        writeTransfer(program.words, op, this.cache, address, shape, 0, shape[2]);
     }
 }
 

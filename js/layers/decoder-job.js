@@ -2,13 +2,11 @@
 // and what it returns put together (finish).
 
 import { KVCache } from '../blocks/cache.js';
-import { writeTransfer } from '../blocks/pages.js';
 import { checkOwnCache } from './attention/arguments.js';
 import { floatInput, numbers } from './attention/inputs.js';
 import { typeError } from '../check.js';
 import { AttentionCall } from '../blocks/attention.js';
 import { checkedSize } from '../engine/size.js';
-import { KIND } from '../engine/interface.js';
 import { Tensor, asTensorLike, formatShape } from '../engine/tensor.js';
 
 /** @typedef {import('../engine/tensor.js').Held} Held */
@@ -156,14 +154,7 @@ class Side {
             pages.makeWritable(io.index, io.index + io.rows);
             io.setCache(cache, pages);
         } else if (cache !== null) {
-            const [batch, , length, heads, dim] = cache.shape;
-            const source = floatInput(this._runtime, program, cache, 'float32', 0);
-            io.cache = program.cache(batch, length, heads, dim, dim);
-            io.s = length;
-            io.cacheRound = 0;
-            io.narrow = false;
-            const op = program.append(KIND.STORE);
-            writeTransfer(program.words, op, io.cache, source, cache.shape, 0, length);
+            io.copyCache(program, floatInput(this._runtime, program, cache, 'float32', 0), cache.shape);
             this._result = program.result(Object.freeze(cache.shape), 'float32');
         } else {
             io.noCache();
@@ -178,10 +169,7 @@ class Side {
 
     /** After the attention: what a functional cache has become. @param {Program} program */
     recordResult(program) {
-        if (this._result === null) return;
-        const { _address, shape } = this._result;
-        const op = program.append(KIND.LOAD);
-        writeTransfer(program.words, op, this.io.cache, _address, shape, 0, shape[2]);
+        if (this._result !== null) this.io.readCache(program, this._result);
     }
 
     /** The call has been cut short. */
