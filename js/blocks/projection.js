@@ -113,6 +113,12 @@ export class Projection {
         return values;
     }
 
+    /** Bytes that quantize() takes at once: for the integers as they come, and packed with their scales. */
+    get quantizeBytes() {
+        const { inputs, outputs, _runtime: { wasm } } = this;
+        return inputs * outputs + wasm.cmha_weight_bytes(WEIGHT.I8.id, inputs, outputs) + 4 * outputs;
+    }
+
     /**
      * Integers take the place of the kernel, and inputs are rounded from now on.
      * @param {Int8Array} rows [outputs][inputs]
