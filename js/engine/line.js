@@ -119,10 +119,7 @@ export class Line {
      * @returns {Promise<T>}
      */
     run(job, signal) {
-        if (signal) {
-            return this.#runWithSignal(job, signal);
-        }
-        if (this.#pool.inline) {
+        if (this.#pool.inline && !signal) {
             try {
                 return Promise.resolve(this.runSync(job));
             } catch (error) {
@@ -130,30 +127,16 @@ export class Line {
             }
         }
         return new Promise((resolve, reject) => {
-            this.#runtime._check('Runtime');
-            this.#queue.push({ job, ticket: ++this.#lastTicket, resolve, reject });
-            this.#next();
-        });
-    }
-
-    /**
-     * @template T
-     * @param {Job<T>} job
-     * @param {AbortSignal} signal
-     * @returns {Promise<T>}
-     */
-    #runWithSignal(job, signal) {
-        return new Promise((resolve, reject) => {
-            signal.throwIfAborted();
+            signal?.throwIfAborted();
             this.#runtime._check('Runtime');
             if (this.#inParts === null) this.#checkNested();
-            const onAbort = () => this.#abort(entry);
             /** @type {Entry} */
-            const entry = {
-                job, ticket: ++this.#lastTicket, resolve, reject, signal,
-                unlisten: () => signal.removeEventListener('abort', onAbort),
-            };
-            signal.addEventListener('abort', onAbort);
+            const entry = { job, ticket: ++this.#lastTicket, resolve, reject, signal };
+            if (signal) {
+                const onAbort = () => this.#abort(entry);
+                entry.unlisten = () => signal.removeEventListener('abort', onAbort);
+                signal.addEventListener('abort', onAbort);
+            }
             this.#queue.push(entry);
             this.#next();
         });

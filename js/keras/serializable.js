@@ -1,7 +1,7 @@
 // What initializers, regularizers and constraints have in common: named options with defaults, and Keras's serialized
 // form `{ module, class_name, config, registered_name }`, read and written.
 
-import { finiteNumber, typeError, rangeError, plainObject, unknownOption } from '../check.js';
+import { checkOptionNames, finiteNumber, typeError, rangeError, plainObject } from '../check.js';
 
 /** @param {string} name camelCase @returns {string} snake_case */
 export const toSnake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -32,12 +32,7 @@ export class Serializable {
     /** @param {Record<string, any>} [options] in camelCase; what is not given takes Keras's default */
     constructor(options = {}) {
         const { defaults, className } = /** @type {typeof Serializable} */ (this.constructor);
-        plainObject(`the options of ${className}`, options);
-        for (const key of Object.keys(options)) {
-            if (!Object.hasOwn(defaults, key)) {
-                throw unknownOption(className, key, Object.keys(defaults));
-            }
-        }
+        checkOptionNames(className, options, Object.keys(defaults));
         /** @type {Readonly<Record<string, any>>} */
         this.options = Object.freeze(this.check({ ...defaults, ...options }));
     }
