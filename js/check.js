@@ -74,7 +74,7 @@ export function wrappedError(argument) {
  * @throws {Error} after its dispose(), and when its workers have failed
  */
 export function checkRuntime(runtime, what) {
-    if (typeof runtime?._check !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
+    if (typeof runtime?._runSync !== 'function') throw typeError('runtime', 'made by createRuntime()', runtime);
     runtime._check(what);
 }
 
@@ -97,7 +97,7 @@ export function unknownOption(owner, name, known) {
  */
 export function checkOptionNames(owner, options, known) {
     if (typeof options !== 'object' || options === null) {
-        throw typeError(`the options of ${owner}`, `an object of ${known.join(', ')}`, options);
+        throw typeError(`the options of ${owner}`, `an object${known.length > 0 ? ` of ${known.join(', ')}` : ''}`, options);
     }
     for (const name of Object.keys(options)) {
         if (!known.includes(name)) throw unknownOption(owner, name, known);
@@ -124,6 +124,17 @@ export function finiteNumber(argument, value) {
     if (typeof value !== 'number') throw typeError(argument, 'a number', value);
     if (!Number.isFinite(value)) throw rangeError(argument, 'a finite number', value);
     return value;
+}
+
+/**
+ * @param {string} argument
+ * @param {unknown} value
+ * @returns {number} the value, a finite number above 0
+ */
+export function positiveNumber(argument, value) {
+    const number = finiteNumber(argument, value);
+    if (number <= 0) throw rangeError(argument, 'a number above 0', value);
+    return number;
 }
 
 /**

@@ -34,6 +34,6 @@ export async function createRuntime(options = {}) {
     if (typeof options !== 'object' || options === null) {
         return create(options); // which refuses it
     }
-    binaries ??= unpack();
-    return create({ wasm: await binaries, worker: () => workerOfText(WORKER_TEXT), ...options });
+    const { wasm = await (binaries ??= unpack()), worker = () => workerOfText(WORKER_TEXT), ...others } = options;
+    return create({ wasm, worker, ...others });
 }

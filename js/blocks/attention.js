@@ -3,9 +3,11 @@
 
 import { ACTIVATION, ATTEND, ATTENTION, FLAG, KIND, LAYOUT, LINEAR, TRANSFER } from '../engine/interface.js';
 import { writeGate } from './gate.js';
+import { writeTransfer } from './pages.js';
 import { recordRope } from './rope.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
+/** @typedef {import('../engine/tensor.js').Tensor} Tensor */
 /** @typedef {import('./cache.js').KVCache} KVCache */
 /** @typedef {import('./norm.js').NormWeights} NormWeights */
 /** @typedef {import('./projection.js').Projection} Projection */
@@ -94,6 +96,30 @@ export class AttentionCall {
         this.cacheRound = cache._round;
         this.narrow = pages.type !== 'float32';
     }
+
+    /**
+     * Attend over a copy of a cache, in scratch, and write to that what is new.
+     * @param {Program} program
+     * @param {number} source address of its numbers
+     * @param {readonly number[]} shape [B, 2, S, G, D]
+     * @returns {number} the operation that copies them
+     */
+    copyCache(program, source, shape) {
+        const [batch, , length, heads, dim] = shape;
+        this.cache = program.cache(batch, length, heads, dim, dim);
+        this.s = length;
+        this.cacheRound = 0;
+        this.narrow = false;
+        const op = program.append(KIND.STORE);
+        writeTransfer(program.words, op, this.cache, source, shape, 0, length);
+        return op;
+    }
+
+    /** @param {Program} program @param {Tensor} result gets what that copy has become */
+    readCache(program, { _address: address, shape }) {
+        const op = program.append(KIND.LOAD);
+        writeTransfer(program.words, op, this.cache, address, shape, 0, shape[2]);
+    }
 }
 
 /**
@@ -121,9 +147,6 @@ export class AttentionCall {
  * @property {number} explicitScale the same as a number of the compute type, in which the explicit path multiplies
  * @property {number} round ROUND of the compute type
  */
-
-/** @param {AttentionParts} parts whether queries and keys are changed between projection and attention */
-const turns = ({ rotation, queryNorm }) => rotation !== null || queryNorm !== null;
 
 /**
  * Appends the operations: query (which waits for all before it), key, value and gate beside it, norms and rotation,
@@ -155,16 +178,17 @@ export function recordAttention(program, parts, call) {
             recordRows(program, parts.gate, queries, call.query, call.queryStride, call.gateRows, parts.round, flags);
         }
     }
-    const turned = turns(parts) ? recordTurned(program, parts, call, flags) : call.queryRows;
+    // Whether queries and keys are changed between projection and attention.
+    const turns = parts.rotation !== null || parts.queryNorm !== null;
+    const attending = turns ? recordTurned(program, parts, call, flags) : call.queryRows;
     if (positions > 0) {
-        if (!turns(parts) && !call.narrow) recordPositions(program, parts, call, flags);
-        if (call.keepRows || call.narrow && !turns(parts)) {
-            recordKeysAndValues(program, parts, call, call.narrow && !turns(parts) ? flags : FLAG.CONCURRENT);
-        }
-        if (call.narrow && !turns(parts)) recordStore(program, parts, call, call.keyRows);
+        const byRows = call.narrow && !turns;
+        if (!call.narrow && !turns) recordPositions(program, parts, call, flags);
+        if (call.keepRows || byRows) recordKeysAndValues(program, parts, call, byRows ? flags : FLAG.CONCURRENT);
+        if (byRows) recordStore(program, parts, call, call.keyRows);
     }
     if (queries === 0) return;
-    recordScores(program, parts, call, turned, mixed);
+    recordScores(program, parts, call, attending, mixed);
     if (parts.gate !== null) {
         writeGate(program.words, program.append(KIND.GATE), {
             a: call.gateRows,

@@ -54,10 +54,11 @@ export class KVCache {
      */
     constructor(runtime, options, pages) {
         checkRuntime(runtime, 'KVCache');
-        const { batch, length, numHeads, keyDim, dtype } = checkOptions(options);
+        const checked = checkOptions(options);
+        const { batch, length, numHeads, keyDim, dtype } = checked;
         // Reading the options may have run code of the caller's; and nothing is made of what cannot be had.
         runtime._check('KVCache');
-        runtime.memory.require(checkedSize('KVCache', batch, 2, length, numHeads, keyDim));
+        runtime.memory.require(bytesOf(checked));
         /** @type {Runtime} */
         this._runtime = runtime;
         /** [batch, 2, length, numHeads, keyDim] @type {readonly number[]} */
@@ -83,13 +84,10 @@ export class KVCache {
      * What `byteLength` of a cache would be.
      * @param {CacheOptions} options
      * @returns {number}
-     * @throws {TypeError | RangeError} for a wrong option
+     * @throws {TypeError | RangeError} for a wrong option, and for 2 ** 53 bytes or more
      */
     static estimateBytes(options) {
-        const { batch, length, numHeads, keyDim, dtype } = checkOptions(options);
-        const page = pageFor(length);
-        const { number, scale } = keptBytes(keptAs(dtype));
-        return batch * Math.ceil(length / page) * page * numHeads * 2 * (keyDim * number + scale);
+        return bytesOf(checkOptions(options));
     }
 
     /** Bytes of its pages: of 256 positions each, or of all, rounded up to 8. */
@@ -346,6 +344,13 @@ function checkOptions(options) {
         throw typeError('KVCache.dtype', "'float32', 'float16', 'bfloat16' or 'int8'", dtype);
     }
     return { batch, length, numHeads, keyDim, dtype };
+}
+
+/** @param {Required<CacheOptions>} options @returns {number} bytes of its pages @throws {RangeError} for 2 ** 53 or more */
+function bytesOf({ batch, length, numHeads, keyDim, dtype }) {
+    const page = pageFor(length);
+    const { number, scale } = keptBytes(keptAs(dtype));
+    return checkedSize('KVCache', batch, Math.ceil(length / page) * page, numHeads, 2, keyDim * number + scale);
 }
 
 /** @param {string} name @param {any} value @param {number} most @returns {number} */

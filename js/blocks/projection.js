@@ -1,8 +1,8 @@
 // Dense layers y = x W + b over packed weights that live in the runtime's memory.
 
-import { KIND, LINEAR, PANEL, ROUND, WEIGHT } from '../engine/interface.js';
+import { LINEAR, PANEL, ROUND, WEIGHT } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
-import { recordRounded } from './int8.js';
+import { recordProduct } from './product.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -113,6 +113,12 @@ export class Projection {
         return values;
     }
 
+    /** Bytes that quantize() takes at once: for the integers as they come, and packed with their scales. */
+    get quantizeBytes() {
+        const { inputs, outputs, _runtime: { wasm } } = this;
+        return inputs * outputs + wasm.cmha_weight_bytes(WEIGHT.I8.id, inputs, outputs) + 4 * outputs;
+    }
+
     /**
      * Integers take the place of the kernel, and inputs are rounded from now on.
      * @param {Int8Array} rows [outputs][inputs]
@@ -158,8 +164,7 @@ export class Projection {
      * @returns {number} the operation, for whatever else it shall do (activation, residual, layout, rounding)
      */
     record(program, rows, x, xStride, y, yStride, flags) {
-        const op = this._scales === 0 ? recordPlain(program, x, xStride, flags)
-            : recordRounded(program, rows, this.inputs, x, xStride, this._scales);
+        const op = recordProduct(program, rows, this.inputs, x, xStride, this._scales, flags);
         const words = program.words;
         words[op + LINEAR.rows] = rows;
         words[op + LINEAR.k] = this.inputs;
@@ -180,12 +185,4 @@ export class Projection {
         this._bias = 0;
         this._scales = 0;
     }
-}
-
-/** @param {Program} program @param {number} x @param {number} xStride @param {number} flags */
-function recordPlain(program, x, xStride, flags) {
-    const op = program.append(KIND.LINEAR, flags);
-    program.words[op + LINEAR.x] = x;
-    program.words[op + LINEAR.xStride] = xStride;
-    return op;
 }

@@ -3,7 +3,7 @@
 import { rangeError } from '../check.js';
 import { EMBED, FLAG, KIND, LINEAR, NOT_GGML, WEIGHT } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
-import { recordRounded } from './int8.js';
+import { recordProduct } from './product.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -139,12 +139,7 @@ export class PackedWeight {
      * @param {number} [first]
      */
     loadBias(values, first = 0) {
-        this.#check();
-        if (this.#bias === 0 || counted(first, 'first') + values.length > this.outputs) {
-            throw rangeError('bias', this.#bias === 0 ? 'absent' : `within ${this.outputs} numbers`,
-                `${first} to ${first + values.length}`);
-        }
-        this.#runtime.memory.f32(this.#bias + 4 * first, values.length).set(values);
+        this.#loadOutputs('bias', this.#bias, values, first);
     }
 
     /**
@@ -152,12 +147,21 @@ export class PackedWeight {
      * @param {number} [first]
      */
     loadScales(values, first = 0) {
+        this.#loadOutputs('scales', this.#scales, values, first);
+    }
+
+    /**
+     * @param {string} what
+     * @param {number} address of [outputs]; 0: there are none
+     * @param {ArrayLike<number>} values
+     * @param {number} first
+     */
+    #loadOutputs(what, address, values, first) {
         this.#check();
-        if (this.#scales === 0 || counted(first, 'first') + values.length > this.outputs) {
-            throw rangeError('scales', this.#scales === 0 ? 'absent' : `within ${this.outputs} numbers`,
-                `${first} to ${first + values.length}`);
+        if (address === 0 || counted(first, 'first') + values.length > this.outputs) {
+            throw rangeError(what, address === 0 ? 'absent' : `within ${this.outputs} numbers`, `${first} to ${first + values.length}`);
         }
-        this.#runtime.memory.f32(this.#scales + 4 * first, values.length).set(values);
+        this.#runtime.memory.f32(address + 4 * first, values.length).set(values);
     }
 
     /** Whether all weights are finite; reads every one of them. */
@@ -201,8 +205,7 @@ export class PackedWeight {
      */
     record(program, rows, x, xStride, y, yStride, options = {}) {
         const { quantized = 0, concurrent = false, activation = 'linear', residual = 0, scale = 1, softcap = null } = options;
-        const op = this.#scales === 0 ? this.#recordPlain(program, x, xStride, concurrent)
-            : recordRounded(program, rows, this.inputs, x, xStride, this.#scales);
+        const op = recordProduct(program, rows, this.inputs, x, xStride, this.#scales, concurrent ? FLAG.CONCURRENT : 0);
         const { words, floats } = program;
         words[op + LINEAR.quantized] = this.inBlocks ? quantized : 0;
         words[op + LINEAR.rows] = rows;
@@ -218,14 +221,6 @@ export class PackedWeight {
         words[op + LINEAR.activation] = ACTIVATIONS[activation];
         floats[op + LINEAR.scale] = scale;
         floats[op + LINEAR.softcap] = softcap ?? 0;
-    }
-
-    /** @param {Program} program @param {number} x @param {number} xStride @param {boolean} concurrent */
-    #recordPlain(program, x, xStride, concurrent) {
-        const op = program.append(KIND.LINEAR, concurrent ? FLAG.CONCURRENT : 0);
-        program.words[op + LINEAR.x] = x;
-        program.words[op + LINEAR.xStride] = xStride;
-        return op;
     }
 
     /**

@@ -25,10 +25,10 @@ import { PAGE, chooseVariant, instantiate } from './wasm.js';
 export async function createRuntime(options = {}) {
     const { workers, simd, maxMemory, wasm: source, worker, test } = checkOptions(options);
     const choice = chooseVariant(simd);
-    const { fallbacks } = choice;
     const shared = test.shared ?? canShareMemory();
     const { module, variant } = await loadModule(choice.variant, shared, source);
     const reason = reasonOf(variant, simd, choice);
+    const fallbacks = variant === choice.variant ? choice.fallbacks : [];
     const memory = new Memory(maxMemory, shared);
     if (memory.refusedPages > 0) {
         const refused = memory.refusedPages * PAGE;
@@ -42,7 +42,7 @@ export async function createRuntime(options = {}) {
     wasm.__stack_pointer.value = memory.alloc(STACK_BYTES) + STACK_BYTES;
 
     const blocks = test.mayBlock ?? (shared && mayBlock());
-    const cores = await processors();
+    const cores = processors();
     const wanted = countWorkers(workers, shared, blocks, cores, fallbacks);
     const { script = worker, startTimeout } = test;
     const common = { memory, module, wasm, processors: cores, mayBlock: blocks, script, startTimeout };

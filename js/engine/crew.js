@@ -105,7 +105,7 @@ export class Crew {
             const fail = (reason) => {
                 settled();
                 if (ready) {
-                    this.lose(member, reason);
+                    this.#lose(member, reason);
                 } else {
                     member.dismiss();
                     reject(new Error(`createRuntime: ${member.name} did not start: it ${reason}`));
@@ -118,7 +118,7 @@ export class Crew {
             };
             this.#starting.set(member, fail);
             const onMessage = (/** @type {any} */ message) => {
-                if (message?.type === MESSAGE.READY && !ready) {
+                if (message?.type === MESSAGE.READY && this.#starting.has(member)) {
                     settled();
                     ready = true;
                     this.#members.push(member);
@@ -162,7 +162,7 @@ export class Crew {
      * @param {Member} member
      * @param {string} reason
      */
-    lose(member, reason) {
+    #lose(member, reason) {
         const at = this.#members.indexOf(member);
         if (at < 0 || this.#ended) {
             return;
@@ -178,25 +178,10 @@ export class Crew {
         this.#options.onLost(loss, held);
     }
 
-    /** @param {number} number that the worker has, if it is still counted on @param {string} reason */
-    loseNumber(number, reason) {
-        const member = this.#members.find((one) => one.number === number);
-        if (member) {
-            this.lose(member, reason);
-        }
-    }
-
-    /** Those in the middle of a program are lost. @param {string} reason */
-    loseBusy(reason) {
-        for (const member of this.#members.filter(({ busy }) => busy)) {
-            this.lose(member, reason);
-        }
-    }
-
-    /** @param {string} reason */
-    loseAll(reason) {
-        for (const member of [...this.#members]) {
-            this.lose(member, reason);
+    /** @param {(member: Member) => boolean} which of those that are counted on are lost @param {string} reason */
+    lose(which, reason) {
+        for (const member of this.#members.filter(which)) {
+            this.#lose(member, reason);
         }
     }
 

@@ -3,6 +3,7 @@
 
 import { show, typeError } from '../check.js';
 import { arrayOn, bytesPerElement, dtypeOfKind, formatShape, tagOf } from './dtype.js';
+import { isDetachable } from './memory.js';
 import { sizeOf } from './size.js';
 
 /** @typedef {import('./memory.js').Memory} Memory */
@@ -54,6 +55,18 @@ export function readShape(shape, name) {
 /** Numbers up to which copying one by one is quicker than asking for an array's buffer, which the engine may have to make first. */
 const BY_HAND = 64;
 
+/**
+ * @param {any} array a typed array
+ * @returns {boolean} whether it is a view of a runtime's memory, as a Tensor's data is, and gone when that grows
+ */
+const liesInMemory = (array) => offsetOf.call(array) > 0 && isDetachable(bufferOf.call(array));
+
+/** @param {DType} dtype @param {any} array a typed array @returns {TensorData} its numbers in one of our own */
+function copyOf(dtype, array) {
+    const Kind = dtype === 'bool' ? Uint8Array : dtype === 'int32' ? Int32Array : Float32Array;
+    return new Kind(array);
+}
+
 /** A tensor-like of the caller's, read once. */
 export class Given {
     #shape;
@@ -100,7 +113,8 @@ export class Given {
             throw new RangeError(`${name}.data must be of ${size} elements, as shape ${formatShape(shape)} has, got ${length}`);
         }
         // Floats that are narrower or wider than ours become ours.
-        return new Given(shape, dtype, size, dtype === 'float32' && kind !== 'Float32Array' ? new Float32Array(data) : data);
+        const isOther = dtype === 'float32' && kind !== 'Float32Array';
+        return new Given(shape, dtype, size, isOther || liesInMemory(data) ? copyOf(dtype, data) : data);
     }
 
     /**
@@ -144,26 +158,11 @@ export class Given {
     }
 
     /**
-     * Where the numbers lie if that is in the memory, to be asked before anything is allocated: growth detaches the views
-     * of a private memory, not what they show.
-     * @param {Memory} memory
-     * @returns {number} -1: elsewhere, or where they can be read later too
-     */
-    placeIn(memory) {
-        return !memory.shared && bufferOf.call(this.#array) === memory.bytes.buffer ? offsetOf.call(this.#array) : -1;
-    }
-
-    /**
      * Copies the numbers.
      * @param {Memory} memory
      * @param {number} address
-     * @param {number} place  what placeIn() said
      */
-    write(memory, address, place) {
-        if (place >= 0) {
-            memory.bytes.copyWithin(address, place, place + this.byteLength);
-            return;
-        }
+    write(memory, address) {
         this.#checkLength();
         if (this.#size <= BY_HAND) {
             this.#writeByHand(memory, address);

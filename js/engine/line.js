@@ -119,10 +119,7 @@ export class Line {
      * @returns {Promise<T>}
      */
     run(job, signal) {
-        if (signal) {
-            return this.#runWithSignal(job, signal);
-        }
-        if (this.#pool.inline) {
+        if (this.#pool.inline && !signal) {
             try {
                 return Promise.resolve(this.runSync(job));
             } catch (error) {
@@ -130,30 +127,16 @@ export class Line {
             }
         }
         return new Promise((resolve, reject) => {
-            this.#runtime._check('Runtime');
-            this.#queue.push({ job, ticket: ++this.#lastTicket, resolve, reject });
-            this.#next();
-        });
-    }
-
-    /**
-     * @template T
-     * @param {Job<T>} job
-     * @param {AbortSignal} signal
-     * @returns {Promise<T>}
-     */
-    #runWithSignal(job, signal) {
-        return new Promise((resolve, reject) => {
-            signal.throwIfAborted();
+            signal?.throwIfAborted();
             this.#runtime._check('Runtime');
             if (this.#inParts === null) this.#checkNested();
-            const onAbort = () => this.#abort(entry);
             /** @type {Entry} */
-            const entry = {
-                job, ticket: ++this.#lastTicket, resolve, reject, signal,
-                unlisten: () => signal.removeEventListener('abort', onAbort),
-            };
-            signal.addEventListener('abort', onAbort);
+            const entry = { job, ticket: ++this.#lastTicket, resolve, reject, signal };
+            if (signal) {
+                const onAbort = () => this.#abort(entry);
+                entry.unlisten = () => signal.removeEventListener('abort', onAbort);
+                signal.addEventListener('abort', onAbort);
+            }
             this.#queue.push(entry);
             this.#next();
         });
@@ -201,7 +184,7 @@ export class Line {
     #endParts(problem) {
         const entry = /** @type {Entry} */ (this.#inParts);
         this.#inParts = null;
-        this.#leave(this.#program, entry, problem);
+        this.#leave(entry, problem);
         this.#next();
     }
 
@@ -271,35 +254,36 @@ export class Line {
         this.#checkNested();
         job.check();
         this.#active = true;
-        const program = this.#program;
         try {
-            job.record(program);
-            this.#pool.run(program);
-            this.#runtime._checkOpen('Runtime');
-            const value = job.finish();
-            this.#complete(program);
-            return value;
+            job.record(this.#program);
+            this.#pool.run(this.#program);
+            return this.#finish(job);
         } catch (error) {
-            if (!this.#closed) job.undo?.();
-            this.#abandon(program);
+            this.#undo(job);
             throw error;
         } finally {
             this.#rest(this.#lastTicket);
         }
     }
 
-    /** @param {Program} program  that has run, and whose job may have disposed of the runtime */
-    #complete(program) {
-        if (!this.#closed) {
-            program._complete();
-        }
+    /**
+     * The program has run.
+     * @template T
+     * @param {Job<T>} job
+     * @returns {T}
+     */
+    #finish(job) {
+        this.#runtime._checkOpen('Runtime');
+        const value = job.finish();
+        if (!this.#closed) this.#program._complete(); // the job may have disposed of the runtime
+        return value;
     }
 
-    /** @param {Program} program */
-    #abandon(program) {
-        if (!this.#closed) {
-            program._abandon(this.#pool.lingers);
-        }
+    /** The program has not run, or not to its end. @param {Job<any>} job */
+    #undo(job) {
+        if (this.#closed) return;
+        job.undo?.();
+        this.#program._abandon(this.#pool.lingers);
     }
 
     /** Starts what is next in line, until something takes time. */
@@ -331,7 +315,7 @@ export class Line {
             if (program.count > 0) this.#pool.begin(program);
         } catch (error) {
             this.#inParts = null;
-            this.#leave(program, entry, { error });
+            this.#leave(entry, { error });
             return;
         }
         if (program.count > 0) this.#advance(entry);
@@ -341,35 +325,29 @@ export class Line {
     /** @param {Program} program @param {Entry} entry */
     #post(program, entry) {
         this.#pool.post(program, (error) => {
-            this.#leave(program, entry, error && { error });
+            this.#leave(entry, error && { error });
             this.#next();
         });
     }
 
     /**
      * Ends the active job.
-     * @param {Program} program
      * @param {Entry} entry
      * @param {{ error: unknown } | null} problem  null: the program has run
      */
-    #leave(program, entry, problem) {
+    #leave(entry, problem) {
         const { job, ticket, resolve, reject, unlisten } = entry;
         let failure = problem && { error: reasonOf(entry, problem.error) };
         let value;
         if (failure === null) {
             try {
                 unlisten?.();
-                this.#runtime._checkOpen('Runtime');
-                value = job.finish();
-                this.#complete(program);
+                value = this.#finish(job);
             } catch (error) {
                 failure = { error };
             }
         }
-        if (failure !== null) {
-            if (!this.#closed) job.undo?.();
-            this.#abandon(program);
-        }
+        if (failure !== null) this.#undo(job);
         this.#rest(ticket);
         if (failure === null) {
             resolve(value);

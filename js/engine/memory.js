@@ -22,8 +22,14 @@ const END = 0x656e6421;
 /** Most pages that are ever asked for: one less than 4 GiB, so that lengths in bytes stay below 2 ** 32. */
 export const MAX_PAGES = 65535;
 
+/** Buffers of memories that are not shared. @type {WeakSet<ArrayBufferLike>} */
+const detachable = new WeakSet();
+
+/** @param {ArrayBufferLike} buffer @returns {boolean} whether the next alloc() may take it away from the views of it */
+export const isDetachable = (buffer) => detachable.has(buffer);
+
 /** Pages tried as a maximum when an engine refuses to reserve more. */
-const MAXIMA = [MAX_PAGES, 32768, 16384, 8192, 4096, 2048, 1024, 512, 256];
+const MAXIMA = [32768, 16384, 8192, 4096, 2048, 1024, 512, 256];
 
 /** @param {number} bytes @returns {number} lines of a block that holds them, header included */
 function linesFor(bytes) {
@@ -41,6 +47,14 @@ export class Memory {
     /** Line of the END header. */
     #end = 0;
     #free = new FreeLists();
+    /** The whole memory; like every view not to be kept across alloc(). @type {Uint8Array<ArrayBufferLike>} */
+    bytes = new Uint8Array(0);
+    /** @type {Uint32Array<ArrayBufferLike>} */
+    words = new Uint32Array(0);
+    /** @type {Int32Array<ArrayBufferLike>} */
+    ints = new Int32Array(0);
+    /** @type {Float32Array<ArrayBufferLike>} */
+    floats = new Float32Array(0);
 
     /**
      * Where the engine reserves less address space than asked for, the memory is made with a smaller maximum.
@@ -51,13 +65,11 @@ export class Memory {
         // Never written to, a page costs nothing but address space.
         const initial = Math.min(64, Math.floor(maxBytes / PAGE));
         const wanted = Math.min(MAX_PAGES, Math.floor(maxBytes / PAGE));
-        let memory = createMemory(initial, wanted, shared);
-        let granted = wanted;
-        for (const pages of MAXIMA) {
-            if (!memory && pages < wanted) {
-                memory = createMemory(initial, pages, shared);
-                granted = pages;
-            }
+        let memory = null;
+        let granted = 0;
+        for (granted of [wanted, ...MAXIMA.filter((pages) => pages < wanted)]) {
+            memory = createMemory(initial, granted, shared);
+            if (memory) break;
         }
         if (!memory) {
             throw new Error('createRuntime: the engine gives no memory, not even 16 MiB');
@@ -75,12 +87,7 @@ export class Memory {
          * @type {(() => boolean) | null}
          */
         this.onPressure = null;
-        const { buffer } = memory;
-        /** The whole memory; like every view not to be kept across alloc(). */
-        this.bytes = new Uint8Array(buffer);
-        this.words = new Uint32Array(buffer);
-        this.ints = new Int32Array(buffer);
-        this.floats = new Float32Array(buffer);
+        this.#refresh();
     }
 
     /** The engine's object, for instances and workers. */
@@ -101,6 +108,7 @@ export class Memory {
     /** Growing detaches (private memory) or outdates (shared memory) every view: these are made anew. */
     #refresh() {
         const { buffer } = this.#memory;
+        if (!this.shared) detachable.add(buffer);
         this.bytes = new Uint8Array(buffer);
         this.words = new Uint32Array(buffer);
         this.ints = new Int32Array(buffer);

@@ -347,13 +347,14 @@ export class Pool {
     #afterRevoked(left, stalled) {
         this.#loseTrapped();
         const reason = `was given up: ${STALL_REASON}`;
-        if (!left) this.#crew.loseBusy(reason);
-        else if (stalled) this.#crew.loseAll(reason);
+        if (!left) this.#crew.lose(({ busy }) => busy, reason);
+        else if (stalled) this.#crew.lose(() => true, reason);
     }
 
     /** Whoever has trapped is lost; then it is as before. */
     #loseTrapped() {
-        this.#crew.loseNumber(this.#control.failed, `failed: ${this.#control.readReport()}`);
+        const { failed } = this.#control;
+        this.#crew.lose(({ number }) => number === failed, `failed: ${this.#control.readReport()}`);
         this.#control.recover();
     }
 

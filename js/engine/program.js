@@ -184,9 +184,8 @@ export class Program {
             return tensor._address;
         }
         const given = tensor instanceof Given ? tensor : Given.read(tensor.shape, tensor.data, 'input');
-        const place = given.placeIn(this.#memory);
         const address = this.scratch(given.byteLength);
-        given.write(this.#memory, address, place);
+        given.write(this.#memory, address);
         return address;
     }
 

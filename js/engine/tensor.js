@@ -120,12 +120,11 @@ export class Tensor {
         this.#shape = Object.freeze(shape);
         this.#dtype = dtype;
         const { memory } = runtime;
-        const place = given === null ? -1 : given.placeIn(memory);
         this._address = memory.alloc(this.byteLength);
         if (given === null) {
             this.data.fill(0);
         } else {
-            given.write(memory, this._address, place);
+            given.write(memory, this._address);
             roundInPlace(runtime, dtype, this._address, this.size);
         }
     }

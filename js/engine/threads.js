@@ -38,7 +38,7 @@ export function mayBlock() {
 }
 
 /** Logical processors, at least 1. */
-export async function processors() {
+export function processors() {
     if (isNode) {
         return Math.max(1, nodeModule('node:os').availableParallelism());
     }

@@ -26,13 +26,16 @@ listen(async (/** @type {StartMessage} */ message, parent) => {
     if (message?.type !== MESSAGE.START) {
         return;
     }
+    let isReady = false;
     try {
         const functions = await instantiate(message.module, message.memory, message.stackTop);
         parent.post({ type: MESSAGE.READY });
+        isReady = true;
         work(message, functions, parent);
     } catch (error) {
         const reason = String(error);
-        leaveReport(message, reason);
+        // One that never got ready has no part in what the others run.
+        if (isReady) leaveReport(message, reason);
         parent.post({ type: MESSAGE.FAILED, reason });
     }
     parent.close();

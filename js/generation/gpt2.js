@@ -5,7 +5,7 @@ import { booleanOrBit, checkOptionNames, checkRuntime, finiteNumber, positiveInt
 import { WEIGHT } from '../engine/interface.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
 import { numbers } from '../layers/attention/inputs.js';
-import { checkWeights } from '../layers/decoder.js';
+import { checkWeights, ensureRoom } from '../layers/check-weights.js';
 import { makeRows } from '../model/cache-row.js';
 import { freeze } from '../model/description.js';
 import { MOST_LAYERS } from '../model/families/common.js';
@@ -108,8 +108,9 @@ export class GPT2CausalLM {
     setWeights(weights) {
         this._check();
         const places = this._places();
-        const held = checkWeights(this.#runtime, weights, places.map(({ shape }) => shape));
+        const held = checkWeights(this.#runtime, weights, places);
         this._check();
+        ensureRoom(this.#runtime, places);
         places.forEach(({ role, shape, kernel }, i) => {
             const values = Float32Array.from(numbers(this.#runtime, held[i]));
             const slot = this.#network.slots.get(role);

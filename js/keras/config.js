@@ -6,7 +6,7 @@ import { resolveInitializer, serializeInitializer } from './initializers.js';
 import { resolveRegularizer, serializeRegularizer } from './regularizers.js';
 import { resolveConstraint, serializeConstraint } from './constraints.js';
 import { resolvePolicy, serializePolicy } from './policy.js';
-import { toCamel, toSnake } from './serializable.js';
+import { copied, toCamel, toSnake } from './serializable.js';
 
 /**
  * The constructor's arguments: Keras's, in camelCase.
@@ -98,12 +98,11 @@ const PLAIN = Object.freeze({
  */
 function checkOutputShape(value) {
     if (value === null || value === 0) return null;
-    const sizes = typeof value === 'number' ? [value] : Array.isArray(value) && Array.from(value);
-    if (!sizes) throw typeError('outputShape', 'an integer or an array of integers', value);
-    for (const size of sizes) {
-        if (typeof size !== 'number') throw typeError('outputShape', 'an integer or an array of integers', value);
-        if (!Number.isSafeInteger(size) || size <= 0) throw rangeError('outputShape', 'positive integers', value);
+    const sizes = typeof value === 'number' ? [value] : value;
+    if (!Array.isArray(sizes) || sizes.some((size) => typeof size !== 'number')) {
+        throw typeError('outputShape', 'an integer or an array of integers', value);
     }
+    if (!sizes.every((size) => Number.isSafeInteger(size) && size > 0)) throw rangeError('outputShape', 'positive integers', value);
     return sizes.length === 0 ? null : Object.freeze(sizes);
 }
 
@@ -113,8 +112,8 @@ function checkOutputShape(value) {
  */
 function checkAttentionAxes(value) {
     if (value === null) return null;
-    const axes = typeof value === 'number' ? [value] : Array.isArray(value) && Array.from(value);
-    if (!axes || !axes.every(Number.isInteger)) {
+    const axes = typeof value === 'number' ? [value] : value;
+    if (!Array.isArray(axes) || !axes.every(Number.isInteger)) {
         throw typeError('attentionAxes', 'an integer or an array of integers', value);
     }
     return Object.freeze(axes);
@@ -190,7 +189,7 @@ export function checkConfig(config) {
  * @param {string} what the layer, for messages
  * @param {unknown} config
  * @param {Record<string, unknown>} defaults by name, of all options
- * @returns {Record<string, any>} all options, as given or by default
+ * @returns {Record<string, any>} all options, as given or by default; lists are copies
  */
 export function readOptions(what, config, defaults) {
     plainObject(`the config of ${what}`, config);
@@ -198,7 +197,7 @@ export function readOptions(what, config, defaults) {
     const given = { ...defaults };
     for (const [key, value] of Object.entries(/** @type {object} */ (config))) {
         if (!Object.hasOwn(defaults, key)) throw unknownOption(what, key, Object.keys(defaults));
-        if (value !== undefined) given[key] = value;
+        if (value !== undefined) given[key] = copied(value);
     }
     return given;
 }

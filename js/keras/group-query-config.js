@@ -1,10 +1,10 @@
 // Constructor arguments of CachedGroupQueryAttention: those of Keras's GroupQueryAttention (config in both directions,
 // keras.io/api/layers/attention_layers/group_query_attention), and those of the cached layers of Keras Hub's models.
 
-import { booleanOrBit, finiteNumber, plainObject, positiveInteger, rangeError } from '../check.js';
+import { booleanOrBit, finiteNumber, plainObject, positiveInteger, positiveNumber, rangeError } from '../check.js';
 import { OBJECTS, checkShared, readKerasConfig, readOptions, serializeShared } from './config.js';
 import { serializePolicy } from './policy.js';
-import { positiveNumber, readLongFactors, readSmoothing } from './rotary.js';
+import { readLongFactors, readSmoothing } from './rotary.js';
 import { toSnake } from './serializable.js';
 
 /** @typedef {import('./config.js').CheckedConfig} CheckedConfig */
@@ -101,6 +101,7 @@ export function checkGroupQueryConfig(config) {
     if (numHeads % kvHeads !== 0)
         throw rangeError('numQueryHeads', `divisible by numKeyValueHeads, ${kvHeads}`, numHeads);
     const shared = checkShared(given);
+    given.queryKeyNorm = checkNorm(given.queryKeyNorm);
     const rotary = checkRotary(given, headDim);
     return Object.freeze({
         ...shared,
@@ -120,7 +121,7 @@ export function checkGroupQueryConfig(config) {
             masks: true,
             outputBias: given.useOutputBias === null ? null : booleanOrBit('useOutputBias', given.useOutputBias),
             rotary,
-            norm: checkNorm(given.queryKeyNorm),
+            norm: given.queryKeyNorm,
             scaleByWidth: !booleanOrBit('queryHeadDimNormalize', given.queryHeadDimNormalize),
         }),
         models: modelsOf(given),
@@ -212,6 +213,6 @@ export function toGroupQueryKerasConfig(config, name, trainable) {
         sliding_window: config.slidingWindow,
         dropout: config.dropout,
         ...serializeShared(config),
-        ...Object.fromEntries(Object.entries(config.models).map(([key, value]) => [toSnake(key), value])),
+        ...Object.fromEntries(Object.entries(config.models).map(([key, value]) => [toSnake(key), structuredClone(value)])),
     };
 }

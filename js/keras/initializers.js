@@ -216,10 +216,14 @@ export class VarianceScaling extends RandomInitializer {
     _fans(shape, fans) {
         const rule = fans ?? fansOfShape(shape);
         const { inputAxes, outputAxes } = this.options;
-        const along = (/** @type {number[]} */ axes) => axes.reduce((fan, axis) => fan * (shape.at(axis) ?? NaN), 1);
+        const along = (/** @type {string} */ name, /** @type {number[]} */ axes) => axes.reduce((fan, axis) => {
+            const size = shape.at(axis);
+            if (size === undefined) throw rangeError(name, `axes of shape [${shape}]`, axis);
+            return fan * size;
+        }, 1);
         return {
-            fanIn: inputAxes === null ? rule.fanIn : along(inputAxes),
-            fanOut: outputAxes === null ? rule.fanOut : along(outputAxes),
+            fanIn: inputAxes === null ? rule.fanIn : along('inputAxes', inputAxes),
+            fanOut: outputAxes === null ? rule.fanOut : along('outputAxes', outputAxes),
         };
     }
 }

@@ -1,7 +1,7 @@
 // Angles of rotary positions as Keras Hub computes them: in float32, whose steps are coarse at far positions, so that a
 // float64 angle would be another number. Sources: Su et al. 2021 (RoFormer), Ding et al. 2024 (LongRoPE).
 
-import { finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
+import { positiveInteger, positiveNumber, rangeError, typeError } from '../check.js';
 import { roundTo } from './policy.js';
 
 /** @typedef {import('./policy.js').FloatType} FloatType */
@@ -125,13 +125,6 @@ function smoothed({ factor, lowFactor, highFactor, trained }, x) {
     if (wavelength < trained / highFactor) return x;
     const part = f((f(trained / wavelength) - lowFactor) / (highFactor - lowFactor));
     return f((1 - part) * f(x / factor) + f(part * x));
-}
-
-/** @param {string} argument @param {unknown} value @returns {number} */
-export function positiveNumber(argument, value) {
-    const number = finiteNumber(argument, value);
-    if (!(number > 0)) throw rangeError(argument, 'a number above 0', value);
-    return number;
 }
 
 /**

@@ -1,13 +1,16 @@
 // What initializers, regularizers and constraints have in common: named options with defaults, and Keras's serialized
 // form `{ module, class_name, config, registered_name }`, read and written.
 
-import { finiteNumber, typeError, rangeError, plainObject, unknownOption } from '../check.js';
+import { checkOptionNames, finiteNumber, typeError, rangeError, plainObject } from '../check.js';
 
 /** @param {string} name camelCase @returns {string} snake_case */
 export const toSnake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** @param {string} name snake_case @returns {string} camelCase */
 export const toCamel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+
+/** A list as it is now: whose it is may change it. @param {any} value an option @returns {any} */
+export const copied = (value) => (Array.isArray(value) ? [...value] : value);
 
 /**
  * @typedef {object} Serialized
@@ -29,12 +32,7 @@ export class Serializable {
     /** @param {Record<string, any>} [options] in camelCase; what is not given takes Keras's default */
     constructor(options = {}) {
         const { defaults, className } = /** @type {typeof Serializable} */ (this.constructor);
-        plainObject(`the options of ${className}`, options);
-        for (const key of Object.keys(options)) {
-            if (!Object.hasOwn(defaults, key)) {
-                throw unknownOption(className, key, Object.keys(defaults));
-            }
-        }
+        checkOptionNames(className, options, Object.keys(defaults));
         /** @type {Readonly<Record<string, any>>} */
         this.options = Object.freeze(this.check({ ...defaults, ...options }));
     }
@@ -52,7 +50,7 @@ export class Serializable {
 
     /** Keras's `get_config()`. @returns {Record<string, any>} */
     getConfig() {
-        return Object.fromEntries(Object.entries(this.options).map(([key, value]) => [toSnake(key), value]));
+        return Object.fromEntries(Object.entries(this.options).map(([key, value]) => [toSnake(key), copied(value)]));
     }
 }
 
@@ -81,7 +79,7 @@ export function resolve(family, argument, identifier) {
     const { class_name: className, config = {} } = /** @type {Record<string, any>} */ (identifier);
     if (typeof className !== 'string') throw typeError(argument, expected, identifier);
     plainObject(`${argument}.config`, config);
-    const options = Object.fromEntries(Object.entries(config).map(([key, value]) => [toCamel(key), value]));
+    const options = Object.fromEntries(Object.entries(config).map(([key, value]) => [toCamel(key), copied(value)]));
     return make(lookUp(family, argument, className), argument, options);
 }
 

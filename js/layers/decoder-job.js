@@ -2,12 +2,11 @@
 // and what it returns put together (finish).
 
 import { KVCache } from '../blocks/cache.js';
-import { writeTransfer } from '../blocks/pages.js';
-import { numbers } from './attention/inputs.js';
+import { checkOwnCache } from './attention/arguments.js';
+import { floatInput, numbers } from './attention/inputs.js';
 import { typeError } from '../check.js';
 import { AttentionCall } from '../blocks/attention.js';
 import { checkedSize } from '../engine/size.js';
-import { KIND } from '../engine/interface.js';
 import { Tensor, asTensorLike, formatShape } from '../engine/tensor.js';
 
 /** @typedef {import('../engine/tensor.js').Held} Held */
@@ -47,6 +46,8 @@ class Side {
             this._setCache(decoder, cache, index ?? null);
         } else if (index !== undefined && index !== null) {
             throw typeError(`${name}CacheUpdateIndex`, `absent without ${name}Cache`, index);
+        } else if (rows === 0) {
+            throw new RangeError(`${name} must have at least one position to attend to, got none`);
         }
     }
 
@@ -67,8 +68,8 @@ class Side {
             throw new RangeError(`${this._name}Cache must have shape [${io.batch}, 2, S, ${heads}, ${keyDim}], ` +
                 `got ${formatShape(shape)}`);
         }
-        given._check(`${this._name}Cache`);
-        this.cache = given instanceof KVCache ? given : decoder._runtime._capture(given);
+        if (given instanceof KVCache) checkOwnCache(`${this._name}Cache`, given, this._runtime);
+        this.cache = given instanceof KVCache ? given : this._runtime._capture(given);
         this.positions = shape[2];
         if (index === null) {
             io.rows = 0;
@@ -153,14 +154,7 @@ class Side {
             pages.makeWritable(io.index, io.index + io.rows);
             io.setCache(cache, pages);
         } else if (cache !== null) {
-            const [batch, , length, heads, dim] = cache.shape;
-            const source = program.input(cache);
-            io.cache = program.cache(batch, length, heads, dim, dim);
-            io.s = length;
-            io.cacheRound = 0;
-            io.narrow = false;
-            const op = program.append(KIND.STORE);
-            writeTransfer(program.words, op, io.cache, source, cache.shape, 0, length);
+            io.copyCache(program, floatInput(this._runtime, program, cache, 'float32', 0), cache.shape);
             this._result = program.result(Object.freeze(cache.shape), 'float32');
         } else {
             io.noCache();
@@ -175,10 +169,7 @@ class Side {
 
     /** After the attention: what a functional cache has become. @param {Program} program */
     recordResult(program) {
-        if (this._result === null) return;
-        const { _address, shape } = this._result;
-        const op = program.append(KIND.LOAD);
-        writeTransfer(program.words, op, this.io.cache, _address, shape, 0, shape[2]);
+        if (this._result !== null) this.io.readCache(program, this._result);
     }
 
     /** The call has been cut short. */
@@ -259,7 +250,7 @@ export class DecoderJob {
         if (this._cross && this._encoder) {
             const { io } = this._cross;
             this._cross.record(program);
-            io.key = io.rows > 0 ? program.input(this._encoder) : 0;
+            io.key = io.rows > 0 ? floatInput(this._decoder._runtime, program, this._encoder, 'float32', 0) : 0;
             [, , io.keyStride] = this._encoder.shape;
             io.value = io.key;
             io.valueStride = io.keyStride;
@@ -268,10 +259,10 @@ export class DecoderJob {
 
     /** @param {Program} program */
     record(program) {
-        const { hiddenDim, intermediateDim } = this._decoder;
+        const { _runtime: runtime, hiddenDim, intermediateDim } = this._decoder;
         const floats = this._rows * hiddenDim;
         this._output = program.result(Object.freeze(this._sequence.shape), 'float32');
-        const input = program.input(this._sequence);
+        const input = floatInput(runtime, program, this._sequence, 'float32', 0);
         program.floats.copyWithin(this._output._address / 4, input / 4, input / 4 + floats);
         this._self.record(program);
         this._recordCross(program);

@@ -38,15 +38,15 @@ export class TrainingCall {
             job._self.record(program);
             decoder._recordSelf(program, call);
             job._self.recordResult(program);
-        }, () => job._self.finish());
+        });
         if (job._cross && crossNorm) {
             await this._sublayer(crossNorm, (program, call) => {
                 job._recordCross(program);
                 decoder._recordCross(program, call);
                 job._cross?.recordResult(program);
-            }, () => job._cross?.finish());
+            });
         }
-        await this._sublayer(norm, (program, call) => decoder._recordFeedForward(program, call), () => undefined);
+        await this._sublayer(norm, (program, call) => decoder._recordFeedForward(program, call));
         return this._result();
     }
 
@@ -54,44 +54,41 @@ export class TrainingCall {
      * x + dropout(sublayer(x)), normalized before or after.
      * @param {import('../blocks/norm.js').NormWeights} norm
      * @param {(program: Program, call: BlockCall) => void} record
-     * @param {() => unknown} finish
      */
-    async _sublayer(norm, record, finish) {
-        const { _decoder: decoder, _job: job } = this;
-        const { dropout, _random: random, _runtime: runtime } = decoder;
-        const size = this._x.length;
-        let out = 0;
-        const y = await runtime._run({
-            check: () => job.check(),
-            record: (program) => {
-                out = program.scratch(size * 4);
-                record(program, {
-                    rows: job._rows, x: program.input({ shape: this._shape, data: this._x }), out,
-                    normed: program.scratch(size * 4), inner: program.scratch(job._rows * decoder.intermediateDim * 4),
-                    self: job._self.io, cross: job._cross && job._cross.io,
-                });
-            },
-            finish: () => {
-                finish();
-                return runtime.memory.f32(out, size).slice();
-            },
-        });
-        for (let i = 0; i < size; i++) {
+    async _sublayer(norm, record) {
+        const { _decoder: decoder, _job: job, _x: residual } = this;
+        const { dropout, _random: random } = decoder;
+        const y = await this._run((program, x, out) => record(program, {
+            rows: job._rows, x, out,
+            normed: program.scratch(residual.length * 4), inner: program.scratch(job._rows * decoder.intermediateDim * 4),
+            self: job._self.io, cross: job._cross && job._cross.io,
+        }));
+        for (let i = 0; i < residual.length; i++) {
             if (random.uniform() >= dropout) {
-                this._x[i] += y[i] / (1 - dropout);
+                residual[i] += y[i] / (1 - dropout);
             }
         }
         if (!decoder.normalizeFirst) {
-            this._x = await runtime._run({
-                check: () => job.check(),
-                record: (program) => {
-                    out = program.scratch(size * 4);
-                    const x = program.input({ shape: this._shape, data: this._x });
-                    norm.record(program, job._rows, x, decoder.hiddenDim, out);
-                },
-                finish: () => runtime.memory.f32(out, size).slice(),
-            });
+            this._x = await this._run((program, x, out) => norm.record(program, job._rows, x, decoder.hiddenDim, out));
         }
+    }
+
+    /**
+     * @param {(program: Program, x: number, out: number) => void} record is given the addresses of the residual stream and of as
+     *   much room for what it makes of it
+     * @returns {Promise<Float32Array<ArrayBuffer>>} that
+     */
+    _run(record) {
+        const { _decoder: { _runtime: runtime }, _job: job, _x: { length } } = this;
+        let out = 0;
+        return runtime._run({
+            check: () => job.check(),
+            record: (program) => {
+                out = program.scratch(length * 4);
+                record(program, program.input({ shape: this._shape, data: this._x }), out);
+            },
+            finish: () => runtime.memory.f32(out, length).slice(),
+        });
     }
 
     /** @returns {Promise<import('./decoder-options.js').DecoderResult>} */

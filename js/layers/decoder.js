@@ -7,7 +7,8 @@ import { Random, randomSeed } from '../random.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';
 import { LINEAR } from '../engine/interface.js';
-import { asTensorLike, formatShape, sameShape, sizeOf } from '../engine/tensor.js';
+import { asTensorLike } from '../engine/tensor.js';
+import { checkWeights, ensureRoom } from './check-weights.js';
 import { DecoderJob } from './decoder-job.js';
 import { ACTIVATIONS, readConfig, readOptions } from './decoder-options.js';
 import { TrainingCall } from './decoder-training.js';
@@ -159,8 +160,10 @@ export class TransformerDecoder {
      */
     setWeights(weights) {
         this._check();
-        const given = checkWeights(this._runtime, weights, this._weightShapes());
+        const expected = this._weightShapes().map((shape) => ({ shape }));
+        const given = checkWeights(this._runtime, weights, expected);
         this._check();
+        ensureRoom(this._runtime, expected);
         const { self, selfNorm, cross, crossNorm, intermediate, output, norm } = this._parts;
         let at = 0;
         const next = () => numbers(this._runtime, given[at++]);
@@ -198,7 +201,7 @@ export class TransformerDecoder {
     async call(decoderSequence, encoderSequence = null, options = {}) {
         // Everything is read once, here: the caller's objects may answer differently the next time.
         const sequence = asTensorLike(decoderSequence, 'decoderSequence');
-        const encoder = encoderSequence && asTensorLike(encoderSequence, 'encoderSequence');
+        const encoder = encoderSequence === null ? null : asTensorLike(encoderSequence, 'encoderSequence');
         const given = readOptions(options);
         const drops = given.training && this.dropout > 0;
         if (drops && given.signal) throw typeError('signal', 'absent while dropout is applied', given.signal);
@@ -230,11 +233,8 @@ export class TransformerDecoder {
      * @param {BlockCall} call
      */
     _record(program, call) {
-        call.out = call.x;
         this._recordSelf(program, call);
-        if (call.cross) {
-            this._recordCross(program, call);
-        }
+        this._recordCross(program, call);
         this._recordFeedForward(program, call);
     }
 
@@ -242,65 +242,69 @@ export class TransformerDecoder {
     _recordSelf(program, call) {
         const { self, selfNorm } = this._parts;
         const { self: io } = call;
-        io.key = this.normalizeFirst ? call.normed : call.x;
-        io.keyStride = this.hiddenDim;
-        io.value = io.key;
-        io.valueStride = this.hiddenDim;
-        this._recordAttention(program, call, self, selfNorm, io);
+        this._recordSublayer(program, call, selfNorm, (input, residual) => {
+            io.key = input;
+            io.keyStride = this.hiddenDim;
+            io.value = input;
+            io.valueStride = this.hiddenDim;
+            this._recordAttention(program, call, self, io, input, residual);
+        });
     }
 
     /** @param {import('../engine/program.js').Program} program @param {BlockCall} call */
     _recordCross(program, call) {
         const { cross, crossNorm } = this._parts;
-        if (cross && crossNorm && call.cross) {
-            this._recordAttention(program, call, cross, crossNorm, call.cross);
+        const { cross: io } = call;
+        if (cross && crossNorm && io) {
+            this._recordSublayer(program, call, crossNorm, (input, residual) => {
+                this._recordAttention(program, call, cross, io, input, residual);
+            });
         }
+    }
+
+    /** @param {import('../engine/program.js').Program} program @param {BlockCall} call */
+    _recordFeedForward(program, call) {
+        const { intermediate, output, norm } = this._parts;
+        const { rows, inner, out } = call;
+        const [width, innerWidth] = [this.hiddenDim, this.intermediateDim];
+        this._recordSublayer(program, call, norm, (input, residual) => {
+            const up = intermediate.record(program, rows, input, width, inner, innerWidth, 0);
+            program.words[up + LINEAR.activation] = ACTIVATIONS[this.activation ?? 'linear'];
+            const down = output.record(program, rows, inner, innerWidth, out, width, 0);
+            program.words[down + LINEAR.residual] = residual;
+            program.words[down + LINEAR.residualStride] = width;
+        });
+    }
+
+    /**
+     * x + sublayer(norm(x)), or norm(x + sublayer(x)); where `out` is not x, what the sublayer alone gives.
+     * @param {import('../engine/program.js').Program} program
+     * @param {BlockCall} call
+     * @param {NormWeights} norm
+     * @param {(input: number, residual: number) => void} record appends the sublayer: addresses of its input and of what it
+     *   adds, 0 for nothing
+     */
+    _recordSublayer(program, { rows, x, out, normed }, norm, record) {
+        const width = this.hiddenDim;
+        const input = this.normalizeFirst ? norm.record(program, rows, x, width, normed) : x;
+        record(input, out === x ? x : 0);
+        if (!this.normalizeFirst && out === x) norm.record(program, rows, x, width, x);
     }
 
     /**
      * @param {import('../engine/program.js').Program} program
      * @param {BlockCall} call
      * @param {CachedMultiHeadAttention} layer
-     * @param {NormWeights} norm
      * @param {import('../blocks/attention.js').AttentionCall} io what differs from call to call is set already
+     * @param {number} query address
+     * @param {number} residual address
      */
-    _recordAttention(program, call, layer, norm, io) {
-        const width = this.hiddenDim;
-        if (this.normalizeFirst) {
-            norm.record(program, call.rows, call.x, width, call.normed);
-        }
-        io.query = this.normalizeFirst ? call.normed : call.x;
-        io.queryStride = width;
-        io.residual = call.out === call.x ? call.x : 0;
-        io.residualStride = width;
+    _recordAttention(program, call, layer, io, query, residual) {
+        io.query = query;
+        io.residual = residual;
         io.out = call.out;
-        io.outStride = width;
+        io.queryStride = io.residualStride = io.outStride = this.hiddenDim;
         layer._record(program, io);
-        if (!this.normalizeFirst && call.out === call.x) {
-            norm.record(program, call.rows, call.x, width, call.x);
-        }
-    }
-
-    /**
-     * @param {import('../engine/program.js').Program} program
-     * @param {BlockCall} call
-     */
-    _recordFeedForward(program, call) {
-        const { intermediate, output, norm } = this._parts;
-        const width = this.hiddenDim;
-        const inner = this.intermediateDim;
-        if (this.normalizeFirst) {
-            norm.record(program, call.rows, call.x, width, call.normed);
-        }
-        const input = this.normalizeFirst ? call.normed : call.x;
-        const up = intermediate.record(program, call.rows, input, width, call.inner, inner, 0);
-        program.words[up + LINEAR.activation] = ACTIVATIONS[this.activation ?? 'linear'];
-        const down = output.record(program, call.rows, call.inner, inner, call.out, width, 0);
-        program.words[down + LINEAR.residual] = call.out === call.x ? call.x : 0;
-        program.words[down + LINEAR.residualStride] = width;
-        if (!this.normalizeFirst && call.out === call.x) {
-            norm.record(program, call.rows, call.x, width, call.x);
-        }
     }
 
     /** @throws {Error} after dispose(), or when the runtime cannot be used */
@@ -335,36 +339,6 @@ export class TransformerDecoder {
 
 /** @param {NormWeights | null} norm @returns {Float32Array[]} copies of gamma and beta */
 const normWeights = (norm) => (norm ? [norm.readWeight(), norm.readBias()] : []);
-
-/**
- * @param {import('../engine/runtime.js').Runtime} runtime
- * @param {readonly TensorLike[]} weights
- * @param {readonly (readonly number[])[]} shapes
- * @returns {TensorLike[]} to be used from here on
- * @throws {TypeError | RangeError} when there is not one for each shape; RangeError too when the memory has no room to load them
- */
-export function checkWeights(runtime, weights, shapes) {
-    if (!Array.isArray(weights)) {
-        throw typeError('weights', 'a list of tensor-likes', weights);
-    }
-    if (weights.length !== shapes.length) {
-        throw rangeError('weights', `a list of ${shapes.length}`, weights);
-    }
-    const list = shapes.map((expected, i) => {
-        const given = asTensorLike(weights[i], `weights[${i}]`);
-        if (!sameShape(given.shape, expected)) {
-            throw rangeError(`weights[${i}]`, `of shape ${formatShape(expected)}`, given);
-        }
-        if (given.dtype === 'bool') throw typeError(`weights[${i}]`, 'numbers', given);
-        return given;
-    });
-    // Reading the later ones may have run code of the caller's; and nothing may stop half-way.
-    list.forEach((given, i) => given._check(`weights[${i}]`));
-    runtime._check('setWeights');
-    runtime._assertIdle('setWeights');
-    runtime.memory.ensure(4 * Math.max(...shapes.map((shape) => sizeOf(shape))));
-    return list;
-}
 
 /**
  * What a block needs to know of a call, by address. Filled in again and again.

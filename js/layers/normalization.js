@@ -55,14 +55,13 @@ class Normalization extends PlainLayer {
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
-        const isList = Array.isArray(own.axis);
-        const axis = isList ? [...own.axis] : own.axis;
-        if (!(isList ? axis.length > 0 && axis.every(Number.isInteger) : Number.isInteger(axis))) {
-            throw typeError('axis', 'an integer or an array of integers', own.axis);
+        const { axis } = own;
+        if (!(Array.isArray(axis) ? axis.length > 0 && axis.every(Number.isInteger) : Number.isInteger(axis))) {
+            throw typeError('axis', 'an integer or an array of integers', axis);
         }
         if (!(finiteNumber('epsilon', own.epsilon) >= 0))
             throw rangeError('epsilon', 'a number from 0 on', own.epsilon);
-        return { ...own, axis };
+        return own;
     }
 
     get built() {

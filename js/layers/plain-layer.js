@@ -2,12 +2,13 @@
 // memory.
 
 import { printAs } from '../engine/print.js';
-import { Tensor, asTensorLike, formatShape, roundMode } from '../engine/tensor.js';
+import { Tensor, asTensorLike, roundMode } from '../engine/tensor.js';
 import { checkRuntime, checkSignal, rangeError, typeError } from '../check.js';
 import { readKerasConfig, readOptions } from '../keras/config.js';
 import { nextName } from '../keras/names.js';
 import { resolvePolicy, roundTo, serializePolicy } from '../keras/policy.js';
-import { toSnake } from '../keras/serializable.js';
+import { copied, toSnake } from '../keras/serializable.js';
+import { checkWeights } from './check-weights.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -108,7 +109,7 @@ export class PlainLayer {
             name: this.name,
             trainable: this.trainable,
             dtype: serializePolicy(this._policy),
-            ...Object.fromEntries(Object.entries(this._ownConfig()).map(([key, value]) => [toSnake(key), value])),
+            ...Object.fromEntries(Object.entries(this._ownConfig()).map(([key, value]) => [toSnake(key), copied(value)])),
         };
     }
 
@@ -134,21 +135,8 @@ export class PlainLayer {
      */
     setWeights(list) {
         this._checkAlive();
-        if (!Array.isArray(list)) throw typeError('weights', 'an array of tensor-likes', list);
-        if (list.length !== this._weights.length)
-            throw rangeError('weights', `${this._weights.length} tensor-likes`, list);
-        const values = this._weights.map(({ path, shape }, i) => {
-            const given = asTensorLike(list[i], `weights[${i}]`);
-            if (formatShape(given.shape) !== formatShape(shape)) {
-                throw rangeError(`weights[${i}] (${path})`, `of shape ${formatShape(shape)}`, given);
-            }
-            if (given.dtype === 'bool') throw typeError(`weights[${i}] (${path})`, 'numbers', given);
-            return given;
-        });
-        // Reading the later ones may have run code of the caller's.
-        values.forEach((given, i) => given._check(`weights[${i}]`));
+        const values = checkWeights(this._runtime, list, this._weights);
         this._checkAlive();
-        this._runtime._assertIdle('setWeights');
         this._weights.forEach((weight, i) => {
             weight.data = this._rounded(new Float32Array(values[i].data));
         });
@@ -176,9 +164,9 @@ export class PlainLayer {
     applyConstraints() {
         this._checkAlive();
         this._runtime._assertIdle('applyConstraints');
-        for (const weight of this._weights) {
-            if (weight.constraint) weight.data = this._rounded(weight.constraint.project(weight.data, weight.shape));
-        }
+        // All of them before any is changed: a constraint may not be for such a weight.
+        const projected = this._weights.map(({ constraint, data, shape }) => constraint?.project(data, shape) ?? data);
+        this._weights.forEach((weight, i) => { weight.data = this._rounded(projected[i]); });
         this._loaded();
     }
 

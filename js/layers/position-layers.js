@@ -1,6 +1,6 @@
 // SinePositionEncoding and AlibiBias: Keras Hub's layers (keras.io/keras_hub/api/modeling_layers).
 
-import { checkOptionNames, finiteNumber, positiveInteger, rangeError } from '../check.js';
+import { checkOptionNames, positiveInteger, positiveNumber, rangeError } from '../check.js';
 import { roundTo } from '../keras/policy.js';
 import { numbers } from './attention/inputs.js';
 import { PlainLayer, positionsOf } from './plain-layer.js';
@@ -34,8 +34,7 @@ export class SinePositionEncoding extends PlainLayer {
 
     /** @param {Record<string, any>} own @returns {Record<string, any>} */
     _checkConfig(own) {
-        if (!(finiteNumber('maxWavelength', own.maxWavelength) > 0))
-            throw rangeError('maxWavelength', 'a number above 0', own.maxWavelength);
+        positiveNumber('maxWavelength', own.maxWavelength);
         return own;
     }
 

@@ -1,8 +1,7 @@
 // RotaryEmbedding: Keras Hub's layer (keras.io/keras_hub/api/modeling_layers/rotary_embedding), and what its Llama and
 // Phi-3 add.
 
-import { asTensorLike } from '../engine/tensor.js';
-import { checkOptionNames, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
+import { checkOptionNames, positiveInteger, positiveNumber, rangeError, typeError } from '../check.js';
 import { RotaryAngles, baseFrequencies, checkDims, readLongFactors, readSmoothing } from '../keras/rotary.js';
 import { numbers } from './attention/inputs.js';
 import { PlainLayer, positionsOf } from './plain-layer.js';
@@ -127,7 +126,7 @@ export class RotaryEmbedding extends PlainLayer {
             'betaSlow',
             'originalMaxPositionEmbeddings',
         ]) {
-            if (!(finiteNumber(name, own[name]) > 0)) throw rangeError(name, 'a number above 0', own[name]);
+            positiveNumber(name, own[name]);
         }
         for (const name of ['sequenceAxis', 'featureAxis']) {
             if (!Number.isInteger(own[name])) throw typeError(name, 'an integer', own[name]);
@@ -188,7 +187,7 @@ export class RotaryEmbedding extends PlainLayer {
             angles.writeAt(table, shape[sequence], places(b));
             return table;
         });
-        const rows = rowsOf(asTensorLike(inputs, 'inputs').shape, feature);
+        const rows = rowsOf(shape, feature);
         return this._fill(shape, (out) =>
             turn(out, numbers(this._runtime, inputs), rows, tables, { batch, sequence, dims, stride: strideOf(shape, feature) }),
         );

@@ -8,6 +8,7 @@ import {
 } from '../../js/generation/index.js';
 import { assertTensor, COMMITTED, readManifest, readTensors } from '../golden/golden.js';
 import { testRuntime } from '../runtime.js';
+import { sizeOf } from '../../js/engine/size.js';
 import { functional, inPlace, there } from '../there.js';
 
 /** @typedef {import('../there.js').Floats} Floats */
@@ -27,7 +28,7 @@ function column({ shape: [batch, length, width], data }, t) {
 }
 
 /** @param {number[]} shape @returns {Floats} */
-const zeros = (shape) => ({ shape, data: new Float32Array(shape.reduce((product, n) => product * n, 1)) });
+const zeros = (shape) => ({ shape, data: new Float32Array(sizeOf(shape)) });
 
 describe('a TransformerDecoder', () => {
     const x = { shape: [1, 2, 8], data: Float32Array.from({ length: 16 }, (_, i) => Math.sin(i)) };
@@ -43,6 +44,49 @@ describe('a TransformerDecoder', () => {
         assert.deepEqual((await decoder.call(x, x)).output.shape, [1, 2, 8]);
         assert.equal(decoder.hasCrossAttention, true);
         decoder.dispose();
+    });
+
+    test('takes integers and booleans for the numbers that they are', async () => {
+        const plain = make({ normalizeFirst: true });
+        const cross = make();
+        plain.build([1, 2, 8]);
+        cross.build([1, 2, 8], [1, 3, 6]);
+        const of = (/** @type {number[]} */ shape, /** @type {any} */ Kind) => ({
+            shape, data: Kind.from({ length: sizeOf(shape) }, (/** @type {unknown} */ _, /** @type {number} */ i) => i % 3),
+        });
+        for (const Kind of [Int32Array, Uint8Array]) {
+            const options = (/** @type {any} */ K) => ({ selfAttentionCache: of([1, 2, 4, 2, 4], K), selfAttentionCacheUpdateIndex: 1 });
+            const got = await plain.call(of([1, 2, 8], Kind), null, options(Kind));
+            const expected = await plain.call(of([1, 2, 8], Float32Array), null, options(Float32Array));
+            assert.deepEqual(got.output.data, expected.output.data);
+            assert.deepEqual(functional(got.selfAttentionCache).data, functional(expected.selfAttentionCache).data);
+            const { output } = await cross.call(of([1, 2, 8], Kind), of([1, 3, 6], Kind));
+            assert.deepEqual(output.data, (await cross.call(of([1, 2, 8], Float32Array), of([1, 3, 6], Float32Array))).output.data);
+        }
+    });
+
+    test('refuses a KVCache of another runtime, and to attend to nothing', async () => {
+        const decoder = make();
+        decoder.build([1, 2, 8], [1, 2, 8]);
+        const sizes = { batch: 1, length: 4, numHeads: 2, keyDim: 4 };
+        const other = await testRuntime({ workers: 0 });
+        const [own, foreign] = [new KVCache(runtime, sizes), new KVCache(other, sizes)];
+        const index = { selfAttentionCacheUpdateIndex: 0, crossAttentionCacheUpdateIndex: 0 };
+        for (const [name, caches] of /** @type {[string, any][]} */ ([
+            ['selfAttentionCache', { selfAttentionCache: foreign, crossAttentionCache: own }],
+            ['crossAttentionCache', { selfAttentionCache: own, crossAttentionCache: foreign }],
+        ])) {
+            const message = new RegExp(`^${name} must be of the layer's own runtime, got one of another$`);
+            await assert.rejects(decoder.call(x, x, { ...caches, ...index }), { name: 'TypeError', message });
+        }
+        assert.ok(own.toTensor().data.every((value) => value === 0));
+        await assert.rejects(decoder.call(x, zeros([1, 0, 8])), { name: 'RangeError', message: /^crossAttention must have at least one position/ });
+        const alone = make();
+        alone.build([1, 2, 8]);
+        await assert.rejects(alone.call(zeros([1, 0, 8])), { name: 'RangeError', message: /^selfAttention must have at least one position/ });
+        const { output } = await alone.call(zeros([1, 0, 8]), null, { selfAttentionCache: own, selfAttentionCacheUpdateIndex: 4 });
+        assert.deepEqual(output.shape, [1, 0, 8]);
+        assert.deepEqual((await alone.call(zeros([0, 2, 8]))).output.shape, [0, 2, 8]);
     });
 
     test('that has been disposed of is not made again by a call', async () => {

@@ -4,10 +4,12 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { EventEmitter } from 'node:events';
 import os from 'node:os';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Worker } from 'node:worker_threads';
 import { Memory } from '../../js/engine/memory.js';
 import { Tensor } from '../../js/engine/tensor.js';
 import { WorkerLostError } from '../../js/index.js';
@@ -74,6 +76,65 @@ for (const [what, body, expected] of [
         { workers: 2, worker: script(String(body)) }, /** @type {RegExp} */ (expected),
     ));
 }
+
+const WORKER = new URL('../../js/engine/worker.js', import.meta.url);
+
+test('a worker that gets ready when nobody waits for it any more is not counted', { timeout }, async () => {
+    class Late extends EventEmitter {
+        isEnded = false;
+        postMessage() {}
+        unref() {}
+        /** What it had sent before it was ended is heard afterwards. */
+        terminate() {
+            if (this.isEnded) return;
+            this.isEnded = true;
+            setImmediate(() => {
+                this.emit('message', { type: 'cached-attention:ready' });
+                this.emit('exit', 1);
+            });
+        }
+    }
+    /** @type {(Worker | Late)[]} */
+    const made = [];
+    const worker = () => {
+        made.push(made.length === 2 ? new Late() : new Worker(WORKER, { execArgv: [] }));
+        return made[made.length - 1];
+    };
+    const runtime = await createWithSwitches(/** @type {any} */ ({ workers: 2, worker, _test: { startTimeout: 5000 } }));
+    await /** @type {Worker} */ (made[0]).terminate();
+    const begin = performance.now();
+    while (made.length < 4 || runtime.explain().workers < 2) {
+        assert.ok(performance.now() - begin < HANG_MS, `${made.length} workers made, ${runtime.explain().workers} at work`);
+        await new Promise((resolve) => { setTimeout(resolve, 20); });
+    }
+    await new Promise((resolve) => { setTimeout(resolve, 200); });
+    assert.equal(made.length, 4, 'one in the place of the first, one in the place of the late one');
+    assert.equal(runtime.explain().workers, 2);
+    runtime.dispose();
+});
+
+test('a worker that does not get ready takes no call with it', { timeout }, async () => {
+    let made = 0;
+    const body = `WebAssembly.instantiate = async () => { throw new RangeError('no room'); }; import(${JSON.stringify(WORKER.href)});`;
+    /** @type {Worker | undefined} */
+    let first;
+    const worker = () => {
+        const one = new Worker(made++ < 2 ? WORKER : script(body), { execArgv: [] });
+        first ??= one;
+        return one;
+    };
+    const runtime = await createWithSwitches(/** @type {any} */ ({ workers: 2, worker, _test: { mayBlock: false } }));
+    // So large that it is at work nearly all the time in which others start.
+    const block = new Block(runtime, { t: 512, heads: 4, d: 64 });
+    await first?.terminate();
+    const begin = performance.now();
+    while (!runtime.explain().fallbacks.some((text) => /a worker less: .*no room, and 4 more in its place/.test(text))) {
+        assert.ok(performance.now() - begin < HANG_MS, `${made} workers made`);
+        assert.ok((await runtime._run(block)).data.every(Number.isFinite));
+    }
+    assert.equal(made, 6);
+    runtime.dispose();
+});
 
 test('workers that cannot be created take no memory', { timeout }, async () => {
     const worker = () => { throw new Error('no'); };

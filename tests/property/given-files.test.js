@@ -2,10 +2,14 @@
 // 'cached-attention/inline' is one user of it, tests/browser and src/build/package.js run it from a bundle.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { createRuntime } from '../../js/index.js';
 
@@ -43,6 +47,17 @@ test('the binary as an address, a path, a folder, bytes, a module, a pair', { ti
         assert.equal((await explained({ wasm, workers: 0 })).variant, chosen);
         assert.equal((await explained({ wasm, workers: 0, simd: 'simd128' })).variant, 'simd128');
     }
+});
+
+test('what the engine lacks is told of the binary that runs, not of the one that it would have chosen', { timeout }, async () => {
+    // Both names have as many letters: an engine without relaxed SIMD takes this for the relaxed binary.
+    const bytes = new Uint8Array(await readFile(FILE));
+    const at = Buffer.from(bytes.buffer).indexOf('simd128');
+    bytes.set(new TextEncoder().encode('relaxed'), at);
+    const { variant, simd, fallbacks } = await explained({ wasm: bytes, workers: 0 });
+    assert.equal(variant, 'relaxed');
+    assert.match(simd, /relaxed SIMD and fuses|it is the binary given as wasm/);
+    assert.deepEqual(fallbacks, []);
 });
 
 test('the same on memory that is not shared', { timeout }, async () => {
@@ -109,4 +124,20 @@ test('the entry with everything inlined', { timeout, skip: !existsSync(inDist('i
     runtime.dispose();
     await assert.rejects(async () => inline.createRuntime(null), TypeError);
     await assert.rejects(inline.createRuntime({ threads: 1 }), TypeError);
+    // Where no other files of the package are, an option that is undefined is none.
+    const folder = await mkdtemp(join(tmpdir(), 'inline-'));
+    try {
+        for (const name of await readdir(inDist('.'))) {
+            if (name.endsWith('.js') && name !== 'worker.js') await copyFile(inDist(name), join(folder, name));
+        }
+        await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
+        const body = `import { createRuntime } from './inline.js';
+            const runtime = await createRuntime({ wasm: undefined, worker: undefined, workers: 1 });
+            console.log(runtime.explain().workers);
+            runtime.dispose();`;
+        await writeFile(join(folder, 'main.js'), body);
+        assert.equal((await promisify(execFile)(process.execPath, ['main.js'], { cwd: folder })).stdout, '1\n');
+    } finally {
+        await rm(folder, { recursive: true });
+    }
 });

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
-import { TransformerDecoder } from '../../js/layers/decoder.js';
+import { RMSNormalization, RotaryEmbedding, TransformerDecoder } from '../../js/layers/index.js';
 import { asTensorLike } from '../../js/engine/tensor.js';
 import { draw, randomLayer } from '../property/cases.js';
 import { testRuntime } from '../runtime.js';
@@ -155,6 +155,45 @@ test('data that is a view of the runtime\'s own memory stays right when the memo
     const copy = new Tensor(own, { shape: [n], data: source.data });
     assert.ok(own.memory.reserved > reserved, 'the test tests nothing unless the view is detached');
     assert.ok(copy.data.every((value, i) => value === i % 1000));
+    own.dispose();
+});
+
+test('so does data that is given to calls, and to a cache', async () => {
+    const own = await testRuntime({ workers: 0, _test: { shared: false } });
+    const { memory } = own;
+    const n = 2 ** 16;
+    const source = new Tensor(own, { shape: [n], data: Float32Array.from({ length: n }, (_, i) => i % 100 - 50) });
+    const norm = new RMSNormalization(own);
+    const rope = new RotaryEmbedding(own);
+    const attention = randomLayer(own, { numHeads: 1, keyDim: 4 }, [1, 1, 64], [1, 1, 64], 1);
+    const decoder = new TransformerDecoder(own, { intermediateDim: 8, numHeads: 1 });
+    decoder.build([1, null, 64]);
+    const view = () => ({ shape: [1, n / 64, 64], data: source.data.subarray(0, n) });
+    const part = () => ({ shape: [1, 16, 64], data: source.data.subarray(64, 64 * 17) });
+    const cache = new KVCache(own, { batch: 1, length: n / 128, numHeads: 1, keyDim: 64 });
+    /** What each gives, and makes new while it does. @type {[string, () => any][]} */
+    const calls = [
+        ['norm', () => norm.callSync(view())], ['rope', () => rope.callSync(view())],
+        ['attention', () => attention.callSync(part(), part()).attentionOutput],
+        ['decoder', async () => (await decoder.call(part())).output],
+        ['cache', () => {
+            const fork = cache.fork();
+            fork.set({ shape: cache.shape, data: source.data.subarray(0, n) });
+            return fork.toTensor();
+        }],
+    ];
+    for (const [name, call] of calls) {
+        const expected = (await call()).data;
+        // Results that are kept unread would be moved out: these stay, until there is no room for the next one.
+        for (let grown = 0, i = 0; grown < 2; i++) {
+            assert.ok(i < 5000, `${name}: the memory never grows within the call`);
+            const { reserved } = memory;
+            const { data } = await call();
+            if (memory.reserved > reserved) grown++;
+            assert.deepEqual(data, expected, name);
+            memory.alloc(memory.reserved > reserved ? 1000 : 20_000);
+        }
+    }
     own.dispose();
 });
 

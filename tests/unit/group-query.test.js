@@ -99,6 +99,20 @@ test('calls that wait keep the masks they were given', async () => {
     layer.dispose();
 });
 
+test('changing what was given, or what getConfig() gave, changes no layer', () => {
+    const [short, long, norm] = [[1, 2], [3, 4], { epsilon: 1e-5 }];
+    const layer = make({
+        ropeMaxWavelength: 100, ropeScalingType: 'su', ropeScalingShortFactor: short, ropeScalingLongFactor: long, queryKeyNorm: norm,
+    });
+    const expected = structuredClone(layer.getConfig());
+    short[0] = long[0] = norm.epsilon = 9;
+    const config = layer.getConfig();
+    config.rope_scaling_short_factor[1] = config.query_key_norm.epsilon = 8;
+    assert.deepEqual(layer.getConfig(), expected);
+    assert.deepEqual(expected.query_key_norm, { epsilon: 1e-5, offset: 0 });
+    layer.dispose();
+});
+
 test('weights in order and by name', () => {
     const layer = make({ useGate: true, useOutputBias: false, queryKeyNorm: {}, name: 'a' });
     layer.build([2, 5, 8], [2, 5, 8]);

@@ -92,6 +92,9 @@ test('VarianceScaling: fans of a shape, of given axes, and of the projection', (
     near(bound({ scale: 3 }, [1000]), Math.sqrt(9 / 1000));
     near(bound({ scale: 3, inputAxes: [0], outputAxes: [1, 2] }, [30, 10, 10]), Math.sqrt(9 / 30));
     near(bound({ scale: 3 }, [30, 10, 10], { fanIn: 7, fanOut: 1 }), Math.sqrt(9 / 7));
+    near(bound({ scale: 3, inputAxes: [-3] }, [30, 10, 10]), Math.sqrt(9 / 30));
+    assert.throws(() => bound({ inputAxes: [3] }, [30, 10, 10]), /^RangeError: inputAxes must be axes of shape \[30,10,10\], got 3$/);
+    assert.throws(() => bound({ outputAxes: [0, -4] }, [30, 10, 10]), /^RangeError: outputAxes must be axes of/);
     const normal = new initializers.VarianceScaling({ distribution: 'untruncated_normal', seed: 2 }).draw([200, 100]);
     assertFollows(normal, distributionFunction({ distribution: 'normal', mean: 0, stddev: Math.sqrt(1 / 200) }));
 });

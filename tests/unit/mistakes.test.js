@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { show } from '../../js/check.js';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention, KVCache, Tensor, createRuntime } from '../../js/index.js';
 import { loadModel } from '../../js/generation/index.js';
+import { TransformerDecoder } from '../../js/layers/index.js';
 import { testRuntime } from '../runtime.js';
 
 const runtime = await testRuntime();
@@ -96,6 +97,17 @@ test('a Proxy around an object of ours gets a plain message, and Vue makes none'
         assert.equal(Object.prototype.toString.call(object), `[object ${name}]`);
     }
     own.dispose();
+});
+
+test('what is made on a runtime is none', async () => {
+    const x = { shape: [1, 3, 8], data: new Float32Array(24) };
+    for (const wrong of [new Tensor(runtime, x), makeCache(), new TransformerDecoder(runtime, { intermediateDim: 4, numHeads: 2 }), layer]) {
+        const message = /^runtime must be made by createRuntime\(\), got a /;
+        assert.throws(() => new Tensor(any(wrong), x), { name: 'TypeError', message });
+        assert.throws(() => new KVCache(any(wrong), { batch: 1, length: 8, numHeads: 2, keyDim: 4 }), { name: 'TypeError', message });
+        assert.throws(() => new CachedMultiHeadAttention(any(wrong), { numHeads: 2, keyDim: 4 }), { name: 'TypeError', message });
+        await assert.rejects(loadModel(any(wrong)), { name: 'TypeError', message });
+    }
 });
 
 test('what cannot be posted says what to pass instead, and that can', async () => {

@@ -58,6 +58,7 @@ test('wrong calls are named', () => {
     const unknown = /** @type {any} */ ({ start: 1 });
     refuses(() => rope.callSync(x, unknown), /^options of a call of RotaryEmbedding must be of startIndex, positions, got "start"$/);
     refuses(() => new RMSNormalization(runtime).callSync(x, unknown), /^options of a call of RMSNormalization must be none, got "start"$/);
+    refuses(() => new RMSNormalization(runtime).callSync(x, /** @type {any} */ (5)), /^the options of a call of RMSNormalization must be an object, got 5$/);
     refuses(() => rope.callSync(x, { startIndex: 0.5 }), /^startIndex must be an integer/);
     refuses(() => rope.callSync(x, { positions: tensor([4]) }), /^positions must be of shape \[5\] or \[2, 5\]/);
     refuses(() => new AlibiBias(runtime).callSync(x), /^attentionScores must be of shape/);
@@ -117,6 +118,35 @@ test('weights: first values, losses and constraints', () => {
     norm.trainable = false;
     assert.deepEqual(norm.losses, []);
     for (const made of [gemma, norm]) made.dispose();
+});
+
+test('all constraints are applied, or none', () => {
+    const beta = { class_name: 'UnitNorm', config: { axis: 2 } };
+    const norm = new LayerNormalization(runtime, { axis: [-2, -1], gammaConstraint: 'unit_norm', betaConstraint: beta });
+    norm.build([1, 2, 3]);
+    refuses(() => norm.applyConstraints(), /^axis must be an axis of shape \[2,3\], got 2$/);
+    assert.deepEqual(norm.getWeights()[0].data, new Float32Array(6).fill(1));
+    norm.dispose();
+});
+
+test('changing what was given, or what getConfig() gave, changes no layer', () => {
+    const [axis, axes, short, long] = [[-1], [0], [1, 2], [3, 4]];
+    const rope = { inverseFreqShortFactor: short, inverseFreqLongFactor: long };
+    const layers = [
+        new LayerNormalization(runtime, { axis, gammaConstraint: { class_name: 'UnitNorm', config: { axis: axes } } }),
+        new RotaryEmbedding(runtime, rope),
+    ];
+    layers[0].callSync(tensor([1, 4]));
+    const expected = layers.map((layer) => structuredClone(layer.getConfig()));
+    for (const list of [axis, axes, short, long]) list[0] = 7;
+    const spoil = (/** @type {any} */ value) => {
+        if (Array.isArray(value)) value[0] = 9;
+        else if (typeof value === 'object' && value !== null) Object.values(value).forEach(spoil);
+    };
+    for (const layer of layers) spoil(layer.getConfig());
+    assert.deepEqual(layers.map((layer) => layer.getConfig()), expected);
+    assert.deepEqual(layers[0].callSync(tensor([1, 4])).shape, [1, 4]);
+    for (const layer of layers) layer.dispose();
 });
 
 test('a signal that is undefined is none', async () => {

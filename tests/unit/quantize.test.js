@@ -62,6 +62,29 @@ for (const mode of /** @type {const} */ (['int8', 'int4'])) {
     });
 }
 
+test('where the memory ends, all projections are quantized, or none', async () => {
+    const runtime = await testRuntime({ workers: 0, maxMemory: 8 * 2 ** 20 });
+    const { memory } = runtime;
+    // Integers of a single output are padded to eight: the value's take more than its floats.
+    const features = 40_000;
+    const layer = new CachedMultiHeadAttention(runtime, { numHeads: 1, keyDim: 1 });
+    layer.build([1, 1, 8], [1, 1, features]);
+    const before = layer.getWeights().map(({ data }) => data);
+    const held = [];
+    for (let size = 2 ** 20; size >= 2 ** 10; size /= 2) {
+        for (let address = memory.offer(size); address !== 0; address = memory.offer(size)) held.push(address);
+    }
+    memory.free(held[0]);
+    const rest = memory.alloc(2 ** 20 - 5 * features - 256);
+    assert.throws(() => layer.quantize('int8'), { name: 'RangeError', message: /^memory exhausted/ });
+    assert.deepEqual(layer.getWeights().map(({ data }) => data), before);
+    layer.setWeights(layer.getWeights());
+    memory.free(rest);
+    layer.quantize('int8');
+    assert.notDeepEqual(layer.getWeights()[0].data, before[0]);
+    runtime.dispose();
+});
+
 test('what is refused', async () => {
     const runtime = await testRuntime();
     assert.throws(() => new CachedMultiHeadAttention(runtime, { numHeads: 1, keyDim: 2 }).quantize('int8'), /built/);

@@ -67,6 +67,9 @@ test('huge shapes are RangeErrors before anything is made for them', { timeout: 
         assert.throws(make, { name: 'RangeError' }, make.toString());
         assert.deepEqual([runtime.memory.used, runtime.memory.reserved], [used, reserved], make.toString());
     }
+    const many = { batch: 2 ** 27, length: 1, numHeads: 1, keyDim: 1, dtype: /** @type {const} */ ('int8') };
+    assert.throws(() => new KVCache(runtime, many), /memory exhausted: 10737418240 bytes/, 'not even a list of its rows is made');
+    assert.throws(() => KVCache.estimateBytes({ ...many, batch: 2 ** 40, length: 2 ** 30 }), /^RangeError: KVCache must be of fewer than/);
     const call = layer({});
     const empty = new Float32Array(0);
     assert.throws(() => call.callSync({ shape: [huge, huge, 1], data: empty }, { shape: [0, 0, 1], data: empty }), RangeError);

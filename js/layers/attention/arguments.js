@@ -142,16 +142,23 @@ export function checkKeys(plan, inputs, query, value, key) {
 export const sizesOf = (cache) => (cache instanceof KVCache ? cache._sizes : cache.shape);
 
 /**
+ * @param {string} name
+ * @param {KVCache} cache
+ * @param {import('../../engine/runtime.js').Runtime} runtime of the layer
+ */
+export function checkOwnCache(name, cache, runtime) {
+    cache._check(name);
+    if (cache._runtime !== runtime) throw new TypeError(`${name} must be of the layer's own runtime, got one of another`);
+}
+
+/**
  * @param {AttentionLayer} layer
  * @param {TensorLike | KVCache} cache
  */
 export function checkCache(layer, cache) {
     const { kvHeads, keyDim, valueDim, policy: { compute } } = layer._config;
     if (cache instanceof KVCache) {
-        cache._check('cache');
-        if (cache._runtime !== layer._runtime) {
-            throw new TypeError('cache must be of the layer\'s own runtime, got one of another');
-        }
+        checkOwnCache('cache', cache, layer._runtime);
         const fits = cache.dtype === compute || cache.dtype === 'float32' || cache.dtype === 'int8';
         if (!fits && compute !== 'float32') {
             throw new TypeError(`cache must be of the compute type ${compute}, float32 or int8, got ${cache.dtype}`);

@@ -1,7 +1,6 @@
 // Inputs and caches of any rank, brought into the order of rows that the kernels know.
 
-import { KIND, TRANSFER } from '../../engine/interface.js';
-import { writeTransfer } from '../../blocks/pages.js';
+import { TRANSFER } from '../../engine/interface.js';
 
 /** @typedef {import('../../engine/program.js').Program} Program */
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
@@ -49,13 +48,8 @@ export function storeAxesCache(runtime, program, plan, shape, source, call) {
         rows[which] = gather(runtime, program, source, first, half, which);
         if (!plan.direct) rows[which] = reorder(runtime, program, plan, rows[which], axes, heads * d);
     }
-    call.s = s;
-    call.cacheRound = 0;
-    call.narrow = false;
-    call.cache = program.cache(batch, s, heads, d, d);
-    const op = program.append(KIND.STORE);
+    const op = call.copyCache(program, rows[0], [batch, 2, s, heads, d]);
     const { words } = program;
-    writeTransfer(words, op, call.cache, rows[0], [batch, 2, s, heads, d], 0, s);
     words[op + TRANSFER.values] = rows[1];
     if (apart) words[op + TRANSFER.keysBatch] = words[op + TRANSFER.valuesBatch] = s * heads * d;
 }

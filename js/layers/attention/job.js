@@ -2,8 +2,6 @@
 // returns put together (finish). Jobs are used again and again: a call leaves nothing on the heap but its results.
 
 import { KVCache } from '../../blocks/cache.js';
-import { writeTransfer } from '../../blocks/pages.js';
-import { KIND } from '../../engine/interface.js';
 import { Tensor, asTensorLike, sizeOf } from '../../engine/tensor.js';
 import { AxesPlan } from '../../keras/shapes.js';
 import { AttentionCall, recordAttention } from '../../blocks/attention.js';
@@ -335,12 +333,7 @@ export class AttentionJob {
         const { compute } = _config.policy;
         const source = floatInput(_runtime, program, cache, compute, _parts.round);
         if (this._plan.standard) {
-            const [batch, , length, heads, dim] = cache.shape;
-            call.cache = program.cache(batch, length, heads, dim, dim);
-            call.cacheRound = 0;
-            call.narrow = false;
-            const op = program.append(KIND.STORE);
-            writeTransfer(program.words, op, call.cache, source, cache.shape, 0, length);
+            call.copyCache(program, source, cache.shape);
         } else {
             storeAxesCache(_runtime, program, this._plan, cache.shape, source, call);
         }
@@ -357,9 +350,7 @@ export class AttentionJob {
     /** A functional cache, updated, becomes a new tensor. @param {Program} program */
     _recordCacheOut(program) {
         if (this._mode !== UPDATED_CACHE || this._cache instanceof KVCache) return;
-        const out = /** @type {Tensor} */ (this._cacheOut);
-        const op = program.append(KIND.LOAD);
-        writeTransfer(program.words, op, this._call.cache, out._address, out.shape, 0, out.shape[2]);
+        this._call.readCache(program, /** @type {Tensor} */ (this._cacheOut));
     }
 
     /** What a KVCache held, should the call be cut short. */

@@ -2,6 +2,7 @@
 
 import { rangeError, show } from '../../check.js';
 import { throughInt4, toInt8 } from '../../keras/quantize.js';
+import { ensureRoom } from '../check-weights.js';
 
 /**
  * @typedef {object} QuantizableLayer
@@ -26,8 +27,11 @@ export function quantizeLayer(layer, mode) {
     const { compute } = weights.config.policy;
     if (compute !== 'float32') throw rangeError('dtype', 'float32 where a layer is quantized', compute);
     layer._runtime._assertIdle('quantize');
-    weights.reserve();
-    for (const projection of Object.values(weights.projections)) {
+    const projections = Object.values(weights.projections);
+    ensureRoom(layer._runtime, weights.list);
+    // In two blocks, each with a header.
+    if (mode === 'int8') layer._runtime.memory.ensure(Math.max(...projections.map((each) => each.quantizeBytes)) + 256);
+    for (const projection of projections) {
         const kernel = projection.kernel();
         if (mode === 'int8') {
             const { rows, scales } = toInt8(kernel, projection.outputs);

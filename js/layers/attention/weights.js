@@ -1,10 +1,11 @@
 // The layer's weights: projections with their Keras names, shapes and values.
 
-import { sizeOf, formatShape, asTensorLike, roundMode, sameShape } from '../../engine/tensor.js';
+import { sizeOf, roundMode } from '../../engine/tensor.js';
 import { show, typeError } from '../../check.js';
 import { roundTo } from '../../keras/policy.js';
 import { NormWeights } from '../../blocks/norm.js';
 import { Projection } from '../../blocks/projection.js';
+import { checkWeights, ensureRoom } from '../check-weights.js';
 
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
@@ -156,26 +157,9 @@ export class WeightSet {
     set(given) {
         this._needFloats('setWeights');
         const list = given instanceof Map ? this._inOrder(given) : given;
-        if (!Array.isArray(list)) {
-            throw typeError('weights', `an array of ${this.list.length} tensor-likes, or a Map`, list);
-        }
-        if (list.length !== this.list.length) {
-            throw new RangeError(`weights must be ${this.list.length} tensor-likes, got ${list.length}`);
-        }
-        const values = this.list.map(({ shape, _path }, i) => {
-            const tensor = asTensorLike(list[i], `weights[${i}]`);
-            if (!sameShape(tensor.shape, shape)) {
-                throw new RangeError(`weights[${i}] (${_path}) must have the shape ${formatShape(shape)}, `
-                    + `got ${formatShape(tensor.shape)}`);
-            }
-            if (tensor.dtype === 'bool') throw new TypeError(`weights[${i}] (${_path}) must be numbers, got bool`);
-            return tensor;
-        });
-        // Reading them may have run code of the caller's.
-        values.forEach((tensor, i) => tensor._check(`weights[${i}]`));
+        const values = checkWeights(this._runtime, list, this.list);
         this.layer._checkAlive();
-        this._runtime._assertIdle('setWeights');
-        this.reserve();
+        ensureRoom(this._runtime, this.list);
         this.list.forEach((weight, i) => weight._load(this._rounded(new Float32Array(values[i].data))));
     }
 
@@ -196,11 +180,6 @@ export class WeightSet {
         return list;
     }
 
-    /** Makes sure that loading, or quantizing, cannot run out of memory half-way. */
-    reserve() {
-        this._runtime.memory.ensure(4 * Math.max(...this.list.map(({ shape }) => sizeOf(shape))));
-    }
-
     /** @param {string} what changes weights */
     _needFloats(what) {
         if (this.quantized !== null) throw new Error(`${what}: ${this.layer.name} is quantized to ${this.quantized}`);
@@ -210,7 +189,7 @@ export class WeightSet {
     constrain() {
         this._needFloats('constrain');
         const projected = this.list.map(({ _constraint, data, shape }) => _constraint?.project(data, shape));
-        this.reserve();
+        ensureRoom(this._runtime, this.list);
         this.list.forEach((weight, i) => {
             const values = projected[i];
             if (values) weight._load(this._rounded(values));
