@@ -102,6 +102,9 @@ class Generation {
         let search = null;
         try {
             search = await this._begin(steps);
+            if (search instanceof SpeculativeSearch) {
+                await search.begin();
+            }
             for (let finished = false; !finished;) {
                 const picked = search.pick();
                 const done = picked instanceof Promise ? await picked : picked;
@@ -203,9 +206,7 @@ class Generation {
             return createSearch(sampler, steps, start);
         }
         this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, Math.min(length, draft.contextLength), signal);
-        const search = new SpeculativeSearch(steps, start, sampler, this._draft, draftTokens);
-        await search.begin();
-        return search;
+        return new SpeculativeSearch(steps, start, sampler, this._draft, draftTokens);
     }
 
     /** Have others waited long enough? */
