@@ -229,9 +229,10 @@ function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
 
 /** @param {LanguageModel} model @param {ModelCache | undefined} cache @returns {number} positions that prompt and text may take */
 function roomOf(model, cache) {
-    if (!cache) {
-        return model.contextLength;
+    const row = cache?._rows[0];
+    if (row && row.sinks >= 0) {
+        return RING_LENGTH;
     }
-    const [row] = cache._rows;
-    return row.sinks >= 0 ? RING_LENGTH : row.capacity;
+    // Room for tokens is taken ahead: for no more than the memory could hold, were a number of keys and values a byte.
+    return Math.min(row?.capacity ?? model.contextLength, Math.floor(4 * model.network.runtime.memory.max / model.cacheBytesPerToken));
 }

@@ -159,15 +159,9 @@ export class CacheRow {
     /** @returns {CacheRow} the same text, sharing its pages */
     fork() {
         /** @type {CacheRow} */
-        const copy = Object.create(CacheRow.prototype);
-        copy.network = this.network;
-        copy.capacity = this.capacity;
-        copy.type = this.type;
-        copy.sinks = this.sinks;
-        copy.tokens = this.tokens.slice();
-        copy.positions = this.positions?.slice() ?? null;
-        copy.cold = this.cold;
-        copy.caches = [];
+        const copy = Object.assign(Object.create(CacheRow.prototype), this, {
+            tokens: this.tokens.slice(), positions: this.positions?.slice() ?? null, caches: [],
+        });
         try {
             for (const cache of this.caches) {
                 copy.caches.push(cache.fork());
