@@ -60,7 +60,7 @@ export class ContrastiveSearch extends Search {
                 this._write(prompt * k + i, token);
             }
         }
-        this._steps.reorder(this._parents, this.index, this.index + 1);
+        this._steps.reorder(this._parents);
         this.index++;
         return this.done;
     }
