@@ -187,6 +187,16 @@ function fromRoot(url) {
     return new URL(url.href, base);
 }
 
+/** @param {string} name */
+export function shortened(name) {
+    return name.length > 120 ? `...${name.slice(-117)}` : name;
+}
+
+/** @param {URL} url @returns {string} what to call it in a message: it may carry a signature, and a data: URL the whole file */
+export function nameOfUrl({ protocol, origin, pathname }) {
+    return protocol === 'data:' ? 'the data: URL' : shortened((origin === 'null' ? protocol : origin) + pathname);
+}
+
 /**
  * @param {ReadableStream<Uint8Array>} stream
  * @param {number | null} size
@@ -221,12 +231,11 @@ async function readerOfUrl(url, signal, headers) {
         response = await fetch(url, { signal, headers });
     } catch (cause) {
         signal?.throwIfAborted();
-        throw new Error(`cannot fetch ${url.href}: ${/** @type {Error} */ (cause).message}`, { cause });
+        throw new Error(`cannot fetch ${nameOfUrl(url)}: ${/** @type {Error} */ (cause).message}`, { cause });
     }
     if (!response.ok || response.body === null) {
         await response.body?.cancel().catch(() => {});
-        throw new SourceError(`cannot fetch ${url.href}: ${response.status} ${response.statusText}`,
-            ABSENT.has(response.status));
+        throw new SourceError(`cannot fetch ${nameOfUrl(url)}: ${response.status} ${response.statusText}`, ABSENT.has(response.status));
     }
     // Content-Length counts compressed bytes where the server compresses, so it is not believed.
     return readerOfStream(response.body, null, signal, readAhead);

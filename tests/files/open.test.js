@@ -531,7 +531,8 @@ describe('what is refused', () => {
     test('what cannot be had says where it was looked for', async () => {
         const missing = [
             [join(temporary, 'nowhere'), /nowhere.*ENOENT/], [`${origin}/missing/`, /missing\/.*404/],
-            [`${origin}/missing.gguf`, /missing\.gguf.*404/], ['http://127.0.0.1:1/x/', /127\.0\.0\.1:1/],
+            [`${origin}/missing.gguf?signature=secret`, /^cannot fetch http:[^?]*missing\.gguf: 404/],
+            [`data:;base64,${'!'.repeat(1000)}`, /^cannot fetch the data: URL: .{1,100}$/], ['http://127.0.0.1:1/x/', /127\.0\.0\.1:1/],
             [huggingFace('o/n', { endpoint: `${origin}/gated`, file: 'sub/tiny.gguf' }), /gated.*401/],
         ];
         for (const [source, message] of missing) {
