@@ -85,8 +85,6 @@ class Generation {
         this._lastTurn = 0;
         this._best = new Choice(settings.candidates > 0 ? model.vocabularySize : 0);
         this._attention = settings.attention && new AttentionLog(model, settings.attention);
-        /** @type {import('./speculative.js').Draft | null} */
-        this._draft = null;
     }
 
     /** @returns {AsyncGenerator<GeneratedItem, void, undefined>} */
@@ -134,7 +132,6 @@ class Generation {
             if (search instanceof SpeculativeSearch) {
                 search.settle();
             }
-            this._draft?.dispose();
             model._working.delete(steps);
             steps.dispose();
             cache?._unlock();
@@ -205,8 +202,9 @@ class Generation {
         if (draft === undefined) {
             return createSearch(sampler, steps, start);
         }
-        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, Math.min(length, draft.contextLength), signal);
-        return new SpeculativeSearch(steps, start, sampler, this._draft, draftTokens);
+        const guesser = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, Math.min(length, draft.contextLength), signal);
+        steps.owned.push(guesser);
+        return new SpeculativeSearch(steps, start, sampler, guesser, draftTokens);
     }
 
     /** Have others waited long enough? */

@@ -91,6 +91,16 @@ test('guesses that were being read when all was aborted are not in the cache', a
     target.dispose();
 });
 
+test('models that are disposed of between two tokens give the memory of their guesses back', async () => {
+    const before = runtime.explain().bytesInUse;
+    const [main, small] = [await loadModel(runtime, tinyFiles({ size: SIZE })), await loadModel(runtime, tinyFiles({ size: SIZE }))];
+    const writing = main.generate(REPEATING, { draft: small, maxNewTokens: 40 });
+    await writing.next();
+    [main, small].forEach((each) => each.dispose());
+    assert.equal(runtime.explain().bytesInUse, before);
+    await assert.rejects(writing.next(), /^Error: generate: this model has been disposed/);
+});
+
 test('as many guesses as one may ask for take no more room than the text has', async () => {
     assert.deepEqual(tokensOf(await write({ seed: 1, draft: 'prompt', draftTokens: 2 ** 40 })), tokensOf(await write({ seed: 1 })));
 });
