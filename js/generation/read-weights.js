@@ -14,12 +14,13 @@ import { readWeights as readTensors } from '../files/read-weights.js';
  */
 export async function readWeights(source, options = {}) {
     checkOptionNames('readWeights', options, ['signal', 'onProgress']);
-    checkSignal(options.signal);
-    checkProgress(options.onProgress);
+    const { signal, onProgress } = options;
+    checkSignal(signal);
+    checkProgress(onProgress);
     const runtime = await createRuntime({ workers: 0 });
     try {
         return await readTensors(source, {
-            ...options,
+            signal, onProgress,
             decode: (type, bytes, count, out) => out.set(decodeBlocks(runtime, weightType(type), bytes).subarray(0, count)),
         });
     } finally {

@@ -324,13 +324,13 @@ const OPTIONS = ['length', 'dtype', 'batch', 'window', 'sinks'];
 export function createCache(network, options, usual) {
     network.check('createCache');
     checkOptionNames('createCache', options, OPTIONS);
-    const { batch = 1, window, sinks, dtype = usual.dtype } = options;
+    const { batch = 1, window, sinks, dtype = usual.dtype, length: most = usual.length } = options;
     const count = positiveInteger('batch', batch);
     checkKeptType('dtype', dtype);
     if ((window === undefined) !== (sinks === undefined)) {
         throw new TypeError('window and sinks must be given together');
     }
-    let length = options.length === undefined ? usual.length : positiveInteger('length', options.length);
+    let length = positiveInteger('length', most);
     if (window !== undefined && sinks !== undefined) {
         if (!(Number.isInteger(sinks) && sinks >= 0)) {
             throw rangeError('sinks', 'an integer of 0 or more', sinks);

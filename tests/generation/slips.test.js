@@ -224,6 +224,19 @@ test('what a model tells of itself does not change it', async () => {
     drawing.dispose();
 });
 
+test('a list that changes once it has been checked is what it was', async () => {
+    const write = async (/** @type {any} */ options) => {
+        const writing = model.generate(['the', 'a'], { maxNewTokens: 4, sampler: 'greedy', ...options });
+        if (options.stop) options.stop[0] = 'f';
+        const texts = ['', ''];
+        for await (const { index, text } of writing) texts[Number(index)] += text;
+        return texts;
+    };
+    const texts = await write({ logitBias: { 70: 100 } });
+    assert.deepEqual(texts, ['ffff', 'ffff']);
+    assert.deepEqual(await write({ logitBias: { 70: 100 }, stop: ['never'] }), texts);
+});
+
 test('options are read once', async () => {
     let asked = 0;
     const options = {
