@@ -190,13 +190,13 @@ export class PrefixStore {
      * @returns {Promise<boolean>} whether there is room now
      */
     async #shrink(folder, more, needed = []) {
-        if (this.#bytes + more <= this.#maxBytes) return true;
+        // Nothing goes for what cannot be kept all the same.
+        if (needed.reduce((sum, { bytes }) => sum + bytes, more) > this.#maxBytes) return false;
         const pages = [...this.#pages.values()].filter((page) => !needed.includes(page)).sort((a, b) => a.used - b.used);
         for (const page of pages) {
-            await this.#drop(folder, page);
-            if (this.#bytes + more <= this.#maxBytes) return true;
+            if (this.#bytes + more > this.#maxBytes) await this.#drop(folder, page);
         }
-        return false;
+        return true;
     }
 
     /**

@@ -187,6 +187,14 @@ test('the least used goes first, and no more bytes are kept than may be', async 
     const small = new PrefixStore({ maxBytes: Math.floor(1.5 * page) });
     await write(SYSTEM, { prefixes: small });
     assert.equal(await found(small, SYSTEM), 256);
+    // What is larger than all that may be kept drives nothing out.
+    const narrow = new PrefixStore({ maxBytes: Math.floor(0.9 * page) });
+    const bytes = model.createCache({ dtype: 'int8' });
+    await write(texts[0], { prefixes: narrow, cache: bytes });
+    bytes.dispose();
+    assert.equal(narrow.explain().pages, 1);
+    await write(texts[1], { prefixes: narrow });
+    assert.equal(narrow.explain().pages, 1);
     const none = new PrefixStore({ maxBytes: 10 });
     await write(SYSTEM, { prefixes: none });
     assert.equal(none.explain().pages, 0);
