@@ -1,7 +1,7 @@
 // PrefixStore: what one text has read another one need not; the text is the same, to the bit. In memory and in folders.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -198,6 +198,19 @@ test('the least used goes first, and no more bytes are kept than may be', async 
     const none = new PrefixStore({ maxBytes: 10 });
     await write(SYSTEM, { prefixes: none });
     assert.equal(none.explain().pages, 0);
+});
+
+test('clear() forgets every page, also where a file cannot be removed', async () => {
+    const directory = folder();
+    const store = new PrefixStore({ directory });
+    await write(SYSTEM, { prefixes: store });
+    const [stuck] = readdirSync(directory).filter((name) => name.endsWith('.page'));
+    rmSync(join(directory, stuck));
+    mkdirSync(join(directory, stuck));
+    await store.clear();
+    const { pages, bytes, problem } = store.explain();
+    assert.deepEqual([pages, bytes, readdirSync(directory).filter((name) => name.endsWith('.page'))], [0, 0, [stuck]]);
+    assert.match(String(problem), /directory/);
 });
 
 test('a disk that is full, or no folder at all, is no error', async () => {
