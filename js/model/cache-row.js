@@ -63,6 +63,12 @@ export class CacheRow {
         return place < positions.length ? positions[place] : place - positions.length + (positions.at(-1) ?? -1) + 1;
     }
 
+    /** @param {number} count of more tokens @returns {number} positions of the text with them: a full ring gets no more */
+    lengthWith(count) {
+        const places = this.length + count;
+        return this.position((this.sinks < 0 ? places : Math.min(places, this.capacity)) - 1) + 1;
+    }
+
     /** @throws {Error} after dispose() */
     check() {
         if (this.caches.length === 0) {

@@ -225,6 +225,17 @@ describe('a cache', () => {
         assert.equal(cache.length, 8);
     }));
 
+    for (const name of ['llama-rope-dynamic', 'phi3-longrope']) {
+        test(`sinks: ${name} turns a ring that is shorter than its training as a short text, whatever comes`, async () => {
+            const target = await load(name, { contextLength: 200 });
+            const [whole, parts] = [0, 1].map(() => target.createCache({ sinks: 2, window: 16 }));
+            const expected = [];
+            for (const id of LONG.slice(0, 90)) expected.push(...await feed(target, parts, [id]));
+            assert.deepEqual([...await feed(target, whole, LONG.slice(0, 60)), ...await feed(target, whole, LONG.slice(60, 90))], expected);
+            target.dispose();
+        });
+    }
+
     test('save() and load(): the same bits go on', () => withCaches(async (caches) => {
         for (const dtype of /** @type {const} */ (['float32', 'float16', 'int8'])) {
             const cache = model.createCache({ dtype });
