@@ -88,18 +88,13 @@ export class AttentionLog {
         return data;
     }
 
-    /** @returns {AttentionScores[]} of each layer, since the last time */
+    /** @returns {AttentionScores | AttentionScores[]} since the last time, in the form that was asked for */
     take() {
-        return this._wanted.layers.map((layer) => {
+        const all = this._wanted.layers.map((layer) => {
             const pieces = this._pieces.get(layer)?.splice(0) ?? [];
             const heads = this._wanted.heads?.length ?? this._model.network.description.layers[layer].attention.heads;
             return joined(layer, pieces, heads);
         });
-    }
-
-    /** The same in the form that was asked for. @returns {AttentionScores | AttentionScores[]} */
-    takeAsAsked() {
-        const all = this.take();
         return this._wanted.single ? all[0] : all;
     }
 }

@@ -58,11 +58,6 @@ export class BeamSearch extends Search {
         return this.index >= this.length || this._stops.every((count, row) => count > 0 || this.logProbs[row] === -Infinity);
     }
 
-    /** @returns {Choice} not one token was chosen, but a text */
-    explain() {
-        throw new TypeError('beam search chooses no single tokens');
-    }
-
     /** Log-probability of every continuation of every beam of a prompt. @param {number} prompt */
     _score(prompt) {
         const vocabulary = this._probabilities.length;

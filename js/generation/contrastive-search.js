@@ -80,11 +80,6 @@ export class ContrastiveSearch extends Search {
     /** The logits that pick() needs came with the candidates. */
     feed() {}
 
-    /** @returns {import('./choice.js').Choice} what the token of the last prompt was chosen from */
-    explain() {
-        return this.choice;
-    }
-
     /**
      * @param {number} prompt
      * @param {Float32Array} hidden [batch][k][width] of the candidates

@@ -193,7 +193,7 @@ class Forward {
             return logits;
         }
         return {
-            logits, ...(hiddenStates.length > 0 && { hiddenStates }), ...(this._attention && { attention: this._attention.takeAsAsked() }),
+            logits, ...(hiddenStates.length > 0 && { hiddenStates }), ...(this._attention && { attention: this._attention.take() }),
         };
     }
 

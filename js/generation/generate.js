@@ -111,7 +111,7 @@ class Generation {
                 while (this._given < until) {
                     const item = this._item(tokens, search);
                     if (this._attention) {
-                        item.attention = this._attention.takeAsAsked();
+                        item.attention = this._attention.take();
                     }
                     finished = item.finish !== undefined;
                     if (search instanceof SpeculativeSearch) {

@@ -74,11 +74,6 @@ function checkOptions(options, { vocabularySize }) {
     return { bias, repetitionPenalty, frequencyPenalty, presencePenalty, noRepeatNgram };
 }
 
-/** @param {string} what @param {number} token @param {number} vocabularySize */
-function checkToken(what, token, vocabularySize) {
-    return integerWithin(`a token of ${what}`, token, vocabularySize - 1);
-}
-
 /**
  * @param {ProcessorOptions['logitBias']} given
  * @param {number} vocabularySize
@@ -92,7 +87,7 @@ function checkBias(given, vocabularySize) {
             throw typeError('logitBias', 'pairs of a token and a number', pair);
         }
         const [token, value] = pair;
-        checkToken('logitBias', token, vocabularySize);
+        integerWithin('a token of logitBias', token, vocabularySize - 1);
         if (bias.has(token)) {
             throw new TypeError(`logitBias has token ${token} twice`);
         }
@@ -127,7 +122,6 @@ export class Processors {
     constructor(checked, { vocabularySize, promptLength = 0 }) {
         this._checked = checked;
         this._promptLength = promptLength;
-        this._vocabularySize = vocabularySize;
         this._biased = Uint32Array.from(checked.bias.keys());
         this._bias = Float64Array.from(checked.bias.values());
         const { repetitionPenalty, frequencyPenalty, presencePenalty, noRepeatNgram } = checked;
@@ -203,7 +197,7 @@ export class Processors {
             this._seen = seen;
         }
         while (this._count < length) {
-            this._learn(checkToken('history', history[this._count], this._vocabularySize));
+            this._learn(history[this._count]);
         }
     }
 

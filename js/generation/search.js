@@ -137,6 +137,11 @@ export class Search {
         }
     }
 
+    /** @returns {Choice} what the newest token of the last row was chosen from, fit to be shown; before feed(), not of beams */
+    explain() {
+        return this.choice;
+    }
+
     /** How many leading tokens of the first prompt's row will not change any more. */
     get settled() {
         return this.index;
@@ -168,7 +173,6 @@ export class RowSearch extends Search {
         return this.done;
     }
 
-    /** @returns {Choice} what the token of the last row was chosen from, fit to be shown; before feed() */
     explain() {
         this._sampler.explain(this._rowLogits(this.batch - 1), this.choice);
         return this.choice;
