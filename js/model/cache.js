@@ -18,7 +18,8 @@ import { PassJob, checkIds } from './reader.js';
  * @property {number} [length] most positions that it may take; the model's contextLength. It takes memory as it grows
  * @property {import('../blocks/pages.js').KeptType} [dtype] of keys and values; the model's cacheDtype
  * @property {number} [batch] texts, 1
- * @property {number} [window] with `sinks`: a full cache of sinks + window positions loses the oldest after the sinks
+ * @property {number} [window] with `sinks`: a full cache of sinks + window positions loses the oldest after the sinks. Every token then
+ *   turns all keys that stay, which float16 and int8 round each time: over a long window float32 alone stays near
  * @property {number} [sinks] positions from the first on that stay
  */
 
