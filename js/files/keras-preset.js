@@ -20,35 +20,10 @@ import { isKerasConfig } from './texts.js';
  * @typedef {import('./keras/backbones.js').Backbone} Backbone
  * @typedef {(path: string) => Promise<Uint8Array | null>} ReadFile a file of the folder, null where there is none
  *
- * @typedef {object} TensorInfo as in tensor-source.js
- * @property {string} name
- * @property {number[]} shape
- * @property {string} type
- * @property {number} bytes
- * @property {number} rows
- * @property {number} rowBytes
- *
- * @typedef {{ info: TensorInfo, firstRow: number, rows: number, bytes: Uint8Array }} TensorPiece
- *
- * @typedef {object} KerasPreset a TensorSource, and what presets alone have
- * @property {'keras'} format
- * @property {string} name
- * @property {string} architecture
- * @property {Record<string, any>} config
- * @property {Record<string, any> | null} generation
- * @property {{ json: Record<string, any> } | null} tokenizer
- * @property {null} tokenizerConfig
- * @property {null} chatTemplate
- * @property {null} metadata
- * @property {null} fields
- * @property {'int8' | 'int4' | null} quantized how the weights are stored; tensors of int8 are I8, and beside each
- *   stands one called `.scale` instead of `.weight`, a number for each output to divide it by
- * @property {string[]} notes where the preset's config says one thing and Keras does another
- * @property {Map<string, TensorInfo>} tensors
- * @property {number} fileBytes
- * @property {(wanted: (info: TensorInfo) => boolean) => AsyncGenerator<TensorPiece, void, undefined>} read
- * @property {(wanted: (info: TensorInfo) => boolean) => AsyncGenerator<TensorPiece, void, undefined>} pieces
- * @property {() => void} close lets go of the files' bytes
+ * @typedef {import('./tensor-source.js').TensorInfo} TensorInfo
+ * @typedef {import('./tensor-source.js').TensorSource & { quantized: 'int8' | 'int4' | null }} KerasPreset quantized: how the
+ *   weights are stored; tensors of int8 are I8, and beside each stands one called `.scale` instead of `.weight`, a number for
+ *   each output to divide it by. Its notes tell where the preset's config says one thing and Keras does another
  */
 
 /** A piece has at most so many bytes, unless one row is longer. */
@@ -310,7 +285,7 @@ function streamOf(views) {
         const rows = view.shape.length === 1 || bytes === 0 ? 1 : view.shape[0];
         return [name, { name, shape: view.shape, type: view.type, bytes, rows, rowBytes: bytes / rows }];
     }));
-    /** @param {(info: TensorInfo) => boolean} wanted @returns {AsyncGenerator<TensorPiece, void, undefined>} */
+    /** @type {KerasPreset['read']} */
     const read = async function* (wanted) {
         for (const info of Array.from(tensors.values()).filter((each) => wanted(each))) {
             const view = views.get(info.name);

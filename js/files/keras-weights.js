@@ -43,18 +43,6 @@ export function weightOf({ shape, type, bytes }) {
 }
 
 /**
- * @typedef {object} WeightInfo as in tensor-source.js
- * @property {string} name
- * @property {number[]} shape
- * @property {string} type
- * @property {number} bytes
- * @property {number} rows 1: each tensor is one piece
- * @property {number} rowBytes
- *
- * @typedef {{ info: WeightInfo, firstRow: number, rows: number, bytes: Uint8Array }} WeightPiece
- */
-
-/**
  * The same as the part of a TensorSource that hands out bytes, so that readWeights() treats all files alike.
  * @param {Uint8Array} bytes a whole `.weights.h5` or `.keras` file
  */
@@ -64,7 +52,7 @@ export async function openWeightsSource(bytes) {
         const { length } = valuesOf();
         return [name, { name, shape, type, bytes: length, rows: 1, rowBytes: length }];
     }));
-    /** @param {(info: WeightInfo) => boolean} wanted @returns {AsyncGenerator<WeightPiece, void, undefined>} */
+    /** @type {import('./tensor-source.js').TensorSource['read']} each tensor is one piece */
     const pieces = async function* (wanted) {
         for (const info of Array.from(tensors.values()).filter((each) => wanted(each))) {
             const dataset = datasets.get(info.name);

@@ -3,7 +3,7 @@
 import { show, typeError } from '../check.js';
 import { isNode, nodeModule } from '../engine/threads.js';
 import { HuggingFaceModel } from './hugging-face.js';
-import { isBytes, Remote, SOURCES, toLocation } from './source.js';
+import { isBytes, nameOfUrl, Remote, shortened, SOURCES, toLocation } from './source.js';
 
 /**
  * @typedef {import('./source.js').FileSource | Remote} AnyFile
@@ -212,21 +212,13 @@ export function nameOf(file) {
         return shortened(file);
     }
     if (file instanceof URL || file instanceof Remote) {
-        const url = file instanceof Remote ? file.url : file;
-        // An address may carry a signature, and a data: URL the whole file.
-        const host = url.origin === 'null' ? url.protocol : url.origin;
-        return url.protocol === 'data:' ? 'the data: URL' : shortened(host + url.pathname);
+        return nameOfUrl(file instanceof Remote ? file.url : file);
     }
     if (file instanceof Blob) {
         const { name } = /** @type {{ name?: unknown }} */ (file);
         return typeof name === 'string' && name !== '' ? shortened(name) : 'the Blob';
     }
     return file instanceof ReadableStream ? 'the stream' : 'the file';
-}
-
-/** @param {string} name */
-function shortened(name) {
-    return name.length > 120 ? `...${name.slice(-117)}` : name;
 }
 
 /** @param {any} file @returns {string} the last part of its name; '' where it has none */

@@ -2,8 +2,8 @@
 
 import { FormatError, show } from '../check.js';
 import { requireWeightType, WEIGHT_TYPES } from './ggml-types.js';
+import { widen } from './halves.js';
 import { openModel } from './open.js';
-import { toFloat32 } from './safetensors.js';
 
 /**
  * @typedef {import('./tensor-source.js').TensorInfo} TensorInfo
@@ -32,7 +32,6 @@ const INTEGERS = {
 };
 
 const BYTES = new Set(['U8', 'BOOL']);
-const FLOATS = new Set(['F32', 'F16', 'BF16']);
 
 /**
  * @param {any} source as for openModel()
@@ -70,9 +69,12 @@ function numbers(info, bytes, decode) {
     if (BYTES.has(type)) {
         return bytes.slice();
     }
-    if (FLOATS.has(type)) {
-        // A copy, because the numbers outlive the piece and need an alignment.
-        return toFloat32({ name, dtype: type, shape: [], size: 0, begin: 0, end: 0 }, bytes.slice());
+    // Copies, because the numbers outlive the piece and need an alignment.
+    if (type === 'F32') {
+        return new Float32Array(bytes.slice().buffer);
+    }
+    if (type === 'F16' || type === 'BF16') {
+        return widen(type, bytes.slice());
     }
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (type === 'F64') {

@@ -1,4 +1,4 @@
-// Reads the header of a safetensors file, and its numbers as float32.
+// Reads the header of a safetensors file.
 
 import { FormatError, show } from '../check.js';
 import { isObject, parseJson } from './json.js';
@@ -187,42 +187,4 @@ function addName(names, name) {
         throw new FormatError('duplicate-name', `the header names ${show(name)} twice`);
     }
     names.add(name);
-}
-
-/**
- * The numbers of a tensor as floats; F16 and BF16 widen exactly.
- * @param {TensorInfo} info whose dtype is F32, F16 or BF16
- * @param {Uint8Array} bytes of its elements (all or some), at the start of their buffer or aligned for their type
- * @returns {Float32Array} for F32 a view of the same bytes
- * @throws {FormatError} `tensor-dtype` for any other type
- */
-export function toFloat32(info, bytes) {
-    if (info.dtype === 'F32') {
-        return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-    }
-    if (info.dtype !== 'F16' && info.dtype !== 'BF16') {
-        throw new FormatError('tensor-dtype',
-            `tensor ${show(info.name)} is ${info.dtype}; weights may be F32, F16 or BF16`);
-    }
-    const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
-    const floats = new Float32Array(halves.length);
-    const bits = new Uint32Array(floats.buffer);
-    if (info.dtype === 'BF16') {
-        for (let i = 0; i < halves.length; i++) {
-            bits[i] = halves[i] << 16;
-        }
-        return floats;
-    }
-    for (let i = 0; i < halves.length; i++) {
-        const half = halves[i];
-        if ((half & 0x7c00) === 0x7c00) {
-            bits[i] = 0x7f800000 | (half & 0x3ff) << 13;
-        } else {
-            // Exponents differ by 112; the product is exact, and turns a float's subnormal into the half's.
-            bits[i] = (half & 0x7fff) << 13;
-            floats[i] *= 2 ** 112;
-        }
-        bits[i] |= (half & 0x8000) << 16;
-    }
-    return floats;
 }

@@ -187,6 +187,16 @@ function fromRoot(url) {
     return new URL(url.href, base);
 }
 
+/** @param {string} name */
+export function shortened(name) {
+    return name.length > 120 ? `...${name.slice(-117)}` : name;
+}
+
+/** @param {URL} url @returns {string} what to call it in a message: it may carry a signature, and a data: URL the whole file */
+export function nameOfUrl({ protocol, origin, pathname }) {
+    return protocol === 'data:' ? 'the data: URL' : shortened((origin === 'null' ? protocol : origin) + pathname);
+}
+
 /**
  * @param {ReadableStream<Uint8Array>} stream
  * @param {number | null} size
@@ -216,20 +226,18 @@ function readerOfStream(stream, size, signal, through = (pull) => pull) {
  * @param {Record<string, string>} [headers]
  */
 async function readerOfUrl(url, signal, headers) {
-    let response;
-    try {
-        response = await fetch(url, { signal, headers });
-    } catch (cause) {
+    /** @param {any} cause @returns {never} */
+    const fail = (cause) => {
         signal?.throwIfAborted();
-        throw new Error(`cannot fetch ${url.href}: ${/** @type {Error} */ (cause).message}`, { cause });
-    }
+        throw new Error(`cannot fetch ${nameOfUrl(url)}: ${cause.message}`, { cause });
+    };
+    const response = await fetch(url, { signal, headers }).catch(fail);
     if (!response.ok || response.body === null) {
         await response.body?.cancel().catch(() => {});
-        throw new SourceError(`cannot fetch ${url.href}: ${response.status} ${response.statusText}`,
-            ABSENT.has(response.status));
+        throw new SourceError(`cannot fetch ${nameOfUrl(url)}: ${response.status} ${response.statusText}`, ABSENT.has(response.status));
     }
     // Content-Length counts compressed bytes where the server compresses, so it is not believed.
-    return readerOfStream(response.body, null, signal, readAhead);
+    return readerOfStream(response.body, null, signal, (pull) => readAhead(() => pull().catch(fail)));
 }
 
 /** @param {string | URL} path @param {AbortSignal} [signal] */

@@ -11,7 +11,7 @@ import { rangeError, typeError } from '../check.js';
  * @typedef {object} AttentionScores of the positions fed since the last token: first the whole prompt, then one
  * @property {number} layer
  * @property {number} start first position that is a row
- * @property {number[]} shape [heads, rows, positions], positions = start + rows
+ * @property {number[]} shape [heads, rows, positions], positions = start + rows; in a cache with sinks its capacity at most
  * @property {Float32Array} data each row adds up to 1
  *
  * @typedef {object} Wanted
@@ -88,18 +88,13 @@ export class AttentionLog {
         return data;
     }
 
-    /** @returns {AttentionScores[]} of each layer, since the last time */
+    /** @returns {AttentionScores | AttentionScores[]} since the last time, in the form that was asked for */
     take() {
-        return this._wanted.layers.map((layer) => {
+        const all = this._wanted.layers.map((layer) => {
             const pieces = this._pieces.get(layer)?.splice(0) ?? [];
             const heads = this._wanted.heads?.length ?? this._model.network.description.layers[layer].attention.heads;
             return joined(layer, pieces, heads);
         });
-    }
-
-    /** The same in the form that was asked for. @returns {AttentionScores | AttentionScores[]} */
-    takeAsAsked() {
-        const all = this.take();
         return this._wanted.single ? all[0] : all;
     }
 }
@@ -113,17 +108,20 @@ export class AttentionLog {
 function joined(layer, pieces, heads) {
     const { start } = pieces[0];
     const rows = pieces.reduce((sum, piece) => sum + piece.rows, 0);
-    const positions = start + rows;
+    const last = pieces[pieces.length - 1];
+    const positions = last.start + last.rows;
     if (pieces.length === 1) {
-        return { layer, start, shape: [heads, rows, positions], data: pieces[0].data };
+        return { layer, start, shape: [heads, rows, positions], data: last.data };
     }
     const data = new Float32Array(heads * rows * positions);
+    let first = 0;
     for (const piece of pieces) {
         const width = piece.start + piece.rows;
         for (let i = 0; i < heads * piece.rows; i++) {
-            const row = Math.floor(i / piece.rows) * rows + piece.start - start + (i % piece.rows);
+            const row = Math.floor(i / piece.rows) * rows + first + (i % piece.rows);
             data.set(piece.data.subarray(i * width, (i + 1) * width), row * positions);
         }
+        first += piece.rows;
     }
     return { layer, start, shape: [heads, rows, positions], data };
 }

@@ -38,7 +38,7 @@ export class BeamSearch extends Search {
             checkLeft(this._best.probabilities[0] > -Infinity);
             this._seat(prompt);
         }
-        this._steps.reorder(this._parents, 0, this.index);
+        this._steps.reorder(this._parents);
         for (let row = 0; row < this._parents.length; row++) {
             const parent = this._parents[row];
             if (parent !== row) {
@@ -56,11 +56,6 @@ export class BeamSearch extends Search {
     /** Beams that nothing can follow, because what may is banned, are never among the best. */
     get done() {
         return this.index >= this.length || this._stops.every((count, row) => count > 0 || this.logProbs[row] === -Infinity);
-    }
-
-    /** @returns {Choice} not one token was chosen, but a text */
-    explain() {
-        throw new TypeError('beam search chooses no single tokens');
     }
 
     /** Log-probability of every continuation of every beam of a prompt. @param {number} prompt */
@@ -139,22 +134,5 @@ export class BeamSearch extends Search {
             best.set(this._rows.subarray(row * this.length, (row + 1) * this.length), prompt * this.length);
         }
         return best;
-    }
-
-    /**
-     * All beams, the most probable first.
-     * @returns {{ tokens: Int32Array, logProbs: Float32Array }} [batch][numBeams][length] and [batch][numBeams]
-     */
-    get beams() {
-        const tokens = new Int32Array(this._rows.length);
-        const logProbs = new Float32Array(this.logProbs.length);
-        const prompt = (/** @type {number} */ row) => Math.floor(row / this._copies);
-        const order = Array.from(logProbs.keys()).sort((a, b) =>
-            prompt(a) - prompt(b) || this.logProbs[b] - this.logProbs[a] || a - b);
-        order.forEach((row, i) => {
-            tokens.set(this._rows.subarray(row * this.length, (row + 1) * this.length), i * this.length);
-            logProbs[i] = this.logProbs[row];
-        });
-        return { tokens, logProbs };
     }
 }

@@ -60,7 +60,7 @@ export class ContrastiveSearch extends Search {
                 this._write(prompt * k + i, token);
             }
         }
-        this._steps.reorder(this._parents, this.index, this.index + 1);
+        this._steps.reorder(this._parents);
         this.index++;
         return this.done;
     }
@@ -79,11 +79,6 @@ export class ContrastiveSearch extends Search {
 
     /** The logits that pick() needs came with the candidates. */
     feed() {}
-
-    /** @returns {import('./choice.js').Choice} what the token of the last prompt was chosen from */
-    explain() {
-        return this.choice;
-    }
 
     /**
      * @param {number} prompt

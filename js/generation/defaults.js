@@ -1,6 +1,7 @@
 // What a model's files say of generation: which tokens begin and end a text, and how it is to be drawn where nobody says.
 
 import { FormatError, show } from '../check.js';
+import { freeze } from '../model/description.js';
 import { Fields } from '../model/fields.js';
 
 /** @typedef {import('../files/tensor-source.js').TensorSource} TensorSource */
@@ -10,7 +11,7 @@ import { Fields } from '../model/fields.js';
  * @typedef {object} Defaults
  * @property {number | null} startToken
  * @property {number[]} endTokens
- * @property {{ temperature?: number, topK?: number, topP?: number, minP?: number, repetitionPenalty?: number,
+ * @property {{ sampler?: string, temperature?: number, topK?: number, topP?: number, minP?: number, repetitionPenalty?: number,
  *   noRepeatNgram?: number, stop?: string[] } | null} sampling null where no file says anything of it
  * @property {string[]} harmless fields that were set aside
  */
@@ -43,14 +44,14 @@ export function readDefaults(source, vocabulary, tokenizer, endTokens = []) {
     for (const end of id === undefined ? endTokens : [...endTokens, id]) {
         if (end < vocabulary) ends.add(end);
     }
-    return { startToken: start, endTokens: [...ends], sampling, harmless };
+    return freeze({ startToken: start, endTokens: [...ends], sampling, harmless });
 }
 
 /** @param {Fields} f @returns {Defaults['sampling']} */
 function readSampling(f) {
     const draws = f.flag('do_sample', false);
     const temperature = f.number('temperature', 1);
-    const topK = f.any('top_k');
+    const topK = f.any('top_k') ?? 50;
     const topP = f.any('top_p');
     const minP = f.any('min_p');
     const penalty = f.positiveOrNone('repetition_penalty');
@@ -63,10 +64,14 @@ function readSampling(f) {
     if (!draws || temperature <= 0) {
         return { temperature: 0, ...always };
     }
-    return {
-        temperature, ...always,
-        topK: Number.isInteger(topK) && topK > 0 ? topK : topK === undefined ? 50 : undefined,
+    const bounds = {
+        ...(Number.isInteger(topK) && topK > 0 && { topK }),
         ...(typeof topP === 'number' && topP < 1 && topP > 0 && { topP }),
+    };
+    return {
+        temperature, ...always, ...bounds,
+        // Drawn from all, which needs saying.
+        ...(!('topK' in bounds || 'topP' in bounds) && { sampler: 'random' }),
         ...(typeof minP === 'number' && minP > 0 && minP <= 1 && { minP }),
     };
 }

@@ -82,7 +82,10 @@ function checkInside(model, { hiddenStates, attention }, count) {
     }
     const wanted = Array.from(hiddenStates ?? []);
     const layers = wanted.filter((layer) => layer !== 'final');
-    if (hiddenStates !== undefined && (layers.length > 0 || wanted.length !== 1)) {
+    if (wanted.length - layers.length > 1) {
+        throw rangeError('hiddenStates', "a layer each once, as 'final'", hiddenStates);
+    }
+    if (hiddenStates !== undefined && (layers.length > 0 || wanted.length === 0)) {
         checkList('hiddenStates', layers, model.layers, 'a layer');
     }
     // What comes after the last layer has the next number.
@@ -190,7 +193,7 @@ class Forward {
             return logits;
         }
         return {
-            logits, ...(hiddenStates.length > 0 && { hiddenStates }), ...(this._attention && { attention: this._attention.takeAsAsked() }),
+            logits, ...(hiddenStates.length > 0 && { hiddenStates }), ...(this._attention && { attention: this._attention.take() }),
         };
     }
 

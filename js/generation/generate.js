@@ -85,8 +85,6 @@ class Generation {
         this._lastTurn = 0;
         this._best = new Choice(settings.candidates > 0 ? model.vocabularySize : 0);
         this._attention = settings.attention && new AttentionLog(model, settings.attention);
-        /** @type {import('./speculative.js').Draft | null} */
-        this._draft = null;
     }
 
     /** @returns {AsyncGenerator<GeneratedItem, void, undefined>} */
@@ -102,6 +100,9 @@ class Generation {
         let search = null;
         try {
             search = await this._begin(steps);
+            if (search instanceof SpeculativeSearch) {
+                await search.begin();
+            }
             for (let finished = false; !finished;) {
                 const picked = search.pick();
                 const done = picked instanceof Promise ? await picked : picked;
@@ -110,7 +111,7 @@ class Generation {
                 while (this._given < until) {
                     const item = this._item(tokens, search);
                     if (this._attention) {
-                        item.attention = this._attention.takeAsAsked();
+                        item.attention = this._attention.take();
                     }
                     finished = item.finish !== undefined;
                     if (search instanceof SpeculativeSearch) {
@@ -131,7 +132,6 @@ class Generation {
             if (search instanceof SpeculativeSearch) {
                 search.settle();
             }
-            this._draft?.dispose();
             model._working.delete(steps);
             steps.dispose();
             cache?._unlock();
@@ -202,10 +202,9 @@ class Generation {
         if (draft === undefined) {
             return createSearch(sampler, steps, start);
         }
-        this._draft = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, Math.min(length, draft.contextLength), signal);
-        const search = new SpeculativeSearch(steps, start, sampler, this._draft, draftTokens);
-        await search.begin();
-        return search;
+        const guesser = draft === 'prompt' ? new PromptDraft() : new ModelDraft(draft.network, Math.min(length, draft.contextLength), signal);
+        steps.owned.push(guesser);
+        return new SpeculativeSearch(steps, start, sampler, guesser, draftTokens);
     }
 
     /** Have others waited long enough? */

@@ -18,7 +18,7 @@ import { takeOptions } from './take-options.js';
  * @property {number} [maxNewTokens] default: until the model ends the text or contextLength is reached
  * @property {string | import('./samplers.js').Sampler} [sampler] 'greedy', 'top_k', 'top_p', 'random', 'beam',
  *   'contrastive' or a sampler object. Default: greedy if temperature is 0, else top_p if topP is given, else top_k,
- *   Keras Hub's default. Where nothing of temperature, topK, topP, minP and sampler is given, what the model's
+ *   Keras Hub's default. Where nothing of sampler, temperature, topK, topP, minP and numBeams is given, what the model's
  *   generation_config.json says, or a GGUF file's general.sampling
  * @property {number} [temperature] 1; divides the logits. 0: greedy
  * @property {number} [topK] draw from the so many most probable tokens; 5 for top_k, Keras Hub's default
@@ -229,9 +229,10 @@ function checkDraft(model, { draft, draftTokens, cache, attention }, sampler) {
 
 /** @param {LanguageModel} model @param {ModelCache | undefined} cache @returns {number} positions that prompt and text may take */
 function roomOf(model, cache) {
-    if (!cache) {
-        return model.contextLength;
+    const row = cache?._rows[0];
+    if (row && row.sinks >= 0) {
+        return RING_LENGTH;
     }
-    const [row] = cache._rows;
-    return row.sinks >= 0 ? RING_LENGTH : row.capacity;
+    // Room for tokens is taken ahead: for no more than the memory could hold, were a number of keys and values a byte.
+    return Math.min(row?.capacity ?? model.contextLength, Math.floor(4 * model.network.runtime.memory.max / model.cacheBytesPerToken));
 }

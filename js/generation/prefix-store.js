@@ -149,8 +149,13 @@ export class PrefixStore {
         return turn.catch((error) => {
             // Whatever went wrong then: the reason is the caller's.
             signal?.throwIfAborted();
-            this.#facts.problem = String(error?.message ?? error);
+            this.#note(error);
         });
+    }
+
+    /** @param {any} error */
+    #note(error) {
+        this.#facts.problem = String(error?.message ?? error);
     }
 
     /** @returns {Promise<Folder>} */
@@ -179,7 +184,7 @@ export class PrefixStore {
     /** @param {Folder} folder @param {Page} page */
     async #drop(folder, page) {
         if (this.#pages.delete(page.name)) this.#bytes -= page.bytes;
-        await folder.remove(page.name);
+        await folder.remove(page.name).catch((error) => this.#note(error));
     }
 
     /**
@@ -190,13 +195,13 @@ export class PrefixStore {
      * @returns {Promise<boolean>} whether there is room now
      */
     async #shrink(folder, more, needed = []) {
-        if (this.#bytes + more <= this.#maxBytes) return true;
+        // Nothing goes for what cannot be kept all the same.
+        if (needed.reduce((sum, { bytes }) => sum + bytes, more) > this.#maxBytes) return false;
         const pages = [...this.#pages.values()].filter((page) => !needed.includes(page)).sort((a, b) => a.used - b.used);
         for (const page of pages) {
-            await this.#drop(folder, page);
-            if (this.#bytes + more <= this.#maxBytes) return true;
+            if (this.#bytes + more > this.#maxBytes) await this.#drop(folder, page);
         }
-        return false;
+        return true;
     }
 
     /**
@@ -257,7 +262,7 @@ export class PrefixStore {
         try {
             content = readPage(row, await folder.read(page.name));
         } catch (error) {
-            this.#facts.problem = /** @type {Error} */ (error).message;
+            this.#note(error);
             await this.#drop(folder, page);
             return false;
         }
@@ -298,7 +303,7 @@ export class PrefixStore {
         try {
             await folder.write(name, bytes);
         } catch (error) {
-            this.#facts.problem = /** @type {Error} */ (error).message;
+            this.#note(error);
             return null;
         }
         const page = { name, before, hash, count: tokens.length, bytes: bytes.length, used: ++this.#clock, tokens };

@@ -20,8 +20,6 @@ import { scramble } from '../random.js';
  * @typedef {object} ProcessorSettings
  * @property {number} vocabularySize logits in a row
  * @property {number} [promptLength] tokens of a history that were not written here
- * @property {number} [tokens] ids from here on are never chosen: the tokenizer or the embedding ends there
- * @property {Iterable<number>} [banned] nor are these
  * @property {string} [kind] the sampler's: beams and contrastive search have several texts at once, and no penalties
  */
 
@@ -46,9 +44,7 @@ export function createProcessors(options, settings) {
     if (penalty !== undefined && kind !== 'row') {
         throw new TypeError(`${penalty}: ${kind} search reads several texts at once, and has no penalties`);
     }
-    const { bias, ending } = checked;
-    const isIdle = penalty === undefined && bias.size === 0 && ending === settings.vocabularySize;
-    return isIdle ? null : new Processors(checked, settings);
+    return penalty === undefined && checked.bias.size === 0 ? null : new Processors(checked, settings);
 }
 
 /** Values that change nothing. */
@@ -61,11 +57,10 @@ const NONE = { repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0, no
  * @property {number} frequencyPenalty
  * @property {number} presencePenalty
  * @property {number} noRepeatNgram
- * @property {number} ending no token from here on
  */
 
 /** @param {ProcessorOptions} options @param {ProcessorSettings} settings @returns {Checked} */
-function checkOptions(options, settings) {
+function checkOptions(options, { vocabularySize }) {
     const { repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0, noRepeatNgram = 0 } = options;
     if (finiteNumber('repetitionPenalty', repetitionPenalty) <= 0) {
         throw rangeError('repetitionPenalty', 'greater than 0', repetitionPenalty);
@@ -75,18 +70,8 @@ function checkOptions(options, settings) {
     if (noRepeatNgram !== 0) {
         positiveInteger('noRepeatNgram', noRepeatNgram);
     }
-    const { vocabularySize, tokens = vocabularySize, banned = [] } = settings;
     const bias = checkBias(options.logitBias, vocabularySize);
-    for (const token of banned) {
-        bias.set(checkToken('banned', token, vocabularySize), -Infinity);
-    }
-    const ending = Math.min(tokens, vocabularySize);
-    return { bias, repetitionPenalty, frequencyPenalty, presencePenalty, noRepeatNgram, ending };
-}
-
-/** @param {string} what @param {number} token @param {number} vocabularySize */
-function checkToken(what, token, vocabularySize) {
-    return integerWithin(`a token of ${what}`, token, vocabularySize - 1);
+    return { bias, repetitionPenalty, frequencyPenalty, presencePenalty, noRepeatNgram };
 }
 
 /**
@@ -102,7 +87,7 @@ function checkBias(given, vocabularySize) {
             throw typeError('logitBias', 'pairs of a token and a number', pair);
         }
         const [token, value] = pair;
-        checkToken('logitBias', token, vocabularySize);
+        integerWithin('a token of logitBias', token, vocabularySize - 1);
         if (bias.has(token)) {
             throw new TypeError(`logitBias has token ${token} twice`);
         }
@@ -137,7 +122,6 @@ export class Processors {
     constructor(checked, { vocabularySize, promptLength = 0 }) {
         this._checked = checked;
         this._promptLength = promptLength;
-        this._vocabularySize = vocabularySize;
         this._biased = Uint32Array.from(checked.bias.keys());
         this._bias = Float64Array.from(checked.bias.values());
         const { repetitionPenalty, frequencyPenalty, presencePenalty, noRepeatNgram } = checked;
@@ -161,7 +145,6 @@ export class Processors {
         if (this._keepsBooks) {
             this._follow(history, length);
         }
-        const { ending } = this._checked;
         this._addBias(logits);
         if (this._all) {
             this._scale(logits, this._all);
@@ -170,9 +153,6 @@ export class Processors {
             this._subtract(logits, this._written);
         }
         this._ngrams?.ban(logits, this._seen, this._count);
-        if (ending < logits.length) {
-            logits.fill(-Infinity, ending);
-        }
     }
 
     /** @param {Float32Array} logits */
@@ -217,7 +197,7 @@ export class Processors {
             this._seen = seen;
         }
         while (this._count < length) {
-            this._learn(checkToken('history', history[this._count], this._vocabularySize));
+            this._learn(history[this._count]);
         }
     }
 

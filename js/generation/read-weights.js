@@ -6,7 +6,7 @@ import { createRuntime } from '../engine/create-runtime.js';
 import { readWeights as readTensors } from '../files/read-weights.js';
 
 /**
- * The tensors of a `.safetensors` or `.gguf` file, or of a folder.
+ * The tensors of a `.safetensors`, `.gguf`, `.weights.h5` or `.keras` file, or of a folder.
  * @param {import('../files/source.js').ModelSource} source as for loadModel()
  * @param {{ signal?: AbortSignal, onProgress?: (progress: { loaded: number, total: number }) => void }} [options]
  * @returns {Promise<Map<string, import('../files/read-weights.js').WeightTensor>>} by the names that the file has
@@ -14,12 +14,13 @@ import { readWeights as readTensors } from '../files/read-weights.js';
  */
 export async function readWeights(source, options = {}) {
     checkOptionNames('readWeights', options, ['signal', 'onProgress']);
-    checkSignal(options.signal);
-    checkProgress(options.onProgress);
+    const { signal, onProgress } = options;
+    checkSignal(signal);
+    checkProgress(onProgress);
     const runtime = await createRuntime({ workers: 0 });
     try {
         return await readTensors(source, {
-            ...options,
+            signal, onProgress,
             decode: (type, bytes, count, out) => out.set(decodeBlocks(runtime, weightType(type), bytes).subarray(0, count)),
         });
     } finally {

@@ -134,7 +134,7 @@ export class GreedySampler extends Sampler {
 /** @param {boolean} isLeft whether a token can be chosen */
 export function checkLeft(isLeft) {
     if (!isLeft) {
-        throw new Error('no token is left to choose: all are banned (logitBias, noRepeatNgram, allowed, end of the tokenizer)');
+        throw new Error('no token is left to choose: all are banned (logitBias, noRepeatNgram, allowed)');
     }
 }
 

@@ -21,8 +21,8 @@ import { checkFinite } from './finite.js';
  * @property {() => Float32Array} logits [rows][vocabularySize] of the last step, valid until the next
  * @property {() => Float32Array} hidden [rows][width] of the last step, valid until the next
  * @property {import('./softmax.js').Softmax} [softmax] of [vocabularySize] logits; default: softmax.js
- * @property {(parents: Uint32Array, from: number, to: number) => void} reorder row r continues as row parents[r] did at
- *   positions from .. to - 1; a row that another one continues keeps its own
+ * @property {(parents: Uint32Array) => void} reorder row r continues as row parents[r] did; a row that another one continues keeps
+ *   its own
  *
  * @typedef {object} SearchStart
  * @property {Int32Array} tokens [batch][length], begun by the prompts; is filled in
@@ -137,6 +137,11 @@ export class Search {
         }
     }
 
+    /** @returns {Choice} what the newest token of the last row was chosen from, fit to be shown; before feed(), not of beams */
+    explain() {
+        return this.choice;
+    }
+
     /** How many leading tokens of the first prompt's row will not change any more. */
     get settled() {
         return this.index;
@@ -168,7 +173,6 @@ export class RowSearch extends Search {
         return this.done;
     }
 
-    /** @returns {Choice} what the token of the last row was chosen from, fit to be shown; before feed() */
     explain() {
         this._sampler.explain(this._rowLogits(this.batch - 1), this.choice);
         return this.choice;

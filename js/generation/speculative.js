@@ -35,7 +35,7 @@ export class SpeculativeSearch extends RowSearch {
         super(steps, start, sampler);
         this._model = steps;
         this._draft = draft;
-        this._count = count;
+        this._count = Math.min(count, this.length);
         this._pace = adapts ? new DraftPace() : null;
         /** How sure the draft was of its newest guesses, and what the pass took that read them; 0: it read the prompt. */
         this._sureness = 0;
@@ -44,12 +44,12 @@ export class SpeculativeSearch extends RowSearch {
         this._guessed = [];
         /** How many of them have come true. */
         this._taken = 0;
-        /** Whether the newest token was a guess. */
-        this.drafted = false;
+        /** Whether the newest token was a guess, and so has been read; the prompt has been, too. */
+        this.drafted = true;
         /** How many tokens have been guessed and read, and how many of them have become the text. */
         this.counts = { proposed: 0, accepted: 0 };
         /** Logits after the newest token, and after each guess: [count + 1][V]. */
-        this._ahead = steps.room(count + 1);
+        this._ahead = steps.room(this._count + 1);
     }
 
     /** Guesses from the prompt on. @returns {Promise<void>} */

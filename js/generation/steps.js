@@ -26,6 +26,8 @@ export class ModelSteps {
         this._hidden = this._logits = this._row = 0;
         /** Blocks of room(). @type {number[]} */
         this._extra = [];
+        /** What is freed with it. @type {{ dispose(): void }[]} */
+        this.owned = [];
         /** Views of the memory, made anew when it has grown. @type {Float32Array | null} */
         this._logitsView = null;
         /** @type {Float32Array | null} */
@@ -164,6 +166,7 @@ export class ModelSteps {
      * @returns {number} how many of them are turned, read at once, as they are one by one
      */
     alike(length, count) {
+        this._network.check('generate');
         let most = count;
         while (most > 0 && this._network.lengthKey(length + most) !== this._network.lengthKey(length)) {
             most--;
@@ -270,6 +273,7 @@ export class ModelSteps {
 
     /** Frees everything that is its own. */
     dispose() {
+        this.owned.splice(0).forEach((part) => part.dispose());
         if (this._owns) {
             this._rows.forEach((row) => row.dispose());
         }

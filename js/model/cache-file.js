@@ -86,7 +86,8 @@ function checkHeader({ description: { vocabulary, embedding: { positions: learne
     const end = learned ?? 2 ** 31;
     const whole = (/** @type {unknown} */ n, /** @type {number} */ least, /** @type {number} */ below) =>
         Number.isInteger(n) && Number(n) >= least && Number(n) < below;
-    const sound = isKeptType(dtype) && whole(capacity, 1, end + 1) && whole(sinks, -1, learned === null ? capacity : 0)
+    const sound = isKeptType(dtype) && whole(capacity, 1, (learned ?? Infinity) + 1) && whole(sinks, -1, learned === null ? capacity : 0)
+        && Number.isSafeInteger(capacity - Math.max(0, sinks))
         && typeof batch === 'boolean' && Array.isArray(rows) && rows.length > 0 && rows.length <= (batch ? 65536 : 1) && rows.every((row) =>
         typeof row === 'object' && row !== null && Array.isArray(row.tokens) && row.tokens.length <= capacity
             && row.tokens.every((id) => whole(id, 0, vocabulary)) && whole(row.cold, 0, row.tokens.length + 1)

@@ -63,6 +63,12 @@ export class CacheRow {
         return place < positions.length ? positions[place] : place - positions.length + (positions.at(-1) ?? -1) + 1;
     }
 
+    /** @param {number} count of more tokens @returns {number} positions of the text with them: a full ring gets no more */
+    lengthWith(count) {
+        const places = this.length + count;
+        return this.position((this.sinks < 0 ? places : Math.min(places, this.capacity)) - 1) + 1;
+    }
+
     /** @throws {Error} after dispose() */
     check() {
         if (this.caches.length === 0) {
@@ -159,15 +165,9 @@ export class CacheRow {
     /** @returns {CacheRow} the same text, sharing its pages */
     fork() {
         /** @type {CacheRow} */
-        const copy = Object.create(CacheRow.prototype);
-        copy.network = this.network;
-        copy.capacity = this.capacity;
-        copy.type = this.type;
-        copy.sinks = this.sinks;
-        copy.tokens = this.tokens.slice();
-        copy.positions = this.positions?.slice() ?? null;
-        copy.cold = this.cold;
-        copy.caches = [];
+        const copy = Object.assign(Object.create(CacheRow.prototype), this, {
+            tokens: this.tokens.slice(), positions: this.positions?.slice() ?? null, caches: [],
+        });
         try {
             for (const cache of this.caches) {
                 copy.caches.push(cache.fork());

@@ -18,7 +18,8 @@ import { PassJob, checkIds } from './reader.js';
  * @property {number} [length] most positions that it may take; the model's contextLength. It takes memory as it grows
  * @property {import('../blocks/pages.js').KeptType} [dtype] of keys and values; the model's cacheDtype
  * @property {number} [batch] texts, 1
- * @property {number} [window] with `sinks`: a full cache of sinks + window positions loses the oldest after the sinks
+ * @property {number} [window] with `sinks`: a full cache of sinks + window positions loses the oldest after the sinks. Every token then
+ *   turns all keys that stay, which float16 and int8 round each time: over a long window float32 alone stays near
  * @property {number} [sinks] positions from the first on that stay
  */
 
@@ -324,13 +325,13 @@ const OPTIONS = ['length', 'dtype', 'batch', 'window', 'sinks'];
 export function createCache(network, options, usual) {
     network.check('createCache');
     checkOptionNames('createCache', options, OPTIONS);
-    const { batch = 1, window, sinks, dtype = usual.dtype } = options;
+    const { batch = 1, window, sinks, dtype = usual.dtype, length: most = usual.length } = options;
     const count = positiveInteger('batch', batch);
     checkKeptType('dtype', dtype);
     if ((window === undefined) !== (sinks === undefined)) {
         throw new TypeError('window and sinks must be given together');
     }
-    let length = options.length === undefined ? usual.length : positiveInteger('length', options.length);
+    let length = positiveInteger('length', most);
     if (window !== undefined && sinks !== undefined) {
         if (!(Number.isInteger(sinks) && sinks >= 0)) {
             throw rangeError('sinks', 'an integer of 0 or more', sinks);

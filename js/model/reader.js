@@ -100,7 +100,7 @@ export class PassJob {
 
     /** Positions of the longest of its texts when it has been read whole. */
     get length() {
-        return this._runs.reduce((most, run) => Math.max(most, this._lengthOf(run)), 0);
+        return this._runs.reduce((most, { row, ids }) => Math.max(most, row.lengthWith(ids.length - this._from)), 0);
     }
 
     /** What is left of its runs, as runs of another job. @returns {Run[]} */
@@ -112,11 +112,6 @@ export class PassJob {
     results() {
         const { logits, hidden } = this._wanted;
         return { logits, hidden, count: this._runs.length };
-    }
-
-    /** @param {Run} run @returns {number} positions when it has been read whole */
-    _lengthOf({ row, ids }) {
-        return row.position(row.length + ids.length - this._from - 1) + 1;
     }
 
     /** @throws {Error} when what it reads with or into has been disposed of */
@@ -180,7 +175,7 @@ export class PassJob {
                 pass.rows += t;
             }
             // The whole run counts, not the part of it that this pass reads.
-            pass.length = Math.max(pass.length, this._lengthOf(this._runs[i]));
+            pass.length = Math.max(pass.length, row.lengthWith(ids.length - this._from));
         }
         pass.segments.length = count;
     }
@@ -308,7 +303,7 @@ export function readSync(job, runs, wanted) {
  * @returns {{ runs: Run[], wanted: Wanted }[]}
  */
 function parts({ _network: network }, runs, wanted) {
-    const [key, ...others] = runs.map(({ row, ids }) => network.lengthKey(row.position(row.length + ids.length - 1) + 1));
+    const [key, ...others] = runs.map(({ row, ids }) => network.lengthKey(row.lengthWith(ids.length)));
     return others.every((other) => other === key) ? [{ runs, wanted }]
         : runs.map((run, i) => ({ runs: [run], wanted: wantedOf(network, wanted, i) }));
 }

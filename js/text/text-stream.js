@@ -110,10 +110,10 @@ class Matcher {
 
 /**
  * @param {unknown} stop the option of generate()
- * @returns {string[]}
+ * @returns {string[]} of its own
  */
 export function checkStops(stop) {
-    const stops = stop === undefined ? [] : Array.isArray(stop) ? stop : [stop];
+    const stops = stop === undefined ? [] : Array.isArray(stop) ? Array.from(stop) : [stop];
     for (const text of stops) {
         if (typeof text !== 'string') {
             throw typeError('stop', 'a string or a list of strings', stop);

@@ -221,6 +221,47 @@ describe('choices and patterns', () => {
         });
     }
 
+    const spaced = [{ type: 'Replace', pattern: { String: '▁' }, content: ' ' }, { type: 'Fuse' }];
+    for (const [what, decoder, choices] of /** @type {[string, object, string[]][]} */ ([
+        ['keeps its spaces', { type: 'Sequence', decoders: spaced }, ['yes', ' no', '  yes']],
+        ['loses a space', { type: 'Sequence', decoders: [...spaced, { type: 'Strip', content: ' ', start: 1, stop: 0 }] }, ['yes', ' no', '  yes']],
+        ['loses the space of its first token', { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true }, ['yes', ' no', '  yes']],
+        ['loses all', { type: 'Sequence', decoders: [...spaced, { type: 'Strip', content: ' ', start: 99, stop: 0 }] }, ['yes', 'no']],
+    ])) {
+        test(`a text that ${what} at its beginning is what it is held to all the same`, async () => {
+            const letters = ['</s>', '▁', '▁yes', 'yes', '▁no', 'n', 'o', '{', '}', '▁{', '"', ':', '1', ...'abcdefg'];
+            const words = {
+                version: '1.0', added_tokens: [{ id: 0, content: '</s>', special: true }], normalizer: null, pre_tokenizer: null,
+                post_processor: null, decoder, model: { type: 'BPE', vocab: Object.fromEntries(letters.map((letter, id) => [letter, id])), merges: [] },
+            };
+            const target = await loadModel(runtime, { ...tinyFiles(), tokenizer: json(words) });
+            const seen = new Set();
+            for (let seed = 0; seed < 20; seed++) {
+                const how = { sampler: 'random', temperature: 9, seed, maxNewTokens: 12 };
+                assert.ok(choices.includes((await write({ ...how, choices }, target, [1])).text));
+                assert.match((await write({ ...how, pattern: 'a[b-e ]{2,4}' }, target, [1])).text, /^a[b-e ]{2,4}$/);
+                const { text, tokens } = await write({ ...how, json: { type: 'object', properties: { a: { const: 1 } } } }, target, [1]);
+                assert.ok(['{}', '{"a":1}', '{"a": 1}'].includes(text), text);
+                seen.add(letters[tokens[0]]);
+            }
+            assert.deepEqual([...seen].sort(), what === 'keeps its spaces' ? ['{'] : ['{', '▁', '▁{']);
+            target.dispose();
+        });
+    }
+
+    test('as many tokens as the shortest text takes, with the space that it loses', async () => {
+        const decoder = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };
+        const words = {
+            version: '1.0', added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder,
+            model: { type: 'BPE', vocab: { x: 0, '▁': 1, '▁yes': 2, no: 3 }, merges: [] },
+        };
+        const target = await loadModel(runtime, { ...tinyFiles(), tokenizer: json(words) });
+        assert.equal((await write({ choices: ['no'], maxNewTokens: 1 }, target, [1])).text, 'no');
+        assert.equal((await write({ choices: [' yes'], maxNewTokens: 2 }, target, [1])).text, ' yes');
+        assert.throws(() => target.generate([1], { choices: [' yes'], maxNewTokens: 1 }), { name: 'RangeError', message: /the shortest takes 2/ });
+        target.dispose();
+    });
+
     test('other kinds of values, and two at once, are refused by name', () => {
         assert.throws(() => model.generate('a', { pattern: /** @type {any} */ (/a/) }), { name: 'TypeError', message: /^pattern/ });
         for (const choices of ['a', [], [1], ['\ud800']]) {

@@ -6,6 +6,7 @@ import { DraftPace } from '../../js/generation/draft-pace.js';
 import { loadModel } from '../../js/generation/index.js';
 import { PromptDraft } from '../../js/generation/speculative.js';
 import { readCases, weightsOf } from '../model/golden.js';
+import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
 import { there } from '../there.js';
 import { json, referenceLogits, safetensors, tinyConfig, tinyFiles, tinyTokenizer, tinyWeights } from './checkpoint.js';
@@ -68,6 +69,41 @@ for (const [name, draft] of /** @type {[string, any][]} */ ([['the prompt', 'pro
         });
     });
 }
+
+test('guesses that were being read when all was aborted are not in the cache', async () => {
+    const { name, config } = there(readCases().find((one) => one.name === 'llama-rope-llama3'));
+    const target = await loadModel(runtime, { config: json(config), weights: weightsOf(name) }, { contextLength: 1024 });
+    const random = rng(4);
+    const once = Array.from({ length: 200 }, () => Math.floor(random() * 32));
+    const prompt = [...once, ...once];
+    for (let passed = 0, aborted = true; aborted; passed++) {
+        let left = passed;
+        const throwIfAborted = () => assert.ok(left-- > 0, 'enough');
+        /** @type {any} */
+        const signal = { aborted: false, addEventListener() {}, removeEventListener() {}, throwIfAborted };
+        const cache = target.createCache();
+        const writing = target.generate(prompt, { cache, draft: 'prompt', draftTokens: 190, signal });
+        aborted = await writing.next().then(() => false, () => true);
+        await writing.return();
+        assert.deepEqual(cache.tokens, prompt.slice(0, cache.length));
+        cache.dispose();
+    }
+    target.dispose();
+});
+
+test('models that are disposed of between two tokens give the memory of their guesses back', async () => {
+    const before = runtime.explain().bytesInUse;
+    const [main, small] = [await loadModel(runtime, tinyFiles({ size: SIZE })), await loadModel(runtime, tinyFiles({ size: SIZE }))];
+    const writing = main.generate(REPEATING, { draft: small, maxNewTokens: 40 });
+    await writing.next();
+    [main, small].forEach((each) => each.dispose());
+    assert.equal(runtime.explain().bytesInUse, before);
+    await assert.rejects(writing.next(), /^Error: generate: this model has been disposed/);
+});
+
+test('as many guesses as one may ask for take no more room than the text has', async () => {
+    assert.deepEqual(tokensOf(await write({ seed: 1, draft: 'prompt', draftTokens: 2 ** 40 })), tokensOf(await write({ seed: 1 })));
+});
 
 test('the model itself guesses right, but for what does not fit; a stranger does not', async () => {
     const own = (await write({ sampler: 'greedy', draft: model, draftTokens: 5 })).at(-1).draft;

@@ -89,6 +89,27 @@ describe('forward', () => {
         cache.dispose();
     });
 
+    test('a full ring: a row for each token, over the places that there are', async () => {
+        const { name, config } = there(readCases().find((one) => one.name === 'llama-rope-llama3'));
+        const rotary = await loadModel(runtime, { config: toJson(config), weights: weightsOf(name) });
+        const ids = IDS.slice(0, 20).map((id) => id % 32);
+        const [whole, parts] = [0, 1].map(() => rotary.createCache({ sinks: 2, window: 6 }));
+        const { attention: all } = await rotary.forward(ids, { cache: whole, attention: 0 });
+        assert.ok(all && !Array.isArray(all));
+        const [heads, rows, positions] = all.shape;
+        assert.deepEqual([all.start, rows, positions], [0, 20, 8]);
+        for (const [row, id] of ids.entries()) {
+            const { attention: one } = await rotary.forward([id], { cache: parts, attention: 0 });
+            assert.ok(one && !Array.isArray(one));
+            for (let head = 0; head < heads; head++) {
+                const at = (head * rows + row) * positions;
+                const width = one.shape[2];
+                assertClose(all.data.subarray(at, at + width), [...one.data.subarray(head * width, (head + 1) * width)], tolerance);
+            }
+        }
+        rotary.dispose();
+    });
+
     test('what it takes is given back', async () => {
         const look = async () => {
             const { logits, hiddenStates = [] } = await model.forward(IDS, { hiddenStates: [0, 1], attention: [0, 1] });
@@ -106,7 +127,8 @@ describe('forward', () => {
         [{ hiddenStates: 1 }, /^hiddenStates must be a list/], [{ hiddenStates: [] }, /^hiddenStates must be/],
         [{ hiddenStates: [2] }, /^hiddenStates must be a layer from 0 to 1, got 2/],
         [{ hiddenStates: [0, 0] }, /^hiddenStates must be a layer each once/],
-        [{ hiddenStates: ['final', 'final'] }, /^hiddenStates/],
+        [{ hiddenStates: ['final', 'final'] }, /^hiddenStates must be .* each once/],
+        [{ hiddenStates: [0, 'final', 'final'] }, /^hiddenStates must be .* each once/],
         [{ hiddenStates: ['last'] }, /^hiddenStates must be a layer from 0 to 1, got "last"/],
         [{ attention: 2 }, /^attention must be a layer from 0 to 1/],
         [{ attention: { layers: [0], heads: [3] } }, /^attention\.heads must be a head from 0 to 2/],

@@ -1,7 +1,7 @@
 // PrefixStore: what one text has read another one need not; the text is the same, to the bit. In memory and in folders.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -187,9 +187,30 @@ test('the least used goes first, and no more bytes are kept than may be', async 
     const small = new PrefixStore({ maxBytes: Math.floor(1.5 * page) });
     await write(SYSTEM, { prefixes: small });
     assert.equal(await found(small, SYSTEM), 256);
+    // What is larger than all that may be kept drives nothing out.
+    const narrow = new PrefixStore({ maxBytes: Math.floor(0.9 * page) });
+    const bytes = model.createCache({ dtype: 'int8' });
+    await write(texts[0], { prefixes: narrow, cache: bytes });
+    bytes.dispose();
+    assert.equal(narrow.explain().pages, 1);
+    await write(texts[1], { prefixes: narrow });
+    assert.equal(narrow.explain().pages, 1);
     const none = new PrefixStore({ maxBytes: 10 });
     await write(SYSTEM, { prefixes: none });
     assert.equal(none.explain().pages, 0);
+});
+
+test('clear() forgets every page, also where a file cannot be removed', async () => {
+    const directory = folder();
+    const store = new PrefixStore({ directory });
+    await write(SYSTEM, { prefixes: store });
+    const [stuck] = readdirSync(directory).filter((name) => name.endsWith('.page'));
+    rmSync(join(directory, stuck));
+    mkdirSync(join(directory, stuck));
+    await store.clear();
+    const { pages, bytes, problem } = store.explain();
+    assert.deepEqual([pages, bytes, readdirSync(directory).filter((name) => name.endsWith('.page'))], [0, 0, [stuck]]);
+    assert.match(String(problem), /directory/);
 });
 
 test('a disk that is full, or no folder at all, is no error', async () => {

@@ -90,13 +90,6 @@ describe('processors', () => {
         assert.deepEqual(Array.from(logits.subarray(0, 3)), [-Infinity, 1, 1]);
     });
 
-    test('tokens beyond the tokenizer and banned ones are left out', () => {
-        const processors = there(createProcessors({}, { vocabularySize: 6, tokens: 4, banned: [1] }));
-        const logits = new Float32Array(6);
-        processors.apply(logits, [], 0);
-        assert.deepEqual(Array.from(logits), [0, -Infinity, 0, 0, -Infinity, -Infinity]);
-    });
-
     test('a bias may be a map, pairs or an object', () => {
         /** @type {NonNullable<ProcessorOptions['logitBias']>[]} */
         const ways = [new Map([[2, 5]]), [[2, 5]], { 2: 5 }];
@@ -118,7 +111,7 @@ describe('processors', () => {
 
     test('nothing to do is null', () => {
         const none = { repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0, noRepeatNgram: 0, logitBias: {} };
-        assert.equal(createProcessors(none, { vocabularySize: 4, tokens: 9 }), null);
+        assert.equal(createProcessors(none, { vocabularySize: 4 }), null);
         assert.equal(createProcessors({}, { vocabularySize: 4, kind: 'beam' }), null);
     });
 

@@ -201,6 +201,42 @@ test('an option that is undefined is as one that is not given', async () => {
     drawing.dispose();
 });
 
+test('a file that bounds neither topK nor topP has texts drawn from all tokens', async () => {
+    for (const [generation, count] of /** @type {[object, number][]} */ ([
+        [{ do_sample: true, top_k: 0 }, 300], [{ do_sample: true, top_k: 0, top_p: 1, temperature: 0.7 }, 300],
+        [{ do_sample: true, top_k: -1, min_p: 1 }, 1], [{ do_sample: true, top_k: 7 }, 7], [{ do_sample: true }, 50],
+    ])) {
+        const drawing = await loadModel(runtime, { ...tinyFiles(), generationConfig: json(generation) });
+        for await (const { candidates = [] } of drawing.generate('the', { maxNewTokens: 1, candidates: 300 })) {
+            assert.equal(candidates.length, count, JSON.stringify(generation));
+        }
+        drawing.dispose();
+    }
+});
+
+test('what a model tells of itself does not change it', async () => {
+    const drawing = await loadModel(runtime, { ...tinyFiles(), generationConfig: json({ do_sample: true, stop_strings: ['a'] }) });
+    const told = drawing.explain();
+    for (const change of [() => { told.sampling.temperature = 0; }, () => told.sampling.stop.push('b'), () => drawing.endTokens.push(7)]) {
+        assert.throws(change, TypeError);
+    }
+    assert.deepEqual([drawing.explain().sampling.temperature, drawing.endTokens], [1, [0]]);
+    drawing.dispose();
+});
+
+test('a list that changes once it has been checked is what it was', async () => {
+    const write = async (/** @type {any} */ options) => {
+        const writing = model.generate(['the', 'a'], { maxNewTokens: 4, sampler: 'greedy', ...options });
+        if (options.stop) options.stop[0] = 'f';
+        const texts = ['', ''];
+        for await (const { index, text } of writing) texts[Number(index)] += text;
+        return texts;
+    };
+    const texts = await write({ logitBias: { 70: 100 } });
+    assert.deepEqual(texts, ['ffff', 'ffff']);
+    assert.deepEqual(await write({ logitBias: { 70: 100 }, stop: ['never'] }), texts);
+});
+
 test('options are read once', async () => {
     let asked = 0;
     const options = {

@@ -119,6 +119,33 @@ describe('a cache', () => {
         assert.deepEqual(await feed(model, fork, [3]), await lastCold(model, [...LONG.slice(0, 100), 3], 1));
     }));
 
+    test('a fork that is saved shows nothing of what the memory held before', () => withCaches(async (caches) => {
+        const used = model.createCache();
+        await feed(model, used, LONG);
+        used.dispose();
+        const cache = model.createCache();
+        const fork = cache.fork();
+        caches.push(cache, fork);
+        for (const each of caches) await feed(model, each, [1, 2, 3]);
+        assert.deepEqual(await fork.save(), await cache.save());
+    }));
+
+    test('as much room as may be asked for is saved and loaded, and none of it taken ahead', () => withCaches(async (caches) => {
+        const most = Number.MAX_SAFE_INTEGER;
+        for (const options of [{ length: most }, { sinks: most, window: most }]) {
+            const cache = model.createCache(options);
+            caches.push(cache);
+            await feed(model, cache, [1, 2, 3]);
+            const loaded = await ModelCache.load(model, /** @type {Uint8Array<ArrayBuffer>} */ (await cache.save()));
+            caches.push(loaded);
+            assert.deepEqual([loaded.capacity, loaded.tokens], [cache.capacity, [1, 2, 3]]);
+            const writing = model.generate([1, 2, 3, 4], { cache });
+            await writing.next();
+            await writing.return();
+            assert.equal(cache.length, 4);
+        }
+    }));
+
     test('a batch of texts of different lengths: each as if alone; reorder()', () => withCaches(async (caches) => {
         const cache = model.createCache({ batch: 3 });
         caches.push(cache);
@@ -197,6 +224,17 @@ describe('a cache', () => {
         }
         assert.equal(cache.length, 8);
     }));
+
+    for (const name of ['llama-rope-dynamic', 'phi3-longrope']) {
+        test(`sinks: ${name} turns a ring that is shorter than its training as a short text, whatever comes`, async () => {
+            const target = await load(name, { contextLength: 200 });
+            const [whole, parts] = [0, 1].map(() => target.createCache({ sinks: 2, window: 16 }));
+            const expected = [];
+            for (const id of LONG.slice(0, 90)) expected.push(...await feed(target, parts, [id]));
+            assert.deepEqual([...await feed(target, whole, LONG.slice(0, 60)), ...await feed(target, whole, LONG.slice(60, 90))], expected);
+            target.dispose();
+        });
+    }
 
     test('save() and load(): the same bits go on', () => withCaches(async (caches) => {
         for (const dtype of /** @type {const} */ (['float32', 'float16', 'int8'])) {

@@ -1,5 +1,7 @@
 // Numbers of an HDF5 file, which lie at any alignment, as typed arrays.
 
+import { widen } from '../halves.js';
+
 /** @typedef {Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | BigInt64Array | Uint8Array |
  *  Uint16Array | Uint32Array | BigUint64Array} Numbers */
 
@@ -29,36 +31,7 @@ export const TYPES = /** @type {const} */ ({
 export function toNumbers(type, bytes, count) {
     const { bytes: size, array } = TYPES[/** @type {keyof typeof TYPES} */ (type)];
     const buffer = new ArrayBuffer(count * size);
-    new Uint8Array(buffer).set(bytes.subarray(0, count * size));
-    const values = new array(buffer);
-    return values instanceof Uint16Array && type !== 'U16' ? widen(values, type === 'BF16') : values;
-}
-
-/** @param {Uint16Array} halves @param {boolean} brain @returns {Float32Array<ArrayBuffer>} */
-function widen(halves, brain) {
-    const floats = new Float32Array(halves.length);
-    const words = new Uint32Array(floats.buffer);
-    for (let i = 0; i < halves.length; i++) {
-        words[i] = brain ? halves[i] << 16 : float16Bits(halves[i]);
-    }
-    return floats;
-}
-
-/** @param {number} half @returns {number} the bits of the float32 of the same value */
-function float16Bits(half) {
-    const sign = (half & 0x8000) << 16;
-    const exponent = half >> 10 & 31;
-    const mantissa = half & 1023;
-    if (exponent === 31) {
-        return sign | 0x7f800000 | mantissa << 13;
-    }
-    if (exponent > 0) {
-        return sign | (exponent + 112) << 23 | mantissa << 13;
-    }
-    if (mantissa === 0) {
-        return sign;
-    }
-    // A subnormal: its highest bit becomes the implied one.
-    const shift = Math.clz32(mantissa) - 21;
-    return sign | (113 - shift) << 23 | (mantissa << shift & 1023) << 13;
+    const copy = new Uint8Array(buffer);
+    copy.set(bytes.subarray(0, count * size));
+    return type === 'F16' || type === 'BF16' ? widen(type, copy) : new array(buffer);
 }

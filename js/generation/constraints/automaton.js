@@ -5,6 +5,8 @@ import { Expressions, waysOf } from './expressions.js';
 /** @typedef {import('./expressions.js').Expression} Expression */
 /** @typedef {import('./vocabulary.js').TokenBytes} TokenBytes */
 
+const SPACE = ' '.charCodeAt(0);
+
 /** A place in a text: the expressions, one of which the rest has to be. */
 export class State {
     /** @param {Expression[]} ways */
@@ -39,7 +41,8 @@ export class Automaton {
         this._expressions = new Expressions(tokens);
         /** @type {Map<string, State>} */
         this._states = new Map();
-        this.start = this._state(waysOf(build(this._expressions)));
+        const start = this._state(waysOf(build(this._expressions)));
+        this.start = tokens.lost > 0 ? this._behindSpace(start) : start;
         this._path = /** @type {State[]} */ (new Array(tokens.longest + 1));
     }
 
@@ -56,6 +59,15 @@ export class Automaton {
             state = new State(ways);
             this._states.set(key, state);
         }
+        return state;
+    }
+
+    /** @param {State} start @returns {State} the same, where a text loses the space that it begins with, or all of them */
+    _behindSpace(start) {
+        const state = new State(start.ways);
+        state.fewest += Number(state.fewest > 0 && this.step(start, SPACE) !== null);
+        state.next[SPACE] = this.tokens.lost > 1 ? state : start;
+        state.like = state;
         return state;
     }
 

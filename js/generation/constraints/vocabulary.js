@@ -35,6 +35,9 @@ export class TokenBytes {
         this.longest = 0;
         /** 1 for each byte that is a token by itself. */
         this.alphabet = new Uint8Array(256);
+        const space = tokenizer.idOf('▁');
+        /** Of three spaces that a text begins with, how many it loses when it is decoded. */
+        this.lost = space === undefined ? 0 : 3 - tokenizer.decode([space, space, space]).length;
         /** All of them, a letter for each byte. @type {Set<string>} */
         this.pieces = new Set();
         all.forEach(({ bytes }, i) => this._add(i, bytes, i === 0 ? bytes.subarray(0, 0) : all[i - 1].bytes));
