@@ -226,6 +226,9 @@ test('a thumbnail opens its head of its layer', options, async t => {
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('Enter');
     await demo.says('map-lane', 'Layer 3, head 4.');
+    // Those of another text are gone with it.
+    await page.click('#modes input[value="chat"]');
+    assert.equal(await page.$eval('#maps', canvas => canvas.checkVisibility()), false);
     demo.checkProblems();
 });
 
