@@ -13,9 +13,7 @@
 import { availableParallelism } from 'node:os';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { buildNative, buildTypes, buildWasm, typeCheck } from './build.js';
-import { buildDist } from './dist.js';
-import { buildPage } from './page.js';
+import { buildAll, buildNative, buildTypes, typeCheck } from './build.js';
 import { findFirefox } from '../setup/browser.js';
 import { relaxedNode } from '../setup/node.js';
 import { checkPackage } from './package.js';
@@ -40,10 +38,7 @@ await main(async () => {
     const filters = process.argv.slice(2);
     const start = performance.now();
     const tools = setup({ tests: true });
-    say('Building');
-    buildWasm(tools);
-    await buildDist();
-    await buildPage();
+    await buildAll(tools);
     const newer = relaxedNode();
     say(`  relaxed SIMD runs on ${newer.description}`);
     unlock();

@@ -146,7 +146,7 @@ function installPackages() {
     say('  npm ci: node_modules is absent or older than package-lock.json');
     run('npm', ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'], {
         what: 'Installing the npm packages',
-        why: 'the tokenizer, the type checker and the browser driver come from npm',
+        why: 'the bundler, the type checker and the browser driver come from npm',
         todo: "check the network and npm's settings (`npm ping`), then run `npm ci` to see more",
     });
 }

@@ -51,7 +51,7 @@ test('a file that is dropped is the model then, and one that cannot run says why
     const demo = await DemoPage.open(t);
     await demo.ready();
     const drop = (/** @type {string} */ name, /** @type {string} */ from) => demo.page.evaluate(dropFile, name, from);
-    await drop('mine.gguf', '../js/embedded/model.gguf');
+    await drop('mine.gguf', '../dist/embedded/model.gguf');
     await demo.says('model-name', 'mine');
     await demo.page.waitForFunction(() => !document.querySelector('dialog[open]'));
     const story = await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 });
@@ -76,7 +76,7 @@ test('of a file that was dropped nothing is kept when its loading is cancelled',
             if (message.command?.type === 'load') document.getElementById('model-cancel')?.click();
         };
     });
-    await demo.page.evaluate(dropFile, 'mine.gguf', '../js/embedded/model.gguf');
+    await demo.page.evaluate(dropFile, 'mine.gguf', '../dist/embedded/model.gguf');
     await demo.says('model-problem', 'Cancelled');
     assert.equal(await demo.text('model-problem'), 'Cancelled.');
     await demo.click('models-close');
@@ -89,7 +89,7 @@ test('a folder that is dropped or picked is the model then', options, async t =>
     const { page } = demo;
     await demo.ready();
     for (const [give, name] of /** @type {[typeof dropFolder, string][]} */ ([[dropFolder, 'dropped'], [pickFolder, 'picked']])) {
-        await page.evaluate(give, name, '../js/embedded/model.gguf');
+        await page.evaluate(give, name, '../dist/embedded/model.gguf');
         await page.waitForFunction(hasModel, {}, name);
         assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
     }
@@ -407,6 +407,9 @@ test('it works as static files under any path', options, async t => {
     await demo.page.reload();
     await isIsolated();
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+    await Promise.all([demo.page.waitForNavigation(), demo.page.click('.links a')]);
+    await demo.page.click('#measure');
+    await demo.says('status', 'S=64: measuring');
     demo.checkProblems();
 });
 

@@ -294,7 +294,7 @@ test('the code for a page is one script, whatever its text says', options, async
     const demo = await DemoPage.open(t);
     const { page } = demo;
     await demo.ready();
-    await page.evaluate(dropFile, "it's.gguf", '../js/embedded/model.gguf');
+    await page.evaluate(dropFile, "it's.gguf", '../dist/embedded/model.gguf');
     await demo.says('model-name', "it's");
     await page.waitForFunction(() => !document.querySelector('dialog[open]'));
     await unfold(demo, 'code-panel');

@@ -282,7 +282,7 @@ test('the story of an address waits for its model, in a page that is open too', 
     const story = await first.write({ ...STORY, tokens: 20 });
     const { hash: own } = new URL(page.url());
     // A model that the browser keeps has a name in addresses.
-    await page.evaluate(dropFile, 'mine.gguf', '../js/embedded/model.gguf');
+    await page.evaluate(dropFile, 'mine.gguf', '../dist/embedded/model.gguf');
     await page.waitForFunction(hasModel, {}, 'mine');
     const press = async (/** @type {string} */ button) => {
         await first.click('model');
@@ -329,7 +329,7 @@ async function incomplete(t, folder, without) {
     for (let depth = 0; depth <= parts.length; depth++) {
         const here = parts.slice(0, depth).join('/');
         await mkdir(join(root, here), { recursive: true });
-        for (const name of depth === 0 ? ['web', 'js', 'dist'] : await readdir(join(repository, here))) {
+        for (const name of depth === 0 ? ['web', 'dist'] : await readdir(join(repository, here))) {
             if (name === parts[depth] || (depth === parts.length && name === without)) continue;
             await symlink(join(repository, here, name), join(root, here, name));
         }
