@@ -284,11 +284,13 @@ test('the story of an address waits for its model, in a page that is open too', 
     // A model that the browser keeps has a name in addresses.
     await page.evaluate(dropFile, 'mine.gguf', '../dist/embedded/model.gguf');
     await page.waitForFunction(hasModel, {}, 'mine');
-    const press = async (/** @type {string} */ button) => {
-        await first.click('model');
-        await (await page.waitForSelector(`button[aria-label="${button} mine"]`))?.click();
-    };
-    await press('Keep');
+    await first.click('model');
+    // At once: the list may be drawn anew.
+    await page.waitForFunction(() => {
+        const keep = /** @type {HTMLButtonElement | null} */ (document.querySelector('button[aria-label="Keep mine"]'));
+        keep?.click();
+        return keep !== null;
+    });
     await first.says('model-list', 'kept in this browser');
     await page.click('#models-close');
     await page.evaluate(hash => { location.hash = hash; }, `${own}&model=mine.gguf`);
