@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'node:test';
 import ts from 'typescript';
+import { sharedFolder } from './shared.js';
 
 const root = new URL('../', import.meta.url);
 const readme = readFileSync(new URL('README.md', root), 'utf8');
@@ -16,8 +17,7 @@ const folder = new URL('build/readme/', root);
 mkdirSync(folder, { recursive: true });
 
 /** A whole folder of a chat model, which is not committed. */
-const chat = ['../../', '../../../'].map((up) => new URL(`${up}shared/models/hf-complete/llama-chatml/`, import.meta.url))
-    .find((url) => existsSync(url));
+const chat = sharedFolder('models/hf-complete/llama-chatml/');
 
 /** @param {number} number @param {string} [before] @param {string} [cwd] @returns {string} what the example prints */
 function run(number, before = '', cwd = '.') {

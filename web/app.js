@@ -95,6 +95,11 @@ export class App extends EventTarget {
         find('notice-text').textContent = text ?? '';
     }
 
+    /** Whether there is a model to write with: not while another one is loaded, nor when the worker is gone. */
+    get canWrite() {
+        return this.state === 'ready' || this.state === 'writing';
+    }
+
     /** @param {State} state */
     enter(state) {
         this.state = state;
@@ -167,7 +172,7 @@ export class App extends EventTarget {
 
     /** @param {Extract<Report, { type: 'error' }>} error */
     onNoModel({ message, cancelled }) {
-        const text = cancelled ? 'Loading was cancelled.' : `The model could not be loaded: ${sentence(message)}`;
+        const text = `The model could not be loaded: ${sentence(message)}`;
         if (this.model) {
             this.enter('ready');
             this.showStatus(`${this.model.name} is still here.`);
@@ -175,8 +180,8 @@ export class App extends EventTarget {
         } else {
             this.enter('broken');
             this.showStatus('');
-            this.notify(`${text} The connection may be gone, or an extension or a policy of this browser may block the ` +
-                'page’s scripts. Then start again.');
+            this.notify(cancelled ? 'Loading was cancelled.' : `${text} The connection may be gone, or an extension or a policy of ` +
+                'this browser may block the page’s scripts. Then start again.');
         }
     }
 

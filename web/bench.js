@@ -77,7 +77,7 @@ button.addEventListener('click', () => {
     collected = [];
     byId('rows').replaceChildren();
     status.textContent = 'Starting';
-    worker = new Worker(new URL('./bench/worker.js', import.meta.url), { type: 'module' });
+    worker = new Worker(new URL('./bench/worker.min.js', import.meta.url), { type: 'module' });
     const sweep = /** @type {HTMLInputElement} */ (byId('sweep')).checked;
     worker.postMessage({ peers: location.search === '?peers', sweep });
     worker.onmessage = ({ data }) => show(data);

@@ -1,6 +1,7 @@
 /** Chat with a model that has a template. Each turn reads only its own tokens, and says how many: the rest is in the cache. */
 
 import { nextId } from './branches.js';
+import { copy } from './code-panel.js';
 import { Conversation } from './conversation.js';
 import { find } from './find.js';
 import { follow } from './follow.js';
@@ -219,11 +220,15 @@ export class ChatPanel {
      */
     answerButtons(node, isLast) {
         if (node.finish === null) return [];
-        const list = [this.button('Copy', 'Copy the answer', () => navigator.clipboard?.writeText(node.content))];
-        list.push(this.button('Again', 'Write another answer', () => this.again(/** @type {Node} */ (node.parent))));
+        const copied = this.button('Copy', 'Copy the answer', async () => {
+            copied.textContent = await copy(node.content) ? 'Copied' : 'Not copied';
+            this.app.say(copied.textContent);
+        });
+        const list = [copied];
+        list.push(this.askingButton('Again', 'Write another answer', () => this.again(/** @type {Node} */ (node.parent))));
         // What the cache holds is the text that was written last.
         if (isLast && !['end', 'context'].includes(node.finish) && this.app.text?.id === node.text) {
-            list.push(this.button('Continue', 'Go on with this answer', () => this.goOn(node)));
+            list.push(this.askingButton('Continue', 'Go on with this answer', () => this.goOn(node)));
         }
         const note = document.createElement('span');
         if (node.read) {
@@ -245,7 +250,7 @@ export class ChatPanel {
             this.edited = null;
             this.draw();
         };
-        const send = this.button('Send', 'Send it like this', () => {
+        const send = this.askingButton('Send', 'Send it like this', () => {
             const content = field.value.trim();
             this.edited = null;
             if (content !== '') this.answer(this.conversation.add(/** @type {Node} */ (node.parent), 'user', content));
@@ -262,6 +267,16 @@ export class ChatPanel {
             }
         });
         words.append(field, actions);
+    }
+
+    /**
+     * A button that asks the model for something.
+     * @param {string} text
+     * @param {string} title
+     * @param {() => void} ask
+     */
+    askingButton(text, title, ask) {
+        return this.button(text, title, () => this.app.canWrite && ask());
     }
 
     /**

@@ -57,10 +57,14 @@ export class CodePanel {
         const button = find(id);
         const said = /** @type {Element} */ (button.parentElement?.querySelector('[role=status]'));
         button.addEventListener('click', async () => {
-            const wasCopied = await navigator.clipboard?.writeText(text()).then(() => true, () => false);
-            said.textContent = wasCopied ? 'Copied.' : 'This browser does not let the page copy: select the text and copy it.';
+            said.textContent = await copy(text()) ? 'Copied.' : 'This browser does not let the page copy: select the text and copy it.';
         });
     }
+}
+
+/** @param {string} text @returns {Promise<boolean>} whether the browser lets the page copy */
+export async function copy(text) {
+    return Boolean(await navigator.clipboard?.writeText(text).then(() => true, () => false));
 }
 
 /**

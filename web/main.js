@@ -13,7 +13,7 @@ import { ScorePanel } from './score-panel.js';
 import { isolate, keepPage } from './offline.js';
 import { MOST_WORKERS, fromForm, fromHash, hasStory, toForm, toText } from './settings.js';
 import { Tour } from './tour.js';
-import { WritePanel } from './write-panel.js';
+import { WritePanel, modelOf } from './write-panel.js';
 
 /** Loaded with the first answer, which may be offline. */
 const MARKDOWN = new URL('vendor/markdown.js', location.href).href;
@@ -24,6 +24,7 @@ const READING_PACE = 12;
 
 /** @param {number} position @param {import('./messages.js').Candidate} candidate */
 const onBranch = (position, candidate) => {
+    if (!app.canWrite) return;
     if (chat.isOpen) chat.branch(position, candidate);
     else write.branch(position, candidate);
 };
@@ -117,8 +118,12 @@ function choosePanel(isChat) {
     find('no-chat-text').textContent = `This model cannot chat, having no chat template: ${noChat ?? ''}.`;
     // What it says is of the other panel's text.
     if (app.state === 'ready') app.showStatus('');
-    if (isChat) chat.open();
-    else write.open();
+    if (isChat) {
+        write.wanted = null;
+        chat.open();
+    } else {
+        write.open();
+    }
 }
 
 function offerWorkers() {
@@ -146,11 +151,12 @@ find('skip-first').addEventListener('change', ({ target }) => {
     inspector.setScale({ skipFirst: /** @type {HTMLInputElement} */ (target).checked });
 });
 document.addEventListener('keydown', event => {
+    if (document.querySelector('dialog[open]')) return;
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
         if (chat.isOpen) chat.send();
         else write.write();
-    } else if (event.key === 'Escape' && !document.querySelector('dialog[open]')) {
+    } else if (event.key === 'Escape') {
         if (app.state === 'writing') app.stop();
         else inspector.pin(-1);
     }
@@ -159,19 +165,24 @@ document.addEventListener('keydown', event => {
 /** What the address says. */
 function arrive() {
     toForm(app.form, fromHash(location.hash));
-    write.isWanted = hasStory(location.hash);
+    write.wanted = hasStory(location.hash) ? { model: fromHash(location.hash).model } : null;
 }
 
 addEventListener('hashchange', () => {
     const { workers } = fromForm(app.form);
     arrive();
+    const { model } = fromHash(location.hash);
+    if (write.wanted) find('modes').querySelector('input')?.click();
     if (app.state === 'broken') return;
-    if (!app.model || fromForm(app.form).workers !== workers) {
+    if (model !== modelOf(app) && (model !== '' || write.wanted)) {
+        if (model === '') app.load({ kind: 'own' });
+        else models.arrive(model);
+    } else if (!app.model || fromForm(app.form).workers !== workers) {
         app.load(app.source);
-        return;
+    } else {
+        lookAsAsked();
+        if (write.isWanted) write.write();
     }
-    lookAsAsked();
-    if (write.isWanted && !chat.isOpen) write.write();
 });
 app.showStatus('Loading');
 // A host without the headers for threads: a service worker sets them, after one reload.
@@ -192,7 +203,10 @@ function isFirstVisit() {
 function begin() {
     offerWorkers();
     arrive();
-    if (!write.isWanted && location.hash === '' && isFirstVisit()) write.isWanted = isShown = true;
+    if (location.hash === '' && isFirstVisit()) {
+        isShown = true;
+        write.wanted = { model: null };
+    }
     app.start();
     models.arrive(fromHash(location.hash).model);
 }

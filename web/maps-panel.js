@@ -28,6 +28,8 @@ export class MapsPanel {
         this.canvas = /** @type {HTMLCanvasElement} */ (find('maps'));
         /** Pictures by layer and head. @type {{ size: number, weights: Float32Array[] }[]} */
         this.layers = [];
+        /** The text that they are of. @type {import('./trace.js').Trace | null} */
+        this.trace = null;
         this.cursor = { layer: 0, head: 0 };
         this.button.addEventListener('click', () => this.ask());
         this.canvas.addEventListener('click', event => {
@@ -36,6 +38,7 @@ export class MapsPanel {
         });
         this.canvas.addEventListener('keydown', event => this.onKey(event));
         app.addEventListener('model', () => this.clear());
+        app.addEventListener('text', () => app.trace !== this.trace && this.clear());
         app.addEventListener('state', () => {
             this.button.disabled = app.state !== 'ready';
             if (app.state === 'writing') this.clear();
@@ -68,6 +71,7 @@ export class MapsPanel {
             return;
         }
         this.clear();
+        this.trace = app.text.trace;
         this.canvas.hidden = false;
         const add = (/** @type {any} */ report) => {
             if (report?.type !== 'map') return;

@@ -29,8 +29,9 @@ const OFFERED = [
 
 /** @typedef {{ title: string, detail: string, source: Source, id: string | null, canKeep?: boolean }} Entry of the list */
 
-/** owner/name, perhaps a file of it; or the address that a browser shows for it. */
-const HUB_NAME = /^(?:https:\/\/huggingface\.co\/)?([\w.-]+\/[\w.-]+)(?:\/(?:(?:blob|resolve)\/[^/]+\/)?(.+?))?\/?$/;
+/** owner/name, perhaps a file of it; or the address that a browser shows for it, for its list of files, or for a download. */
+const HUB_NAME =
+    /^(?:(?:https:\/\/)?huggingface\.co\/)?([\w.-]+\/[\w.-]+)(?:\/tree\/[^/]+)?(?:\/(?:(?:blob|resolve)\/[^/]+\/)?(.+?))?\/?(?:\?.*)?$/;
 
 /** @param {string} name 'owner/name' or 'owner/name/file' @param {string | null} endpoint @returns {Source | null} */
 function hubSource(name, endpoint) {
@@ -143,7 +144,8 @@ export class ModelsPanel {
         } else if (last?.type === 'error') {
             // Not in two places.
             if (this.app.model) this.app.notify(null);
-            const text = last.cancelled ? 'Cancelled. What has come is kept: load the model again, and it goes on from there.' : last.message;
+            const kept = source.kind === 'hub' ? ' What has come is kept: load the model again, and it goes on from there.' : '';
+            const text = last.cancelled ? `Cancelled.${kept}` : last.message;
             this.complain(sentence(text), last.choices?.map(choice => this.item(entryOf(choice, source))));
         }
         await this.list();

@@ -15,6 +15,12 @@ export class ScorePanel {
         this.button = /** @type {HTMLButtonElement} */ (find('score'));
         this.view = new StoryView(find('scored'), { onHover: () => {}, onPin: () => {}, onStep: () => {} });
         this.button.addEventListener('click', () => this.score());
+        this.field.addEventListener('keydown', event => {
+            if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
+            // Elsewhere it writes another text.
+            event.stopPropagation();
+            this.button.click();
+        });
         app.addEventListener('state', () => {
             this.button.disabled = app.state !== 'ready';
         });

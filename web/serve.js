@@ -2,7 +2,7 @@
 /**
  * A static server for the demo: `node web/serve.js [--port N] [--no-isolation]`.
  *
- * It serves web/, dist/ and js/ (for the bench page) of this repository and nothing else. By default it sends the two
+ * It serves web/ and dist/ of this repository and nothing else. By default it sends the two
  * headers that make a page cross-origin isolated, which shared memory (and so worker threads) needs; `--no-isolation`
  * leaves them out, to see the page as a host without them would show it. Files are revalidated by ETag: a second visit
  * downloads nothing.
@@ -15,7 +15,7 @@ import { pipeline } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const FOLDERS = ['web', 'js', 'dist'];
+const FOLDERS = ['web', 'dist'];
 const DEFAULT_PORT = 8080;
 const PORTS_TO_TRY = 20;
 

@@ -19,7 +19,7 @@ async function shelf(create) {
 
 /** @param {string} name of a model @returns {string} of its folder: nothing that a file system could mind */
 function idOf(name) {
-    return encodeURIComponent(name).replace(/[*%.]/g, sign => `~${sign.charCodeAt(0).toString(16)}`).slice(0, 200);
+    return encodeURIComponent(name).replace(/[*%.]/g, sign => `~${sign.charCodeAt(0).toString(16)}`).slice(-200);
 }
 
 /** @param {FileSystemDirectoryHandle} folder @returns {Promise<Card | null>} null for a folder that holds no model of ours */

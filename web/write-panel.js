@@ -17,8 +17,8 @@ export class WritePanel {
         this.stopButton = /** @type {HTMLButtonElement} */ (find('stop'));
         this.continueButton = /** @type {HTMLButtonElement} */ (find('continue'));
         this.panel = find('write-panel');
-        /** Asked for while the model was loading. */
-        this.isWanted = false;
+        /** A story that is to come when its model is here: which one that is, null for any. @type {{ model: string | null } | null} */
+        this.wanted = null;
 
         app.form.addEventListener('submit', event => {
             event.preventDefault();
@@ -49,6 +49,11 @@ export class WritePanel {
         if (!this.panel.hidden) this.app.show(branch);
     }
 
+    get isWanted() {
+        const loaded = modelOf(this.app);
+        return this.wanted !== null && (this.wanted.model ?? loaded) === loaded;
+    }
+
     /** The panel is looked at. */
     open() {
         this.app.show(this.branches.current);
@@ -69,11 +74,11 @@ export class WritePanel {
         const { app } = this;
         if (app.state === 'broken') return;
         if (app.state === 'loading') {
-            this.isWanted = true;
+            this.wanted = { model: null };
             app.say('The story will begin when the model is here.');
             return;
         }
-        this.isWanted = false;
+        this.wanted = null;
         const settings = { ...fromForm(app.form), layer: app.layer + 1, head: app.inspector.lane, model: modelOf(app) };
         toForm(app.form, settings);
         history.replaceState(null, '', toHash(settings));
@@ -138,7 +143,7 @@ export function settingsOf(app) {
 }
 
 /** @param {App} app @returns {string} the loaded model, as the address says it */
-function modelOf({ source }) {
+export function modelOf({ source }) {
     if (source.kind === 'hub') return source.file === null ? source.repository : `${source.repository}/${source.file}`;
     return source.kind === 'kept' ? source.name : '';
 }

@@ -13,6 +13,14 @@ import { buildInterface } from './interface.js';
 import { setup } from '../setup/setup.js';
 import { isMain, main, root, run, say, since } from './system.js';
 
+/** All that runs: the binaries, the package and the page. @param {import('../setup/setup.js').Tools} tools */
+export async function buildAll(tools) {
+    say('Building');
+    buildWasm(tools);
+    await buildDist();
+    await buildPage();
+}
+
 /** Compiles js/wasm/cmha-*.wasm. @param {import('../setup/setup.js').Tools} tools */
 export function buildWasm({ emscripten, generator }) {
     buildInterface();
@@ -137,11 +145,8 @@ if (isMain(import.meta.url)) {
     await main(async () => {
         const { values } = parseArgs({ options: { wasm: { type: 'boolean' }, site: { type: 'string' } } });
         const tools = setup();
-        say('Building');
-        buildWasm(tools);
-        if (values.wasm) return;
-        await buildDist();
-        await buildPage();
+        if (values.wasm) return buildWasm(tools);
+        await buildAll(tools);
         await buildTypes();
         if (values.site !== undefined) publish(values.site);
     });

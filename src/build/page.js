@@ -1,5 +1,5 @@
 // What is made for the demo page. Its modules in two files, of the page and of its worker with the package in it: sixty requests take
-// longer than all else that stands between a visitor and the first word. What it has of others, for answers in Markdown: marked, and DOMPurify, which
+// longer than all else that stands between a visitor and the first word. The same for the worker of the bench page. What it has of others, for answers in Markdown: marked, and DOMPurify, which
 // takes out what could do harm, in one file that is loaded with the first answer. And dist/worker.js beside the page: its service
 // worker gives headers, and so isolation, only to workers whose script lies below it.
 
@@ -21,9 +21,9 @@ export async function buildPage() {
     put(`${VENDOR}/worker.js`, NOT_TYPED + readFileSync(join(root, 'dist/worker.js'), 'utf8').replace(/\n\/\/# sourceMappingURL=.*\n/, '\n'));
     const own = await build({
         ...common,
-        entryPoints: ['main', 'generator'].map((name) => join(root, `web/${name}.js`)),
+        entryPoints: ['main', 'generator', 'bench/worker'].map((name) => join(root, `web/${name}.js`)),
         // What stands beside the page when it is built, and what means something only to a bundler of its user.
-        external: ['./vendor/*', '*?unmoved'],
+        external: ['./vendor/*', '*?unmoved', 'node:*'],
         outdir: join(root, 'web'),
         outExtension: { '.js': '.min.js' },
         sourcemap: true,

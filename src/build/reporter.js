@@ -12,22 +12,24 @@ export default async function* report(events) {
     /** @type {string[]} */ const names = [];
     let file = '';
     /** @type {Counts} */ let counts = { ...total };
-    let time = 0;
+    /** What files took, with what they do before their first test, by path. @type {Map<string, number>} */
+    const times = new Map();
 
     const closeFile = () => {
         const verdict = counts.failed > 0 ? 'FAILED' : '    ok';
         const line = file === '' ? ''
-            : `  ${verdict}  ${relative('', file)}: ${countsText(counts)}, ${(time / 1000).toFixed(1)} s\n`;
+            : `  ${verdict}  ${relative('', file)}: ${countsText(counts)}, ${((times.get(file) ?? 0) / 1000).toFixed(1)} s\n`;
         total.passed += counts.passed;
         total.failed += counts.failed;
         total.skipped += counts.skipped;
         counts = { passed: 0, failed: 0, skipped: 0 };
-        time = 0;
         return line;
     };
 
     for await (const { type, data } of events) {
         if (type === 'test:stdout' || type === 'test:stderr') yield data.message;
+        // A file's own, too; before the next one's tests are told of.
+        if (type === 'test:complete' && data.nesting === 0) times.set(resolve(data.name), data.details.duration_ms);
         if (type === 'test:start') names[data.nesting] = data.name;
         if (type !== 'test:pass' && type !== 'test:fail') continue;
         if (data.file && data.file !== file) {
@@ -36,7 +38,6 @@ export default async function* report(events) {
         }
         // Node reports a file under its own path when it has no test in it, or ended before its tests did.
         const isFile = data.nesting === 0 && resolve(data.name) === file;
-        if (data.nesting === 0) time += data.details.duration_ms;
         if (data.skip !== undefined || data.todo !== undefined) counts.skipped++;
         else if (type === 'test:fail' || isFile) {
             // A suite fails with its tests, which have been counted and shown; but it can also fail by itself, in a hook.

@@ -6,16 +6,15 @@
 //   size       what a page has to load, and what the tests bring along, against budgets
 //   package    what `npm pack` would publish, used from another project
 //   native     tests/native/*.c on src/*.c, under the address and undefined-behaviour sanitizers
-//   matrix     test files that use tests/runtime.js, in both binaries with 0 and 2 workers
+//   matrix     test files that use tests/runtime.js, in both binaries with 0 and 2 workers; those that use tests/binary.js, which
+//              say themselves how many workers they have, in both binaries
 //   once       the other test files
 //   browser    tests/browser, in Chromium, and some of it (IN_FIREFOX) in Firefox too where that is installed
 
 import { availableParallelism } from 'node:os';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { buildNative, buildTypes, buildWasm, typeCheck } from './build.js';
-import { buildDist } from './dist.js';
-import { buildPage } from './page.js';
+import { buildAll, buildNative, buildTypes, typeCheck } from './build.js';
 import { findFirefox } from '../setup/browser.js';
 import { relaxedNode } from '../setup/node.js';
 import { checkPackage } from './package.js';
@@ -24,9 +23,13 @@ import { checkSize } from './size.js';
 import { capture, heading, main, root, say, show, since, unlock } from './system.js';
 
 const tests = join(root, 'tests');
-const runtimeModule = join(tests, 'runtime.js');
 /** Folders that must hold tests: an empty one would pass unnoticed. */
 const EXPECTED = ['golden', 'unit', 'property', 'fuzz', 'browser'];
+
+/** With workers, too, a file keeps little more than one core busy: most of what it does is JavaScript. */
+const CORES = availableParallelism();
+/** At a time: pages wait often, for frames and for what a visitor reads, but two take memory enough. */
+const BROWSERS = Math.min(2, CORES);
 
 /** What every browser has to do. With CMHA_TEST_BROWSER=firefox in the environment all of tests/browser runs in Firefox. */
 const IN_FIREFOX = [
@@ -40,10 +43,7 @@ await main(async () => {
     const filters = process.argv.slice(2);
     const start = performance.now();
     const tools = setup({ tests: true });
-    say('Building');
-    buildWasm(tools);
-    await buildDist();
-    await buildPage();
+    await buildAll(tools);
     const newer = relaxedNode();
     say(`  relaxed SIMD runs on ${newer.description}`);
     unlock();
@@ -67,9 +67,11 @@ await main(async () => {
         (file) => filters.length === 0 || filters.some((filter) => relative(root, file).includes(filter)),
     );
     const browser = files.filter((file) => file.startsWith(join(tests, 'browser')));
-    const matrix = files.filter((file) => !browser.includes(file) && reaches(file, runtimeModule));
-    const once = files.filter((file) => !browser.includes(file) && !matrix.includes(file));
+    const onBinary = files.filter((file) => !browser.includes(file) && reaches(file, join(tests, 'binary.js')));
+    const onRuntime = onBinary.filter((file) => reaches(file, join(tests, 'runtime.js')));
+    const once = files.filter((file) => !browser.includes(file) && !onBinary.includes(file));
 
+    if (files.length === 0) say(`No test file's path holds ${filters.join(' or ')}`);
     if (filters.length === 0) await wholeProject(group, tools, files);
     for (const simd of ['simd128', 'relaxed']) {
         for (const workers of [0, 2]) {
@@ -78,21 +80,22 @@ await main(async () => {
                     ? newer
                     : { path: process.execPath, flags: [], description: `Node ${process.versions.node}` };
             const env = { CMHA_TEST_SIMD: simd, CMHA_TEST_WORKERS: String(workers) };
+            const matrix = workers === 0 ? onBinary : onRuntime;
             if (matrix.length > 0)
                 await group(`${simd}, ${workers} workers, ${node.description}`, () =>
-                    nodeTests(node, matrix, workers + 1, env),
+                    nodeTests(node, matrix, CORES, env),
                 );
         }
     }
     const here = { path: process.execPath, flags: [] };
-    if (once.length > 0) await group('once', () => nodeTests(here, once, 1, {}));
+    if (once.length > 0) await group('once', () => nodeTests(here, once, CORES, {}));
     if (browser.length > 0)
-        await group('browser', () => nodeTests(here, browser, Infinity, { CHROME_PATH: tools.browser ?? '' }));
+        await group('browser', () => nodeTests(here, browser, BROWSERS, { CHROME_PATH: tools.browser ?? '' }));
     const inFirefox = browser.filter((file) => IN_FIREFOX.includes(file));
     if (inFirefox.length > 0 && findFirefox() === null) {
         say('\nFirefox is not installed (nor named by FIREFOX_PATH), so nothing was tested in it');
     } else if (inFirefox.length > 0) {
-        await group('browser, Firefox', () => nodeTests(here, inFirefox, Infinity, { CMHA_TEST_BROWSER: 'firefox' }));
+        await group('browser, Firefox', () => nodeTests(here, inFirefox, BROWSERS, { CMHA_TEST_BROWSER: 'firefox' }));
     }
 
     return summarize(results, since(start));
@@ -148,10 +151,10 @@ function summarize(results, time) {
 /**
  * Runs test files under node:test.
  * @param {{ path: string, flags: string[] }} node @param {string[]} files
- * @param {number} threads that one file keeps busy @param {Record<string, string>} env
+ * @param {number} concurrency files at a time @param {Record<string, string>} env
  * @returns {Promise<Partial<Result>>}
  */
-async function nodeTests(node, files, threads, env) {
+async function nodeTests(node, files, concurrency, env) {
     const counts = join(root, 'build/test-counts.json');
     mkdirSync(dirname(counts), { recursive: true });
     rmSync(counts, { force: true });
@@ -160,7 +163,7 @@ async function nodeTests(node, files, threads, env) {
         [
             ...node.flags,
             '--test',
-            `--test-concurrency=${Math.max(1, Math.floor(availableParallelism() / threads))}`,
+            `--test-concurrency=${concurrency}`,
             // Nothing may hang: a test file that has not ended by then has failed.
             '--test-timeout=1200000',
             `--test-reporter=${new URL('reporter.js', import.meta.url)}`,
@@ -184,7 +187,7 @@ async function native(folder) {
         '--output-on-failure',
         '--no-tests=error',
         '--parallel',
-        String(availableParallelism()),
+        String(CORES),
     ]);
     const log = join(folder, 'Testing/Temporary/LastTestsFailed.log');
     const failed = code === 0 ? 0 : existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').length : 1;

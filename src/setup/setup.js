@@ -119,23 +119,35 @@ function findSimde() {
     return folders.find((folder) => existsSync(join(folder, 'simde/wasm/simd128.h'))) ?? null;
 }
 
-/** Installs what is missing, in one go. @param {Need[]} missing */
+/** Installs what is missing. @param {Need[]} missing */
 function provide(missing) {
-    if (missing.length === 0) return;
     for (const { name, why } of missing) say(`  missing: ${name} (${why})`);
+    const needed = missing.filter(({ optional }) => !optional);
     if (hasApt()) {
-        install(
-            missing.flatMap((need) => need.packages),
-            missing.map(({ name, why }) => `${name}: ${why}`).join('; '),
-        );
+        installAll(needed);
+        try {
+            installAll(missing.filter(({ optional }) => optional));
+        } catch (error) {
+            say(`  ${error instanceof Error ? error.message : error}`);
+        }
     }
-    const left = missing.filter((need) => !need.optional && need.find() === null);
+    const left = needed.filter((need) => need.find() === null);
     if (left.length === 0) return;
     throw new SetupError({
         what: `This machine lacks ${left.map((need) => need.name).join(', ')}`,
-        why: left.map(({ name, why }) => `${name}: ${why}`).join('; '),
+        why: reasons(left),
         todo: `${left.map((need) => need.todo).join('; ')}; then run this again`,
     });
+}
+
+/** In one go. @param {Need[]} needs */
+function installAll(needs) {
+    if (needs.length > 0) install(needs.flatMap((need) => need.packages), reasons(needs));
+}
+
+/** @param {Need[]} needs */
+function reasons(needs) {
+    return needs.map(({ name, why }) => `${name}: ${why}`).join('; ');
 }
 
 /** `npm ci`, when node_modules is absent or older than the lock file. */
@@ -146,7 +158,7 @@ function installPackages() {
     say('  npm ci: node_modules is absent or older than package-lock.json');
     run('npm', ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'], {
         what: 'Installing the npm packages',
-        why: 'the tokenizer, the type checker and the browser driver come from npm',
+        why: 'the bundler, the type checker and the browser driver come from npm',
         todo: "check the network and npm's settings (`npm ping`), then run `npm ci` to see more",
     });
 }

@@ -1,7 +1,7 @@
 // Attention of 12 heads of 64: one query over caches of several lengths at the speed of memory, prompts at that of the
 // multiply-adds, work that causality rules out not counted.
 
-import { ATTEND, ATTENTION, KEPT, KIND, OP_WORDS } from '../../js/engine/interface.js';
+import { ATTEND, ATTENTION, KEPT, KIND, OP, OP_WORDS } from '../../js/engine/interface.js';
 import { attention } from '../reference.js';
 import { floats, rng } from '../rng.js';
 import { kernelBench } from './lib/kernel.js';
@@ -39,7 +39,7 @@ export async function bench({ variant }) {
         if (k.call.cmha_op_next(op) !== 0) {
             ops.push(k.attention({}));
             k.u8.copyWithin(ops[1], op, op + 4 * OP_WORDS);
-            k.u32[ops[1] / 4 + 4] = KIND.ATTENTION_MERGE;
+            k.u32[ops[1] / 4 + OP.kind] = KIND.ATTENTION_MERGE;
         }
         const { control, first, count } = k.program(ops);
         const run = () => {

@@ -21,7 +21,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { buildWasm } from '../../src/build/build.js';
+import { buildAll } from '../../src/build/build.js';
 import { relaxedNode } from '../../src/setup/node.js';
 import { setup } from '../../src/setup/setup.js';
 import { SetupError, capture, heading, main, root, run, say, since } from '../../src/build/system.js';
@@ -47,7 +47,7 @@ await main(async () => {
     const parts = positionals.length > 0 ? positionals : PARTS;
     const svg = values.svg ? resolve(values.svg) : positionals.length > 0 ? undefined : join(root, 'web/bench.svg');
     const start = performance.now();
-    buildWasm(setup());
+    await buildAll(setup());
     const node = relaxedNode();
     const peers = !values['no-peers'] && parts.some((part) => WITH_PEERS.includes(part));
     if (peers) installPeers(here, ['--ignore-scripts']);

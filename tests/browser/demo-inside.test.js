@@ -191,7 +191,7 @@ test('a hundred texts and twenty models leave no more memory than one', { ...chr
         for (let i = 0; i < count; i++) {
             await page.evaluate(async () => {
                 const transfer = new DataTransfer();
-                transfer.items.add(new File([await (await fetch('../js/embedded/model.gguf')).blob()], 'mine.gguf'));
+                transfer.items.add(new File([await (await fetch('../dist/embedded/model.gguf')).blob()], 'mine.gguf'));
                 // It opens and closes faster than one can look.
                 const closed = new Promise(resolve => document.getElementById('models')?.addEventListener('close', resolve, { once: true }));
                 document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));

@@ -51,7 +51,7 @@ test('a file that is dropped is the model then, and one that cannot run says why
     const demo = await DemoPage.open(t);
     await demo.ready();
     const drop = (/** @type {string} */ name, /** @type {string} */ from) => demo.page.evaluate(dropFile, name, from);
-    await drop('mine.gguf', '../js/embedded/model.gguf');
+    await drop('mine.gguf', '../dist/embedded/model.gguf');
     await demo.says('model-name', 'mine');
     await demo.page.waitForFunction(() => !document.querySelector('dialog[open]'));
     const story = await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 });
@@ -66,12 +66,30 @@ test('a file that is dropped is the model then, and one that cannot run says why
     demo.checkProblems();
 });
 
+test('of a file that was dropped nothing is kept when its loading is cancelled', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    await demo.page.evaluate(() => {
+        const { postMessage } = Worker.prototype;
+        Worker.prototype.postMessage = function(/** @type {any} */ message, /** @type {any} */ ...rest) {
+            postMessage.call(this, message, ...rest);
+            if (message.command?.type === 'load') document.getElementById('model-cancel')?.click();
+        };
+    });
+    await demo.page.evaluate(dropFile, 'mine.gguf', '../dist/embedded/model.gguf');
+    await demo.says('model-problem', 'Cancelled');
+    assert.equal(await demo.text('model-problem'), 'Cancelled.');
+    await demo.click('models-close');
+    assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT), 'the model before still writes');
+    demo.checkProblems();
+});
+
 test('a folder that is dropped or picked is the model then', options, async t => {
     const demo = await DemoPage.open(t);
     const { page } = demo;
     await demo.ready();
     for (const [give, name] of /** @type {[typeof dropFolder, string][]} */ ([[dropFolder, 'dropped'], [pickFolder, 'picked']])) {
-        await page.evaluate(give, name, '../js/embedded/model.gguf');
+        await page.evaluate(give, name, '../dist/embedded/model.gguf');
         await page.waitForFunction(hasModel, {}, name);
         assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
     }
@@ -216,6 +234,12 @@ test('a text of one’s own is scored', options, async t => {
     const plain = await score('Once upon a time, there was a little girl named Lily.');
     const odd = await score('Quarterly amortization schedules perplex heliocentric badgers.');
     assert.ok(plain < 1 && odd > 2 * plain, `${plain} and ${odd} bits per byte`);
+    await demo.page.focus('#score-text');
+    await demo.page.keyboard.down('Control');
+    await demo.page.keyboard.press('Enter');
+    await demo.page.keyboard.up('Control');
+    await demo.settle();
+    assert.equal(await demo.text('story'), '', 'the keys that write score here');
     demo.checkProblems();
 });
 
@@ -311,7 +335,10 @@ test('what a hub does not have, or does not give, is said and leaves nothing beh
     await demo.click('model');
     for (const [name, said] of [
         ['someone/gated', 'does not give this model to everybody'], ['someone/absent/model.gguf', 'does not give this model to everybody'],
-        ['someone/sizes/none.gguf', 'has no file none.gguf'], ['someone/sizes/sub/none.gguf', 'has no file sub/none.gguf']
+        ['someone/sizes/none.gguf', 'has no file none.gguf'], ['someone/sizes/sub/none.gguf', 'has no file sub/none.gguf'],
+        // What one copies from a hub: its list of files, and the link to one of them.
+        ['https://huggingface.co/someone/sizes/tree/main', 'Which one?'],
+        ['https://huggingface.co/someone/sizes/resolve/main/none.gguf?download=true', 'has no file none.gguf in'],
     ]) {
         await demo.page.evaluate(askHub, url, name);
         await demo.says('model-problem', said);
@@ -380,6 +407,9 @@ test('it works as static files under any path', options, async t => {
     await demo.page.reload();
     await isIsolated();
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
+    await Promise.all([demo.page.waitForNavigation(), demo.page.click('.links a')]);
+    await demo.page.click('#measure');
+    await demo.says('status', 'S=64: measuring');
     demo.checkProblems();
 });
 

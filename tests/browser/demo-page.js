@@ -73,7 +73,7 @@ export class DemoPage {
      */
     static async open(t, { isolation = true, hash = '', viewport = { width: 1280, height: 900 }, ...more } = {}) {
         const { root, before, isFirst = false, media = [], quota, hub, path = '' } = more;
-        const behind = await serve({ port: 0, isolation, root, folders: ['web', 'js', 'dist'].map(name => path + name) });
+        const behind = await serve({ port: 0, isolation, root, folders: ['web', 'dist'].map(name => path + name) });
         const server = hub ? await inFront(behind, hub) : behind;
         const preferences = isFirefox ? preferencesFor(media, quota) : {};
         const own = Object.keys(preferences).length > 0 ? await startBrowser(preferences) : null;

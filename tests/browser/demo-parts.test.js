@@ -226,6 +226,9 @@ test('a thumbnail opens its head of its layer', options, async t => {
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('Enter');
     await demo.says('map-lane', 'Layer 3, head 4.');
+    // Those of another text are gone with it.
+    await page.click('#modes input[value="chat"]');
+    assert.equal(await page.$eval('#maps', canvas => canvas.checkVisibility()), false);
     demo.checkProblems();
 });
 
@@ -291,7 +294,7 @@ test('the code for a page is one script, whatever its text says', options, async
     const demo = await DemoPage.open(t);
     const { page } = demo;
     await demo.ready();
-    await page.evaluate(dropFile, "it's.gguf", '../js/embedded/model.gguf');
+    await page.evaluate(dropFile, "it's.gguf", '../dist/embedded/model.gguf');
     await demo.says('model-name', "it's");
     await page.waitForFunction(() => !document.querySelector('dialog[open]'));
     await unfold(demo, 'code-panel');

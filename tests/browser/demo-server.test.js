@@ -47,7 +47,7 @@ test('files have their types, and the page its policy', options, async t => {
     const { url } = await served(t);
     for (const [path, type] of [
         ['web/', 'text/html; charset=utf-8'], ['web/style.css', 'text/css; charset=utf-8'],
-        ['js/index.js', 'text/javascript; charset=utf-8'], ['js/wasm/cmha-simd128.wasm', 'application/wasm'],
+        ['dist/index.js', 'text/javascript; charset=utf-8'], ['dist/wasm/cmha-simd128.wasm', 'application/wasm'],
         ['web/icon.svg', 'image/svg+xml']
     ]) {
         const response = await fetch(url + path);
@@ -115,14 +115,14 @@ test('the root leads to the page', options, async t => {
 
 test('a warm cache downloads nothing', options, async t => {
     const { url } = await served(t);
-    const first = await fetch(`${url}js/index.js`);
+    const first = await fetch(`${url}dist/index.js`);
     const etag = first.headers.get('etag') ?? '';
     assert.notEqual(etag, '');
     await first.arrayBuffer();
-    const second = await fetch(`${url}js/index.js`, { headers: { 'if-none-match': etag } });
+    const second = await fetch(`${url}dist/index.js`, { headers: { 'if-none-match': etag } });
     assert.equal(second.status, 304);
     assert.equal((await second.arrayBuffer()).byteLength, 0);
-    const other = await fetch(`${url}js/index.js`, { headers: { 'if-none-match': 'W/"0-0"' } });
+    const other = await fetch(`${url}dist/index.js`, { headers: { 'if-none-match': 'W/"0-0"' } });
     assert.equal(other.status, 200);
     await other.arrayBuffer();
 });
@@ -141,7 +141,7 @@ test('HEAD has the headers without the file, other methods are refused', options
 test('nothing but the two folders is served', options, async t => {
     const { port } = await served(t);
     for (const path of [
-        '/package.json', '/src/cmha.h', '/.git/config', '/js', '/js/', '/web/none.html', '/web/.hidden',
+        '/package.json', '/src/cmha.h', '/.git/config', '/js/index.js', '/dist', '/dist/', '/web/none.html', '/web/.hidden',
         '//package.json', '/web/../package.json', '/web/..%2fpackage.json', '/web/%2e%2e/package.json',
         '/web/..\\package.json', '/web//index.html', '/web/%00', '/web/%'
     ]) {

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { noBrowser, notInFirefox } from './browser.js';
 import { DemoPage, TIMEOUT, withoutServiceWorkers } from './demo-page.js';
+import { dropFile, hasModel } from './giving.js';
 
 const options = { skip: noBrowser, timeout: 2 * TIMEOUT };
 const PROMPT = 'Once upon a time, there was a little fox who';
@@ -275,6 +276,47 @@ test('an address holds a story', options, async t => {
     second.checkProblems();
 });
 
+test('the story of an address waits for its model, in a page that is open too', options, async t => {
+    const first = await DemoPage.open(t);
+    const { page } = first;
+    const story = await first.write({ ...STORY, tokens: 20 });
+    const { hash: own } = new URL(page.url());
+    // A model that the browser keeps has a name in addresses.
+    await page.evaluate(dropFile, 'mine.gguf', '../dist/embedded/model.gguf');
+    await page.waitForFunction(hasModel, {}, 'mine');
+    await first.click('model');
+    // At once: the list may be drawn anew.
+    await page.waitForFunction(() => {
+        const keep = /** @type {HTMLButtonElement | null} */ (document.querySelector('button[aria-label="Keep mine"]'));
+        keep?.click();
+        return keep !== null;
+    });
+    await first.says('model-list', 'kept in this browser');
+    await page.click('#models-close');
+    await page.evaluate(hash => { location.hash = hash; }, `${own}&model=mine.gguf`);
+    await page.waitForFunction(() => location.hash.includes('model=mine.gguf') && document.querySelectorAll('.token').length > 20);
+    await first.ready();
+    await first.settle();
+    assert.equal(await first.text('story'), story);
+
+    await page.click('#modes input[value="chat"]');
+    await page.evaluate(hash => { location.hash = hash; }, own);
+    await first.says('model-name', 'TinyStories');
+    await first.says('status', 'as many as asked for');
+    assert.ok(await page.$eval('#write-panel', panel => panel.checkVisibility()));
+    assert.equal(new URL(page.url()).hash, own);
+
+    const absent = `${own}&model=someone/absent.gguf`;
+    for (const demo of [first, await DemoPage.open(t, { hash: absent })]) {
+        if (demo === first) await page.evaluate(hash => { location.hash = hash; }, absent);
+        await demo.says('model-problem', 'was written by someone/absent.gguf');
+        await demo.ready();
+        await demo.settle();
+        assert.equal(new URL(demo.page.url()).hash, absent, 'another model does not write it');
+    }
+    first.checkProblems();
+});
+
 /**
  * The repository as links, without some of its files.
  * @param {import('node:test').TestContext} t
@@ -289,7 +331,7 @@ async function incomplete(t, folder, without) {
     for (let depth = 0; depth <= parts.length; depth++) {
         const here = parts.slice(0, depth).join('/');
         await mkdir(join(root, here), { recursive: true });
-        for (const name of depth === 0 ? ['web', 'js', 'dist'] : await readdir(join(repository, here))) {
+        for (const name of depth === 0 ? ['web', 'dist'] : await readdir(join(repository, here))) {
             if (name === parts[depth] || (depth === parts.length && name === without)) continue;
             await symlink(join(repository, here, name), join(root, here, name));
         }
@@ -329,6 +371,33 @@ test('a worker that is gone is noticed, and another can be started', { ...option
     await generator()?.close();
     await demo.notice('silent');
     await demo.page.click('#restart');
+    await demo.ready();
+    assert.ok((await demo.write(STORY)).length > PROMPT.length);
+    demo.checkProblems();
+});
+
+test('where the worker is gone nothing that is clicked hides it', options, async t => {
+    const demo = await DemoPage.open(t, { before: () => {
+        const Own = Worker;
+        window.Worker = class extends Own {
+            /** @param {ConstructorParameters<typeof Worker>} given */
+            constructor(...given) {
+                super(...given);
+                Object.assign(window, { made: this });
+            }
+        };
+    } });
+    const { page } = demo;
+    await demo.write(STORY);
+    await demo.keep(20);
+    await page.evaluate(() => /** @type {any} */ (window).made.dispatchEvent(new ErrorEvent('error', { message: 'no memory', cancelable: true })));
+    await demo.notice('has stopped: no memory');
+    await page.$eval('#candidates li:not([hidden]):not(.marked) button', button => /** @type {HTMLElement} */ (button).click());
+    await page.click('#write');
+    await demo.settle();
+    await demo.notice('has stopped: no memory');
+    assert.equal(await page.$eval('#story', story => story.getAttribute('aria-busy')), 'false');
+    await page.click('#restart');
     await demo.ready();
     assert.ok((await demo.write(STORY)).length > PROMPT.length);
     demo.checkProblems();

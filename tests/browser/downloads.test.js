@@ -103,7 +103,7 @@ async function hub(t) {
         if (range && start >= text.length) return void response.writeHead(416, { 'Content-Range': `bytes */${text.length}` }).end();
         response.writeHead(range ? 206 : 200, { ...headers, 'Content-Length': text.length - start });
         if (name !== state.cut) return void response.end(text.slice(start));
-        response.write(text.slice(start, start + 5), () => setTimeout(() => response.destroy(), 50));
+        response.write(text.slice(start, start + 5), () => request.socket.end());
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -118,9 +118,9 @@ async function hub(t) {
 /** @type {any} */
 const SOURCE = { kind: 'hub', name: 'someone/folder', repository: 'someone/folder', file: null, endpoint: null };
 
-/** @param {URL} folder @returns {Promise<Record<string, string>>} what is kept then */
-async function download(folder) {
-    const { given } = await openSource(SOURCE, () => ({ folder }), () => {}, new AbortController().signal);
+/** @param {URL} folder @param {any} [source] @returns {Promise<Record<string, string>>} what is kept then */
+async function download(folder, source = SOURCE) {
+    const { given } = await openSource(source, () => ({ folder }), () => {}, new AbortController().signal);
     return Object.fromEntries(await Promise.all([given].flat().map(async (/** @type {File} */ file) => [file.name, await file.text()])));
 }
 
@@ -196,5 +196,16 @@ test('of files of one name in several folders the uppermost is kept', async t =>
         await keepFiles('model', given, new AbortController().signal);
         const kept = await Promise.all((await filesOf('model')).map(async file => [file.name, await file.text()]));
         assert.deepEqual(Object.fromEntries(kept), { 'config.json': '{"model": 1}', 'model.safetensors': 'weights' });
+    }
+});
+
+test('models whose long names differ in the end only are two', async t => {
+    fileSystem(t);
+    const { state, folder } = await hub(t);
+    const start = `${'long/'.repeat(50)}model`;
+    state.files = { [`${start}-Q4_0.gguf`]: 'small', [`${start}-Q8_0.gguf`]: 'larger' };
+    for (const [file, text] of Object.entries(state.files)) {
+        const kept = await download(folder, { ...SOURCE, name: `someone/folder/${file}`, file });
+        assert.deepEqual(Object.values(kept), [text]);
     }
 });

@@ -22,7 +22,7 @@ const KEYS = {
 };
 const PROMPT = 'Once upon a time';
 /** A file that shows as a page without scripts. */
-const EMPTY = 'js/embedded/README.md';
+const EMPTY = 'dist/embedded/README.md';
 
 /**
  * @param {import('node:test').TestContext} t
@@ -42,8 +42,8 @@ for (const isolation of [true, false]) {
     test(`the package on a page ${isolation ? 'with' : 'without'} the headers writes what it writes in Node`, options, async (t) => {
         const { webkit } = await open(t, { isolation }, EMPTY);
         const written = await webkit.evaluate(async (prompt) => {
-            const { createRuntime } = await import(/** @type {any} */ ('/js/index.js'));
-            const { loadModel } = await import(/** @type {any} */ ('/js/generation/index.js'));
+            const { createRuntime } = await import(/** @type {any} */ ('/dist/index.js'));
+            const { loadModel } = await import(/** @type {any} */ ('/dist/generation/index.js'));
             const runtime = await createRuntime({ simd: 'simd128' });
             const model = await loadModel(runtime);
             let text = '';
@@ -68,7 +68,7 @@ for (const isolation of [true, false]) {
 test('a policy without wasm is an error that says so', options, async (t) => {
     const { webkit } = await open(t, { policy: "default-src 'self'" }, EMPTY);
     const said = await webkit.evaluate(async () => {
-        const { createRuntime } = await import(/** @type {any} */ ('/js/index.js'));
+        const { createRuntime } = await import(/** @type {any} */ ('/dist/index.js'));
         return createRuntime().then(() => 'nothing', String);
     });
     assert.match(said, /createRuntime: [^]*must allow 'wasm-unsafe-eval'/);
@@ -108,7 +108,7 @@ test('the page: a file is dropped, then a folder, then one is picked', options, 
     /** @type {[typeof dropFile, string, string][]} */
     const ways = [[dropFile, 'mine.gguf', 'mine'], [dropFolder, 'dropped', 'dropped'], [pickFolder, 'picked', 'picked']];
     for (const [give, name, shown] of ways) {
-        await webkit.evaluate(give, name, '../js/embedded/model.gguf');
+        await webkit.evaluate(give, name, '../dist/embedded/model.gguf');
         await webkit.until(hasModel, shown);
     }
     await webkit.evaluate(() => document.getElementById('write')?.click());

@@ -8,9 +8,9 @@ import { test } from 'node:test';
 import { FormatError, ModelCache, loadModel } from '../../js/generation/index.js';
 import { KVCache } from '../../js/index.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
-import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
 import { there } from '../there.js';
+import { damage } from './damage.js';
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 600);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
@@ -34,11 +34,7 @@ function checksum(bytes) {
 }
 
 const runtime = await testRuntime({ maxMemory: 64 * 2 ** 20 });
-const random = rng(SEED);
-const below = (/** @type {number} */ n) => Math.floor(random() * n);
-
-/** @template T @param {readonly T[]} list @returns {T} */
-const pick = (list) => list[below(list.length)];
+const { random, below, pick } = damage(SEED);
 
 const VALUES = [
     null, 0, -1, 1, 2, 3, 1e9, 2 ** 31, 2 ** 53, 1.5, '', 'float16', 'int8', [], [1], [-1], [1e9], [[1]], {}, true,

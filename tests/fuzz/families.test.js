@@ -7,8 +7,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FormatError, loadModel } from '../../js/generation/index.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
-import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
+import { damage } from './damage.js';
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 600);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
@@ -18,11 +18,7 @@ const BASE_BYTES = 3 * 2 ** 20;
 
 const runtime = await testRuntime({ maxMemory: 64 * 2 ** 20 });
 const cases = readCases().map((entry) => ({ ...entry, weights: weightsOf(entry.name) }));
-const random = rng(SEED);
-const below = (/** @type {number} */ n) => Math.floor(random() * n);
-
-/** @template T @param {readonly T[]} list @returns {T} */
-const pick = (list) => list[below(list.length)];
+const { random, below, pick } = damage(SEED);
 
 const VALUES = [
     null, 0, -1, 1, 2, 3, 4, 6, 7, 8, 12, 16, 1e-30, 0.5, 1e9, 2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e300, -1e300,

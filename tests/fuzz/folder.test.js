@@ -5,7 +5,7 @@ import { Costs } from './costs.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { json, withHeader } from '../generation/checkpoint.js';
-import { rng } from '../rng.js';
+import { damage } from './damage.js';
 import { outcome } from './outcome.js';
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 3000);
@@ -14,10 +14,7 @@ const SEED = Number(process.env.FUZZ_SEED ?? 1);
 /** What a damaged folder may take whatever its size. */
 const BASE_BYTES = 2 ** 17;
 
-const random = rng(SEED);
-const below = (/** @type {number} */ n) => Math.floor(random() * n);
-/** @template T @param {readonly T[]} list */
-const pick = (list) => list[below(list.length)];
+const { random, below, pick } = damage(SEED);
 
 /** @param {string} dtype @param {number[]} shape @param {number} begin @param {number} end */
 const tensor = (dtype, shape, begin, end) => ({ dtype, shape, data_offsets: [begin, end] });
@@ -56,7 +53,7 @@ function bend(value) {
 }
 
 /** @param {Uint8Array} bytes */
-function damage(bytes) {
+function spoiled(bytes) {
     const copy = bytes.slice();
     const at = below(copy.length);
     switch (below(4)) {
@@ -76,7 +73,7 @@ function damaged() {
     const files = { ...WHOLE };
     const name = pick(Object.keys(files));
     if (random() < 0.1) delete files[name];
-    else if (random() < 0.4) files[name] = damage(files[name]);
+    else if (random() < 0.4) files[name] = spoiled(files[name]);
     else files[name] = name in TEXTS ? json(bend(TEXTS[name])) : weights(name, bend(HEADERS[name]));
     return Object.entries(files).map(([path, bytes]) => new File([bytes], path));
 }

@@ -6,7 +6,7 @@ import { Costs } from './costs.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bytesOf, gguf, llamaPairs, llamaTensors } from '../files/gguf-writer.js';
-import { rng } from '../rng.js';
+import { damage } from './damage.js';
 import { outcome } from './outcome.js';
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 100_000);
@@ -18,10 +18,7 @@ const BASE_BYTES = 2 ** 17;
 /** What may stay of all files together. */
 const KEPT_BYTES = 32 << 20;
 
-const random = rng(SEED);
-const below = (/** @type {number} */ n) => Math.floor(random() * n);
-/** @template T @param {readonly T[]} list */
-const pick = (list) => list[below(list.length)];
+const { below, pick } = damage(SEED);
 
 /** @type {NonNullable<Parameters<typeof gguf>[0]>[]} */
 const CONTENTS = [

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FormatError, loadModel } from '../../js/generation/index.js';
 import { gpt2Preset, llamaPreset } from '../files/presets.js';
-import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
+import { damage } from './damage.js';
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 3000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
@@ -16,10 +16,7 @@ const SEED = Number(process.env.FUZZ_SEED ?? 1);
 const BASE_BYTES = 3 * 2 ** 20;
 
 const runtime = await testRuntime();
-const random = rng(SEED);
-const below = (/** @type {number} */ n) => Math.floor(random() * n);
-/** @template T @param {T[]} list @returns {T} */
-const pick = (list) => list[below(list.length)];
+const { random, below, pick } = damage(SEED);
 
 /** Damage to bytes. @type {((bytes: Uint8Array) => Uint8Array)[]} */
 const DAMAGE = [

@@ -6,9 +6,9 @@ import { Costs } from './costs.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FormatError, loadModel } from '../../js/generation/index.js';
-import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
 import { json, tinyConfig, tinyFiles, tinyTokenizer } from '../generation/checkpoint.js';
+import { damage } from './damage.js';
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 300);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
@@ -18,10 +18,7 @@ const BASE_BYTES = 3 * 2 ** 20;
 
 const runtime = await testRuntime();
 const files = tinyFiles();
-const random = rng(SEED);
-const below = (/** @type {number} */ n) => Math.floor(random() * n);
-/** @template T @param {ArrayLike<T>} list @returns {T} */
-const pick = (list) => list[below(list.length)];
+const { random, below, pick } = damage(SEED);
 
 /** Where damage tells: the length and the header of a safetensors file. */
 const HEADER = 8 + Number(new DataView(files.weights.buffer, files.weights.byteOffset).getBigUint64(0, true));

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { Session } from 'node:inspector/promises';
 import { test } from 'node:test';
 import { loadModel } from '../../js/generation/index.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../binary.js';
 
 const TOKENS = 160;
 /**

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { Tensor } from '../../js/index.js';
 import { loadModel } from '../../js/generation/index.js';
 import { tinyFiles } from '../generation/checkpoint.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../binary.js';
 
 /** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../../js/generation/index.js').LanguageModel} LanguageModel */

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { KVCache, Tensor } from '../../js/index.js';
 import { TransformerDecoder, loadModel } from '../../js/generation/index.js';
 import { tinyFiles } from '../generation/checkpoint.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../binary.js';
 import { draw, randomLayer } from './cases.js';
 
 /** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */

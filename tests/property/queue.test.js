@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CachedMultiHeadAttention, KVCache } from '../../js/index.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../binary.js';
 import { draw, randomLayer } from './cases.js';
 
 const page = await testRuntime({ workers: 2, _test: { mayBlock: false } });

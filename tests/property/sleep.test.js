@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { CONTROL, OP, OP_WORDS, RUN } from '../../js/engine/interface.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../binary.js';
 import { Block } from './jobs.js';
 
 /** Takes one off a word after a while, and wakes who waits for it. */

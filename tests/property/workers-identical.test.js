@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { KVCache } from '../../js/index.js';
-import { SIMD, testRuntime } from '../runtime.js';
+import { SIMD, testRuntime } from '../binary.js';
 import { draw, randomLayer } from './cases.js';
 
 const WORKERS = [0, 1, 2, 3, 5];

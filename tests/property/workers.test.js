@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Tensor, asTensorLike } from '../../js/engine/tensor.js';
 import { createRuntime } from '../../js/engine/create-runtime.js';
 import { chooseVariant } from '../../js/engine/wasm.js';
-import { SIMD, testRuntime } from '../runtime.js';
+import { SIMD, testRuntime } from '../binary.js';
 import { Block } from './jobs.js';
 
 const timeout = 400_000;

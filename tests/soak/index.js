@@ -81,6 +81,8 @@ async function held(part) {
 }
 
 const asked = process.argv.slice(2);
+const unknown = asked.find((name) => !Object.hasOwn(PARTS, name));
+if (unknown !== undefined) throw new RangeError(`a part must be one of ${Object.keys(PARTS).join(', ')}, got ${unknown}`);
 for (const name of asked.length > 0 ? asked : Object.keys(PARTS)) {
     const { start, steps: usual } = PARTS[name];
     const steps = Number(process.env.SOAK_STEPS ?? usual);

@@ -7,7 +7,7 @@ import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
 import { RMSNormalization, RotaryEmbedding, TransformerDecoder } from '../../js/layers/index.js';
 import { asTensorLike } from '../../js/engine/tensor.js';
 import { draw, randomLayer } from '../property/cases.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../binary.js';
 
 const runtime = await testRuntime({ workers: 0 });
 const layer = randomLayer(runtime, { numHeads: 2, keyDim: 4 }, [1, 1, 8], [1, 1, 8], 1);

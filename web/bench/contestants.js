@@ -97,10 +97,11 @@ class Peer {
  */
 export async function makeOurs(tell) {
     const ours = [];
+    const [wasm, worker] = ['../../dist/wasm/', '../vendor/worker.js'].map((path) => new URL(path, import.meta.url));
     for (const simd of /** @type {const} */ (['relaxed', 'simd128'])) {
         for (const threads of crossOriginIsolated ? [1, 2] : [1]) {
             try {
-                ours.push(new Ours(simd, threads, await createRuntime({ simd, workers: threads - 1 })));
+                ours.push(new Ours(simd, threads, await createRuntime({ simd, workers: threads - 1, wasm, worker })));
             } catch (error) {
                 tell(`Without ${simd}: ${error instanceof Error ? error.message : error}`);
             }

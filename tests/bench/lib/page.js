@@ -39,7 +39,7 @@ export async function withBrowser(body, options = {}) {
  * @returns {Promise<{ machine: string, rows: string[][] } | null>} its table as it stands there; null without a browser
  */
 export async function measurePage(peers) {
-    const site = peers ? { folders: ['web', 'js', 'tests/bench'], policy: POLICY_WITH_PEERS } : {};
+    const site = peers ? { folders: ['web', 'dist', 'tests/bench'], policy: POLICY_WITH_PEERS } : {};
     return withBrowser(async (url, open) => {
         const page = await open();
         await page.goto(`${url}web/bench.html${peers ? '?peers' : ''}`);

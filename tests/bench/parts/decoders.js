@@ -1,5 +1,5 @@
 // SmolLM2-135M's shape, random weights: reading a text of 128 ids and writing single ones, from files of several types, beside
-// onnxruntime-web with weights of eight bits and, on Linux, native llama.cpp from the same files. Issue 10.
+// onnxruntime-web with weights of eight bits and, on Linux, native llama.cpp from the same files.
 
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ import { root } from '../../../src/build/system.js';
 
 const TYPES = ['Q8_0', 'Q4_0', 'Q4_1'];
 const THREADS = [1, 2];
-/** What issue 10 asks for, times onnxruntime-web's tokens per second. @type {Record<string, Record<number, number>>} */
+/** What must be reached, times onnxruntime-web's tokens per second. @type {Record<string, Record<number, number>>} */
 const WRITING = { Q8_0: { 1: 3, 2: 2.8 }, Q4_0: { 1: 4.5, 2: 4 } };
 const READING = 1.8;
 
