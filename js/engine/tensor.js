@@ -102,7 +102,7 @@ export class Tensor {
      * @param {Runtime} runtime
      * @param {{ shape: readonly number[], dtype?: DType, data?: TensorData | Float64Array }} init
      *   dtype: what `data` stands for if absent ('float32' without data). data: is copied; zeros if absent. Numbers for
-     *   float16 and bfloat16 are rounded to the nearest that the type has.
+     *   float16 and bfloat16 are rounded to the nearest that the type has, those of a Float64Array to float32 first.
      * @throws {TypeError | RangeError} for a wrong shape, dtype or data; RangeError too when the memory is exhausted
      */
     constructor(runtime, init) {
