@@ -208,8 +208,9 @@ export class ModelsPanel {
 
     async keep() {
         const last = await this.app.look({ type: 'keep' });
-        if (last?.type === 'error') this.complain(last.message);
-        else if (last && this.app.model) this.app.model.isKept = true;
+        if (last === null) this.complain('It can be kept once the text stands that is being written.');
+        else if (last.type === 'error') this.complain(last.message);
+        else if (this.app.model) this.app.model.isKept = true;
         await this.list();
         find('models-close').focus();
     }

@@ -4,7 +4,7 @@
 // holds, with its type declarations, and what the demo page loads. With --wasm, only the binaries; with --site, build/site too: the
 // page, to be put on a host at that address.
 
-import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildDist } from './dist.js';
@@ -71,6 +71,7 @@ export function buildNative({ generator, compiler }, simde) {
 /** Checks the types in js/ and writes dist/types; nothing to do when no source has changed since. */
 export async function buildTypes() {
     const start = performance.now();
+    const begin = new Date();
     const stamp = join(root, 'build/types.stamp');
     const sources = [
         ...sourceFiles(join(root, 'js')),
@@ -88,6 +89,8 @@ export async function buildTypes() {
     typeCheck(join(root, 'src/build/types.json'));
     rollUpTypes();
     writeFileSync(stamp, sources.join('\n'));
+    // What was saved while it was checked has not been.
+    utimesSync(stamp, begin, begin);
     say(`  types checked, dist/types written, in ${since(start)}`);
 }
 

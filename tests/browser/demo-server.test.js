@@ -88,7 +88,7 @@ test('a page that is published says where its picture is', options, async t => {
     assert.equal(url, 'https://example.org/some/path/web/');
     assert.equal(image, 'https://example.org/some/path/web/screenshot.png');
     assert.ok(existsSync(join(folder, 'web/screenshot.png')));
-    for (const name of ['web/main.min.js', 'web/vendor/markdown.js', 'dist/isolate.js', 'dist/embedded/model.gguf']) {
+    for (const name of ['web/main.min.js', 'web/bench/worker.min.js', 'web/vendor/markdown.js', 'dist/isolate.js', 'dist/embedded/model.gguf']) {
         assert.ok(existsSync(join(folder, name)), name);
     }
     assert.throws(() => publish('example.org', folder), /Invalid URL/);

@@ -284,13 +284,23 @@ test('the story of an address waits for its model, in a page that is open too', 
     // A model that the browser keeps has a name in addresses.
     await page.evaluate(dropFile, 'mine.gguf', '../dist/embedded/model.gguf');
     await page.waitForFunction(hasModel, {}, 'mine');
+    await first.fill(SLOW);
+    await page.click('#write');
+    await first.tokens(15);
     await first.click('model');
     // At once: the list may be drawn anew.
-    await page.waitForFunction(() => {
-        const keep = /** @type {HTMLButtonElement | null} */ (document.querySelector('button[aria-label="Keep mine"]'));
-        keep?.click();
-        return keep !== null;
+    const keep = () => page.waitForFunction(() => {
+        const button = /** @type {HTMLButtonElement | null} */ (document.querySelector('button[aria-label="Keep mine"]'));
+        button?.click();
+        return button !== null;
     });
+    await keep();
+    await first.says('model-problem', 'once the text stands');
+    await page.click('#models-close');
+    await page.click('#stop');
+    await first.ready();
+    await first.click('model');
+    await keep();
     await first.says('model-list', 'kept in this browser');
     await page.click('#models-close');
     await page.evaluate(hash => { location.hash = hash; }, `${own}&model=mine.gguf`);
