@@ -226,18 +226,19 @@ function readerOfStream(stream, size, signal, through = (pull) => pull) {
  * @param {Record<string, string>} [headers]
  */
 async function readerOfUrl(url, signal, headers) {
-    /** @param {any} cause @returns {never} */
-    const fail = (cause) => {
+    let response;
+    try {
+        response = await fetch(url, { signal, headers });
+    } catch (cause) {
         signal?.throwIfAborted();
-        throw new Error(`cannot fetch ${nameOfUrl(url)}: ${cause.message}`, { cause });
-    };
-    const response = await fetch(url, { signal, headers }).catch(fail);
+        throw new Error(`cannot fetch ${nameOfUrl(url)}: ${/** @type {Error} */ (cause).message}`, { cause });
+    }
     if (!response.ok || response.body === null) {
         await response.body?.cancel().catch(() => {});
         throw new SourceError(`cannot fetch ${nameOfUrl(url)}: ${response.status} ${response.statusText}`, ABSENT.has(response.status));
     }
     // Content-Length counts compressed bytes where the server compresses, so it is not believed.
-    return readerOfStream(response.body, null, signal, (pull) => readAhead(() => pull().catch(fail)));
+    return readerOfStream(response.body, null, signal, readAhead);
 }
 
 /** @param {string | URL} path @param {AbortSignal} [signal] */
