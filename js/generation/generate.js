@@ -62,7 +62,7 @@ export function generate(model, prompt, options) {
         const ids = promptIds(model, one, each[i], `prompt[${i}]`);
         return { ids, settings: checkSettings(model, ids, each[i]) };
     });
-    return writeTogether(model.network, (together) =>
+    return writeTogether(model, (together) =>
         texts.map(({ ids, settings }, index) => new Generation(model, ids, settings, { together, index }).run()));
 }
 

@@ -45,7 +45,7 @@ export class LanguageModel {
         this.tokenizer = parts.tokenizer && withTemplate(parts.tokenizer, parts);
         /** @type {'float32' | 'float16' | 'int8'} */
         this.cacheDtype = parts.cacheDtype;
-        /** Texts at work. @type {Set<import('./steps.js').ModelSteps>} */
+        /** Texts at work. @type {Set<{ readonly cacheBytes: number, dispose(): void }>} */
         this._working = new Set();
         /** Caches that createCache() made and nobody has disposed of. @type {Set<ModelCache>} */
         this._caches = new Set();

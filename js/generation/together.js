@@ -110,6 +110,11 @@ export class Together {
         this._rows = rows;
     }
 
+    /** Its own; texts have theirs. */
+    get cacheBytes() {
+        return 0;
+    }
+
     dispose() {
         this._network.runtime._free(this._logits);
         this._network.runtime._free(this._hidden);
@@ -142,13 +147,14 @@ function takeGroup(network, waiting) {
 
 /**
  * Writes texts together.
- * @param {Network} network
+ * @param {import('./language-model.js').LanguageModel} model
  * @param {(together: Together) => AsyncGenerator<GeneratedItem, void, undefined>[]} begin
  * @returns {AsyncGenerator<GeneratedItem, void, undefined>} the items of all, each with the `index` of its text: one of every
  *   text that still goes on, in order, then the next of each
  */
-export async function* writeTogether(network, begin) {
-    const together = new Together(network);
+export async function* writeTogether(model, begin) {
+    const together = new Together(model.network);
+    model._working.add(together);
     const texts = begin(together);
     let open = texts.map((text, index) => ({ text, index }));
     try {
@@ -172,6 +178,7 @@ export async function* writeTogether(network, begin) {
         }
     } finally {
         await Promise.allSettled(texts.map((text) => text.return()));
+        model._working.delete(together);
         together.dispose();
     }
 }

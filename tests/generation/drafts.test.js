@@ -101,6 +101,19 @@ test('models that are disposed of between two tokens give the memory of their gu
     await assert.rejects(writing.next(), /^Error: generate: this model has been disposed/);
 });
 
+test('a model that is disposed of between two tokens of several texts gives all their memory back', async () => {
+    const before = runtime.explain().bytesInUse;
+    const several = await loadModel(runtime, tinyFiles({ size: SIZE }));
+    const writing = several.generate([REPEATING, REPEATING], { maxNewTokens: 40 });
+    for (let i = 0; i < 4; i++) {
+        await writing.next();
+    }
+    assert.ok(several.cacheBytes > 0);
+    several.dispose();
+    assert.equal(runtime.explain().bytesInUse, before);
+    await assert.rejects(writing.next(), /this model has been disposed/);
+});
+
 test('as many guesses as one may ask for take no more room than the text has', async () => {
     assert.deepEqual(tokensOf(await write({ seed: 1, draft: 'prompt', draftTokens: 2 ** 40 })), tokensOf(await write({ seed: 1 })));
 });
