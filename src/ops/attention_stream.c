@@ -101,6 +101,12 @@ static void soften_row(const tile_of_rows *t, size_t r, size_t j0, const runs *k
     /* Scaling keeps their order. */
     float top = f4_top(f4_max(most0, most1)) * f4_lane(scale, 0);
     int nothing = top <= FUSED_MASKED;
+    /* A maximum may lose a NaN to what is ruled out behind it. */
+    for (size_t u = 0; u < k->count; u++) {
+        for (size_t c = panel_start(k->from[u]); nothing && c < panel_end(k->to[u]); c++) {
+            if (x[c] != x[c]) top = x[c], nothing = 0;
+        }
+    }
     for (size_t u = 0; u < k->count; u++) {
         size_t from = panel_start(k->from[u]), end = panel_end(k->to[u]);
         if (!nothing) soften(x, from, end, scale, top, total);

@@ -361,6 +361,26 @@ test('a NaN in a masked key is harmless, one in a kept key spoils its rows', () 
     }
 });
 
+test('a NaN in a query spoils its row, whatever is ruled out behind what the row may see, and no other', () => {
+    const d = 3;
+    const v = 5;
+    for (const explicit of [false, true]) {
+        for (const type of explicit ? [KEPT.F32] : [KEPT.F32, KEPT.F16, KEPT.I8]) {
+            for (const spec of [{ causal: 0 }, { causal: 7 }, { causal: 0, window: 2 }, { mask: /** @type {const} */ ('bts') }, { causal: 3, softcap: 2 }]) {
+                for (const [t, s] of [[1, 1], [1, 30], [5, 26], [7, 7], [12, 300]]) {
+                    const all = { t, s, d, v, explicit, type, ...spec };
+                    // Every row sees one position, where there is a mask.
+                    const seeing = (/** @type {ReturnType<typeof make>} */ x) => x.mask?.set(x.mask.map((_, j) => Number(j % s === 1 % s)));
+                    const sound = run({ ...all, spoil: seeing }).out;
+                    const { out } = run({ ...all, spoil: (x) => { seeing(x); x.q[1] = NaN; } });
+                    assert.ok(out.subarray(0, v).every(Number.isNaN), JSON.stringify(all));
+                    assert.deepEqual(out.subarray(v), sound.subarray(v), JSON.stringify(all));
+                }
+            }
+        }
+    }
+});
+
 test('numbers of a binary16 cache that are not finite spoil their own columns, the largest finite ones none', () => {
     for (const explicit of [false, true]) {
         const spoil = (/** @type {ReturnType<typeof make>} */ x) => {
