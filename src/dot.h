@@ -46,7 +46,7 @@ typedef struct dot_plain {
 enum { DOT_ROW_BYTES = sizeof(dot_plain) };
 #endif
 
-_Static_assert(DOT_ROW_BYTES <= CMHA_INT8_BYTES, "cmha.h tells how much room a block takes");
+_Static_assert((int) DOT_ROW_BYTES <= (int) CMHA_INT8_BYTES, "cmha.h tells how much room a block takes");
 
 /* Bits of a word of four signed weights. */
 #define DOT_LIFT 0x00800080u
