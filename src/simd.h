@@ -277,6 +277,9 @@ INLINE f4 f4_madd(f4 a, f4 b, f4 c) { return f4_add(f4_mul(a, b), c); }
 #define i4_constant(x) i4_splat((int32_t) (x))
 #endif
 
+INLINE i4 i4_turn1(i4 a) { return f4_word(f4_turn1(i4_bits(a))); }
+INLINE i4 i4_turn2(i4 a) { return f4_word(f4_turn2(i4_bits(a))); }
+
 /* The largest |x[i]|, i < n, a multiple of 4, or of `most`, lane by lane: without their signs, floats are in the order of their
  * bits. */
 INLINE i4 largest_bits(i4 most, const float *x, size_t n)
@@ -288,8 +291,8 @@ INLINE i4 largest_bits(i4 most, const float *x, size_t n)
 /* That of its lanes, in all of them; NaN where it is not finite. */
 INLINE f4 largest_lane(i4 most)
 {
-    most = i4_max(most, f4_word(f4_turn2(i4_bits(most))));
-    f4 all = i4_bits(i4_max(most, f4_word(f4_turn1(i4_bits(most)))));
+    most = i4_max(most, i4_turn2(most));
+    f4 all = i4_bits(i4_max(most, i4_turn1(most)));
     return f4_add(all, f4_sub(all, all));
 }
 

@@ -82,6 +82,14 @@ static void soften(float *x, size_t from, size_t end, f4 scale, float top, f4 to
     total[1] = total1;
 }
 
+OUTLINE int any_nan(const runs *k, const float *x)
+{
+    for (size_t u = 0; u < k->count; u++) {
+        for (size_t c = k->from[u]; c < k->to[u]; c++) if (x[c] != x[c]) return 1;
+    }
+    return 0;
+}
+
 /* Row r of a page: logits in x become weights 2^(logit - top); top and the sum of weights go to top_sum. A row that
  * keeps nothing has top FUSED_MASKED and weighs nothing. */
 static void soften_row(const tile_of_rows *t, size_t r, size_t j0, const runs *k, float *x, float top_sum[2])
@@ -100,13 +108,9 @@ static void soften_row(const tile_of_rows *t, size_t r, size_t j0, const runs *k
     }
     /* Scaling keeps their order. */
     float top = f4_top(f4_max(most0, most1)) * f4_lane(scale, 0);
+    /* A maximum may have lost a NaN to what is ruled out behind it. */
+    if (top <= FUSED_MASKED && any_nan(k, x)) top = __builtin_nanf("");
     int nothing = top <= FUSED_MASKED;
-    /* A maximum may lose a NaN to what is ruled out behind it. */
-    for (size_t u = 0; u < k->count; u++) {
-        for (size_t c = panel_start(k->from[u]); nothing && c < panel_end(k->to[u]); c++) {
-            if (x[c] != x[c]) top = x[c], nothing = 0;
-        }
-    }
     for (size_t u = 0; u < k->count; u++) {
         size_t from = panel_start(k->from[u]), end = panel_end(k->to[u]);
         if (!nothing) soften(x, from, end, scale, top, total);

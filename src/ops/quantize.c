@@ -20,10 +20,10 @@ INLINE void quantize_block(dot_plain *plain, dot_lifted *lifted, const float *x)
         i4 low = h8_round(x, scale), high = h8_round(x + HALF / 2, scale);
         dot_set(plain, lifted, half * HALF, low, high);
         i4 sums = i4_add(h8_dot(low, ones), h8_dot(high, ones));
-        i4_store(twos + 2 * half, i4_add(sums, f4_word(f4_turn2(i4_bits(sums)))));
+        i4_store(twos + 2 * half, i4_add(sums, i4_turn2(sums)));
         even = i4_add(even, i4_add(h8_dot(low, one), h8_dot(high, one)));
     }
-    i4_store(evens, i4_add(even, f4_word(f4_turn2(i4_bits(even)))));
+    i4_store(evens, i4_add(even, i4_turn2(even)));
     plain->block = lifted->block = (dot_block) { d, -128 * (evens[0] + evens[1]) };
     for (size_t part = 0; part < 3; part++) {
         int32_t pair[2];
