@@ -200,7 +200,7 @@ typedef struct cmha_transfer {
 CMHA_API void cmha_cache_store(const cmha_transfer *a);
 CMHA_API void cmha_cache_load(const cmha_transfer *a);
 
-/* Positions [from, from + n) of batch entries [0, batch) become [to, to + n) as they lie, to <= from. */
+/* Positions [from, from + n) of batch entries [0, batch) become [to, to + n) as they lie, to <= from or to >= from + n. */
 CMHA_API void cmha_cache_move(const cmha_cache *cache, size_t batch, size_t from, size_t to, size_t n);
 
 /* Turns the keys of positions [from, to) in place, as a rotary embedding of another position would: after positions

@@ -147,7 +147,7 @@ function writeAttend(program, cache, { attention: a, q, out, t, index, mask, sco
  * The stores and attentions of a program that was recorded for some texts, at later positions of the same texts. How pages and
  * scratch are used must not change: the same t, and ends in the same pages.
  * @param {Program} program every layer has an operation of each kind for each text, in their order
- * @param {readonly { index: number, t: number }[]} texts
+ * @param {readonly { index: number, slot: number, t: number }[]} texts
  * @param {number} y where the last operation, a product, puts its result; 0: it stays
  */
 export function moveOn({ words, address, count }, texts, y) {
@@ -156,7 +156,7 @@ export function moveOn({ words, address, count }, texts, y) {
     for (let op = address / 4, end = op + count * OP_WORDS; op < end; op += OP_WORDS) {
         const kind = words[op + OP.kind];
         if (kind === KIND.STORE) {
-            words[op + TRANSFER.index] = texts[stored++ % texts.length].index;
+            words[op + TRANSFER.index] = texts[stored++ % texts.length].slot;
         } else if (kind === KIND.ATTENTION || kind === KIND.ATTENTION_MERGE) {
             // A merge follows the attention that it belongs to.
             attended += Number(kind === KIND.ATTENTION);

@@ -261,9 +261,9 @@ export class PagedCache {
     }
 
     /**
-     * Moves n positions down, as they lie, in all rows.
+     * Moves n positions, as they lie, in all rows.
      * @param {number} from
-     * @param {number} to at most `from`
+     * @param {number} to at most `from`, or from + n at least
      * @param {number} n
      * @throws {RangeError} when the memory is exhausted; the contents are the same then
      */

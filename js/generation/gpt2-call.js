@@ -58,7 +58,7 @@ export class CallJob {
                     : program.cache(1, t, a.kvHeads, a.keyDim, a.valueDim),
                 round: this._caches?.[i]._round,
             })),
-            index: this._index, t, result: -1, mask: mask === 0 ? 0 : mask + b * t,
+            index: this._index, slot: this._index, t, result: -1, mask: mask === 0 ? 0 : mask + b * t,
         }));
         recordPass(network, program, {
             segments, rows: batch * t, length: this._index + t, tokens, positions, every: true, hidden: this._hidden._address,

@@ -1,19 +1,22 @@
 // A ModelCache as a file, and back. The form is described in blocks/cache-bytes.js; a ModelCache's own header fields are
 //
-//   { model, dtype, capacity, sinks, batch, rows: [{ tokens, positions, cold }] }
+//   { model, dtype, capacity, sinks, batch, rows: [{ tokens, positions, cold, start, ahead }] }
 //
-// and its pages stand text by text, layer by layer, in order of position. `model` is the fingerprint of the model whose keys and
+// and its pages stand text by text, layer by layer, in order of place, behind those of a ring that has gone on the sinks' first keys. `model` is the fingerprint of the model whose keys and
 // values these are. Nothing in a file is believed: every number is checked before it is used, damage is a FormatError.
 
 import { checksum, packCache, unpackCache } from '../blocks/cache-bytes.js';
 import { isKeptType, pageBytes, pageFor } from '../blocks/pages.js';
 import { checkFormat } from '../check.js';
+import { placesOf } from './cache-row.js';
+import { MOST_AHEAD, sinkBytes } from './ring.js';
 
 /** @typedef {import('./cache-row.js').CacheRow} CacheRow */
+/** @typedef {import('./cache-row.js').RowState} RowState */
 /** @typedef {import('./network.js').Network} Network */
 
 const MAGIC = 'CMHACACH';
-const VERSION = 2;
+const VERSION = 3;
 const WHAT = 'ModelCache';
 
 /**
@@ -23,7 +26,7 @@ const WHAT = 'ModelCache';
  * @property {number} capacity
  * @property {number} sinks
  * @property {boolean} batch
- * @property {{ tokens: number[], positions: number[] | null, cold: number }[]} rows
+ * @property {RowState[]} rows
  */
 
 /** @type {WeakMap<Network, number>} */
@@ -60,7 +63,7 @@ export function writeCache(network, rows, batch) {
     /** @type {Header} */
     const header = {
         model: fingerprint(network), dtype: type, capacity, sinks, batch,
-        rows: rows.map(({ tokens, positions, cold }) => ({ tokens, positions, cold })),
+        rows: rows.map(({ state }) => state),
     };
     return packCache(network.runtime.memory, MAGIC, VERSION, header, rows.flatMap((row) => row.pageList()));
 }
@@ -92,16 +95,20 @@ function checkHeader({ description: { vocabulary, embedding: { positions: learne
         typeof row === 'object' && row !== null && Array.isArray(row.tokens) && row.tokens.length <= capacity
             && row.tokens.every((id) => whole(id, 0, vocabulary)) && whole(row.cold, 0, row.tokens.length + 1)
             && (row.positions === null || (Array.isArray(row.positions) && row.positions.length === row.tokens.length
-                && row.positions.every((position) => whole(position, 0, end)))));
+                && row.positions.every((position) => whole(position, 0, end))))
+            && whole(row.ahead, 0, sinks < 0 ? 1 : MOST_AHEAD + 1) && (row.ahead === 0 || (row.cold === 0 && row.tokens.length >= sinks))
+            && whole(row.start, 0, row.ahead > 0 && row.tokens.length + 1 >= capacity ? capacity - sinks : 1));
     checkFormat(sound, 'cache-invalid', 'the header of the saved cache does not fit together');
 }
 
 /** @param {Network} network @param {Header} header @returns {number} bytes of its pages */
-function bytesOf({ runtime: { wasm }, description: { layers } }, { dtype, capacity, rows }) {
+function bytesOf(network, { dtype, capacity, sinks, rows }) {
+    const { runtime: { wasm }, description: { layers } } = network;
     const page = pageFor(capacity);
-    const pages = rows.reduce((sum, { tokens }) => sum + Math.ceil(tokens.length / page), 0);
+    const pages = rows.reduce((sum, row) => sum + Math.ceil(placesOf(row, capacity) / page), 0);
+    const turned = rows.filter(({ ahead }) => ahead > 0).length;
     return layers.reduce((sum, { attention: { kvHeads, keyDim, valueDim } }) =>
-        sum + pages * pageBytes(wasm, dtype, page, { heads: kvHeads, keyDim, valueDim }), 0);
+        sum + pages * pageBytes(wasm, dtype, page, { heads: kvHeads, keyDim, valueDim }), turned * sinkBytes(network, sinks));
 }
 
 const PAGE_MAGIC = 'CMHAPAGE';

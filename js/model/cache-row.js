@@ -2,8 +2,21 @@
 
 import { removePositions } from '../blocks/decoder.js';
 import { PagedCache, pageFor } from '../blocks/pages.js';
+import { Ring } from './ring.js';
 
 /** @typedef {import('./network.js').Network} Network */
+
+/**
+ * @typedef {object} RowState
+ * @property {number[]} tokens
+ * @property {number[] | null} positions
+ * @property {number} cold
+ * @property {number} start of its ring, 0 without one
+ * @property {number} ahead of its ring
+ */
+
+/** @param {RowState} state @param {number} capacity @returns {number} places of the caches that are taken */
+export const placesOf = ({ tokens, start }, capacity) => (start > 0 ? capacity : tokens.length);
 
 /** One text: its tokens, and a cache for every layer. */
 export class CacheRow {
@@ -26,6 +39,8 @@ export class CacheRow {
         this.cold = 0;
         /** @type {PagedCache[]} */
         this.caches = [];
+        /** The order of places, where it may be another than the text's. @type {Ring | null} */
+        this.ring = sinks < 0 ? null : new Ring(network, this.caches, sinks, capacity - sinks);
         /** Zeros, so that nothing of what the memory held before is saved or shown. @param {number} address @param {number} bytes */
         this._clear = (address, bytes) => {
             network.runtime.memory.bytes.fill(0, address, address + bytes);
@@ -49,9 +64,31 @@ export class CacheRow {
         return this.caches.reduce((sum, cache) => sum + cache.bytes, 0);
     }
 
-    /** Pages that hold its tokens, layer by layer: there may be more, of a reading that failed. */
+    /** What holds its tokens: pages, layer by layer (there may be more, of a reading that failed), and what a ring has kept. */
     pageList() {
-        return this.caches.flatMap((cache) => cache.pageList(this.length));
+        const end = placesOf(this.state, this.capacity);
+        return this.caches.flatMap((cache) => cache.pageList(end)).concat(this.ring?.kept ?? []);
+    }
+
+    /** What a file of it says beside its pages. @returns {RowState} */
+    get state() {
+        const { tokens, positions, cold, ring } = this;
+        return { tokens, positions, cold, start: ring?.start ?? 0, ahead: ring?.ahead ?? 0 };
+    }
+
+    /**
+     * Takes on what a file says; what pageList() lists then is to be filled in.
+     * @param {RowState} state checked
+     * @throws {RangeError} when the memory is exhausted
+     */
+    restore(state) {
+        const { tokens, positions, cold, start, ahead } = state;
+        this.prepare(placesOf(state, this.capacity));
+        if (this.ring && ahead > 0) {
+            this.ring.reserve();
+            Object.assign(this.ring, { start, ahead });
+        }
+        Object.assign(this, { tokens, positions, cold });
     }
 
     /** @param {number} place @returns {number} its rotary position, of a token to come too */
@@ -61,6 +98,16 @@ export class CacheRow {
             return place;
         }
         return place < positions.length ? positions[place] : place - positions.length + (positions.at(-1) ?? -1) + 1;
+    }
+
+    /** @param {number} place of a token @returns {number} where it lies in the caches */
+    slot(place) {
+        return this.ring ? this.ring.slot(place) : place;
+    }
+
+    /** @param {number} place @returns {number} the position that its key is turned to */
+    angle(place) {
+        return this.position(place) + (this.ring ? this.ring.ahead : 0);
     }
 
     /** @param {number} count of more tokens @returns {number} positions of the text with them: a full ring gets no more */
@@ -76,7 +123,7 @@ export class CacheRow {
         }
     }
 
-    /** @param {number} count @returns {number} how many of so many tokens can be read at once: a full ring turns token by token */
+    /** @param {number} count @returns {number} how many of so many tokens can be read at once: a full ring goes on token by token */
     most(count) {
         return this.sinks < 0 ? count : Math.max(1, Math.min(count, this.capacity - this.length));
     }
@@ -100,31 +147,47 @@ export class CacheRow {
      * @throws {RangeError} when there are more than the capacity, or the memory is exhausted; nothing is lost then
      */
     prepare(count) {
-        const over = this.length + count - this.capacity;
-        if (this.sinks >= 0 && over > 0) {
-            // All that may fail comes first. The pages stay: what comes in takes the place of what goes out.
-            this.caches.forEach((cache) => cache.makeWritable(this.sinks, this.length));
-            this._take(this.sinks, this.sinks + over, true);
+        if (this.ring && this.length + count > this.capacity) {
+            // most() lets one token come to a full ring.
+            this.ring.prepare();
+            this.ring.advance();
+            this._forget(this.sinks, this.sinks + 1, true);
+            this.cold = 0; // the sinks are turned, too
         }
         this.checkRoom(count);
-        const { length } = this;
+        const slot = this.slot(this.length);
         for (let i = 0; i < this.caches.length; i++) {
-            this.caches[i].reserve(length + count, this._clear);
-            this.caches[i].makeWritable(length, length + count);
+            this.caches[i].reserve(slot + count, this._clear);
+            this.caches[i].makeWritable(slot, slot + count);
         }
     }
 
     /** @param {ArrayLike<number>} ids @param {number} from @param {number} count that have been read */
     append(ids, from, count) {
-        this.cold += this.cold === this.length ? count : 0;
+        this.cold += this.cold === this.length && !this.ring?.ahead ? count : 0;
         for (let i = 0; i < count; i++) {
             this.positions?.push(this.position(this.tokens.length));
             this.tokens.push(ids[from + i]);
         }
     }
 
-    /** @param {number} n tokens that stay */
+    /**
+     * What may fail before truncate().
+     * @param {number} n tokens that stay
+     * @throws {RangeError} when the memory is exhausted; the text is the same then
+     */
+    prepareTruncate(n) {
+        if (!this.ring || n >= this.length) return;
+        this.ring.straighten(this.length);
+        if (n <= this.sinks && this.ring.ahead > 0) {
+            this.caches.forEach((cache) => cache.makeWritable(0, n));
+        }
+    }
+
+    /** @param {number} n tokens that stay @throws {RangeError} when the memory is exhausted; the text is the same then */
     truncate(n) {
+        this.prepareTruncate(n);
+        if (n < this.length && n <= this.sinks) this.ring?.restore(n);
         this.tokens.length = n;
         this.cold = Math.min(this.cold, n);
         if (this.positions) {
@@ -138,17 +201,21 @@ export class CacheRow {
      * @param {number} from
      * @param {number} to
      * @param {boolean} shift whether what follows takes the positions of its new places
+     * @throws {RangeError} when the memory is exhausted; the text is the same then
      */
     remove(from, to, shift) {
-        this._take(from, to, shift);
+        const { length } = this;
+        this.ring?.straighten(length);
+        if (from < this.sinks) this.ring?.settle(length);
+        const turn = shift ? (/** @type {import('./description.js').Rope} */ rope) => this.network.frequencies(rope, length) : null;
+        removePositions(this.network, this.caches, from, to, length, turn);
+        this._forget(from, to, shift);
         this.caches.forEach((cache) => cache.truncate(this.length));
     }
 
-    /** The same, with as many pages as before. @param {number} from @param {number} to @param {boolean} shift */
-    _take(from, to, shift) {
+    /** Takes tokens out of the list. @param {number} from @param {number} to @param {boolean} shift */
+    _forget(from, to, shift) {
         const { length } = this;
-        const turn = shift ? (/** @type {import('./description.js').Rope} */ rope) => this.network.frequencies(rope, length) : null;
-        removePositions(this.network, this.caches, from, to, length, turn);
         const positions = shift ? this.positions : this.positions ?? Array.from({ length }, (_, i) => i);
         this.tokens.splice(from, to - from);
         if (positions) {
@@ -166,12 +233,13 @@ export class CacheRow {
     fork() {
         /** @type {CacheRow} */
         const copy = Object.assign(Object.create(CacheRow.prototype), this, {
-            tokens: this.tokens.slice(), positions: this.positions?.slice() ?? null, caches: [],
+            tokens: this.tokens.slice(), positions: this.positions?.slice() ?? null, caches: [], ring: null,
         });
         try {
             for (const cache of this.caches) {
                 copy.caches.push(cache.fork());
             }
+            copy.ring = this.ring?.fork(copy.caches) ?? null;
         } catch (error) {
             copy.dispose();
             throw error;
@@ -180,6 +248,7 @@ export class CacheRow {
     }
 
     dispose() {
+        this.ring?.dispose();
         this.caches.forEach((cache) => cache.dispose());
         this.caches = [];
     }

@@ -18,8 +18,7 @@ import { PassJob, checkIds } from './reader.js';
  * @property {number} [length] most positions that it may take; the model's contextLength. It takes memory as it grows
  * @property {import('../blocks/pages.js').KeptType} [dtype] of keys and values; the model's cacheDtype
  * @property {number} [batch] texts, 1
- * @property {number} [window] with `sinks`: a full cache of sinks + window positions loses the oldest after the sinks. Every token then
- *   turns all keys that stay, which float16 and int8 round each time: over a long window float32 alone stays near
+ * @property {number} [window] with `sinks`: a full cache of sinks + window positions loses the oldest after the sinks before each token
  * @property {number} [sinks] positions from the first on that stay
  */
 
@@ -98,7 +97,7 @@ export class ModelCache {
         return this._rows.length;
     }
 
-    /** Bytes of keys and values that it takes now; pages that a fork shares count for both. */
+    /** Bytes of the pages that its keys and values take now; those that a fork shares count for both. */
     get byteLength() {
         return this._rows.reduce((sum, row) => sum + row.bytes, 0);
     }
@@ -111,11 +110,13 @@ export class ModelCache {
     /**
      * Keeps the first `n` positions.
      * @param {number} n
-     * @throws {RangeError} when it holds fewer
+     * @throws {RangeError} when it holds fewer; when the memory is exhausted, which a ring that has gone on takes some of. Nothing is changed
+     *   then
      */
     truncate(n) {
         this._idle('truncate');
         integerWithin('truncate: n', n, this.length);
+        this.#rows.forEach((row) => row.prepareTruncate(n));
         this.#rows.forEach((row) => row.truncate(Math.min(n, row.length)));
     }
 
@@ -252,11 +253,7 @@ export class ModelCache {
         const cache = model.createCache({ ...ring, dtype: header.dtype, batch: header.rows.length });
         try {
             cache.#batch = header.batch;
-            header.rows.forEach(({ tokens, positions, cold }, i) => {
-                const row = cache.#rows[i];
-                row.prepare(tokens.length);
-                Object.assign(row, { tokens, positions, cold });
-            });
+            header.rows.forEach((state, i) => cache.#rows[i].restore(state));
             restorePages(network.runtime.memory, cache.#rows.flatMap((row) => row.pageList()), body);
             return cache;
         } catch (error) {

@@ -89,6 +89,8 @@ export class Network {
         this.streams = !description.layers.some(({ attention: { explicit } }) => explicit);
         /** Kinds of rotation. */
         this.ropes = [...new Set(description.layers.flatMap(({ attention: { rope } }) => rope ?? []))];
+        /** Windows of its layers. */
+        this.windows = [...new Set(description.layers.flatMap(({ attention: { window } }) => window ?? []))];
         /** Inverse frequencies by kind of rotation, for the last length. @type {Map<object, { key: number, values: Float64Array }>} */
         this._frequencies = new Map();
     }

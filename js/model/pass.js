@@ -16,9 +16,12 @@ import { recordRope } from '../blocks/rope.js';
  * Some tokens of one text.
  * @typedef {object} Segment
  * @property {readonly { address: number, round?: number }[]} caches one per layer, with room for the tokens
- * @property {number} index place of the first of them in the caches
+ * @property {number} index place of the first of them in the text
+ * @property {number} slot the same in the caches
  * @property {number} t how many there are
  * @property {number} [mask] address of [index + t] bytes: 0 leaves a position out for all queries
+ * @property {Map<number, number> | null} [windows] where the caches have another order than the text: such a mask for every window of a layer
+ *   that does not reach over all of it
  * @property {number} result row of the hidden states that the last of them goes to; -1: none
  *
  * @typedef {object} Pass by address
@@ -229,17 +232,18 @@ class Recorder {
             recordRope(program, { x: k, rows, heads: a.kvHeads, dim: a.keyDim, rope: a.rope, table, concurrent: true });
         }
         let row = 0;
-        for (const { caches, index, t } of segments) {
+        for (const { caches, slot, t } of segments) {
             recordStore(program, caches[i], {
-                k: k + 4 * row * ks, v: v + 4 * row * vs, keys: ks, values: vs, t, index, concurrent: row > 0,
+                k: k + 4 * row * ks, v: v + 4 * row * vs, keys: ks, values: vs, t, index: slot, concurrent: row > 0,
             });
             row += t;
         }
         row = 0;
-        for (const { caches, index, t, mask = 0 } of segments) {
+        for (const { caches, index, t, windows, mask = 0 } of segments) {
+            const window = windows?.get(a.window ?? 0);
             recordAttend(program, caches[i], {
-                attention: a, q: q + 4 * row * qs, out: mixed + 4 * row * a.heads * a.valueDim, t, index,
-                mask, scores: scores?.get(i) ?? 0, concurrent: row > 0,
+                attention: window ? { ...a, window: null } : a, q: q + 4 * row * qs, out: mixed + 4 * row * a.heads * a.valueDim, t, index,
+                mask: window ?? mask, scores: scores?.get(i) ?? 0, concurrent: row > 0,
             });
             row += t;
         }

@@ -142,6 +142,7 @@ export class PassJob {
         const { every, passing, hidden, logits } = this._wanted;
         pass.tokens = program.scratch(4 * pass.rows);
         pass.positions = program.scratch(4 * pass.rows);
+        pass.segments.forEach((segment) => { segment.windows = this._roomForWindows(program, segment); });
         this._writeTokens(program, pass);
         pass.every = every;
         pass.hidden = every ? program.scratch(4 * width * pass.rows) : hidden;
@@ -166,9 +167,10 @@ export class PassJob {
             const { row, ids } = this._runs[i];
             const t = this._part(ids);
             if (t > 0) {
-                const segment = this._segments[i] ??= { caches: [], index: 0, t: 0, result: -1 };
+                const segment = this._segments[i] ??= { caches: [], index: 0, slot: 0, t: 0, result: -1, windows: null };
                 segment.caches = row.caches;
                 segment.index = row.length;
+                segment.slot = row.slot(row.length);
                 segment.t = t;
                 segment.result = this._from + t === ids.length ? i : -1;
                 pass.segments[count++] = segment;
@@ -198,8 +200,9 @@ export class PassJob {
         same = this._note(this._runs.length) && same;
         same = this._note(segments.length) && same;
         for (let i = 0; i < segments.length; i++) {
-            const { caches, index, t, result } = segments[i];
+            const { caches, index, slot, t, result } = segments[i];
             same = this._note(caches) && same;
+            same = this._note(slot !== index && this._network.windows.length > 0) && same;
             same = this._note(t) && same;
             same = this._note(Math.ceil((index + t) / PAGE)) && same;
             same = this._note(result) && same;
@@ -222,9 +225,21 @@ export class PassJob {
             const { row, ids } = this._runs[i];
             for (let j = 0, n = this._part(ids); j < n; j++, at++) {
                 words[tokens / 4 + at] = ids[this._from + j];
-                words[positions / 4 + at] = row.position(row.length + j);
+                words[positions / 4 + at] = row.angle(row.length + j);
+            }
+            if (this._part(ids) > 0) {
+                this._segments[i].windows?.forEach((mask, window) => row.ring?.writeMask(mask, window, row.length));
             }
         }
+    }
+
+    /** @param {Program} program @param {Segment} segment */
+    _roomForWindows(program, { index, slot, t }) {
+        if (slot === index) {
+            return null;
+        }
+        const within = this._network.windows.filter((window) => window < index + t);
+        return new Map(within.map((window) => [window, program.scratch(index + t)]));
     }
 
     /** @param {Program} program @param {Pass} pass @returns {Map<number, number> | null} */
@@ -252,12 +267,13 @@ export class PassJob {
 
     finish() {
         const { scores, segments } = this._pass;
-        const { index, t } = segments[0];
+        const { index, slot, t } = segments[0];
         const { runtime: { memory }, description: { layers } } = this._network;
         if (scores) {
             for (const [layer, address] of scores) {
                 const { heads } = layers[layer].attention;
-                this.watch?.read(layer, memory.f32(address, heads * t * (index + t)), t, index);
+                const all = memory.f32(address, heads * t * (index + t));
+                this.watch?.read(layer, slot === index ? all : inOrder(all, index + t, this._runs[0].row), t, index);
             }
         }
         for (let i = 0; i < this._runs.length; i++) {
@@ -266,6 +282,15 @@ export class PassJob {
         }
     }
 }
+
+/**
+ * Scores of places as scores of a text.
+ * @param {Float32Array} scores [heads][places]
+ * @param {number} places
+ * @param {CacheRow} row
+ */
+const inOrder = (scores, places, row) =>
+    scores.map((_, i) => scores[i - i % places + row.slot(i % places)]);
 
 /**
  * Reads runs to their ends.

@@ -156,7 +156,7 @@ static void move_positions(const cmha_cache *c, void *to, size_t j1, void *from,
 void cmha_cache_move(const cmha_cache *cache, size_t batch, size_t from, size_t to, size_t n)
 {
     size_t page = cache->page;
-    assert(to <= from);
+    assert(to <= from || to >= from + n);
     for (size_t b = 0; b < batch; b++) {
         for (size_t i = 0, step; i < n; i += step) {
             size_t j1 = (to + i) % page, j0 = (from + i) % page;

@@ -225,6 +225,67 @@ describe('a cache', () => {
         assert.equal(cache.length, 8);
     }));
 
+    // Before each token the oldest after the sinks is taken out of a cache that has room for more: its keys move and turn one by one.
+    for (const [name, sinks, window] of /** @type {const} */ ([
+        ['llama-rope-llama3', 2, 6], ['llama-mqa-f16', 0, 5], ['smollm3', 3, 9], ['gemma2', 4, 21], ['gemma3-text', 3, 14],
+        ['gemma3-text', 1, 16], ['phi3-longrope', 2, 1],
+    ])) {
+        test(`sinks: ${name}, ${sinks} + ${window}, beside a cache whose oldest tokens are removed`, async () => {
+            const target = await load(name);
+            const capacity = sinks + window;
+            const attention = { layers: Array.from({ length: target.layers }, (_, i) => i) };
+            const pair = { ring: target.createCache({ sinks, window }), list: target.createCache() };
+            /** @param {typeof pair} of @param {number[]} ids */
+            const both = async ({ ring, list }, ids) => {
+                for (const id of ids) {
+                    if (list.length === capacity) list.remove(sinks, sinks + 1);
+                    const [got, expected] = await Promise.all([ring, list].map((cache) => target.forward([id], { cache, attention })));
+                    assertClose(got.logits.data, [...expected.logits.data], { atol: 1e-4, rtol: 1e-4 });
+                    [expected.attention].flat().forEach((one, i) => {
+                        const seen = there([got.attention].flat()[i]);
+                        assert.deepEqual(seen.shape, there(one).shape);
+                        assertClose(seen.data, [...there(one).data], { atol: 1e-5, rtol: 1e-4 });
+                    });
+                }
+                assert.deepEqual(ring.tokens, list.tokens);
+            };
+            const some = (/** @type {number} */ n) => draw(n).map((id) => id % 29);
+            // Far on, all keys are turned back: here it comes early.
+            for (const { ring } of pair.ring._rows) there(ring).most = 7;
+            await both(pair, some(3 * capacity + 2));
+            const fork = { ring: pair.ring.fork(), list: pair.list.fork() };
+            for (const n of [capacity - 1, sinks + 1, sinks, Math.max(0, sinks - 1), 0]) {
+                for (const cache of Object.values(pair)) cache.truncate(n);
+                await both(pair, some(2 * capacity + 3));
+            }
+            for (const [from, to] of [[sinks, sinks + 1], [0, 1], [Math.max(0, sinks - 1), capacity - 1], [capacity - 1, capacity]]) {
+                for (const cache of Object.values(pair)) cache.remove(from, to);
+                await both(pair, some(capacity + 3));
+            }
+            const saved = /** @type {Uint8Array<ArrayBuffer>} */ (await fork.ring.save());
+            const loaded = await ModelCache.load(target, saved);
+            const ids = some(capacity + 2);
+            for (const id of ids) assert.deepEqual(await feed(target, loaded, [id]), await feed(target, fork.ring, [id]));
+            fork.ring.dispose();
+            await both({ ring: await ModelCache.load(target, saved), list: fork.list }, ids);
+            target.dispose();
+        });
+    }
+
+    test('sinks: a key is rounded when it is stored, not again at every token', () => withCaches(async (caches) => {
+        for (const dtype of /** @type {const} */ (['float16', 'int8'])) {
+            const pair = [dtype, /** @type {const} */ ('float32')].map((type) => model.createCache({ sinks: 2, window: 62, dtype: type }));
+            caches.push(...pair);
+            const errors = [];
+            for (const id of draw(20 * 64)) {
+                const [got, expected] = await Promise.all(pair.map((cache) => feed(model, cache, [id])));
+                errors.push(Math.max(...got.map((y, i) => Math.abs(y - expected[i]))));
+            }
+            const [first, last] = [errors.slice(0, 64), errors.slice(-64)].map((some) => Math.max(...some));
+            assert.ok(last < 2 * first, `${dtype}: wrong by ${last} after twenty windows, by ${first} in the first`);
+        }
+    }));
+
     for (const name of ['llama-rope-dynamic', 'phi3-longrope']) {
         test(`sinks: ${name} turns a ring that is shorter than its training as a short text, whatever comes`, async () => {
             const target = await load(name, { contextLength: 200 });
@@ -322,7 +383,7 @@ describe('a cache', () => {
         cache.remove(3, 10, { shift: false });
         const saved = /** @type {Uint8Array<ArrayBuffer>} */ (await cache.save());
         const text = new TextDecoder('latin1').decode(saved);
-        const nothing = '{"tokens":[],"positions":null,"cold":0}';
+        const nothing = '{"tokens":[],"positions":null,"cold":0,"start":0,"ahead":0}';
         const many = `"batch":true,"rows":[${`${nothing},`.repeat(65535)}`;
         for (const [from, to] of [['19],', '129],'], ['"capacity":128', '"capacity":129'], ['"sinks":-1', '"sinks":20'],
             ['"batch":false,"rows":[', `"batch":false,"rows":[${nothing},`], ['"batch":false,"rows":[', many]]) {

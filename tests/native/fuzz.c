@@ -215,8 +215,9 @@ static void fuzz_cache(input *in)
         CHECK(same(before.values + row * heads * v, after.values + row * heads * v, heads * v), "a value beside those stored");
     }
     drop(before);
-    /* Positions move down as they are. */
+    /* Positions move as they are: down, or up to where none of them has been. */
     size_t from = below(in, s), n = up_to(in, s - from), to = below(in, from + 1);
+    if (from + 2 * n <= s && chance(in, 2)) to = from + n + below(in, s - from - 2 * n + 1);
     cmha_cache_move(&c, batch, from, to, n);
     contents moved = load(&c, batch, s);
     for (size_t b = 0; b < batch; b++) {

@@ -130,7 +130,7 @@ test('bytes: 127 levels to each side of zero, a scale for each key and value', (
 test('positions move as they lie, across pages', () => {
     for (const type of [KEPT.F32, KEPT.F16, KEPT.I8]) {
         for (const [batch, s, page, from, to, n] of [
-            [2, 50, 16, 20, 3, 30], [1, 9, 16, 1, 0, 8], [1, 40, 8, 40, 7, 0],
+            [2, 50, 16, 20, 3, 30], [1, 9, 16, 1, 0, 8], [1, 40, 8, 40, 7, 0], [2, 50, 16, 3, 23, 20], [1, 30, 8, 5, 18, 12],
         ]) {
             k.reset();
             const [heads, d, v] = [2, 3, 5];

@@ -1,0 +1,243 @@
+// Ring: how a full cache with sinks goes on in the memory that it has (Xiao et al. 2023, "Efficient Streaming Language Models with
+// Attention Sinks"). The newest token takes the place of the oldest one after the sinks, and nothing moves: attention asks for no order.
+// Rotations tell distances alone, so the keys that stay keep their angles, those of new ones go on from there, and only the sinks are
+// turned after them, every time from the keys that they were at first. A key is rounded when it is stored, a sink once more, however
+// long the text becomes.
+
+import { OP_WORDS, TRANSFER, TURN } from '../engine/interface.js';
+import { writeTransfer } from '../blocks/pages.js';
+import { PAIRINGS } from '../blocks/rope.js';
+
+/** @typedef {import('../blocks/pages.js').PagedCache} PagedCache */
+/** @typedef {import('./network.js').Network} Network */
+
+/** Positions that angles may be ahead, until all keys are turned back: sines and cosines are exact to 2 ** 22 radians. */
+export const MOST_AHEAD = 2 ** 20;
+
+/** @param {Network} network @param {number} sinks @returns {number} bytes of their first keys */
+export function sinkBytes({ description: { layers } }, sinks) {
+    return layers.reduce((sum, { attention: { rope, kvHeads, keyDim } }) => sum + (rope ? 4 * sinks * kvHeads * keyDim : 0), 0);
+}
+
+/** The places of one text in its caches. */
+export class Ring {
+    #network;
+    #caches;
+    #sinks;
+    #window;
+    /** Of the sinks' first keys, layer by layer; 0: nothing has turned yet. */
+    #kept = 0;
+    /** Of two operations for each layer that turns, behind the keys. */
+    #operations = 0;
+    /** Of the cosines and sines of each kind of rotation, behind the operations. */
+    #tables = 0;
+
+    /** @param {Network} network @param {readonly PagedCache[]} caches of its layers @param {number} sinks @param {number} window */
+    constructor(network, caches, sinks, window) {
+        this.#network = network;
+        this.#caches = caches;
+        this.#sinks = sinks;
+        this.#window = window;
+        /** Where in the window its oldest token lies. */
+        this.start = 0;
+        /** Positions that angles are ahead of the text's, and how many they may be. */
+        this.ahead = 0;
+        this.most = MOST_AHEAD;
+    }
+
+    get #capacity() {
+        return this.#sinks + this.#window;
+    }
+
+    /** @param {number} place in the text @returns {number} in the caches */
+    slot(place) {
+        const sinks = this.#sinks;
+        return place < sinks ? place : sinks + (this.start + place - sinks) % this.#window;
+    }
+
+    /** The sinks' first keys, where they are not what the caches hold. @returns {{ address: number, bytes: number }[]} */
+    get kept() {
+        return this.ahead === 0 ? [] : [{ address: this.#kept, bytes: sinkBytes(this.#network, this.#sinks) }];
+    }
+
+    /**
+     * What may fail before the oldest token after the sinks gives its place away.
+     * @throws {RangeError} when the memory is exhausted; the text is the same then
+     */
+    prepare() {
+        if (this.ahead >= this.most) this.settle(this.#capacity);
+        const slot = this.slot(this.#sinks);
+        for (let i = 0; i < this.#caches.length; i++) {
+            this.#caches[i].makeWritable(0, this.#sinks);
+            this.#caches[i].makeWritable(slot, slot + 1);
+        }
+        this.reserve();
+    }
+
+    /** It does, after prepare(). */
+    advance() {
+        if (this.ahead === 0) this.#transfer('cmha_cache_load', this.#sinks);
+        this.start = (this.start + 1) % this.#window;
+        this.ahead++;
+        this.#transfer('cmha_cache_store', this.#sinks);
+        this.#turn(0, this.#sinks, this.ahead);
+    }
+
+    /**
+     * Puts the caches in the order of the text again.
+     * @param {number} length of the text
+     * @throws {RangeError} when the memory is exhausted; the text is the same then
+     */
+    straighten(length) {
+        if (this.start === 0) return;
+        const [caches, sinks, capacity] = [this.#caches, this.#sinks, this.#capacity];
+        const older = this.#window - this.start;
+        const newer = length - sinks - older;
+        try {
+            for (const cache of caches) {
+                cache.reserve(capacity + newer);
+                cache.makeWritable(sinks, capacity + newer);
+            }
+        } catch (error) {
+            caches.forEach((cache) => cache.truncate(capacity));
+            throw error;
+        }
+        for (const cache of caches) {
+            cache.move(sinks, capacity, newer);
+            cache.move(sinks + this.start, sinks, older);
+            cache.move(capacity, sinks + older, newer);
+            cache.truncate(capacity);
+        }
+        this.start = 0;
+    }
+
+    /**
+     * Turns all keys back to the angles of the text's own positions.
+     * @param {number} end of what the caches hold
+     * @throws {RangeError} when the memory is exhausted; nothing has changed then
+     */
+    settle(end) {
+        if (this.ahead === 0) return;
+        for (const cache of this.#caches) cache.makeWritable(0, end);
+        this.#turn(this.#sinks, end, -this.ahead);
+        this.restore(Math.min(this.#sinks, end));
+    }
+
+    /** The same where sinks alone are left, in pages of their own. @param {number} count of them */
+    restore(count) {
+        if (this.ahead === 0) return;
+        this.#transfer('cmha_cache_store', count);
+        this.ahead = 0;
+        this.dispose();
+    }
+
+    /**
+     * What the next token sees in a window.
+     * @param {number} address of a byte for each place
+     * @param {number} window positions, the token's own among them
+     * @param {number} place of the token
+     */
+    writeMask(address, window, place) {
+        const { bytes } = this.#network.runtime.memory;
+        bytes.fill(0, address, address + place + 1);
+        for (let i = Math.max(0, place + 1 - window); i <= place; i++) {
+            bytes[address + this.slot(i)] = 1;
+        }
+    }
+
+    /**
+     * @param {readonly PagedCache[]} caches forks of its own
+     * @returns {Ring}
+     * @throws {RangeError} when the memory is exhausted
+     */
+    fork(caches) {
+        const copy = new Ring(this.#network, caches, this.#sinks, this.#window);
+        for (const { address, bytes } of this.kept) {
+            copy.reserve();
+            this.#network.runtime.memory.bytes.copyWithin(copy.#kept, address, address + bytes);
+        }
+        copy.start = this.start;
+        copy.ahead = this.ahead;
+        return copy;
+    }
+
+    /** Frees what turning takes. */
+    dispose() {
+        this.#network.runtime._free(this.#kept);
+        this.#kept = 0;
+    }
+
+    /** Takes it. @throws {RangeError} when the memory is exhausted */
+    reserve() {
+        if (this.#kept !== 0) return;
+        const { ropes, runtime: { memory }, description: { layers } } = this.#network;
+        const operations = sinkBytes(this.#network, this.#sinks);
+        const tables = operations + 4 * 2 * OP_WORDS * layers.length;
+        this.#kept = memory.alloc(ropes.reduce((bytes, { dims }) => bytes + 4 * dims, tables));
+        this.#operations = this.#kept + operations;
+        this.#tables = this.#kept + tables;
+        const { words } = memory;
+        words.fill(0, this.#operations / 4, this.#tables / 4);
+        let keys = this.#kept;
+        layers.forEach(({ attention: { rope, kvHeads, keyDim } }, i) => {
+            if (!rope) return;
+            const transfer = this.#operation(i, 0) / 4;
+            writeTransfer(words, transfer, this.#caches[i].address, keys, [1, 2, 0, kvHeads, keyDim], 0, 0);
+            words[transfer + TRANSFER.values] = 0;
+            keys += 4 * this.#sinks * kvHeads * keyDim;
+            const turn = this.#operation(i, 1) / 4;
+            words[turn + TURN.cache] = this.#caches[i].address;
+            words[turn + TURN.batch] = 1;
+            words[turn + TURN.pairs] = rope.dims / 2;
+            words[turn + TURN.pairing] = PAIRINGS[rope.pairing];
+            words[turn + TURN.table] = this.#tableOf(rope);
+        });
+    }
+
+    /** @param {number} layer @param {number} which of its two @returns {number} address */
+    #operation(layer, which) {
+        return this.#operations + 4 * OP_WORDS * (2 * layer + which);
+    }
+
+    /** @param {import('./description.js').Rope} rope @returns {number} address of its cosines, then sines */
+    #tableOf(rope) {
+        const { ropes } = this.#network;
+        let address = this.#tables;
+        for (let i = 0; ropes[i] !== rope; i++) address += 4 * ropes[i].dims;
+        return address;
+    }
+
+    /**
+     * The sinks' first keys, from the caches or to them.
+     * @param {'cmha_cache_load' | 'cmha_cache_store'} way
+     * @param {number} count of sinks
+     */
+    #transfer(way, count) {
+        const { runtime: { memory: { words }, wasm }, description: { layers } } = this.#network;
+        for (let i = 0; i < layers.length; i++) {
+            if (!layers[i].attention.rope) continue;
+            const operation = this.#operation(i, 0);
+            words[operation / 4 + TRANSFER.t] = count;
+            wasm[way](operation + 4 * TRANSFER.keys);
+        }
+    }
+
+    /** @param {number} from places [from, to) of the caches turn @param {number} to @param {number} by positions */
+    #turn(from, to, by) {
+        const { ropes, runtime: { memory: { floats, words }, wasm }, description: { layers } } = this.#network;
+        for (let r = 0, at = this.#tables / 4; r < ropes.length; at += ropes[r++].dims) {
+            const frequencies = this.#network.frequencies(ropes[r], this.#capacity);
+            for (let i = 0; i < frequencies.length; i++) {
+                floats[at + i] = Math.cos(by * frequencies[i]);
+                floats[at + frequencies.length + i] = Math.sin(by * frequencies[i]);
+            }
+        }
+        for (let i = 0; i < layers.length; i++) {
+            if (!layers[i].attention.rope) continue;
+            const operation = this.#operation(i, 1);
+            words[operation / 4 + TURN.from] = from;
+            words[operation / 4 + TURN.to] = to;
+            wasm.cmha_cache_turn(operation + 4 * TURN.cache);
+        }
+    }
+}
