@@ -82,6 +82,8 @@ class Generation {
         this._stream = model.tokenizer && new TextStream(model.tokenizer, settings.stops);
         /** Positions that have been handed out, the prompt's included. */
         this._given = ids.length;
+        /** Ids that a cache has read already. */
+        this._held = 0;
         this._lastTurn = 0;
         this._best = new Choice(settings.candidates > 0 ? model.vocabularySize : 0);
         this._attention = settings.attention && new AttentionLog(model, settings.attention);
@@ -147,7 +149,7 @@ class Generation {
         if (sampler.kind === 'contrastive') {
             cache?.truncate(0);
         } else {
-            cache?.reuse(this._ids);
+            this._held = cache?.reuse(this._ids) ?? 0;
         }
         const length = this._ids.length + maxNewTokens;
         const rows = cache ? cache._lock('generate')
@@ -174,8 +176,9 @@ class Generation {
         const total = this._ids.length;
         const length = Math.min(most, total + maxNewTokens);
         const [row] = steps.rows;
+        const { length: before } = row;
         await prefixes?._fill(row, this._ids, signal);
-        const held = row.length;
+        const held = this._held + row.length - before;
         const tokens = new Int32Array(length).fill(-1);
         tokens.set(this._ids);
         const mask = new Uint8Array(length).fill(1, 0, total);

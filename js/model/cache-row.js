@@ -13,10 +13,15 @@ import { Ring } from './ring.js';
  * @property {number} cold
  * @property {number} start of its ring, 0 without one
  * @property {number} ahead of its ring
+ * @property {number} gone
+ * @property {number} trace
  */
 
 /** @param {RowState} state @param {number} capacity @returns {number} places of the caches that are taken */
 export const placesOf = ({ tokens, start }, capacity) => (start > 0 ? capacity : tokens.length);
+
+/** @param {number} trace @param {number} token */
+const traced = (trace, token) => Math.imul(trace ^ token, 0x01000193) >>> 0;
 
 /** One text: its tokens, and a cache for every layer. */
 export class CacheRow {
@@ -37,6 +42,9 @@ export class CacheRow {
         this.positions = null;
         /** So many tokens from the first on have the keys and values of a text that was read from its start, with nothing taken out. */
         this.cold = 0;
+        /** So many tokens have stood behind the sinks and given their places away, and their hash (FNV-1a). */
+        this.gone = 0;
+        this.trace = 0;
         /** @type {PagedCache[]} */
         this.caches = [];
         /** The order of places, where it may be another than the text's. @type {Ring | null} */
@@ -72,8 +80,8 @@ export class CacheRow {
 
     /** What a file of it says beside its pages. @returns {RowState} */
     get state() {
-        const { tokens, positions, cold, ring } = this;
-        return { tokens, positions, cold, start: ring?.start ?? 0, ahead: ring?.ahead ?? 0 };
+        const { tokens, positions, cold, gone, trace, ring } = this;
+        return { tokens, positions, cold, start: ring?.start ?? 0, ahead: ring?.ahead ?? 0, gone, trace };
     }
 
     /**
@@ -82,13 +90,13 @@ export class CacheRow {
      * @throws {RangeError} when the memory is exhausted
      */
     restore(state) {
-        const { tokens, positions, cold, start, ahead } = state;
+        const { tokens, positions, cold, start, ahead, gone, trace } = state;
         this.prepare(placesOf(state, this.capacity));
         if (this.ring && ahead > 0) {
             this.ring.reserve();
             Object.assign(this.ring, { start, ahead });
         }
-        Object.assign(this, { tokens, positions, cold });
+        Object.assign(this, { tokens, positions, cold, gone, trace });
     }
 
     /** @param {number} place @returns {number} its rotary position, of a token to come too */
@@ -108,6 +116,28 @@ export class CacheRow {
     /** @param {number} place @returns {number} the position that its key is turned to */
     angle(place) {
         return this.position(place) + (this.ring ? this.ring.ahead : 0);
+    }
+
+    /**
+     * Whether it is what reading some ids would leave, but for the last of them at least.
+     * @param {ArrayLike<number>} ids
+     * @returns {number} so many of the ids are read; 0: it is not
+     */
+    follows(ids) {
+        const { tokens, gone, sinks, length } = this;
+        const read = Math.min(gone + length, ids.length - 1);
+        if (gone === 0 || this.positions !== null || read < gone + length - 1) {
+            return 0;
+        }
+        let trace = 0;
+        for (let i = 0; i < read; i++) {
+            if (i >= sinks && i < sinks + gone) {
+                trace = traced(trace, ids[i]);
+            } else if (ids[i] !== tokens[i < sinks ? i : i - gone]) {
+                return 0;
+            }
+        }
+        return trace === this.trace ? read : 0;
     }
 
     /** @param {number} count of more tokens @returns {number} positions of the text with them: a full ring gets no more */
@@ -151,6 +181,8 @@ export class CacheRow {
             // most() lets one token come to a full ring.
             this.ring.prepare();
             this.ring.advance();
+            this.gone++;
+            this.trace = traced(this.trace, this.tokens[this.sinks]);
             this._forget(this.sinks, this.sinks + 1, true);
             this.cold = 0; // the sinks are turned, too
         }
@@ -187,7 +219,10 @@ export class CacheRow {
     /** @param {number} n tokens that stay @throws {RangeError} when the memory is exhausted; the text is the same then */
     truncate(n) {
         this.prepareTruncate(n);
-        if (n < this.length && n <= this.sinks) this.ring?.restore(n);
+        if (n < this.length && n <= this.sinks) {
+            this.ring?.restore(n);
+            this.gone = this.trace = 0;
+        }
         this.tokens.length = n;
         this.cold = Math.min(this.cold, n);
         if (this.positions) {
@@ -206,7 +241,10 @@ export class CacheRow {
     remove(from, to, shift) {
         const { length } = this;
         this.ring?.straighten(length);
-        if (from < this.sinks) this.ring?.settle(length);
+        if (from < this.sinks) {
+            this.ring?.settle(length);
+            this.gone = this.trace = 0;
+        }
         const turn = shift ? (/** @type {import('./description.js').Rope} */ rope) => this.network.frequencies(rope, length) : null;
         removePositions(this.network, this.caches, from, to, length, turn);
         this._forget(from, to, shift);

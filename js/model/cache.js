@@ -122,9 +122,10 @@ export class ModelCache {
 
     /**
      * Keeps the longest beginning that it has in common with some ids, at most all but the last of them: what is to be
-     * read next is `ids.slice(n)`.
+     * read next is `ids.slice(n)`. A cache with sinks that is what reading the ids leaves is kept, however much of them it has lost.
      * @param {ArrayLike<number>} ids
-     * @returns {number} n positions are kept
+     * @returns {number} n of the ids need not be read
+     * @throws {RangeError} when the memory is exhausted, which a ring that has gone on takes some of. Nothing is changed then
      */
     reuse(ids) {
         this._idle('reuse');
@@ -136,8 +137,9 @@ export class ModelCache {
         while (n < most && row.tokens[n] === wanted[n] && row.position(n) === n) {
             n++;
         }
-        row.truncate(n);
-        return n;
+        const read = n < most ? row.follows(wanted) : 0;
+        row.truncate(read > 0 ? read - row.gone : n);
+        return read || n;
     }
 
     /**

@@ -272,6 +272,67 @@ describe('a cache', () => {
         });
     }
 
+    test('sinks: reuse() keeps a ring that is what reading the ids leaves', () => withCaches(async (caches) => {
+        const make = () => {
+            const cache = model.createCache({ sinks: 3, window: 7 });
+            caches.push(cache);
+            return cache;
+        };
+        /** @param {number[]} ids */
+        const fresh = async (ids) => (await feed(model, make(), ids)).slice(-model.vocabularySize);
+        const text = draw(40);
+        const [first] = [make()];
+        await feed(model, first, text.slice(0, 30));
+        const loaded = await ModelCache.load(model, /** @type {Uint8Array<ArrayBuffer>} */ (await first.save()));
+        caches.push(loaded);
+        for (const cache of [first.fork(), loaded]) {
+            caches.push(cache);
+            assert.equal(cache.reuse(text), 30);
+            assert.equal(cache.length, 10);
+            assert.deepEqual((await feed(model, cache, text.slice(30))).slice(-model.vocabularySize), await fresh(text));
+            assert.equal(cache.reuse(text), 39, 'all but the last');
+            // A cut puts the places in order, in which sums are of another order then.
+            assertClose(await feed(model, cache, text.slice(39)), [...await fresh(text)], { atol: 1e-4, rtol: 1e-4 });
+        }
+        // One id is another: among the sinks, among those that are gone, in the window.
+        for (const [at, kept] of [[1, 1], [12, 3], [27, 3]]) {
+            const cache = first.fork();
+            caches.push(cache);
+            const other = text.map((id, i) => (i === at ? (id + 1) % 30 : id));
+            // By chance more of what it holds may be the beginning of the text.
+            const held = /** @type {number[]} */ (cache.tokens);
+            const common = held.findIndex((id, i) => id !== other[i]);
+            assert.ok(common >= kept && common < 9);
+            assert.equal(cache.reuse(other), common);
+            assert.deepEqual(cache.tokens, held.slice(0, common));
+            await feed(model, cache, other.slice(common));
+            assert.deepEqual(cache.tokens, [...other.slice(0, 3), ...other.slice(-7)]);
+        }
+        const cut = first.fork();
+        caches.push(cut);
+        cut.remove(0, 1);
+        assert.ok(cut.reuse(text) < 3, 'the sinks are others');
+    }));
+
+    test('sinks: generate() reads of a longer text what the ring has not read', () => withCaches(async (caches) => {
+        const cache = model.createCache({ sinks: 3, window: 27 });
+        caches.push(cache);
+        const prompt = draw(50);
+        const options = /** @type {const} */ ({ temperature: 0, maxNewTokens: 12 });
+        const tokens = [];
+        for await (const { token } of model.generate(prompt, { ...options, cache })) tokens.push(token);
+        const next = [...prompt, ...tokens, ...draw(8)];
+        const [done, texts] = [/** @type {number[]} */ ([]), /** @type {number[][]} */ ([[], []])];
+        const onProgress = (/** @type {{ done: number }} */ progress) => { done.push(progress.done); };
+        for await (const { token } of model.generate(next, { ...options, cache, onProgress })) texts[0].push(token);
+        // The last token of the first text is chosen, not read.
+        assert.deepEqual(done, Array.from({ length: 9 }, (_, i) => 62 + i));
+        const other = model.createCache({ sinks: 3, window: 27 });
+        caches.push(other);
+        for await (const { token } of model.generate(next, { ...options, cache: other })) texts[1].push(token);
+        assert.deepEqual(texts[0], texts[1]);
+    }));
+
     test('sinks: a key is rounded when it is stored, not again at every token', () => withCaches(async (caches) => {
         for (const dtype of /** @type {const} */ (['float16', 'int8'])) {
             const pair = [dtype, /** @type {const} */ ('float32')].map((type) => model.createCache({ sinks: 2, window: 62, dtype: type }));
@@ -383,7 +444,7 @@ describe('a cache', () => {
         cache.remove(3, 10, { shift: false });
         const saved = /** @type {Uint8Array<ArrayBuffer>} */ (await cache.save());
         const text = new TextDecoder('latin1').decode(saved);
-        const nothing = '{"tokens":[],"positions":null,"cold":0,"start":0,"ahead":0}';
+        const nothing = '{"tokens":[],"positions":null,"cold":0,"start":0,"ahead":0,"gone":0,"trace":0}';
         const many = `"batch":true,"rows":[${`${nothing},`.repeat(65535)}`;
         for (const [from, to] of [['19],', '129],'], ['"capacity":128', '"capacity":129'], ['"sinks":-1', '"sinks":20'],
             ['"batch":false,"rows":[', `"batch":false,"rows":[${nothing},`], ['"batch":false,"rows":[', many]]) {
