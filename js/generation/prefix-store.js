@@ -275,7 +275,7 @@ export class PrefixStore {
         row.prepare(end - length);
         row.caches.forEach((cache) => cache.makeWritable(first, end));
         restorePages(row.network.runtime.memory, row.caches.map((cache) => cache.pageAt(index)), content.body);
-        row.append(ids, length, end - length);
+        row.append(ids, length, end - length, row.network.lengthKey(1));
         this.#facts.found += end - length;
         this.#facts.loaded += content.body.length;
         return true;
@@ -336,7 +336,8 @@ printAs(PrefixStore, 'PrefixStore', (store) => store.explain());
  */
 function isPlain(row, length) {
     row.check();
-    return row.positions === null && row.cold === row.length && row.network.lengthKey(length) === row.network.lengthKey(1);
+    const key = row.network.lengthKey(1);
+    return row.positions === null && row.cold === row.length && (row.length === 0 || row.key === key) && row.network.lengthKey(length) === key;
 }
 
 /** @param {string} before @param {string} hash @param {number} count */

@@ -1,6 +1,6 @@
 // A ModelCache as a file, and back. The form is described in blocks/cache-bytes.js; a ModelCache's own header fields are
 //
-//   { model, dtype, capacity, sinks, batch, rows: [{ tokens, positions, cold, start, ahead, gone, trace }] }
+//   { model, dtype, capacity, sinks, batch, rows: [{ tokens, positions, cold, start, ahead, gone, trace, key }] }
 //
 // and its pages stand text by text, layer by layer, in order of place, behind those of a ring that has gone on the sinks' first keys. `model` is the fingerprint of the model whose keys and
 // values these are. Nothing in a file is believed: every number is checked before it is used, damage is a FormatError.
@@ -97,7 +97,7 @@ function checkHeader({ description: { vocabulary, embedding: { positions: learne
             && (row.positions === null || (Array.isArray(row.positions) && row.positions.length === row.tokens.length
                 && row.positions.every((position) => whole(position, 0, end))))
             && whole(row.ahead, 0, sinks < 0 ? 1 : MOST_AHEAD + 1) && whole(row.gone, row.ahead, row.ahead > 0 ? 2 ** 53 : 1)
-            && whole(row.trace, 0, 2 ** 32) && (row.ahead === 0 || (row.cold === 0 && row.tokens.length >= sinks))
+            && whole(row.trace, 0, 2 ** 32) && whole(row.key, -1, 2 ** 53) && (row.ahead === 0 || (row.cold === 0 && row.tokens.length >= sinks))
             && whole(row.start, 0, row.ahead > 0 && row.tokens.length + 1 >= capacity ? capacity - sinks : 1));
     checkFormat(sound, 'cache-invalid', 'the header of the saved cache does not fit together');
 }

@@ -15,6 +15,7 @@ import { Ring } from './ring.js';
  * @property {number} ahead of its ring
  * @property {number} gone
  * @property {number} trace
+ * @property {number} key
  */
 
 /** @param {RowState} state @param {number} capacity @returns {number} places of the caches that are taken */
@@ -45,6 +46,8 @@ export class CacheRow {
         /** So many tokens have stood behind the sinks and given their places away, and their hash (FNV-1a). */
         this.gone = 0;
         this.trace = 0;
+        /** Network.lengthKey() of the readings that its tokens came with; -1: of different ones. */
+        this.key = 0;
         /** @type {PagedCache[]} */
         this.caches = [];
         /** The order of places, where it may be another than the text's. @type {Ring | null} */
@@ -80,8 +83,8 @@ export class CacheRow {
 
     /** What a file of it says beside its pages. @returns {RowState} */
     get state() {
-        const { tokens, positions, cold, gone, trace, ring } = this;
-        return { tokens, positions, cold, start: ring?.start ?? 0, ahead: ring?.ahead ?? 0, gone, trace };
+        const { tokens, positions, cold, gone, trace, key, ring } = this;
+        return { tokens, positions, cold, start: ring?.start ?? 0, ahead: ring?.ahead ?? 0, gone, trace, key };
     }
 
     /**
@@ -90,13 +93,13 @@ export class CacheRow {
      * @throws {RangeError} when the memory is exhausted
      */
     restore(state) {
-        const { tokens, positions, cold, start, ahead, gone, trace } = state;
+        const { start, ahead, ...others } = state;
         this.prepare(placesOf(state, this.capacity));
         if (this.ring && ahead > 0) {
             this.ring.reserve();
             Object.assign(this.ring, { start, ahead });
         }
-        Object.assign(this, { tokens, positions, cold, gone, trace });
+        Object.assign(this, others);
     }
 
     /** @param {number} place @returns {number} its rotary position, of a token to come too */
@@ -194,8 +197,20 @@ export class CacheRow {
         }
     }
 
-    /** @param {ArrayLike<number>} ids @param {number} from @param {number} count that have been read */
-    append(ids, from, count) {
+    /**
+     * Whether its keys are turned otherwise than those of a text with so many more tokens, and the network wants all alike.
+     * @param {number} count
+     */
+    isOutdated(count) {
+        const { network, length, cold, key } = this;
+        return network.rereads && length > 0 && cold === length && count > 0 && key !== network.lengthKey(this.lengthWith(count));
+    }
+
+    /** @param {ArrayLike<number>} ids @param {number} from @param {number} count that have been read @param {number} key of the reading */
+    append(ids, from, count, key) {
+        if (count > 0) {
+            this.key = this.length === 0 || this.key === key ? key : -1;
+        }
         this.cold += this.cold === this.length && !this.ring?.ahead ? count : 0;
         for (let i = 0; i < count; i++) {
             this.positions?.push(this.position(this.tokens.length));

@@ -89,6 +89,8 @@ export class Network {
         this.streams = !description.layers.some(({ attention: { explicit } }) => explicit);
         /** Kinds of rotation. */
         this.ropes = [...new Set(description.layers.flatMap(({ attention: { rope } }) => rope ?? []))];
+        /** Whether a text that becomes a long one is to be read again: all its keys turn as those of a long one (LongRoPE). */
+        this.rereads = this.ropes.some(({ scaling }) => scaling.type === 'longrope');
         /** Windows of its layers. */
         this.windows = [...new Set(description.layers.flatMap(({ attention: { window } }) => window ?? []))];
         /** Inverse frequencies by kind of rotation, for the last length. @type {Map<object, { key: number, values: Float64Array }>} */

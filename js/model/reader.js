@@ -278,7 +278,7 @@ export class PassJob {
         }
         for (let i = 0; i < this._runs.length; i++) {
             const { row, ids } = this._runs[i];
-            row.append(ids, this._from, this._part(ids));
+            row.append(ids, this._from, this._part(ids), this._network.lengthKey(this._pass.length));
         }
     }
 }
@@ -301,24 +301,61 @@ const inOrder = (scores, places, row) =>
  * @returns {Promise<void>}
  */
 export async function read(job, runs, wanted, between) {
-    for (const part of parts(job, runs, wanted)) {
-        const longest = longestOf(part.runs);
-        for (let done = 0; done < longest;) {
-            done = prepare(job, part.runs, done, longest, part.wanted);
-            await job.run();
-            await between?.(done);
-        }
+    for (const done of passes(job, runs, wanted)) {
+        await job.run();
+        await between?.(done);
     }
 }
 
 /** The same at once. @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted */
 export function readSync(job, runs, wanted) {
+    for (const _ of passes(job, runs, wanted)) {
+        job._network.runtime._runSync(job);
+    }
+}
+
+/**
+ * Sets the job to one pass after the other.
+ * @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted
+ * @returns {Generator<number, void>} tokens of the longest run that will have been read when this pass has run
+ */
+function* passes(job, runs, wanted) {
     for (const part of parts(job, runs, wanted)) {
+        for (const run of part.runs) {
+            if (run.row.isOutdated(run.ids.length)) {
+                yield* passesAgain(job, run);
+            }
+        }
         const longest = longestOf(part.runs);
         for (let done = 0; done < longest;) {
             done = prepare(job, part.runs, done, longest, part.wanted);
-            job._network.runtime._runSync(job);
+            yield done;
         }
+    }
+}
+
+/**
+ * What a row holds is read again, as the beginning of a text of the new length, as transformers does it.
+ * @param {PassJob} job @param {Run} run
+ * @returns {Generator<number, void>}
+ */
+function* passesAgain(job, { row, ids }) {
+    const held = row.length;
+    const all = [...row.tokens, ...Array.from(ids)];
+    const { watch } = job;
+    job.watch = null;
+    row.truncate(0);
+    try {
+        for (let done = 0; done < held;) {
+            job._network.check();
+            const count = Math.min(CHUNK, held - done);
+            row.prepare(count);
+            job.set([{ row, ids: all }], done, count, false, NOTHING);
+            done += count;
+            yield 0;
+        }
+    } finally {
+        job.watch = watch;
     }
 }
 
@@ -350,6 +387,9 @@ export function wantedOf({ description: { width, vocabulary } }, { logits, hidde
  * @returns {Promise<void>}
  */
 export function readStep(job, runs, wanted) {
+    for (let i = 0; i < runs.length; i++) {
+        if (runs[i].row.isOutdated(1)) return read(job, runs, wanted);
+    }
     prepare(job, runs, 0, 1, wanted);
     return job.run();
 }

@@ -283,6 +283,14 @@ for (const name of ['llama-rope-dynamic', 'phi3-longrope']) {
             assert.deepEqual(got.items, (await write(ids, { maxNewTokens: 1 }, target)).items);
             assert.equal(store.explain().found - before, found, `${ids.length} tokens`);
         }
+        // Nor does a long text that has been cut.
+        const [other, cache] = [new PrefixStore(), target.createCache()];
+        const options = { maxNewTokens: 1, candidates: 5 };
+        await write(text, { ...options, cache }, target);
+        cache.truncate(trained - 10);
+        await write(shorter, { ...options, cache, prefixes: other }, target);
+        const [got, expected] = [await write(shorter, { ...options, prefixes: other }, target), await write(shorter, options, target)];
+        assert.deepEqual(got.items, expected.items);
         target.dispose();
     });
 }

@@ -358,6 +358,39 @@ describe('a cache', () => {
         });
     }
 
+    test('LongRoPE: a text that becomes a long one, or a short one again, is as if it had always been one', async () => {
+        const target = await load('phi3-longrope');
+        const all = draw(60);
+        const last = (/** @type {number} */ n) => lastCold(target, all.slice(0, n), 1);
+        const cache = target.createCache();
+        await feed(target, cache, all.slice(0, 30));
+        for (let n = 31; n < 36; n++) {
+            const { logits, attention } = await target.forward([all[n - 1]], { cache, attention: 0 });
+            assert.deepEqual(logits.data, await last(n), `token ${n}`);
+            assert.deepEqual([attention].flat().map((one) => there(one).shape), [[target.heads, 1, n]]);
+        }
+        assert.deepEqual(cache.tokens, all.slice(0, 35));
+        const loaded = await ModelCache.load(target, /** @type {Uint8Array<ArrayBuffer>} */ (await cache.save()));
+        for (const one of [cache.fork(), loaded, cache]) {
+            one.truncate(28);
+            assert.deepEqual((await feed(target, one, [all[28]])), await last(29));
+            assert.deepEqual((await feed(target, one, all.slice(29, 50))).slice(-target.vocabularySize), await last(50));
+        }
+        const batch = target.createCache({ batch: 2 });
+        (await target.forward([all.slice(0, 31), all.slice(0, 20)], { cache: batch })).dispose();
+        for (let n = 32; n < 36; n++) {
+            const { data } = target.forwardSync([[all[n - 1]], [all[n - 12]]], { cache: batch });
+            assert.deepEqual(data, Float32Array.of(...await last(n), ...await last(n - 11)));
+        }
+        const aborted = target.createCache();
+        await feed(target, aborted, all.slice(0, 32));
+        await assert.rejects(target.forward([all[32]], { cache: aborted, signal: AbortSignal.abort(new Error('enough')) }), /enough/);
+        assert.deepEqual(aborted.tokens, all.slice(0, aborted.length));
+        await feed(target, aborted, all.slice(aborted.length, 40));
+        assert.deepEqual(await feed(target, aborted, [all[40]]), await last(41));
+        target.dispose();
+    });
+
     test('save() and load(): the same bits go on', () => withCaches(async (caches) => {
         for (const dtype of /** @type {const} */ (['float32', 'float16', 'int8'])) {
             const cache = model.createCache({ dtype });
@@ -444,7 +477,7 @@ describe('a cache', () => {
         cache.remove(3, 10, { shift: false });
         const saved = /** @type {Uint8Array<ArrayBuffer>} */ (await cache.save());
         const text = new TextDecoder('latin1').decode(saved);
-        const nothing = '{"tokens":[],"positions":null,"cold":0,"start":0,"ahead":0,"gone":0,"trace":0}';
+        const nothing = '{"tokens":[],"positions":null,"cold":0,"start":0,"ahead":0,"gone":0,"trace":0,"key":0}';
         const many = `"batch":true,"rows":[${`${nothing},`.repeat(65535)}`;
         for (const [from, to] of [['19],', '129],'], ['"capacity":128', '"capacity":129'], ['"sinks":-1', '"sinks":20'],
             ['"batch":false,"rows":[', `"batch":false,"rows":[${nothing},`], ['"batch":false,"rows":[', many]]) {
