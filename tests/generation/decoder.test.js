@@ -89,6 +89,28 @@ describe('a TransformerDecoder', () => {
         assert.deepEqual((await alone.call(zeros([0, 2, 8]))).output.shape, [0, 2, 8]);
     });
 
+    test('takes null for what is not given, as the attention layers do', async () => {
+        const decoder = make({ dropout: 0.5 });
+        const nothing = {
+            decoderPaddingMask: null, decoderAttentionMask: null, encoderPaddingMask: null, encoderAttentionMask: null, selfAttentionCache: null,
+            selfAttentionCacheUpdateIndex: null, crossAttentionCache: null, crossAttentionCacheUpdateIndex: null, useCausalMask: null,
+            training: null, signal: null,
+        };
+        for (const encoder of [null, zeros([1, 3, 6])]) {
+            const layer = make();
+            const { output, ...others } = await layer.call(x, encoder, nothing);
+            assert.deepEqual(output.data, (await layer.call(x, encoder)).output.data);
+            assert.deepEqual(others, {});
+            const cache = zeros([1, 2, 3, 2, 4]);
+            const mixed = { ...nothing, selfAttentionCache: cache, crossAttentionCache: encoder && cache };
+            const given = encoder ? { selfAttentionCache: cache, crossAttentionCache: cache } : { selfAttentionCache: cache };
+            assert.deepEqual((await layer.call(x, encoder, mixed)).output.data, (await layer.call(x, encoder, given)).output.data);
+            layer.dispose();
+        }
+        assert.ok(await decoder.call(x, null, { training: true, signal: null }));
+        decoder.dispose();
+    });
+
     test('that has been disposed of is not made again by a call', async () => {
         const decoder = make();
         await decoder.call(x);
