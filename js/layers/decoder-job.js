@@ -204,6 +204,9 @@ export class DecoderJob {
         if (encoder && !selfAttentionCache !== !crossAttentionCache) {
             throw new TypeError('selfAttentionCache and crossAttentionCache must both be given, or neither, got one of them');
         }
+        if (encoder && selfAttentionCache instanceof KVCache && selfAttentionCache === crossAttentionCache) {
+            throw new TypeError('crossAttentionCache must be another KVCache than selfAttentionCache, got the same');
+        }
         this._decoder = decoder;
         this._sequence = runtime._capture(sequence);
         this._rows = batch * t;
