@@ -102,8 +102,8 @@ async function load(source, workers, tell, signal) {
         tell({ type: 'ready', explain: runtime.explain(), model: factsOf(model, source), resources: resources() });
     } catch (error) {
         runtime.dispose();
-        // What a browser says of a connection names neither.
-        if (source.kind === 'hub' && given.folder && error instanceof TypeError) throw lost(given.folder, error, 'Ask for the model again.');
+        // The page says what is to be done.
+        if (source.kind === 'hub' && given.folder && /** @type {any} */ (error).code === 'lost') throw lost(given.folder, error, 'Ask for the model again.');
         throw error;
     }
 }

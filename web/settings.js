@@ -122,7 +122,7 @@ export function toForm(form, settings) {
 }
 
 /**
- * Temperature 0 is greedy; otherwise the smallest nucleus that top-p and top-k leave, and with both off every token.
+ * Temperature 0 is greedy; otherwise what top-k leaves, and of that the smallest nucleus of top-p; with both off every token.
  * @param {Settings} settings
  * @returns {Omit<RunOptions, 'cold'>}
  */
@@ -130,9 +130,8 @@ export function toRunOptions({ temperature, topK, topP, minP, seed, tokens, pace
     const common = { temperature, seed, maxNewTokens: tokens, pace, layer: layer - 1 };
     if (temperature === 0) return { ...common, sampler: 'greedy' };
     const drawn = minP > 0 ? { ...common, minP } : common;
-    if (topP < 1) return topK > 0 ? { ...drawn, sampler: 'top_p', topP, topK } : { ...drawn, sampler: 'top_p', topP };
-    if (topK > 0) return { ...drawn, sampler: 'top_k', topK };
-    return { ...drawn, sampler: 'random' };
+    if (topK > 0) return { ...drawn, sampler: 'top_k', topK, ...(topP < 1 && { topP }) };
+    return topP < 1 ? { ...drawn, sampler: 'top_p', topP } : { ...drawn, sampler: 'random' };
 }
 
 /** @param {HTMLFormElement} form */

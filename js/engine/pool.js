@@ -81,6 +81,7 @@ export class Pool {
     /** @type {ReturnType<typeof setInterval> | undefined} */
     #timer;
     #lastProgress = 0;
+    /** In how many of SLICE_MS on end the pending program got no further; it is revoked at STALL_SLICES of them. */
     #slices = 0;
     /** Why the pending program has been revoked, and how often is still looked whether workers have left it. @type {Error | null} */
     #revoked = null;
@@ -295,7 +296,7 @@ export class Pool {
             const left = !this.#crew.busy;
             if (left || --this.#looks <= 0) {
                 const error = this.#revoked;
-                this.#afterRevoked(left, error.message.includes(STALL_REASON));
+                this.#afterRevoked(left, this.#slices === STALL_SLICES);
                 this.#settle(error);
             }
             return;

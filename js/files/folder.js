@@ -5,7 +5,8 @@ import { isNode, nodeModule } from '../engine/threads.js';
 
 /**
  * @typedef {object} Folder
- * @property {() => Promise<{ name: string, bytes: number, modified: number }[]>} list
+ * @property {() => Promise<{ name: string, bytes: number, modified: number }[]>} list with what was begun and not ended: it is empty,
+ *   or its name goes on after that of the file
  * @property {(name: string, most?: number) => Promise<Uint8Array<ArrayBuffer>>} read a file, or so many bytes of its beginning
  * @property {(name: string, bytes: Uint8Array<ArrayBuffer>) => Promise<void>} write
  * @property {(name: string) => Promise<void>} remove
@@ -13,9 +14,6 @@ import { isNode, nodeModule } from '../engine/threads.js';
 
 /** A FileSystemDirectoryHandle, in words that a project without a browser's types knows. @typedef {{ readonly kind: 'directory',
  *   getFileHandle(name: string, options?: any): Promise<any> }} DirectoryHandle */
-
-/** Files that were begun and not ended are so named. */
-const UNFINISHED = '.tmp';
 
 /**
  * @param {string | URL | DirectoryHandle | undefined} place in Node a path, in a page a path within its own file system, or
@@ -92,7 +90,7 @@ class NodeFolder {
         const files = [];
         for (const name of await this.#fs.readdir(this.#path)) {
             const stats = await this.#fs.stat(this.#at(name)).catch(() => null);
-            if (stats?.isFile() && !name.endsWith(UNFINISHED)) {
+            if (stats?.isFile()) {
                 files.push({ name, bytes: stats.size, modified: stats.mtimeMs });
             }
         }
@@ -115,7 +113,7 @@ class NodeFolder {
     /** @param {string} name @param {Uint8Array<ArrayBuffer>} bytes */
     async write(name, bytes) {
         // Several programs may keep the same file.
-        const begun = this.#at(name + Math.random() + UNFINISHED);
+        const begun = this.#at(`${name}${Math.random()}.tmp`);
         try {
             await this.#fs.writeFile(begun, bytes);
             await this.#fs.rename(begun, this.#at(name));
@@ -143,8 +141,9 @@ class HandleFolder {
     async list() {
         const files = [];
         for await (const [name, entry] of /** @type {any} */ (this.#handle).entries()) {
-            if (entry.kind === 'file') {
-                const file = await entry.getFile();
+            // What another page was writing may be gone.
+            const file = entry.kind === 'file' && await entry.getFile().catch(() => null);
+            if (file) {
                 files.push({ name, bytes: file.size, modified: file.lastModified });
             }
         }
@@ -160,14 +159,17 @@ class HandleFolder {
     /** @param {string} name @param {Uint8Array<ArrayBuffer>} bytes */
     async write(name, bytes) {
         const handle = await this.#handle.getFileHandle(name, { create: true });
-        // What is written this way appears when it is closed.
-        const stream = await handle.createWritable();
+        let stream;
         try {
+            // What is written this way appears when it is closed.
+            stream = await handle.createWritable();
             await stream.write(bytes);
             await stream.close();
         } catch (error) {
-            await stream.abort().catch(() => {});
-            await this.remove(name);
+            await stream?.abort().catch(() => {});
+            // What was there before is there again.
+            const left = await handle.getFile().catch(() => null);
+            if (left?.size === 0) await this.remove(name);
             throw error;
         }
     }

@@ -38,13 +38,13 @@ const ABSENT = new Set([401, 403, 404, 410]);
 export class SourceError extends Error {
     /**
      * @param {string} message
-     * @param {boolean} absent whether it is not there, rather than out of reach
+     * @param {'absent' | 'lost' | 'unreachable'} code it is not there; its connection was lost within it; anything else
      * @param {ErrorOptions} [options]
      */
-    constructor(message, absent, options) {
+    constructor(message, code, options) {
         super(message, options);
         this.name = 'Error';
-        this.absent = absent;
+        this.code = code;
     }
 }
 
@@ -235,10 +235,34 @@ async function readerOfUrl(url, signal, headers) {
     }
     if (!response.ok || response.body === null) {
         await response.body?.cancel().catch(() => {});
-        throw new SourceError(`cannot fetch ${nameOfUrl(url)}: ${response.status} ${response.statusText}`, ABSENT.has(response.status));
+        throw new SourceError(`cannot fetch ${nameOfUrl(url)}: ${response.status} ${response.statusText}`,
+            ABSENT.has(response.status) ? 'absent' : 'unreachable');
     }
+    const { headers: told } = response;
     // Content-Length counts compressed bytes where the server compresses, so it is not believed.
-    return readerOfStream(response.body, null, signal, readAhead);
+    return readerOfStream(response.body, null, signal, (pull) => readAhead(namingLoss(pull, nameOfUrl(url), told)));
+}
+
+/**
+ * What a platform says of a connection that ends within a file, `terminated` or `network error`, names neither.
+ * @param {() => Promise<Uint8Array | null>} pull
+ * @param {string} name of the file
+ * @param {Headers} headers
+ */
+function namingLoss(pull, name, headers) {
+    let arrived = 0;
+    return async () => {
+        try {
+            const piece = await pull();
+            arrived += piece?.length ?? 0;
+            return piece;
+        } catch (cause) {
+            const total = headers.has('content-encoding') ? 0 : Number(headers.get('content-length'));
+            const of = total > arrived ? `${arrived} of ${total}` : arrived;
+            throw new SourceError(`cannot fetch ${name}: the connection was lost after ${of} bytes: `
+                + /** @type {Error} */ (cause).message, 'lost', { cause });
+        }
+    };
 }
 
 /** @param {string | URL} path @param {AbortSignal} [signal] */
@@ -250,7 +274,7 @@ async function readerOfPath(path, signal) {
         file = await promises.open(path);
     } catch (cause) {
         const { code, message } = /** @type {NodeJS.ErrnoException} */ (cause);
-        throw new SourceError(`cannot read ${path}: ${message}`, code === 'ENOENT', { cause });
+        throw new SourceError(`cannot read ${path}: ${message}`, code === 'ENOENT' ? 'absent' : 'unreachable', { cause });
     }
     const stat = await file.stat();
     if (stat.isDirectory()) {

@@ -156,7 +156,7 @@ export function isKerasConfig(config) {
 
 /** @param {unknown} error @returns {boolean} whether it says that there is no such file */
 export function isAbsent(error) {
-    return error instanceof SourceError && error.absent;
+    return error instanceof SourceError && error.code === 'absent';
 }
 
 /**

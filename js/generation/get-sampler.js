@@ -28,10 +28,10 @@ const HAVE = {
 };
 
 /**
- * The sampler that options describe. Without a name: `beam` if numBeams is given; else `top_p` if topP is; else
- * `random` if minP is and topK is not; else `top_k`, Keras Hub's default, with its k = 5 unless topK says otherwise.
- * topK and topP together: the nucleus of the topK most probable, and minP of what is left. Temperature 0 turns every
- * drawing sampler greedy.
+ * The sampler that options describe. Without a name: `beam` if numBeams is given; else `top_k` if topK is; else `top_p` if
+ * topP is; else `random` if minP is; else `top_k`, Keras Hub's default, with its k = 5. topP of `top_k`: the nucleus of the
+ * topK most probable, as if there were no others; topK of `top_p`: as Keras does, so many of the nucleus of all at most. minP
+ * is of what is left. Temperature 0 turns every drawing sampler greedy.
  * @param {SamplerOptions} options
  * @returns {Sampler}
  * @throws {TypeError | RangeError} for an unknown name, an option out of range or one that the sampler does not have
@@ -62,8 +62,8 @@ function checkNoneBeside({ temperature = 1, topK, topP, minP, numBeams, seed }) 
 /** @param {SamplerOptions} options @returns {string} a key of HAVE */
 function samplerName({ sampler, topK, topP, minP, numBeams }) {
     if (sampler === undefined) {
-        return numBeams !== undefined ? 'beam' : topP !== undefined ? 'top_p'
-            : minP !== undefined && topK === undefined ? 'random' : 'top_k';
+        return numBeams !== undefined ? 'beam' : topK !== undefined ? 'top_k' : topP !== undefined ? 'top_p'
+            : minP !== undefined ? 'random' : 'top_k';
     }
     const name = sampler === 'topK' ? 'top_k' : sampler === 'topP' ? 'top_p' : sampler;
     if (typeof name !== 'string' || !Object.hasOwn(HAVE, name)) {
@@ -94,7 +94,7 @@ function makeSampler(name, { temperature = 1, topK, topP, minP = 0, numBeams, se
         case 'random':
             return new RandomSampler(draws);
         case 'top_k':
-            return topP === undefined ? new TopKSampler({ ...draws, ...k }) : new TopPSampler({ ...draws, ...k, ...p });
+            return new TopKSampler({ ...draws, ...k, ...p });
         case 'top_p':
             return new TopPSampler({ ...draws, ...k, ...p });
         case 'beam':

@@ -25,7 +25,14 @@ import { fingerprint, readPage, writePage } from '../model/cache-file.js';
  * @property {ArrayLike<number> | null} tokens its own; null: not looked at yet
  */
 
-const NAME = /^([0-9a-f]{16})\.([0-9a-f]{16})\.([1-9][0-9]{0,2})\.page$/;
+/** The store's own files; what a name has more was begun by a program, and not ended. */
+const NAME = /^(?:uses\.json|([0-9a-f]{16})\.([0-9a-f]{16})\.([1-9][0-9]{0,2})\.page)(.*)$/;
+
+/**
+ * Nobody writes a page for so long, in ms: who began it has died. Should he have slept instead, he cannot end it and keeps it
+ * another time.
+ */
+const DEAD = 3_600_000;
 
 /** Order of use, oldest first. Files say it by their dates where it is missing. */
 const USES = 'uses.json';
@@ -167,9 +174,14 @@ export class PrefixStore {
         const uses = await readUses(folder);
         const rank = (/** @type {string} */ name) => uses.get(name) ?? -1;
         files.sort((a, b) => rank(a.name) - rank(b.name) || a.modified - b.modified);
-        for (const { name, bytes } of files) {
-            const [, before, hash, count] = NAME.exec(name) ?? [];
-            if (before) this.#add({ name, before, hash, count: Number(count), bytes, used: ++this.#clock, tokens: null });
+        for (const { name, bytes, modified } of files) {
+            const [, before, hash, count, more] = NAME.exec(name) ?? [];
+            // A page's own file system has an empty file first.
+            if (more || bytes === 0) {
+                if (more !== undefined && modified < Date.now() - DEAD) await folder.remove(name).catch((error) => this.#note(error));
+            } else if (before) {
+                this.#add({ name, before, hash, count: Number(count), bytes, used: ++this.#clock, tokens: null });
+            }
         }
         await this.#shrink(folder, 0);
         return folder;

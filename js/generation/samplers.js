@@ -191,17 +191,22 @@ export class RandomSampler extends Sampler {
 
 keepChecked(RandomSampler, { minP: fraction });
 
-/** Draws from the k most probable tokens. */
+/**
+ * Draws from the k most probable tokens; with `p`, from the nucleus of these alone, whose probabilities add up to 1 then:
+ * transformers' order, and llama.cpp's. It is not Keras's TopPSampler with `k`, whose probabilities are of all tokens.
+ */
 export class TopKSampler extends RandomSampler {
     static _what = 'TopKSampler';
-    static _options = [...RandomSampler._options, 'k'];
+    static _options = [...RandomSampler._options, 'k', 'p'];
 
-    /** @param {{ k?: number, minP?: number, temperature?: number, seed?: number }} [options] */
+    /** @param {{ k?: number, p?: number, minP?: number, temperature?: number, seed?: number }} [options] */
     constructor(options = {}) {
         super(options);
-        const { k = 5 } = options;
+        const { k = 5, p = 1 } = options;
         /** @type {number} */
         this.k = k;
+        /** @type {number} */
+        this.p = p;
     }
 
     /** @param {Float32Array} logits @param {Choice} choice */
@@ -209,16 +214,16 @@ export class TopKSampler extends RandomSampler {
         choice.top(logits, this.k);
         choice.softmax(this.temperature);
         checkLeft(choice.probabilities[0] > 0);
-        const kept = choice.likely(choice.count, this.minP);
-        if (this.minP > 0) {
+        const kept = choice.likely(nucleus(choice, this.p), this.minP);
+        if (this.minP > 0 || this.p < 1) {
             choice.keep(kept);
         }
-        // Without min-p only tokens of probability 0 go, and dividing by a sum of 1 would round once more.
+        // Without both only tokens of probability 0 go, and dividing by a sum of 1 would round once more.
         choice.count = kept;
     }
 }
 
-keepChecked(TopKSampler, { k: positiveInteger });
+keepChecked(TopKSampler, { k: positiveInteger, p: fraction });
 
 /**
  * Nucleus sampling (Holtzman et al. 2019): draws from the most probable tokens up to and including the one with which

@@ -22,7 +22,7 @@ class Side {
      * @param {string} name 'selfAttention' or 'crossAttention', for messages
      * @param {number[]} sizes B, T and the number of new key rows
      * @param {KVCache | TensorLike | undefined} cache
-     * @param {number | null | undefined} index
+     * @param {number | undefined} index
      */
     constructor(decoder, name, [batch, t, rows], cache, index) {
         this._runtime = decoder._runtime;
@@ -43,8 +43,8 @@ class Side {
         this._before = null;
         this.positions = rows;
         if (cache !== undefined) {
-            this._setCache(decoder, cache, index ?? null);
-        } else if (index !== undefined && index !== null) {
+            this._setCache(decoder, cache, index);
+        } else if (index !== undefined) {
             throw typeError(`${name}CacheUpdateIndex`, `absent without ${name}Cache`, index);
         } else if (rows === 0) {
             throw new RangeError(`${name} must have at least one position to attend to, got none`);
@@ -54,7 +54,7 @@ class Side {
     /**
      * @param {import('./decoder.js').TransformerDecoder} decoder
      * @param {KVCache | TensorLike} cache
-     * @param {number | null} index
+     * @param {number | undefined} index
      */
     _setCache(decoder, cache, index) {
         const { io } = this;
@@ -71,7 +71,7 @@ class Side {
         if (given instanceof KVCache) checkOwnCache(`${this._name}Cache`, given, this._runtime);
         this.cache = given instanceof KVCache ? given : this._runtime._capture(given);
         this.positions = shape[2];
-        if (index === null) {
+        if (index === undefined) {
             io.rows = 0;
             return;
         }
@@ -191,7 +191,7 @@ export class DecoderJob {
      * @param {import('./decoder.js').TransformerDecoder} decoder built
      * @param {Held} sequence
      * @param {Held | null} encoder
-     * @param {import('./decoder-options.js').DecoderOptions} options read already: a plain copy
+     * @param {import('./decoder-options.js').Given} options read already: a plain copy
      */
     constructor(decoder, sequence, encoder, options) {
         const runtime = decoder._runtime;
@@ -200,15 +200,17 @@ export class DecoderJob {
         if (decoder.hasCrossAttention !== (encoder !== null)) {
             throw typeError('encoderSequence', encoder ? 'absent, as built' : 'given, as built', encoder);
         }
-        if (decoder.hasCrossAttention && (options.selfAttentionCache === undefined) !==
-            (options.crossAttentionCache === undefined)) {
+        const { selfAttentionCache, crossAttentionCache } = options;
+        if (encoder && !selfAttentionCache !== !crossAttentionCache) {
             throw new TypeError('selfAttentionCache and crossAttentionCache must both be given, or neither, got one of them');
+        }
+        if (encoder && selfAttentionCache instanceof KVCache && selfAttentionCache === crossAttentionCache) {
+            throw new TypeError('crossAttentionCache must be another KVCache than selfAttentionCache, got the same');
         }
         this._decoder = decoder;
         this._sequence = runtime._capture(sequence);
         this._rows = batch * t;
-        this._self = new Side(decoder, 'selfAttention', [batch, t, t], options.selfAttentionCache,
-            options.selfAttentionCacheUpdateIndex);
+        this._self = new Side(decoder, 'selfAttention', [batch, t, t], selfAttentionCache, options.selfAttentionCacheUpdateIndex);
         this._self.setMask(options.decoderPaddingMask, options.decoderAttentionMask, 'decoder');
         this._self.io.causal = options.useCausalMask ?? true;
         this._self.io.causalOffset = this._self.io.index;
@@ -221,7 +223,7 @@ export class DecoderJob {
                     `got ${encoderBatch}`);
             }
             this._encoder = runtime._capture(encoder);
-            this._cross = new Side(decoder, 'crossAttention', [batch, t, positions], options.crossAttentionCache,
+            this._cross = new Side(decoder, 'crossAttention', [batch, t, positions], crossAttentionCache,
                 options.crossAttentionCacheUpdateIndex);
             if (this._cross.io.rows > 0) checkSequence(encoder, 'encoderSequence', /** @type {any} */ (decoder._parts.cross)._inputs.value);
             this._cross.setMask(options.encoderPaddingMask, options.encoderAttentionMask, 'encoder');

@@ -20,18 +20,20 @@ import { checkFlag } from './attention/arguments.js';
  * @property {unknown} [biasInitializer] 'zeros'
  * @property {boolean} [normalizeFirst] layer norm before each block instead of after it, false
  *
- * @typedef {object} DecoderOptions the call arguments of Keras Hub's TransformerDecoder
- * @property {TensorLike} [decoderPaddingMask] [B, S]: 0 leaves a position out for all queries
- * @property {TensorLike} [decoderAttentionMask] [B, T, S] or [T, S], any axis may be 1
- * @property {TensorLike} [encoderPaddingMask] [B, S of the encoder]
- * @property {TensorLike} [encoderAttentionMask] [B, T, S of the encoder]
- * @property {KVCache | TensorLike} [selfAttentionCache] [B, 2, S, H, D]
+ * @typedef {object} DecoderOptions the call arguments of Keras Hub's TransformerDecoder; null is as good as absent
+ * @property {TensorLike | null} [decoderPaddingMask] [B, S]: 0 leaves a position out for all queries
+ * @property {TensorLike | null} [decoderAttentionMask] [B, T, S] or [T, S], any axis may be 1
+ * @property {TensorLike | null} [encoderPaddingMask] [B, S of the encoder]
+ * @property {TensorLike | null} [encoderAttentionMask] [B, T, S of the encoder]
+ * @property {KVCache | TensorLike | null} [selfAttentionCache] [B, 2, S, H, D]
  * @property {number | null} [selfAttentionCacheUpdateIndex] first position to write; absent: the cache stays as it is
- * @property {KVCache | TensorLike} [crossAttentionCache] [B, 2, S of the encoder, H, D]
+ * @property {KVCache | TensorLike | null} [crossAttentionCache] [B, 2, S of the encoder, H, D]
  * @property {number | null} [crossAttentionCacheUpdateIndex] 0 on the first step, then absent
- * @property {boolean} [useCausalMask] keep position j for query i when j <= i + update index, true
- * @property {boolean} [training] apply dropout, false
- * @property {AbortSignal} [signal] cuts the call short within milliseconds; a KVCache then holds what it held before. Not with dropout
+ * @property {boolean | null} [useCausalMask] keep position j for query i when j <= i + update index, true
+ * @property {boolean | null} [training] apply dropout, false
+ * @property {AbortSignal | null} [signal] cuts the call short within milliseconds; a KVCache then holds what it held before. Not with dropout
+ *
+ * @typedef {{ [Name in keyof DecoderOptions]: Exclude<DecoderOptions[Name], null> }} Given what was given of them
  *
  * @typedef {object} DecoderResult
  * @property {Tensor} output [B, T, F]
@@ -85,11 +87,12 @@ const OPTIONS = Object.freeze([
 
 /**
  * @param {unknown} options
- * @returns {DecoderOptions} a plain copy: each was read once
+ * @returns {Given} a plain copy: each was read once
  */
 export function readOptions(options) {
     checkOptionNames('a call', options, OPTIONS);
     const copy = { .../** @type {Record<string, any>} */ (options) };
+    for (const name in copy) copy[name] ??= undefined;
     checkFlag('training', copy.training);
     checkFlag('useCausalMask', copy.useCausalMask);
     checkSignal(copy.signal);

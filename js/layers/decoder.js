@@ -213,7 +213,7 @@ export class TransformerDecoder {
      * Builds the layer if need be. Arguments that do not fit leave it as it was.
      * @param {Held} sequence
      * @param {Held | null} encoder
-     * @param {DecoderOptions} options
+     * @param {import('./decoder-options.js').Given} options
      */
     _makeJob(sequence, encoder, options) {
         this._checkAlive();

@@ -32,12 +32,12 @@ const TYPES = {
  * Reads what a config says of rotary positions.
  * @param {Fields} fields of the whole config
  * @param {number} context max_position_embeddings
- * @param {{ base?: number, trained?: number, part?: string, scaled?: boolean }} [options] base and length of training where the
- *   config has none; part: key of a `rope_parameters` that has one object per kind of layer; scaled: false where an old
- *   spelling's scaling is not meant
+ * @param {{ base?: number, trained?: number, part?: string, scaled?: boolean, partly?: boolean }} [options] base and length of
+ *   training where the config has none; part: key of a `rope_parameters` that has one object per kind of layer; scaled: false where an old
+ *   spelling's scaling is not meant; partly: true where a part of each head may be rotated
  * @returns {{ scaling: Scaling, partial: number | null }} partial: the part of a head that is rotated, where it says so
  */
-export function readRope(fields, context, { base = 10000, trained, part, scaled = true } = {}) {
+export function readRope(fields, context, { base = 10000, trained, part, scaled = true, partly = false } = {}) {
     let inner = fields.object('rope_parameters');
     const nested = inner && part !== undefined ? inner.object(part) : null;
     const old = fields.object('rope_scaling');
@@ -48,13 +48,18 @@ export function readRope(fields, context, { base = 10000, trained, part, scaled 
     }
     inner = nested ?? inner ?? (scaled ? old : null);
     const theta = fields.positiveOrNone(['rope_theta', 'rotary_emb_base']);
-    const partial = fields.positiveOrNone(['partial_rotary_factor', 'rotary_pct']);
+    const beside = fields.positiveOrNone(['partial_rotary_factor', 'rotary_pct']);
+    const partial = inner?.positiveOrNone('partial_rotary_factor') ?? beside;
+    // transformers rotates whole heads all the same (or fails), others rotate a part: what is meant, nobody knows. A GGUF file, which
+    // has made it of rotary_dims, may say it of any family.
+    if (fields.any('rotary_dims') === undefined && !partly && partial !== null && partial !== 1) {
+        fields.unsupported('partial_rotary_factor', partial);
+    }
     // A length of training beside the scaling has precedence over one within, unless there are several scalings.
     const original = fields.countOrNone('original_max_position_embeddings', trained);
-    fields.ignore('rotary_dims');   // of a GGUF file, which has made a partial_rotary_factor of it
     return {
         scaling: readScaling(inner, inner?.positiveOrNone('rope_theta') ?? theta ?? base, context, nested ? null : original),
-        partial: inner?.positiveOrNone('partial_rotary_factor') ?? partial,
+        partial,
     };
 }
 

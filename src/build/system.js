@@ -38,6 +38,22 @@ export function since(start) {
     return `${((performance.now() - start) / 1000).toFixed(1)} s`;
 }
 
+/**
+ * What a script is asked for: the names that hold one of the words after it, in whatever case; all of them without.
+ * @param {string[]} words
+ * @param {string[]} names
+ * @returns {Set<string>}
+ * @throws {SetupError} for a word that no name holds: it would pass unnoticed
+ */
+export function namesWith(words, names) {
+    const holding = (/** @type {string} */ word) => names.filter((name) => name.toLowerCase().includes(word.toLowerCase()));
+    const useless = words.find((word) => holding(word).length === 0);
+    if (useless !== undefined) {
+        throw new SetupError({ what: `Nothing has '${useless}' in its name.`, why: 'nothing was run', todo: `name some of:\n${names.join('\n')}` });
+    }
+    return new Set(words.length > 0 ? words.flatMap(holding) : names);
+}
+
 /** Where a program is, or null. @param {...string} names the first one found wins @returns {string | null} */
 export function which(...names) {
     const suffixes = process.platform === 'win32' ? ['.exe', '.cmd', '.bat', ''] : [''];

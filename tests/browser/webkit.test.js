@@ -236,6 +236,8 @@ for (const features of [[], FILES]) test(`a connection that is lost in the middl
     await webkit.until(hasBegun);
     state.lose();
     await webkit.until(() => document.getElementById('model-problem')?.textContent?.includes('was lost in the middle'));
+    const problem = await webkit.evaluate(() => document.getElementById('model-problem')?.textContent ?? '');
+    assert.match(problem, /ask for the model again/i);
     state.isLost = false;
     await webkit.evaluate(askHub, `${server.url}hub`);
     await webkit.until(hasModel, 'model');

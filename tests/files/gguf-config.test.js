@@ -56,7 +56,10 @@ test('rotation', async () => {
     }), {
         rope_type: 'yarn', factor: 2, original_max_position_embeddings: 32, attention_factor: 1.5 * (1 + Math.log(2) / 10), beta_fast: 16,
     });
-    assert.equal((await config({ 'llama.rope.dimension_count': ['u32', 4] })).partial_rotary_factor, 0.5);
+    const part = await config({ 'llama.rope.dimension_count': ['u32', 4] });
+    assert.equal(part.partial_rotary_factor, 0.5);
+    const { layers: [{ attention }] } = familyOf('llama').describe(new Fields(part, 'metadata'), { format: 'gguf', has: () => false });
+    assert.equal(attention.rope?.dims, 4);
     const tensors = [...llamaTensors(), { name: 'rope_factors_long.weight', shape: [4] }];
     const long = await config({ 'llama.rope.scaling.original_context_length': ['u32', 32] }, { tensors });
     assert.deepEqual(long.rope_scaling, { rope_type: 'longrope', factor: 1, original_max_position_embeddings: 32 });

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { FormatError } from '../../js/check.js';
 import { huggingFace } from '../../js/files/hugging-face.js';
 import { openModel } from '../../js/files/open.js';
@@ -113,6 +114,11 @@ const server = createServer((request, response) => {
         response.writeHead(302, { location: `${elsewhereOrigin}${path.slice('/moved'.length)}` }).end();
     } else if (path.startsWith('/gated/') && request.headers.authorization !== 'Bearer secret') {
         response.writeHead(401).end();
+    } else if (bytes && path.startsWith('/cut/')) {
+        // Packed or not: the connection ends within what was said to come.
+        const headers = path.includes('.gz') ? { 'content-encoding': 'gzip' } : {};
+        response.writeHead(200, { ...headers, 'content-length': bytes.length });
+        response.write(bytes.subarray(0, 100), () => setTimeout(() => response.destroy(), 20));
     } else if (bytes) {
         response.end(bytes);
     } else if (path.startsWith('/spa/')) {
@@ -538,6 +544,23 @@ describe('what is refused', () => {
         for (const [source, message] of missing) {
             await assert.rejects(openModel(source), { name: 'Error', message });
         }
+    });
+
+    test('a connection that is lost within a file names it, and what had come', async () => {
+        const bytes = llama();
+        const cut = serve('/cut/', { 'tiny.gguf': bytes, 'tiny.gz.gguf': gzipSync(bytes) });
+        const lost = (/** @type {string} */ source) => openModel(source).then(() => assert.fail('it was opened'), (error) => error);
+        const error = await lost(`${cut}tiny.gguf?signature=secret`);
+        assert.equal(error.name, 'Error');
+        assert.equal(error.code, 'lost');
+        assert.match(error.message, new RegExp(`^cannot fetch ${cut}tiny\\.gguf: the connection was lost after 100 of ${bytes.length} bytes: .`));
+        assert.ok(error.cause instanceof TypeError);
+        // A length that is of what is packed is not told.
+        assert.match((await lost(`${cut}tiny.gz.gguf`)).message, /tiny\.gz\.gguf: the connection was lost after \d+ bytes: ./);
+        const abort = new AbortController();
+        const opening = openModel(`${cut}tiny.gguf`, { signal: abort.signal });
+        abort.abort(new Error('enough'));
+        await assert.rejects(opening, /^Error: enough$/);
     });
 
     test('what is no source', async () => {

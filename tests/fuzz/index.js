@@ -7,37 +7,40 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { root, say } from '../../src/build/system.js';
+import { main, namesWith, root, say } from '../../src/build/system.js';
 import { buildNativeFuzzer } from '../native/clang.js';
 
 const ROUNDS = process.env.FUZZ_ROUNDS ?? '10000000';
 const SEED = process.env.FUZZ_SEED ?? String(Date.now() % 1e9);
-const words = process.argv.slice(2);
 
 const files = ['tests/fuzz', 'tests/files'].flatMap((folder) => readdirSync(join(root, folder)).map((name) => join(root, folder, name)))
     .filter((file) => file.endsWith('.test.js') && readFileSync(file, 'utf8').includes('FUZZ_ROUNDS'));
 const native = join(root, 'tests/native/fuzz.c');
 const env = { ...process.env, FUZZ_ROUNDS: ROUNDS, FUZZ_SEED: SEED };
 
+let failed = 0;
+
 /** @param {string} command @param {string[]} args */
 function run(command, args) {
     const begin = performance.now();
     const { status } = spawnSync(command, args, { cwd: root, env, stdio: 'inherit' });
     say(`  ${status === 0 ? 'ok' : 'FAILED'}, ${((performance.now() - begin) / 1000).toFixed(0)} s`);
-    if (status !== 0) process.exitCode = 1;
+    if (status !== 0) failed = 1;
 }
 
-for (const file of [...files, native]) {
-    const name = relative(root, file);
-    if (words.length > 0 && !words.some((word) => name.includes(word))) continue;
-    say(`${name}: ${ROUNDS} rounds, seed ${SEED}`);
-    if (file === native) {
+await main(async () => {
+    const wanted = namesWith(process.argv.slice(2), [...files, native].map((file) => relative(root, file)));
+    for (const name of wanted) {
+        say(`${name}: ${ROUNDS} rounds, seed ${SEED}`);
+        if (join(root, name) !== native) {
+            run(process.execPath, ['--test', '--test-timeout=2147483647', join(root, name)]);
+            continue;
+        }
         const { path, isGuided } = buildNativeFuzzer();
         const corpus = join(root, 'build/fuzz/corpus');
         mkdirSync(corpus, { recursive: true });
         // libFuzzer reads from the corpus, and adds to it what reaches new branches.
         run(path, isGuided ? [`-runs=${ROUNDS}`, `-seed=${SEED}`, '-max_len=96', '-print_final_stats=1', corpus] : [ROUNDS, SEED]);
-    } else {
-        run(process.execPath, ['--test', '--test-timeout=2147483647', file]);
     }
-}
+    return failed;
+});

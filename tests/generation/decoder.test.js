@@ -89,6 +89,48 @@ describe('a TransformerDecoder', () => {
         assert.deepEqual((await alone.call(zeros([0, 2, 8]))).output.shape, [0, 2, 8]);
     });
 
+    test('refuses one KVCache for both attentions', async () => {
+        const decoder = make();
+        const cache = new KVCache(runtime, { batch: 1, length: 4, numHeads: 2, keyDim: 4 });
+        const ones = { shape: [1, 2, 4, 2, 4], data: new Float32Array(64).fill(1) };
+        cache.set(ones);
+        const caches = { selfAttentionCache: cache, crossAttentionCache: cache };
+        const refusal = { name: 'TypeError', message: /^crossAttentionCache must be another KVCache than selfAttentionCache/ };
+        for (const more of [{}, { selfAttentionCacheUpdateIndex: 0, crossAttentionCacheUpdateIndex: 0 }, { selfAttentionCacheUpdateIndex: 2 }]) {
+            await assert.rejects(decoder.call(x, x, { ...caches, ...more }), refusal);
+        }
+        assert.equal(decoder.built, false);
+        assert.deepEqual(cache.toTensor().data, ones.data);
+        // A fork is another one, and so is what a tensor-like becomes.
+        const index = { selfAttentionCacheUpdateIndex: 2, crossAttentionCacheUpdateIndex: 0 };
+        const forked = await decoder.call(x, x, { selfAttentionCache: cache, crossAttentionCache: cache.fork(), ...index });
+        const plain = await decoder.call(x, x, { selfAttentionCache: ones, crossAttentionCache: ones, ...index });
+        assert.deepEqual(forked.output.data, plain.output.data);
+        decoder.dispose();
+    });
+
+    test('takes null for what is not given, as the attention layers do', async () => {
+        const decoder = make({ dropout: 0.5 });
+        const nothing = {
+            decoderPaddingMask: null, decoderAttentionMask: null, encoderPaddingMask: null, encoderAttentionMask: null, selfAttentionCache: null,
+            selfAttentionCacheUpdateIndex: null, crossAttentionCache: null, crossAttentionCacheUpdateIndex: null, useCausalMask: null,
+            training: null, signal: null,
+        };
+        for (const encoder of [null, zeros([1, 3, 6])]) {
+            const layer = make();
+            const { output, ...others } = await layer.call(x, encoder, nothing);
+            assert.deepEqual(output.data, (await layer.call(x, encoder)).output.data);
+            assert.deepEqual(others, {});
+            const cache = zeros([1, 2, 3, 2, 4]);
+            const mixed = { ...nothing, selfAttentionCache: cache, crossAttentionCache: encoder && cache };
+            const given = encoder ? { selfAttentionCache: cache, crossAttentionCache: cache } : { selfAttentionCache: cache };
+            assert.deepEqual((await layer.call(x, encoder, mixed)).output.data, (await layer.call(x, encoder, given)).output.data);
+            layer.dispose();
+        }
+        assert.ok(await decoder.call(x, null, { training: true, signal: null }));
+        decoder.dispose();
+    });
+
     test('that has been disposed of is not made again by a call', async () => {
         const decoder = make();
         await decoder.call(x);

@@ -1,7 +1,7 @@
 // PrefixStore: what one text has read another one need not; the text is the same, to the bit. In memory and in folders.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -217,7 +217,9 @@ test('a disk that is full, or no folder at all, is no error', async () => {
     const file = join(folder(), 'file');
     writeFileSync(file, '');
     const expected = await write(SYSTEM);
-    for (const directory of [join(file, 'below'), /** @type {any} */ (new FullFolder())]) {
+    const full = new PageFolder();
+    full.isFull = true;
+    for (const directory of [join(file, 'below'), /** @type {any} */ (full)]) {
         const store = new PrefixStore({ directory });
         for (let i = 0; i < 2; i++) assert.deepEqual((await write(SYSTEM, { prefixes: store })).items, expected.items);
         assert.match(store.explain().problem ?? '', /ENOTDIR|quota/i);
@@ -257,16 +259,107 @@ test('options that are wrong', async () => {
     assert.throws(() => model.generate([1], { prefixes: new PrefixStore(), sampler: 'contrastive' }), /prefixes: contrastive search/);
 });
 
-/** What a page has of a folder in its own file system, without room. */
-class FullFolder {
-    async *entries() {}
+/** What a page has of a folder in its own file system: a file is there, and empty, before it is written. */
+class PageFolder {
+    /** @type {Map<string, { bytes: Uint8Array<ArrayBuffer>, lastModified: number }>} */
+    files = new Map();
+    isFull = false;
 
-    async getFileHandle() {
-        return { createWritable: async () => ({ write: async () => { throw new Error('quota exceeded'); }, abort: async () => {} }) };
+    async *entries() {
+        for (const name of this.files.keys()) yield [name, { kind: 'file', ...(await this.getFileHandle(name)) }];
     }
 
-    async removeEntry() {}
+    /** @param {string} name */
+    async getFileHandle(name, { create = false } = {}) {
+        const { files } = this;
+        if (create && !files.has(name)) files.set(name, { bytes: new Uint8Array(0), lastModified: Date.now() });
+        const getFile = async () => {
+            const { bytes, lastModified } = there(files.get(name));
+            return new File([bytes], name, { lastModified });
+        };
+        const createWritable = async () => {
+            const written = { bytes: new Uint8Array(0), lastModified: Date.now() };
+            return {
+                write: async (/** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
+                    if (this.isFull) throw new Error('quota exceeded');
+                    written.bytes = bytes.slice();
+                },
+                close: async () => files.set(name, written),
+                abort: async () => {},
+            };
+        };
+        return { getFile, createWritable };
+    }
+
+    /** @param {string} name */
+    async removeEntry(name) {
+        this.files.delete(name);
+    }
 }
+
+/** Files of a folder of either kind, and how one is put there that is so old. */
+function ofDisk() {
+    const directory = folder();
+    return {
+        directory,
+        names: () => readdirSync(directory),
+        put(/** @type {string} */ name, /** @type {number} */ bytes, /** @type {number} */ hours) {
+            writeFileSync(join(directory, name), new Uint8Array(bytes));
+            utimesSync(join(directory, name), Date.now() / 1000, Date.now() / 1000 - hours * 3600);
+        },
+    };
+}
+
+function ofPage() {
+    const directory = new PageFolder();
+    return {
+        directory: /** @type {any} */ (directory),
+        names: () => [...directory.files.keys()],
+        put(/** @type {string} */ name, /** @type {number} */ bytes, /** @type {number} */ hours) {
+            directory.files.set(name, { bytes: new Uint8Array(bytes), lastModified: Date.now() - hours * 3_600_000 });
+        },
+    };
+}
+
+for (const [where, make] of /** @type {const} */ ([['a disk', ofDisk], ['a page', ofPage]])) {
+    test(`in a folder of ${where}, what a program has begun that died is removed, and what another one writes just now is not`, async () => {
+        const { directory, names, put } = make();
+        await write(SYSTEM, { prefixes: new PrefixStore({ directory }) });
+        const whole = names().sort();
+        const [page] = whole;
+        const other = `${'0'.repeat(16)}.${'1'.repeat(16)}.256.page`;
+        const dead = [`${page}0.5394058235718.tmp`, `${page}.crswap`, 'uses.json0.20390394852.tmp', other];
+        const alive = [`${page}0.7503947263541.tmp`, `${other}.crswap`, 'uses.json0.939485720193.tmp', `${'2'.repeat(16)}.${'1'.repeat(16)}.9.page`];
+        const strangers = ['mine.tmp', `my ${page}0.5394058235718.tmp`, 'nothing'];
+        dead.forEach((name, i) => put(name, i === 3 ? 0 : 100, 2));
+        alive.forEach((name, i) => put(name, i === 3 ? 0 : 100, 0.5));
+        strangers.forEach((name, i) => put(name, i === 2 ? 0 : 100, 1000));
+        const store = new PrefixStore({ directory });
+        const got = await write(SYSTEM, { prefixes: store });
+        assert.deepEqual(got.items, (await write(SYSTEM)).items);
+        assert.equal(store.explain().found, 599);
+        assert.equal(store.explain().pages, whole.length - 1, 'no page is empty');
+        assert.equal(store.explain().problem, null);
+        assert.deepEqual(names().sort(), [...whole, ...alive, ...strangers].sort());
+    });
+}
+
+test('a page whose file was begun and not written is written', async () => {
+    const directory = new PageFolder();
+    const at = /** @type {any} */ (directory);
+    await write(SYSTEM, { prefixes: new PrefixStore({ directory: at }) });
+    const before = new Map(directory.files);
+    for (const name of before.keys()) directory.files.set(name, { bytes: new Uint8Array(0), lastModified: Date.now() });
+    await write(SYSTEM, { prefixes: new PrefixStore({ directory: at }) });
+    assert.deepEqual([...directory.files.keys()].sort(), [...before.keys()].sort());
+    for (const [name, { bytes }] of directory.files) assert.ok(Buffer.from(bytes).equals(there(before.get(name)).bytes), name);
+    // What cannot be written leaves what was there.
+    directory.isFull = true;
+    const store = new PrefixStore({ directory: at });
+    await write([...SYSTEM.slice(0, 580), ...draw(40)], { prefixes: store });
+    assert.match(String(store.explain().problem), /quota/);
+    assert.deepEqual([...directory.files.keys()].sort(), [...before.keys()].sort());
+});
 
 for (const name of ['llama-rope-dynamic', 'phi3-longrope']) {
     test(`${name}: a long text turns its beginning by other angles than a short one, and shares none of it`, async () => {

@@ -214,6 +214,41 @@ test('top-p keeps what one pass over the sorted probabilities keeps', () => {
     }
 });
 
+test('topK and topP are applied one after the other, as transformers and llama.cpp do; TopPSampler with k is Keras\'s', () => {
+    const all = Float32Array.of(0.02, 0.4, 0.18, 0.25, 0.15);
+    const kept = (/** @type {RandomSampler} */ sampler) => {
+        const choice = new Choice(5);
+        sampler.choose(all.map(Math.log), choice);
+        const got = [0, 0, 0, 0, 0];
+        for (let i = 0; i < choice.count; i++) got[choice.tokens[i]] = choice.probabilities[i];
+        return got;
+    };
+    // Of the three best, 0.83 in all, two make up 0.783.
+    const two = [0, 0.4 / 0.65, 0, 0.25 / 0.65, 0];
+    const three = [0, 0.4 / 0.83, 0.18 / 0.83, 0.25 / 0.83, 0];
+    const near = { atol: 1e-6, rtol: 0 };
+    assertClose(kept(/** @type {RandomSampler} */ (getSampler({ topK: 3, topP: 0.75 }))), two, near);
+    assertClose(kept(/** @type {RandomSampler} */ (getSampler({ topK: 3, topP: 0.8 }))), three, near);
+    assertClose(kept(new TopPSampler({ k: 3, p: 0.75 })), three, near);
+    assertClose(kept(/** @type {RandomSampler} */ (getSampler({ topK: 3, topP: 0.75, minP: 0.7 }))), [0, 1, 0, 0, 0], near);
+
+    const random = rng(10);
+    for (const n of [3, 70, 3000]) {
+        for (const [k, p] of [[1, 0.5], [40, 0.3], [40, 0.95], [600, 0.99], [5000, 0.9]]) {
+            const logits = floats(random, n, 3);
+            const order = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b).slice(0, k);
+            const weights = order.map((token) => Math.exp(logits[token] - logits[order[0]]));
+            const whole = weights.reduce((a, b) => a + b, 0);
+            const nucleus = weights.filter((_, i) => i === 0 || weights.slice(0, i).reduce((a, b) => a + b, 0) <= p * whole);
+            const sum = nucleus.reduce((a, b) => a + b, 0);
+            const choice = new Choice(n);
+            getSampler({ topK: k, topP: p }).choose(logits, choice);
+            assert.deepEqual(Array.from(choice.tokens.subarray(0, choice.count)), order.slice(0, nucleus.length), `${k} and ${p} of ${n}`);
+            assertClose(choice.probabilities.subarray(0, choice.count), nucleus.map((weight) => weight / sum), { atol: 1e-6, rtol: 1e-5 });
+        }
+    }
+});
+
 test('top-p of 1 keeps all, though in float32 some add up to more than 1 before the last', () => {
     const random = rng(9);
     const choice = new Choice(97);
@@ -232,7 +267,10 @@ describe('options', () => {
         [{ temperature: 0, topP: 0.5, seed: 1 }, GreedySampler, {}],
         [{ topK: 40 }, TopKSampler, { k: 40 }],
         [{ topP: 0.9, seed: 3 }, TopPSampler, { p: 0.9, k: null, seed: 3 }],
-        [{ topP: 0.9, topK: 40 }, TopPSampler, { p: 0.9, k: 40 }],
+        [{ topP: 0.9, topK: 40 }, TopKSampler, { p: 0.9, k: 40 }],
+        [{ sampler: 'top_k', topP: 0.9 }, TopKSampler, { p: 0.9, k: 5 }],
+        [{ sampler: 'top_p', topP: 0.9, topK: 40 }, TopPSampler, { p: 0.9, k: 40 }],
+        [{ topK: 40, minP: 0.1 }, TopKSampler, { p: 1, k: 40, minP: 0.1 }],
         [{ sampler: 'greedy' }, GreedySampler, {}],
         [{ sampler: 'random', temperature: 2 }, RandomSampler, { temperature: 2 }],
         [{ sampler: 'top_p' }, TopPSampler, { p: 0.1 }],

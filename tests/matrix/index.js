@@ -10,7 +10,7 @@ import { dirname, extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import puppeteer from 'puppeteer-core';
 import { browserArguments, findBrowser, findFirefox } from '../../src/setup/browser.js';
-import { main, root, run, say, SetupError } from '../../src/build/system.js';
+import { main, namesWith, root, run, say, SetupError } from '../../src/build/system.js';
 import { BUNDLERS, PAGES, PROGRAM, RUNTIMES } from './environments.js';
 
 /** @typedef {import('./environments.js').Environment} Environment */
@@ -21,12 +21,11 @@ const TYPES = new Map([['.html', 'text/html'], ['.js', 'text/javascript'], ['.mj
 let nextPort = 5300;
 
 await main(async () => {
-    const words = process.argv.slice(2);
     const firefoxPath = findFirefox();
     const inFirefox = firefoxPath === null ? [] : PAGES.map((page) => ({ ...page, name: `${page.name}, Firefox` }));
-    const environments = [...RUNTIMES, ...BUNDLERS, ...PAGES, ...inFirefox].filter(
-        ({ name }) => words.length === 0 || words.some((word) => name.toLowerCase().includes(word.toLowerCase())),
-    );
+    const all = [...RUNTIMES, ...BUNDLERS, ...PAGES, ...inFirefox];
+    const wanted = namesWith(process.argv.slice(2), all.map(({ name }) => name));
+    const environments = all.filter(({ name }) => wanted.has(name));
     const executablePath = findBrowser();
     if (executablePath === null) {
         throw new SetupError({ what: 'No Chromium was found', why: 'pages run in it', todo: 'install it, or set CHROME_PATH' });

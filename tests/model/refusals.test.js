@@ -51,6 +51,10 @@ const REFUSED = [
     ['config-unknown', /rope_parameters.*"made_up"/, source(LLAMA, {
         rope_parameters: { rope_type: 'default', made_up: 1 },
     })],
+    // transformers 5.24 rotates whole heads of these families, whatever the factor says, or fails where there is a scaling.
+    .../** @type {[string, RegExp, any][]} */ (['llama-mqa-f16', 'mistral-no-window', 'qwen2', 'qwen3-bias-bf16', 'gemma', 'gemma2', 'gemma3-text', 'granite',
+        'olmo2', 'smollm3', 'starcoder2'].map((name) => ['config-unsupported', /partial_rotary_factor 0.5 /, source(name, { partial_rotary_factor: 0.5 })])),
+    ['config-unsupported', /partial_rotary_factor 0.25 /, source('qwen3-bias-bf16', { rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.25 } })],
     ['config-unsupported', /attention_chunk_size/, source(LLAMA, { attention_chunk_size: 8 })],
     ['config-unsupported', /quantization_config/, source(LLAMA, { quantization_config: { quant_method: 'awq' } })],
     ['config-unsupported', /add_cross_attention/, source(LLAMA, { add_cross_attention: true })],

@@ -267,6 +267,21 @@ for (const mayBlock of [true, false]) {
     }
 }
 
+test('what a worker says when it fails is its own matter: the others stay', { timeout: 2 * timeout }, async () => {
+    const runtime = await createWithSwitches({ workers: 2, _test: { script: saboteur('says-stalled'), mayBlock: false } });
+    const block = new Block(runtime, SIZES);
+    let failure = null;
+    // The other one may be through before it has woken up: then try again.
+    for (let i = 0; i < 500 && failure === null; i++) {
+        failure = await runtime._run(block).then(() => null, (error) => error);
+        if (failure !== null) assert.ok(runtime.explain().workers > 0, 'the second worker is there');
+        await new Promise((resolve) => { setTimeout(resolve, 5); });
+    }
+    assert.ok(failure instanceof WorkerLostError, String(failure));
+    assert.match(failure.message, /worker 1 of 2 failed: no task was completed/);
+    await assertGoesOn(runtime, 2);
+});
+
 test('what a lost worker may still write to is nobody else\'s, though it is disposed of', { timeout: 2 * timeout }, async () => {
     const runtime = await createWithSwitches({ workers: 2, _test: { script: saboteur('hang-holding'), mayBlock: true } });
     const { memory } = runtime;

@@ -3,6 +3,7 @@
 
 import { parentPort } from 'node:worker_threads';
 import { CONTROL, OP, OP_WORDS } from '../../js/engine/interface.js';
+import { MESSAGE } from '../../js/engine/protocol.js';
 
 const how = process.env.CMHA_SABOTAGE;
 const real = WebAssembly.instantiate;
@@ -41,6 +42,11 @@ function sabotage(exports, memory) {
         cmha_program_run: (control, epoch, thread) => {
             if (how === 'trap') {
                 return exports.cmha_program_run(0xfffffff0, epoch, thread);
+            }
+            if (how === 'says-stalled' && thread === 1 && claimOne(memory, control)) {
+                parentPort?.postMessage({ type: MESSAGE.FAILED, reason: 'no task was completed for 800 ms: a worker died or was stopped in the middle of one' });
+                // It leaves the program in time.
+                Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
             }
             if ((how === 'exit-holding' || how === 'hang-holding') && claimOne(memory, control)) {
                 if (how === 'exit-holding') {

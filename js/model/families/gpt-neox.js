@@ -21,7 +21,7 @@ export const gptNeox = {
     describe(f) {
         const sizes = readSizes(f);
         const norm = layerNorm(f.positive('layer_norm_eps', 1e-5));
-        const { scaling, partial } = readRope(f, sizes.context);
+        const { scaling, partial } = readRope(f, sizes.context, { partly: true });
         const biased = f.flag('attention_bias', true);
         const layer = block(
             attention(sizes, {

@@ -23,7 +23,7 @@ export const phi = {
     describe(f) {
         const sizes = readSizes(f);
         const norm = layerNorm(f.positive('layer_norm_eps', 1e-5));
-        const { scaling, partial } = readRope(f, sizes.context);
+        const { scaling, partial } = readRope(f, sizes.context, { partly: true });
         const headNorm = f.flag('qk_layernorm', false) ? { norm, over: /** @type {const} */ ('head'), own: false } : null;
         const layer = block(
             attention(sizes, {

@@ -17,7 +17,7 @@ export const phi3 = {
         const sizes = readSizes(f);
         const norm = rms(f.positive('rms_norm_eps', 1e-5));
         // The one family whose config has a length of training without saying so.
-        const { scaling, partial } = readRope(f, sizes.context, { trained: file.format === 'safetensors' ? 4096 : undefined });
+        const { scaling, partial } = readRope(f, sizes.context, { trained: file.format === 'safetensors' ? 4096 : undefined, partly: true });
         const layer = block(
             attention(sizes, { before: norm, window: f.countOrNone('sliding_window'), rope: rope(scaling, sizes.keyDim, partial, false, true) }),
             feedForward(f, sizes, { before: norm }),

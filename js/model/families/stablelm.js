@@ -16,7 +16,7 @@ export const stablelm = {
     describe(f, file) {
         const sizes = readSizes(f);
         const norm = layerNorm(f.positive(['layer_norm_eps', 'norm_eps'], 1e-5));
-        const { scaling, partial } = readRope(f, sizes.context);
+        const { scaling, partial } = readRope(f, sizes.context, { partly: true });
         const biased = hasBias(f, file, 'use_qkv_bias', false, 'blk.0.attn_q.bias');
         const normed = f.flag('qk_layernorm', false) || file.has('blk.0.attn_q_norm.weight');
         const parallel = f.flag('use_parallel_residual', false) || !file.has('blk.0.ffn_norm.weight');
