@@ -26,12 +26,12 @@ import { takeOptions } from './take-options.js';
  * @property {number} [minP] draw from the tokens that are at least so probable, relative to the most probable one
  * @property {number} [numBeams] of beam search
  * @property {number} [seed] an integer: the same seed, the same text
- * @property {string | string[]} [stop] the text ends before the first of these; may be a special token's text
+ * @property {string | readonly string[]} [stop] the text ends before the first of these; may be a special token's text
  * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again, but by contrastive
  *   search, which needs its hidden states. Afterwards, however the text ended, it holds what `cache.tokens` says
  * @property {PrefixStore} [prefixes] what it has of the prompt's beginning is loaded and not read, and what is read is kept there;
  *   not with contrastive search
- * @property {object[]} [tools] for the chat template, where the prompt is messages
+ * @property {readonly object[]} [tools] for the chat template, where the prompt is messages
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
  * @property {number} [draftTokens] so many at a time; without it up to 11, fewer or none while that is slower than without
@@ -131,7 +131,7 @@ export function checkSettings(model, ids, options) {
 /**
  * The options of each of several prompts. What stands for all of them must not be one thing that only one text can have.
  * @param {number} count
- * @param {GenerateOptions | GenerateOptions[]} options for all, or a list
+ * @param {GenerateOptions | readonly GenerateOptions[]} options for all, or a list
  * @returns {GenerateOptions[]}
  */
 export function optionsOfEach(count, options) {

@@ -18,7 +18,7 @@ import { tokenBytes } from './vocabulary.js';
  *   required and any of the others, in the schema's order), array, string, integer, number, boolean, null; enum, const, anyOf,
  *   $ref to $defs; minItems, maxItems (16), minLength, maxLength (256), pattern from ^ to $, minimum and maximum as integers.
  *   Any other keyword is refused
- * @property {string[]} [choices] the text is one of these
+ * @property {readonly string[]} [choices] the text is one of these
  * @property {string} [pattern] the source of a regular expression that the whole text matches: no lookaround, no back-references
  *
  * @typedef {object} Constraint
