@@ -32,7 +32,8 @@ and inspect are prompts. In a chat Ctrl-C stops the answer, a second one leaves;
   --system <text>             in a chat: what it begins with
   --max-new-tokens <n>        stop after so many tokens (default: when the text ends or the context is full)
   --sampler <name>            greedy, top_k, top_p, random, beam or contrastive
-                              (default: top_p if --top-p is given, else top_k)
+                              (default: top_p if --top-p is given, random if --min-p
+                              alone is, else top_k)
   --temperature <x>           below 1 plays safer, above 1 wilder, 0 always takes the likeliest token (default: 1)
   --top-k <n>                 draw from the n likeliest tokens (default for top_k: 5)
   --top-p <x>                 draw from the likeliest tokens that make up the share x of the probability

@@ -17,9 +17,9 @@ import { takeOptions } from './take-options.js';
  * @typedef {object} GenerateOwnOptions
  * @property {number} [maxNewTokens] default: until the model ends the text or contextLength is reached
  * @property {string | import('./samplers.js').Sampler} [sampler] 'greedy', 'top_k', 'top_p', 'random', 'beam',
- *   'contrastive' or a sampler object. Default: greedy if temperature is 0, else top_p if topP is given, else top_k,
- *   Keras Hub's default. Where nothing of sampler, temperature, topK, topP, minP and numBeams is given, what the model's
- *   generation_config.json says, or a GGUF file's general.sampling
+ *   'contrastive' or a sampler object. Default: beam if numBeams is given, else greedy if temperature is 0, else top_p if topP is
+ *   given, else random if minP is and topK is not, else top_k, Keras Hub's default. Where nothing of sampler, temperature, topK,
+ *   topP, minP and numBeams is given, what the model's generation_config.json says, or a GGUF file's general.sampling
  * @property {number} [temperature] 1; divides the logits. 0: greedy
  * @property {number} [topK] draw from the so many most probable tokens; 5 for top_k, Keras Hub's default
  * @property {number} [topP] draw from the most probable tokens that make up so much; with topK from those
