@@ -78,9 +78,7 @@ class Interruption {
 
     constructor() {
         process.on('SIGINT', () => this.#ctrlC());
-        // Whoever reads the text has had enough (`| head`): that is no failure.
         process.stdout.on('error', () => this.#stop());
-        process.stderr.on('error', () => {});
     }
 
     get signal() {
@@ -151,11 +149,22 @@ async function main() {
     return interruption.code;
 }
 
-try {
-    process.exitCode = await main();
-} catch (cause) {
+/** @param {unknown} cause says why, and that the exit code is one of failure */
+function fail(cause) {
     const error = /** @type {Error} */ (inDashes(cause));
     const message = textFor(process.stderr, error.message.replaceAll(/\s*\n\s*/g, ' '));
     process.stderr.write(`cached-attention: ${message}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
+}
+
+process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+    // Whoever reads the text has had enough (`| head`): that is no failure, as a full disk is.
+    if (error.code !== 'EPIPE') fail(new Error(`cannot write: ${error.message}`, { cause: error }));
+});
+process.stderr.on('error', () => {});
+try {
+    const code = await main();
+    process.exitCode ||= code;
+} catch (cause) {
+    fail(cause);
 }
