@@ -118,7 +118,9 @@ function jsonText(name, value) {
         const text = JSON.stringify(value, /** @this {unknown} */ function checked(_, part) {
             other = part;
             const isOther = ['bigint', 'function', 'symbol'].includes(typeof part) || (part === undefined && Array.isArray(this))
-                || (typeof part === 'number' && !Number.isFinite(part));
+                || (typeof part === 'number' && !Number.isFinite(part))
+                // A RegExp, a Set or a Map would be an object without keys.
+                || (typeof part === 'object' && !/ (Object|Array|Null)]/.test(Object.prototype.toString.call(part)));
             if (isOther) {
                 throw NO_JSON;
             }
