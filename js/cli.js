@@ -32,7 +32,8 @@ and inspect are prompts. In a chat Ctrl-C stops the answer, a second one leaves;
   --system <text>             in a chat: what it begins with
   --max-new-tokens <n>        stop after so many tokens (default: when the text ends or the context is full)
   --sampler <name>            greedy, top_k, top_p, random, beam or contrastive
-                              (default: top_p if only --top-p is given, else top_k)
+                              (default: top_p if --top-p is given without --top-k, random
+                              if --min-p alone is, else top_k)
   --temperature <x>           below 1 plays safer, above 1 wilder, 0 always takes the likeliest token (default: 1)
   --top-k <n>                 draw from the n likeliest tokens (default for top_k: 5)
   --top-p <x>                 draw from the likeliest tokens that make up the share x of the probability,
@@ -78,9 +79,7 @@ class Interruption {
 
     constructor() {
         process.on('SIGINT', () => this.#ctrlC());
-        // Whoever reads the text has had enough (`| head`): that is no failure.
         process.stdout.on('error', () => this.#stop());
-        process.stderr.on('error', () => {});
     }
 
     get signal() {
@@ -151,11 +150,22 @@ async function main() {
     return interruption.code;
 }
 
-try {
-    process.exitCode = await main();
-} catch (cause) {
+/** @param {unknown} cause says why, and that the exit code is one of failure */
+function fail(cause) {
     const error = /** @type {Error} */ (inDashes(cause));
     const message = textFor(process.stderr, error.message.replaceAll(/\s*\n\s*/g, ' '));
     process.stderr.write(`cached-attention: ${message}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
+}
+
+process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+    // Whoever reads the text has had enough (`| head`): that is no failure, as a full disk is.
+    if (error.code !== 'EPIPE') fail(new Error(`cannot write: ${error.message}`, { cause: error }));
+});
+process.stderr.on('error', () => {});
+try {
+    const code = await main();
+    process.exitCode ||= code;
+} catch (cause) {
+    fail(cause);
 }

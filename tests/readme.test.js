@@ -26,6 +26,16 @@ function run(number, before = '', cwd = '.') {
     return execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 180_000, cwd });
 }
 
+/** @param {string[]} names of files @returns {string[]} what a strict TypeScript says of them, with the types that come along */
+function problemsOf(names) {
+    const program = ts.createProgram(names, {
+        strict: true, noEmit: true, exactOptionalPropertyTypes: true, skipLibCheck: true, types: ['node'], target: ts.ScriptTarget.ES2022,
+        module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    });
+    return ts.getPreEmitDiagnostics(program).map(({ file, messageText }) =>
+        `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`);
+}
+
 test('the examples are right for a strict TypeScript, with the types that come along', () => {
     const names = examples.map((text, number) => {
         const name = fileURLToPath(new URL(`example-${number}.mts`, folder));
@@ -34,13 +44,57 @@ test('the examples are right for a strict TypeScript, with the types that come a
             .replace('await cache.save()', 'await cache.save() as Uint8Array'));
         return name;
     });
-    const program = ts.createProgram(names, {
-        strict: true, noEmit: true, exactOptionalPropertyTypes: true, skipLibCheck: true, types: ['node'], target: ts.ScriptTarget.ES2022,
-        module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext,
-    });
-    const problems = ts.getPreEmitDiagnostics(program).map(({ file, messageText }) =>
-        `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`);
-    assert.deepEqual(problems, []);
+    assert.deepEqual(problemsOf(names), []);
+});
+
+test('a strict TypeScript lets through what runs, and stops what does not', () => {
+    const name = fileURLToPath(new URL('strict.mts', folder));
+    writeFileSync(name, `
+        import type { KVCache, Tensor } from 'cached-attention';
+        import type { CacheOptions, ForwardOptions, LanguageModel } from 'cached-attention/generation';
+
+        export async function chat(model: LanguageModel, keys: KVCache) {
+            // Turns have more than a role and a content, and templates variables of their own.
+            const said = [
+                { role: 'user', content: 'What is the weather?' },
+                { role: 'assistant', tool_calls: [{ type: 'function', function: { name: 'weather', arguments: {} } }] },
+                { role: 'tool', name: 'weather', tool_call_id: 'a', content: 'sunny' },
+            ] as const;
+            const text = model.tokenizer!.applyChatTemplate(said, { addGenerationPrompt: true, enable_thinking: false });
+            const { calls } = model.parseToolCalls(text);
+            model.generate([{ role: 'assistant', content: null, tool_calls: calls }], { tools: [{}] });
+            // @ts-expect-error
+            model.tokenizer!.applyChatTemplate([{ content: 'without a role' }]);
+            // @ts-expect-error
+            model.tokenizer!.applyChatTemplate(said, { addGenerationPrompt: 'no' });
+
+            // What is only read may be readonly.
+            model.generate(said, { stop: said.map(({ role }) => role) as readonly string[] });
+            const prompts: readonly string[] = ['a', 'b'];
+            model.generate(prompts, [{ seed: 1 }, { seed: 2 }] as const);
+            const ids = [[1, 2], [3]] as const;
+            await model.forward(ids);
+
+            // Options that are not known yet.
+            const options: ForwardOptions = {};
+            const given = await model.forward([1], options);
+            // @ts-expect-error
+            given.shape;
+            const plain: Tensor = await model.forward([1], { positions: 'all' });
+            const made: CacheOptions = { batch: 2 };
+            const { tokens } = model.createCache(made);
+            // @ts-expect-error
+            const one: number[] = tokens;
+            const alone: number[] = model.createCache({ length: 8 }).tokens;
+
+            // @ts-expect-error
+            keys.shape = [1];
+            // @ts-expect-error
+            keys.dtype = 'int8';
+            return { plain, one, alone };
+        }
+    `);
+    assert.deepEqual(problemsOf([name]), []);
 });
 
 test('there are six examples, the first two of about 20 lines together', () => {

@@ -61,11 +61,11 @@ export class KVCache {
         runtime.memory.require(bytesOf(checked));
         /** @type {Runtime} */
         this._runtime = runtime;
-        /** [batch, 2, length, numHeads, keyDim] @type {readonly number[]} */
+        /** [batch, 2, length, numHeads, keyDim] @readonly @type {readonly number[]} */
         this.shape = Object.freeze([batch, 2, length, numHeads, keyDim]);
         /** The same for whoever reads it at every call: V8 reads frozen arrays by a call of its own. @type {readonly number[]} */
         this._sizes = [...this.shape];
-        /** @type {CacheDType} */
+        /** @readonly @type {CacheDType} */
         this.dtype = dtype;
         this.#pages = pages ?? new PagedCache(runtime, {
             batch, heads: numHeads, keyDim, valueDim: keyDim, type: keptAs(dtype), page: pageFor(length),

@@ -1,5 +1,6 @@
-// What Node's console shows of this package's objects: what they are, not what they are made of. And what they say that
-// they are: Vue makes Proxies of everything that calls itself a plain object, which no private field survives.
+// What Node's console and JSON.stringify() show of this package's objects: what they are, not what they are made of, which is
+// the whole memory of a runtime. And what they say that they are: Vue makes Proxies of everything that calls itself a plain
+// object, which no private field survives.
 
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 
@@ -15,24 +16,31 @@ const SHOWN = 8;
  */
 export function printAs(Class, name, facts) {
     const nameOf = typeof name === 'string' ? () => name : name;
-    Object.defineProperty(Class.prototype, Symbol.toStringTag, {
-        /** @this {T} */
-        get() {
-            return nameOf(this);
+    Object.defineProperties(Class.prototype, {
+        [Symbol.toStringTag]: {
+            /** @this {T} */
+            get() {
+                return nameOf(this);
+            },
         },
-    });
-    Object.defineProperty(Class.prototype, INSPECT, {
-        /**
-         * @this {T}
-         * @param {number} _depth
-         * @param {object} options
-         * @param {(value: unknown, options: object) => string} inspect
-         */
-        value(_depth, options, inspect) {
-            const own = nameOf(this);
-            if (Object.hasOwn(/** @type {object} */ (this), 'constructor')) return `${own}.prototype`;
-            const shown = facts(this);
-            return shown === null ? `${own} (disposed)` : `${own} ${inspect(shown, { ...options, maxArrayLength: SHOWN })}`;
+        [INSPECT]: {
+            /**
+             * @this {T}
+             * @param {number} _depth
+             * @param {object} options
+             * @param {(value: unknown, options: object) => string} inspect
+             */
+            value(_depth, options, inspect) {
+                const own = nameOf(this);
+                if (Object.hasOwn(/** @type {object} */ (this), 'constructor')) return `${own}.prototype`;
+                const shown = facts(this);
+                return shown === null ? `${own} (disposed)` : `${own} ${inspect(shown, { ...options, maxArrayLength: SHOWN })}`;
+            },
+        },
+        toJSON: {
+            value: /** @type {any} */ (Class.prototype).toJSON ?? /** @this {T} */ function toJSON() {
+                return facts(this);
+            },
         },
     });
 }

@@ -32,19 +32,23 @@ export function asTensorLike(value, name) {
     if (value instanceof Given) {
         return value;
     }
-    if (typeof value !== 'object' || value === null) {
-        throw typeError(name, 'a tensor-like { shape, data }', value);
-    }
-    if (Array.isArray(value) || ArrayBuffer.isView(value)) {
-        throw bareArray(name, value);
-    }
+    checkHasShape(value, name);
     return Given.read(value.shape, value.data, name);
 }
 
-/** @param {string} name of the argument @param {any} array given for a tensor @returns {TypeError} */
-function bareArray(name, array) {
-    const kind = Array.isArray(array) ? Array.isArray(array[0]) ? 'nested arrays' : 'an array' : show(array);
-    return new TypeError(`${name} must be a tensor-like { shape, data }, all its numbers in one typed array, got ${kind} alone`);
+/**
+ * @param {any} value
+ * @param {string} name  of the argument
+ * @throws {TypeError} for what is no tensor-like at all: an array alone, a promise that was not awaited, all that a call gave
+ */
+function checkHasShape(value, name) {
+    if (Array.isArray(value) || ArrayBuffer.isView(value)) {
+        const kind = Array.isArray(value) ? Array.isArray(value[0]) ? 'nested arrays' : 'an array' : show(value);
+        throw new TypeError(`${name} must be a tensor-like { shape, data }, all its numbers in one typed array, got ${kind} alone`);
+    }
+    if (typeof value !== 'object' || value === null || !('shape' in value)) {
+        throw typeError(name, 'a tensor-like { shape, data }', value);
+    }
 }
 
 // What a tensor's life has come to.
@@ -342,12 +346,7 @@ function roundInPlace(runtime, dtype, address, n) {
  */
 function readInit(runtime, init) {
     checkRuntime(runtime, 'Tensor');
-    if (typeof init !== 'object' || init === null) {
-        throw typeError('Tensor', 'made of { shape, dtype, data }', init);
-    }
-    if (Array.isArray(init) || ArrayBuffer.isView(init)) {
-        throw bareArray('Tensor', init);
-    }
+    checkHasShape(init, 'Tensor');
     // Objects of classes are tensor-likes with more to them; of plain ones a name that nobody knows is a slip. `type` is what
     // readWeights() adds.
     if (Object.getPrototypeOf(init) === Object.prototype) checkOptionNames('Tensor', init, ['shape', 'dtype', 'data', 'type']);

@@ -5,8 +5,8 @@ import { rangeError, typeError } from '../check.js';
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 
 /**
- * @typedef {number | number[] | { layers: number[], heads?: number[] }} AttentionOption a layer, some layers, or also some of the
- *   heads of each
+ * @typedef {number | readonly number[] | { layers: readonly number[], heads?: readonly number[] }} AttentionOption a layer, some
+ *   layers, or also some of the heads of each
  *
  * @typedef {object} AttentionScores of the positions fed since the last token: first the whole prompt, then one
  * @property {number} layer
@@ -23,6 +23,7 @@ import { rangeError, typeError } from '../check.js';
 /** @param {LanguageModel} model @param {AttentionOption} attention @returns {Wanted} */
 export function checkAttention(model, attention) {
     const single = typeof attention === 'number';
+    /** @type {any} */
     const given = single ? { layers: [attention] } : Array.isArray(attention) ? { layers: attention } : attention;
     if (typeof given !== 'object' || given === null || ArrayBuffer.isView(given)) {
         throw typeError('attention', 'a layer, a list of layers, or { layers, heads }', attention);

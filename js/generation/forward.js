@@ -13,7 +13,7 @@ import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.
  * @typedef {object} ForwardOptions
  * @property {ModelCache} [cache] what the ids are appended to; without one they are read cold
  * @property {'last' | 'all'} [positions] whose logits are wanted; 'all' for one text
- * @property {(number | 'final')[]} [hiddenStates] layers after which hidden states are wanted, of all positions of one text; 'final':
+ * @property {readonly (number | 'final')[]} [hiddenStates] layers after which hidden states are wanted, of all positions of one text; 'final':
  *   after the last norm, what logits are made from
  * @property {import('./attention-scores.js').AttentionOption} [attention] layers, and heads, whose attention scores are wanted, of one text
  * @property {AbortSignal} [signal] noticed within milliseconds; the cache then holds what its `tokens` say, whole passes
@@ -27,7 +27,8 @@ import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.
 
 /**
  * @template {ForwardOptions} O
- * @typedef {O extends { hiddenStates: any } | { attention: any } ? Inside : Tensor} ForwardResult
+ * @typedef {O extends { hiddenStates: any } | { attention: any } ? Inside
+ *   : keyof O & ('hiddenStates' | 'attention') extends never ? Tensor : Tensor | Inside} ForwardResult
  */
 
 const OPTIONS = ['cache', 'positions', 'hiddenStates', 'attention', 'signal'];

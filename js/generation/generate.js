@@ -46,7 +46,7 @@ const NONE = new Int32Array(0);
  * Checks everything now; the work begins when the first item is asked for.
  * @param {LanguageModel} model
  * @param {unknown} prompt one, or a list of them
- * @param {GenerateOptions | GenerateOptions[]} options
+ * @param {GenerateOptions | readonly GenerateOptions[]} options
  * @returns {AsyncGenerator<GeneratedItem, void, undefined>}
  */
 export function generate(model, prompt, options) {

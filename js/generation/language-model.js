@@ -171,11 +171,11 @@ export class LanguageModel {
 
     /**
      * Continues a text, or several at once. Breaking out of the iteration, or aborting it, frees what it holds.
-     * @param {import('./prompt.js').Prompt | import('./prompt.js').Prompt[]} prompt text, tokens as they are, or messages, which
-     *   the chat template turns into text; or a list of these: the weights are read once for all of them, every text stops by
-     *   itself, and its tokens are the same as alone
-     * @param {import('./options.js').GenerateOptions | import('./options.js').GenerateOptions[]} [options] with several prompts
-     *   for all of them, or a list with the options of each; the signal of one ends all
+     * @param {import('./prompt.js').Prompt | readonly import('./prompt.js').Prompt[]} prompt text, tokens as they are, or messages,
+     *   which the chat template turns into text; or a list of these: the weights are read once for all of them, every text stops
+     *   by itself, and its tokens are the same as alone
+     * @param {import('./options.js').GenerateOptions | readonly import('./options.js').GenerateOptions[]} [options] with several
+     *   prompts for all of them, or a list with the options of each; the signal of one ends all
      * @returns {AsyncGenerator<import('./generate.js').GeneratedItem, void, undefined>} a token at a time with the text
      *   that became certain with it: it may be empty, and all of it joined is the whole text. With several prompts `index` says
      *   which of them an item is of
@@ -189,7 +189,7 @@ export class LanguageModel {
     /**
      * The calls of functions in an answer, in the forms that chat templates teach (tool-calls.js lists them).
      * @param {string | ArrayLike<number>} answer its text, or its tokens, with which markers are seen that are no text
-     * @param {{ tools?: object[] }} [options] the tools that generate() was given: a text without markers is a call only of one of
+     * @param {{ tools?: readonly object[] }} [options] the tools that generate() was given: a text without markers is a call only of one of
      *   them, and an argument without quotes a string where they say so
      * @returns {import('../text/tool-calls.js').ParsedCalls} the calls, and what stands beside them
      * @throws {FormatError} `tool-call-invalid` for a call that is begun and is not what it should be
@@ -207,8 +207,9 @@ export class LanguageModel {
 
     /**
      * The logits of what may follow given tokens. Without a cache they are read cold; with one they are appended to it.
-     * @template {import('./forward.js').ForwardOptions} [O=import('./forward.js').ForwardOptions]
-     * @param {ArrayLike<number> | ArrayLike<number>[]} ids tokens, or a list of B lists for a batch of texts, each read as if alone
+     * @template {import('./forward.js').ForwardOptions} [O={}]
+     * @param {ArrayLike<number> | readonly ArrayLike<number>[]} ids tokens, or a list of B lists for a batch of texts, each read as if
+     *   alone
      * @param {O} [options]
      * @returns {Promise<import('./forward.js').ForwardResult<O>>} [1, V]; [n, V] for positions 'all'; [B, V] for a batch; with
      *   hiddenStates or attention an object of logits and those
@@ -219,8 +220,8 @@ export class LanguageModel {
 
     /**
      * The same at once, where the thread may block.
-     * @template {import('./forward.js').ForwardOptions} [O=import('./forward.js').ForwardOptions]
-     * @param {ArrayLike<number> | ArrayLike<number>[]} ids
+     * @template {import('./forward.js').ForwardOptions} [O={}]
+     * @param {ArrayLike<number> | readonly ArrayLike<number>[]} ids
      * @param {O} [options]
      * @returns {import('./forward.js').ForwardResult<O>}
      */
@@ -243,7 +244,7 @@ export class LanguageModel {
      * A cache for texts of this model, empty. It takes memory by pages as it grows.
      * @template {import('../model/cache.js').CacheOptions} [O={}]
      * @param {O} [options]
-     * @returns {import('../model/cache.js').ModelCache<O extends { batch: number } ? number[] | number[][] : number[]>}
+     * @returns {import('../model/cache.js').ModelCache<TokensOf<O>>}
      */
     createCache(options = /** @type {O} */ ({})) {
         const usual = {
@@ -292,8 +293,17 @@ export class LanguageModel {
 }
 
 /**
+ * What a cache says that it holds: ids, or a list of them for each text where it may be of several.
+ * @template {import('../model/cache.js').CacheOptions} O
+ * @typedef {'batch' extends keyof O ? number[] | number[][] : number[]} TokensOf
+ */
+
+/**
+ * @typedef {import('../text/chat.js').RenderOptions & { [variable: string]: any }} ChatOptions whatever else it has goes to the
+ *   template by its name
+ *
  * @typedef {object} ChatTokenizer
- * @property {(messages: import('../text/chat.js').Message[], options?: import('../text/chat.js').RenderOptions) => string} applyChatTemplate
+ * @property {(messages: readonly import('../text/chat.js').Message[], options?: ChatOptions) => string} applyChatTemplate
  *   the text of a conversation; what a template raises is in the error's message
  */
 

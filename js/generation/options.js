@@ -17,9 +17,9 @@ import { takeOptions } from './take-options.js';
  * @typedef {object} GenerateOwnOptions
  * @property {number} [maxNewTokens] default: until the model ends the text or contextLength is reached
  * @property {string | import('./samplers.js').Sampler} [sampler] 'greedy', 'top_k', 'top_p', 'random', 'beam',
- *   'contrastive' or a sampler object. Default: greedy if temperature is 0, else top_p if topP is given without topK, else
- *   top_k, Keras Hub's default. Where nothing of sampler, temperature, topK, topP, minP and numBeams is given, what the model's
- *   generation_config.json says, or a GGUF file's general.sampling
+ *   'contrastive' or a sampler object. Default: beam if numBeams is given, else greedy if temperature is 0, else top_k if topK is
+ *   given, else top_p if topP is, else random if minP is, else top_k, Keras Hub's default. Where nothing of sampler, temperature,
+ *   topK, topP, minP and numBeams is given, what the model's generation_config.json says, or a GGUF file's general.sampling
  * @property {number} [temperature] 1; divides the logits. 0: greedy
  * @property {number} [topK] draw from the so many most probable tokens; 5 for top_k, Keras Hub's default
  * @property {number} [topP] draw from the most probable tokens that make up so much of all; with topK so much of the topK most
@@ -27,12 +27,12 @@ import { takeOptions } from './take-options.js';
  * @property {number} [minP] draw from the tokens that are at least so probable, relative to the most probable one
  * @property {number} [numBeams] of beam search
  * @property {number} [seed] an integer: the same seed, the same text
- * @property {string | string[]} [stop] the text ends before the first of these; may be a special token's text
+ * @property {string | readonly string[]} [stop] the text ends before the first of these; may be a special token's text
  * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again, but by contrastive
  *   search, which needs its hidden states. Afterwards, however the text ended, it holds what `cache.tokens` says
  * @property {PrefixStore} [prefixes] what it has of the prompt's beginning is loaded and not read, and what is read is kept there;
  *   not with contrastive search
- * @property {object[]} [tools] for the chat template, where the prompt is messages
+ * @property {readonly object[]} [tools] for the chat template, where the prompt is messages
  * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
  *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
  * @property {number} [draftTokens] so many at a time; without it up to 11, fewer or none while that is slower than without
@@ -132,7 +132,7 @@ export function checkSettings(model, ids, options) {
 /**
  * The options of each of several prompts. What stands for all of them must not be one thing that only one text can have.
  * @param {number} count
- * @param {GenerateOptions | GenerateOptions[]} options for all, or a list
+ * @param {GenerateOptions | readonly GenerateOptions[]} options for all, or a list
  * @returns {GenerateOptions[]}
  */
 export function optionsOfEach(count, options) {

@@ -7,7 +7,7 @@ import { scramble } from '../random.js';
 
 /**
  * @typedef {object} ProcessorOptions in the order in which they are applied
- * @property {Map<number, number> | Record<string, number> | Iterable<[number, number]>} [logitBias] is added to the
+ * @property {Map<number, number> | Record<string, number> | Iterable<readonly [number, number]>} [logitBias] is added to the
  *   logits of these tokens; -Infinity bans them
  * @property {number} [repetitionPenalty] 1 is none; divides the logits above 0, and multiplies those below, of all
  *   tokens of prompt and text so far (Keskar et al. 2019, as transformers does)
@@ -99,7 +99,7 @@ function checkBias(given, vocabularySize) {
     return bias;
 }
 
-/** @param {ProcessorOptions['logitBias']} given @returns {Iterable<[number, number]>} as far as is known */
+/** @param {ProcessorOptions['logitBias']} given @returns {Iterable<readonly [number, number]>} as far as is known */
 function biasPairs(given) {
     if (given === undefined) {
         return [];

@@ -5,7 +5,7 @@ import { checkIds } from '../model/reader.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 
-/** @typedef {string | ArrayLike<number> | import('../text/chat.js').Message[]} Prompt text, tokens as they are, or messages */
+/** @typedef {string | ArrayLike<number> | readonly import('../text/chat.js').Message[]} Prompt text, tokens as they are, or messages */
 
 /**
  * Several prompts, where it is a list of them: a list of numbers or of messages is one prompt.
@@ -23,7 +23,7 @@ export function promptList(prompt) {
 /**
  * @param {LanguageModel} model
  * @param {unknown} prompt
- * @param {{ tools?: object[] }} options
+ * @param {{ tools?: readonly object[] }} options
  * @param {string} [name] of the prompt, for messages
  * @returns {Uint32Array}
  */

@@ -13,16 +13,15 @@ const MARK = 'CONTINUE_FINAL_MESSAGE_TAG ';
 const RESERVED = ['messages', 'add_generation_prompt', 'continue_final_message'];
 
 /**
- * @typedef {object} Message
- * @property {string} role
- * @property {string | object[] | null} [content]
+ * A turn of a conversation. Whatever else it has goes to the template as it is: `tool_calls`, `name`, `reasoning_content`, ...
+ * @typedef {{ role: string, content?: string | readonly object[] | null | undefined, [name: string]: any }} Message
  */
 
 /**
  * @typedef {object} RenderOptions
  * @property {boolean} [addGenerationPrompt] whether the text ends where an answer begins (default: true)
  * @property {boolean} [continueFinalMessage] whether the text ends in the last message (default: false)
- * @property {object[]} [tools] functions that may be called, as JSON schemas
+ * @property {readonly object[]} [tools] functions that may be called, as JSON schemas
  */
 
 export class ChatTemplate {
@@ -53,7 +52,7 @@ export class ChatTemplate {
     }
 
     /**
-     * @param {Message[]} messages
+     * @param {readonly Message[]} messages
      * @param {RenderOptions & Record<string, unknown>} [options] what it does not know goes to the template by its name
      * @returns {string}
      */

@@ -54,7 +54,7 @@ const UNQUOTED = /<escape>([^]*?)<escape>|([^\s{}[\],:<]+)(:?)/g;
 
 /**
  * @param {string} text of an answer
- * @param {{ tools?: object[] }} [options] the tools that the template was given: a text without markers is a call only of one of
+ * @param {{ tools?: readonly object[] }} [options] the tools that the template was given: a text without markers is a call only of one of
  *   them, and an argument without quotes a string where they say so
  * @returns {ParsedCalls}
  * @throws {FormatError} `tool-call-invalid` for a call that is begun and is not what it should be

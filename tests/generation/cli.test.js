@@ -1,8 +1,8 @@
 // The terminal command, run as users run it.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -22,6 +22,7 @@ const NAMES = { config: 'config.json', weights: 'model.safetensors', tokenizer: 
 for (const part of /** @type {(keyof typeof NAMES)[]} */ (Object.keys(NAMES))) {
     writeFileSync(join(folder, NAMES[part]), part === 'config' ? config : files[part]);
 }
+const RELAXED = process.execArgv.filter((arg) => arg.includes('relaxed'));
 const COMMON = ['--model', folder, '--workers', String(WORKERS), '--simd', SIMD];
 /** Writes for as long as tests look. */
 const ENDLESS = [...COMMON, 'the thing', '--sampler', 'random', '--seed', '3'];
@@ -33,8 +34,7 @@ const ENDLESS = [...COMMON, 'the thing', '--sampler', 'random', '--seed', '3'];
  */
 function run(args, meanwhile = (child) => child.stdin.end()) {
     return new Promise((resolve) => {
-        const child = spawn(process.execPath,
-            [...process.execArgv.filter((arg) => arg.includes('relaxed')), CLI, ...args], { timeout: 60_000 });
+        const child = spawn(process.execPath, [...RELAXED, CLI, ...args], { timeout: 60_000 });
         let stdout = '';
         let stderr = '';
         child.stdout.setEncoding('utf8').on('data', (text) => { stdout += text; });
@@ -123,6 +123,28 @@ describe('cached-attention', () => {
         });
         assert.ok(stdout.startsWith('the thing') && stdout.endsWith('\n'), stdout);
         assert.equal(code, 0);
+    });
+
+    test('--help and --version may have no reader', async () => {
+        for (const option of ['--help', '--version']) {
+            const { code, stderr } = await run([option], (child) => {
+                child.stdin.end();
+                child.stdout.destroy();
+            });
+            assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+        }
+    });
+
+    test('text that finds no room is a failure, and says so', { skip: existsSync('/dev/full') ? false : 'no /dev/full' }, () => {
+        const full = openSync('/dev/full', 'w');
+        for (const args of [['--help'], ['inspect', ...COMMON], [...COMMON, 'the thing', '--max-new-tokens', '5']]) {
+            const { status, stderr } = spawnSync(process.execPath, [...RELAXED, CLI, ...args], {
+                stdio: ['ignore', full, 'pipe'], encoding: 'utf8', timeout: 60_000,
+            });
+            assert.equal(status, 1, args.join(' '));
+            assert.match(stderr, /^cached-attention: cannot write: ENOSPC[^\n]*\n$/m);
+        }
+        closeSync(full);
     });
 
     test('Ctrl-C keeps the text so far and ends with 130', async () => {

@@ -132,6 +132,12 @@ test('a schema, choices or a pattern of what JSON has not is named', () => {
         assert.throws(() => model.generate('a', { choices: any([slip]) }), { name: 'TypeError', message: NAMED });
         assert.throws(() => model.generate('a', { pattern: any(slip) }), { name: 'TypeError', message: NAMED });
     }
+    for (const [slip, what] of /** @type {[any, string][]} */ ([[/a/, 'a RegExp'], [new Set(['a']), 'a Set'], [new Map(), 'a Map']])) {
+        for (const name of ['json', 'choices', 'pattern']) {
+            const message = `${name} must be made of what JSON has, got ${what}`;
+            assert.throws(() => model.generate('a', { [name]: slip }), { name: 'TypeError', message });
+        }
+    }
     for (const slip of [{ $ref: {} }, { $ref: Object.create(null) }, { type: 'object', required: [Object.create(null)] },
         { type: 'string', pattern: Object.create(null) }]) {
         assert.throws(() => model.generate('a', { json: slip }), { name: 'RangeError', message: /^json\.[\w$]+ must be .*, got / });

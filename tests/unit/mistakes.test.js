@@ -30,6 +30,25 @@ test('an array for a tensor is called one', async () => {
     await assert.rejects(layer.call({ shape: [1, 1, 2], data: any([1, 2]) }, x), /query\.data must be a Float32Array .* got \[1, 2\]/);
 });
 
+test('what has no shape is no tensor-like: a promise that was not awaited, all that a call gave', async () => {
+    const result = await layer.call(x, x);
+    for (const [value, what] of /** @type {[any, string][]} */ ([
+        [layer.call(x, x), 'a Promise'], [result, 'an object with keys ["attentionOutput"]'], [new Map(), 'a Map'],
+    ])) {
+        const name = 'TypeError';
+        await assert.rejects(layer.call(value, x), { name, message: `query must be a tensor-like { shape, data }, got ${what}` });
+        assert.throws(() => new Tensor(runtime, value), { name, message: `Tensor must be a tensor-like { shape, data }, got ${what}` });
+    }
+});
+
+test('a layer that was built for two axes says so to a query of three', async () => {
+    const flat = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 });
+    flat.build([1, 8], [1, 8]);
+    await assert.rejects(flat.call(x, x), { name: 'RangeError', message: /^query must have 2 axes, .*, as built, got shape \[1, 3, 8\]$/ });
+    const row = { shape: [1, 8], data: new Float32Array(8) };
+    await assert.rejects(flat.call(row, row), { name: 'RangeError', message: /^query must have at least 3 axes, got shape \[1,8\]$/ });
+});
+
 test('a mask that is to be added to scores is refused, and nothing has changed', async () => {
     const cache = makeCache();
     await layer.call(x, x, { cache, cacheUpdateIndex: 0 });

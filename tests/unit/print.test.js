@@ -50,3 +50,25 @@ test('other objects show what they are in a few lines', async () => {
         assert.match(inspect(object), /^\w+ \(disposed\)$/);
     }
 });
+
+test('in JSON an object is what it shows, not the memory of its runtime', async () => {
+    const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4, name: 'mine' });
+    const cache = new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4 });
+    const model = await loadModel(runtime);
+    const kept = model.createCache({ length: 100 });
+    await model.forward([1, 2, 3], { cache: kept });
+    const x = { shape: [1, 1, 8], data: new Float32Array(8) };
+    const json = (/** @type {object} */ object) => JSON.parse(JSON.stringify(object));
+    const result = json(await layer.call(x, x, { cache, cacheUpdateIndex: 0 }));
+    assert.deepEqual(Object.keys(result), ['attentionOutput', 'cache']);
+    assert.deepEqual(result.attentionOutput.shape, [1, 1, 8]);
+    assert.deepEqual(result.cache, { shape: [1, 2, 8, 2, 4], dtype: 'float32', byteLength: 512 });
+    assert.deepEqual(json({ layer }).layer.weights['mine/query/kernel'], [8, 2, 4]);
+    assert.equal(json(runtime).variant, runtime.explain().variant);
+    assert.deepEqual(json(kept).tokens, [1, 2, 3]);
+    assert.equal(json(model).architecture, 'gpt2');
+    for (const object of [layer, cache, kept, model]) {
+        object.dispose();
+        assert.equal(JSON.stringify(object), 'null', 'disposed of');
+    }
+});

@@ -86,8 +86,9 @@ test('half-precision tensors hold what their type can represent', async () => {
 test('wrong arguments are named', async () => {
     const runtime = await testRuntime();
     for (const [init, name, message] of /** @type {[any, string, RegExp][]} */ ([
-        [null, 'TypeError', /Tensor must be made of \{ shape, dtype, data \}, got null/],
-        [{}, 'TypeError', /Tensor\.shape must be an array of integers >= 0, got undefined/],
+        [null, 'TypeError', /Tensor must be a tensor-like \{ shape, data \}, got null/],
+        [{}, 'TypeError', /Tensor must be a tensor-like \{ shape, data \}, got an object with keys \[\]/],
+        [{ shape: 3 }, 'TypeError', /Tensor\.shape must be an array of integers >= 0, got 3/],
         [{ shape: [2, -1] }, 'TypeError', /Tensor\.shape\[1\] must be an integer >= 0, got -1$/],
         [{ shape: [1.5] }, 'TypeError', /Tensor\.shape\[0\] must be an integer >= 0, got 1\.5$/],
         [{ shape: [2n] }, 'TypeError', /Tensor\.shape\[0\] must be an integer >= 0, got 2n$/],

@@ -18,7 +18,7 @@ import { tokenBytes } from './vocabulary.js';
  *   required and any of the others, in the schema's order), array, string, integer, number, boolean, null; enum, const, anyOf,
  *   $ref to $defs; minItems, maxItems (16), minLength, maxLength (256), pattern from ^ to $, minimum and maximum as integers.
  *   Any other keyword is refused
- * @property {string[]} [choices] the text is one of these
+ * @property {readonly string[]} [choices] the text is one of these
  * @property {string} [pattern] the source of a regular expression that the whole text matches: no lookaround, no back-references
  *
  * @typedef {object} Constraint
@@ -118,7 +118,9 @@ function jsonText(name, value) {
         const text = JSON.stringify(value, /** @this {unknown} */ function checked(_, part) {
             other = part;
             const isOther = ['bigint', 'function', 'symbol'].includes(typeof part) || (part === undefined && Array.isArray(this))
-                || (typeof part === 'number' && !Number.isFinite(part));
+                || (typeof part === 'number' && !Number.isFinite(part))
+                // A RegExp, a Set or a Map would be an object without keys.
+                || (typeof part === 'object' && !/ (Object|Array|Null)]/.test(Object.prototype.toString.call(part)));
             if (isOther) {
                 throw NO_JSON;
             }

@@ -149,11 +149,11 @@ export class AttentionJob {
         const { numHeads, kvHeads, keyDim, valueDim, dropout, flashAttention, activityRegularizer, attending } =
             layer._config;
         const rank = layer._rank;
-        if (rank < 3) throw new RangeError(`query must have at least 3 axes, got shape [${query.shape}]`);
         if (flashAttention && this._wantScores) {
             throw new RangeError('returnAttentionScores must be false with flashAttention: it has no scores, got true');
         }
         checkInput('query', query, rank, layer._inputs.query);
+        if (rank < 3) throw new RangeError(`query must have at least 3 axes, got shape [${query.shape}]`);
         call.explicit = attending.explicit || dropout > 0 || this._wantScores || rank !== 3;
         this._plan = call.explicit ? layer._plan : FUSED_PLAN;
         call.batch = this._plan.batch(query.shape);
