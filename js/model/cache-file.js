@@ -1,6 +1,6 @@
 // A ModelCache as a file, and back. The form is described in blocks/cache-bytes.js; a ModelCache's own header fields are
 //
-//   { model, dtype, capacity, sinks, batch, rows: [{ tokens, positions, cold, start, ahead, gone, trace, key }] }
+//   { model, dtype, capacity, sinks, batch, rows: [{ tokens, positions, cold, key, ring: { start, ahead, gone, trace } }] }
 //
 // and its pages stand text by text, layer by layer, in order of place, behind those of a ring that has gone on the sinks' first keys. `model` is the fingerprint of the model whose keys and
 // values these are. Nothing in a file is believed: every number is checked before it is used, damage is a FormatError.
@@ -84,11 +84,21 @@ export function readCache(network, bytes) {
     return { header, body };
 }
 
+/** @param {unknown} n @param {number} least @param {number} below */
+const whole = (n, least, below) => Number.isInteger(n) && Number(n) >= least && Number(n) < below;
+
+/** @param {RowState} row @param {number} capacity @param {number} sinks */
+function isRing({ tokens, cold, ring }, capacity, sinks) {
+    if (typeof ring !== 'object' || ring === null) return false;
+    const { start, ahead, gone, trace } = ring;
+    if (ahead === 0) return start === 0 && gone === 0 && trace === 0;
+    return whole(ahead, 1, MOST_AHEAD + 1) && whole(gone, ahead, 2 ** 53) && whole(trace, 0, 2 ** 32) && cold === 0 && tokens.length >= sinks
+        && whole(start, 0, tokens.length + 1 >= capacity ? capacity - sinks : 1);
+}
+
 /** @param {Network} network @param {Header} header */
 function checkHeader({ description: { vocabulary, embedding: { positions: learned } } }, { dtype, capacity, sinks, batch, rows }) {
     const end = learned ?? 2 ** 31;
-    const whole = (/** @type {unknown} */ n, /** @type {number} */ least, /** @type {number} */ below) =>
-        Number.isInteger(n) && Number(n) >= least && Number(n) < below;
     const sound = isKeptType(dtype) && whole(capacity, 1, (learned ?? Infinity) + 1) && whole(sinks, -1, learned === null ? capacity : 0)
         && Number.isSafeInteger(capacity - Math.max(0, sinks))
         && typeof batch === 'boolean' && Array.isArray(rows) && rows.length > 0 && rows.length <= (batch ? 65536 : 1) && rows.every((row) =>
@@ -96,9 +106,7 @@ function checkHeader({ description: { vocabulary, embedding: { positions: learne
             && row.tokens.every((id) => whole(id, 0, vocabulary)) && whole(row.cold, 0, row.tokens.length + 1)
             && (row.positions === null || (Array.isArray(row.positions) && row.positions.length === row.tokens.length
                 && row.positions.every((position) => whole(position, 0, end))))
-            && whole(row.ahead, 0, sinks < 0 ? 1 : MOST_AHEAD + 1) && whole(row.gone, row.ahead, row.ahead > 0 ? 2 ** 53 : 1)
-            && whole(row.trace, 0, 2 ** 32) && whole(row.key, -1, 2 ** 53) && (row.ahead === 0 || (row.cold === 0 && row.tokens.length >= sinks))
-            && whole(row.start, 0, row.ahead > 0 && row.tokens.length + 1 >= capacity ? capacity - sinks : 1));
+            && whole(row.key, -1, 2 ** 53) && (sinks < 0 ? row.ring === null : isRing(row, capacity, sinks)));
     checkFormat(sound, 'cache-invalid', 'the header of the saved cache does not fit together');
 }
 
@@ -107,7 +115,7 @@ function bytesOf(network, { dtype, capacity, sinks, rows }) {
     const { runtime: { wasm }, description: { layers } } = network;
     const page = pageFor(capacity);
     const pages = rows.reduce((sum, row) => sum + Math.ceil(placesOf(row, capacity) / page), 0);
-    const turned = rows.filter(({ ahead }) => ahead > 0).length;
+    const turned = rows.filter(({ ring }) => ring && ring.ahead > 0).length;
     return layers.reduce((sum, { attention: { kvHeads, keyDim, valueDim } }) =>
         sum + pages * pageBytes(wasm, dtype, page, { heads: kvHeads, keyDim, valueDim }), turned * sinkBytes(network, sinks));
 }

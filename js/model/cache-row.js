@@ -11,18 +11,12 @@ import { Ring } from './ring.js';
  * @property {number[]} tokens
  * @property {number[] | null} positions
  * @property {number} cold
- * @property {number} start of its ring, 0 without one
- * @property {number} ahead of its ring
- * @property {number} gone
- * @property {number} trace
  * @property {number} key
+ * @property {import('./ring.js').RingState | null} ring
  */
 
-/** @param {RowState} state @param {number} capacity @returns {number} places of the caches that are taken */
-export const placesOf = ({ tokens, start }, capacity) => (start > 0 ? capacity : tokens.length);
-
-/** @param {number} trace @param {number} token */
-const traced = (trace, token) => Math.imul(trace ^ token, 0x01000193) >>> 0;
+/** @param {Pick<RowState, 'tokens' | 'ring'>} state @param {number} capacity @returns {number} places of the caches that are taken */
+export const placesOf = ({ tokens, ring }, capacity) => (ring && ring.start > 0 ? capacity : tokens.length);
 
 /** One text: its tokens, and a cache for every layer. */
 export class CacheRow {
@@ -43,9 +37,6 @@ export class CacheRow {
         this.positions = null;
         /** So many tokens from the first on have the keys and values of a text that was read from its start, with nothing taken out. */
         this.cold = 0;
-        /** So many tokens have stood behind the sinks and given their places away, and their hash (FNV-1a). */
-        this.gone = 0;
-        this.trace = 0;
         /** Network.lengthKey() of the readings that its tokens came with; -1: of different ones. */
         this.key = 0;
         /** @type {PagedCache[]} */
@@ -77,14 +68,14 @@ export class CacheRow {
 
     /** What holds its tokens: pages, layer by layer (there may be more, of a reading that failed), and what a ring has kept. */
     pageList() {
-        const end = placesOf(this.state, this.capacity);
+        const end = placesOf(this, this.capacity);
         return this.caches.flatMap((cache) => cache.pageList(end)).concat(this.ring?.kept ?? []);
     }
 
     /** What a file of it says beside its pages. @returns {RowState} */
     get state() {
-        const { tokens, positions, cold, gone, trace, key, ring } = this;
-        return { tokens, positions, cold, start: ring?.start ?? 0, ahead: ring?.ahead ?? 0, gone, trace, key };
+        const { tokens, positions, cold, key, ring } = this;
+        return { tokens, positions, cold, key, ring: ring && ring.state };
     }
 
     /**
@@ -93,13 +84,12 @@ export class CacheRow {
      * @throws {RangeError} when the memory is exhausted
      */
     restore(state) {
-        const { start, ahead, ...others } = state;
+        const { tokens, positions, cold, key, ring } = state;
         this.prepare(placesOf(state, this.capacity));
-        if (this.ring && ahead > 0) {
-            this.ring.reserve();
-            Object.assign(this.ring, { start, ahead });
+        if (ring) {
+            this.ring?.take(ring);
         }
-        Object.assign(this, others);
+        Object.assign(this, { tokens, positions, cold, key });
     }
 
     /** @param {number} place @returns {number} its rotary position, of a token to come too */
@@ -119,28 +109,6 @@ export class CacheRow {
     /** @param {number} place @returns {number} the position that its key is turned to */
     angle(place) {
         return this.position(place) + (this.ring ? this.ring.ahead : 0);
-    }
-
-    /**
-     * Whether it is what reading some ids would leave, but for the last of them at least.
-     * @param {ArrayLike<number>} ids
-     * @returns {number} so many of the ids are read; 0: it is not
-     */
-    follows(ids) {
-        const { tokens, gone, sinks, length } = this;
-        const read = Math.min(gone + length, ids.length - 1);
-        if (gone === 0 || this.positions !== null || read < gone + length - 1) {
-            return 0;
-        }
-        let trace = 0;
-        for (let i = 0; i < read; i++) {
-            if (i >= sinks && i < sinks + gone) {
-                trace = traced(trace, ids[i]);
-            } else if (ids[i] !== tokens[i < sinks ? i : i - gone]) {
-                return 0;
-            }
-        }
-        return trace === this.trace ? read : 0;
     }
 
     /** @param {number} count of more tokens @returns {number} positions of the text with them: a full ring gets no more */
@@ -183,9 +151,7 @@ export class CacheRow {
         if (this.ring && this.length + count > this.capacity) {
             // most() lets one token come to a full ring.
             this.ring.prepare();
-            this.ring.advance();
-            this.gone++;
-            this.trace = traced(this.trace, this.tokens[this.sinks]);
+            this.ring.advance(this.tokens[this.sinks]);
             this._forget(this.sinks, this.sinks + 1, true);
             this.cold = 0; // the sinks are turned, too
         }
@@ -236,7 +202,6 @@ export class CacheRow {
         this.prepareTruncate(n);
         if (n < this.length && n <= this.sinks) {
             this.ring?.restore(n);
-            this.gone = this.trace = 0;
         }
         this.tokens.length = n;
         this.cold = Math.min(this.cold, n);
@@ -258,7 +223,6 @@ export class CacheRow {
         this.ring?.straighten(length);
         if (from < this.sinks) {
             this.ring?.settle(length);
-            this.gone = this.trace = 0;
         }
         const turn = shift ? (/** @type {import('./description.js').Rope} */ rope) => this.network.frequencies(rope, length) : null;
         removePositions(this.network, this.caches, from, to, length, turn);

@@ -137,8 +137,8 @@ export class ModelCache {
         while (n < most && row.tokens[n] === wanted[n] && row.position(n) === n) {
             n++;
         }
-        const read = n < most ? row.follows(wanted) : 0;
-        row.truncate(read > 0 ? read - row.gone : n);
+        const read = n < most && row.positions === null && row.ring ? row.ring.follows(wanted, row.tokens) : 0;
+        row.truncate(row.ring && read > 0 ? read - row.ring.gone : n);
         return read || n;
     }
 

@@ -19,6 +19,17 @@ export function sinkBytes({ description: { layers } }, sinks) {
     return layers.reduce((sum, { attention: { rope, kvHeads, keyDim } }) => sum + (rope ? 4 * sinks * kvHeads * keyDim : 0), 0);
 }
 
+/** @param {number} trace @param {number} token @returns {number} FNV-1a */
+const traced = (trace, token) => Math.imul(trace ^ token, 0x01000193) >>> 0;
+
+/**
+ * @typedef {object} RingState
+ * @property {number} start
+ * @property {number} ahead
+ * @property {number} gone
+ * @property {number} trace
+ */
+
 /** The places of one text in its caches. */
 export class Ring {
     #network;
@@ -43,6 +54,9 @@ export class Ring {
         /** Positions that angles are ahead of the text's, and how many they may be. */
         this.ahead = 0;
         this.most = MOST_AHEAD;
+        /** So many tokens have stood behind the sinks and given their places away, and a hash of them. */
+        this.gone = 0;
+        this.trace = 0;
     }
 
     get #capacity() {
@@ -60,12 +74,50 @@ export class Ring {
         return this.ahead === 0 ? [] : [{ address: this.#kept, bytes: sinkBytes(this.#network, this.#sinks) }];
     }
 
+    /** What a file says of it. @returns {RingState} */
+    get state() {
+        const { start, ahead, gone, trace } = this;
+        return { start, ahead, gone, trace };
+    }
+
+    /** @param {RingState} state checked @throws {RangeError} when the memory is exhausted */
+    take({ start, ahead, gone, trace }) {
+        if (ahead > 0) this.reserve();
+        Object.assign(this, { start, ahead, gone, trace });
+    }
+
+    /**
+     * Whether a text is what reading some ids through the ring leaves, but for the last of them at least.
+     * @param {ArrayLike<number>} ids
+     * @param {readonly number[]} tokens of the text
+     * @returns {number} so many of the ids are read; 0: it is not
+     */
+    follows(ids, tokens) {
+        const { gone } = this;
+        const all = gone + tokens.length;
+        const read = Math.min(all, ids.length - 1);
+        if (gone === 0 || read < all - 1) return 0;
+        let trace = 0;
+        for (let i = 0; i < read; i++) {
+            if (i >= this.#sinks && i < this.#sinks + gone) {
+                trace = traced(trace, ids[i]);
+            } else if (ids[i] !== tokens[i < this.#sinks ? i : i - gone]) {
+                return 0;
+            }
+        }
+        return trace === this.trace ? read : 0;
+    }
+
     /**
      * What may fail before the oldest token after the sinks gives its place away.
      * @throws {RangeError} when the memory is exhausted; the text is the same then
      */
     prepare() {
-        if (this.ahead >= this.most) this.settle(this.#capacity);
+        if (this.ahead >= this.most) {
+            const { gone, trace } = this;
+            this.settle(this.#capacity);
+            Object.assign(this, { gone, trace });
+        }
         const slot = this.slot(this.#sinks);
         for (let i = 0; i < this.#caches.length; i++) {
             this.#caches[i].makeWritable(0, this.#sinks);
@@ -74,8 +126,10 @@ export class Ring {
         this.reserve();
     }
 
-    /** It does, after prepare(). */
-    advance() {
+    /** It does, after prepare(). @param {number} token the oldest one */
+    advance(token) {
+        this.gone++;
+        this.trace = traced(this.trace, token);
         if (this.ahead === 0) this.#transfer('cmha_cache_load', this.#sinks);
         this.start = (this.start + 1) % this.#window;
         this.ahead++;
@@ -112,7 +166,7 @@ export class Ring {
     }
 
     /**
-     * Turns all keys back to the angles of the text's own positions.
+     * Turns all keys back to the angles of the text's own positions: what is gone is forgotten.
      * @param {number} end of what the caches hold
      * @throws {RangeError} when the memory is exhausted; nothing has changed then
      */
@@ -127,7 +181,7 @@ export class Ring {
     restore(count) {
         if (this.ahead === 0) return;
         this.#transfer('cmha_cache_store', count);
-        this.ahead = 0;
+        this.ahead = this.gone = this.trace = 0;
         this.dispose();
     }
 
@@ -156,9 +210,7 @@ export class Ring {
             copy.reserve();
             this.#network.runtime.memory.bytes.copyWithin(copy.#kept, address, address + bytes);
         }
-        copy.start = this.start;
-        copy.ahead = this.ahead;
-        return copy;
+        return Object.assign(copy, this.state);
     }
 
     /** Frees what turning takes. */

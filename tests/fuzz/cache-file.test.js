@@ -114,12 +114,19 @@ test(`${ROUNDS} damaged caches, seed ${SEED}`, async () => {
     const holes = model.createCache();
     (await model.forward([1, 2, 3, 4, 5], { cache: holes })).dispose();
     holes.remove(1, 3, { shift: false });
-    const saves = /** @type {Uint8Array[]} */ ([await batch.save(), await holes.save()]);
+    const ring = model.createCache({ sinks: 2, window: 5 });
+    (await model.forward([1, 2, 3, 4, 5, 6, 7, 8, 9], { cache: ring })).dispose();
+    const saves = /** @type {Uint8Array[]} */ ([await batch.save(), await holes.save(), await ring.save()]);
     const seen = await fuzz(saves, async (bytes) => {
         const cache = await ModelCache.load(model, bytes);
         try {
             const next = cache.batch === 1 ? [1] : Array.from({ length: cache.batch }, () => [1]);
             (await model.forward(next, { cache })).dispose();
+            cache.fork().dispose();
+            if (cache.batch > 1) return;
+            (await model.forward([1, 2, 3], { cache })).dispose();
+            cache.remove(2, 3);
+            cache.truncate(1);
         } finally {
             cache.dispose();
         }

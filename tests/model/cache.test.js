@@ -477,7 +477,7 @@ describe('a cache', () => {
         cache.remove(3, 10, { shift: false });
         const saved = /** @type {Uint8Array<ArrayBuffer>} */ (await cache.save());
         const text = new TextDecoder('latin1').decode(saved);
-        const nothing = '{"tokens":[],"positions":null,"cold":0,"start":0,"ahead":0,"gone":0,"trace":0,"key":0}';
+        const nothing = '{"tokens":[],"positions":null,"cold":0,"key":0,"ring":null}';
         const many = `"batch":true,"rows":[${`${nothing},`.repeat(65535)}`;
         for (const [from, to] of [['19],', '129],'], ['"capacity":128', '"capacity":129'], ['"sinks":-1', '"sinks":20'],
             ['"batch":false,"rows":[', `"batch":false,"rows":[${nothing},`], ['"batch":false,"rows":[', many]]) {
