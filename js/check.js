@@ -212,9 +212,13 @@ export function checkProgress(onProgress) {
  * Codes of a safetensors file: `truncated`, `header-too-short`, `header-too-large`, `header-not-utf8`,
  * `header-not-json`, `header-not-object`, `duplicate-name`, `bad-metadata`, `bad-entry`, `bad-dtype`, `bad-shape`,
  * `shape-overflow`, `bad-offsets`, `size-mismatch`, `tensor-overlap`, `tensor-gap`, `trailing-bytes`.
- * Codes of a model: `config-missing`, `config-not-json`, `config-invalid`, `config-unsupported`, `tokenizer-missing`,
- * `tokenizer-not-json`, `tokenizer-invalid`, `tokenizer-unsupported`, `tensor-missing`, `tensor-shape`, `tensor-dtype`.
- * Codes of a chat template: `template-invalid`, `template-unsupported`.
+ * Codes of a file of Keras: `hdf5-truncated`, `hdf5-invalid`, `hdf5-unsupported`, `zip-truncated`, `zip-invalid`,
+ * `zip-unsupported`, `keras-no-weights`, `keras-no-layer`, `keras-bad-layer`.
+ * Codes of a model: `architecture` (a family that is not supported), `config-missing`, `config-not-json`, `config-invalid`,
+ * `config-unsupported`, `config-missing-key`, `config-unknown`, `tokenizer-missing`, `tokenizer-not-json`,
+ * `tokenizer-invalid`, `tokenizer-unsupported`, `tensor-missing`, `tensor-unknown`, `tensor-shape`, `tensor-dtype`.
+ * Codes of a chat template: `template-invalid`, `template-unsupported`; of a call in an answer: `tool-call-invalid`.
+ * Codes of a saved cache: `cache-invalid`, `cache-version`, `cache-model`, `cache-checksum`.
  */
 export class FormatError extends Error {
     /**

@@ -3,7 +3,7 @@
 // and of int4 as blocks of them or as float32. Loaded only when such a folder comes.
 //
 // Codes beside those of hdf5.js: `config-...` as for other models, `tensor-missing`, `tensor-unknown`, `tensor-shape`,
-// `tensor-dtype`, `duplicate-name`, `missing-shard`, `tokenizer-...`.
+// `tensor-dtype`, `duplicate-name`, `shard-missing`, `tokenizer-...`.
 
 import { FormatError, show } from '../check.js';
 import { readHdf5 } from './hdf5.js';
@@ -97,7 +97,7 @@ async function readDatasets(read, name) {
     for (const shard of new Set(Array.from(places.values()).flat())) {
         const bytes = await read(shard);
         if (bytes === null) {
-            throw new FormatError('missing-shard', `${INDEX} names ${show(shard)}, which is not there`);
+            throw new FormatError('shard-missing', `${INDEX} names ${show(shard)}, which is not there`);
         }
         fileBytes += bytes.length;
         for (const [path, dataset] of readHdf5(bytes).datasets) {

@@ -3,6 +3,7 @@
 import { KVCache } from '../blocks/cache.js';
 import { booleanOrBit, checkOptionNames, checkRuntime, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { WEIGHT } from '../engine/interface.js';
+import { printAs } from '../engine/print.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
 import { numbers } from '../layers/attention/inputs.js';
 import { checkWeights, ensureRoom } from '../layers/check-weights.js';
@@ -358,3 +359,6 @@ function describe(config) {
         finalNorm: norm, head: { tied: booleanOrBit('tieWeights', tieWeights), bias: false, scale: 1, softcap: null },
     };
 }
+
+printAs(GPT2CausalLM, 'GPT2CausalLM', ({ vocabularySize, numLayers, numHeads, hiddenDim, maxSequenceLength }) =>
+    ({ vocabularySize, numLayers, numHeads, hiddenDim, maxSequenceLength }));

@@ -270,7 +270,7 @@ export class LanguageModel {
     /** @param {string} what is asked for @returns {Tokenizer & ChatTokenizer} */
     _needTokenizer(what) {
         if (this.tokenizer === null) {
-            throw typeError(what, 'token ids: this model\'s files have no tokenizer', 'text');
+            throw new TypeError(`${what}: this model's files have no tokenizer, it reads and writes token ids alone`);
         }
         return this.tokenizer;
     }

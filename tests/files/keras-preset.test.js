@@ -360,7 +360,7 @@ test('shards: each group where the index says', async () => {
     assert.deepEqual(await tensorsOf(await open({ ...files, 'model.weights.json': map() })), whole);
     for (const [index, code] of /** @type {[Uint8Array | null, string][]} */ ([
         [map((name) => `../${name}`), 'index-invalid'],
-        [map(() => 'other.h5'), 'missing-shard'],
+        [map(() => 'other.h5'), 'shard-missing'],
         [json({}), 'index-invalid'],
         [map(() => 'model_00001.weights.h5'), 'tensor-missing'],
         [map((name) => name.replace('1.w', '0.w')), 'shard-mismatch'],

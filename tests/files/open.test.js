@@ -433,7 +433,7 @@ describe('a preset of Keras Hub, its tokenizer in a folder below', () => {
         const { 'model.weights.h5': ___, ...empty } = llamaPreset();
         await assert.rejects(openModel(folder(empty)), { code: 'weights-missing' });
         const { 'model_00001.weights.h5': ____, ...half } = gpt2Preset();
-        await assert.rejects(openModel(folder(half)), { code: 'missing-shard' });
+        await assert.rejects(openModel(folder(half)), { code: 'shard-missing' });
     });
 
     test('its weights alone, by the paths of their datasets', async () => {

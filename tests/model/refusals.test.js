@@ -151,7 +151,14 @@ test('explain() says what was understood', async () => {
     assert.equal(told.tokenizer, null);
     assert.match(told.chatTemplate, /^none: /);
     assert.equal(model.tokenizer, null);
-    assert.throws(() => model.generate('text'), { name: 'TypeError', message: /token ids/ });
+    const why = ': this model\'s files have no tokenizer, it reads and writes token ids alone';
+    for (const [name, wrong] of /** @type {[string, () => unknown][]} */ ([
+        ['prompt', () => model.generate('text')], ['prompt[1]', () => model.generate([[1], [{ role: 'user', content: 'text' }]])],
+        ['stop', () => model.generate([1], { stop: 'text' })], ['choices', () => model.generate([1], { choices: ['text'] })],
+        ['answer', () => model.parseToolCalls([1])],
+    ])) {
+        assert.throws(wrong, { name: 'TypeError', message: name + why });
+    }
     assert.deepEqual(JSON.parse(JSON.stringify(told)), told, 'a plain object');
     model.dispose();
 });

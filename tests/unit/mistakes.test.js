@@ -2,6 +2,7 @@
 // results that are posted to a worker.
 
 import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { show } from '../../js/check.js';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention, KVCache, Tensor, createRuntime } from '../../js/index.js';
@@ -160,4 +161,19 @@ test('whatever comes stands in a message, shortly', () => {
     }
     assert.equal(show([1, [2, [3, [4]]]]), '[1, [2, [3, an array of 1]]]');
     assert.equal(show(2n ** 63n), '9223372036854775808n');
+});
+
+test('every code that a FormatError is given stands in its list, and no other', () => {
+    const folder = new URL('../../js/', import.meta.url);
+    const text = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.js'))
+        .map((path) => readFileSync(new URL(path.replaceAll('\\', '/'), folder), 'utf8')).join('\n');
+    const [list] = /** @type {RegExpMatchArray} */ (text.match(/(?<=^ \* Codes of any file: )[^]*?(?=^ \*\/\nexport class FormatError)/m));
+    const listed = new Set(Array.from(list.matchAll(/`(\w[\w-]*)`/g), ([, code]) => code));
+    const thrown = Array.from(text.matchAll(/FormatError\(\s*'([a-z\d-]+)'/g), ([, code]) => code);
+    // Those of texts are put together.
+    const parts = ['header', 'config', 'tokenizer', 'tokenizer-config', 'special-tokens-map', 'generation-config', 'index'];
+    const made = parts.flatMap((part) => [part, `${part}-not-json`, `${part}-invalid`]);
+    assert.ok(thrown.length > 50);
+    assert.deepEqual(thrown.filter((code) => !listed.has(code) && !made.includes(code)), []);
+    assert.deepEqual([...listed].filter((code) => !made.includes(code) && !text.includes(`'${code}'`)), []);
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
-import { loadModel } from '../../js/generation/index.js';
+import { GPT2CausalLM, loadModel } from '../../js/generation/index.js';
 import { testRuntime } from '../runtime.js';
 
 const runtime = await testRuntime();
@@ -44,6 +44,12 @@ test('other objects show what they are in a few lines', async () => {
     assert.match(inspect(kept), /^ModelCache \{[^]*length: 3,[^]*tokens: \[ 1, 2, 3 \]/);
     assert.match(inspect(model), /^LanguageModel \{\n {2}architecture: 'gpt2'/);
     assert.match(inspect(runtime), /^Runtime \{\n {2}variant: '(simd128|relaxed)'/);
+    const gpt2 = new GPT2CausalLM(runtime, { vocabularySize: 10, numLayers: 2, numHeads: 2, hiddenDim: 8, intermediateDim: 8 });
+    assert.equal(Object.prototype.toString.call(gpt2), '[object GPT2CausalLM]', 'also where a bundler has renamed its class');
+    assert.deepEqual(JSON.parse(JSON.stringify(gpt2)), {
+        vocabularySize: 10, numLayers: 2, numHeads: 2, hiddenDim: 8, maxSequenceLength: 1024,
+    });
+    gpt2.dispose();
     for (const object of [layer, grouped, cache, kept, model]) {
         assert.ok(inspect(object).split('\n').length < 60);
         object.dispose();
