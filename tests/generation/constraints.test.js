@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { loadModel } from '../../js/generation/index.js';
 import { Automaton } from '../../js/generation/constraints/automaton.js';
+import { Expressions } from '../../js/generation/constraints/expressions.js';
 import { jsonBySchema } from '../../js/generation/constraints/json-schema.js';
 import { pattern } from '../../js/generation/constraints/pattern.js';
 import { TokenBytes } from '../../js/generation/constraints/vocabulary.js';
@@ -182,6 +183,48 @@ describe('choices and patterns', () => {
                 state = state && automaton.step(state, 97);
                 assert.ok((state?.ways.length ?? 0) <= 1, source);
             }
+        }
+    });
+
+    test('a pattern is followed however long it is: no stack is too small for it', () => {
+        const tokens = new TokenBytes(tokenizer, model.vocabularySize);
+        const source = 'the cat.'.repeat(500);
+        const automaton = new Automaton(tokens, (e) => pattern(e, source));
+        const text = new TextEncoder().encode('the catx'.repeat(500));
+        /** @type {import('../../js/generation/constraints/automaton.js').State | null} */
+        let state = automaton.start;
+        for (const [at, byte] of text.entries()) {
+            assert.ok(state && !state.accepts);
+            const bits = automaton.allowed(state, 1e6);
+            assert.ok(bits.some((word) => word !== 0), `at ${at}`);
+            state = automaton.step(state, byte);
+        }
+        assert.equal(state?.accepts, true);
+        assert.equal(state?.goesOn, false);
+    });
+
+    test('what ends alike is followed once: a thousand things that may be missing take a thousand steps, not a million', (t) => {
+        const tokens = new TokenBytes(tokenizer, model.vocabularySize);
+        const { derive } = Expressions.prototype;
+        t.after(() => { Expressions.prototype.derive = derive; });
+        let calls = 0;
+        /** @param {Parameters<typeof derive>} given */
+        Expressions.prototype.derive = function counted(...given) {
+            calls++;
+            derive.apply(this, given);
+        };
+        for (const [source, text] of [['a?b?', 'aabbab'], ['(abc|de)?', 'deabcde'], ['a*b?c*', 'aabbcab']]) {
+            const automaton = new Automaton(tokens, (e) => pattern(e, source.repeat(400)));
+            const expected = new RegExp(`^(?:${source.repeat(400)})$`);
+            /** @type {import('../../js/generation/constraints/automaton.js').State | null} */
+            let state = automaton.start;
+            Array.from(text).forEach((letter, i) => {
+                calls = 0;
+                state = state && automaton.step(state, letter.charCodeAt(0));
+                assert.ok(calls <= 5000, `${calls} for ${source}`);
+                assert.equal(state?.accepts ?? false, expected.test(text.slice(0, i + 1)), `${source} and ${text.slice(0, i + 1)}`);
+            });
+            assert.notEqual(state, null);
         }
     });
 
