@@ -9,6 +9,7 @@ import { Expressions } from '../../js/generation/constraints/expressions.js';
 import { jsonBySchema } from '../../js/generation/constraints/json-schema.js';
 import { pattern } from '../../js/generation/constraints/pattern.js';
 import { TokenBytes } from '../../js/generation/constraints/vocabulary.js';
+import { Tokenizer } from '../../js/text/tokenizer.js';
 import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
 import { LETTERS, json, tinyConfig, tinyFiles, tinyTokenizer } from './checkpoint.js';
@@ -201,6 +202,20 @@ describe('choices and patterns', () => {
         }
         assert.equal(state?.accepts, true);
         assert.equal(state?.goesOn, false);
+    });
+
+    test('a token may be as long as it likes', () => {
+        const file = tinyTokenizer();
+        const long = 'th'.repeat(150_000);
+        file.model.vocab = { ...file.model.vocab, [long]: model.vocabularySize };
+        const tokens = new TokenBytes(new Tokenizer(file), model.vocabularySize + 1);
+        const automaton = new Automaton(tokens, (e) => pattern(e, '(th)*e'));
+        assert.equal(tokens.longest, long.length);
+        const bits = automaton.allowed(automaton.start, 1e6);
+        for (const [word, isAllowed] of /** @type {[string, boolean][]} */ ([[long, true], ['th', true], ['t', true], ['h', false], ['the', true], ['ing', false]])) {
+            const id = word === long ? model.vocabularySize : file.model.vocab[word];
+            assert.equal(Boolean(bits[id >>> 5] & (1 << (id & 31))), isAllowed, word.slice(0, 9));
+        }
     });
 
     test('what ends alike is followed once: a thousand things that may be missing take a thousand steps, not a million', (t) => {

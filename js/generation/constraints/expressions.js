@@ -224,6 +224,6 @@ export class Expressions {
         const { kind, parts = [], min = 0, max = 0 } = expression;
         const cut = parts.map((part) => this.within(part, length));
         return kind === 'then' ? this.then(...cut) : kind === 'either' ? this.either(cut)
-            : kind === 'repeat' ? this.repeat(cut[0], Math.min(min, length + 1), Math.min(max, length + 1)) : expression;
+            : kind === 'repeat' ? this.repeat(cut[0], Math.min(min, length + 1), max === Infinity ? max : Math.min(max, length + 1)) : expression;
     }
 }
