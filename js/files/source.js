@@ -122,26 +122,27 @@ function readerOfBytes(source, signal) {
     const bytes = bytesOf(source);
     // What others may write to while it is read is copied, piece by piece; decoders of text refuse it too.
     const isShared = !(bytes.buffer instanceof ArrayBuffer);
-    let at = 0;
-    const pull = async () => {
-        const piece = isShared ? bytes.slice(at, at + PIECE_BYTES) : bytes.subarray(at);
-        at += piece.length;
-        return piece.length > 0 ? piece : null;
-    };
-    return new ByteReader(pull, () => {}, bytes.length, signal, (position) => {
-        at = position;
-    });
+    return readerOfPieces(bytes.length, signal, (at) => (isShared ? bytes.slice(at, at + PIECE_BYTES) : bytes.subarray(at)));
 }
 
 /** @param {Blob} blob @param {AbortSignal} [signal] */
 function readerOfBlob(blob, signal) {
+    return readerOfPieces(blob.size, signal, async (at) => new Uint8Array(await blob.slice(at, at + PIECE_BYTES).arrayBuffer()));
+}
+
+/**
+ * @param {number} size
+ * @param {AbortSignal | undefined} signal
+ * @param {(at: number) => Uint8Array | Promise<Uint8Array>} piece what there is from a place on, some of it
+ */
+function readerOfPieces(size, signal, piece) {
     let at = 0;
     const pull = async () => {
-        const slice = blob.slice(at, at + PIECE_BYTES);
-        at += slice.size;
-        return slice.size > 0 ? new Uint8Array(await slice.arrayBuffer()) : null;
+        const bytes = await piece(at);
+        at += bytes.length;
+        return bytes.length > 0 ? bytes : null;
     };
-    return new ByteReader(pull, () => {}, blob.size, signal, (position) => {
+    return new ByteReader(pull, () => {}, size, signal, (position) => {
         at = position;
     });
 }

@@ -25,11 +25,8 @@ export function checkAttention(model, attention) {
     const single = typeof attention === 'number';
     /** @type {any} */
     const given = single ? { layers: [attention] } : Array.isArray(attention) ? { layers: attention } : attention;
-    if (typeof given !== 'object' || given === null || ArrayBuffer.isView(given)) {
-        throw typeError('attention', 'a layer, a list of layers, or { layers, heads }', attention);
-    }
-    const { layers, heads, ...others } = given;
-    if (Object.keys(others).length > 0) {
+    const { layers, heads, ...others } = Object(given);
+    if (layers === undefined || Object.keys(others).length > 0) {
         throw typeError('attention', 'a layer, a list of layers, or { layers, heads }', attention);
     }
     const name = single ? 'attention' : 'attention.layers';

@@ -16,15 +16,13 @@ export class BeamSearch extends Search {
         this._sampler = sampler;
         const vocabulary = steps.vocabularySize;
         // Every beam starts as a copy of its prompt, so all but the first are put out of the running.
-        this.logProbs = new Float32Array(this.batch * beams).fill(-1e9);
+        this.logProbs = new Float32Array(this.batch * beams);
         const first = this._logits;
         this._logits = new Float32Array(this.batch * beams * vocabulary);
         for (let row = 0; row < this.batch * beams; row++) {
             const prompt = Math.floor(row / beams) * vocabulary;
             this._logits.set(first.subarray(prompt, prompt + vocabulary), row * vocabulary);
-        }
-        for (let prompt = 0; prompt < this.batch; prompt++) {
-            this.logProbs[prompt * beams] = 0;
+            this.logProbs[row] = row % beams === 0 ? 0 : -1e9;
         }
         this._scores = new Float32Array(beams * vocabulary);
         this._best = new Choice(beams * vocabulary);

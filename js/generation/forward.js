@@ -75,19 +75,23 @@ function checkInside(model, { hiddenStates, attention }, count) {
     if ((hiddenStates !== undefined || attention !== undefined) && count > 1) {
         throw new RangeError(`${name}: of one text at a time`);
     }
-    if (hiddenStates !== undefined && !Array.isArray(hiddenStates)) {
-        throw typeError('hiddenStates', "a list of layers, or 'final'", hiddenStates);
-    }
-    if (hiddenStates !== undefined && hiddenStates.length > model.layers + 1) {
-        throw rangeError('hiddenStates', `at most ${model.layers + 1}`, hiddenStates);
-    }
-    const wanted = Array.from(hiddenStates ?? []);
-    const layers = wanted.filter((layer) => layer !== 'final');
-    if (wanted.length - layers.length > 1) {
-        throw rangeError('hiddenStates', "a layer each once, as 'final'", hiddenStates);
-    }
-    if (hiddenStates !== undefined && (layers.length > 0 || wanted.length === 0)) {
-        checkList('hiddenStates', layers, model.layers, 'a layer');
+    /** @type {(number | 'final')[]} */
+    const wanted = [];
+    if (hiddenStates !== undefined) {
+        if (!Array.isArray(hiddenStates)) {
+            throw typeError('hiddenStates', "a list of layers, or 'final'", hiddenStates);
+        }
+        if (hiddenStates.length > model.layers + 1) {
+            throw rangeError('hiddenStates', `at most ${model.layers + 1}`, hiddenStates);
+        }
+        wanted.push(...hiddenStates);
+        const layers = wanted.filter((layer) => layer !== 'final');
+        if (wanted.length - layers.length > 1) {
+            throw rangeError('hiddenStates', "a layer each once, as 'final'", hiddenStates);
+        }
+        if (layers.length > 0 || wanted.length === 0) {
+            checkList('hiddenStates', layers, model.layers, 'a layer');
+        }
     }
     // What comes after the last layer has the next number.
     const states = wanted.map((layer) => (layer === 'final' ? model.layers : layer));

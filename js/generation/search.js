@@ -86,11 +86,7 @@ export class Search {
 
     /** Is nothing left to do: no room, or a stop token in every row? */
     get done() {
-        let ended = true;
-        for (let row = 0; row < this._stops.length; row++) {
-            ended &&= this._stops[row] > 0;
-        }
-        return ended || this.index >= this.length;
+        return this.index >= this.length || !this._stops.includes(0);
     }
 
     /** @param {number} row @param {number} position @returns {number} 0 or 1 */

@@ -5,9 +5,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { loadModel } from '../../js/generation/index.js';
 import { Automaton } from '../../js/generation/constraints/automaton.js';
+import { Expressions } from '../../js/generation/constraints/expressions.js';
 import { jsonBySchema } from '../../js/generation/constraints/json-schema.js';
 import { pattern } from '../../js/generation/constraints/pattern.js';
 import { TokenBytes } from '../../js/generation/constraints/vocabulary.js';
+import { Tokenizer } from '../../js/text/tokenizer.js';
 import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
 import { LETTERS, json, tinyConfig, tinyFiles, tinyTokenizer } from './checkpoint.js';
@@ -182,6 +184,62 @@ describe('choices and patterns', () => {
                 state = state && automaton.step(state, 97);
                 assert.ok((state?.ways.length ?? 0) <= 1, source);
             }
+        }
+    });
+
+    test('a pattern is followed however long it is: no stack is too small for it', () => {
+        const tokens = new TokenBytes(tokenizer, model.vocabularySize);
+        const source = 'the cat.'.repeat(500);
+        const automaton = new Automaton(tokens, (e) => pattern(e, source));
+        const text = new TextEncoder().encode('the catx'.repeat(500));
+        /** @type {import('../../js/generation/constraints/automaton.js').State | null} */
+        let state = automaton.start;
+        for (const [at, byte] of text.entries()) {
+            assert.ok(state && !state.accepts);
+            const bits = automaton.allowed(state, 1e6);
+            assert.ok(bits.some((word) => word !== 0), `at ${at}`);
+            state = automaton.step(state, byte);
+        }
+        assert.equal(state?.accepts, true);
+        assert.equal(state?.goesOn, false);
+    });
+
+    test('a token may be as long as it likes', () => {
+        const file = tinyTokenizer();
+        const long = 'th'.repeat(150_000);
+        file.model.vocab = { ...file.model.vocab, [long]: model.vocabularySize };
+        const tokens = new TokenBytes(new Tokenizer(file), model.vocabularySize + 1);
+        const automaton = new Automaton(tokens, (e) => pattern(e, '(th)*e'));
+        assert.equal(tokens.longest, long.length);
+        const bits = automaton.allowed(automaton.start, 1e6);
+        for (const [word, isAllowed] of /** @type {[string, boolean][]} */ ([[long, true], ['th', true], ['t', true], ['h', false], ['the', true], ['ing', false]])) {
+            const id = word === long ? model.vocabularySize : file.model.vocab[word];
+            assert.equal(Boolean(bits[id >>> 5] & (1 << (id & 31))), isAllowed, word.slice(0, 9));
+        }
+    });
+
+    test('what ends alike is followed once: a thousand things that may be missing take a thousand steps, not a million', (t) => {
+        const tokens = new TokenBytes(tokenizer, model.vocabularySize);
+        const { derive } = Expressions.prototype;
+        t.after(() => { Expressions.prototype.derive = derive; });
+        let calls = 0;
+        /** @param {Parameters<typeof derive>} given */
+        Expressions.prototype.derive = function counted(...given) {
+            calls++;
+            derive.apply(this, given);
+        };
+        for (const [source, text] of [['a?b?', 'aabbab'], ['(abc|de)?', 'deabcde'], ['a*b?c*', 'aabbcab']]) {
+            const automaton = new Automaton(tokens, (e) => pattern(e, source.repeat(400)));
+            const expected = new RegExp(`^(?:${source.repeat(400)})$`);
+            /** @type {import('../../js/generation/constraints/automaton.js').State | null} */
+            let state = automaton.start;
+            Array.from(text).forEach((letter, i) => {
+                calls = 0;
+                state = state && automaton.step(state, letter.charCodeAt(0));
+                assert.ok(calls <= 5000, `${calls} for ${source}`);
+                assert.equal(state?.accepts ?? false, expected.test(text.slice(0, i + 1)), `${source} and ${text.slice(0, i + 1)}`);
+            });
+            assert.notEqual(state, null);
         }
     });
 

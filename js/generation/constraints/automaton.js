@@ -79,7 +79,8 @@ export class Automaton {
         }
         /** @type {Map<number, Expression>} */
         const ways = new Map();
-        state.ways.forEach((way) => this._expressions.derive(way, byte, ways));
+        const seen = new Set();
+        state.ways.forEach((way) => this._expressions.derive(way, byte, ways, seen));
         const next = ways.size === 0 ? null : this._state([...ways.values()]);
         state.next[byte] = next;
         return next;

@@ -162,28 +162,33 @@ export class Expressions {
      * @param {Expression} expression
      * @param {number} byte
      * @param {Map<number, Expression>} out is added to, by id: each of them is one way to go on
+     * @param {Set<Expression>} [seen] what has been followed already: of ways that end alike, the end is followed once
      */
-    derive({ kind, set, text, at = 0, parts = [], min = 0, max = 0 }, byte, out) {
+    derive(expression, byte, out, seen = new Set()) {
         const add = (/** @type {Expression} */ next) => {
             waysOf(next).forEach((one) => out.set(one.id, one));
         };
-        if (kind === 'bytes') {
-            if (set?.[byte]) {
-                add(this.nothing);
+        for (let next = expression; !seen.has(next);) {
+            seen.add(next);
+            const { kind, set, text, at = 0, parts = [], min = 0, max = 0 } = next;
+            if (kind === 'bytes') {
+                if (set?.[byte]) {
+                    add(this.nothing);
+                }
+            } else if (kind === 'text') {
+                if (text?.bytes[at] === byte) {
+                    add(this._textFrom(text, at + 1));
+                }
+            } else if (kind === 'either') {
+                parts.forEach((part) => this.derive(part, byte, out, seen));
+            } else if (kind === 'then') {
+                this._deriveFirst(parts[0], byte, parts[1], add);
+                if (parts[0].fewest === 0) {
+                    [, next] = parts;
+                }
+            } else if (kind === 'repeat') {
+                this._deriveFirst(parts[0], byte, this.repeat(parts[0], Math.max(0, min - 1), max - 1), add);
             }
-        } else if (kind === 'text') {
-            if (text?.bytes[at] === byte) {
-                add(this._textFrom(text, at + 1));
-            }
-        } else if (kind === 'either') {
-            parts.forEach((part) => this.derive(part, byte, out));
-        } else if (kind === 'then') {
-            this._deriveFirst(parts[0], byte, parts[1], add);
-            if (parts[0].fewest === 0) {
-                this.derive(parts[1], byte, out);
-            }
-        } else if (kind === 'repeat') {
-            this._deriveFirst(parts[0], byte, this.repeat(parts[0], Math.max(0, min - 1), max - 1), add);
         }
     }
 
@@ -202,15 +207,23 @@ export class Expressions {
      * @returns {Expression}
      */
     within(expression, length) {
-        const { id, kind, parts = [], min = 0, max = 0 } = expression;
-        const before = this._cut.get(id);
-        if (before) {
-            return before;
+        const cut = this._cut;
+        const chain = [expression];
+        for (const { id, kind, parts = [] } of chain) {
+            if (kind === 'then' && !cut.has(id)) chain.push(parts[1]);
         }
+        // From its end, as long as it is: what a call would have to call for is known then.
+        for (const one of chain.reverse()) {
+            if (!cut.has(one.id)) cut.set(one.id, this._within(one, length));
+        }
+        return /** @type {Expression} */ (cut.get(expression.id));
+    }
+
+    /** @param {Expression} expression @param {number} length @returns {Expression} */
+    _within(expression, length) {
+        const { kind, parts = [], min = 0, max = 0 } = expression;
         const cut = parts.map((part) => this.within(part, length));
-        const result = kind === 'then' ? this.then(...cut) : kind === 'either' ? this.either(cut)
-            : kind === 'repeat' ? this.repeat(cut[0], Math.min(min, length + 1), Math.min(max, length + 1)) : expression;
-        this._cut.set(id, result);
-        return result;
+        return kind === 'then' ? this.then(...cut) : kind === 'either' ? this.either(cut)
+            : kind === 'repeat' ? this.repeat(cut[0], Math.min(min, length + 1), max === Infinity ? max : Math.min(max, length + 1)) : expression;
     }
 }

@@ -71,9 +71,11 @@ export class TokenBytes {
     }
 }
 
-/** @param {Uint8Array} bytes @returns {string} a letter for each */
+const LETTERS = new TextDecoder('latin1');
+
+/** @param {Uint8Array} bytes however many @returns {string} a letter for each, another one for every byte */
 export function letters(bytes) {
-    return String.fromCharCode(...bytes);
+    return LETTERS.decode(bytes);
 }
 
 /** @param {Uint8Array} a @param {Uint8Array} b */
