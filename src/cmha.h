@@ -142,9 +142,8 @@ enum { CMHA_ROUND_NONE = 0, CMHA_ROUND_F16 = 1, CMHA_ROUND_BF16 = 2 };
 /* y[i] = round(x[i]), i < n. May run in place. */
 CMHA_API void cmha_round_f32(float *y, const float *x, size_t n, uint32_t mode);
 
-/* y[i] = (float) x[i]: exact widening of binary16 / bfloat16 bits. */
+/* y[i] = (float) x[i]: exact widening of binary16. */
 CMHA_API void cmha_widen_f16(float *y, const uint16_t *x, size_t n);
-CMHA_API void cmha_widen_bf16(float *y, const uint16_t *x, size_t n);
 
 /* ---------------------------------------------------------------------------------------------- the cache */
 

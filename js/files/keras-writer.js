@@ -112,7 +112,11 @@ function datasetOf({ shape, data, dtype }, what) {
 /** @param {Float32Array} values @param {boolean} brain @returns {Uint8Array} rounded to the nearest, ties to even */
 function halves(values, brain) {
     const words = new Uint32Array(values.slice().buffer);
-    return new Uint8Array(Uint16Array.from(words, brain ? toBrain : toHalf).buffer);
+    const own = new Uint16Array(words.length);
+    for (let i = 0; i < words.length; i++) {
+        own[i] = brain ? toBrain(words[i]) : toHalf(words[i]);
+    }
+    return new Uint8Array(own.buffer);
 }
 
 /** @param {number} word bits of a float32 @returns {number} of a bfloat16 */

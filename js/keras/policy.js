@@ -39,7 +39,8 @@ export const serializePolicy = ({ name }) => (
     { module: 'keras', class_name: 'DTypePolicy', config: { name }, registered_name: null }
 );
 
-const pair = new DataView(new ArrayBuffer(8));
+const number = new Float32Array(1);
+const bits = new Uint32Array(number.buffer);
 
 /**
  * @param {number} value
@@ -47,13 +48,11 @@ const pair = new DataView(new ArrayBuffer(8));
  * @returns {number} the nearest number of that type, ties to even
  */
 export function roundTo(value, type) {
-    if (type === 'float32') return Math.fround(value);
+    if (type === 'float32' || value !== value) return Math.fround(value);
     if (type === 'float16') return roundToHalf(value);
-    pair.setFloat32(0, value);
-    const bits = pair.getUint32(0);
-    if ((bits & 0x7fffffff) > 0x7f800000) return NaN;
-    pair.setUint32(0, (bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000);
-    return pair.getFloat32(0);
+    number[0] = value;
+    bits[0] = (bits[0] + 0x7fff + ((bits[0] >>> 16) & 1)) & 0xffff0000;
+    return number[0];
 }
 
 /**
@@ -63,11 +62,10 @@ export function roundTo(value, type) {
  */
 function roundToHalf(value) {
     const size = Math.abs(value);
-    if (!(size < 65520)) return size >= 65520 ? Math.sign(value) * Infinity : NaN;
-    const exponent = Math.max(Math.floor(Math.log2(size)), -14);
-    const step = 2 ** (exponent - 10);
-    const steps = value / step;
-    const nearest = Math.round(steps);
-    const even = Math.abs(steps % 1) === 0.5 ? 2 * Math.round(steps / 2) : nearest;
-    return even * step;
+    if (size >= 65520) return Math.sign(value) * Infinity;
+    // 2^52 steps: next to one and a half times as much a double's last bit is worth one of them.
+    number[0] = size;
+    bits[0] = Math.max(bits[0] & 0x7f800000, 0x38800000) + (42 << 23);
+    const rounder = 1.5 * number[0];
+    return Math.sign(value) * (size + rounder - rounder);
 }

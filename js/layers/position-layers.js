@@ -99,8 +99,9 @@ export class AlibiBias extends PlainLayer {
         const slopes = slopesOf(shape.includes(0) ? 0 : heads, this._config.alibiBiasMax);
         return this._fill(shape, (out) => {
             const values = numbers(this._runtime, inputs);
-            for (let i = 0; i < out.length; i++) {
-                out[i] = values[i] + Math.fround(slopes[Math.floor(i / (t * s)) % heads]) * (i % s - (s - 1));
+            for (let row = 0, i = 0; i < out.length; row++) {
+                const slope = Math.fround(slopes[Math.floor(row / t) % heads]);
+                for (let j = 1 - s; j <= 0; j++, i++) out[i] = values[i] + slope * j;
             }
         });
     }

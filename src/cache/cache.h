@@ -17,7 +17,8 @@ typedef struct cache_type {
     /* NULL: floats as they lie. to[e][8] = elements e0 + e, e < n, of the keys of positions [j, j + 8), without their
      * scales; j a multiple of 8. */
     void (*widen_keys)(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e0, size_t n, float *to);
-    /* to[c] = elements c0 + c, c < n, of the value of position j, without its scale. */
+    /* to[c] = elements c0 + c, c < n, of the value of position j, without its scale; c0 a multiple of 8, and `to` has room for
+     * n rounded up to one. */
     void (*widen_value)(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t n, float *to);
     /* NULL: none. tile_f32() of the numbers as they lie; 0: not of these (tile.h). */
     int (*tile)(size_t m, size_t panels, size_t k, const float *x, size_t x_stride, const void *b, size_t panel_stride,
@@ -30,6 +31,10 @@ typedef struct cache_type {
 #define X(KIND, object, number, scale) extern const cache_type object;
 CMHA_CACHE_TYPES(X)
 #undef X
+
+/* f16.c: in panels of 8 positions, `panel` halves each, of which the first `count` rows of 8 are meant: positions
+ * [j0, j0 + n) become [j1, j1 + n), in order. */
+void move_halves(uint16_t *to, size_t j1, const uint16_t *from, size_t j0, size_t n, size_t count, size_t panel);
 
 /* store.c */
 const cache_type *type_of(const cmha_cache *c);

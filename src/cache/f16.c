@@ -2,17 +2,18 @@
 #include "cache/cache.h"
 #include "tile.h"
 
-/* Ties to even; beyond 65504 infinity. */
+/* Ties to even; beyond 65504 infinity. Below 2^-14 a number is a multiple of 2^-24, which next to 0.5 is worth a float's last
+ * bit. */
 static uint16_t narrow(float x)
 {
-    float y;
-    uint32_t u;
-    cmha_round_f32(&y, &x, 1, CMHA_ROUND_F16);
-    memcpy(&u, &y, sizeof u);
-    uint32_t sign = u >> 16 & 0x8000u, a = u & 0x7fffffffu;
-    if (a >= 0x7f800000u) return (uint16_t) (sign | (a > 0x7f800000u ? 0x7e00u : 0x7c00u));
-    if (a >= 0x38800000u) return (uint16_t) (sign | (a - 0x38000000u) >> 13);
-    return (uint16_t) (sign | (uint32_t) ((y < 0.0f ? -y : y) * 0x1p24f));      /* a multiple of 2^-24 */
+    uint32_t u, small;
+    memcpy(&u, &x, sizeof u);
+    uint32_t sign = u >> 16 & 0x8000u, a = u & 0x7fffffffu, y = (a - 0x37fff001u + (a >> 13 & 1u)) >> 13;
+    x = __builtin_fabsf(x) + 0.5f;
+    memcpy(&small, &x, sizeof small);
+    y = a < 0x38800000u ? small - 0x3f000000u : y;
+    y = a > 0x477fffffu ? 0x7c00u : y;
+    return (uint16_t) (sign | (a > 0x7f800000u ? 0x7e00u : y));
 }
 
 static uint16_t *values_of(const cmha_cache *c, const void *page)
@@ -35,13 +36,21 @@ static void store_key(const cmha_cache *c, void *page, size_t g, size_t j, const
 
 static void store_value(const cmha_cache *c, void *page, size_t g, size_t j, const float *row)
 {
-    for (size_t e = 0; e < c->v; e++) *value_half(c, page, g, j, e) = narrow(row[e]);
+    for (size_t e = 0; e < c->v; e += CMHA_PANEL) {
+        uint16_t *value = value_half(c, page, g, j, e);
+        for (size_t i = 0; i < least(c->v - e, CMHA_PANEL); i++) value[i] = narrow(row[e + i]);
+    }
 }
 
 static void load_key(const cmha_cache *c, const void *page, size_t g, size_t j, float *row)
 {
     const uint16_t *key = (const uint16_t *) page + key_at(c, g, j);
-    for (size_t e = 0; e < c->d; e++) cmha_widen_f16(row + e, key + e * CMHA_PANEL, 1);
+    uint16_t some[CMHA_PANEL];
+    for (size_t e = 0, n; e < c->d; e += n) {
+        n = least(c->d - e, CMHA_PANEL);
+        for (size_t i = 0; i < n; i++, key += CMHA_PANEL) some[i] = *key;
+        cmha_widen_f16(row + e, some, n);
+    }
 }
 
 static void widen_value(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t n, float *to)
@@ -61,13 +70,24 @@ static void widen_keys(const cmha_cache *c, const void *page, size_t g, size_t j
     cmha_widen_f16(to, (const uint16_t *) page + key_at(c, g, j) + e0 * CMHA_PANEL, n * CMHA_PANEL);
 }
 
+void move_halves(uint16_t *to, size_t j1, const uint16_t *from, size_t j0, size_t n, size_t count, size_t panel)
+{
+    for (size_t step; n > 0; n -= step, j1 += step, j0 += step) {
+        step = least(n, least(CMHA_PANEL - j0 % CMHA_PANEL, CMHA_PANEL - j1 % CMHA_PANEL));
+        uint16_t *y = to + j1 / CMHA_PANEL * panel + j1 % CMHA_PANEL;
+        const uint16_t *x = from + j0 / CMHA_PANEL * panel + j0 % CMHA_PANEL;
+        for (size_t e = 0; e < count; e++, y += CMHA_PANEL, x += CMHA_PANEL) {
+            for (size_t i = 0; i < step; i++) y[i] = x[i];
+        }
+    }
+}
+
 static void move(const cmha_cache *c, void *to, size_t g, size_t j1, const void *from, size_t j0, size_t n)
 {
-    for (size_t i = 0; i < n; i++, j1++, j0++) {
-        uint16_t *key = (uint16_t *) to + key_at(c, g, j1);
-        const uint16_t *other = (const uint16_t *) from + key_at(c, g, j0);
-        for (size_t e = 0; e < c->d; e++) key[e * CMHA_PANEL] = other[e * CMHA_PANEL];
-        for (size_t e = 0; e < c->v; e++) *value_half(c, to, g, j1, e) = *value_half(c, from, g, j0, e);
+    size_t keys = key_at(c, g, 0);
+    move_halves((uint16_t *) to + keys, j1, (const uint16_t *) from + keys, j0, n, c->d, CMHA_PANEL * c->d);
+    for (size_t e = 0; e < c->v; e += CMHA_PANEL) {
+        memmove(value_half(c, to, g, j1, e), value_half(c, from, g, j0, e), 2 * n * least(c->v - e, CMHA_PANEL));
     }
 }
 

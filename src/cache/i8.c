@@ -23,34 +23,39 @@ static float *value_scales_of(const cmha_cache *c, const void *page, size_t g)
     return (float *) (void *) (values_of(c, page) + c->heads * c->page * c->v) + g * c->page;
 }
 
-/* Where element e of the key, or of the value, of position j lies. */
-static int8_t *key_byte(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e)
+/* The panel of keys that position j is in, and where element e of it lies there. */
+static int8_t *key_panel(const cmha_cache *c, const void *page, size_t g, size_t j)
 {
-    size_t lane = j % CMHA_PANEL, pairs = c->d / 2 * 2;
-    int8_t *panel = keys_of(page) + key_at(c, g, j - lane);
-    return panel + (e < pairs ? e / 2 * 2 * CMHA_PANEL + 2 * lane + e % 2 : pairs * CMHA_PANEL + lane);
+    return keys_of(page) + key_at(c, g, j - j % CMHA_PANEL);
 }
 
-static int8_t *value_byte(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e)
+static size_t key_place_in(const cmha_cache *c, size_t j, size_t e)
 {
-    size_t column = e % CMHA_PANEL, width = least(c->v - (e - column), CMHA_PANEL);
-    int8_t *panel = values_of(c, page) + value_at(c, g, 0) + (e - column) * c->page;
-    return panel + j / 2 * 2 * width + 2 * column + j % 2;
+    size_t lane = j % CMHA_PANEL, pairs = c->d / 2 * 2;
+    return e < pairs ? e / 2 * 2 * CMHA_PANEL + 2 * lane + e % 2 : pairs * CMHA_PANEL + lane;
+}
+
+/* Where column e of the value of position j lies, the first of a panel: the next ones of it are two bytes apart. */
+static int8_t *value_columns(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e, size_t *width)
+{
+    *width = least(c->v - e, CMHA_PANEL);
+    return values_of(c, page) + value_at(c, g, 0) + e * c->page + j / 2 * 2 * *width + j % 2;
 }
 
 /* What 127 levels of the largest number of a row come to, and what a row is multiplied by to become levels. A row that is
  * not finite reads as NaN. */
 static float scale_of(const float *row, size_t n, float *inverse)
 {
-    float most = 0.0f, sum = 0.0f;
-    for (size_t e = 0; e < n; e++) {
-        float x = row[e] < 0.0f ? -row[e] : row[e];
-        most = x > most ? x : most;
-        sum += x * 0.0f;                /* NaN, where something is not finite */
+    i4 most = i4_splat(0);
+    for (size_t e = 0; e < n; e += 4) {
+        float some[4];
+        f4_store(some, f4_load_part(row + e, n - e, 0.0f));
+        most = largest_bits(most, some, 4);
     }
-    *inverse = most > 0.0f && sum == 0.0f ? 127.0f / most : 0.0f;
+    float top = f4_lane(largest_lane(most), 0);
+    *inverse = top > 0.0f ? 127.0f / top : 0.0f;
     if (*inverse > 3e38f) *inverse = 0.0f;      /* too small to be told from zero */
-    return sum == 0.0f ? most / 127.0f : sum;
+    return top / 127.0f;
 }
 
 /* Ties to even: next to 1.5 * 2^23 a float's last bit is worth 1. */
@@ -62,50 +67,83 @@ static int8_t level(float x, float inverse)
 
 static void store_key(const cmha_cache *c, void *page, size_t g, size_t j, const float *row)
 {
+    int8_t *panel = key_panel(c, page, g, j);
     float inverse;
     key_scales_of(c, page, g)[j] = scale_of(row, c->d, &inverse);
-    for (size_t e = 0; e < c->d; e++) *key_byte(c, page, g, j, e) = level(row[e], inverse);
+    for (size_t e = 0; e < c->d; e++) panel[key_place_in(c, j, e)] = level(row[e], inverse);
 }
 
 static void store_value(const cmha_cache *c, void *page, size_t g, size_t j, const float *row)
 {
     float inverse;
     value_scales_of(c, page, g)[j] = scale_of(row, c->v, &inverse);
-    for (size_t e = 0; e < c->v; e++) *value_byte(c, page, g, j, e) = level(row[e], inverse);
+    for (size_t e = 0, width; e < c->v; e += width, row += width) {
+        int8_t *value = value_columns(c, page, g, j, e, &width);
+        for (size_t i = 0; i < width; i++) value[2 * i] = level(row[i], inverse);
+    }
+}
+
+/* Eight of 16 bits to floats. */
+static void widen(float *to, i4 numbers)
+{
+    f4_store(to, i4_float(h8_extend(numbers, 0)));
+    f4_store(to + 4, i4_float(h8_extend(numbers, 1)));
+}
+
+/* Of eight pairs of bytes the first of each, or the last. */
+INLINE i4 of_pairs(const int8_t *pairs, size_t last)
+{
+    return h8_shr(h8_shl(i4_load(pairs), last ? 0 : 8), 8);
+}
+
+static void widen_keys(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e0, size_t n, float *to)
+{
+    const int8_t *numbers = key_panel(c, page, g, j);
+    for (size_t e = e0; e < e0 + n; e++, to += CMHA_PANEL) {
+        const int8_t *pairs = numbers + e / 2 * 2 * CMHA_PANEL;
+        widen(to, e % 2 == 0 && e + 1 == c->d ? h8_load_i8(pairs) : of_pairs(pairs, e % 2));
+    }
+}
+
+/* What is loaded beyond the last columns is of the scales. */
+static void widen_value(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t n, float *to)
+{
+    for (size_t e = 0, width; e < n; e += CMHA_PANEL) {
+        widen(to + e, of_pairs(value_columns(c, page, g, j - j % 2, c0 + e, &width), j % 2));
+    }
 }
 
 static void load_key(const cmha_cache *c, const void *page, size_t g, size_t j, float *row)
 {
+    const int8_t *panel = key_panel(c, page, g, j);
     float scale = key_scales_of(c, page, g)[j];
-    for (size_t e = 0; e < c->d; e++) row[e] = (float) *key_byte(c, page, g, j, e) * scale;
+    for (size_t e = 0; e < c->d; e++) row[e] = (float) panel[key_place_in(c, j, e)] * scale;
 }
 
 static void load_value(const cmha_cache *c, const void *page, size_t g, size_t j, float *row)
 {
     float scale = value_scales_of(c, page, g)[j];
-    for (size_t e = 0; e < c->v; e++) row[e] = (float) *value_byte(c, page, g, j, e) * scale;
+    for (size_t e = 0, width; e < c->v; e += width, row += width) {
+        const int8_t *value = value_columns(c, page, g, j, e, &width);
+        for (size_t i = 0; i < width; i++) row[i] = (float) value[2 * i] * scale;
+    }
 }
 
 static void move(const cmha_cache *c, void *to, size_t g, size_t j1, const void *from, size_t j0, size_t n)
 {
+    size_t d = c->d, width;
+    move_halves((uint16_t *) (void *) key_panel(c, to, g, 0), j1, (const uint16_t *) (void *) key_panel(c, from, g, 0), j0, n,
+        d / 2, CMHA_PANEL * d / 2);
     for (size_t i = 0; i < n; i++, j1++, j0++) {
-        for (size_t e = 0; e < c->d; e++) *key_byte(c, to, g, j1, e) = *key_byte(c, from, g, j0, e);
-        for (size_t e = 0; e < c->v; e++) *value_byte(c, to, g, j1, e) = *value_byte(c, from, g, j0, e);
+        if (d % 2) key_panel(c, to, g, j1)[key_place_in(c, j1, d - 1)] = key_panel(c, from, g, j0)[key_place_in(c, j0, d - 1)];
+        for (size_t e = 0; e < c->v; e += width) {
+            int8_t *y = value_columns(c, to, g, j1, e, &width);
+            const int8_t *x = value_columns(c, from, g, j0, e, &width);
+            for (size_t k = 0; k < 2 * width; k += 2) y[k] = x[k];
+        }
         key_scales_of(c, to, g)[j1] = key_scales_of(c, from, g)[j0];
         value_scales_of(c, to, g)[j1] = value_scales_of(c, from, g)[j0];
     }
-}
-
-static void widen_keys(const cmha_cache *c, const void *page, size_t g, size_t j, size_t e0, size_t n, float *to)
-{
-    for (size_t e = 0; e < n; e++, to += CMHA_PANEL) {
-        for (size_t i = 0; i < CMHA_PANEL; i++) to[i] = (float) *key_byte(c, page, g, j + i, e0 + e);
-    }
-}
-
-static void widen_value(const cmha_cache *c, const void *page, size_t g, size_t j, size_t c0, size_t n, float *to)
-{
-    for (size_t e = 0; e < n; e++) to[e] = (float) *value_byte(c, page, g, j, c0 + e);
 }
 
 static const float *key_scales(const cmha_cache *c, const void *page, size_t g)

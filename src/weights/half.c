@@ -1,7 +1,7 @@
-/* half.c: rounding to, and widening from, binary16 and bfloat16. Branch-free scalar code that compilers vectorize. */
+/* half.c: rounding to binary16 and bfloat16, branch-free scalar code that compilers vectorize, and widening from binary16. */
 #include "cmha.h"
+#include "simd.h"
 #include <assert.h>
-#include <string.h>
 
 static uint32_t float_bits(float x) { uint32_t u; memcpy(&u, &x, sizeof u); return u; }
 static float bits_float(uint32_t u) { float x; memcpy(&x, &u, sizeof x); return x; }
@@ -38,19 +38,21 @@ void cmha_round_f32(float *y, const float *x, size_t n, uint32_t mode)
     }
 }
 
-void cmha_widen_f16(float *y, const uint16_t *x, size_t n)
+static void widen_eight(float *y, const uint16_t *x)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t sign = (uint32_t) (x[i] & 0x8000u) << 16, a = x[i] & 0x7fffu;
-        uint32_t normal = (a << 13) + 0x38000000u;              /* exponent bias 15 to 127 */
-        uint32_t special = (a << 13) | 0x7f800000u;
-        uint32_t small = float_bits((float) (int32_t) a * 0x1p-24f);
-        uint32_t w = a >= 0x7c00u ? special : a < 0x400u ? small : normal;
-        y[i] = bits_float(w | sign);
-    }
+    f4 wide[2];
+    f8_from_f16(wide, i4_load(x));
+    f4_store(y, wide[0]);
+    f4_store(y + 4, wide[1]);
 }
 
-void cmha_widen_bf16(float *y, const uint16_t *x, size_t n)
+void cmha_widen_f16(float *y, const uint16_t *x, size_t n)
 {
-    for (size_t i = 0; i < n; i++) y[i] = bits_float((uint32_t) x[i] << 16);
+    for (; n >= 8; n -= 8, x += 8, y += 8) widen_eight(y, x);
+    if (n == 0) return;
+    uint16_t rest[8] = { 0 };
+    float wide[8];
+    memcpy(rest, x, n * sizeof *x);
+    widen_eight(wide, rest);
+    memcpy(y, wide, n * sizeof *y);
 }

@@ -322,7 +322,6 @@ static void fuzz_small(input *in)
     uint16_t *half = malloc(n * sizeof *half + 1);
     for (size_t i = 0; i < n; i++) half[i] = (uint16_t) random_bits(&in->r);
     cmha_widen_f16(y, half, n);
-    cmha_widen_bf16(y, half, n);
     cmha_activation_f32(y, x, n, (uint32_t) below(in, 6));
     cmha_softcap_f32(y, x, n, 2.0f);
     cmha_round_f32(y, x, n, (uint32_t) below(in, 3));

@@ -65,13 +65,13 @@ export class Weight {
         return this.name === 'kernel' ? this._owner.kernel() : this._owner.bias();
     }
 
-    /** @param {Float32Array} values of the variable type */
+    /** @param {Float32Array} values become numbers of the variable type */
     _load(values) {
+        const { variable, compute } = this._set.config.policy;
         if (this._owner instanceof NormWeights) {
-            this._owner.loadWeight(values);
+            this._owner.loadWeight(values.map((value) => roundTo(value, variable)));
             return;
         }
-        const { variable, compute } = this._set.config.policy;
         if (variable !== compute) this._exact = values.slice();
         if (this.name === 'kernel') this._owner.loadKernel(values, roundMode(compute));
         else this._owner.loadBias(values, roundMode(compute));
@@ -130,7 +130,7 @@ export class WeightSet {
         this.quantized = null;
         try {
             for (const shape of shapes) this._add(shape);
-            for (const weight of this.list) weight._load(this._rounded(weight._draw()));
+            for (const weight of this.list) weight._load(weight._draw());
         } catch (error) {
             this.dispose();
             throw error;
@@ -160,7 +160,7 @@ export class WeightSet {
         const values = checkWeights(this._runtime, list, this.list);
         this.layer._checkAlive();
         ensureRoom(this._runtime, this.list);
-        this.list.forEach((weight, i) => weight._load(this._rounded(new Float32Array(values[i].data))));
+        this.list.forEach((weight, i) => weight._load(new Float32Array(values[i].data)));
     }
 
     /**
@@ -192,14 +192,8 @@ export class WeightSet {
         ensureRoom(this._runtime, this.list);
         this.list.forEach((weight, i) => {
             const values = projected[i];
-            if (values) weight._load(this._rounded(values));
+            if (values) weight._load(values);
         });
-    }
-
-    /** @param {Float32Array} values @returns {Float32Array} as numbers of the variable type */
-    _rounded(values) {
-        const { variable } = this.config.policy;
-        return variable === 'float32' ? values : values.map((value) => roundTo(value, variable));
     }
 
     /** @returns {number[]} a penalty for every regularized weight */
