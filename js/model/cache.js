@@ -338,8 +338,11 @@ export function createCache(network, options, usual) {
         length = sinks + positiveInteger('window', window);
     }
     const { layers, embedding: { positions: learned } } = network.description;
-    if (learned !== null && (sinks !== undefined || length > learned)) {
-        throw rangeError('length', `at most ${learned}, the positions that this model has learned, without sinks`, length);
+    if (learned !== null && sinks !== undefined) {
+        throw new RangeError('sinks: this model has learned positions, which lie in its keys and values and cannot be shifted');
+    }
+    if (learned !== null && length > learned) {
+        throw rangeError('length', `at most ${learned}, the positions that this model has learned`, length);
     }
     // A text takes a page in every layer with its first token: texts that could never all begin are not made.
     const page = pageFor(length);

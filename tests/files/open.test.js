@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { FormatError } from '../../js/check.js';
 import { huggingFace } from '../../js/files/hugging-face.js';
@@ -332,6 +333,11 @@ describe('a GGUF file', () => {
         'a File': () => new File([file], 'x'),
         'a list of one File': () => [new File([file], 'x')],
         'an ArrayBuffer': () => file.slice().buffer,
+        'an ArrayBuffer of another realm': () => {
+            const buffer = runInNewContext(`new ArrayBuffer(${file.length})`);
+            new Uint8Array(buffer).set(file);
+            return buffer;
+        },
         'a SharedArrayBuffer': () => {
             const shared = new SharedArrayBuffer(file.length);
             new Uint8Array(shared).set(file);

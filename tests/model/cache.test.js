@@ -458,8 +458,11 @@ describe('a cache', () => {
 
     test('learned positions end where the model has none', () => withCaches(async (caches) => {
         const all = Array.from({ length: learned.contextLength }, (_, i) => i % 30);
-        for (const options of [{ length: all.length + 1 }, { sinks: 2, window: 6 }]) {
-            assert.throws(() => learned.createCache(options), { name: 'RangeError', message: /128, the positions that this model has learned/ });
+        for (const [options, message] of /** @type {const} */ ([
+            [{ length: all.length + 1 }, /^length must be at most 128, the positions that this model has learned, got 129/],
+            [{ sinks: 2, window: 6 }, /^sinks: this model has learned positions/],
+        ])) {
+            assert.throws(() => learned.createCache(options), { name: 'RangeError', message });
         }
         const cache = learned.createCache();
         caches.push(cache);
