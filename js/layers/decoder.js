@@ -7,6 +7,7 @@ import { Random, randomSeed } from '../random.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';
 import { LINEAR } from '../engine/interface.js';
+import { printAs } from '../engine/print.js';
 import { asTensorLike } from '../engine/tensor.js';
 import { checkWeights, ensureRoom } from './check-weights.js';
 import { DecoderJob } from './decoder-job.js';
@@ -339,6 +340,10 @@ export class TransformerDecoder {
 
 /** @param {NormWeights | null} norm @returns {Float32Array[]} copies of gamma and beta */
 const normWeights = (norm) => (norm ? [norm.readWeight(), norm.readBias()] : []);
+
+printAs(TransformerDecoder, 'TransformerDecoder', (decoder) => (decoder._disposed ? null : {
+    intermediateDim: decoder.intermediateDim, numHeads: decoder.numHeads, built: decoder.built,
+}));
 
 /**
  * What a block needs to know of a call, by address. Filled in again and again.

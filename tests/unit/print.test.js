@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
 import { GPT2CausalLM, loadModel } from '../../js/generation/index.js';
+import { TransformerDecoder } from '../../js/layers/index.js';
 import { testRuntime } from '../runtime.js';
 
 const runtime = await testRuntime();
@@ -34,6 +35,11 @@ test('other objects show what they are in a few lines', async () => {
     assert.equal(inspect(layer), "CachedMultiHeadAttention { name: 'mine', built: false, weights: {} }");
     layer.build([1, 1, 8], [1, 1, 8]);
     assert.match(inspect(layer), /'mine\/query\/kernel': \[ 8, 2, 4 \]/);
+    assert.equal(inspect(layer.weights[0]), "Weight { path: 'mine/query/kernel', shape: [ 8, 2, 4 ], dtype: 'float32' }");
+    assert.deepEqual(JSON.parse(JSON.stringify(layer.weights)).map((/** @type {{ shape: number[] }} */ { shape }) => shape),
+        layer.weights.map(({ shape }) => shape));
+    const decoder = new TransformerDecoder(runtime, { intermediateDim: 8, numHeads: 2 });
+    assert.equal(inspect(decoder), 'TransformerDecoder { intermediateDim: 8, numHeads: 2, built: false }');
     const grouped = new CachedGroupQueryAttention(runtime, { headDim: 4, numQueryHeads: 2, numKeyValueHeads: 1 });
     assert.match(inspect(grouped), /^CachedGroupQueryAttention \{/);
     const cache = new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4 });
@@ -50,7 +56,7 @@ test('other objects show what they are in a few lines', async () => {
         vocabularySize: 10, numLayers: 2, numHeads: 2, hiddenDim: 8, maxSequenceLength: 1024,
     });
     gpt2.dispose();
-    for (const object of [layer, grouped, cache, kept, model]) {
+    for (const object of [layer, decoder, grouped, cache, kept, model]) {
         assert.ok(inspect(object).split('\n').length < 60);
         object.dispose();
         assert.match(inspect(object), /^\w+ \(disposed\)$/);

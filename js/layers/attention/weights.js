@@ -1,5 +1,6 @@
 // The layer's weights: projections with their Keras names, shapes and values.
 
+import { printAs } from '../../engine/print.js';
 import { sizeOf, roundMode } from '../../engine/tensor.js';
 import { show, typeError } from '../../check.js';
 import { roundTo } from '../../keras/policy.js';
@@ -106,6 +107,8 @@ export class Weight {
         return this.name === 'kernel' ? kernelConstraint : this.name === 'bias' ? biasConstraint : null;
     }
 }
+
+printAs(Weight, 'Weight', ({ path, shape, dtype }) => ({ path, shape, dtype }));
 
 /** All weights of a layer, in Keras's order. */
 export class WeightSet {
