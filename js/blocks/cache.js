@@ -73,7 +73,7 @@ export class KVCache {
         Object.freeze(this); // shape and dtype are believed later
         if (pages) return;
         try {
-            this.#pages.reserve(length, (address, bytes) => runtime.memory.bytes.fill(0, address, address + bytes));
+            this.#pages.reserve(length, (address, bytes) => runtime.memory.f32(address, bytes / 4).fill(0));
         } catch (error) {
             this.#pages.dispose();
             throw error;
@@ -278,7 +278,9 @@ export class KVCache {
         const { _runtime: { memory, wasm }, shape, _pages: pages } = this;
         const [batch, , length, heads, dim] = shape;
         if (from === length) return;
-        // One row of zeros, from which all positions are stored.
+        const page = pageFor(length);
+        const whole = Math.ceil(from / page);
+        // One row of zeros, from which the positions of a page that others stay in are stored; zeros of all types are zero bytes.
         const zeros = memory.alloc(4 * (heads * dim + OP_WORDS));
         const transfer = zeros + 4 * heads * dim;
         try {
@@ -291,10 +293,13 @@ export class KVCache {
         first?.();
         const at = transfer / 4 - TRANSFER.keys;
         const { words } = memory;
-        writeTransfer(words, at, this._address, zeros, [batch, 2, 0, heads, dim], from, length - from);
+        writeTransfer(words, at, this._address, zeros, [batch, 2, 0, heads, dim], from, Math.min(whole * page, length) - from);
         words[at + TRANSFER.keysStride] = words[at + TRANSFER.valuesStride] = 0;
         wasm.cmha_cache_store(transfer);
         memory.free(zeros);
+        pages.pageList().forEach(({ address, bytes }, i, { length: all }) => {
+            if (i % (all / batch) >= whole) memory.f32(address, bytes / 4).fill(0);
+        });
     }
 
     /** @param {object} object @throws {TypeError} unless it is a cache, not a Proxy around one */

@@ -54,7 +54,8 @@ export class PackedWeight {
         /** Bytes of both in memory. */
         this.bytes = behind + (bias ? 4 * outputs : 0) + (scaled ? 4 * outputs : 0);
         this.#address = runtime.memory.alloc(this.bytes);
-        runtime.memory.bytes.fill(0, this.#address, this.#address + this.bytes);
+        // A shared memory's bytes are filled one by one, its words are not.
+        runtime.memory.f32(this.#address, this.bytes / 4).fill(0);
         if (bias) this.#bias = this.#address + behind;
         if (scaled) this.#scales = this.#address + this.bytes - 4 * outputs;
     }

@@ -4,7 +4,7 @@
 
 /* Ties to even; beyond 65504 infinity. Below 2^-14 a number is a multiple of 2^-24, which next to 0.5 is worth a float's last
  * bit. */
-static uint16_t narrow(float x)
+INLINE uint16_t narrow(float x)
 {
     uint32_t u, small;
     memcpy(&u, &x, sizeof u);

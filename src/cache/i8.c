@@ -46,12 +46,9 @@ static int8_t *value_columns(const cmha_cache *c, const void *page, size_t g, si
  * not finite reads as NaN. */
 static float scale_of(const float *row, size_t n, float *inverse)
 {
-    i4 most = i4_splat(0);
-    for (size_t e = 0; e < n; e += 4) {
-        float some[4];
-        f4_store(some, f4_load_part(row + e, n - e, 0.0f));
-        most = largest_bits(most, some, 4);
-    }
+    size_t e = n / 4 * 4;
+    i4 most = largest_bits(i4_splat(0), row, e);
+    for (; e < n; e++) most = i4_max(most, i4_and(i4_load_splat(row + e), i4_splat(0x7fffffff)));
     float top = f4_lane(largest_lane(most), 0);
     *inverse = top > 0.0f ? 127.0f / top : 0.0f;
     if (*inverse > 3e38f) *inverse = 0.0f;      /* too small to be told from zero */
