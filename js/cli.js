@@ -20,8 +20,8 @@ const HELP = `Usage: cached-attention [options] [prompt]
        cached-attention inspect --model <where> [options]
 
 Continues a text; or holds a conversation, turn by turn; or says what a model is. Without a prompt the text is read from
-stdin, or begun by the model where stdin is a terminal; the prompt "-" is read from stdin in any case. Behind "--" chat
-and inspect are prompts. In a chat Ctrl-C stops the answer, a second one leaves; so does the end of the input.
+stdin, without the line break at its end, or begun by the model where stdin is a terminal; the prompt "-" is read from stdin
+in any case. Behind "--" chat and inspect are prompts. In a chat Ctrl-C stops the answer, a second one leaves; so does the end of the input.
 
   --model <where>             a file, folder or URL; or owner/name on the hub where no such folder exists
                               (default: the small model of stories that comes along)
@@ -62,12 +62,12 @@ function readArguments() {
     }
 }
 
-/** @param {AbortSignal} signal @returns {Promise<string>} all of stdin */
+/** @param {AbortSignal} signal @returns {Promise<string>} all of stdin, but for the line break that ends it: echo's, or an editor's */
 async function readStdin(signal) {
     process.stdin.setEncoding('utf8');
     let text = '';
     for await (const chunk of addAbortSignal(signal, process.stdin)) text += chunk;
-    return text;
+    return text.replace(/\r?\n$/, '');
 }
 
 /** What interrupts, and what is done about it. */

@@ -74,6 +74,8 @@ describe('cached-attention', () => {
         const piped = await run(greedy, (child) => child.stdin.end('in the'));
         assert.deepEqual([piped.stdout, piped.code], [(await run([...greedy, 'in the'])).stdout, 0]);
         assert.ok(piped.stdout.startsWith('in the'));
+        const line = await run(greedy, (child) => child.stdin.end('in the\r\n'));
+        assert.equal(line.stdout, piped.stdout, 'what echo ends a line with is no part of the text');
         const word = await run([...greedy, '--', 'chat']);
         assert.ok(word.stdout.startsWith('chat'), word.stderr);
     });
