@@ -65,7 +65,7 @@ export class AttentionLog {
         this._pieces = new Map(wanted.layers.map((layer) => [layer, []]));
     }
 
-    /** What a job of the reader is given. @returns {import('../model/reader.js').AttentionWatch} */
+    /** What a job of the reader is given. @returns {import('../model/pass-job.js').AttentionWatch} */
     get watch() {
         return {
             layers: this._wanted.layers,

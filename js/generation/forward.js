@@ -4,7 +4,8 @@ import { checkOptionNames, checkSignal, rangeError, typeError } from '../check.j
 import { AttentionLog, checkAttention, checkList } from './attention-scores.js';
 import { ModelCache } from '../model/cache.js';
 import { makeRows } from '../model/cache-row.js';
-import { PassJob, checkIds, emptyResult, read, readSync } from '../model/reader.js';
+import { PassJob } from '../model/pass-job.js';
+import { checkIds, emptyResult, read, readSync } from '../model/reader.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 /** @typedef {import('../engine/tensor.js').Tensor} Tensor */

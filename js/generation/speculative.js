@@ -3,7 +3,8 @@
 // is the guess or ends it: greedy texts are the same tokens as without a draft, and drawn ones have the same distribution, with
 // the same seed even the same tokens.
 
-import { PassJob, read } from '../model/reader.js';
+import { PassJob } from '../model/pass-job.js';
+import { read } from '../model/reader.js';
 import { CacheRow } from '../model/cache-row.js';
 import { argmax } from './choice.js';
 import { DraftPace } from './draft-pace.js';

@@ -1,7 +1,8 @@
 // What a search drives (Steps in search.js): one text or several being read or written, on a network and its caches. Room for
 // the results is taken at the beginning; steps take pages of the caches as they grow, and nothing else.
 
-import { PassJob, read, readStep, wantedOf } from '../model/reader.js';
+import { PassJob } from '../model/pass-job.js';
+import { read, readStep, wantedOf } from '../model/reader.js';
 
 /** @typedef {import('../model/network.js').Network} Network */
 /** @typedef {import('../model/cache-row.js').CacheRow} CacheRow */
@@ -83,7 +84,7 @@ export class ModelSteps {
         return this._rows.reduce((bytes, row) => bytes + row.bytes, 0);
     }
 
-    /** @param {import('../model/reader.js').AttentionWatch} watch is shown attention scores from now on */
+    /** @param {import('../model/pass-job.js').AttentionWatch} watch is shown attention scores from now on */
     watch(watch) {
         this._job.watch = watch;
     }

@@ -1,7 +1,8 @@
 // Several texts written at once: what they all want to read next is read in one pass, so that weights are streamed once for all
 // of them. Each text is a generation by itself, which knows nothing of the others: the tokens are the same as alone.
 
-import { CHUNK, PassJob } from '../model/reader.js';
+import { PassJob } from '../model/pass-job.js';
+import { CHUNK } from '../model/reader.js';
 
 /** @typedef {import('../model/network.js').Network} Network */
 /** @typedef {import('./generate.js').GeneratedItem} GeneratedItem */

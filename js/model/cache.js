@@ -9,7 +9,8 @@ import { checkOptionNames, indexList, integerWithin, positiveInteger, rangeError
 import { checkKeptType, pageBytes, pageFor } from '../blocks/pages.js';
 import { makeRows } from './cache-row.js';
 import { Network } from './network.js';
-import { PassJob, checkIds } from './reader.js';
+import { PassJob } from './pass-job.js';
+import { checkIds } from './reader.js';
 
 /** @typedef {import('./cache-row.js').CacheRow} CacheRow */
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { RandomSampler, loadModel } from '../../js/generation/index.js';
-import { PassJob } from '../../js/model/reader.js';
+import { PassJob } from '../../js/model/pass-job.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
 import { there } from '../there.js';
 import { testRuntime } from '../runtime.js';
