@@ -31,7 +31,7 @@ const DEFAULTS = {
     topK: 40,
     topP: 0.95,
     minP: 0,
-    seed: 7,
+    seed: 8,
     tokens: 200,
     pace: 60,
     workers: 'auto',

@@ -4,7 +4,7 @@
 import { withBrowser } from './page.js';
 
 const SIZES = [{ width: 1440, height: 900 }, { width: 375, height: 740 }];
-const STORY = 'web/#prompt=Once+upon+a+time%2C+there+was+a+little+fox+who&seed=7&tokens=200&pace=';
+const STORY = 'web/#prompt=Once+upon+a+time%2C+there+was+a+little+fox+who&seed=8&tokens=200&pace=';
 /** Tokens per second that are shown, 0 for as many as there are; and stories, so that there are frames to speak of. */
 const PACES = [{ pace: 60, stories: 2 }, { pace: 0, stories: 20 }];
 
