@@ -21,7 +21,8 @@ const HELP = `Usage: cached-attention [options] [prompt]
 
 Continues a text; or holds a conversation, turn by turn; or says what a model is. Without a prompt the text is read from
 stdin, without the line break at its end, or begun by the model where stdin is a terminal; the prompt "-" is read from stdin
-in any case. Behind "--" chat and inspect are prompts. In a chat Ctrl-C stops the answer, a second one leaves; so does the end of the input.
+in any case. Behind "--" chat and inspect are prompts. In a chat Ctrl-C stops the answer, a second one leaves; so does the
+end of the input.
 
   --model <where>             a file, folder or URL; or owner/name on the hub where no such folder exists
                               (default: the small model of stories that comes along)
@@ -62,7 +63,7 @@ function readArguments() {
     }
 }
 
-/** @param {AbortSignal} signal @returns {Promise<string>} all of stdin, but for the line break that ends it: echo's, or an editor's */
+/** @param {AbortSignal} signal @returns {Promise<string>} all of stdin but the line break at its end, echo's or an editor's */
 async function readStdin(signal) {
     process.stdin.setEncoding('utf8');
     let text = '';

@@ -6,7 +6,6 @@ import {
 } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
 import { writeGate } from './gate.js';
-import { Turner } from './turn.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
 /** @typedef {import('../model/description.js').Activation} Activation */
@@ -191,10 +190,11 @@ export function recordGate(program, { a, b, y, rows, n, activation }) {
  *   keys are to be turned to their new positions
  * @throws {RangeError} when the memory is exhausted; nothing has moved then
  */
-export function removePositions({ runtime, description: { layers } }, caches, from, to, length, turn) {
+export function removePositions(network, caches, from, to, length, turn) {
+    const { layers } = network.description;
     const rest = length - to;
     caches.forEach((cache) => cache.makeWritable(from, from + rest));
-    const turner = new Turner(runtime, Math.max(1, ...layers.map(({ attention: { rope } }) => (rope?.dims ?? 0) / 2)));
+    const turner = network.makeTurner();
     layers.forEach(({ attention: { rope } }, i) => {
         const cache = caches[i];
         cache.move(to, from, rest);

@@ -26,6 +26,9 @@ const TURN_WORDS = Math.ceil((Math.max(...Object.values(TURN)) + 1 - ARGUMENTS) 
 export class Turner {
     #runtime;
     #block;
+    /** What the table is of: many layers turn alike. @type {unknown} */
+    #frequencies;
+    #by = 0;
 
     /** @param {Runtime} runtime @param {number} pairs most that a key has @throws {RangeError} when the memory is exhausted */
     constructor(runtime, pairs) {
@@ -36,14 +39,17 @@ export class Turner {
     /** @param {KeyTurn} turn */
     turn({ cache, batch, from, to, by, frequencies, pairing, round = 0 }) {
         const { memory, wasm } = this.#runtime;
+        const { words, floats } = memory;
         const pairs = frequencies.length;
         const table = this.#block + 4 * TURN_WORDS;
-        const angles = memory.f32(table, 2 * pairs);
-        for (let i = 0; i < pairs; i++) {
-            angles[i] = Math.cos(by * frequencies[i]);
-            angles[pairs + i] = Math.sin(by * frequencies[i]);
+        if (by !== this.#by || frequencies !== this.#frequencies) {
+            this.#by = by;
+            this.#frequencies = frequencies;
+            for (let i = 0; i < pairs; i++) {
+                floats[table / 4 + i] = Math.cos(by * frequencies[i]);
+                floats[table / 4 + pairs + i] = Math.sin(by * frequencies[i]);
+            }
         }
-        const { words } = memory;
         const at = this.#block / 4 - ARGUMENTS;
         words[at + TURN.cache] = cache;
         words[at + TURN.batch] = batch;
@@ -57,6 +63,6 @@ export class Turner {
     }
 
     dispose() {
-        this.#runtime.memory.free(this.#block);
+        this.#runtime._free(this.#block);
     }
 }

@@ -2,8 +2,9 @@
 //
 //   { model, dtype, capacity, sinks, batch, rows: [{ tokens, positions, cold, key, ring: { start, ahead, gone, trace } }] }
 //
-// and its pages stand text by text, layer by layer, in order of place, behind those of a ring that has gone on the sinks' first keys. `model` is the fingerprint of the model whose keys and
-// values these are. Nothing in a file is believed: every number is checked before it is used, damage is a FormatError.
+// and its pages stand text by text, layer by layer, in order of place; behind those of a ring that has gone on the sinks' first keys.
+// `model` is the fingerprint of the model whose keys and values these are. Nothing in a file is believed: every number is checked
+// before it is used, damage is a FormatError.
 
 import { checksum, packCache, unpackCache } from '../blocks/cache-bytes.js';
 import { isKeptType, pageBytes, pageFor } from '../blocks/pages.js';
@@ -61,10 +62,7 @@ export function fingerprint(network) {
 export function writeCache(network, rows, batch) {
     const [{ type, capacity, sinks }] = rows;
     /** @type {Header} */
-    const header = {
-        model: fingerprint(network), dtype: type, capacity, sinks, batch,
-        rows: rows.map(({ state }) => state),
-    };
+    const header = { model: fingerprint(network), dtype: type, capacity, sinks, batch, rows: rows.map(({ state }) => state) };
     return packCache(network.runtime.memory, MAGIC, VERSION, header, rows.flatMap((row) => row.pageList()));
 }
 

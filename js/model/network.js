@@ -1,6 +1,7 @@
 // The network that a description describes: its weights, by role. Knows no file; what it computes with them stands in pass.js.
 
 import { NormWeights } from '../blocks/norm.js';
+import { Turner } from '../blocks/turn.js';
 import { PackedWeight, weightType } from '../blocks/weight.js';
 import { shapesOf } from './shapes.js';
 import { inverseFrequencies, lengthKey } from './rope.js';
@@ -199,6 +200,11 @@ export class Network {
         const values = inverseFrequencies(scaling, dims, length, this.divisors);
         this._frequencies.set(rope, { key, values });
         return values;
+    }
+
+    /** @returns {Turner} for the keys of any layer @throws {RangeError} when the memory is exhausted */
+    makeTurner() {
+        return new Turner(this.runtime, Math.max(1, ...this.ropes.map(({ dims }) => dims / 2)));
     }
 
     /**

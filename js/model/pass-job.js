@@ -199,7 +199,7 @@ export class PassJob {
         for (let i = 0; i < segments.length; i++) {
             const { caches, index, slot, t, result } = segments[i];
             same = this._note(caches) && same;
-            same = this._note(slot !== index && this._network.windows.length > 0) && same;
+            same = this._note(slot !== index && network.windows.length > 0) && same;
             same = this._note(t) && same;
             same = this._note(Math.ceil((index + t) / PAGE)) && same;
             same = this._note(result) && same;
@@ -273,9 +273,10 @@ export class PassJob {
                 this.watch?.read(layer, slot === index ? all : inOrder(all, index + t, this._runs[0].row), t, index);
             }
         }
+        const key = this._network.lengthKey(this._pass.length);
         for (let i = 0; i < this._runs.length; i++) {
             const { row, ids } = this._runs[i];
-            row.append(ids, this._from, this._part(ids), this._network.lengthKey(this._pass.length));
+            row.append(ids, this._from, this._part(ids), key);
         }
     }
 }

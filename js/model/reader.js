@@ -62,17 +62,13 @@ function* passes(job, runs, wanted) {
  */
 function* passesAgain(job, { row, ids }) {
     const held = row.length;
-    const all = [...row.tokens, ...Array.from(ids)];
+    const again = { row, ids: row.tokens.concat(Array.from(ids)) };
     const { watch } = job;
     job.watch = null;
     row.truncate(0);
     try {
         for (let done = 0; done < held;) {
-            job._network.check();
-            const count = Math.min(CHUNK, held - done);
-            row.prepare(count);
-            job.set([{ row, ids: all }], done, count, false, NOTHING);
-            done += count;
+            done = prepare(job, [again], done, held, NOTHING);
             yield 0;
         }
     } finally {
@@ -122,21 +118,23 @@ const longestOf = (runs) => runs.reduce((most, { ids }) => Math.max(most, ids.le
  * Sets the job to the next pass.
  * @param {PassJob} job @param {Run[]} runs
  * @param {number} from tokens read of the longest run
- * @param {number} longest
+ * @param {number} end tokens of it that are to be read
  * @param {Wanted} wanted
  * @returns {number} tokens read of it then
  */
-function prepare(job, runs, from, longest, wanted) {
+function prepare(job, runs, from, end, wanted) {
     job._network.check(); // somebody may have disposed of it since the last pass
-    let count = Math.min(Math.max(1, Math.floor(CHUNK / runs.length)), longest - from);
+    let count = Math.min(Math.max(1, Math.floor(CHUNK / runs.length)), end - from);
     for (let i = 0; i < runs.length; i++) {
         count = Math.min(count, runs[i].row.most(count));
     }
+    let last = true;
     for (let i = 0; i < runs.length; i++) {
         const { row, ids } = runs[i];
         row.prepare(Math.max(0, Math.min(count, ids.length - from)));
+        last &&= from + count >= ids.length;
     }
-    job.set(runs, from, count, from + count === longest, wanted);
+    job.set(runs, from, count, last, wanted);
     return from + count;
 }
 

@@ -4,9 +4,8 @@
 // turned after them, every time from the keys that they were at first. A key is rounded when it is stored, a sink once more, however
 // long the text becomes.
 
-import { OP_WORDS, TRANSFER, TURN } from '../engine/interface.js';
+import { OP_WORDS, TRANSFER } from '../engine/interface.js';
 import { writeTransfer } from '../blocks/pages.js';
-import { PAIRINGS } from '../blocks/rope.js';
 
 /** @typedef {import('../blocks/pages.js').PagedCache} PagedCache */
 /** @typedef {import('./network.js').Network} Network */
@@ -36,12 +35,10 @@ export class Ring {
     #caches;
     #sinks;
     #window;
-    /** Of the sinks' first keys, layer by layer; 0: nothing has turned yet. */
+    /** There once it has turned, as is what follows. @type {import('../blocks/turn.js').Turner | null} */
+    #turner = null;
+    /** Address of the sinks' first keys, layer by layer, with an operation that moves them behind. */
     #kept = 0;
-    /** Of two operations for each layer that turns, behind the keys. */
-    #operations = 0;
-    /** Of the cosines and sines of each kind of rotation, behind the operations. */
-    #tables = 0;
 
     /** @param {Network} network @param {readonly PagedCache[]} caches of its layers @param {number} sinks @param {number} window */
     constructor(network, caches, sinks, window) {
@@ -215,48 +212,22 @@ export class Ring {
 
     /** Frees what turning takes. */
     dispose() {
+        this.#turner?.dispose();
         this.#network.runtime._free(this.#kept);
+        this.#turner = null;
         this.#kept = 0;
     }
 
     /** Takes it. @throws {RangeError} when the memory is exhausted */
     reserve() {
-        if (this.#kept !== 0) return;
-        const { ropes, runtime: { memory }, description: { layers } } = this.#network;
-        const operations = sinkBytes(this.#network, this.#sinks);
-        const tables = operations + 4 * 2 * OP_WORDS * layers.length;
-        this.#kept = memory.alloc(ropes.reduce((bytes, { dims }) => bytes + 4 * dims, tables));
-        this.#operations = this.#kept + operations;
-        this.#tables = this.#kept + tables;
-        const { words } = memory;
-        words.fill(0, this.#operations / 4, this.#tables / 4);
-        let keys = this.#kept;
-        layers.forEach(({ attention: { rope, kvHeads, keyDim } }, i) => {
-            if (!rope) return;
-            const transfer = this.#operation(i, 0) / 4;
-            writeTransfer(words, transfer, this.#caches[i].address, keys, [1, 2, 0, kvHeads, keyDim], 0, 0);
-            words[transfer + TRANSFER.values] = 0;
-            keys += 4 * this.#sinks * kvHeads * keyDim;
-            const turn = this.#operation(i, 1) / 4;
-            words[turn + TURN.cache] = this.#caches[i].address;
-            words[turn + TURN.batch] = 1;
-            words[turn + TURN.pairs] = rope.dims / 2;
-            words[turn + TURN.pairing] = PAIRINGS[rope.pairing];
-            words[turn + TURN.table] = this.#tableOf(rope);
-        });
-    }
-
-    /** @param {number} layer @param {number} which of its two @returns {number} address */
-    #operation(layer, which) {
-        return this.#operations + 4 * OP_WORDS * (2 * layer + which);
-    }
-
-    /** @param {import('./description.js').Rope} rope @returns {number} address of its cosines, then sines */
-    #tableOf(rope) {
-        const { ropes } = this.#network;
-        let address = this.#tables;
-        for (let i = 0; ropes[i] !== rope; i++) address += 4 * ropes[i].dims;
-        return address;
+        if (this.#turner) return;
+        this.#turner = this.#network.makeTurner();
+        try {
+            this.#kept = this.#network.runtime.memory.alloc(sinkBytes(this.#network, this.#sinks) + 4 * OP_WORDS);
+        } catch (error) {
+            this.dispose();
+            throw error;
+        }
     }
 
     /**
@@ -266,30 +237,26 @@ export class Ring {
      */
     #transfer(way, count) {
         const { runtime: { memory: { words }, wasm }, description: { layers } } = this.#network;
+        const operation = this.#kept + sinkBytes(this.#network, this.#sinks);
+        let keys = this.#kept;
         for (let i = 0; i < layers.length; i++) {
-            if (!layers[i].attention.rope) continue;
-            const operation = this.#operation(i, 0);
-            words[operation / 4 + TRANSFER.t] = count;
+            const { rope, kvHeads, keyDim } = layers[i].attention;
+            if (!rope) continue;
+            writeTransfer(words, operation / 4, this.#caches[i].address, keys, [1, 2, 0, kvHeads, keyDim], 0, count);
+            words[operation / 4 + TRANSFER.values] = 0;
             wasm[way](operation + 4 * TRANSFER.keys);
+            keys += 4 * this.#sinks * kvHeads * keyDim;
         }
     }
 
     /** @param {number} from places [from, to) of the caches turn @param {number} to @param {number} by positions */
     #turn(from, to, by) {
-        const { ropes, runtime: { memory: { floats, words }, wasm }, description: { layers } } = this.#network;
-        for (let r = 0, at = this.#tables / 4; r < ropes.length; at += ropes[r++].dims) {
-            const frequencies = this.#network.frequencies(ropes[r], this.#capacity);
-            for (let i = 0; i < frequencies.length; i++) {
-                floats[at + i] = Math.cos(by * frequencies[i]);
-                floats[at + frequencies.length + i] = Math.sin(by * frequencies[i]);
-            }
-        }
+        const { layers } = this.#network.description;
         for (let i = 0; i < layers.length; i++) {
-            if (!layers[i].attention.rope) continue;
-            const operation = this.#operation(i, 1);
-            words[operation / 4 + TURN.from] = from;
-            words[operation / 4 + TURN.to] = to;
-            wasm.cmha_cache_turn(operation + 4 * TURN.cache);
+            const { rope } = layers[i].attention;
+            if (!rope) continue;
+            const frequencies = this.#network.frequencies(rope, this.#capacity);
+            this.#turner?.turn({ cache: this.#caches[i].address, batch: 1, from, to, by, frequencies, pairing: rope.pairing });
         }
     }
 }
