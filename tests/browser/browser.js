@@ -35,6 +35,20 @@ export async function testBrowser() {
     return browser;
 }
 
+/**
+ * Reloads a page and waits until another stands there. A page that isolate.js isolates may reload itself once more, in another process, which
+ * Puppeteer's own reload() can miss and then waits for ever.
+ * @param {import('puppeteer-core').Page} page
+ */
+export async function reload(page) {
+    await page.evaluate(() => {
+        Object.assign(window, { isBefore: true });
+        // Once the driver has its answer, which a page that is left gives no more.
+        setTimeout(() => location.reload());
+    });
+    while (await page.evaluate(() => 'isBefore' in window).catch(() => true)) await new Promise(resolve => { setTimeout(resolve, 50); });
+}
+
 /** @param {import('puppeteer-core').Browser | import('puppeteer-core').BrowserContext} context @returns {Promise<import('puppeteer-core').Page>} */
 export async function openPage(context) {
     const page = await context.newPage();

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { noBrowser } from './browser.js';
+import { noBrowser, reload } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 import { dropFile, dropFolder, hasModel, pickFolder } from './giving.js';
@@ -371,13 +371,8 @@ test('without headers a service worker isolates the page, and keeps it for a vis
     await page.waitForFunction(isKept);
     demo.checkProblems();
     await demo.server.close();
-    await page.evaluate(() => {
-        Object.assign(window, { isBefore: true });
-        // Once the driver has its answer, which a page that is left gives no more.
-        setTimeout(() => location.reload());
-    });
-    // The page before says the same for a while.
-    await page.waitForFunction(() => !('isBefore' in window) && document.getElementById('status')?.textContent?.includes('layers of'));
+    await reload(page);
+    await page.waitForFunction(() => document.getElementById('status')?.textContent?.includes('layers of'));
     assert.equal(await page.evaluate(() => crossOriginIsolated), true);
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
 });
@@ -404,7 +399,7 @@ test('it works as static files under any path', options, async t => {
         crossOriginIsolated && document.getElementById('status')?.textContent);
     await isIsolated();
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
-    await demo.page.reload();
+    await reload(demo.page);
     await isIsolated();
     assert.ok((await demo.write({ prompt: PROMPT, tokens: 12, pace: 0 })).includes(PROMPT));
     await Promise.all([demo.page.waitForNavigation(), demo.page.click('.links a')]);

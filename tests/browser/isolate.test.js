@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { noBrowser, openPage, testBrowser } from './browser.js';
+import { noBrowser, openPage, reload, testBrowser } from './browser.js';
 
 const options = { skip: noBrowser, timeout: 180_000 };
 const browser = await testBrowser();
@@ -94,7 +94,7 @@ test('a visitor’s reload does not bring back the page from before', options, a
     const { page } = await open(t, { '/': LINE });
     await until(() => isIsolated(page));
     // Chromium has it still, and shows it for a moment.
-    await page.reload();
+    await reload(page);
     await until(() => isIsolated(page));
 });
 
