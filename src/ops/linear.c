@@ -58,14 +58,14 @@ static void keep_row(const cmha_linear *a, const float *z, size_t r, size_t c0, 
     }
 }
 
-/* Columns [c0, c0 + n) of rows [r, r + m), finished, from z to where the layout keeps them. */
-static void place(const cmha_linear *a, const float *z, size_t r, size_t m, size_t c0, size_t n)
+/* Columns [c0, c0 + n) of rows [r, r + m), whose products are in z[m][stride]: finished, and to where the layout keeps them. */
+static void finish(const cmha_linear *a, float *z, size_t stride, size_t r, size_t m, size_t c0, size_t n)
 {
-    if (a->layout == CMHA_LAYOUT_ROWS) {
-        for (size_t i = 0; i < m; i++) copy_f32(a->y + (r + i) * a->y_stride + c0, z + i * GROUP_COLUMNS, n);
-        return;
+    for (size_t i = r; i < r + m; i++, z += stride) {
+        finish_row(a, z, i, c0, n);
+        if (a->layout == CMHA_LAYOUT_ROWS) copy_f32(a->y + i * a->y_stride + c0, z, n);
+        else keep_row(a, z, i, c0, n);
     }
-    for (size_t i = 0; i < m; i++) keep_row(a, z + i * GROUP_COLUMNS, r + i, c0, n);
 }
 
 /* Rows [r, r + m) of the columns [c0, c0 + n), m <= TILE_ROWS, n <= GROUP_COLUMNS. */
@@ -75,8 +75,7 @@ static void linear_tile(const cmha_linear *a, size_t r, size_t m, size_t c0, siz
     size_t panels = (n + CMHA_PANEL - 1) / CMHA_PANEL;
     tile_f32(m, panels, a->k, a->x + r * a->x_stride, a->x_stride, (const float *) a->w + c0 * a->k, CMHA_PANEL,
         a->k * CMHA_PANEL, z, GROUP_COLUMNS, NULL);
-    for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c0, n);
-    place(a, z, r, m, c0, n);
+    finish(a, z, GROUP_COLUMNS, r, m, c0, n);
 }
 
 /* Floats that weights of other types are decoded to at a time, and the most rows that they then serve. */
@@ -98,8 +97,7 @@ static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, 
     float decoded[DECODED], z[MOST_ROWS * GROUP_COLUMNS];
     if (m == 1 && panels == ROW_PANELS && type->row) {
         type->row(z, w, panel_bytes, a->x + r * a->x_stride, a->k);
-        finish_row(a, z, r, c0, n);
-        place(a, z, r, m, c0, n);
+        finish(a, z, GROUP_COLUMNS, r, m, c0, n);
         return;
     }
     for (size_t j = 0, count; j < a->k; j += count) {
@@ -114,8 +112,7 @@ static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, 
                 stretch * CMHA_PANEL, z + i * GROUP_COLUMNS, GROUP_COLUMNS, j == 0 ? NULL : CARRY_ON);
         }
     }
-    for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c0, n);
-    place(a, z, r, m, c0, n);
+    finish(a, z, GROUP_COLUMNS, r, m, c0, n);
 }
 
 static void decoded_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1)
@@ -150,10 +147,10 @@ INLINE const dot_block *below(const dot_block *x, size_t bytes)
     return (const void *) ((const char *) x + bytes);
 }
 
-/* z[i][8] += the products of m rows with what is unpacked: in steps of two words of bytes, or of one that is widened. Row i
- * is at x + i * stride bytes, the last one where it says. `fixed` is the run where that is a constant, else 0. */
+/* z[i * columns][8] += the products of m rows with what is unpacked: in steps of two words of bytes, or of one that is
+ * widened. Row i is at x + i * stride bytes, the last one where it says. `fixed` is the run where that is a constant, else 0. */
 INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const dot_how *how, const unpacked *u,
-    size_t inputs, const dot_block *x, size_t stride, size_t last, float *z)
+    size_t inputs, const dot_block *x, size_t stride, size_t last, float *z, size_t columns)
 {
     const size_t step = dot_bytes(bits) ? 8 : 4, run = fixed ? fixed : (size_t) how->run;
     const int zero = how->zero, offset = bits == 8 ? 0 : how->offset;   /* signed weights lie around 0 */
@@ -191,7 +188,7 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
         const scalings *scales = &u->scales;
         f4 scale[2] = { scales->scale[s][0], scales->scale[s][1] }, least[2] = { scales->offset[s][0], scales->offset[s][1] };
         for (size_t i = 0; i < m; i++) {
-            float *sum = z + i * GROUP_COLUMNS;
+            float *sum = z + i * columns;
             f4 d = f4_load_splat(&rows[i]->d), total = offset ? dot_sum(rows[i], part) : f4_splat(0.0f);
             f4 low = add_run(f4_load(sum), products[i][0], scale[0], least[0], d, total, offset, bits);
             f4 high = add_run(f4_load(sum + 4), products[i][1], scale[1], least[1], d, total, offset, bits);
@@ -202,23 +199,23 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
 }
 
 typedef void dot_tiles(size_t m, const dot_how *how, const unpacked *u, size_t inputs, const dot_block *x,
-    size_t stride, float *z);
+    size_t stride, float *z, size_t columns);
 
 /* Rows two or four at a time: where one is missing the last of them stands for it, and goes to the row after z's last too.
  * A row by itself may come where dot_alone says so. */
 #define DOT_TILES(run, bits) \
     static void dot_tiles_##run##_##bits(size_t m, const dot_how *how, const unpacked *u, size_t inputs, const dot_block *x, \
-        size_t stride, float *z) \
+        size_t stride, float *z, size_t columns) \
     { \
         const size_t four = bits == DOT_FOUR ? 3 : 4;   /* rows that are worth a tile of four */ \
         if (run == 32 && bits == DOT_FOUR && m == 1) { \
-            dot_tile(1, run, bits, how, u, inputs, x, stride, 0, z); \
+            dot_tile(1, run, bits, how, u, inputs, x, stride, 0, z, columns); \
             return; \
         } \
-        for (; m >= four; m -= least(m, 4), x = below(x, 4 * stride), z += 4 * GROUP_COLUMNS) \
-            dot_tile(4, run, bits, how, u, inputs, x, stride, (least(m, 4) - 1) * stride, z); \
-        for (; m > 0; m -= least(m, 2), x = below(x, 2 * stride), z += 2 * GROUP_COLUMNS) \
-            dot_tile(2, run, bits, how, u, inputs, x, stride, (least(m, 2) - 1) * stride, z); \
+        for (; m >= four; m -= least(m, 4), x = below(x, 4 * stride), z += 4 * columns) \
+            dot_tile(4, run, bits, how, u, inputs, x, stride, (least(m, 4) - 1) * stride, z, columns); \
+        for (; m > 0; m -= least(m, 2), x = below(x, 2 * stride), z += 2 * columns) \
+            dot_tile(2, run, bits, how, u, inputs, x, stride, (least(m, 2) - 1) * stride, z, columns); \
     }
 
 DOT_TILES(32, 8)
@@ -261,30 +258,40 @@ static int dot_alone(const weight_dot *dot, const dot_how *how)
     return how->four && dot->bits == 8 && dot->run == 32;
 }
 
-/* Rows [r, r + m) of one panel: its weights are unpacked once for all of them. Of an odd number the last is taken by itself
- * where that costs less than a row that stands for two. */
-static void dot_panel(const cmha_linear *a, const weight_type *type, dot_tiles *tiles, const dot_how *how, const uint8_t *w,
-    size_t r, size_t m, float *z)
+/* Weights come from memory up to twice as fast where several streams of them are read side by side, far apart: a processor
+ * fetches only so far ahead in each. So panels take turns, each of so many inputs. */
+enum { STREAMS = 4, TURN_INPUTS = 128 };
+
+/* z[m + 1][n] = the products of rows [r, r + m) with the weights of n columns at w, and one row that may stand for a missing
+ * one. What rows share is unpacked once for all of them; of an odd number the last is taken by itself where that costs less
+ * than a row that stands for two. */
+OUTLINE void dot_columns(const cmha_linear *a, const weight_type *type, const uint8_t *w, size_t panel_bytes, size_t r, size_t m,
+    float *z, size_t n)
 {
     const weight_dot *dot = &type->dot;
-    const int bits = how->four ? DOT_FOUR : dot->bits;
-    const size_t blocks = a->k / CMHA_INT8_INPUTS;
-    if (m % 2 && (!DOT_PADDED || (!how->four && dot->bits % 4 == 0))) {
-        m--;
-        dot->row(z + m * GROUP_COLUMNS, w, 1, dot_row(a->quantized, blocks, r + m, dot->bits), a->k / type->block);
-    }
-    for (size_t i = 0; i < (m == 1 ? 1 : m + m % 2); i++) {
-        f4_store(z + i * GROUP_COLUMNS, f4_splat(0.0f));
-        f4_store(z + i * GROUP_COLUMNS + 4, f4_splat(0.0f));
-    }
-    const dot_block *x = dot_row(a->quantized, blocks, r, bits);
-    for (size_t j = 0, inputs; j < a->k; j += inputs) {
-        unpacked u;
-        inputs = least(a->k - j, UNPACKED_INPUTS);
-        dot->unpack(&u, w, inputs / type->block);
-        w += inputs / type->block * type->bytes * CMHA_PANEL;
-        tiles(m, how, &u, inputs, x, blocks * DOT_ROW_BYTES, z);
-        x = dot_at(x, inputs / CMHA_INT8_INPUTS, bits);
+    dot_how how;
+    dot_tiles *tiles = tiles_of(dot, &how);
+    const int bits = how.four ? DOT_FOUR : dot->bits;
+    const size_t blocks = a->k / CMHA_INT8_INPUTS, panels = n / CMHA_PANEL, apart = (panels + STREAMS - 1) / STREAMS;
+    const size_t step = apart * panel_bytes, to_step = apart * CMHA_PANEL;
+    const size_t most = type->block < TURN_INPUTS ? TURN_INPUTS / type->block : 1;
+    const size_t single = m == 1 ? !dot_alone(dot, &how) : m % 2 && (!DOT_PADDED || (!how.four && dot->bits % 4 == 0));
+    for (size_t i = 0; i < (m + 1) * n; i += 4) f4_store(z + i, f4_splat(0.0f));
+    m -= single;
+    const dot_block *rows = dot_row(a->quantized, blocks, r, bits), *last = dot_row(a->quantized, blocks, r + m, dot->bits);
+    for (size_t first = 0; first < apart; first++) {
+        for (size_t j = 0, count; j < a->k / type->block; j += count) {
+            const size_t from = j * type->block / CMHA_INT8_INPUTS, streams = (panels - first + apart - 1) / apart;
+            const uint8_t *turn = w + first * panel_bytes + j * type->bytes * CMHA_PANEL;
+            float *to = z + first * CMHA_PANEL;
+            count = least(a->k / type->block - j, most);
+            if (single) dot->row(to + m * n, to_step, turn, step, streams, dot_at(last, from, dot->bits), count);
+            for (size_t i = 0; m > 0 && i < streams; i++, turn += step, to += to_step) {
+                unpacked u;
+                dot->unpack(&u, turn, count);
+                tiles(m, &how, &u, count * type->block, dot_at(rows, from, bits), blocks * DOT_ROW_BYTES, to, n);
+            }
+        }
     }
 }
 
@@ -293,22 +300,13 @@ static void dot_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, 
     const weight_type *type = weight_type_of(a->type);
     size_t panel_bytes = a->k / type->block * type->bytes * CMHA_PANEL;
     assert(type->dot.run && (type->dot.bits != 8 || !type->dot.offset));
-    dot_how how;
-    dot_tiles *tiles = tiles_of(&type->dot, &how);
     for (size_t r = row0, m; r < row1; r += m) {
         m = least(row1 - r, MOST_ROWS);
         for (size_t c = n0, n; c < n1; c += n) {
-            float z[(MOST_ROWS + 1) * GROUP_COLUMNS];  /* the last is for a row that stands for a missing one */
-            const uint8_t *w = (const uint8_t *) a->w + c / CMHA_PANEL * panel_bytes;
-            n = least(n1 - c, m == 1 ? sizeof z / sizeof *z : GROUP_COLUMNS);
-            if (m == 1 && !dot_alone(&type->dot, &how)) {
-                const dot_block *x = dot_row(a->quantized, a->k / CMHA_INT8_INPUTS, r, type->dot.bits);
-                type->dot.row(z, w, (n + CMHA_PANEL - 1) / CMHA_PANEL, x, a->k / type->block);
-            } else {
-                for (size_t at = 0; at < n; at += CMHA_PANEL, w += panel_bytes) dot_panel(a, type, tiles, &how, w, r, m, z + at);
-            }
-            for (size_t i = 0; i < m; i++) finish_row(a, z + i * GROUP_COLUMNS, r + i, c, n);
-            place(a, z, r, m, c, n);
+            float z[(MOST_ROWS + 1) * GROUP_COLUMNS];
+            n = least((n1 - c + CMHA_PANEL - 1) / CMHA_PANEL * CMHA_PANEL, (MOST_ROWS + 1) / (m + 1) * GROUP_COLUMNS);
+            dot_columns(a, type, (const uint8_t *) a->w + c / CMHA_PANEL * panel_bytes, panel_bytes, r, m, z, n);
+            finish(a, z, n, r, m, c, least(n1 - c, n));
         }
     }
 }

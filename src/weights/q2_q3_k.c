@@ -7,12 +7,12 @@ INLINE uint32_t pair(const uint8_t *qs, size_t g, size_t i)
     return file_word(qs + g / 4 * 32 + 4 * i) >> g % 4 * 2 & four_times(3);
 }
 
-/* scales[16]: scale and minimum of a run in one byte; qs[64]; d; dmin. */
-enum { TWO_BITS = 2, Q2_SCALES = 16, Q2_GROUPS = 4 * WORD_FIELD, Q2_D = Q2_GROUPS + 8 * TWO_BITS * WORD_FIELD };
+/* scales[16]: scale and minimum of a run in one byte; qs[64]; d; dmin. Packed, d and dmin come first. */
+enum { TWO_BITS = 2, Q2_QS = 16, Q2_D = 80, Q2_SCALES = 2 * HALF_FIELD, Q2_GROUPS = Q2_SCALES + 4 * WORD_FIELD };
 
 INLINE uint32_t two(const uint8_t *block, size_t g, size_t i)
 {
-    return pair(block + Q2_SCALES, g, i);
+    return pair(block + Q2_QS, g, i);
 }
 
 /* Of each run the four words in one. */
@@ -27,8 +27,9 @@ static uint8_t *arrange_two_bits(uint8_t *to, const uint32_t w[GROUP_WORDS])
 
 static void arrange_2(uint8_t *to, const uint8_t *block)
 {
-    memcpy(to, block, Q2_SCALES);
-    memcpy(arrange_groups(to + Q2_SCALES, block, 8, two, arrange_two_bits), block + BYTES_Q2_K - 4, 4);
+    memcpy(to, block + Q2_D, 4);
+    memcpy(to + 4, block, 16);
+    arrange_groups(to + 20, block, 8, two, arrange_two_bits);
 }
 
 INLINE void words_of_two_bits(i4 words[GROUP_WORDS], const uint8_t *p, size_t half)
@@ -41,8 +42,9 @@ OUTLINE void scale_2(scalings *to, size_t first, const uint8_t *p)
 {
     i4 nibble = i4_constant(0x0f0f0f0f);
     f4 d[2], least[2];
-    half_field(d, p + Q2_D);
-    half_field(least, p + Q2_D + HALF_FIELD);
+    half_field(d, p);
+    half_field(least, p + HALF_FIELD);
+    p += Q2_SCALES;
     for (size_t half = 0; half < 2; half++) least[half] = f4_negative(least[half]);
     ROLLED
     for (size_t end = first + 16; first < end; first += 4, p += WORD_FIELD) {
@@ -56,12 +58,12 @@ OUTLINE void scale_2(scalings *to, size_t first, const uint8_t *p)
 
 GROUPS_UNPACKED(q2_k, .inputs = 16, .packed = TWO_BITS / 2, .at = Q2_GROUPS, .scale = scale_2, .words_of = words_of_two_bits)
 const weight_type weight_q2_k = {
-    .block = BLOCK_Q2_K, .bytes = BYTES_Q2_K, .tail = 2, .arrange = arrange_2,
+    .block = BLOCK_Q2_K, .bytes = BYTES_Q2_K, .head = 2, .arrange = arrange_2,
     .dot = { .run = 16, .offset = 1, .bits = 4, .row = row_q2_k, .unpack = unpack_q2_k },
 };
 
-/* hmask[32]; qs[64]; scales[12]: 16 scales of six bits, the lower four of them first; d. Packed, groups come first. */
-enum { THREE_BITS = 3, HMASK_BYTES = 32, Q3_TAIL = 14, Q3_SCALES = 8 * THREE_BITS * WORD_FIELD, Q3_D = Q3_SCALES + 3 * WORD_FIELD };
+/* hmask[32]; qs[64]; scales[12]: 16 scales of six bits, the lower four of them first; d. Packed, d and scales come first. */
+enum { THREE_BITS = 3, HMASK_BYTES = 32, Q3_FILE_SCALES = 96, Q3_D = Q3_FILE_SCALES + 12, Q3_GROUPS = HALF_FIELD + 3 * WORD_FIELD };
 
 INLINE uint32_t three(const uint8_t *block, size_t g, size_t i)
 {
@@ -81,7 +83,9 @@ static uint8_t *arrange_three_bits(uint8_t *to, const uint32_t w[GROUP_WORDS])
 
 static void arrange_3(uint8_t *to, const uint8_t *block)
 {
-    memcpy(arrange_groups(to, block, 8, three, arrange_three_bits), block + BYTES_Q3_K - Q3_TAIL, Q3_TAIL);
+    memcpy(to, block + Q3_D, 2);
+    memcpy(to + 2, block + Q3_FILE_SCALES, 12);
+    arrange_groups(to + 14, block, 8, three, arrange_three_bits);
 }
 
 INLINE void words_of_three_bits(i4 words[GROUP_WORDS], const uint8_t *p, size_t half)
@@ -98,9 +102,9 @@ INLINE void words_of_three_bits(i4 words[GROUP_WORDS], const uint8_t *p, size_t 
 
 OUTLINE void scale_3(scalings *to, size_t first, const uint8_t *p)
 {
-    const uint8_t *scales = p + Q3_SCALES;
+    const uint8_t *scales = p + HALF_FIELD;
     f4 d[2];
-    half_field(d, p + Q3_D);
+    half_field(d, p);
     ROLLED
     for (size_t half = 0; half < 2; half++) {
         ROLLED
@@ -117,8 +121,8 @@ OUTLINE void scale_3(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-GROUPS_UNPACKED(q3_k, .inputs = 32, .packed = THREE_BITS, .scale = scale_3, .words_of = words_of_three_bits)
+GROUPS_UNPACKED(q3_k, .inputs = 32, .packed = THREE_BITS, .at = Q3_GROUPS, .scale = scale_3, .words_of = words_of_three_bits)
 const weight_type weight_q3_k = {
-    .block = BLOCK_Q3_K, .bytes = BYTES_Q3_K, .tail = 1, .arrange = arrange_3,
+    .block = BLOCK_Q3_K, .bytes = BYTES_Q3_K, .head = 1, .arrange = arrange_3,
     .dot = { .run = 16, .zero = 4, .bits = 4, .row = row_q3_k, .unpack = unpack_q3_k },
 };

@@ -1,9 +1,9 @@
 /* q6_k.c: Q6_K: 256 inputs of six bits in runs of 16, each with a scale of eight bits. A file has ql[128], the lower four bits, low
  * nibbles and high ones 64 inputs apart; qh[64], the upper two of four times four inputs in a word, 32 apart; scales[16],
- * signed; d. Packed, groups of 16 come first, three words each. */
+ * signed; d. Packed, d and scales come first, then groups of 16, three words each. */
 #include "weights/groups.h"
 
-enum { SIX_BITS = 6, SCALES = 8 * SIX_BITS * WORD_FIELD, D = SCALES + 4 * WORD_FIELD, TAIL = 18 };
+enum { SIX_BITS = 6, SCALES = HALF_FIELD, GROUPS = SCALES + 4 * WORD_FIELD, FILE_SCALES = 192, FILE_D = FILE_SCALES + 16 };
 
 INLINE uint32_t six(const uint8_t *block, size_t g, size_t i)
 {
@@ -26,7 +26,9 @@ static uint8_t *arrange_six_bits(uint8_t *to, const uint32_t w[GROUP_WORDS])
 
 static void arrange(uint8_t *to, const uint8_t *block)
 {
-    memcpy(arrange_groups(to, block, 8, six, arrange_six_bits), block + BYTES_Q6_K - TAIL, TAIL);
+    memcpy(to, block + FILE_D, 2);
+    memcpy(to + 2, block + FILE_SCALES, 16);
+    arrange_groups(to + 18, block, 8, six, arrange_six_bits);
 }
 
 INLINE void words_of_six_bits(i4 words[GROUP_WORDS], const uint8_t *p, size_t half)
@@ -44,7 +46,7 @@ INLINE void words_of_six_bits(i4 words[GROUP_WORDS], const uint8_t *p, size_t ha
 OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
 {
     f4 d[2];
-    half_field(d, p + D);
+    half_field(d, p);
     ROLLED
     for (size_t half = 0; half < 2; half++) {
         ROLLED
@@ -52,8 +54,8 @@ OUTLINE void scale(scalings *to, size_t first, const uint8_t *p)
     }
 }
 
-GROUPS_UNPACKED(q6_k, .inputs = 16, .packed = SIX_BITS / 2, .scale = scale, .words_of = words_of_six_bits)
+GROUPS_UNPACKED(q6_k, .inputs = 16, .packed = SIX_BITS / 2, .at = GROUPS, .scale = scale, .words_of = words_of_six_bits)
 const weight_type weight_q6_k = {
-    .block = BLOCK_Q6_K, .bytes = BYTES_Q6_K, .tail = 1, .arrange = arrange,
+    .block = BLOCK_Q6_K, .bytes = BYTES_Q6_K, .head = 1, .arrange = arrange,
     .dot = { .run = 16, .zero = 32, .bits = 6, .row = row_q6_k, .unpack = unpack_q6_k },
 };

@@ -2,15 +2,10 @@
  * there to unpack but scales. */
 #include "weights/groups.h"
 
-/* Of every 64 bytes some are read, in order, before tiles go through them more than once: only the first reading that goes on
- * and on is what a processor fetches memory ahead for. Other types are read so as they are unpacked. */
 static void unpack_q8_0(unpacked *u, const uint8_t *p, size_t count)
 {
     u->words = p + HALF_FIELD;
     u->run_bytes = BYTES_Q8_0 * CMHA_PANEL;
-    i4 *unused = u->room[0];
-    *unused = i4_splat(0);
-    for (size_t i = 0; i < count * BYTES_Q8_0 * CMHA_PANEL; i += 64) *unused = i4_or(*unused, i4_load(p + i));
     for (size_t s = 0; s < count; s++, p += BYTES_Q8_0 * CMHA_PANEL) scale_by_d(&u->scales, s, p);
 }
 

@@ -22,20 +22,19 @@ static void place_block(const weight_type *t, uint8_t *packed, const uint8_t *bl
         t->arrange(arranged, block);
         block = arranged;
     }
-    const uint8_t *end = block + t->bytes, *words = block + 2 * t->head, *tail = end - 2 * t->tail;
+    const uint8_t *end = block + t->bytes, *words = block + 2 * t->head;
     uint8_t *to = packed + 2 * lane;
     if (t->bytes == 1) {
         packed[lane] = *block;
         return;
     }
     for (; block != words; block += 2, to += HALF_FIELD) memcpy(to, block, 2);
-    for (to += 2 * lane; block != tail; block += 4, to += WORD_FIELD) {
+    for (to += 2 * lane; block != end; block += 4, to += WORD_FIELD) {
         uint32_t word;
         memcpy(&word, block, 4);
         word ^= t->lift;
         memcpy(to, &word, 4);
     }
-    for (to -= 2 * lane; block != end; block += 2, to += HALF_FIELD) memcpy(to, block, 2);
 }
 
 /* The same of many blocks of one number of so many bytes. */

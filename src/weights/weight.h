@@ -15,8 +15,8 @@ enum { HALF_FIELD = 2 * CMHA_PANEL, WORD_FIELD = 4 * CMHA_PANEL };
 /* Bytes of a block of any type, at most, and its inputs. */
 enum { MOST_BYTES = 210, MOST_BLOCK = 256 };
 
-/* Inputs whose weights are unpacked at a time, and the runs that they have at most. */
-enum { UNPACKED_INPUTS = 256, UNPACKED_RUNS = 16 };
+/* Inputs whose weights are unpacked at a time, at most, and their runs. */
+enum { UNPACKED_INPUTS = MOST_BLOCK, UNPACKED_RUNS = UNPACKED_INPUTS / 16 };
 
 /* Every value is scale * (quant - zero) + offset: `run` inputs of an output share both. A type without offsets leaves
  * them as they are. */
@@ -38,15 +38,14 @@ typedef struct weight_dot {
     uint32_t run;           /* 32 or 16 */
     int32_t zero;
     int offset, bits;       /* 8: quants are signed, and lifted by DOT_LIFT where they are unpacked */
-    /* y[panels][8] = sums over `count` blocks for one row. */
-    void (*row)(float *y, const uint8_t *blocks, size_t panels, const dot_block *x, size_t count);
+    /* y[8] += the sums over `count` blocks for one row, and so on for as many panels, y_step floats and step bytes further. */
+    void (*row)(float *y, size_t y_step, const uint8_t *blocks, size_t step, size_t panels, const dot_block *x, size_t count);
     void (*unpack)(unpacked *u, const uint8_t *blocks, size_t count);
 } weight_dot;
 
 typedef struct weight_type {
     uint32_t block, bytes;
-    /* 16-bit fields ahead of and behind the block's 32-bit words. */
-    uint32_t head, tail;
+    uint32_t head;  /* 16-bit fields ahead of the block's 32-bit words, as it is packed */
     uint32_t lift;  /* bits that packing turns over in every word */
     /* to[bytes] = a block as it is packed, where that is another order; or NULL */
     void (*arrange)(uint8_t *to, const uint8_t *block);

@@ -90,6 +90,10 @@ int main(void)
         /* A single row through panels side by side; more rows than share what is decoded. */
         for (int i = 0; i < 4; i++) one(&r, type, 1, 32 + 8 * (size_t) i);
         one(&r, type, 210, 9);
+        /* More columns than are finished at a time: of one row, and of several, of which none or one stands for two. */
+        one(&r, type, 1, 1700);
+        one(&r, type, 3, 830);
+        one(&r, type, 4, 660);
         for (int i = 0; i < 25 && types[type].block == 1; i++) across(&r, type);
     }
     return 0;
