@@ -48,9 +48,6 @@ enum { DOT_ROW_BYTES = sizeof(dot_plain) };
 
 _Static_assert((int) DOT_ROW_BYTES <= (int) CMHA_INT8_BYTES, "cmha.h tells how much room a block takes");
 
-/* Bits of a word of four signed weights. */
-#define DOT_LIFT 0x00800080u
-
 /* Inputs i ... i + 15 of a block, 16-bit numbers. */
 INLINE void dot_set(dot_plain *plain, dot_lifted *lifted, size_t i, i4 low, i4 high)
 {
@@ -104,6 +101,15 @@ INLINE const dot_block *dot_row(const void *quantized, size_t blocks, size_t r, 
 {
     const char *row = (const char *) quantized + r * blocks * DOT_ROW_BYTES;
     return (const void *) (dot_bytes(bits) ? row : row + blocks * (DOT_ROW_BYTES - sizeof(dot_lifted)));
+}
+
+/* Bits of a word of four signed weights that are turned over for them to be what products want: all of them unsigned, signed
+ * as they are, or every other one above its own by 128. */
+#define DOT_LIFT 0x00800080u
+INLINE uint32_t dot_lift(void)
+{
+    int four = dot_four();
+    return four == DOT_UNSIGNED ? 0x80808080u : four == DOT_SIGNED ? 0 : DOT_LIFT;
 }
 
 /* Inputs i ... of a block, for a step. */

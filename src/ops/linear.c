@@ -136,9 +136,8 @@ enum { DOT_PADDED = 0 };
 
 /* How a type's words are multiplied. */
 typedef struct dot_how {
-    int run, zero, offset;  /* as weight_dot has them, `zero` lifted by what flipping adds to each weight */
+    int run, zero, offset;  /* as weight_dot has them, `zero` of signed ones that are lifted to be unsigned too */
     int four;               /* of dot_four() */
-    uint32_t flip;          /* bits of a word of four weights: makes lifted ones all signed, or all unsigned */
 } dot_how;
 
 /* So many bytes further down. */
@@ -154,7 +153,6 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
 {
     const size_t step = dot_bytes(bits) ? 8 : 4, run = fixed ? fixed : (size_t) how->run;
     const int zero = how->zero, offset = bits == 8 ? 0 : how->offset;   /* signed weights lie around 0 */
-    const i4 flip = i4_splat((int32_t) how->flip);
     for (size_t s = 0; s < inputs / run; s++) {
         size_t part = run_part(run, s);
         const dot_block *in = dot_at(x, s * run / CMHA_INT8_INPUTS, bits);
@@ -170,10 +168,6 @@ INLINE void dot_tile(const size_t m, const size_t fixed, const int bits, const d
             i4 words[2][2];
             for (size_t half = 0; half < 2; half++) {
                 i4 word = word_field(w, half), next = dot_bytes(bits) ? word_field(w + WORD_FIELD, half) : word;
-                if (bits == DOT_FOUR) {
-                    word = i4_xor(word, flip);
-                    next = i4_xor(next, flip);
-                }
                 words[half][0] = word;
                 words[half][1] = dot_bytes(bits) ? next : dot_odd(word, bits);
             }
@@ -238,12 +232,9 @@ uint32_t cmha_byte_products(void)
 static dot_tiles *tiles_of(const weight_dot *dot, dot_how *how)
 {
     int four = dot_four();
-    *how = (dot_how) { (int) dot->run, dot->zero, dot->offset, four, 0 };
+    *how = (dot_how) { (int) dot->run, dot->zero, dot->offset, four };
 #if defined(__wasm_relaxed_simd__)
-    if (dot->bits == 8) {
-        how->zero = four == DOT_UNSIGNED ? 128 : 0;
-        how->flip = four == DOT_UNSIGNED ? ~DOT_LIFT & 0x80808080 : DOT_LIFT;
-    }
+    if (dot->bits == 8) how->zero = four == DOT_UNSIGNED ? 128 : 0;
     if (four) return dot->run == 16 ? dot_tiles_16_DOT_FOUR : dot_tiles_32_DOT_FOUR;
     if (dot->run == 32 && dot->bits == 4) return dot_tiles_32_4;
     return dot->bits == 8 ? dot_tiles_32_8 : dot_tiles_0_6;

@@ -12,8 +12,8 @@ enum { GROUP_INPUTS = 32, GROUP_WORDS = GROUP_INPUTS / 4 };    /* the larger one
 /* All words of a group of four outputs, from where it is packed. */
 typedef void words_of_group(i4 words[GROUP_WORDS], const uint8_t *p, size_t half);
 
-/* Where two words are packed in one, 16 inputs apart: the first or the second of them. */
-typedef i4 word_of_two(i4 packed, int second);
+/* Where two words are packed in one, 16 inputs apart: the first or the second of them; signed ones lifted (dot.h). */
+typedef i4 word_of_two(i4 packed, int second, i4 lift);
 
 /* The groups of a type: with its weight_type constants, of which the compiler makes functions for that type. */
 typedef struct group_type {
@@ -31,7 +31,7 @@ INLINE dot_sums begin_run(const weight_dot *w, const dot_block *x, size_t part)
 
 /* The products of a group of two words in each, as one run. A loop whose length the compiler does not know, or it would unroll
  * it, put all words of one half ahead of the other half's, and run out of registers. */
-INLINE void dot_twos(const weight_dot *w, word_of_two *word, dot_sums products[2], const uint8_t *p, const dot_block *x)
+INLINE void dot_twos(const weight_dot *w, word_of_two *word, i4 lift, dot_sums products[2], const uint8_t *p, const dot_block *x)
 {
     size_t end = GROUP_WORDS / 2;
     __asm__("" : "+r"(end));
@@ -41,7 +41,7 @@ INLINE void dot_twos(const weight_dot *w, word_of_two *word, dot_sums products[2
         const uint8_t *x0 = dot_input(x, 4 * i, w->bits), *x1 = dot_input(x, GROUP_INPUTS / 2 + 4 * i, w->bits);
         for (size_t half = 0; half < 2; half++) {
             i4 packed = word_field(p, half);
-            products[half] = dot_two(products[half], word(packed, 0), x0, word(packed, 1), x1, w->bits);
+            products[half] = dot_two(products[half], word(packed, 0, lift), x0, word(packed, 1, lift), x1, w->bits);
         }
     }
 }
@@ -77,6 +77,7 @@ INLINE void row_of_groups(const weight_type *type, const group_type *t, float *y
 {
     const weight_dot *w = &type->dot;
     const size_t runs = t->inputs / w->run;
+    const i4 lift = i4_splat((int32_t) dot_lift());
     ROLLED
     for (; panels > 0; panels--, y += y_step, panel += step) {
         const dot_block *row = x0;
@@ -91,7 +92,7 @@ INLINE void row_of_groups(const weight_type *type, const group_type *t, float *y
             for (size_t s = 0; s < type->block / w->run; s += runs, group += t->packed * WORD_FIELD) {
                 const dot_block *x = dot_at(row, s * w->run / CMHA_INT8_INPUTS, w->bits);
                 dot_sums products[2];
-                if (t->word) dot_twos(w, t->word, products, group, x);
+                if (t->word) dot_twos(w, t->word, lift, products, group, x);
                 else if (!t->words_of) dot_ones(w, products, group, x);
                 for (size_t half = 0; half < 2; half++) {
                     i4 words[GROUP_WORDS];
@@ -118,6 +119,7 @@ INLINE void unpack_groups(const weight_type *type, const group_type *t, unpacked
     i4 (*to)[2] = u->room;
     u->words = (const uint8_t *) to;
     u->run_bytes = w->run / 4 * WORD_FIELD;
+    const i4 lift = i4_splat((int32_t) dot_lift());
     ROLLED
     for (size_t first = 0; count > 0; count--, p += type->bytes * CMHA_PANEL, first += type->block / w->run) {
         const uint8_t *group = p + t->at;
@@ -129,8 +131,8 @@ INLINE void unpack_groups(const weight_type *type, const group_type *t, unpacked
                 if (t->words_of) t->words_of(words[half], group, half);
                 for (size_t i = 0; t->word && i < GROUP_WORDS / 2; i++) {
                     i4 two = word_field(group + i * WORD_FIELD, half);
-                    words[half][i] = t->word(two, 0);
-                    words[half][i + GROUP_WORDS / 2] = t->word(two, 1);
+                    words[half][i] = t->word(two, 0, lift);
+                    words[half][i + GROUP_WORDS / 2] = t->word(two, 1, lift);
                 }
             }
             for (size_t i = 0; i < t->inputs / 4; i++) {
@@ -198,8 +200,9 @@ INLINE uint8_t *arrange_four_bits(uint8_t *to, const uint32_t w[GROUP_WORDS])
     return to + sizeof packed;
 }
 
-INLINE i4 nibble(i4 packed, int second)
+INLINE i4 nibble(i4 packed, int second, i4 lift)
 {
+    (void) lift;
     return i4_and(i4_shr_u(packed, second ? 4 : 0), i4_constant(0x0f0f0f0f));
 }
 

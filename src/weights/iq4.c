@@ -1,12 +1,12 @@
 /* iq4.c: IQ4_NL and IQ4_XS: inputs of four bits that choose one of sixteen values, not evenly spaced. */
 #include "weights/groups.h"
 
-INLINE i4 value(i4 packed, int second)
+INLINE i4 value(i4 packed, int second, i4 lift)
 {
     static const int8_t table[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
     const int8_t *place = table;
     __asm__("" : "+r"(place));  /* as i4_constant does */
-    return i4_xor(b16_look_up(i4_load(place), nibble(packed, second)), i4_constant(DOT_LIFT));
+    return i4_xor(b16_look_up(i4_load(place), nibble(packed, second, lift)), lift);
 }
 
 /* d; qs[16]: 32 inputs. */

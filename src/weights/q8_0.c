@@ -11,6 +11,6 @@ static void unpack_q8_0(unpacked *u, const uint8_t *p, size_t count)
 
 GROUPS(q8_0, .inputs = 32, .packed = GROUP_WORDS, .at = HALF_FIELD, .scale = scale_by_d)
 const weight_type weight_q8_0 = {
-    .block = BLOCK_Q8_0, .bytes = BYTES_Q8_0, .head = 1, .lift = DOT_LIFT,
+    .block = BLOCK_Q8_0, .bytes = BYTES_Q8_0, .head = 1, .lift = 1,
     .dot = { .run = 32, .bits = 8, .row = row_q8_0, .unpack = unpack_q8_0 },
 };

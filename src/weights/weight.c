@@ -23,6 +23,7 @@ static void place_block(const weight_type *t, uint8_t *packed, const uint8_t *bl
         block = arranged;
     }
     const uint8_t *end = block + t->bytes, *words = block + 2 * t->head;
+    const uint32_t lift = t->lift ? dot_lift() : 0;
     uint8_t *to = packed + 2 * lane;
     if (t->bytes == 1) {
         packed[lane] = *block;
@@ -32,7 +33,7 @@ static void place_block(const weight_type *t, uint8_t *packed, const uint8_t *bl
     for (to += 2 * lane; block != end; block += 4, to += WORD_FIELD) {
         uint32_t word;
         memcpy(&word, block, 4);
-        word ^= t->lift;
+        word ^= lift;
         memcpy(to, &word, 4);
     }
 }
@@ -57,7 +58,7 @@ double cmha_weight_bytes(uint32_t type, double k, double n)
 static void run_values(const weight_dot *dot, const unpacked *u, size_t s, size_t half, float *y)
 {
     const uint8_t *word = words_of(u, dot->run, s, dot->bits);
-    i4 zero = i4_splat(-dot->zero), lift = i4_splat(dot->bits == 8 ? (int32_t) DOT_LIFT : 0);
+    i4 zero = i4_splat(-dot->zero), lift = i4_splat(dot->bits == 8 ? (int32_t) dot_lift() : 0);
     for (size_t i = 0; i < dot->run; i += 4, word += WORD_FIELD) {
         for (uint32_t j = 0; j < 4; j++) {
             i4 bytes = i4_xor(word_field(word, half), lift);

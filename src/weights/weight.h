@@ -37,7 +37,7 @@ enum { ROW_PANELS = 4 };
 typedef struct weight_dot {
     uint32_t run;           /* 32 or 16 */
     int32_t zero;
-    int offset, bits;       /* 8: quants are signed, and lifted by DOT_LIFT where they are unpacked */
+    int offset, bits;       /* 8: quants are signed, and lifted where they are unpacked */
     /* y[8] += the sums over `count` blocks for one row, and so on for as many panels, y_step floats and step bytes further. */
     void (*row)(float *y, size_t y_step, const uint8_t *blocks, size_t step, size_t panels, const dot_block *x, size_t count);
     void (*unpack)(unpacked *u, const uint8_t *blocks, size_t count);
@@ -46,7 +46,7 @@ typedef struct weight_dot {
 typedef struct weight_type {
     uint32_t block, bytes;
     uint32_t head;  /* 16-bit fields ahead of the block's 32-bit words, as it is packed */
-    uint32_t lift;  /* bits that packing turns over in every word */
+    uint32_t lift;  /* whether its words are lifted as they are packed */
     /* to[bytes] = a block as it is packed, where that is another order; or NULL */
     void (*arrange)(uint8_t *to, const uint8_t *block);
     /* y[count * block][8] = the values of `count` packed blocks; NULL: what `dot` unpacks tells them (weight_panel). */
