@@ -82,12 +82,12 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
  * keep it, is cut into blocks of `block` inputs, `bytes` bytes each; `ggml` is the type's number in GGUF. `object` is the
  * table entry weight_<object> (src/weights/weight.h) at the end of the file that knows the type; CMHA_WEIGHT_<NAME> counts
  * from 0. The values of a block are ggml's, to the bit. Two are not of ggml's weights: I8 are integers, to be scaled by
- * who uses them, I4 are Keras's.
+ * who uses them, with zeros for what K lacks of whole blocks; I4 are Keras's.
  *
  * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
  * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
- * (scales) at a block's start or end, and the byte that is all of an I8 block. Within a block the quants of some types are laid
- * in another order first, or lifted, as products want them (src/weights). So F32 is what cmha_pack_f32 makes, and
+ * (scales) at a block's start. Within a block the quants of some types are laid in another order first, or lifted, as products
+ * want them (src/weights). So F32 is what cmha_pack_f32 makes, and
  * nothing takes more bytes than in the file, but for outputs past N, which are zeros. */
 enum { CMHA_NOT_GGML = 255 };
 #define CMHA_WEIGHT_TYPES(X) \
@@ -106,7 +106,7 @@ enum { CMHA_NOT_GGML = 255 };
     X(Q6_K, q6_k, 256, 210, 14) \
     X(IQ4_NL, iq4_nl, 32, 18, 20) \
     X(IQ4_XS, iq4_xs, 256, 136, 23) \
-    X(I8, i8, 1, 1, 255) \
+    X(I8, i8, 32, 32, 255) \
     X(I4, i4, 128, 72, 255)
 
 enum {
@@ -115,7 +115,7 @@ enum {
 #undef X
 };
 
-/* Bytes of a packed [K][N] matrix, K a multiple of the type's block; exact while below 2^53. */
+/* Bytes of a packed [K][N] matrix, K a multiple of the type's block, or any for I8; exact while below 2^53. */
 CMHA_API double cmha_weight_bytes(uint32_t type, double k, double n);
 
 /* Values of n / block blocks as a file has them, n a multiple of block. */
@@ -126,7 +126,7 @@ CMHA_API void cmha_weight_decode(uint32_t type, float *y, const void *blocks, si
 CMHA_API void cmha_weight_pack(uint32_t type, void *packed, uint32_t from, const void *rows, size_t k, size_t n,
     size_t n0, size_t count);
 
-/* The same from a file that keeps [K][N], row stride `stride` elements: rows [k0, k0 + count) of it. F32, F16, BF16, I8. */
+/* The same from a file that keeps [K][N], row stride `stride` elements: rows [k0, k0 + count) of it. F32, F16, BF16, and I8 as itself. */
 CMHA_API void cmha_weight_pack_inputs(uint32_t type, void *packed, uint32_t from, const void *rows, size_t stride,
     size_t k, size_t n, size_t k0, size_t count);
 
@@ -244,10 +244,10 @@ enum { CMHA_LAYOUT_ROWS = 0, CMHA_LAYOUT_KEYS = 1, CMHA_LAYOUT_VALUES = 2 };
 typedef struct cmha_linear {
     const float *x;         /* [rows][K], row stride x_stride */
     size_t x_stride;
-    const void *quantized;  /* x as cmha_quantize makes it, read in place of x, or NULL; not with F32, F16, BF16, I8, I4 */
+    const void *quantized;  /* x as cmha_quantize makes it, read in place of x, or NULL; not with F32, F16, BF16, I4 */
     size_t rows, k, n;
     const void *w;          /* packed [K][N] */
-    uint32_t type;          /* of the weights; K is a multiple of its block */
+    uint32_t type;          /* of the weights; K is a multiple of its block, or any with I8 and quantized x */
     float scale;            /* 0 counts as 1 */
     float softcap;          /* y = softcap * tanh(y / softcap); 0: none */
     const float *divisors;  /* [N], or NULL: no division */
@@ -269,31 +269,22 @@ typedef struct cmha_linear {
 CMHA_API void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1);
 
 /* Activations as signed bytes, as ggml's Q8_0: x = d * q, d = max |x| / 127 of every 32, q the nearest integers, ties to
- * even. A block of INPUTS takes at most BYTES; what stands in them is the kernels' own affair. */
+ * even. With scales as Keras's int8: a row is q = round(x * s), s = 127 / (max |x| + 1e-7), and stands for these integers; one
+ * with a number that is not finite is NaN. A block of INPUTS takes at most BYTES; what stands in them is the kernels' own affair. */
 enum { CMHA_INT8_INPUTS = 32, CMHA_INT8_BYTES = 136 };
 
 typedef struct cmha_quantize {
-    const float *x;         /* [rows][K], row stride x_stride, K a multiple of INPUTS */
+    const float *x;         /* [rows][K], row stride x_stride, K a multiple of INPUTS, or any with scales */
     size_t x_stride;
     size_t rows, k;
-    void *y;                /* rows * K / INPUTS * BYTES, at a multiple of 4 */
+    void *y;                /* rows * K / INPUTS, rounded up, * BYTES, at a multiple of 4 */
+    float *scales;          /* [rows]: s, or NULL */
 } cmha_quantize;
 CMHA_API void cmha_quantize_f32(const cmha_quantize *a, size_t row0, size_t row1);
 
 /* Products of such bytes with weights that one instruction adds up: 4 where the engine has one that does and is exact, which a
  * try tells; 2, of weights of six bits or less; 0 where bytes are made 16 bits wide first. All give the same sums. */
 CMHA_API uint32_t cmha_byte_products(void);
-
-/* A row of activations as Keras's int8 has it: y = round(x * s), ties to even, from -127 to 127, s = 127 / (max |x| + 1e-7).
- * A row with a number that is not finite is NaN. */
-typedef struct cmha_round_rows {
-    const float *x;         /* [rows][K], row stride x_stride */
-    size_t x_stride;
-    size_t rows, k;
-    float *y;               /* [rows][K] */
-    float *scales;          /* [rows]: s */
-} cmha_round_rows;
-CMHA_API void cmha_round_rows_f32(const cmha_round_rows *a, size_t row0, size_t row1);
 
 /* ---------------------------------------------------------------------------------------------- attention */
 
@@ -468,8 +459,7 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
     X(STORE, store, cmha_transfer) \
     X(LOAD, load, cmha_transfer) \
     X(TURN, turn, cmha_turn) \
-    X(QUANTIZE, quantize, cmha_quantize) \
-    X(ROUND_ROWS, round_rows, cmha_round_rows)
+    X(QUANTIZE, quantize, cmha_quantize)
 
 enum {
     CMHA_OP_NONE = 0,

@@ -1,7 +1,7 @@
 // The product x W of a layer, of x as it is, or as Keras's int8 has it: weights are integers with a scale for each output, and a
 // row of x is rounded to integers too before it meets them.
 
-import { KIND, LINEAR, ROUND_ROWS } from '../engine/interface.js';
+import { INT8, KIND, LINEAR, QUANTIZE } from '../engine/interface.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
 
@@ -35,20 +35,19 @@ export function recordProduct(program, rows, inputs, x, xStride, scales, flags) 
  * @returns {number}
  */
 function recordRounded(program, rows, inputs, x, xStride, scales) {
-    const rounded = program.scratch(4 * rows * inputs);
+    const quantized = program.scratch(rows * Math.ceil(inputs / INT8.INPUTS) * INT8.BYTES);
     const rowScales = program.scratch(4 * rows);
-    const first = program.append(KIND.ROUND_ROWS, 0);
+    const first = program.append(KIND.QUANTIZE, 0);
     let { words } = program;
-    words[first + ROUND_ROWS.x] = x;
-    words[first + ROUND_ROWS.xStride] = xStride;
-    words[first + ROUND_ROWS.rows] = rows;
-    words[first + ROUND_ROWS.k] = inputs;
-    words[first + ROUND_ROWS.y] = rounded;
-    words[first + ROUND_ROWS.scales] = rowScales;
+    words[first + QUANTIZE.x] = x;
+    words[first + QUANTIZE.xStride] = xStride;
+    words[first + QUANTIZE.rows] = rows;
+    words[first + QUANTIZE.k] = inputs;
+    words[first + QUANTIZE.y] = quantized;
+    words[first + QUANTIZE.scales] = rowScales;
     const op = program.append(KIND.LINEAR);
     ({ words } = program);
-    words[op + LINEAR.x] = rounded;
-    words[op + LINEAR.xStride] = inputs;
+    words[op + LINEAR.quantized] = quantized;
     words[op + LINEAR.divisors] = scales;
     words[op + LINEAR.rowDivisors] = rowScales;
     return op;

@@ -23,7 +23,7 @@ function counted(value, what) {
  * W: [inputs][outputs] of one type, and b: [outputs] or none. Made empty (zeros); a file loads it in pieces of whole rows
  * of W^T: [outputs][inputs], which is how files keep weights, or of W.
  *
- * Scaled ones hold integers and compute as Keras does in int8: a weight is its integer divided by the scale of its
+ * Scaled ones hold integers (I8) and compute as Keras does in int8: a weight is its integer divided by the scale of its
  * output, and x is rounded to integers first, by a scale for each row.
  */
 export class PackedWeight {
@@ -36,13 +36,13 @@ export class PackedWeight {
     /**
      * @param {Runtime} runtime
      * @param {WeightType} type
-     * @param {number} inputs K, a multiple of the type's block
+     * @param {number} inputs K, a multiple of the type's block, or any of I8
      * @param {number} outputs N
      * @param {{ bias?: boolean, scaled?: boolean }} [options]
      * @throws {RangeError} where there is not as much memory; nothing has been taken then
      */
     constructor(runtime, type, inputs, outputs, { bias = false, scaled = false } = {}) {
-        if (counted(inputs, 'inputs') % type.block !== 0) {
+        if (counted(inputs, 'inputs') % type.block !== 0 && type !== WEIGHT.I8) {
             throw rangeError('inputs', `a multiple of ${type.block} for weights of type ${type.name}`, inputs);
         }
         this.type = type;
@@ -94,15 +94,16 @@ export class PackedWeight {
         if (counted(firstRow, 'firstRow') + counted(rows, 'rows') > last) {
             throw rangeError('rows', `within the ${last} that there are`, `${firstRow} to ${firstRow + rows}`);
         }
-        if (across && (fileType.block !== 1 || counted(firstColumn, 'firstColumn') + this.outputs > columns)) {
+        if (across && ((fileType.block !== 1 && this.type !== WEIGHT.I8) || counted(firstColumn, 'firstColumn') + this.outputs > columns)) {
             throw rangeError('columns', `${this.outputs} of those of a file of single numbers`, columns);
         }
-        if (!across && this.inputs % fileType.block !== 0) {
+        if (!across && this.inputs % fileType.block !== 0 && this.type !== WEIGHT.I8) {
             throw rangeError('fileType', `one whose blocks make up ${this.inputs} inputs`, fileType.name);
         }
-        const rowBytes = across ? columns * fileType.bytes : this.rowBytes(fileType);
+        const numberBytes = fileType.bytes / fileType.block;
+        const rowBytes = across ? columns * numberBytes : this.rowBytes(fileType);
         if (bytes.length !== rows * rowBytes) throw rangeError('bytes', `${rows * rowBytes} bytes`, bytes.length);
-        const shift = across ? firstColumn * fileType.bytes : 0;
+        const shift = across ? firstColumn * numberBytes : 0;
         this.#stage(bytes, rowBytes, rows, (at, row, count) => {
             const { wasm } = this.#runtime;
             if (across) {
@@ -208,7 +209,7 @@ export class PackedWeight {
         const { quantized = 0, concurrent = false, activation = 'linear', residual = 0, scale = 1, softcap = null } = options;
         const op = recordProduct(program, rows, this.inputs, x, xStride, this.#scales, concurrent ? FLAG.CONCURRENT : 0);
         const { words, floats } = program;
-        words[op + LINEAR.quantized] = this.inBlocks ? quantized : 0;
+        if (this.inBlocks) words[op + LINEAR.quantized] = quantized;
         words[op + LINEAR.rows] = rows;
         words[op + LINEAR.k] = this.inputs;
         words[op + LINEAR.n] = this.outputs;

@@ -27,7 +27,7 @@ import { takeOptions } from './take-options.js';
  * @property {AbortSignal} [signal] aborts loading; what had been allocated is freed
  * @property {(progress: { loaded: number, total: number }) => void} [onProgress] in bytes; ends with loaded = total
  * @property {'auto' | 'float32'} [weights] 'auto', the default: computes on the file's quantized blocks as they are;
- *   'float32': decodes them first, which is exact and takes more memory
+ *   'float32': decodes them first, which is exact and takes more memory; Keras's int8 computes with integers either way
  * @property {number} [contextLength] most positions that a text may take, the model's own by default; more than that for models
  *   with rotary positions only
  * @property {'float32' | 'float16' | 'int8'} [cacheDtype] of keys and values
@@ -169,7 +169,7 @@ function textOf(source) {
  * @returns {Map<string, string>} by role
  */
 function chooseTypes({ types }, weights) {
-    return weights === 'auto' ? types : new Map(Array.from(types, ([role]) => [role, 'F32']));
+    return weights === 'auto' ? types : new Map(Array.from(types, ([role, type]) => [role, type === 'I8' ? type : 'F32']));
 }
 
 /** @param {Runtime} runtime @param {Plan} plan @param {(role: string) => string} typeOf @throws {RangeError} */

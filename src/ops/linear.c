@@ -263,7 +263,7 @@ OUTLINE void dot_columns(const cmha_linear *a, const weight_type *type, const ui
     dot_how how;
     dot_tiles *tiles = tiles_of(dot, &how);
     const int bits = how.four ? DOT_FOUR : dot->bits;
-    const size_t blocks = a->k / CMHA_INT8_INPUTS, panels = n / CMHA_PANEL, apart = (panels + STREAMS - 1) / STREAMS;
+    const size_t blocks = a->k / CMHA_INT8_INPUTS + (a->k % CMHA_INT8_INPUTS != 0), panels = n / CMHA_PANEL, apart = (panels + STREAMS - 1) / STREAMS;
     const size_t step = apart * panel_bytes, to_step = apart * CMHA_PANEL;
     const size_t most = type->block < TURN_INPUTS ? TURN_INPUTS / type->block : 1;
     const size_t single = m == 1 ? !dot_alone(dot, &how) : m % 2 && (!DOT_PADDED || (!how.four && dot->bits % 4 == 0));
@@ -271,11 +271,11 @@ OUTLINE void dot_columns(const cmha_linear *a, const weight_type *type, const ui
     m -= single;
     const dot_block *rows = dot_row(a->quantized, blocks, r, bits), *last = dot_row(a->quantized, blocks, r + m, dot->bits);
     for (size_t first = 0; first < apart; first++) {
-        for (size_t j = 0, count; j < a->k / type->block; j += count) {
+        for (size_t j = 0, count; j < blocks_of(type, a->k); j += count) {
             const size_t from = j * type->block / CMHA_INT8_INPUTS, streams = (panels - first + apart - 1) / apart;
             const uint8_t *turn = w + first * panel_bytes + j * type->bytes * CMHA_PANEL;
             float *to = z + first * CMHA_PANEL;
-            count = least(a->k / type->block - j, most);
+            count = least(blocks_of(type, a->k) - j, most);
             if (single) dot->row(to + m * n, to_step, turn, step, streams, dot_at(last, from, dot->bits), count);
             for (size_t i = 0; m > 0 && i < streams; i++, turn += step, to += to_step) {
                 unpacked u;
@@ -289,7 +289,7 @@ OUTLINE void dot_columns(const cmha_linear *a, const weight_type *type, const ui
 static void dot_rows(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1)
 {
     const weight_type *type = weight_type_of(a->type);
-    size_t panel_bytes = a->k / type->block * type->bytes * CMHA_PANEL;
+    size_t panel_bytes = blocks_of(type, a->k) * type->bytes * CMHA_PANEL;
     assert(type->dot.run && (type->dot.bits != 8 || !type->dot.offset));
     for (size_t r = row0, m; r < row1; r += m) {
         m = least(row1 - r, MOST_ROWS);

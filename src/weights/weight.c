@@ -25,10 +25,6 @@ static void place_block(const weight_type *t, uint8_t *packed, const uint8_t *bl
     const uint8_t *end = block + t->bytes, *words = block + 2 * t->head;
     const uint32_t lift = t->lift ? dot_lift() : 0;
     uint8_t *to = packed + 2 * lane;
-    if (t->bytes == 1) {
-        packed[lane] = *block;
-        return;
-    }
     for (; block != words; block += 2, to += HALF_FIELD) memcpy(to, block, 2);
     for (to += 2 * lane; block != end; block += 4, to += WORD_FIELD) {
         uint32_t word;
@@ -42,8 +38,7 @@ static void place_block(const weight_type *t, uint8_t *packed, const uint8_t *bl
 static void place_numbers(uint8_t *to, const uint8_t *from, size_t bytes, size_t count)
 {
     const uint8_t *end = from + bytes * count;
-    if (bytes == 1) for (; from != end; from++, to += CMHA_PANEL) *to = *from;
-    else if (bytes == 2) for (; from != end; from += 2, to += 2 * CMHA_PANEL) memcpy(to, from, 2);
+    if (bytes == 2) for (; from != end; from += 2, to += 2 * CMHA_PANEL) memcpy(to, from, 2);
     else for (; from != end; from += 4, to += 4 * CMHA_PANEL) memcpy(to, from, 4);
 }
 
@@ -51,7 +46,7 @@ double cmha_weight_bytes(uint32_t type, double k, double n)
 {
     const weight_type *t = weight_type_of(type);
     double panels = __builtin_ceil(n / CMHA_PANEL);
-    return panels * CMHA_PANEL * (k / t->block) * t->bytes;
+    return panels * CMHA_PANEL * __builtin_ceil(k / t->block) * t->bytes;
 }
 
 /* Four outputs' values of a run. */
@@ -113,8 +108,7 @@ void cmha_weight_decode(uint32_t type, float *y, const void *blocks, size_t n)
 /* The packed block that holds inputs j of outputs row ... */
 static uint8_t *block_at(const weight_type *t, void *packed, size_t k, size_t row, size_t j)
 {
-    size_t blocks = k / t->block;
-    return (uint8_t *) packed + (row / CMHA_PANEL * blocks + j / t->block) * t->bytes * CMHA_PANEL;
+    return (uint8_t *) packed + (row / CMHA_PANEL * blocks_of(t, k) + j / t->block) * t->bytes * CMHA_PANEL;
 }
 
 /* Zeros for the outputs that pad the last panel. */
@@ -147,8 +141,8 @@ void cmha_weight_pack(uint32_t type, void *packed, uint32_t from, const void *ro
 {
     const weight_type *t = weight_type_of(type), *f = weight_type_of(from);
     const uint8_t *row = rows;
-    size_t row_bytes = k / f->block * f->bytes;
-    assert(k % f->block == 0 && n0 + count <= n && (type == from || type == CMHA_WEIGHT_F32));
+    size_t rest = k % f->block, row_bytes = k / f->block * f->bytes + rest;   /* I8 has a byte to an input */
+    assert((rest == 0 || type == CMHA_WEIGHT_I8) && n0 + count <= n && (type == from || type == CMHA_WEIGHT_F32));
     for (size_t i = n0; i < n0 + count; i++, row += row_bytes) {
         if (type != from) {
             pack_decoded(from, packed, row, k, i);
@@ -160,11 +154,25 @@ void cmha_weight_pack(uint32_t type, void *packed, uint32_t from, const void *ro
             place_numbers(to + lane * t->bytes, row, t->bytes, k);
             continue;
         }
-        for (size_t j = 0; j < k; j += t->block, to += t->bytes * CMHA_PANEL) {
-            place_block(t, to, row + j / t->block * t->bytes, lane);
+        const uint8_t *end = row + k / t->block * t->bytes;
+        for (const uint8_t *block = row; block != end; block += t->bytes, to += t->bytes * CMHA_PANEL) place_block(t, to, block, lane);
+        if (rest) {
+            uint8_t last[BYTES_I8] = { 0 };
+            memcpy(last, end, rest);
+            place_block(t, to, last, lane);
         }
     }
     if (n0 + count == n) pad(t, packed, k, n);
+}
+
+/* Input j of an I8 matrix, for all outputs. */
+static void place_bytes(const weight_type *t, void *packed, const uint8_t *row, size_t k, size_t n, size_t j)
+{
+    const size_t at = j % t->block;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t *to = block_at(t, packed, k, i, j) + at / 4 * WORD_FIELD + i % CMHA_PANEL * 4 + at % 4;
+        *to = (uint8_t) (row[i] ^ dot_lift() >> 8 * (at % 4));
+    }
 }
 
 void cmha_weight_pack_inputs(uint32_t type, void *packed, uint32_t from, const void *rows, size_t stride, size_t k,
@@ -172,8 +180,12 @@ void cmha_weight_pack_inputs(uint32_t type, void *packed, uint32_t from, const v
 {
     const weight_type *t = weight_type_of(type), *f = weight_type_of(from);
     const uint8_t *row = rows;
-    assert(f->block == 1 && t->block == 1 && k0 + count <= k && (type == from || type == CMHA_WEIGHT_F32));
-    for (size_t j = k0; j < k0 + count; j++, row += stride * f->bytes) {
+    assert((f->block == 1 || type == CMHA_WEIGHT_I8) && k0 + count <= k && (type == from || type == CMHA_WEIGHT_F32));
+    for (size_t j = k0; j < k0 + count; j++, row += stride * (f->bytes / f->block)) {
+        if (type == CMHA_WEIGHT_I8) {
+            place_bytes(t, packed, row, k, n, j);
+            continue;
+        }
         for (size_t i = 0; i < n; i++) {
             uint8_t *to = block_at(t, packed, k, i, j);
             if (type == from) {
@@ -196,7 +208,7 @@ void cmha_weight_row(uint32_t type, float *y, const void *packed, size_t k, size
     const uint8_t *from = block_at(t, (void *) (uintptr_t) packed, k, row, 0);
     for (size_t j = 0, count; j < k; j += count, from += count / t->block * t->bytes * CMHA_PANEL) {
         count = k - j < stretch ? k - j : stretch;
-        weight_panel(t, z, from, count / t->block);
+        weight_panel(t, z, from, blocks_of(t, count));
         for (size_t i = 0; i < count; i++) y[j + i] = z[i * CMHA_PANEL + row % CMHA_PANEL];
     }
 }

@@ -63,6 +63,9 @@ CMHA_WEIGHT_TYPES(X)
 /* The type of that number. */
 const weight_type *weight_type_of(uint32_t type);
 
+/* Blocks of k inputs. */
+INLINE size_t blocks_of(const weight_type *t, size_t k) { return (k + t->block - 1) / t->block; }
+
 /* y[count * block][8] = the values of `count` packed blocks. */
 void weight_panel(const weight_type *t, float *y, const uint8_t *blocks, size_t count);
 

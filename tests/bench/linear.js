@@ -35,7 +35,7 @@ export async function bench({ variant }) {
             ...(rows < 8 ? { bytes: 4 * depth * n } : { flops: 2 * rows * depth * n }),
         });
     });
-    const types = Object.values(WEIGHT).filter(({ name, block }) => name !== 'F32' && (block > 1 ? name !== 'I4' : name !== 'I8'));
+    const types = Object.values(WEIGHT).filter(({ name }) => name !== 'F32' && name !== 'I4');
     const typed = types.flatMap((type) => [1, 64].map((rows) => row(typedCase(k, type, rows, 768, 1536))));
     return [...floating, ...typed];
 }

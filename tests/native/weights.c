@@ -32,13 +32,13 @@ static void one(uint64_t *r, uint32_t type, size_t rows, size_t n)
         /* One row by one and all together: the same bits. */
         void *quantized = malloc(rows * k / CMHA_INT8_INPUTS * CMHA_INT8_BYTES + (rows == 0));
         cmha_op ops[2] = {
-            { .kind = CMHA_OP_QUANTIZE, .u.quantize = { x, k, rows, k, quantized } },
+            { .kind = CMHA_OP_QUANTIZE, .u.quantize = { x, k, rows, k, quantized, NULL } },
             { .kind = CMHA_OP_LINEAR, .u.linear = { .quantized = quantized, .rows = rows, .k = k, .n = n, .w = own,
                 .type = type, .y = y[0], .y_stride = n } },
         };
         run_alone(ops, 2);
         for (size_t i = 0; i < rows; i++) {
-            ops[0].u.quantize = (cmha_quantize) { x + i * k, k, 1, k, quantized };
+            ops[0].u.quantize = (cmha_quantize) { x + i * k, k, 1, k, quantized, NULL };
             ops[1].u.linear.rows = 1;
             ops[1].u.linear.y = y[1] + i * n;
             run_alone(ops, 2);
@@ -61,9 +61,9 @@ static void one(uint64_t *r, uint32_t type, size_t rows, size_t n)
 /* Matrices kept [K][N]. */
 static void across(uint64_t *r, uint32_t type)
 {
-    size_t k = 1 + random_below(r, 30), n = 1 + random_below(r, 30), stride = n + random_below(r, 9);
-    size_t bytes = types[type].bytes, cut = random_below(r, k + 1);
-    uint8_t *raw = blocks(r, type, k * stride);
+    size_t k = 1 + random_below(r, 70), n = 1 + random_below(r, 30), stride = n + random_below(r, 9);
+    size_t bytes = types[type].bytes / types[type].block, cut = random_below(r, k + 1);
+    uint8_t *raw = blocks(r, type, k * stride / types[type].block + 1);
     uint8_t *own = malloc((size_t) cmha_weight_bytes(type, (double) k, (double) n));
     cmha_weight_pack_inputs(type, own, type, raw + cut * stride * bytes, stride, k, n, cut, k - cut);
     cmha_weight_pack_inputs(type, own, type, raw, stride, k, n, 0, cut);
@@ -71,8 +71,8 @@ static void across(uint64_t *r, uint32_t type)
     for (size_t c = 0; c < n; c++) {
         cmha_weight_row(type, back, own, k, c);
         for (size_t j = 0; j < k; j++) {
-            float value;
-            cmha_weight_decode(type, &value, raw + (j * stride + c) * bytes, 1);
+            float value = (float) (int8_t) raw[j * stride + c];
+            if (type != CMHA_WEIGHT_I8) cmha_weight_decode(type, &value, raw + (j * stride + c) * bytes, 1);
             CHECK(value == back[j], "type %u: %zu, %zu", type, j, c);
         }
     }
@@ -94,7 +94,7 @@ int main(void)
         one(&r, type, 1, 1700);
         one(&r, type, 3, 830);
         one(&r, type, 4, 660);
-        for (int i = 0; i < 25 && types[type].block == 1; i++) across(&r, type);
+        for (int i = 0; i < 25 && (types[type].block == 1 || type == CMHA_WEIGHT_I8); i++) across(&r, type);
     }
     return 0;
 }

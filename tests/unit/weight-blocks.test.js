@@ -158,42 +158,40 @@ function roundedRow(row) {
     return { scale, values: Array.from(row, (v) => Math.min(127, Math.max(-127, even(f(v * scale))))) };
 }
 
-for (const type of ['I8', 'F32']) {
-    test(`scaled weights kept as ${type}: inputs are rounded too, products and look-ups divided`, async () => {
-        const runtime = await warmRuntime();
-        const { used } = runtime.memory;
-        const [inputs, outputs, rows] = [19, 11, 5];
-        const random = rng(7);
-        const whole = Int8Array.from({ length: outputs * inputs }, () => Math.floor(random() * 255) - 127);
-        const scales = Float32Array.from({ length: outputs }, () => 50 + 400 * random());
-        const bias = floats(random, outputs);
-        const x = floats(random, rows * inputs, 3);
-        x.fill(0, inputs, 2 * inputs);
-        x[2 * inputs] = 127; // the scale becomes 1, and there are ties
-        x.set([0.5, 1.5, -2.5], 2 * inputs + 1);
-        x[3 * inputs + 4] = NaN;
-        const weight = new PackedWeight(runtime, WEIGHT[/** @type {'I8'} */ (type)], inputs, outputs, { bias: true, scaled: true });
-        weight.load(new Uint8Array(whole.buffer), WEIGHT.I8, 0, outputs);
-        weight.loadScales(scales.subarray(0, 4));
-        weight.loadScales(scales.subarray(4), 4);
-        weight.loadBias(bias);
-        const got = run(runtime, rows * outputs, (program, y) =>
-            weight.record(program, rows, program.input(input(x)), inputs, y, outputs, { concurrent: true }));
-        const expected = Float32Array.from({ length: rows * outputs }, (_, i) => {
-            const [r, c] = [Math.floor(i / outputs), i % outputs];
-            if (r === 3) return NaN;
-            const { scale, values } = roundedRow(x.subarray(r * inputs, (r + 1) * inputs));
-            const sum = values.reduce((total, v, j) => total + v * whole[c * inputs + j], 0);
-            return Math.fround(Math.fround(sum / Math.fround(scale * scales[c])) + bias[c]);
-        });
-        assertSame(got, expected);
-        const plain = (/** @type {number} */ c) => Float32Array.from(whole.subarray(c * inputs, (c + 1) * inputs), (q) => q / scales[c]);
-        const looked = run(runtime, 2 * inputs, (program, y) =>
-            void weight.recordLookup(program, 2, program.input({ shape: [2], data: Int32Array.of(10, 3) }), y));
-        assertSame(looked, Float32Array.of(...plain(10), ...plain(3)));
-        assertSame(weight.row(6), plain(6));
-        assert.throws(() => weight.loadScales(scales, 1), /scales must be within 11/);
-        weight.dispose();
-        assert.equal(runtime.memory.used, used, 'all of it is given back');
+test('scaled weights: inputs are rounded too, products and look-ups divided', async () => {
+    const runtime = await warmRuntime();
+    const { used } = runtime.memory;
+    const [inputs, outputs, rows] = [19, 11, 5];
+    const random = rng(7);
+    const whole = Int8Array.from({ length: outputs * inputs }, () => Math.floor(random() * 255) - 127);
+    const scales = Float32Array.from({ length: outputs }, () => 50 + 400 * random());
+    const bias = floats(random, outputs);
+    const x = floats(random, rows * inputs, 3);
+    x.fill(0, inputs, 2 * inputs);
+    x[2 * inputs] = 127; // the scale becomes 1, and there are ties
+    x.set([0.5, 1.5, -2.5], 2 * inputs + 1);
+    x[3 * inputs + 4] = NaN;
+    const weight = new PackedWeight(runtime, WEIGHT.I8, inputs, outputs, { bias: true, scaled: true });
+    weight.load(new Uint8Array(whole.buffer), WEIGHT.I8, 0, outputs);
+    weight.loadScales(scales.subarray(0, 4));
+    weight.loadScales(scales.subarray(4), 4);
+    weight.loadBias(bias);
+    const got = run(runtime, rows * outputs, (program, y) =>
+        weight.record(program, rows, program.input(input(x)), inputs, y, outputs, { concurrent: true }));
+    const expected = Float32Array.from({ length: rows * outputs }, (_, i) => {
+        const [r, c] = [Math.floor(i / outputs), i % outputs];
+        if (r === 3) return NaN;
+        const { scale, values } = roundedRow(x.subarray(r * inputs, (r + 1) * inputs));
+        const sum = values.reduce((total, v, j) => total + v * whole[c * inputs + j], 0);
+        return Math.fround(Math.fround(sum / Math.fround(scale * scales[c])) + bias[c]);
     });
-}
+    assertSame(got, expected);
+    const plain = (/** @type {number} */ c) => Float32Array.from(whole.subarray(c * inputs, (c + 1) * inputs), (q) => q / scales[c]);
+    const looked = run(runtime, 2 * inputs, (program, y) =>
+        void weight.recordLookup(program, 2, program.input({ shape: [2], data: Int32Array.of(10, 3) }), y));
+    assertSame(looked, Float32Array.of(...plain(10), ...plain(3)));
+    assertSame(weight.row(6), plain(6));
+    assert.throws(() => weight.loadScales(scales, 1), /scales must be within 11/);
+    weight.dispose();
+    assert.equal(runtime.memory.used, used, 'all of it is given back');
+});
