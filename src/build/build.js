@@ -7,7 +7,7 @@
 import { existsSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { buildDist } from './dist.js';
+import { buildDist, DECLARATIONS } from './dist.js';
 import { buildPage, publish } from './page.js';
 import { buildInterface } from './interface.js';
 import { setup } from '../setup/setup.js';
@@ -68,7 +68,7 @@ export function buildNative({ generator, compiler }, simde) {
     return folder;
 }
 
-/** Checks the types in js/ and writes dist/types; nothing to do when no source has changed since. */
+/** Checks the types in js/ and writes the declarations in dist/; nothing to do when no source has changed since. */
 export async function buildTypes() {
     const start = performance.now();
     const begin = new Date();
@@ -77,7 +77,7 @@ export async function buildTypes() {
         ...sourceFiles(join(root, 'js')),
         ...['tsconfig.json', 'package-lock.json', 'src/build/types.json', 'src/build/types.js'].map((path) => join(root, path)),
     ];
-    if (existsSync(stamp) && existsSync(join(root, 'dist/types'))) {
+    if (existsSync(stamp) && DECLARATIONS.every((path) => existsSync(join(root, 'dist', path)))) {
         const checked = statSync(stamp).mtimeMs;
         const list = readFileSync(stamp, 'utf8');
         if (list === sources.join('\n') && sources.every((file) => statSync(file).mtimeMs < checked)) return;
@@ -91,7 +91,7 @@ export async function buildTypes() {
     writeFileSync(stamp, sources.join('\n'));
     // What was saved while it was checked has not been.
     utimesSync(stamp, begin, begin);
-    say(`  types checked, dist/types written, in ${since(start)}`);
+    say(`  types checked, declarations written, in ${since(start)}`);
 }
 
 /** Runs tsc. @param {string} project its tsconfig.json, or the folder of it */

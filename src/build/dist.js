@@ -1,9 +1,9 @@
 // dist/: what the npm package holds. The JavaScript of js/ in as few files as entries allow, minified but in short lines and
 // with source maps, by which stack traces are read (methods keep their names), and beside it what it loads: binaries, the
-// worker, the model. tsc adds dist/types.
+// worker, the model. src/build/types.js adds declarations beside the entries.
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { root, say, since } from './system.js';
@@ -20,6 +20,12 @@ const ENTRIES = {
     isolate: 'js/isolate.js',
     cli: 'js/cli.js',
 };
+
+/** Scripts with declarations beside them: all that package.json offers. Later ones take from earlier ones what these declare. */
+export const DECLARED = ['index', 'layers/index', 'generation/index', 'inline', 'isolate', 'worker'];
+
+/** What src/build/types.js writes: those, and what they refer to. */
+export const DECLARATIONS = [...DECLARED, 'dispose'].map((name) => `${name}.d.ts`);
 
 /** What is copied as it is. */
 const COPIED = [
@@ -71,11 +77,11 @@ export async function buildDist() {
     const files = new Map(COPIED.map((path) => [path, readFileSync(join(source, path))]));
     for (const { path, text } of [...(worker.outputFiles ?? []), ...(main.outputFiles ?? [])]) {
         const name = path.slice(target.length + 1).replaceAll('\\', '/');
-        files.set(name, name.endsWith('.js') ? withHints(text) : text);
+        files.set(name, withDeclarations(name, name.endsWith('.js') ? withHints(text) : text));
     }
     checkFiles(files);
     for (const path of existsSync(target) ? filesIn(target, '') : []) {
-        if (!files.has(path) && !path.startsWith('types/')) rmSync(join(target, path));
+        if (!files.has(path) && !DECLARATIONS.includes(path)) rmSync(join(target, path));
     }
     removeEmpty(target);
     let written = 0;
@@ -146,6 +152,18 @@ function withHints(text) {
     return text
         .replace(/\bimport\s*\.\s*meta\s*\.\s*url\b/g, (text) => (text.includes('\n') ? '\nimport.meta.url' : text))
         .replace('import("./unmoved.jsx?unmoved")', 'import("./unmoved.jsx"+"?unmoved")');
+}
+
+/**
+ * In an entry's first line, where its declarations are: Deno and JSR read no `types` of package.json where they are given the
+ * script. Its source map begins a line later.
+ * @param {string} name in dist/ @param {string} text
+ */
+function withDeclarations(name, text) {
+    const [entry] = name.split(/\.js(?:\.map)?$/);
+    if (!DECLARED.includes(entry)) return text;
+    if (name.endsWith('.map')) return text.replace(/^ *"mappings": "/m, '$&;');
+    return `/* @ts-self-types="./${basename(entry)}.d.ts" */\n${text}`;
 }
 
 /** What bundlers and pages rely on. @param {Map<string, string | Uint8Array>} files */

@@ -1,7 +1,8 @@
 // Packs the package as `npm publish` would, looks at what is in it, and uses it as somebody else's project does.
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { SourceMap } from 'node:module';
+import { join, posix } from 'node:path';
 import { root, run, say } from './system.js';
 
 /** What users get, and nothing else. */
@@ -19,11 +20,13 @@ const REQUIRED = [
     'dist/worker.js.map',
     'dist/generation/index.js',
     'dist/layers/index.js',
-    'dist/types/index.d.ts',
-    'dist/types/generation.d.ts',
-    'dist/types/inline.d.ts',
-    'dist/types/isolate.d.ts',
-    'dist/types/layers.d.ts',
+    'dist/dispose.d.ts',
+    'dist/index.d.ts',
+    'dist/generation/index.d.ts',
+    'dist/inline.d.ts',
+    'dist/isolate.d.ts',
+    'dist/layers/index.d.ts',
+    'dist/worker.d.ts',
     'dist/wasm/cmha-simd128.wasm',
     'dist/wasm/cmha-relaxed.wasm',
     'dist/embedded/model.gguf',
@@ -140,7 +143,8 @@ export async function checkPackage() {
         ...REQUIRED.filter((path) => !paths.includes(path)).map((path) => `${path} is missing from the package`),
         ...(unpackedSize > MOST_BYTES ? [`the package takes ${unpackedSize} bytes, more than ${MOST_BYTES}`] : []),
         ...paths.filter((path) => path.endsWith('.js')).flatMap(longLines),
-        ...paths.filter((path) => path.endsWith('.d.ts')).flatMap(privateTypes),
+        ...paths.filter((path) => path.endsWith('.d.ts')).flatMap((path) => [...privateTypes(path), ...missingScripts(path, paths)]),
+        ...wrongEntries(),
     ];
     if (problems.length > 0) return problems;
 
@@ -203,10 +207,46 @@ function longLines(path) {
     return longest > LONGEST_LINE ? [`${path} has a line of ${longest} letters, which an error in it prints`] : [];
 }
 
-/** What no editor should offer. @param {string} path @returns {string[]} */
+/**
+ * JSR, and Deno where it is given a script's address, know types only by the script's first line.
+ * @returns {string[]}
+ */
+function wrongEntries() {
+    const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    return Object.values(exports).filter(({ types }) => types).flatMap(({ types, default: script }) => {
+        const text = readFileSync(join(root, script), 'utf8');
+        const [, named] = /^\/\* @ts-self-types="(\.[^"]+)" \*\/\n/.exec(text) ?? [];
+        const isRight = named && posix.join(posix.dirname(script), named) === posix.normalize(types);
+        return [...(isRight ? [] : [`${script} does not begin with a comment that names ${types}`]), ...wrongMap(script, text)];
+    });
+}
+
+/**
+ * Stack traces are read by the source map, which has to know of that line.
+ * @param {string} script @param {string} text @returns {string[]}
+ */
+function wrongMap(script, text) {
+    const map = new SourceMap(JSON.parse(readFileSync(join(root, `${script}.map`), 'utf8')));
+    const { sources, sourcesContent } = map.payload;
+    return text.split('\n').flatMap((line, row) => [...line.matchAll(/(?<=[;{}()=,])new [A-Z]\w+\(/g)].flatMap(({ 0: made, index }) => {
+        const from = /** @type {import('node:module').SourceMapping} */ (map.findEntry(row, index));
+        const written = sourcesContent[sources.indexOf(from.originalSource)]?.split('\n')[from.originalLine]?.slice(from.originalColumn);
+        return written?.startsWith('new ') ? [] : [`${script}:${row + 1} has '${made}' where its source map has '${written}'`];
+    }));
+}
+
+/** They find the types of what declarations import by its script, too. @param {string} path @param {string[]} paths @returns {string[]} */
+function missingScripts(path, paths) {
+    return [...readFileSync(join(root, path), 'utf8').matchAll(/^(?:import|export) .* from '([^']+)';$/gm)]
+        .map(([, name]) => posix.join(posix.dirname(path), name))
+        .filter((script) => !paths.includes(script))
+        .map((script) => `${path} imports ${script}, which is missing from the package`);
+}
+
+/** What no editor should offer, and no module on JSR may have. @param {string} path @returns {string[]} */
 function privateTypes(path) {
     const code = readFileSync(join(root, path), 'utf8').replace(/\/\*[^]*?\*\//g, '');
     const hidden = /^\s+(?:static |get |set |readonly )*["']?(?:_\w+|__#.*)|\bimport\(.*|\bNodeJS\b|.*\bnode:.*|Array<ArrayBuffer.*/m;
-    const found = code.match(hidden);
+    const found = code.match(hidden) ?? code.match(/^declare global/m);
     return found ? [`${path} has ${found[0].trim()}`] : [];
 }

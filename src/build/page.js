@@ -43,7 +43,7 @@ export function publish(site, folder = join(root, 'build/site')) {
     if (!/^https?:$/.test(address.protocol)) throw new Error(`--site must be an address that begins with https://, got ${site}`);
     rmSync(folder, { recursive: true, force: true });
     for (const part of ['web', 'dist']) {
-        cpSync(join(root, part), join(folder, part), { recursive: true, filter: (path) => !/\.map$|[\\/]types$|serve\.js$/.test(path) });
+        cpSync(join(root, part), join(folder, part), { recursive: true, filter: (path) => !/\.map$|\.d\.ts$|serve\.js$/.test(path) });
     }
     const index = join(folder, 'web/index.html');
     const picture = '<meta property="og:image" content="';

@@ -1,24 +1,19 @@
-// dist/types: one declaration file per entry, made of what tsc writes about js/. From an entry's exports everything that they
+// Declarations in dist/: one file beside each entry, made of what tsc writes about js/. From an entry's exports everything that they
 // mention is followed, put into that one file and exported from it, so that every option and result has a name to import.
 // What is not for users is left out: members that begin with `_`, members that mention the machinery (INTERNAL), private ones.
 // What older compilers do not know is put in older words.
 
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join, posix, relative } from 'node:path';
 import ts from 'typescript';
+import { DECLARED } from './dist.js';
 import { root } from './system.js';
 
 /** Where tsc writes. */
 export const EMITTED = join(root, 'build/types');
 
-/** Entries, and the name of each one's file. Later ones take from earlier ones what these export. */
-const ENTRIES = [
-    ['index.d.ts', 'index'],
-    ['layers/index.d.ts', 'layers'],
-    ['generation/index.d.ts', 'generation'],
-    ['inline.d.ts', 'inline'],
-    ['isolate.d.ts', 'isolate'],
-];
+/** A script that exports nothing and is none of js/, with an address that users may need. */
+const WORKER = 'worker';
 
 /** Modules that are machinery: members of classes that mention what they declare are not for users. */
 const INTERNAL = new RegExp('^(?:engine/(?:free-lists|interface|memory|pool|program|protocol|results|threads|wasm)|'
@@ -27,11 +22,12 @@ const INTERNAL = new RegExp('^(?:engine/(?:free-lists|interface|memory|pool|prog
 /** `Uint8Array<ArrayBuffer>` is not known before TypeScript 5.7. */
 const ARRAYS = /^(?:Big)?(?:Int|Uint|Float)\d+(?:Clamped)?Array$/;
 
-/** lib.esnext.disposable has these; a project for ES2022, or TypeScript before 5.2, does not. */
-const DISPOSE = `declare global {
-    interface SymbolConstructor {
-        readonly dispose: unique symbol;
-    }
+/**
+ * lib.esnext.disposable has this; a project for ES2022, or TypeScript before 5.2, does not. A file by itself, to which the others
+ * refer: JSR refuses modules that declare something global.
+ */
+const DISPOSE = `interface SymbolConstructor {
+    readonly dispose: unique symbol;
 }
 `;
 
@@ -40,12 +36,16 @@ const DISPOSE = `declare global {
  *   ts.VariableStatement} Declared
  */
 
-/** Writes dist/types from what tsc has written. */
+/** Writes DECLARATIONS from what tsc has written. */
 export function rollUpTypes() {
-    const target = join(root, 'dist/types');
-    rmSync(target, { recursive: true, force: true });
-    mkdirSync(target, { recursive: true });
-    const program = ts.createProgram(ENTRIES.map(([file]) => join(EMITTED, file)), {
+    const write = (/** @type {string} */ name, /** @type {string} */ text) => {
+        const path = join(root, `dist/${name}.d.ts`);
+        mkdirSync(dirname(path), { recursive: true });
+        writeFileSync(path, text);
+    };
+    const emitted = (/** @type {string} */ name) => join(EMITTED, `${name}.d.ts`);
+    const entries = DECLARED.filter((name) => name !== WORKER);
+    const program = ts.createProgram(entries.map(emitted), {
         target: ts.ScriptTarget.ES2023,
         module: ts.ModuleKind.NodeNext,
         moduleResolution: ts.ModuleResolutionKind.NodeNext,
@@ -54,12 +54,9 @@ export function rollUpTypes() {
     });
     /** What earlier entries export: declaration -> [file, name]. @type {Map<ts.Node, [file: string, name: string]>} */
     const known = new Map();
-    for (const [file, name] of ENTRIES) {
-        const entry = new Entry(program, known, name);
-        writeFileSync(join(target, `${name}.d.ts`), entry.print(join(EMITTED, file)));
-    }
-    // A script that exports nothing, with an address that users may need.
-    writeFileSync(join(target, 'worker.d.ts'), 'export {};\n');
+    for (const name of entries) write(name, new Entry(program, known, name).print(emitted(name)));
+    write(WORKER, 'export {};\n');
+    write('dispose', DISPOSE);
 }
 
 class Entry {
@@ -112,12 +109,18 @@ class Entry {
         if (typesOnly.length > 0) parts.push(`export type { ${typesOnly.sort().join(', ')} };\n`);
         for (const [node, name] of this.names) this.known.set(node, [this.file, name]);
         const head = [
-            ...[...this.imports].map(([file, names]) => `import type { ${[...names].sort().join(', ')} } from './${file}.js';\n`),
+            ...(this.disposable ? [`/// <reference path="${this.pathTo('dispose.d.ts')}" />\n`] : []),
+            ...[...this.imports].map(([file, names]) =>
+                `import type { ${[...names].sort().join(', ')} } from '${this.pathTo(`${file}.js`)}';\n`),
             ...[...again].map(([file, names]) =>
-                `export ${names[0] === '*' ? '*' : `{ ${names.sort().join(', ')} }`} from './${file}.js';\n`),
-            ...(this.disposable ? [DISPOSE] : []),
+                `export ${names[0] === '*' ? '*' : `{ ${names.sort().join(', ')} }`} from '${this.pathTo(`${file}.js`)}';\n`),
         ].join('');
         return `${head}${head && '\n'}${parts.join('\n')}${parts.length + again.size === 0 ? 'export {};\n' : ''}`;
+    }
+
+    /** @param {string} path in dist/ @returns {string} as this file names it */
+    pathTo(path) {
+        return posix.relative(posix.dirname(this.file), path).replace(/^(?!\.)/, './');
     }
 
     /** @param {ts.Symbol} symbol @returns {ts.Node | undefined} at the top of a file of ours */
