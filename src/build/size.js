@@ -10,7 +10,7 @@ import { root, say } from './system.js';
  * In bytes, gzipped, each file by itself as a server sends it. Half of it is the binary, and most of that is products with
  * weights of seventeen types as files have them, which spare a page the decoding of a model to four to eight times its size.
  */
-const BUDGET = 82_500;
+const BUDGET = 82_600;
 
 /** The same for the scripts of an entry alone, with what they import. @type {Record<string, number>} */
 const SCRIPTS = { 'generation/index.js': 168_500, 'inline.js': 120_000, 'isolate.js': 2_000 };
