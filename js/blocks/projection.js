@@ -113,37 +113,35 @@ export class Projection {
         return values;
     }
 
-    /** Bytes that quantize() takes at once: for the integers as they come, and packed with their scales. */
-    get quantizeBytes() {
-        const { inputs, outputs, _runtime: { wasm } } = this;
-        return inputs * outputs + wasm.cmha_weight_bytes(WEIGHT.I8.id, inputs, outputs) + 4 * outputs;
-    }
-
     /**
-     * Integers take the place of the kernel, and inputs are rounded from now on.
+     * Integers for takeIntegers(), packed; nothing has changed yet.
      * @param {Int8Array} rows [outputs][inputs]
      * @param {Float32Array} scales [outputs]: what the integers are to be divided by
-     * @throws {RangeError} where there is not as much memory; nothing has changed then
+     * @returns {number} their address
+     * @throws {RangeError} where there is not as much memory
      */
-    quantize(rows, scales) {
+    packIntegers(rows, scales) {
         const { memory, wasm } = this._runtime;
         const { inputs, outputs } = this;
-        const bytes = Math.ceil(wasm.cmha_weight_bytes(WEIGHT.I8.id, inputs, outputs) / 4) * 4;
+        const bytes = wasm.cmha_weight_bytes(WEIGHT.I8.id, inputs, outputs);
         const staged = memory.alloc(rows.length);
-        let panels;
         try {
-            panels = memory.alloc(bytes + 4 * outputs);
-        } catch (error) {
+            const panels = memory.alloc(bytes + 4 * outputs);
+            memory.u8(staged, rows.length).set(new Uint8Array(rows.buffer, rows.byteOffset, rows.length));
+            wasm.cmha_weight_pack(WEIGHT.I8.id, panels, WEIGHT.I8.id, staged, inputs, outputs, 0, outputs);
+            memory.f32(panels + bytes, outputs).set(scales);
+            return panels;
+        } finally {
             memory.free(staged);
-            throw error;
         }
-        memory.u8(staged, rows.length).set(new Uint8Array(rows.buffer, rows.byteOffset, rows.length));
-        wasm.cmha_weight_pack(WEIGHT.I8.id, panels, WEIGHT.I8.id, staged, inputs, outputs, 0, outputs);
-        memory.f32(panels + bytes, outputs).set(scales);
-        memory.free(staged);
+    }
+
+    /** Integers take the place of the kernel, and inputs are rounded from now on. @param {number} panels of packIntegers() */
+    takeIntegers(panels) {
+        const { wasm } = this._runtime;
         this._runtime._free(this._panels);
         this._panels = panels;
-        this._scales = panels + bytes;
+        this._scales = panels + wasm.cmha_weight_bytes(WEIGHT.I8.id, this.inputs, this.outputs);
     }
 
     /** @returns {Float32Array} a copy of the bias */

@@ -58,7 +58,7 @@ static void keep_row(const cmha_linear *a, const float *z, size_t r, size_t c0, 
     }
 }
 
-/* Columns [c0, c0 + n) of rows [r, r + m), whose products are in z[m][stride]: finished, and to where the layout keeps them. */
+/* Columns [c0, c0 + n) of rows [r, r + m), whose products are in z[m][stride]: finished, and put where the layout keeps them. */
 static void finish(const cmha_linear *a, float *z, size_t stride, size_t r, size_t m, size_t c0, size_t n)
 {
     for (size_t i = r; i < r + m; i++, z += stride) {
@@ -263,8 +263,8 @@ OUTLINE void dot_columns(const cmha_linear *a, const weight_type *type, const ui
     dot_how how;
     dot_tiles *tiles = tiles_of(dot, &how);
     const int bits = how.four ? DOT_FOUR : dot->bits;
-    const size_t blocks = a->k / CMHA_INT8_INPUTS + (a->k % CMHA_INT8_INPUTS != 0), panels = n / CMHA_PANEL, apart = (panels + STREAMS - 1) / STREAMS;
-    const size_t step = apart * panel_bytes, to_step = apart * CMHA_PANEL;
+    const size_t blocks = (a->k + CMHA_INT8_INPUTS - 1) / CMHA_INT8_INPUTS, panels = n / CMHA_PANEL;
+    const size_t apart = (panels + STREAMS - 1) / STREAMS, step = apart * panel_bytes, to_step = apart * CMHA_PANEL;
     const size_t most = type->block < TURN_INPUTS ? TURN_INPUTS / type->block : 1;
     const size_t single = m == 1 ? !dot_alone(dot, &how) : m % 2 && (!DOT_PADDED || (!how.four && dot->bits % 4 == 0));
     for (size_t i = 0; i < (m + 1) * n; i += 4) f4_store(z + i, f4_splat(0.0f));

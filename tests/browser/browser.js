@@ -36,8 +36,8 @@ export async function testBrowser() {
 }
 
 /**
- * Reloads a page and waits until another stands there. A page that isolate.js isolates may reload itself once more, in another process, which
- * Puppeteer's own reload() can miss and then waits for ever.
+ * Reloads a page and waits until another stands there. A page that isolate.js isolates may reload itself once more, in another
+ * process, which Puppeteer's own reload() can miss and then waits for ever.
  * @param {import('puppeteer-core').Page} page
  */
 export async function reload(page) {

@@ -29,16 +29,27 @@ export function quantizeLayer(layer, mode) {
     layer._runtime._assertIdle('quantize');
     const projections = Object.values(weights.projections);
     ensureRoom(layer._runtime, weights.list);
-    // In two blocks, each with a header.
-    if (mode === 'int8') layer._runtime.memory.ensure(Math.max(...projections.map((each) => each.quantizeBytes)) + 256);
-    for (const projection of projections) {
-        const kernel = projection.kernel();
-        if (mode === 'int8') {
-            const { rows, scales } = toInt8(kernel, projection.outputs);
-            projection.quantize(rows, scales);
-        } else {
-            projection.loadKernel(throughInt4(kernel, projection.outputs));
-        }
-    }
+    if (mode === 'int8') becomeIntegers(layer._runtime, projections);
+    else for (const projection of projections) projection.loadKernel(throughInt4(projection.kernel(), projection.outputs));
     weights.quantized = mode;
+}
+
+/**
+ * All of them, or none where memory runs out.
+ * @param {import('../../engine/runtime.js').Runtime} runtime
+ * @param {import('../../blocks/projection.js').Projection[]} projections
+ */
+function becomeIntegers(runtime, projections) {
+    /** @type {number[]} */
+    const packed = [];
+    try {
+        for (const projection of projections) {
+            const { rows, scales } = toInt8(projection.kernel(), projection.outputs);
+            packed.push(projection.packIntegers(rows, scales));
+        }
+    } catch (error) {
+        for (const panels of packed) runtime._free(panels);
+        throw error;
+    }
+    projections.forEach((projection, i) => projection.takeIntegers(packed[i]));
 }
