@@ -87,8 +87,8 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
  * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
  * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
  * (scales) at a block's start. Within a block the quants of some types are laid in another order first, or lifted, as products
- * want them (src/weights). So F32 is what cmha_pack_f32 makes, and
- * nothing takes more bytes than in the file, but for outputs past N, which are zeros. */
+ * want them (src/weights). So F32 is what cmha_pack_f32 makes, and nothing takes more bytes than in the file, but for outputs
+ * past N, which are zeros, and what an I8 row lacks of whole blocks. */
 enum { CMHA_NOT_GGML = 255 };
 #define CMHA_WEIGHT_TYPES(X) \
     X(F32, f32, 1, 4, 0) \
@@ -122,11 +122,13 @@ CMHA_API double cmha_weight_bytes(uint32_t type, double k, double n);
 CMHA_API void cmha_weight_decode(uint32_t type, float *y, const void *blocks, size_t n);
 
 /* Packs rows [n0, n0 + count) of a file's [N][K], of type `from`: `type` itself, or any where `type` is F32. A matrix may
- * come in any pieces of whole rows and in any order; the last row brings the zeros that pad its panel. */
+ * come in any pieces of whole rows and in any order; the last row brings the zeros that pad its panel. K is a multiple of
+ * both blocks, or any where both are I8. */
 CMHA_API void cmha_weight_pack(uint32_t type, void *packed, uint32_t from, const void *rows, size_t k, size_t n,
     size_t n0, size_t count);
 
-/* The same from a file that keeps [K][N], row stride `stride` elements: rows [k0, k0 + count) of it. F32, F16, BF16, and I8 as itself. */
+/* The same from a file that keeps [K][N], row stride `stride` elements: rows [k0, k0 + count) of it. F32, F16, BF16, and I8
+ * as itself. */
 CMHA_API void cmha_weight_pack_inputs(uint32_t type, void *packed, uint32_t from, const void *rows, size_t stride,
     size_t k, size_t n, size_t k0, size_t count);
 

@@ -2,7 +2,7 @@
 // Checks nothing and knows no model: addresses in, operations out.
 
 import {
-    ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, INT8, KIND, LINEAR, OP, OP_WORDS, QUANTIZE, ROPE_TABLE, TRANSFER,
+    ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, KIND, LINEAR, OP, OP_WORDS, ROPE_TABLE, TRANSFER,
 } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
 import { writeGate } from './gate.js';
@@ -33,27 +33,6 @@ export function recordLookup(program, embedding, tokens, rows, y, scale, table, 
     words[op + EMBED.positions] = positions;
     program.floats[op + EMBED.scale] = scale;
 }
-
-/**
- * Activations as bytes, for weights in blocks.
- * @param {Program} program
- * @param {number} rows
- * @param {number} x address of [rows][k]
- * @param {number} k a multiple of 32
- * @param {number} y address of quantizedBytes(rows, k)
- */
-export function recordQuantize(program, rows, x, k, y) {
-    const op = program.append(KIND.QUANTIZE);
-    const { words } = program;
-    words[op + QUANTIZE.x] = x;
-    words[op + QUANTIZE.xStride] = k;
-    words[op + QUANTIZE.rows] = rows;
-    words[op + QUANTIZE.k] = k;
-    words[op + QUANTIZE.y] = y;
-}
-
-/** @param {number} rows @param {number} k @returns {number} bytes that activations take as bytes, scales among them */
-export const quantizedBytes = (rows, k) => rows * k / INT8.INPUTS * INT8.BYTES;
 
 /**
  * Cosines and sines of positions * frequencies, times a factor.

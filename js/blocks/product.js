@@ -1,7 +1,8 @@
 // The product x W of a layer, of x as it is, or as Keras's int8 has it: weights are integers with a scale for each output, and a
 // row of x is rounded to integers too before it meets them.
 
-import { INT8, KIND, LINEAR, QUANTIZE } from '../engine/interface.js';
+import { KIND, LINEAR } from '../engine/interface.js';
+import { quantizedBytes, recordQuantize } from './quantize.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
 
@@ -35,18 +36,11 @@ export function recordProduct(program, rows, inputs, x, xStride, scales, flags) 
  * @returns {number}
  */
 function recordRounded(program, rows, inputs, x, xStride, scales) {
-    const quantized = program.scratch(rows * Math.ceil(inputs / INT8.INPUTS) * INT8.BYTES);
+    const quantized = program.scratch(quantizedBytes(rows, inputs));
     const rowScales = program.scratch(4 * rows);
-    const first = program.append(KIND.QUANTIZE, 0);
-    let { words } = program;
-    words[first + QUANTIZE.x] = x;
-    words[first + QUANTIZE.xStride] = xStride;
-    words[first + QUANTIZE.rows] = rows;
-    words[first + QUANTIZE.k] = inputs;
-    words[first + QUANTIZE.y] = quantized;
-    words[first + QUANTIZE.scales] = rowScales;
+    recordQuantize(program, rows, x, xStride, inputs, quantized, rowScales);
     const op = program.append(KIND.LINEAR);
-    ({ words } = program);
+    const { words } = program;
     words[op + LINEAR.quantized] = quantized;
     words[op + LINEAR.divisors] = scales;
     words[op + LINEAR.rowDivisors] = rowScales;

@@ -23,8 +23,8 @@ function counted(value, what) {
  * W: [inputs][outputs] of one type, and b: [outputs] or none. Made empty (zeros); a file loads it in pieces of whole rows
  * of W^T: [outputs][inputs], which is how files keep weights, or of W.
  *
- * Scaled ones hold integers (I8) and compute as Keras does in int8: a weight is its integer divided by the scale of its
- * output, and x is rounded to integers first, by a scale for each row.
+ * Those of I8 are integers and compute as Keras does in int8: a weight is its integer divided by the scale of its output, and
+ * x is rounded to integers first, by a scale for each row.
  */
 export class PackedWeight {
     #runtime;
@@ -38,11 +38,12 @@ export class PackedWeight {
      * @param {WeightType} type
      * @param {number} inputs K, a multiple of the type's block, or any of I8
      * @param {number} outputs N
-     * @param {{ bias?: boolean, scaled?: boolean }} [options]
+     * @param {{ bias?: boolean }} [options]
      * @throws {RangeError} where there is not as much memory; nothing has been taken then
      */
-    constructor(runtime, type, inputs, outputs, { bias = false, scaled = false } = {}) {
-        if (counted(inputs, 'inputs') % type.block !== 0 && type !== WEIGHT.I8) {
+    constructor(runtime, type, inputs, outputs, { bias = false } = {}) {
+        const isScaled = type === WEIGHT.I8;
+        if (counted(inputs, 'inputs') % type.block !== 0 && !isScaled) {
             throw rangeError('inputs', `a multiple of ${type.block} for weights of type ${type.name}`, inputs);
         }
         this.type = type;
@@ -52,17 +53,22 @@ export class PackedWeight {
         const weights = runtime.wasm.cmha_weight_bytes(type.id, inputs, outputs);
         const behind = Math.ceil(weights / 64) * 64;
         /** Bytes of both in memory. */
-        this.bytes = behind + (bias ? 4 * outputs : 0) + (scaled ? 4 * outputs : 0);
+        this.bytes = behind + (bias ? 4 * outputs : 0) + (isScaled ? 4 * outputs : 0);
         this.#address = runtime.memory.alloc(this.bytes);
         // A shared memory's bytes are filled one by one, its words are not.
         runtime.memory.f32(this.#address, this.bytes / 4).fill(0);
         if (bias) this.#bias = this.#address + behind;
-        if (scaled) this.#scales = this.#address + this.bytes - 4 * outputs;
+        if (isScaled) this.#scales = this.#address + this.bytes - 4 * outputs;
     }
 
     /** Whether these weights are to be multiplied with activations as bytes: inputs share scales in blocks, as ggml has them. */
     get inBlocks() {
         return this.type.block > 1 && this.type.ggml !== NOT_GGML;
+    }
+
+    /** Whether these weights are integers, with a scale for each output. */
+    get isScaled() {
+        return this.#scales !== 0;
     }
 
     get hasBias() {
@@ -94,10 +100,10 @@ export class PackedWeight {
         if (counted(firstRow, 'firstRow') + counted(rows, 'rows') > last) {
             throw rangeError('rows', `within the ${last} that there are`, `${firstRow} to ${firstRow + rows}`);
         }
-        if (across && ((fileType.block !== 1 && this.type !== WEIGHT.I8) || counted(firstColumn, 'firstColumn') + this.outputs > columns)) {
+        if (across && ((fileType.block !== 1 && !this.isScaled) || counted(firstColumn, 'firstColumn') + this.outputs > columns)) {
             throw rangeError('columns', `${this.outputs} of those of a file of single numbers`, columns);
         }
-        if (!across && this.inputs % fileType.block !== 0 && this.type !== WEIGHT.I8) {
+        if (!across && this.inputs % fileType.block !== 0 && !this.isScaled) {
             throw rangeError('fileType', `one whose blocks make up ${this.inputs} inputs`, fileType.name);
         }
         const numberBytes = fileType.bytes / fileType.block;

@@ -99,7 +99,7 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
     const typeOf = (/** @type {string} */ role) => types.get(role) ?? 'F32';
     checkFits(runtime, plan, typeOf);
     signal?.throwIfAborted();
-    const network = new Network(runtime, description, typeOf, plan.scaled);
+    const network = new Network(runtime, description, typeOf);
     try {
         for await (const piece of source.read((info) => plan.tensors.has(info.name))) {
             network.check('loadModel');
@@ -173,12 +173,12 @@ function chooseTypes({ types }, weights) {
 }
 
 /** @param {Runtime} runtime @param {Plan} plan @param {(role: string) => string} typeOf @throws {RangeError} */
-function checkFits(runtime, { description, scaled }, typeOf) {
+function checkFits(runtime, { description }, typeOf) {
     let bytes = 0;
     for (const [role, shape] of shapesOf(description)) {
         const [n, k] = shape;
         bytes += k === undefined || !role.endsWith('.weight') ? 4 * n * (k ?? 1) : packedBytes(runtime, weightType(typeOf(role)), k, n);
-        bytes += scaled.has(role) ? 4 * n : 0;
+        bytes += typeOf(role) === 'I8' ? 4 * n : 0;
     }
     const { memory } = runtime;
     const free = memory.max - memory.used;

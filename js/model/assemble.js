@@ -26,7 +26,6 @@ import { shapesOf } from './shapes.js';
  * @property {ModelDescription} description
  * @property {Map<string, { tensor: TensorInfo, transposed: boolean, places: Placement[] }>} tensors by their names
  * @property {Map<string, string>} types of the weights as the file has them, by role
- * @property {Set<string>} scaled roles of matrices that are integers with a scale for each output
  * @property {string[]} harmless fields and tensors that were set aside
  */
 
@@ -49,7 +48,7 @@ export function planOf(source) {
     const description = settle({ family: family.name, ...described }, byRole, source);
     /** @type {Plan} */
     const plan = { family, architecture: source.config.model_type, description: freeze(description), tensors: new Map(), types: new Map(),
-        scaled: new Set(), harmless: [...set, ...harmless] };
+        harmless: [...set, ...harmless] };
     const wanted = shapesOf(description);
     const roles = Array.from(byRole);
     const isScale = (/** @type {[string, any]} */ [role]) => role.endsWith('.scale');
@@ -102,7 +101,6 @@ function wantScales(plan, wanted) {
     for (const [role, type] of plan.types) {
         if (type === 'I8') {
             const shape = /** @type {number[]} */ (wanted.get(role));
-            plan.scaled.add(role);
             wanted.set(role.replace(/weight$/, 'scale'), [shape[0]]);
         }
     }

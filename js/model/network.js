@@ -44,14 +44,12 @@ export class Network {
      * @param {Runtime} runtime
      * @param {ModelDescription} description
      * @param {(role: string) => string} typeOf the type that a matrix is kept in, by its role
-     * @param {ReadonlySet<string>} [scaled] roles of matrices that are integers with a scale for each output
      * @throws {RangeError} when the memory is exhausted; nothing stays allocated then
      */
-    constructor(runtime, description, typeOf, scaled = new Set()) {
+    constructor(runtime, description, typeOf) {
         this.runtime = runtime;
         this.description = description;
         this._typeOf = typeOf;
-        this._scaled = scaled;
         /** @type {{ dispose(): void }[]} */
         this._owned = [];
         /**
@@ -120,14 +118,13 @@ export class Network {
      * @param {string} [biasRole]
      */
     _matrix(role, inputs, outputs, bias, biasRole = role) {
-        const scaled = this._scaled.has(`${role}.weight`);
         const type = weightType(this._typeOf(`${role}.weight`));
-        const matrix = new PackedWeight(this.runtime, type, inputs, outputs, { bias, scaled });
+        const matrix = new PackedWeight(this.runtime, type, inputs, outputs, { bias });
         this._owned.push(matrix);
         this._bytes += matrix.bytes;
         this.inBlocks = Math.max(this.inBlocks, matrix.inBlocks ? inputs : 0);
         this.slots.set(`${role}.weight`, { matrix });
-        if (scaled) {
+        if (matrix.isScaled) {
             this.slots.set(`${role}.scale`, { floats: (values, row) => matrix.loadScales(values, row) });
         }
         if (bias) {

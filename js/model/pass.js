@@ -1,8 +1,7 @@
 // A pass: some tokens of one text or several through a network, written down as a program. Chooses no token.
 
-import {
-    quantizedBytes, recordAttend, recordGate, recordLookup, recordQuantize, recordRopeTable, recordStore,
-} from '../blocks/decoder.js';
+import { recordAttend, recordGate, recordLookup, recordRopeTable, recordStore } from '../blocks/decoder.js';
+import { quantizedBytes, recordQuantize } from '../blocks/quantize.js';
 import { recordRope } from '../blocks/rope.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -85,7 +84,7 @@ const roomForBytes = ({ inBlocks }, program, rows) => (inBlocks === 0 ? 0 : prog
 function quantized(program, rows, x, bytes, ...matrices) {
     const matrix = matrices.find((each) => each?.inBlocks);
     if (!matrix) return 0;
-    recordQuantize(program, rows, x, matrix.inputs, bytes);
+    recordQuantize(program, rows, x, matrix.inputs, matrix.inputs, bytes);
     return bytes;
 }
 

@@ -171,7 +171,7 @@ test('scaled weights: inputs are rounded too, products and look-ups divided', as
     x[2 * inputs] = 127; // the scale becomes 1, and there are ties
     x.set([0.5, 1.5, -2.5], 2 * inputs + 1);
     x[3 * inputs + 4] = NaN;
-    const weight = new PackedWeight(runtime, WEIGHT.I8, inputs, outputs, { bias: true, scaled: true });
+    const weight = new PackedWeight(runtime, WEIGHT.I8, inputs, outputs, { bias: true });
     weight.load(new Uint8Array(whole.buffer), WEIGHT.I8, 0, outputs);
     weight.loadScales(scales.subarray(0, 4));
     weight.loadScales(scales.subarray(4), 4);
