@@ -8,6 +8,7 @@
 //   overhead   what a call costs on a tiny layer; garbage per decoded token
 //   growth     sweeps of S and T: time and memory; draws roofline and growth curves (all parts: into web/bench.svg)
 //   caches     a long cache of floats, halves and bytes
+//   quantized  the layer as quantize() leaves it
 //   model      the embedded model through `generate`; SmolLM2's shape beside onnxruntime-web and llama.cpp
 //   texts      drafts, several texts at once, saved prefixes; SMOLLM2=FILE names the model
 //   page       the bench page in Chromium, beside the peers
@@ -27,7 +28,7 @@ import { setup } from '../../src/setup/setup.js';
 import { SetupError, capture, heading, main, root, run, say, since } from '../../src/build/system.js';
 import { mustTable } from './lib/report.js';
 
-const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'caches', 'model', 'texts', 'page', 'demo', 'kernels', 'operations'];
+const PARTS = ['layer', 'scaling', 'overhead', 'growth', 'caches', 'quantized', 'model', 'texts', 'page', 'demo', 'kernels', 'operations'];
 const WITH_PEERS = ['layer', 'growth', 'page', 'model'];
 const here = join(root, 'tests/bench');
 

@@ -7,12 +7,13 @@ import { makeLayer } from '../../../web/bench/layer.js';
 /** @typedef {import('../../../web/bench/problem.js').Case} Case */
 
 /**
- * @param {{ simd: 'relaxed' | 'simd128', workers: number, length: number, dtype?: import('../../../js/blocks/cache.js').CacheDType }} options
- *   length, dtype: of the cache
+ * @param {{ simd: 'relaxed' | 'simd128', workers: number, length: number, dtype?: import('../../../js/blocks/cache.js').CacheDType,
+ *   quantize?: 'int8' | 'int4' }} options length, dtype: of the cache; quantize: the layer
  */
-export async function create({ simd, workers, length, dtype }) {
+export async function create({ simd, workers, length, dtype, quantize }) {
     const runtime = await createRuntime({ simd, workers });
     const layer = makeLayer(runtime);
+    if (quantize) layer.quantize(quantize);
     const before = runtime.explain().bytesInUse;
     const cache = new KVCache(runtime, { batch: 1, length, numHeads: HEADS, keyDim: HEAD_DIM, dtype });
     const takes = runtime.explain().bytesInUse - before;
