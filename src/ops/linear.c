@@ -95,8 +95,7 @@ static void linear_decoded(const cmha_linear *a, size_t r, size_t m, size_t c0, 
     size_t stretch = DECODED / CMHA_PANEL / panels / type->block * type->block;
     const uint8_t *w = (const uint8_t *) a->w + c0 / CMHA_PANEL * panel_bytes;
     float decoded[DECODED], z[MOST_ROWS * GROUP_COLUMNS];
-    if (m == 1 && panels == ROW_PANELS && type->row) {
-        type->row(z, w, panel_bytes, a->x + r * a->x_stride, a->k);
+    if (m == 1 && panels == ROW_PANELS && type->row && type->row(z, w, panel_bytes, a->x + r * a->x_stride, a->k)) {
         finish(a, z, GROUP_COLUMNS, r, m, c0, n);
         return;
     }

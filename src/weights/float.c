@@ -47,14 +47,16 @@ INLINE void half_row(float *y, const uint8_t *w, size_t panel_bytes, const float
     }
 }
 
-static void row_f16(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k)
+static int row_f16(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k)
 {
     half_row(y, w, panel_bytes, x, k, 0);
+    return 1;
 }
 
-static void row_bf16(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k)
+static int row_bf16(float *y, const uint8_t *w, size_t panel_bytes, const float *x, size_t k)
 {
     half_row(y, w, panel_bytes, x, k, 1);
+    return 1;
 }
 
 const weight_type weight_f32 = { .block = BLOCK_F32, .bytes = BYTES_F32, .panel = panel_f32 };

@@ -51,8 +51,8 @@ typedef struct weight_type {
     void (*arrange)(uint8_t *to, const uint8_t *block);
     /* y[count * block][8] = the values of `count` packed blocks; NULL: what `dot` unpacks tells them (weight_panel). */
     void (*panel)(float *y, const uint8_t *blocks, size_t count);
-    /* y[ROW_PANELS][8] = the sums over j < k of x[j] times the weights of so many panels, in order. NULL: tiles do. */
-    void (*row)(float *y, const uint8_t *panels, size_t panel_bytes, const float *x, size_t k);
+    /* y[ROW_PANELS][8] = the sums over j < k of x[j] times the weights of so many panels, in order: 1. 0, or NULL: tiles do. */
+    int (*row)(float *y, const uint8_t *panels, size_t panel_bytes, const float *x, size_t k);
     weight_dot dot;
 } weight_type;
 

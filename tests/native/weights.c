@@ -6,6 +6,9 @@ static void one(uint64_t *r, uint32_t type, size_t rows, size_t n)
     size_t k = types[type].block * (1 + random_below(r, types[type].block == 1 ? 200 : types[type].block == 32 ? 9 : 3));
     size_t row = k / types[type].block * types[type].bytes, cut = random_below(r, n + 1);
     uint8_t *raw = blocks(r, type, n * k / types[type].block);
+    /* Scales that all multiply: the way that a row by itself goes. */
+    size_t multiply = type == CMHA_WEIGHT_I4 && random_below(r, 2) ? n * row : 0;
+    for (size_t i = 0; i < multiply; i += types[type].bytes) raw[i + 5] &= 0xfe;
     uint8_t *own = malloc((size_t) cmha_weight_bytes(type, (double) k, (double) n));
     float *plain = unset(cmha_packed_size(k, n));
     cmha_weight_pack(type, own, type, raw + cut * row, k, n, cut, n - cut);

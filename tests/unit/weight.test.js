@@ -236,6 +236,31 @@ function quantize(x, rows) {
     return y;
 }
 
+test('I4: a row by itself, whose weights are multiplied where they lie, has the bits of the same weights in float32', () => {
+    const [n, depth, type] = [41, 384, WEIGHT.I4];
+    const random = rng(4);
+    for (const [scale, how] of [[0.01, 0], [2 ** -120, 0], [0.01, 0x100]]) {
+        k.reset();
+        const raw = Uint8Array.from({ length: n * depth / type.block * type.bytes }, () => random() * 256);
+        const view = new DataView(raw.buffer);
+        for (let at = 0; at < raw.length; at += type.bytes) {
+            view.setFloat32(at, (random() - 0.5) / 50, true);
+            view.setUint32(at + 4, Math.floor(random() * 16 - 8) & 0xff, true);
+        }
+        // One that is out of a nibble's reach, or that divides, is enough.
+        view.setFloat32(0, scale, true);
+        view.setUint32(4, how, true);
+        const fields = { x: k.put(floats(random, depth), 4), xStride: depth, rows: 1, k: depth, n, yStride: n };
+        const [own, plain] = [type, WEIGHT.F32].map((to) => {
+            const y = k.room(4 * n, 4);
+            k.run(k.linear({ ...fields, w: pack(to, type, raw, depth, n), type: to.id, y }));
+            return k.floats(y, n);
+        });
+        k.checkGuards();
+        assertSame(own, plain, `${scale}, ${how}`);
+    }
+});
+
 for (const type of Object.values(WEIGHT).filter(({ block, name }) => block > 1 && name !== 'I4')) {
     test(`${type.name}: products with activations as bytes, the same bits for any number of rows`, () => {
         const depth = type.block === 32 ? 32 * 27 : 768;
