@@ -128,6 +128,7 @@ export function show(command, args, { env = process.env } = {}) {
         child.on('error', reject);
         child.on('close', (code, signal) => {
             process.off('SIGINT', wait).off('SIGTERM', end);
+            if (signal !== null && signal !== 'SIGINT') say(`  ${command} was ended by ${signal}`);
             resolve(code ?? (signal === 'SIGINT' ? 130 : 1));
         });
     });

@@ -171,7 +171,11 @@ async function nodeTests(node, files, concurrency, env) {
         ],
         { env: { ...process.env, ...env, CMHA_TEST_COUNTS: counts } },
     );
-    const result = existsSync(counts) ? JSON.parse(readFileSync(counts, 'utf8')) : { failed: 1 };
+    if (!existsSync(counts)) {
+        say(`  the tests' process ended, with ${code}, before they did`);
+        return { failed: 1 };
+    }
+    const result = JSON.parse(readFileSync(counts, 'utf8'));
     return code !== 0 && result.failed === 0 ? { ...result, failed: 1 } : result;
 }
 
