@@ -317,7 +317,7 @@ function withTemplate(tokenizer, { template, templateProblem }) {
         /** @type {ChatTokenizer['applyChatTemplate']} */
         applyChatTemplate(messages, options) {
             if (template === null) {
-                throw new Error(`this model has no chat template that runs: ${templateProblem}`);
+                throw new Error(`this model has no chat template that runs, so a prompt must be text or tokens: ${templateProblem}`);
             }
             return template.render(messages, options);
         },

@@ -132,11 +132,11 @@ test('a schema, choices or a pattern of what JSON has not is named', () => {
         assert.throws(() => model.generate('a', { choices: any([slip]) }), { name: 'TypeError', message: NAMED });
         assert.throws(() => model.generate('a', { pattern: any(slip) }), { name: 'TypeError', message: NAMED });
     }
-    for (const [slip, what] of /** @type {[any, string][]} */ ([[/a/, 'a RegExp'], [new Set(['a']), 'a Set'], [new Map(), 'a Map']])) {
-        for (const name of ['json', 'choices', 'pattern']) {
-            const message = `${name} must be made of what JSON has, got ${what}`;
-            assert.throws(() => model.generate('a', { [name]: slip }), { name: 'TypeError', message });
+    for (const [slip, what] of /** @type {[any, string][]} */ ([[/a/, 'a RegExp'], [new Set(['a']), 'a Set'], [new Map(), 'a Map'], [[5n], '[5n]']])) {
+        for (const [name, expected] of [['choices', 'a list of strings'], ['pattern', 'a string, the source of a regular expression']]) {
+            assert.throws(() => model.generate('a', { [name]: slip }), { name: 'TypeError', message: `${name} must be ${expected}, got ${what}` });
         }
+        assert.throws(() => model.generate('a', { json: slip }), { message: `json must be made of what JSON has, got ${what.replace(/[[\]]/g, '')}` });
     }
     for (const slip of [{ $ref: {} }, { $ref: Object.create(null) }, { type: 'object', required: [Object.create(null)] },
         { type: 'string', pattern: Object.create(null) }]) {
@@ -241,6 +241,18 @@ test('a list that changes once it has been checked is what it was', async () => 
     const texts = await write({ logitBias: { 70: 100 } });
     assert.deepEqual(texts, ['ffff', 'ffff']);
     assert.deepEqual(await write({ logitBias: { 70: 100 }, stop: ['never'] }), texts);
+});
+
+test('what is wanted is not called by the name of what came, nor by a verb that nobody used', async () => {
+    const message = "hiddenStates must be a list, of layers and 'final', got \"final\"";
+    await assert.rejects(model.forward([1], { hiddenStates: any('final') }), { name: 'TypeError', message });
+    assert.throws(() => model.generate([{ role: 'user', content: 'a' }]), /^Error: this model has no chat template .* must be text or tokens: /);
+    const cache = model.createCache();
+    const [first, second] = [1, 2].map(() => model.generate('Once', { cache, maxNewTokens: 3 }));
+    await first.next();
+    await assert.rejects(second.next(), /^Error: generate: this ModelCache is being read into/);
+    await first.return();
+    cache.dispose();
 });
 
 test('options are read once', async () => {
