@@ -228,7 +228,8 @@ export class ModelCache {
     /**
      * All that it holds, for ModelCache.load() with the same model: tokens, keys and values, with checksums. The form is
      * described in cache-file.js.
-     * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node
+     * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node: TypeScript is told by
+     *   `as Blob` or `as Uint8Array`
      */
     async save() {
         this._idle('save');
