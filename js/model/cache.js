@@ -245,10 +245,8 @@ export class ModelCache {
      *   is exhausted
      */
     static async load(model, source) {
-        const { network } = /** @type {{ network?: Network }} */ (model ?? {});
-        if (network === undefined || typeof network.check !== 'function') {
-            throw typeError('model', 'made by loadModel()', model);
-        }
+        const { network } = /** @type {{ network?: unknown }} */ (model ?? {});
+        if (!(network instanceof Network)) throw typeError('model', 'made by loadModel() of this package', model);
         network.check('ModelCache.load');
         const bytes = await readFile(source);
         network.check('ModelCache.load');

@@ -2,7 +2,11 @@
 // the process run out of memory.
 
 import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import * as generation from '../../js/generation/index.js';
 import { TransformerDecoder } from '../../js/layers/index.js';
 import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
@@ -253,6 +257,28 @@ test('what is wanted is not called by the name of what came, nor by a verb that 
     await assert.rejects(second.next(), /^Error: generate: this ModelCache is being read into/);
     await first.return();
     cache.dispose();
+});
+
+test('what another copy of the package has made is told so', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'copy-'));
+    cpSync(new URL('../../js/', import.meta.url), folder, { recursive: true, filter: (path) => !/embedded.model\.gguf$/.test(path) });
+    writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+    const copy = await import(pathToFileURL(join(folder, 'generation/index.js')).href);
+    const another = await copy.loadModel(runtime, new URL('../../js/embedded/model.gguf', import.meta.url));
+    const cache = model.createCache();
+    await model.forward([1, 2], { cache });
+    const saved = await cache.save();
+    for (const [wrong, message] of /** @type {[() => unknown, RegExp][]} */ ([
+        [() => model.generate('a', { prefixes: new copy.PrefixStore() }), /^prefixes must be .* of this package, got a PrefixStore$/],
+        [() => model.generate('a', { sampler: new copy.GreedySampler() }), /^sampler must be a Sampler of this package .*, got a GreedySampler$/],
+        [() => generation.ModelCache.load(another, saved), /^model must be made by loadModel\(\) of this package, got a LanguageModel$/],
+        [() => loadModel(runtime, copy.huggingFace('a/b')), /^source must be .* of this package, got a HuggingFaceModel$/],
+    ])) {
+        await assert.rejects(async () => wrong(), { name: 'TypeError', message });
+    }
+    another.dispose();
+    cache.dispose();
+    rmSync(folder, { recursive: true });
 });
 
 test('options are read once', async () => {
