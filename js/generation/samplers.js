@@ -389,6 +389,6 @@ export function fraction(argument, value) {
 /** @param {unknown} seed */
 export function checkSeed(seed) {
     if (seed !== undefined && !Number.isSafeInteger(seed)) {
-        throw typeError('seed', 'an integer', seed);
+        throw typeError('seed', 'an integer of 53 bits at most', seed);
     }
 }

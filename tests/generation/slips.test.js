@@ -251,6 +251,7 @@ test('what is wanted is not called by the name of what came, nor by a verb that 
     const message = "hiddenStates must be a list, of layers and 'final', got \"final\"";
     await assert.rejects(model.forward([1], { hiddenStates: any('final') }), { name: 'TypeError', message });
     assert.throws(() => model.generate([{ role: 'user', content: 'a' }]), /^Error: this model has no chat template .* must be text or tokens: /);
+    assert.throws(() => model.generate('a', { seed: 2 ** 60 }), { name: 'TypeError', message: 'seed must be an integer of 53 bits at most, got 1152921504606847000' });
     const cache = model.createCache();
     const [first, second] = [1, 2].map(() => model.generate('Once', { cache, maxNewTokens: 3 }));
     await first.next();
