@@ -199,7 +199,7 @@ export function checkProgress(onProgress) {
 
 /**
  * Bytes that came from outside and are not what they should be. `code` is stable and meant for programs; the message is
- * meant for people and may change.
+ * meant for people and may change. postMessage() takes the message of an Error along and no code: a worker posts it beside.
  *
  * Codes of any file: `truncated`, `too-large` (a count or length beyond the file, or a text beyond its bound),
  * `wrong-file` (HTML, a Git LFS pointer, a pickle, ...), `unsupported-format`, `duplicate-name`, `weight-type`,

@@ -8,8 +8,11 @@ import { nodeModule } from './engine/threads.js';
  * The files of the package as these modules, the program or the folder that it runs in have it installed.
  * @param {Assets} current that were looked for first
  * @returns {Assets | null} null where it is not installed, or those are its files
+ * @throws {Error} where Node is too old to read any file of ours, which is why they are looked for
  */
 export function installedAssets(current) {
+    const { getBuiltinModule, version } = /** @type {any} */ (globalThis).process;
+    if (!getBuiltinModule) throw new Error(`Node must be 20.16 or newer, got ${version}`);
     const { createRequire } = nodeModule('node:module');
     const { pathToFileURL } = nodeModule('node:url');
     const { argv, cwd } = nodeModule('node:process');

@@ -239,8 +239,8 @@ export class KVCache {
 
     /**
      * All that it holds, for KVCache.load().
-     * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node; the form is described in
-     *   cache-bytes.js
+     * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node: TypeScript is told by
+     *   `as Blob` or `as Uint8Array`; the form is described in cache-bytes.js
      * @throws {Error} (rejects) after dispose(), and on a page's main thread while calls are pending
      */
     async save() {

@@ -12,7 +12,7 @@ import { ROUND } from './interface.js';
 
 /**
  * Anything with a shape and row-major data: Float32Array for numbers, Int32Array for integers, Uint8Array for booleans.
- * Float16Array and Float64Array are taken too, and turned into Float32Array at the door.
+ * Float64Array is taken too, and so is Float16Array, which these types do not name; both are turned into Float32Array at the door.
  * @typedef {{ readonly shape: readonly number[], readonly data: TensorData | Float64Array }} TensorLike
  */
 

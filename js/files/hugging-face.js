@@ -28,6 +28,11 @@ export class HuggingFaceModel {
         this.#token = token;
     }
 
+    /** @internal whatever a bundler has made of the class's name */
+    get [Symbol.toStringTag]() {
+        return 'HuggingFaceModel';
+    }
+
     /** @param {string} name @returns {Remote} a file of the model; the token goes to the hub alone */
     _remote(name) {
         const token = this.#token;

@@ -26,7 +26,7 @@ import { ByteReader, readAhead } from './byte-reader.js';
  */
 
 /** What a source is, for messages. */
-export const SOURCES = 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, { config, weights, tokenizer } or a list of Files';
+export const SOURCES = 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, { config, weights, tokenizer }, a list of Files or huggingFace() of this package';
 
 /** Bytes that are read of a file at a time. */
 const PIECE_BYTES = 1 << 20;

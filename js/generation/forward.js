@@ -80,7 +80,7 @@ function checkInside(model, { hiddenStates, attention }, count) {
     const wanted = [];
     if (hiddenStates !== undefined) {
         if (!Array.isArray(hiddenStates)) {
-            throw typeError('hiddenStates', "a list of layers, or 'final'", hiddenStates);
+            throw typeError('hiddenStates', "a list, of layers and 'final'", hiddenStates);
         }
         if (hiddenStates.length > model.layers + 1) {
             throw rangeError('hiddenStates', `at most ${model.layers + 1}`, hiddenStates);

@@ -145,6 +145,7 @@ class Generation {
         const model = this._model;
         const { sampler, most, maxNewTokens, signal, prefixes } = this._settings;
         model.network.check('generate'); // it may be long since it was asked for
+        cache?._idle('generate');
         // Contrastive search needs the hidden states of the whole prompt, which no cache keeps.
         if (sampler.kind === 'contrastive') {
             cache?.truncate(0);

@@ -67,7 +67,7 @@ function samplerName({ sampler, topK, topP, minP, numBeams }) {
     }
     const name = sampler === 'topK' ? 'top_k' : sampler === 'topP' ? 'top_p' : sampler;
     if (typeof name !== 'string' || !Object.hasOwn(HAVE, name)) {
-        throw typeError('sampler', `a Sampler or one of ${Object.keys(HAVE).join(', ')}`, sampler);
+        throw typeError('sampler', `a Sampler of this package or one of ${Object.keys(HAVE).join(', ')}`, sampler);
     }
     return name;
 }

@@ -170,7 +170,8 @@ export class LanguageModel {
     }
 
     /**
-     * Continues a text, or several at once. Breaking out of the iteration, or aborting it, frees what it holds.
+     * Continues a text, or several at once. Breaking out of the iteration, or aborting it, frees what it holds; one that next() has
+     * begun and nobody ends holds it as long as the model.
      * @param {import('./prompt.js').Prompt | readonly import('./prompt.js').Prompt[]} prompt text, tokens as they are, or messages,
      *   which the chat template turns into text; or a list of these: the weights are read once for all of them, every text stops
      *   by itself, and its tokens are the same as alone
@@ -241,7 +242,8 @@ export class LanguageModel {
     }
 
     /**
-     * A cache for texts of this model, empty. It takes memory by pages as it grows.
+     * A cache for texts of this model, empty. It takes memory by pages as it grows, and keeps it until dispose(), its own or the
+     * model's.
      * @template {import('../model/cache.js').CacheOptions} [O={}]
      * @param {O} [options]
      * @returns {import('../model/cache.js').ModelCache<TokensOf<O>>}
@@ -317,7 +319,7 @@ function withTemplate(tokenizer, { template, templateProblem }) {
         /** @type {ChatTokenizer['applyChatTemplate']} */
         applyChatTemplate(messages, options) {
             if (template === null) {
-                throw new Error(`this model has no chat template that runs: ${templateProblem}`);
+                throw new Error(`this model has no chat template that runs, so a prompt must be text or tokens: ${templateProblem}`);
             }
             return template.render(messages, options);
         },

@@ -168,7 +168,7 @@ function withDefaults(model, options) {
 /** @param {unknown} prefixes @param {string} kind of the sampler */
 function checkPrefixes(prefixes, kind) {
     if (prefixes !== undefined && !(prefixes instanceof PrefixStore)) {
-        throw typeError('prefixes', 'a PrefixStore', prefixes);
+        throw typeError('prefixes', 'a PrefixStore of this package', prefixes);
     }
     if (prefixes && kind === 'contrastive') {
         throw new TypeError('prefixes: contrastive search needs the hidden states of the whole prompt');

@@ -77,7 +77,10 @@ export class PrefixStore {
         this.#directory = directory;
     }
 
-    /** What it holds, how often it was of use, and what went wrong last: a plain object. */
+    /**
+     * What it holds (pages, bytes), what prompts were spared (`found`: tokens; `loaded`: bytes), and what went wrong last.
+     * @returns {{ pages: number, bytes: number, maxBytes: number, found: number, loaded: number, problem: string | null }}
+     */
     explain() {
         return { pages: this.#pages.size, bytes: this.#bytes, maxBytes: this.#maxBytes, ...this.#facts };
     }

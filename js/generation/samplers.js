@@ -30,7 +30,7 @@ export class Sampler {
     /** Names of the options. @type {readonly string[]} */
     static _options = ['temperature'];
 
-    /** @param {{ temperature?: number }} [options] temperature > 0 divides the logits */
+    /** @param {{ temperature?: number }} [options] temperature: above 0, divides the logits; 1 */
     constructor(options = {}) {
         checkOptionNames(new.target._what, options, new.target._options);
         const { temperature = 1 } = options;
@@ -147,8 +147,8 @@ export class RandomSampler extends Sampler {
     static _options = [...Sampler._options, 'minP', 'seed'];
 
     /**
-     * @param {{ minP?: number, temperature?: number, seed?: number }} [options] without a seed every sampler draws its
-     *   own
+     * @param {{ minP?: number, temperature?: number, seed?: number }} [options] minP: 0; without a seed every sampler
+     *   draws its own
      */
     constructor(options = {}) {
         super(options);
@@ -199,7 +199,7 @@ export class TopKSampler extends RandomSampler {
     static _what = 'TopKSampler';
     static _options = [...RandomSampler._options, 'k', 'p'];
 
-    /** @param {{ k?: number, p?: number, minP?: number, temperature?: number, seed?: number }} [options] */
+    /** @param {{ k?: number, p?: number, minP?: number, temperature?: number, seed?: number }} [options] k: 5; p: 1, all of them */
     constructor(options = {}) {
         super(options);
         const { k = 5, p = 1 } = options;
@@ -234,7 +234,8 @@ export class TopPSampler extends RandomSampler {
     static _options = [...RandomSampler._options, 'p', 'k'];
 
     /**
-     * @param {{ p?: number, k?: number | null, minP?: number, temperature?: number, seed?: number }} [options]
+     * @param {{ p?: number, k?: number | null, minP?: number, temperature?: number, seed?: number }} [options] p: 0.1, as Keras Hub;
+     *   k: null, any number
      */
     constructor(options = {}) {
         super(options);
@@ -292,7 +293,7 @@ export class BeamSampler extends Sampler {
     static _what = 'BeamSampler';
     static _options = [...Sampler._options, 'numBeams'];
 
-    /** @param {{ numBeams?: number, temperature?: number }} [options] */
+    /** @param {{ numBeams?: number, temperature?: number }} [options] numBeams: 5 */
     constructor(options = {}) {
         super(options);
         const { numBeams = 5 } = options;
@@ -315,7 +316,7 @@ export class ContrastiveSampler extends Sampler {
     static _what = 'ContrastiveSampler';
     static _options = [...Sampler._options, 'k', 'alpha'];
 
-    /** @param {{ k?: number, alpha?: number, temperature?: number }} [options] */
+    /** @param {{ k?: number, alpha?: number, temperature?: number }} [options] k: 5; alpha: 0.6 */
     constructor(options = {}) {
         super(options);
         const { k = 5, alpha = 0.6 } = options;
@@ -340,7 +341,7 @@ export class SpeculativeSampler extends Sampler {
     static _what = 'SpeculativeSampler';
     static _options = ['numSpeculativeTokens', 'baseSampler'];
 
-    /** @param {{ numSpeculativeTokens?: number, baseSampler?: Sampler | null }} [options] */
+    /** @param {{ numSpeculativeTokens?: number, baseSampler?: Sampler | null }} [options] numSpeculativeTokens: 5 */
     constructor(options = {}) {
         checkOptionNames(new.target._what, options, new.target._options);
         const { numSpeculativeTokens = 5, baseSampler = null } = options;
@@ -388,6 +389,6 @@ export function fraction(argument, value) {
 /** @param {unknown} seed */
 export function checkSeed(seed) {
     if (seed !== undefined && !Number.isSafeInteger(seed)) {
-        throw typeError('seed', 'an integer', seed);
+        throw typeError('seed', 'an integer of 53 bits at most', seed);
     }
 }

@@ -228,7 +228,8 @@ export class ModelCache {
     /**
      * All that it holds, for ModelCache.load() with the same model: tokens, keys and values, with checksums. The form is
      * described in cache-file.js.
-     * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node
+     * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node: TypeScript is told by
+     *   `as Blob` or `as Uint8Array`
      */
     async save() {
         this._idle('save');
@@ -244,10 +245,8 @@ export class ModelCache {
      *   is exhausted
      */
     static async load(model, source) {
-        const { network } = /** @type {{ network?: Network }} */ (model ?? {});
-        if (network === undefined || typeof network.check !== 'function') {
-            throw typeError('model', 'made by loadModel()', model);
-        }
+        const { network } = /** @type {{ network?: unknown }} */ (model ?? {});
+        if (!(network instanceof Network)) throw typeError('model', 'made by loadModel() of this package', model);
         network.check('ModelCache.load');
         const bytes = await readFile(source);
         network.check('ModelCache.load');

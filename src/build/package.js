@@ -79,7 +79,7 @@ const BUNDLED = INLINE.replace('cached-attention/inline', 'cached-attention')
 /** Compiled, not run: options and results as TypeScript's users write them. */
 const TYPED = `
 import { createRuntime, KVCache, type Tensor } from 'cached-attention';
-import { loadModel, ModelCache, PrefixStore } from 'cached-attention/generation';
+import { loadModel, ModelCache, PrefixStore, TopPSampler } from 'cached-attention/generation';
 
 const runtime = await createRuntime({ workers: 'auto', simd: 'auto', maxMemory: 2 ** 30 });
 const model = await loadModel(runtime, 'model.gguf', { weights: 'auto', contextLength: 4096, cacheDtype: 'float16' });
@@ -96,6 +96,8 @@ for await (const item of model.generate('a', { choices: ['b', 'c'], draft: 'prom
 show((await model.score('text', { each: true, candidates: 2 })).each?.[0].nats, model.parseToolCalls('text').calls.length);
 const keys = new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4, dtype: 'float16' });
 keys.remove(0, 1, { rope: null });
+keys.remove(0, 1, { rope: undefined });
+show(new TopPSampler({ p: 0.9, seed: undefined }).p, model.tokenizer?.encode('a', { addSpecialTokens: undefined }).length);
 export const same: KVCache = await KVCache.load(runtime, 'keys.cache');
 function show(...values: (number | string | undefined)[]) {
     return values;
@@ -106,6 +108,7 @@ function show(...values: (number | string | undefined)[]) {
 const TYPESCRIPT = {
     compilerOptions: {
         strict: true,
+        exactOptionalPropertyTypes: true,
         noEmit: true,
         target: 'es2022',
         module: 'nodenext',

@@ -210,6 +210,11 @@ class Entry {
                 return;
             }
             if (ts.isPropertyAccessExpression(at) && at.getText(source) === 'Symbol.dispose') this.disposable = true;
+            if (ts.isPropertySignature(at) && at.questionToken && at.type && !takesUndefined(at.type)) {
+                const isFunction = ts.isFunctionTypeNode(at.type);
+                if (isFunction) edits.push([at.type.getStart(source), at.type.getStart(source), '(']);
+                edits.push([at.type.end, at.type.end, `${isFunction ? ')' : ''} | undefined`]);
+            }
             ts.forEachChild(at, visit);
         };
         visit(node);
@@ -282,6 +287,16 @@ function isName(node) {
         (ts.isQualifiedName(parent) && parent.right === node) ||
         ts.isTypePredicateNode(parent) || ts.isJSDoc(parent)
     );
+}
+
+/**
+ * Whether an optional property's type says that undefined is as good as nothing, as it is in all options of this package: for
+ * projects with `exactOptionalPropertyTypes`.
+ * @param {ts.TypeNode} type
+ */
+function takesUndefined(type) {
+    return type.kind === ts.SyntaxKind.UnknownKeyword || type.kind === ts.SyntaxKind.AnyKeyword
+        || (ts.isUnionTypeNode(type) && type.types.some(({ kind }) => kind === ts.SyntaxKind.UndefinedKeyword));
 }
 
 /** Types stand in the declarations; in comments they would be read twice, and tags that say nothing else not at all. @param {string} text */

@@ -108,10 +108,11 @@ describe('json', () => {
 
     /** @type {[any, RegExp][]} */
     const wrong = [
-        [7, /^json must be an object/], [{}, /^json\.type must be of object, array/], [{ type: 'date' }, /^json\.type must be .* got "date"/],
+        [7, /^json must be an object/], [{}, /^json must be a schema with a type, .*, got an object with keys \[\]/],
+        [{ type: 'date' }, /^json\.type must be of object, array.* got "date"/],
         [{ type: 'string', format: 'date' }, /^json\.format: this keyword is not supported/],
         [{ type: 'object', properties: { a: { type: 'integer', multipleOf: 3 } } }, /^json\.a\.multipleOf: /],
-        [{ type: 'string', minimum: 3 }, /^json\.minimum: /], [{ oneOf: [] }, /^json\.type/], [{ anyOf: [] }, /^json\.anyOf must be a list/],
+        [{ type: 'string', minimum: 3 }, /^json\.minimum: /], [{ oneOf: [] }, /^json must be a schema with .*, got an object with keys \["oneOf"\]/], [{ anyOf: [] }, /^json\.anyOf must be a list/],
         [{ anyOf: [{ type: 'null' }], type: 'null' }, /^json\.type: /], [{ enum: [] }, /^json\.enum must be/],
         [{ enum: ['a', 1], type: 'string' }, /^json\.enum must be of type string, got 1/],
         [{ enum: [undefined] }, /^json must be made of what JSON has, got undefined/],

@@ -2,7 +2,11 @@
 // the process run out of memory.
 
 import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import * as generation from '../../js/generation/index.js';
 import { TransformerDecoder } from '../../js/layers/index.js';
 import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
@@ -132,11 +136,11 @@ test('a schema, choices or a pattern of what JSON has not is named', () => {
         assert.throws(() => model.generate('a', { choices: any([slip]) }), { name: 'TypeError', message: NAMED });
         assert.throws(() => model.generate('a', { pattern: any(slip) }), { name: 'TypeError', message: NAMED });
     }
-    for (const [slip, what] of /** @type {[any, string][]} */ ([[/a/, 'a RegExp'], [new Set(['a']), 'a Set'], [new Map(), 'a Map']])) {
-        for (const name of ['json', 'choices', 'pattern']) {
-            const message = `${name} must be made of what JSON has, got ${what}`;
-            assert.throws(() => model.generate('a', { [name]: slip }), { name: 'TypeError', message });
+    for (const [slip, what] of /** @type {[any, string][]} */ ([[/a/, 'a RegExp'], [new Set(['a']), 'a Set'], [new Map(), 'a Map'], [[5n], '[5n]']])) {
+        for (const [name, expected] of [['choices', 'a list of strings'], ['pattern', 'a string, the source of a regular expression']]) {
+            assert.throws(() => model.generate('a', { [name]: slip }), { name: 'TypeError', message: `${name} must be ${expected}, got ${what}` });
         }
+        assert.throws(() => model.generate('a', { json: slip }), { message: `json must be made of what JSON has, got ${what.replace(/[[\]]/g, '')}` });
     }
     for (const slip of [{ $ref: {} }, { $ref: Object.create(null) }, { type: 'object', required: [Object.create(null)] },
         { type: 'string', pattern: Object.create(null) }]) {
@@ -241,6 +245,41 @@ test('a list that changes once it has been checked is what it was', async () => 
     const texts = await write({ logitBias: { 70: 100 } });
     assert.deepEqual(texts, ['ffff', 'ffff']);
     assert.deepEqual(await write({ logitBias: { 70: 100 }, stop: ['never'] }), texts);
+});
+
+test('what is wanted is not called by the name of what came, nor by a verb that nobody used', async () => {
+    const message = "hiddenStates must be a list, of layers and 'final', got \"final\"";
+    await assert.rejects(model.forward([1], { hiddenStates: any('final') }), { name: 'TypeError', message });
+    assert.throws(() => model.generate([{ role: 'user', content: 'a' }]), /^Error: this model has no chat template .* must be text or tokens: /);
+    assert.throws(() => model.generate('a', { seed: 2 ** 60 }), { name: 'TypeError', message: 'seed must be an integer of 53 bits at most, got 1152921504606847000' });
+    const cache = model.createCache();
+    const [first, second] = [1, 2].map(() => model.generate('Once', { cache, maxNewTokens: 3 }));
+    await first.next();
+    await assert.rejects(second.next(), /^Error: generate: this ModelCache is being read into/);
+    await first.return();
+    cache.dispose();
+});
+
+test('what another copy of the package has made is told so', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'copy-'));
+    cpSync(new URL('../../js/', import.meta.url), folder, { recursive: true, filter: (path) => !/embedded.model\.gguf$/.test(path) });
+    writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+    const copy = await import(pathToFileURL(join(folder, 'generation/index.js')).href);
+    const another = await copy.loadModel(runtime, new URL('../../js/embedded/model.gguf', import.meta.url));
+    const cache = model.createCache();
+    await model.forward([1, 2], { cache });
+    const saved = await cache.save();
+    for (const [wrong, message] of /** @type {[() => unknown, RegExp][]} */ ([
+        [() => model.generate('a', { prefixes: new copy.PrefixStore() }), /^prefixes must be .* of this package, got a PrefixStore$/],
+        [() => model.generate('a', { sampler: new copy.GreedySampler() }), /^sampler must be a Sampler of this package .*, got a GreedySampler$/],
+        [() => generation.ModelCache.load(another, saved), /^model must be made by loadModel\(\) of this package, got a LanguageModel$/],
+        [() => loadModel(runtime, copy.huggingFace('a/b')), /^source must be .* of this package, got a HuggingFaceModel$/],
+    ])) {
+        await assert.rejects(async () => wrong(), { name: 'TypeError', message });
+    }
+    another.dispose();
+    cache.dispose();
+    rmSync(folder, { recursive: true });
 });
 
 test('options are read once', async () => {

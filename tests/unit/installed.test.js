@@ -17,6 +17,14 @@ function found(before) {
     return execFileSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' }).trim();
 }
 
+test('a Node that has no modules for who asks is told to be too old', async () => {
+    const program = `delete process.getBuiltinModule;
+        const { createRuntime } = await import(${JSON.stringify(new URL('../../js/index.js', import.meta.url).href)});
+        await createRuntime().catch(({ message }) => console.log(message));`;
+    const said = execFileSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' }).trim();
+    assert.equal(said, `Node must be 20.16 or newer, got ${process.version}`);
+});
+
 test('found by the modules, though the folder that the process runs in is gone', () => {
     const gone = "const folder = fs.mkdtempSync(os.tmpdir() + '/gone-'); process.chdir(folder); fs.rmdirSync(folder);";
     for (const before of ['', gone]) {

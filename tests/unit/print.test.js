@@ -84,3 +84,16 @@ test('in JSON an object is what it shows, not the memory of its runtime', async 
         assert.equal(JSON.stringify(object), 'null', 'disposed of');
     }
 });
+
+test('a comparison that fails shows a few lines of both, not the memory of their runtime', async () => {
+    const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 });
+    const x = { shape: [1, 1, 8], data: new Float32Array(8) };
+    const results = await Promise.all([layer.call(x, x), layer.call(x, x)]);
+    const other = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 2 });
+    other.build([1, 1, 8], [1, 1, 8]);
+    for (const [a, b] of [results, [new Tensor(runtime, x), new Tensor(runtime, x)], [layer, other]]) {
+        assert.throws(() => assert.deepEqual(a, b), ({ message }) => message.length < 100_000);
+        // What Jest and Vitest print of both is of their own enumerable properties, too.
+        assert.ok(inspect(a, { customInspect: false, depth: 1000, maxArrayLength: Infinity }).length < 1e6);
+    }
+});

@@ -112,7 +112,7 @@ function automatonOf(model, name, value) {
  * @returns {string}
  */
 function jsonText(name, value) {
-    const expected = 'made of what JSON has';
+    const expected = EXPECTED[name];
     let other = value;
     try {
         const text = JSON.stringify(value, /** @this {unknown} */ function checked(_, part) {
@@ -122,6 +122,7 @@ function jsonText(name, value) {
                 // A RegExp, a Set or a Map would be an object without keys.
                 || (typeof part === 'object' && !/ (Object|Array|Null)]/.test(Object.prototype.toString.call(part)));
             if (isOther) {
+                if (name !== 'json') other = value;
                 throw NO_JSON;
             }
             return part;
@@ -138,10 +139,13 @@ function jsonText(name, value) {
 
 const NO_JSON = new Error('what JSON has not');
 
+/** @type {Record<string, string>} */
+const EXPECTED = { json: 'made of what JSON has', choices: 'a list of strings', pattern: 'a string, the source of a regular expression' };
+
 /** @param {unknown} choices @returns {string[]} */
 function checkChoices(choices) {
     if (!Array.isArray(choices) || choices.length === 0 || !choices.every((text) => typeof text === 'string' && !/\p{Cs}/u.test(text))) {
-        throw typeError('choices', 'a list of strings', choices);
+        throw typeError('choices', EXPECTED.choices, choices);
     }
     return choices;
 }

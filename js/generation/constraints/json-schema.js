@@ -70,9 +70,12 @@ class Compiler {
             checkKeywords(given, at, whole === 'enum' || whole === 'const' ? [whole, 'type'] : [whole]);
             return this[whole === '$ref' ? '_reference' : whole === 'anyOf' ? '_anyOf' : '_fixed'](given, at, depth);
         }
+        if (given.type === undefined) {
+            throw rangeError(at, 'a schema with a type, anyOf, enum, const or $ref', given);
+        }
         const types = Array.isArray(given.type) ? given.type : [given.type];
         if (types.length === 0 || !types.every((type) => typeof type === 'string' && Object.hasOwn(KEYWORDS, type))) {
-            throw rangeError(`${at}.type`, `of ${Object.keys(KEYWORDS).join(', ')}, or anyOf, enum or const instead`, given.type);
+            throw rangeError(`${at}.type`, `of ${Object.keys(KEYWORDS).join(', ')}`, given.type);
         }
         checkKeywords(given, at, ['type', ...types.flatMap((type) => KEYWORDS[type])]);
         return this._e.either(types.map((type) => this._ofType(type, given, at, depth)));

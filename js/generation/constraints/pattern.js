@@ -39,7 +39,7 @@ const LETTERS = { n: 10, r: 13, t: 9, v: 11, f: 12, 0: 0 };
  */
 export function pattern(expressions, source, { name = 'pattern', write = (ranges) => characters(expressions, ranges) } = {}) {
     if (typeof source !== 'string') {
-        throw typeError(name, 'the source of a regular expression', source);
+        throw typeError(name, 'a string, the source of a regular expression', source);
     }
     if (source.length > MOST_LETTERS) {
         throw rangeError(name, `of at most ${MOST_LETTERS} characters`, source);
