@@ -102,6 +102,8 @@ export class ChatPanel {
         const { app, trace } = this;
         node.finish = null;
         this.writing = { node, before: node.content };
+        // What stands there is of the answer before, until its own prompt is read.
+        trace.base = trace.tokens.length;
         this.draw();
         const text = { id: node.text, trace };
         app.show(text);
@@ -133,7 +135,6 @@ export class ChatPanel {
         }
         this.trace = trace.fork(position + 1);
         this.trace.tokens.push({ token, text, name: text, probability });
-        this.trace.base = position + 2;
         const content = this.trace.tokens.slice(this.trace.promptLength).map(entry => entry.text).join('');
         const node = this.conversation.add(/** @type {Node} */ (last.parent), 'assistant', content);
         await this.write(node, this.trace.ids, last.text);
@@ -141,13 +142,12 @@ export class ChatPanel {
 
     /** An answer that was stopped, or has become too long, goes on. @param {Node} node */
     goOn(node) {
-        this.trace.base = this.trace.ids.length;
         return this.write(node, this.trace.ids, null);
     }
 
-    /** Takes over what has been written so far. */
+    /** Takes over what has been written so far, whatever is looked at meanwhile. */
     grow() {
-        if (!this.writing || this.app.trace !== this.trace || this.trace.base === 0) return;
+        if (!this.writing) return;
         const { node, before } = this.writing;
         node.content = before + this.trace.tokens.slice(this.trace.base).map(entry => entry.text).join('');
         const now = performance.now();

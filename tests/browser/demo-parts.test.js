@@ -184,6 +184,41 @@ test('a conversation: a system prompt, stop, continue, another answer, another w
     demo.checkProblems();
 });
 
+test('an answer is the one to its own question, wherever one looks meanwhile', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    await pick(demo, await chattingModel(t));
+    await demo.says('model-name', 'chat');
+    await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+    await page.click('#modes input[value="chat"]');
+    const letters = (/** @type {string} */ text) => text.replace(/\s/g, '');
+    const answer = () => page.$eval('.turn.assistant:last-child .words > div', words => words.textContent ?? '');
+    const ended = () => page.waitForFunction(() => document.querySelector('.turn.assistant:last-child .turn-bar button'));
+    await demo.fill({ tokens: 30, pace: 0 });
+    await page.type('#message', 'Tell me of a fox.');
+    await page.keyboard.press('Enter');
+    await ended();
+    await page.waitForFunction(() => document.querySelector('.turn.assistant .words > div')?.textContent);
+    const first = await answer();
+
+    await demo.fill({ pace: 20 });
+    await page.type('#message', 'And of a bear?');
+    await page.evaluate(async () => {
+        /** @type {HTMLFormElement} */ (document.getElementById('chat-form')).requestSubmit();
+        await new Promise(requestAnimationFrame);
+    });
+    assert.notEqual(await answer(), first, 'what was said before is not said again');
+    await page.waitForFunction(() => (document.querySelector('.turn.assistant:last-child .words > div')?.textContent ?? '').length > 10);
+    const begun = await answer();
+    await page.click('#modes input[value="write"]');
+    await demo.says('status', 'as many as asked for');
+    await page.click('#modes input[value="chat"]');
+    await demo.eventually(async () => assert.ok(letters(await demo.text('story')).endsWith(letters(await answer()))));
+    assert.ok((await answer()).length > begun.length, 'all of it is there');
+    demo.checkProblems();
+});
+
 test('what each token costs without a cache is measured and shown', options, async t => {
     const demo = await DemoPage.open(t);
     await demo.ready();
