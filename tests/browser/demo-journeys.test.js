@@ -188,6 +188,18 @@ test('a candidate begins a branch, and the text before can be walked to', option
     await demo.settle();
     const longer = await demo.text('story');
     assert.ok(longer.startsWith(story) && longer.length > story.length, 'it goes on where it stood');
+
+    // In the other panel they are not shown, when a text ends that was begun before either.
+    await demo.fill({ pace: 20 });
+    await demo.click('continue');
+    await demo.says('status', 'Writing');
+    await page.click('#modes input[value="chat"]');
+    await demo.says('status', 'as many as asked for');
+    await demo.settle();
+    const isShown = () => page.$eval('#branches', section => section.checkVisibility());
+    assert.equal(await isShown(), false);
+    await page.click('#modes input[value="write"]');
+    assert.equal(await isShown(), true);
     demo.checkProblems();
 });
 
