@@ -410,6 +410,24 @@ test('it can be installed', chromiumOnly, async t => {
     assert.deepEqual(installabilityErrors.map(({ errorId }) => errorId).filter(id => id !== 'in-incognito'), []);
 });
 
+test('what is written stays in sight, until one looks elsewhere', options, async t => {
+    const demo = await DemoPage.open(t, { viewport: { width: 1280, height: 620 } });
+    const { page } = demo;
+    await demo.ready();
+    await demo.fill({ tokens: 450, pace: 60, temperature: 0.8 });
+    await page.click('#write');
+    const scrolled = () => page.$eval('.page', pane => pane.scrollTop);
+    const isSeen = () => page.$eval('.caret', caret => caret.getBoundingClientRect().top < innerHeight);
+    await demo.eventually(async () => assert.ok(await scrolled() > 200, 'it follows'));
+    await demo.eventually(async () => assert.ok(await isSeen(), 'the newest word is in sight'));
+    await page.mouse.move(300, 300);
+    await page.mouse.wheel({ deltaY: -2000 });
+    await page.waitForFunction(() => document.querySelector('.page')?.scrollTop === 0);
+    await demo.tokens(await page.$$eval('.token', spans => spans.length) + 40);
+    assert.equal(await scrolled(), 0);
+    demo.checkProblems();
+});
+
 test('while it is answered the place to write stays in sight, until one looks elsewhere', options, async t => {
     const demo = await DemoPage.open(t, { viewport: { width: 375, height: 560 } });
     const { page } = demo;
