@@ -85,6 +85,22 @@ for (const width of [320, 640, 961, 1024, 1100, 2560]) {
     });
 }
 
+test('a share has room for its rank beside it', options, async t => {
+    const demo = await DemoPage.open(t);
+    // So bold that much is drawn which is not among the likeliest.
+    await demo.write({ ...STORY, temperature: 1.8, topK: 0, topP: 1, tokens: 80 });
+    const { page } = demo;
+    const ranked = () => page.$$eval('#candidates li:not([hidden]) .bar-figure', figures => figures
+        .filter(({ textContent }) => textContent?.includes('#')).map(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth));
+    await page.focus('#story');
+    for (let step = 0; step < 60 && (await ranked()).length === 0; step++) {
+        await page.keyboard.press('ArrowLeft');
+        await demo.settle();
+    }
+    assert.deepEqual(await ranked(), [0]);
+    demo.checkProblems();
+});
+
 for (const width of [375, 1024, 1280]) test(`nothing moves while the page gets ready and writes, ${width} px wide`, chromiumOnly, async t => {
     const demo = await DemoPage.open(t, { viewport: { width, height: 900 }, before: () => {
         Object.assign(window, { shift: 0 });
