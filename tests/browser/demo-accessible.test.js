@@ -85,6 +85,24 @@ for (const width of [320, 640, 961, 1024, 1100, 2560]) {
     });
 }
 
+test('in forced colours one sees what is chosen', chromiumOnly, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    const client = await page.createCDPSession();
+    await client.send('Emulation.setEmulatedMedia', { features: [{ name: 'forced-colors', value: 'active' }] });
+    const colours = (/** @type {string} */ selector) => page.$$eval(selector, names => names.map(name => {
+        const { borderBottomColor, borderRightColor } = getComputedStyle(name);
+        return name.matches('.lane-name') ? borderRightColor : borderBottomColor;
+    }));
+    for (const [name, count] of /** @type {[string, number][]} */ ([['#modes span', 2], ['#scales span', 3], ['.lane-name', 8]])) {
+        const all = await colours(name);
+        assert.equal(all.length, count, name);
+        assert.equal(all.filter(colour => colour === all[0]).length, 1, `${name}: ${all}`);
+    }
+    demo.checkProblems();
+});
+
 test('a share has room for its rank beside it', options, async t => {
     const demo = await DemoPage.open(t);
     // So bold that much is drawn which is not among the likeliest.
