@@ -85,6 +85,24 @@ for (const width of [320, 640, 961, 1024, 1100, 2560]) {
     });
 }
 
+test('a text that runs from right to left begins at the right', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.write({ ...STORY, prompt: 'היה היה שועל\nOnce upon a time', tokens: 1 });
+    // Letters of these take two tokens each; the mark before them is none of them.
+    const [first, second] = await page.$$eval('.token.prompt:not(.mark)', spans => {
+        const boxOf = (/** @type {RegExp} */ letters) => spans.find(span => letters.test(span.textContent ?? ''))?.getBoundingClientRect();
+        return [boxOf(/ה/)?.right ?? 0, boxOf(/Once/)?.left ?? 0];
+    });
+    const { left, right } = await page.$eval('#story', story => {
+        const { left: from, right: to } = story.getBoundingClientRect();
+        return { left: from, right: to };
+    });
+    assert.ok(right - first < 60, `${first} is at the right, ${right}`);
+    assert.ok(second - left < 20, `${second} is at the left, ${left}`);
+    demo.checkProblems();
+});
+
 test('in forced colours one sees what is chosen', chromiumOnly, async t => {
     const demo = await DemoPage.open(t);
     const { page } = demo;
