@@ -58,6 +58,28 @@ test('the tour has five steps, each beside what it tells of', options, async t =
     demo.checkProblems();
 });
 
+test('on a phone the tour shows what it tells of, with a word kept too', options, async t => {
+    const demo = await DemoPage.open(t, {
+        viewport: { width: 375, height: 667 }, media: [{ name: 'prefers-reduced-motion', value: 'reduce' }]
+    });
+    const { page } = demo;
+    await demo.write(STORY);
+    await demo.keep(12);
+    await demo.click('tour');
+    for (let step = 1; step <= 5; step++) {
+        await demo.says('guide-count', `${step} of 5`);
+        const [id, isSeen] = await page.$eval('.toured', element => {
+            const { left, top, width, bottom } = element.getBoundingClientRect();
+            const [high, low] = [Math.max(top, 0), Math.min(bottom, document.getElementById('guide')?.offsetTop ?? 0)];
+            return [element.id, element.contains(document.elementFromPoint(left + width / 2, (high + low) / 2))];
+        });
+        assert.ok(isSeen, `${id} is covered`);
+        await demo.click('guide-next');
+    }
+    assert.equal(await page.$eval('#step', step => getComputedStyle(step).position), 'fixed', 'the word is still kept');
+    demo.checkProblems();
+});
+
 test('a model on its way says how fast and how long, can be cancelled, and goes on from there', options, async t => {
     let isSlow = true;
     /** @type {(string | undefined)[]} */
