@@ -103,6 +103,27 @@ test('a text that runs from right to left begins at the right', options, async t
     demo.checkProblems();
 });
 
+test('on paper all of the text stands, and nothing covers it', chromiumOnly, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.write({ ...STORY, tokens: 300 });
+    await demo.keep(12);
+    await page.emulateMediaType('print');
+    for (const width of [700, 1280]) {
+        await page.setViewport({ width, height: 900 });
+        const [isWhole, covers] = await page.evaluate(() => {
+            const pane = document.querySelector('.page') ?? document.body;
+            return [pane.scrollHeight <= pane.clientHeight, ['#step', '#guide', '#tooltip'].filter(id => {
+                const { position, display } = getComputedStyle(/** @type {Element} */ (document.querySelector(id)));
+                return position === 'fixed' && display !== 'none';
+            })];
+        });
+        assert.ok(isWhole, `${width} px`);
+        assert.deepEqual(covers, [], `${width} px`);
+    }
+    demo.checkProblems();
+});
+
 test('in forced colours one sees what is chosen', chromiumOnly, async t => {
     const demo = await DemoPage.open(t);
     const { page } = demo;
