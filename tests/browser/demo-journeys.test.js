@@ -252,6 +252,12 @@ test('a text of one’s own is scored', options, async t => {
     await demo.page.keyboard.up('Control');
     await demo.settle();
     assert.equal(await demo.text('story'), '', 'the keys that write score here');
+
+    await demo.page.$eval('#score-text', field => {
+        /** @type {HTMLTextAreaElement} */ (field).value = 'Once upon a time, there was a little girl. '.repeat(60);
+    });
+    await demo.click('score');
+    await demo.says('score-result', '; the first 512 are shown');
     demo.checkProblems();
 });
 
