@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { serve } from '../../web/serve.js';
-import { noBrowser, notInFirefox } from './browser.js';
+import { noBrowser, notInFirefox, openPage } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 import { dropFile } from './giving.js';
@@ -111,7 +111,7 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
     await demo.says('model-problem', 'Cancelled');
     assert.equal(await demo.text('model-name'), 'TinyStories');
 
-    // Another is asked for while this one is on its way: it is that one's progress that is shown then.
+    // While it is on its way it cannot be deleted, nor kept by another tab as well.
     await load();
     await demo.says('model-status', ' left');
     /** @type {Promise<void>} */
