@@ -31,6 +31,8 @@ export class ChatPanel {
         /** The answer that is being written. @type {{ node: Node, before: string } | null} */
         this.writing = null;
         this.renderedAt = 0;
+        /** Answers as they stand: not all are read as Markdown again with each turn. @type {WeakMap<Node, HTMLElement>} */
+        this.answers = new WeakMap();
 
         find('chat-form').addEventListener('submit', event => {
             event.preventDefault();
@@ -178,11 +180,13 @@ export class ChatPanel {
         const item = document.createElement('li');
         const textContent = node.role === 'user' ? 'You: ' : 'The model: ';
         const who = Object.assign(document.createElement('span'), { className: 'visually-hidden', textContent });
-        const words = Object.assign(document.createElement('div'), { className: 'words' });
+        const words = this.answers.get(node) ?? Object.assign(document.createElement('div'), { className: 'words' });
         const bar = Object.assign(document.createElement('div'), { className: 'turn-bar' });
         item.className = `turn ${node.role}`;
-        if (node.role === 'assistant') showAnswer(words, node.content);
-        else if (this.edited === node) this.editor(node, words);
+        if (node.role === 'assistant') {
+            this.answers.set(node, words);
+            showAnswer(words, node.content);
+        } else if (this.edited === node) this.editor(node, words);
         else words.textContent = node.content;
         bar.append(...this.siblings(node), ...(node.role === 'user' ? this.userButtons(node) : this.answerButtons(node, isLast)));
         item.append(who, words, bar);

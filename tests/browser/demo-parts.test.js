@@ -114,6 +114,16 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
     // While it is on its way it cannot be deleted, nor kept by another tab as well.
     await load();
     await demo.says('model-status', ' left');
+    await page.$eval('#model-list button[aria-label^="Delete"]', button => /** @type {HTMLElement} */ (button).click());
+    await demo.says('model-problem', 'cancel that first');
+    const second = new DemoPage(await openPage(page.browserContext()), demo.server);
+    await second.page.goto(page.url());
+    await second.ready();
+    await second.page.evaluate(askHub, `${demo.server.url}hub`);
+    await second.says('model-problem', 'Another tab');
+    await second.page.close();
+
+    // Another is asked for while this one is on its way: it is that one's progress that is shown then.
     /** @type {Promise<void>} */
     const isAsked = new Promise(resolve => { onOther = resolve; });
     await page.evaluate(askHub, `${demo.server.url}hub`, 'someone/small/other-model.gguf');
@@ -223,6 +233,7 @@ test('an answer is the one to its own question, wherever one looks meanwhile', o
     await ended();
     await page.waitForFunction(() => document.querySelector('.turn.assistant .words > div')?.textContent);
     const first = await answer();
+    await page.$eval('.turn.assistant .words > div > *', element => element.setAttribute('data-seen', ''));
 
     await demo.fill({ pace: 20 });
     await page.type('#message', 'And of a bear?');
@@ -238,6 +249,7 @@ test('an answer is the one to its own question, wherever one looks meanwhile', o
     await page.click('#modes input[value="chat"]');
     await demo.eventually(async () => assert.ok(letters(await demo.text('story')).endsWith(letters(await answer()))));
     assert.ok((await answer()).length > begun.length, 'all of it is there');
+    assert.equal((await page.$$('[data-seen]')).length, 1, 'what stood is not read again');
     demo.checkProblems();
 });
 
