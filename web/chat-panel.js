@@ -39,7 +39,7 @@ export class ChatPanel {
             this.send();
         });
         this.message.addEventListener('keydown', event => {
-            if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+            if (!isSending(event)) return;
             event.preventDefault();
             this.send();
         });
@@ -265,10 +265,11 @@ export class ChatPanel {
         cancel.disabled = false;
         actions.append(send, cancel);
         field.addEventListener('keydown', event => {
-            if (event.key === 'Escape') {
-                event.stopPropagation();
-                end();
-            }
+            if (event.key === 'Escape') end();
+            else if (isSending(event)) send.click();
+            else return;
+            event.preventDefault();
+            event.stopPropagation();
         });
         words.append(field, actions);
     }
@@ -294,6 +295,11 @@ export class ChatPanel {
         button.addEventListener('click', onClick);
         return button;
     }
+}
+
+/** @param {KeyboardEvent} event where one writes a message */
+function isSending({ key, shiftKey, isComposing }) {
+    return key === 'Enter' && !shiftKey && !isComposing;
 }
 
 /**

@@ -128,7 +128,7 @@ test('a chat reads each turn once, and can be edited', options, async t => {
     const before = await answers();
     await page.click('.turn.user .turn-bar button');
     await page.type('.turn.user textarea', ' And of its red house.');
-    await page.click('.turn.user .words button');
+    await page.keyboard.press('Enter');
     await page.waitForFunction(() => document.querySelectorAll('.turn').length === 2
         && document.querySelector('.turn.assistant .turn-bar button'));
     assert.ok((await page.$eval('#turns', list => list.textContent ?? '')).includes('2 / 2'));
