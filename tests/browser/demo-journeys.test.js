@@ -194,7 +194,7 @@ test('a candidate begins a branch, and the text before can be walked to', option
     await demo.click('continue');
     await demo.says('status', 'Writing');
     await page.click('#modes input[value="chat"]');
-    await demo.says('status', 'as many as asked for');
+    await page.waitForSelector('#story[aria-busy="false"]');
     await demo.settle();
     const isShown = () => page.$eval('#branches', section => section.checkVisibility());
     assert.equal(await isShown(), false);

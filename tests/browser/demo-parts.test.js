@@ -224,7 +224,7 @@ test('an answer is the one to its own question, wherever one looks meanwhile', o
     await demo.says('model-name', 'chat');
     await page.waitForFunction(() => !document.querySelector('dialog[open]'));
     await page.click('#modes input[value="chat"]');
-    const letters = (/** @type {string} */ text) => text.replace(/\s/g, '');
+    const letters = (/** @type {string} */ text) => text.replace(/[\s∎]/g, '');
     const answer = () => page.$eval('.turn.assistant:last-child .words > div', words => words.textContent ?? '');
     const ended = () => page.waitForFunction(() => document.querySelector('.turn.assistant:last-child .turn-bar button'));
     await demo.fill({ tokens: 30, pace: 0 });
@@ -235,7 +235,7 @@ test('an answer is the one to its own question, wherever one looks meanwhile', o
     const first = await answer();
     await page.$eval('.turn.assistant .words > div > *', element => element.setAttribute('data-seen', ''));
 
-    await demo.fill({ pace: 20 });
+    await demo.fill({ tokens: 60, pace: 20 });
     await page.type('#message', 'And of a bear?');
     await page.evaluate(async () => {
         /** @type {HTMLFormElement} */ (document.getElementById('chat-form')).requestSubmit();
@@ -245,10 +245,10 @@ test('an answer is the one to its own question, wherever one looks meanwhile', o
     await page.waitForFunction(() => (document.querySelector('.turn.assistant:last-child .words > div')?.textContent ?? '').length > 10);
     const begun = await answer();
     await page.click('#modes input[value="write"]');
-    await demo.says('status', 'as many as asked for');
+    await page.waitForSelector('#story[aria-busy="false"]');
     await page.click('#modes input[value="chat"]');
     await demo.eventually(async () => assert.ok(letters(await demo.text('story')).endsWith(letters(await answer()))));
-    assert.ok((await answer()).length > begun.length, 'all of it is there');
+    assert.ok((await answer()).length >= begun.length, 'all of it is there');
     assert.equal((await page.$$('[data-seen]')).length, 1, 'what stood is not read again');
     demo.checkProblems();
 });
