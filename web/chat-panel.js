@@ -31,13 +31,15 @@ export class ChatPanel {
         /** The answer that is being written. @type {{ node: Node, before: string } | null} */
         this.writing = null;
         this.renderedAt = 0;
+        /** Answers as they stand: not all are read as Markdown again with each turn. @type {WeakMap<Node, HTMLElement>} */
+        this.answers = new WeakMap();
 
         find('chat-form').addEventListener('submit', event => {
             event.preventDefault();
             this.send();
         });
         this.message.addEventListener('keydown', event => {
-            if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+            if (!isSending(event)) return;
             event.preventDefault();
             this.send();
         });
@@ -102,6 +104,8 @@ export class ChatPanel {
         const { app, trace } = this;
         node.finish = null;
         this.writing = { node, before: node.content };
+        // What stands there is of the answer before, until its own prompt is read.
+        trace.base = trace.tokens.length;
         this.draw();
         const text = { id: node.text, trace };
         app.show(text);
@@ -133,7 +137,6 @@ export class ChatPanel {
         }
         this.trace = trace.fork(position + 1);
         this.trace.tokens.push({ token, text, name: text, probability });
-        this.trace.base = position + 2;
         const content = this.trace.tokens.slice(this.trace.promptLength).map(entry => entry.text).join('');
         const node = this.conversation.add(/** @type {Node} */ (last.parent), 'assistant', content);
         await this.write(node, this.trace.ids, last.text);
@@ -141,13 +144,12 @@ export class ChatPanel {
 
     /** An answer that was stopped, or has become too long, goes on. @param {Node} node */
     goOn(node) {
-        this.trace.base = this.trace.ids.length;
         return this.write(node, this.trace.ids, null);
     }
 
-    /** Takes over what has been written so far. */
+    /** Takes over what has been written so far, whatever is looked at meanwhile. */
     grow() {
-        if (!this.writing || this.app.trace !== this.trace || this.trace.base === 0) return;
+        if (!this.writing) return;
         const { node, before } = this.writing;
         node.content = before + this.trace.tokens.slice(this.trace.base).map(entry => entry.text).join('');
         const now = performance.now();
@@ -178,11 +180,13 @@ export class ChatPanel {
         const item = document.createElement('li');
         const textContent = node.role === 'user' ? 'You: ' : 'The model: ';
         const who = Object.assign(document.createElement('span'), { className: 'visually-hidden', textContent });
-        const words = Object.assign(document.createElement('div'), { className: 'words' });
+        const words = this.answers.get(node) ?? Object.assign(document.createElement('div'), { className: 'words' });
         const bar = Object.assign(document.createElement('div'), { className: 'turn-bar' });
         item.className = `turn ${node.role}`;
-        if (node.role === 'assistant') showAnswer(words, node.content);
-        else if (this.edited === node) this.editor(node, words);
+        if (node.role === 'assistant') {
+            this.answers.set(node, words);
+            showAnswer(words, node.content);
+        } else if (this.edited === node) this.editor(node, words);
         else words.textContent = node.content;
         bar.append(...this.siblings(node), ...(node.role === 'user' ? this.userButtons(node) : this.answerButtons(node, isLast)));
         item.append(who, words, bar);
@@ -261,10 +265,11 @@ export class ChatPanel {
         cancel.disabled = false;
         actions.append(send, cancel);
         field.addEventListener('keydown', event => {
-            if (event.key === 'Escape') {
-                event.stopPropagation();
-                end();
-            }
+            if (event.key === 'Escape') end();
+            else if (isSending(event)) send.click();
+            else return;
+            event.preventDefault();
+            event.stopPropagation();
         });
         words.append(field, actions);
     }
@@ -290,6 +295,11 @@ export class ChatPanel {
         button.addEventListener('click', onClick);
         return button;
     }
+}
+
+/** @param {KeyboardEvent} event where one writes a message */
+function isSending({ key, shiftKey, isComposing }) {
+    return key === 'Enter' && !shiftKey && !isComposing;
 }
 
 /**

@@ -1,4 +1,4 @@
-/** While an answer is written what stands below it stays in sight, where it was: whoever scrolls away is left alone. */
+/** While something is written what stands below it stays in sight, where it was: whoever scrolls away is left alone. */
 
 /** So long after a visitor's own move what goes out of sight was meant to; and for so many frames, where a busy machine draws few. */
 const OWN_MOVE_MS = 800;
@@ -17,6 +17,8 @@ export function follow(element, isWanted) {
         if (++frames < OWN_MOVE_FRAMES) requestAnimationFrame(countFrame);
     };
     const onMove = () => {
+        // What begins it is not yet a move away.
+        if (!isWanted()) return;
         movedAt = performance.now();
         if (frames >= OWN_MOVE_FRAMES) requestAnimationFrame(countFrame);
         frames = 0;
@@ -28,7 +30,7 @@ export function follow(element, isWanted) {
         element.scrollIntoView({ block: 'nearest', behavior: 'instant' });
         requestAnimationFrame(bring);
     };
-    for (const type of MOVES) addEventListener(type, onMove, { passive: true });
+    for (const type of MOVES) addEventListener(type, onMove, { passive: true, capture: true });
     new IntersectionObserver(entries => {
         isSeen = entries.at(-1)?.isIntersecting ?? false;
         bring();

@@ -32,9 +32,9 @@ export async function openSource(source, huggingFace, tell, signal) {
         return { given: oneOrAll(kept), files: null };
     }
     const { file, endpoint } = source;
-    const unkept = async () => {
+    const unkept = async (text = 'This browser lets the page keep no files: the model is loaded each time.') => {
         if (file === null) await lookInto(source.repository, model.folder, signal);
-        tell({ type: 'remark', text: 'This browser lets the page keep no files: the model is loaded each time.' });
+        tell({ type: 'remark', text });
         return { given: model, files: null };
     };
     const model = huggingFace(source.repository, { ...(file && { file }), ...(endpoint && { endpoint }) });
@@ -50,7 +50,10 @@ export async function openSource(source, huggingFace, tell, signal) {
         return { given: oneOrAll(kept), files: null };
     } catch (error) {
         // The network's errors are not of this kind: a browser that has files, but writes none, or another tab writes this one.
-        if (error instanceof DOMException && !isFull(error) && !signal.aborted) return unkept();
+        if (error instanceof DOMException && !isFull(error) && !signal.aborted) {
+            const isTaken = error.name === 'NoModificationAllowedError';
+            return unkept(isTaken ? 'Another tab is just keeping this model: here it is loaded without.' : undefined);
+        }
         // Nothing that is worth to go on with.
         if (isFull(error) || place.card.bytes === 0) await place.remove();
         if (!isFull(error)) throw error;

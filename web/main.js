@@ -113,7 +113,6 @@ function choosePanel(isChat) {
     const noChat = app.model?.noChat ?? null;
     find('write-panel').hidden = isChat;
     find('chat-panel').hidden = !isChat;
-    find('branches').hidden = isChat || write.branches.all.length < 2;
     find('no-chat').hidden = !isChat || noChat === null;
     find('no-chat-text').textContent = `This model cannot chat, having no chat template: ${noChat ?? ''}.`;
     // What it says is of the other panel's text.

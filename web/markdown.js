@@ -17,6 +17,7 @@ const FORBIDDEN = {
  * @param {string} text shown as it is where the libraries cannot be had
  */
 export async function showMarkdown(element, text) {
+    if (element.dataset.text === text) return;
     element.dataset.text = text;
     try {
         // @ts-ignore: it is there once the page has been built
@@ -29,6 +30,7 @@ export async function showMarkdown(element, text) {
         element.replaceChildren(fragment);
     } catch {
         libraries = null;
+        delete element.dataset.text;
         element.textContent = text;
     }
 }

@@ -197,8 +197,9 @@ export class ModelsPanel {
         if (canKeep) item.append(button('Keep', title, () => this.keep()));
         if (id !== null) {
             item.append(button('Delete', title, async () => {
-                await removeKept(id);
+                const isGone = await removeKept(id).then(() => true, () => false);
                 await this.list();
+                if (!isGone) return this.complain('It is just being kept, here or in another tab: cancel that first.');
                 // The button that had the focus is gone.
                 find('models-close').focus();
             }));

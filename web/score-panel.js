@@ -44,7 +44,9 @@ export class ScorePanel {
         const bits = nats / Math.LN2;
         result.textContent = `${(bits / bytes).toFixed(3)} bits per byte, ${(bits / tokens).toFixed(2)} bits per token, ` +
             `${tokens.toLocaleString('en')} tokens`;
-        const each = await app.look({ type: 'probabilities', ids: ids.slice(0, app.model?.contextLength) });
+        const most = app.model?.contextLength ?? 0;
+        if (ids.length > most) result.textContent += `; the first ${most.toLocaleString('en')} are shown`;
+        const each = await app.look({ type: 'probabilities', ids: ids.slice(0, most) });
         if (each?.type !== 'probabilities') return;
         const trace = new Trace();
         trace.append(each.entries, []);

@@ -21,6 +21,8 @@ export class StoryView {
      */
     constructor(element, { onHover, onPin, onStep }) {
         this.element = element;
+        /** Behind the last word. */
+        this.caret = Object.assign(document.createElement('span'), { className: 'caret' });
         /** @type {HTMLElement[]} */
         this.spans = [];
         /** @type {number[]} */
@@ -28,8 +30,14 @@ export class StoryView {
         this.inspected = -1;
         this.pointed = -1;
 
+        let rest = '';
+        const placeOf = (/** @type {PointerEvent} */ event) => `${event.screenX} ${event.screenY}`;
+        addEventListener('pointermove', event => {
+            rest = placeOf(event);
+        }, { passive: true, capture: true });
         element.addEventListener('pointerover', event => {
-            if (event.pointerType === 'mouse') onHover(positionOf(event.target), event);
+            // A word that comes under a mouse at rest is not pointed at.
+            if (event.pointerType === 'mouse' && placeOf(event) !== rest) onHover(positionOf(event.target), event);
         });
         element.addEventListener('pointerleave', () => onHover(-1, null));
         element.addEventListener('click', event => {
@@ -58,6 +66,7 @@ export class StoryView {
      * @param {Trace} trace
      */
     grow(trace) {
+        if (this.spans.length === trace.tokens.length) return;
         const fragment = document.createDocumentFragment();
         for (let i = this.spans.length; i < trace.tokens.length; i++) {
             const { text, start, ended } = trace.tokens[i];
@@ -75,7 +84,7 @@ export class StoryView {
             this.spans.push(span);
             this.tints.push(0);
         }
-        this.element.append(fragment);
+        this.element.append(fragment, this.caret);
     }
 
     /**

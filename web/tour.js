@@ -50,6 +50,7 @@ export class Tour {
         const current = STEPS[step];
         this.step = current ? step : -1;
         guide.hidden = !current;
+        document.body.classList.toggle('touring', Boolean(current));
         if (!current) {
             find('tour').focus();
             return;

@@ -140,11 +140,6 @@ export class Trace {
         return ids.every((id, i) => this.tokens[i]?.token === id);
     }
 
-    /** The text that stands there. */
-    get text() {
-        return this.tokens.map(entry => entry.text).join('');
-    }
-
     /**
      * Weight that lane 0 (the mean of the heads) or head lane - 1 of query q gives to position k, 0..1; undefined
      * where there is none: the future, or a token that was not read yet.

@@ -2,6 +2,7 @@
 
 import { Branches } from './branches.js';
 import { find } from './find.js';
+import { follow } from './follow.js';
 import { anotherSeed, fromForm, hasStory, toForm, toHash } from './settings.js';
 
 /** @import { App } from './app.js' */
@@ -39,6 +40,7 @@ export class WritePanel {
         app.addEventListener('state', () => this.showState());
         app.addEventListener('text', () => this.showState());
         app.addEventListener('model', () => this.forget());
+        follow(app.inspector.story.caret, () => app.state === 'writing' && !this.panel.hidden && app.inspector.chosen < 0);
         // Another branch that is walked to.
         find('branch-tree').addEventListener('click', () => this.remember());
     }

@@ -85,6 +85,79 @@ for (const width of [320, 640, 961, 1024, 1100, 2560]) {
     });
 }
 
+test('a text that runs from right to left begins at the right', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.write({ ...STORY, prompt: 'היה היה שועל\nOnce upon a time', tokens: 1 });
+    // Letters of these take two tokens each; the mark before them is none of them.
+    const [first, second] = await page.$$eval('.token.prompt:not(.mark)', spans => {
+        const boxOf = (/** @type {RegExp} */ letters) => spans.find(span => letters.test(span.textContent ?? ''))?.getBoundingClientRect();
+        return [boxOf(/ה/)?.right ?? 0, boxOf(/Once/)?.left ?? 0];
+    });
+    const { left, right } = await page.$eval('#story', story => {
+        const { left: from, right: to } = story.getBoundingClientRect();
+        return { left: from, right: to };
+    });
+    assert.ok(right - first < 60, `${first} is at the right, ${right}`);
+    assert.ok(second - left < 20, `${second} is at the left, ${left}`);
+    demo.checkProblems();
+});
+
+test('on paper all of the text stands, and nothing covers it', chromiumOnly, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.write({ ...STORY, tokens: 300 });
+    await demo.keep(12);
+    await page.emulateMediaType('print');
+    for (const width of [700, 1280]) {
+        await page.setViewport({ width, height: 900 });
+        const [isWhole, covers] = await page.evaluate(() => {
+            const pane = document.querySelector('.page') ?? document.body;
+            return [pane.scrollHeight <= pane.clientHeight, ['#step', '#guide', '#tooltip'].filter(id => {
+                const { position, display } = getComputedStyle(/** @type {Element} */ (document.querySelector(id)));
+                return position === 'fixed' && display !== 'none';
+            })];
+        });
+        assert.ok(isWhole, `${width} px`);
+        assert.deepEqual(covers, [], `${width} px`);
+    }
+    demo.checkProblems();
+});
+
+test('in forced colours one sees what is chosen', chromiumOnly, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    const client = await page.createCDPSession();
+    await client.send('Emulation.setEmulatedMedia', { features: [{ name: 'forced-colors', value: 'active' }] });
+    const colours = (/** @type {string} */ selector) => page.$$eval(selector, names => names.map(name => {
+        const { borderBottomColor, borderRightColor } = getComputedStyle(name);
+        return name.matches('.lane-name') ? borderRightColor : borderBottomColor;
+    }));
+    for (const [name, count] of /** @type {[string, number][]} */ ([['#modes span', 2], ['#scales span', 3], ['.lane-name', 8]])) {
+        const all = await colours(name);
+        assert.equal(all.length, count, name);
+        assert.equal(all.filter(colour => colour === all[0]).length, 1, `${name}: ${all}`);
+    }
+    demo.checkProblems();
+});
+
+test('a share has room for its rank beside it', options, async t => {
+    const demo = await DemoPage.open(t);
+    // So bold that much is drawn which is not among the likeliest.
+    await demo.write({ ...STORY, temperature: 1.8, topK: 0, topP: 1, tokens: 80 });
+    const { page } = demo;
+    const ranked = () => page.$$eval('#candidates li:not([hidden]) .bar-figure', figures => figures
+        .filter(({ textContent }) => textContent?.includes('#')).map(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth));
+    await page.focus('#story');
+    for (let step = 0; step < 60 && (await ranked()).length === 0; step++) {
+        await page.keyboard.press('ArrowLeft');
+        await demo.settle();
+    }
+    assert.deepEqual(await ranked(), [0]);
+    demo.checkProblems();
+});
+
 for (const width of [375, 1024, 1280]) test(`nothing moves while the page gets ready and writes, ${width} px wide`, chromiumOnly, async t => {
     const demo = await DemoPage.open(t, { viewport: { width, height: 900 }, before: () => {
         Object.assign(window, { shift: 0 });

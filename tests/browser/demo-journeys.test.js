@@ -128,7 +128,7 @@ test('a chat reads each turn once, and can be edited', options, async t => {
     const before = await answers();
     await page.click('.turn.user .turn-bar button');
     await page.type('.turn.user textarea', ' And of its red house.');
-    await page.click('.turn.user .words button');
+    await page.keyboard.press('Enter');
     await page.waitForFunction(() => document.querySelectorAll('.turn').length === 2
         && document.querySelector('.turn.assistant .turn-bar button'));
     assert.ok((await page.$eval('#turns', list => list.textContent ?? '')).includes('2 / 2'));
@@ -188,6 +188,18 @@ test('a candidate begins a branch, and the text before can be walked to', option
     await demo.settle();
     const longer = await demo.text('story');
     assert.ok(longer.startsWith(story) && longer.length > story.length, 'it goes on where it stood');
+
+    // In the other panel they are not shown, when a text ends that was begun before either.
+    await demo.fill({ pace: 20 });
+    await demo.click('continue');
+    await demo.says('status', 'Writing');
+    await page.click('#modes input[value="chat"]');
+    await page.waitForSelector('#story[aria-busy="false"]');
+    await demo.settle();
+    const isShown = () => page.$eval('#branches', section => section.checkVisibility());
+    assert.equal(await isShown(), false);
+    await page.click('#modes input[value="write"]');
+    assert.equal(await isShown(), true);
     demo.checkProblems();
 });
 
@@ -240,6 +252,12 @@ test('a text of one’s own is scored', options, async t => {
     await demo.page.keyboard.up('Control');
     await demo.settle();
     assert.equal(await demo.text('story'), '', 'the keys that write score here');
+
+    await demo.page.$eval('#score-text', field => {
+        /** @type {HTMLTextAreaElement} */ (field).value = 'Once upon a time, there was a little girl. '.repeat(60);
+    });
+    await demo.click('score');
+    await demo.says('score-result', '; the first 512 are shown');
     demo.checkProblems();
 });
 

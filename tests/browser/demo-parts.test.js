@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { serve } from '../../web/serve.js';
-import { noBrowser, notInFirefox } from './browser.js';
+import { noBrowser, notInFirefox, openPage } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 import { dropFile } from './giving.js';
@@ -58,6 +58,28 @@ test('the tour has five steps, each beside what it tells of', options, async t =
     demo.checkProblems();
 });
 
+test('on a phone the tour shows what it tells of, with a word kept too', options, async t => {
+    const demo = await DemoPage.open(t, {
+        viewport: { width: 375, height: 667 }, media: [{ name: 'prefers-reduced-motion', value: 'reduce' }]
+    });
+    const { page } = demo;
+    await demo.write(STORY);
+    await demo.keep(12);
+    await demo.click('tour');
+    for (let step = 1; step <= 5; step++) {
+        await demo.says('guide-count', `${step} of 5`);
+        const [id, isSeen] = await page.$eval('.toured', element => {
+            const { left, top, width, bottom } = element.getBoundingClientRect();
+            const [high, low] = [Math.max(top, 0), Math.min(bottom, document.getElementById('guide')?.offsetTop ?? 0)];
+            return [element.id, element.contains(document.elementFromPoint(left + width / 2, (high + low) / 2))];
+        });
+        assert.ok(isSeen, `${id} is covered`);
+        await demo.click('guide-next');
+    }
+    assert.equal(await page.$eval('#step', step => getComputedStyle(step).position), 'fixed', 'the word is still kept');
+    demo.checkProblems();
+});
+
 test('a model on its way says how fast and how long, can be cancelled, and goes on from there', options, async t => {
     let isSlow = true;
     /** @type {(string | undefined)[]} */
@@ -89,9 +111,19 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
     await demo.says('model-problem', 'Cancelled');
     assert.equal(await demo.text('model-name'), 'TinyStories');
 
-    // Another is asked for while this one is on its way: it is that one's progress that is shown then.
+    // While it is on its way it cannot be deleted, nor kept by another tab as well.
     await load();
     await demo.says('model-status', ' left');
+    await page.$eval('#model-list button[aria-label^="Delete"]', button => /** @type {HTMLElement} */ (button).click());
+    await demo.says('model-problem', 'cancel that first');
+    const second = new DemoPage(await openPage(page.browserContext()), demo.server);
+    await second.page.goto(page.url());
+    await second.ready();
+    await second.page.evaluate(askHub, `${demo.server.url}hub`);
+    await second.says('model-problem', 'Another tab');
+    await second.page.close();
+
+    // Another is asked for while this one is on its way: it is that one's progress that is shown then.
     /** @type {Promise<void>} */
     const isAsked = new Promise(resolve => { onOther = resolve; });
     await page.evaluate(askHub, `${demo.server.url}hub`, 'someone/small/other-model.gguf');
@@ -181,6 +213,43 @@ test('a conversation: a system prompt, stop, continue, another answer, another w
     await ended();
     await demo.settle();
     assert.equal(await page.$eval(`#story .token[data-position="${position + 1}"]`, span => span.textContent), name);
+    demo.checkProblems();
+});
+
+test('an answer is the one to its own question, wherever one looks meanwhile', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    await pick(demo, await chattingModel(t));
+    await demo.says('model-name', 'chat');
+    await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+    await page.click('#modes input[value="chat"]');
+    const letters = (/** @type {string} */ text) => text.replace(/[\s∎]/g, '');
+    const answer = () => page.$eval('.turn.assistant:last-child .words > div', words => words.textContent ?? '');
+    const ended = () => page.waitForFunction(() => document.querySelector('.turn.assistant:last-child .turn-bar button'));
+    await demo.fill({ tokens: 30, pace: 0 });
+    await page.type('#message', 'Tell me of a fox.');
+    await page.keyboard.press('Enter');
+    await ended();
+    await page.waitForFunction(() => document.querySelector('.turn.assistant .words > div')?.textContent);
+    const first = await answer();
+    await page.$eval('.turn.assistant .words > div > *', element => element.setAttribute('data-seen', ''));
+
+    await demo.fill({ tokens: 60, pace: 20 });
+    await page.type('#message', 'And of a bear?');
+    await page.evaluate(async () => {
+        /** @type {HTMLFormElement} */ (document.getElementById('chat-form')).requestSubmit();
+        await new Promise(requestAnimationFrame);
+    });
+    assert.notEqual(await answer(), first, 'what was said before is not said again');
+    await page.waitForFunction(() => (document.querySelector('.turn.assistant:last-child .words > div')?.textContent ?? '').length > 10);
+    const begun = await answer();
+    await page.click('#modes input[value="write"]');
+    await page.waitForSelector('#story[aria-busy="false"]');
+    await page.click('#modes input[value="chat"]');
+    await demo.eventually(async () => assert.ok(letters(await demo.text('story')).endsWith(letters(await answer()))));
+    assert.ok((await answer()).length >= begun.length, 'all of it is there');
+    assert.equal((await page.$$('[data-seen]')).length, 1, 'what stood is not read again');
     demo.checkProblems();
 });
 
@@ -373,6 +442,24 @@ test('it can be installed', chromiumOnly, async t => {
     const { installabilityErrors } = await client.send('Page.getInstallabilityErrors');
     // A context that leaves nothing behind installs nothing.
     assert.deepEqual(installabilityErrors.map(({ errorId }) => errorId).filter(id => id !== 'in-incognito'), []);
+});
+
+test('what is written stays in sight, until one looks elsewhere', options, async t => {
+    const demo = await DemoPage.open(t, { viewport: { width: 1280, height: 620 } });
+    const { page } = demo;
+    await demo.ready();
+    await demo.fill({ tokens: 450, pace: 60, temperature: 0.8 });
+    await page.click('#write');
+    const scrolled = () => page.$eval('.page', pane => pane.scrollTop);
+    const isSeen = () => page.$eval('.caret', caret => caret.getBoundingClientRect().top < innerHeight);
+    await demo.eventually(async () => assert.ok(await scrolled() > 200, 'it follows'));
+    await demo.eventually(async () => assert.ok(await isSeen(), 'the newest word is in sight'));
+    await page.mouse.move(300, 300);
+    await page.mouse.wheel({ deltaY: -2000 });
+    await page.waitForFunction(() => document.querySelector('.page')?.scrollTop === 0);
+    await demo.tokens(await page.$$eval('.token', spans => spans.length) + 40);
+    assert.equal(await scrolled(), 0);
+    demo.checkProblems();
 });
 
 test('while it is answered the place to write stays in sight, until one looks elsewhere', options, async t => {
