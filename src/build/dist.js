@@ -52,6 +52,12 @@ const OPTIONS = {
     write: false,
 };
 
+/**
+ * Properties whose names begin with _ are nobody else's: they get short ones. But for the option of this package's tests, and for
+ * what runtimes are known by, which nothing else may happen to have.
+ */
+const PRIVATE = { mangleProps: /^_[a-z]/, reserveProps: /^_(?:test|runSync)$/, mangleCache: {} };
+
 /** Brings dist/ up to date: binaries and worker go into js/inlined first. */
 export async function buildDist() {
     const start = performance.now();
@@ -66,6 +72,7 @@ export async function buildDist() {
     buildInlined(textOf(worker, 'worker.js'));
     const main = await build({
         ...OPTIONS,
+        ...PRIVATE,
         plugins: [rewriting(numbers, inOnePiece())],
         entryPoints: ENTRIES,
         outdir: 'dist',
@@ -79,7 +86,7 @@ export async function buildDist() {
         const name = path.slice(target.length + 1).replaceAll('\\', '/');
         files.set(name, withDeclarations(name, name.endsWith('.js') ? withHints(text) : text));
     }
-    checkFiles(files);
+    checkFiles(files, Object.keys(main.mangleCache ?? {}));
     for (const path of existsSync(target) ? filesIn(target, '') : []) {
         if (!files.has(path) && !DECLARATIONS.includes(path)) rmSync(join(target, path));
     }
@@ -187,8 +194,8 @@ function withDeclarations(name, text) {
     return `/* @ts-self-types="./${basename(entry)}.d.ts" */\n${text}`;
 }
 
-/** What bundlers and pages rely on. @param {Map<string, string | Uint8Array>} files */
-function checkFiles(files) {
+/** What bundlers and pages rely on. @param {Map<string, string | Uint8Array>} files @param {string[]} renamed properties */
+function checkFiles(files, renamed) {
     const problems = [];
     for (const [path, content] of files) {
         if (!path.endsWith('.js')) continue;
@@ -199,6 +206,9 @@ function checkFiles(files) {
         if (/\bimport\((?!["'])/.test(text)) problems.push(`${path} imports what no bundler can tell`);
         if (path !== 'cli.js' && /(?<![.\w])process\.(?!versions\b|type\b)/.test(text)) {
             problems.push(`${path} uses process by its name alone, for which Parcel wants a package of that name`);
+        }
+        for (const [, name] of text.matchAll(/[[?:]["'`](_[a-z]\w*)["'`]/g)) {
+            if (renamed.includes(name)) problems.push(`${path} may ask for the property ${name} by a text: it has another name in dist`);
         }
         if (path === 'worker.js' && /\bimport\s*[{"'*]|\bexports?\b|import\.meta/.test(text.replace(/exports:/g, ''))) {
             problems.push('worker.js must be one file without imports or exports: it runs as a module and, where a bundler has '

@@ -68,7 +68,8 @@ class Compiler {
         const whole = ['$ref', 'anyOf', 'const', 'enum'].find((name) => given[name] !== undefined);
         if (whole !== undefined) {
             checkKeywords(given, at, whole === 'enum' || whole === 'const' ? [whole, 'type'] : [whole]);
-            return this[whole === '$ref' ? '_reference' : whole === 'anyOf' ? '_anyOf' : '_fixed'](given, at, depth);
+            if (whole === '$ref') return this._reference(given, at, depth);
+            return whole === 'anyOf' ? this._anyOf(given, at, depth) : this._fixed(given, at, depth);
         }
         const types = Array.isArray(given.type) ? given.type : [given.type];
         if (types.length === 0 || !types.every((type) => typeof type === 'string' && Object.hasOwn(KEYWORDS, type))) {
