@@ -1,7 +1,8 @@
 // Dense layers y = x W + b over packed weights that live in the runtime's memory.
 
-import { LINEAR, PANEL, ROUND, WEIGHT } from '../engine/interface.js';
+import { LINEAR, PANEL, ROUND } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
+import { WEIGHT } from '../engine/weight-types.js';
 import { recordProduct } from './product.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */

@@ -107,25 +107,31 @@ const rewriting = (...steps) => ({
 });
 
 /**
- * What stands in the tables of js/engine/interface.js is known when dist is made, as C's enums are when C is compiled: `LINEAR.x`
- * becomes its number. Tables that nobody looks at as a whole are left out then.
+ * What stands in the tables of js/engine/interface.js and weight-types.js is known when dist is made, as C's enums are when C is
+ * compiled: `LINEAR.x` becomes its number. Tables that nobody looks at as a whole are left out then.
  * @returns {Promise<Rewrite>}
  */
 async function numbersForNames() {
-    const path = join(source, 'engine/interface.js');
+    const paths = ['engine/interface.js', 'engine/weight-types.js'].map((name) => join(source, name));
+    // As they are now, whatever was imported before.
+    const modules = await Promise.all(paths.map((path) => import(`${pathToFileURL(path)}?${statSync(path).mtimeMs}`)));
     /** @type {Record<string, any>} */
-    const tables = await import(`${pathToFileURL(path)}?${statSync(path).mtimeMs}`); // as it is now, whatever was imported before
-    const imports = /^import \{([^}]*)\} from '[^']*\/interface\.js';$/m;
+    const tables = Object.assign({}, ...modules);
+    const imports = /^import \{([^}]*)\} from '[^']*\/(?:interface|weight-types)\.js';$/gm;
     return (text, file) => {
-        if (file === path) return text.replaceAll('Object.freeze(', '/* @__PURE__ */ Object.freeze(');
-        const names = imports.exec(text)?.[1].split(',').map((name) => name.trim()).filter((name) => typeof tables[name] === 'object');
-        if (!names?.length) return text;
+        if (paths.includes(file)) return text.replaceAll('Object.freeze(', '/* @__PURE__ */ Object.freeze(');
+        const imported = [...text.matchAll(imports)].flatMap(([, list]) => list.split(',')).map((name) => name.trim());
+        const names = imported.filter((name) => typeof tables[name] === 'object');
+        if (names.length === 0) return text;
         // A name with a dot behind it, whole; of WEIGHT, whose entries are tables, with the entry's field.
         const uses = new RegExp(`(?<![.\\w$])(${names.join('|')})\\.(\\w+)(?:\\.(\\w+))?(?![\\w(])`, 'g');
-        return text.replace(uses, (use, name, key, field) => {
+        const written = text.replace(uses, (use, name, key, field) => {
             const value = field === undefined ? tables[name][key] : tables[name][key]?.[field];
             return typeof value === 'number' ? `(${value})` : use;
         });
+        // A module that has all its numbers does not bring the table along.
+        const isLeft = (/** @type {string} */ name) => written.split(new RegExp(`\\b${name}\\b`)).length > 2;
+        return written.replace(imports, (line, list) => (list.split(',').some((/** @type {string} */ name) => isLeft(name.trim())) ? line : ''));
     };
 }
 

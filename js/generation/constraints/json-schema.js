@@ -69,7 +69,7 @@ class Compiler {
         if (whole !== undefined) {
             checkKeywords(given, at, whole === 'enum' || whole === 'const' ? [whole, 'type'] : [whole]);
             if (whole === '$ref') return this._reference(given, at, depth);
-            return whole === 'anyOf' ? this._anyOf(given, at, depth) : this._fixed(given, at, depth);
+            return whole === 'anyOf' ? this._anyOf(given, at, depth) : this._fixed(given, at);
         }
         const types = Array.isArray(given.type) ? given.type : [given.type];
         if (types.length === 0 || !types.every((type) => typeof type === 'string' && Object.hasOwn(KEYWORDS, type))) {
