@@ -1,5 +1,6 @@
 // Dense layers y = x W + b over packed weights that live in the runtime's memory.
 
+import { rangeError } from '../check.js';
 import { LINEAR, PANEL, ROUND } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
 import { WEIGHT } from '../engine/weight-types.js';
@@ -64,7 +65,7 @@ export class Projection {
      * @param {number} [round] of ROUND
      */
     loadColumns(values, first, count, rowStride, columnStride, round = ROUND.NONE) {
-        if (first % PANEL !== 0) throw new RangeError(`columns must start at a multiple of ${PANEL}, got ${first}`);
+        if (first % PANEL !== 0) throw rangeError('the first column', `a multiple of ${PANEL}`, first);
         if (this._scales !== 0) throw new Error('these weights are quantized: their kernel cannot be loaded');
         const { memory, wasm } = this._runtime;
         const source = memory.alloc(values.length * 4);
