@@ -3,7 +3,7 @@
 // because in a CommonJS bundle import.meta.url is empty. This module stands at the top, so that a bundle of one file finds
 // them beside itself.
 
-import { isNode, nodeModule } from './engine/threads.js';
+import { isNode } from './engine/threads.js';
 
 /**
  * @typedef {object} Assets
@@ -25,29 +25,6 @@ let search = null;
 /** @returns {Assets} */
 export function shippedAssets() {
     return assets;
-}
-
-/** @returns {Promise<URL>} of the model that comes with the package @throws {Error} where a bundle has left it behind */
-export async function modelAddress() {
-    if (isNode && !(await isThere(assets.model))) {
-        await assetsWhereTheyWere();
-    }
-    try {
-        return assets.model();
-    } catch (cause) {
-        throw new Error('loadModel: this bundle does not say where it lies, so the model of the package is not found; '
-            + 'give its address, or that of another model, as source', { cause });
-    }
-}
-
-/** @param {() => URL} address @returns {Promise<boolean>} whether a file of Node's is there */
-async function isThere(address) {
-    try {
-        await nodeModule('node:fs/promises').access(address());
-        return true;
-    } catch {
-        return false;
-    }
 }
 
 /** Whether these modules were moved away from the files beside them, as assetsWhereTheyWere() has found out. */

@@ -2,9 +2,8 @@
 // beside it. For a bundle that is one file, and wherever files of a package are not found.
 
 import { createRuntime as create } from './engine/create-runtime.js';
-import { workerOfText } from './engine/spawn.js';
+import { WORKER_TEXT, workerOfText } from './engine/text-worker.js';
 import { RELAXED, SIMD128 } from './inlined/binaries.js';
-import { WORKER_TEXT } from './inlined/worker-text.js';
 
 export * from './index.js';
 

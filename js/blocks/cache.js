@@ -135,7 +135,7 @@ export class KVCache {
             throw new TypeError(`source must be numbers in a Float32Array, got dtype '${dtype}'`);
         }
         if (!sameShape(checked.shape, this.shape)) {
-            throw new RangeError(`source must be of shape ${formatShape(this.shape)}, got ${formatShape(checked.shape)}`);
+            throw rangeError('source', `of shape ${formatShape(this.shape)}`, checked.shape);
         }
         this._runtime._runHere('KVCache.set', new SetJob(this, checked));
     }

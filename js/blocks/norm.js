@@ -1,5 +1,6 @@
 // Normalization with its weights in the runtime's memory: layer norm, RMS norm, and either per head.
 
+import { rangeError } from '../check.js';
 import { FLAG, KIND, NORM, NORMALIZE } from '../engine/interface.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
@@ -87,7 +88,7 @@ export class NormWeights {
         const view = this.#view(address);
         const at = first * this.width;
         if (at + values.length > this.size) {
-            throw new RangeError(`a normalization's weights must be ${this.size} numbers, got ${at + values.length}`);
+            throw rangeError("a normalization's weights", `${this.size} numbers`, at + values.length);
         }
         view.set(values, at);
     }

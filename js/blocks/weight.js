@@ -1,7 +1,8 @@
 // Weights y = x W + b of any type, packed as the kernels stream them, in the runtime's memory.
 
 import { rangeError } from '../check.js';
-import { EMBED, FLAG, KIND, LINEAR, NOT_GGML, WEIGHT } from '../engine/interface.js';
+import { EMBED, FLAG, KIND, LINEAR, NOT_GGML } from '../engine/interface.js';
+import { WEIGHT } from '../engine/weight-types.js';
 import { ACTIVATIONS } from './activations.js';
 import { recordProduct } from './product.js';
 

@@ -2,6 +2,7 @@
 
 import { assetsWhereTheyWere, shippedAssets } from '../assets.js';
 import { isNode, nodeModule } from './threads.js';
+import { instantiate } from './wasm.js';
 
 /** @typedef {import('./wasm.js').Variant} Variant */
 
@@ -20,6 +21,10 @@ const ADVICE = 'say where it is with createRuntime({ wasm }), or import createRu
 /** The section in which a binary says its variant; src/build/check-wasm.js writes it. */
 const SECTION = 'cached-attention';
 
+/** The import of the memory, with which binaries are linked; behind it are its limits, flags first. */
+const MEMORY_IMPORT = new TextEncoder().encode('\x03env\x06memory\x02');
+const SHARED = 2;
+
 /** @type {Map<string, Promise<WebAssembly.Module>>} */
 const compiled = new Map();
 
@@ -36,7 +41,7 @@ export async function loadModule(variant, shared, wasm) {
     const [section] = WebAssembly.Module.customSections(module, SECTION);
     const name = section === undefined ? '' : new TextDecoder().decode(section);
     if (name !== 'relaxed' && name !== 'simd128') {
-        throw new Error('createRuntime: wasm must be a binary of this package (dist/wasm), got another WebAssembly module');
+        throw foreignError();
     }
     return { module, variant: name };
 }
@@ -187,61 +192,37 @@ async function compile(bytes, shared) {
     try {
         return await WebAssembly.compile(image);
     } catch (error) {
-        const hint = isNode ? '' : "; a Content Security Policy must allow 'wasm-unsafe-eval'";
-        const message = `createRuntime: the engine does not compile the wasm binary (${error}${hint})`;
-        throw new Error(message, { cause: error });
+        throw refusal('compile', error, isNode ? '' : POLICY);
     }
 }
 
 /**
- * Unsigned LEB128.
- * @param {Uint8Array} bytes
- * @param {number} at
- * @returns {[value: number, next: number]}
+ * The calling thread's instance, of which workers get the module.
+ * @param {WebAssembly.Module} module
+ * @param {WebAssembly.Memory} memory
+ * @returns {Promise<import('./wasm.js').Exports>}
  */
-function readLeb(bytes, at) {
-    let value = 0;
-    let factor = 1;
-    for (;;) {
-        const byte = bytes[at++];
-        value += (byte & 0x7f) * factor;
-        if (!(byte >= 0x80)) {
-            return [value, at]; // also where the bytes end
+export async function instantiateHere(module, memory) {
+    try {
+        return await instantiate(module, memory);
+    } catch (error) {
+        // WebKit compiles what a page's policy forbids, and refuses here.
+        if (/unsafe-eval|Content Security/i.test(String(error))) {
+            throw refusal('instantiate', error, POLICY);
         }
-        factor *= 128;
+        // A module that was given compiled cannot be changed to take a memory that is not shared.
+        if (error instanceof WebAssembly.LinkError) {
+            throw refusal('instantiate', error, '; where memory cannot be shared, wasm must be an address or bytes, not a WebAssembly.Module');
+        }
+        throw error;
     }
 }
 
-/**
- * Offset of the limits' flag byte of the imported memory: bit 0 = has a maximum, bit 1 = shared.
- * The module should be one of ours, linked with exactly that one import, but that is not taken for granted.
- * @param {Uint8Array} bytes
- */
-function memoryFlagOffset(bytes) {
-    const IMPORT_SECTION = 2;
-    const MEMORY_IMPORT = 2;
-    let at = 8; // magic number and version
-    while (at < bytes.length) {
-        const id = bytes[at++];
-        const [size, start] = readLeb(bytes, at);
-        if (id !== IMPORT_SECTION) {
-            at = start + size;
-            continue;
-        }
-        const [imports, first] = readLeb(bytes, start);
-        at = first;
-        if (imports > 0) {
-            for (let name = 0; name < 2; name++) { // module, field
-                const [length, text] = readLeb(bytes, at);
-                at = text + length;
-            }
-            if (bytes[at++] === MEMORY_IMPORT) {
-                return at;
-            }
-        }
-        throw new Error('createRuntime: the wasm binary imports something else than a memory');
-    }
-    throw new Error('createRuntime: the wasm binary imports no memory');
+const POLICY = "; a Content Security Policy must allow 'wasm-unsafe-eval'";
+
+/** @param {string} what the engine does not do @param {unknown} cause @param {string} hint */
+function refusal(what, cause, hint) {
+    return new Error(`createRuntime: the engine does not ${what} the wasm binary (${cause})${hint}`, { cause });
 }
 
 /**
@@ -250,8 +231,14 @@ function memoryFlagOffset(bytes) {
  * @param {Uint8Array<ArrayBuffer>} bytes
  */
 function withPrivateMemory(bytes) {
-    const SHARED = 2;
+    const at = bytes.findIndex((_, start) => MEMORY_IMPORT.every((byte, i) => byte === bytes[start + i]));
+    if (at < 0) throw foreignError();
     const copy = bytes.slice();
-    copy[memoryFlagOffset(copy)] &= ~SHARED;
+    copy[at + MEMORY_IMPORT.length] &= ~SHARED;
     return copy;
+}
+
+/** @returns {Error} for a module that is not one of the package's */
+function foreignError() {
+    return new Error('createRuntime: wasm must be a binary of this package (dist/wasm), got another WebAssembly module');
 }

@@ -1,6 +1,6 @@
 // How a runtime comes about: the binary, its memory, the threads that can be had.
 
-import { loadModule } from './binary.js';
+import { instantiateHere, loadModule } from './binary.js';
 import { INTERFACE } from './interface.js';
 import { STACK_BYTES } from './member.js';
 import { Memory } from './memory.js';
@@ -8,7 +8,7 @@ import { checkOptions, countWorkers } from './options.js';
 import { Pool } from './pool.js';
 import { Runtime } from './runtime.js';
 import { canShareMemory, mayBlock, processors } from './threads.js';
-import { PAGE, chooseVariant, instantiate } from './wasm.js';
+import { PAGE, chooseVariant } from './wasm.js';
 
 /** @typedef {import('./options.js').RuntimeOptions} RuntimeOptions */
 
@@ -34,7 +34,7 @@ export async function createRuntime(options = {}) {
         const refused = memory.refusedPages * PAGE;
         fallbacks.push(`maxMemory ${memory.max}: the engine refuses to reserve ${refused} bytes more`);
     }
-    const wasm = await instantiate(module, memory.handle, 0);
+    const wasm = await instantiateHere(module, memory.handle);
     if (wasm.cmha_interface() >>> 0 !== INTERFACE) {
         throw new Error('createRuntime: the wasm binary and the JavaScript are of different versions of the package');
     }

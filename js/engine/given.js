@@ -1,7 +1,7 @@
 // Plain data as it came in at the door. What a caller's object answers may change from one question to the next, by a
 // getter, a proxy or a subclass: each of its properties is asked for once, and only the numbers are still the caller's.
 
-import { show, typeError } from '../check.js';
+import { rangeError, typeError } from '../check.js';
 import { arrayOn, bytesPerElement, dtypeOfKind, formatShape, tagOf } from './dtype.js';
 import { isDetachable } from './memory.js';
 import { sizeOf } from './size.js';
@@ -37,7 +37,7 @@ export function readShape(shape, name) {
     }
     const { length } = shape;
     if (!(length <= MOST_AXES)) {
-        throw new TypeError(`${name}.shape must be of at most ${MOST_AXES} axes, got ${show(length)}`);
+        throw typeError(`${name}.shape`, `of at most ${MOST_AXES} axes`, length);
     }
     // Without holes, as nearly all shapes are: engines are quick with arrays of few kinds.
     /** @type {number[]} */
@@ -45,7 +45,7 @@ export function readShape(shape, name) {
     for (let i = 0; i < length; i++) {
         const size = shape[i];
         if (!Number.isSafeInteger(size) || size < 0) {
-            throw new TypeError(`${name}.shape[${i}] must be an integer >= 0, got ${show(size)}`);
+            throw typeError(`${name}.shape[${i}]`, 'an integer >= 0', size);
         }
         copy.push(size);
     }
@@ -110,7 +110,7 @@ export class Given {
         if (!Number.isSafeInteger(size)) size = sizeOf(shape, `${name}.shape`);
         const length = lengthOf.call(data);
         if (length !== size) {
-            throw new RangeError(`${name}.data must be of ${size} elements, as shape ${formatShape(shape)} has, got ${length}`);
+            throw rangeError(`${name}.data`, `of ${size} elements, as shape ${formatShape(shape)} has`, length);
         }
         // Floats that are narrower or wider than ours become ours.
         const isOther = dtype === 'float32' && kind !== 'Float32Array';

@@ -1,7 +1,7 @@
 // Sizes: products of what users and files say, held below 2 ** 53, where numbers are exact, before anything is
 // allocated.
 
-import { show } from '../check.js';
+import { rangeError } from '../check.js';
 
 /**
  * The product of some factors, each an integer >= 0 (0 anywhere makes it 0, whatever the others come to).
@@ -46,5 +46,5 @@ function emptyOrRefused(shape, name) {
     if (shape.includes(0)) {
         return 0;
     }
-    throw new RangeError(`${name} must be of fewer than 2 ** 53 elements, got ${show(shape)}`);
+    throw rangeError(name, 'of fewer than 2 ** 53 elements', shape);
 }

@@ -43,7 +43,7 @@ async function makeBy(make) {
 }
 
 /** @param {URL | undefined} url @returns {Promise<any>} one of node:worker_threads */
-async function startNode(url) {
+export async function startNode(url) {
     const { Worker: NodeWorker } = nodeModule('node:worker_threads');
     // Without execArgv a worker inherits flags such as --input-type that only make sense for the main script.
     const options = { execArgv: [], name: 'cached-attention' };
@@ -87,9 +87,6 @@ function isElsewhere({ protocol, origin }) {
     return /^https?:$/.test(protocol) && origin !== globalThis.origin;
 }
 
-/** One for each text, for as long as the page lives: a worker may fetch it later than it is made. @type {Map<string, string>} */
-const blobs = new Map();
-
 /**
  * Starts a worker from text. Only where the browser does not take the file itself, because it lies on another origin, as on a CDN, or
  * because it wants a trusted address; a page whose Content Security Policy forbids `blob:` and that serves the package itself
@@ -99,35 +96,12 @@ const blobs = new Map();
  * @returns {Promise<Worker>}
  */
 async function startText(refusal, text) {
-    const policies = /** @type {any} */ (globalThis).trustedTypes;
     const isRefused = /** @type {any} */ (refusal)?.name === 'SecurityError';
-    if (refusal !== null && !isRefused && !(refusal instanceof TypeError && policies)) {
+    if (refusal !== null && !isRefused && !(refusal instanceof TypeError && 'trustedTypes' in globalThis)) {
         throw refusal;
     }
-    return workerOfText(text ?? (await import('../inlined/worker-text.js')).WORKER_TEXT);
-}
-
-/** @param {string} text  of a module @returns {Promise<any>} a Worker of the platform */
-export async function workerOfText(text) {
-    if (isNode) {
-        return startNode(new URL(`data:text/javascript,${encodeURIComponent(text)}`));
-    }
-    let url = blobs.get(text);
-    if (url === undefined) {
-        url = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
-        blobs.set(text, url);
-    }
-    const policies = /** @type {any} */ (globalThis).trustedTypes;
-    return new Worker(policies ? trusted(policies, url) : url, { type: 'module' });
-}
-
-/** A page may list the names of policies that it allows. @type {any} */
-let policy = null;
-
-/** @param {any} policies @param {string} url  made above, of this package's own text @returns {string} */
-function trusted(policies, url) {
-    policy ??= policies.createPolicy('cached-attention', { createScriptURL: (/** @type {string} */ address) => address });
-    return policy.createScriptURL(url);
+    const { WORKER_TEXT, workerOfText } = await import('./text-worker.js');
+    return workerOfText(text ?? WORKER_TEXT);
 }
 
 /** @param {import('node:worker_threads').Worker} worker @param {ThreadEvents} events @returns {Thread} */

@@ -71,41 +71,14 @@ function isFused() {
 /**
  * One thread's instance. Every thread has its own stack: `__stack_pointer` is a global of the instance, not of the
  * memory, and must be set before any function is called.
- *
  * @param {WebAssembly.Module} module
  * @param {WebAssembly.Memory} memory
- * @param {number} stackTop  address just past the thread's stack, a multiple of 16; 0 keeps the one linked in
  * @returns {Promise<Exports>}
  */
-export async function instantiate(module, memory, stackTop) {
+export async function instantiate(module, memory) {
     // By another name than `exports`: worker.js holds this too, and tools that see that word there take it for CommonJS.
-    const { exports: functions } = await instanceOf(module, memory);
-    if (stackTop !== 0) {
-        /** @type {WebAssembly.Global} */ (functions.__stack_pointer).value = stackTop;
-    }
+    const { exports: functions } = await WebAssembly.instantiate(module, { env: { memory } });
     return functions;
-}
-
-/** @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory */
-async function instanceOf(module, memory) {
-    try {
-        return await WebAssembly.instantiate(module, { env: { memory } });
-    } catch (error) {
-        // WebKit compiles what a page's policy forbids, and refuses here.
-        if (/unsafe-eval|Content Security/i.test(String(error))) {
-            throw refusal(error, "a Content Security Policy must allow 'wasm-unsafe-eval'");
-        }
-        // A module that was given compiled cannot be changed to take a memory that is not shared.
-        if (error instanceof WebAssembly.LinkError) {
-            throw refusal(error, 'where memory cannot be shared, wasm must be an address or bytes, not a WebAssembly.Module');
-        }
-        throw error;
-    }
-}
-
-/** @param {unknown} cause @param {string} hint */
-function refusal(cause, hint) {
-    return new Error(`createRuntime: the engine does not instantiate the wasm binary (${cause}); ${hint}`, { cause });
 }
 
 /** Bytes of a page of wasm memory. */

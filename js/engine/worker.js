@@ -28,7 +28,8 @@ listen(async (/** @type {StartMessage} */ message, parent) => {
     }
     let isReady = false;
     try {
-        const functions = await instantiate(message.module, message.memory, message.stackTop);
+        const functions = await instantiate(message.module, message.memory);
+        functions.__stack_pointer.value = message.stackTop;
         parent.post({ type: MESSAGE.READY });
         isReady = true;
         work(message, functions, parent);

@@ -2,7 +2,8 @@
 // numbers are those of https://github.com/ggml-org/ggml/blob/master/include/ggml.h and its block structures.
 
 import { FormatError, show } from '../check.js';
-import { NOT_GGML, WEIGHT } from '../engine/interface.js';
+import { NOT_GGML } from '../engine/interface.js';
+import { WEIGHT } from '../engine/weight-types.js';
 
 /**
  * @typedef {object} GgmlType

@@ -2,7 +2,7 @@
 
 import { KVCache } from '../blocks/cache.js';
 import { booleanOrBit, checkOptionNames, checkRuntime, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
-import { WEIGHT } from '../engine/interface.js';
+import { WEIGHT } from '../engine/weight-types.js';
 import { printAs } from '../engine/print.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
 import { numbers } from '../layers/attention/inputs.js';

@@ -1,6 +1,5 @@
 // From files to a language model: the one place where files, families, tokenizers and the network meet.
 
-import { modelAddress } from '../assets.js';
 import { FormatError, checkProgress, checkRuntime, checkSignal, positiveInteger, rangeError, show } from '../check.js';
 import { checkKeptType } from '../blocks/pages.js';
 import { decodeBlocks, packedBytes, weightType } from '../blocks/weight.js';
@@ -15,6 +14,7 @@ import { Tokenizer } from '../text/tokenizer.js';
 import { readDefaults } from './defaults.js';
 import { areFinite } from './finite.js';
 import { LanguageModel } from './language-model.js';
+import { modelAddress } from './model-address.js';
 import { takeOptions } from './take-options.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */

@@ -2,11 +2,13 @@
 // keras.io/api/layers/attention_layers/multi_head_attention).
 
 import { typeError, rangeError, positiveInteger, booleanOrBit, plainObject, unknownOption } from '../check.js';
-import { resolveInitializer, serializeInitializer } from './initializers.js';
-import { resolveRegularizer, serializeRegularizer } from './regularizers.js';
-import { resolveConstraint, serializeConstraint } from './constraints.js';
+import { resolveObjects, serializeObjects } from './objects.js';
 import { resolvePolicy, serializePolicy } from './policy.js';
-import { copied, toCamel, toSnake } from './serializable.js';
+import { copied, inSnakeCase, toCamel, toSnake } from './serializable.js';
+
+/** @typedef {import('./objects.js').Constraint} Constraint */
+/** @typedef {import('./objects.js').Initializer} Initializer */
+/** @typedef {import('./objects.js').Regularizer} Regularizer */
 
 /**
  * The constructor's arguments: Keras's, in camelCase.
@@ -35,7 +37,7 @@ import { copied, toCamel, toSnake } from './serializable.js';
  * @property {boolean} [trainable] default true
  */
 
-/** What all attention layers end with. */
+/** What all attention layers end with, but for a seed. */
 export const OBJECTS = {
     kernelInitializer: 'glorot_uniform',
     biasInitializer: 'zeros',
@@ -44,8 +46,18 @@ export const OBJECTS = {
     activityRegularizer: null,
     kernelConstraint: null,
     biasConstraint: null,
-    seed: null,
 };
+
+/**
+ * @typedef {object} Objects
+ * @property {Initializer} kernelInitializer
+ * @property {Initializer} biasInitializer
+ * @property {Regularizer | null} kernelRegularizer
+ * @property {Regularizer | null} biasRegularizer
+ * @property {Regularizer | null} activityRegularizer
+ * @property {Constraint | null} kernelConstraint
+ * @property {Constraint | null} biasConstraint
+ */
 
 /** Arguments and defaults, in the order of Keras's config. numHeads and keyDim have none. */
 const DEFAULTS = Object.freeze({
@@ -63,6 +75,7 @@ const DEFAULTS = Object.freeze({
     slidingWindow: null,
     flashAttention: null,
     ...OBJECTS,
+    seed: null,
 });
 
 /**
@@ -145,13 +158,7 @@ export function checkShared(given) {
         slidingWindow: given.slidingWindow === null ? null : positiveInteger('slidingWindow', given.slidingWindow),
         flashAttention: Boolean(flashAttention),
         seed: given.seed,
-        kernelInitializer: resolveInitializer('kernelInitializer', given.kernelInitializer),
-        biasInitializer: resolveInitializer('biasInitializer', given.biasInitializer),
-        kernelRegularizer: resolveRegularizer('kernelRegularizer', given.kernelRegularizer),
-        biasRegularizer: resolveRegularizer('biasRegularizer', given.biasRegularizer),
-        activityRegularizer: resolveRegularizer('activityRegularizer', given.activityRegularizer),
-        kernelConstraint: resolveConstraint('kernelConstraint', given.kernelConstraint),
-        biasConstraint: resolveConstraint('biasConstraint', given.biasConstraint),
+        .../** @type {Objects} */ (resolveObjects(Object.keys(OBJECTS), given)),
     };
 }
 
@@ -235,33 +242,16 @@ export function readKerasConfig(what, kerasConfig, defaults) {
  * @returns {Record<string, any>} what Keras's `get_config()` gives; flash_attention is missing there, and here
  */
 export function toKerasConfig(config, name, trainable, attentionAxes) {
+    const { numHeads, keyDim, valueDim, dropout, useBias, useGate, outputShape, slidingWindow } = config;
     return {
-        name,
-        trainable,
-        dtype: serializePolicy(config.policy),
-        num_heads: config.numHeads,
-        key_dim: config.keyDim,
-        value_dim: config.valueDim,
-        dropout: config.dropout,
-        use_bias: config.useBias,
-        use_gate: config.useGate,
-        output_shape: config.outputShape && [...config.outputShape],
-        attention_axes: attentionAxes && [...attentionAxes],
-        sliding_window: config.slidingWindow,
+        ...serializeBase(config, name, trainable),
+        ...inSnakeCase({ numHeads, keyDim, valueDim, dropout, useBias, useGate, outputShape, attentionAxes, slidingWindow }),
         ...serializeShared(config),
     };
 }
 
-/** @param {ReturnType<typeof checkShared>} config @returns {Record<string, any>} the config's objects, and the seed */
-export function serializeShared(config) {
-    return {
-        kernel_initializer: serializeInitializer(config.kernelInitializer),
-        bias_initializer: serializeInitializer(config.biasInitializer),
-        kernel_regularizer: serializeRegularizer(config.kernelRegularizer),
-        bias_regularizer: serializeRegularizer(config.biasRegularizer),
-        activity_regularizer: serializeRegularizer(config.activityRegularizer),
-        kernel_constraint: serializeConstraint(config.kernelConstraint),
-        bias_constraint: serializeConstraint(config.biasConstraint),
-        seed: config.seed,
-    };
-}
+/** @param {CheckedConfig} config @param {string} name @param {boolean} trainable what all layers' configs begin with */
+export const serializeBase = ({ policy }, name, trainable) => ({ name, trainable, dtype: serializePolicy(policy) });
+
+/** @param {CheckedConfig} config @returns {Record<string, any>} the config's objects, and the seed */
+export const serializeShared = (config) => ({ ...inSnakeCase(serializeObjects(Object.keys(OBJECTS), config)), seed: config.seed });

@@ -3,8 +3,10 @@
 // the output kernel it is the heads.
 
 import { sizeOf } from '../engine/size.js';
-import { Serializable, resolve as resolveIn, serialize as serializeIn } from './serializable.js';
+import { Serializable, checkNumbers } from './serializable.js';
 import { typeError, rangeError } from '../check.js';
+
+/** @typedef {import('./serializable.js').Options} Options */
 
 /** Keras's `backend.epsilon()`. */
 const EPSILON = 1e-7;
@@ -54,92 +56,59 @@ function rescale(x, shape, axis, factor) {
     return x.map((value, i) => value * factor(Math.sqrt(squares[group[i]])));
 }
 
-/** Base of all constraints. */
-export class Constraint extends Serializable {
-    /** @override @param {Record<string, any>} options */
-    check(options) {
-        const { axis = 0 } = options;
-        const valid = Number.isInteger(axis) || (Array.isArray(axis) && axis.every(Number.isInteger));
-        if (!valid) throw typeError('axis', 'an axis or an array of axes', axis);
-        super.check({ ...options, axis: 0 });
-        return options;
-    }
-
-    /**
-     * @param {Float32Array} x
-     * @param {readonly number[]} _shape
-     * @returns {Float32Array} the projected values, in a new array
-     */
-    project(x, _shape) {
-        throw new TypeError(`a constraint must implement project(), asked for ${x.length} numbers`);
-    }
+/** @param {Options} options @param {Options} defaults @returns {Options} */
+function checkAxis(options, defaults) {
+    const { axis } = options;
+    const valid = Number.isInteger(axis) || (Array.isArray(axis) && axis.every(Number.isInteger));
+    if (!valid) throw typeError('axis', 'an axis or an array of axes', axis);
+    checkNumbers({ ...options, axis: 0 }, defaults);
+    return options;
 }
-
-/** Norms of at most maxValue. */
-export class MaxNorm extends Constraint {
-    static className = 'MaxNorm';
-    static defaults = { maxValue: 2, axis: 0 };
-
-    /** @override @param {Float32Array} x @param {readonly number[]} shape */
-    project(x, shape) {
-        const { maxValue, axis } = this.options;
-        return rescale(x, shape, axis, (norm) => Math.min(norm, maxValue) / (EPSILON + norm));
-    }
-}
-
-/** Nothing below 0. */
-export class NonNeg extends Constraint {
-    static className = 'NonNeg';
-
-    /** @override @param {Float32Array} x */
-    project(x) {
-        return x.map((value) => Math.max(value, 0));
-    }
-}
-
-/** Norms of 1. */
-export class UnitNorm extends Constraint {
-    static className = 'UnitNorm';
-    static defaults = { axis: 0 };
-
-    /** @override @param {Float32Array} x @param {readonly number[]} shape */
-    project(x, shape) {
-        return rescale(x, shape, this.options.axis, (norm) => 1 / (EPSILON + norm));
-    }
-}
-
-/** Norms moved towards [minValue, maxValue] by the share `rate`. */
-export class MinMaxNorm extends Constraint {
-    static className = 'MinMaxNorm';
-    static defaults = { minValue: 0, maxValue: 1, rate: 1, axis: 0 };
-
-    /** @override @param {Float32Array} x @param {readonly number[]} shape */
-    project(x, shape) {
-        const { minValue, maxValue, rate, axis } = this.options;
-        return rescale(x, shape, axis, (norm) => {
-            const desired = rate * Math.min(Math.max(norm, minValue), maxValue) + (1 - rate) * norm;
-            return desired / (EPSILON + norm);
-        });
-    }
-}
-
-/** @type {import('./serializable.js').Family} */
-const FAMILY = {
-    kind: 'a constraint',
-    module: 'keras.constraints',
-    base: Constraint,
-    classes: [MaxNorm, NonNeg, UnitNorm, MinMaxNorm],
-    aliases: {},
-};
 
 /**
- * @param {string} argument its name
- * @param {unknown} identifier a name, `{ class_name, config }`, a Constraint or null
- * @returns {Constraint | null}
+ * @typedef {(x: Float32Array, shape: readonly number[], options: Options) => Float32Array} Project
+ * @extends {Serializable<Project>}
  */
-export const resolveConstraint = (argument, identifier) => (
-    /** @type {Constraint | null} */ (resolveIn(FAMILY, argument, identifier))
-);
+export class Constraint extends Serializable {
+    /**
+     * @param {Float32Array} x
+     * @param {readonly number[]} shape
+     * @returns {Float32Array} the projected values, in a new array
+     */
+    project(x, shape) {
+        return this._act(x, shape, this.options);
+    }
+}
 
-/** @param {Constraint | null} constraint */
-export const serializeConstraint = (constraint) => serializeIn(FAMILY, constraint);
+/** @type {import('./serializable.js').Family<Constraint>} */
+export const CONSTRAINTS = {
+    what: 'a constraint',
+    module: 'keras.constraints',
+    Class: Constraint,
+    /** @type {Record<string, import('./serializable.js').Kind<Project>>} */
+    kinds: {
+        // Norms of at most maxValue.
+        MaxNorm: {
+            defaults: { maxValue: 2, axis: 0 },
+            check: checkAxis,
+            act: (x, shape, { maxValue, axis }) => rescale(x, shape, axis, (norm) => Math.min(norm, maxValue) / (EPSILON + norm)),
+        },
+        // Nothing below 0.
+        NonNeg: { act: (x) => x.map((value) => Math.max(value, 0)) },
+        // Norms of 1.
+        UnitNorm: {
+            defaults: { axis: 0 },
+            check: checkAxis,
+            act: (x, shape, { axis }) => rescale(x, shape, axis, (norm) => 1 / (EPSILON + norm)),
+        },
+        // Norms moved towards [minValue, maxValue] by the share `rate`.
+        MinMaxNorm: {
+            defaults: { minValue: 0, maxValue: 1, rate: 1, axis: 0 },
+            check: checkAxis,
+            act: (x, shape, { minValue, maxValue, rate, axis }) => rescale(x, shape, axis, (norm) => {
+                const desired = rate * Math.min(Math.max(norm, minValue), maxValue) + (1 - rate) * norm;
+                return desired / (EPSILON + norm);
+            }),
+        },
+    },
+};

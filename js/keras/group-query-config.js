@@ -2,10 +2,9 @@
 // keras.io/api/layers/attention_layers/group_query_attention), and those of the cached layers of Keras Hub's models.
 
 import { booleanOrBit, finiteNumber, plainObject, positiveInteger, positiveNumber, rangeError } from '../check.js';
-import { OBJECTS, checkShared, readKerasConfig, readOptions, serializeShared } from './config.js';
-import { serializePolicy } from './policy.js';
+import { OBJECTS, checkShared, readKerasConfig, readOptions, serializeBase, serializeShared } from './config.js';
 import { readLongFactors, readSmoothing } from './rotary.js';
-import { toSnake } from './serializable.js';
+import { inSnakeCase } from './serializable.js';
 
 /** @typedef {import('./config.js').CheckedConfig} CheckedConfig */
 /** @typedef {import('./rotary.js').RotarySettings} RotarySettings */
@@ -67,6 +66,7 @@ const KERAS = {
     slidingWindow: null,
     dropout: 0,
     ...OBJECTS,
+    seed: null,
 };
 
 /** Those of the models' layers; a config has them where they are not the default. */
@@ -201,18 +201,11 @@ export function fromGroupQueryKerasConfig(kerasConfig) {
  *   model's layer has beside it
  */
 export function toGroupQueryKerasConfig(config, name, trainable) {
+    const { keyDim: headDim, numHeads: numQueryHeads, kvHeads: numKeyValueHeads, useBias, useGate, slidingWindow, dropout } = config;
     return {
-        name,
-        trainable,
-        dtype: serializePolicy(config.policy),
-        head_dim: config.keyDim,
-        num_query_heads: config.numHeads,
-        num_key_value_heads: config.kvHeads,
-        use_bias: config.useBias,
-        use_gate: config.useGate,
-        sliding_window: config.slidingWindow,
-        dropout: config.dropout,
+        ...serializeBase(config, name, trainable),
+        ...inSnakeCase({ headDim, numQueryHeads, numKeyValueHeads, useBias, useGate, slidingWindow, dropout }),
         ...serializeShared(config),
-        ...Object.fromEntries(Object.entries(config.models).map(([key, value]) => [toSnake(key), structuredClone(value)])),
+        ...inSnakeCase(structuredClone(config.models)),
     };
 }

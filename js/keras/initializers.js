@@ -4,228 +4,131 @@
 
 import { checkedSize, sizeOf } from '../engine/size.js';
 import { Random, randomSeed } from '../random.js';
-import { Serializable, resolve as resolveIn, serialize as serializeIn } from './serializable.js';
+import { Serializable, checkNumbers } from './serializable.js';
 import { show, typeError, rangeError, finiteNumber } from '../check.js';
+
+/** @typedef {import('./serializable.js').Options} Options */
+/** @typedef {{ fanIn: number, fanOut: number }} Fans inputs per output of a kernel, and outputs per input */
+
+/**
+ * Row-major values of a shape. Fans: of a kernel, where the projection knows better than the shape does.
+ * @typedef {(shape: readonly number[], options: Options, fans?: Fans) => Float32Array} Draw
+ */
 
 /** Standard deviation of a standard normal that is cut off at 2 standard deviations. */
 const TRUNCATED_STDDEV = 0.87962566103423978;
 
+/** @param {Options} options @returns {Random} at the start of its stream: another one at every draw where `seed` is null */
+const stream = ({ seed }) => new Random(seed ?? randomSeed());
+
 /**
- * @param {number} size
+ * @param {readonly number[]} shape
  * @param {() => number} next
  * @returns {Float32Array}
  */
-function fill(size, next) {
-    const values = new Float32Array(size);
-    for (let i = 0; i < size; i++) values[i] = next();
+function fill(shape, next) {
+    const values = new Float32Array(sizeOf(shape));
+    for (let i = 0; i < values.length; i++) values[i] = next();
     return values;
 }
 
 /**
- * @param {number} size
+ * @param {readonly number[]} shape
  * @param {number} low inclusive
  * @param {number} high exclusive, after rounding to float32 too, unless it is the same
  * @param {Random} random
  * @returns {Float32Array}
  */
-function uniform(size, low, high, random) {
-    return fill(size, () => {
+function uniform(shape, low, high, random) {
+    return fill(shape, () => {
         const value = Math.fround(low + (high - low) * random.uniform());
         return value < high ? value : low;
     });
 }
 
-/** Base of all initializers. */
-export class Initializer extends Serializable {
-    /**
-     * @param {readonly number[]} shape
-     * @param {Fans} [_fans] of a kernel, where the projection knows better than the shape does
-     * @returns {Float32Array} row-major values
-     */
-    draw(shape, _fans) {
-        throw new TypeError(`an initializer must implement draw(), asked for shape ${show(shape)}`);
-    }
-}
+/** @param {'normal' | 'truncatedNormal'} distribution the second: drawn again outside 2 standard deviations */
+const normal = (distribution) => ({
+    defaults: { seed: null, mean: 0, stddev: 0.05 },
+    check: checkSeed,
+    /** @type {Draw} */
+    act(shape, options) {
+        const random = stream(options);
+        return fill(shape, () => options.mean + options.stddev * random[distribution]());
+    },
+});
 
-/** @typedef {{ fanIn: number, fanOut: number }} Fans inputs per output of a kernel, and outputs per input */
-
-/** Fills with one value. */
-export class Constant extends Initializer {
-    static className = 'Constant';
-    static defaults = { value: 0 };
-    static required = ['value'];
-
-    /** @override @param {Record<string, any>} options */
-    check(options) {
-        if (typeof options.value !== 'number') throw typeError('value', 'a number', options.value);
-        return options;
-    }
-
-    /** @override @param {readonly number[]} shape */
-    draw(shape) {
-        return new Float32Array(sizeOf(shape)).fill(this.options.value);
-    }
-}
-
-/** Fills with 0. */
-export class Zeros extends Initializer {
-    static className = 'Zeros';
-
-    /** @override @param {readonly number[]} shape */
-    draw(shape) {
-        return new Float32Array(sizeOf(shape));
-    }
-}
-
-/** Fills with 1. */
-export class Ones extends Initializer {
-    static className = 'Ones';
-
-    /** @override @param {readonly number[]} shape */
-    draw(shape) {
-        return new Float32Array(sizeOf(shape)).fill(1);
-    }
-}
-
-/** gain times the identity matrix; of 2 axes only, so never a kernel of this layer. */
-export class Identity extends Initializer {
-    static className = 'Identity';
-    static defaults = { gain: 1 };
-
-    /** @override @param {readonly number[]} shape */
-    draw(shape) {
-        if (shape.length !== 2) throw rangeError('the shape of an Identity initializer', 'of 2 axes', shape);
-        const values = new Float32Array(sizeOf(shape));
-        for (let i = 0; i < Math.min(shape[0], shape[1]); i++) values[i * shape[1] + i] = this.options.gain;
-        return values;
-    }
-}
-
-/** Base of those that draw; `seed` is an integer, or null for another stream at every draw. */
-class RandomInitializer extends Initializer {
-    /** @override @param {Record<string, any>} options */
-    check(options) {
-        const { seed } = options;
-        if (seed !== null && !Number.isSafeInteger(seed)) throw typeError('seed', 'an integer or null', seed);
-        return super.check(options);
-    }
-
-    /** @returns {Random} at the start of its stream */
-    stream() {
-        return new Random(this.options.seed ?? randomSeed());
-    }
-}
-
-/** Uniform in [minval, maxval). */
-export class RandomUniform extends RandomInitializer {
-    static className = 'RandomUniform';
-    static defaults = { seed: null, minval: -0.05, maxval: 0.05 };
-
-    /** @override @param {readonly number[]} shape */
-    draw(shape) {
-        const { minval, maxval } = this.options;
-        if (maxval < minval) throw rangeError('maxval', 'minval or more', maxval);
-        return uniform(sizeOf(shape), minval, maxval, this.stream());
-    }
-}
-
-/** Normal. */
-export class RandomNormal extends RandomInitializer {
-    static className = 'RandomNormal';
-    static defaults = { seed: null, mean: 0, stddev: 0.05 };
-
-    /** @override @param {readonly number[]} shape */
-    draw(shape) {
-        const { mean, stddev } = this.options;
-        const random = this.stream();
-        return fill(sizeOf(shape), () => mean + stddev * random.normal());
-    }
-}
-
-/** Normal, drawn again outside 2 standard deviations. */
-export class TruncatedNormal extends RandomNormal {
-    static className = 'TruncatedNormal';
-
-    /** @override @param {readonly number[]} shape */
-    draw(shape) {
-        const { mean, stddev } = this.options;
-        const random = this.stream();
-        return fill(sizeOf(shape), () => mean + stddev * random.truncatedNormal());
-    }
+/** @param {Options} options @param {Options} defaults @returns {Options} */
+function checkSeed(options, defaults) {
+    const { seed } = options;
+    if (seed !== null && !Number.isSafeInteger(seed)) throw typeError('seed', 'an integer or null', seed);
+    return checkNumbers(options, defaults);
 }
 
 const MODES = ['fan_in', 'fan_out', 'fan_avg'];
 const DISTRIBUTIONS = ['truncated_normal', 'untruncated_normal', 'uniform'];
 
+/** The axes that make up the fans; null leaves that to the projection. */
+const AXES = { inputAxes: null, outputAxes: null };
+
+/** @param {Options} options @param {Options} defaults @returns {Options} */
+function checkAxes(options, defaults) {
+    for (const key of Object.keys(AXES)) {
+        const axes = options[key];
+        if (axes !== null && !(Array.isArray(axes) && axes.every(Number.isInteger))) {
+            throw typeError(key, 'an array of axes or null', axes);
+        }
+    }
+    return checkSeed(options, defaults);
+}
+
+/** @param {Options} options @param {Options} defaults @returns {Options} */
+function checkScaling(options, defaults) {
+    const { scale, mode, distribution } = options;
+    if (finiteNumber('scale', scale) <= 0) throw rangeError('scale', 'a positive number', scale);
+    if (!MODES.includes(mode)) throw rangeError('mode', `one of ${show(MODES)}`, mode);
+    const name = String(distribution).toLowerCase();
+    const known = name === 'normal' ? 'truncated_normal' : name;
+    if (!DISTRIBUTIONS.includes(known)) {
+        throw rangeError('distribution', `one of ${show(DISTRIBUTIONS)}`, distribution);
+    }
+    return checkAxes({ ...options, distribution: known }, defaults);
+}
+
 /**
- * Spread so that signals keep their variance: scale / fan, by the fan of `mode`. `inputAxes` and `outputAxes` name the
- * axes that make up the fans; null leaves that to the projection.
+ * Spread so that signals keep their variance: scale / fan, by the fan of `mode`.
+ * @type {Draw}
  */
-export class VarianceScaling extends RandomInitializer {
-    static className = 'VarianceScaling';
-    /** @type {Record<string, any>} */
-    static defaults = {
-        seed: null, scale: 1, mode: 'fan_in', distribution: 'truncated_normal', inputAxes: null, outputAxes: null,
+function scaled(shape, options, fans) {
+    const { scale, mode, distribution } = options;
+    const { fanIn, fanOut } = fansOf(shape, options, fans);
+    const fan = mode === 'fan_in' ? fanIn : mode === 'fan_out' ? fanOut : (fanIn + fanOut) / 2;
+    const variance = scale / Math.max(1, fan);
+    const random = stream(options);
+    if (distribution === 'uniform') {
+        const limit = Math.sqrt(3 * variance);
+        return uniform(shape, -limit, limit, random);
+    }
+    if (distribution === 'untruncated_normal') return fill(shape, () => Math.sqrt(variance) * random.normal());
+    const stddev = Math.sqrt(variance) / TRUNCATED_STDDEV;
+    return fill(shape, () => stddev * random.truncatedNormal());
+}
+
+/**
+ * @param {readonly number[]} shape
+ * @param {Options} options
+ * @param {Fans} [fans]
+ * @returns {Fans}
+ */
+function fansOf(shape, { inputAxes, outputAxes }, fans = fansOfShape(shape)) {
+    const along = (/** @type {string} */ name, /** @type {number[]} */ axes) => axes.reduce((fan, axis) => {
+        const size = shape.at(axis);
+        if (size === undefined) throw rangeError(name, `axes of shape [${shape}]`, axis);
+        return fan * size;
+    }, 1);
+    return {
+        fanIn: inputAxes === null ? fans.fanIn : along('inputAxes', inputAxes),
+        fanOut: outputAxes === null ? fans.fanOut : along('outputAxes', outputAxes),
     };
-
-    /** @override @param {Record<string, any>} options */
-    check(options) {
-        const { scale, mode, distribution, inputAxes, outputAxes } = { ...VarianceScaling.defaults, ...options };
-        if (finiteNumber('scale', scale) <= 0) throw rangeError('scale', 'a positive number', scale);
-        if (!MODES.includes(mode)) throw rangeError('mode', `one of ${show(MODES)}`, mode);
-        const name = String(distribution).toLowerCase();
-        const known = name === 'normal' ? 'truncated_normal' : name;
-        if (!DISTRIBUTIONS.includes(known)) {
-            throw rangeError('distribution', `one of ${show(DISTRIBUTIONS)}`, distribution);
-        }
-        for (const [key, axes] of Object.entries({ inputAxes, outputAxes })) {
-            if (axes !== null && !(Array.isArray(axes) && axes.every(Number.isInteger))) {
-                throw typeError(key, 'an array of axes or null', axes);
-            }
-        }
-        return super.check(Object.hasOwn(options, 'distribution') ? { ...options, distribution: known } : options);
-    }
-
-    /** What of scale, mode and distribution is fixed by the class. @returns {Record<string, any>} */
-    get kind() {
-        return this.options;
-    }
-
-    /** @override @param {readonly number[]} shape @param {Fans} [fans] */
-    draw(shape, fans) {
-        const { scale, mode, distribution } = this.kind;
-        const { fanIn, fanOut } = this._fans(shape, fans);
-        const fan = mode === 'fan_in' ? fanIn : mode === 'fan_out' ? fanOut : (fanIn + fanOut) / 2;
-        const variance = scale / Math.max(1, fan);
-        const random = this.stream();
-        const size = sizeOf(shape);
-        if (distribution === 'uniform') {
-            const limit = Math.sqrt(3 * variance);
-            return uniform(size, -limit, limit, random);
-        }
-        if (distribution === 'untruncated_normal') return fill(size, () => Math.sqrt(variance) * random.normal());
-        const stddev = Math.sqrt(variance) / TRUNCATED_STDDEV;
-        return fill(size, () => stddev * random.truncatedNormal());
-    }
-
-    /**
-     * @param {readonly number[]} shape
-     * @param {Fans} [fans]
-     * @returns {Fans}
-     */
-    _fans(shape, fans) {
-        const rule = fans ?? fansOfShape(shape);
-        const { inputAxes, outputAxes } = this.options;
-        const along = (/** @type {string} */ name, /** @type {number[]} */ axes) => axes.reduce((fan, axis) => {
-            const size = shape.at(axis);
-            if (size === undefined) throw rangeError(name, `axes of shape [${shape}]`, axis);
-            return fan * size;
-        }, 1);
-        return {
-            fanIn: inputAxes === null ? rule.fanIn : along('inputAxes', inputAxes),
-            fanOut: outputAxes === null ? rule.fanOut : along('outputAxes', outputAxes),
-        };
-    }
 }
 
 /**
@@ -240,61 +143,32 @@ function fansOfShape(shape) {
     return { fanIn: field * shape[shape.length - 2], fanOut: field * shape[shape.length - 1] };
 }
 
+/** With scale, mode and distribution fixed. @param {number} scale @param {string} mode @param {string} distribution */
+const named = (scale, mode, distribution) => ({
+    defaults: { seed: null, ...AXES },
+    check: checkAxes,
+    /** @type {Draw} */
+    act: (shape, options, fans) => scaled(shape, { ...options, scale, mode, distribution }, fans),
+});
+
 /**
- * @param {string} className
- * @param {number} scale
- * @param {string} mode
- * @param {string} distribution
- * @returns {typeof VarianceScaling} with scale, mode and distribution fixed
+ * gain times a random orthogonal matrix [prod(shape[:-1])][shape[-1]] (Saxe et al. 2013).
+ * @type {Draw}
  */
-function named(className, scale, mode, distribution) {
-    const kind = Object.freeze({ scale, mode, distribution });
-    return class extends VarianceScaling {
-        static className = className;
-        static defaults = { seed: null, inputAxes: null, outputAxes: null };
-
-        /** @override */
-        get kind() {
-            return kind;
+function orthogonal(shape, options) {
+    if (shape.length < 2) throw rangeError('the shape of an Orthogonal initializer', 'of 2 axes or more', shape);
+    const columns = shape[shape.length - 1];
+    const rows = sizeOf(shape.slice(0, -1));
+    const length = Math.max(rows, columns);
+    const vectors = orthonormal(length, Math.min(rows, columns), stream(options));
+    const values = new Float32Array(checkedSize('orthogonal', rows, columns));
+    for (let i = 0; i < rows; i++) {
+        for (let j = 0; j < columns; j++) {
+            const value = rows < columns ? vectors[i * length + j] : vectors[j * length + i];
+            values[i * columns + j] = options.gain * value;
         }
-    };
-}
-
-/** U[-L, L), L = sqrt(6 / (fan in + fan out)) (Glorot & Bengio 2010). */
-export const GlorotUniform = named('GlorotUniform', 1, 'fan_avg', 'uniform');
-/** Truncated normal of variance 2 / (fan in + fan out). */
-export const GlorotNormal = named('GlorotNormal', 1, 'fan_avg', 'truncated_normal');
-/** U[-L, L), L = sqrt(6 / fan in) (He et al. 2015). */
-export const HeUniform = named('HeUniform', 2, 'fan_in', 'uniform');
-/** Truncated normal of variance 2 / fan in. */
-export const HeNormal = named('HeNormal', 2, 'fan_in', 'truncated_normal');
-/** U[-L, L), L = sqrt(3 / fan in) (LeCun et al. 1998). */
-export const LecunUniform = named('LecunUniform', 1, 'fan_in', 'uniform');
-/** Truncated normal of variance 1 / fan in. */
-export const LecunNormal = named('LecunNormal', 1, 'fan_in', 'truncated_normal');
-
-/** gain times a random orthogonal matrix [prod(shape[:-1])][shape[-1]] (Saxe et al. 2013). */
-export class Orthogonal extends RandomInitializer {
-    static className = 'Orthogonal';
-    static defaults = { seed: null, gain: 1 };
-
-    /** @override @param {readonly number[]} shape */
-    draw(shape) {
-        if (shape.length < 2) throw rangeError('the shape of an Orthogonal initializer', 'of 2 axes or more', shape);
-        const columns = shape[shape.length - 1];
-        const rows = sizeOf(shape.slice(0, -1));
-        const length = Math.max(rows, columns);
-        const count = Math.min(rows, columns);
-        const vectors = orthonormal(length, count, this.stream());
-        const values = new Float32Array(checkedSize('orthogonal', rows, columns));
-        for (let i = 0; i < rows; i++) {
-            for (let j = 0; j < columns; j++) {
-                const value = rows < columns ? vectors[i * length + j] : vectors[j * length + i];
-                values[i * columns + j] = this.options.gain * value;
-            }
-        }
-        return values;
     }
+    return values;
 }
 
 /**
@@ -326,30 +200,74 @@ function orthonormal(length, count, random) {
     return vectors;
 }
 
-/** @type {import('./serializable.js').Family} */
-const FAMILY = {
-    kind: 'an initializer',
-    module: 'keras.initializers',
-    base: Initializer,
-    classes: [
-        Constant, Zeros, Ones, Identity, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling, GlorotUniform, GlorotNormal,
-        HeUniform, HeNormal, LecunUniform, LecunNormal, Orthogonal,
-    ],
-    aliases: {
-        zero: Zeros, one: Ones, uniform: RandomUniform, normal: RandomNormal, IdentityInitializer: Identity, OrthogonalInitializer: Orthogonal,
-    },
-};
-
-/**
- * @param {string} argument its name
- * @param {unknown} identifier a name, `{ class_name, config }` or an Initializer
- * @returns {Initializer}
- */
-export function resolveInitializer(argument, identifier) {
-    const initializer = resolveIn(FAMILY, argument, identifier);
-    if (initializer === null) throw typeError(argument, FAMILY.kind, identifier);
-    return /** @type {Initializer} */ (initializer);
+/** @extends {Serializable<Draw>} */
+export class Initializer extends Serializable {
+    /**
+     * @param {readonly number[]} shape
+     * @param {Fans} [fans] of a kernel, where the projection knows better than the shape does
+     * @returns {Float32Array} row-major values
+     */
+    draw(shape, fans) {
+        return this._act(shape, this.options, fans);
+    }
 }
 
-/** @param {Initializer} initializer */
-export const serializeInitializer = (initializer) => serializeIn(FAMILY, initializer);
+/** @type {import('./serializable.js').Family<Initializer>} */
+export const INITIALIZERS = {
+    what: 'an initializer',
+    module: 'keras.initializers',
+    Class: Initializer,
+    /** @type {Record<string, import('./serializable.js').Kind<Draw>>} */
+    kinds: {
+        Constant: {
+            defaults: { value: 0 },
+            required: ['value'],
+            check(options) {
+                if (typeof options.value !== 'number') throw typeError('value', 'a number', options.value);
+                return options;
+            },
+            act: (shape, { value }) => fill(shape, () => value),
+        },
+        Zeros: { act: (shape) => new Float32Array(sizeOf(shape)) },
+        Ones: { act: (shape) => fill(shape, () => 1) },
+        // gain times the identity matrix; of 2 axes only, so never a kernel of an attention.
+        Identity: {
+            defaults: { gain: 1 },
+            act(shape, { gain }) {
+                if (shape.length !== 2) throw rangeError('the shape of an Identity initializer', 'of 2 axes', shape);
+                let i = 0;
+                return fill(shape, () => (Math.floor(i / shape[1]) === i++ % shape[1] ? gain : 0));
+            },
+        },
+        RandomUniform: {
+            defaults: { seed: null, minval: -0.05, maxval: 0.05 },
+            check: checkSeed,
+            act(shape, options) {
+                const { minval, maxval } = options;
+                if (maxval < minval) throw rangeError('maxval', 'minval or more', maxval);
+                return uniform(shape, minval, maxval, stream(options));
+            },
+        },
+        RandomNormal: normal('normal'),
+        TruncatedNormal: normal('truncatedNormal'),
+        VarianceScaling: {
+            defaults: { seed: null, scale: 1, mode: 'fan_in', distribution: 'truncated_normal', ...AXES },
+            check: checkScaling,
+            act: scaled,
+        },
+        // Glorot & Bengio 2010
+        GlorotUniform: named(1, 'fan_avg', 'uniform'),
+        GlorotNormal: named(1, 'fan_avg', 'truncated_normal'),
+        // He et al. 2015
+        HeUniform: named(2, 'fan_in', 'uniform'),
+        HeNormal: named(2, 'fan_in', 'truncated_normal'),
+        // LeCun et al. 1998
+        LecunUniform: named(1, 'fan_in', 'uniform'),
+        LecunNormal: named(1, 'fan_in', 'truncated_normal'),
+        Orthogonal: { defaults: { seed: null, gain: 1 }, check: checkSeed, act: orthogonal },
+    },
+    aliases: {
+        zero: 'Zeros', one: 'Ones', uniform: 'RandomUniform', normal: 'RandomNormal', IdentityInitializer: 'Identity',
+        OrthogonalInitializer: 'Orthogonal',
+    },
+};

@@ -2,6 +2,7 @@
 // stands before them counts from the left against the scores' batch axes and heads; missing axes, and sizes of 1,
 // broadcast. The kernels read the mask as it was given, by strides: it is never copied per head.
 
+import { rangeError, show } from '../check.js';
 import { sizeOf } from '../engine/size.js';
 import { roundTo } from './policy.js';
 
@@ -15,15 +16,13 @@ import { roundTo } from './policy.js';
 export function alignMask(mask, scores, n) {
     const missing = scores.length - mask.length;
     if (mask.length < 2 * n || missing < 0) {
-        throw new RangeError(`attentionMask must have ${2 * n} to ${scores.length} axes to go with scores of shape `
-            + `[${scores.join(', ')}], got shape [${mask.join(', ')}]`);
+        throw rangeError('attentionMask', `of ${2 * n} to ${scores.length} axes to go with scores of shape ${show(scores)}`, mask);
     }
     const split = mask.length - 2 * n;
     const aligned = [...mask.slice(0, split), ...new Array(missing).fill(1), ...mask.slice(split)];
     aligned.forEach((size, axis) => {
         if (size !== 1 && size !== scores[axis]) {
-            throw new RangeError('attentionMask must have sizes of 1 or those of the scores, '
-                + `[${scores.join(', ')}], got shape [${mask.join(', ')}]`);
+            throw rangeError('attentionMask', `of sizes of 1 or those of the scores, ${show(scores)}`, mask);
         }
     });
     return aligned;

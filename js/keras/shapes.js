@@ -1,7 +1,7 @@
 // Build-time shapes: what `build` checks, which weights there are, and how inputs of any rank become the rank 3 that
 // the kernels know.
 
-import { typeError, rangeError } from '../check.js';
+import { rangeError, show, typeError } from '../check.js';
 import { checkedSize, sizeOf } from '../engine/size.js';
 
 /** @typedef {import('./config.js').CheckedConfig} CheckedConfig */
@@ -40,7 +40,7 @@ export function checkKeyAgainstValue(valueShape, keyShape) {
     const key = keyShape.slice(1, -1);
     if (value.length !== key.length || value.some((size, i) => size !== key[i])) {
         throw new RangeError('all axes of value and key but the first and the last must be equal, got value of shape '
-            + `[${valueShape.map(String).join(', ')}] and key of shape [${keyShape.map(String).join(', ')}]`);
+            + `${show(valueShape)} and key of shape ${show(keyShape)}`);
     }
 }
 

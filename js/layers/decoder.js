@@ -2,7 +2,7 @@
 
 import { CachedMultiHeadAttention } from './attention/cached-multi-head-attention.js';
 import { checkRuntime, rangeError, typeError } from '../check.js';
-import { resolveInitializer } from '../keras/initializers.js';
+import { resolveInitializer } from '../keras/objects.js';
 import { Random, randomSeed } from '../random.js';
 import { numbers } from './attention/inputs.js';
 import { Projection } from '../blocks/projection.js';

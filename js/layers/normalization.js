@@ -3,10 +3,8 @@
 import { sizeOf } from '../engine/tensor.js';
 import { booleanOrBit, checkOptionNames, finiteNumber, rangeError, typeError } from '../check.js';
 import { NormWeights } from '../blocks/norm.js';
-import { resolveConstraint, serializeConstraint } from '../keras/constraints.js';
-import { resolveInitializer, serializeInitializer } from '../keras/initializers.js';
+import { resolveObjects, serializeObjects } from '../keras/objects.js';
 import { roundTo } from '../keras/policy.js';
-import { resolveRegularizer, serializeRegularizer } from '../keras/regularizers.js';
 import { AxesPlan, checkShape } from '../keras/shapes.js';
 import { floatInput } from './attention/inputs.js';
 import { PlainLayer } from './plain-layer.js';
@@ -243,18 +241,15 @@ export class RMSNormalization extends Normalization {
     }
 }
 
-/** @typedef {[resolve: (name: string, value: unknown) => any, serialize: (object: any) => any]} Both */
-
-/** @type {Record<string, Both>} */
-const KINDS = {
-    Initializer: [resolveInitializer, serializeInitializer],
-    Regularizer: [resolveRegularizer, serializeRegularizer],
-    Constraint: [resolveConstraint, serializeConstraint],
+/** Objects, of beta and of gamma. */
+const OBJECTS = {
+    betaInitializer: 'zeros',
+    gammaInitializer: 'ones',
+    betaRegularizer: null,
+    gammaRegularizer: null,
+    betaConstraint: null,
+    gammaConstraint: null,
 };
-
-/** @param {(both: Both, name: string) => any} of the kind, by the option's name @returns {Record<string, any>} for beta and gamma */
-const objects = (of) => Object.fromEntries(Object.entries(KINDS).flatMap(([kind, both]) =>
-    ['beta', 'gamma'].map((which) => [which + kind, of(both, which + kind)])));
 
 /**
  * (x - mean) / sqrt(variance + epsilon) * gamma + beta, inputs of any shape. With rmsScaling x / sqrt(variance + epsilon) * gamma:
@@ -269,12 +264,7 @@ export class LayerNormalization extends Normalization {
         center: true,
         scale: true,
         rmsScaling: false,
-        betaInitializer: 'zeros',
-        gammaInitializer: 'ones',
-        betaRegularizer: null,
-        gammaRegularizer: null,
-        betaConstraint: null,
-        gammaConstraint: null,
+        ...OBJECTS,
     };
 
     /**
@@ -293,14 +283,14 @@ export class LayerNormalization extends Normalization {
             center: booleanOrBit('center', own.center),
             scale: booleanOrBit('scale', own.scale),
             rmsScaling: booleanOrBit('rmsScaling', own.rmsScaling),
-            ...objects(([resolve], name) => resolve(name, own[name])),
+            ...resolveObjects(Object.keys(OBJECTS), own),
         };
     }
 
     /** @returns {Record<string, any>} */
     _ownConfig() {
         const c = this._config;
-        return { ...c, ...objects(([, serialize], name) => serialize(c[name])) };
+        return { ...c, ...serializeObjects(Object.keys(OBJECTS), c) };
     }
 
     /** @param {number} n @returns {NormWeights} */

@@ -7,7 +7,7 @@ import { checkRuntime, checkSignal, rangeError, typeError } from '../check.js';
 import { readKerasConfig, readOptions } from '../keras/config.js';
 import { nextName } from '../keras/names.js';
 import { resolvePolicy, roundTo, serializePolicy } from '../keras/policy.js';
-import { copied, toSnake } from '../keras/serializable.js';
+import { inSnakeCase } from '../keras/serializable.js';
 import { checkWeights } from './check-weights.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
@@ -109,7 +109,7 @@ export class PlainLayer {
             name: this.name,
             trainable: this.trainable,
             dtype: serializePolicy(this._policy),
-            ...Object.fromEntries(Object.entries(this._ownConfig()).map(([key, value]) => [toSnake(key), copied(value)])),
+            ...inSnakeCase(this._ownConfig()),
         };
     }
 

@@ -44,29 +44,36 @@ const OPTIONS = {
     format: 'esm',
     target: 'es2022',
     minify: true,
-    // An uncaught error prints the line that it is in: a few lines of a terminal. Of 200 each they cost a page 1.4 kB more.
-    lineLimit: 300,
+    // An uncaught error prints the line that it is in: a few lines of a terminal. Of 200 they cost a page 0.6 kB more, endless 0.5 less.
+    lineLimit: 400,
     legalComments: 'inline',
     sourcemap: 'linked',
     logLevel: 'error',
     write: false,
 };
 
+/**
+ * Properties whose names begin with _ are nobody else's: they get short ones. But for the option of this package's tests, and for
+ * what runtimes are known by, which nothing else may happen to have.
+ */
+const PRIVATE = { mangleProps: /^_[a-z]/, reserveProps: /^_(?:test|runSync)$/, mangleCache: {} };
+
 /** Brings dist/ up to date: binaries and worker go into js/inlined first. */
 export async function buildDist() {
     const start = performance.now();
     const { build } = await import('esbuild');
-    const plugins = [await numbersForNames()];
+    const values = await valuesForNames();
     const worker = await build({
         ...OPTIONS,
-        plugins,
+        plugins: [rewriting(values)],
         entryPoints: { worker: 'js/engine/worker.js' },
         outdir: 'dist',
     });
     buildInlined(textOf(worker, 'worker.js'));
     const main = await build({
         ...OPTIONS,
-        plugins,
+        ...PRIVATE,
+        plugins: [rewriting(values, inOnePiece())],
         entryPoints: ENTRIES,
         outdir: 'dist',
         splitting: true,
@@ -79,7 +86,7 @@ export async function buildDist() {
         const name = path.slice(target.length + 1).replaceAll('\\', '/');
         files.set(name, withDeclarations(name, name.endsWith('.js') ? withHints(text) : text));
     }
-    checkFiles(files);
+    checkFiles(files, Object.keys(main.mangleCache ?? {}));
     for (const path of existsSync(target) ? filesIn(target, '') : []) {
         if (!files.has(path) && !DECLARATIONS.includes(path)) rmSync(join(target, path));
     }
@@ -89,33 +96,60 @@ export async function buildDist() {
     if (written > 0) say(`  dist is up to date after ${since(start)}`);
 }
 
+/** What becomes of a module's text on its way into dist. @typedef {(text: string, path: string) => string} Rewrite */
+
+/** @param {Rewrite[]} steps @returns {import('esbuild').Plugin} */
+const rewriting = (...steps) => ({
+    name: 'rewriting',
+    setup: ({ onLoad }) => onLoad({ filter: /[\\/]js[\\/].*\.js$/ }, ({ path }) => (
+        { contents: steps.reduce((text, step) => step(text, path), readFileSync(path, 'utf8')) }
+    )),
+});
+
 /**
- * What stands in the tables of js/engine/interface.js is known when dist is made, as C's enums are when C is compiled: `LINEAR.x`
- * becomes its number. Tables that nobody looks at as a whole are left out then.
- * @returns {Promise<import('esbuild').Plugin>}
+ * What stands in the tables of js/engine's interface.js, weight-types.js and protocol.js is known when dist is made, as C's enums
+ * are when C is compiled: `LINEAR.x` becomes its number. Tables that nobody looks at as a whole are left out then.
+ * @returns {Promise<Rewrite>}
  */
-async function numbersForNames() {
-    const path = join(source, 'engine/interface.js');
+async function valuesForNames() {
+    const paths = ['interface', 'weight-types', 'protocol'].map((name) => join(source, `engine/${name}.js`));
+    // As they are now, whatever was imported before.
+    const modules = await Promise.all(paths.map((path) => import(`${pathToFileURL(path)}?${statSync(path).mtimeMs}`)));
     /** @type {Record<string, any>} */
-    const tables = await import(`${pathToFileURL(path)}?${statSync(path).mtimeMs}`); // as it is now, whatever was imported before
-    const imports = /^import \{([^}]*)\} from '[^']*\/interface\.js';$/m;
-    return {
-        name: 'numbers for names',
-        setup: ({ onLoad }) => onLoad({ filter: /[\\/]js[\\/].*\.js$/ }, (file) => {
-            const text = readFileSync(file.path, 'utf8');
-            if (file.path === path) return { contents: text.replaceAll('Object.freeze(', '/* @__PURE__ */ Object.freeze(') };
-            const names = imports.exec(text)?.[1].split(',').map((name) => name.trim()).filter((name) => typeof tables[name] === 'object');
-            if (!names?.length) return null;
-            // A name with a dot behind it, whole; of WEIGHT, whose entries are tables, with the entry's field.
-            const uses = new RegExp(`(?<![.\\w$])(${names.join('|')})\\.(\\w+)(?:\\.(\\w+))?(?![\\w(])`, 'g');
-            return {
-                contents: text.replace(uses, (use, name, key, field) => {
-                    const value = field === undefined ? tables[name][key] : tables[name][key]?.[field];
-                    return typeof value === 'number' ? `(${value})` : use;
-                }),
-            };
-        }),
+    const tables = Object.assign({}, ...modules);
+    const imports = /^import \{([^}]*)\} from '[^']*\/(?:interface|weight-types|protocol)\.js';$/gm;
+    return (text, file) => {
+        if (paths.includes(file)) return text.replaceAll('Object.freeze(', '/* @__PURE__ */ Object.freeze(');
+        const imported = [...text.matchAll(imports)].flatMap(([, list]) => list.split(',')).map((name) => name.trim());
+        const names = imported.filter((name) => typeof tables[name] === 'object');
+        if (names.length === 0) return text;
+        // A name with a dot behind it, whole; of WEIGHT, whose entries are tables, with the entry's field.
+        const uses = new RegExp(`(?<![.\\w$])(${names.join('|')})\\.(\\w+)(?:\\.(\\w+))?(?![\\w(])`, 'g');
+        const written = text.replace(uses, (use, name, key, field) => {
+            const value = field === undefined ? tables[name][key] : tables[name][key]?.[field];
+            return /^(?:number|string)$/.test(typeof value) ? `(${JSON.stringify(value)})` : use;
+        });
+        // A module that has all its values does not bring the table along.
+        const isLeft = (/** @type {string} */ name) => written.split(new RegExp(`\\b${name}\\b`)).length > 2;
+        return written.replace(imports, (line, list) => (list.split(',').some((/** @type {string} */ name) => isLeft(name.trim())) ? line : ''));
     };
+}
+
+/**
+ * esbuild makes a file of what the same scripts import. Other entries, and what is loaded later, import each another part of
+ * the main entry's modules; here they import all of them, so that these are one file: as eight they are 3.5 kB more, gzipped. A
+ * bare import of what has no side effects does nothing else.
+ * @returns {Rewrite}
+ */
+function inOnePiece() {
+    const main = join(root, ENTRIES.index);
+    const loaded = filesIn(source, '').filter((name) => name.endsWith('.js')).flatMap((name) => {
+        const imports = readFileSync(join(source, name), 'utf8').matchAll(/\bimport\('(\.[^']+\.js)'\)/g);
+        return [...imports].map(([, path]) => join(source, dirname(name), path));
+    });
+    const entries = Object.entries(ENTRIES).filter(([name]) => name !== 'index' && name !== 'isolate');
+    const others = new Set([...loaded, ...entries.map(([, path]) => join(root, path))]);
+    return (text, path) => (others.has(path) ? `${text}\nimport ${JSON.stringify(main)};` : text);
 }
 
 /** Writes js/inlined, which the entry `inline` imports. @param {string} worker the text of dist/worker.js */
@@ -166,8 +200,8 @@ function withDeclarations(name, text) {
     return `/* @ts-self-types="./${basename(entry)}.d.ts" */\n${text}`;
 }
 
-/** What bundlers and pages rely on. @param {Map<string, string | Uint8Array>} files */
-function checkFiles(files) {
+/** What bundlers and pages rely on. @param {Map<string, string | Uint8Array>} files @param {string[]} renamed properties */
+function checkFiles(files, renamed) {
     const problems = [];
     for (const [path, content] of files) {
         if (!path.endsWith('.js')) continue;
@@ -178,6 +212,9 @@ function checkFiles(files) {
         if (/\bimport\((?!["'])/.test(text)) problems.push(`${path} imports what no bundler can tell`);
         if (path !== 'cli.js' && /(?<![.\w])process\.(?!versions\b|type\b)/.test(text)) {
             problems.push(`${path} uses process by its name alone, for which Parcel wants a package of that name`);
+        }
+        for (const [, name] of text.matchAll(/[[?:]["'`](_[a-z]\w*)["'`]/g)) {
+            if (renamed.includes(name)) problems.push(`${path} may ask for the property ${name} by a text: it has another name in dist`);
         }
         if (path === 'worker.js' && /\bimport\s*[{"'*]|\bexports?\b|import\.meta/.test(text.replace(/exports:/g, ''))) {
             problems.push('worker.js must be one file without imports or exports: it runs as a module and, where a bundler has '

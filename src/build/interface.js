@@ -1,7 +1,7 @@
 // node src/build/interface.js
 //
-// JavaScript's half of src/cmha.h: reads the header and writes js/engine/interface.js, so that structures, kinds and
-// constants stand in one place. Nothing is known of C beyond what the header uses; anything else is an error.
+// JavaScript's half of src/cmha.h: reads the header and writes js/engine/interface.js and weight-types.js, so that structures,
+// kinds and constants stand in one place. Nothing is known of C beyond what the header uses; anything else is an error.
 
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -116,25 +116,29 @@ function readEnums(code) {
     return enums;
 }
 
+const NOTE = '// Generated from src/cmha.h by src/build/interface.js: not to be edited.';
+
+/** @param {Interface} read @returns {string} js/engine/weight-types.js, which only what reads models needs as a whole */
+export function writeWeightTypes({ weights }) {
+    const types = Object.entries(weights).map(([name, { id, block, bytes, ggml }]) =>
+        `    ${name}: Object.freeze({ name: '${name}', id: ${id}, block: ${block}, bytes: ${bytes}, ggml: ${ggml} }),\n`);
+    const title = '/** Types of weights: inputs and bytes of a block, number in GGUF. */';
+    return `${NOTE}\n\n${title}\nexport const WEIGHT = Object.freeze({\n${types.join('')}});\n`;
+}
+
 /** @param {Interface} read @returns {string} js/engine/interface.js */
-export function writeInterface({ operations, weights, kept, structs, words, enums, hash }) {
+export function writeInterface({ operations, kept, structs, words, enums, hash }) {
     const table = (/** @type {Record<string, number>} */ fields, shift = 0) =>
         `Object.freeze({\n${Object.entries(fields).map(([name, at]) => `    ${name}: ${at + shift},\n`).join('')}})`;
     const { u, ...head } = /** @type {Record<string, number>} */ (structs.get('cmha_op'));
     const parts = [
-        '// Generated from src/cmha.h by src/build/interface.js: not to be edited.',
+        NOTE,
         `/** What cmha_interface() of the binary that belongs to this file returns. */\nexport const INTERFACE = ${hash};`,
         '/** Words of an operation; offsets in the tables of its arguments count from its first word. */\n' +
             `export const OP_WORDS = ${words.get('cmha_op')};`,
         `/** cmha_op */\nexport const OP = ${table(head)};`,
         `export const KIND = ${table(Object.fromEntries(operations.map(([kind], i) => [kind, i + 1])))};`,
     ];
-    const types = Object.entries(weights).map(([name, { id, block, bytes, ggml }]) =>
-        `    ${name}: Object.freeze({ name: '${name}', id: ${id}, block: ${block}, bytes: ${bytes}, ggml: ${ggml} }),\n`);
-    if (types.length > 0) {
-        parts.push('/** Types of weights: inputs and bytes of a block, number in GGUF. */\n' +
-            `export const WEIGHT = Object.freeze({\n${types.join('')}});`);
-    }
     const ways = Object.entries(kept).map(([kind, { number, scale }]) =>
         `    ${kind}: Object.freeze({ number: ${number}, scale: ${scale} }),\n`);
     if (ways.length > 0) {
@@ -155,13 +159,15 @@ export function writeInterface({ operations, weights, kept, structs, words, enum
     return `${parts.join('\n\n')}\n`;
 }
 
-/** Brings js/engine/interface.js up to date. */
+/** Brings both up to date. */
 export function buildInterface() {
-    const target = join(root, 'js/engine/interface.js');
-    const text = writeInterface(readInterface(readFileSync(join(root, 'src/cmha.h'), 'utf8')));
-    if (existsSync(target) && readFileSync(target, 'utf8') === text) return;
-    writeFileSync(target, text);
-    say('  js/engine/interface.js follows src/cmha.h');
+    const read = readInterface(readFileSync(join(root, 'src/cmha.h'), 'utf8'));
+    for (const [name, text] of [['interface', writeInterface(read)], ['weight-types', writeWeightTypes(read)]]) {
+        const target = join(root, `js/engine/${name}.js`);
+        if (existsSync(target) && readFileSync(target, 'utf8') === text) continue;
+        writeFileSync(target, text);
+        say(`  js/engine/${name}.js follows src/cmha.h`);
+    }
 }
 
 if (isMain(import.meta.url)) await main(async () => buildInterface());

@@ -2,7 +2,8 @@
 
 import { activations, linear } from '../reference.js';
 import { floats, rng } from '../rng.js';
-import { INT8, KIND, QUANTIZE, WEIGHT } from '../../js/engine/interface.js';
+import { INT8, KIND, QUANTIZE } from '../../js/engine/interface.js';
+import { WEIGHT } from '../../js/engine/weight-types.js';
 import { kernelBench } from './lib/kernel.js';
 
 /** @param {{ variant: 'simd128' | 'relaxed' }} options @returns {Promise<import('./lib/kernel.js').Row[]>} */

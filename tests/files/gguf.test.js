@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { FormatError } from '../../js/check.js';
-import { WEIGHT } from '../../js/engine/interface.js';
+import { WEIGHT } from '../../js/engine/weight-types.js';
 import { GGML_TYPES, requireWeightType } from '../../js/files/ggml-types.js';
 import { readGguf } from '../../js/files/gguf.js';
 import { openModel } from '../../js/files/open.js';

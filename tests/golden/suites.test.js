@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { test, describe } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { CachedMultiHeadAttention } from '../../js/index.js';
-import { resolveConstraint } from '../../js/keras/constraints.js';
-import { resolveRegularizer } from '../../js/keras/regularizers.js';
+import { CONSTRAINTS } from '../../js/keras/constraints.js';
+import { REGULARIZERS } from '../../js/keras/regularizers.js';
+import { resolve } from '../../js/keras/serializable.js';
 import { assertClose } from '../close.js';
 import { einsum } from '../einsum.js';
 import { floats, rng } from '../rng.js';
@@ -50,7 +51,7 @@ function regularizers(suite) {
     const tensors = readTensors(DIRECTORY, suite.file);
     suite.values.forEach(({ regularizer, input, value, raises }, i) => {
         test(`regularizers ${i}: ${regularizer.class_name} of ${input}`, () => {
-            const object = there(resolveRegularizer('regularizer', regularizer));
+            const object = there(resolve(REGULARIZERS, 'regularizer', regularizer));
             const { shape } = tensors[input];
             const data = floatsOf(tensors[input]);
             if (raises) {
@@ -90,7 +91,7 @@ function constraints(suite) {
         test(`constraints ${i}: ${constraint.class_name} of [${shape}]`, () => {
             const data = floatsOf(tensors[input]);
             const before = data.slice();
-            const projected = there(resolveConstraint('constraint', constraint)).project(data, shape);
+            const projected = there(resolve(CONSTRAINTS, 'constraint', constraint)).project(data, shape);
             assertTensor({ shape, data: projected }, tensors[output], suite.tolerance, 'it');
             assert.deepEqual(data, before);
         });

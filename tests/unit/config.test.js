@@ -4,9 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CachedMultiHeadAttention } from '../../js/index.js';
-import { HeNormal } from '../../js/keras/initializers.js';
-import { L2 } from '../../js/keras/regularizers.js';
-import { MaxNorm } from '../../js/keras/constraints.js';
+import { resolveObjects } from '../../js/keras/objects.js';
 import { testRuntime } from '../runtime.js';
 
 const runtime = await testRuntime();
@@ -117,15 +115,13 @@ test('default names count per runtime', async () => {
 });
 
 test('instances, serialized objects and names come to the same config', () => {
-    const instances = make({
-        name: 'x', kernelInitializer: new HeNormal({ seed: 1 }), kernelRegularizer: new L2({ l2: 2 }),
-        biasConstraint: new MaxNorm({ maxValue: 3, axis: -1 }),
-    }).getConfig();
-    const serialized = make({
-        name: 'x', kernelInitializer: { class_name: 'HeNormal', config: { seed: 1 } },
+    const objects = {
+        kernelInitializer: { class_name: 'HeNormal', config: { seed: 1 } },
         kernelRegularizer: { class_name: 'L2', config: { l2: 2 } },
         biasConstraint: { class_name: 'MaxNorm', config: { max_value: 3, axis: -1 } },
-    }).getConfig();
+    };
+    const instances = make({ name: 'x', ...resolveObjects(Object.keys(objects), objects) }).getConfig();
+    const serialized = make({ name: 'x', ...objects }).getConfig();
     assert.deepEqual(instances, serialized);
     assert.deepEqual(CachedMultiHeadAttention.fromConfig(runtime, instances).getConfig(), instances);
     assert.deepEqual(JSON.parse(JSON.stringify(instances)), instances, 'plain JSON');

@@ -3,43 +3,44 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CachedMultiHeadAttention } from '../../js/index.js';
-import {
-    MaxNorm, MinMaxNorm, NonNeg, UnitNorm, resolveConstraint, serializeConstraint,
-} from '../../js/keras/constraints.js';
+import { CONSTRAINTS, Constraint } from '../../js/keras/constraints.js';
+import { resolve as resolveIn } from '../../js/keras/serializable.js';
 import { assertClose } from '../close.js';
 import { floats, rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
+import { there } from '../there.js';
 
 const runtime = await testRuntime();
-const resolve = (/** @type {unknown} */ identifier) => resolveConstraint('kernelConstraint', identifier);
+const resolve = (/** @type {unknown} */ identifier) => resolveIn(CONSTRAINTS, 'kernelConstraint', identifier);
+const make = (/** @type {string} */ name, options = {}) => new Constraint(CONSTRAINTS.module, name, CONSTRAINTS.kinds[name], options);
 const x = new Float32Array([3, 0.5, -4, 0]); // columns of norms 5 and 0.5
 const close = { atol: 1e-6, rtol: 1e-6 }; // Keras's epsilon of 1e-7 in the divisor, and float32
 
 test('projections', () => {
-    assertClose(new MaxNorm({ maxValue: 1 }).project(x, [2, 2]), [0.6, 0.5, -0.8, 0], close);
-    assertClose(new UnitNorm().project(x, [2, 2]), [0.6, 1, -0.8, 0], close);
-    const whole = new UnitNorm({ axis: [0, 1] }).project(new Float32Array([3, 0, 4, 0]), [2, 2]);
+    assertClose(make('MaxNorm', { maxValue: 1 }).project(x, [2, 2]), [0.6, 0.5, -0.8, 0], close);
+    assertClose(make('UnitNorm').project(x, [2, 2]), [0.6, 1, -0.8, 0], close);
+    const whole = make('UnitNorm', { axis: [0, 1] }).project(new Float32Array([3, 0, 4, 0]), [2, 2]);
     assertClose(whole, [0.6, 0, 0.8, 0], close);
-    assertClose(new UnitNorm({ axis: -1 }).project(new Float32Array([3, 4, 0, 2]), [2, 2]), [0.6, 0.8, 0, 1], close);
-    assertClose(new MinMaxNorm({ minValue: 1, maxValue: 2 }).project(x, [2, 2]), [1.2, 1, -1.6, 0], close);
-    const halfWay = new MinMaxNorm({ minValue: 1, maxValue: 2, rate: 0.5 }).project(x, [2, 2]);
+    assertClose(make('UnitNorm', { axis: -1 }).project(new Float32Array([3, 4, 0, 2]), [2, 2]), [0.6, 0.8, 0, 1], close);
+    assertClose(make('MinMaxNorm', { minValue: 1, maxValue: 2 }).project(x, [2, 2]), [1.2, 1, -1.6, 0], close);
+    const halfWay = make('MinMaxNorm', { minValue: 1, maxValue: 2, rate: 0.5 }).project(x, [2, 2]);
     assertClose(halfWay, [2.1, 0.75, -2.8, 0], close);
-    assert.deepEqual([...new NonNeg().project(x)], [3, 0.5, 0, 0]);
-    assert.deepEqual([...new UnitNorm().project(new Float32Array(4), [2, 2])], [0, 0, 0, 0]);
+    assert.deepEqual([...make('NonNeg').project(x, [2, 2])], [3, 0.5, 0, 0]);
+    assert.deepEqual([...make('UnitNorm').project(new Float32Array(4), [2, 2])], [0, 0, 0, 0]);
 });
 
 test('names, configs, refusals', () => {
     const names = ['max_norm', 'non_neg', 'unit_norm', 'min_max_norm', 'MaxNorm', 'NonNeg', 'UnitNorm', 'MinMaxNorm'];
     for (const name of names) {
-        const serialized = serializeConstraint(resolve(name));
-        assert.deepEqual(serializeConstraint(resolve(serialized)), serialized);
+        const serialized = there(resolve(name)).serialize();
+        assert.deepEqual(there(resolve(serialized)).serialize(), serialized);
     }
-    assert.deepEqual(serializeConstraint(resolve('max_norm'))?.config, { max_value: 2, axis: 0 });
+    assert.deepEqual(there(resolve('max_norm')).serialize().config, { max_value: 2, axis: 0 });
     assert.throws(() => resolve('nope'), RangeError);
     assert.throws(() => resolve('maxnorm'), RangeError);
-    assert.throws(() => new MaxNorm({ maxValue: '2' }), TypeError);
-    assert.throws(() => new UnitNorm({ axis: 0.5 }), TypeError);
-    assert.throws(() => new UnitNorm({ axis: 2 }).project(x, [2, 2]), RangeError);
+    assert.throws(() => make('MaxNorm', { maxValue: '2' }), TypeError);
+    assert.throws(() => make('UnitNorm', { axis: 0.5 }), TypeError);
+    assert.throws(() => make('UnitNorm', { axis: 2 }).project(x, [2, 2]), RangeError);
 });
 
 test('a layer applies them when told to, and only then', () => {
@@ -53,7 +54,7 @@ test('a layer applies them when told to, and only then', () => {
     layer.getWeights().forEach(({ data }, i) => assert.deepEqual(data, values[i].data));
     layer.applyConstraints();
     layer.weights.forEach(({ name, shape, data }, i) => {
-        const constraint = name === 'kernel' ? new UnitNorm() : new NonNeg();
+        const constraint = name === 'kernel' ? make('UnitNorm') : make('NonNeg');
         assert.deepEqual(data, constraint.project(values[i].data, shape));
     });
     layer.dispose();

@@ -65,9 +65,9 @@ test('calls: masks of positions are its own, and checked', () => {
     layer.callSync(x, x, { queryMask: booleans([2, 5]), valueMask: booleans([1, 5]) });
     refuses(
         () => layer.callSync(x, x, { queryMask: booleans([2, 4]) }),
-        /^queryMask must have the shape \[2, 5\], or 1 for any size/,
+        /^queryMask must be of the shape \[2, 5\], or 1 for any size/,
     );
-    refuses(() => layer.callSync(x, x, { keyMask: booleans([2, 1, 5]) }), /^keyMask must have the shape \[2, 5\]/);
+    refuses(() => layer.callSync(x, x, { keyMask: booleans([2, 1, 5]) }), /^keyMask must be of the shape \[2, 5\]/);
     refuses(
         () => layer.callSync(x, x, /** @type {any} */ ({ mask: booleans([2, 5]) })),
         /^options of a call must be of key, .*, keyMask, got "mask"$/,
@@ -81,7 +81,7 @@ test('calls: masks of positions are its own, and checked', () => {
     const cache = new KVCache(runtime, { batch: 2, length: 6, numHeads: 4, keyDim: 4 });
     refuses(
         () => layer.callSync(x, x, { cache, cacheUpdateIndex: 0 }),
-        /^cache must have the shape \[batch, 2, length, 2, 4\]/,
+        /^cache must be of the shape \[batch, 2, length, 2, 4\]/,
     );
     for (const made of [layer, other, cache]) made.dispose();
 });

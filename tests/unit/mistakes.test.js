@@ -45,9 +45,9 @@ test('what has no shape is no tensor-like: a promise that was not awaited, all t
 test('a layer that was built for two axes says so to a query of three', async () => {
     const flat = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 });
     flat.build([1, 8], [1, 8]);
-    await assert.rejects(flat.call(x, x), { name: 'RangeError', message: /^query must have 2 axes, .*, as built, got shape \[1, 3, 8\]$/ });
+    await assert.rejects(flat.call(x, x), { name: 'RangeError', message: /^query must be of 2 axes, .*, as built, got a tensor of shape \[1, 3, 8\]$/ });
     const row = { shape: [1, 8], data: new Float32Array(8) };
-    await assert.rejects(flat.call(row, row), { name: 'RangeError', message: /^query must have at least 3 axes, got shape \[1,8\]$/ });
+    await assert.rejects(flat.call(row, row), { name: 'RangeError', message: /^query must be of at least 3 axes, got a tensor of shape \[1, 8\]$/ });
 });
 
 test('a mask that is to be added to scores is refused, and nothing has changed', async () => {

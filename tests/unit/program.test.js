@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { FLAG, INTERFACE, KIND, NORM, OP, OP_WORDS } from '../../js/engine/interface.js';
-import { readInterface, writeInterface } from '../../src/build/interface.js';
+import { readInterface, writeInterface, writeWeightTypes } from '../../src/build/interface.js';
 import { Tensor } from '../../js/engine/tensor.js';
 import { Block } from '../property/jobs.js';
 import { testRuntime } from '../runtime.js';
@@ -13,8 +13,10 @@ import { there } from '../there.js';
 const header = await readFile(new URL('../../src/cmha.h', import.meta.url), 'utf8');
 
 test('the generated interface is that of the header, and the binary\'s', async () => {
-    const written = await readFile(new URL('../../js/engine/interface.js', import.meta.url), 'utf8');
-    assert.equal(writeInterface(readInterface(header)), written);
+    const read = readInterface(header);
+    const written = (/** @type {string} */ name) => readFile(new URL(`../../js/engine/${name}.js`, import.meta.url), 'utf8');
+    assert.equal(writeInterface(read), await written('interface'));
+    assert.equal(writeWeightTypes(read), await written('weight-types'));
     const runtime = await testRuntime();
     assert.equal(runtime.wasm.cmha_interface() >>> 0, INTERFACE);
 });

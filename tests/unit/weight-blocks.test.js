@@ -8,7 +8,8 @@ import { linear, norm } from '../reference.js';
 import { floats, rng } from '../rng.js';
 import { NormWeights } from '../../js/blocks/norm.js';
 import { PackedWeight } from '../../js/blocks/weight.js';
-import { EMBED, WEIGHT } from '../../js/engine/interface.js';
+import { EMBED } from '../../js/engine/interface.js';
+import { WEIGHT } from '../../js/engine/weight-types.js';
 import { testRuntime } from '../runtime.js';
 
 const fixture = readTensors(new URL('./', import.meta.url), 'weight.safetensors');

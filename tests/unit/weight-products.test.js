@@ -11,7 +11,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { floats, rng } from '../rng.js';
 import { SIMD } from '../runtime.js';
-import { INT8, KIND, QUANTIZE, WEIGHT } from '../../js/engine/interface.js';
+import { INT8, KIND, QUANTIZE } from '../../js/engine/interface.js';
+import { WEIGHT } from '../../js/engine/weight-types.js';
 import { loadKernels } from './kernels.js';
 
 const k = await loadKernels();

@@ -11,7 +11,8 @@ import { assertSame } from '../close.js';
 import { readTensors } from '../golden/golden.js';
 import { embed as embedding, linear } from '../reference.js';
 import { floats, integers, rng } from '../rng.js';
-import { INT8, KIND, QUANTIZE, WEIGHT } from '../../js/engine/interface.js';
+import { INT8, KIND, QUANTIZE } from '../../js/engine/interface.js';
+import { WEIGHT } from '../../js/engine/weight-types.js';
 import { sharedFolder } from '../shared.js';
 import { loadKernels } from './kernels.js';
 

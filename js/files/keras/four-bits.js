@@ -1,7 +1,7 @@
 // Keras's weights of four bits as the core computes with them: rows of outputs, 128 inputs to a block of I4 (src/weights/
 // i4.c), the same integers, scales and zero points. Only where Keras's own groups of inputs are made of whole such blocks.
 
-import { WEIGHT } from '../../engine/interface.js';
+import { WEIGHT } from '../../engine/weight-types.js';
 
 /**
  * @typedef {import('./dequantize.js').Factors} Factors

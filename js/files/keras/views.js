@@ -2,7 +2,7 @@
 // Gemma's as (heads, inputs, outputs of a head); a row of a view is one output. Nothing is copied before it is read.
 
 import { FormatError, show } from '../../check.js';
-import { WEIGHT } from '../../engine/interface.js';
+import { WEIGHT } from '../../engine/weight-types.js';
 
 /**
  * @typedef {object} Values an array of numbers, from a file or worked out when asked

@@ -68,7 +68,8 @@ class Compiler {
         const whole = ['$ref', 'anyOf', 'const', 'enum'].find((name) => given[name] !== undefined);
         if (whole !== undefined) {
             checkKeywords(given, at, whole === 'enum' || whole === 'const' ? [whole, 'type'] : [whole]);
-            return this[whole === '$ref' ? '_reference' : whole === 'anyOf' ? '_anyOf' : '_fixed'](given, at, depth);
+            if (whole === '$ref') return this._reference(given, at, depth);
+            return whole === 'anyOf' ? this._anyOf(given, at, depth) : this._fixed(given, at);
         }
         if (given.type === undefined) {
             throw rangeError(at, 'a schema with a type, anyOf, enum, const or $ref', given);

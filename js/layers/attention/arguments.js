@@ -1,8 +1,8 @@
 // Checks of the arguments of a call: everything that can be wrong is found here, before anything is changed.
 
-import { asTensorLike, formatShape, Tensor } from '../../engine/tensor.js';
+import { asTensorLike, Tensor } from '../../engine/tensor.js';
 import { KVCache } from '../../blocks/cache.js';
-import { rangeError, typeError, unknownOption } from '../../check.js';
+import { rangeError, show, typeError, unknownOption } from '../../check.js';
 
 /** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../../keras/shapes.js').AxesPlan} AxesPlan */
@@ -97,8 +97,7 @@ export function checkIndex(index) {
 export function checkInput(name, tensor, rank, features) {
     const { shape } = tensor;
     if (shape.length !== rank || shape[rank - 1] !== features) {
-        throw new RangeError(`${name} must have ${rank} axes, the last of size ${features}, as built, `
-            + `got shape ${formatShape(shape)}`);
+        throw rangeError(name, `of ${rank} axes, the last of size ${features}, as built`, tensor);
     }
 }
 
@@ -113,8 +112,7 @@ export function checkBatch(plan, name, query, other) {
     const { batchAxes } = plan;
     for (let i = 0; i < batchAxes.length; i++) {
         if (query[batchAxes[i]] !== other[batchAxes[i]]) {
-            throw new RangeError(`${name} must have the query's sizes on the axes not attended over, [${batchAxes}]: `
-                + `got ${formatShape(other)} to a query of shape ${formatShape(query)}`);
+            throw rangeError(name, `of the sizes of the query, ${show(query)}, on the axes not attended over, [${batchAxes}]`, other);
         }
     }
 }
@@ -131,8 +129,7 @@ export function checkKeys(plan, inputs, query, value, key) {
     checkInput('key', key, plan.rank, inputs.key);
     for (let axis = 0; axis < plan.rank - 1; axis++) {
         if (key.shape[axis] !== value.shape[axis]) {
-            throw new RangeError('key must have value\'s sizes on all axes but the last, '
-                + `[${value.shape}], got [${key.shape}]`);
+            throw rangeError('key', `of value's sizes on all axes but the last, ${show(value.shape)}`, key.shape);
         }
     }
     checkBatch(plan, 'value', query, value.shape);
@@ -161,7 +158,7 @@ export function checkCache(layer, cache) {
         checkOwnCache('cache', cache, layer._runtime);
         const fits = cache.dtype === compute || cache.dtype === 'float32' || cache.dtype === 'int8';
         if (!fits && compute !== 'float32') {
-            throw new TypeError(`cache must be of the compute type ${compute}, float32 or int8, got ${cache.dtype}`);
+            throw typeError('cache', `of the compute type ${compute}, float32 or int8`, cache.dtype);
         }
     }
     checkCacheShape(sizesOf(cache), layer._rank, kvHeads, keyDim, valueDim);
@@ -182,7 +179,7 @@ function checkCacheShape(cache, rank, heads, keyDim, valueDim) {
     const fits = cache.length === rank + 2 && cache[1] === 2 && cache[rank] === heads && cache[rank + 1] === keyDim;
     if (!fits) {
         const axes = rank === 3 ? '[batch, 2, length' : `[batch, 2, ${rank - 2} axes`;
-        throw new RangeError(`cache must have the shape ${axes}, ${heads}, ${keyDim}], got ${formatShape(cache)}`);
+        throw rangeError('cache', `of the shape ${axes}, ${heads}, ${keyDim}]`, cache);
     }
 }
 

@@ -2,7 +2,7 @@
 // config means.
 
 import { roundMode } from '../../engine/tensor.js';
-import { checkRuntime, typeError } from '../../check.js';
+import { checkRuntime, rangeError, typeError } from '../../check.js';
 import { nextName } from '../../keras/names.js';
 import { printAs } from '../../engine/print.js';
 import { roundTo } from '../../keras/policy.js';
@@ -123,7 +123,7 @@ export class AttentionLayer {
         }
         const config = this._config;
         const { dropout, seed } = config;
-        if (!(dropout >= 0 && dropout <= 1)) throw new RangeError(`dropout must be between 0 and 1, got ${dropout}`);
+        if (!(dropout >= 0 && dropout <= 1)) throw rangeError('dropout', 'between 0 and 1', dropout);
         if (dropout > 0 && seed !== null && !Number.isSafeInteger(seed)) throw typeError('seed', 'an integer', seed);
         const plan = new AxesPlan(rank, resolveAxes(config.attentionAxes, rank));
         const shapes = projectionShapes(config, query, value, key);

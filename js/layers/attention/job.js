@@ -5,7 +5,7 @@ import { KVCache } from '../../blocks/cache.js';
 import { Tensor, asTensorLike, sizeOf } from '../../engine/tensor.js';
 import { AxesPlan } from '../../keras/shapes.js';
 import { AttentionCall, recordAttention } from '../../blocks/attention.js';
-import { checkSignal } from '../../check.js';
+import { checkSignal, rangeError } from '../../check.js';
 import { floatInput } from './inputs.js';
 import { CallMask } from './mask.js';
 import { reorder, storeAxesCache } from './axes.js';
@@ -150,10 +150,10 @@ export class AttentionJob {
             layer._config;
         const rank = layer._rank;
         if (flashAttention && this._wantScores) {
-            throw new RangeError('returnAttentionScores must be false with flashAttention: it has no scores, got true');
+            throw rangeError('returnAttentionScores', 'false with flashAttention: it has no scores', true);
         }
         checkInput('query', query, rank, layer._inputs.query);
-        if (rank < 3) throw new RangeError(`query must have at least 3 axes, got shape [${query.shape}]`);
+        if (rank < 3) throw rangeError('query', 'of at least 3 axes', query);
         call.explicit = attending.explicit || dropout > 0 || this._wantScores || rank !== 3;
         this._plan = call.explicit ? layer._plan : FUSED_PLAN;
         call.batch = this._plan.batch(query.shape);
@@ -163,7 +163,7 @@ export class AttentionJob {
         this._prepareKeys(this._cache, index);
         if (call.s === 0) throw new RangeError('value must have at least one position to attend to, got none');
         if (call.causal && this._plan.axes.length !== 1) {
-            throw new RangeError(`useCausalMask must come with a single attention axis, got axes [${this._plan.axes}]`);
+            throw rangeError('useCausalMask', `false unless there is a single attention axis, not [${this._plan.axes}]`, true);
         }
         call.causalOffset = index > 0 ? index : 0;
         call.softcap = attending.softcap;
@@ -201,7 +201,7 @@ export class AttentionJob {
         const query = /** @type {Held} */ (this._query).shape;
         this._mode = cache === null ? NO_CACHE : index < 0 ? STATIC_CACHE : UPDATED_CACHE;
         if (cache === null) {
-            if (index >= 0) throw new RangeError(`cacheUpdateIndex must be absent without a cache, got ${index}`);
+            if (index >= 0) throw rangeError('cacheUpdateIndex', 'absent without a cache', index);
             call.noCache();
         } else {
             checkCache(this._layer, cache);
@@ -221,7 +221,7 @@ export class AttentionJob {
             return;
         }
         if (shape[0] !== query[0]) {
-            throw new RangeError(`cache must have the query's batch size ${query[0]}, got shape [${shape}]`);
+            throw rangeError('cache', `of the query's batch size, ${query[0]}`, shape);
         }
         call.s = shape[2];
         if (this._mode !== UPDATED_CACHE) return;

@@ -1,6 +1,7 @@
 // The mask of a call: checked and measured, then brought to where the kernels read it.
 
-import { asTensorLike, formatShape, sizeOf } from '../../engine/tensor.js';
+import { rangeError, show } from '../../check.js';
+import { asTensorLike, sizeOf } from '../../engine/tensor.js';
 import { MaskPlan, alignMask, checkKeeps } from '../../keras/mask.js';
 import { ROW_MASKS } from './arguments.js';
 import { maskInput, numbers } from './inputs.js';
@@ -51,8 +52,7 @@ export class CallMask {
         for (const { given: { shape }, name } of this.rows) {
             const sizes = [call.batch, name === 'queryMask' ? call.t : call.s];
             if (shape.length !== 2 || shape.some((size, axis) => size !== 1 && size !== sizes[axis])) {
-                throw new RangeError(`${name} must have the shape [${sizes.join(', ')}], or 1 for any size, `
-                    + `got ${formatShape(shape)}`);
+                throw rangeError(name, `of the shape ${show(sizes)}, or 1 for any size`, shape);
             }
         }
     }
@@ -86,8 +86,8 @@ export class CallMask {
             && (rank < 3 || shape[0] === batch || shape[0] === 1)
             && (rank < 4 || shape[1] === heads || shape[1] === 1);
         if (!fits) {
-            throw new RangeError(`attentionMask must have the shape [${t}, ${s}], [${batch}, ${t}, ${s}] or `
-                + `[${batch}, ${heads}, ${t}, ${s}], or 1 for any size, got ${formatShape(shape)}`);
+            const sizes = `[${t}, ${s}], [${batch}, ${t}, ${s}] or [${batch}, ${heads}, ${t}, ${s}]`;
+            throw rangeError('attentionMask', `of the shape ${sizes}, or 1 for any size`, shape);
         }
         setStrides(call, rank > 2 ? shape[0] : 1, rank > 3 ? shape[1] : 1, shape[rank - 2], shape[rank - 1]);
     }

@@ -1,8 +1,8 @@
 // The layer's weights: projections with their Keras names, shapes and values.
 
 import { printAs } from '../../engine/print.js';
-import { sizeOf, roundMode } from '../../engine/tensor.js';
-import { show, typeError } from '../../check.js';
+import { roundMode } from '../../engine/tensor.js';
+import { show } from '../../check.js';
 import { roundTo } from '../../keras/policy.js';
 import { NormWeights } from '../../blocks/norm.js';
 import { Projection } from '../../blocks/projection.js';
@@ -81,30 +81,21 @@ export class Weight {
     /** @returns {Float32Array} first values */
     _draw() {
         const { kernelInitializer, biasInitializer } = this._set.config;
-        if (this._owner instanceof NormWeights) {
-            return new Float32Array(sizeOf(this.shape)).fill(1 - (this._set.config.attending.norm?.offset ?? 0));
-        }
+        if (this._owner instanceof NormWeights) return this._owner.readWeight(); // as it has them
         const { inputs, outputs } = this._owner;
-        const values = this.name === 'kernel'
+        return this.name === 'kernel'
             ? kernelInitializer.draw(this.shape, { fanIn: inputs, fanOut: outputs })
             : biasInitializer.draw(this.shape);
-        // An initializer may be of the user's own making.
-        if (!(values instanceof Float32Array && values.length === sizeOf(this.shape))) {
-            throw typeError(`what initializes ${this._path}`, `a Float32Array of ${sizeOf(this.shape)}`, values);
-        }
-        return values;
     }
 
     /** @returns {Regularizer | null} */
     get _regularizer() {
-        const { kernelRegularizer, biasRegularizer } = this._set.config;
-        return this.name === 'kernel' ? kernelRegularizer : this.name === 'bias' ? biasRegularizer : null;
+        return /** @type {Record<string, any>} */ (this._set.config)[`${this.name}Regularizer`] ?? null;
     }
 
     /** @returns {Constraint | null} */
     get _constraint() {
-        const { kernelConstraint, biasConstraint } = this._set.config;
-        return this.name === 'kernel' ? kernelConstraint : this.name === 'bias' ? biasConstraint : null;
+        return /** @type {Record<string, any>} */ (this._set.config)[`${this.name}Constraint`] ?? null;
     }
 }
 
