@@ -49,27 +49,12 @@ export class Projection {
      * @param {number} [round] of ROUND
      */
     loadKernel(values, round = ROUND.NONE) {
-        this.loadColumns(values, 0, this.outputs, this.outputs, 1, round);
-    }
-
-    /**
-     * Loads columns [first, first + count): w(i, j) = values[i * rowStride + j * columnStride], j counted from the
-     * first. A tied embedding [outputs][inputs] is rowStride 1, columnStride inputs, and may come block by block.
-     * @param {ArrayLike<number>} values
-     * @param {number} first a multiple of 8
-     * @param {number} count
-     * @param {number} rowStride
-     * @param {number} columnStride
-     * @param {number} [round] of ROUND
-     */
-    loadColumns(values, first, count, rowStride, columnStride, round = ROUND.NONE) {
-        if (first % PANEL !== 0) throw new RangeError(`columns must start at a multiple of ${PANEL}, got ${first}`);
         if (this._scales !== 0) throw new Error('these weights are quantized: their kernel cannot be loaded');
         const { memory, wasm } = this._runtime;
         const source = memory.alloc(values.length * 4);
         memory.f32(source, values.length).set(values);
         if (round !== ROUND.NONE) wasm.cmha_round_f32(source, source, values.length, round);
-        wasm.cmha_pack_f32(this._panels, source, this.inputs, count, first, rowStride, columnStride);
+        wasm.cmha_pack_f32(this._panels, source, this.inputs, this.outputs, 0, this.outputs, 1);
         memory.free(source);
     }
 
