@@ -143,8 +143,12 @@ test('losses: a term for what the layer gives, one for each projection, the gate
         ropeMaxWavelength: 100,
         activityRegularizer: { class_name: 'L1', config: { l1: 1 } },
     });
-    layer.callSync(x, x);
+    const { attentionOutput } = layer.callSync(x, x);
     assert.equal(layer.losses.length, 6);
+    const free = make({ useGate: true, ropeMaxWavelength: 100 });
+    free.build(x.shape, x.shape);
+    free.setWeights(layer.getWeights());
+    assert.deepEqual(attentionOutput.data, free.callSync(x, x).attentionOutput.data, 'a penalty changes nothing');
     const plain = make({ useGate: true, activityRegularizer: { class_name: 'L1', config: { l1: 1 } } });
     plain.build(x.shape, x.shape);
     plain.setWeights(layer.getWeights());
@@ -154,7 +158,7 @@ test('losses: a term for what the layer gives, one for each projection, the gate
         plain.losses.slice(1, 5),
         'of what the projections give, before it is rotated',
     );
-    for (const made of [layer, plain]) made.dispose();
+    for (const made of [layer, plain, free]) made.dispose();
 });
 
 test('configs go round, those of the models too', () => {
