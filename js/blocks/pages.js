@@ -203,7 +203,7 @@ export class PagedCache {
      * Gives pages of its own to the positions [from, to), in all rows: before they are written.
      * @param {number} from
      * @param {number} to
-     * @param {boolean} [discard] whether what they hold is not wanted any more
+     * @param {boolean} [discard] whether what they hold, and whatever follows, is not wanted any more
      * @throws {RangeError} when the memory is exhausted; the contents are the same then
      */
     makeWritable(from, to, discard = false) {
@@ -216,8 +216,7 @@ export class PagedCache {
             for (let i = first; i < last && i < row.length; i++) {
                 if (row[i].owners === 1) continue;
                 const address = /** @type {number} */ (copies.pop());
-                const whole = i * page >= from && (i + 1) * page <= to;
-                if (!(discard && whole)) this._runtime.memory.bytes.copyWithin(address, row[i].address, row[i].address + this.pageBytes);
+                if (!discard || i * page < from) this._runtime.memory.bytes.copyWithin(address, row[i].address, row[i].address + this.pageBytes);
                 this.#drop(row[i]);
                 row[i] = { address, owners: 1 };
             }

@@ -123,6 +123,24 @@ test('a cache of the other half type is refused', () => {
     assert.throws(() => layer.callSync(x, x, { cache, cacheUpdateIndex: 0 }), TypeError);
 });
 
+test('a call is the same whatever cache the one before it had', () => {
+    const layer = randomLayer(runtime, least, [2, 5, 8], [2, 5, 8], 3);
+    const given = tensor([2, 2, 7, 2, 4]);
+    const calls = [undefined, { cache: given, cacheUpdateIndex: 2 }].map((options) => () => {
+        const { attentionOutput, cache } = layer.callSync(x, x, options);
+        return [attentionOutput.data, cache && functional(cache).data];
+    });
+    const expected = calls.map((call) => call());
+    for (const dtype of /** @type {const} */ (['bfloat16', 'float16', 'int8'])) {
+        const cache = new KVCache(runtime, { batch: 2, length: 7, numHeads: 2, keyDim: 4, dtype });
+        for (const [i, call] of calls.entries()) {
+            layer.callSync(x, x, { cache, cacheUpdateIndex: 1 });
+            assert.deepEqual(call(), expected[i], dtype);
+        }
+        cache.dispose();
+    }
+});
+
 test('a flash layer gives the same bits, never scores, and leaves rank 4 alone', () => {
     const [plain, flash] = [null, true].map(
         (flashAttention) => randomLayer(runtime, { ...least, flashAttention }, [2, 5, 8], [2, 5, 8], 3),
