@@ -220,11 +220,9 @@ export class Network {
 
     /** Frees the weights. A second time does nothing. */
     dispose() {
-        if (!this.disposed) {
-            this.disposed = true;
-            this._owned.forEach((part) => part.dispose());
-            this._owned = [];
-        }
+        this.disposed = true;
+        this._owned.forEach((part) => part.dispose());
+        this._owned = [];
     }
 }
 

@@ -291,6 +291,27 @@ describe('training with dropout', () => {
         assert.notDeepEqual(again.output.data, output.data);
     });
 
+    test('drops each probability of the attention, or divides it by what is kept', async () => {
+        const decoder = make({ dropout: rate, normalizeFirst: true });
+        // All keys alike, all values 1, and each feature takes the first element of one head: its sum of probabilities.
+        decoder.setWeights(decoder.getWeights().map(({ shape, data }, i) => {
+            if (i === 6) return { shape, data: data.map((_, at) => Number(Math.floor(at / width) === at % 2 * width / 2)) };
+            return { shape, data: i === 8 || i === 14 ? data : data.fill(i === 5 ? 1 : 0) };
+        }));
+        const { output } = await decoder.call(x, null, { training: true });
+        let sum = 0;
+        let all = 0;
+        output.data.forEach((value, i) => {
+            const seen = Math.floor(i / width) % 50 + 1;
+            const kept = (value - x.data[i]) * (1 - rate) ** 2 * seen;
+            assert.ok(Math.abs(kept - Math.round(kept)) < 1e-3, `${kept} of ${seen}`);
+            sum += Math.round(kept);
+            all += seen;
+        });
+        // Five standard deviations: nearly all of them are what dropping elements of the sublayer does to rows of many keys.
+        assert.ok(Math.abs(sum / all - (1 - rate) ** 2) < 0.05, `${sum / all}`);
+    });
+
     for (const normalizeFirst of [true, false]) {
         test(`a rate too small to drop anything changes nothing, normalizeFirst ${normalizeFirst}`, async () => {
             const encoder = { shape: [4, 3, width], data: Float32Array.from({ length: 96 }, (_, i) => Math.cos(i)) };
@@ -324,6 +345,7 @@ test('TransformerDecoder refuses what Keras Hub refuses', () => {
     /** @param {any} config */
     const make = (config) => () => new TransformerDecoder(runtime, { intermediateDim: 4, numHeads: 2, ...config });
     assert.throws(make({ numHeads: 0 }), RangeError);
+    for (const dropout of [-0.1, 1.1, NaN]) assert.throws(make({ dropout }), { name: 'RangeError', message: /^dropout must be/ });
     assert.throws(make({ activation: 'swish' }), { name: 'TypeError', message: /activation/ });
     assert.throws(make({ kernelInitializer: 'nonsense' }), { message: /kernelInitializer/ });
     assert.throws(make({ head_count: 2 }), { name: 'TypeError', message: /head_count/ });
