@@ -44,6 +44,20 @@ test('steps in line give what steps one by one give, though their input is overw
     assert.deepEqual(cache.toTensor().data, other.toTensor().data);
 });
 
+test('a call in line has its query, value and key as they were, whichever of them are one', async () => {
+    const { layers: [queued, single] } = pair();
+    const { tensor } = draw(8);
+    const [x, query, value, key] = Array.from({ length: 4 }, () => tensor([1, 3, FEATURES]));
+    const given = /** @type {const} */ ([[query, value, key], [query, value, query], [query, value, value], [query, query, key]]);
+    const expected = given.map(([q, v, k]) => single.callSync(q, v, { key: k }).attentionOutput.data.slice());
+    const pending = [queued.call(x, x)];
+    assert.ok(page._busy, 'the test tests nothing unless calls wait');
+    for (const [q, v, k] of given) pending.push(queued.call(q, v, { key: k }));
+    for (const one of [query, value, key]) one.data.fill(NaN);
+    const [, ...results] = await Promise.all(pending);
+    results.forEach(({ attentionOutput }, i) => assert.deepEqual(attentionOutput.data, expected[i], `case ${i}`));
+});
+
 test('callSync says why it cannot be, and leaves an unbuilt layer unbuilt', () => {
     const layer = new CachedMultiHeadAttention(page, config);
     const x = draw(3).tensor([1, 2, FEATURES]);

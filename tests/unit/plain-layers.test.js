@@ -102,6 +102,15 @@ test('norms without weights are of the sizes they were built for', () => {
     norm.dispose();
 });
 
+test('the first axis may be normed by itself, counted from either end', () => {
+    const x = { shape: [2, 3], data: Float32Array.of(1, 5, 2, 3, 1, 6) };
+    for (const axis of [0, -2]) {
+        const norm = new LayerNormalization(runtime, { axis, epsilon: 0 });
+        assert.deepEqual([...norm.callSync(x).data], [-1, 1, -1, 1, -1, 1]);
+        norm.dispose();
+    }
+});
+
 test('weights: first values, losses and constraints', () => {
     const gemma = new RMSNormalization(runtime, { offset: 1 });
     gemma.build([1, 4]);
