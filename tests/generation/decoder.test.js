@@ -7,6 +7,7 @@ import {
     BeamSampler, ContrastiveSampler, GPT2CausalLM, GreedySampler, TransformerDecoder,
 } from '../../js/generation/index.js';
 import { assertTensor, COMMITTED, readManifest, readTensors } from '../golden/golden.js';
+import { assertClose } from '../close.js';
 import { testRuntime } from '../runtime.js';
 import { sizeOf } from '../../js/engine/size.js';
 import { functional, inPlace, there } from '../there.js';
@@ -339,6 +340,24 @@ describe('training with dropout', () => {
         assert.deepEqual((await decoder.call(x, null, { training: true })).output.data, x.data);
         assert.notDeepEqual((await decoder.call(x)).output.data, x.data);
     });
+});
+
+test('a mask of the encoder has a row for each query, whatever sizes they are', async () => {
+    const width = 8;
+    const numbers = (/** @type {number} */ t) => ({ shape: [1, t, width], data: Float32Array.from({ length: t * width }, (_, i) => Math.sin(t + i)) });
+    const [x, encoder] = [numbers(2), numbers(3)];
+    const decoder = new TransformerDecoder(runtime, { intermediateDim: 6, numHeads: 2 });
+    decoder.build(x.shape, encoder.shape);
+    // The first query sees the first position alone, the second one the last.
+    const encoderAttentionMask = { shape: [1, 2, 3], data: Uint8Array.of(1, 0, 0, 0, 0, 1) };
+    const { output: { data } } = await decoder.call(x, encoder, { encoderAttentionMask });
+    for (const [row, seen] of [[0, 0], [1, 2]]) {
+        const alone = { shape: [1, 1, width], data: encoder.data.slice(seen * width, (seen + 1) * width) };
+        const { output } = await decoder.call(x, alone);
+        const [got, expected] = [data, output.data].map((rows) => rows.subarray(row * width, (row + 1) * width));
+        assertClose(got, expected, { atol: 1e-5, rtol: 1e-5 });
+    }
+    decoder.dispose();
 });
 
 test('TransformerDecoder refuses what Keras Hub refuses', () => {

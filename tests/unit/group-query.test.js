@@ -60,6 +60,19 @@ test('wrong arguments are named', () => {
         refuses(() => make(config), /** @type {RegExp} */ (message));
 });
 
+test('numbers in a mask keep from above 0.5 where scores are asked for, but with any other mask wherever they are not 0', () => {
+    const [free, sliding] = [make(), make({ slidingWindow: 3 })];
+    const [attentionMask, queryMask] = [0.3, 1].map((value, i) => ({ shape: [[1, 5], [2, 5]][i], data: new Float32Array(i === 0 ? 5 : 10).fill(value) }));
+    const scores = (/** @type {any} */ layer, options = {}) =>
+        layer.callSync(x, x, { ...options, returnAttentionScores: true }).attentionScores.data;
+    assert.deepEqual(scores(free, { attentionMask }), scores(free, { attentionMask: { shape: [1, 5], data: new Uint8Array(5) } }));
+    assert.notDeepEqual(scores(free, { attentionMask }), scores(free));
+    for (const [layer, more] of /** @type {const} */ ([[free, { queryMask }], [free, { useCausalMask: true }], [sliding, {}]])) {
+        assert.deepEqual(scores(layer, { ...more, attentionMask }), scores(layer, more));
+    }
+    for (const layer of [free, sliding]) layer.dispose();
+});
+
 test('calls: masks of positions are its own, and checked', () => {
     const layer = make();
     layer.callSync(x, x, { queryMask: booleans([2, 5]), valueMask: booleans([1, 5]) });
