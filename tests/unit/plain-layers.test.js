@@ -44,6 +44,8 @@ test('wrong arguments are named', () => {
         [() => new RMSNormalization(runtime, { axis: [] }), /^axis must be an integer or an array/],
         [() => new RMSNormalization(runtime, { epsilon: -1 }), /^epsilon must be a number from 0 on/],
         [() => new LayerNormalization(runtime, /** @type {any} */ ({ center: 'no' })), /^center must be a boolean/],
+        [() => new LayerNormalization(runtime, /** @type {any} */ ({ name: 7 })), /^name must be a string, got 7/],
+        [() => new LayerNormalization(runtime, /** @type {any} */ ({ trainable: 1 })), /^trainable must be a boolean, got 1/],
         [() => new SinePositionEncoding(runtime, /** @type {any} */ ({ maxWavelength: '1' })), /^maxWavelength must be a number/],
         [() => new RMSNormalization(/** @type {any} */ ({})), /^runtime must be made by createRuntime/],
     ]) {
