@@ -207,7 +207,7 @@ export class KVCache {
         if (to === from) return;
         const rest = length - to;
         this._pages.makeWritable(from, from + rest);
-        const turner = frequencies && rest > 0 ? new Turner(this._runtime, frequencies.length) : null;
+        const turner = frequencies && new Turner(this._runtime, frequencies.length);
         try {
             this.#clear(from + rest, () => {
                 this._pages.move(to, from, rest);

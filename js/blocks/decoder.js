@@ -177,7 +177,7 @@ export function removePositions(network, caches, from, to, length, turn) {
     layers.forEach(({ attention: { rope } }, i) => {
         const cache = caches[i];
         cache.move(to, from, rest);
-        if (turn && rope && rest > 0) {
+        if (turn && rope) {
             const { pairing } = rope;
             turner.turn({ cache: cache.address, batch: 1, from, to: from + rest, by: from - to, frequencies: turn(rope), pairing });
         }

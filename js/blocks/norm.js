@@ -11,8 +11,7 @@ const KINDS = Object.freeze({ layer: NORMALIZE.LAYER, rms: NORMALIZE.RMS });
 /** y = z * (gamma + offset) + beta, z normalised over each group of a row by itself: [groups][width]. */
 export class NormWeights {
     #runtime;
-    /** Address of gamma and beta, [groups or 1][width] each; 0: there are none, or they have been disposed of. */
-    #address = 0;
+    /** Addresses of both, [groups or 1][width] each, beta behind gamma; 0: there is none, or they have been disposed of. */
     #gamma = 0;
     #beta = 0;
 
@@ -26,10 +25,9 @@ export class NormWeights {
      * @param {number} [options.groups] of a row, 1
      * @param {boolean} [options.own] whether every group has weights of its own
      * @param {number} [options.offset] added to gamma
-     * @param {boolean} [options.weight] whether there is a gamma, true
      * @param {boolean} [options.bias] whether there is a beta, false
      */
-    constructor(runtime, { kind, width, epsilon, groups = 1, own = false, offset = 0, weight = true, bias = false }) {
+    constructor(runtime, { kind, width, epsilon, groups = 1, own = false, offset = 0, bias = false }) {
         this.kind = kind;
         this.width = width;
         this.epsilon = epsilon;
@@ -39,22 +37,12 @@ export class NormWeights {
         /** Numbers of gamma, and of beta. */
         this.size = own ? groups * width : width;
         this.#runtime = runtime;
-        if (!weight && !bias) return;
-        const address = runtime.memory.alloc(4 * this.size * (Number(weight) + Number(bias)));
-        this.#address = address;
-        if (weight) {
-            this.#gamma = address;
-            runtime.memory.f32(address, this.size).fill(1 - offset);
-        }
+        this.#gamma = runtime.memory.alloc(4 * this.size * (bias ? 2 : 1));
+        runtime.memory.f32(this.#gamma, this.size).fill(1 - offset);
         if (bias) {
-            this.#beta = address + (weight ? 4 * this.size : 0);
+            this.#beta = this.#gamma + 4 * this.size;
             runtime.memory.f32(this.#beta, this.size).fill(0);
         }
-    }
-
-    /** Bytes in memory. */
-    get bytes() {
-        return 4 * this.size * (Number(this.#gamma !== 0) + Number(this.#beta !== 0));
     }
 
     /** @param {ArrayLike<number>} values of groups from `first` on @param {number} [first] */
@@ -127,8 +115,7 @@ export class NormWeights {
 
     /** Frees the memory. */
     dispose() {
-        this.#runtime._free(this.#address);
-        this.#address = 0;
+        this.#runtime._free(this.#gamma);
         this.#gamma = 0;
         this.#beta = 0;
     }

@@ -96,7 +96,7 @@ export class PagedCache {
 
     /** Positions that it has pages for. */
     get capacity() {
-        return this.#rows.length === 0 ? 0 : this.#rows[0].length * this.#options.page;
+        return this.#rows[0].length * this.#options.page;
     }
 
     /** Bytes of its pages, those that it shares with others too. */
@@ -111,7 +111,7 @@ export class PagedCache {
      * @throws {RangeError} when the memory is exhausted; nothing has changed then
      */
     reserve(positions, fill) {
-        if (this.#rows.length === 0 || positions <= this.capacity) return;
+        if (positions <= this.capacity) return;
         const pages = Math.ceil(positions / this.#options.page);
         const before = this.#rows[0].length;
         const added = this.#reservePages((pages - before) * this.#rows.length);
@@ -153,7 +153,7 @@ export class PagedCache {
     fork() {
         const copy = new PagedCache(this._runtime, { ...this.#options, batch: this.batch });
         try {
-            copy.#reserveTable(this.#rows[0]?.length ?? 0);
+            copy.#reserveTable(this.#rows[0].length);
         } catch (error) {
             copy.dispose();
             throw error;
@@ -184,7 +184,7 @@ export class PagedCache {
      */
     reorder(parents) {
         const rows = Array.from(parents, (parent) => [...this.#rows[parent]]);
-        const pages = this.#rows[0]?.length ?? 0;
+        const pages = this.#rows[0].length;
         const old = this.#rows;
         this.#rows = rows;
         try {
@@ -203,7 +203,7 @@ export class PagedCache {
      * Gives pages of its own to the positions [from, to), in all rows: before they are written.
      * @param {number} from
      * @param {number} to
-     * @param {boolean} [discard] whether what they hold is not wanted any more
+     * @param {boolean} [discard] whether what they hold, and whatever follows, is not wanted any more
      * @throws {RangeError} when the memory is exhausted; the contents are the same then
      */
     makeWritable(from, to, discard = false) {
@@ -216,8 +216,7 @@ export class PagedCache {
             for (let i = first; i < last && i < row.length; i++) {
                 if (row[i].owners === 1) continue;
                 const address = /** @type {number} */ (copies.pop());
-                const whole = i * page >= from && (i + 1) * page <= to;
-                if (!(discard && whole)) this._runtime.memory.bytes.copyWithin(address, row[i].address, row[i].address + this.pageBytes);
+                if (!discard || i * page < from) this._runtime.memory.bytes.copyWithin(address, row[i].address, row[i].address + this.pageBytes);
                 this.#drop(row[i]);
                 row[i] = { address, owners: 1 };
             }
@@ -313,7 +312,7 @@ export class PagedCache {
     #describe() {
         const { words } = this._runtime.memory;
         const { heads, keyDim, valueDim, type, page } = this.#options;
-        const pages = this.#rows[0]?.length ?? 0;
+        const pages = this.#rows[0].length;
         const at = this.address / 4;
         let next = this.#table / 4;
         for (const row of this.#rows) for (const { address } of row) words[next++] = address;

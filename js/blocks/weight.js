@@ -104,9 +104,6 @@ export class PackedWeight {
         if (across && ((fileType.block !== 1 && !this.isScaled) || counted(firstColumn, 'firstColumn') + this.outputs > columns)) {
             throw rangeError('columns', `${this.outputs} of those of a file of single numbers`, columns);
         }
-        if (!across && this.inputs % fileType.block !== 0 && !this.isScaled) {
-            throw rangeError('fileType', `one whose blocks make up ${this.inputs} inputs`, fileType.name);
-        }
         const numberBytes = fileType.bytes / fileType.block;
         const rowBytes = across ? columns * numberBytes : this.rowBytes(fileType);
         if (bytes.length !== rows * rowBytes) throw rangeError('bytes', `${rows * rowBytes} bytes`, bytes.length);

@@ -152,7 +152,7 @@ export class Crew {
                 });
             }).catch((error) => {
                 fail(`could not be created: ${error?.message ?? error}`);
-                if (member.thread === null) member.leave(); // nothing runs on its stack
+                member.leave(); // nothing runs on its stack
             });
         });
     }

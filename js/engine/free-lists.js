@@ -53,12 +53,9 @@ export class FreeLists {
     find(lines) {
         const least = classAbove(lines);
         let upper = least >>> SUBCLASS_BITS;
-        if (upper >= CLASSES) {
-            return 0;
-        }
         let lower = this.#subclassBits[upper] & (-1 << (least & (SUBCLASSES - 1)));
         if (lower === 0) {
-            const above = upper + 1 < 32 ? this.#classBits & (-1 << (upper + 1)) : 0;
+            const above = this.#classBits & (-1 << (upper + 1));
             if (above === 0) {
                 return 0;
             }

@@ -51,7 +51,7 @@ export class Results {
     /** @param {Tensor} tensor  one that is read, disposed of, or about to be moved out */
     remove(tensor) {
         const { _older: older, _younger: younger } = tensor;
-        if (!older && !younger && this.#oldest !== tensor) {
+        if (!older && this.#oldest !== tensor) {
             return; // not handed over yet: its program has not run
         }
         if (older) {

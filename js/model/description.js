@@ -6,7 +6,6 @@
  * @property {'rms' | 'layer'} kind Zhang & Sennrich 2019, Ba et al. 2016
  * @property {number} epsilon
  * @property {number} [offset] added to the weight as stored; 0
- * @property {boolean} [weight] false: none, as if it were all ones
  * @property {boolean} [bias]
  *
  * @typedef {object} Rope rotary positions (Su et al. 2021)

@@ -147,9 +147,7 @@ export class Network {
         }
         const weights = new NormWeights(this.runtime, { ...norm, width: n, groups, own });
         this._owned.push(weights);
-        if (norm.weight !== false) {
-            this.slots.set(`${role}.weight`, { floats: (values, row) => weights.loadWeight(values, row) });
-        }
+        this.slots.set(`${role}.weight`, { floats: (values, row) => weights.loadWeight(values, row) });
         if (norm.bias) {
             this.slots.set(`${role}.bias`, { floats: (values, row) => weights.loadBias(values, row) });
         }
@@ -222,11 +220,9 @@ export class Network {
 
     /** Frees the weights. A second time does nothing. */
     dispose() {
-        if (!this.disposed) {
-            this.disposed = true;
-            this._owned.forEach((part) => part.dispose());
-            this._owned = [];
-        }
+        this.disposed = true;
+        this._owned.forEach((part) => part.dispose());
+        this._owned = [];
     }
 }
 

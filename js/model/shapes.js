@@ -31,7 +31,7 @@ export function shapesOf(d) {
  * @param {number[]} shape
  */
 function addNorm(shapes, role, norm, shape) {
-    if (norm && norm.weight !== false) {
+    if (norm) {
         shapes.set(`${role}.weight`, shape);
     }
     if (norm?.bias) {

@@ -7,6 +7,7 @@ import {
     BeamSampler, ContrastiveSampler, GPT2CausalLM, GreedySampler, TransformerDecoder,
 } from '../../js/generation/index.js';
 import { assertTensor, COMMITTED, readManifest, readTensors } from '../golden/golden.js';
+import { assertClose } from '../close.js';
 import { testRuntime } from '../runtime.js';
 import { sizeOf } from '../../js/engine/size.js';
 import { functional, inPlace, there } from '../there.js';
@@ -291,6 +292,27 @@ describe('training with dropout', () => {
         assert.notDeepEqual(again.output.data, output.data);
     });
 
+    test('drops each probability of the attention, or divides it by what is kept', async () => {
+        const decoder = make({ dropout: rate, normalizeFirst: true });
+        // All keys alike, all values 1, and each feature takes the first element of one head: its sum of probabilities.
+        decoder.setWeights(decoder.getWeights().map(({ shape, data }, i) => {
+            if (i === 6) return { shape, data: data.map((_, at) => Number(Math.floor(at / width) === at % 2 * width / 2)) };
+            return { shape, data: i === 8 || i === 14 ? data : data.fill(i === 5 ? 1 : 0) };
+        }));
+        const { output } = await decoder.call(x, null, { training: true });
+        let sum = 0;
+        let all = 0;
+        output.data.forEach((value, i) => {
+            const seen = Math.floor(i / width) % 50 + 1;
+            const kept = (value - x.data[i]) * (1 - rate) ** 2 * seen;
+            assert.ok(Math.abs(kept - Math.round(kept)) < 1e-3, `${kept} of ${seen}`);
+            sum += Math.round(kept);
+            all += seen;
+        });
+        // Five standard deviations: nearly all of them are what dropping elements of the sublayer does to rows of many keys.
+        assert.ok(Math.abs(sum / all - (1 - rate) ** 2) < 0.05, `${sum / all}`);
+    });
+
     for (const normalizeFirst of [true, false]) {
         test(`a rate too small to drop anything changes nothing, normalizeFirst ${normalizeFirst}`, async () => {
             const encoder = { shape: [4, 3, width], data: Float32Array.from({ length: 96 }, (_, i) => Math.cos(i)) };
@@ -320,10 +342,29 @@ describe('training with dropout', () => {
     });
 });
 
+test('a mask of the encoder has a row for each query, whatever sizes they are', async () => {
+    const width = 8;
+    const numbers = (/** @type {number} */ t) => ({ shape: [1, t, width], data: Float32Array.from({ length: t * width }, (_, i) => Math.sin(t + i)) });
+    const [x, encoder] = [numbers(2), numbers(3)];
+    const decoder = new TransformerDecoder(runtime, { intermediateDim: 6, numHeads: 2 });
+    decoder.build(x.shape, encoder.shape);
+    // The first query sees the first position alone, the second one the last.
+    const encoderAttentionMask = { shape: [1, 2, 3], data: Uint8Array.of(1, 0, 0, 0, 0, 1) };
+    const { output: { data } } = await decoder.call(x, encoder, { encoderAttentionMask });
+    for (const [row, seen] of [[0, 0], [1, 2]]) {
+        const alone = { shape: [1, 1, width], data: encoder.data.slice(seen * width, (seen + 1) * width) };
+        const { output } = await decoder.call(x, alone);
+        const [got, expected] = [data, output.data].map((rows) => rows.subarray(row * width, (row + 1) * width));
+        assertClose(got, expected, { atol: 1e-5, rtol: 1e-5 });
+    }
+    decoder.dispose();
+});
+
 test('TransformerDecoder refuses what Keras Hub refuses', () => {
     /** @param {any} config */
     const make = (config) => () => new TransformerDecoder(runtime, { intermediateDim: 4, numHeads: 2, ...config });
     assert.throws(make({ numHeads: 0 }), RangeError);
+    for (const dropout of [-0.1, 1.1, NaN]) assert.throws(make({ dropout }), { name: 'RangeError', message: /^dropout must be/ });
     assert.throws(make({ activation: 'swish' }), { name: 'TypeError', message: /activation/ });
     assert.throws(make({ kernelInitializer: 'nonsense' }), { message: /kernelInitializer/ });
     assert.throws(make({ head_count: 2 }), { name: 'TypeError', message: /head_count/ });

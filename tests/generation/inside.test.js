@@ -144,6 +144,9 @@ describe('forward', () => {
     test('of a batch it is refused', async () => {
         await assert.rejects(model.forward([[1], [2]], { hiddenStates: [0] }), { name: 'RangeError', message: /^hiddenStates/ });
         await assert.rejects(model.forward([[1], [2]], { attention: 0 }), { name: 'RangeError', message: /^attention/ });
+        for (const ids of [[], [[]], [[1], []]]) {
+            await assert.rejects(model.forward(ids), { name: 'RangeError', message: /^ids must be at least one token for each text/ });
+        }
     });
 });
 

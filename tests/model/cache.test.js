@@ -436,7 +436,7 @@ describe('a cache', () => {
         }
         assert.throws(() => cache.remove(0, 1, { shift: /** @type {any} */ (1) }), TypeError);
         for (const options of [
-            { batch: 0 }, { length: 0 }, { dtype: 'int4' }, { sinks: -1, window: 4 }, { sinks: 1, window: 0 },
+            { batch: 0 }, { length: 0 }, { dtype: 'int4' }, { sinks: -1, window: 4 }, { sinks: 1.5, window: 4 }, { sinks: 1, window: 0 },
         ]) {
             assert.throws(() => model.createCache(/** @type {any} */ (options)), RangeError, JSON.stringify(options));
         }

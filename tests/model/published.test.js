@@ -102,6 +102,20 @@ describe('a field that is left out means what transformers means by it, or is as
         assert.deepEqual(layers.slice(0, 8).map(({ attention }) => attention.rope === null), [false, false, false, true, false, false, false, true]);
     });
 
+    // Qwen2Config's and Qwen3Config's own rule.
+    for (const name of ['qwen2', 'qwen3']) {
+        test(`${name}: windows are of the layers from one on, or of those that are named`, () => {
+            const windows = (/** @type {Record<string, any>} */ change) =>
+                understand({ ...newest[name], ...sliding, num_hidden_layers: 4, sliding_window: 7, ...change })
+                    .model.layers.map(({ attention }) => attention.window);
+            assert.deepEqual(windows({ max_window_layers: 2 }), [null, null, 7, 7]);
+            assert.deepEqual(windows({ max_window_layers: 0 }), [7, 7, 7, 7]);
+            assert.deepEqual(windows({ max_window_layers: 0, use_sliding_window: false }), [null, null, null, null]);
+            const [full, near] = ['full_attention', 'sliding_attention'];
+            assert.deepEqual(windows({ layer_types: [full, near, near, full] }), [null, 7, 7, null]);
+        });
+    }
+
     test('null is said, not left out', () => {
         assert.equal(understand({ ...newest.mistral, sliding_window: null }).model.layers[0].attention.window, null);
         const bare = understand({ ...newest.gemma2, attn_logit_softcapping: null, final_logit_softcapping: null }).model;

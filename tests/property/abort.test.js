@@ -25,6 +25,12 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
  */
 const QUICKER = WORKERS === 0 ? 0 : 100;
 
+/** What the first page of a cache holds now, while a call may be writing to it. @param {KVCache} cache */
+function firstPage({ _pages: pages, _runtime: { memory } }) {
+    const { address, bytes } = pages.pageAt(0);
+    return Buffer.from(memory.u8(address, bytes).slice());
+}
+
 /** @param {number} turns after which it is aborted @param {unknown} [reason] */
 async function abortAfter(turns, reason) {
     const controller = new AbortController();
@@ -69,6 +75,19 @@ for (const [name, runtime] of /** @type {const} */ ([['a thread that takes part'
                 assert.equal(runtime.memory.used, used);
             }
             assert.ok(inside > 0, 'no abort came in the middle of a call');
+            // And once when it has been written to already.
+            const untouched = firstPage(cache);
+            const controller = new AbortController();
+            let outcome = null;
+            const ended = layer.call(x, x, { ...options, signal: controller.signal })
+                .then(() => { outcome = 'quicker'; }, (error) => { outcome = error; });
+            while (outcome === null && firstPage(cache).equals(untouched)) await turn();
+            controller.abort(reason);
+            await ended;
+            if (outcome === 'quicker' && (WORKERS > 0 || runtime === page)) cache.set({ shape: cache.shape, data: before });
+            else assert.equal(outcome, reason);
+            assert.deepEqual(cache.toTensor().data, again);
+            assert.equal(runtime.memory.used, used);
             assert.deepEqual((await layer.call(x, x, options)).attentionOutput.data, whole);
             cache.dispose();
         }

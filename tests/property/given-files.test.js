@@ -12,6 +12,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { createRuntime } from '../../js/index.js';
+import { INTERFACE } from '../../js/engine/interface.js';
 
 const timeout = 180_000;
 const FOLDER = new URL('../../js/wasm/', import.meta.url);
@@ -112,6 +113,12 @@ test('what is no binary of this package is told from one', { timeout }, async ()
         const wasm = (await readFile(FILE)).subarray(0, length);
         await assert.rejects(createRuntime(/** @type {any} */ ({ wasm, _test: { shared: false } })), /createRuntime: /);
     }
+    // i32.const of the number that both halves of the package have in common, in LEB128.
+    const wasm = await readFile(FILE);
+    const place = wasm.indexOf(Buffer.from([0x41, ...[0, 7, 14, 21].map((shift) => 0x80 | INTERFACE >>> shift & 0x7f), INTERFACE >> 28 & 0x7f]));
+    assert.ok(place > 0);
+    wasm[place + 1] ^= 1;
+    await assert.rejects(createRuntime({ wasm, workers: 0 }), /the wasm binary and the JavaScript are of different versions/);
     await assert.rejects(createRuntime({ wasm: FILE, simd: 'relaxed' }), /wasm must be the relaxed binary, as simd asks|no relaxed SIMD/);
 });
 

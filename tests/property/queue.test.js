@@ -4,7 +4,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CachedMultiHeadAttention, KVCache } from '../../js/index.js';
+import { TransformerDecoder } from '../../js/generation/index.js';
 import { testRuntime } from '../binary.js';
+import { functional } from '../there.js';
 import { draw, randomLayer } from './cases.js';
 
 const page = await testRuntime({ workers: 2, _test: { mayBlock: false } });
@@ -42,6 +44,46 @@ test('steps in line give what steps one by one give, though their input is overw
         assert.equal(same, cache);
     });
     assert.deepEqual(cache.toTensor().data, other.toTensor().data);
+});
+
+test('a call in line has its query, value and key as they were, whichever of them are one', async () => {
+    const { layers: [queued, single] } = pair();
+    const { tensor } = draw(8);
+    const [x, query, value, key] = Array.from({ length: 4 }, () => tensor([1, 3, FEATURES]));
+    const given = /** @type {const} */ ([[query, value, key], [query, value, query], [query, value, value], [query, query, key]]);
+    const expected = given.map(([q, v, k]) => single.callSync(q, v, { key: k }).attentionOutput.data.slice());
+    const pending = [queued.call(x, x)];
+    assert.ok(page._busy, 'the test tests nothing unless calls wait');
+    for (const [q, v, k] of given) pending.push(queued.call(q, v, { key: k }));
+    for (const one of [query, value, key]) one.data.fill(NaN);
+    const [, ...results] = await Promise.all(pending);
+    results.forEach(({ attentionOutput }, i) => assert.deepEqual(attentionOutput.data, expected[i], `case ${i}`));
+});
+
+test('a TransformerDecoder in line has all that it was given as it was', async () => {
+    const { tensor, booleans } = draw(9);
+    const [queued, single] = [page, inline].map((runtime) => {
+        const decoder = new TransformerDecoder(runtime, { intermediateDim: 32, numHeads: 4 });
+        decoder.build([1, 3, FEATURES], [1, 5, FEATURES]);
+        return decoder;
+    });
+    queued.setWeights(single.getWeights());
+    const [x, sequence, encoder] = [3, 3, 5].map((t) => tensor([1, t, FEATURES]));
+    const [selfAttentionCache, crossAttentionCache] = [6, 6].map((s) => tensor([1, 2, s, 4, 48]));
+    const given = {
+        selfAttentionCache, selfAttentionCacheUpdateIndex: 2, crossAttentionCache, crossAttentionCacheUpdateIndex: 1,
+        decoderAttentionMask: booleans([1, 3, 6]), encoderPaddingMask: booleans([1, 6]),
+    };
+    const expected = await single.call(sequence, encoder, given);
+    const first = queued.call(x, encoder);
+    assert.ok(page._busy, 'the test tests nothing unless calls wait');
+    const second = queued.call(sequence, encoder, given);
+    for (const { data } of [sequence, encoder, selfAttentionCache, crossAttentionCache]) data.fill(NaN);
+    for (const { data } of [given.decoderAttentionMask, given.encoderPaddingMask]) data.fill(0);
+    await first;
+    const { output, selfAttentionCache: cache } = await second;
+    assert.deepEqual(output.data, expected.output.data);
+    assert.deepEqual(functional(cache).data, functional(expected.selfAttentionCache).data);
 });
 
 test('callSync says why it cannot be, and leaves an unbuilt layer unbuilt', () => {

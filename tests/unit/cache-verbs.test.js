@@ -168,8 +168,10 @@ test('a removal, a truncation that cannot have memory changes nothing', async ()
     const filler = [];
     assert.throws(() => { for (;;) filler.push(small.memory.alloc(200_000)); }, RangeError);
     const layer = new CachedGroupQueryAttention(runtime, { ...SIZES, headDim: 16, ropeMaxWavelength: 500 });
+    const { used } = small.memory;
     for (const change of [() => cache.remove(5, 9, { rope: layer }), () => cache.truncate(7), () => cache.remove(5, 1000)]) {
         assert.throws(change, { name: 'RangeError', message: /memory exhausted/ });
+        assert.equal(small.memory.used, used, `${change}`);
     }
     for (const address of filler) small.memory.free(address);
     assert.deepEqual(cache.toTensor().data, before);
@@ -206,10 +208,11 @@ function valueAt(dtype, page, dim, g, s, e) {
  * otherwise this fails: then CMHA_PAGE_FORM counts up, and files of the form before must be refused.
  * @param {'float32' | 'float16' | 'int8'} dtype
  * @param {number} form
+ * @param {number[]} [shape] that it says it has
  */
-function savedByHand(dtype, form) {
+function savedByHand(dtype, form, shape = [1, 2, 20, 2, 11]) {
     const [length, page, heads, dim] = [20, 24, 2, 11];
-    const header = JSON.stringify({ version: 1, pages: form, shape: [1, 2, length, heads, dim], dtype });
+    const header = JSON.stringify({ version: 1, pages: form, shape, dtype });
     const start = 16 + Math.ceil(header.length / 16) * 16;
     const [number, scale] = { float32: [4, 0], float16: [2, 0], int8: [1, 4] }[dtype];
     const half = heads * page * (dim * number + scale);
@@ -255,6 +258,15 @@ test('a file that was written by another hand loads, and one of another form of 
         cache.dispose();
         await assert.rejects(KVCache.load(runtime, savedByHand(dtype, 1).bytes), { name: 'FormatError', code: 'cache-version' });
     }
+});
+
+test('a file whose shape is none of a cache, or has other pages than there are, is refused', async () => {
+    const { used } = runtime.memory;
+    for (const shape of [[1, 2, 20, 2], [1, 2, 20, 2, 11, 1], [1, 1, 20, 2, 11], [1, 2, 0, 2, 11], [1, 2, 25, 2, 11], [1, 2, 16, 2, 11]]) {
+        const { bytes } = savedByHand('float32', 2, shape);
+        await assert.rejects(KVCache.load(runtime, bytes), { name: 'FormatError', code: 'cache-invalid' }, `[${shape}]`);
+    }
+    assert.equal(runtime.memory.used, used);
 });
 
 test('a cache that is gone saves nothing, and what is no file loads nothing', async () => {

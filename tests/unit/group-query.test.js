@@ -60,6 +60,19 @@ test('wrong arguments are named', () => {
         refuses(() => make(config), /** @type {RegExp} */ (message));
 });
 
+test('numbers in a mask keep from above 0.5 where scores are asked for, but with any other mask wherever they are not 0', () => {
+    const [free, sliding] = [make(), make({ slidingWindow: 3 })];
+    const [attentionMask, queryMask] = [0.3, 1].map((value, i) => ({ shape: [[1, 5], [2, 5]][i], data: new Float32Array(i === 0 ? 5 : 10).fill(value) }));
+    const scores = (/** @type {any} */ layer, options = {}) =>
+        layer.callSync(x, x, { ...options, returnAttentionScores: true }).attentionScores.data;
+    assert.deepEqual(scores(free, { attentionMask }), scores(free, { attentionMask: { shape: [1, 5], data: new Uint8Array(5) } }));
+    assert.notDeepEqual(scores(free, { attentionMask }), scores(free));
+    for (const [layer, more] of /** @type {const} */ ([[free, { queryMask }], [free, { useCausalMask: true }], [sliding, {}]])) {
+        assert.deepEqual(scores(layer, { ...more, attentionMask }), scores(layer, more));
+    }
+    for (const layer of [free, sliding]) layer.dispose();
+});
+
 test('calls: masks of positions are its own, and checked', () => {
     const layer = make();
     layer.callSync(x, x, { queryMask: booleans([2, 5]), valueMask: booleans([1, 5]) });
@@ -143,8 +156,12 @@ test('losses: a term for what the layer gives, one for each projection, the gate
         ropeMaxWavelength: 100,
         activityRegularizer: { class_name: 'L1', config: { l1: 1 } },
     });
-    layer.callSync(x, x);
+    const { attentionOutput } = layer.callSync(x, x);
     assert.equal(layer.losses.length, 6);
+    const free = make({ useGate: true, ropeMaxWavelength: 100 });
+    free.build(x.shape, x.shape);
+    free.setWeights(layer.getWeights());
+    assert.deepEqual(attentionOutput.data, free.callSync(x, x).attentionOutput.data, 'a penalty changes nothing');
     const plain = make({ useGate: true, activityRegularizer: { class_name: 'L1', config: { l1: 1 } } });
     plain.build(x.shape, x.shape);
     plain.setWeights(layer.getWeights());
@@ -154,7 +171,7 @@ test('losses: a term for what the layer gives, one for each projection, the gate
         plain.losses.slice(1, 5),
         'of what the projections give, before it is rotated',
     );
-    for (const made of [layer, plain]) made.dispose();
+    for (const made of [layer, plain, free]) made.dispose();
 });
 
 test('configs go round, those of the models too', () => {

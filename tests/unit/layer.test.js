@@ -123,6 +123,24 @@ test('a cache of the other half type is refused', () => {
     assert.throws(() => layer.callSync(x, x, { cache, cacheUpdateIndex: 0 }), TypeError);
 });
 
+test('a call is the same whatever cache the one before it had', () => {
+    const layer = randomLayer(runtime, least, [2, 5, 8], [2, 5, 8], 3);
+    const given = tensor([2, 2, 7, 2, 4]);
+    const calls = [undefined, { cache: given, cacheUpdateIndex: 2 }].map((options) => () => {
+        const { attentionOutput, cache } = layer.callSync(x, x, options);
+        return [attentionOutput.data, cache && functional(cache).data];
+    });
+    const expected = calls.map((call) => call());
+    for (const dtype of /** @type {const} */ (['bfloat16', 'float16', 'int8'])) {
+        const cache = new KVCache(runtime, { batch: 2, length: 7, numHeads: 2, keyDim: 4, dtype });
+        for (const [i, call] of calls.entries()) {
+            layer.callSync(x, x, { cache, cacheUpdateIndex: 1 });
+            assert.deepEqual(call(), expected[i], dtype);
+        }
+        cache.dispose();
+    }
+});
+
 test('a flash layer gives the same bits, never scores, and leaves rank 4 alone', () => {
     const [plain, flash] = [null, true].map(
         (flashAttention) => randomLayer(runtime, { ...least, flashAttention }, [2, 5, 8], [2, 5, 8], 3),
@@ -220,6 +238,26 @@ test('losses: a term for each projection that ran, kept when a call fails', () =
     );
     assert.throws(() => activity.callSync(x, x), RangeError);
     assert.throws(() => kernel.losses, RangeError);
+});
+
+test('kernels have the regularizer and the constraint of kernels, biases those of biases', () => {
+    const [l1, l2] = [{ class_name: 'L1', config: { l1: 1 } }, { class_name: 'L2', config: { l2: 1 } }];
+    const make = (/** @type {object} */ config) => randomLayer(runtime, { ...least, ...config }, [2, 5, 8], [2, 5, 8], 3);
+    /** @param {ArrayLike<number>} data @param {(x: number) => number} of */
+    const sum = (data, of) => Array.from(data, of).reduce((a, b) => a + b, 0);
+    const layer = make({ kernelRegularizer: l1, biasRegularizer: l2, kernelConstraint: 'non_neg' });
+    const before = layer.getWeights();
+    const [kernels, biases] = [0, 1].map((odd) => before.filter((_, i) => i % 2 === odd).map(({ data }) => data));
+    const [ofKernels, ofBiases] = [kernels.map((data) => sum(data, Math.abs)), biases.map((data) => sum(data, (x) => x * x))];
+    assertClose(layer.losses, ofKernels.flatMap((loss, i) => [loss, ofBiases[i]]), { rtol: 1e-6 });
+    assertClose(make({ kernelRegularizer: l1 }).losses, ofKernels, { rtol: 1e-6 });
+    const onlyBiases = make({ biasRegularizer: l2, biasConstraint: 'non_neg' });
+    assertClose(onlyBiases.losses, ofBiases, { rtol: 1e-6 });
+    for (const [constrained, odd] of /** @type {const} */ ([[layer, 0], [onlyBiases, 1]])) {
+        constrained.applyConstraints();
+        constrained.getWeights().forEach(({ data }, i) =>
+            assert.deepEqual(data, i % 2 === odd ? before[i].data.map((x) => Math.max(x, 0)) : before[i].data));
+    }
 });
 
 test('a first call that runs out of memory leaves the layer unbuilt, and as good as new', async () => {

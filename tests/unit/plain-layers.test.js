@@ -44,6 +44,8 @@ test('wrong arguments are named', () => {
         [() => new RMSNormalization(runtime, { axis: [] }), /^axis must be an integer or an array/],
         [() => new RMSNormalization(runtime, { epsilon: -1 }), /^epsilon must be a number from 0 on/],
         [() => new LayerNormalization(runtime, /** @type {any} */ ({ center: 'no' })), /^center must be a boolean/],
+        [() => new LayerNormalization(runtime, /** @type {any} */ ({ name: 7 })), /^name must be a string, got 7/],
+        [() => new LayerNormalization(runtime, /** @type {any} */ ({ trainable: 1 })), /^trainable must be a boolean, got 1/],
         [() => new SinePositionEncoding(runtime, /** @type {any} */ ({ maxWavelength: '1' })), /^maxWavelength must be a number/],
         [() => new RMSNormalization(/** @type {any} */ ({})), /^runtime must be made by createRuntime/],
     ]) {
@@ -100,6 +102,15 @@ test('norms without weights are of the sizes they were built for', () => {
     norm.build([2, 4]);
     refuses(() => norm.callSync(tensor([2, 8])), /^inputs must be of sizes \[4\] on the axes \[1\], as built/);
     norm.dispose();
+});
+
+test('the first axis may be normed by itself, counted from either end', () => {
+    const x = { shape: [2, 3], data: Float32Array.of(1, 5, 2, 3, 1, 6) };
+    for (const axis of [0, -2]) {
+        const norm = new LayerNormalization(runtime, { axis, epsilon: 0 });
+        assert.deepEqual([...norm.callSync(x).data], [-1, 1, -1, 1, -1, 1]);
+        norm.dispose();
+    }
 });
 
 test('weights: first values, losses and constraints', () => {
