@@ -10,10 +10,10 @@ import { root, say } from './system.js';
  * In bytes, gzipped, each file by itself as a server sends it. Half of it is the binary, and most of that is products with
  * weights of seventeen types as files have them, which spare a page the decoding of a model to four to eight times its size.
  */
-const BUDGET = 76_600;
+const BUDGET = 77_600;
 
 /** The same for the scripts of an entry alone, with what they import. @type {Record<string, number>} */
-const SCRIPTS = { 'generation/index.js': 163_500, 'inline.js': 114_000, 'isolate.js': 2_000 };
+const SCRIPTS = { 'generation/index.js': 164_000, 'inline.js': 116_500, 'isolate.js': 2_000 };
 
 /** Raw bytes of all that lies beside the scripts in the folders of tests that read models, tokenizers and other files. */
 const FIXTURES = 6_000_000;
