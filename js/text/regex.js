@@ -49,7 +49,7 @@ export function translateRegex(source, where) {
     }
 }
 
-/** @param {string} text @returns {RegExp} finds the text itself */
+/** @param {string} text @returns {RegExp} global: the text itself, an empty one before and behind each character */
 export function literalRegex(text) {
     return new RegExp(Array.from(text, (c) => escape(/** @type {number} */ (c.codePointAt(0)))).join(''), 'gu');
 }
@@ -57,13 +57,13 @@ export function literalRegex(text) {
 /**
  * @param {string} text
  * @param {RegExp} regex global
- * @returns {number[]} where each match begins and ends, one after the other
+ * @returns {number[]} where each match begins and ends, one after the other; none in an empty text
  */
 export function matchesIn(text, regex) {
     const found = [];
     let last = -1;
     regex.lastIndex = 0;
-    for (let match = regex.exec(text); match; match = regex.exec(text)) {
+    for (let match = text === '' ? null : regex.exec(text); match; match = regex.exec(text)) {
         const { index: start } = match;
         const end = start + match[0].length;
         // One of nothing right behind another is none, nor is one in the middle of a character, where engines find some.
@@ -74,9 +74,9 @@ export function matchesIn(text, regex) {
     return found;
 }
 
-/** @param {string} text @param {RegExp | null} regex global @param {string} content @returns {string} with it in place of each match */
+/** @param {string} text @param {RegExp} regex global @param {string} content @returns {string} with it in place of each match */
 export function replaced(text, regex, content) {
-    const found = regex ? matchesIn(text, regex) : [];
+    const found = matchesIn(text, regex);
     let result = '';
     let at = 0;
     for (let i = 0; i < found.length; i += 2) {
