@@ -321,6 +321,24 @@ def tokenizers():
             },
             "normalizer": {"type": "Replace", "pattern": {"Regex": regex}, "content": "#"},
         }, [strange, "a\nb\n", "²a ¼", "1𥇖\n𥇖a", "\n"]
+    # Kind: letters that differ in their case alone, of which there may be more than two.
+    greek = "ΣσςΑαΩωΩµμKKkǄǅǆẞß-"
+    for name, regex in (
+        ("letter", "(?i)σ"),
+        ("range", "(?i)[α-ω]"),
+        ("title", "(?i:ǆ)|ß"),
+        ("class", "(?i:[kẞ])"),
+        ("no-class", "(?i:[^ςµ])"),
+    ):
+        yield "pattern-folded", name, {
+            "model": {
+                "type": "BPE",
+                "vocab": {c: i for i, c in enumerate(sorted(set(greek + "#?")))},
+                "merges": [],
+                "unk_token": "?",
+            },
+            "normalizer": {"type": "Replace", "pattern": {"Regex": regex}, "content": "#"},
+        }, [greek]
     # Kind: special tokens that normalizing changes; they are never left out.
     for name, normalizer, content in (
         ("lower", {"type": "Lowercase"}, "[SEP]"),
