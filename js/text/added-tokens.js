@@ -81,9 +81,9 @@ export class AddedTokenSplitter {
                 continue;
             }
             if (!(token.singleWord && (touches(text, at, -1) || touches(text, end, 0)))) {
-                const from = token.lstrip ? Math.max(spacesBefore(text, at), done) : at;
+                const from = token.lstrip ? Math.max(spacesBefore(text, at, done), done) : at;
                 if (from > done) pieces.push(text.slice(done, from));
-                done = token.rstrip ? spacesBehind(text, end) : end;
+                done = token.rstrip ? spacesBehind(text, Math.max(end, done)) : end;
                 // One of white space may have been taken along by the one before.
                 if (done > from) pieces.push(token.id);
             }
@@ -117,9 +117,9 @@ function touches(text, at, side) {
     return letter !== undefined && WORD.test(letter);
 }
 
-/** @param {string} text @param {number} at @returns {number} */
-function spacesBefore(text, at) {
-    while (at > 0 && SPACE.test(text[at - 1])) at--;
+/** @param {string} text @param {number} at @param {number} least @returns {number} */
+function spacesBefore(text, at, least) {
+    while (at > least && SPACE.test(text[at - 1])) at--;
     return at;
 }
 

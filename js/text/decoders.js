@@ -3,7 +3,7 @@
 
 import { byteOfToken, fromLetters, toLetters } from './bytes.js';
 import { pattern } from './normalizers.js';
-import { replaced } from './regex.js';
+import { literalRegex, replaced } from './regex.js';
 
 /** @typedef {import('./parts.js').Part} Part */
 
@@ -210,7 +210,7 @@ function replace(part) {
     const machine = () => numbered((text) => replaced(text, from, to));
     // One letter is found in parts of a token as well as in the whole.
     const { String: literal } = Object(part.get('pattern'));
-    const simple = !from || (typeof literal === 'string' && literal.length === 1);
+    const simple = typeof literal === 'string' && literal.length === 1;
     return simple ? machine : () => gathered(machine());
 }
 
@@ -267,21 +267,21 @@ const DECODERS = new Map(Object.entries({
     BPEDecoder(part) {
         part.only(['suffix']);
         const suffix = part.string('suffix', '</w>');
-        return () => gathered(bpe(suffix));
+        return () => gathered(bpe(literalRegex(suffix)));
     },
     CTC(part) {
         part.only(['pad_token', 'word_delimiter_token', 'cleanup']);
-        return ctc(part.string('pad_token', '<pad>'), part.string('word_delimiter_token', '|'),
+        return ctc(part.string('pad_token', '<pad>'), literalRegex(part.string('word_delimiter_token', '|')),
             part.boolean('cleanup', true));
     },
 }));
 
-/** @param {string} suffix ends a word; the last one of a text is no space @returns {Machine} */
+/** @param {RegExp} suffix ends a word; the last one of a text is no space @returns {Machine} */
 function bpe(suffix) {
     let held = '';
     /** @param {Chunk[]} out @param {string} space */
     const release = (out, space) => {
-        out.push(whole(suffix === '' ? held : held.replaceAll(suffix, space)));
+        out.push(whole(held.replace(suffix, space)));
     };
     let some = false;
     return {
@@ -296,7 +296,7 @@ function bpe(suffix) {
     };
 }
 
-/** @param {string} pad @param {string} delimiter @param {boolean} clean @returns {Decoder} */
+/** @param {string} pad @param {RegExp} delimiter @param {boolean} clean @returns {Decoder} */
 function ctc(pad, delimiter, clean) {
     return () => {
         /** @type {string | null} */
@@ -305,8 +305,8 @@ function ctc(pad, delimiter, clean) {
             push(chunk, out) {
                 if (chunk.text === last) return;
                 last = chunk.text;
-                let text = pad === '' ? last : last.replaceAll(pad, '');
-                if (clean) text = delimiter === '' ? cleanUp(text) : cleanUp(text).replaceAll(delimiter, ' ');
+                let text = last.replaceAll(pad, '');
+                if (clean) text = cleanUp(text).replace(delimiter, ' ');
                 if (text !== '') out.push(whole(text));
             },
             end: nothing,

@@ -91,6 +91,7 @@ const UNKNOWN_PENALTY = 10;
 function unigram(part, ids, scores) {
     part.only(['vocab', 'unk_id', 'byte_fallback', 'skip']);
     const unknown = part.get('unk_id') == null ? -1 : part.count('unk_id');
+    const isUnknown = (/** @type {number} */ id) => id < 0 || id === unknown;
     const bytes = part.boolean('byte_fallback', false) ? byteFallback(ids) : null;
     // Tokens that text is never cut into, such as control tokens of a GGUF file.
     const skip = new Set(part.get('skip') == null ? [] : part.list('skip'));
@@ -102,21 +103,18 @@ function unigram(part, ids, scores) {
 
     return remembering((piece, out) => {
         const from = bestPath(piece, trie, scores, worst - UNKNOWN_PENALTY);
-        /** @type {[number, number][]} */
+        /** @type {{ start: number, end: number, id: number }[]} */
         const pieces = [];
         for (let end = piece.length; end > 0; end = from.start[end]) {
+            const id = from.id[end];
             const last = pieces.at(-1);
-            // Neighbours without a token make up one.
-            if (last && from.id[end] < 0 && from.id[last[1]] < 0) last[0] = from.start[end];
-            else pieces.push([from.start[end], end]);
+            // Neighbours without a token make up one, and so does the token of the unknown itself where it stands in the text.
+            if (last && isUnknown(id) && isUnknown(last.id)) Object.assign(last, { start: from.start[end], id: -1 });
+            else pieces.push({ start: from.start[end], end, id });
         }
-        for (const [start, end] of pieces.reverse()) {
-            if (from.id[end] >= 0) {
-                out.push(from.id[end]);
-            } else {
-                const text = piece.slice(start, end);
-                for (const id of bytes?.(text) ?? (unknown < 0 ? [] : [unknown])) out.push(id);
-            }
+        for (const { start, end, id } of pieces.reverse()) {
+            if (id >= 0) out.push(id);
+            else for (const one of bytes?.(piece.slice(start, end)) ?? (unknown < 0 ? [] : [unknown])) out.push(one);
         }
     });
 }

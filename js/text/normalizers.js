@@ -24,13 +24,13 @@ function lowercase(text) {
 /**
  * `{ String }` or `{ Regex }`, as Replace and Split have it.
  * @param {Part} part
- * @returns {RegExp | null} null for the empty text, which is nowhere
+ * @returns {RegExp} global
  */
 export function pattern(part) {
     const value = part.get('pattern');
     const where = `${part.where}.pattern`;
     const literal = typeof value === 'string' ? value : value?.String;
-    if (typeof literal === 'string') return literal === '' ? null : literalRegex(literal);
+    if (typeof literal === 'string') return literalRegex(literal);
     if (typeof value?.Regex === 'string') return translateRegex(value.Regex, where);
     throw invalid(`${where} must be { String } or { Regex }, got ${show(value)}`);
 }

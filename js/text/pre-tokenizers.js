@@ -132,10 +132,7 @@ const PRE_TOKENIZERS = new Map(Object.entries({
     Metaspace: metaspace,
     Split(part) {
         part.only(['pattern', 'behavior', 'invert']);
-        const regex = pattern(part);
-        const name = behavior(part);
-        const invert = part.boolean('invert', false);
-        return regex ? splitter(regex, name, invert) : (piece) => (invert && name === 'Removed' ? [] : [piece]);
+        return splitter(pattern(part), behavior(part), part.boolean('invert', false));
     },
     Digits(part) {
         part.only(['individual_digits']);

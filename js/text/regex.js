@@ -24,9 +24,6 @@ const NAMED_CLASSES = {
 /** @type {Record<string, number>} */
 const CONTROLS = { t: 9, n: 10, v: 11, f: 12, r: 13, a: 7, e: 27 };
 
-/** Letters whose fold has a third member. @type {Record<string, string>} */
-const FOLDS = { s: 'ſ', k: '\u212A' };
-
 /**
  * Real patterns whose repeated group holds a repetition and which are known not to explode; in JavaScript they are written the
  * same way.
@@ -49,7 +46,7 @@ export function translateRegex(source, where) {
     }
 }
 
-/** @param {string} text @returns {RegExp} finds the text itself */
+/** @param {string} text @returns {RegExp} global: the text itself, an empty one before and behind each character */
 export function literalRegex(text) {
     return new RegExp(Array.from(text, (c) => escape(/** @type {number} */ (c.codePointAt(0)))).join(''), 'gu');
 }
@@ -57,13 +54,13 @@ export function literalRegex(text) {
 /**
  * @param {string} text
  * @param {RegExp} regex global
- * @returns {number[]} where each match begins and ends, one after the other
+ * @returns {number[]} where each match begins and ends, one after the other; none in an empty text
  */
 export function matchesIn(text, regex) {
     const found = [];
     let last = -1;
     regex.lastIndex = 0;
-    for (let match = regex.exec(text); match; match = regex.exec(text)) {
+    for (let match = text === '' ? null : regex.exec(text); match; match = regex.exec(text)) {
         const { index: start } = match;
         const end = start + match[0].length;
         // One of nothing right behind another is none, nor is one in the middle of a character, where engines find some.
@@ -74,9 +71,9 @@ export function matchesIn(text, regex) {
     return found;
 }
 
-/** @param {string} text @param {RegExp | null} regex global @param {string} content @returns {string} with it in place of each match */
+/** @param {string} text @param {RegExp} regex global @param {string} content @returns {string} with it in place of each match */
 export function replaced(text, regex, content) {
-    const found = regex ? matchesIn(text, regex) : [];
+    const found = matchesIn(text, regex);
     let result = '';
     let at = 0;
     for (let i = 0; i < found.length; i += 2) {
@@ -215,8 +212,7 @@ class Translator {
 
     /** @param {number} code @param {boolean} fold @returns {string} */
     _literal(code, fold) {
-        const others = fold ? folds(code) : [];
-        return others.length ? `[${[code, ...others].map(escape).join('')}]` : escape(code);
+        return fold ? `[${folded(escape(code))}]` : escape(code);
     }
 
     /** @param {boolean} fold @param {number} depth @returns {{ text: string, forks: boolean, fixed?: boolean }} */
@@ -342,13 +338,14 @@ class Translator {
         if (typeof from === 'string') return from;
         const next = this._chars[this._at + 1];
         if (this._chars[this._at] !== '-' || next === ']' || next === undefined) {
-            return [from, ...(fold ? folds(from) : [])].map(escape).join('');
+            return fold ? folded(escape(from)) : escape(from);
         }
         this._at++;
         const to = this._classItem();
         if (typeof to === 'string') return `${escape(from)}\\u{2d}${to}`;
         if (to < from) throw this._broken();
-        return ranges(from, to, fold);
+        const range = `${escape(from)}-${escape(to)}`;
+        return fold ? folded(range) : range;
     }
 
     /** @returns {string | number} */
@@ -360,19 +357,14 @@ class Translator {
     }
 }
 
-/** @param {number} code @returns {number[]} the other members of its fold */
-function folds(code) {
-    const letter = String.fromCodePoint(code);
-    const all = [letter.toLowerCase(), letter.toUpperCase(), FOLDS[letter.toLowerCase()] ?? ''];
-    return [...new Set(all)].filter((other) => other !== letter && Array.from(other).length === 1)
-        .map((other) => /** @type {number} */ (other.codePointAt(0)));
-}
+/** All letters that have a case, which come before this one. @type {string | null} */
+let cased = null;
+const BEHIND_CASED = 0x1E944;
 
-/** @param {number} from @param {number} to @param {boolean} fold @returns {string} */
-function ranges(from, to, fold) {
-    let text = `${escape(from)}-${escape(to)}`;
-    if (fold) {
-        for (let code = Math.max(from, 65); code <= Math.min(to, 122); code++) text += folds(code).map(escape).join('');
-    }
-    return text;
+/** @param {string} inside of brackets @returns {string} with what differs from one of these letters in its case alone */
+function folded(inside) {
+    cased ??= Array.from({ length: BEHIND_CASED }, (_, code) => String.fromCodePoint(code)).join('')
+        .replace(/\P{Changes_When_Casemapped}+/gu, '');
+    const others = cased.match(new RegExp(`[${inside}]`, 'giu')) ?? [];
+    return inside + others.map((letter) => escape(/** @type {number} */ (letter.codePointAt(0)))).join('');
 }

@@ -73,7 +73,9 @@ export function parseToolCalls(text, options = {}) {
         const own = tool?.function ?? tool;
         return [own?.name, own?.parameters?.properties];
     }));
-    return text.search(OPEN) >= 0 ? marked(text, known) : bare(text, known);
+    // A marker in what is JSON as a whole is an argument's.
+    const whole = bare(text, known);
+    return whole.calls.length > 0 || text.search(OPEN) < 0 ? whole : marked(text, known);
 }
 
 /** @param {string} text with markers @param {Tools | undefined} tools @returns {ParsedCalls} */

@@ -8,7 +8,7 @@ import { Automaton } from '../../js/generation/constraints/automaton.js';
 import { Expressions } from '../../js/generation/constraints/expressions.js';
 import { jsonBySchema } from '../../js/generation/constraints/json-schema.js';
 import { pattern } from '../../js/generation/constraints/pattern.js';
-import { TokenBytes } from '../../js/generation/constraints/vocabulary.js';
+import { TokenBytes, tokenBytes } from '../../js/generation/constraints/vocabulary.js';
 import { Tokenizer } from '../../js/text/tokenizer.js';
 import { rng } from '../rng.js';
 import { testRuntime } from '../runtime.js';
@@ -203,6 +203,16 @@ describe('choices and patterns', () => {
         }
         assert.equal(state?.accepts, true);
         assert.equal(state?.goesOn, false);
+    });
+
+    test('a tokenizer that decodes with spaces or ends of words between the tokens is refused', () => {
+        const model = { type: 'BPE', vocab: { a: 0, b: 1, 'b</w>': 2 }, merges: [] };
+        assert.equal(tokenBytes(new Tokenizer({ model, decoder: { type: 'Fuse' } }), 3).size, 3);
+        for (const decoder of [null, { type: 'BPEDecoder', suffix: '</w>' }]) {
+            const own = new Tokenizer({ model, decoder });
+            assert.notEqual(own.decode([0, 0, 2]), 'aab</w>');
+            assert.throws(() => tokenBytes(own, 3), /^TypeError: constraint: not with a tokenizer of kind BPE, whose tokens are not pieces/);
+        }
     });
 
     test('a token may be as long as it likes', () => {

@@ -145,6 +145,7 @@ const FEATURES = [
     ["{{ 'a' if 0 else 'b' }}[{{ 'a' if 0 }}]", 'b[]'],
     // Items and slices; characters are counted, not halves of them
     ["{{ 'héllo'[1:3] }}{{ [1, 2, 3][::-1] }}{{ 'a🚀b'[1] }}{{ 'a🚀b' | length }}{{ 'a🚀b'[::-1] }}", 'él[3, 2, 1]🚀3b🚀a'],
+    ['{{ range(4)[1:] }}{{ range(9)[::-2] }}{{ range(9)[-3:][1] }}', 'range(1, 4)range(8, -1, -2)7'],
     ["{{ {'items': 1}['items'] }}{% for k, v in {'a': 1, 'b': 2}.items() %}{{ k }}{{ v }}{% endfor %}", '1a1b2'],
     ["[{{ nope }}{{ {}.nope }}{{ [][5] }}{{ nope | default('d') }}{{ nope is defined }}]", '[dFalse]'],
     // Statements
@@ -174,12 +175,17 @@ const FEATURES = [
     ["{{ 'xax'.strip('x') }}{{ 'ab'.startswith(('b', 'a')) }}{{ 'abc'.find('c') }}{{ '-'.join(['a', 'b']) }}",
         'aTrue2a-b'],
     ["{{ '{0}{k:>3}'.format(1, k=2) }}{{ '%s=%03d' % ('a', 7) }}{{ \"it's\".title() }}", "1  2a=007It'S"],
+    ["{{ '%c%c' % (128640, 'é') }} {{ '%#x %#o' % (-255, 8) }} {{ '%a' % 'é🚀' }} {{ '{!a}'.format(['ÿ']) }}",
+        "🚀é -0xff 0o10 '\\xe9\\U0001f680' ['\\xff']"],
     // Filters
     ['{{ {"b": [1, 2.0, none], "a": "é<"} | tojson }}', '{"b": [1, 2.0, null], "a": "é<"}'],
     ['{{ {"a": [1], "b": {}} | tojson(indent=2) }}', '{\n  "a": [\n    1\n  ],\n  "b": {}\n}'],
     // transformers' own: ensure_ascii comes first
     ["{{ 'é' | tojson(true) }}{{ {'b': 1, 'a': 2} | tojson(sort_keys=true, separators=(',', ':')) }}",
         '"\\u00e9"{"a":2,"b":1}'],
+    // Keys are sorted as they are, not as JSON spells them
+    ["{{ {10: 1, 9: 2} | tojson(sort_keys=true) }}{{ {'🚀': 1, '\uffff': 2} | tojson(sort_keys=true) }}",
+        '{"9": 2, "10": 1}{"\uffff": 2, "🚀": 1}'],
     ["{{ ['b', 'A'] | sort | join('-') }}{{ [3, 1] | max }}{{ [1, 2, 3] | select('odd') | list }}", 'A-b3[1, 3]'],
     ["{{ [{'n': 2}, {'n': 1}] | map(attribute='n') | list }}{{ [{'n': 2}] | selectattr('n', 'gt', 1) | list }}",
         "[2, 1][{'n': 2}]"],
@@ -199,6 +205,10 @@ describe('Jinja as its documentation has it', () => {
         ['{{ nope() }}', /'nope' is undefined/],
         ["{{ 'a' + none }}", /can only concatenate str \(not "NoneType"\) to str/],
         ['{{ 1 / 0 }}', /division by zero/],
+        ['{{ 2.0 ** 5000 }}', /a power is too large for a float/],
+        ["{{ '%c' % 'ab' }}", /%c requires the number of a character, or one/],
+        ["{{ '%c' % -1 }}", /%c requires the number of a character, or one/],
+        ["{{ {1: 1, 'a': 2} | tojson(sort_keys=true) }}", /'<' not supported between instances of 'str' and 'int'/],
         ['{% for x in none %}{% endfor %}', /'NoneType' object is not iterable/],
         ['{% set l = [] %}{{ l.append(1) }}', /access to attribute 'append' of 'list' object is unsafe/],
         ["{{ ''.__class__.__mro__ }}", /access to attribute '__class__' of 'str' object is unsafe/],

@@ -166,6 +166,15 @@ describe('long and odd texts', () => {
             assert.ok(performance.now() - start < 30_000);
         }
     });
+    it('spaces without end, each of which is a token that takes others along', () => {
+        const model = { type: 'BPE', vocab: numbered(['?', 'a']), merges: [], unk_token: '?' };
+        for (const sides of [{ lstrip: true }, { rstrip: true }]) {
+            const tokenizer = new Tokenizer({ model, added_tokens: [{ id: 2, content: ' ', normalized: false, ...sides }] });
+            const start = performance.now();
+            assert.equal(tokenizer.encode(' '.repeat(150_000)).length, 150_000);
+            assert.ok(performance.now() - start < 30_000);
+        }
+    });
     it('half surrogate pairs are U+FFFD', () => {
         const tokenizer = new Tokenizer(EMBEDDED);
         assert.deepEqual(tokenizer.encode('a\uD800b\uDC00'), tokenizer.encode('a\uFFFDb\uFFFD'));

@@ -57,6 +57,8 @@ const FORMS = [
     ['Llama 3.2 1B', `{"type": "function", "function": "get_weather", "parameters": ${args}}`, { text: '', calls: [CALL] }],
     ['words that are no markers', 'functools[0]; to=functions.x', { text: 'functools[0]; to=functions.x', calls: [] }],
     ['a name outside of JSON, not known', `get_weather${args}`, { text: `get_weather${args}`, calls: [] }],
+    ['markers in an argument of JSON without any', `<|python_tag|>${JSON.stringify({ name: 'say', parameters: { text: `<tool_call>${body}` } })}`,
+        { text: '', calls: [{ name: 'say', arguments: { text: `<tool_call>${body}` } }] }],
     ['words alone', 'It is {warm} in "Rome".', { text: 'It is {warm} in "Rome".', calls: [] }],
     ['JSON that is no call', '{"warm": true}', { text: '{"warm": true}', calls: [] }],
     ['words behind JSON', `${body} is how`, { text: `${body} is how`, calls: [] }],

@@ -71,6 +71,18 @@ export class TokenBytes {
     }
 }
 
+/** Tokens that are tried. */
+const TRIED = 1000;
+
+/** @param {Tokenizer} tokenizer @returns {boolean} whether decoding puts tokens together as they are, without spaces between or ends of words */
+function joins(tokenizer) {
+    const ids = [];
+    for (let id = 0; id < tokenizer.vocabularySize && ids.length < TRIED; id++) {
+        if (!tokenizer.isSpecial(id) && /^[!-~]+$/.test(tokenizer.piece(id))) ids.push(id);
+    }
+    return tokenizer.decode(ids) === ids.map((id) => tokenizer.piece(id)).join('');
+}
+
 const LETTERS = new TextDecoder('latin1');
 
 /** @param {Uint8Array} bytes however many @returns {string} a letter for each, another one for every byte */
@@ -99,7 +111,7 @@ const MADE = new WeakMap();
  * @throws {TypeError} for a tokenizer whose tokens are words
  */
 export function tokenBytes(tokenizer, size) {
-    if (OTHERS.includes(tokenizer.kind)) {
+    if (OTHERS.includes(tokenizer.kind) || !joins(tokenizer)) {
         throw new TypeError(`constraint: not with a tokenizer of kind ${tokenizer.kind}, whose tokens are not pieces of a text`);
     }
     let made = MADE.get(tokenizer);

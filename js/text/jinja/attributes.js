@@ -166,9 +166,12 @@ export function getSlice(m, object, start, stop, step) {
         const [from, to] = bounds(start, stop, 1, value.length);
         return value.slice(from, Math.max(from, to));
     }
+    if (value instanceof Range) {
+        const [from, to] = bounds(start, stop, width, value.length);
+        return new Range(value.at(from), value.at(to), BigInt(width) * value.step);
+    }
     m.limits.spend(1 + lengthOf(value, m.limits));
-    const all = value instanceof Tuple ? value.items : Array.isArray(value) ? value
-        : Array.from(/** @type {Iterable<any>} */ (value));
+    const all = value instanceof Tuple ? value.items : Array.from(/** @type {Iterable<any>} */ (value));
     const [from, to] = bounds(start, stop, width, all.length);
     const items = [];
     for (let i = from; width > 0 ? i < to : i > to; i += width) items.push(all[i]);

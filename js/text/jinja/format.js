@@ -1,7 +1,7 @@
 // Python's two ways of putting values into a text: '%s' % x, and '{}'.format(x).
 
 import { characters, textLength } from './operators.js';
-import { floatText, repr, str } from './print.js';
+import { ascii, floatText, repr, str } from './print.js';
 import { Dict, TemplateError, Tuple, typeName } from './values.js';
 
 /** @typedef {import('./limits.js').Limits} Limits */
@@ -52,7 +52,7 @@ function intOf(value, code) {
 function numberText(value, code, precision) {
     switch (code.toLowerCase()) {
         case 'd': case 'i': case 'u': return String(intOf(value, code));
-        case 'c': return typeof value === 'string' ? value : String.fromCodePoint(Number(intOf(value, code) & 0xffffn));
+        case 'c': return character(value, code);
         case 'x': return intOf(value, code).toString(16);
         case 'o': return intOf(value, code).toString(8);
         case 'b': return intOf(value, code).toString(2);
@@ -62,6 +62,14 @@ function numberText(value, code, precision) {
         case '%': return `${fixed(floatOf(value, code) * 100, precision ?? 6)}%`;
         default: throw new TemplateError(`unsupported format character '${code}'`);
     }
+}
+
+/** @param {any} value one character, or its number @param {string} code @returns {string} */
+function character(value, code) {
+    const point = typeof value === 'string' ? BigInt(value.codePointAt(0) ?? -1) : intOf(value, code);
+    const text = point >= 0n && point <= 0x10ffffn ? String.fromCodePoint(Number(point)) : '';
+    if (text === '' || (typeof value === 'string' && value !== text)) throw new TemplateError('%c requires the number of a character, or one');
+    return text;
 }
 
 /** @param {number} value @param {number} precision */
@@ -133,12 +141,18 @@ function namedItem(values, name) {
     return values.get(name);
 }
 
+/** @param {any} value @param {string} conversion s, r or a @param {Limits} limits @returns {string} by str(), repr() or ascii() */
+function converted(value, conversion, limits) {
+    return conversion === 's' ? str(value, limits) : conversion === 'r' ? repr(value, limits) : ascii(repr(value, limits));
+}
+
 /** @param {RegExpExecArray} found @param {any} width @param {any} value @param {Limits} limits */
 function percentItem([, , flags, , digits, code], width, value, limits) {
     const precision = digits === undefined ? undefined : Number(digits);
     const isText = 'sra'.includes(code);
-    let text = isText ? (code === 's' ? str : repr)(value, limits) : numberText(value, code, precision);
+    let text = isText ? converted(value, code, limits) : numberText(value, code, precision);
     if (isText && precision !== undefined) text = characters(text, limits).slice(0, precision).join('');
+    if (flags.includes('#') && 'xXo'.includes(code)) text = text.replace(/^-?/, `$&0${code}`);
     if (!isText && 'XEFG'.includes(code)) text = text.toUpperCase();
     if (!isText && !text.startsWith('-') && /[+ ]/.test(flags)) text = (flags.includes('+') ? '+' : ' ') + text;
     const zero = flags.includes('0') && !isText && !flags.includes('-');
@@ -201,7 +215,7 @@ export function formatBraces(format, args, kwargs, member, limits) {
             const isItem = part.startsWith('[');
             value = member(value, isItem && /^\d{1,15}$/.test(name) ? BigInt(name) : name, isItem);
         }
-        if (conversion) value = conversion === 's' ? str(value, limits) : repr(value, limits);
+        if (conversion) value = converted(value, conversion, limits);
         const text = formatSpec(value, spec ?? '', limits);
         length += text.length;
         limits.text(text.length, length);

@@ -155,6 +155,7 @@ function floats(operator, x, y) {
             if (x < 0 && !Number.isInteger(y)) {
                 throw new TemplateError('a negative number to a broken power is complex');
             }
+            if (Number.isFinite(x) && Number.isFinite(y) && !Number.isFinite(x ** y)) throw new TemplateError('a power is too large for a float');
             return x ** y;
         default:
     }

@@ -1,5 +1,6 @@
 // Python's str() and repr(), and tojson as transformers has it: key order kept, HTML not escaped, non-ASCII kept.
 
+import { compare } from './operators.js';
 import {
     Attributes, Callable, Dict, Lazy, Markup, Range, TemplateError, Tuple, Undefined, View, truthy, typeName,
 } from './values.js';
@@ -28,11 +29,21 @@ function quoted(text) {
         if (char === quote) return `\\${char}`;
         const escape = ESCAPES.get(char);
         if (escape) return escape;
-        const code = /** @type {number} */ (char.codePointAt(0));
-        if (code < 0x100) return `\\x${code.toString(16).padStart(2, '0')}`;
-        return code < 0x10000 ? `\\u${code.toString(16).padStart(4, '0')}` : `\\U${code.toString(16).padStart(8, '0')}`;
+        return escaped(char);
     });
     return quote + body + quote;
+}
+
+/** @param {string} char @returns {string} as Python writes what it does not show */
+function escaped(char) {
+    const code = /** @type {number} */ (char.codePointAt(0));
+    const [letter, digits] = code < 0x100 ? ['x', 2] : code < 0x10000 ? ['u', 4] : ['U', 8];
+    return `\\${letter}${code.toString(16).padStart(Number(digits), '0')}`;
+}
+
+/** @param {string} text of repr() @returns {string} Python's ascii() */
+export function ascii(text) {
+    return text.replaceAll(/[^\0-\x7e]/gu, escaped);
 }
 
 /** @param {any} value @param {import('./limits.js').Limits} limits @returns {string} Python's str() */
@@ -135,7 +146,7 @@ function jsonText(value, style, limits, margin) {
     const [open, close] = isDict ? '{}' : '[]';
     if (!truthy(items)) return open + close;
     const inner = style.indent === null ? '' : margin + style.indent;
-    const body = isDict ? joined(jsonEntries(value, style), ([key, item]) => {
+    const body = isDict ? joined(jsonEntries(value, style, limits), ([key, item]) => {
         return jsonString(key, style, limits) + style.colon + json(item, style, limits, inner);
     }, limits, separator(style, inner)) : joined(/** @type {any[]} */ (items), (item) => {
         return json(item, style, limits, inner);
@@ -154,17 +165,17 @@ function jsonFloat(value) {
     return Number.isFinite(value) ? floatText(value) : value > 0 ? 'Infinity' : '-Infinity';
 }
 
-/** @param {Dict} dict @param {JsonStyle} style @returns {[string, any][]} with keys as json.dumps() spells them */
-function jsonEntries(dict, { sort }) {
-    /** @type {[string, any][]} */
-    const entries = [...dict.entries()].map(([key, value]) => {
+/** @param {Dict} dict @param {JsonStyle} style @param {import('./limits.js').Limits} limits @returns {[string, any][]} with keys as json.dumps() spells them */
+function jsonEntries(dict, { sort }, limits) {
+    const all = [...dict.entries()];
+    if (sort) all.sort(([a], [b]) => compare(a, b, '<', limits));
+    return all.map(([key, value]) => {
         if (typeof key === 'string') return [key, value];
         if (key === null) return ['null', value];
         if (typeof key === 'number') return [jsonFloat(key), value];
         if (typeof key === 'boolean' || typeof key === 'bigint') return [String(key), value];
         throw new TemplateError(`keys must be str, int, float, bool or None, not ${typeName(key)}`);
     });
-    return sort ? entries.sort(([a], [b]) => (a < b ? -1 : Number(a > b))) : entries;
 }
 
 /** @param {string | Markup} value @param {JsonStyle} style @param {import('./limits.js').Limits} limits */

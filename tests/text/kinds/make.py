@@ -321,6 +321,24 @@ def tokenizers():
             },
             "normalizer": {"type": "Replace", "pattern": {"Regex": regex}, "content": "#"},
         }, [strange, "a\nb\n", "²a ¼", "1𥇖\n𥇖a", "\n"]
+    # Kind: letters that differ in their case alone, of which there may be more than two.
+    greek = "ΣσςΑαΩωΩµμKKkǄǅǆẞß-"
+    for name, regex in (
+        ("letter", "(?i)σ"),
+        ("range", "(?i)[α-ω]"),
+        ("title", "(?i:ǆ)|ß"),
+        ("class", "(?i:[kẞ])"),
+        ("no-class", "(?i:[^ςµ])"),
+    ):
+        yield "pattern-folded", name, {
+            "model": {
+                "type": "BPE",
+                "vocab": {c: i for i, c in enumerate(sorted(set(greek + "#?")))},
+                "merges": [],
+                "unk_token": "?",
+            },
+            "normalizer": {"type": "Replace", "pattern": {"Regex": regex}, "content": "#"},
+        }, [greek]
     # Kind: special tokens that normalizing changes; they are never left out.
     for name, normalizer, content in (
         ("lower", {"type": "Lowercase"}, "[SEP]"),
@@ -334,6 +352,37 @@ def tokenizers():
             "decoder": {"type": "Fuse"},
             "added_tokens": added(3, {"content": content, "normalized": True, "special": True}),
         }, [f"a{content}b", f"{content} {content.lower()}", f"b {content}"]
+
+
+    # Kind: the empty text as a pattern, which is before and behind each character.
+    letters = {"type": "BPE", "vocab": {c: i for i, c in enumerate("?ab😀#")}, "merges": [], "unk_token": "?"}
+    empty = {"String": ""}
+    for name, part in (
+        ("replaced", {"normalizer": {"type": "Replace", "pattern": empty, "content": "#"}}),
+        ("removed", {"pre_tokenizer": split(empty, "Removed")}),
+        ("isolated", {"pre_tokenizer": split(empty, "Isolated", True)}),
+        ("decoded", {"decoder": {"type": "Replace", "pattern": empty, "content": "#"}}),
+        ("suffix", {"decoder": {"type": "BPEDecoder", "suffix": ""}}),
+        ("delimiter", {"decoder": {"type": "CTC", "pad_token": "?", "word_delimiter_token": "", "cleanup": True}}),
+    ):
+        yield "pattern-empty", name, {"model": {**letters, "end_of_word_suffix": "b"}, **part}, ["ab", "a", "😀😀a", ""]
+    yield "pattern-empty", "nothing-to-decode", {
+        "model": words("a"),
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [BYTES, {"type": "Replace", "pattern": {"Regex": ""}, "content": "#"}],
+        },
+    }, ["", "a"]
+    # Kind: the unknown token's own text beside what is unknown.
+    for fallback in (False, True):
+        yield "unknown-beside-unknown", "bytes" if fallback else "plain", {
+            "model": {
+                "type": "Unigram",
+                "unk_id": 0,
+                "vocab": [["?", -1.0], ["a", -1.0], ["<0xC3>", -1.0], ["<0xA9>", -1.0], ["<0x3F>", -1.0]],
+                "byte_fallback": fallback,
+            },
+        }, ["?", "??", "é?", "?éa", "aé", "?a?é?", "éa?x"]
 
 
 def main():
