@@ -1,6 +1,6 @@
 // RMSNormalization and LayerNormalization: Keras's layers (keras.io/api/layers/normalization_layers).
 
-import { sizeOf } from '../engine/tensor.js';
+import { roundMode, sizeOf } from '../engine/tensor.js';
 import { booleanOrBit, checkOptionNames, finiteNumber, rangeError, typeError } from '../check.js';
 import { NormWeights } from '../blocks/norm.js';
 import { resolveObjects, serializeObjects } from '../keras/objects.js';
@@ -102,10 +102,15 @@ class Normalization extends PlainLayer {
         return [];
     }
 
+    /** What inputs and weights are cast to. */
+    get _cast() {
+        return this._policy.compute;
+    }
+
     _loaded() {
-        const { compute } = this._policy;
+        const { _cast: cast } = this;
         for (const { path, data } of this._weights) {
-            const values = compute === 'float32' ? data : data.map((value) => roundTo(value, compute));
+            const values = data.map((value) => roundTo(value, cast));
             if (path === 'beta') this._norm?.loadBias(values);
             else this._norm?.loadWeight(values);
         }
@@ -142,7 +147,7 @@ class Normalization extends PlainLayer {
      * @returns {import('./plain-layer.js').Work}
      */
     _job(inputs, plan, n) {
-        const { _runtime: runtime, _policy: { compute } } = this;
+        const { _runtime: runtime, _cast: cast, _policy: { compute } } = this;
         const { memory } = runtime;
         const { shape } = inputs;
         const size = sizeOf(shape);
@@ -152,7 +157,7 @@ class Normalization extends PlainLayer {
         return {
             record: (program) => {
                 output = program.result(Object.freeze([...shape]), compute);
-                let x = floatInput(runtime, program, inputs, compute, 0);
+                let x = floatInput(runtime, program, inputs, cast, roundMode(cast));
                 rows = output._address;
                 if (!plan.direct) {
                     rows = program.scratch(4 * size);
@@ -291,6 +296,11 @@ export class LayerNormalization extends Normalization {
     _ownConfig() {
         const c = this._config;
         return { ...c, ...serializeObjects(Object.keys(OBJECTS), c) };
+    }
+
+    /** Keras casts nothing of this layer but what it gives. @returns {import('../keras/policy.js').FloatType} */
+    get _cast() {
+        return 'float32';
     }
 
     /** @param {number} n @returns {NormWeights} */

@@ -8,6 +8,7 @@ import { readKerasConfig, readOptions } from '../keras/config.js';
 import { nextName } from '../keras/names.js';
 import { resolvePolicy, roundTo, serializePolicy } from '../keras/policy.js';
 import { inSnakeCase } from '../keras/serializable.js';
+import { floatInput } from './attention/inputs.js';
 import { checkWeights } from './check-weights.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
@@ -226,11 +227,11 @@ export class PlainLayer {
 
     /**
      * A job that the calling thread does by itself.
-     * @param {readonly number[]} shape of the output
-     * @param {(out: Float32Array) => void} fill
+     * @param {Held} inputs of the output's shape
+     * @param {(out: Float32Array, values: Float32Array) => void} fill
      * @returns {Work}
      */
-    _fill(shape, fill) {
+    _fill(inputs, fill) {
         const {
             _runtime: runtime,
             _policy: { compute },
@@ -239,8 +240,10 @@ export class PlainLayer {
         let output;
         return {
             record: (program) => {
-                output = program.result(Object.freeze([...shape]), compute);
-                fill(runtime.memory.f32(output._address, output.size));
+                output = program.result(Object.freeze([...inputs.shape]), compute);
+                const values = floatInput(runtime, program, inputs, compute, roundMode(compute));
+                const { memory } = runtime;
+                fill(memory.f32(output._address, output.size), memory.f32(values, output.size));
                 this._round(output);
             },
             finish: () => output,
@@ -277,18 +280,19 @@ printAs(PlainLayer, ({ _what }) => _what, (layer) => (layer._disposed ? null : l
  * @param {{ startIndex?: number | null, positions?: TensorLike | null }} options
  * @param {number} batch
  * @param {number} count
+ * @param {import('../keras/policy.js').FloatType} type that Keras casts floats to
  * @returns {(b: number) => (i: number) => number} position i of entry b
  */
-export function positionsOf({ startIndex, positions }, batch, count) {
+export function positionsOf({ startIndex, positions }, batch, count, type) {
     if (positions === undefined || positions === null) {
         const start = startIndex ?? 0;
         if (typeof start !== 'number' || !Number.isInteger(start)) throw typeError('startIndex', 'an integer', start);
         return () => (i) => start + i;
     }
-    const { shape, data } = asTensorLike(positions, 'positions');
+    const { shape, data, dtype } = asTensorLike(positions, 'positions');
     const [rows, columns] = shape.length === 1 ? [1, ...shape] : shape;
     const fits = shape.length < 3 && (rows === 1 || rows === batch) && (columns === 1 || columns === count);
     if (!fits) throw rangeError('positions', `of shape [${count}] or [${batch}, ${count}], or 1 for any size`, positions);
-    const given = Float32Array.from(data);
+    const given = Float32Array.from(data, (x) => roundTo(x, dtype === 'int32' ? 'float32' : type));
     return (b) => (i) => given[(rows === 1 ? 0 : b * columns) + (columns === 1 ? 0 : i)];
 }

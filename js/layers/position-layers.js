@@ -2,7 +2,6 @@
 
 import { checkOptionNames, positiveInteger, positiveNumber, rangeError } from '../check.js';
 import { roundTo } from '../keras/policy.js';
-import { numbers } from './attention/inputs.js';
 import { PlainLayer, positionsOf } from './plain-layer.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
@@ -44,14 +43,14 @@ export class SinePositionEncoding extends PlainLayer {
         const { shape } = inputs;
         if (shape.length < 3) throw rangeError('inputs', 'of shape [B, ..., T, F]', inputs);
         const [entries, count, features] = shape.slice(-3);
-        const places = positionsOf(options, entries, count);
+        const places = positionsOf(options, entries, count, this._policy.compute);
         const rounded = (/** @type {number} */ x) => roundTo(x, this._policy.compute);
         const least = rounded(1 / this._config.maxWavelength);
         const frequencies = Float32Array.from(
             { length: shape.includes(0) ? 0 : features },
             (_, i) => rounded(least ** rounded(rounded(2 * Math.floor(i / 2)) / rounded(features))),
         );
-        return this._fill(shape, (out) => {
+        return this._fill(inputs, (out) => {
             for (let b = 0, at = 0; at < out.length; b++) {
                 const positionOf = places(b % entries);
                 for (let t = 0; t < count; t++) {
@@ -97,11 +96,11 @@ export class AlibiBias extends PlainLayer {
         if (shape.length !== 4) throw rangeError('attentionScores', 'of shape [batch, heads, T, S]', inputs);
         const [, heads, t, s] = shape;
         const slopes = slopesOf(shape.includes(0) ? 0 : heads, this._config.alibiBiasMax);
-        return this._fill(shape, (out) => {
-            const values = numbers(this._runtime, inputs);
+        const rounded = (/** @type {number} */ x) => roundTo(x, this._policy.compute);
+        return this._fill(inputs, (out, values) => {
             for (let row = 0, i = 0; i < out.length; row++) {
-                const slope = Math.fround(slopes[Math.floor(row / t) % heads]);
-                for (let j = 1 - s; j <= 0; j++, i++) out[i] = values[i] + slope * j;
+                const slope = rounded(slopes[Math.floor(row / t) % heads]);
+                for (let j = 1 - s; j <= 0; j++, i++) out[i] = values[i] + rounded(slope * rounded(j));
             }
         });
     }

@@ -3,7 +3,6 @@
 
 import { checkOptionNames, positiveInteger, positiveNumber, rangeError, typeError } from '../check.js';
 import { RotaryAngles, baseFrequencies, checkDims, readLongFactors, readSmoothing } from '../keras/rotary.js';
-import { numbers } from './attention/inputs.js';
 import { PlainLayer, positionsOf } from './plain-layer.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
@@ -178,9 +177,9 @@ export class RotaryEmbedding extends PlainLayer {
         const dims = shape[feature];
         const settings = /** @type {RotarySettings} */ (this._settings);
         checkDims(settings, dims);
-        const places = positionsOf(options, shape[batch], shape[sequence]);
+        const places = positionsOf(options, shape[batch], shape[sequence], this._policy.compute);
         // The tables are as long as the axes are, also of inputs without an element.
-        if (shape.includes(0)) return this._fill(shape, () => {});
+        if (shape.includes(0)) return this._fill(inputs, () => {});
         const angles = new RotaryAngles(settings, dims, this._policy.compute);
         const tables = Array.from({ length: options.positions == null ? 1 : shape[batch] }, (_, b) => {
             const table = new Float32Array(shape[sequence] * dims);
@@ -188,8 +187,8 @@ export class RotaryEmbedding extends PlainLayer {
             return table;
         });
         const rows = rowsOf(shape, feature);
-        return this._fill(shape, (out) =>
-            turn(out, numbers(this._runtime, inputs), rows, tables, { batch, sequence, dims, stride: strideOf(shape, feature) }),
+        return this._fill(inputs, (out, values) =>
+            turn(out, values, rows, tables, { batch, sequence, dims, stride: strideOf(shape, feature) }),
         );
     }
 }

@@ -389,7 +389,7 @@ test('configs and weights that are refused', async () => {
         [{ 'config.json': encoder.encode('{') }, 'config-not-json', /JSON/],
         [{ 'config.json': json(backbone('BertBackbone', {})) }, 'architecture', /BertBackbone/],
         [{ 'config.json': json(backbone('toString', {})) }, 'architecture', /toString/],
-        [llama({ hidden_dim: 7 }), 'config-invalid', /hidden_dim/],
+        [llama({ hidden_dim: 3 }), 'config-invalid', /hidden_dim/],
         [llama({ num_layers: 0 }), 'config-invalid', /num_layers/],
         [llama({ num_layers: 1e9 }), 'config-invalid', /at most/],
         [llama({ num_layers: null }), 'config-missing-key', /num_layers/],

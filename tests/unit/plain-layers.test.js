@@ -209,6 +209,32 @@ test('half precision: numbers of the type', () => {
     norm.dispose();
 });
 
+test('half precision: what Keras casts is cast, and nothing else', () => {
+    const dtype = 'mixed_bfloat16';
+    const row = (/** @type {number[]} */ values) => ({ shape: [values.length], data: Float32Array.from(values) });
+    const x = row([0.1, -0.7, 1.3, 2.9]);
+    const rms = new RMSNormalization(runtime, { dtype });
+    rms.build([4]);
+    rms.setWeights([row([1.1, 0.9, 1.01, 0.99])]);
+    assert.deepEqual([...rms.callSync(x).data], [0.06787109375, -0.384765625, 0.80078125, 1.765625]);
+    // Keras's LayerNormalization alone has autocast off: inputs and weights stay as they are.
+    const layer = new LayerNormalization(runtime, { dtype });
+    layer.build([4]);
+    layer.setWeights([row([1.005, 0.703, 1.013, 0.992]), row([0.1, 0.2, 0.3, 0.4])]);
+    assert.deepEqual([...layer.callSync(x).data], [-0.4921875, -0.62890625, 0.59765625, 1.859375]);
+    // Slopes, distances and their products are of the type.
+    const scores = { shape: [1, 3, 1, 5], data: new Float32Array(15).fill(0.1003) };
+    assert.deepEqual([...new AlibiBias(runtime, { dtype }).callSync(scores).data], [
+        -0.150390625, -0.08740234375, -0.02490234375, 0.03759765625, 0.10009765625,
+        0.08447265625, 0.08837890625, 0.09228515625, 0.09619140625, 0.10009765625,
+        -0.8984375, -0.6484375, -0.400390625, -0.150390625, 0.10009765625,
+    ]);
+    // So are positions, unless they are integers.
+    const rope = new RotaryEmbedding(runtime, { dtype: 'float16' });
+    const turned = rope.callSync({ shape: [1, 2, 2], data: Float32Array.of(0.1003, 0, 0, 0.4001) }, { positions: row([99.87, 33.34]) });
+    assert.deepEqual([...turned.data], [0.0794677734375, -0.0611572265625, -0.375, -0.139892578125]);
+});
+
 test('default names count by class', async () => {
     const names = [new AlibiBias(runtime), new AlibiBias(runtime), new AlibiBias(runtime, { name: 'a' })];
     const [first, second] = names.map(({ name }) => /(\d*)$/.exec(name)?.[1]);

@@ -131,7 +131,7 @@ function common(k) {
 
 /** @param {KerasConfig} k @param {number} width @param {number} heads @returns {number} where the config has none */
 function headSize(k, width, heads) {
-    return width % heads === 0 ? width / heads : k.refuse('hidden_dim', 'a multiple of num_query_heads', width);
+    return width < heads ? k.refuse('hidden_dim', `num_query_heads, ${heads}, or more`, width) : Math.floor(width / heads);
 }
 
 /** @param {KerasConfig} k @returns {Record<string, any>} rope_parameters of Llama, Mistral, Qwen */

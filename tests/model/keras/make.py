@@ -27,8 +27,8 @@ def gemma3(**more):
     return keras_hub.models.Gemma3Backbone(**SIZES, intermediate_dim=20, head_dim=8, **parts, **WINDOW)
 
 
-def llama():
-    sizes = {**SIZES, "num_query_heads": 2, "hidden_dim": 128, "intermediate_dim": 128}
+def llama(heads=2, width=128):
+    sizes = {**SIZES, "num_query_heads": heads, "hidden_dim": width, "intermediate_dim": width}
     return keras_hub.models.LlamaBackbone(**sizes)
 
 
@@ -49,6 +49,8 @@ PRESETS = {
     "gemma-one-norm": (lambda: gemma(head_dim=8, use_post_ffw_norm=True, **WINDOW), None, None),
     "gemma-capped": (lambda: gemma(head_dim=8, attention_logit_soft_cap=50), None, None),
     "gemma3-few-norms": (lambda: gemma3(use_post_attention_norm=False, use_query_key_norm=False), None, None),
+    # A width that three heads of 4 do not fill.
+    "llama-uneven": (lambda: llama(3, 14), None, None),
 }
 
 
