@@ -64,7 +64,10 @@ export class Memory {
         const wanted = Math.min(MAX_PAGES, Math.floor(maxBytes / PAGE));
         let granted = wanted;
         let memory = createMemory(initial, granted, shared);
-        while (!memory && granted > 256) memory = createMemory(initial, granted = (granted + 1) >> 1, shared);
+        while (!memory && granted > 256) {
+            granted = Math.ceil(granted / 2);
+            memory = createMemory(initial, granted, shared);
+        }
         if (!memory) {
             throw new Error('createRuntime: the engine gives no memory, not even 16 MiB');
         }
