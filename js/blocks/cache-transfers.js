@@ -74,10 +74,12 @@ export class CopyJob {
     record(program) {
         const { cache } = this;
         this.tensor = program.result(cache.shape, cache.dtype === 'int8' ? 'float32' : cache.dtype);
-        const transfer = program.scratch(4 * OP_WORDS);
+        const { memory, wasm } = cache._runtime;
+        const transfer = memory.alloc(4 * OP_WORDS);
         writeTransfer(program.words, transfer / 4 - TRANSFER.keys, cache._address, this.tensor._address, cache.shape, 0,
             cache.shape[2]);
-        cache._runtime.wasm.cmha_cache_load(transfer);
+        wasm.cmha_cache_load(transfer);
+        memory.free(transfer);
     }
 
     finish() {
