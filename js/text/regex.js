@@ -212,7 +212,7 @@ class Translator {
 
     /** @param {number} code @param {boolean} fold @returns {string} */
     _literal(code, fold) {
-        return fold ? `[${folded(escape(code))}]` : escape(code);
+        return fold ? `[${folded(code)}]` : escape(code);
     }
 
     /** @param {boolean} fold @param {number} depth @returns {{ text: string, forks: boolean, fixed?: boolean }} */
@@ -338,14 +338,13 @@ class Translator {
         if (typeof from === 'string') return from;
         const next = this._chars[this._at + 1];
         if (this._chars[this._at] !== '-' || next === ']' || next === undefined) {
-            return fold ? folded(escape(from)) : escape(from);
+            return fold ? folded(from) : escape(from);
         }
         this._at++;
         const to = this._classItem();
         if (typeof to === 'string') return `${escape(from)}\\u{2d}${to}`;
         if (to < from) throw this._broken();
-        const range = `${escape(from)}-${escape(to)}`;
-        return fold ? folded(range) : range;
+        return fold ? folded(from, to) : rangeOf(from, to);
     }
 
     /** @returns {string | number} */
@@ -361,10 +360,24 @@ class Translator {
 let cased = null;
 const BEHIND_CASED = 0x1E944;
 
-/** @param {string} inside of brackets @returns {string} with what differs from one of these letters in its case alone */
-function folded(inside) {
-    cased ??= Array.from({ length: BEHIND_CASED }, (_, code) => String.fromCodePoint(code)).join('')
-        .replace(/\P{Changes_When_Casemapped}+/gu, '');
-    const others = cased.match(new RegExp(`[${inside}]`, 'giu')) ?? [];
-    return inside + others.map((letter) => escape(/** @type {number} */ (letter.codePointAt(0)))).join('');
+/** @param {number} from @param {number} to @returns {string} as it stands in brackets */
+const rangeOf = (from, to) => (from === to ? escape(from) : `${escape(from)}-${escape(to)}`);
+
+/** @param {number} from @param {number} [to] @returns {string} these letters, with what differs from one of them in its case alone */
+function folded(from, to = from) {
+    const range = rangeOf(from, to);
+    cased ??= lettersWithCase();
+    const others = Array.from(cased.match(new RegExp(`[${range}]`, 'giu')) ?? [], (letter) => /** @type {number} */ (letter.codePointAt(0)))
+        .filter((code) => code < from || code > to);
+    return range + others.map(escape).join('');
+}
+
+/** @returns {string} one after another: not from a list of all letters, which would take a megabyte */
+function lettersWithCase() {
+    let letters = '';
+    for (let code = 0; code < BEHIND_CASED; code++) {
+        const letter = String.fromCodePoint(code);
+        if (/\p{Changes_When_Casemapped}/u.test(letter)) letters += letter;
+    }
+    return letters;
 }
