@@ -61,10 +61,10 @@ static void row_of_two(float *y, const uint8_t *p, const uint8_t *q, const float
         ROLLED
         for (size_t w = 2; w < BYTES_I4 / 4; w++) {
             for (size_t part = 0; part < 2; part++, x += MASKS) {
-                    for (size_t c = 0; c < 4; c++) {
+                for (size_t c = 0; c < 4; c++) {
                     i4 word = i4_xor(word_field((c < 2 ? p : q) + w * WORD_FIELD, c % 2), excess);
                     if (part) word = i4_shr(word, 16);
-                            for (size_t i = 0; i < MASKS; i++) {
+                    for (size_t i = 0; i < MASKS; i++) {
                         f4 value = f4_mul(f4_sub(i4_float(i4_and(word, masks[i])), zeros[c][i]), scales[c][i]);
                         sum[c] = f4_madd(f4_load_splat(x + i), value, sum[c]);
                     }
