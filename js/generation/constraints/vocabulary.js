@@ -111,11 +111,11 @@ const MADE = new WeakMap();
  * @throws {TypeError} for a tokenizer whose tokens are words
  */
 export function tokenBytes(tokenizer, size) {
-    if (OTHERS.includes(tokenizer.kind) || !joins(tokenizer)) {
-        throw new TypeError(`constraint: not with a tokenizer of kind ${tokenizer.kind}, whose tokens are not pieces of a text`);
-    }
     let made = MADE.get(tokenizer);
     if (made?.size !== size) {
+        if (OTHERS.includes(tokenizer.kind) || !joins(tokenizer)) {
+            throw new TypeError(`constraint: not with a tokenizer of kind ${tokenizer.kind}, whose tokens are not pieces of a text`);
+        }
         made = new TokenBytes(tokenizer, size);
         MADE.set(tokenizer, made);
     }
