@@ -154,17 +154,23 @@ test('a model that cannot run says why, and what would', options, async t => {
     demo.checkProblems();
 });
 
+/** The page with a model that chats. @param {import('node:test').TestContext} t @param {Parameters<typeof DemoPage.open>[1]} [settings] */
+async function openChat(t, settings) {
+    const demo = await DemoPage.open(t, settings);
+    await demo.ready();
+    await pick(demo, await chattingModel(t));
+    await demo.says('model-name', 'chat');
+    await demo.page.waitForFunction(() => !document.querySelector('dialog[open]'));
+    await demo.page.click('#modes input[value="chat"]');
+    return demo;
+}
+
 test('a conversation: a system prompt, stop, continue, another answer, another word', options, async t => {
-    const demo = await DemoPage.open(t, { before: () => {
+    const demo = await openChat(t, { before: () => {
         // Another answer is by another seed: the same one each time.
         crypto.getRandomValues = (/** @type {any} */ array) => array.fill(5);
     } });
     const { page } = demo;
-    await demo.ready();
-    await pick(demo, await chattingModel(t));
-    await demo.says('model-name', 'chat');
-    await page.waitForFunction(() => !document.querySelector('dialog[open]'));
-    await page.click('#modes input[value="chat"]');
     await page.$eval('#system', field => { /** @type {HTMLTextAreaElement} */ (field).value = 'You are a fox.'; });
     const answer = () => page.$eval('.turn.assistant:last-child .words', words => words.textContent ?? '');
     const ended = () => page.waitForFunction(() => document.querySelector('.turn.assistant:last-child .turn-bar button')
@@ -217,13 +223,8 @@ test('a conversation: a system prompt, stop, continue, another answer, another w
 });
 
 test('an answer is the one to its own question, wherever one looks meanwhile', options, async t => {
-    const demo = await DemoPage.open(t);
+    const demo = await openChat(t);
     const { page } = demo;
-    await demo.ready();
-    await pick(demo, await chattingModel(t));
-    await demo.says('model-name', 'chat');
-    await page.waitForFunction(() => !document.querySelector('dialog[open]'));
-    await page.click('#modes input[value="chat"]');
     const letters = (/** @type {string} */ text) => text.replace(/[\s∎]/g, '');
     const answer = () => page.$eval('.turn.assistant:last-child .words > div', words => words.textContent ?? '');
     const ended = () => page.waitForFunction(() => document.querySelector('.turn.assistant:last-child .turn-bar button'));
