@@ -2,7 +2,8 @@
 // beside it. For a bundle that is one file, and wherever files of a package are not found.
 
 import { createRuntime as create } from './engine/create-runtime.js';
-import { WORKER_TEXT, workerOfText } from './engine/text-worker.js';
+import { workerAt } from './engine/spawn.js';
+import { WORKER_TEXT, addressOfText } from './engine/text-worker.js';
 import { RELAXED, SIMD128 } from './inlined/binaries.js';
 
 export * from './index.js';
@@ -33,6 +34,6 @@ export async function createRuntime(options = {}) {
     if (typeof options !== 'object' || options === null) {
         return create(options); // which refuses it
     }
-    const { wasm = await (binaries ??= unpack()), worker = () => workerOfText(WORKER_TEXT), ...others } = options;
+    const { wasm = await (binaries ??= unpack()), worker = () => workerAt(addressOfText(WORKER_TEXT)), ...others } = options;
     return create({ wasm, worker, ...others });
 }

@@ -6,9 +6,10 @@ import { FormatError } from '../check.js';
 import { isNode } from '../engine/threads.js';
 import { readFile } from '../files/source.js';
 import { damaged, packCache, restorePages, unpackCache } from './cache-bytes.js';
-import { KVCache } from './cache.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
+/** @typedef {import('./cache.js').KVCache} KVCache */
+/** @typedef {typeof import('./cache.js').KVCache} CacheClass */
 
 const MAGIC = 'CMHAKEYS';
 const VERSION = 1;
@@ -24,26 +25,26 @@ export function saveCache(cache) {
 }
 
 /**
+ * @param {CacheClass} Cache
  * @param {Runtime} runtime
  * @param {import('../files/source.js').FileSource} source
  * @returns {Promise<KVCache>}
  */
-export async function loadCache(runtime, source) {
+export async function loadCache(Cache, runtime, source) {
     const { header, body } = unpackCache(await readFile(source), MAGIC, VERSION, 'KVCache');
-    const options = optionsOf(header, body.length);
-    const cache = new KVCache(runtime, options);
+    const cache = new Cache(runtime, optionsOf(Cache, header, body.length));
     restorePages(runtime.memory, cache._pages.pageList(), body);
     return cache;
 }
 
-/** @param {Record<string, unknown>} header @param {number} bytes of pages @returns {import('./cache.js').CacheOptions} */
-function optionsOf({ shape, dtype }, bytes) {
+/** @param {CacheClass} Cache @param {Record<string, unknown>} header @param {number} bytes of pages @returns {import('./cache.js').CacheOptions} */
+function optionsOf(Cache, { shape, dtype }, bytes) {
     if (!Array.isArray(shape) || shape.length !== 5 || shape[1] !== 2) throw damaged('KVCache');
     const [batch, , length, numHeads, keyDim] = shape;
     const options = { batch, length, numHeads, keyDim, dtype: /** @type {any} */ (dtype) };
     let expected;
     try {
-        expected = KVCache.estimateBytes(options);
+        expected = Cache.estimateBytes(options);
     } catch {
         throw damaged('KVCache');
     }

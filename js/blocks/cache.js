@@ -261,7 +261,7 @@ export class KVCache {
     static async load(runtime, source) {
         checkRuntime(runtime, 'KVCache.load');
         const { loadCache } = await import('./cache-file.js');
-        return loadCache(runtime, source);
+        return loadCache(KVCache, runtime, source);
     }
 
     /** @param {string} what */

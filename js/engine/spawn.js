@@ -43,7 +43,7 @@ async function makeBy(make) {
 }
 
 /** @param {URL | undefined} url @returns {Promise<any>} one of node:worker_threads */
-export async function startNode(url) {
+async function startNode(url) {
     const { Worker: NodeWorker } = nodeModule('node:worker_threads');
     // Without execArgv a worker inherits flags such as --input-type that only make sense for the main script.
     const options = { execArgv: [], name: 'cached-attention' };
@@ -93,15 +93,20 @@ function isElsewhere({ protocol, origin }) {
  * never comes here.
  * @param {unknown} refusal
  * @param {string} [text]  by default that of worker.js
- * @returns {Promise<Worker>}
+ * @returns {Promise<any>}
  */
 async function startText(refusal, text) {
     const isRefused = /** @type {any} */ (refusal)?.name === 'SecurityError';
     if (refusal !== null && !isRefused && !(refusal instanceof TypeError && 'trustedTypes' in globalThis)) {
         throw refusal;
     }
-    const { WORKER_TEXT, workerOfText } = await import('./text-worker.js');
-    return workerOfText(text ?? WORKER_TEXT);
+    const { WORKER_TEXT, addressOfText } = await import('./text-worker.js');
+    return workerAt(addressOfText(text ?? WORKER_TEXT));
+}
+
+/** @param {any} address of text-worker.js @returns {Promise<any>} a Worker of the platform */
+export async function workerAt(address) {
+    return isNode ? startNode(address) : new Worker(address, { type: 'module' });
 }
 
 /** @param {import('node:worker_threads').Worker} worker @param {ThreadEvents} events @returns {Thread} */

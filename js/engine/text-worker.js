@@ -1,6 +1,5 @@
-// Workers from text, not from a file: loaded where there is no file, or none that may be used.
+// Addresses of workers that are text, not a file: loaded where there is no file, or none that may be used.
 
-import { startNode } from './spawn.js';
 import { isNode } from './threads.js';
 
 export { WORKER_TEXT } from '../inlined/worker-text.js';
@@ -11,10 +10,10 @@ const blobs = new Map();
 /** A page may list the names of policies that it allows. @type {any} */
 let policy = null;
 
-/** @param {string} text  of a module @returns {Promise<any>} a Worker of the platform */
-export async function workerOfText(text) {
+/** @param {string} text of a module @returns {any} a URL, or what a page trusts as one */
+export function addressOfText(text) {
     if (isNode) {
-        return startNode(new URL(`data:text/javascript,${encodeURIComponent(text)}`));
+        return new URL(`data:text/javascript,${encodeURIComponent(text)}`);
     }
     let url = blobs.get(text);
     if (url === undefined) {
@@ -22,10 +21,10 @@ export async function workerOfText(text) {
         blobs.set(text, url);
     }
     const policies = /** @type {any} */ (globalThis).trustedTypes;
-    return new Worker(policies ? trusted(policies, url) : url, { type: 'module' });
+    return policies ? trusted(policies, url) : url;
 }
 
-/** @param {any} policies @param {string} url  made above, of this package's own text @returns {string} */
+/** @param {any} policies @param {string} url made above, of this package's own text @returns {string} */
 function trusted(policies, url) {
     policy ??= policies.createPolicy('cached-attention', { createScriptURL: (/** @type {string} */ address) => address });
     return policy.createScriptURL(url);

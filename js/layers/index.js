@@ -4,4 +4,3 @@ export { TransformerDecoder } from './decoder.js';
 export { LayerNormalization, RMSNormalization } from './normalization.js';
 export { AlibiBias, SinePositionEncoding } from './position-layers.js';
 export { RotaryEmbedding } from './rotary-embedding.js';
-export { loadWeights, saveWeights } from './weight-files.js';

@@ -2,8 +2,9 @@
 // and writes HDF5 is loaded when it is called for.
 
 import { checkOptionNames, typeError } from '../check.js';
-import { CachedMultiHeadAttention } from './attention/cached-multi-head-attention.js';
-import { AttentionLayer } from './attention/attention-layer.js';
+
+/** @typedef {import('./attention/attention-layer.js').AttentionLayer} AttentionLayer */
+/** @typedef {typeof import('./attention/attention-layer.js').AttentionLayer} LayerClass */
 
 /**
  * Replaces a layer's weights, or none of them if something is wrong.
@@ -15,7 +16,7 @@ import { AttentionLayer } from './attention/attention-layer.js';
  * @throws {TypeError | RangeError} (rejects) where the weights are not those of this layer
  */
 export async function loadWeights(layer, source, options = {}) {
-    checkLayer(layer);
+    checkBuilt(layer);
     checkOptionNames('loadWeights', options, ['layer', 'signal']);
     const { layer: which, signal } = options;
     if (which !== undefined && typeof which !== 'string') throw typeError('layer', 'a name or a path', which);
@@ -34,13 +35,12 @@ export async function loadWeights(layer, source, options = {}) {
  * @returns {Promise<Uint8Array<ArrayBuffer>>} a `.weights.h5` file
  */
 export async function saveWeights(layer, options = {}) {
-    checkLayer(layer);
+    checkBuilt(layer);
     checkOptionNames('saveWeights', options, ['path']);
     const { path } = options;
     if (path !== undefined && typeof path !== 'string') throw typeError('path', 'a string', path);
-    const { _defaultName: defaultName } = /** @type {typeof AttentionLayer} */ (layer.constructor);
+    const { _defaultName: defaultName, _kerasName: kind } = /** @type {LayerClass} */ (layer.constructor);
     const group = path ?? `layers/${defaultName}`;
-    const kind = layer instanceof CachedMultiHeadAttention ? 'MultiHeadAttention' : 'GroupQueryAttention';
     const weights = layer.weights.map(
         (weight) => /** @type {const} */ ([weight.path.slice(layer.name.length + 1), weight]),
     );
@@ -50,8 +50,7 @@ export async function saveWeights(layer, options = {}) {
     return writeKerasWeights(layerEntries(weights, { path: group, kind }), [[group, layer.name]]);
 }
 
-/** @param {unknown} layer */
-function checkLayer(layer) {
-    if (!(layer instanceof AttentionLayer)) throw typeError('layer', 'an attention layer of this package', layer);
+/** @param {AttentionLayer} layer */
+function checkBuilt(layer) {
     if (!layer.built) throw new RangeError('layer must be built: it has no weights yet');
 }

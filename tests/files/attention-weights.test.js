@@ -1,10 +1,9 @@
-// loadWeights and saveWeights: attention layers in the files that Keras wrote, and round trips.
+// layer.loadWeights() and layer.saveWeights(): attention layers in the files that Keras wrote, and round trips.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention } from '../../js/index.js';
-import { loadWeights, saveWeights } from '../../js/layers/index.js';
 import { readTensors } from '../golden/golden.js';
 import { draw } from '../property/cases.js';
 import { testRuntime } from '../runtime.js';
@@ -84,9 +83,9 @@ test('what is saved is what is loaded', async () => {
         const [from, to] = [make(), make()];
         for (const layer of [from, to]) layer.build([1, 1, 5], [1, 1, 5]);
         from.setWeights(from.weights.map(({ shape }) => tensor([...shape])));
-        await loadWeights(to, await saveWeights(from));
+        await to.loadWeights(await from.saveWeights());
         assert.deepEqual(to.getWeights(), from.getWeights());
-        await assert.rejects(loadWeights(to, await saveWeights(from), { layer: 'other' }), { code: 'keras-no-layer' });
+        await assert.rejects(to.loadWeights(await from.saveWeights(), { layer: 'other' }), { code: 'keras-no-layer' });
         for (const layer of [from, to]) layer.dispose();
     }
 });
@@ -94,12 +93,12 @@ test('what is saved is what is loaded', async () => {
 test('what cannot be: no layer, none built, the weights of another', async () => {
     const make = (/** @type {number} */ numHeads) => new CachedMultiHeadAttention(runtime, { numHeads, keyDim: 3 });
     const [one, two] = [make(1), make(2)];
-    await assert.rejects(saveWeights(one), RangeError);
-    await assert.rejects(loadWeights(/** @type {any} */ ({}), new Uint8Array(8)), TypeError);
+    await assert.rejects(one.saveWeights(), RangeError);
+    await assert.rejects(one.loadWeights(new Uint8Array(8)), RangeError);
     for (const layer of [one, two]) layer.build([1, 1, 5], [1, 1, 5]);
     const before = two.getWeights();
-    await assert.rejects(loadWeights(two, await saveWeights(one)), RangeError);
-    await assert.rejects(loadWeights(two, new Uint8Array(100)), Error);
+    await assert.rejects(two.loadWeights(await one.saveWeights()), RangeError);
+    await assert.rejects(two.loadWeights(new Uint8Array(100)), Error);
     assert.deepEqual(two.getWeights(), before);
     for (const layer of [one, two]) layer.dispose();
 });

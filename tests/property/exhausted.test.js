@@ -275,7 +275,7 @@ const DONE = {
     TransformerDecoder: 'build call getWeights setWeights',
     AttentionLayer: 'applyConstraints build call callSync getWeights loadWeights quantize saveWeights setWeights',
     PlainLayer: 'applyConstraints build call callSync getWeights setWeights',
-    functions: 'createRuntime loadModel loadWeights saveWeights',
+    functions: 'createRuntime loadModel',
 };
 /** @type {Record<string, string>} */
 const NONE = {

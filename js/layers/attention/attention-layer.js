@@ -31,6 +31,8 @@ export class AttentionLayer {
     static _what = '';
     /** Keras's name for one without a name. @type {string} */
     static _defaultName = '';
+    /** The class of Keras whose attributes its weights have in files. @type {'MultiHeadAttention' | 'GroupQueryAttention'} */
+    static _kerasName = 'MultiHeadAttention';
 
     /** @param {unknown} config @returns {CheckedConfig} @throws {TypeError | RangeError} */
     static _check(config) {

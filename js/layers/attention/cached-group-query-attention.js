@@ -27,6 +27,7 @@ import { AttentionLayer } from './attention-layer.js';
 export class CachedGroupQueryAttention extends AttentionLayer {
     static _what = WHAT;
     static _defaultName = 'grouped_query_attention';
+    static _kerasName = /** @type {const} */ ('GroupQueryAttention');
     static _check = checkGroupQueryConfig;
 
     /**

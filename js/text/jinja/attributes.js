@@ -2,7 +2,8 @@
 // Whatever else JavaScript hangs on a value is out of reach.
 
 import { bind } from './arguments.js';
-import { characters, equal, hasPairs, lengthOf, listOf, plain } from './operators.js';
+import { equal } from './compare.js';
+import { characters, hasPairs, lengthOf, listOf, plain } from './sequences.js';
 import { STRING_METHODS, indexOf } from './strings.js';
 import { repr } from './print.js';
 import { Attributes, Callable, Dict, Group, Range, TemplateError, Tuple, Undefined, View, typeName } from './values.js';

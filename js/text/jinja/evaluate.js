@@ -1,9 +1,11 @@
 // What each kind of expression gives.
 
 import { getSlice } from './attributes.js';
-import { binary, comparison, plain, unary } from './operators.js';
+import { comparison } from './compare.js';
+import { binary, unary } from './operators.js';
 import { checkName } from './parser.js';
 import { str } from './print.js';
+import { plain } from './sequences.js';
 import { Dict, TemplateError, Tuple, Undefined, View, truthy } from './values.js';
 
 /** @typedef {import('./machine.js').Machine} Machine */

@@ -2,10 +2,12 @@
 
 import { bound } from './arguments.js';
 import { getOwn } from './attributes.js';
+import { isNumber } from './compare.js';
 import { LIST_FILTERS } from './list-filters.js';
 import { fixed, formatPercent } from './format.js';
-import { characters, escapeHtml, isNumber, lengthOf, toFloat } from './operators.js';
+import { escapeHtml, toFloat } from './operators.js';
 import { json, str } from './print.js';
+import { characters, lengthOf } from './sequences.js';
 import { capitalize, indexOf, justify, replace, splitLines, strip } from './strings.js';
 import { Dict, Markup, TemplateError, Tuple, Undefined, View, truthy, typeName } from './values.js';
 

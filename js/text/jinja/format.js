@@ -1,7 +1,7 @@
 // Python's two ways of putting values into a text: '%s' % x, and '{}'.format(x).
 
-import { characters, textLength } from './operators.js';
 import { ascii, floatText, repr, str } from './print.js';
+import { characters, textLength } from './sequences.js';
 import { Dict, TemplateError, Tuple, typeName } from './values.js';
 
 /** @typedef {import('./limits.js').Limits} Limits */

@@ -1,8 +1,8 @@
 // The functions every template has: Jinja's own and the two that transformers adds.
 
 import { bind } from './arguments.js';
-import { listOf } from './operators.js';
 import { str } from './print.js';
+import { listOf } from './sequences.js';
 import { strftime } from './strftime.js';
 import { Attributes, Callable, Dict, Namespace, Range, TemplateError, Tuple, View, typeName } from './values.js';
 

@@ -1,8 +1,10 @@
 // Jinja's filters on lists and other things to walk.
 
 import { bind, bound } from './arguments.js';
-import { binary, characters, compare, equal, isIterable, plain } from './operators.js';
+import { compare, equal } from './compare.js';
+import { binary } from './operators.js';
 import { str } from './print.js';
+import { characters, isIterable, plain } from './sequences.js';
 import { indexOf } from './strings.js';
 import { Dict, Group, Lazy, TemplateError, Tuple, Undefined, View, truthy, typeName } from './values.js';
 

@@ -1,6 +1,6 @@
 // The `loop` of a for: where it is, what comes before and after.
 
-import { equal } from './operators.js';
+import { equal } from './compare.js';
 import { Attributes, Callable, TemplateError, Undefined } from './values.js';
 
 export class Loop extends Attributes {

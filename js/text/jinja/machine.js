@@ -7,9 +7,9 @@ import { execute } from './execute.js';
 import { FILTERS } from './filters.js';
 import { globals } from './globals.js';
 import { Limits } from './limits.js';
-import { iterate, listOf, plain } from './operators.js';
 import { TESTS } from './predicates.js';
 import { Scope } from './scope.js';
+import { iterate, listOf, plain } from './sequences.js';
 import { Attributes, Callable, TemplateError, Undefined, typeName } from './values.js';
 
 /** @typedef {import('./expressions.js').AnyNode} AnyNode */

@@ -1,10 +1,12 @@
 // Jinja's tests: what may stand behind `is`.
 
 import { bind } from './arguments.js';
+import { comparison, contains, equal, isNumber } from './compare.js';
 import { FILTERS } from './filters.js';
-import { binary, comparison, contains, equal, isCallable, isIterable, isNumber, plain } from './operators.js';
+import { binary } from './operators.js';
 import { str } from './print.js';
-import { Dict, Markup, Tuple, Undefined, typeName } from './values.js';
+import { isIterable, plain } from './sequences.js';
+import { Attributes, Callable, Dict, Markup, Tuple, Undefined, typeName } from './values.js';
 
 /** @typedef {import('./machine.js').Machine} Machine */
 /** @typedef {(m: Machine, value: any, args: any[], kwargs: Map<string, any>) => boolean} Test */
@@ -19,6 +21,12 @@ function cased(m, value, wanted, unwanted) {
     const text = str(value, m.limits);
     m.limits.walk(text.length);
     return wanted.test(text) && !unwanted.test(text);
+}
+
+/** @param {any} value @returns {boolean} */
+function isCallable(value) {
+    if (value instanceof Attributes) return value.call !== null;
+    return value instanceof Callable || value instanceof Undefined;
 }
 
 /**

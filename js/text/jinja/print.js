@@ -1,6 +1,6 @@
 // Python's str() and repr(), and tojson as transformers has it: key order kept, HTML not escaped, non-ASCII kept.
 
-import { compare } from './operators.js';
+import { compare } from './compare.js';
 import {
     Attributes, Callable, Dict, Lazy, Markup, Range, TemplateError, Tuple, Undefined, View, truthy, typeName,
 } from './values.js';

@@ -2,7 +2,7 @@
 
 import { bind } from './arguments.js';
 import { formatBraces } from './format.js';
-import { characters, iterate, plain, textLength } from './operators.js';
+import { characters, iterate, plain, textLength } from './sequences.js';
 import { SPACE, trimEnd, trimStart } from './space.js';
 import { TemplateError, Tuple, typeName } from './values.js';
 
