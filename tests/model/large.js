@@ -1,15 +1,15 @@
-// node tests/model/large.js [FOLDER]
+// node tests/model/large.js [SHAPE [TYPE [FOLDER]]]
 //
-// A model of 1.1 billion weights, random ones in Q4_0, in the shape of TinyLlama: makes the file, loads it in a process of its
-// own and writes 20 tokens. Prints the time to load and the most memory that the process had, beside the file's size. Not a
-// part of `npm test`: it takes a minute and 620 MB.
+// A model of random weights, 1.1 billion in Q4_0 in the shape of TinyLlama unless told otherwise (`qwen2 F16`: 1.5 billion, 3.1 GB):
+// makes the file, loads it in a process of its own and writes 20 tokens. Prints the time to load and the most memory that the
+// process had, beside the file's size. Not a part of `npm test`: it takes a minute and 620 MB.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { SHAPES, writeRandomModel } from './random-model.js';
+import { SHAPES, TYPES, writeRandomModel } from './random-model.js';
 
 /** What the process of its own does. @param {string} path */
 const program = (path) => `
@@ -29,10 +29,14 @@ const program = (path) => `
     runtime.dispose();
 `;
 
-const folder = mkdtempSync(join(process.argv[2] ?? tmpdir(), 'large-'));
+const [shape = 'tinyllama', type = 'Q4_0', place = tmpdir()] = process.argv.slice(2);
+if (!Object.hasOwn(SHAPES, shape) || !Object.hasOwn(TYPES, type)) {
+    throw new Error(`shape and type must be of ${Object.keys(SHAPES)} and ${Object.keys(TYPES)}, got ${shape} ${type}`);
+}
+const folder = mkdtempSync(join(place, 'large-'));
 try {
-    const path = join(folder, 'large-q4_0.gguf');
-    await writeRandomModel(path, SHAPES.tinyllama, 'Q4_0');
+    const path = join(folder, 'large.gguf');
+    await writeRandomModel(path, SHAPES[/** @type {keyof typeof SHAPES} */ (shape)], type);
     const { size } = statSync(path);
     const cwd = new URL('.', pathToFileURL(path));
     const out = execFileSync(process.execPath, ['--input-type=module', '-e', program(path)], { encoding: 'utf8', cwd });

@@ -11,10 +11,11 @@ import { pair, string } from '../files/gguf-writer.js';
  * @property {number} context
  */
 
-/** @type {Record<'smollm2' | 'tinyllama', Shape>} */
+/** @type {Record<'smollm2' | 'tinyllama' | 'qwen2', Shape>} */
 export const SHAPES = {
     smollm2: { width: 576, layers: 30, heads: 9, kvHeads: 3, inner: 1536, vocabulary: 49152, tied: true, context: 8192 },
     tinyllama: { width: 2048, layers: 22, heads: 32, kvHeads: 4, inner: 5632, vocabulary: 32000, tied: false, context: 2048 },
+    qwen2: { width: 1536, layers: 28, heads: 12, kvHeads: 2, inner: 8960, vocabulary: 151936, tied: true, context: 32768 },
 };
 
 /**
