@@ -120,11 +120,7 @@ export class Line {
      */
     run(job, signal) {
         if (this.#pool.inline && !signal) {
-            try {
-                return Promise.resolve(this.runSync(job));
-            } catch (error) {
-                return Promise.reject(error);
-            }
+            return this.#runHere(job);
         }
         return new Promise((resolve, reject) => {
             signal?.throwIfAborted();
@@ -140,6 +136,19 @@ export class Line {
             this.#queue.push(entry);
             this.#next();
         });
+    }
+
+    /**
+     * @template T
+     * @param {Job<T>} job
+     * @returns {Promise<T>}
+     */
+    async #runHere(job) {
+        const value = this.runSync(job);
+        await null;
+        // Whoever ends the runtime without waiting is told here, as elsewhere, and not by a result that cannot be read.
+        this.#runtime._checkOpen('Runtime');
+        return value;
     }
 
     /** @param {Entry} entry in line or at work */

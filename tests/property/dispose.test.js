@@ -78,6 +78,16 @@ test('runtime.dispose() with calls in line rejects them all', { timeout }, async
     }
 });
 
+test('runtime.dispose() before a call has been awaited rejects it, also where it has run by then', { timeout }, async () => {
+    for (const runtime of [await makePage(), await testRuntime({ workers: 0 }), await testRuntime({ workers: 1 })]) {
+        const layer = randomLayer(runtime, config, SHAPE, SHAPE, 1);
+        const input = draw(2).tensor([1, 9, WIDTH]);
+        const call = layer.call(input, input);
+        runtime.dispose();
+        await assert.rejects(call, /runtime has been disposed/);
+    }
+});
+
 test('a decoder and its caches, with and without dropout', { timeout }, async () => {
     const page = await makePage();
     const others = bystanders(page);
