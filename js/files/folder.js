@@ -31,7 +31,7 @@ export async function openFolder(place) {
         const fs = /** @type {typeof import('node:fs/promises')} */ (nodeModule('node:fs/promises'));
         const url = /** @type {typeof import('node:url')} */ (nodeModule('node:url'));
         const path = typeof place === 'string' && !place.startsWith('file:') ? place : url.fileURLToPath(place);
-        await fs.mkdir(path, { recursive: true });
+        await makeFolder(fs, path);
         return new NodeFolder(fs, path);
     }
     let handle = await navigator.storage.getDirectory();
@@ -39,6 +39,25 @@ export async function openFolder(place) {
         handle = await handle.getDirectoryHandle(part, { create: true });
     }
     return new HandleFolder(handle);
+}
+
+/**
+ * By steps: where a file system makes no folders, /proc, mkdir() with `recursive` never ends.
+ * @param {typeof import('node:fs/promises')} fs
+ * @param {string} path
+ */
+async function makeFolder(fs, path) {
+    const make = () => fs.mkdir(path).catch((error) => {
+        if (error.code !== 'EEXIST') throw error;
+    });
+    try {
+        await make();
+    } catch (error) {
+        const parent = nodeModule('node:path').dirname(path);
+        if (/** @type {any} */ (error).code !== 'ENOENT' || parent === path) throw error;
+        await makeFolder(fs, parent);
+        await make();
+    }
 }
 
 /** @implements {Folder} */
