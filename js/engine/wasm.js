@@ -36,7 +36,7 @@ const PROBE_RELAXED = [
  * @throws {Error} when the engine cannot run what is asked for
  */
 export function chooseVariant(simd) {
-    if (!WebAssembly.validate(new Uint8Array(PROBE_SIMD))) {
+    if (!globalThis.WebAssembly?.validate(new Uint8Array(PROBE_SIMD))) {
         throw new Error('createRuntime: this engine has no WebAssembly SIMD, which every variant needs');
     }
     const relaxed = WebAssembly.validate(new Uint8Array(PROBE_RELAXED));

@@ -112,7 +112,8 @@ test('wrong options are named', async () => {
 });
 
 test('an engine without relaxed SIMD, or without SIMD', async () => {
-    const { validate } = WebAssembly;
+    const engine = WebAssembly;
+    const { validate } = engine;
     try {
         // 253, 133, 2 = f32x4.relaxed_madd
         WebAssembly.validate = (bytes) => !(/** @type {Uint8Array} */ (bytes).includes(133)) && validate(bytes);
@@ -125,7 +126,11 @@ test('an engine without relaxed SIMD, or without SIMD', async () => {
             /simd: 'relaxed' was asked for, and this engine has no relaxed SIMD/);
         WebAssembly.validate = () => false;
         await assert.rejects(createRuntime({ workers: 0 }), /this engine has no WebAssembly SIMD/);
+        // As with --jitless in Node, and in Safari's Lockdown Mode.
+        globalThis.WebAssembly = /** @type {any} */ (undefined);
+        await assert.rejects(createRuntime({ wasm: 'a.wasm' }), /this engine has no WebAssembly SIMD/);
     } finally {
+        globalThis.WebAssembly = engine;
         WebAssembly.validate = validate;
     }
 });
