@@ -18,6 +18,12 @@ export function show(value) {
     }
 }
 
+/**
+ * What a value calls itself: of another realm (a frame, a sandbox of tests) it is no instance of what is known here, and the same.
+ * @param {unknown} value
+ */
+export const classOf = (value) => Object.prototype.toString.call(value).slice(8, -1);
+
 /** @param {unknown} value @param {number} depth of arrays that it lies in @returns {string} */
 function describe(value, depth) {
     if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);

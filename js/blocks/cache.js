@@ -2,7 +2,7 @@
 
 import { printAs } from '../engine/print.js';
 import { asTensorLike, formatShape, sameShape } from '../engine/tensor.js';
-import { checkOptionNames, checkRuntime, indexList, integerWithin, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
+import { checkOptionNames, checkRuntime, classOf, indexList, integerWithin, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
 import { MOST, OP_WORDS, ROUND, TRANSFER } from '../engine/interface.js';
 import { checkedSize } from '../engine/size.js';
 import { PagedCache, keptBytes, pageFor, writeTransfer } from './pages.js';
@@ -335,6 +335,21 @@ export class KVCache {
         }
         this._runtime._check(what);
     }
+}
+
+/**
+ * @param {any} cache as it came in at the door
+ * @param {string} name of the argument
+ * @returns {KVCache | import('../engine/tensor.js').Held}
+ */
+export function asCache(cache, name) {
+    if (cache instanceof KVCache) {
+        return cache;
+    }
+    if (classOf(cache) === 'KVCache') {
+        throw new TypeError(`${name} must be a KVCache of this copy of the package, got one of another`);
+    }
+    return asTensorLike(cache, name);
 }
 
 /** @param {any} options @returns {Required<CacheOptions>} */

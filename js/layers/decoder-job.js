@@ -1,7 +1,7 @@
 // One call of a TransformerDecoder: its arguments checked and kept (constructor), written down as operations (record),
 // and what it returns put together (finish).
 
-import { KVCache } from '../blocks/cache.js';
+import { KVCache, asCache } from '../blocks/cache.js';
 import { checkOwnCache } from './attention/arguments.js';
 import { floatInput, numbers } from './attention/inputs.js';
 import { typeError } from '../check.js';
@@ -58,7 +58,7 @@ class Side {
      */
     _setCache(decoder, cache, index) {
         const { io } = this;
-        const given = cache instanceof KVCache ? cache : asTensorLike(cache, `${this._name}Cache`);
+        const given = asCache(cache, `${this._name}Cache`);
         const { shape } = given;
         const heads = decoder.numHeads;
         const keyDim = Math.floor(decoder.hiddenDim / heads);

@@ -2,7 +2,7 @@
 // results that are posted to a worker.
 
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { show } from '../../js/check.js';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention, KVCache, Tensor, createRuntime } from '../../js/index.js';
@@ -161,6 +161,20 @@ test('whatever comes stands in a message, shortly', () => {
     }
     assert.equal(show([1, [2, [3, [4]]]]), '[1, [2, [3, an array of 1]]]');
     assert.equal(show(2n ** 63n), '9223372036854775808n');
+});
+
+const DIST = new URL('../../dist/index.js', import.meta.url);
+
+test('a KVCache of another copy of the package is called that', { skip: !existsSync(DIST) && 'dist/ is not built' }, async () => {
+    const copy = await import(DIST.href);
+    const theirs = await copy.createRuntime({ workers: 0 });
+    const cache = new copy.KVCache(theirs, { batch: 1, length: 8, numHeads: 2, keyDim: 4 });
+    const message = /^(cache|selfAttentionCache) must be a KVCache of this copy of the package, got one of another$/;
+    await assert.rejects(layer.call(x, x, { cache, cacheUpdateIndex: 0 }), { name: 'TypeError', message });
+    const decoder = new TransformerDecoder(runtime, { intermediateDim: 8, numHeads: 2 });
+    const call = decoder.call(x, null, { selfAttentionCache: any(cache), selfAttentionCacheUpdateIndex: 0 });
+    await assert.rejects(call, { name: 'TypeError', message });
+    theirs.dispose();
 });
 
 test('every code that a FormatError is given stands in its list, and no other', () => {

@@ -1,7 +1,7 @@
 // One call of the layer: its arguments checked and measured (prepare), written down as operations (record), and what it
 // returns put together (finish). Jobs are used again and again: a call leaves nothing on the heap but its results.
 
-import { KVCache } from '../../blocks/cache.js';
+import { KVCache, asCache } from '../../blocks/cache.js';
 import { Tensor, asTensorLike, sizeOf } from '../../engine/tensor.js';
 import { AxesPlan } from '../../keras/shapes.js';
 import { AttentionCall, recordAttention } from '../../blocks/attention.js';
@@ -109,7 +109,7 @@ export class AttentionJob {
         this._key = key === null || key === value ? this._value
             : key === query ? this._query : asTensorLike(key, 'key');
         const cache = checked?.cache ?? null;
-        this._cache = cache === null || cache instanceof KVCache ? cache : asTensorLike(cache, 'cache');
+        this._cache = cache === null ? null : asCache(cache, 'cache');
         this._cacheGiven = this._cache;
         const mask = checked?.attentionMask ?? null;
         this._mask.given = mask === null ? null : asTensorLike(mask, 'attentionMask');
