@@ -1,6 +1,7 @@
 // How a binary is had: from beside this package, or from what createRuntime({ wasm }) names.
 
 import { assetsWhereTheyWere, shippedAssets } from '../assets.js';
+import { classOf } from '../check.js';
 import { isNode, nodeModule } from './threads.js';
 import { instantiate } from './wasm.js';
 
@@ -32,18 +33,22 @@ const compiled = new Map();
  * Reads and compiles a binary. One that comes with the package is compiled once per variant and kind of memory, however many
  * runtimes are made.
  * @param {Variant} variant  wanted
- * @param {boolean} shared
+ * @param {boolean} canShare  whether memory can be shared with workers
  * @param {WasmOption} [wasm]
- * @returns {Promise<{ module: WebAssembly.Module, variant: Variant }>} with the variant that it is
+ * @returns {Promise<{ module: WebAssembly.Module, variant: Variant, shared: boolean }>} with the variant that it is, and the kind of
+ *   memory that it takes
  */
-export async function loadModule(variant, shared, wasm) {
-    const module = await (wasm === undefined ? loadShipped(variant, shared) : loadGiven(pick(wasm, variant), shared));
+export async function loadModule(variant, canShare, wasm) {
+    const given = wasm === undefined ? null : pick(wasm, variant);
+    // One that is compiled cannot be changed any more. Most engines make it its memory all the same, for one thread.
+    const shared = canShare || classOf(given) === 'WebAssembly.Module';
+    const module = await (given === null ? loadShipped(variant, shared) : loadGiven(given, shared));
     const [section] = WebAssembly.Module.customSections(module, SECTION);
     const name = section === undefined ? '' : new TextDecoder().decode(section);
     if (name !== 'relaxed' && name !== 'simd128') {
         throw foreignError();
     }
-    return { module, variant: name };
+    return { module, variant: name, shared };
 }
 
 /** @param {Variant} variant @param {boolean} shared */
@@ -87,7 +92,7 @@ function pick(wasm, variant) {
     if (isPair(wasm)) {
         return wasm[variant];
     }
-    const isFolder = (typeof wasm === 'string' || wasm instanceof URL) && /\/$/.test(String(wasm));
+    const isFolder = /^(String|URL)$/.test(classOf(wasm)) && /\/$/.test(String(wasm));
     return isFolder ? `${wasm}cmha-${variant}.wasm` : wasm;
 }
 
@@ -98,8 +103,8 @@ function isPair(wasm) {
 
 /** @param {any} source @returns {source is WasmSource} */
 function isWasmSource(source) {
-    return (typeof source === 'string' && source !== '') || source instanceof URL || source instanceof ArrayBuffer
-        || ArrayBuffer.isView(source) || source instanceof WebAssembly.Module;
+    return (typeof source === 'string' && source !== '') || ArrayBuffer.isView(source)
+        || /^(URL|ArrayBuffer|WebAssembly.Module)$/.test(classOf(source));
 }
 
 /** @param {any} wasm @returns {wasm is WasmOption} */
@@ -111,11 +116,12 @@ export function isWasmOption(wasm) {
 
 /** @param {WasmSource} source @param {boolean} shared @returns {Promise<WebAssembly.Module>} */
 async function loadGiven(source, shared) {
-    if (source instanceof WebAssembly.Module) {
-        return source;
+    const kind = classOf(source);
+    if (kind === 'WebAssembly.Module') {
+        return /** @type {WebAssembly.Module} */ (source);
     }
-    if (typeof source === 'string' || source instanceof URL) {
-        return compile(await readBinary(await toUrl(source)), shared);
+    if (kind === 'String' || kind === 'URL') {
+        return compile(await readBinary(await toUrl(/** @type {string | URL} */ (source))), shared);
     }
     // A copy: nobody can write to it meanwhile.
     const bytes = new Uint8Array(ArrayBuffer.isView(source)
@@ -129,11 +135,11 @@ async function loadGiven(source, shared) {
  * @returns {Promise<URL>}
  */
 export async function toUrl(location) {
-    if (location instanceof URL && location.protocol !== '') {
+    if (typeof location !== 'string' && location.protocol !== '') {
         return location;
     }
     // webpack's `new URL` may give an object that says it is a URL and has no origin.
-    if (location instanceof URL) {
+    if (typeof location !== 'string') {
         return new URL(location.href, globalThis.document?.baseURI ?? globalThis.location?.href);
     }
     if (isNode && !/^[a-z][a-z0-9+.-]+:/i.test(location)) {
@@ -192,7 +198,7 @@ async function compile(bytes, shared) {
     try {
         return await WebAssembly.compile(image);
     } catch (error) {
-        throw refusal('compile', error, isNode ? '' : POLICY);
+        throw refusal('compile', error, isNode ? ADVICE : POLICY);
     }
 }
 
@@ -212,17 +218,17 @@ export async function instantiateHere(module, memory) {
         }
         // A module that was given compiled cannot be changed to take a memory that is not shared.
         if (error instanceof WebAssembly.LinkError) {
-            throw refusal('instantiate', error, '; where memory cannot be shared, wasm must be an address or bytes, not a WebAssembly.Module');
+            throw refusal('instantiate', error, 'where memory cannot be shared, wasm must be an address or bytes, not a WebAssembly.Module');
         }
         throw error;
     }
 }
 
-const POLICY = "; a Content Security Policy must allow 'wasm-unsafe-eval'";
+const POLICY = "a Content Security Policy must allow 'wasm-unsafe-eval', or wasm be a WebAssembly.Module";
 
 /** @param {string} what the engine does not do @param {unknown} cause @param {string} hint */
 function refusal(what, cause, hint) {
-    return new Error(`createRuntime: the engine does not ${what} the wasm binary (${cause})${hint}`, { cause });
+    return new Error(`createRuntime: the engine does not ${what} the wasm binary (${cause}); ${hint}`, { cause });
 }
 
 /**

@@ -25,8 +25,8 @@ import { PAGE, chooseVariant } from './wasm.js';
 export async function createRuntime(options = {}) {
     const { workers, simd, maxMemory, wasm: source, worker, test } = checkOptions(options);
     const choice = chooseVariant(simd);
-    const shared = test.shared ?? canShareMemory();
-    const { module, variant } = await loadModule(choice.variant, shared, source);
+    const canShare = test.shared ?? canShareMemory();
+    const { module, variant, shared } = await loadModule(choice.variant, canShare, source);
     const reason = reasonOf(variant, simd, choice);
     const fallbacks = variant === choice.variant ? choice.fallbacks : [];
     const memory = new Memory(maxMemory, shared);
@@ -41,9 +41,9 @@ export async function createRuntime(options = {}) {
     memory.open(wasm.__heap_base.value >>> 0);
     wasm.__stack_pointer.value = memory.alloc(STACK_BYTES) + STACK_BYTES;
 
-    const blocks = test.mayBlock ?? (shared && mayBlock());
+    const blocks = test.mayBlock ?? (canShare && mayBlock());
     const cores = processors();
-    const wanted = countWorkers(workers, shared, blocks, cores, fallbacks);
+    const wanted = countWorkers(workers, canShare, blocks, cores, fallbacks);
     const { script = worker, startTimeout } = test;
     const common = { memory, module, wasm, processors: cores, mayBlock: blocks, script, startTimeout };
     let pool = new Pool({ ...common, workers: wanted });

@@ -1,6 +1,6 @@
 // The options of createRuntime(): checked, and turned into a number of workers.
 
-import { integerWithin, rangeError, typeError, unknownOption } from '../check.js';
+import { classOf, integerWithin, rangeError, typeError, unknownOption } from '../check.js';
 import { isWasmOption } from './binary.js';
 import { MAX_PAGES } from './memory.js';
 import { PAGE } from './wasm.js';
@@ -71,7 +71,7 @@ export function checkOptions(options) {
     if (wasm !== undefined && !isWasmOption(wasm)) {
         throw typeError('wasm', 'a URL, bytes, a WebAssembly.Module or { relaxed, simd128 } of these', wasm);
     }
-    if (worker !== undefined && typeof worker !== 'function' && !(worker instanceof URL)
+    if (worker !== undefined && typeof worker !== 'function' && classOf(worker) !== 'URL'
         && (typeof worker !== 'string' || worker === '')) {
         throw typeError('worker', 'a URL or a function that returns a Worker', worker);
     }

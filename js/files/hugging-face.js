@@ -1,6 +1,6 @@
 // Models on a hub. This is the only file of the package that knows a host.
 
-import { checkOptionNames, typeError } from '../check.js';
+import { checkOptionNames, classOf, typeError } from '../check.js';
 import { Remote } from './source.js';
 
 const ENDPOINT = 'https://huggingface.co';
@@ -74,7 +74,7 @@ export function huggingFace(name, options = {}) {
     if (typeof revision !== 'string' || revision === '') {
         throw typeError('revision', 'a string', revision);
     }
-    if (!(endpoint instanceof URL) && !isUrl(endpoint)) {
+    if (classOf(endpoint) !== 'URL' && !isUrl(endpoint)) {
         throw typeError('endpoint', 'a URL', endpoint);
     }
     const base = new URL(endpoint).href.replace(/\/+$/, '');

@@ -9,7 +9,7 @@ import { parseJson } from './json.js';
 import { checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
 import { nameOf, placeOf } from './places.js';
 import { readHeader } from './safetensors.js';
-import { openFile, readWhole } from './source.js';
+import { isStream, openFile, readWhole } from './source.js';
 import { Progress, streamOf, TensorFile, tensorInfo } from './tensor-source.js';
 import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
 
@@ -270,7 +270,7 @@ class Opening {
 
     /** What a TensorFile needs beside its header. @param {ByteReader} reader @param {AnyFile} file */
     _common(reader, file) {
-        const reopen = file instanceof ReadableStream ? null : () => this._reader(file);
+        const reopen = isStream(file) ? null : () => this._reader(file);
         return { name: nameOf(file), reader, reopen, progress: this._progress };
     }
 

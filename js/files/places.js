@@ -1,9 +1,9 @@
 // From what the user passes to files by name: a folder, wherever it is, or one file and what lies beside it.
 
-import { show, typeError } from '../check.js';
+import { classOf, show, typeError } from '../check.js';
 import { isNode, nodeModule } from '../engine/threads.js';
 import { HuggingFaceModel } from './hugging-face.js';
-import { isBytes, nameOfUrl, Remote, shortened, SOURCES, toLocation } from './source.js';
+import { isBlob, isBytes, isStream, isUrl, nameOfUrl, Remote, shortened, SOURCES, toLocation } from './source.js';
 
 /**
  * @typedef {import('./source.js').FileSource | Remote} AnyFile
@@ -35,7 +35,7 @@ const FILE_NAME = /\.(gguf|safetensors|h5|keras|bin|pt|onnx)$/i;
  * @throws {TypeError} for what is no source
  */
 export async function placeOf(source) {
-    if (source instanceof Blob || source instanceof ReadableStream || isBytes(source)) {
+    if (isBlob(source) || isStream(source) || isBytes(source)) {
         return alone(source);
     }
     if (source instanceof HuggingFaceModel) {
@@ -44,7 +44,7 @@ export async function placeOf(source) {
         const within = file?.replace(/[^/]*$/, '') ?? '';
         return place(folder.href, { file: file && source._remote(file), find: (name) => source._remote(within + name) });
     }
-    if (typeof source === 'object' && source !== null && !(source instanceof URL)) {
+    if (typeof source === 'object' && source !== null && !isUrl(source)) {
         return 'weights' in source ? ofParts(source) : ofFiles(source);
     }
     const location = toLocation(source);
@@ -129,8 +129,8 @@ function ofParts(parts) {
 
 /** @param {string} argument @param {unknown} file */
 function checkFile(argument, file) {
-    const isFile = typeof file === 'string' || file instanceof URL || file instanceof Remote || file instanceof Blob
-        || file instanceof ReadableStream || isBytes(file);
+    const isFile = typeof file === 'string' || isUrl(file) || file instanceof Remote || isBlob(file)
+        || isStream(file) || isBytes(file);
     if (!isFile) {
         throw noSource(argument, 'a URL, path, Blob, ArrayBuffer, typed array or ReadableStream', file);
     }
@@ -139,7 +139,7 @@ function checkFile(argument, file) {
 /** @param {string} argument @param {string} expected @param {any} got @returns {TypeError} that says what to do with what is nearly one */
 function noSource(argument, expected, got) {
     const hint = typeof got?.then === 'function' ? ': await it'
-        : typeof Response === 'function' && got instanceof Response ? ': its body is one'
+        : classOf(got) === 'Response' ? ': its body is one'
             : typeof got?.getFile === 'function' ? ': await its getFile()'
                 : typeof got?.getFileHandle === 'function' ? ': give the Files in it' : '';
     return new TypeError(`${argument} must be ${expected}, got ${show(got)}${hint}`);
@@ -157,7 +157,7 @@ function filesOf(list) {
     /** @type {File[]} */
     const files = [];
     const take = (/** @type {unknown} */ file) => {
-        if (!(file instanceof Blob && typeof (/** @type {File} */ (file).name) === 'string') || files.length === MOST_FILES) {
+        if (!(isBlob(file) && typeof (/** @type {File} */ (file).name) === 'string') || files.length === MOST_FILES) {
             throw noSource('source', SOURCES, list);
         }
         files.push(/** @type {File} */ (file));
@@ -211,20 +211,20 @@ export function nameOf(file) {
     if (typeof file === 'string') {
         return shortened(file);
     }
-    if (file instanceof URL || file instanceof Remote) {
+    if (isUrl(file) || file instanceof Remote) {
         return nameOfUrl(file instanceof Remote ? file.url : file);
     }
-    if (file instanceof Blob) {
+    if (isBlob(file)) {
         const { name } = /** @type {{ name?: unknown }} */ (file);
         return typeof name === 'string' && name !== '' ? shortened(name) : 'the Blob';
     }
-    return file instanceof ReadableStream ? 'the stream' : 'the file';
+    return isStream(file) ? 'the stream' : 'the file';
 }
 
 /** @param {any} file @returns {string} the last part of its name; '' where it has none */
 export function baseName(file) {
     const { pathname } = file instanceof Remote ? file.url : file;
-    const path = typeof file === 'string' ? file : pathname ?? (file instanceof Blob && /** @type {any} */ (file).name);
+    const path = typeof file === 'string' ? file : pathname ?? (isBlob(file) && /** @type {any} */ (file).name);
     const last = /[^/\\]*$/.exec(path || '')?.[0] ?? '';
     try {
         return typeof file === 'string' ? last : decodeURIComponent(last);

@@ -1,6 +1,6 @@
 // One file, from wherever it is: URL, path, Blob, bytes, stream. What comes of it is a ByteReader.
 
-import { checkSignal, show, typeError } from '../check.js';
+import { checkSignal, classOf, show, typeError } from '../check.js';
 import { isNode, nodeModule } from '../engine/threads.js';
 import { ByteReader, readAhead } from './byte-reader.js';
 
@@ -64,13 +64,13 @@ export class Remote {
  */
 export async function openFile(source, signal) {
     signal?.throwIfAborted();
-    if (source instanceof Blob) {
+    if (isBlob(source)) {
         return readerOfBlob(source, signal);
     }
     if (source instanceof Remote) {
         return readerOfUrl(source.url, signal, source.headers);
     }
-    if (source instanceof ReadableStream) {
+    if (isStream(source)) {
         if (source.locked) {
             throw new TypeError('source must be a stream that nobody reads, got one that is locked');
         }
@@ -149,16 +149,24 @@ function readerOfPieces(size, signal, piece) {
 
 /** @param {unknown} source @returns {source is ArrayBuffer | ArrayBufferView} */
 export function isBytes(source) {
-    // By name: a buffer of another realm (a frame, a sandbox of tests) is one, too.
-    return ArrayBuffer.isView(source) || /^\[object (Shared)?ArrayBuffer\]$/.test(Object.prototype.toString.call(source));
+    return ArrayBuffer.isView(source) || /^(Shared)?ArrayBuffer$/.test(classOf(source));
 }
+
+/** @param {unknown} source @returns {source is Blob} */
+export const isBlob = (source) => /^(Blob|File)$/.test(classOf(source));
+
+/** @param {unknown} source @returns {source is ReadableStream} */
+export const isStream = (source) => classOf(source) === 'ReadableStream';
+
+/** @param {unknown} source @returns {source is URL} */
+export const isUrl = (source) => classOf(source) === 'URL';
 
 /**
  * @param {unknown} source
  * @returns {string | URL} a string is a path, only in Node
  */
 export function toLocation(source) {
-    if (source instanceof URL) {
+    if (isUrl(source)) {
         return source.protocol === '' ? fromRoot(source) : source;
     }
     if (typeof source !== 'string') {
@@ -211,7 +219,7 @@ function readerOfStream(stream, size, signal, through = (pull) => pull) {
         if (done) {
             return null;
         }
-        if (!(value instanceof Uint8Array)) {
+        if (classOf(value) !== 'Uint8Array') {
             throw typeError('a stream as source', 'one of Uint8Arrays', value);
         }
         // A Buffer of Node's is one too, but what its slice() gives is no copy.

@@ -1,7 +1,7 @@
 // GPT2CausalLM: Keras Hub's face of a GPT-2, over the same network that loaded models run on.
 
 import { KVCache } from '../blocks/cache.js';
-import { booleanOrBit, checkOptionNames, checkRuntime, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
+import { booleanOrBit, checkOptionNames, classOf, checkRuntime, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
 import { WEIGHT } from '../engine/weight-types.js';
 import { printAs } from '../engine/print.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
@@ -283,7 +283,7 @@ export class GPT2CausalLM {
         checkOptionNames('generateTokens: prompt', prompt, ['tokens', 'mask', 'batch']);
         const { tokens: given, mask: givenMask, batch } = prompt;
         if (!(given instanceof Int32Array)) throw typeError('prompt.tokens', 'an Int32Array', given);
-        if (!(givenMask instanceof Uint8Array)) throw typeError('prompt.mask', 'a Uint8Array', givenMask);
+        if (classOf(givenMask) !== 'Uint8Array') throw typeError('prompt.mask', 'a Uint8Array', givenMask);
         const [tokens, mask] = [Int32Array.from(given), Uint8Array.from(givenMask)];
         const length = tokens.length / positiveInteger('prompt.batch', batch);
         if (!Number.isInteger(length)) throw rangeError('prompt.tokens', `of ${batch} rows of the same length`, given);

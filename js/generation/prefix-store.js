@@ -4,7 +4,7 @@
 // has been compared token by token.
 
 import { printAs } from '../engine/print.js';
-import { checkOptionNames, positiveInteger, typeError } from '../check.js';
+import { checkOptionNames, classOf, positiveInteger, typeError } from '../check.js';
 import { openFolder } from '../files/folder.js';
 import { checksum, restorePages } from '../blocks/cache-bytes.js';
 import { pageFor } from '../blocks/pages.js';
@@ -70,7 +70,7 @@ export class PrefixStore {
         checkOptionNames('PrefixStore', options, ['maxBytes', 'directory']);
         const { maxBytes = 2 ** 29, directory } = options;
         this.#maxBytes = positiveInteger('maxBytes', maxBytes);
-        const isHandle = typeof directory === 'object' && directory !== null && ('getFileHandle' in directory || directory instanceof URL);
+        const isHandle = typeof directory === 'object' && directory !== null && ('getFileHandle' in directory || classOf(directory) === 'URL');
         if (directory !== undefined && typeof directory !== 'string' && !isHandle) {
             throw typeError('directory', 'a path, a URL or a FileSystemDirectoryHandle', directory);
         }

@@ -100,6 +100,27 @@ const stream = (/** @type {Uint8Array} */ bytes, size = 50) => new ReadableStrea
     },
 });
 
+/** Of another realm, or of a library, it is no instance of the Blob that is known here. */
+class ForeignBlob {
+    #blob;
+    [Symbol.toStringTag] = 'Blob';
+
+    /** @param {Blob} blob */
+    constructor(blob) {
+        this.#blob = blob;
+        this.size = blob.size;
+    }
+
+    /** @param {number} from @param {number} to */
+    slice(from, to) {
+        return new ForeignBlob(this.#blob.slice(from, to));
+    }
+
+    arrayBuffer() {
+        return this.#blob.arrayBuffer();
+    }
+}
+
 const PAGE = '<!DOCTYPE html>\n<html><head><title>App</title></head><body></body></html>\n';
 
 /** Paths to bytes; what is not there is 404, below /spa/ a page, below /gated/ only for who has the token. */
@@ -350,6 +371,12 @@ describe('a GGUF file', () => {
         },
         'a stream': () => stream(file),
         'a stream byte by byte': () => stream(file, 1),
+        'a stream of another realm\'s arrays': () => {
+            const foreign = runInNewContext(`new Uint8Array(${file.length})`);
+            foreign.set(file);
+            return stream(foreign);
+        },
+        'a Blob of another realm': () => new ForeignBlob(new Blob([file])),
         'a blob: URL': () => URL.createObjectURL(new Blob([file])),
         'a data: URL': () => `data:application/octet-stream;base64,${Buffer.from(file).toString('base64')}`,
         'as weights': () => ({ weights: file }),

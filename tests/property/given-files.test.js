@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
+import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { createRuntime } from '../../js/index.js';
 import { INTERFACE } from '../../js/engine/interface.js';
@@ -67,8 +68,38 @@ test('the same on memory that is not shared', { timeout }, async () => {
     const { memory, variant } = await explained(options(FILE));
     assert.equal(memory, 'private');
     assert.equal(variant, 'simd128');
-    await assert.rejects(createRuntime(options(await WebAssembly.compile(await readFile(FILE)))),
-        /where memory cannot be shared, wasm must be an address or bytes, not a WebAssembly\.Module/);
+});
+
+test('a module that is compiled, where memory cannot be shared: Cloudflare\'s workers compile nothing themselves', { timeout }, async () => {
+    const wasm = await WebAssembly.compile(await readFile(FILE));
+    const options = /** @type {any} */ ({ wasm, workers: 2, _test: { shared: false } });
+    const { memory, workers, fallbacks } = await explained(options);
+    assert.deepEqual([memory, workers], ['shared', 0]);
+    assert.match(fallbacks.join(), /memory cannot be shared with workers/);
+    // WebKit's port for GTK has no shared memory at all.
+    const { Memory } = WebAssembly;
+    try {
+        WebAssembly.Memory = /** @type {any} */ (function (/** @type {any} */ { shared, ...limits }) {
+            return new Memory(limits);
+        });
+        await assert.rejects(createRuntime(options),
+            /where memory cannot be shared, wasm must be an address or bytes, not a WebAssembly\.Module/);
+    } finally {
+        WebAssembly.Memory = Memory;
+    }
+});
+
+test('bytes, an address and a module of another realm: a frame, a sandbox of tests', { timeout }, async () => {
+    const bytes = await readFile(FILE);
+    const buffer = runInNewContext(`new ArrayBuffer(${bytes.length})`);
+    new Uint8Array(buffer).set(bytes);
+    const { href, protocol, hostname, pathname } = FILE;
+    // What calls itself one, as jsdom's do.
+    const url = { href, protocol, hostname, pathname, [Symbol.toStringTag]: 'URL' };
+    const module = runInNewContext('(bytes) => new WebAssembly.Module(bytes)')(bytes);
+    for (const wasm of [buffer, url, module]) {
+        assert.equal((await explained({ wasm, workers: 0 })).variant, 'simd128');
+    }
 });
 
 test('the worker as an address, a path, a function, a promise of one', { timeout }, async () => {
