@@ -152,8 +152,8 @@ export function isBytes(source) {
     return ArrayBuffer.isView(source) || /^(Shared)?ArrayBuffer$/.test(classOf(source));
 }
 
-/** @param {unknown} source @returns {source is Blob} */
-export const isBlob = (source) => /^(Blob|File)$/.test(classOf(source));
+/** @param {any} source @returns {source is Blob} by what it can do: happy-dom's does not even say its name */
+export const isBlob = (source) => typeof source?.slice === 'function' && typeof source.arrayBuffer === 'function';
 
 /** @param {unknown} source @returns {source is ReadableStream} */
 export const isStream = (source) => classOf(source) === 'ReadableStream';

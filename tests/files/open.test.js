@@ -103,7 +103,6 @@ const stream = (/** @type {Uint8Array} */ bytes, size = 50) => new ReadableStrea
 /** Of another realm, or of a library, it is no instance of the Blob that is known here. */
 class ForeignBlob {
     #blob;
-    [Symbol.toStringTag] = 'Blob';
 
     /** @param {Blob} blob */
     constructor(blob) {
