@@ -2,8 +2,8 @@
 // Bundlers and browsers must never see Node's modules, so nothing imports those: they are asked for. How workers are
 // started is in spawn.js, which a worker must not import: a bundler would see a worker that starts itself.
 
-/** Node, and what behaves like it (Bun, Deno): has `process`, `node:` modules and files. */
-export const isNode = typeof process === 'object' && Boolean(process.versions?.node)
+/** Node, and what behaves like it (Bun, Deno): has `process`, `node:` modules and files. What stands for it in pages is a plain object. */
+export const isNode = typeof process === 'object' && String(process) === '[object process]' && Boolean(process.versions?.node)
     && /** @type {any} */ (process).type !== 'renderer';
 
 /**

@@ -25,6 +25,13 @@ test('a Node that has no modules for who asks is told to be too old', async () =
     assert.equal(said, `Node must be 20.16 or newer, got ${process.version}`);
 });
 
+test('what stands for `process` in a page, version and all, is not taken for Node', () => {
+    const program = `globalThis.process = { versions: { node: '18.0.0' }, env: {} };
+        const { isNode } = await import(${JSON.stringify(new URL('../../js/engine/threads.js', import.meta.url).href)});
+        console.log(isNode);`;
+    assert.equal(execFileSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' }).trim(), 'false');
+});
+
 test('found by the modules, though the folder that the process runs in is gone', () => {
     const gone = "const folder = fs.mkdtempSync(os.tmpdir() + '/gone-'); process.chdir(folder); fs.rmdirSync(folder);";
     for (const before of ['', gone]) {
