@@ -76,6 +76,12 @@ const REFUSED = [
     ['config-invalid', /tie_word_embeddings/, source(LLAMA, { tie_word_embeddings: 1 })],
     ['config-invalid', /rope_parameters must be an object/, source(LLAMA, { rope_parameters: 7 })],
     ['config-invalid', /eos_token_id/, source(LLAMA, { eos_token_id: -1 })],
+    .../** @type {[string, RegExp, any][]} */ (['F8_E4M3', 'I8', 'F64'].map((dtype) => ['weight-type', RegExp(`layers\\.1.*down_proj.weight" is ${dtype};`),
+        changed(LLAMA, (header) => {
+            const entry = header['model.layers.1.mlp.down_proj.weight'];
+            const [n, k] = entry.shape;
+            Object.assign(entry, { dtype, shape: [n, dtype === 'F64' ? k / 4 : 2 * k] });
+        })])),
     ['tensor-shape', /input_layernorm/, changed(LLAMA, (header) => {
         header[NORM].shape = [header[NORM].shape[0] / 2, 2];
     })],
