@@ -209,10 +209,8 @@ class Vocabulary {
     /** @returns {Map<string, string>} */
     config() {
         const names = /** @type {('bos' | 'eos' | 'unk' | 'sep' | 'pad' | 'mask')[]} */ (Object.keys(NAMES));
-        return new Map(names.flatMap((name) => {
-            const text = this.tokens[this.special(name)];
-            return text === undefined ? [] : [[`${name}_token`, text]];
-        }));
+        const known = names.filter((name) => this.special(name) >= 0);
+        return new Map(known.map((name) => [`${name}_token`, this.tokens[this.special(name)]]));
     }
 }
 

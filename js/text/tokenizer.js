@@ -222,9 +222,8 @@ function hasByteLevel(part) {
 function readSpecialTokens(config) {
     /** @type {Map<string, string>} */
     const tokens = new Map(config instanceof Map ? config : []);
-    if (config === null || config === undefined) return tokens;
-    if (!isObject(config)) throw invalid(`tokenizer_config.json must be an object, got ${show(config)}`);
-    for (const [name, value] of Object.entries(config)) {
+    if (!isObject(config ?? {})) throw invalid(`tokenizer_config.json must be an object, got ${show(config)}`);
+    for (const [name, value] of Object.entries(config ?? {})) {
         const text = isObject(value) ? value.content : value;
         if (SPECIAL.test(name) && typeof text === 'string') tokens.set(name, text);
     }
