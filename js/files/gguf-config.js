@@ -69,10 +69,10 @@ const ROPE_SCALING = {
     'yarn_beta_slow': ['beta_slow', 'positive'],
 };
 
-/** Of tokens; a text ends at any of the last three. @type {Record<string, string>} */
+/** Of tokens; a text ends at any of the last four, of which Ollama has lists. @type {Record<string, string>} */
 const TOKENS = {
     bos_token_id: 'bos_token_id', padding_token_id: 'pad_token_id',
-    eos_token_id: 'eos_token_id', eot_token_id: 'eos_token_id', eom_token_id: 'eos_token_id',
+    eos_token_id: 'eos_token_id', eos_token_ids: 'eos_token_id', eot_token_id: 'eos_token_id', eom_token_id: 'eos_token_id',
 };
 
 const ID = /^[ui]\d+$/;
@@ -88,7 +88,7 @@ const VOCABULARY = {
     precompiled_charsmap: /^array of [ui]8$/,
     add_bos_token: /^bool$/, add_eos_token: /^bool$/, add_sep_token: /^bool$/, add_space_prefix: /^bool$/,
     remove_extra_whitespaces: /^bool$/, escape_whitespaces: /^bool$/,
-    bos_token_id: ID, eos_token_id: ID, eot_token_id: ID, eom_token_id: ID, unknown_token_id: ID, seperator_token_id: ID,
+    bos_token_id: ID, eos_token_id: ID, eos_token_ids: /^array of [ui](8|16|32)$/, eot_token_id: ID, eom_token_id: ID, unknown_token_id: ID, seperator_token_id: ID,
     separator_token_id: ID, padding_token_id: ID, cls_token_id: ID, mask_token_id: ID, fim_pad_token_id: ID, fim_rep_token_id: ID,
     fim_sep_token_id: ID,
 };
@@ -374,10 +374,7 @@ function tokensOf(pairs, name) {
         if (field !== 'eos_token_id') {
             tokens[field] = id ?? null;
         } else {
-            tokens.eos_token_id ??= [];
-            if (id !== undefined && !tokens.eos_token_id.includes(id)) {
-                tokens.eos_token_id.push(id);
-            }
+            tokens.eos_token_id = [...new Set([...tokens.eos_token_id ?? [], ...typeof id === 'object' ? id : [id ?? []].flat()])];
         }
     }
     return tokens;

@@ -277,7 +277,7 @@ function fromOutputs(values, inputs) {
 
 /**
  * @param {Map<string, View>} views
- * @returns {Pick<KerasPreset, 'tensors' | 'read' | 'pieces' | 'close'>}
+ * @returns {Pick<KerasPreset, 'tensors' | 'read' | 'close'>}
  */
 function streamOf(views) {
     const tensors = new Map(Array.from(views, ([name, view]) => {
@@ -301,5 +301,5 @@ function streamOf(views) {
         }
     };
     // Any type that a preset may have is one of weights.
-    return { tensors, read, pieces: read, close: () => views.clear() };
+    return { tensors, read, close: () => views.clear() };
 }

@@ -53,7 +53,7 @@ export async function openWeightsSource(bytes) {
         return [name, { name, shape, type, bytes: length, rows: 1, rowBytes: length }];
     }));
     /** @type {import('./tensor-source.js').TensorSource['read']} each tensor is one piece */
-    const pieces = async function* (wanted) {
+    const read = async function* (wanted) {
         for (const info of Array.from(tensors.values()).filter((each) => wanted(each))) {
             const dataset = datasets.get(info.name);
             if (dataset === undefined) {
@@ -62,5 +62,5 @@ export async function openWeightsSource(bytes) {
             yield { info, firstRow: 0, rows: 1, bytes: dataset.bytes() };
         }
     };
-    return { tensors, fileBytes: bytes.length, read: pieces, pieces, close: () => datasets.clear() };
+    return { tensors, fileBytes: bytes.length, read, close: () => datasets.clear() };
 }

@@ -53,7 +53,7 @@ export async function readWeights(source, { decode, signal, onProgress }) {
         }
         /** @type {Map<TensorInfo, (Float32Array | Int32Array | Uint8Array)[]>} */
         const parts = new Map(Array.from(opened.tensors.values(), (info) => [info, []]));
-        for await (const { info, bytes } of opened.pieces(() => true)) {
+        for await (const { info, bytes } of opened.read(() => true)) {
             parts.get(info)?.push(numbers(info, bytes, decode));
         }
         return new Map(Array.from(parts, ([info, list]) =>

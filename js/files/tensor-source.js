@@ -2,7 +2,6 @@
 // a piece is held at a time, and no byte is read twice.
 
 import { FormatError, show } from '../check.js';
-import { requireWeightType } from './ggml-types.js';
 
 /**
  * @typedef {object} TensorInfo one tensor
@@ -43,10 +42,7 @@ import { requireWeightType } from './ggml-types.js';
  * @property {number} fileBytes of the files that hold tensors
  * @property {(wanted: (info: TensorInfo) => boolean) => AsyncGenerator<TensorPiece, void, undefined>} read the tensors
  *   that `wanted` says yes to (it is asked once about each, at first), in pieces of whole rows, at most 1 MiB or one
- *   row; an empty tensor comes as a piece without bytes. Throws a FormatError `weight-type` for a wanted tensor whose
- *   type weights cannot have
- * @property {(wanted: (info: TensorInfo) => boolean) => AsyncGenerator<TensorPiece, void, undefined>} pieces as read(),
- *   of any type
+ *   row; an empty tensor comes as a piece without bytes
  * @property {() => void} close lets go of the files
  */
 
@@ -239,30 +235,19 @@ function tensorsOf(files) {
  * The part of a TensorSource that hands out bytes.
  * @param {TensorFile[]} files
  * @param {Progress} progress
- * @returns {Pick<TensorSource, 'tensors' | 'fileBytes' | 'read' | 'pieces' | 'close'>}
+ * @returns {Pick<TensorSource, 'tensors' | 'fileBytes' | 'read' | 'close'>}
  */
 export function streamOf(files, progress) {
     const tensors = tensorsOf(files);
-    /** @param {Iterable<TensorInfo>} wanted */
-    const stream = async function* (wanted) {
-        const set = new Set(wanted);
-        for (const file of files) {
-            yield* file.pieces(set);
-        }
-        progress.end();
-    };
-    /** @param {(info: TensorInfo) => boolean} wanted */
-    const choose = (wanted) => Array.from(tensors.values()).filter((info) => wanted(info));
     return {
         tensors,
         fileBytes: files.reduce((sum, file) => sum + file.bytes, 0),
         async* read(wanted) {
-            const chosen = choose(wanted);
-            chosen.forEach(requireWeightType);
-            yield* stream(chosen);
-        },
-        async* pieces(wanted) {
-            yield* stream(choose(wanted));
+            const chosen = new Set(Array.from(tensors.values()).filter((info) => wanted(info)));
+            for (const file of files) {
+                yield* file.pieces(chosen);
+            }
+            progress.end();
         },
         close: () => files.forEach((file) => file.close()),
     };

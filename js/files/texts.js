@@ -79,7 +79,8 @@ export class Texts {
         const json = objectOf(tokenizer, 'tokenizer.json');
         const ofTokenizer = objectOf(tokenizerConfig, 'tokenizer_config.json');
         const ofTokens = objectOf(special, 'special_tokens_map.json');
-        const merged = ofTokenizer || ofTokens ? { ...ofTokens, ...ofTokenizer } : null;
+        // The older file counts where the newer one lists no tokens.
+        const merged = ofTokens && !ofTokenizer?.added_tokens_decoder ? { ...ofTokens, ...ofTokenizer } : ofTokenizer;
         // Of several templates the others lie beside; this is the one that is ever chosen.
         const tools = jinja && await read(TOOL_USE);
         const template = jinja && textOf(jinja, 'chat_template.jinja');

@@ -1,6 +1,7 @@
 // From a file to a network: which tensor goes where, checked against the description before any weight is read.
 
 import { FormatError, checkFormat, show } from '../check.js';
+import { requireWeightType } from '../files/ggml-types.js';
 import { freeze } from './description.js';
 import { familyOf } from './families/index.js';
 import { Fields } from './fields.js';
@@ -117,6 +118,9 @@ function wantScales(plan, wanted) {
  */
 function place(plan, wanted, role, tensor, row, format) {
     const { family, description } = plan;
+    if (format !== 'keras') {
+        requireWeightType(tensor);      // a preset's bytes have scales
+    }
     if (DIVISORS.includes(role)) {
         const dims = Math.max(...description.layers.map(({ attention }) => attention.rope?.dims ?? 0));
         checkFormat(tensor.shape.length === 1 && tensor.shape[0] === dims / 2, 'tensor-shape',

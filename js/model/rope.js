@@ -46,7 +46,7 @@ export function readRope(fields, context, { base = 10000, trained, part, scaled 
         inner.ignoreAll();
         inner = old;
     }
-    inner = nested ?? inner ?? (scaled ? old : null);
+    inner = (part === undefined ? inner : nested) ?? (scaled ? old : null);
     const theta = fields.positiveOrNone(['rope_theta', 'rotary_emb_base']);
     const beside = fields.positiveOrNone(['partial_rotary_factor', 'rotary_pct']);
     const partial = inner?.positiveOrNone('partial_rotary_factor') ?? beside;

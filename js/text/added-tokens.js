@@ -1,6 +1,7 @@
 // Added tokens: texts that are found before anything else is done with a text, and become one token each.
 
 import { show } from '../check.js';
+import { isObject } from '../files/json.js';
 import { MAX_TOKENS, Part, Trie, invalid } from './parts.js';
 
 const WORD = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200C\u200D]/u;
@@ -19,20 +20,22 @@ const SPACE = /\p{White_Space}/u;
  */
 
 /**
- * @param {unknown} list
+ * @param {unknown} given
  * @param {ReadonlyMap<string, number>} ids of the model
- * @returns {AddedToken[]}
+ * @param {unknown} config tokenizer_config.json
+ * @returns {AddedToken[]} of those with one text the last counts
  */
-export function readAddedTokens(list, ids) {
-    if (list === undefined || list === null) return [];
-    if (!Array.isArray(list)) throw invalid(`added_tokens must be a list, got ${show(list)}`);
+export function readAddedTokens(given, ids, config) {
+    const own = given ?? [];
+    if (!Array.isArray(own)) throw invalid(`added_tokens must be a list, got ${show(own)}`);
+    const list = [...own, ...isObject(config) ? configured(own, ids, config) : []];
     /** @type {Map<number, string>} */
     const owners = new Map();
     const wanted = new Set(list.map((value) => value?.id));
     for (const [token, id] of ids) if (wanted.has(id)) owners.set(id, token);
     return Array.from(list, (value, i) => {
-        const part = new Part(value, `added_tokens[${i}]`);
-        part.only(['id', 'content', 'special', 'normalized', 'single_word', 'lstrip', 'rstrip', 'in_text']);
+        const part = new Part(value, i < own.length ? `added_tokens[${i}]` : 'tokenizer_config.json');
+        part.only(['__type', 'id', 'content', 'special', 'normalized', 'single_word', 'lstrip', 'rstrip', 'in_text']);
         const content = part.string('content');
         if (content === '') throw invalid(`${part.where} has no content`);
         const id = part.get('id');
@@ -51,6 +54,40 @@ export function readAddedTokens(list, ids) {
             inText: part.boolean('in_text', true),
         };
     });
+}
+
+/** @param {unknown} value @returns {any[]} of a list, or of an object */
+const valuesOf = (value) => (typeof value === 'object' && value !== null ? Object.values(value) : []);
+
+/**
+ * What tokenizer_config.json says of tokens beside tokenizer.json, as transformers takes it: all that it lists, and those that have a
+ * name or are listed as special, if nobody else knows them.
+ * @param {readonly any[]} list of tokenizer.json
+ * @param {ReadonlyMap<string, number>} ids
+ * @param {Record<string, any>} config
+ * @returns {any[]} as tokenizer.json would have them
+ */
+function configured(list, ids, config) {
+    const known = new Map(list.map((token) => [token?.content, token]));
+    let next = list.reduce((most, token) => Math.max(most, token?.id + 1), ids.size);
+    /** @type {any[]} */
+    const tokens = [];
+    const add = (/** @type {any} */ said) => {
+        const content = said?.content;
+        if (typeof content !== 'string' || content === '') return;
+        const token = { normalized: false, id: ids.get(content) ?? next, ...known.get(content), ...said };
+        next = Math.max(next, token.id + 1);
+        known.set(content, token);
+        tokens.push(token);
+    };
+    const { added_tokens_decoder: listed, extra_special_tokens: extra, additional_special_tokens: older } = config;
+    valuesOf(listed).forEach(add);
+    const named = Object.keys(config).filter((name) => name.endsWith('_token')).map((name) => config[name]);
+    for (const value of [...named, ...valuesOf(extra), ...Array.isArray(extra) && extra.length > 0 ? [] : valuesOf(older)]) {
+        const said = isObject(value) ? value : { content: value };
+        if (!known.has(said.content)) add({ ...said, special: true });
+    }
+    return tokens;
 }
 
 /** Cuts texts at added tokens: from left to right, of several at one place the longest. */

@@ -44,8 +44,8 @@ const NAMES = { bos: 'bos', eos: 'eos', unk: 'unknown', sep: 'seperator', pad: '
 
 /**
  * @param {ReadonlyMap<string, any>} metadata keys as in the file, lists as arrays or typed arrays
- * @returns {{ json: object, config: object, endTokens: number[] }} tokenizer.json, tokenizer_config.json and the ids
- *   that end a text
+ * @returns {{ json: object, config: Map<string, string>, endTokens: number[] }} tokenizer.json, names of tokens and the ids that
+ *   end a text
  * @throws {FormatError} `tokenizer-invalid`, `tokenizer-unsupported`
  */
 export function tokenizerFromGguf(metadata) {
@@ -206,11 +206,11 @@ class Vocabulary {
             : { type: 'TemplateProcessing', single, special_tokens: Object.fromEntries(tokens) };
     }
 
-    /** @returns {object} */
+    /** @returns {Map<string, string>} */
     config() {
         const names = /** @type {('bos' | 'eos' | 'unk' | 'sep' | 'pad' | 'mask')[]} */ (Object.keys(NAMES));
-        return Object.fromEntries(names.map((name) => [`${name}_token`, this.tokens[this.special(name)]])
-            .filter(([, text]) => text !== undefined));
+        const known = names.filter((name) => this.special(name) >= 0);
+        return new Map(known.map((name) => [`${name}_token`, this.tokens[this.special(name)]]));
     }
 }
 

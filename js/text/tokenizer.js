@@ -20,7 +20,7 @@ const SPECIAL = /^(bos|eos|unk|sep|pad|cls|mask)_token$/;
 export class Tokenizer {
     /**
      * @param {object | Uint8Array} json tokenizer.json, its bytes or what they say
-     * @param {object | null} [config] tokenizer_config.json: which tokens are called what
+     * @param {object | null} [config] tokenizer_config.json: which tokens are called what, and more tokens; a Map says the names alone
      * @throws {FormatError} `tokenizer-not-json`, `tokenizer-invalid`, `tokenizer-unsupported`
      */
     constructor(json, config = null) {
@@ -44,7 +44,7 @@ export class Tokenizer {
         /** What stands for each id; holes where there is none. @type {(string | undefined)[]} */
         this._tokens = [];
         for (const [token, id] of ids) this._tokens[id] = token;
-        const added = readAddedTokens(file.get('added_tokens'), ids);
+        const added = readAddedTokens(file.get('added_tokens'), ids, config);
         /** Ids that mark something instead of standing for text. @type {Set<number>} */
         this._special = new Set();
         /** @type {Set<number>} */
@@ -221,10 +221,9 @@ function hasByteLevel(part) {
 /** @param {unknown} config @returns {Map<string, string>} */
 function readSpecialTokens(config) {
     /** @type {Map<string, string>} */
-    const tokens = new Map();
-    if (config === null || config === undefined) return tokens;
-    if (!isObject(config)) throw invalid(`tokenizer_config.json must be an object, got ${show(config)}`);
-    for (const [name, value] of Object.entries(config)) {
+    const tokens = new Map(config instanceof Map ? config : []);
+    if (!isObject(config ?? {})) throw invalid(`tokenizer_config.json must be an object, got ${show(config)}`);
+    for (const [name, value] of Object.entries(config ?? {})) {
         const text = isObject(value) ? value.content : value;
         if (SPECIAL.test(name) && typeof text === 'string') tokens.set(name, text);
     }

@@ -238,6 +238,9 @@ test('ends of a text', async () => {
         'tokenizer.ggml.padding_token_id': ['u32', 2],
     });
     assert.deepEqual([found.eos_token_id, found.pad_token_id], [[1, 4], 2]);
+    const list = await config({ 'tokenizer.ggml.eos_token_ids': ['array of i32', [5, 1, 3]], 'tokenizer.ggml.eot_token_id': ['u32', 4] });
+    assert.deepEqual(list.eos_token_id, [1, 5, 3, 4]);
+    await assert.rejects(config({ 'tokenizer.ggml.eos_token_ids': ['u32', 5] }), { code: 'bad-type', message: /eos_token_ids/ });
 });
 
 test('how texts are drawn', async () => {

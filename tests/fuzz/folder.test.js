@@ -80,7 +80,7 @@ function damaged() {
 
 /** @param {import('./outcome.js').Opened} model */
 async function readPieces(model) {
-    for await (const { bytes } of model.pieces(() => true)) assert.ok(bytes.length <= 32);
+    for await (const { bytes } of model.read(() => true)) assert.ok(bytes.length <= 32);
 }
 
 /** All rounds; outside of test(), whose hooks on every promise take most of the time otherwise. */

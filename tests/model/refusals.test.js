@@ -55,6 +55,8 @@ const REFUSED = [
     .../** @type {[string, RegExp, any][]} */ (['llama-mqa-f16', 'mistral-no-window', 'qwen2', 'qwen3-bias-bf16', 'gemma', 'gemma2', 'gemma3-text', 'granite',
         'olmo2', 'smollm3', 'starcoder2'].map((name) => ['config-unsupported', /partial_rotary_factor 0.5 /, source(name, { partial_rotary_factor: 0.5 })])),
     ['config-unsupported', /partial_rotary_factor 0.25 /, source('qwen3-bias-bf16', { rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.25 } })],
+    // transformers reads one object for each kind of layers there, and nothing beside them.
+    ['config-unknown', /rope_parameters: .*"rope_type" \("linear"\)/, source('gemma3-text', { rope_parameters: { rope_type: 'linear', factor: 2 } })],
     ['config-unsupported', /attention_chunk_size/, source(LLAMA, { attention_chunk_size: 8 })],
     ['config-unsupported', /quantization_config/, source(LLAMA, { quantization_config: { quant_method: 'awq' } })],
     ['config-unsupported', /add_cross_attention/, source(LLAMA, { add_cross_attention: true })],
@@ -76,6 +78,12 @@ const REFUSED = [
     ['config-invalid', /tie_word_embeddings/, source(LLAMA, { tie_word_embeddings: 1 })],
     ['config-invalid', /rope_parameters must be an object/, source(LLAMA, { rope_parameters: 7 })],
     ['config-invalid', /eos_token_id/, source(LLAMA, { eos_token_id: -1 })],
+    .../** @type {[string, RegExp, any][]} */ (['F8_E4M3', 'I8', 'F64'].map((dtype) => ['weight-type', RegExp(`layers\\.1.*down_proj.weight" is ${dtype};`),
+        changed(LLAMA, (header) => {
+            const entry = header['model.layers.1.mlp.down_proj.weight'];
+            const [n, k] = entry.shape;
+            Object.assign(entry, { dtype, shape: [n, dtype === 'F64' ? k / 4 : 2 * k] });
+        })])),
     ['tensor-shape', /input_layernorm/, changed(LLAMA, (header) => {
         header[NORM].shape = [header[NORM].shape[0] / 2, 2];
     })],

@@ -207,6 +207,32 @@ describe('patterns that match nothing, cut as the reference cuts', () => {
 });
 
 describe('added tokens', () => {
+    // By transformers 5.24 on the same two files.
+    it('are also those of tokenizer_config.json', () => {
+        const file = {
+            added_tokens: [{ id: 5, content: '<x>' }, { id: 6, content: '<y>' }], pre_tokenizer: { type: 'WhitespaceSplit' },
+            model: wordLevel(['a', 'b', '</s>', '<m>']),
+        };
+        const end = { __type: 'AddedToken', content: '</s>', lstrip: false };
+        const listed = { 3: { content: '</s>', special: true }, 8: { content: '<z>' }, 5: { content: '<x>', rstrip: true } };
+        for (const [config, first, shown, second, left] of /** @type {[object, number[], string, number[], string][]} */ ([
+            [{ eos_token: '</s>', pad_token: null, added_tokens_decoder: listed }, [1, 3, 2, 5, 1, 6, 2], 'a b <x> a <y> b', [7, 0, 0], '<z> ? ?'],
+            [{ eos_token: end, unk_token: '?', additional_special_tokens: ['<y>', '<m>'], image_token: '<i>' },
+                [1, 3, 2, 5, 1, 6, 2], 'a b <x> a <y> b', [0, 4, 7, 0, 0, 2], 'b'],
+            [{ extra_special_tokens: { z_token: '<z>' }, additional_special_tokens: ['<m>'] },
+                [0, 5, 1, 6, 2], '? <x> a <y> b', [7, 4, 0, 0], '? ?'],
+            [{ extra_special_tokens: [], additional_special_tokens: ['<m>'], pad_token: '<p>', add_bos_token: true },
+                [0, 5, 1, 6, 2], '? <x> a <y> b', [0, 4, 0, 7, 0, 0], '? ? ? ?'],
+        ])) {
+            const tokenizer = new Tokenizer(file, config);
+            assert.deepEqual(['a</s>b <x> a<y>b', '<z><m><i><p><s>a ?b'].map((text) => tokenizer.encode(text)), [first, second]);
+            assert.deepEqual([first, second].map((ids) => tokenizer.decode(ids, { skipSpecialTokens: true })), [shown, left]);
+        }
+        for (const config of [{ added_tokens_decoder: 'x', extra_special_tokens: 1 }, { added_tokens_decoder: { 7: null, 8: { content: '' } } }]) {
+            assert.deepEqual(new Tokenizer(file, config).encode('a<m>'), [0]);
+        }
+        assert.throws(() => new Tokenizer(file, { pad_token: { content: 'p', lstrip: 1 } }), /tokenizer_config\.json\.lstrip must be true or false/);
+    });
     const letters = numbered([...'abcdefghijklmnopqrstuvwxyz .,_']);
     const added = [{ id: 40, content: 'cat', single_word: true }, { id: 41, content: '<l>', lstrip: true },
         { id: 42, content: '<r>', rstrip: true }, { id: 43, content: '<r><l>' }];
