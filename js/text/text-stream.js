@@ -22,6 +22,17 @@ export class TextStream {
     }
 
     /**
+     * The text goes on from another, so that a space that it begins with is one within a text, which some tokenizers keep there alone.
+     * @param {ArrayLike<number>} ids the other's last ones
+     */
+    follow(ids) {
+        const decoder = this._tokenizer.decodeStream();
+        const shown = Array.from(ids).filter((id) => !(this._skip && this._tokenizer.isSpecial(id)));
+        // What is still held then would come with this text.
+        if (shown.map(decoder.push).join('') === this._tokenizer.decode(shown)) this._decoder = decoder;
+    }
+
+    /**
      * @param {number} token
      * @returns {string} the text that is certain now, perhaps none
      */

@@ -26,7 +26,7 @@ import { letters } from './vocabulary.js';
 
 /** So many ways are looked through once, not for every byte. */
 const MANY = 64;
-const OTHERS = -1;
+const OTHERS = 256;
 
 /** @param {number} n */
 const finite = (n) => (n === Infinity ? 0 : n);
@@ -46,7 +46,7 @@ export class Expressions {
         this._made = new Map();
         /** What within() gave, by id. @type {Map<number, Expression>} */
         this._cut = new Map();
-        /** What leading() has found: fixed texts by their first byte, and others. @type {WeakMap<Expression[], Map<number, Expression[]>>} */
+        /** What leading() has found: fixed texts by their first byte, and others. @type {WeakMap<Expression[], Expression[][]>} */
         this._led = new WeakMap();
         /** The empty text. */
         this.nothing = this._make('', () => ({ kind: 'nothing', fewest: 0, worst: 0 }));
@@ -210,15 +210,14 @@ export class Expressions {
         }
         let led = this._led.get(ways);
         if (!led) {
-            led = new Map([[OTHERS, []]]);
+            led = [];
             for (const way of ways) {
                 const { text, at = 0 } = way.kind === 'then' ? /** @type {Expression[]} */ (way.parts)[0] : way;
-                const first = text?.bytes[at] ?? OTHERS;
-                led.set(first, led.get(first) ?? []).get(first)?.push(way);
+                (led[text?.bytes[at] ?? OTHERS] ??= []).push(way);
             }
             this._led.set(ways, led);
         }
-        return [...led.get(OTHERS) ?? [], ...led.get(byte) ?? []];
+        return [...led[OTHERS] ?? [], ...led[byte] ?? []];
     }
 
     /** @param {Expression} first @param {number} byte @param {Expression} rest @param {(next: Expression) => void} add */
