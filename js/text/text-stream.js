@@ -23,13 +23,14 @@ export class TextStream {
 
     /**
      * The text goes on from another, so that a space that it begins with is one within a text, which some tokenizers keep there alone.
-     * @param {ArrayLike<number>} ids the other's last ones
+     * Behind a special token a text begins.
+     * @param {Uint32Array} ids the other's last ones
      */
     follow(ids) {
         const decoder = this._tokenizer.decodeStream();
-        const shown = Array.from(ids).filter((id) => !(this._skip && this._tokenizer.isSpecial(id)));
+        if (this._tokenizer.isSpecial(ids[ids.length - 1])) return;
         // What is still held then would come with this text.
-        if (shown.map(decoder.push).join('') === this._tokenizer.decode(shown)) this._decoder = decoder;
+        if (Array.from(ids, decoder.push).join('') === this._tokenizer.decode(ids)) this._decoder = decoder;
     }
 
     /**
