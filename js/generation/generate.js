@@ -258,7 +258,8 @@ class Generation {
             from = this._best;
         }
         const { tokenizer } = this._model;
-        return Array.from({ length: Math.min(from.count, this._settings.candidates) }, (_, i) => ({
+        // Some samplers draw from all tokens, banned ones among them.
+        return Array.from({ length: from.likely(Math.min(from.count, this._settings.candidates), 0) }, (_, i) => ({
             token: from.tokens[i],
             text: tokenizer?.piece(from.tokens[i]) ?? '',
             probability: from.probabilities[i],

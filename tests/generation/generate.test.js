@@ -153,9 +153,10 @@ describe('generate', () => {
             const written = async (/** @type {any} */ prompt, /** @type {any} */ more = {}) =>
                 textOf(await all(own.generate(prompt, { ...options, ...more })));
             const read = (/** @type {number[]} */ ids) => there(own.tokenizer).decode(ids, { skipSpecialTokens: true });
-            for (const ids of [[2], [2, 0], [0], [3, 2, 1]]) {
+            for (const ids of [[2], [0, 2], [3, 2, 1]]) {
                 assert.equal(await written(ids), read([...ids, 4, 4]).slice(read(ids).length), `${decoder.type} ${ids}`);
             }
+            for (const ids of [[0], [2, 0]]) assert.equal(await written(ids), read([4, 4]));
             const several = await all(own.generate(['aa', 'a'], options));
             assert.equal(textOf(several.filter(({ index }) => index === 1)), await written('a'));
             assert.equal(await written('a'), ' yes yes');
@@ -295,6 +296,20 @@ describe('extras', () => {
         check(await first({ topK: 3, temperature: 2, candidates: 2 }), 2, (token) => hot[token] / share);
         check(await first({ sampler: 'contrastive', topK: 4, candidates: 9 }), 4, (token) => plain[token]);
         check(await first({ sampler: 'random', candidates: 1000 }), 300, (token) => plain[token]);
+    });
+
+    test('candidates: a token that is banned, or as good as impossible, is none', async () => {
+        for (const sampler of ['greedy', 'random', 'top_k', 'top_p', 'contrastive']) {
+            for (const [options, count] of /** @type {[GenerateOptions, number][]} */ ([
+                [{ allowed: () => [7, 9] }, 2], [{ choices: ['the'] }, 3], [{ logitBias: { 7: 1e4 } }, 1],
+            ])) {
+                const [{ candidates }] = await all(model.generate(PROMPT, {
+                    sampler, ...(sampler === 'top_p' && { topP: 1 }), candidates: 10, maxNewTokens: 3, ...options,
+                }));
+                assert.equal(candidates?.length, count, sampler);
+                assert.ok(candidates.every(({ probability }) => probability > 0));
+            }
+        }
     });
 
     test('attention: the chosen layer\'s scores, the prompt\'s first, then row by row', async () => {
