@@ -8,7 +8,7 @@ import { AttentionLog } from './attention-scores.js';
 import { Choice } from './choice.js';
 import { createSearch } from './create-search.js';
 import { OPTIONS, checkSettings, optionsOfEach } from './options.js';
-import { promptIds, promptList } from './prompt.js';
+import { isChat, promptIds, promptList } from './prompt.js';
 import { ModelDraft, PromptDraft, SpeculativeSearch } from './speculative.js';
 import { ModelSteps } from './steps.js';
 import { takeOptions } from './take-options.js';
@@ -40,6 +40,9 @@ import { writeTogether } from './together.js';
 /** Milliseconds of work after which other tasks of this thread get a turn. */
 const TURN = 8;
 
+/** Tokens of a prompt that its end may depend on. */
+const NEAR = 64;
+
 const NONE = new Int32Array(0);
 
 /**
@@ -55,15 +58,15 @@ export function generate(model, prompt, options) {
     if (list === null) {
         const one = takeOptions('generate', /** @type {GenerateOptions} */ (options), OPTIONS);
         const ids = promptIds(model, prompt, one);
-        return new Generation(model, ids, checkSettings(model, ids, one)).run();
+        return new Generation(model, ids, checkSettings(model, ids, one), isChat(prompt)).run();
     }
     const each = optionsOfEach(list.length, options);
     const texts = list.map((one, i) => {
         const ids = promptIds(model, one, each[i], `prompt[${i}]`);
-        return { ids, settings: checkSettings(model, ids, each[i]) };
+        return { ids, settings: checkSettings(model, ids, each[i]), chat: isChat(one) };
     });
     return writeTogether(model, (together) =>
-        texts.map(({ ids, settings }, index) => new Generation(model, ids, settings, { together, index }).run()));
+        texts.map(({ ids, settings, chat }, index) => new Generation(model, ids, settings, chat, { together, index }).run()));
 }
 
 /** One text being written. */
@@ -72,14 +75,19 @@ class Generation {
      * @param {LanguageModel} model
      * @param {Uint32Array} ids
      * @param {Settings} settings
+     * @param {boolean} chat whether the text is an answer
      * @param {{ together: import('./together.js').Together, index: number } | null} [among] where it is one of several
      */
-    constructor(model, ids, settings, among = null) {
+    constructor(model, ids, settings, chat, among = null) {
         this._model = model;
         this._among = among;
         this._ids = ids;
         this._settings = settings;
         this._stream = model.tokenizer && new TextStream(model.tokenizer, settings.stops);
+        // An answer, and what is held to something, is a text by itself; any other goes on from its prompt.
+        if (!chat && settings.constraint === null) {
+            this._stream?.follow(ids.subarray(-NEAR));
+        }
         /** Positions that have been handed out, the prompt's included. */
         this._given = ids.length;
         /** Ids that a cache has read already. */
@@ -250,9 +258,10 @@ class Generation {
             from = this._best;
         }
         const { tokenizer } = this._model;
-        return Array.from({ length: Math.min(from.count, this._settings.candidates) }, (_, i) => ({
+        // Some samplers draw from all tokens, banned ones among them.
+        return Array.from({ length: from.likely(Math.min(from.count, this._settings.candidates), 0) }, (_, i) => ({
             token: from.tokens[i],
-            text: tokenizer && from.tokens[i] < tokenizer.vocabularySize ? tokenizer.piece(from.tokens[i]) : '',
+            text: tokenizer?.piece(from.tokens[i]) ?? '',
             probability: from.probabilities[i],
         }));
     }

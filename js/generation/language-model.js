@@ -178,8 +178,9 @@ export class LanguageModel {
      * @param {import('./options.js').GenerateOptions | readonly import('./options.js').GenerateOptions[]} [options] with several
      *   prompts for all of them, or a list with the options of each; the signal of one ends all
      * @returns {AsyncGenerator<import('./generate.js').GeneratedItem, void, undefined>} a token at a time with the text
-     *   that became certain with it: it may be empty, and all of it joined is the whole text. With several prompts `index` says
-     *   which of them an item is of
+     *   that became certain with it: it may be empty, and all of it joined is the whole text. Behind a prompt of text or tokens it goes
+     *   on with the space that is between them; an answer to messages, and what is held to something, is a text by itself. With several
+     *   prompts `index` says which of them an item is of
      * @throws {TypeError | RangeError} for wrong options and for a prompt that leaves no room (at once); the iteration
      *   rejects with the signal's reason when aborted
      */

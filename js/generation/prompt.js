@@ -20,15 +20,20 @@ export function promptList(prompt) {
     return typeof first === 'string' || Array.isArray(first) || ArrayBuffer.isView(first) ? prompt : null;
 }
 
+/** @param {any} prompt @returns {boolean} whether it is messages */
+export function isChat(prompt) {
+    return Array.isArray(prompt) && typeof (prompt[0] ?? 0) === 'object';
+}
+
 /**
  * @param {LanguageModel} model
- * @param {unknown} prompt
+ * @param {any} prompt
  * @param {{ tools?: readonly object[] }} options
  * @param {string} [name] of the prompt, for messages
  * @returns {Uint32Array}
  */
 export function promptIds(model, prompt, { tools }, name = 'prompt') {
-    const chat = Array.isArray(prompt) && prompt.length > 0 && typeof prompt[0] === 'object' && prompt[0] !== null;
+    const chat = isChat(prompt);
     if (tools !== undefined && !chat) {
         throw new TypeError('tools belong to a prompt of messages');
     }

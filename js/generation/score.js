@@ -5,6 +5,7 @@ import { CacheRow } from '../model/cache-row.js';
 import { CHUNK } from '../model/reader.js';
 import { otherTasks } from '../engine/threads.js';
 import { Choice } from './choice.js';
+import { checkFinite } from './finite.js';
 import { ModelSteps } from './steps.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
@@ -88,6 +89,7 @@ async function scorePiece(model, startToken, ids, { signal, log }) {
             model.network.check('score');
             for (const first = at; at < done; at++) {
                 const row = steps.rowAt(logits, at - first);
+                checkFinite(row, () => model.network.findNotFinite());
                 const own = negativeLogProbability(row, ids[at]);
                 nats += own;
                 log?.add(ids[at], own, row);
@@ -117,22 +119,17 @@ class TokenLog {
         this.tokens = [];
     }
 
-    /** @param {number} token @returns {string} */
-    _text(token) {
-        return token < this._tokenizer.vocabularySize ? this._tokenizer.piece(token) : '';
-    }
-
     /** @param {number} token @param {number} nats @param {Float32Array} logits */
     add(token, nats, logits) {
         /** @type {TokenScore} */
-        const told = { token, text: this._text(token), nats, probability: Math.exp(-nats) };
+        const told = { token, text: this._tokenizer.piece(token), nats, probability: Math.exp(-nats) };
         if (this._candidates !== undefined) {
             this._best.top(logits, this._candidates);
             const { count, tokens, probabilities: values } = this._best;
             // Of the whole vocabulary, not of these few.
             const log = nats + logits[token];
             told.candidates = Array.from({ length: count }, (_, i) => ({
-                token: tokens[i], text: this._text(tokens[i]), probability: Math.exp(values[i] - log),
+                token: tokens[i], text: this._tokenizer.piece(tokens[i]), probability: Math.exp(values[i] - log),
             }));
         }
         this.tokens.push(told);

@@ -22,6 +22,18 @@ export class TextStream {
     }
 
     /**
+     * The text goes on from another, so that a space that it begins with is one within a text, which some tokenizers keep there alone.
+     * Behind a special token a text begins.
+     * @param {Uint32Array} ids the other's last ones
+     */
+    follow(ids) {
+        const decoder = this._tokenizer.decodeStream();
+        if (this._tokenizer.isSpecial(ids[ids.length - 1])) return;
+        // What is still held then would come with this text.
+        if (Array.from(ids, decoder.push).join('') === this._tokenizer.decode(ids)) this._decoder = decoder;
+    }
+
+    /**
      * @param {number} token
      * @returns {string} the text that is certain now, perhaps none
      */

@@ -13,6 +13,8 @@
 //
 // Each is: what opens it, perhaps a name and an id, the arguments, what closes it. Which opens with which is not asked.
 //
+// What was thought before is no answer: calls are weighed there, and markers spoken of. A template may have written its opening tag.
+//
 // Markers that are special tokens are not in the text that generate() gives; then what is left, a text that is nothing but such JSON,
 // is a call too, and so is name{...} of one of the tools that are given.
 
@@ -32,6 +34,8 @@ import { isObject } from '../files/json.js';
  * @typedef {Map<unknown, any>} Tools what the properties of each tool's arguments are, by its name
  */
 
+/** What was thought; a closing tag alone stands at a line's end or before another tag, as in no argument of JSON. */
+const THOUGHT = /^\s*<think>[^]*?(?:<\/think>|$)|^[^]*?<\/think>(?=\n|<|$)/;
 /** What opens a call. Words that a text may have otherwise count where a call follows. */
 const OPEN = new RegExp([
     '<tool_call>', '<\\|tool_call\\|>', '\\[TOOL_CALLS\\]', 'functools(?=\\[\\s*\\{)', '<start_function_call>',
@@ -73,9 +77,12 @@ export function parseToolCalls(text, options = {}) {
         const own = tool?.function ?? tool;
         return [own?.name, own?.parameters?.properties];
     }));
+    const [thought] = THOUGHT.exec(text) ?? [''];
+    const answer = text.slice(thought.length);
     // A marker in what is JSON as a whole is an argument's.
-    const whole = bare(text, known);
-    return whole.calls.length > 0 || text.search(OPEN) < 0 ? whole : marked(text, known);
+    const whole = bare(answer, known);
+    const { text: beside, calls } = whole.calls.length > 0 || answer.search(OPEN) < 0 ? whole : marked(answer, known);
+    return { text: thought + beside, calls };
 }
 
 /** @param {string} text with markers @param {Tools | undefined} tools @returns {ParsedCalls} */
@@ -196,7 +203,7 @@ function callOf(value) {
     // Small ones of Llama 3 and Granite 3 may call the name the function.
     const name = given?.name ?? given?.function;
     // Some write the arguments as a text of JSON.
-    const own = typeof told === 'string' ? parsed(told) : told;
+    const own = typeof told === 'string' ? parsed(told || '{}') : told;
     if (!isObject(own) || typeof name !== 'string') {
         throw invalid('an object of a name and arguments', value);
     }

@@ -84,6 +84,19 @@ describe('json', () => {
         endless.dispose();
     });
 
+    test('an end token ends a text, also where its tokenizer calls it a token like others', async () => {
+        for (const special of [true, false, null]) {
+            const file = tinyTokenizer();
+            file.added_tokens = special === null ? [] : [{ ...file.added_tokens[0], special }];
+            const own = await loadModel(runtime, { ...tinyFiles({ size: SIZE }), tokenizer: json(file) });
+            assert.deepEqual(own.endTokens, [0]);
+            // It would come at once, and its text may stand in a string.
+            const { text, tokens } = await write({ json: { type: 'string', minLength: 9 }, logitBias: { 0: 1e3 }, maxNewTokens: 60 }, own);
+            assert.ok(JSON.parse(text).length >= 9, text);
+            assert.ok(!tokens.slice(0, -1).includes(0));
+        }
+    });
+
     test('without a byte that a schema needs it is refused; one that it does not need is not missed', async () => {
         const without = (/** @type {string} */ letter) => {
             const changed = /** @type {any} */ (tinyTokenizer());
@@ -226,6 +239,35 @@ describe('choices and patterns', () => {
         for (const [word, isAllowed] of /** @type {[string, boolean][]} */ ([[long, true], ['th', true], ['t', true], ['h', false], ['the', true], ['ing', false]])) {
             const id = word === long ? model.vocabularySize : file.model.vocab[word];
             assert.equal(Boolean(bits[id >>> 5] & (1 << (id & 31))), isAllowed, word.slice(0, 9));
+        }
+    });
+
+    test('of thousands of choices a byte follows those that have it', () => {
+        const tokens = tokenBytes(tokenizer, model.vocabularySize);
+        const words = Array.from({ length: 3000 }, (_, i) => `${i * 7919 % 10007} and ${i}`);
+        for (const [text, build] of /** @type {[string, (e: Expressions) => any][]} */ ([
+            [words[100], (e) => e.either(words.map((word) => e.text(word)))],
+            [JSON.stringify({ a: words[100] }), (e) => jsonBySchema(e, { type: 'object', properties: { a: { enum: words } }, required: ['a'] })],
+        ])) {
+            let count = 0;
+            const automaton = new Automaton(tokens, (e) => {
+                const { derive } = e;
+                e.derive = (...all) => {
+                    count++;
+                    derive.apply(e, all);
+                };
+                return build(e);
+            });
+            /** @type {import('../../js/generation/constraints/automaton.js').State | null} */
+            let state = automaton.start;
+            for (const byte of new TextEncoder().encode(text)) {
+                assert.ok(state);
+                automaton.allowed(state, 1e6);
+                state = automaton.step(state, byte);
+            }
+            assert.ok(state?.accepts);
+            // Those that begin with each byte, and few later: not all of them with each of 256 bytes.
+            assert.ok(count < 20 * words.length, `${count}`);
         }
     });
 

@@ -8,7 +8,7 @@ import { BeamSampler, RandomSampler, loadModel } from '../../js/generation/index
 import { assertClose } from '../close.js';
 import { SIMD, testRuntime } from '../runtime.js';
 import { there } from '../there.js';
-import { json, referenceLogits, tinyConfig, tinyFiles, tinyTokenizer, tinyWeights } from './checkpoint.js';
+import { json, referenceLogits, safetensors, tinyConfig, tinyFiles, tinyTokenizer, tinyWeights } from './checkpoint.js';
 
 /** @typedef {import('../../js/generation/options.js').GenerateOptions} GenerateOptions */
 /** @typedef {import('../../js/generation/generate.js').GeneratedItem} GeneratedItem */
@@ -135,6 +135,35 @@ describe('generate', () => {
         const items = await all(model.generate(PROMPT, { seed: 4, maxNewTokens: 60, stop: [stop, 'never in it'] }));
         assert.equal(textOf(items), whole.slice(0, whole.indexOf(stop)));
         assert.equal(there(items.at(-1)).finish, 'stop');
+    });
+
+    test('a text goes on from its prompt with the space between them, an answer begins without', async () => {
+        const letters = ['</s>', '▁', 'a', 'no', '▁yes', '<0xC3>', '<0xA9>'];
+        const spaced = [{ type: 'Replace', pattern: { String: '▁' }, content: ' ' }, { type: 'ByteFallback' }, { type: 'Fuse' }];
+        for (const decoder of [{ type: 'Sequence', decoders: [...spaced, { type: 'Strip', content: ' ', start: 1, stop: 0 }] },
+            { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: true }]) {
+            const file = {
+                version: '1.0', added_tokens: [{ id: 0, content: '</s>', special: true }], normalizer: null, pre_tokenizer: null,
+                post_processor: null, decoder, model: { type: 'BPE', vocab: Object.fromEntries(letters.map((letter, id) => [letter, id])), merges: [] },
+            };
+            const own = await loadModel(runtime, {
+                ...tinyFiles(), tokenizer: json(file), tokenizerConfig: json({ chat_template: '{{ messages[0].content }}' }),
+            });
+            const options = { logitBias: { 4: 1e4 }, sampler: 'greedy', maxNewTokens: 2 };
+            const written = async (/** @type {any} */ prompt, /** @type {any} */ more = {}) =>
+                textOf(await all(own.generate(prompt, { ...options, ...more })));
+            const read = (/** @type {number[]} */ ids) => there(own.tokenizer).decode(ids, { skipSpecialTokens: true });
+            for (const ids of [[2], [0, 2], [3, 2, 1]]) {
+                assert.equal(await written(ids), read([...ids, 4, 4]).slice(read(ids).length), `${decoder.type} ${ids}`);
+            }
+            for (const ids of [[0], [2, 0]]) assert.equal(await written(ids), read([4, 4]));
+            const several = await all(own.generate(['aa', 'a'], options));
+            assert.equal(textOf(several.filter(({ index }) => index === 1)), await written('a'));
+            assert.equal(await written('a'), ' yes yes');
+            assert.equal(await written([{ role: 'user', content: 'a' }]), read([4, 4]));
+            assert.equal(await written([2], { allowed: () => [4] }), read([4, 4]));
+            own.dispose();
+        }
     });
 
     test('a seed fixes the text; workers do not change it', async () => {
@@ -269,6 +298,20 @@ describe('extras', () => {
         check(await first({ sampler: 'random', candidates: 1000 }), 300, (token) => plain[token]);
     });
 
+    test('candidates: a token that is banned, or as good as impossible, is none', async () => {
+        for (const sampler of ['greedy', 'random', 'top_k', 'top_p', 'contrastive']) {
+            for (const [options, count] of /** @type {[GenerateOptions, number][]} */ ([
+                [{ allowed: () => [7, 9] }, 2], [{ choices: ['the'] }, 3], [{ logitBias: { 7: 1e4 } }, 1],
+            ])) {
+                const [{ candidates }] = await all(model.generate(PROMPT, {
+                    sampler, ...(sampler === 'top_p' && { topP: 1 }), candidates: 10, maxNewTokens: 3, ...options,
+                }));
+                assert.equal(candidates?.length, count, sampler);
+                assert.ok(candidates.every(({ probability }) => probability > 0));
+            }
+        }
+    });
+
     test('attention: the chosen layer\'s scores, the prompt\'s first, then row by row', async () => {
         const ids = Array.from({ length: 80 }, (_, i) => (i * 29) % 266);
         const items = await all(model.generate(ids, { sampler: 'greedy', maxNewTokens: 3, attention: 0 }));
@@ -335,9 +378,13 @@ describe('score', () => {
         }
     });
 
-    test('of nothing, of something that is no text, of a model without a start token', async () => {
+    test('of nothing, of something that is no text, of weights that are not finite, of a model without a start token', async () => {
         assert.deepEqual(await model.score(''), { nats: 0, tokens: 0, bytes: 0 });
         await assert.rejects(model.score(/** @type {any} */ (7)), TypeError);
+        const spoiled = new Map(WEIGHTS).set('ln_f.bias', { shape: [CONFIG.n_embd], data: new Float32Array(CONFIG.n_embd).fill(NaN) });
+        const broken = await loadModel(runtime, { ...tinyFiles({ size: SIZE }), weights: safetensors(spoiled) });
+        await leavesNothing(() => assert.rejects(broken.score(PROMPT), /logits are not finite: NaN for token 0.*output_norm\.bias/));
+        broken.dispose();
         const config = { ...CONFIG, bos_token_id: null };
         const other = await loadModel(runtime, { ...tinyFiles({ size: SIZE }), config: json(config) });
         assert.equal(other.startToken, null);

@@ -34,6 +34,7 @@ const FORMS = [
     ['arguments as text', `<tool_call>{"name": "a", "arguments": "{\\"b\\": 1}"}</tool_call>`,
         { text: '', calls: [{ name: 'a', arguments: { b: 1 } }] }],
     ['no arguments', '<tool_call>{"name": "now"}</tool_call>', { text: '', calls: [{ name: 'now', arguments: {} }] }],
+    ['no arguments, as text', '<tool_call>{"name": "now", "arguments": ""}</tool_call>', { text: '', calls: [{ name: 'now', arguments: {} }] }],
     ['nested as in the OpenAI form', `<tool_call>{"id": "x", "function": ${body}}</tool_call>`, { text: '', calls: [{ ...CALL, id: 'x' }] }],
     ['DeepSeek R1', `<think>\nHm.\n</think>\n\n<｜tool▁calls▁begin｜>${r1}\n${r1}<｜tool▁calls▁end｜>`,
         { text: '<think>\nHm.\n</think>\n\n\n', calls: [CALL, CALL] }],
@@ -59,6 +60,14 @@ const FORMS = [
     ['a name outside of JSON, not known', `get_weather${args}`, { text: `get_weather${args}`, calls: [] }],
     ['markers in an argument of JSON without any', `<|python_tag|>${JSON.stringify({ name: 'say', parameters: { text: `<tool_call>${body}` } })}`,
         { text: '', calls: [{ name: 'say', arguments: { text: `<tool_call>${body}` } }] }],
+    ['a call that was only thought of', `<think>I could <tool_call>${body}</tool_call>.\n</think>\n\n<tool_call>${body}</tool_call>`,
+        { text: `<think>I could <tool_call>${body}</tool_call>.\n</think>\n\n`, calls: [CALL] }],
+    ['a marker that was thought of', `<think>The <tool_call> tag.</think>[TOOL_CALLS][${body}]`,
+        { text: '<think>The <tool_call> tag.</think>', calls: [CALL] }],
+    ['thoughts that the prompt began', `The <tool_call> tag.</think>\n${body}`, { text: 'The <tool_call> tag.</think>', calls: [CALL] }],
+    ['thoughts without end', '<think>The <tool_call> tag', { text: '<think>The <tool_call> tag', calls: [] }],
+    ['an end of thoughts in an argument', '<tool_call>{"name": "say", "arguments": {"text": "a </think> b\\n</think>"}}</tool_call>',
+        { text: '', calls: [{ name: 'say', arguments: { text: 'a </think> b\n</think>' } }] }],
     ['words alone', 'It is {warm} in "Rome".', { text: 'It is {warm} in "Rome".', calls: [] }],
     ['JSON that is no call', '{"warm": true}', { text: '{"warm": true}', calls: [] }],
     ['words behind JSON', `${body} is how`, { text: `${body} is how`, calls: [] }],
@@ -118,7 +127,7 @@ describe('parseToolCalls', () => {
         // Of each form: what never ends, and what looks like its parts again and again.
         for (const text of ['<tool_call>a<arg_key>', '<tool_call>a<arg_key>a</arg_key><arg_value>', '<start_function_call>call:a{<escape>a<escape>',
             '<start_function_call>call:a{', 'to=functions.a', 'functools[ ', '<｜tool▁calls▁begin｜>', '</arg_key><arg_value>', 'a', ' ',
-            '<escape>', '```']) {
+            '<escape>', '```', '</think> ']) {
             for (const begin of ['', '<tool_call>a<arg_key>', '<tool_call>a<arg_key>b</arg_key><arg_value>', '<start_function_call>call:a{',
                 '{"a": "']) {
                 try {

@@ -80,7 +80,7 @@ export class Automaton {
         /** @type {Map<number, Expression>} */
         const ways = new Map();
         const seen = new Set();
-        state.ways.forEach((way) => this._expressions.derive(way, byte, ways, seen));
+        this._expressions.leading(state.ways, byte).forEach((way) => this._expressions.derive(way, byte, ways, seen));
         const next = ways.size === 0 ? null : this._state([...ways.values()]);
         state.next[byte] = next;
         return next;

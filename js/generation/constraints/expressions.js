@@ -24,6 +24,10 @@ import { letters } from './vocabulary.js';
  * @typedef {{ key: string, bytes: Uint8Array, fewest: Float64Array, worst: Float64Array }} Text and by where one begins
  */
 
+/** So many ways are looked through once, not for every byte. */
+const MANY = 64;
+const OTHERS = 256;
+
 /** @param {number} n */
 const finite = (n) => (n === Infinity ? 0 : n);
 
@@ -42,6 +46,8 @@ export class Expressions {
         this._made = new Map();
         /** What within() gave, by id. @type {Map<number, Expression>} */
         this._cut = new Map();
+        /** What leading() has found: fixed texts by their first byte, and others. @type {WeakMap<Expression[], Expression[][]>} */
+        this._led = new WeakMap();
         /** The empty text. */
         this.nothing = this._make('', () => ({ kind: 'nothing', fewest: 0, worst: 0 }));
     }
@@ -74,13 +80,13 @@ export class Expressions {
     /** @param {string} text @returns {Expression} this text */
     text(text) {
         const bytes = utf8(text);
+        const all = letters(bytes);
         const fewest = new Float64Array(bytes.length + 1);
         const worst = new Float64Array(bytes.length + 1);
         for (let at = bytes.length - 1; at >= 0; at--) {
-            const rest = letters(bytes.subarray(at, at + this._longest));
             fewest[at] = Infinity;
-            for (let n = 1; n <= rest.length; n++) {
-                if (fewest[at + n] + 1 < fewest[at] && this._pieces.has(rest.slice(0, n))) {
+            for (let n = 1; n <= Math.min(this._longest, bytes.length - at); n++) {
+                if (fewest[at + n] + 1 < fewest[at] && this._pieces.has(all.slice(at, at + n))) {
                     fewest[at] = fewest[at + n] + 1;
                 }
             }
@@ -180,7 +186,7 @@ export class Expressions {
                     add(this._textFrom(text, at + 1));
                 }
             } else if (kind === 'either') {
-                parts.forEach((part) => this.derive(part, byte, out, seen));
+                this.leading(parts, byte).forEach((part) => this.derive(part, byte, out, seen));
             } else if (kind === 'then') {
                 this._deriveFirst(parts[0], byte, parts[1], add);
                 if (parts[0].fewest === 0) {
@@ -190,6 +196,28 @@ export class Expressions {
                 this._deriveFirst(parts[0], byte, this.repeat(parts[0], Math.max(0, min - 1), max - 1), add);
             }
         }
+    }
+
+    /**
+     * Of many ways those that a byte may begin: of thousands of texts few go on with any one.
+     * @param {Expression[]} ways
+     * @param {number} byte
+     * @returns {Expression[]}
+     */
+    leading(ways, byte) {
+        if (ways.length < MANY) {
+            return ways;
+        }
+        let led = this._led.get(ways);
+        if (!led) {
+            led = [];
+            for (const way of ways) {
+                const { text, at = 0 } = way.kind === 'then' ? /** @type {Expression[]} */ (way.parts)[0] : way;
+                (led[text?.bytes[at] ?? OTHERS] ??= []).push(way);
+            }
+            this._led.set(ways, led);
+        }
+        return [...led[OTHERS] ?? [], ...led[byte] ?? []];
     }
 
     /** @param {Expression} first @param {number} byte @param {Expression} rest @param {(next: Expression) => void} add */

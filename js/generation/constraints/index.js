@@ -79,7 +79,7 @@ const MOST_USED = 8;
 
 /** @param {LanguageModel} model @param {string} name @param {unknown} value @returns {Automaton} */
 function automatonOf(model, name, value) {
-    const tokens = tokenBytes(model._needTokenizer(name), model.vocabularySize);
+    const tokens = tokenBytes(model._needTokenizer(name), model.vocabularySize, model.endTokens);
     /** @type {Map<string, Automaton>} */
     const used = USED.get(tokens) ?? new Map();
     USED.set(tokens, used);

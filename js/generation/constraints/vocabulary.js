@@ -9,8 +9,9 @@ export class TokenBytes {
     /**
      * @param {Tokenizer} tokenizer
      * @param {number} size tokens of the model
+     * @param {readonly number[]} [endTokens] that end a text, whatever text they have
      */
-    constructor(tokenizer, size) {
+    constructor(tokenizer, size, endTokens = []) {
         /** Tokens of the model. */
         this.size = size;
         /** @type {number[]} */
@@ -18,7 +19,7 @@ export class TokenBytes {
         /** Their bytes, as letters: these are compared and counted ten times as fast. @type {string[]} */
         const texts = [];
         for (let id = 0; id < Math.min(size, tokenizer.vocabularySize); id++) {
-            const text = tokenizer.isSpecial(id) ? '' : letters(tokenizer.bytes(id));
+            const text = tokenizer.isSpecial(id) || endTokens.includes(id) ? '' : letters(tokenizer.bytes(id));
             if (text !== '') {
                 ids.push(id);
                 texts.push(text);
@@ -105,16 +106,17 @@ const MADE = new WeakMap();
 /**
  * @param {Tokenizer} tokenizer
  * @param {number} size tokens of the model
+ * @param {readonly number[]} [endTokens] of the model
  * @returns {TokenBytes} made once
  * @throws {TypeError} for a tokenizer whose tokens are words
  */
-export function tokenBytes(tokenizer, size) {
+export function tokenBytes(tokenizer, size, endTokens) {
     let made = MADE.get(tokenizer);
     if (made?.size !== size) {
         if (OTHERS.includes(tokenizer.kind) || !joins(tokenizer)) {
             throw new TypeError(`constraint: not with a tokenizer of kind ${tokenizer.kind}, whose tokens are not pieces of a text`);
         }
-        made = new TokenBytes(tokenizer, size);
+        made = new TokenBytes(tokenizer, size, endTokens);
         MADE.set(tokenizer, made);
     }
     return made;
