@@ -6,6 +6,7 @@
 
 import { FormatError, show, typeError } from '../check.js';
 import { weightOf } from './keras-weights.js';
+import { kernelOf } from './keras/dequantize.js';
 
 /**
  * @typedef {import('./hdf5.js').Hdf5} Hdf5
@@ -67,8 +68,7 @@ export function mapLayerWeights(file, which) {
     const { path, prefix } = choose(findAttentionLayers(file), which);
     /** @type {Map<string, KerasWeight>} */
     const weights = new Map();
-    for (const [name, attribute] of PROJECTIONS) {
-        const group = groupOf(file, path, prefix, attribute);
+    for (const [name, attribute, group] of groupsOf(file, path, prefix)) {
         if (group.length > 0) {
             const isNorm = name.endsWith('_norm');
             const type = group[0].type === 'I8' ? 'I8' : 'float';
@@ -87,6 +87,18 @@ export function mapLayerWeights(file, which) {
     return weights;
 }
 
+/**
+ * @param {Hdf5} file
+ * @param {string} [which] as of mapLayerWeights()
+ * @returns {Map<string, import('./keras/dequantize.js').Kernel>} the kernels that are quantized, by the projection's name
+ * @throws {FormatError} `keras-no-layer`, `tensor-shape`
+ */
+export function quantizedKernels(file, which) {
+    const { path, prefix } = choose(findAttentionLayers(file), which);
+    const quantized = groupsOf(file, path, prefix).filter(([, , group]) => group[0]?.type === 'I8');
+    return new Map(quantized.map(([name, , group]) => [name, kernelOf(group, 1)]));
+}
+
 /** @param {LayerGroup[]} layers @param {string | undefined} which @returns {LayerGroup} */
 function choose(layers, which) {
     const wanted = which === undefined ? layers
@@ -98,6 +110,11 @@ function choose(layers, which) {
     throw new FormatError('keras-no-layer', layers.length === 0 ? 'the file holds no attention layer'
         : `the file holds ${wanted.length} attention layers${which === undefined ? '' : ` called ${show(which)}`}; ` +
             `one of these should be named: ${there.slice(0, 300)}${layers.length > 8 ? ', ...' : ''}`);
+}
+
+/** @param {Hdf5} file @param {string} path @param {string} prefix */
+function groupsOf(file, path, prefix) {
+    return PROJECTIONS.map(([name, attribute]) => /** @type {const} */ ([name, attribute, groupOf(file, path, prefix, attribute)]));
 }
 
 /**

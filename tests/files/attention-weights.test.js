@@ -4,10 +4,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention } from '../../js/index.js';
+import { assertClose } from '../close.js';
 import { readTensors } from '../golden/golden.js';
 import { draw } from '../property/cases.js';
 import { testRuntime } from '../runtime.js';
 import { sharedFolder } from '../shared.js';
+import { KERAS, readTensors as readQuantized, skip } from './shared.js';
 
 const shared = sharedFolder('models/keras/files/');
 const runtime = await testRuntime();
@@ -63,6 +65,36 @@ for (const [file, which, make] of LAYERS) {
         layer.dispose();
     });
 }
+
+test('quantized layers: what Keras saved, into layers quantized alike', { skip }, async () => {
+    const quantized = new URL('quantized/', KERAS);
+    const { layers } = JSON.parse(readFileSync(new URL('manifest.json', quantized), 'utf8'));
+    const saved = layers.filter((/** @type {any} */ each) => each.weights_h5 && !each.layer.includes('Mistral'));
+    assert.equal(saved.length, 4);
+    for (const { name, layer: kind, config, mode, weights_h5: { file: h5 }, file, tolerance } of saved) {
+        const t = readQuantized(new URL(file, quantized));
+        const own = mode === 'int8' ? 'int8' : 'int4';
+        const make = () => {
+            const layer = (kind === 'GroupedQueryAttention' ? CachedGroupQueryAttention : CachedMultiHeadAttention).fromConfig(runtime, config);
+            layer.build(t['in/query'].shape, (t['in/value'] ?? t['in/query']).shape);
+            return layer;
+        };
+        const layer = make();
+        const before = layer.getWeights();
+        const path = new URL(h5, quantized);
+        await assert.rejects(layer.loadWeights(path), { name: 'RangeError', message: new RegExp(`quantize.'${own}'.*got "floats"`) });
+        assert.deepEqual(layer.getWeights(), before);
+        layer.quantize(own);
+        for (const _ of [1, 2]) await layer.loadWeights(path);
+        const { attentionOutput } = await layer.call(t['in/query'], t['in/value'] ?? t['in/query']);
+        assertClose(attentionOutput.data, t['out/quantized'].data, tolerance, name);
+        const other = make();
+        other.quantize(own === 'int8' ? 'int4' : 'int8');
+        await assert.rejects(other.loadWeights(path), RangeError);
+        await assert.rejects(layer.loadWeights(await make().saveWeights()), /is quantized to/);
+        for (const each of [layer, other]) each.dispose();
+    }
+});
 
 test('what is saved is what is loaded', async () => {
     const { tensor } = draw(1);
