@@ -12,7 +12,8 @@ import { checkWeights, ensureRoom } from './check-weights.js';
 /**
  * Replaces a layer's weights, or none of them if something is wrong. What Keras quantized needs a layer that is quantized alike.
  * @param {AttentionLayer} layer built
- * @param {import('../files/source.js').FileSource} source the file: a URL, a path (Node), a Blob, bytes or a stream
+ * @param {import('../files/source.js').FileSource} source the file, `.weights.h5`, `.keras` or a whole model's `.h5`: a URL,
+ *   a path (Node), a Blob, bytes or a stream
  * @param {{ layer?: string, signal?: AbortSignal }} [options] layer: which one, by its name in the model that was saved
  *   or the path of its group; not needed where the file holds but one attention layer
  * @throws {import('../check.js').FormatError} (rejects) for a damaged file, or one without such a layer

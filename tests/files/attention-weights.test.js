@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention } from '../../js/index.js';
+import { writeKerasWeights } from '../../js/files/keras-writer.js';
 import { assertClose } from '../close.js';
 import { readTensors } from '../golden/golden.js';
 import { draw } from '../property/cases.js';
@@ -119,6 +120,28 @@ test('what is saved is what is loaded', async () => {
         assert.deepEqual(to.getWeights(), from.getWeights());
         await assert.rejects(to.loadWeights(await from.saveWeights(), { layer: 'other' }), { code: 'keras-no-layer' });
         for (const layer of [from, to]) layer.dispose();
+    }
+});
+
+test('whole models of the old form, `.h5`: variables go by their own paths', async () => {
+    const { tensor } = draw(2);
+    for (const [top, end] of [['model_weights/', ''], ['', ':0']]) {
+        for (const config of [{}, { useBias: false, useGate: true }]) {
+            const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 3, name: 'first', ...config });
+            layer.build([1, 1, 5], [1, 1, 5]);
+            const values = layer.weights.map(({ shape }) => tensor([...shape]));
+            const entries = ['second', 'first'].flatMap((name) => layer.weights.map(({ path }, i) => ({
+                ...values[i], path: `${top}${name}/${path.replace('first', name)}${end}`,
+                data: name === 'first' ? values[i].data : values[i].data.map((v) => -v),
+            })));
+            const file = writeKerasWeights(entries, []);
+            await layer.loadWeights(file, { layer: 'first' });
+            assert.deepEqual(layer.getWeights().map(({ data }) => data), values.map(({ data }) => data));
+            await layer.loadWeights(file, { layer: `${top}second/second` });
+            assert.deepEqual(layer.getWeights()[0].data, values[0].data.map((v) => -v));
+            await assert.rejects(layer.loadWeights(file), { code: 'keras-no-layer', message: /2 attention layers/ });
+            layer.dispose();
+        }
     }
 });
 
