@@ -27,12 +27,20 @@ export async function loadWeights(layer, source, options = {}) {
     const [{ readFile }, { openKerasWeights }, { mapLayerWeights, quantizedKernels }] = await Promise.all([
         import('../files/source.js'), import('../files/keras-weights.js'), import('../files/keras-layers.js'),
     ]);
-    const file = await openKerasWeights(await readFile(source, signal));
+    const { datasets, attributes } = await openKerasWeights(await readFile(source, signal));
+    const file = { datasets: withSlashes(datasets), attributes: withSlashes(attributes) };
     const weights = mapLayerWeights(file, which);
     const kernels = quantizedKernels(file, which);
     if (kernels.size > 0) setQuantized(layer, weights, kernels);
     else layer.setWeights(/** @type {ReadonlyMap<string, any>} */ (weights));
 }
+
+/**
+ * @template T
+ * @param {Map<string, T>} paths which Keras 2 joined by backslashes on Windows
+ * @returns {Map<string, T>}
+ */
+const withSlashes = (paths) => new Map(Array.from(paths, ([path, value]) => [path.replaceAll('\\', '/'), value]));
 
 /**
  * Quantized weights take the place of quantized ones, as in Keras: of int8 the integers and their scales, of int4 the values

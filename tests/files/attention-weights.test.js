@@ -123,6 +123,18 @@ test('what is saved is what is loaded', async () => {
     }
 });
 
+test('a file that Keras 2 wrote on Windows: groups are joined by backslashes', async () => {
+    const { tensor } = draw(3);
+    const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 3, useBias: false });
+    layer.build([1, 1, 5], [1, 1, 5]);
+    const values = layer.weights.map(({ shape }) => tensor([...shape]));
+    const names = ['query', 'key', 'value', 'output'];
+    const file = writeKerasWeights(values.map((value, i) => ({ ...value, path: `layers\\att\\_${names[i]}_dense\\vars/0` })), []);
+    await layer.loadWeights(file);
+    assert.deepEqual(layer.getWeights().map(({ data }) => data), values.map(({ data }) => data));
+    layer.dispose();
+});
+
 test('whole models of the old form, `.h5`: variables go by their own paths', async () => {
     const { tensor } = draw(2);
     for (const [top, end] of [['model_weights/', ''], ['', ':0']]) {
