@@ -7,14 +7,16 @@
 // - an address, count or length is held against the file's length before it is used;
 // - whatever is followed is paid for out of a few times the file's length, so loops and overlaps end;
 // - a group, a node of a tree and a part of a header are reached once; groups lie at most 64 deep;
-// - any other feature of HDF5 (chunks, filters, links by name, fractal heaps, other types) is refused by its name.
+// - any other feature of HDF5 (other filters, links by name, fractal heaps, other types) is refused by its name, but in attributes,
+//   which are left out.
 //
 // Codes: `hdf5-truncated` (something lies behind the file's end), `hdf5-invalid`, `hdf5-unsupported`.
 
 import { FormatError } from '../check.js';
 import { AttributeReader } from './hdf5/attributes.js';
-import { checkSum, Cursor, Hdf5Bytes, invalid, unsupported } from './hdf5/bytes.js';
-import { countOf, readDataspace, readDatatype } from './hdf5/datatype.js';
+import { checkSum, Cursor, Hdf5Bytes, invalid, MAX_RATIO, unsupported } from './hdf5/bytes.js';
+import { filled, putTogether, readChunks, readFilters } from './hdf5/chunks.js';
+import { countOf, inOrder, readDataspace, readDatatype, readFill, readMost } from './hdf5/datatype.js';
 import { readLinks } from './hdf5/groups.js';
 import {
     ATTRIBUTE, ATTRIBUTE_INFO, DATASPACE, DATATYPE, EXTERNAL_FILES, FILTERS, LAYOUT, readObjectHeader,
@@ -28,7 +30,8 @@ import {
  * @property {string} path names joined by '/', without one in front
  * @property {number[]} shape
  * @property {string} type 'F32', 'F16', 'BF16', 'F64', 'I8' ... 'I64', 'U8' ... 'U64', 'BOOL'
- * @property {() => Uint8Array} bytes its values, row-major and little-endian, at any alignment: a view of the file
+ * @property {() => Uint8Array} bytes its values, row-major and little-endian, at any alignment: a view of the file, if it can be
+ * @property {import('./hdf5/chunks.js').Chunked} [chunked] what bytes() is to be put together from
  *
  * @typedef {object} Hdf5
  * @property {Map<string, Hdf5Dataset>} datasets by path, in the file's order
@@ -46,7 +49,24 @@ function isHdf5(bytes) {
 }
 
 /**
- * @param {Uint8Array} bytes a whole file; datasets are views of it
+ * @param {Uint8Array} bytes a whole file; datasets are views of it where they are not in chunks
+ * @returns {Promise<Hdf5>}
+ * @throws {FormatError} (rejects) `hdf5-truncated`, `hdf5-invalid`, `hdf5-unsupported`
+ */
+export async function openHdf5(bytes) {
+    const file = readHdf5(bytes);
+    for (const dataset of file.datasets.values()) {
+        if (dataset.chunked) {
+            const data = inOrder(await putTogether(dataset.chunked), dataset.chunked);
+            dataset.bytes = () => data;
+        }
+    }
+    return file;
+}
+
+/**
+ * The same but for datasets in chunks: these are found, and not put together.
+ * @param {Uint8Array} bytes
  * @returns {Hdf5}
  * @throws {FormatError} `hdf5-truncated`, `hdf5-invalid`, `hdf5-unsupported`
  */
@@ -144,10 +164,12 @@ function newRoot(file, what) {
     checkWidths(block, what);
     block.skip(1);
     const base = block.address();
-    if (block.address() !== null) {
-        unsupported('an extension of the superblock', what);
-    }
+    const extension = block.address();
     checkExtent(file, base, block.address());
+    // Says how the file's space is managed; a file of several parts is refused there.
+    if (extension !== null) {
+        readObjectHeader(file, extension, 'the extension of the superblock');
+    }
     return block.address();
 }
 
@@ -169,17 +191,32 @@ function readDataset(file, messages, path, attributes) {
     }
     /** @param {number} type @param {string} what @returns {Cursor} */
     const part = (type, what) => byType.get(type) ?? invalid(`${path} is neither a group nor has it ${what}`);
-    const shape = readDataspace(part(DATASPACE, 'a shape'));
+    const space = part(DATASPACE, 'a shape');
+    const shape = readDataspace(space);
     const datatype = readDatatype(part(DATATYPE, 'a type'));
     if (byType.has(EXTERNAL_FILES)) {
         unsupported('a dataset in another file', path);
     }
-    if (byType.has(FILTERS)) {
-        unsupported('a dataset packed by filters (gzip, shuffle, ...)', path);
+    const { size, isBig } = datatype;
+    const type = typeOf(datatype, attributes, path);
+    const layout = part(LAYOUT, 'a place');
+    const version = layout.version(3, 4, 'a layout', path);
+    const kind = layout.u8();
+    const packed = byType.get(FILTERS);
+    if (kind !== 2) {
+        const length = countOf(shape, file.bytes.length, path) * size;
+        const found = packed ? invalid(`${path} is packed, and not in chunks`) : locate(file, layout, kind, length, path);
+        const data = found ?? filled(file.makeRoom(length, path), readFill(byType, size, path));
+        return { path, shape, type, bytes: () => inOrder(data, datatype) };
     }
-    const length = countOf(shape, file.bytes.length, path) * datatype.size;
-    const data = locate(file, part(LAYOUT, 'a place'), length, path);
-    return { path, shape, type: typeOf(datatype, attributes, path), bytes: () => data };
+    file.makeRoom(countOf(shape, MAX_RATIO * file.bytes.length, path) * size, path);
+    const filters = packed ? readFilters(packed, path) : [];
+    const chunks = readChunks(file, layout, version, { path, shape, size, most: readMost(space, shape), filters });
+    return {
+        path, shape, type,
+        bytes: () => unsupported('a dataset in chunks', path),
+        chunked: { path, shape, size, isBig, filters, fill: readFill(byType, size, path), ...chunks },
+    };
 }
 
 /**
@@ -201,19 +238,18 @@ function typeOf({ kind, type, size }, attributes, path) {
 /**
  * @param {Hdf5Bytes} file
  * @param {Cursor} layout
+ * @param {number} kind of layout
  * @param {number} length bytes of all values
  * @param {string} path
- * @returns {Uint8Array}
+ * @returns {Uint8Array | null} null where they were never written
  */
-function locate(file, layout, length, path) {
-    layout.version(3, 4, 'a layout', path);
-    const kind = layout.u8();
+function locate(file, layout, kind, length, path) {
     if (kind === 0) {
         const data = layout.bytes(layout.u16());
         return data.length === length ? data : invalid(`${path} has ${data.length} bytes, its shape needs ${length}`);
     }
     if (kind !== 1) {
-        unsupported(['', '', 'a dataset in chunks', 'a virtual dataset'][kind] ?? `a layout of kind ${kind}`, path);
+        unsupported(kind === 3 ? 'a virtual dataset' : `a layout of kind ${kind}`, path);
     }
     const address = layout.address();
     const stored = layout.u64();
@@ -223,9 +259,5 @@ function locate(file, layout, length, path) {
     if (length === 0) {
         return file.bytes.subarray(0, 0);
     }
-    if (address === null) {
-        unsupported('a dataset that was never written', path);
-    }
-    const data = file.claim(address, length, `the values of ${path}`);
-    return data.bytes(length);
+    return address === null ? null : file.claim(address, length, `the values of ${path}`).bytes(length);
 }

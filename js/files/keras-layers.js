@@ -1,11 +1,13 @@
 // Attention layers within a file of weights. Keras stores a layer's projections in groups that go by the attributes of
 // its class; here they are found and named as `get_weights()` orders them. The layer itself may be anywhere: in a
-// functional model by class and number, in a subclassed one by attribute, within a decoder block.
+// functional model by class and number, in a subclassed one by attribute, within a decoder block. In whole models of the
+// old form (`.h5`) variables go by their own paths.
 //
 // Codes: `keras-no-layer` (nothing there that is meant), `keras-bad-layer` (what is there is no attention layer).
 
 import { FormatError, show, typeError } from '../check.js';
 import { weightOf } from './keras-weights.js';
+import { kernelOf } from './keras/dequantize.js';
 
 /**
  * @typedef {import('./hdf5.js').Hdf5} Hdf5
@@ -14,7 +16,7 @@ import { weightOf } from './keras-weights.js';
  * @typedef {object} LayerGroup an attention layer of a file
  * @property {string} path of its group, such as 'layers/cached_multi_head_attention_1'
  * @property {string | null} name that it had in its model
- * @property {string} prefix '_' where its attributes begin so
+ * @property {string | null} prefix '_' where its attributes begin so; null in the old form
  */
 
 /** Projections in the order of their weights: the name in paths of weights, the attribute without its underscore. */
@@ -36,6 +38,9 @@ const VARIABLES = {
 
 const QUERY = /^(.*)\/(_?)query_dense\/vars\/0$/;
 
+/** The same in the old form; Keras 2 numbered a variable's outputs. */
+const OLD_QUERY = /^((?:.*\/)?([^/]+))\/query\/kernel(?::0)?$/;
+
 /** Gemma's layers keep kernels of q, k and v as (heads, features, size), all others as (features, heads, size). */
 const HEADS_FIRST = /(^|\/)(gemma\d*_decoder_block(_\d+)?\/attention|cached_gemma\d*_attention(_\d+)?)$/;
 
@@ -46,10 +51,13 @@ const HEADS_FIRST = /(^|\/)(gemma\d*_decoder_block(_\d+)?\/attention|cached_gemm
 export function findAttentionLayers({ datasets, attributes }) {
     const found = [];
     for (const path of datasets.keys()) {
-        const match = QUERY.exec(path);
-        if (match !== null) {
-            const name = attributes.get(`${match[1]}/vars`)?.get('name');
-            found.push({ path: match[1], prefix: match[2], name: typeof name === 'string' ? name : null });
+        const [, group, prefix] = QUERY.exec(path) ?? [];
+        const [, oldGroup, oldName] = OLD_QUERY.exec(path) ?? [];
+        if (group !== undefined) {
+            const name = attributes.get(`${group}/vars`)?.get('name');
+            found.push({ path: group, prefix, name: typeof name === 'string' ? name : null });
+        } else if (oldGroup !== undefined) {
+            found.push({ path: oldGroup, prefix: null, name: oldName });
         }
     }
     return found;
@@ -64,11 +72,11 @@ export function findAttentionLayers({ datasets, attributes }) {
  * @throws {FormatError} `keras-no-layer`, `keras-bad-layer`
  */
 export function mapLayerWeights(file, which) {
-    const { path, prefix } = choose(findAttentionLayers(file), which);
+    const layer = choose(findAttentionLayers(file), which);
+    const { path } = layer;
     /** @type {Map<string, KerasWeight>} */
     const weights = new Map();
-    for (const [name, attribute] of PROJECTIONS) {
-        const group = groupOf(file, path, prefix, attribute);
+    for (const [name, attribute, group] of groupsOf(file, layer)) {
         if (group.length > 0) {
             const isNorm = name.endsWith('_norm');
             const type = group[0].type === 'I8' ? 'I8' : 'float';
@@ -87,6 +95,17 @@ export function mapLayerWeights(file, which) {
     return weights;
 }
 
+/**
+ * @param {Hdf5} file
+ * @param {string} [which] as of mapLayerWeights()
+ * @returns {Map<string, import('./keras/dequantize.js').Kernel>} the kernels that are quantized, by the projection's name
+ * @throws {FormatError} `keras-no-layer`, `tensor-shape`
+ */
+export function quantizedKernels(file, which) {
+    const quantized = groupsOf(file, choose(findAttentionLayers(file), which)).filter(([, , group]) => group[0]?.type === 'I8');
+    return new Map(quantized.map(([name, , group]) => [name, kernelOf(group, 1)]));
+}
+
 /** @param {LayerGroup[]} layers @param {string | undefined} which @returns {LayerGroup} */
 function choose(layers, which) {
     const wanted = which === undefined ? layers
@@ -98,6 +117,18 @@ function choose(layers, which) {
     throw new FormatError('keras-no-layer', layers.length === 0 ? 'the file holds no attention layer'
         : `the file holds ${wanted.length} attention layers${which === undefined ? '' : ` called ${show(which)}`}; ` +
             `one of these should be named: ${there.slice(0, 300)}${layers.length > 8 ? ', ...' : ''}`);
+}
+
+/** @param {Hdf5} file @param {LayerGroup} layer */
+function groupsOf(file, { path, prefix }) {
+    return PROJECTIONS.map(([name, attribute]) => /** @type {const} */ ([name, attribute,
+        prefix === null ? oldGroupOf(file, `${path}/${name}`) : groupOf(file, path, prefix, attribute)]));
+}
+
+/** @param {Hdf5} file @param {string} path @returns {import('./hdf5.js').Hdf5Dataset[]} as groupOf() */
+function oldGroupOf({ datasets }, path) {
+    return ['kernel', 'scale', 'bias', 'kernel_scale', 'kernel_zero', 'g_idx']
+        .flatMap((name) => datasets.get(`${path}/${name}`) ?? datasets.get(`${path}/${name}:0`) ?? []);
 }
 
 /**

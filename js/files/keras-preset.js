@@ -6,7 +6,7 @@
 // `tensor-dtype`, `duplicate-name`, `shard-missing`, `tokenizer-...`.
 
 import { FormatError, show } from '../check.js';
-import { readHdf5 } from './hdf5.js';
+import { openHdf5 } from './hdf5.js';
 import { isObject, parseJson } from './json.js';
 import { readBackbone } from './keras/backbones.js';
 import { embeddingOf, kernelOf } from './keras/dequantize.js';
@@ -84,7 +84,7 @@ function noteTypes(dtype, notes) {
 async function readDatasets(read, name) {
     const whole = await read(WEIGHTS);
     if (whole !== null) {
-        return { datasets: readHdf5(whole).datasets, fileBytes: whole.length };
+        return { datasets: (await openHdf5(whole)).datasets, fileBytes: whole.length };
     }
     const index = await read(INDEX);
     if (index === null) {
@@ -100,7 +100,7 @@ async function readDatasets(read, name) {
             throw new FormatError('shard-missing', `${INDEX} names ${show(shard)}, which is not there`);
         }
         fileBytes += bytes.length;
-        for (const [path, dataset] of readHdf5(bytes).datasets) {
+        for (const [path, dataset] of (await openHdf5(bytes)).datasets) {
             const group = `/${path.replace(/\/[^/]*$/, '')}`;
             if (!places.get(group)?.includes(shard) || datasets.has(path)) {
                 throw new FormatError('shard-mismatch',

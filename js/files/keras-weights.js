@@ -9,7 +9,7 @@
 // Codes: those of hdf5.js and zip.js, and `keras-no-weights` for a zip without weights.
 
 import { FormatError } from '../check.js';
-import { readHdf5 } from './hdf5.js';
+import { openHdf5 } from './hdf5.js';
 import { toNumbers, TYPES } from './hdf5/values.js';
 import { isZip, readZipDirectory, readZipMember } from './zip.js';
 
@@ -26,13 +26,13 @@ const WEIGHTS = 'model.weights.h5';
  */
 export async function openKerasWeights(bytes) {
     if (!isZip(bytes)) {
-        return readHdf5(bytes);
+        return openHdf5(bytes);
     }
     const member = readZipDirectory(bytes).get(WEIGHTS);
     if (member === undefined) {
         throw new FormatError('keras-no-weights', `a zip file without ${WEIGHTS} is no .keras file`);
     }
-    return readHdf5(await readZipMember(bytes, member));
+    return openHdf5(await readZipMember(bytes, member));
 }
 
 /** @param {import('./hdf5.js').Hdf5Dataset} dataset @returns {KerasWeight} a copy of its own */

@@ -4,6 +4,7 @@
 // Codes: `zip-truncated`, `zip-invalid`, `zip-unsupported`.
 
 import { FormatError, show } from '../check.js';
+import { inflate } from './inflate.js';
 
 /**
  * @typedef {object} ZipMember
@@ -144,7 +145,9 @@ export async function readZipMember(bytes, member) {
         invalid(`the member ${show(name)} has ${packed} bytes and should become ${size}`);
     }
     const data = locate(bytes, member);
-    const unpacked = method === 0 ? data : await inflate(data, size, name);
+    const unpacked = method === 0 ? data : await inflate(data, size, 'deflate-raw', (words, cause) => {
+        throw new FormatError('zip-invalid', `zip: the member ${show(name)} ${words}`, { cause });
+    });
     if (crc32(unpacked) !== member.crc) {
         invalid(`the checksum of the member ${show(name)} is wrong`);
     }
@@ -162,46 +165,6 @@ function locate(bytes, { name, at, packed }) {
         throw new FormatError('zip-truncated', `zip: the member ${show(name)} goes on behind the end of the file`);
     }
     return bytes.subarray(begin, begin + packed);
-}
-
-/**
- * @param {Uint8Array} data
- * @param {number} size what has to come out, exactly
- * @param {string} name
- */
-async function inflate(data, size, name) {
-    const unpacked = new Uint8Array(size);
-    // Copied, as shared memory is no part of a Blob; the stream takes pieces as it needs them.
-    const packed = new Blob([data.slice()]).stream();
-    const reader = packed.pipeThrough(inflater()).getReader();
-    let at = 0;
-    try {
-        for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
-            const piece = /** @type {Uint8Array} */ (value);
-            if (piece.length > size - at) {
-                invalid(`the member ${show(name)} becomes longer than the ${size} bytes that it says`);
-            }
-            unpacked.set(piece, at);
-            at += piece.length;
-        }
-    } catch (cause) {
-        if (cause instanceof FormatError) {
-            throw cause;
-        }
-        throw new FormatError('zip-invalid', `zip: the member ${show(name)} cannot be inflated`, { cause });
-    } finally {
-        reader.cancel().catch(() => {});
-    }
-    return at === size ? unpacked : invalid(`the member ${show(name)} has only ${at} of its ${size} bytes`);
-}
-
-function inflater() {
-    try {
-        return new DecompressionStream('deflate-raw');
-    } catch {
-        // Node before 20.12 knows deflate only in other wrappings.
-        return unsupported('a deflated member, where the platform cannot inflate raw streams');
-    }
 }
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {

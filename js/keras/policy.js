@@ -24,7 +24,8 @@ export function resolvePolicy(dtype) {
     if (dtype === null || dtype === undefined) return resolvePolicy('float32');
     if (typeof dtype === 'object') {
         const { class_name: className, config } = /** @type {Record<string, any>} */ (dtype);
-        if (className !== 'DTypePolicy') throw typeError('dtype', 'a policy name or a serialized DTypePolicy', dtype);
+        // Keras 3.2 to 3.4 had a class of its own for policies of floats.
+        if (className !== 'DTypePolicy' && className !== 'FloatDTypePolicy') throw typeError('dtype', 'a policy name or a serialized DTypePolicy', dtype);
         return resolvePolicy(config?.name);
     }
     if (typeof dtype !== 'string') throw typeError('dtype', 'the name of a dtype policy', dtype);

@@ -46,7 +46,8 @@ export function throughInt4(kernel, outputs) {
     for (let first = 0; first < inputs; first += BLOCK) {
         const end = Math.min(inputs, first + BLOCK);
         for (let o = 0; o < outputs; o++) {
-            let [low, high] = [0, 0];
+            // Keras fills the last block up with zeros; that of a full one need not have zero in its range.
+            let [low, high] = first + BLOCK > inputs ? [0, 0] : [Infinity, -Infinity];
             for (let i = first; i < end; i++) {
                 low = Math.min(low, kernel[i * outputs + o]);
                 high = Math.max(high, kernel[i * outputs + o]);

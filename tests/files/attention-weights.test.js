@@ -4,10 +4,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention } from '../../js/index.js';
+import { writeKerasWeights } from '../../js/files/keras-writer.js';
+import { assertClose } from '../close.js';
 import { readTensors } from '../golden/golden.js';
 import { draw } from '../property/cases.js';
 import { testRuntime } from '../runtime.js';
 import { sharedFolder } from '../shared.js';
+import { KERAS, readTensors as readQuantized, skip } from './shared.js';
 
 const shared = sharedFolder('models/keras/files/');
 const runtime = await testRuntime();
@@ -64,6 +67,36 @@ for (const [file, which, make] of LAYERS) {
     });
 }
 
+test('quantized layers: what Keras saved, into layers quantized alike', { skip }, async () => {
+    const quantized = new URL('quantized/', KERAS);
+    const { layers } = JSON.parse(readFileSync(new URL('manifest.json', quantized), 'utf8'));
+    const saved = layers.filter((/** @type {any} */ each) => each.weights_h5 && !each.layer.includes('Mistral'));
+    assert.equal(saved.length, 4);
+    for (const { name, layer: kind, config, mode, weights_h5: { file: h5 }, file, tolerance } of saved) {
+        const t = readQuantized(new URL(file, quantized));
+        const own = mode === 'int8' ? 'int8' : 'int4';
+        const make = () => {
+            const layer = (kind === 'GroupedQueryAttention' ? CachedGroupQueryAttention : CachedMultiHeadAttention).fromConfig(runtime, config);
+            layer.build(t['in/query'].shape, (t['in/value'] ?? t['in/query']).shape);
+            return layer;
+        };
+        const layer = make();
+        const before = layer.getWeights();
+        const path = new URL(h5, quantized);
+        await assert.rejects(layer.loadWeights(path), { name: 'RangeError', message: new RegExp(`quantize.'${own}'.*got "floats"`) });
+        assert.deepEqual(layer.getWeights(), before);
+        layer.quantize(own);
+        for (const _ of [1, 2]) await layer.loadWeights(path);
+        const { attentionOutput } = await layer.call(t['in/query'], t['in/value'] ?? t['in/query']);
+        assertClose(attentionOutput.data, t['out/quantized'].data, tolerance, name);
+        const other = make();
+        other.quantize(own === 'int8' ? 'int4' : 'int8');
+        await assert.rejects(other.loadWeights(path), RangeError);
+        await assert.rejects(layer.loadWeights(await make().saveWeights()), /is quantized to/);
+        for (const each of [layer, other]) each.dispose();
+    }
+});
+
 test('what is saved is what is loaded', async () => {
     const { tensor } = draw(1);
     for (const make of [
@@ -87,6 +120,40 @@ test('what is saved is what is loaded', async () => {
         assert.deepEqual(to.getWeights(), from.getWeights());
         await assert.rejects(to.loadWeights(await from.saveWeights(), { layer: 'other' }), { code: 'keras-no-layer' });
         for (const layer of [from, to]) layer.dispose();
+    }
+});
+
+test('a file that Keras 2 wrote on Windows: groups are joined by backslashes', async () => {
+    const { tensor } = draw(3);
+    const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 3, useBias: false });
+    layer.build([1, 1, 5], [1, 1, 5]);
+    const values = layer.weights.map(({ shape }) => tensor([...shape]));
+    const names = ['query', 'key', 'value', 'output'];
+    const file = writeKerasWeights(values.map((value, i) => ({ ...value, path: `layers\\att\\_${names[i]}_dense\\vars/0` })), []);
+    await layer.loadWeights(file);
+    assert.deepEqual(layer.getWeights().map(({ data }) => data), values.map(({ data }) => data));
+    layer.dispose();
+});
+
+test('whole models of the old form, `.h5`: variables go by their own paths', async () => {
+    const { tensor } = draw(2);
+    for (const [top, end] of [['model_weights/', ''], ['', ':0']]) {
+        for (const config of [{}, { useBias: false, useGate: true }]) {
+            const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 3, name: 'first', ...config });
+            layer.build([1, 1, 5], [1, 1, 5]);
+            const values = layer.weights.map(({ shape }) => tensor([...shape]));
+            const entries = ['second', 'first'].flatMap((name) => layer.weights.map(({ path }, i) => ({
+                ...values[i], path: `${top}${name}/${path.replace('first', name)}${end}`,
+                data: name === 'first' ? values[i].data : values[i].data.map((v) => -v),
+            })));
+            const file = writeKerasWeights(entries, []);
+            await layer.loadWeights(file, { layer: 'first' });
+            assert.deepEqual(layer.getWeights().map(({ data }) => data), values.map(({ data }) => data));
+            await layer.loadWeights(file, { layer: `${top}second/second` });
+            assert.deepEqual(layer.getWeights()[0].data, values[0].data.map((v) => -v));
+            await assert.rejects(layer.loadWeights(file), { code: 'keras-no-layer', message: /2 attention layers/ });
+            layer.dispose();
+        }
     }
 });
 

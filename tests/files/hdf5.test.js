@@ -6,11 +6,14 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { FormatError } from '../../js/check.js';
-import { readHdf5 } from '../../js/files/hdf5.js';
+import { openHdf5, readHdf5 } from '../../js/files/hdf5.js';
 import { checksum, Hdf5Bytes } from '../../js/files/hdf5/bytes.js';
 import { weightOf } from '../../js/files/keras-weights.js';
 import { rng } from '../rng.js';
+import { chunkedFile } from './chunked-hdf5.js';
 import { KERAS, skip } from './shared.js';
+
+/** @typedef {import('../../js/files/hdf5.js').Hdf5Dataset} Dataset */
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 100_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
@@ -87,18 +90,13 @@ test('a group so large that its B-tree has two levels', () => {
 
 /** Features that Keras does not use: what the message names. */
 const REFUSED = {
-    chunks: /in chunks/,
-    gzip: /filters/,
     many_links: /fractal heap/,
-    many_attributes: /attributes in a fractal heap/,
     soft_link: /symbolic link/,
     soft_link_new: /soft link/,
     hard_link: /two links/,
     cycle: /cycle/,
     strings: /strings/,
     compound: /compound/,
-    big_endian: /big-endian/,
-    unwritten: /never written/,
     named_type: /shared/,
     opaque: /opaque/,
     enumeration: /not a bool/,
@@ -119,11 +117,71 @@ for (const [name, words] of Object.entries(REFUSED)) {
     });
 }
 
+/** What h5py writes otherwise than Keras, in small: shapes of zeros. @type {Record<string, number[]>} */
+const ZEROS = { chunks: [4, 4], gzip: [4, 4], big_endian: [3], unwritten: [3], many_attributes: [] };
+
+for (const [name, shape] of Object.entries(ZEROS)) {
+    test(`read: ${name}`, async () => {
+        const { datasets } = await openHdf5(fixture(name));
+        assert.deepEqual(Array.from(datasets.keys()), ['a']);
+        const { shape: got, data } = weightOf(/** @type {Dataset} */ (datasets.get('a')));
+        assert.deepEqual(got, shape);
+        assert.deepEqual(Array.from(data, Number), new Array(shape.reduce((a, b) => a * b, 1)).fill(0));
+    });
+}
+
+/** @param {number} length */
+const count = (length) => Array.from({ length }, (_, i) => i);
+
+for (const form of /** @type {const} */ (['old', 'new'])) {
+    test(`chunks, filters, fill values and the other order of bytes, ${form} form`, async () => {
+        const { datasets, attributes } = await openHdf5(chunkedFile(form));
+        const got = Object.fromEntries(Array.from(datasets, ([path, dataset]) => {
+            const { shape, data, dtype } = weightOf(dataset);
+            return [path, [dtype, shape, Array.from(data, Number)]];
+        }));
+        assert.deepEqual(got, {
+            gzip: ['float32', [5, 7], count(35)],
+            big: ['int16', [2, 3, 4], count(24)],
+            part: ['float32', [4, 5], [0, 1, 2, 7, 7, 3, 4, 5, 7, 7, ...new Array(10).fill(7)]],
+            one: ['float64', [6], count(6)],
+            small: ['uint8', [3], count(3)],
+            fill: ['int32', [3], [-2, -2, -2]],
+        });
+        assert.deepEqual(attributes.get('fill'), new Map([['big', [258]]]), 'those of other types are left out');
+    });
+}
+
+test('chunks that are damaged, or would become too much', async () => {
+    const file = chunkedFile('old');
+    const at = Buffer.from(file).indexOf(Buffer.from([0x78, 0x5e])); // deflate's header
+    const changed = (/** @type {number} */ place, /** @type {number} */ value) => {
+        const bytes = file.slice();
+        bytes[place] = value;
+        return openHdf5(bytes);
+    };
+    await assert.rejects(changed(at, 0), { code: 'hdf5-invalid', message: /a chunk of gzip|the checksum/ });
+    // Before the chunk's own checksum inflate's: the last but a few bytes.
+    await assert.rejects(changed(at + 20, file[at + 20] ^ 255), { code: 'hdf5-invalid', message: /a chunk of/ });
+    const sizes = Buffer.from(file).indexOf(Buffer.from(Uint32Array.of(2, 3, 4).buffer)); // a chunk's sides, in its layout
+    await assert.rejects(changed(sizes + 3, 0x10), { code: 'hdf5-invalid', message: /chunks of \[/ });
+    const random = rng(5);
+    const below = (/** @type {number} */ n) => Math.floor(random() * n);
+    const files = /** @type {const} */ (['old', 'new']).map(chunkedFile);
+    for (let round = 0; round < 600; round++) {
+        const bytes = files[round % 2].slice();
+        for (let i = 0; i <= below(4); i++) bytes[below(bytes.length)] ^= 1 << below(8);
+        await openHdf5(round % 5 === 0 ? bytes.subarray(0, below(bytes.length)) : bytes).catch((error) => {
+            assert.ok(error instanceof FormatError, `round ${round}: ${error.stack}`);
+        });
+    }
+});
+
 test('the fixtures are the ones that are tested', () => {
     const files = readdirSync(new URL('fixtures/', import.meta.url)).filter((name) => name.endsWith('.h5'));
     assert.deepEqual(
         files.sort(),
-        [...Object.keys(REFUSED), 'old', 'new', 'many', 'user_block'].sort().map((n) => `${n}.h5`),
+        [...Object.keys(REFUSED), ...Object.keys(ZEROS), 'old', 'new', 'many', 'user_block'].sort().map((n) => `${n}.h5`),
     );
 });
 

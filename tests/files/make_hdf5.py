@@ -1,5 +1,5 @@
 # Makes the fixtures of hdf5.test.js with h5py (3.16, HDF5 2.0): every type that weights have, in the oldest and the newest
-# form of the format, and one small file for each feature that is refused. Each dataset holds 0, 1, 2, ... so that a test
+# form of the format, and one small file for each feature that Keras does not use. Each dataset holds 0, 1, 2, ... so that a test
 # knows what to expect.
 #
 #   python make_hdf5.py
@@ -39,7 +39,7 @@ def weights(name, **options):
         attrs["numbers"] = np.arange(3, dtype="int32")
 
 
-def refused():
+def others():
     with open_file("chunks") as f:
         f.create_dataset("a", data=np.zeros((4, 4), "f4"), chunks=(2, 2))
     with open_file("gzip") as f:
@@ -89,4 +89,4 @@ weights("new", libver="latest")
 with open_file("many") as f:
     for i in range(150):
         f[f"g/dataset_{i}"] = np.float32(i)
-refused()
+others()

@@ -59,6 +59,12 @@ test('options that are missing, unknown, or no object', () => {
     assert.throws(() => new CachedMultiHeadAttention(/** @type {any} */ ({}), least), TypeError);
 });
 
+test('a policy as Keras 3.2 to 3.4 wrote it, when those of floats had a class of their own', () => {
+    const dtype = { module: 'keras', class_name: 'FloatDTypePolicy', config: { name: 'mixed_bfloat16' }, registered_name: null };
+    const layer = CachedMultiHeadAttention.fromConfig(runtime, { num_heads: 1, key_dim: 1, dtype });
+    assert.deepEqual(layer.getConfig().dtype, { ...dtype, class_name: 'DTypePolicy' });
+});
+
 test('flash attention and dropout exclude each other', () => {
     assert.throws(() => make({ flashAttention: true, dropout: 0.1 }), RangeError);
     make({ flashAttention: false, dropout: 0.1 });

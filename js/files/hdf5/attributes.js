@@ -1,8 +1,10 @@
-// The attributes of HDF5 objects: strings and numbers. A string of no fixed length lies in a heap that all share.
+// The attributes of HDF5 objects: strings and numbers. A string of no fixed length lies in a heap that all share. Attributes of
+// other types are left out, and so are those of an object of the new form that has more than a few, which lie in a heap of its own.
 
+import { FormatError } from '../../check.js';
 import { Cursor, invalid, text, unsupported, untilZero } from './bytes.js';
-import { countOf, readDataspace, readDatatype } from './datatype.js';
-import { ATTRIBUTE, ATTRIBUTE_INFO } from './object-header.js';
+import { countOf, inOrder, readDataspace, readDatatype } from './datatype.js';
+import { ATTRIBUTE } from './object-header.js';
 import { toNumbers } from './values.js';
 
 /**
@@ -32,8 +34,6 @@ export class AttributeReader {
         for (const { type, body } of messages) {
             if (type === ATTRIBUTE) {
                 this._readOne(body, path, attributes);
-            } else if (type === ATTRIBUTE_INFO) {
-                checkInfo(body, path);
             }
         }
         return attributes;
@@ -59,17 +59,25 @@ export class AttributeReader {
         if (attributes.has(key)) {
             invalid(`${path} has two attributes of one name`);
         }
-        attributes.set(key, this._values(readDatatype(type), readDataspace(space), body, `an attribute of ${path}`));
+        try {
+            attributes.set(key, this._values(readDatatype(type), readDataspace(space), body, `an attribute of ${path}`));
+        } catch (error) {
+            // Of another type, so no name of a layer or type: whose it is reads as if it had none.
+            if (!(error instanceof FormatError && error.code === 'hdf5-unsupported')) {
+                throw error;
+            }
+        }
     }
 
     /**
-     * @param {import('./datatype.js').Datatype} type
+     * @param {import('./datatype.js').Datatype} datatype
      * @param {number[]} shape
      * @param {Cursor} body
      * @param {string} what
      * @returns {AttributeValue | AttributeValue[]}
      */
-    _values({ kind, type, size }, shape, body, what) {
+    _values(datatype, shape, body, what) {
+        const { kind, type, size } = datatype;
         const count = countOf(shape, Math.floor(body.left / size), what);
         if (count * size > body.left) {
             invalid(`${what} has less bytes than its shape says`);
@@ -79,7 +87,7 @@ export class AttributeReader {
         for (let i = 0; i < count; i++) {
             const value = body.part(size, what);
             if (kind === 'number') {
-                values.push(toNumbers(type, value.bytes(size), 1)[0]);
+                values.push(toNumbers(type, inOrder(value.bytes(size), datatype), 1)[0]);
             } else if (kind === 'variable string') {
                 values.push(this._string(value, what));
             } else if (kind === 'string') {
@@ -136,16 +144,5 @@ export class AttributeReader {
         }
         this._heaps.set(/** @type {number} */ (address), objects);
         return objects;
-    }
-}
-
-/** @param {Cursor} body @param {string} path */
-function checkInfo(body, path) {
-    body.version(0, 0, 'an attribute info message', path);
-    if (body.u8() & 1) {
-        body.skip(2);
-    }
-    if (body.address() !== null) {
-        unsupported('attributes in a fractal heap', path);
     }
 }

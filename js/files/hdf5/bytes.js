@@ -9,6 +9,9 @@ const UNDEFINED_HALF = 0xffffffff;
 /** A whole file is worth so many times its length in structures, names and values; a sound one needs less than two. */
 const WORTH = 4;
 
+/** Weights shrink by a few per cent; zeros, by a thousand. What becomes more than this is refused, as it would be a bomb. */
+export const MAX_RATIO = 64;
+
 /** @param {string} message @returns {never} */
 export function invalid(message) {
     throw new FormatError('hdf5-invalid', `HDF5: ${message}`);
@@ -120,6 +123,7 @@ export class Hdf5Bytes {
         this.bytes = bytes;
         this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
         this._left = WORTH * bytes.length;
+        this._room = MAX_RATIO * bytes.length;
         /** Addresses of what may be reached once only. @type {Set<number>} */
         this._reached = new Set();
     }
@@ -134,6 +138,17 @@ export class Hdf5Bytes {
         if (this._left < 0) {
             invalid(`its structures overlap: together they are longer than the file (at ${what})`);
         }
+    }
+
+    /**
+     * Pays for values that are made, not found.
+     * @param {number} bytes
+     * @param {string} what
+     * @returns {number} as many
+     */
+    makeRoom(bytes, what) {
+        this._room -= bytes;
+        return this._room < 0 ? invalid(`what it packs becomes more than ${MAX_RATIO} times as long as the file (at ${what})`) : bytes;
     }
 
     /**

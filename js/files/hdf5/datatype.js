@@ -1,6 +1,7 @@
 // Types and shapes of HDF5 values, as far as weights have them; any other is refused by name.
 
 import { invalid, text, unsupported, untilZero } from './bytes.js';
+import { FILL_VALUE, OLD_FILL_VALUE } from './object-header.js';
 
 /**
  * @typedef {import('./bytes.js').Cursor} Cursor
@@ -9,6 +10,7 @@ import { invalid, text, unsupported, untilZero } from './bytes.js';
  * @property {'number' | 'opaque' | 'string' | 'variable string'} kind
  * @property {string} type of a number: 'F32', 'F16', 'BF16', 'F64', 'I8' ... 'I64', 'U8' ... 'U64', 'BOOL'; else ''
  * @property {number} size bytes of a value
+ * @property {boolean} isBig whether its first byte is the highest
  */
 
 const CLASSES = ['integer', 'float', 'time', 'string', 'bit field', 'opaque', 'compound', 'reference', 'enumeration',
@@ -42,48 +44,40 @@ export function readDatatype(body) {
     switch (name) {
         case 'integer': return readInteger(body, bits, size);
         case 'float': return readFloat(body, bits, size);
-        case 'string': return { kind: 'string', type: '', size };
-        case 'opaque': return { kind: 'opaque', type: '', size };
+        case 'string': return { kind: 'string', type: '', size, isBig: false };
+        case 'opaque': return { kind: 'opaque', type: '', size, isBig: false };
         case 'enumeration': return readEnumeration(body, bits, size, version);
         case 'variable-length':
             if ((bits & 15) === 1 && size === 16) {
-                return { kind: 'variable string', type: '', size };
+                return { kind: 'variable string', type: '', size, isBig: false };
             }
     }
     return unsupported(`the ${name} type`, body.what);
 }
 
-/** @param {Cursor} body @param {number} bits */
-function littleEndian(body, bits) {
-    if (bits & 1) {
-        unsupported('a big-endian number', body.what);
-    }
-}
-
 /** @param {Cursor} body @param {number} bits @param {number} size @returns {Datatype} */
 function readInteger(body, bits, size) {
-    littleEndian(body, bits);
     const offset = body.u16();
     const precision = body.u16();
     if (offset !== 0 || precision !== size * 8 || ![1, 2, 4, 8].includes(size)) {
         unsupported(`an integer of ${precision} bits in ${size} bytes`, body.what);
     }
-    return { kind: 'number', type: `${bits & 8 ? 'I' : 'U'}${precision}`, size };
+    return { kind: 'number', type: `${bits & 8 ? 'I' : 'U'}${precision}`, size, isBig: (bits & 1) !== 0 };
 }
 
 /** @param {Cursor} body @param {number} bits @param {number} size @returns {Datatype} */
 function readFloat(body, bits, size) {
-    littleEndian(body, bits);
     const offset = body.u16();
     const precision = body.u16();
     const [exponentAt, exponent, mantissaAt, mantissa] = [body.u8(), body.u8(), body.u8(), body.u8()];
     const layout = `${size}: ${bits >> 8 & 255} ${exponentAt} ${exponent} ${mantissaAt} ${mantissa} ${body.u32()}`;
     const type = FLOATS.get(layout);
     // 0x20: the first bit of the mantissa is implied, as IEEE has it.
+    // 0x40: the order of bytes of a VAX.
     if (type === undefined || offset !== 0 || precision !== size * 8 || (bits & 0x70) !== 0x20) {
         return unsupported('a float that is none of float16, bfloat16, float32, float64', body.what);
     }
-    return { kind: 'number', type, size };
+    return { kind: 'number', type, size, isBig: (bits & 1) !== 0 };
 }
 
 /**
@@ -112,7 +106,7 @@ function readEnumeration(body, bits, size, version) {
     if (names.map((name) => `${name}=${body.u8()}`).join(' ') !== BOOL_NAMES) {
         unsupported('an enumeration that is not a bool', body.what);
     }
-    return { kind: 'number', type: 'BOOL', size };
+    return { kind: 'number', type: 'BOOL', size, isBig: false };
 }
 
 /**
@@ -132,6 +126,48 @@ export function readDataspace(body) {
         invalid(`${body.what} has ${rank} dimensions`);
     }
     return Array.from({ length: rank }, () => body.u64());
+}
+
+/**
+ * @param {Cursor} space behind the shape
+ * @param {number[]} shape
+ * @returns {number[]} what the shape may grow to
+ */
+export function readMost(space, shape) {
+    return space.left < 8 * shape.length ? shape : shape.map(() => space.address() ?? Infinity);
+}
+
+/**
+ * @param {Map<number, Cursor>} messages by type
+ * @param {number} size of a value
+ * @param {string} path
+ * @returns {Uint8Array} the value that is not written
+ */
+export function readFill(messages, size, path) {
+    const [fill, old] = [messages.get(FILL_VALUE), messages.get(OLD_FILL_VALUE)];
+    const zero = new Uint8Array(size);
+    if (fill) {
+        const version = fill.version(1, 3, 'a fill value', path);
+        const isGiven = version === 3 ? fill.u8() & 0x20 : fill.bytes(3)[2];
+        if (version > 1 && !isGiven) {
+            return zero;
+        }
+    }
+    const body = fill ?? old;
+    const length = body ? body.u32() : 0;
+    if (length !== 0 && length !== size) {
+        invalid(`${path} has a fill value of ${length} bytes, others have ${size}`);
+    }
+    return body && length > 0 ? body.bytes(length) : zero;
+}
+
+/**
+ * @param {Uint8Array} bytes of values
+ * @param {{ size: number, isBig: boolean }} type
+ * @returns {Uint8Array} their lowest bytes first
+ */
+export function inOrder(bytes, { size, isBig }) {
+    return isBig ? bytes.map((_, i) => bytes[i - i % size + size - 1 - i % size]) : bytes;
 }
 
 /**

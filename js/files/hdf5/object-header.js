@@ -12,6 +12,8 @@ import { checkSum, invalid, unsupported } from './bytes.js';
 export const DATASPACE = 0x01;
 export const LINK_INFO = 0x02;
 export const DATATYPE = 0x03;
+export const OLD_FILL_VALUE = 0x04;
+export const FILL_VALUE = 0x05;
 export const LINK = 0x06;
 export const EXTERNAL_FILES = 0x07;
 export const LAYOUT = 0x08;
@@ -21,12 +23,12 @@ export const SYMBOL_TABLE = 0x11;
 export const ATTRIBUTE_INFO = 0x15;
 const CONTINUATION = 0x10;
 
-/** Say nothing about names, shapes or values of what is there: nil, fill values, group info, comment, times, B-tree
- *  sizes, reference count. */
-const HARMLESS = new Set([0x00, 0x04, 0x05, 0x0a, 0x0d, 0x0e, 0x12, 0x13, 0x16]);
+/** Say nothing about names, shapes or values of what is there: nil, group info, comment, times, table of shared messages, B-tree
+ *  sizes, reference count, file space. */
+const HARMLESS = new Set([0x00, 0x0a, 0x0d, 0x0e, 0x0f, 0x12, 0x13, 0x16, 0x17]);
 
 const READ = new Set([
-    DATASPACE, LINK_INFO, DATATYPE, LINK, EXTERNAL_FILES, LAYOUT, FILTERS, ATTRIBUTE, SYMBOL_TABLE, ATTRIBUTE_INFO,
+    DATASPACE, LINK_INFO, DATATYPE, OLD_FILL_VALUE, FILL_VALUE, LINK, EXTERNAL_FILES, LAYOUT, FILTERS, ATTRIBUTE, SYMBOL_TABLE, ATTRIBUTE_INFO,
 ]);
 
 /**

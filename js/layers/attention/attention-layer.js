@@ -221,9 +221,10 @@ export class AttentionLayer {
     }
 
     /**
-     * Replaces the weights by those of a file that Keras saved, or none of them if something is wrong. After build.
-     * @param {string | URL | Blob | ArrayBuffer | Uint8Array | ReadableStream<Uint8Array>} source a `.weights.h5` or
-     *   `.keras` file: its URL, path (Node), bytes or stream
+     * Replaces the weights by those of a file that Keras saved, or none of them if something is wrong. After build, and where the
+     * file's are quantized after quantize(), as in Keras.
+     * @param {string | URL | Blob | ArrayBuffer | Uint8Array | ReadableStream<Uint8Array>} source a `.weights.h5`,
+     *   `.keras` or (a whole model's) `.h5` file: its URL, path (Node), bytes or stream
      * @param {{ layer?: string, signal?: AbortSignal }} [options] layer: which one, by its name in the model that was
      *   saved or the path of its group; not needed where the file holds but one attention layer
      * @throws {Error} (rejects) a FormatError for a damaged file, or one without such a layer; a TypeError or RangeError

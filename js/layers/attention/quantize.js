@@ -29,7 +29,7 @@ export function quantizeLayer(layer, mode) {
     layer._runtime._assertIdle('quantize');
     const projections = Object.values(weights.projections);
     ensureRoom(layer._runtime, weights.list);
-    if (mode === 'int8') becomeIntegers(layer._runtime, projections);
+    if (mode === 'int8') becomeIntegers(layer._runtime, projections, (each) => toInt8(each.kernel(), each.outputs));
     else for (const projection of projections) projection.loadKernel(throughInt4(projection.kernel(), projection.outputs));
     weights.quantized = mode;
 }
@@ -38,15 +38,16 @@ export function quantizeLayer(layer, mode) {
  * All of them, or none where memory runs out.
  * @param {import('../../engine/runtime.js').Runtime} runtime
  * @param {import('../../blocks/projection.js').Projection[]} projections
+ * @param {(projection: import('../../blocks/projection.js').Projection, i: number) => { rows: Int8Array, scales: Float32Array }} integersOf
  */
-function becomeIntegers(runtime, projections) {
+export function becomeIntegers(runtime, projections, integersOf) {
     /** @type {number[]} */
     const packed = [];
     try {
-        for (const projection of projections) {
-            const { rows, scales } = toInt8(projection.kernel(), projection.outputs);
+        projections.forEach((projection, i) => {
+            const { rows, scales } = integersOf(projection, i);
             packed.push(projection.packIntegers(rows, scales));
-        }
+        });
     } catch (error) {
         for (const panels of packed) runtime._free(panels);
         throw error;
