@@ -211,11 +211,13 @@ function readDataset(file, messages, path, attributes) {
     }
     file.makeRoom(countOf(shape, MAX_RATIO * file.bytes.length, path) * size, path);
     const filters = packed ? readFilters(packed, path) : [];
-    const chunks = readChunks(file, layout, version, { path, shape, size, most: readMost(space, shape), filters });
+    const found = readChunks(file, layout, version, { path, shape, size, most: readMost(space, shape), filters });
+    // Several may lie in the same place, and each is unpacked.
+    file.makeRoom(found.chunks.length * found.chunk.reduce((product, n) => product * n, size), path);
     return {
         path, shape, type,
         bytes: () => unsupported('a dataset in chunks', path),
-        chunked: { path, shape, size, isBig, filters, fill: readFill(byType, size, path), ...chunks },
+        chunked: { path, shape, size, isBig, filters, fill: readFill(byType, size, path), ...found },
     };
 }
 
