@@ -6,10 +6,10 @@ import { FormatError, show } from '../check.js';
 /** @typedef {import('./families/common.js').Family} Family */
 /** @typedef {import('../files/tensor-source.js').TensorInfo} TensorInfo */
 
-/** Tensors of published files that no text depends on: buffers of older libraries, other senses than text. */
+/** Tensors of published files that no text depends on: buffers of older libraries, a head for values, other senses than text. */
 const HARMLESS = [
     /rotary_emb\.inv_freq$/, /\.attn\.(bias|masked_bias)$/, /\.attention\.(bias|masked_bias)$/, /\.self_attn\.rotary_emb\./,
-    /^(model\.)?(vision_tower|vision_model|multi_modal_projector)\./,
+    /^v_head\./, /^(model\.)?(vision_tower|vision_model|multi_modal_projector)\./,
 ];
 
 /**

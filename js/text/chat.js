@@ -14,7 +14,7 @@ const RESERVED = ['messages', 'add_generation_prompt', 'continue_final_message']
 
 /**
  * A turn of a conversation. Whatever else it has goes to the template as it is: `tool_calls`, `name`, `reasoning_content`, ...
- * @typedef {{ role: string, content?: string | readonly object[] | null | undefined, [name: string]: any }} Message
+ * @typedef {{ role: string, content?: string | object | null | undefined, [name: string]: any }} Message
  */
 
 /**
@@ -128,8 +128,9 @@ function checkMessages(messages) {
         }
         if (typeof message.role !== 'string') throw typeError(`messages[${i}].role`, 'a text', message.role);
         const { content } = message;
-        if (content !== undefined && content !== null && typeof content !== 'string' && !Array.isArray(content)) {
-            throw typeError(`messages[${i}].content`, 'a text, an array of parts or null', content);
+        // What a tool gave may be any object, for which some templates ask.
+        if (!['string', 'object', 'undefined'].includes(typeof content)) {
+            throw typeError(`messages[${i}].content`, 'a text, an array of parts, an object or null', content);
         }
     }
 }

@@ -90,6 +90,14 @@ describe('the text of a conversation', () => {
         assert.throws(() => new ChatTemplate(/** @type {any} */ (5)), FormatError);
     });
 
+    test('what a tool gave is for the template', () => {
+        const template = new ChatTemplate('{% set c = messages[0].content %}{{ c | tojson if c is mapping else c }}{{ messages[0].content }}');
+        // By transformers 5.24.
+        assert.equal(template.render([{ role: 'tool', content: { t: 21, wind: null } }]), '{"t": 21, "wind": null}{\'t\': 21, \'wind\': None}');
+        const continued = () => template.render([{ role: 'assistant', content: { t: 21 } }], { continueFinalMessage: true });
+        assert.throws(continued, /no text to continue/);
+    });
+
     test('messages are checked at the door', () => {
         const template = new ChatTemplate(CHATML);
         for (const [messages, message] of [
@@ -97,7 +105,7 @@ describe('the text of a conversation', () => {
             [['Hi'], /^messages\[0\] must be an object \{ role, content \}, got "Hi"/],
             [[USER, { content: 'x' }], /^messages\[1\]\.role must be a text, got undefined/],
             [[{ role: 'user', content: 5 }],
-                /^messages\[0\]\.content must be a text, an array of parts or null, got 5/],
+                /^messages\[0\]\.content must be a text, an array of parts, an object or null, got 5/],
             [[{ ...USER, extra: () => 1 }], /^messages\[0\]\.extra must be made of plain objects/],
             [[{ ...USER, date: new Date(0) }], /^messages\[0\]\.date must be made of plain objects.*a Date/],
         ]) {
