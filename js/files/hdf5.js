@@ -7,7 +7,7 @@
 // - an address, count or length is held against the file's length before it is used;
 // - whatever is followed is paid for out of a few times the file's length, so loops and overlaps end;
 // - a group, a node of a tree and a part of a header are reached once; groups lie at most 64 deep;
-// - any other feature of HDF5 (other filters, links by name, fractal heaps, other types) is refused by its name, but in attributes,
+// - any other feature of HDF5 (other filters, links by name, heaps of many levels, other types) is refused by its name, but in attributes,
 //   which are left out.
 //
 // Codes: `hdf5-truncated` (something lies behind the file's end), `hdf5-invalid`, `hdf5-unsupported`.
