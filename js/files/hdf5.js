@@ -210,7 +210,7 @@ function readDataset(file, messages, path, attributes) {
         return { path, shape, type, bytes: () => inOrder(data, datatype) };
     }
     file.makeRoom(countOf(shape, MAX_RATIO * file.bytes.length, path) * size, path);
-    const filters = packed ? readFilters(packed, path) : [];
+    const filters = packed ? readFilters(packed, size, path) : [];
     const chunks = readChunks(file, layout, version, { path, shape, size, most: readMost(space, shape), filters });
     return {
         path, shape, type,

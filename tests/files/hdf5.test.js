@@ -170,6 +170,8 @@ test('chunks that are damaged, or would become too much', async () => {
     await assert.rejects(changed(at + 20, file[at + 20] ^ 255), { code: 'hdf5-invalid', message: /a chunk of/ });
     const sizes = Buffer.from(file).indexOf(Buffer.from(Uint32Array.of(2, 3, 4).buffer)); // a chunk's sides, in its layout
     await assert.rejects(changed(sizes + 3, 0x10), { code: 'hdf5-invalid', message: /chunks of \[/ });
+    const width = Buffer.from(file).indexOf('shuffle\0') + 8;
+    await assert.rejects(changed(width + 3, 0x7f), { code: 'hdf5-invalid', message: /shuffled by 2130706436/ });
     const random = rng(5);
     const below = (/** @type {number} */ n) => Math.floor(random() * n);
     const files = /** @type {const} */ (['old', 'new']).map(chunkedFile);
