@@ -7,7 +7,7 @@
 // - an address, count or length is held against the file's length before it is used;
 // - whatever is followed is paid for out of a few times the file's length, so loops and overlaps end;
 // - a group, a node of a tree and a part of a header are reached once; groups lie at most 64 deep;
-// - any other feature of HDF5 (other filters, links by name, fractal heaps, other types) is refused by its name, but in attributes,
+// - any other feature of HDF5 (other filters, links by name, heaps of many levels, other types) is refused by its name, but in attributes,
 //   which are left out.
 //
 // Codes: `hdf5-truncated` (something lies behind the file's end), `hdf5-invalid`, `hdf5-unsupported`.
@@ -210,7 +210,7 @@ function readDataset(file, messages, path, attributes) {
         return { path, shape, type, bytes: () => inOrder(data, datatype) };
     }
     file.makeRoom(countOf(shape, MAX_RATIO * file.bytes.length, path) * size, path);
-    const filters = packed ? readFilters(packed, path) : [];
+    const filters = packed ? readFilters(packed, size, path) : [];
     const found = readChunks(file, layout, version, { path, shape, size, most: readMost(space, shape), filters });
     // Several may lie in the same place, and each is unpacked.
     file.makeRoom(found.chunks.length * found.chunk.reduce((product, n) => product * n, size), path);

@@ -90,7 +90,6 @@ test('a group so large that its B-tree has two levels', () => {
 
 /** Features that Keras does not use: what the message names. */
 const REFUSED = {
-    many_links: /fractal heap/,
     soft_link: /symbolic link/,
     soft_link_new: /soft link/,
     hard_link: /two links/,
@@ -130,6 +129,12 @@ for (const [name, shape] of Object.entries(ZEROS)) {
     });
 }
 
+test('read: many_links, in the order of their names', async () => {
+    const { datasets } = await openHdf5(fixture('many_links'));
+    const names = Array.from({ length: 20 }, (_, i) => String(i)).sort();
+    assert.deepEqual(Array.from(datasets, ([path, dataset]) => [path, weightOf(dataset).data[0]]), names.map((name) => [name, Number(name)]));
+});
+
 /** @param {number} length */
 const count = (length) => Array.from({ length }, (_, i) => i);
 
@@ -167,6 +172,8 @@ test('chunks that are damaged, or would become too much', async () => {
     await assert.rejects(changed(sizes + 3, 0x10), { code: 'hdf5-invalid', message: /chunks of \[/ });
     // One alone would do.
     await assert.rejects(changed(sizes + 1, 0x80), { code: 'hdf5-invalid', message: /more than 64 times/ });
+    const width = Buffer.from(file).indexOf('shuffle\0') + 8;
+    await assert.rejects(changed(width + 3, 0x7f), { code: 'hdf5-invalid', message: /shuffled by 2130706436/ });
     const random = rng(5);
     const below = (/** @type {number} */ n) => Math.floor(random() * n);
     const files = /** @type {const} */ (['old', 'new']).map(chunkedFile);
@@ -183,7 +190,7 @@ test('the fixtures are the ones that are tested', () => {
     const files = readdirSync(new URL('fixtures/', import.meta.url)).filter((name) => name.endsWith('.h5'));
     assert.deepEqual(
         files.sort(),
-        [...Object.keys(REFUSED), ...Object.keys(ZEROS), 'old', 'new', 'many', 'user_block'].sort().map((n) => `${n}.h5`),
+        [...Object.keys(REFUSED), ...Object.keys(ZEROS), 'many_links', 'old', 'new', 'many', 'user_block'].sort().map((n) => `${n}.h5`),
     );
 });
 
@@ -294,7 +301,7 @@ test('files of Keras: every dataset and group that its own reader found', { skip
 });
 
 test(`${ROUNDS} damaged files, seed ${SEED}`, () => {
-    const files = ['old', 'new', 'many'].map(fixture);
+    const files = ['old', 'new', 'many', 'many_links'].map(fixture);
     const random = rng(SEED);
     const below = (/** @type {number} */ n) => Math.floor(random() * n);
     /** Zeros are often padding, so other bytes are hit rather. */

@@ -13,7 +13,7 @@ import { checkSum, invalid, MAX_RATIO, unsupported } from './bytes.js';
  *
  * @typedef {object} Filter
  * @property {number} id
- * @property {number} width bytes of the numbers that it takes, where it asks
+ * @property {number} width bytes of the numbers that are shuffled
  *
  * @typedef {object} Chunk
  * @property {number[]} at where it begins, in values
@@ -35,8 +35,13 @@ const [DEFLATE, SHUFFLE, FLETCHER32] = [1, 2, 3];
 const NAMES = new Map([[4, 'szip'], [5, 'n-bit'], [6, 'scale-offset'], [32000, 'lzf'], [32001, 'blosc'], [32008, 'bitshuffle'],
     [32015, 'zstd']]);
 
-/** @param {Cursor} body a message of filters @param {string} path @returns {Filter[]} */
-export function readFilters(body, path) {
+/**
+ * @param {Cursor} body a message of filters
+ * @param {number} size of a value
+ * @param {string} path
+ * @returns {Filter[]}
+ */
+export function readFilters(body, size, path) {
     const version = body.version(1, 2, 'a list of filters', path);
     const count = body.u8();
     body.skip(version === 1 ? 6 : 0);
@@ -46,10 +51,13 @@ export function readFilters(body, path) {
         body.skip(2);
         const values = body.u16();
         body.skip(name);
-        const [width = 1] = Array.from({ length: values }, () => body.u32());
+        const [width = 0] = Array.from({ length: values }, () => body.u32());
         body.skip(version === 1 && values % 2 === 1 ? 4 : 0);
         if (![DEFLATE, SHUFFLE, FLETCHER32].includes(id)) {
             unsupported(`a dataset packed by ${NAMES.get(id) ?? `the filter ${id}`}`, path);
+        }
+        if (id === SHUFFLE && width !== size) {
+            invalid(`${path} has values of ${size} bytes, shuffled by ${width}`);
         }
         return { id, width };
     });
@@ -282,7 +290,7 @@ async function unpack({ id, width }, data, length, path) {
 
 /** @param {Uint8Array} data first bytes of all numbers, then second ones, ... @param {number} width bytes of a number */
 function unshuffled(data, width) {
-    const count = Math.floor(data.length / Math.max(1, width));
+    const count = Math.floor(data.length / width);
     // What is no whole number stays behind, where it is.
     const numbers = data.slice();
     for (let byte = 0; byte < width; byte++) {

@@ -1,7 +1,8 @@
 // What an HDF5 group contains. Old groups keep their links in a B-tree of symbol tables, with the names in a heap; new
-// ones in messages. Groups of the newest form with many links (a fractal heap) are refused by name: Keras makes none.
+// ones in messages, or where there are many of them in a heap of their own.
 
 import { Cursor, invalid, text, unsupported, untilZero } from './bytes.js';
+import { readDenseLinks } from './dense-links.js';
 import { LINK, LINK_INFO, SYMBOL_TABLE } from './object-header.js';
 
 /**
@@ -35,7 +36,7 @@ export function readLinks(file, messages, path) {
     }
     for (const { type, body } of messages) {
         if (type === LINK_INFO) {
-            checkLinkInfo(body, path);
+            links.push(...readLinkInfo(file, body, path));
         } else if (type === LINK) {
             links.push(readLink(file, body, path));
         }
@@ -164,15 +165,15 @@ function checkName(file, bytes, path) {
     return text(bytes, `a name in group ${path}`);
 }
 
-/** @param {Cursor} body @param {string} path */
-function checkLinkInfo(body, path) {
+/** @param {Hdf5Bytes} file @param {Cursor} body @param {string} path @returns {Link[]} by name */
+function readLinkInfo(file, body, path) {
     body.version(0, 0, 'a link info message', `group ${path}`);
     if (body.u8() & 1) {
         body.skip(8);
     }
-    if (body.address() !== null) {
-        unsupported('a group with its links in a fractal heap', `group ${path}`);
-    }
+    const heap = body.address();
+    return heap === null ? [] : readDenseLinks(file, heap, body.address(), path).map((link) => readLink(file, link, path))
+        .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** @param {Hdf5Bytes} file @param {Cursor} body @param {string} path @returns {Link} */
