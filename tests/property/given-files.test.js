@@ -76,7 +76,7 @@ test('a module that is compiled, where memory cannot be shared: Cloudflare\'s wo
     const { memory, workers, fallbacks } = await explained(options);
     assert.deepEqual([memory, workers], ['shared', 0]);
     assert.match(fallbacks.join(), /memory cannot be shared with workers/);
-    // WebKit's port for GTK has no shared memory at all.
+    // An engine that makes no shared memory at all.
     const { Memory } = WebAssembly;
     try {
         WebAssembly.Memory = /** @type {any} */ (function (/** @type {any} */ { shared, ...limits }) {
