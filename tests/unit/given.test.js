@@ -276,7 +276,8 @@ for (const where of /** @type {const} */ (['record', 'finish'])) {
                 },
             };
             const [outcome] = await Promise.allSettled([own._run(job)]);
-            assert.equal(outcome.status, where === 'record' ? 'rejected' : 'fulfilled');
+            // A call that is not in line is told once more before it gives out what cannot be read.
+            assert.equal(outcome.status, where === 'finish' && page ? 'fulfilled' : 'rejected');
             assert.equal(own.memory, null);
             assert.throws(() => made[0].data, /disposed/);
         }
