@@ -2,6 +2,7 @@
 // server says in place of a file that it has not is told from the file.
 
 import { FormatError, show } from '../check.js';
+import { readByteLevel } from './byte-level.js';
 import { FIRST_BYTES, isPage, otherThanJson } from './first-bytes.js';
 import { isObject, parseJson } from './json.js';
 import { nameOf } from './places.js';
@@ -84,9 +85,10 @@ export class Texts {
         // Of several templates the others lie beside; this is the one that is ever chosen.
         const tools = jinja && await read(TOOL_USE);
         const template = jinja && textOf(jinja, 'chat_template.jinja');
+        const older = json ? null : await readByteLevel(read, parsed.config, merged);
         return {
-            ...parsed, tokenizerConfig: merged,
-            tokenizer: json && { json },
+            ...parsed, tokenizerConfig: older?.config ?? merged,
+            tokenizer: json ? { json } : older,
             chatTemplate: template && tools ? new Map([['default', template], ['tool_use', textOf(tools, TOOL_USE)]])
                 : template ?? templateOf(merged?.chat_template),
         };

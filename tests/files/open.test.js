@@ -13,7 +13,9 @@ import { FormatError } from '../../js/check.js';
 import { huggingFace } from '../../js/files/hugging-face.js';
 import { openModel } from '../../js/files/open.js';
 import { withHeader } from '../generation/checkpoint.js';
+import { Tokenizer } from '../../js/text/tokenizer.js';
 import { sharedFolder } from '../shared.js';
+import { there } from '../there.js';
 import { bytesOf, gguf, llama, llamaPairs, llamaTensors } from './gguf-writer.js';
 import { gpt2Preset, llamaPreset } from './presets.js';
 
@@ -305,6 +307,49 @@ describe('a folder', () => {
                 [null, null, null, null]);
             model.close();
         }
+    });
+
+    // Ids and texts are those of transformers 5.24 for these folders.
+    for (const [config, named, ids, marked] of /** @type {const} */ ([
+        [{ model_type: 'gpt2' }, null, [6, 5], [4, 7, 5, 2, 2]],
+        [{ model_type: 'gpt2' }, { tokenizer_class: 'GPT2Tokenizer', add_prefix_space: true }, [5, 2, 5], [5, 7, 5, 2, 2]],
+        [{ model_type: 'llama' }, { tokenizer_class: 'GPT2TokenizerFast', add_bos_token: true }, [7, 6, 5], [7, 4, 7, 5, 2, 2]],
+        [{ model_type: 'gpt2' }, { tokenizer_class: 'GPT2Tokenizer', add_bos_token: true, bos_token: '<s>', pad_token: '<p>' },
+            [8, 6, 5], [8, 4, 7, 5, 2, 8, 2]],
+        [{ model_type: 'gpt2' }, { tokenizer_class: 'GPT2Tokenizer', eos_token: 'c' }, [4, 2, 5], [4, 7, 5, 2, 2]],
+        [{ model_type: 'phi' }, { model_max_length: 9 }, [6, 5], [4, 7, 5, 2, 2]],
+    ])) {
+        test(`vocab.json and merges.txt in place of tokenizer.json: ${JSON.stringify({ ...config, ...named })}`, async () => {
+            const files = {
+                'config.json': json(config), 'model.safetensors': WHOLE['model.safetensors'],
+                'vocab.json': json({ a: 0, b: 1, c: 2, Ġ: 3, ab: 4, Ġab: 5, abc: 6, '<|endoftext|>': 7 }),
+                'merges.txt': utf8('#version: 0.2\na b\nĠ ab\nab c\n'), ...named && { 'tokenizer_config.json': json(named) },
+            };
+            for (const source of [folder(files), serve(`/spa/older/${ids}/`, files), filesOf(files)]) {
+                const model = await openModel(source);
+                const tokenizer = new Tokenizer(there(model.tokenizer).json, model.tokenizerConfig);
+                assert.deepEqual([...tokenizer.encode('abc ab')], ids);
+                assert.deepEqual([...tokenizer.encode('ab<|endoftext|> abc<s>c')], marked);
+                assert.equal(tokenizer.decode([5, 7, 6], { skipSpecialTokens: true }), ' ababc');
+                model.close();
+            }
+        });
+    }
+
+    test('no tokenizer is guessed: another class, a vocabulary without merges', async () => {
+        const files = {
+            'config.json': json({ model_type: 'gpt2' }), 'model.safetensors': WHOLE['model.safetensors'], 'vocab.json': json({ a: 0 }),
+        };
+        const other = { ...files, 'merges.txt': utf8(''), 'tokenizer_config.json': json({ tokenizer_class: 'CTRLTokenizer' }) };
+        for (const source of [folder(files), folder(other)]) {
+            const model = await openModel(source);
+            assert.equal(model.tokenizer, null);
+            model.close();
+        }
+        const bad = folder({ ...files, 'merges.txt': utf8('a b') });
+        await assert.rejects(openModel(bad), { code: 'tokenizer-invalid', message: /the merge 1, "a b", is not two tokens/ });
+        await assert.rejects(openModel(folder({ ...files, 'vocab.json': json(['a']), 'merges.txt': utf8('') })),
+            { code: 'tokenizer-invalid', message: /vocab.json must be an object of ids/ });
     });
 
     test('templates by name', async () => {

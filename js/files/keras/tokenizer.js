@@ -2,6 +2,7 @@
 // assets/tokenizer. What comes of it is a tokenizer.json as Hugging Face has it.
 
 import { FormatError, show } from '../../check.js';
+import { byteLevelJson, readVocabulary, startingWith } from '../byte-level.js';
 import { isObject, parseJson } from '../json.js';
 import { KerasConfig } from './config.js';
 import { readSentencePiece, sentencePieceJson } from './sentencepiece.js';
@@ -123,33 +124,14 @@ async function bytePairs(read, k, kind, addStart) {
         throw new FormatError('tokenizer-missing',
             `a preset has ${FOLDER}vocabulary.spm, or vocabulary.json and merges.txt there`);
     }
-    const vocabulary = parseJson(vocabularyFile, 'tokenizer').value;
-    if (!isObject(vocabulary) || !Object.values(vocabulary).every((id) => Number.isInteger(id) && id >= 0)) {
-        invalid(`vocabulary.json must be an object of ids, got ${show(vocabulary)}`);
-    }
-    /** @param {string} token @returns {number | undefined} */
-    const idOf = (token) => (Object.hasOwn(vocabulary, token) ? vocabulary[token] : undefined);
-    const generation = specialIds(kind, idOf);
+    const vocabulary = readVocabulary(vocabularyFile, 'vocabulary.json');
+    const generation = specialIds(kind, vocabulary.idOf);
     const special = specialTokens(k, kind);
     const prefix = k.flag('add_prefix_space', false);
     k.finish();
-    const json = {
-        version: '1.0', truncation: null, padding: null, normalizer: null,
-        added_tokens: special.map((content) => ({
-            id: idOf(content) ?? invalid(`the vocabulary has no token ${show(content)}`), content,
-            single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
-        })),
-        // Keras means to split texts into words first, by a pattern that its tokenizer looks for as it is spelled: there are
-        // no words, and pairs are merged across spaces.
-        pre_tokenizer: { type: 'ByteLevel', add_prefix_space: prefix, trim_offsets: true, use_regex: false },
-        post_processor: addStart ? startingWith(/** @type {string} */ (kind.start), generation.bos_token_id) : null,
-        decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-        model: {
-            type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null,
-            fuse_unk: false, byte_fallback: false, ignore_merges: false,
-            vocab: vocabulary, merges: mergesOf(mergesFile, idOf),
-        },
-    };
+    // Keras means to split texts into words first, by a pattern that its tokenizer looks for as it is spelled: there are
+    // no words, and pairs are merged across spaces.
+    const json = byteLevelJson(vocabulary, mergesFile, { special, prefix, words: false, start: addStart ? kind.start : null });
     return { tokenizer: { json }, generation };
 }
 
@@ -162,36 +144,4 @@ function specialTokens(k, { start, ends, pad }) {
     const isToken = (/** @type {unknown} */ token) => typeof token === 'string' && token !== '';
     return Array.isArray(given) && given.length <= 4096 && given.every(isToken)
         ? given : k.refuse('unsplittable_tokens', 'a list of tokens', given);
-}
-
-/**
- * @param {Uint8Array} bytes
- * @param {(token: string) => number | undefined} idOf
- * @returns {string[]}
- */
-function mergesOf(bytes, idOf) {
-    const lines = new TextDecoder().decode(bytes.slice()).split('\n').map((line) => line.trimEnd());
-    if (lines.at(-1) === '') {
-        lines.pop();
-    }
-    const merges = lines.filter((line) => !line.trimStart().startsWith('#version:'));
-    for (const [i, merge] of merges.entries()) {
-        const parts = merge.split(' ');
-        if (parts.length !== 2 || parts.some((part) => idOf(part) === undefined)) {
-            invalid(`merges.txt: the merge ${i + 1}, ${show(merge)}, is not two tokens of the vocabulary`);
-        }
-    }
-    return merges;
-}
-
-/** @param {string} token @param {number} id @returns {Record<string, any>} a post-processor */
-function startingWith(token, id) {
-    const first = { SpecialToken: { id: token, type_id: 0 } };
-    /** @param {string} name @param {number} type */
-    const sequence = (name, type) => ({ Sequence: { id: name, type_id: type } });
-    return {
-        type: 'TemplateProcessing', single: [first, sequence('A', 0)],
-        pair: [first, sequence('A', 0), sequence('B', 1)],
-        special_tokens: { [token]: { id: token, ids: [id], tokens: [token] } },
-    };
 }

@@ -1,0 +1,114 @@
+// What GPT-2's tokenizer was published as, a vocabulary of bytes as letters and a list of merges, as a tokenizer.json. Keras's presets
+// have these two files, and so have folders that are older than tokenizer.json.
+
+import { FormatError, show } from '../check.js';
+import { isObject, parseJson } from './json.js';
+
+/** @param {string} message @returns {never} */
+function invalid(message) {
+    throw new FormatError('tokenizer-invalid', message);
+}
+
+/** @typedef {{ tokens: Record<string, number>, idOf: (token: string) => number | undefined }} Vocabulary */
+
+/** @param {Uint8Array} bytes @param {string} name of the file @returns {Vocabulary} */
+export function readVocabulary(bytes, name) {
+    const tokens = parseJson(bytes, 'tokenizer', name).value;
+    if (!isObject(tokens) || !Object.values(tokens).every((id) => Number.isInteger(id) && id >= 0)) {
+        invalid(`${name} must be an object of ids, got ${show(tokens)}`);
+    }
+    return { tokens, idOf: (token) => (Object.hasOwn(tokens, token) ? tokens[token] : undefined) };
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {Vocabulary['idOf']} idOf
+ * @returns {string[]}
+ */
+function readMerges(bytes, idOf) {
+    const lines = new TextDecoder().decode(bytes.slice()).split('\n').map((line) => line.trimEnd());
+    if (lines.at(-1) === '') {
+        lines.pop();
+    }
+    const merges = lines.filter((line) => !line.trimStart().startsWith('#version:'));
+    for (const [i, merge] of merges.entries()) {
+        const parts = merge.split(' ');
+        if (parts.length !== 2 || parts.some((part) => idOf(part) === undefined)) {
+            invalid(`merges.txt: the merge ${i + 1}, ${show(merge)}, is not two tokens of the vocabulary`);
+        }
+    }
+    return merges;
+}
+
+/**
+ * @param {Vocabulary} vocabulary
+ * @param {Uint8Array} merges merges.txt
+ * @param {object} options
+ * @param {string[]} options.special tokens that text is never split within
+ * @param {boolean} options.prefix whether a text begins with a space
+ * @param {boolean} options.words whether it is split into words first
+ * @param {string | null} options.start token that it begins with
+ * @returns {Record<string, any>} tokenizer.json
+ */
+export function byteLevelJson({ tokens, idOf }, merges, { special, prefix, words, start }) {
+    /** @param {string} content @returns {number} */
+    const need = (content) => idOf(content) ?? invalid(`the vocabulary has no token ${show(content)}`);
+    return {
+        version: '1.0', truncation: null, padding: null, normalizer: null,
+        added_tokens: special.map((content) => (
+            { id: need(content), content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
+        )),
+        pre_tokenizer: { type: 'ByteLevel', add_prefix_space: prefix, trim_offsets: true, use_regex: words },
+        // One that the vocabulary has not comes behind it.
+        post_processor: start === null ? null : startingWith(start, idOf(start) ?? Object.keys(tokens).length),
+        decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+        model: {
+            type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null,
+            fuse_unk: false, byte_fallback: false, ignore_merges: false,
+            vocab: tokens, merges: readMerges(merges, idOf),
+        },
+    };
+}
+
+/** @param {string} token @param {number} id @returns {Record<string, any>} a post-processor */
+export function startingWith(token, id) {
+    const first = { SpecialToken: { id: token, type_id: 0 } };
+    /** @param {string} name @param {number} type */
+    const sequence = (name, type) => ({ Sequence: { id: name, type_id: type } });
+    return {
+        type: 'TemplateProcessing', single: [first, sequence('A', 0)],
+        pair: [first, sequence('A', 0), sequence('B', 1)],
+        special_tokens: { [token]: { id: token, ids: [id], tokens: [token] } },
+    };
+}
+
+const CLASSES = /^(GPT2|CodeGen)Tokenizer(Fast)?$/;
+const END = '<|endoftext|>';
+
+/**
+ * A folder without tokenizer.json, as transformers reads it.
+ * @param {(name: string) => Promise<Uint8Array | null>} read
+ * @param {Record<string, any> | null} config config.json
+ * @param {Record<string, any> | null} named tokenizer_config.json
+ * @returns {Promise<{ json: Record<string, any>, config: Record<string, any> } | null>} null where it has no such tokenizer
+ */
+export async function readByteLevel(read, config, named) {
+    const kind = named?.tokenizer_class ?? { gpt2: 'GPT2Tokenizer', phi: 'CodeGenTokenizer' }[String(config?.model_type)];
+    if (typeof kind !== 'string' || !CLASSES.test(kind)) {
+        return null;
+    }
+    const [file, merges] = [await read('vocab.json'), await read('merges.txt')];
+    if (file === null || merges === null) {
+        return null;
+    }
+    const vocabulary = readVocabulary(file, 'vocab.json');
+    /** @type {Record<string, any>} */
+    const names = { bos_token: END, eos_token: END, unk_token: END, ...named };
+    const first = isObject(names.bos_token) ? names.bos_token.content : names.bos_token;
+    return {
+        json: byteLevelJson(vocabulary, merges, {
+            special: [], prefix: names.add_prefix_space === true, words: true, start: names.add_bos_token === true ? String(first) : null,
+        }),
+        config: names,
+    };
+}
