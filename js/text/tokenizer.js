@@ -10,7 +10,7 @@ import { byteOfToken, fromLetters, utf8 } from './bytes.js';
 import { decoder, spaced } from './decoders.js';
 import { model } from './models.js';
 import { normalizer } from './normalizers.js';
-import { Part, invalid } from './parts.js';
+import { Part, invalid, unsupported } from './parts.js';
 import { postProcessor } from './post-processors.js';
 import { preTokenizer } from './pre-tokenizers.js';
 
@@ -224,6 +224,8 @@ function readSpecialTokens(config) {
     const tokens = new Map(config instanceof Map ? config : []);
     if (!isObject(config ?? {})) throw invalid(`tokenizer_config.json must be an object, got ${show(config)}`);
     for (const [name, value] of Object.entries(config ?? {})) {
+        // Special tokens would be text like any other.
+        if (name === 'split_special_tokens' && value) throw unsupported(name);
         const text = isObject(value) ? value.content : value;
         if (SPECIAL.test(name) && typeof text === 'string') tokens.set(name, text);
     }

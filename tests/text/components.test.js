@@ -231,6 +231,8 @@ describe('added tokens', () => {
         for (const config of [{ added_tokens_decoder: 'x', extra_special_tokens: 1 }, { added_tokens_decoder: { 7: null, 8: { content: '' } } }]) {
             assert.deepEqual(new Tokenizer(file, config).encode('a<m>'), [0]);
         }
+        assert.throws(() => new Tokenizer(file, { split_special_tokens: true }), { code: 'tokenizer-unsupported', message: /split_special_tokens/ });
+        assert.ok(new Tokenizer(file, { split_special_tokens: false }));
         assert.throws(() => new Tokenizer(file, { pad_token: { content: 'p', lstrip: 1 } }), /tokenizer_config\.json\.lstrip must be true or false/);
     });
     const letters = numbered([...'abcdefghijklmnopqrstuvwxyz .,_']);
