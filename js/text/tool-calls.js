@@ -94,7 +94,11 @@ function marked(text, tools) {
     OPEN.lastIndex = 0;
     for (let open = OPEN.exec(text); open !== null; open = OPEN.exec(text)) {
         beside += text.slice(at, open.index);
-        const end = readCalls(text, open.index + open[0].length, tools, calls);
+        let end = readCalls(text, open.index + open[0].length, tools, calls);
+        // Several may stand in one tag.
+        while (open[0] === '<tool_call>' && /^\s*\{/.test(text.slice(end, end + 64))) {
+            end = readCalls(text, end, tools, calls);
+        }
         at = end + (CLOSE.exec(text.slice(end, end + 64))?.[0].length ?? 0);
         OPEN.lastIndex = at;
     }

@@ -23,6 +23,7 @@ const FORMS = [
     ['several, with words', `Let me look.\n<tool_call>\n${body}\n</tool_call>\n<tool_call>${body}</tool_call> So.`,
         { text: 'Let me look.\n\n So.', calls: [CALL, CALL] }],
     ['a list between the tags', `<tool_call>[${body}, ${body}]</tool_call>`, { text: '', calls: [CALL, CALL] }],
+    ['several between the tags', `So: <tool_call>\n${body}\n${body}</tool_call>.`, { text: 'So: .', calls: [CALL, CALL] }],
     ['without an end tag', `<tool_call>${body}`, { text: '', calls: [CALL] }],
     ['Mistral', `[TOOL_CALLS] [{"name": "get_weather", "arguments": ${args}, "id": "abc"}]`, { text: '', calls: [{ ...CALL, id: 'abc' }] }],
     ['Mistral, later', `[TOOL_CALLS]get_weather[CALL_ID]abc[ARGS]${args}[TOOL_CALLS]get_weather[ARGS]${args}`,
