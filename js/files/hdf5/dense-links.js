@@ -134,10 +134,17 @@ function openHeap(file, address, what) {
         const value = (/** @type {number} */ at, /** @type {number} */ bytes) =>
             Array.from({ length: bytes }, (_, i) => place.getUint8(at + i)).reduceRight((sum, byte) => sum * 256 + byte, 0);
         const [offset, length] = [value(1, offsetBytes), value(1 + offsetBytes, lengthBytes)];
-        const block = blocks.find(({ from, size }) => offset >= from + before && offset + length <= from + size);
-        if (block === undefined || block.at === null) {
+        // The last block that begins before it: there may be as many blocks as objects.
+        let [block, end] = [0, blocks.length];
+        while (end - block > 1) {
+            const middle = (block + end) >> 1;
+            if (blocks[middle].from <= offset) block = middle;
+            else end = middle;
+        }
+        const { from, size, at } = blocks[block];
+        if (at === null || offset < from + before || offset + length > from + size) {
             return invalid(`${what} has no object at ${offset}`);
         }
-        return file.claim(block.at + offset - block.from, length, what);
+        return file.claim(at + offset - from, length, what);
     };
 }
