@@ -129,11 +129,13 @@ for (const [name, shape] of Object.entries(ZEROS)) {
     });
 }
 
-test('read: many_links, in the order of their names', async () => {
-    const { datasets } = await openHdf5(fixture('many_links'));
-    const names = Array.from({ length: 20 }, (_, i) => String(i)).sort();
-    assert.deepEqual(Array.from(datasets, ([path, dataset]) => [path, weightOf(dataset).data[0]]), names.map((name) => [name, Number(name)]));
-});
+for (const [name, length] of /** @type {const} */ ([['many_links', 20], ['most_links', 100]])) {
+    test(`read: ${name}, in the order of their names`, async () => {
+        const { datasets } = await openHdf5(fixture(name));
+        const names = Array.from({ length }, (_, i) => String(i)).sort();
+        assert.deepEqual(Array.from(datasets, ([path, dataset]) => [path, weightOf(dataset).data[0]]), names.map((each) => [each, Number(each)]));
+    });
+}
 
 /** @param {number} length */
 const count = (length) => Array.from({ length }, (_, i) => i);
@@ -190,7 +192,7 @@ test('the fixtures are the ones that are tested', () => {
     const files = readdirSync(new URL('fixtures/', import.meta.url)).filter((name) => name.endsWith('.h5'));
     assert.deepEqual(
         files.sort(),
-        [...Object.keys(REFUSED), ...Object.keys(ZEROS), 'many_links', 'old', 'new', 'many', 'user_block'].sort().map((n) => `${n}.h5`),
+        [...Object.keys(REFUSED), ...Object.keys(ZEROS), 'many_links', 'most_links', 'old', 'new', 'many', 'user_block'].sort().map((n) => `${n}.h5`),
     );
 });
 
@@ -301,7 +303,7 @@ test('files of Keras: every dataset and group that its own reader found', { skip
 });
 
 test(`${ROUNDS} damaged files, seed ${SEED}`, () => {
-    const files = ['old', 'new', 'many', 'many_links'].map(fixture);
+    const files = ['old', 'new', 'many', 'many_links', 'most_links'].map(fixture);
     const random = rng(SEED);
     const below = (/** @type {number} */ n) => Math.floor(random() * n);
     /** Zeros are often padding, so other bytes are hit rather. */

@@ -44,9 +44,11 @@ def others():
         f.create_dataset("a", data=np.zeros((4, 4), "f4"), chunks=(2, 2))
     with open_file("gzip") as f:
         f.create_dataset("a", data=np.zeros((4, 4), "f4"), chunks=(4, 4), compression="gzip")
-    with open_file("many_links", libver="latest") as f:
-        for i in range(20):
-            f[str(i)] = np.float32(i)
+    # The second has a heap of several blocks and a tree of two levels.
+    for name, count in (("many_links", 20), ("most_links", 100)):
+        with open_file(name, libver="latest") as f:
+            for i in range(count):
+                f[str(i)] = np.float32(i)
     with open_file("many_attributes", libver="latest") as f:
         f["a"] = np.float32(0)
         for i in range(20):
