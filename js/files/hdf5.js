@@ -14,7 +14,7 @@
 
 import { FormatError } from '../check.js';
 import { AttributeReader } from './hdf5/attributes.js';
-import { checkSum, Cursor, Hdf5Bytes, invalid, MAX_RATIO, unsupported } from './hdf5/bytes.js';
+import { Cursor, Hdf5Bytes, invalid, MAX_RATIO, unsupported } from './hdf5/bytes.js';
 import { filled, putTogether, readChunks, readFilters } from './hdf5/chunks.js';
 import { countOf, inOrder, readDataspace, readDatatype, readFill, readMost } from './hdf5/datatype.js';
 import { readLinks } from './hdf5/groups.js';
@@ -160,7 +160,7 @@ function oldRoot(file, version, what) {
 /** @param {Hdf5Bytes} file @param {string} what */
 function newRoot(file, what) {
     const block = file.claim(9, 39, what);
-    checkSum(file.bytes.subarray(0, block.end), what);
+    file.checkSum(0, block.end, what);
     checkWidths(block, what);
     block.skip(1);
     const base = block.address();
@@ -209,15 +209,15 @@ function readDataset(file, messages, path, attributes) {
         const data = found ?? filled(file.makeRoom(length, path), readFill(byType, size, path));
         return { path, shape, type, bytes: () => inOrder(data, datatype) };
     }
-    file.makeRoom(countOf(shape, MAX_RATIO * file.bytes.length, path) * size, path);
+    const length = file.makeRoom(countOf(shape, MAX_RATIO * file.bytes.length, path) * size, path);
     const filters = packed ? readFilters(packed, size, path) : [];
     const found = readChunks(file, layout, version, { path, shape, size, most: readMost(space, shape), filters });
     // Several may lie in the same place, and each is unpacked.
-    file.makeRoom(found.chunks.length * found.chunk.reduce((product, n) => product * n, size), path);
+    file.makeRoom(found.chunks.length * found.bytes, path);
     return {
         path, shape, type,
         bytes: () => unsupported('a dataset in chunks', path),
-        chunked: { path, shape, size, isBig, filters, fill: readFill(byType, size, path), ...found },
+        chunked: { path, shape, size, isBig, length, filters, fill: readFill(byType, size, path), ...found },
     };
 }
 

@@ -176,6 +176,10 @@ test('chunks that are damaged, or would become too much', async () => {
     await assert.rejects(changed(sizes + 1, 0x80), { code: 'hdf5-invalid', message: /more than 64 times/ });
     const width = Buffer.from(file).indexOf('shuffle\0') + 8;
     await assert.rejects(changed(width + 3, 0x7f), { code: 'hdf5-invalid', message: /shuffled by 2130706436/ });
+    const recent = chunkedFile('new');
+    const index = Buffer.from(recent).indexOf('FADB') + 14; // an address of a chunk
+    recent[index] ^= 1;
+    await assert.rejects(openHdf5(recent), { code: 'hdf5-invalid', message: /the checksum of the index of/ });
     const random = rng(5);
     const below = (/** @type {number} */ n) => Math.floor(random() * n);
     const files = /** @type {const} */ (['old', 'new']).map(chunkedFile);

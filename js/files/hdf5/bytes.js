@@ -90,9 +90,10 @@ export class Cursor {
         return this.u64();
     }
 
-    /** @param {number} width 1, 2, 4 or 8 bytes */
+    /** @param {number} width bytes @returns {number} a number of as many */
     sized(width) {
-        return width === 1 ? this.u8() : width === 2 ? this.u16() : width === 4 ? this.u32() : this.u64();
+        const value = this.bytes(width).reduceRight((sum, byte) => sum * 256 + byte, 0);
+        return Number.isSafeInteger(value) ? value : invalid(`${this.what} holds a number beyond 2^53`);
     }
 
     /** @param {number} bytes @returns {Uint8Array} a view */
@@ -167,6 +168,26 @@ export class Hdf5Bytes {
         }
         this.spend(length, what);
         return new Cursor(this.view, address, address + length, what);
+    }
+
+    /**
+     * The same of what ends in a checksum.
+     * @param {number | null} address
+     * @param {number} length with the checksum
+     * @param {string} what
+     * @returns {Cursor}
+     */
+    claimChecked(address, length, what) {
+        const part = this.claim(address, length, what);
+        this.checkSum(part.at, part.end, what);
+        return part;
+    }
+
+    /** @param {number} begin @param {number} end behind the checksum @param {string} what @throws {FormatError} where it is wrong */
+    checkSum(begin, end, what) {
+        if (checksum(this.bytes.subarray(begin, end - 4)) !== this.view.getUint32(end - 4, true)) {
+            invalid(`the checksum of ${what} is wrong`);
+        }
     }
 
     /**
@@ -251,16 +272,4 @@ export function checksum(bytes) {
     b = ((b ^ a) - turn(a, 14)) | 0;
     c = ((c ^ b) - turn(b, 24)) | 0;
     return c >>> 0;
-}
-
-/**
- * @param {Uint8Array} bytes with their checksum behind them
- * @param {string} what
- */
-export function checkSum(bytes, what) {
-    const end = bytes.length - 4;
-    const stored = new DataView(bytes.buffer, bytes.byteOffset + end, 4).getUint32(0, true);
-    if (checksum(bytes.subarray(0, end)) !== stored) {
-        invalid(`the checksum of ${what} is wrong`);
-    }
 }

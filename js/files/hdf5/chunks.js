@@ -5,7 +5,7 @@
 // What comes out is held against the file's length before any room is taken.
 
 import { inflate } from '../inflate.js';
-import { checkSum, invalid, MAX_RATIO, unsupported } from './bytes.js';
+import { invalid, MAX_RATIO, unsupported } from './bytes.js';
 
 /**
  * @typedef {import('./bytes.js').Hdf5Bytes} Hdf5Bytes
@@ -25,7 +25,9 @@ import { checkSum, invalid, MAX_RATIO, unsupported } from './bytes.js';
  * @property {number[]} shape
  * @property {number} size bytes of a value
  * @property {boolean} isBig whether their first byte is the highest
+ * @property {number} length bytes of all values
  * @property {number[]} chunk its shape
+ * @property {number} bytes of a chunk
  * @property {Chunk[]} chunks
  * @property {Filter[]} filters in the order in which they were applied
  * @property {Uint8Array} fill a value where there is no chunk
@@ -68,7 +70,7 @@ export function readFilters(body, size, path) {
  * @param {Cursor} layout behind its class
  * @param {number} version of the layout
  * @param {Pick<Chunked, 'path' | 'shape' | 'size'> & { most: number[], filters: Filter[] }} dataset most: what its shape may grow to
- * @returns {Pick<Chunked, 'chunk' | 'chunks'>}
+ * @returns {Pick<Chunked, 'chunk' | 'bytes' | 'chunks'>}
  */
 export function readChunks(file, layout, version, { path, shape, size, most, filters }) {
     const flags = version === 3 ? 0 : layout.u8();
@@ -78,13 +80,13 @@ export function readChunks(file, layout, version, { path, shape, size, most, fil
     if (rank !== shape.length || rank < 1 || width < 1 || width > 8) {
         invalid(`${path} has chunks of ${rank} dimensions, its shape [${shape}]`);
     }
-    const chunk = Array.from({ length: rank }, () => littleEndian(layout.bytes(width)));
-    const bytes = chunk.reduce((product, n) => product * n, littleEndian(layout.bytes(width)));
-    if (chunk.includes(0) || bytes !== chunk.reduce((product, n) => product * n, size) || bytes > MAX_RATIO * file.bytes.length) {
+    const chunk = Array.from({ length: rank }, () => layout.sized(width));
+    const bytes = chunk.reduce((product, n) => product * n, size);
+    if (layout.sized(width) !== size || chunk.includes(0) || bytes > MAX_RATIO * file.bytes.length) {
         invalid(`${path} has chunks of [${chunk}], values of ${size} bytes`);
     }
     if (version === 3) {
-        return { chunk, chunks: address === null ? [] : readTree(file, address, path, rank) };
+        return { chunk, bytes, chunks: address === null ? [] : readTree(file, address, path, rank) };
     }
     if (flags & 1 && filters.length > 0) {
         unsupported('chunks that are packed but at the edges', path);
@@ -93,7 +95,7 @@ export function readChunks(file, layout, version, { path, shape, size, most, fil
     if (kind === 1) {
         const [stored, skipped] = flags & 2 ? [layout.u64(), layout.u32()] : [bytes, 0];
         const at = layout.address();
-        return { chunk, chunks: at === null ? [] : [{ at: chunk.map(() => 0), data: part(file, at, stored, path), skipped }] };
+        return { chunk, bytes, chunks: at === null ? [] : [{ at: chunk.map(() => 0), data: part(file, at, stored, path), skipped }] };
     }
     if (kind !== 3) {
         unsupported(['', '', 'chunks without an index', '', 'chunks in an extensible array', 'chunks in a B-tree of the new form'][kind]
@@ -101,11 +103,8 @@ export function readChunks(file, layout, version, { path, shape, size, most, fil
     }
     layout.skip(1);
     const at = layout.address();
-    return { chunk, chunks: at === null ? [] : readArray(file, at, path, { chunk, most, bytes, isPacked: filters.length > 0 }) };
+    return { chunk, bytes, chunks: at === null ? [] : readArray(file, at, path, { chunk, most, bytes, isPacked: filters.length > 0 }) };
 }
-
-/** @param {Uint8Array} bytes @returns {number} */
-const littleEndian = (bytes) => bytes.reduceRight((value, byte) => value * 256 + byte, 0);
 
 /** @param {Hdf5Bytes} file @param {number | null} address @param {number} length @param {string} path */
 const part = (file, address, length, path) => file.claim(address, length, `a chunk of ${path}`).bytes(length);
@@ -156,8 +155,7 @@ function readTree(file, root, path, rank) {
  */
 function readArray(file, address, path, { chunk, most, bytes, isPacked }) {
     const what = `the index of ${path}`;
-    const head = file.claim(address, 28, what);
-    checkSum(file.bytes.subarray(head.at, head.end), what);
+    const head = file.claimChecked(address, 28, what);
     head.expect('FAHD');
     head.version(0, 0, 'an index of chunks', path);
     head.skip(1);
@@ -171,27 +169,28 @@ function readArray(file, address, path, { chunk, most, bytes, isPacked }) {
     }
     const page = 2 ** pageBits;
     const pages = count > page ? Math.ceil(count / page) : 0;
-    const block = file.claim(at, 18 + Math.ceil(pages / 8) + count * entry + 4 * pages, what);
+    const flagBytes = Math.ceil(pages / 8);
+    const block = file.claim(at, 18 + flagBytes + count * entry + 4 * pages, what);
+    file.checkSum(block.at, pages > 0 ? block.at + 18 + flagBytes : block.end, what);
     block.expect('FADB');
     block.version(0, 0, 'a block of an index', path);
     block.skip(9);
-    const written = block.bytes(Math.ceil(pages / 8));
-    if (pages > 0) {
-        block.skip(4);
-    }
+    const flags = block.bytes(flagBytes);
     /** @type {Chunk[]} */
     const chunks = [];
     for (let i = 0; i < count; i++) {
-        if (pages > 0 && i > 0 && i % page === 0) {
-            block.skip(4);
-        }
         const number = Math.floor(i / page);
+        const isWritten = pages === 0 || (flags[number >> 3] & 0x80 >> (number & 7)) !== 0;
+        if (pages > 0 && i % page === 0) {
+            block.skip(4); // the checksum of what is before
+            if (isWritten) file.checkSum(block.at, block.at + Math.min(page, count - i) * entry + 4, what);
+        }
         const from = block.part(entry);
         const place = from.address();
-        if (place === null || (pages > 0 && !(written[number >> 3] & 0x80 >> (number & 7)))) {
+        if (place === null || !isWritten) {
             continue;
         }
-        const stored = isPacked ? littleEndian(from.bytes(entry - 12)) : bytes;
+        const stored = isPacked ? from.sized(entry - 12) : bytes;
         const skipped = isPacked ? from.u32() : 0;
         let rest = i;
         const begin = sides.map(() => 0);
@@ -208,10 +207,8 @@ function readArray(file, address, path, { chunk, most, bytes, isPacked }) {
  * @param {Chunked} dataset
  * @returns {Promise<Uint8Array>} its values, row-major
  */
-export async function putTogether({ path, shape, size, chunk, chunks, filters, fill }) {
-    const length = shape.reduce((product, n) => product * n, size);
+export async function putTogether({ path, shape, size, length, chunk, bytes, chunks, filters, fill }) {
     const whole = filled(length, fill);
-    const bytes = chunk.reduce((product, n) => product * n, size);
     for (const { at, data, skipped } of chunks) {
         if (at.length !== shape.length || at.some((n, axis) => n % chunk[axis] !== 0)) {
             invalid(`${path} has a chunk at [${at}]`);
@@ -282,7 +279,7 @@ async function unpack({ id, width }, data, length, path) {
         return unshuffled(data, width);
     }
     const end = data.length - 4;
-    if (end < 0 || fletcher32(data.subarray(0, end)) !== littleEndian(data.subarray(end))) {
+    if (end < 0 || fletcher32(data.subarray(0, end)) !== new DataView(data.buffer, data.byteOffset + end).getUint32(0, true)) {
         invalid(`the checksum of ${what} is wrong`);
     }
     return data.subarray(0, end);

@@ -1,19 +1,16 @@
 // The links of a group of the newest form that has more than a few: they lie in a fractal heap, and a B-tree says where.
 // Both are read as far as groups of a thousand or two need them: trees of two levels, objects within the heap's own blocks.
 
-import { checkSum, invalid, unsupported } from './bytes.js';
+import { invalid, unsupported } from './bytes.js';
 
 /**
  * @typedef {import('./bytes.js').Hdf5Bytes} Hdf5Bytes
  * @typedef {import('./bytes.js').Cursor} Cursor
- * @typedef {(id: Uint8Array) => Cursor} Heap gives the object of an id
+ * @typedef {(id: Cursor) => Cursor} Heap gives the object of an id
  */
 
 /** Bytes that a number up to `most` takes. @param {number} most */
 const bytesFor = (most) => Math.ceil(Math.log2(most + 1) / 8);
-
-/** @param {Cursor} from @param {number} bytes */
-const number = (from, bytes) => from.bytes(bytes).reduceRight((value, byte) => value * 256 + byte, 0);
 
 /**
  * @param {Hdf5Bytes} file
@@ -36,14 +33,13 @@ export function readDenseLinks(file, heapAddress, treeAddress, path) {
  * @returns {Cursor} behind the version
  */
 function open(file, address, length, signature, what) {
-    const block = file.claim(address, length, what);
-    checkSum(file.bytes.subarray(block.at, block.end), what);
+    const block = file.claimChecked(address, length, what);
     block.expect(signature);
     block.version(0, 0, 'a structure', what);
     return block;
 }
 
-/** @param {Hdf5Bytes} file @param {number | null} address @param {string} what @returns {Uint8Array[]} the heap's ids of all links */
+/** @param {Hdf5Bytes} file @param {number | null} address @param {string} what @returns {Cursor[]} the heap's ids of all links */
 function readIds(file, address, what) {
     const head = open(file, address, 38, 'BTHD', what);
     const type = head.u8();
@@ -56,13 +52,13 @@ function readIds(file, address, what) {
     if (depth > 1) {
         unsupported(`a group whose B-tree has ${depth + 1} levels`, what);
     }
-    /** @type {Uint8Array[]} */
+    /** @type {Cursor[]} */
     const ids = [];
     /** @param {Cursor} node @param {number} count */
     const take = (node, count) => {
         for (let i = 0; i < count; i++) {
             node.skip(4); // of the name
-            ids.push(node.bytes(record - 4));
+            ids.push(node.part(record - 4));
         }
     };
     /** @param {number | null} at @param {number} count */
@@ -84,7 +80,7 @@ function readIds(file, address, what) {
     node.skip(1);
     take(node, rootCount);
     for (let i = 0; i <= rootCount; i++) {
-        leaf(node.address(), number(node, width));
+        leaf(node.address(), node.sized(width));
     }
     return ids;
 }
@@ -126,14 +122,11 @@ function openHeap(file, address, what) {
         }
     }
     return (id) => {
-        const [kind] = id;
-        const place = new DataView(id.buffer, id.byteOffset, id.length);
-        if (kind !== 0 || id.length < 1 + offsetBytes + lengthBytes) {
+        const kind = id.u8();
+        if (kind !== 0 || id.left < offsetBytes + lengthBytes) {
             unsupported(`an object of the kind ${kind} in a heap`, what);
         }
-        const value = (/** @type {number} */ at, /** @type {number} */ bytes) =>
-            Array.from({ length: bytes }, (_, i) => place.getUint8(at + i)).reduceRight((sum, byte) => sum * 256 + byte, 0);
-        const [offset, length] = [value(1, offsetBytes), value(1 + offsetBytes, lengthBytes)];
+        const [offset, length] = [id.sized(offsetBytes), id.sized(lengthBytes)];
         // The last block that begins before it: there may be as many blocks as objects.
         let [block, end] = [0, blocks.length];
         while (end - block > 1) {

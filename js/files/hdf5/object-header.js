@@ -1,7 +1,7 @@
 // What an HDF5 object (a group or a dataset) says about itself: a list of messages, in one of two forms, which may go
 // on elsewhere in the file.
 
-import { checkSum, invalid, unsupported } from './bytes.js';
+import { invalid, unsupported } from './bytes.js';
 
 /**
  * @typedef {import('./bytes.js').Hdf5Bytes} Hdf5Bytes
@@ -122,15 +122,14 @@ function readSecond(file, address, what, take) {
         }
     };
     const start = /** @type {number} */ (address);
-    const whole = file.claim(start, rest.end - start + length + 4, what);
-    checkSum(file.bytes.subarray(start, whole.end), what);
+    const whole = file.claimChecked(start, rest.end - start + length + 4, what);
     whole.skip(rest.end - start);
     read(whole.part(length));
     return (block) => {
         if (block.left < 8) {
             invalid(`a part of ${what} is too short`);
         }
-        checkSum(file.bytes.subarray(block.at, block.end), `a part of ${what}`);
+        file.checkSum(block.at, block.end, `a part of ${what}`);
         block.expect('OCHK');
         read(block.part(block.left - 4));
     };
