@@ -44,23 +44,17 @@ function readMerges(bytes, idOf) {
  * @param {Vocabulary} vocabulary
  * @param {Uint8Array} merges merges.txt
  * @param {object} options
- * @param {string[]} options.special tokens that text is never split within
+ * @param {object[]} options.added tokens that text is never split within, as tokenizer.json has them
  * @param {boolean} options.prefix whether a text begins with a space
  * @param {boolean} options.words whether it is split into words first
- * @param {string | null} options.start token that it begins with
+ * @param {object | null} options.post what stands around it
  * @returns {Record<string, any>} tokenizer.json
  */
-export function byteLevelJson({ tokens, idOf }, merges, { special, prefix, words, start }) {
-    /** @param {string} content @returns {number} */
-    const need = (content) => idOf(content) ?? invalid(`the vocabulary has no token ${show(content)}`);
+export function byteLevelJson({ tokens, idOf }, merges, { added, prefix, words, post }) {
     return {
-        version: '1.0', truncation: null, padding: null, normalizer: null,
-        added_tokens: special.map((content) => (
-            { id: need(content), content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
-        )),
+        version: '1.0', truncation: null, padding: null, normalizer: null, added_tokens: added,
         pre_tokenizer: { type: 'ByteLevel', add_prefix_space: prefix, trim_offsets: true, use_regex: words },
-        // One that the vocabulary has not comes behind it.
-        post_processor: start === null ? null : startingWith(start, idOf(start) ?? Object.keys(tokens).length),
+        post_processor: post,
         decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
         model: {
             type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null,
@@ -70,15 +64,18 @@ export function byteLevelJson({ tokens, idOf }, merges, { special, prefix, words
     };
 }
 
-/** @param {string} token @param {number} id @returns {Record<string, any>} a post-processor */
-export function startingWith(token, id) {
-    const first = { SpecialToken: { id: token, type_id: 0 } };
-    /** @param {string} name @param {number} type */
-    const sequence = (name, type) => ({ Sequence: { id: name, type_id: type } });
-    return {
-        type: 'TemplateProcessing', single: [first, sequence('A', 0)],
-        pair: [first, sequence('A', 0), sequence('B', 1)],
-        special_tokens: { [token]: { id: token, ids: [id], tokens: [token] } },
+/**
+ * @param {[text: string, id: number][]} before tokens that a text begins with
+ * @param {[text: string, id: number][]} [behind] and ends with
+ * @returns {object | null} the post-processor of a tokenizer.json
+ */
+export function surrounded(before, behind = []) {
+    const all = [...before, ...behind];
+    const special = (/** @type {[string, number]} */ [id]) => ({ SpecialToken: { id, type_id: 0 } });
+    return all.length === 0 ? null : {
+        type: 'TemplateProcessing',
+        single: [...before.map(special), { Sequence: { id: 'A', type_id: 0 } }, ...behind.map(special)],
+        special_tokens: Object.fromEntries(all.map(([text, id]) => [text, { id: text, ids: [id], tokens: [text] }])),
     };
 }
 
@@ -104,11 +101,26 @@ export async function readByteLevel(read, config, named) {
     const vocabulary = readVocabulary(file, 'vocab.json');
     /** @type {Record<string, any>} */
     const names = { bos_token: END, eos_token: END, unk_token: END, ...named };
-    const first = isObject(names.bos_token) ? names.bos_token.content : names.bos_token;
+    /** @type {Record<string, any>[]} */
+    const added = [];
+    /** @param {'bos' | 'eos'} name @returns {[string, number][]} it, where it stands around texts; behind the vocabulary if it is not in it */
+    const around = (name) => {
+        const value = names[`${name}_token`];
+        const said = isObject(value) ? value : { content: value };
+        const { content } = said;
+        if (names[`add_${name}_token`] !== true || typeof content !== 'string') {
+            return [];
+        }
+        const known = vocabulary.idOf(content) ?? added.find((token) => token.content === content)?.id;
+        const id = known ?? Object.keys(vocabulary.tokens).length + added.length;
+        if (known === undefined) {
+            added.push({ normalized: false, ...said, id, special: true });
+        }
+        return [[content, id]];
+    };
+    const post = surrounded(around('bos'), around('eos'));
     return {
-        json: byteLevelJson(vocabulary, merges, {
-            special: [], prefix: names.add_prefix_space === true, words: true, start: names.add_bos_token === true ? String(first) : null,
-        }),
+        json: byteLevelJson(vocabulary, merges, { added, prefix: names.add_prefix_space === true, words: true, post }),
         config: names,
     };
 }

@@ -2,6 +2,7 @@
 // depend on the model, tokens that are special because of their text, a name that changes how spaces are treated.
 
 import { show } from '../check.js';
+import { surrounded } from '../files/byte-level.js';
 import { GGUF_PRE_TOKENIZERS } from './gguf-pre-tokenizers.js';
 import { invalid, unsupported } from './parts.js';
 
@@ -188,22 +189,13 @@ class Vocabulary {
 
     /** @param {boolean} addBos unless the file says @param {boolean} addEos @returns {object | null} */
     template(addBos, addEos) {
-        const single = [];
-        /** @type {[string, object][]} */
-        const tokens = [];
-        /** @param {number} id */
-        const token = (id) => {
-            const text = this.tokens[id];
-            tokens.push([text, { id: text, ids: [id], tokens: [text] }]);
-            single.push({ SpecialToken: { id: text, type_id: 0 } });
-        };
+        /** @param {boolean} isWanted @param {number} id @returns {[string, number][]} */
+        const token = (isWanted, id) => (isWanted && id >= 0 ? [[this.tokens[id], id]] : []);
         const [bos, eos, sep] = [this.special('bos'), this.special('eos'), this.special('sep')];
-        if (this.boolean('add_bos_token', addBos) && bos >= 0) token(bos);
-        single.push({ Sequence: { id: 'A', type_id: 0 } });
-        if (this.boolean('add_eos_token', addEos) && eos >= 0) token(eos);
-        if (this.model === 'bert' && this.boolean('add_sep_token', true) && sep >= 0) token(sep);
-        return tokens.length === 0 ? null
-            : { type: 'TemplateProcessing', single, special_tokens: Object.fromEntries(tokens) };
+        return surrounded(token(this.boolean('add_bos_token', addBos), bos), [
+            ...token(this.boolean('add_eos_token', addEos), eos),
+            ...token(this.model === 'bert' && this.boolean('add_sep_token', true), sep),
+        ]);
     }
 
     /** @returns {Map<string, string>} */

@@ -317,6 +317,9 @@ describe('a folder', () => {
         [{ model_type: 'gpt2' }, { tokenizer_class: 'GPT2Tokenizer', add_bos_token: true, bos_token: '<s>', pad_token: '<p>' },
             [8, 6, 5], [8, 4, 7, 5, 2, 8, 2]],
         [{ model_type: 'gpt2' }, { tokenizer_class: 'GPT2Tokenizer', eos_token: 'c' }, [4, 2, 5], [4, 7, 5, 2, 2]],
+        [{ model_type: 'phi' }, { tokenizer_class: 'CodeGenTokenizer', add_eos_token: true }, [6, 5, 7], [4, 7, 5, 2, 2, 7]],
+        [{ model_type: 'gpt2' }, { tokenizer_class: 'GPT2Tokenizer', add_bos_token: true, add_eos_token: true }, [7, 6, 5, 7], [7, 4, 7, 5, 2, 2, 7]],
+        [{ model_type: 'gpt2' }, { tokenizer_class: 'GPT2Tokenizer', add_bos_token: true, bos_token: null }, [6, 5], [4, 7, 5, 2, 2]],
         [{ model_type: 'phi' }, { model_max_length: 9 }, [6, 5], [4, 7, 5, 2, 2]],
     ])) {
         test(`vocab.json and merges.txt in place of tokenizer.json: ${JSON.stringify({ ...config, ...named })}`, async () => {

@@ -2,7 +2,7 @@
 // assets/tokenizer. What comes of it is a tokenizer.json as Hugging Face has it.
 
 import { FormatError, show } from '../../check.js';
-import { byteLevelJson, readVocabulary, startingWith } from '../byte-level.js';
+import { byteLevelJson, readVocabulary, surrounded } from '../byte-level.js';
 import { isObject, parseJson } from '../json.js';
 import { KerasConfig } from './config.js';
 import { readSentencePiece, sentencePieceJson } from './sentencepiece.js';
@@ -91,8 +91,12 @@ function sentencePieces(bytes, k, kind, addStart) {
     const vocabulary = readSentencePiece(bytes);
     const ids = new Map(vocabulary.pieces.map((piece, id) => [piece, id]));
     const generation = specialIds(kind, (token) => ids.get(token));
-    const start = addStart ? startingWith(/** @type {string} */ (kind.start), generation.bos_token_id) : null;
-    return { tokenizer: { json: sentencePieceJson(vocabulary, start) }, generation };
+    return { tokenizer: { json: sentencePieceJson(vocabulary, postOf(kind, addStart, generation)) }, generation };
+}
+
+/** @param {Kind} kind @param {boolean} addStart @param {Record<string, any>} generation @returns {object | null} */
+function postOf({ start }, addStart, generation) {
+    return surrounded(addStart && start !== null ? [[start, generation.bos_token_id]] : []);
 }
 
 /**
@@ -126,12 +130,15 @@ async function bytePairs(read, k, kind, addStart) {
     }
     const vocabulary = readVocabulary(vocabularyFile, 'vocabulary.json');
     const generation = specialIds(kind, vocabulary.idOf);
-    const special = specialTokens(k, kind);
+    const added = specialTokens(k, kind).map((content) => ({
+        id: vocabulary.idOf(content) ?? invalid(`the vocabulary has no token ${show(content)}`), content,
+        single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
+    }));
     const prefix = k.flag('add_prefix_space', false);
     k.finish();
     // Keras means to split texts into words first, by a pattern that its tokenizer looks for as it is spelled: there are
     // no words, and pairs are merged across spaces.
-    const json = byteLevelJson(vocabulary, mergesFile, { special, prefix, words: false, start: addStart ? kind.start : null });
+    const json = byteLevelJson(vocabulary, mergesFile, { added, prefix, words: false, post: postOf(kind, addStart, generation) });
     return { tokenizer: { json }, generation };
 }
 
