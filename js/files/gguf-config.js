@@ -374,7 +374,8 @@ function tokensOf(pairs, name) {
         if (field !== 'eos_token_id') {
             tokens[field] = id ?? null;
         } else {
-            tokens.eos_token_id = [...new Set([...tokens.eos_token_id ?? [], ...typeof id === 'object' ? id : [id ?? []].flat()])];
+            const ids = typeof id === 'object' ? id : id === undefined ? [] : [id];
+            tokens.eos_token_id = [...new Set([...tokens.eos_token_id ?? [], ...ids])];
         }
     }
     return tokens;

@@ -18,8 +18,9 @@ export class TokenBytes {
         const ids = [];
         /** Their bytes, as letters: these are compared and counted ten times as fast. @type {string[]} */
         const texts = [];
+        const ends = new Set(endTokens);
         for (let id = 0; id < Math.min(size, tokenizer.vocabularySize); id++) {
-            const text = tokenizer.isSpecial(id) || endTokens.includes(id) ? '' : letters(tokenizer.bytes(id));
+            const text = tokenizer.isSpecial(id) || ends.has(id) ? '' : letters(tokenizer.bytes(id));
             if (text !== '') {
                 ids.push(id);
                 texts.push(text);
