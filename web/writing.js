@@ -7,6 +7,8 @@
 /** @import { Open, Tell } from './generator.js' */
 
 const BATCH_MS = 16;
+/** Where several tokens come in one batch, so much time is left to the page to draw it: on two cores it would have none. */
+const PAGE_MS = 6;
 const CANDIDATES_SHOWN = 8;
 const CANDIDATES_ASKED = 64;
 /** So many positions of a long prompt are read with their attention: all of it would be the square of its length. */
@@ -130,8 +132,10 @@ export async function write({ runtime, model, texts }, { branch, parent, prompt,
             if (count > 1) batch.costs.push(cost);
             if (item.finish) finish = item.finish;
             const rest = pace && count > skip && !item.finish ? 1000 / pace - elapsed : 0;
-            if (rest > 0 || count === 1 || batch.isDue()) batch.flush();
+            const isDue = batch.isDue();
+            if (rest > 0 || count === 1 || isDue) batch.flush();
             if (rest > 0) await sleep(rest, signal);
+            else if (isDue && elapsed < BATCH_MS && count > skip) await sleep(PAGE_MS, signal);
             start = performance.now();
         }
     } catch (error) {
