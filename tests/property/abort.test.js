@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadModel } from '../../js/generation/index.js';
-import { KVCache } from '../../js/index.js';
+import { CachedMultiHeadAttention, KVCache } from '../../js/index.js';
 import { TransformerDecoder } from '../../js/layers/index.js';
 import { rng } from '../rng.js';
 import { WORKERS, testRuntime } from '../runtime.js';
@@ -207,6 +207,24 @@ test('a decoder that is cut short leaves its cache as it was', async () => {
     assert.deepEqual((await decoder.call(x, null, options)).output.data, expected);
     decoder.dispose();
     cache.dispose();
+});
+
+test('a first call that is aborted takes back no weights that another call, or setWeights, has come to since', async () => {
+    const x = draw(2).tensor([1, ROWS, FEATURES]);
+    /** @type {((layer: CachedMultiHeadAttention) => unknown)[]} */
+    const uses = [(layer) => layer.callSync(x, x), (layer) => layer.setWeights(layer.getWeights())];
+    for (const use of [null, ...uses]) {
+        const layer = new CachedMultiHeadAttention(inline, config);
+        const controller = new AbortController();
+        const first = layer.call(x, x, { signal: controller.signal });
+        controller.abort('now');
+        use?.(layer);
+        const weights = layer.getWeights();
+        await assert.rejects(first, (reason) => reason === 'now');
+        assert.equal(layer.built, use !== null);
+        if (use) assert.deepEqual(layer.getWeights(), weights);
+        layer.dispose();
+    }
 });
 
 test('1,000 aborts of a model at random times: whole tokens, no bytes lost, and the same bits afterwards', async () => {

@@ -70,7 +70,8 @@ export class AttentionLayer {
         this._activityLosses = [];
         /** @type {AttentionJob[]} */
         this._spareJobs = [];
-        this._pending = 0;
+        /** The call that has built the layer, until another one begins: should it fail, the layer is as before. @type {AttentionJob | null} */
+        this._builder = null;
     }
 
     get name() {
@@ -208,6 +209,7 @@ export class AttentionLayer {
         if (this._weights === null) throw new RangeError('setWeights must come after build: the layer has no weights');
         this._runtime._assertIdle('setWeights');
         this._weights.set(weights);
+        this._builder = null;
     }
 
     /**
@@ -275,13 +277,12 @@ export class AttentionLayer {
      */
     async call(query, value, options) {
         const job = this._begin();
-        let builtHere = false;
         try {
-            builtHere = this._prepare(job, query, value, options);
+            this._prepare(job, query, value, options);
             job.capture();
             return await this._runtime._run(job, job.signal);
         } catch (error) {
-            if (builtHere && this._pending === 1) this._unbuild();
+            if (this._builder === job) this._unbuild();
             throw error;
         } finally {
             this._end(job);
@@ -298,13 +299,12 @@ export class AttentionLayer {
      */
     callSync(query, value, options) {
         const job = this._begin();
-        let builtHere = false;
         try {
-            builtHere = this._prepare(job, query, value, options);
+            this._prepare(job, query, value, options);
             job.signal?.throwIfAborted();
             return this._runtime._runSync(job);
         } catch (error) {
-            if (builtHere) this._unbuild();
+            if (this._builder === job) this._unbuild();
             throw error;
         } finally {
             this._end(job);
@@ -331,13 +331,12 @@ export class AttentionLayer {
     /** @returns {AttentionJob} */
     _begin() {
         this._checkAlive();
-        this._pending++;
+        this._builder = null;
         return this._spareJobs.pop() ?? new AttentionJob(this);
     }
 
     /** @param {AttentionJob} job done with, one way or the other */
     _end(job) {
-        this._pending--;
         job.release();
         if (this.built) this._spareJobs.push(job);
     }
@@ -347,24 +346,16 @@ export class AttentionLayer {
      * @param {TensorLike} query
      * @param {TensorLike} value
      * @param {CallOptions | undefined} options
-     * @returns {boolean} whether the layer was built for it
      */
     _prepare(job, query, value, options) {
         job.take(query, value, options);
         // What has been read may have run code of the caller's, which may have disposed of the layer, or built it.
         this._checkAlive();
-        if (this.built) {
-            job.prepare();
-            return false;
+        if (!this.built) {
+            this.build(...job.shapes());
+            this._builder = job;
         }
-        this.build(...job.shapes());
-        try {
-            job.prepare();
-        } catch (error) {
-            this._unbuild();
-            throw error;
-        }
-        return true;
+        job.prepare();
     }
 
     /**
