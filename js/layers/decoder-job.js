@@ -185,6 +185,11 @@ class Side {
     }
 }
 
+/** Options that nothing would read without an encoder sequence. */
+const OF_ENCODER = /** @type {const} */ (
+    ['encoderPaddingMask', 'encoderAttentionMask', 'crossAttentionCache', 'crossAttentionCacheUpdateIndex']
+);
+
 /** One call of a TransformerDecoder: arguments checked and captured, then recorded as one program. */
 export class DecoderJob {
     /**
@@ -201,6 +206,9 @@ export class DecoderJob {
             throw typeError('encoderSequence', encoder ? 'absent, as built' : 'given, as built', encoder);
         }
         const { selfAttentionCache, crossAttentionCache } = options;
+        for (const name of encoder ? [] : OF_ENCODER) {
+            if (options[name] !== undefined) throw typeError(name, 'absent without encoderSequence', options[name]);
+        }
         if (encoder && !selfAttentionCache !== !crossAttentionCache) {
             throw new TypeError('selfAttentionCache and crossAttentionCache must both be given, or neither, got one of them');
         }

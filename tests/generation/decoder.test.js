@@ -110,6 +110,18 @@ describe('a TransformerDecoder', () => {
         decoder.dispose();
     });
 
+    test('refuses what only an encoder sequence gives a meaning, where there is none', async () => {
+        const decoder = make();
+        for (const [name, value] of Object.entries({
+            encoderPaddingMask: zeros([1, 3]), encoderAttentionMask: zeros([2, 3]), crossAttentionCache: zeros([1, 2, 3, 2, 4]),
+            crossAttentionCacheUpdateIndex: 0,
+        })) {
+            const message = new RegExp(`^${name} must be absent without encoderSequence, got`);
+            await assert.rejects(decoder.call(x, null, { [name]: value }), { name: 'TypeError', message });
+        }
+        assert.equal(decoder.built, false);
+    });
+
     test('takes null for what is not given, as the attention layers do', async () => {
         const decoder = make({ dropout: 0.5 });
         const nothing = {
