@@ -184,7 +184,14 @@ export function recordAttention(program, parts, call) {
     if (positions > 0) {
         const byRows = call.narrow && !turns;
         if (!call.narrow && !turns) recordPositions(program, parts, call, flags);
-        if (call.keepRows || byRows) recordKeysAndValues(program, parts, call, byRows ? flags : FLAG.CONCURRENT);
+        if (call.keepRows || byRows) {
+            const { key, value, round } = parts;
+            recordRows(program, key, positions, call.key, call.keyStride, call.keyRows, round, byRows ? flags : FLAG.CONCURRENT);
+            // Where keys turn on their way to a narrow cache, its values are there row by row already.
+            if (byRows || !call.narrow) {
+                recordRows(program, value, positions, call.value, call.valueStride, call.valueRows, round, FLAG.CONCURRENT);
+            }
+        }
         if (byRows) recordStore(program, parts, call, call.keyRows);
     }
     if (queries === 0) return;
@@ -218,19 +225,6 @@ function recordPositions(program, parts, call, flags) {
     const op = parts.key.record(program, call.batch * call.rows, call.key, call.keyStride, 0, 0, flags);
     writePlace(program.words, op, LAYOUT.KEYS, parts, call);
     recordValues(program, parts, call, FLAG.CONCURRENT);
-}
-
-/**
- * The same projections row by row: once more, or for a cache that takes whole rows.
- * @param {Program} program
- * @param {AttentionParts} parts
- * @param {AttentionCall} call
- * @param {number} flags of the first of them
- */
-function recordKeysAndValues(program, { key, value, round }, call, flags) {
-    const positions = call.batch * call.rows;
-    recordRows(program, key, positions, call.key, call.keyStride, call.keyRows, round, flags);
-    recordRows(program, value, positions, call.value, call.valueStride, call.valueRows, round, FLAG.CONCURRENT);
 }
 
 /**

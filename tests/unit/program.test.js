@@ -3,9 +3,11 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { FLAG, INTERFACE, KIND, NORM, OP, OP_WORDS } from '../../js/engine/interface.js';
+import { FLAG, INTERFACE, KIND, LINEAR, NORM, OP, OP_WORDS, TRANSFER } from '../../js/engine/interface.js';
 import { readInterface, writeInterface, writeWeightTypes } from '../../src/build/interface.js';
+import { Program } from '../../js/engine/program.js';
 import { Tensor } from '../../js/engine/tensor.js';
+import { CachedGroupQueryAttention, KVCache } from '../../js/index.js';
 import { Block } from '../property/jobs.js';
 import { testRuntime } from '../runtime.js';
 import { there } from '../there.js';
@@ -246,4 +248,46 @@ test('a program that was kept can be resumed until something else is recorded, t
     assert.throws(() => runtime._runSync({ ...job, finish() { throw new Error('in finish'); } }), /in finish/);
     expectRun(1, 4);
     expectRun(-3, 4);
+});
+
+test('an attention\'s operations that may run at one time write to different places, and read none of these', async () => {
+    const x = { shape: [1, 3, 8], data: new Float32Array(24).fill(0.5) };
+    const runtime = await testRuntime({ workers: 0 });
+    const { append } = Program.prototype;
+    /** @type {number[]} */
+    let operations = [];
+    /** @this {Program} @type {typeof append} */
+    Program.prototype.append = function (...args) {
+        const op = append.apply(this, args);
+        operations.push(op);
+        return op;
+    };
+    try {
+        for (const dtype of /** @type {const} */ (['float32', 'float16', 'int8'])) {
+            for (const more of [{}, { ropeMaxWavelength: 100 }, { queryKeyNorm: {} }]) {
+                const sizes = { headDim: 4, numQueryHeads: 4, numKeyValueHeads: 2 };
+                const layer = new CachedGroupQueryAttention(runtime, { ...sizes, activityRegularizer: 'l2', ...more });
+                const cache = new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4, dtype });
+                layer.build(x.shape, x.shape);
+                operations = [];
+                layer.callSync(x, x, { cache, cacheUpdateIndex: 0 });
+                const { words } = runtime.memory;
+                /** @type {Set<number>} */
+                let touched = new Set();
+                for (const op of operations) {
+                    if (!(words[op + OP.flags] & FLAG.CONCURRENT)) touched = new Set();
+                    const kind = words[op + OP.kind];
+                    const places = kind === KIND.STORE ? [words[op + TRANSFER.keys], words[op + TRANSFER.values]]
+                        : kind === KIND.LINEAR ? [words[op + LINEAR.y]] : [];
+                    for (const place of places.filter(Boolean)) {
+                        assert.ok(!touched.has(place), `${dtype} ${JSON.stringify(more)}: ${place} twice`);
+                        touched.add(place);
+                    }
+                }
+            }
+        }
+    } finally {
+        Program.prototype.append = append;
+        runtime.dispose();
+    }
 });
