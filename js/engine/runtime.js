@@ -217,7 +217,7 @@ export class Runtime {
     /** @param {string} what @throws {Error} after dispose() */
     _checkOpen(what) {
         if (this.#disposed) {
-            throw new Error(`${what}: its runtime has been disposed`);
+            throw new Error(`${what}: the runtime has been disposed`);
         }
     }
 }

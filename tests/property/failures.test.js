@@ -456,7 +456,7 @@ test('dispose rejects what is pending, and a second time does nothing', { timeou
         assert.equal(outcome.status, 'rejected');
         assert.match(outcome.reason.message, /disposed/);
     }
-    assert.throws(() => runtime.explain(), /Runtime: its runtime has been disposed|disposed/);
+    assert.throws(() => runtime.explain(), /Runtime: the runtime has been disposed/);
 });
 
 /**

@@ -146,6 +146,6 @@ test('dispose frees, twice is once, and use afterwards is an error', async () =>
     const other = new KVCache(runtime, { batch: 1, length: 8, numHeads: 2, keyDim: 4 });
     runtime.dispose();
     assert.equal(other.disposed, true);
-    assert.throws(() => other.toTensor(), /KVCache\.toTensor: its runtime has been disposed/);
+    assert.throws(() => other.toTensor(), /KVCache\.toTensor: the runtime has been disposed/);
     other.dispose();
 });

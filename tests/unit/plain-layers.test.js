@@ -197,7 +197,7 @@ test('weights are neither read nor changed once they are gone, nor changed while
     const other = new RMSNormalization(page);
     other.build([null, 512]);
     page.dispose();
-    assert.throws(() => other.setWeights(weights), /its runtime has been disposed/);
+    assert.throws(() => other.setWeights(weights), /the runtime has been disposed/);
 });
 
 test('half precision: numbers of the type', () => {

@@ -181,7 +181,7 @@ export class WeightSet {
 
     /** Replaces every constrained weight by its projection. */
     constrain() {
-        this._needFloats('constrain');
+        this._needFloats('applyConstraints');
         const projected = this.list.map(({ _constraint, data, shape }) => _constraint?.project(data, shape));
         ensureRoom(this._runtime, this.list);
         this.list.forEach((weight, i) => {
