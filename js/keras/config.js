@@ -21,7 +21,7 @@ import { copied, inSnakeCase, toCamel, toSnake } from './serializable.js';
  * @property {number | readonly number[] | null} [outputShape] axes of the output behind batch and sequence; default:
  *   the query's features
  * @property {number | readonly number[] | null} [attentionAxes] default: all but batch and features
- * @property {boolean | null} [flashAttention] true: the streaming softmax, or an error
+ * @property {boolean | null} [flashAttention] true: scores and dropout are refused, as Keras's flash attention has neither
  * @property {number | null} [slidingWindow] kept, and without effect, as in Keras's cached layer
  * @property {boolean | 0 | 1} [useGate] makes the gate's weights, which are without effect, as in Keras's cached layer
  * @property {unknown} [kernelInitializer] a name, `{ class_name, config }`; default 'glorot_uniform'

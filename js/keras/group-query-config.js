@@ -17,7 +17,7 @@ import { inSnakeCase } from './serializable.js';
  * @property {number} numKeyValueHeads
  * @property {number} [dropout] rate, of attention probabilities, while training; default 0
  * @property {boolean | 0 | 1} [useBias] default true
- * @property {boolean | null} [flashAttention] true: the streaming softmax, or an error
+ * @property {boolean | null} [flashAttention] true: scores and dropout are refused, as Keras's flash attention has neither
  * @property {number | null} [slidingWindow] W: query i sees key j where |i - j| < W, i counted from cacheUpdateIndex
  * @property {boolean | 0 | 1} [useGate] the heads' outputs are multiplied by the logistic of a projection of the query
  * @property {unknown} [kernelInitializer] a name, `{ class_name, config }`; default 'glorot_uniform'

@@ -104,8 +104,8 @@ void byte_values(const tile_of_rows *t, const void *page, const byte_rows *rows,
 /* Rows of the tiles that a task takes, at most. */
 enum { TASK_ROWS = 4 * TILE_ROWS };
 
-/* Pages [p0, p1) for n tiles of `rows` query rows in all. `parts` NULL: finished rows go to a->out; else every page's
- * own result goes to parts (see partial() in attention_stream.c). */
+/* Pages [p0, p1) for n tiles of at most TASK_ROWS query rows in all. `parts` NULL: finished rows go to a->out; else every
+ * page's own result goes to parts (see part_of() in attention_stream.c), for attention_merge_row to merge. */
 void attention_stream(const tile_of_rows *tiles, size_t n, size_t p0, size_t p1, float *parts);
 void attention_merge_row(const cmha_attention *a, size_t b, size_t h, size_t i, const float *parts);
 /* Floats of the parts of all rows. */
