@@ -209,10 +209,10 @@ test('a decoder that is cut short leaves its cache as it was', async () => {
     cache.dispose();
 });
 
-test('a first call that is aborted takes back no weights that another call, or setWeights, has come to since', async () => {
+test('a first call that is aborted takes back no weights that another call, setWeights or quantize has come to since', async () => {
     const x = draw(2).tensor([1, ROWS, FEATURES]);
     /** @type {((layer: CachedMultiHeadAttention) => unknown)[]} */
-    const uses = [(layer) => layer.callSync(x, x), (layer) => layer.setWeights(layer.getWeights())];
+    const uses = [(layer) => layer.callSync(x, x), (layer) => layer.setWeights(layer.getWeights()), (layer) => layer.quantize('int8')];
     for (const use of [null, ...uses]) {
         const layer = new CachedMultiHeadAttention(inline, config);
         const controller = new AbortController();

@@ -220,6 +220,7 @@ export class AttentionLayer {
      */
     quantize(mode) {
         quantizeLayer(this, mode);
+        this._builder = null;
     }
 
     /**
