@@ -131,6 +131,8 @@ class Generation {
                     if (finished) {
                         return;
                     }
+                    // Beams settle several tokens at once: none of them is due after an abort.
+                    signal?.throwIfAborted();
                 }
                 if (this._isTurnOver()) {
                     await this._turn();
