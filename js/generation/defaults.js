@@ -51,11 +51,11 @@ export function readDefaults(source, vocabulary, tokenizer, endTokens = []) {
 function readSampling(f) {
     const draws = f.flag('do_sample', false);
     const temperature = f.number('temperature', 1);
-    const topK = f.any('top_k') ?? 50;
-    const topP = f.any('top_p');
-    const minP = f.any('min_p');
+    const topK = f.number('top_k', 50);
+    const topP = f.number('top_p', 1);
+    const minP = f.number('min_p', 0);
     const penalty = f.positiveOrNone('repetition_penalty');
-    const ngram = f.any('no_repeat_ngram_size');
+    const ngram = f.number('no_repeat_ngram_size', 0);
     const always = {
         ...(penalty !== null && penalty !== 1 && { repetitionPenalty: penalty }),
         ...(Number.isInteger(ngram) && ngram > 0 && { noRepeatNgram: ngram }),
@@ -66,13 +66,13 @@ function readSampling(f) {
     }
     const bounds = {
         ...(Number.isInteger(topK) && topK > 0 && { topK }),
-        ...(typeof topP === 'number' && topP < 1 && topP > 0 && { topP }),
+        ...(topP < 1 && topP >= 0 && { topP }),
     };
     return {
         temperature, ...always, ...bounds,
         // Drawn from all, which needs saying.
         ...(!('topK' in bounds || 'topP' in bounds) && { sampler: 'random' }),
-        ...(typeof minP === 'number' && minP > 0 && minP <= 1 && { minP }),
+        ...(minP > 0 && minP <= 1 && { minP }),
     };
 }
 

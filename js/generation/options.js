@@ -91,8 +91,7 @@ export function checkSettings(model, ids, options) {
     }
     checkSignal(signal);
     checkProgress(onProgress);
-    const drawing = withDefaults(model, options);
-    const sampler = getSampler(drawing);
+    const { merged, sampler } = withDefaults(model, options);
     if (candidates !== 0) {
         positiveInteger('candidates', candidates);
     }
@@ -111,14 +110,14 @@ export function checkSettings(model, ids, options) {
     if (needed > most) {
         throw new RangeError(`prompt must leave room for a token in ${most} positions, got ${ids.length} tokens`);
     }
-    const stops = checkStops(drawing.stop);
+    const stops = checkStops(merged.stop);
     if (stops.length > 0) {
         model._needTokenizer('stop');
     }
-    if (drawing.noRepeatNgram && CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined)) {
+    if (merged.noRepeatNgram && CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined)) {
         throw new TypeError('noRepeatNgram: a text that is held to something may have to repeat itself');
     }
-    const processors = createProcessors(drawing, {
+    const processors = createProcessors(merged, {
         vocabularySize: model.vocabularySize, promptLength: ids.length, kind: sampler.kind,
     });
     const room = Math.min(maxNewTokens, most - ids.length);
@@ -150,19 +149,21 @@ export function optionsOfEach(count, options) {
     return each;
 }
 
-/** @param {LanguageModel} model @param {GenerateOptions} options @returns {GenerateOptions} */
+/**
+ * What the model's files say of drawing, where the caller does not.
+ * @param {LanguageModel} model
+ * @param {GenerateOptions} options
+ * @returns {{ merged: GenerateOptions, sampler: import('./samplers.js').Sampler }}
+ */
 function withDefaults(model, options) {
-    const usual = model._sampling;
-    if (usual === null) {
-        return options;
-    }
-    const { repetitionPenalty, noRepeatNgram, stop, ...drawing } = usual;
+    const { repetitionPenalty, noRepeatNgram, stop, ...usual } = model._sampling ?? {};
     const told = DRAWING.some((name) => options[name] !== undefined);
+    const sampler = getSampler(told ? options : { ...usual, ...options });
     // What has to be written may have to be written again: JSON repeats its names.
     const held = CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined);
-    const beams = options.sampler === 'beam' || options.sampler === 'contrastive';
-    const penalties = beams || held ? {} : { ...(repetitionPenalty && { repetitionPenalty }), ...(noRepeatNgram && { noRepeatNgram }) };
-    return { ...penalties, ...(stop && model.tokenizer && { stop }), ...(told ? {} : drawing), ...options };
+    // Beam and contrastive search have no penalties, however they were asked for.
+    const penalties = held || sampler.kind !== 'row' ? {} : { repetitionPenalty, noRepeatNgram };
+    return { merged: { ...penalties, ...(stop && model.tokenizer && { stop }), ...options }, sampler };
 }
 
 /** @param {unknown} prefixes @param {string} kind of the sampler */

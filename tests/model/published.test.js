@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { loadModel } from '../../js/generation/index.js';
+import { BeamSampler, ContrastiveSampler, loadModel } from '../../js/generation/index.js';
 import { readDefaults } from '../../js/generation/defaults.js';
 import { familyOf } from '../../js/model/families/index.js';
 import { Fields } from '../../js/model/fields.js';
@@ -174,6 +174,34 @@ describe('generation_config.json', () => {
             });
         });
     }
+
+    for (const added of [{ top_k: '50' }, { top_p: '0.9' }, { min_p: [] }, { no_repeat_ngram_size: '3' }]) {
+        test(`${JSON.stringify(added)} is no number, and is refused`, () => {
+            const [field] = Object.keys(added);
+            assert.throws(() => readGeneration({ ...generation, do_sample: true, ...added }), {
+                name: 'FormatError', code: 'config-invalid', message: new RegExp(`generation_config\\.json: ${field} `),
+            });
+        });
+    }
+
+    test('top_p 0 leaves the most probable token alone, as in transformers', () => {
+        assert.equal(readGeneration({ ...generation, do_sample: true, top_p: 0 }).sampling?.topP, 0);
+    });
+
+    test('its penalties are not for searches that have none, however these were asked for', async () => {
+        const runtime = await testRuntime();
+        const files = { ...tinyFiles(), generationConfig: json({ repetition_penalty: 1.3, no_repeat_ngram_size: 2 }) };
+        const [plain, model] = [await loadModel(runtime, tinyFiles()), await loadModel(runtime, files)];
+        for (const options of [{ sampler: 'beam' }, { numBeams: 2 }, { sampler: new BeamSampler() }, { sampler: new ContrastiveSampler() }]) {
+            const write = async (/** @type {any} */ one) => {
+                const tokens = [];
+                for await (const { token } of one.generate('the thing', { maxNewTokens: 6, ...options })) tokens.push(token);
+                return tokens;
+            };
+            assert.deepEqual(await write(model), await write(plain));
+        }
+        [plain, model].forEach((one) => one.dispose());
+    });
 
     test('stop_strings end a text, unless the caller names others', async () => {
         const runtime = await testRuntime();
