@@ -1,23 +1,24 @@
-// Attention scores of chosen layers and heads, gathered from the passes since the last time they were asked for.
+// Attention scores of chosen layers and heads, collected from passes until they are taken.
 
 import { rangeError, typeError } from '../check.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 
 /**
- * @typedef {number | readonly number[] | { layers: readonly number[], heads?: readonly number[] }} AttentionOption a layer, some
- *   layers, or also some of the heads of each
+ * @typedef {number | readonly number[] | { layers: readonly number[], heads?: readonly number[] }} AttentionOption a layer, a list of
+ *   layers, or layers and the heads that are wanted of each
  *
- * @typedef {object} AttentionScores of the positions fed since the last token: first the whole prompt, then one
+ * @typedef {object} AttentionScores scores of the positions read since the item before: for the first item what was read of the prompt,
+ *   then one position each
  * @property {number} layer
- * @property {number} start first position that is a row
- * @property {number[]} shape [heads, rows, positions], positions = start + rows; in a cache with sinks its capacity at most
+ * @property {number} start position of the first row
+ * @property {number[]} shape [heads, rows, positions], positions = start + rows; in a cache with sinks at most its capacity
  * @property {Float32Array} data each row adds up to 1
  *
  * @typedef {object} Wanted
  * @property {readonly number[]} layers
  * @property {readonly number[] | null} heads null: all
- * @property {boolean} single whether it is one layer, not a list of one
+ * @property {boolean} single whether one layer was named, not a list
  */
 
 /** @param {LanguageModel} model @param {AttentionOption} attention @returns {Wanted} */
@@ -55,7 +56,7 @@ export function checkList(name, list, count, what) {
     return copy;
 }
 
-/** What comes from the passes, until it is taken. */
+/** Collects scores from passes until they are taken. */
 export class AttentionLog {
     /** @param {LanguageModel} model @param {Wanted} wanted */
     constructor(model, wanted) {
@@ -65,7 +66,7 @@ export class AttentionLog {
         this._pieces = new Map(wanted.layers.map((layer) => [layer, []]));
     }
 
-    /** What a job of the reader is given. @returns {import('../model/pass-job.js').AttentionWatch} */
+    /** What a PassJob is given, to report scores here. @returns {import('../model/pass-job.js').AttentionWatch} */
     get watch() {
         return {
             layers: this._wanted.layers,
@@ -86,7 +87,7 @@ export class AttentionLog {
         return data;
     }
 
-    /** @returns {AttentionScores | AttentionScores[]} since the last time, in the form that was asked for */
+    /** @returns {AttentionScores | AttentionScores[]} those since the last time, in the form that was asked for */
     take() {
         const all = this._wanted.layers.map((layer) => {
             const pieces = this._pieces.get(layer)?.splice(0) ?? [];

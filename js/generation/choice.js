@@ -1,33 +1,33 @@
-// What may be drawn: the best of a vocabulary, selected or sorted, and drawing from them. Nothing is allocated per
-// token.
+// The tokens that may be drawn and their probabilities: selecting or sorting the best of a vocabulary, and drawing one. Nothing is
+// allocated per token.
 
 import { softmax } from './softmax.js';
 
-/** More tokens than this are sorted, not selected. */
+/** Up to so many tokens are selected with a heap; more are radix-sorted. */
 const HEAP_MOST = 512;
 
-/** Sorting goes by 11, 11 and 10 bits of a key; the last digit has a value's sign, exponent and first fraction bit. */
+/** The radix sort takes 11, 11 and 10 bits of a 32-bit key; the last digit has a float's sign, exponent and first fraction bit. */
 const DIGIT = 11;
 const DIGITS = 1 << DIGIT;
 const LAST = 2 * DIGIT;
 
 /**
- * Room for sorting, made when there is a long sort for the first time.
+ * Buffers of the radix sort, allocated when it is used for the first time.
  * @typedef {object} Room
- * @property {[Uint32Array, Uint32Array]} keys in turn the one and the other
- * @property {[Uint32Array, Uint32Array]} tokens that belong to them
- * @property {Float32Array} floats the first keys' memory
+ * @property {[Uint32Array, Uint32Array]} keys source and target of a round, in turn
+ * @property {[Uint32Array, Uint32Array]} tokens of these keys
+ * @property {Float32Array} floats the memory of keys[0] as floats
  * @property {Uint32Array} counts by digit
  * @property {Float64Array} sums by digit
  */
 
 /**
- * Tokens to draw from, in preallocated arrays: `tokens[i]` with probability `probabilities[i]`, i < count.
+ * Tokens to draw from, in arrays that are allocated once: `tokens[i]` has probability `probabilities[i]`, for i < count.
  */
 export class Choice {
     /**
      * @param {number} vocabularySize
-     * @param {import('./softmax.js').Softmax} [wholeSoftmax] what samplers use for the whole vocabulary
+     * @param {import('./softmax.js').Softmax} [wholeSoftmax] the softmax that samplers use for the whole vocabulary
      */
     constructor(vocabularySize, wholeSoftmax = softmax) {
         this.count = 0;
@@ -36,7 +36,7 @@ export class Choice {
         this.tokens = new Uint32Array(vocabularySize);
         this.probabilities = new Float32Array(vocabularySize);
         this.wholeSoftmax = wholeSoftmax;
-        /** Room for probabilities by token. @type {Float32Array | null} */
+        /** Allocated when a sampler asks for it. @type {Float32Array | null} */
         this._byToken = null;
         /** @type {Room | null} */
         this._room = null;
@@ -44,7 +44,7 @@ export class Choice {
         this._whole = false;
     }
 
-    /** All tokens, in the vocabulary's order; the probabilities are still to be written. */
+    /** Makes it all tokens, in the vocabulary's order; the caller writes the probabilities. */
     all() {
         const { tokens } = this;
         this.count = tokens.length;
@@ -55,7 +55,7 @@ export class Choice {
         this._whole = true;
     }
 
-    /** A single token, for certain. @param {number} token */
+    /** Makes it a single token, of probability 1. @param {number} token */
     only(token) {
         this.count = 1;
         this.sorted = true;
@@ -64,17 +64,17 @@ export class Choice {
         this.probabilities[0] = 1;
     }
 
-    /** @returns {Float32Array} [V], for a sampler to write probabilities by token to */
+    /** @returns {Float32Array} [V], where a sampler may put probabilities by token */
     get byToken() {
         this._byToken ??= new Float32Array(this.tokens.length);
         return this._byToken;
     }
 
     /**
-     * The k tokens of the largest values, best first, the lower token first on ties; `probabilities` are the values.
+     * Makes it the k tokens with the largest values, best first, of equal ones the lower token first; `probabilities` are the values.
      * @param {Float32Array} values [V]
      * @param {number} k
-     * @param {number} [least] tokens of smaller values may be left out
+     * @param {number} [least] tokens with smaller values may be left out, which saves time
      */
     top(values, k, least = -Infinity) {
         const { tokens, probabilities } = this;
@@ -89,8 +89,7 @@ export class Choice {
     }
 
     /**
-     * About how many of the largest values add up to more than `sum`: enough of them but for rounding, and seldom
-     * far too many.
+     * Estimates how many of the largest values add up to more than `sum`: never too few except by rounding, and seldom far too many.
      * @param {Float32Array} values [V], none below 0
      * @param {number} sum
      */
@@ -109,8 +108,7 @@ export class Choice {
     }
 
     /**
-     * A key for every value: unsigned integers that sort as the values do, the largest first. And how many keys have
-     * which last digit.
+     * Makes a key for every value, an unsigned integer: ascending keys are descending values. Counts the keys by their last digit.
      * @param {Float32Array} values
      */
     _rank(values) {
@@ -129,8 +127,7 @@ export class Choice {
     }
 
     /**
-     * Sorts as many as may be among the best, by digits, which takes a time that grows with their number alone. What
-     * stood first stays first among equals.
+     * Radix sort of the tokens that may be among the best, in linear time. It is stable: of equal values the lower token comes first.
      * @param {Float32Array} values
      * @param {number} most
      * @returns {number} most
@@ -158,7 +155,7 @@ export class Choice {
     }
 
     /**
-     * A binary heap whose root is the worst of those kept so far: most tokens are turned away by one comparison.
+     * Selects with a binary heap whose root is the worst token kept so far: most tokens take one comparison.
      * @param {Float32Array} values
      * @param {number} most
      * @param {number} least
@@ -195,7 +192,7 @@ export class Choice {
     }
 
     /**
-     * For logits in place of probabilities: softmax(logits / temperature) over these tokens.
+     * Turns logits, which top() has put in `probabilities`, into softmax(logits / temperature) over these tokens.
      * @param {number} temperature
      */
     softmax(temperature) {
@@ -204,8 +201,8 @@ export class Choice {
     }
 
     /**
-     * How many of the first `count` tokens, best first, have a probability, and one of at least minP times the best's;
-     * the best always counts.
+     * How many of the first `count` tokens, best first, have a probability above 0 and at least minP times that of the best one; the
+     * best one always counts.
      * @param {number} count
      * @param {number} minP 0 to 1
      */
@@ -219,7 +216,7 @@ export class Choice {
     }
 
     /**
-     * The tokens whose values are at least minP times the largest, best first.
+     * Makes it the tokens whose values are at least minP times the largest, best first.
      * @param {Float32Array} values [V], none below 0
      * @param {number} minP above 0, to 1
      */
@@ -246,7 +243,7 @@ export class Choice {
 
     /**
      * @param {number} u uniform in [0, 1)
-     * @returns {number} a token, each as often as its probability says
+     * @returns {number} the token at which the cumulative probability exceeds u
      */
     at(u) {
         let sum = 0;
@@ -306,7 +303,7 @@ function sink(heap, values, at, count) {
 }
 
 /**
- * The border of min-p, in float32 as the probabilities are.
+ * The threshold of min-p, in float32 like the probabilities.
  * @param {number} best
  * @param {number} minP
  */
@@ -327,14 +324,14 @@ function makeRoom(n) {
 }
 
 /**
- * One round of a sort by digits: from one pair of arrays to another, in the order of the digit from bit `shift` on.
+ * One round of the radix sort: copies keys and tokens to other arrays, in the order of the digit that begins at bit `shift`.
  * @param {Uint32Array} keys
  * @param {Uint32Array} tokens
  * @param {Uint32Array} keysTo
  * @param {Uint32Array} tokensTo
  * @param {number} count
  * @param {number} shift
- * @param {Uint32Array} places [DIGITS], is used up
+ * @param {Uint32Array} places [DIGITS], is overwritten
  */
 function sortDigit(keys, tokens, keysTo, tokensTo, count, shift, places) {
     places.fill(0);
@@ -356,10 +353,10 @@ function sortDigit(keys, tokens, keysTo, tokensTo, count, shift, places) {
 }
 
 /**
- * First of the largest numbers.
  * @param {ArrayLike<number>} values
  * @param {number} [begin]
  * @param {number} [end]
+ * @returns {number} index of the largest value, of equal ones the first
  */
 export function argmax(values, begin = 0, end = values.length) {
     let best = begin;

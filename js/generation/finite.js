@@ -1,4 +1,4 @@
-// Logits that are not finite: a NaN among them would make every choice after it an arbitrary one, so none is made.
+// The check that logits are finite: with a NaN among them every choice would be arbitrary, so there is an error instead.
 
 /**
  * Are all of them finite? A finite number times 0 is 0, any other NaN, and a sum keeps a NaN: no branches, and four
@@ -25,10 +25,9 @@ export function areFinite(values) {
 }
 
 /**
- * To be called with what the model gave, before tokens are banned (which makes their logits -Infinity).
+ * To be called with the model's logits, before banned tokens get -Infinity.
  * @param {Float32Array} logits [V]
- * @param {() => string} [where] says which layer or weight is the first that is not finite; is asked only when there is
- *   an error to be told
+ * @param {() => string} [where] says what may be the cause; called only if there is an error to report
  * @throws {Error} when a logit is NaN or infinite
  */
 export function checkFinite(logits, where = () => '') {

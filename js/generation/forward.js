@@ -1,4 +1,4 @@
-// Logits of given tokens, read cold or into a cache.
+// forward(): the logits of given tokens, read from scratch or into a cache.
 
 import { checkOptionNames, checkSignal, rangeError, typeError } from '../check.js';
 import { AttentionLog, checkAttention, checkList } from './attention-scores.js';
@@ -12,18 +12,18 @@ import { checkIds, emptyResult, read, readSync } from '../model/reader.js';
 
 /**
  * @typedef {object} ForwardOptions
- * @property {ModelCache} [cache] what the ids are appended to; without one they are read cold
- * @property {'last' | 'all'} [positions] whose logits are wanted; 'all' for one text
- * @property {readonly (number | 'final')[]} [hiddenStates] layers after which hidden states are wanted, of all positions of one text; 'final':
- *   after the last norm, what logits are made from
+ * @property {ModelCache} [cache] the ids are appended to it; without one they are read from scratch
+ * @property {'last' | 'all'} [positions] whose logits are wanted: 'last', the default, or 'all', of one text
+ * @property {readonly (number | 'final')[]} [hiddenStates] layers whose hidden states are wanted, of all positions of one text; 'final':
+ *   those after the final norm, from which logits are made
  * @property {import('./attention-scores.js').AttentionOption} [attention] layers, and heads, whose attention scores are wanted, of one text
- * @property {AbortSignal} [signal] noticed within milliseconds; the cache then holds what its `tokens` say, whole passes
+ * @property {AbortSignal} [signal] noticed within milliseconds; the cache then holds what its `tokens` say
  *
- * @typedef {object} Inside what there is beside the logits, where it is asked for
+ * @typedef {object} Inside the result with hiddenStates or attention
  * @property {Tensor} logits
- * @property {Tensor[]} [hiddenStates] [n, width] each, as asked for
+ * @property {Tensor[]} [hiddenStates] [n, width] each, in the order asked for
  * @property {import('./attention-scores.js').AttentionScores | import('./attention-scores.js').AttentionScores[]} [attention] of the
- *   layer asked for, or a list where several are
+ *   layer asked for, or a list if several were
  */
 
 /**
@@ -94,7 +94,7 @@ function checkInside(model, { hiddenStates, attention }, count) {
             checkList('hiddenStates', layers, model.layers, 'a layer');
         }
     }
-    // What comes after the last layer has the next number.
+    // The state after the final norm has the number after that of the last layer.
     const states = wanted.map((layer) => (layer === 'final' ? model.layers : layer));
     return { hiddenStates: states, attention: attention === undefined ? null : checkAttention(model, attention) };
 }
@@ -111,7 +111,7 @@ function textsOf(model, ids) {
 }
 
 /**
- * The caches to read into, and what to do with them afterwards.
+ * The cache rows to read into, and what lets go of them afterwards.
  * @param {LanguageModel} model
  * @param {ModelCache | undefined} cache
  * @param {Uint32Array[]} texts
@@ -153,7 +153,7 @@ export function forwardSync(model, ids, options) {
     }
 }
 
-/** One call: checked, with room for what it gives. */
+/** One call: its arguments checked, its results allocated. */
 class Forward {
     /** @param {LanguageModel} model @param {unknown} ids @param {ForwardOptions} options */
     constructor(model, ids, options) {
@@ -187,9 +187,9 @@ class Forward {
         this.wanted = { logits: logits._address, hidden: this._hidden, every, ...(states.length > 0 && { states }) };
     }
 
-    /** @returns {Tensor | Inside} what has been computed */
+    /** @returns {Tensor | Inside} once everything has been computed */
     result() {
-        // Between the end of the last pass and this, others had their turn.
+        // Other tasks ran since the last pass ended.
         this._network.check('forward');
         const all = this._tensors;
         this._tensors = [];
@@ -203,7 +203,7 @@ class Forward {
         };
     }
 
-    /** Frees what is not handed out. */
+    /** Frees what has not been returned. */
     end() {
         if (this.job) {
             this.job.watch = null;

@@ -1,4 +1,4 @@
-// The loop that writes: reads the prompt, then chooses, hands out and reads one token after the other.
+// The generation loop: reads the prompt, then chooses, yields and reads one token after the other.
 
 import { PAGE } from '../engine/interface.js';
 import { otherTasks } from '../engine/threads.js';
@@ -21,26 +21,26 @@ import { writeTogether } from './together.js';
 
 /**
  * @typedef {object} GeneratedItem
- * @property {number} [index] of its prompt, where there is a list of them
+ * @property {number} [index] which prompt it belongs to, if there is a list of them
  * @property {number} token
- * @property {string} text what became certain with this token: empty while a character, or what may be a stop string,
- *   is incomplete, and always where the model has no tokenizer
- * @property {'end' | 'stop' | 'length' | 'context'} [finish] on the last one, why it is: the model ended the text
- *   (`token` is its end token, which has no text), a stop string came or nothing may follow (`json` and its like, in a model
- *   without end tokens), maxNewTokens or contextLength was reached
- * @property {{ token: number, text: string, probability: number }[]} [candidates] best first: what could be drawn,
- *   and how likely; greedy and contrastive: the model's own probabilities
+ * @property {string} text what became certain with this token. Empty while a character, or what may become a stop string, is
+ *   incomplete; always empty if the model has no tokenizer
+ * @property {'end' | 'stop' | 'length' | 'context'} [finish] on the last item, why the text ends. end: with the model's end token, which
+ *   is this item's `token` and has no text; stop: a stop string came, or the constraint (`json` and the like) allows nothing more and the
+ *   model has no end token; length: maxNewTokens was reached; context: contextLength, or the end of the cache
+ * @property {{ token: number, text: string, probability: number }[]} [candidates] the tokens that this one was drawn from and their
+ *   probabilities, best first; of greedy and contrastive search the model's own
  * @property {import('./attention-scores.js').AttentionScores | import('./attention-scores.js').AttentionScores[]} [attention] of the
- *   layer asked for, or a list where several are
- * @property {true} [drafted] with `draft`: on tokens that it had guessed
- * @property {{ proposed: number, accepted: number }} [draft] with `draft`, on the last one: how many tokens it has guessed, and how many
- *   of them the text has
+ *   layer asked for, or a list if several were
+ * @property {true} [drafted] with `draft`: on tokens that the draft had guessed
+ * @property {{ proposed: number, accepted: number }} [draft] with `draft`, on the last item: how many tokens were guessed, and how many
+ *   of the guesses the text has taken
  */
 
-/** Milliseconds of work after which other tasks of this thread get a turn. */
+/** Milliseconds of work after which the loop lets other tasks of its thread run. */
 const TURN = 8;
 
-/** Tokens of a prompt that its end may depend on. */
+/** How many of the prompt's last tokens the decoder is shown, so that the text goes on from them. */
 const NEAR = 64;
 
 const NONE = new Int32Array(0);
@@ -84,13 +84,13 @@ class Generation {
         this._ids = ids;
         this._settings = settings;
         this._stream = model.tokenizer && new TextStream(model.tokenizer, settings.stops);
-        // An answer, and what is held to something, is a text by itself; any other goes on from its prompt.
+        // An answer, and what a constraint describes, is a text by itself; any other goes on from its prompt.
         if (!chat && settings.constraint === null) {
             this._stream?.follow(ids.subarray(-NEAR));
         }
-        /** Positions that have been handed out, the prompt's included. */
+        /** Tokens that have been yielded, and those of the prompt. */
         this._given = ids.length;
-        /** Ids that a cache has read already. */
+        /** How many of the prompt's tokens the caller's cache holds already. */
         this._held = 0;
         this._lastTurn = 0;
         this._best = new Choice(settings.candidates > 0 ? model.vocabularySize : 0);
@@ -181,7 +181,7 @@ class Generation {
         return steps;
     }
 
-    /** Reads the prompt, but for what a cache has of it. @param {ModelSteps} steps */
+    /** Reads the prompt, except what the cache or the store has of it. @param {ModelSteps} steps */
     async _begin(steps) {
         const { sampler, signal, onProgress, most, maxNewTokens, processors, constraint, draft, draftTokens, prefixes } = this._settings;
         const total = this._ids.length;
@@ -221,7 +221,7 @@ class Generation {
         return new SpeculativeSearch(steps, start, sampler, guesser, draftTokens);
     }
 
-    /** Have others waited long enough? */
+    /** Whether it is time to let other tasks run. */
     _isTurnOver() {
         return performance.now() - this._lastTurn > TURN;
     }
@@ -234,7 +234,7 @@ class Generation {
     /**
      * @param {Int32Array} tokens prompt and text
      * @param {ReturnType<typeof createSearch> | SpeculativeSearch} search
-     * @returns {GeneratedItem} of the first token that has not been handed out; it is certain
+     * @returns {GeneratedItem} for the first token that has not been yielded yet
      */
     _item(tokens, search) {
         const { maxNewTokens, most, constraint, candidates } = this._settings;
@@ -260,7 +260,7 @@ class Generation {
             from = this._best;
         }
         const { tokenizer } = this._model;
-        // Some samplers draw from all tokens, banned ones among them.
+        // Some samplers choose from the whole vocabulary, where banned tokens have the probability 0: these are left out.
         return Array.from({ length: from.likely(Math.min(from.count, this._settings.candidates), 0) }, (_, i) => ({
             token: from.tokens[i],
             text: tokenizer?.piece(from.tokens[i]) ?? '',

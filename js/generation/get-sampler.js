@@ -10,14 +10,14 @@ import {
  * @property {string | Sampler} [sampler] 'greedy', 'top_k', 'top_p', 'random', 'beam', 'contrastive', their camelCase
  *   forms, or a sampler
  * @property {number} [temperature] 0 is greedy
- * @property {number} [topK] draw from so many tokens
- * @property {number} [topP] draw from the tokens that make up so much of the probability
- * @property {number} [minP] draw from the tokens at least so probable times the most probable one
- * @property {number} [numBeams] texts that beam search keeps
+ * @property {number} [topK] sample from the topK most probable tokens
+ * @property {number} [topP] sample from the most probable tokens that make up this much of the probability
+ * @property {number} [minP] sample from the tokens at least minP times as probable as the most probable one
+ * @property {number} [numBeams] number of beams
  * @property {number} [seed]
  */
 
-/** Which options the samplers have beside temperature and seed. @type {Record<string, string[]>} */
+/** The options of each sampler beside temperature and seed. @type {Record<string, string[]>} */
 const HAVE = {
     greedy: [],
     random: ['minP'],
@@ -28,10 +28,10 @@ const HAVE = {
 };
 
 /**
- * The sampler that options describe. Without a name: `beam` if numBeams is given; else `top_k` if topK is; else `top_p` if
- * topP is; else `random` if minP is; else `top_k`, Keras Hub's default, with its k = 5. topP of `top_k`: the nucleus of the
- * topK most probable, as if there were no others; topK of `top_p`: as Keras does, so many of the nucleus of all at most. minP
- * is of what is left. Temperature 0 turns every drawing sampler greedy.
+ * The sampler that options describe. If they do not name it: `beam` if numBeams is given; else `top_k` if topK is; else `top_p` if topP
+ * is; else `random` if minP is; else `top_k` with k = 5, Keras Hub's default. `top_k` with topP takes the nucleus of the topK most probable
+ * tokens, as if there were no others; `top_p` with topK takes at most topK tokens of the nucleus of all, as Keras does. minP applies to
+ * what these leave. With temperature 0 every sampler that chooses token by token is greedy.
  * @param {SamplerOptions} options
  * @returns {Sampler}
  * @throws {TypeError | RangeError} for an unknown name, an option out of range or one that the sampler does not have
@@ -74,7 +74,7 @@ function samplerName({ sampler, topK, topP, minP, numBeams }) {
 
 /** @param {string} name @param {SamplerOptions} options */
 function checkHas(name, options) {
-    // What draws nothing gives the same text for the same seed all the same, so a seed is right with every sampler.
+    // A seed is accepted with every sampler: one that draws nothing gives the same text for the same seed anyway.
     checkSeed(options.seed);
     for (const option of /** @type {const} */ (['topK', 'topP', 'minP', 'numBeams'])) {
         if (options[option] !== undefined && !HAVE[name].includes(option)) {

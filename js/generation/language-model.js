@@ -1,4 +1,4 @@
-// LanguageModel: what loadModel() gives, the face of a network with its tokenizer, template and defaults.
+// LanguageModel: what loadModel() returns. A network with its tokenizer, chat template and defaults.
 
 import { typeError } from '../check.js';
 import { printAs } from '../engine/print.js';
@@ -22,15 +22,15 @@ import { score } from './score.js';
  * @property {import('../model/assemble.js').Plan} plan
  * @property {Tokenizer | null} tokenizer
  * @property {ChatTemplate | null} template
- * @property {string | null} templateProblem why there is none
+ * @property {string | null} templateProblem why there is no template
  * @property {import('./defaults.js').Defaults} defaults
  * @property {string} source
  * @property {string} format
- * @property {Map<string, string>} types of the weights in memory, by role
+ * @property {Map<string, string>} types that the weights have in memory, by role
  * @property {number} contextLength
  * @property {'float32' | 'float16' | 'int8'} cacheDtype
  * @property {number} fileBytes
- * @property {readonly string[]} notes where what is computed is not what the files say
+ * @property {readonly string[]} notes for people: where the model computes something else than its files say
  */
 
 /** A model that reads and writes. Made by loadModel(). */
@@ -41,17 +41,17 @@ export class LanguageModel {
         /** The network itself. */
         this.network = parts.network;
         this._parts = parts;
-        /** null where the files have none: prompts are ids then. @type {(Tokenizer & ChatTokenizer) | null} */
+        /** null if the files have none: then prompts are token ids. @type {(Tokenizer & ChatTokenizer) | null} */
         this.tokenizer = parts.tokenizer && withTemplate(parts.tokenizer, parts);
         /** @type {'float32' | 'float16' | 'int8'} */
         this.cacheDtype = parts.cacheDtype;
-        /** Texts at work. @type {Set<{ readonly cacheBytes: number, dispose(): void }>} */
+        /** Texts that are being generated or scored. @type {Set<{ readonly cacheBytes: number, dispose(): void }>} */
         this._working = new Set();
-        /** Caches that createCache() made and nobody has disposed of. @type {Set<ModelCache>} */
+        /** Caches of createCache() that have not been disposed. @type {Set<ModelCache>} */
         this._caches = new Set();
     }
 
-    /** As GGUF or config.json spells it: 'llama', 'gpt2', ... */
+    /** The architecture as the GGUF file or config.json spells it: 'llama', 'gpt2', ... */
     get architecture() {
         return this._parts.plan.architecture;
     }
@@ -61,22 +61,22 @@ export class LanguageModel {
         return this._parts.contextLength;
     }
 
-    /** Tokens that the embedding has. */
+    /** Number of tokens that the embedding has. */
     get vocabularySize() {
         return this.network.description.vocabulary;
     }
 
-    /** Id that a text begins with, or null. */
+    /** Id of the token that a text begins with, or null. */
     get startToken() {
         return this._parts.defaults.startToken;
     }
 
-    /** Ids that end a text, from every file that names some. */
+    /** Ids of the tokens that end a text, from every file that names some. */
     get endTokens() {
         return this._parts.defaults.endTokens;
     }
 
-    /** How texts are drawn where generate() is not told. */
+    /** How tokens are drawn if the options of generate() do not say it. */
     get _sampling() {
         return this._parts.defaults.sampling;
     }
@@ -101,7 +101,7 @@ export class LanguageModel {
         return this.network.weightBytes;
     }
 
-    /** Bytes of keys and values that texts at work hold now. */
+    /** Bytes that keys and values of the texts being generated or scored take now. */
     get cacheBytes() {
         let bytes = 0;
         for (const steps of this._working) {
@@ -116,7 +116,7 @@ export class LanguageModel {
     }
 
     /**
-     * What was understood of the files.
+     * What was understood of the files: architecture, weights, tokenizer, chat template, sampling, fields that were set aside.
      * @returns {Record<string, any>} a plain object
      */
     explain() {
@@ -157,44 +157,44 @@ export class LanguageModel {
     }
 
     /**
-     * The tokens of a prompt as the model is given them.
+     * The tokens that the model reads for a prompt of text, start token included where it has one.
      * @param {string} prompt
      * @returns {number[]}
      */
     promptTokens(prompt) {
         const ids = this._needTokenizer('prompt').encode(prompt);
         const { plan: { family }, format } = this._parts;
-        // Other formats say themselves whether a prompt gets the start token.
+        // Files of other formats say themselves whether a text gets the start token.
         const begins = !family.addStart || format !== 'safetensors' || this.startToken === null || ids[0] === this.startToken;
         return begins ? ids : [/** @type {number} */ (this.startToken), ...ids];
     }
 
     /**
-     * Continues a text, or several at once. Breaking out of the iteration, or aborting it, frees what it holds; one that next() has
-     * begun and nobody ends holds it as long as the model.
-     * @param {import('./prompt.js').Prompt | readonly import('./prompt.js').Prompt[]} prompt text, tokens as they are, or messages,
-     *   which the chat template turns into text; or a list of these: the weights are read once for all of them, every text stops
-     *   by itself, and its tokens are the same as alone
-     * @param {import('./options.js').GenerateOptions | readonly import('./options.js').GenerateOptions[]} [options] with several
-     *   prompts for all of them, or a list with the options of each; the signal of one ends all
-     * @returns {AsyncGenerator<import('./generate.js').GeneratedItem, void, undefined>} a token at a time with the text
-     *   that became certain with it: it may be empty, and all of it joined is the whole text. Behind a prompt of text or tokens it goes
-     *   on with the space that is between them; an answer to messages, and what is held to something, is a text by itself. With several
-     *   prompts `index` says which of them an item is of
-     * @throws {TypeError | RangeError} for wrong options and for a prompt that leaves no room (at once); the iteration
-     *   rejects with the signal's reason when aborted
+     * Continues a text, or several at once. The iteration holds memory for the text from its first next() until it ends, is left
+     * (`break`, `return()`) or aborted; if nobody does any of that, until the model is disposed.
+     * @param {import('./prompt.js').Prompt | readonly import('./prompt.js').Prompt[]} prompt text, token ids, or messages, which the chat
+     *   template turns into text; or a list of prompts, which are continued together: the weights are read once for all of them, each
+     *   text ends by itself, and its tokens are the same as alone
+     * @param {import('./options.js').GenerateOptions | readonly import('./options.js').GenerateOptions[]} [options] for a list of prompts
+     *   either the options of all or a list with the options of each; an abort signal of one prompt ends all
+     * @returns {AsyncGenerator<import('./generate.js').GeneratedItem, void, undefined>} a token at a time, with the text that became
+     *   certain with it. That text may be empty; the texts of all items joined are the whole text. After a prompt of text or tokens it
+     *   begins with the space that stands between them, if any; an answer to messages, and a text under a constraint, begins a text of
+     *   its own. For a list of prompts `index` says which one an item belongs to
+     * @throws {TypeError | RangeError} at once, for wrong options and for a prompt that leaves no room; the iteration rejects with
+     *   the signal's reason when it is aborted
      */
     generate(prompt, options = {}) {
         return generate(this, prompt, options);
     }
 
     /**
-     * The calls of functions in an answer, in the forms that chat templates teach (tool-calls.js lists them).
-     * @param {string | ArrayLike<number>} answer its text, or its tokens, with which markers are seen that are no text
-     * @param {{ tools?: readonly object[] }} [options] the tools that generate() was given: a text without markers is a call only of one of
-     *   them, and an argument without quotes a string where they say so
-     * @returns {import('../text/tool-calls.js').ParsedCalls} the calls, and what stands beside them
-     * @throws {FormatError} `tool-call-invalid` for a call that is begun and is not what it should be
+     * Finds the function calls in an answer, in the forms that chat templates teach (tool-calls.js lists them).
+     * @param {string | ArrayLike<number>} answer its text, or its tokens: these show the markers that are special tokens too
+     * @param {{ tools?: readonly object[] }} [options] the tools that generate() was given: then a text without markers counts as a call
+     *   only of one of them, and an unquoted argument is a string where its schema says so
+     * @returns {import('../text/tool-calls.js').ParsedCalls} the calls, and the text beside them
+     * @throws {FormatError} `tool-call-invalid` for a call that has begun and is malformed
      */
     parseToolCalls(answer, options = {}) {
         if (typeof answer === 'string') {
@@ -208,20 +208,20 @@ export class LanguageModel {
     }
 
     /**
-     * The logits of what may follow given tokens. Without a cache they are read cold; with one they are appended to it.
+     * The logits of the next token after given tokens. Without a cache the tokens are read from scratch; with one they are appended
+     * to it.
      * @template {import('./forward.js').ForwardOptions} [O={}]
-     * @param {ArrayLike<number> | readonly ArrayLike<number>[]} ids tokens, or a list of B lists for a batch of texts, each read as if
-     *   alone
+     * @param {ArrayLike<number> | readonly ArrayLike<number>[]} ids tokens, or a list of B lists: a batch of texts, each read as if alone
      * @param {O} [options]
      * @returns {Promise<import('./forward.js').ForwardResult<O>>} [1, V]; [n, V] for positions 'all'; [B, V] for a batch; with
-     *   hiddenStates or attention an object of logits and those
+     *   hiddenStates or attention an object of the logits and these
      */
     forward(ids, options = /** @type {O} */ ({})) {
         return forward(this, ids, options);
     }
 
     /**
-     * The same at once, where the thread may block.
+     * The same synchronously, where the thread may block: in Node and in workers; on a page's main thread with `workers: 0` alone.
      * @template {import('./forward.js').ForwardOptions} [O={}]
      * @param {ArrayLike<number> | readonly ArrayLike<number>[]} ids
      * @param {O} [options]
@@ -232,8 +232,8 @@ export class LanguageModel {
     }
 
     /**
-     * The logits that hidden states would give were they the model's last, by its last norm and its head: with those of a layer
-     * before, as `forward` gives them, what that layer would have said (the logit lens).
+     * Applies the final norm and the output head to hidden states, as if they were those after the last layer. For the hidden states
+     * of an earlier layer, which forward() gives with `hiddenStates`, that is the logit lens: what this layer would have said.
      * @param {import('../engine/tensor.js').TensorLike} states [n, width], float32
      * @returns {Promise<Tensor>} [n, V]
      * @throws {TypeError} (rejects) for states of another shape or type
@@ -243,8 +243,7 @@ export class LanguageModel {
     }
 
     /**
-     * A cache for texts of this model, empty. It takes memory by pages as it grows, and keeps it until dispose(), its own or the
-     * model's.
+     * An empty cache for texts of this model. It takes memory in pages as it grows, and frees it when it or the model is disposed.
      * @template {import('../model/cache.js').CacheOptions} [O={}]
      * @param {O} [options]
      * @returns {import('../model/cache.js').ModelCache<TokensOf<O>>}
@@ -259,12 +258,12 @@ export class LanguageModel {
     }
 
     /**
-     * How well the model predicts a text, read cold after the start token. A text longer than contextLength is read in
-     * pieces of so many tokens, each cold.
+     * How well the model predicts a text that follows the start token. A text of more than contextLength tokens is scored in pieces
+     * of that length, each after a start token of its own.
      * @param {string} text
      * @param {import('./score.js').ScoreOptions} [options]
-     * @returns {Promise<import('./score.js').Score>} negative log-likelihood of all its tokens, their number, and the bytes of its
-     *   UTF-8: nats / Math.LN2 / bytes is bits per byte
+     * @returns {Promise<import('./score.js').Score>} the negative log-likelihood of all its tokens, their number, and the number of its
+     *   bytes in UTF-8: bits per byte is nats / Math.LN2 / bytes
      */
     score(text, options = {}) {
         return score(this, text, options);
@@ -278,7 +277,7 @@ export class LanguageModel {
         return this.tokenizer;
     }
 
-    /** Frees everything: weights, and caches that are still there. */
+    /** Frees everything: the weights, the texts being generated, and the caches. */
     dispose() {
         for (const steps of this._working) {
             steps.dispose();
@@ -296,18 +295,18 @@ export class LanguageModel {
 }
 
 /**
- * What a cache says that it holds: ids, or a list of them for each text where it may be of several.
+ * The type of a cache's `tokens`: ids, or, where it may have been made with `batch`, perhaps a list of ids for each text.
  * @template {import('../model/cache.js').CacheOptions} O
  * @typedef {'batch' extends keyof O ? number[] | number[][] : number[]} TokensOf
  */
 
 /**
- * @typedef {import('../text/chat.js').RenderOptions & { [variable: string]: any }} ChatOptions whatever else it has goes to the
- *   template by its name
+ * @typedef {import('../text/chat.js').RenderOptions & { [variable: string]: any }} ChatOptions all other properties are variables of
+ *   the template
  *
  * @typedef {object} ChatTokenizer
  * @property {(messages: readonly import('../text/chat.js').Message[], options?: ChatOptions) => string} applyChatTemplate
- *   the text of a conversation; what a template raises is in the error's message
+ *   the text of a conversation; if the template raises an exception, its words are in the error's message
  */
 
 /**

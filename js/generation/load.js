@@ -1,4 +1,4 @@
-// From files to a language model: the one place where files, families, tokenizers and the network meet.
+// loadModel(): the one place where files, model families, tokenizers and the network meet.
 
 import { FormatError, checkProgress, checkRuntime, checkSignal, positiveInteger, rangeError, show } from '../check.js';
 import { checkKeptType } from '../blocks/pages.js';
@@ -24,13 +24,13 @@ import { takeOptions } from './take-options.js';
 
 /**
  * @typedef {object} LoadOptions
- * @property {AbortSignal} [signal] aborts loading; what had been allocated is freed
- * @property {(progress: { loaded: number, total: number }) => void} [onProgress] in bytes; ends with loaded = total
- * @property {'auto' | 'float32'} [weights] 'auto', the default: computes on the file's quantized blocks as they are;
- *   'float32': decodes them first, which is exact and takes more memory; Keras's int8 computes with integers either way
- * @property {number} [contextLength] most positions that a text may take, the model's own by default; more than that for models
- *   with rotary positions only
- * @property {'float32' | 'float16' | 'int8'} [cacheDtype] of keys and values
+ * @property {AbortSignal} [signal] aborts loading; all memory it took is freed
+ * @property {(progress: { loaded: number, total: number }) => void} [onProgress] in bytes; the last call has loaded = total
+ * @property {'auto' | 'float32'} [weights] 'auto', the default: computes on the file's quantized blocks as they are. 'float32': decodes
+ *   them first, which is exact and takes more memory; weights that Keras quantized to int8 stay integers even then
+ * @property {number} [contextLength] most positions that a text may take; default: the model's own. More than these only for models
+ *   with rotary positions
+ * @property {'float32' | 'float16' | 'int8'} [cacheDtype] type of keys and values in caches; default: float32
  */
 
 const OPTIONS = ['signal', 'onProgress', 'weights', 'contextLength', 'cacheDtype'];
@@ -39,14 +39,14 @@ const OPTIONS = ['signal', 'onProgress', 'weights', 'contextLength', 'cacheDtype
  * Loads a language model.
  *
  * @param {Runtime} runtime
- * @param {import('../files/source.js').ModelSource} [source] where it is; without it the small model that comes with this package.
+ * @param {import('../files/source.js').ModelSource} [source] where the model is; default: the small one that comes with this package.
  *   A URL, a path (Node), a Blob, an ArrayBuffer, a ReadableStream, Files, huggingFace('owner/name'): a GGUF file, a folder as
  *   Hugging Face publishes it, a preset of Keras Hub, or a single safetensors file whose metadata has `config` and `tokenizer`
  * @param {LoadOptions} [options]
  * @returns {Promise<LanguageModel>}
  * @throws {FormatError} (rejects) for malformed or unsupported files, with a stable `code`
- * @throws {RangeError} (rejects) when the model does not fit into the memory, before its weights are read
- * @throws {Error} (rejects) when a file cannot be had, when aborted (the signal's reason)
+ * @throws {RangeError} (rejects) if the model does not fit into the memory, before its weights are read
+ * @throws {Error} (rejects) if a file cannot be read; with the signal's reason when aborted
  */
 export async function loadModel(runtime, source, options = {}) {
     checkRuntime(runtime, 'loadModel');
@@ -118,8 +118,8 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
 }
 
 /**
- * Keys of a GGUF file that nobody knows: those of its architecture may say what is computed and are refused, those of others
- * are told.
+ * The unknown keys of a GGUF file. One of its own architecture may change what has to be computed, so it is refused; the others are
+ * listed by explain().
  * @param {TensorSource} source
  * @returns {string[]}
  */
@@ -133,7 +133,7 @@ function unknownKeys({ fields, architecture }) {
 }
 
 /**
- * Tokenizer and chat template. A template that cannot run is told by explain(), and when it is asked for.
+ * Tokenizer and chat template. A template that cannot run is no error here: explain() and applyChatTemplate() say why.
  * @param {TensorSource} source
  */
 function textOf(source) {
@@ -163,7 +163,7 @@ function textOf(source) {
 }
 
 /**
- * The type that every matrix is kept in: the file's own, unless floats are asked for.
+ * The type in which each matrix is kept in memory: the file's own, unless float32 was asked for.
  * @param {Plan} plan
  * @param {'auto' | 'float32'} weights
  * @returns {Map<string, string>} by role
@@ -189,7 +189,7 @@ function checkFits(runtime, { description }, typeOf) {
 }
 
 /**
- * Puts some rows of a tensor where they belong.
+ * Copies some rows of a tensor to where they belong in the network.
  * @param {Runtime} runtime
  * @param {Network} network
  * @param {Plan} plan
@@ -198,7 +198,7 @@ function checkFits(runtime, { description }, typeOf) {
 function load(runtime, network, plan, { info, firstRow, rows, bytes }) {
     const type = weightType(info.type);
     const entry = plan.tensors.get(info.name);
-    /** Decoded once, in however many places its parts belong. @type {Float32Array | null} */
+    /** Decoded once, even if parts of it go to several places. @type {Float32Array | null} */
     let values = null;
     for (const { role, from, to, count } of entry?.places ?? []) {
         const slot = network.slots.get(role);

@@ -1,4 +1,4 @@
-// What generate() is told: its options, checked as a whole before anything begins.
+// The options of generate(): all of them are checked, together, before any work begins.
 
 import { checkProgress, checkSignal, positiveInteger, rangeError, typeError } from '../check.js';
 import { ModelCache } from '../model/cache.js';
@@ -15,39 +15,44 @@ import { takeOptions } from './take-options.js';
 
 /**
  * @typedef {object} GenerateOwnOptions
- * @property {number} [maxNewTokens] default: until the model ends the text or contextLength is reached
+ * @property {number} [maxNewTokens] default: no limit but the model's end token and contextLength
  * @property {string | import('./samplers.js').Sampler} [sampler] 'greedy', 'top_k', 'top_p', 'random', 'beam',
  *   'contrastive' or a sampler object. Default: beam if numBeams is given, else greedy if temperature is 0, else top_k if topK is
- *   given, else top_p if topP is, else random if minP is, else top_k, Keras Hub's default. Where nothing of sampler, temperature,
- *   topK, topP, minP and numBeams is given, what the model's generation_config.json says, or a GGUF file's general.sampling
- * @property {number} [temperature] 1; divides the logits. 0: greedy
- * @property {number} [topK] draw from the so many most probable tokens; 5 for top_k, Keras Hub's default
- * @property {number} [topP] draw from the most probable tokens that make up so much of all; with topK so much of the topK most
- *   probable ones, as in transformers and llama.cpp. Only the sampler 'top_p' with topK is Keras's: so much of all, topK at most
- * @property {number} [minP] draw from the tokens that are at least so probable, relative to the most probable one
- * @property {number} [numBeams] of beam search
- * @property {number} [seed] an integer: the same seed, the same text
- * @property {string | readonly string[]} [stop] the text ends before the first of these; may be a special token's text
- * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again, but by contrastive
- *   search, which needs its hidden states. Afterwards, however the text ended, it holds what `cache.tokens` says
- * @property {PrefixStore} [prefixes] what it has of the prompt's beginning is loaded and not read, and what is read is kept there;
- *   not with contrastive search
- * @property {readonly object[]} [tools] for the chat template, where the prompt is messages
- * @property {LanguageModel | 'prompt'} [draft] guesses tokens ahead, which one pass then reads: a model with the same vocabulary,
- *   or what followed the same tokens earlier in the text. The text is the same as without; not with beam or contrastive search
- * @property {number} [draftTokens] so many at a time; without it up to 11, fewer or none while that is slower than without
+ *   given, else top_p if topP is, else random if minP is, else top_k, Keras Hub's default. If none of sampler, temperature,
+ *   topK, topP, minP and numBeams is given, the model's generation_config.json or its GGUF file's general.sampling decides
+ * @property {number} [temperature] divides the logits; default 1. 0: greedy
+ * @property {number} [topK] sample from the topK most probable tokens; default for top_k: 5, as in Keras Hub
+ * @property {number} [topP] nucleus sampling: sample from the most probable tokens whose probabilities add up to topP. With topK,
+ *   the nucleus of the topK most probable tokens, as in transformers and llama.cpp; only the sampler 'top_p' with topK does as
+ *   Keras does: the nucleus of all tokens, at most topK of them
+ * @property {number} [minP] sample from the tokens that are at least minP times as probable as the most probable one
+ * @property {number} [numBeams] number of beams of beam search
+ * @property {number} [seed] an integer; the same seed gives the same text
+ * @property {string | readonly string[]} [stop] the text ends before the first of these strings; the text of a special token is
+ *   found too
+ * @property {ModelCache} [cache] a cache of this model for one text. The beginning that its tokens and the prompt have in common is
+ *   not read again, except by contrastive search, which needs its hidden states. `cache.tokens` says what it holds afterwards,
+ *   however the text ended
+ * @property {PrefixStore} [prefixes] where keys and values of prompts are kept: what it has of the prompt's beginning is loaded
+ *   instead of read, and what is read is added. Not with contrastive search
+ * @property {readonly object[]} [tools] for the chat template, if the prompt is messages
+ * @property {LanguageModel | 'prompt'} [draft] speculative decoding: what guesses the next tokens, which the model then checks in one
+ *   pass. A model with the same vocabulary, or 'prompt': what followed the same tokens earlier in the text. The text is the same as
+ *   without a draft. Not with beam or contrastive search
+ * @property {number} [draftTokens] guesses per pass; default: up to 11, fewer or none while drafting is slower than doing without
  * @property {AbortSignal} [signal] noticed within milliseconds, also while the prompt is read
- * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] tokens of
- *   the prompt read; index: of the prompt, where there is a list of them
- * @property {number} [candidates] so many of the tokens that each was chosen from come with it; not with beam search
- * @property {import('./attention-scores.js').AttentionOption} [attention] a layer whose attention scores come with each token, some
- *   layers, or { layers, heads }; not with beam or contrastive search, or a draft
+ * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] how many tokens of
+ *   the prompt have been read; index: which prompt, if there is a list of them
+ * @property {number} [candidates] each item comes with this many of the most probable tokens that it was chosen from; not with beam
+ *   search
+ * @property {import('./attention-scores.js').AttentionOption} [attention] whose attention scores come with each token: a layer, a list
+ *   of layers, or { layers, heads }. Not with beam or contrastive search, or a draft
  *
  * @typedef {GenerateOwnOptions & import('./processors.js').ProcessorOptions
  *   & import('./constraints/index.js').ConstraintOptions} GenerateOptions
  */
 
-/** @typedef {{ count: number, adapts: boolean }} DraftTokens adapts: whether they may be fewer */
+/** @typedef {{ count: number, adapts: boolean }} DraftTokens guesses per pass; adapts: fewer while more are not worth it */
 
 /**
  * @typedef {object} Settings options as checked
@@ -62,7 +67,7 @@ import { takeOptions } from './take-options.js';
  * @property {PrefixStore | undefined} prefixes
  * @property {import('./processors.js').Processors | null} processors
  * @property {import('./constraints/index.js').Constraint | null} constraint
- * @property {number} most positions
+ * @property {number} most positions that prompt and text may take
  * @property {LanguageModel | 'prompt' | undefined} draft
  * @property {DraftTokens} draftTokens
  */
@@ -72,16 +77,16 @@ export const OPTIONS = [
     'draftTokens', 'signal', 'onProgress', 'candidates', 'attention', ...PROCESSOR_OPTIONS, ...CONSTRAINT_OPTIONS,
 ];
 
-/** Options that say how tokens are drawn: where one is given, the file's own settings stand back. */
+/** Options that say how tokens are drawn. If one of them is given, the file's own settings are not used. */
 const DRAWING = /** @type {const} */ (['sampler', 'temperature', 'topK', 'topP', 'minP', 'numBeams']);
 
-/** Positions that a text in a ring of a cache may take where nobody says: the ring itself has no end. */
+/** Most positions of a text in a cache with sinks: the cache itself has no end. */
 const RING_LENGTH = 2 ** 20;
 
 /**
  * @param {LanguageModel} model
  * @param {Uint32Array} ids of the prompt
- * @param {GenerateOptions} options of known names
+ * @param {GenerateOptions} options as takeOptions() returns them
  * @returns {Settings}
  */
 export function checkSettings(model, ids, options) {
@@ -129,7 +134,7 @@ export function checkSettings(model, ids, options) {
 }
 
 /**
- * The options of each of several prompts. What stands for all of them must not be one thing that only one text can have.
+ * The options of each of several prompts. A cache or a sampler object belongs to one text, so prompts must not share one.
  * @param {number} count
  * @param {GenerateOptions | readonly GenerateOptions[]} options for all, or a list
  * @returns {GenerateOptions[]}
@@ -159,7 +164,7 @@ function withDefaults(model, options) {
     const { repetitionPenalty, noRepeatNgram, stop, ...usual } = model._sampling ?? {};
     const told = DRAWING.some((name) => options[name] !== undefined);
     const sampler = getSampler(told ? options : { ...usual, ...options });
-    // What has to be written may have to be written again: JSON repeats its names.
+    // A constraint may demand what a penalty forbids: JSON repeats its names.
     const held = CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined);
     // Beam and contrastive search have no penalties, however they were asked for.
     const penalties = held || sampler.kind !== 'row' ? {} : { repetitionPenalty, noRepeatNgram };
@@ -235,6 +240,6 @@ function roomOf(model, cache) {
     if (row && row.sinks >= 0) {
         return RING_LENGTH;
     }
-    // Room for tokens is taken ahead: for no more than the memory could hold, were a number of keys and values a byte.
+    // The list of tokens is allocated in advance, so its length is bounded by what the memory could hold in int8, the smallest cache.
     return Math.min(row?.capacity ?? model.contextLength, Math.floor(4 * model.network.runtime.memory.max / model.cacheBytesPerToken));
 }

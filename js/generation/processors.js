@@ -1,41 +1,40 @@
-// What is done to logits before a sampler sees them: biases, penalties for what the text already has, bans. One object
-// accompanies one text and keeps its books, so that a token costs as much as there are different tokens, not the length
-// of the text times the vocabulary.
+// Logits processors: biases, penalties and bans, applied before a sampler sees the logits. One object accompanies one text and counts
+// its tokens as they come, so that a step costs the number of different tokens, not the length of the text or the vocabulary.
 
 import { finiteNumber, integerWithin, plainObject, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { scramble } from '../random.js';
 
 /**
  * @typedef {object} ProcessorOptions in the order in which they are applied
- * @property {Map<number, number> | Record<string, number> | Iterable<readonly [number, number]>} [logitBias] is added to the
- *   logits of these tokens; -Infinity bans them
- * @property {number} [repetitionPenalty] 1 is none; divides the logits above 0, and multiplies those below, of all
- *   tokens of prompt and text so far (Keskar et al. 2019, as transformers does)
- * @property {number} [frequencyPenalty] 0 is none; is subtracted from a token's logit once for every time that the text
- *   written so far, without the prompt, has it (as in OpenAI's interface)
- * @property {number} [presencePenalty] 0 is none; is subtracted once from the logits of tokens that the text written so
- *   far, without the prompt, has (as there)
- * @property {number} [noRepeatNgram] 0 is none; no sequence of so many tokens comes twice in prompt and text together
+ * @property {Map<number, number> | Record<string, number> | Iterable<readonly [number, number]>} [logitBias] added to the logits of these
+ *   tokens; -Infinity bans them
+ * @property {number} [repetitionPenalty] default 1, none. For every token that prompt or text has: a logit above 0 is divided by it, one
+ *   below is multiplied (Keskar et al. 2019, as in transformers)
+ * @property {number} [frequencyPenalty] default 0, none. Subtracted from a token's logit once for each of its occurrences in the text
+ *   written so far, the prompt not included (as in OpenAI's API)
+ * @property {number} [presencePenalty] default 0, none. Subtracted once from the logits of the tokens that the text written so far has,
+ *   the prompt not included (as in OpenAI's API)
+ * @property {number} [noRepeatNgram] default 0, none. No sequence of this many tokens comes twice in prompt and text together
  *
  * @typedef {object} ProcessorSettings
  * @property {number} vocabularySize logits in a row
- * @property {number} [promptLength] tokens of a history that were not written here
- * @property {string} [kind] the sampler's: beams and contrastive search have several texts at once, and no penalties
+ * @property {number} [promptLength] number of the prompt's tokens, with which every history begins
+ * @property {string} [kind] of the sampler: beam and contrastive search follow several texts at once, and have no penalties
  */
 
 const PENALTIES = /** @type {const} */ (['repetitionPenalty', 'frequencyPenalty', 'presencePenalty', 'noRepeatNgram']);
 
-/** The names of the options here, for who has to know which there are. */
+/** The names of these options. */
 export const PROCESSOR_OPTIONS = Object.freeze(['logitBias', ...PENALTIES]);
 
-/** The largest float32: a logit that leaves it by a penalty or a bias stays comparable. */
+/** The largest float32: a penalty or a bias cannot make a logit infinite. */
 const MOST = (2 - 2 ** -23) * 2 ** 127;
 
 /**
- * @param {ProcessorOptions} options others in it are not looked at
+ * @param {ProcessorOptions} options may have other properties
  * @param {ProcessorSettings} settings
- * @returns {Processors | null} null: there is nothing to do
- * @throws {TypeError | RangeError} for an option that is not what it should be, or that the search does not have
+ * @returns {Processors | null} null if there is nothing to do
+ * @throws {TypeError | RangeError} for a wrong option, or one that this kind of search does not have
  */
 export function createProcessors(options, settings) {
     const checked = checkOptions(options, settings);
@@ -99,7 +98,7 @@ function checkBias(given, vocabularySize) {
     return bias;
 }
 
-/** @param {ProcessorOptions['logitBias']} given @returns {Iterable<readonly [number, number]>} as far as is known */
+/** @param {ProcessorOptions['logitBias']} given @returns {Iterable<readonly [number, number]>} not checked yet */
 function biasPairs(given) {
     if (given === undefined) {
         return [];
@@ -116,7 +115,7 @@ function biasPairs(given) {
     });
 }
 
-/** The books of one text and what they do to its logits. */
+/** Follows one text and changes its logits. */
 export class Processors {
     /** @param {Checked} checked @param {ProcessorSettings} settings */
     constructor(checked, { vocabularySize, promptLength = 0 }) {
@@ -129,17 +128,17 @@ export class Processors {
         this._written = frequencyPenalty === 0 && presencePenalty === 0 ? null : new Tally(vocabularySize);
         this._ngrams = noRepeatNgram === 0 ? null : new Ngrams(noRepeatNgram);
         this._keepsBooks = this._all !== null || this._written !== null || this._ngrams !== null;
-        /** The history as the books have it. */
+        /** The history that has been counted: `_count` tokens. */
         this._seen = new Int32Array(this._keepsBooks ? Math.max(64, 2 * promptLength) : 0);
         this._count = 0;
     }
 
     /**
-     * Changes the logits that follow a history. Histories may come in any order: where one differs from the last, the
-     * books go back to where it does (a draft that was rejected, a cache that was cut), at a comparison per token.
+     * Changes the logits that follow a history. If it differs from the last one (a draft was rejected), the counts go back to where
+     * they differ; finding that takes a comparison per token.
      * @param {Float32Array} logits [V], is changed
-     * @param {ArrayLike<number>} history the prompt and what has been written
-     * @param {number} length how much of it counts
+     * @param {ArrayLike<number>} history the prompt and the text so far
+     * @param {number} length how many of its tokens count
      */
     apply(logits, history, length) {
         if (this._keepsBooks) {
@@ -182,7 +181,7 @@ export class Processors {
         }
     }
 
-    /** Makes the books those of a history. @param {ArrayLike<number>} history @param {number} length */
+    /** Brings all counts to a history. @param {ArrayLike<number>} history @param {number} length */
     _follow(history, length) {
         let same = 0;
         for (const most = Math.min(length, this._count); same < most && this._seen[same] === history[same];) {
@@ -213,7 +212,7 @@ export class Processors {
         this._ngrams?.add(this._seen, at);
     }
 
-    /** Takes back what was learnt last. */
+    /** Undoes the last _learn(). */
     _forget() {
         this._count--;
         const at = this._count;
@@ -225,17 +224,17 @@ export class Processors {
     }
 }
 
-/** Bans stay, all else stays finite: a penalty, however large, bans nothing. @param {number} before @param {number} after */
+/** A ban stays a ban; all else stays finite, as a penalty, however large, bans nothing. @param {number} before @param {number} after */
 function bounded(before, after) {
     return before === -Infinity ? before : Math.max(-MOST, Math.min(MOST, after));
 }
 
-/** Which tokens there are and how often. */
+/** Counts tokens. */
 class Tally {
     /** @param {number} vocabularySize */
     constructor(vocabularySize) {
         this.counts = new Uint32Array(vocabularySize);
-        /** The different ones, in the order in which they came. */
+        /** The `size` different tokens, in the order of their first occurrence. */
         this.list = new Uint32Array(vocabularySize);
         this.size = 0;
     }
@@ -247,7 +246,7 @@ class Tally {
         }
     }
 
-    /** What came last goes first, so a token that is gone is the last of the list. @param {number} token */
+    /** The token added last is removed first, so one that is gone was the last of the list. @param {number} token */
     remove(token) {
         if (--this.counts[token] === 0) {
             this.size--;
@@ -255,20 +254,19 @@ class Tally {
     }
 }
 
-/** Multiplies a rolling hash from token to token: odd, its bits without order. */
+/** Multiplier of the rolling hash: odd, with irregular bits. */
 const STEP = 0x2c1b3c6d;
 
 /** No position: the end of a chain. */
 const NOWHERE = -1;
 
-/** A position that ends a sequence which was there before. */
+/** In place of a link: this position ends a sequence that occurred before. */
 const REPEATED = -2;
 
 /**
- * The different sequences of n tokens, each by the position of its last one. Two chained hash tables: by the whole
- * sequence, to know one that came before, and by its first n - 1 tokens, to find what has followed those. A position is
- * linked into both or, when its sequence is an old one, into neither: a chain has no more links than there are tokens
- * to ban.
+ * The different sequences of n tokens, each by the position of its last token, in two hash tables with chaining: one by the whole
+ * sequence, to recognize it when it comes again; one by its first n - 1 tokens, to find what has followed these. A position is linked
+ * into both, or, if its sequence occurred before, into neither: so a chain has no more links than there are tokens to ban.
  */
 class Ngrams {
     /** @param {number} n */
@@ -277,7 +275,7 @@ class Ngrams {
         /** STEP to the power n and n - 1. */
         this._whole = power(n);
         this._begun = power(n - 1);
-        /** So many have room; a power of two. */
+        /** How many positions there is room for; a power of two. */
         this._positions = 64;
         /** Hash of the first i tokens. */
         this._hashes = new Int32Array(this._positions + 1);
@@ -285,7 +283,7 @@ class Ngrams {
         this._begins = makeChains(this._positions);
     }
 
-    /** @param {Int32Array} tokens @param {number} count so many have been linked */
+    /** @param {Int32Array} tokens @param {number} count how many of them have been linked */
     _grow(tokens, count) {
         this._positions *= 2;
         this._hashes = new Int32Array(this._positions + 1);
@@ -297,7 +295,7 @@ class Ngrams {
     }
 
     /**
-     * Which head the tokens from .. to - 1 have.
+     * Hash table slot of the tokens from .. to - 1.
      * @param {number} from
      * @param {number} to
      * @param {number} by STEP to the power of their number
@@ -363,7 +361,7 @@ class Ngrams {
 }
 
 /**
- * Are the so many tokens up to two positions the same?
+ * Are the `many` tokens that end at two positions the same?
  * @param {Int32Array} tokens
  * @param {number} a
  * @param {number} b
@@ -378,7 +376,7 @@ function areEqual(tokens, a, b, many) {
     return true;
 }
 
-/** Empty ones, with twice as many heads as there may be links. @param {number} positions */
+/** An empty hash table, with twice as many slots as there may be links. @param {number} positions */
 function makeChains(positions) {
     return { heads: new Int32Array(2 * positions).fill(NOWHERE), next: new Int32Array(positions) };
 }

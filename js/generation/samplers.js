@@ -9,23 +9,21 @@ import { softmax } from './softmax.js';
 /** @typedef {import('./choice.js').Choice} Choice */
 
 /**
- * Keras Hub's samplers: how the next token is chosen from a model's logits.
- * Source: https://keras.io/keras_hub/api/samplers/; their numbers are those of Keras Hub 0.31 up to the random stream,
- * which is this project's own (js/random.js): one draw of `uniform()` per token, inverted through the cumulative
- * distribution. Min-p is not Keras's but transformers'.
+ * Keras Hub's samplers. Source: https://keras.io/keras_hub/api/samplers/. Their probabilities are those of Keras Hub 0.31; the random
+ * numbers are this package's own (js/random.js): one `uniform()` per token, looked up in the cumulative distribution. Min-p is not
+ * Keras's but transformers'.
  */
 
 /**
- * Temperatures beyond these count as these: their inverses stay within float32, times log2(e) as well. No two logits of
- * a model are so near each other, or so far apart, that a temperature beyond would make a difference: the limits,
- * greedy and uniform, are reached long before.
+ * Temperatures are clamped to these limits, so that 1 / temperature, also times log2(e), stays within float32. Long before them a model's
+ * probabilities have become those of greedy choice or of a uniform distribution.
  */
 const COLDEST = 1e-38;
 const HOTTEST = 1e38;
 
-/** What is common to all of them: the temperature and the probabilities. */
+/** Base class of the samplers: the temperature and the probabilities. */
 export class Sampler {
-    /** Its class, for messages: minified classes have other names. */
+    /** Name of the class, for messages: minifying renames classes. */
     static _what = 'Sampler';
     /** Names of the options. @type {readonly string[]} */
     static _options = ['temperature'];
@@ -38,7 +36,7 @@ export class Sampler {
         this.temperature = temperature;
     }
 
-    /** What a search has to do for this sampler: one row at a time, beams, or looking one token ahead. */
+    /** Which search drives this sampler: 'row', one token after the other; 'beam'; or 'contrastive', which looks one token ahead. */
     get kind() {
         return 'row';
     }
@@ -54,8 +52,8 @@ export class Sampler {
     }
 
     /**
-     * The tokens that may be drawn and their probabilities, best first where only some are kept.
-     * @param {Float32Array} logits [V], finite (checkFinite) but for tokens banned since, which are -Infinity
+     * Fills a choice with the tokens that may be drawn and their probabilities; if it is not the whole vocabulary, best first.
+     * @param {Float32Array} logits [V], finite except those of banned tokens, which are -Infinity
      * @param {Choice} choice is filled
      * @throws {Error} when every token is banned
      */
@@ -67,7 +65,7 @@ export class Sampler {
     }
 
     /**
-     * Makes a choice fit to be shown, where choose() left out what drawing does not need.
+     * Completes a choice for display, if choose() left out what drawing does not need.
      * @param {Float32Array} _logits [V]
      * @param {Choice} _choice as choose() left it
      */
@@ -86,9 +84,9 @@ printAs(Sampler, (sampler) => /** @type {typeof Sampler} */ (sampler.constructor
     /** @type {typeof Sampler} */ (sampler.constructor)._options.map((name) => [name, /** @type {any} */ (sampler)[name]])));
 
 /**
- * Options that a sampler has as properties: what is set later is checked as what was given.
+ * Defines options as properties that are checked whenever they are set, by the constructor or later.
  * @param {Function} Kind of sampler
- * @param {Record<string, (argument: string, value: any) => unknown>} checks give what is kept
+ * @param {Record<string, (argument: string, value: any) => unknown>} checks by option: each returns the value to keep
  */
 function keepChecked(Kind, checks) {
     for (const [name, check] of Object.entries(checks)) {
@@ -114,7 +112,7 @@ keepChecked(Sampler, {
 });
 
 /**
- * Always the most probable token, the lower one on ties. The temperature changes nothing but the probabilities shown.
+ * Always the most probable token; of equal ones that with the lower id. The temperature changes only the probabilities of `candidates`.
  */
 export class GreedySampler extends Sampler {
     static _what = 'GreedySampler';
@@ -139,16 +137,16 @@ export function checkLeft(isLeft) {
 }
 
 /**
- * Draws from the whole vocabulary, or with `minP` (Nguyen et al. 2024) from the tokens that are at least so probable
- * times the most probable one.
+ * Samples from the whole vocabulary, or with `minP` (Nguyen et al. 2024) from the tokens that are at least minP times as probable as the
+ * most probable one.
  */
 export class RandomSampler extends Sampler {
     static _what = 'RandomSampler';
     static _options = [...Sampler._options, 'minP', 'seed'];
 
     /**
-     * @param {{ minP?: number, temperature?: number, seed?: number }} [options] minP: 0; without a seed every sampler
-     *   draws its own
+     * @param {{ minP?: number, temperature?: number, seed?: number }} [options] minP: 0, all tokens; seed: a
+     *   random one
      */
     constructor(options = {}) {
         super(options);
@@ -173,8 +171,8 @@ export class RandomSampler extends Sampler {
     }
 
     /**
-     * Of the first `count` tokens, best first, leaves those that min-p allows and that have a probability at all. It
-     * comes last, as in transformers; being a matter of ratios, it would leave the same tokens if it came first.
+     * Keeps those of the first `count` tokens, best first, that min-p allows and that have a probability above 0. Min-p comes last, as
+     * in transformers; as it compares ratios, it would keep the same tokens if it came first.
      * @param {Choice} choice
      * @param {number} count
      */
@@ -192,14 +190,14 @@ export class RandomSampler extends Sampler {
 keepChecked(RandomSampler, { minP: fraction });
 
 /**
- * Draws from the k most probable tokens; with `p`, from the nucleus of these alone, whose probabilities add up to 1 then:
- * transformers' order, and llama.cpp's. It is not Keras's TopPSampler with `k`, whose probabilities are of all tokens.
+ * Samples from the k most probable tokens. With `p`, from the nucleus of these k, whose probabilities are made to add up to 1 first: top-k
+ * before top-p, as in transformers and llama.cpp. Keras's TopPSampler with `k` differs: its nucleus is that of all tokens.
  */
 export class TopKSampler extends RandomSampler {
     static _what = 'TopKSampler';
     static _options = [...RandomSampler._options, 'k', 'p'];
 
-    /** @param {{ k?: number, p?: number, minP?: number, temperature?: number, seed?: number }} [options] k: 5; p: 1, all of them */
+    /** @param {{ k?: number, p?: number, minP?: number, temperature?: number, seed?: number }} [options] k: 5; p: 1, all k */
     constructor(options = {}) {
         super(options);
         const { k = 5, p = 1 } = options;
@@ -218,7 +216,7 @@ export class TopKSampler extends RandomSampler {
         if (this.minP > 0 || this.p < 1) {
             choice.keep(kept);
         }
-        // Without both only tokens of probability 0 go, and dividing by a sum of 1 would round once more.
+        // Without p and minP only tokens of probability 0 are left out: the others need no new division, which would round once more.
         choice.count = kept;
     }
 }
@@ -226,16 +224,16 @@ export class TopKSampler extends RandomSampler {
 keepChecked(TopKSampler, { k: positiveInteger, p: fraction });
 
 /**
- * Nucleus sampling (Holtzman et al. 2019): draws from the most probable tokens up to and including the one with which
- * their probabilities exceed p; with `k`, from the k most probable of all at most.
+ * Nucleus sampling (Holtzman et al. 2019): samples from the most probable tokens, up to and including the one with which their
+ * probabilities exceed p; with `k`, from at most k of them.
  */
 export class TopPSampler extends RandomSampler {
     static _what = 'TopPSampler';
     static _options = [...RandomSampler._options, 'p', 'k'];
 
     /**
-     * @param {{ p?: number, k?: number | null, minP?: number, temperature?: number, seed?: number }} [options] p: 0.1, as Keras Hub;
-     *   k: null, any number
+     * @param {{ p?: number, k?: number | null, minP?: number, temperature?: number, seed?: number }} [options] p: 0.1, as in
+     *   Keras Hub; k: null, no limit
      */
     constructor(options = {}) {
         super(options);
@@ -251,13 +249,13 @@ export class TopPSampler extends RandomSampler {
         const { byToken } = choice;
         this.probabilities(logits, byToken, choice.wholeSoftmax);
         const most = Math.min(this.k ?? Infinity, logits.length);
-        // All tokens below this together make up less than 1 - p, with room for rounding: none is in the nucleus.
+        // All tokens below this probability together make up less than 1 - p (with room for rounding), so none is in the nucleus.
         const least = (1 - this.p) / logits.length - 2 ** -22;
-        // The nucleus is small as a rule, so only as many tokens are sorted as it turns out to need.
+        // The nucleus is usually small, so at first only a few tokens are sorted.
         let wanted = Math.min(64, most);
         choice.top(byToken, wanted, least);
         let kept = nucleus(choice, this.p);
-        // As long as all that were wanted are in it, more may be: 512, then as many as an estimate says.
+        // While all of them are in the nucleus it may be larger: next 512 tokens are sorted, then as many as an estimate says.
         while (kept === wanted && wanted < most) {
             const more = wanted === 512 ? choice.reach(byToken, this.p) : 0;
             wanted = Math.min(Math.max(more, 8 * wanted), most);
@@ -271,8 +269,8 @@ export class TopPSampler extends RandomSampler {
 keepChecked(TopPSampler, { p: fraction, k: (argument, value) => (value === null ? null : positiveInteger(argument, value)) });
 
 /**
- * How many of the sorted tokens have a predecessor up to which the probabilities add up to p at most; the first always
- * counts. Keras adds up in float32, and so decides at the border; up to 1 they all add up, however sums are rounded.
+ * How many of the sorted tokens are in the nucleus: those before which the probabilities add up to at most p, the first one always. Sums
+ * are rounded to float32 as in Keras, which decides at the border; with p = 1 all tokens are in it, whatever the rounding.
  * @param {Choice} choice
  * @param {number} p
  */
@@ -286,8 +284,8 @@ function nucleus(choice, p) {
 }
 
 /**
- * Beam search: keeps the `numBeams` most probable continuations. No length penalty; finished beams go on, as in Keras
- * Hub.
+ * Beam search: keeps the `numBeams` most probable continuations. As in Keras Hub there is no length penalty, and a beam that has an end
+ * token goes on.
  */
 export class BeamSampler extends Sampler {
     static _what = 'BeamSampler';
@@ -334,8 +332,8 @@ export class ContrastiveSampler extends Sampler {
 keepChecked(ContrastiveSampler, { k: positiveInteger, alpha: fraction });
 
 /**
- * Speculative decoding: generate()'s `draft` guesses `numSpeculativeTokens` at a time, the base sampler decides, greedy where
- * there is none. Temperature and seed are the base sampler's; Keras Hub overwrites its temperature.
+ * Speculative decoding: the `draft` of generate() guesses `numSpeculativeTokens` at a time, and the base sampler, by default a greedy one,
+ * chooses. Temperature and seed are the base sampler's own; Keras Hub overwrites its temperature.
  */
 export class SpeculativeSampler extends Sampler {
     static _what = 'SpeculativeSampler';

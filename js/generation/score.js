@@ -1,4 +1,4 @@
-// How well a model predicts a text.
+// score(): how well a model predicts a text.
 
 import { checkOptionNames, checkSignal, positiveInteger, typeError } from '../check.js';
 import { CacheRow } from '../model/cache-row.js';
@@ -15,19 +15,19 @@ const TURN = 4;
 
 /**
  * @typedef {object} ScoreOptions
- * @property {boolean} [each] whether every token comes with its own
- * @property {number} [candidates] with `each`, so many of the tokens that the model would rather have had there, best first
+ * @property {boolean} [each] whether the result lists the score of every token
+ * @property {number} [candidates] with `each`, how many of the tokens that the model finds most probable there are listed, best first
  * @property {AbortSignal} [signal]
  *
  * @typedef {object} Score
  * @property {number} nats negative log-likelihood
  * @property {number} tokens
  * @property {number} bytes of its UTF-8
- * @property {TokenScore[]} [each] with the option: of every token, in order
+ * @property {TokenScore[]} [each] with the option `each`: the score of every token, in order
  *
  * @typedef {object} TokenScore
  * @property {number} token
- * @property {string} text it alone
+ * @property {string} text of this token alone
  * @property {number} nats the negative logarithm of its probability
  * @property {number} probability
  * @property {{ token: number, text: string, probability: number }[]} [candidates]
@@ -108,7 +108,7 @@ async function scorePiece(model, startToken, ids, { signal, log }) {
     }
 }
 
-/** What is told of each token. */
+/** Collects the scores of the tokens. */
 class TokenLog {
     /** @param {LanguageModel} model @param {number} [candidates] */
     constructor(model, candidates) {
@@ -126,7 +126,7 @@ class TokenLog {
         if (this._candidates !== undefined) {
             this._best.top(logits, this._candidates);
             const { count, tokens, probabilities: values } = this._best;
-            // Of the whole vocabulary, not of these few.
+            // The logarithm of the softmax's denominator, over the whole vocabulary.
             const log = nats + logits[token];
             told.candidates = Array.from({ length: count }, (_, i) => ({
                 token: tokens[i], text: this._tokenizer.piece(tokens[i]), probability: Math.exp(values[i] - log),

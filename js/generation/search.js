@@ -1,11 +1,11 @@
-// The loop of choosing tokens, for anything that predicts.
+// The search loop, independent of what computes the logits: the base class, and token-by-token search.
 
 import { integerWithin } from '../check.js';
 import { Choice } from './choice.js';
 import { checkFinite } from './finite.js';
 
 /**
- * Keras Hub's sampling loops, for every sampler, over anything that predicts.
+ * Keras Hub's sampling loops, over anything that computes logits.
  *
  * A search owns `tokens`, [batch][length], and fills it from position `index` on. It is driven in turns:
  *   await search.pick()   chooses the tokens of position `index`; index + 1; true when nothing is left to do
@@ -31,12 +31,12 @@ import { checkFinite } from './finite.js';
  * @property {Float32Array} logits [batch][vocabularySize] after position index - 1
  * @property {Float32Array} [hidden] [batch][index or more][width] of positions 0 .. index - 1, for contrastive search
  * @property {number[]} stopTokens ids that end a row when they stand outside its prompt
- * @property {import('./processors.js').Processors | null} [processors] of the logits; those that keep books of a single row
+ * @property {import('./processors.js').Processors | null} [processors] biases and penalties; penalties follow a single row
  * @property {import('./constraints/index.js').Constraint | null} [constraint] what may be written from position `index` on
- * @property {() => string} [where] tells where logits that are not finite may come from
+ * @property {() => string} [where] says, for an error, where logits that are not finite may come from
  */
 
-/** What all searches share: tokens, masks and when to stop. */
+/** What all searches share: tokens, masks, and when to stop. */
 export class Search {
     /**
      * @param {Steps} steps
@@ -52,7 +52,7 @@ export class Search {
         this._copies = copies;
         this._mask = start.mask;
         this._stopTokens = new Set(start.stopTokens);
-        /** Of every row, after the tokens so far. */
+        /** Logits after the tokens so far, of every row. */
         this._logits = new Float32Array(start.logits);
         this._where = start.where;
         this._processors = start.processors ?? null;
@@ -62,7 +62,7 @@ export class Search {
         if (copies > 1) {
             steps.expand(copies);
         }
-        /** Whether a step has been made since they were taken over. */
+        /** Whether feed() has run since the logits were copied. */
         this._fed = false;
         this._probabilities = new Float32Array(vocabulary);
         /** The tokens to feed, one per row. */
@@ -108,7 +108,7 @@ export class Search {
         this._next[row] = this._rows[at];
     }
 
-    /** What the options make of the logits that follow a row. @param {Float32Array} logits [V] @param {number} row */
+    /** Applies biases, penalties and the constraint to the logits that follow a row. @param {Float32Array} logits [V] @param {number} row */
     _edit(logits, row) {
         if (this._processors === null && this._constraint === null) {
             return;
@@ -124,7 +124,7 @@ export class Search {
         return this._steps.step(this._next, this.index - 1);
     }
 
-    /** Takes over the logits of the step that feed() began. */
+    /** Copies the logits of the step that feed() began. */
     _collect() {
         if (this._fed) {
             this._logits.set(this._steps.logits());
@@ -133,7 +133,7 @@ export class Search {
         }
     }
 
-    /** @returns {Choice} what the newest token of the last row was chosen from, fit to be shown; before feed(), not of beams */
+    /** @returns {Choice} what the newest token of the last row was chosen from, to be shown to people; before feed(), and not of beams */
     explain() {
         return this.choice;
     }
@@ -162,7 +162,7 @@ export class RowSearch extends Search {
         for (let row = 0; row < this.batch; row++) {
             this._edit(this._rowLogits(row), row);
             this._sampler.choose(this._rowLogits(row), this.choice);
-            // A sampler may be the caller's own.
+            // The sampler may be a subclass that the caller wrote.
             this._write(row, integerWithin("the sampler's token", this._sampler.draw(this.choice), this._probabilities.length - 1));
         }
         this.index++;

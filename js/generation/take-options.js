@@ -1,4 +1,4 @@
-// Options, read once: getters may answer otherwise the next time, and what has been checked is what is used.
+// Reads each option once: a getter may return another value the next time, and what was checked must be what is used.
 
 import { checkOptionNames } from '../check.js';
 
@@ -7,7 +7,7 @@ import { checkOptionNames } from '../check.js';
  * @param {string} owner of the options
  * @param {O} options
  * @param {readonly string[]} known
- * @returns {O} those that are given; an undefined one is not
+ * @returns {O} the options that are given, as own properties; an undefined one counts as not given
  * @throws {TypeError} unless it is an object of these names
  */
 export function takeOptions(owner, options, known) {
