@@ -15,7 +15,7 @@ export class BeamSearch extends Search {
         super(steps, start, beams);
         this._sampler = sampler;
         const vocabulary = steps.vocabularySize;
-        // Every beam starts as a copy of its prompt, so all but the first are put out of the running.
+        // All beams start as copies of the prompt; all but the first get a score so low that they are not continued.
         this.logProbs = new Float32Array(this.batch * beams);
         const first = this._logits;
         this._logits = new Float32Array(this.batch * beams * vocabulary);
@@ -51,7 +51,7 @@ export class BeamSearch extends Search {
         return this.done;
     }
 
-    /** Beams that nothing can follow, because what may is banned, are never among the best. */
+    /** A beam whose continuations are all banned has the score -Infinity: it counts as ended. */
     get done() {
         return this.index >= this.length || this._stops.every((count, row) => count > 0 || this.logProbs[row] === -Infinity);
     }
@@ -77,8 +77,8 @@ export class BeamSearch extends Search {
     }
 
     /**
-     * Gives every winner a row: the first one of a beam stays in that beam's, the others take the rows of beams that
-     * nobody continues. So a cache is only ever copied from a row that stays to one that ends.
+     * Gives every winner a row: the first winner of a beam keeps that beam's row, the others get the rows of beams that have no winner.
+     * So a cache is copied only from a row that stays to one that ends.
      * @param {number} prompt
      */
     _seat(prompt) {
@@ -112,7 +112,7 @@ export class BeamSearch extends Search {
         this.logProbs[row] = logProb;
     }
 
-    /** What all beams have in common is what every result begins with. */
+    /** Every result begins with the tokens that all beams have in common. */
     get settled() {
         for (let i = 0; i < this.index; i++) {
             for (let beam = 1; beam < this._copies; beam++) {

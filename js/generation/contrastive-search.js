@@ -21,7 +21,7 @@ export class ContrastiveSearch extends Search {
         this._sampler = sampler;
         this._width = steps.width;
         const each = hidden.length / this.batch;
-        /** Of each prompt the hidden states so far, [.. positions][width], each divided by its length. They grow with the text. */
+        /** For each prompt the hidden states so far, [positions][width], each scaled to length 1. The arrays grow with the text. */
         this._directions = Array.from({ length: this.batch }, (_, prompt) =>
             hidden.slice(prompt * each, prompt * each + start.index * this._width));
         for (const states of this._directions) {
@@ -92,7 +92,7 @@ export class ContrastiveSearch extends Search {
         let best = -1;
         let bestScore = -Infinity;
         for (let row = prompt * this._copies; row < (prompt + 1) * this._copies; row++) {
-            // The first has a probability; where fewer than k tokens are allowed, others have none.
+            // Candidates are sorted; if fewer than k tokens are allowed, the last ones have the probability 0 and do not count.
             if (best >= 0 && this._candidates[row] === 0) {
                 break;
             }
@@ -126,7 +126,7 @@ export class ContrastiveSearch extends Search {
     }
 }
 
-/** Divides a vector by its length; a zero vector stays. @param {Float32Array} v */
+/** Scales a vector to length 1; a zero vector stays as it is. @param {Float32Array} v */
 function normalize(v) {
     let sum = 0;
     for (let i = 0; i < v.length; i++) {

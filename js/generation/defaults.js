@@ -1,4 +1,4 @@
-// What a model's files say of generation: which tokens begin and end a text, and how it is to be drawn where nobody says.
+// What a model's files say of generation: the start token, the end tokens, and the sampling that is used unless the caller says otherwise.
 
 import { FormatError, show } from '../check.js';
 import { freeze } from '../model/description.js';
@@ -16,7 +16,7 @@ import { Fields } from '../model/fields.js';
  * @property {string[]} harmless fields that were set aside
  */
 
-/** A list of end tokens that no model needs would only take time. */
+/** Longer lists of end tokens or stop strings are refused: no model needs them, and they would take time with every token. */
 const MOST_ENDS = 1024;
 
 /**
@@ -70,7 +70,7 @@ function readSampling(f) {
     };
     return {
         temperature, ...always, ...bounds,
-        // Drawn from all, which needs saying.
+        // Without a bound the default would be top_k with k = 5.
         ...(!('topK' in bounds || 'topP' in bounds) && { sampler: 'random' }),
         ...(minP > 0 && minP <= 1 && { minP }),
     };
@@ -103,6 +103,6 @@ function ids(value, where, name, vocabulary) {
             throw new FormatError('config-invalid', `${where}: ${name} must be a token id or a list of them, got ${show(id)}`);
         }
     }
-    // A file may name tokens that its embedding does not have; they never come.
+    // A file may name tokens beyond its embedding, which are never generated.
     return list.filter((id) => id < vocabulary);
 }

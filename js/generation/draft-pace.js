@@ -1,27 +1,27 @@
-// How far ahead a draft guesses, where nobody has said how far: as long as that is worth it.
+// How many tokens a draft guesses if draftTokens does not say it: as many as save time.
 //
-// A pass that reads several tokens takes longer than one that reads one, and how much longer depends on the machine. So passes
-// are timed, and what their guesses saved is compared with what they took. No token depends on it, only when it comes.
+// A pass over several tokens takes longer than one over a single token, and how much longer depends on the machine. So passes are timed,
+// and the passes that guesses saved are compared with the time they took. This changes when a token comes, never which.
 
-/** Most tokens that are guessed at a time, and fewest: passes of two or three tokens save little anywhere. */
+/** Most and fewest guesses per pass: passes of two or three tokens save little on any machine. */
 const MOST = 11;
 const LEAST = 3;
 
-/** Passes without guesses after guesses were not worth it: twice as many each time. */
+/** Passes without guesses once guesses were not worth it: at first, and at most; the number doubles each time. */
 const FIRST_REST = 8;
 const LONGEST_REST = 64;
 
-/** Of the newest pass in what is known of those before. */
+/** Weight of the newest pass in the moving averages. */
 const SHARE = 1 / 4;
 
 export class DraftPace {
     constructor() {
-        /** Milliseconds of a pass that reads one token; 0 while there was none. */
+        /** Average milliseconds of a pass that reads one token; 0: there was none yet. */
         this._alone = 0;
         this._hasGuessed = false;
         /**
-         * By how sure a draft is of its guesses: how many to make next, what one pass with guesses has saved, in passes of one
-         * token, and passes to do without.
+         * By the draft's confidence. hope: guesses to make next; worth: average gain of a pass with guesses, in passes of one token;
+         * rest: passes still to do without guesses; pause: how many that will be the next time.
          */
         this._kinds = [LEAST, 5, 7].map((hope) => ({ hope, worth: 1, rest: 0, pause: FIRST_REST }));
     }
@@ -33,7 +33,7 @@ export class DraftPace {
             kind.rest--;
             return 0;
         }
-        // What a token takes by itself has to be seen once.
+        // Once guesses have been made, the time of a single token has to be measured to compare it.
         return this._alone === 0 && this._hasGuessed ? 0 : kind.hope;
     }
 
@@ -43,7 +43,7 @@ export class DraftPace {
     }
 
     /**
-     * A pass that read one token and guesses, some of which came true.
+     * A pass that read one token and guesses, some of which were accepted.
      * @param {number} sureness @param {number} guessed @param {number} taken @param {number} ms
      */
     guessed(sureness, guessed, taken, ms) {

@@ -1,4 +1,4 @@
-// GPT2CausalLM: Keras Hub's face of a GPT-2, over the same network that loaded models run on.
+// GPT2CausalLM: a GPT-2 with Keras Hub's interface, on the same network that loaded models run on.
 
 import { KVCache } from '../blocks/cache.js';
 import { booleanOrBit, checkOptionNames, classOf, checkRuntime, finiteNumber, positiveInteger, rangeError, typeError } from '../check.js';
@@ -44,7 +44,7 @@ const ARGUMENTS = [
     'activation', 'tieWeights',
 ];
 
-/** Weights of a decoder, in Keras's order: where each goes, and whether it is a kernel [inputs, outputs]. */
+/** Roles of a decoder's weights, in Keras's order. */
 const DECODER = /** @type {const} */ ([
     'attn_q.weight', 'attn_q.bias', 'attn_k.weight', 'attn_k.bias', 'attn_v.weight', 'attn_v.bias', 'attn_output.weight',
     'attn_output.bias', 'attn_norm.weight', 'attn_norm.bias', 'ffn_up.weight', 'ffn_up.bias', 'ffn_down.weight', 'ffn_down.bias',
@@ -103,7 +103,7 @@ export class GPT2CausalLM {
 
     /**
      * @param {readonly TensorLike[]} weights in Keras's order: token embedding [V, F], position embedding [P, F], the
-     *   decoders' weights, gamma and beta of the final norm; without tied weights then the output matrix [V, F]
+     *   decoders' weights, gamma and beta of the final norm; if weights are not tied, the output matrix [V, F]
      * @throws {TypeError | RangeError} for a wrong number or shape; nothing is changed then
      */
     setWeights(weights) {
@@ -237,8 +237,8 @@ export class GPT2CausalLM {
     }
 
     /**
-     * Continues a batch of prompts, as Keras Hub's `generate` does with tokens: starts at the end of the shortest,
-     * keeps what is longer by its mask, and goes on to the last position or until every row has a stop token.
+     * Continues a batch of prompts, as Keras Hub's `generate` does with tokens: it begins at the end of the shortest prompt, keeps the
+     * tokens of longer ones by the mask, and goes on to the last position or until every row has a stop token.
      * @param {{ tokens: Int32Array, mask: Uint8Array, batch: number }} prompt [B, L]: right-padded, mask 1 where given
      * @param {{ sampler: Sampler, stopTokens?: number[] }} options
      * @returns {Promise<Int32Array>} [B, L]

@@ -1,4 +1,4 @@
-// Where the model lies that comes with the package.
+// The address of the model that comes with the package.
 
 import { assetsWhereTheyWere, shippedAssets } from '../assets.js';
 import { isNode, nodeModule } from '../engine/threads.js';
@@ -16,7 +16,7 @@ export async function modelAddress() {
     }
 }
 
-/** @returns {Promise<boolean>} whether it is a file of Node's */
+/** @returns {Promise<boolean>} whether Node can read it there */
 async function isThere() {
     try {
         await nodeModule('node:fs/promises').access(shippedAssets().model());

@@ -1,7 +1,6 @@
-// PrefixStore: what has been read once of the beginnings of texts, a page of positions at a time, for later texts, models and
-// runs of the program. A page is found by the hash of the page before it and of its own tokens, so texts that begin alike share
-// pages, and stands in a file of its own (writePage() in model/cache-file.js), which has all tokens up to its end: what is used
-// has been compared token by token.
+// PrefixStore: keys and values of the beginnings of texts, kept for later texts, models and runs of the program, a page of positions at a
+// time. A page is found by a hash of the page before it and of its own tokens, so texts with the same beginning share pages. Each page is
+// a file (writePage() in model/cache-file.js) that lists all tokens up to the page's end: these are compared before it is used.
 
 import { printAs } from '../engine/print.js';
 import { checkOptionNames, classOf, positiveInteger, typeError } from '../check.js';
@@ -16,37 +15,37 @@ import { fingerprint, readPage, writePage } from '../model/cache-file.js';
 
 /**
  * @typedef {object} Page
- * @property {string} name of its file: hash of what comes before it, hash up to its end, number of its tokens
- * @property {string} before
- * @property {string} hash
- * @property {number} count
- * @property {number} bytes
- * @property {number} used the larger, the later
- * @property {ArrayLike<number> | null} tokens its own; null: not looked at yet
+ * @property {string} name of its file: `before`, `hash` and `count`
+ * @property {string} before hash of all tokens before the page
+ * @property {string} hash of all tokens up to the page's end
+ * @property {number} count number of its tokens
+ * @property {number} bytes size of the file
+ * @property {number} used the larger, the later it was used
+ * @property {ArrayLike<number> | null} tokens its own; null: not read from the file yet
  */
 
-/** The store's own files; what a name has more was begun by a program, and not ended. */
+/** Names of the store's own files. With something after it the name is that of a temporary file. */
 const NAME = /^(?:uses\.json|([0-9a-f]{16})\.([0-9a-f]{16})\.([1-9][0-9]{0,2})\.page)(.*)$/;
 
 /**
- * Nobody writes a page for so long, in ms: who began it has died. Should he have slept instead, he cannot end it and keeps it
- * another time.
+ * A temporary file older than this, in milliseconds, was left by a program that has died, and is removed. If that program was only asleep,
+ * it fails to keep this page, and keeps it another time.
  */
 const DEAD = 3_600_000;
 
-/** Order of use, oldest first. Files say it by their dates where it is missing. */
+/** File with the names of the pages in order of use, oldest first. Without it the files' dates count. */
 const USES = 'uses.json';
 
-/** A page with fewer tokens is read as fast as it is loaded. */
+/** Pages with fewer tokens are not kept: reading so few tokens takes no longer than loading them. */
 const LEAST_TOKENS = 16;
 
-/** Bytes in which the header of a page is looked for at first. */
+/** How many bytes of a page are read at first to get its header. */
 const HEAD = 1 << 16;
 
 /**
- * Keeps the keys and values of prompts' beginnings, for `generate(prompt, { prefixes })`: what a prompt has in common with one
- * that came before it, in this run of the program or with `directory` in an earlier one, is loaded and not read again. The text is the
- * same, to the bit, as without. What is damaged is not used, the least used goes first, and a full disk is no error.
+ * Keeps keys and values of prompts, for `generate(prompt, { prefixes })`: the beginning that a prompt has in common with an earlier one, of
+ * this run of the program or, with `directory`, of another, is loaded instead of read. The text is the same, to the bit, as without the
+ * store. Damaged files are not used, the least recently used pages are dropped first, and a full disk is no error.
  */
 export class PrefixStore {
     #maxBytes;
@@ -57,14 +56,14 @@ export class PrefixStore {
     #pages = new Map();
     #bytes = 0;
     #clock = 0;
-    /** One thing at a time. @type {Promise<unknown>} */
+    /** Operations run one after the other. @type {Promise<unknown>} */
     #line = Promise.resolve();
     #facts = { found: 0, loaded: 0, problem: /** @type {string | null} */ (null) };
 
     /**
-     * @param {{ maxBytes?: number, directory?: string | URL | DirectoryHandle }} [options] maxBytes: of all pages together,
-     *   2 ** 29; directory: where they are kept, in Node a path, in a page a path in its own file system (OPFS), or a handle. In
-     *   memory without
+     * @param {{ maxBytes?: number, directory?: string | URL | DirectoryHandle }} [options] maxBytes: of all pages together;
+     *   default: 2 ** 29. directory: where pages are kept: a path, which in a page is one of its origin private file system (OPFS), or a
+     *   directory handle; default: in memory
      */
     constructor(options = {}) {
         checkOptionNames('PrefixStore', options, ['maxBytes', 'directory']);
@@ -78,14 +77,14 @@ export class PrefixStore {
     }
 
     /**
-     * What it holds (pages, bytes), what prompts were spared (`found`: tokens; `loaded`: bytes), and what went wrong last.
+     * What it holds (pages, bytes), what it has saved (`found`: tokens that were not read; `loaded`: bytes), and the last error.
      * @returns {{ pages: number, bytes: number, maxBytes: number, found: number, loaded: number, problem: string | null }}
      */
     explain() {
         return { pages: this.#pages.size, bytes: this.#bytes, maxBytes: this.#maxBytes, ...this.#facts };
     }
 
-    /** Forgets everything. @returns {Promise<void>} */
+    /** Drops all pages. @returns {Promise<void>} */
     clear() {
         return this.#inLine(async (folder) => {
             for (const page of [...this.#pages.values()]) await this.#drop(folder, page);
@@ -93,8 +92,8 @@ export class PrefixStore {
     }
 
     /**
-     * Gives a text what is known of its beginning, all but its last token at most.
-     * @param {CacheRow} row holds a beginning of the text, or nothing
+     * Loads what the store has of a text's beginning, at most all but its last token.
+     * @param {CacheRow} row holds a beginning of the text, perhaps an empty one
      * @param {ArrayLike<number>} ids of the text
      * @param {AbortSignal} [signal]
      * @returns {Promise<void>}
@@ -146,18 +145,18 @@ export class PrefixStore {
      * @template T
      * @param {(folder: Folder) => Promise<T>} body
      * @param {AbortSignal} [signal]
-     * @returns {Promise<void>} what goes wrong with files is no error: it is as if nothing were known
+     * @returns {Promise<void>} trouble with files is no error: it is as if the store were empty
      */
     #inLine(body, signal) {
         const turn = this.#line.then(async () => {
             signal?.throwIfAborted();
-            // What could not be opened may be the next time.
+            // Opening is tried again if it failed.
             this.#folder ??= await this.#open();
             await body(this.#folder);
         });
         this.#line = turn.catch(() => {});
         return turn.catch((error) => {
-            // Whatever went wrong then: the reason is the caller's.
+            // After an abort the error may be any: the signal's reason is thrown.
             signal?.throwIfAborted();
             this.#note(error);
         });
@@ -179,7 +178,7 @@ export class PrefixStore {
         files.sort((a, b) => rank(a.name) - rank(b.name) || a.modified - b.modified);
         for (const { name, bytes, modified } of files) {
             const [, before, hash, count, more] = NAME.exec(name) ?? [];
-            // A page's own file system has an empty file first.
+            // In OPFS a file is empty until it has been written.
             if (more || bytes === 0) {
                 if (more !== undefined && modified < Date.now() - DEAD) await folder.remove(name).catch((error) => this.#note(error));
             } else if (before) {
@@ -203,14 +202,14 @@ export class PrefixStore {
     }
 
     /**
-     * Makes room: the least used goes first.
+     * Makes room by dropping the least recently used pages.
      * @param {Folder} folder
-     * @param {number} more bytes
-     * @param {readonly Page[]} [needed] that stay
+     * @param {number} more bytes to make room for
+     * @param {readonly Page[]} [needed] pages to keep
      * @returns {Promise<boolean>} whether there is room now
      */
     async #shrink(folder, more, needed = []) {
-        // Nothing goes for what cannot be kept all the same.
+        // Nothing is dropped for what would not fit anyway.
         if (needed.reduce((sum, { bytes }) => sum + bytes, more) > this.#maxBytes) return false;
         const pages = [...this.#pages.values()].filter((page) => !needed.includes(page)).sort((a, b) => a.used - b.used);
         for (const page of pages) {
@@ -220,12 +219,12 @@ export class PrefixStore {
     }
 
     /**
-     * The pages that begin as a text does.
+     * The pages that have a beginning of a text.
      * @param {Folder} folder
      * @param {CacheRow} row
      * @param {ArrayLike<number>} ids
-     * @param {number} most tokens
-     * @returns {Promise<{ page: Page, count: number }[]>} count: tokens in common
+     * @param {number} most tokens to look for
+     * @returns {Promise<{ page: Page, count: number }[]>} count: tokens that page and text have in common
      */
     async #find(folder, row, ids, most) {
         const size = pageFor(row.capacity);
@@ -244,7 +243,7 @@ export class PrefixStore {
     }
 
     /**
-     * Of the pages after another one, that which has most in common with a text.
+     * Of the pages that follow another one, the one with the most tokens in common with a text.
      * @param {Folder} folder
      * @param {string} before
      * @param {ArrayLike<number>} ids
@@ -268,9 +267,9 @@ export class PrefixStore {
      * @param {CacheRow} row
      * @param {ArrayLike<number>} ids
      * @param {Page} page
-     * @param {number} index of it in the text
-     * @param {number} end tokens that the row shall hold then
-     * @returns {Promise<boolean>} whether it does
+     * @param {number} index of the page in the text
+     * @param {number} end how many tokens the row shall hold then
+     * @returns {Promise<boolean>} whether it was loaded
      */
     async #load(folder, row, ids, page, index, end) {
         let content;
@@ -297,7 +296,7 @@ export class PrefixStore {
     }
 
     /**
-     * The page of some tokens, written if it is not there.
+     * The page of some tokens; it is written if it does not exist.
      * @param {Folder} folder
      * @param {CacheRow} row
      * @param {ArrayLike<number>} ids
@@ -311,7 +310,7 @@ export class PrefixStore {
         if (there) return there;
         const end = at + tokens.length;
         const close = await this.#closest(folder, before, ids, at, end);
-        // One that begins so and goes on will do.
+        // A page that begins with these tokens serves as well.
         if (close?.count === tokens.length) return close.page;
         const bytes = writePage(row, at / pageFor(row.capacity), Array.prototype.slice.call(ids, 0, end));
         if (!await this.#shrink(folder, bytes.length, chain)) return null;
@@ -323,13 +322,13 @@ export class PrefixStore {
         }
         const page = { name, before, hash, count: tokens.length, bytes: bytes.length, used: ++this.#clock, tokens };
         this.#add(page);
-        // One that ends within this one has become needless.
+        // A page that this one begins with is not needed any more.
         if (close && close.count === close.page.count) await this.#drop(folder, close.page);
         return page;
     }
 
     /**
-     * Notes that pages were of use: the first ones last, as those after them are of no use without.
+     * Marks pages as used, the first one of a text as the last used: the others are useless without it.
      * @param {Folder} folder
      * @param {readonly Page[]} chain
      */
@@ -344,8 +343,8 @@ export class PrefixStore {
 printAs(PrefixStore, 'PrefixStore', (store) => store.explain());
 
 /**
- * Whether a row holds what a cold run of its tokens gives, each at its own position, in whatever text they begin: where rotations depend on
- * how long a text is, that ends with the length that the model was trained on.
+ * Whether a row holds the keys and values that reading its tokens from scratch gives, whatever text follows them. Nothing may have been
+ * removed or shifted, and where rotations depend on a text's length it must not exceed the length that the model was trained on.
  * @param {CacheRow} row
  * @param {number} length of the text
  */
@@ -364,7 +363,7 @@ function digest(bytes) {
 }
 
 /**
- * What texts begin from: only caches of the same kind, of the same model, computed with the same instructions, share pages.
+ * The hash before the first page. It differs by model, type of the cache, page size and SIMD variant, so that only equal ones share pages.
  * @param {CacheRow} row
  * @param {number} size of a page
  */
@@ -388,7 +387,7 @@ async function readUses(folder) {
 }
 
 /**
- * A page's own tokens, by its header: what it says is found out when the page is loaded.
+ * A page's own tokens, by its header. That is checked when the page is loaded.
  * @param {Folder} folder @param {Page} page @returns {Promise<number[]>}
  */
 async function headTokens(folder, { name, count }) {

@@ -1,16 +1,16 @@
-// From what a prompt may be to its tokens.
+// From a prompt, in any of its forms, to its tokens.
 
 import { rangeError, typeError } from '../check.js';
 import { checkIds } from '../model/reader.js';
 
 /** @typedef {import('./language-model.js').LanguageModel} LanguageModel */
 
-/** @typedef {string | ArrayLike<number> | readonly import('../text/chat.js').Message[]} Prompt text, tokens as they are, or messages */
+/** @typedef {string | ArrayLike<number> | readonly import('../text/chat.js').Message[]} Prompt text, token ids, or messages */
 
 /**
- * Several prompts, where it is a list of them: a list of numbers or of messages is one prompt.
+ * Tells a list of prompts from one prompt: a list of numbers or of messages is one.
  * @param {unknown} prompt
- * @returns {unknown[] | null} null: it is one, or nothing
+ * @returns {unknown[] | null} the prompts; null if it is a single one
  */
 export function promptList(prompt) {
     if (!Array.isArray(prompt) || prompt.length === 0) {

@@ -1,4 +1,4 @@
-// What a model would say after some hidden states, were they its last: the logit lens.
+// readOut(): logits of hidden states, as if they were those after the last layer (the logit lens).
 
 import { typeError } from '../check.js';
 import { asTensorLike, formatShape } from '../engine/tensor.js';
@@ -34,7 +34,7 @@ class ReadOut {
         this._logits = null;
     }
 
-    /** Either may have gone while others had their turn. */
+    /** Either may have been disposed while the job waited. */
     check() {
         this._network.check('readOut');
         this._states._check('states');

@@ -21,8 +21,8 @@ import { checkFinite } from './finite.js';
  * @property {() => Float32Array} logits [rows][vocabularySize] of the last step, valid until the next
  * @property {() => Float32Array} hidden [rows][width] of the last step, valid until the next
  * @property {import('./softmax.js').Softmax} [softmax] of [vocabularySize] logits; default: softmax.js
- * @property {(parents: Uint32Array) => void} reorder row r continues as row parents[r] did; a row that another one continues keeps
- *   its own
+ * @property {(parents: Uint32Array) => void} reorder row r continues as row parents[r] did; a row that other rows continue must be its
+ *   own parent
  *
  * @typedef {object} SearchStart
  * @property {Int32Array} tokens [batch][length], begun by the prompts; is filled in

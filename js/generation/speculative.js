@@ -1,7 +1,6 @@
-// Speculative decoding (Leviathan et al. 2023): a draft guesses some tokens, one pass reads them all, and those that the model
-// would have drawn anyway are kept. A draft is a guess for certain, so a token drawn from the model's own distribution either
-// is the guess or ends it: greedy texts are the same tokens as without a draft, and drawn ones have the same distribution, with
-// the same seed even the same tokens.
+// Speculative decoding (Leviathan et al. 2023): a draft guesses some tokens, one pass reads them all, and guesses are kept as long as the
+// sampler draws the same tokens from the model's own distribution. A guess is one token, not a distribution, so nothing has to be
+// corrected when one is rejected: texts are the same tokens as without a draft, sampled ones too if the seed is the same.
 
 import { PassJob } from '../model/pass-job.js';
 import { read } from '../model/reader.js';
@@ -16,14 +15,14 @@ import { RowSearch } from './search.js';
 
 /**
  * @typedef {object} Draft
- * @property {(tokens: Int32Array, length: number) => number} look how sure it is of what follows the first `length` tokens, 0 to 2;
+ * @property {(tokens: Int32Array, length: number) => number} look how confident it is of what follows the first `length` tokens, 0 to 2;
  *   -1: it has no guess
  * @property {(tokens: Int32Array, length: number, count: number) => Promise<number[]>} guess at most `count` tokens that may follow,
  *   after look()
  * @property {() => void} dispose
  */
 
-/** Row search that reads ahead. */
+/** Token-by-token search that reads guesses ahead. */
 export class SpeculativeSearch extends RowSearch {
     /**
      * @param {ModelSteps} steps
@@ -38,22 +37,22 @@ export class SpeculativeSearch extends RowSearch {
         this._draft = draft;
         this._count = Math.min(count, this.length);
         this._pace = adapts ? new DraftPace() : null;
-        /** How sure the draft was of its newest guesses, and what the pass took that read them; 0: it read the prompt. */
+        /** How confident the draft was of its newest guesses, and how long reading them took; 0 ms: not measured, in the pass after the prompt. */
         this._sureness = 0;
         this._ms = 0;
-        /** Tokens guessed from `index` on that have been read already. @type {number[]} */
+        /** The newest guesses; all of them have been read. @type {number[]} */
         this._guessed = [];
-        /** How many of them have come true. */
+        /** How many of them the text has taken. */
         this._taken = 0;
-        /** Whether the newest token was a guess, and so has been read; the prompt has been, too. */
+        /** Whether the newest token has been read already, being a guess or the prompt's last. */
         this.drafted = true;
-        /** How many tokens have been guessed and read, and how many of them have become the text. */
+        /** How many guesses were read, and how many of them the text has taken. */
         this.counts = { proposed: 0, accepted: 0 };
         /** Logits after the newest token, and after each guess: [count + 1][V]. */
         this._ahead = steps.room(this._count + 1);
     }
 
-    /** Guesses from the prompt on. @returns {Promise<void>} */
+    /** Reads the first guesses, those of what follows the prompt. @returns {Promise<void>} */
     async begin() {
         await this._readAhead([], this._ahead + 4 * this._model.vocabularySize);
     }
@@ -69,7 +68,7 @@ export class SpeculativeSearch extends RowSearch {
             if (this._guessed.length > 0 && this._ms > 0) {
                 this._pace?.guessed(this._sureness, this._guessed.length, this._taken, this._ms);
             }
-            // What was read of guesses that did not come true is taken back.
+            // The keys and values of rejected guesses are dropped.
             this._guessed = [];
             this._taken = 0;
             this.settle();
@@ -77,7 +76,7 @@ export class SpeculativeSearch extends RowSearch {
         return done;
     }
 
-    /** Reads the newest token and guesses of what follows, unless it was a guess itself. @returns {Promise<void>} */
+    /** Reads the newest token, with guesses of what follows, unless it was a guess and so has been read. @returns {Promise<void>} */
     async feed() {
         if (!this.drafted) {
             await this._readAhead([this._rows[this.index - 1]], this._ahead);
@@ -113,13 +112,13 @@ export class SpeculativeSearch extends RowSearch {
         return count > 0 ? this._draft.guess(this._rows, this.index, count) : [];
     }
 
-    /** Leaves nothing in the cache that is not in the text. */
+    /** Drops from the cache what is not in the text. */
     settle() {
         this._model.truncate(this.drafted ? this.index : this.index - 1);
     }
 }
 
-/** Guesses by a smaller model, which reads what the text has become. */
+/** Guesses with a smaller model, greedily. */
 export class ModelDraft {
     /** @param {Network} network with the same vocabulary @param {number} length most positions @param {AbortSignal} [signal] */
     constructor(network, length, signal) {
@@ -154,12 +153,12 @@ export class ModelDraft {
         this._row.truncate(same);
         /** @type {number[]} */
         const guessed = [];
-        // It may have fewer positions than the text.
+        // Its context may be shorter than the text.
         const most = Math.min(count, this._row.capacity - length + 1);
         let next = Array.from(tokens.subarray(same, length));
         while (guessed.length < most) {
             await read(this._job, [{ row: this._row, ids: next }], { logits: this._logits, hidden: this._hidden, every: false });
-            this._network.check('generate'); // others had their turn
+            this._network.check('generate'); // other tasks ran meanwhile
             const token = argmax(this._network.runtime.memory.f32(this._logits, this._vocabulary), 0, this._vocabulary);
             guessed.push(token);
             next = [token];
@@ -174,13 +173,13 @@ export class ModelDraft {
     }
 }
 
-/** Of how many of the last tokens the same have to stand earlier in the text, by how sure that makes of what followed. */
+/** Confidence by the length of the match: how many of the last tokens stand earlier in the text too, at least. */
 const RUNS = [2, 4, 8];
 
-/** Guesses by what followed the same tokens earlier in the text (prompt look-up, Saxena 2023). */
+/** Guesses what followed the same tokens earlier in the text (prompt lookup decoding, Saxena 2023). */
 export class PromptDraft {
     constructor() {
-        /** Where the tokens stand that may follow. */
+        /** Position of the tokens that it will guess. */
         this._next = 0;
     }
 

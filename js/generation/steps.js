@@ -1,5 +1,5 @@
-// What a search drives (Steps in search.js): one text or several being read or written, on a network and its caches. Room for
-// the results is taken at the beginning; steps take pages of the caches as they grow, and nothing else.
+// ModelSteps: what a search drives (Steps in search.js), on a network. It reads the tokens of one text or several into their caches.
+// Memory for the results is allocated at the beginning; after that only the caches grow, by pages.
 
 import { PassJob } from '../model/pass-job.js';
 import { read, readStep, wantedOf } from '../model/reader.js';
@@ -11,7 +11,7 @@ export class ModelSteps {
     /**
      * @param {Network} network
      * @param {CacheRow[]} rows that it reads into
-     * @param {boolean} owns whether they are freed with it
+     * @param {boolean} owns whether dispose() frees the rows too
      * @param {import('./together.js').Together | null} [together] joins its passes with those of other texts
      * @throws {RangeError} when the memory is exhausted; nothing stays allocated then
      */
@@ -25,15 +25,15 @@ export class ModelSteps {
         this.vocabularySize = network.description.vocabulary;
         this.width = network.description.width;
         this._hidden = this._logits = this._row = 0;
-        /** Blocks of room(). @type {number[]} */
+        /** What room() has allocated. @type {number[]} */
         this._extra = [];
-        /** What is freed with it. @type {{ dispose(): void }[]} */
+        /** What else dispose() disposes of. @type {{ dispose(): void }[]} */
         this.owned = [];
         /** Views of the memory, made anew when it has grown. @type {Float32Array | null} */
         this._logitsView = null;
         /** @type {Float32Array | null} */
         this._rowView = null;
-        /** One row of logits to probabilities. @type {import('./softmax.js').Softmax} */
+        /** The softmax of a whole vocabulary, computed by the C core. @type {import('./softmax.js').Softmax} */
         this.softmax = (logits, temperature, out) => {
             this._network.check('generate');
             this._rowView = this._view(this._rowView, this._row, this.vocabularySize);
@@ -41,7 +41,7 @@ export class ModelSteps {
             this._runtime.wasm.cmha_softmax_f32(this._row, this._row, this.vocabularySize, 1 / temperature);
             out.set(this._rowView);
         };
-        /** What a step reads, used again and again. @type {{ row: CacheRow, ids: Uint32Array }[]} */
+        /** Arguments of a step, kept so that no step allocates any. @type {{ row: CacheRow, ids: Uint32Array }[]} */
         this._runs = [];
         this._wanted = { logits: 0, hidden: 0, every: false };
         try {
@@ -53,7 +53,7 @@ export class ModelSteps {
         }
     }
 
-    /** Room for what the rows give; on failure what was there is still there. */
+    /** Allocates the results of all rows. If that fails, those from before stay. */
     _allocate() {
         const { memory } = this._runtime;
         const batch = this._rows.length;
@@ -69,12 +69,12 @@ export class ModelSteps {
         this._wanted = { logits: this._logits, hidden: this._hidden, every: false };
     }
 
-    /** Cuts reading short. @param {AbortSignal | undefined} signal */
+    /** Aborts reading. @param {AbortSignal | undefined} signal */
     set signal(signal) {
         this._job.signal = signal;
     }
 
-    /** The caches at work. @returns {readonly CacheRow[]} */
+    /** The caches that it reads into. @returns {readonly CacheRow[]} */
     get rows() {
         return this._rows;
     }
@@ -84,13 +84,13 @@ export class ModelSteps {
         return this._rows.reduce((bytes, row) => bytes + row.bytes, 0);
     }
 
-    /** @param {import('../model/pass-job.js').AttentionWatch} watch is shown attention scores from now on */
+    /** @param {import('../model/pass-job.js').AttentionWatch} watch gets attention scores from now on */
     watch(watch) {
         this._job.watch = watch;
     }
 
     /**
-     * Reads the beginnings of the texts; afterwards logits() and hidden() are those of the last tokens.
+     * Reads the prompts; afterwards logits() and hidden() are those of their last tokens.
      * @param {ArrayLike<number>[]} texts one for each row, at least one token each
      * @param {(done: number) => unknown} [between] called after every pass with the tokens read
      * @returns {Promise<void>}
@@ -100,7 +100,7 @@ export class ModelSteps {
     }
 
     /**
-     * The same text by text, with hidden states.
+     * The same, one text after the other, and returns the hidden states of all positions.
      * @param {ArrayLike<number>[]} texts of the same length
      * @param {(done: number) => unknown} [between]
      * @returns {Promise<Float32Array>} [texts][ids][width] after the last norm
@@ -137,7 +137,7 @@ export class ModelSteps {
     }
 
     /**
-     * Room for more logits, until dispose().
+     * Allocates memory for more logits, until dispose().
      * @param {number} rows
      * @returns {number} address of [rows][V]
      */
@@ -148,7 +148,7 @@ export class ModelSteps {
     }
 
     /**
-     * Reads tokens of the first text and keeps the logits after each of them, or with `between` after those of a pass.
+     * Reads tokens of the first text and keeps the logits after each of them; with `between` only those of the newest pass.
      * @param {number[]} ids
      * @param {number} address of [ids][V], with `between` of [CHUNK][V] at most
      * @param {(done: number) => unknown} [between] called after every pass with the tokens read
@@ -161,10 +161,11 @@ export class ModelSteps {
     }
 
     /**
-     * What is read at once is turned as a text of its length, where the angles change with that.
+     * Where rotations depend on the length of the text, tokens that are read in one pass are all rotated as in a text of its final
+     * length. That must give what reading them one by one gives.
      * @param {number} length of the text
-     * @param {number} count of more tokens
-     * @returns {number} how many of them are turned, read at once, as they are one by one
+     * @param {number} count of tokens to read
+     * @returns {number} how many of them may be read in one pass
      */
     alike(length, count) {
         this._network.check('generate');
@@ -220,7 +221,7 @@ export class ModelSteps {
      */
     expand(copies) {
         const before = this._rows;
-        // What cannot be had in all is not begun: rows are objects, which no memory of the runtime bounds.
+        // Checked first, as rows are JavaScript objects, whose number the runtime's memory does not bound.
         this._runtime.memory.require(4 * before.length * copies * this.vocabularySize);
         /** @type {CacheRow[]} */
         const forks = [];
@@ -245,7 +246,7 @@ export class ModelSteps {
     }
 
     /**
-     * Row r goes on as row parents[r] did; a row that another one continues keeps its own.
+     * Row r continues as row parents[r] did. A row that other rows continue must be its own parent.
      * @param {Uint32Array} parents
      */
     reorder(parents) {
@@ -272,7 +273,7 @@ export class ModelSteps {
         });
     }
 
-    /** Frees everything that is its own. */
+    /** Frees everything that it owns. */
     dispose() {
         this.owned.splice(0).forEach((part) => part.dispose());
         if (this._owns) {

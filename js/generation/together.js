@@ -1,5 +1,5 @@
-// Several texts written at once: what they all want to read next is read in one pass, so that weights are streamed once for all
-// of them. Each text is a generation by itself, which knows nothing of the others: the tokens are the same as alone.
+// Several texts generated at once: the next tokens of all of them are read in one pass, so that the weights are streamed once. Each text
+// is a generation by itself, which knows nothing of the others, so its tokens are the same as alone.
 
 import { PassJob } from '../model/pass-job.js';
 import { CHUNK } from '../model/reader.js';
@@ -8,24 +8,24 @@ import { CHUNK } from '../model/reader.js';
 /** @typedef {import('./generate.js').GeneratedItem} GeneratedItem */
 /** @typedef {{ job: PassJob, resolve: () => void, reject: (error: unknown) => void }} Waiting */
 
-/** Joins the passes of texts that wait for each other. */
+/** Joins the passes of texts: each waits until all of them want to read. */
 export class Together {
     /** @param {Network} network */
     constructor(network) {
         this._network = network;
         this._job = new PassJob(network);
-        /** Texts that are on their way to their next token. */
+        /** How many texts are on the way to their next token. */
         this._running = 0;
-        /** Those of them that want to read. @type {Waiting[]} */
+        /** Passes of those of them that want to read. @type {Waiting[]} */
         this._waiting = [];
-        /** Room for the results of a pass. */
+        /** Buffers for the results of a joint pass, for so many rows. */
         this._rows = 0;
         this._logits = 0;
         this._hidden = 0;
     }
 
     /**
-     * Lets texts go on to the next item of each.
+     * Asks each text for its next item.
      * @param {AsyncGenerator<GeneratedItem, void, undefined>[]} texts
      * @returns {Promise<PromiseSettledResult<IteratorResult<GeneratedItem, void>>[]>}
      */
@@ -42,7 +42,7 @@ export class Together {
     }
 
     /**
-     * In place of the runtime's: the pass begins when nobody is left who might join.
+     * Runs a pass in place of the runtime: it begins when no other text can join any more.
      * @param {PassJob} job
      * @returns {Promise<void>}
      */
@@ -59,7 +59,7 @@ export class Together {
         }
     }
 
-    /** @param {Waiting[]} waiting all that are running: nobody can come in between @returns {Promise<void>} */
+    /** @param {Waiting[]} waiting of all running texts, so no other pass can come in between @returns {Promise<void>} */
     async _runAll(waiting) {
         while (waiting.length > 0) {
             const group = takeGroup(this._network, waiting);
@@ -79,10 +79,10 @@ export class Together {
         this._makeRoom(runs.length);
         const longest = runs.reduce((most, { ids }) => Math.max(most, ids.length), 0);
         this._job.set(runs, 0, longest, true, { logits: this._logits, hidden: this._hidden, every: false });
-        // One text's own signal is noticed after the pass, which the others need.
+        // A signal that not all texts share does not cut the pass short, as the others need it; its text notices it afterwards.
         const [{ signal }] = jobs;
         await this._network.runtime._run(this._job, jobs.every((job) => job.signal === signal) ? signal : undefined);
-        // Meanwhile somebody may have disposed of what the results are for.
+        // Meanwhile the caller may have disposed of a cache or the model.
         jobs.forEach((job) => job.check());
         const { width, vocabulary } = this._network.description;
         let row = 0;
@@ -111,7 +111,7 @@ export class Together {
         this._rows = rows;
     }
 
-    /** Its own; texts have theirs. */
+    /** None of its own: the texts have theirs. */
     get cacheBytes() {
         return 0;
     }
@@ -125,14 +125,14 @@ export class Together {
 
 /**
  * @param {Network} network
- * @param {Waiting[]} waiting loses those that are taken
- * @returns {Waiting[]} the first, and those that can go with it into one pass
+ * @param {Waiting[]} waiting those that are returned are removed
+ * @returns {Waiting[]} the first, and those that can be read in one pass with it
  */
 function takeGroup(network, waiting) {
     const group = [/** @type {Waiting} */ (waiting.shift())];
     const [{ job }] = group;
     let left = CHUNK - job.tokens;
-    // Some rotations depend on the length of the text: texts that differ in it are read apart.
+    // Texts whose rotations differ, as some depend on a text's length, are read in separate passes.
     const key = network.lengthKey(job.length);
     for (let i = 0; job.joins && i < waiting.length;) {
         const { job: other } = waiting[i];
@@ -150,8 +150,8 @@ function takeGroup(network, waiting) {
  * Writes texts together.
  * @param {import('./language-model.js').LanguageModel} model
  * @param {(together: Together) => AsyncGenerator<GeneratedItem, void, undefined>[]} begin
- * @returns {AsyncGenerator<GeneratedItem, void, undefined>} the items of all, each with the `index` of its text: one of every
- *   text that still goes on, in order, then the next of each
+ * @returns {AsyncGenerator<GeneratedItem, void, undefined>} the items of all texts, each with the `index` of its text, in rounds: one item
+ *   of every text that has not ended, in order
  */
 export async function* writeTogether(model, begin) {
     const together = new Together(model.network);

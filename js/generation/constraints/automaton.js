@@ -1,4 +1,4 @@
-// What may follow at a place of a text: states that bytes lead to, and the tokens that each of them allows.
+// An automaton over bytes, built as it is used: states, transitions, and the tokens that each state allows.
 
 import { Expressions, waysOf } from './expressions.js';
 
@@ -7,21 +7,21 @@ import { Expressions, waysOf } from './expressions.js';
 
 const SPACE = ' '.charCodeAt(0);
 
-/** A place in a text: the expressions, one of which the rest has to be. */
+/** A state: the rest of the text has to match one of its expressions. */
 export class State {
     /** @param {Expression[]} ways */
     constructor(ways) {
         this.ways = ways;
-        /** Tokens that the shortest rest takes at most. */
+        /** At most so many tokens are needed for the shortest rest. */
         this.fewest = ways.reduce((least, { fewest }) => Math.min(least, fewest), Infinity);
         this.worst = ways.reduce((most, { worst }) => Math.max(most, worst), 0);
         /** Whether something may follow. */
         this.goesOn = ways.some(({ kind }) => kind !== 'nothing');
-        /** By byte; null: it leads nowhere. @type {(State | null | undefined)[]} */
+        /** Transitions by byte; null: the byte is not allowed; undefined: not asked for yet. @type {(State | null | undefined)[]} */
         this.next = [];
-        /** The state that allows the same tokens, of all that are alike as far as a token can tell. @type {State | null} */
+        /** The representative of the states that allow the same tokens, as no token is long enough to tell them apart. @type {State | null} */
         this.like = null;
-        /** A bit for each token. @type {Uint32Array | null} */
+        /** The allowed tokens, a bit for each; null: not computed yet. @type {Uint32Array | null} */
         this.allowed = null;
     }
 
@@ -46,7 +46,7 @@ export class Automaton {
         this._path = /** @type {State[]} */ (new Array(tokens.longest + 1));
     }
 
-    /** Places that have been seen. */
+    /** Number of states. */
     get size() {
         return this._states.size;
     }
@@ -62,7 +62,7 @@ export class Automaton {
         return state;
     }
 
-    /** @param {State} start @returns {State} the same, where a text loses the space that it begins with, or all of them */
+    /** @param {State} start @returns {State} the same for a tokenizer whose decoder drops a text's first space, or all that it begins with */
     _behindSpace(start) {
         const state = new State(start.ways);
         state.fewest += Number(state.fewest > 0 && this.step(start, SPACE) !== null);
@@ -99,7 +99,7 @@ export class Automaton {
     /**
      * The tokens that may follow.
      * @param {State} state
-     * @param {number} room tokens that there is room for, this one included
+     * @param {number} room how many tokens may still come, this one included
      * @returns {Uint32Array} a bit for each token; not to be changed
      */
     allowed(state, room) {
@@ -113,7 +113,7 @@ export class Automaton {
 
     /**
      * @param {State} state
-     * @param {number} most tokens that the rest may take
+     * @param {number} most tokens that may come after this one
      * @returns {Uint32Array}
      */
     _walk(state, most) {
@@ -121,7 +121,7 @@ export class Automaton {
         const allowed = new Uint32Array(Math.ceil(size / 32));
         const path = this._path;
         path[0] = state;
-        // The tokens with so many bytes in common with the last one are as impossible as that was.
+        // Tokens are sorted: one that has the first `dead` bytes in common with the last one fails where that failed.
         let dead = Infinity;
         for (let i = 0; i < ids.length; i++) {
             let depth = common[i];

@@ -1,5 +1,5 @@
-// What a text may be: ids that a function allows, JSON by a schema, one of some texts, or a regular expression. Each becomes an
-// object that takes the logits of all other tokens away.
+// Constrained generation: a text may have only the ids that a function allows, or must be JSON by a schema, one of some choices, or a
+// match of a regular expression. Each becomes an object that sets the logits of all other tokens to -Infinity.
 
 import { integerWithin, rangeError, show, typeError } from '../../check.js';
 import { Automaton } from './automaton.js';
@@ -11,34 +11,35 @@ import { tokenBytes } from './vocabulary.js';
 /** @typedef {import('./automaton.js').State} State */
 
 /**
- * @typedef {object} ConstraintOptions one of them at most
- * @property {(tokens: Int32Array) => Iterable<number> | null | undefined} [allowed] is called before each token with those written
- *   so far, the prompt not among them, and gives the ids of which the next one is; null: any
- * @property {Record<string, any>} [json] a JSON Schema: the text is such JSON, and parses. Types object (all properties that are
- *   required and any of the others, in the schema's order), array, string, integer, number, boolean, null; enum, const, anyOf,
- *   $ref to $defs; minItems, maxItems (16), minLength, maxLength (256), pattern from ^ to $, minimum and maximum as integers.
- *   Any other keyword is refused
+ * @typedef {object} ConstraintOptions at most one of these
+ * @property {(tokens: Int32Array) => Iterable<number> | null | undefined} [allowed] called before each token with those written so far,
+ *   without the prompt's; returns the ids that may come next, or null for any
+ * @property {Record<string, any>} [json] a JSON Schema: the text is valid JSON by it. Types object (all required properties and any of
+ *   the others, in the schema's order), array, string, integer, number, boolean, null; enum, const, anyOf, $ref to $defs; minItems,
+ *   maxItems (default 16), minLength, maxLength (default 256), pattern from ^ to $, minimum and maximum as integers. Any other keyword is
+ *   refused
  * @property {readonly string[]} [choices] the text is one of these
- * @property {string} [pattern] the source of a regular expression that the whole text matches: no lookaround, no back-references
+ * @property {string} [pattern] source of a regular expression that the whole text matches; no lookaround, no back-references
  *
  * @typedef {object} Constraint
- * @property {(logits: Float32Array, tokens: Int32Array, from: number, to: number) => void} apply takes away the logits of what must
- *   not follow tokens [from, to), which have been written
- * @property {(tokens: Int32Array, from: number, to: number) => boolean} isOver whether nothing may follow them and no token says so
+ * @property {(logits: Float32Array, tokens: Int32Array, from: number, to: number) => void} apply sets the logits of the tokens that must
+ *   not follow tokens [from, to), the text so far, to -Infinity
+ * @property {(tokens: Int32Array, from: number, to: number) => boolean} isOver whether the text is complete in a model without end tokens,
+ *   where no token can say so
  */
 
-/** The names of the options here. @type {readonly (keyof ConstraintOptions)[]} */
+/** The names of these options. @type {readonly (keyof ConstraintOptions)[]} */
 export const CONSTRAINT_OPTIONS = Object.freeze(['allowed', 'json', 'choices', 'pattern']);
 
-/** Places of a text that an automaton may know before it is made anew. */
+/** An automaton with more states than this is built anew, so that it does not grow for ever. */
 const MOST_STATES = 20000;
 
 /**
  * @param {LanguageModel} model
- * @param {ConstraintOptions} options others in it are not looked at
- * @param {{ room: number, kind: string }} settings tokens that there is room for; the kind of search
- * @returns {Constraint | null} null: there is none
- * @throws {TypeError | RangeError} for what cannot be followed, or has no text of so few tokens
+ * @param {ConstraintOptions} options may have other properties
+ * @param {{ room: number, kind: string }} settings room: how many tokens the text may have; kind: of the search
+ * @returns {Constraint | null} null if there is none
+ * @throws {TypeError | RangeError} for what is not supported, or has no text that short
  */
 export function createConstraint(model, options, { room, kind }) {
     const given = CONSTRAINT_OPTIONS.filter((name) => options[name] !== undefined);
@@ -71,7 +72,7 @@ export function createConstraint(model, options, { room, kind }) {
 }
 
 /**
- * What was used last, by tokenizer: what an automaton knows is worth keeping from text to text.
+ * The automata used last, by tokenizer: the states they have found are worth keeping for the next text.
  * @type {WeakMap<import('./vocabulary.js').TokenBytes, Map<string, Automaton>>}
  */
 const USED = new WeakMap();
@@ -87,7 +88,7 @@ function automatonOf(model, name, value) {
     const key = `${name} ${text}`;
     let automaton = used.get(key);
     if (!automaton || automaton.size > MOST_STATES) {
-        // Of the text, as others will find it: a getter of the caller's may answer otherwise the next time.
+        // Built from the JSON that is the key: a getter of the caller's may return something else the next time.
         const own = JSON.parse(text);
         automaton = new Automaton(tokens, (expressions) => {
             if (name === 'json') {
@@ -106,7 +107,7 @@ function automatonOf(model, name, value) {
 }
 
 /**
- * The text of a value that says all of it: two that have the same are the same.
+ * The JSON of a value, which must lose nothing by it: values with the same JSON are the same constraint.
  * @param {string} name of the option
  * @param {unknown} value
  * @returns {string}
@@ -131,7 +132,7 @@ function jsonText(name, value) {
             return text;
         }
     } catch (cause) {
-        // Beside those: what holds itself, and what a getter of the caller throws.
+        // The other cases: a value that contains itself, and a getter of the caller's that throws.
         throw cause === NO_JSON ? typeError(name, expected, other) : new TypeError(`${name} must be ${expected}, got ${show(value)}`, { cause });
     }
     throw typeError(name, expected, value);
@@ -150,7 +151,7 @@ function checkChoices(choices) {
     return choices;
 }
 
-/** The hook of a caller. */
+/** Asks the caller's function. */
 class AllowedTokens {
     /** @param {NonNullable<ConstraintOptions['allowed']>} ask @param {number} size */
     constructor(ask, size) {
@@ -190,11 +191,11 @@ class Following {
         this._room = room;
         /** The tokens of the last time. @type {number[]} */
         this._tokens = [];
-        /** The state before each of them and behind the last; null: it has ended, or should not have come. @type {(State | null)[]} */
+        /** The state before each of them, and after the last; null: after an end token, or one that was not allowed. @type {(State | null)[]} */
         this._states = [automaton.start];
     }
 
-    /** @param {Int32Array} tokens @param {number} from @param {number} to @returns {State | null} where they lead */
+    /** @param {Int32Array} tokens @param {number} from @param {number} to @returns {State | null} the state after them */
     _follow(tokens, from, to) {
         let same = 0;
         while (same < this._tokens.length && from + same < to && tokens[from + same] === this._tokens[same]) {
@@ -214,7 +215,7 @@ class Following {
     /** @param {Float32Array} logits @param {Int32Array} tokens @param {number} from @param {number} to */
     apply(logits, tokens, from, to) {
         const state = this._follow(tokens, from, to);
-        // After an end token a beam goes on with whatever it likes.
+        // After an end token a beam goes on, and everything is allowed.
         if (state !== null) {
             keepOnly(logits, this._automaton.allowed(state, this._room - (to - from)), state.accepts ? this._endTokens : []);
         }
@@ -228,8 +229,8 @@ class Following {
 
 /**
  * @param {Float32Array} logits
- * @param {Uint32Array} bits one for each that stays
- * @param {readonly number[]} also that stay
+ * @param {Uint32Array} bits a bit for each token, 1 if it stays allowed
+ * @param {readonly number[]} also tokens that stay allowed too
  */
 function keepOnly(logits, bits, also) {
     const kept = also.map((token) => logits[token]);

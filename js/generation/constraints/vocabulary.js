@@ -1,4 +1,4 @@
-// The tokens of a tokenizer as bytes, sorted, so that those with the same beginning are looked at once.
+// The tokens of a tokenizer as byte strings, sorted, so that a common beginning is followed once.
 
 /** @typedef {import('../../text/tokenizer.js').Tokenizer} Tokenizer */
 
@@ -8,15 +8,15 @@ const OTHERS = ['WordPiece', 'WordLevel'];
 export class TokenBytes {
     /**
      * @param {Tokenizer} tokenizer
-     * @param {number} size tokens of the model
-     * @param {readonly number[]} [endTokens] that end a text, whatever text they have
+     * @param {number} size number of tokens of the model
+     * @param {readonly number[]} [endTokens] left out, whatever their text is
      */
     constructor(tokenizer, size, endTokens = []) {
-        /** Tokens of the model. */
+        /** Number of tokens of the model. */
         this.size = size;
         /** @type {number[]} */
         const ids = [];
-        /** Their bytes, as letters: these are compared and counted ten times as fast. @type {string[]} */
+        /** Their bytes, each as a character: strings are compared and looked up ten times as fast. @type {string[]} */
         const texts = [];
         const ends = new Set(endTokens);
         for (let id = 0; id < Math.min(size, tokenizer.vocabularySize); id++) {
@@ -28,25 +28,25 @@ export class TokenBytes {
         }
         const order = Uint32Array.from(ids.keys()).sort((a, b) => (texts[a] < texts[b] ? -1 : Number(texts[a] > texts[b])));
         this.ids = order.map((i) => ids[i]);
-        /** Where the bytes of each begin, and the end. */
+        /** Where in `bytes` each begins, and where the last ends. */
         this.starts = new Uint32Array(ids.length + 1);
         order.forEach((from, i) => {
             this.starts[i + 1] = this.starts[i] + texts[from].length;
         });
         this.bytes = new Uint8Array(this.starts[ids.length]);
-        /** Bytes that each has in common with the one before. */
+        /** How many first bytes each has in common with the one before. */
         this.common = new Uint16Array(ids.length);
-        /** Of the longest, in bytes. */
+        /** Length of the longest, in bytes. */
         this.longest = 0;
         /** 1 for each byte that is a token by itself. */
         this.alphabet = new Uint8Array(256);
         const space = tokenizer.idOf('▁');
-        /** Of three spaces that a text begins with, how many it loses when it is decoded. */
+        /** How many of three spaces at its beginning a text loses when it is decoded: 0, 1 or all. */
         this.lost = space === undefined ? 0 : 3 - tokenizer.decode([space, space, space]).length;
-        /** All of them, a letter for each byte. */
+        /** All of them, a character for each byte. */
         this.pieces = new Set(texts);
         order.forEach((from, i) => this._add(i, texts[from], i === 0 ? '' : texts[order[i - 1]]));
-        /** By id, where each is in this order. */
+        /** Index in this order by id, or -1. */
         this._indexOf = new Int32Array(size).fill(-1);
         this.ids.forEach((id, i) => {
             this._indexOf[id] = i;
@@ -70,14 +70,14 @@ export class TokenBytes {
         }
     }
 
-    /** @param {number} id @returns {Uint8Array | null} null: a token without text */
+    /** @param {number} id @returns {Uint8Array | null} its bytes; null for a token without text */
     of(id) {
         const i = this._indexOf[id] ?? -1;
         return i < 0 ? null : this.bytes.subarray(this.starts[i], this.starts[i + 1]);
     }
 }
 
-/** Tokens that are tried. */
+/** How many tokens joins() tries. */
 const TRIED = 1000;
 
 /** @param {Tokenizer} tokenizer @returns {boolean} whether decoding puts tokens together as they are, without spaces between or ends of words */
@@ -89,10 +89,10 @@ function joins(tokenizer) {
     return tokenizer.decode(ids) === ids.map((id) => tokenizer.piece(id)).join('');
 }
 
-/** Letters that are made at once. */
+/** How many characters are made at once: arguments of a call are limited. */
 const AT_ONCE = 4096;
 
-/** @param {Uint8Array} bytes however many @returns {string} the letter with the number of each */
+/** @param {Uint8Array} bytes @returns {string} for each byte the character with its number */
 export function letters(bytes) {
     let text = '';
     for (let at = 0; at < bytes.length; at += AT_ONCE) {
