@@ -1,4 +1,4 @@
-// From a file to a network: which tensor goes where, checked against the description before any weight is read.
+// From a model's files to a plan: its description, and where in the network each tensor goes, checked before any weight is read.
 
 import { FormatError, checkFormat, show } from '../check.js';
 import { requireWeightType } from '../files/ggml-types.js';
@@ -14,23 +14,23 @@ import { shapesOf } from './shapes.js';
 /** @typedef {import('../files/tensor-source.js').TensorSource} TensorSource */
 
 /**
- * Some rows of a tensor and what they are.
+ * Where some rows of a tensor go.
  * @typedef {object} Placement
  * @property {string} role
- * @property {number} from first row of the tensor; of its outputs, where it is stored as [inputs, outputs]
- * @property {number} to first row of the role
- * @property {number} count
+ * @property {number} from first of the rows in the tensor; of its outputs, if it is stored as [inputs, outputs]
+ * @property {number} to first of the rows in the role
+ * @property {number} count of rows
  *
  * @typedef {object} Plan
  * @property {Family} family
- * @property {string} architecture as the file spells it
+ * @property {string} architecture model_type of config.json, general.architecture of a GGUF file
  * @property {ModelDescription} description
  * @property {Map<string, { tensor: TensorInfo, transposed: boolean, places: Placement[] }>} tensors by their names
- * @property {Map<string, string>} types of the weights as the file has them, by role
+ * @property {Map<string, string>} types that the weights have in the file, by role
  * @property {string[]} harmless fields and tensors that were set aside
  */
 
-/** Divisors of rotary frequencies, which GGUF has as tensors. */
+/** Roles of the divisors of rotary frequencies, which GGUF files have as tensors. */
 const DIVISORS = ['rope_freqs.weight', 'rope_factors_short.weight', 'rope_factors_long.weight'];
 
 /**
@@ -70,7 +70,7 @@ export function planOf(source) {
 }
 
 /**
- * What only the file can tell: whether the head is the embedding, and the divisors of rotary frequencies.
+ * Settles what depends on the tensors: the head is the embedding unless the file has a head, whatever its config says.
  * @param {ModelDescription} description
  * @param {Map<string, import('./roles.js').Part[]>} byRole
  * @param {TensorSource} source
@@ -97,7 +97,7 @@ function placeAll(plan, wanted, roles, format) {
     }
 }
 
-/** Bytes mean nothing without the scales of their outputs. @param {Plan} plan @param {Map<string, number[]>} wanted */
+/** Integers need the scales of their outputs: these become wanted too. @param {Plan} plan @param {Map<string, number[]>} wanted */
 function wantScales(plan, wanted) {
     for (const [role, type] of plan.types) {
         if (type === 'I8') {
@@ -108,7 +108,7 @@ function wantScales(plan, wanted) {
 }
 
 /**
- * Enters a tensor into the plan.
+ * Adds a tensor to the plan.
  * @param {Plan} plan
  * @param {Map<string, number[]>} wanted
  * @param {string} role
@@ -148,7 +148,7 @@ function simplePlace(wanted, role, row) {
 }
 
 /**
- * Queries, keys and values in one tensor, or gate and up.
+ * The parts of a fused tensor: queries, keys and values, or gate and up.
  * @param {Plan} plan
  * @param {Map<string, number[]>} wanted
  * @param {string} role

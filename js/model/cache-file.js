@@ -2,9 +2,9 @@
 //
 //   { model, dtype, capacity, sinks, batch, rows: [{ tokens, positions, cold, key, ring: { start, ahead, gone, trace } }] }
 //
-// and its pages stand text by text, layer by layer, in order of place; behind those of a ring that has gone on the sinks' first keys.
-// `model` is the fingerprint of the model whose keys and values these are. Nothing in a file is believed: every number is checked
-// before it is used, damage is a FormatError.
+// and its pages follow text by text, layer by layer, in order; after those of a text whose ring has dropped tokens come the sinks' original
+// keys. `model` is the fingerprint of the model that the cache belongs to. Nothing in a file is trusted: every number is checked before it
+// is used, and damage is a FormatError.
 
 import { checksum, packCache, unpackCache } from '../blocks/cache-bytes.js';
 import { isKeptType, pageBytes, pageFor } from '../blocks/pages.js';
@@ -34,7 +34,7 @@ const WHAT = 'ModelCache';
 const fingerprints = new WeakMap();
 
 /**
- * What tells one model's keys and values from another's: its description, and a sample of its weights.
+ * Identifies a model, so that no other model uses its keys and values: a hash of its description and of a sample of its weights.
  * @param {Network} network
  * @returns {number}
  */

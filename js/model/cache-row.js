@@ -1,4 +1,4 @@
-// CacheRow: the keys and values of one text, with its tokens and where they stand.
+// CacheRow: the keys and values of one text, with its tokens and their positions.
 
 import { removePositions } from '../blocks/decoder.js';
 import { PagedCache, pageFor } from '../blocks/pages.js';
@@ -15,7 +15,7 @@ import { Ring } from './ring.js';
  * @property {import('./ring.js').RingState | null} ring
  */
 
-/** @param {Pick<RowState, 'tokens' | 'ring'>} state @param {number} capacity @returns {number} places of the caches that are taken */
+/** @param {Pick<RowState, 'tokens' | 'ring'>} state @param {number} capacity @returns {number} how many places of the caches are in use */
 export const placesOf = ({ tokens, ring }, capacity) => (ring && ring.start > 0 ? capacity : tokens.length);
 
 /** One text: its tokens, and a cache for every layer. */
@@ -24,7 +24,7 @@ export class CacheRow {
      * @param {Network} network
      * @param {number} capacity most positions
      * @param {import('../blocks/pages.js').KeptType} type of keys and values
-     * @param {number} [sinks] a full cache loses the oldest position after so many; -1: it does not
+     * @param {number} [sinks] once it is full, the oldest token after so many is dropped; -1: none is, and a full cache is an error
      */
     constructor(network, capacity, type, sinks = -1) {
         this.network = network;
@@ -33,17 +33,17 @@ export class CacheRow {
         this.sinks = sinks;
         /** @type {number[]} */
         this.tokens = [];
-        /** Rotary positions of the tokens, where they are not their places. @type {number[] | null} */
+        /** Rotary positions of the tokens, if they differ from their indices. @type {number[] | null} */
         this.positions = null;
-        /** So many tokens from the first on have the keys and values of a text that was read from its start, with nothing taken out. */
+        /** So many of the first tokens have the keys and values that reading the text from scratch gives: nothing was removed before them. */
         this.cold = 0;
-        /** Network.lengthKey() of the readings that its tokens came with; -1: of different ones. */
+        /** Network.lengthKey() with which its tokens were read; -1: with different ones. */
         this.key = 0;
         /** @type {PagedCache[]} */
         this.caches = [];
-        /** The order of places, where it may be another than the text's. @type {Ring | null} */
+        /** Maps a text's order to places in the caches, where they may differ. @type {Ring | null} */
         this.ring = sinks < 0 ? null : new Ring(network, this.caches, sinks, capacity - sinks);
-        /** Zeros, so that nothing of what the memory held before is saved or shown. @param {number} address @param {number} bytes */
+        /** Zeroes new pages, so that nothing that the memory held before gets into a saved cache. @param {number} address @param {number} bytes */
         this._clear = (address, bytes) => {
             network.runtime.memory.f32(address, bytes / 4).fill(0); // six times as fast as bytes
         };
@@ -66,20 +66,20 @@ export class CacheRow {
         return this.caches.reduce((sum, cache) => sum + cache.bytes, 0);
     }
 
-    /** What holds its tokens: pages, layer by layer (there may be more, of a reading that failed), and what a ring has kept. */
+    /** What save() has to write: the pages in use, layer by layer (a reading that failed may have left more), and what the ring has kept. */
     pageList() {
         const end = placesOf(this, this.capacity);
         return this.caches.flatMap((cache) => cache.pageList(end)).concat(this.ring?.kept ?? []);
     }
 
-    /** What a file of it says beside its pages. @returns {RowState} */
+    /** What a file has of it beside the pages. @returns {RowState} */
     get state() {
         const { tokens, positions, cold, key, ring } = this;
         return { tokens, positions, cold, key, ring: ring && ring.state };
     }
 
     /**
-     * Takes on what a file says; what pageList() lists then is to be filled in.
+     * Takes over what a file has; the caller then fills what pageList() lists.
      * @param {RowState} state checked
      * @throws {RangeError} when the memory is exhausted
      */
@@ -92,7 +92,7 @@ export class CacheRow {
         Object.assign(this, { tokens, positions, cold, key });
     }
 
-    /** @param {number} place @returns {number} its rotary position, of a token to come too */
+    /** @param {number} place index of a token, perhaps of one still to come @returns {number} its rotary position */
     position(place) {
         const { positions } = this;
         if (positions === null) {
@@ -101,17 +101,17 @@ export class CacheRow {
         return place < positions.length ? positions[place] : place - positions.length + (positions.at(-1) ?? -1) + 1;
     }
 
-    /** @param {number} place of a token @returns {number} where it lies in the caches */
+    /** @param {number} place index of a token @returns {number} its place in the caches */
     slot(place) {
         return this.ring ? this.ring.slot(place) : place;
     }
 
-    /** @param {number} place @returns {number} the position that its key is turned to */
+    /** @param {number} place index of a token @returns {number} the position that its key is rotated to */
     angle(place) {
         return this.position(place) + (this.ring ? this.ring.ahead : 0);
     }
 
-    /** @param {number} count of more tokens @returns {number} positions of the text with them: a full ring gets no more */
+    /** @param {number} count of tokens to come @returns {number} positions that the text takes with them; a full ring takes no more */
     lengthWith(count) {
         const places = this.length + count;
         return this.position((this.sinks < 0 ? places : Math.min(places, this.capacity)) - 1) + 1;
@@ -124,14 +124,14 @@ export class CacheRow {
         }
     }
 
-    /** @param {number} count @returns {number} how many of so many tokens can be read at once: a full ring goes on token by token */
+    /** @param {number} count @returns {number} how many of these tokens one pass may read: a full ring goes on token by token */
     most(count) {
         return this.sinks < 0 ? count : Math.max(1, Math.min(count, this.capacity - this.length));
     }
 
     /**
      * @param {number} count of more tokens
-     * @throws {RangeError} when there are no places for so many, or no learned positions
+     * @throws {RangeError} if there are no places, or no learned positions, for so many
      */
     checkRoom(count) {
         const { length } = this;
@@ -143,7 +143,7 @@ export class CacheRow {
     }
 
     /**
-     * Room for more tokens, that no other cache shares.
+     * Makes room for more tokens, in pages that no other cache shares.
      * @param {number} count
      * @throws {RangeError} when there are more than the capacity, or the memory is exhausted; nothing is lost then
      */
@@ -153,7 +153,7 @@ export class CacheRow {
             this.ring.prepare();
             this.ring.advance(this.tokens[this.sinks]);
             this._forget(this.sinks, this.sinks + 1, true);
-            this.cold = 0; // the sinks are turned, too
+            this.cold = 0; // the sinks have been rotated, too
         }
         this.checkRoom(count);
         const slot = this.slot(this.length);
@@ -164,7 +164,7 @@ export class CacheRow {
     }
 
     /**
-     * Whether its keys are turned otherwise than those of a text with so many more tokens, and the network wants all alike.
+     * Whether a text with so many more tokens has other rotations, and the network wants the same for all of its keys (LongRoPE).
      * @param {number} count
      */
     isOutdated(count) {
@@ -172,7 +172,11 @@ export class CacheRow {
         return network.rereads && length > 0 && cold === length && count > 0 && key !== network.lengthKey(this.lengthWith(count));
     }
 
-    /** @param {ArrayLike<number>} ids @param {number} from @param {number} count that have been read @param {number} key of the reading */
+    /**
+     * Notes tokens that have been read.
+     * @param {ArrayLike<number>} ids @param {number} from @param {number} count
+     * @param {number} key Network.lengthKey() with which they were read
+     */
     append(ids, from, count, key) {
         if (count > 0) {
             this.key = this.length === 0 || this.key === key ? key : -1;
@@ -185,7 +189,7 @@ export class CacheRow {
     }
 
     /**
-     * What may fail before truncate().
+     * The part of truncate() that may fail.
      * @param {number} n tokens that stay
      * @throws {RangeError} when the memory is exhausted; the text is the same then
      */
@@ -212,10 +216,10 @@ export class CacheRow {
     }
 
     /**
-     * Takes the tokens [from, to) out. What follows moves down.
+     * Removes the tokens [from, to). Later ones move down.
      * @param {number} from
      * @param {number} to
-     * @param {boolean} shift whether what follows takes the positions of its new places
+     * @param {boolean} shift whether later tokens take the positions of their new places
      * @throws {RangeError} when the memory is exhausted; the text is the same then
      */
     remove(from, to, shift) {
@@ -230,7 +234,7 @@ export class CacheRow {
         this.caches.forEach((cache) => cache.truncate(this.length));
     }
 
-    /** Takes tokens out of the list. @param {number} from @param {number} to @param {boolean} shift */
+    /** Removes tokens from the lists. @param {number} from @param {number} to @param {boolean} shift */
     _forget(from, to, shift) {
         const { length } = this;
         const positions = shift ? this.positions : this.positions ?? Array.from({ length }, (_, i) => i);
@@ -272,7 +276,7 @@ export class CacheRow {
 }
 
 /**
- * Several texts, all of them or none.
+ * Makes several rows, or none if one of them fails.
  * @param {Network} network
  * @param {number} count
  * @param {(i: number) => number} capacityOf each

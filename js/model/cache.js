@@ -1,4 +1,4 @@
-// ModelCache: the keys and values of one text or several, with the tokens that they are of.
+// ModelCache: the keys and values of one text or several, with their tokens.
 
 import { printAs } from '../engine/print.js';
 import { isNode } from '../engine/threads.js';
@@ -16,17 +16,18 @@ import { checkIds } from './reader.js';
 
 /**
  * @typedef {object} CacheOptions
- * @property {number} [length] most positions that it may take; the model's contextLength. It takes memory as it grows
- * @property {import('../blocks/pages.js').KeptType} [dtype] of keys and values; the model's cacheDtype
- * @property {number} [batch] texts, 1
- * @property {number} [window] with `sinks`: a full cache of sinks + window positions loses the oldest after the sinks before each token
- * @property {number} [sinks] positions from the first on that stay
+ * @property {number} [length] most positions of a text; default: the model's contextLength. Memory is taken only as the cache grows
+ * @property {import('../blocks/pages.js').KeptType} [dtype] type of keys and values; default: the model's cacheDtype
+ * @property {number} [batch] number of texts; default: 1
+ * @property {number} [window] with `sinks`, in place of `length`: the cache has sinks + window positions; once it is full, the oldest token
+ *   after the sinks is dropped before each new one
+ * @property {number} [sinks] how many of a text's first tokens are never dropped ("attention sinks")
  */
 
 /**
- * The keys and values of a text, or of several with `batch`, and the tokens they are of. Made by model.createCache(),
- * filled by model.forward() and model.generate().
- * @template {number[] | number[][]} [T=number[] | number[][]] what `tokens` is
+ * The keys and values of a text, or of several with `batch`, and their tokens. Made by model.createCache(), filled by model.forward()
+ * and model.generate().
+ * @template {number[] | number[][]} [T=number[] | number[][]] type of `tokens`
  */
 export class ModelCache {
     #rows;
@@ -48,17 +49,17 @@ export class ModelCache {
         this.#batch = batch;
         this.#onMake = onMake;
         this.#onDispose = onDispose;
-        /** What forward() reads with, so that a step can run what was recorded for the one before. */
+        /** The job that forward() reads with: a step can run the program that was recorded for the step before. */
         this._passes = new PassJob(network);
         onMake(this);
     }
 
-    /** Whether something reads into it just now. */
+    /** Whether something is reading into it. */
     _locked = false;
 
     /**
-     * Keeps everybody else out while something reads into it.
-     * @param {string} what
+     * Lets nothing else use it until _unlock().
+     * @param {string} what names the caller in errors
      * @returns {CacheRow[]} its texts
      */
     _lock(what) {
@@ -77,13 +78,13 @@ export class ModelCache {
         return this.#rows;
     }
 
-    /** Ids that it holds; with a batch a list for each text. @returns {T} */
+    /** The ids of the tokens that it holds; with `batch` a list for each text. @returns {T} */
     get tokens() {
         const all = this._rows.map(({ tokens }) => tokens.slice());
         return /** @type {T} */ (this.#batch ? all : all[0]);
     }
 
-    /** Positions held; of the longest text. */
+    /** How many positions it holds, of the longest text. */
     get length() {
         return this._rows.reduce((most, row) => Math.max(most, row.length), 0);
     }
@@ -98,7 +99,7 @@ export class ModelCache {
         return this._rows.length;
     }
 
-    /** Bytes of the pages that its keys and values take now; those that a fork shares count for both. */
+    /** Bytes of the pages of its keys and values. Pages shared with a fork count for both. */
     get byteLength() {
         return this._rows.reduce((sum, row) => sum + row.bytes, 0);
     }
@@ -111,8 +112,8 @@ export class ModelCache {
     /**
      * Keeps the first `n` positions.
      * @param {number} n
-     * @throws {RangeError} when it holds fewer; when the memory is exhausted, which a ring that has gone on takes some of. Nothing is changed
-     *   then
+     * @throws {RangeError} if it holds fewer; if the memory is exhausted, of which a cache with sinks that has dropped tokens needs some.
+     *   Nothing is changed then
      */
     truncate(n) {
         this._idle('truncate');
@@ -122,17 +123,18 @@ export class ModelCache {
     }
 
     /**
-     * Keeps the longest beginning that it has in common with some ids, at most all but the last of them: what is to be
-     * read next is `ids.slice(n)`. A cache with sinks that is what reading the ids leaves is kept, however much of them it has lost.
-     * @param {ArrayLike<number>} ids
-     * @returns {number} n of the ids need not be read
-     * @throws {RangeError} when the memory is exhausted, which a ring that has gone on takes some of. Nothing is changed then
+     * Keeps the longest beginning that it has in common with a text, at most all but the text's last token: what is left to read is
+     * `ids.slice(n)`. A cache with sinks is kept as it is if reading the text's first n tokens would have left it so, whatever it dropped.
+     * @param {ArrayLike<number>} ids of the text
+     * @returns {number} n: how many of the ids need not be read
+     * @throws {RangeError} if the memory is exhausted, of which a cache with sinks that has dropped tokens needs some. Nothing is changed
+     *   then
      */
     reuse(ids) {
         this._idle('reuse');
         const row = this._single('reuse');
         const wanted = checkIds('ids', ids, this._network.description.vocabulary);
-        this._idle('reuse'); // the ids may have run code of the caller's
+        this._idle('reuse'); // reading the ids may have run code of the caller's
         let n = 0;
         const most = Math.min(row.length, wanted.length - 1);
         while (n < most && row.tokens[n] === wanted[n] && row.position(n) === n) {
@@ -144,18 +146,18 @@ export class ModelCache {
     }
 
     /**
-     * Takes positions [from, to) out.
+     * Removes positions [from, to).
      * @param {number} from
      * @param {number} to
-     * @param {{ shift?: boolean }} [options] shift: later positions move down, their keys turned to their new places, their
-     *   values as they are (the default); without they keep their positions
+     * @param {{ shift?: boolean }} [options] shift: later tokens move down: their keys are rotated to the new positions, their values stay as
+     *   they are (default: true); false: later tokens keep their positions
      * @throws {RangeError} for a range that it does not hold; for shift in a model with learned positions
      */
     remove(from, to, options = {}) {
         this._idle('remove');
         checkOptionNames('remove', options, ['shift']);
         const { shift = true } = options;
-        this._idle('remove'); // the options may have run code of the caller's
+        this._idle('remove'); // reading the options may have run code of the caller's
         const row = this._single('remove');
         if (typeof shift !== 'boolean') {
             throw typeError('shift', 'true or false', shift);
@@ -170,7 +172,7 @@ export class ModelCache {
         }
     }
 
-    /** @returns {ModelCache<T>} a cache that holds the same and goes its own way; pages are shared until one of both writes to them */
+    /** @returns {ModelCache<T>} a copy that goes on by itself; pages are shared until one of the two writes to them */
     fork() {
         this._idle('fork');
         /** @type {CacheRow[]} */
@@ -191,14 +193,14 @@ export class ModelCache {
     }
 
     /**
-     * Text i goes on as text rows[i] did: what a beam search does between two tokens.
-     * @param {ArrayLike<number>} rows as many as there are texts; one may be named several times
+     * Text i becomes what text rows[i] was, as beam search needs it between two tokens.
+     * @param {ArrayLike<number>} rows as many as there are texts; a text may be named several times
      */
     reorder(rows) {
         this._idle('reorder');
         const { length } = this.#rows;
         const list = indexList('reorder: rows', rows, length, length - 1);
-        this._idle('reorder'); // the list may have run code of the caller's
+        this._idle('reorder'); // reading the list may have run code of the caller's
         const before = this.#rows;
         const taken = new Set();
         /** @type {CacheRow[]} */
@@ -226,8 +228,8 @@ export class ModelCache {
     }
 
     /**
-     * All that it holds, for ModelCache.load() with the same model: tokens, keys and values, with checksums. The form is
-     * described in cache-file.js.
+     * Everything that it holds, for ModelCache.load() with the same model: tokens, keys and values, with checksums. cache-file.js describes
+     * the format.
      * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node: TypeScript is told by
      *   `as Blob` or `as Uint8Array`
      */
@@ -238,7 +240,7 @@ export class ModelCache {
     }
 
     /**
-     * @param {{ createCache(options?: CacheOptions): ModelCache }} model that saved it: the same weights
+     * @param {{ createCache(options?: CacheOptions): ModelCache }} model one with the same weights as the model that saved it
      * @param {Blob | ArrayBuffer | ArrayBufferView | string | URL | ReadableStream<Uint8Array>} source what save() gave, or where it is
      * @returns {Promise<ModelCache<any>>}
      * @throws {FormatError} (rejects) `cache-invalid`, `cache-version`, `cache-model`, `cache-checksum`; a RangeError when the memory
@@ -264,14 +266,14 @@ export class ModelCache {
         }
     }
 
-    /** @param {object} object @throws {TypeError} unless it is a cache, not a Proxy around one */
+    /** @param {object} object @throws {TypeError} unless it is a cache, and not a Proxy of one */
     static #itself(object) {
         if (!(#disposed in object)) {
             throw wrappedError('cache');
         }
     }
 
-    /** Frees what it holds. A second time does nothing. */
+    /** Frees what it holds. Calling it again does nothing. */
     dispose() {
         ModelCache.#itself(this);
         if (!this.#disposed) {
@@ -295,7 +297,7 @@ export class ModelCache {
         }
     }
 
-    /** @param {string} what @throws {Error} after dispose(), and while something reads into it */
+    /** @param {string} what names the caller @throws {Error} after dispose(), and while something is reading into it */
     _idle(what) {
         this._check(what);
         if (this._locked) {
@@ -344,7 +346,7 @@ export function createCache(network, options, usual) {
     if (learned !== null && length > learned) {
         throw rangeError('length', `at most ${learned}, the positions that this model has learned`, length);
     }
-    // A text takes a page in every layer with its first token: texts that could never all begin are not made.
+    // With its first token a text takes a page in every layer: a batch whose texts could not all begin is refused.
     const page = pageFor(length);
     network.runtime.memory.require(layers.reduce((bytes, { attention: { kvHeads, keyDim, valueDim } }) =>
         bytes + count * pageBytes(network.runtime.wasm, dtype, page, { heads: kvHeads, keyDim, valueDim }), 0));

@@ -1,29 +1,29 @@
-// What a model is, as plain data: nothing else says it. Families make descriptions (families/), the network computes what one
-// says (network.js), and neither knows of the other.
+// ModelDescription: what a model is, as plain data. The families (families/) make descriptions from configs, the network (network.js)
+// computes what a description says, and neither knows of the other.
 
 /**
  * @typedef {object} Norm y = (x - mean?) / sqrt(variance or mean square + epsilon) * (weight + offset) + bias
  * @property {'rms' | 'layer'} kind Zhang & Sennrich 2019, Ba et al. 2016
  * @property {number} epsilon
- * @property {number} [offset] added to the weight as stored; 0
+ * @property {number} [offset] added to the stored weight; default: 0
  * @property {boolean} [bias]
  *
  * @typedef {object} Rope rotary positions (Su et al. 2021)
- * @property {number} dims so many of each head's elements are rotated, from the first on; even
+ * @property {number} dims how many of each head's elements are rotated, the first ones; even
  * @property {'halves' | 'pairs'} pairing element i with i + dims / 2, or 2 i with 2 i + 1
  * @property {import('./rope.js').Scaling} scaling
  *
  * @typedef {object} Attention
- * @property {Norm} [before] of what it reads
- * @property {Norm} [after] of what it gives, before that is added
- * @property {number} heads of queries
- * @property {number} kvHeads of keys and values; heads is a multiple
+ * @property {Norm} [before] norm of its input
+ * @property {Norm} [after] norm of its output, before the residual addition
+ * @property {number} heads number of query heads, a multiple of kvHeads
+ * @property {number} kvHeads number of key and value heads
  * @property {number} keyDim
  * @property {number} valueDim
  * @property {{ q: boolean, k: boolean, v: boolean, o: boolean }} bias
  * @property {number} scale of q . k
  * @property {number | null} softcap logits become softcap * tanh(logit / softcap)
- * @property {number | null} window a query sees the last so many positions, itself included
+ * @property {number | null} window sliding window: a query sees this many positions, its own and those before it; null: all
  * @property {{ norm: Norm, over: 'head' | 'all', own: boolean } | null} headNorm of queries and keys before they are rotated;
  *   over each head or over all together; own: each head has weights of its own
  * @property {Rope | null} rope
@@ -43,20 +43,21 @@
  * @typedef {object} Block
  * @property {Attention} attention
  * @property {FeedForward} feedForward
- * @property {boolean} parallel both read the same x, and both are added to it
+ * @property {boolean} parallel attention and feed-forward network read the same x, and both outputs are added to it
  * @property {boolean} sharedNorm with parallel: the feed-forward network reads what attention.before gives
- * @property {number} residualScale of what is added
+ * @property {number} residualScale factor of both outputs before they are added
  *
  * @typedef {object} ModelDescription
  * @property {string} family
  * @property {number} width
  * @property {number} vocabulary
- * @property {number} context positions it was made for
- * @property {{ scale: number, positions: number | null }} embedding positions: how many learned ones there are
- * @property {Block[]} layers the same object again where layers are alike
+ * @property {number} context length that the model was trained for
+ * @property {{ scale: number, positions: number | null }} embedding scale: factor of the embeddings; positions: number of learned position
+ *   embeddings, null: none
+ * @property {Block[]} layers equal layers are the same object
  * @property {Norm} finalNorm
- * @property {{ bias: boolean, scale: number, softcap: number | null, tied: boolean | null }} head logits times scale; tied:
- *   what the config says, null where a file decides by having a head or not
+ * @property {{ bias: boolean, scale: number, softcap: number | null, tied: boolean | null }} head scale: factor of the logits;
+ *   tied: whether the head is the embedding, null: the file decides, by having a head or not
  */
 
 /** @type {Record<string, Activation>} as Hugging Face spells them: `gelu` is exact */

@@ -1,11 +1,10 @@
-// A config as it is read: every field is asked for by name and checked, and what nobody asked for is known at the end.
-// So nothing of a file is dropped: a field is used, known to be harmless, or refused by name.
+// Reading a config: every field is asked for by name and checked, and the fields that nobody asked for are known at the end. So no field of
+// a file is dropped silently: it is used, known to be harmless, or refused by name.
 
 import { FormatError, show } from '../check.js';
 
 /**
- * Fields that say nothing about a text that is read or written: provenance, training, other tasks, hints to a library.
- * The only list of its kind, but for the rates of dropout; explain() tells which of them a file has.
+ * Fields that change no text: provenance, training, other tasks, hints to a library. explain() lists those that a file has.
  */
 const HARMLESS = new Set([
     '_attn_implementation', '_attn_implementation_autoset', '_commit_hash', '_name_or_path', 'architectures', 'auto_map',
@@ -19,7 +18,7 @@ const HARMLESS = new Set([
     'add_bos_token', 'mup_base_width', 'name', 'general_architecture', 'pad_token', 'type_vocab_size', 'tokenizer_type', '_num_labels',
     'attn_implementation', 'trust_remote_code', 'model_max_length', 'tokenizer_model_max_length', 'tokenizer_padding_side',
     'attention_softmax_in_fp32', 'scale_attention_softmax_in_fp32',
-    // Of generation_config.json: how a library computes, and what helps it to be quick.
+    // Of generation_config.json: how a library computes, and what it uses to be fast.
     '_from_model_config', 'assistant_confidence_threshold', 'assistant_early_exit', 'assistant_ensemble_weight',
     'assistant_lookbehind', 'cache_config', 'chat_format', 'compile_config', 'continuous_batching_config', 'disable_compile',
     'is_assistant', 'low_memory', 'max_cache_len', 'max_matching_ngram_size', 'max_window_size', 'num_assistant_tokens',
@@ -27,11 +26,11 @@ const HARMLESS = new Set([
     'speculation_type', 'target_lookbehind', 'use_mtp',
 ]);
 
-/** Rates of dropout, and the head that sums a text up. */
+/** Harmless too: rates of dropout, and the head that summarizes a text. */
 const TRAINING = /drop(out)?(_prob)?$|^summary_/;
 
 /**
- * Fields that would change something, with the values that do not; beside them null and what is empty.
+ * Fields that would change a text, with the values for which they do not, beside null and empty ones.
  * @type {Record<string, unknown[]>}
  */
 const NEUTRAL = {
@@ -65,7 +64,7 @@ export class Fields {
         this._values = values;
         /** @type {Set<string>} */
         this._read = new Set();
-        /** Objects within, which are asked in their turn. @type {Map<string, Fields>} */
+        /** Objects in it that are read as fields themselves. @type {Map<string, Fields>} */
         this._inner = new Map();
     }
 
@@ -74,9 +73,9 @@ export class Fields {
     }
 
     /**
-     * The first of some fields that is there and not null: spellings of one thing, the newest first.
+     * The first field of some that is present and not null: spellings of one thing, the newest first.
      * @param {...string} names
-     * @returns {any} undefined if none is
+     * @returns {any} undefined if there is none
      */
     any(...names) {
         let found;
@@ -98,7 +97,7 @@ export class Fields {
     }
 
     /**
-     * A field's name is wrong, or what it asks for cannot be done.
+     * Refuses a field that asks for something not supported.
      * @param {string} name @param {unknown} value
      * @returns {never}
      */
@@ -108,7 +107,7 @@ export class Fields {
 
     /**
      * @param {string | string[]} names spellings
-     * @param {number} [usual] where it is absent; without, it must be there
+     * @param {number} [usual] value if it is absent or null; without, it must be present
      * @returns {number} an integer from 1 to 2^31 - 1
      */
     count(names, usual) {
@@ -122,7 +121,7 @@ export class Fields {
     }
 
     /**
-     * @param {string | string[]} names @param {number | null} [usual] where they are absent, which null is not
+     * @param {string | string[]} names @param {number | null} [usual] value if they are absent; a null in the file means none
      * @returns {number | null} a positive integer; null: none
      */
     countOrNone(names, usual = null) {
@@ -136,7 +135,7 @@ export class Fields {
         return Number.isSafeInteger(value) && value >= 0 ? value : this.refuse(name, 'an integer from 0 on', value);
     }
 
-    /** @param {string | string[]} names @param {number | null} usual @returns {number | null} null where null is what the file says */
+    /** @param {string | string[]} names @param {number | null} usual @returns {number | null} null if the file says null */
     _unsaid(names, usual) {
         return [names].flat().some((name) => Object.hasOwn(this._values, name)) ? null : usual;
     }
@@ -158,7 +157,7 @@ export class Fields {
     }
 
     /**
-     * @param {string | string[]} names @param {number | null} [usual] where they are absent, which null is not
+     * @param {string | string[]} names @param {number | null} [usual] value if they are absent; a null in the file means none
      * @returns {number | null} above 0; null: none
      */
     positiveOrNone(names, usual = null) {
@@ -208,7 +207,7 @@ export class Fields {
         return inner;
     }
 
-    /** Fields that this family knows and that change nothing in it. @param {...string} names */
+    /** Marks fields as read that this family has and that change nothing in it. @param {...string} names */
     ignore(...names) {
         names.forEach((name) => this._read.add(name));
     }
@@ -218,9 +217,9 @@ export class Fields {
     }
 
     /**
-     * Asks for nothing more.
+     * Ends the reading.
      * @returns {string[]} the fields that were set aside as harmless
-     * @throws {FormatError} `config-unknown` for one that nobody knows
+     * @throws {FormatError} `config-unknown` for a field that nothing is known of, `config-unsupported` for one that would change a text
      */
     finish() {
         const harmless = [];

@@ -1,4 +1,4 @@
-// The network that a description describes: its weights, by role. Knows no file; what it computes with them stands in pass.js.
+// The network of a description: its weights, by role. It knows nothing of files; pass.js says what is computed with the weights.
 
 import { NormWeights } from '../blocks/norm.js';
 import { Turner } from '../blocks/turn.js';
@@ -40,10 +40,10 @@ export class LayerWeights {
 
 export class Network {
     /**
-     * Allocates all weights, empty.
+     * Allocates all weights; load.js fills them.
      * @param {Runtime} runtime
      * @param {ModelDescription} description
-     * @param {(role: string) => string} typeOf the type that a matrix is kept in, by its role
+     * @param {(role: string) => string} typeOf type in which a matrix is kept, by its role
      * @throws {RangeError} when the memory is exhausted; nothing stays allocated then
      */
     constructor(runtime, description, typeOf) {
@@ -57,10 +57,10 @@ export class Network {
          * @type {Map<string, { matrix: PackedWeight } | { floats: (values: Float32Array, row: number) => void }>}
          */
         this.slots = new Map();
-        /** Norms, biases, positions with a number that is not finite, if whoever loads has seen some. @type {string | null} */
+        /** Role of norm weights, biases or positions that are not finite, if loading has found some. @type {string | null} */
         this.notFinite = null;
         /**
-         * Divisors of rotary frequencies that came with the file.
+         * Divisors of rotary frequencies, if the file has them as tensors.
          * @type {{ all?: Float32Array, short?: Float32Array, long?: Float32Array }}
          */
         this.divisors = {};
@@ -68,7 +68,7 @@ export class Network {
         this.slots.set('rope_factors_short.weight', { floats: (values) => { this.divisors.short = values; } });
         this.slots.set('rope_factors_long.weight', { floats: (values) => { this.divisors.long = values; } });
         this._bytes = 0;
-        /** Most inputs of a matrix whose weights are in blocks. */
+        /** Most inputs of the matrices whose weights are in blocks. */
         this.inBlocks = 0;
         this.disposed = false;
         try {
@@ -82,15 +82,15 @@ export class Network {
             this.dispose();
             throw error;
         }
-        /** What a row of scratch takes at most, over the layers. */
+        /** Width of each scratch buffer: the most that any layer needs. */
         this.widest = widest(description.layers);
-        /** Whether attention streams in every layer: whole rows of probabilities take scratch that grows with every position. */
+        /** Whether every layer has a streaming softmax. Otherwise scratch grows with every position, and a program cannot be run again. */
         this.streams = !description.layers.some(({ attention: { explicit } }) => explicit);
         /** Kinds of rotation. */
         this.ropes = [...new Set(description.layers.flatMap(({ attention: { rope } }) => rope ?? []))];
-        /** Whether a text that becomes a long one is to be read again: all its keys turn as those of a long one (LongRoPE). */
+        /** Whether a text has to be read again once it is a long one, as then all its keys are rotated otherwise (LongRoPE). */
         this.rereads = this.ropes.some(({ scaling }) => scaling.type === 'longrope');
-        /** Windows of its layers. */
+        /** The different sliding windows of its layers. */
         this.windows = [...new Set(description.layers.flatMap(({ attention: { window } }) => window ?? []))];
         /** Inverse frequencies by kind of rotation, for the last length. @type {Map<object, { key: number, values: Float64Array }>} */
         this._frequencies = new Map();
@@ -173,8 +173,8 @@ export class Network {
     }
 
     /**
-     * A number that grows with the length wherever frequencies change with it.
-     * @param {number} length of the run
+     * A key of the rotary frequencies for a text of some length: equal keys, equal frequencies. It never falls as the length grows.
+     * @param {number} length of the text
      */
     lengthKey(length) {
         let sum = 0;
@@ -203,7 +203,7 @@ export class Network {
     }
 
     /**
-     * For the error of logits that are not finite: where they may come from.
+     * For the error message about logits that are not finite: what may be the cause.
      * @returns {string} names weights that are not finite, if there are any
      */
     findNotFinite() {
@@ -227,7 +227,7 @@ export class Network {
 }
 
 /**
- * Numbers of a row of what a layer makes on its way, the most that one of them takes.
+ * Widths of a layer's intermediate results, each the largest over all layers.
  * @param {readonly Block[]} layers
  */
 function widest(layers) {

@@ -48,28 +48,28 @@ export class PassJob {
         this._wanted = NOTHING;
         /** @type {AttentionWatch | null} */
         this.watch = null;
-        /** Cuts a pass short; what it has read by then is not in the text. @type {AbortSignal | undefined} */
+        /** Aborts a pass; nothing of that pass is in the text then. @type {AbortSignal | undefined} */
         this.signal = undefined;
-        /** Runs it together with others; null: the runtime runs it. @type {{ run(job: PassJob): Promise<void> } | null} */
+        /** Runs it joined with others (together.js); null: the runtime runs it. @type {{ run(job: PassJob): Promise<void> } | null} */
         this.together = null;
         /** @type {Pass} */
         this._pass = {
             segments: [], rows: 0, length: 0, tokens: 0, positions: 0, every: false, hidden: 0, results: 0, logits: 0, scores: null, states: null,
         };
-        /** One for each run, of which a pass takes those with tokens. @type {Segment[]} */
+        /** One for each run; a pass consists of those that have tokens left. @type {Segment[]} */
         this._segments = [];
-        /** What the last program was recorded for. @type {unknown[]} */
+        /** What the last program depends on, see _isAsRecorded(). @type {unknown[]} */
         this._recordedFor = [];
         this._noted = 0;
         this._recorded = 0;
     }
 
     /**
-     * The tokens [from, from + count) of each run, as far as it goes.
+     * Sets the next pass: tokens [from, from + count) of each run, as far as it has them.
      * @param {Run[]} runs
      * @param {number} from
      * @param {number} count
-     * @param {boolean} last whether every run ends with it
+     * @param {boolean} last whether every run ends with this pass
      * @param {Wanted} wanted
      */
     set(runs, from, count, last, wanted) {
@@ -85,7 +85,7 @@ export class PassJob {
         return this.together ? this.together.run(this) : this._network.runtime._run(this, this.signal);
     }
 
-    /** Whether it wants no more than what follows the last tokens of its runs, so that it can be a part of another job. */
+    /** Whether it wants only the results of its runs' last tokens, so that it can be part of a joint pass. */
     get joins() {
         return this._last && !this._wanted.every && !this._wanted.states && this.watch === null;
     }
@@ -95,23 +95,23 @@ export class PassJob {
         return this._runs.reduce((sum, { ids }) => sum + this._part(ids), 0);
     }
 
-    /** Positions of the longest of its texts when it has been read whole. */
+    /** Length of the longest of its texts once its runs have been read. */
     get length() {
         return this._runs.reduce((most, { row, ids }) => Math.max(most, row.lengthWith(ids.length - this._from)), 0);
     }
 
-    /** What is left of its runs, as runs of another job. @returns {Run[]} */
+    /** The rest of its runs, as runs of a joint pass. @returns {Run[]} */
     rest() {
         return this._runs.map(({ row, ids }) => ({ row, ids: this._from === 0 ? ids : Array.prototype.slice.call(ids, this._from) }));
     }
 
-    /** Where its results go, and how many there are. */
+    /** Where its results go, and how many rows they have. */
     results() {
         const { logits, hidden } = this._wanted;
         return { logits, hidden, count: this._runs.length };
     }
 
-    /** @throws {Error} when what it reads with or into has been disposed of */
+    /** @throws {Error} if the model or a cache has been disposed */
     check() {
         this._network.check();
         for (let i = 0; i < this._runs.length; i++) {
@@ -173,15 +173,16 @@ export class PassJob {
                 pass.segments[count++] = segment;
                 pass.rows += t;
             }
-            // The whole run counts, not the part of it that this pass reads.
+            // Rotations are those of the whole run, not of the part that this pass reads.
             pass.length = Math.max(pass.length, row.lengthWith(ids.length - this._from));
         }
         pass.segments.length = count;
     }
 
     /**
-     * Notes what a program depends on beside tokens, positions, places within a page, and where logits go.
-     * @returns {boolean} whether it is what was noted the last time
+     * Compares everything that a recorded program depends on, except what moveOn() and _writeTokens() can change in it: tokens, positions,
+     * places within a page, and the address of the logits.
+     * @returns {boolean} whether all of it is as it was the last time
      */
     _isAsRecorded() {
         const { segments, length } = this._pass;
@@ -207,7 +208,7 @@ export class PassJob {
         return same && plain;
     }
 
-    /** @param {unknown} value @returns {boolean} whether it stood there the last time */
+    /** @param {unknown} value @returns {boolean} whether it is what was noted here the last time */
     _note(value) {
         const at = this._noted++;
         const same = this._recordedFor[at] === value;
@@ -282,7 +283,7 @@ export class PassJob {
 }
 
 /**
- * Scores of places as scores of a text.
+ * Scores in the order of the caches' places, put in the order of the text.
  * @param {Float32Array} scores [heads][places]
  * @param {number} places
  * @param {CacheRow} row

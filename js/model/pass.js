@@ -1,4 +1,4 @@
-// A pass: some tokens of one text or several through a network, written down as a program. Chooses no token.
+// A pass: some tokens of one text or several go through the network. It is recorded as a program; choosing tokens is done elsewhere.
 
 import { recordAttend, recordGate, recordLookup, recordRopeTable, recordStore } from '../blocks/decoder.js';
 import { quantizedBytes, recordQuantize } from '../blocks/quantize.js';
@@ -15,27 +15,27 @@ import { recordRope } from '../blocks/rope.js';
  * Some tokens of one text.
  * @typedef {object} Segment
  * @property {readonly { address: number, round?: number }[]} caches one per layer, with room for the tokens
- * @property {number} index place of the first of them in the text
- * @property {number} slot the same in the caches
- * @property {number} t how many there are
+ * @property {number} index of the first token in the text
+ * @property {number} slot its place in the caches
+ * @property {number} t number of tokens
  * @property {number} [mask] address of [index + t] bytes: 0 leaves a position out for all queries
- * @property {Map<number, number> | null} [windows] where the caches have another order than the text: such a mask for every window of a layer
- *   that does not reach over all of it
- * @property {number} result row of the hidden states that the last of them goes to; -1: none
+ * @property {Map<number, number> | null} [windows] if the caches have another order than the text: such a mask for every sliding window that
+ *   is shorter than the text
+ * @property {number} result row of `hidden` for the state after the last token; -1: not wanted
  *
  * @typedef {object} Pass by address
  * @property {Segment[]} segments
  * @property {number} rows tokens of all of them
- * @property {number} length of the longest run: some rotations depend on it
+ * @property {number} length of the longest text: some rotations depend on it
  * @property {number} tokens [rows] ids
  * @property {number} positions [rows]
  * @property {boolean} every whether hidden states and logits of all rows are wanted, or of the segments' last
  * @property {number} hidden [rows or results][width] after the final norm; 0: not wanted, and then no logits either
  * @property {number} results rows of hidden states that logits are wanted of, without `every`
  * @property {number} logits [rows or results][vocabulary]; 0: not wanted
- * @property {Map<number, number> | null} scores of layers, where they are wanted: [heads][t][index + t] of the one segment
- * @property {Map<number, number> | null} states after layers, where they are wanted: [rows][width]; after the last norm by the number
- *   of layers
+ * @property {Map<number, number> | null} scores where the attention scores of a layer go, [heads][t][index + t]; of one segment
+ * @property {Map<number, number> | null} states where the hidden states after a layer go, [rows][width]; those after the final norm by the
+ *   number of layers
  */
 
 /**
@@ -56,7 +56,7 @@ export function recordPass(network, program, pass) {
 }
 
 /**
- * Appends the logits of hidden states, without the layers that there may be after them.
+ * Appends the final norm and the head for given hidden states.
  * @param {Network} network
  * @param {Program} program
  * @param {number} rows
@@ -69,17 +69,17 @@ export function recordReadOut(network, program, rows, x, logits) {
     recordHead(network, program, { rows, segments: [], every: true, hidden, results: rows, logits }, x, bytes);
 }
 
-/** @param {Network} network @param {Program} program @param {number} rows @returns {number} room for what a matrix reads as bytes; 0: none does */
+/** @param {Network} network @param {Program} program @param {number} rows @returns {number} scratch for quantized inputs; 0: no matrix has any */
 const roomForBytes = ({ inBlocks }, program, rows) => (inBlocks === 0 ? 0 : program.scratch(quantizedBytes(rows, inBlocks)));
 
 /**
- * What some matrices read, as bytes if one of them has weights in blocks.
+ * Quantizes the input of some matrices to bytes, if one of them has weights in blocks.
  * @param {Program} program
  * @param {number} rows
  * @param {number} x
- * @param {number} bytes room
- * @param {(PackedWeight | null)[]} matrices of the same inputs
- * @returns {number} address, 0 if none has
+ * @param {number} bytes address for the result
+ * @param {(PackedWeight | null)[]} matrices that read x
+ * @returns {number} that address; 0 if no matrix needs it
  */
 function quantized(program, rows, x, bytes, ...matrices) {
     const matrix = matrices.find((each) => each?.inBlocks);
@@ -114,14 +114,14 @@ function recordHead(network, program, { rows, segments, every, hidden, results, 
     }
     if (logits === 0) return;
     const count = every ? rows : results;
-    // There may be more results than rows of this pass.
+    // A pass may have fewer rows than there are results, as other runs have ended before.
     const room = count > rows && bytes !== 0 ? program.scratch(quantizedBytes(count, width)) : bytes;
     network.head.record(program, count, hidden, width, logits, vocabulary, {
         quantized: quantized(program, count, hidden, room, network.head), scale: head.scale, softcap: head.softcap,
     });
 }
 
-/** Writes down the layers of one pass. */
+/** Records the layers of one pass. */
 class Recorder {
     /** @param {Network} network @param {Program} program @param {Pass} pass */
     constructor(network, program, pass) {
@@ -130,7 +130,7 @@ class Recorder {
         this._network = network;
         this._program = program;
         this._pass = pass;
-        /** Address of [rows][width]: what a layer reads and adds to. */
+        /** Address of [rows][width]: the residual stream, which each layer reads and adds to. */
         this.x = program.scratch(4 * rows * width);
         recordLookup(program, network.embedding, pass.tokens, rows, this.x, embedding.scale, network.positions, pass.positions);
         this.buffers = this._makeBuffers();
@@ -153,13 +153,13 @@ class Recorder {
             mixed: floats(mixed),
             gate: floats(inner),
             up: floats(inner),
-            // What the matrix at hand reads, as bytes: each is read before the next is made.
+            // Quantized input of the next matrices; the operations run in order, so one buffer is enough.
             bytes: roomForBytes(network, program, rows),
         };
     }
 
     /**
-     * Cosines and sines of this pass, one table for each kind of rotation.
+     * Records the tables of cosines and sines for this pass, one for each kind of rotation.
      * @returns {Map<object, number>} address of [rows][dims / 2] cosines and sines, by description
      */
     _makeTables() {
@@ -177,7 +177,7 @@ class Recorder {
         return tables;
     }
 
-    /** Keeps what there is after a layer, where it is wanted. @param {number} layer */
+    /** Copies the hidden states after a layer, if they are wanted. @param {number} layer */
     state(layer) {
         const { _network: network, _program: program, x, _pass: { states, rows } } = this;
         const { width, layers } = network.description;
@@ -187,7 +187,7 @@ class Recorder {
             /** @type {NormWeights} */ (network.finalNorm).record(program, rows, x, width, to, width);
             return;
         }
-        // There is no operation that copies: times 1 is the same bits.
+        // There is no operation that copies; multiplying by 1 keeps all bits.
         const ones = program.scratch(4 * rows * width);
         network.runtime.memory.f32(ones, rows * width).fill(1);
         recordGate(program, { a: x, b: ones, y: to, rows, n: width, activation: 'linear' });
@@ -200,7 +200,7 @@ class Recorder {
         const { width } = network.description;
         const weights = network.layers[i];
         const attentionInput = weights.attnNorm ? weights.attnNorm.record(program, rows, x, width, normed, width) : x;
-        // In parallel both read the x of before; a norm of its own for the network has to be taken of that too.
+        // In parallel both sublayers read the same x: the feed-forward network's own norm is taken before attention adds to x.
         let feedInput = attentionInput;
         if (layer.parallel && !layer.sharedNorm && weights.ffnNorm) {
             weights.ffnNorm.record(program, rows, x, width, other, width);

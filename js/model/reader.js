@@ -1,5 +1,5 @@
-// Reads tokens into caches: checks, cuts long runs into passes, runs them, and hands out hidden states and logits. It knows
-// nothing of how a next token is chosen.
+// Reads tokens into caches: cuts long runs into passes and runs them. Hidden states and logits go where the caller wants them; choosing
+// tokens is done elsewhere.
 
 import { Tensor } from '../engine/tensor.js';
 import { rangeError, typeError } from '../check.js';
@@ -10,7 +10,7 @@ import { NOTHING } from './pass-job.js';
 /** @typedef {import('./pass-job.js').Run} Run */
 /** @typedef {import('./pass-job.js').Wanted} Wanted */
 
-/** Tokens per pass: enough to use every weight well once it is read, few enough to notice an abort soon. */
+/** Most tokens of a pass: enough to make good use of every weight that is loaded, few enough to notice an abort soon. */
 export const CHUNK = 128;
 
 /**
@@ -28,7 +28,7 @@ export async function read(job, runs, wanted, between) {
     }
 }
 
-/** The same at once. @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted */
+/** The same synchronously. @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted */
 export function readSync(job, runs, wanted) {
     for (const _ of passes(job, runs, wanted)) {
         job._network.runtime._runSync(job);
@@ -56,7 +56,7 @@ function* passes(job, runs, wanted) {
 }
 
 /**
- * What a row holds is read again, as the beginning of a text of the new length, as transformers does it.
+ * Reads again what a row holds, with the rotations of the text's new length, as transformers does.
  * @param {PassJob} job @param {Run} run
  * @returns {Generator<number, void>}
  */
@@ -77,7 +77,7 @@ function* passesAgain(job, { row, ids }) {
 }
 
 /**
- * What is read together: all runs, or each by itself where their lengths turn positions by other angles.
+ * What is read together: all runs, or each by itself if their lengths make their rotations differ.
  * @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted
  * @returns {{ runs: Run[], wanted: Wanted }[]}
  */
@@ -88,7 +88,7 @@ function parts({ _network: network }, runs, wanted) {
 }
 
 /**
- * What a reading of some runs shall give of one of them.
+ * The wanted results of one of several runs.
  * @param {Network} network @param {Wanted} wanted @param {number} run
  * @returns {Wanted}
  */
@@ -99,7 +99,7 @@ export function wantedOf({ description: { width, vocabulary } }, { logits, hidde
 }
 
 /**
- * Reads runs of one token each: a step, for which nothing is made on the way.
+ * Reads runs of one token each: a generation step, which allocates nothing.
  * @param {PassJob} job @param {Run[]} runs @param {Wanted} wanted
  * @returns {Promise<void>}
  */
@@ -123,7 +123,7 @@ const longestOf = (runs) => runs.reduce((most, { ids }) => Math.max(most, ids.le
  * @returns {number} tokens read of it then
  */
 function prepare(job, runs, from, end, wanted) {
-    job._network.check(); // somebody may have disposed of it since the last pass
+    job._network.check(); // it may have been disposed since the last pass
     let count = Math.min(Math.max(1, Math.floor(CHUNK / runs.length)), end - from);
     for (let i = 0; i < runs.length; i++) {
         count = Math.min(count, runs[i].row.most(count));
@@ -138,11 +138,11 @@ function prepare(job, runs, from, end, wanted) {
     return from + count;
 }
 
-/** More than any text has; an object may say that it has so many, and have none. */
+/** More tokens than any text has: an array-like object may claim any length. */
 const MOST_IDS = 2 ** 26;
 
 /**
- * Ids as a caller gives them, checked and copied.
+ * Checks and copies the ids that a caller gave.
  * @param {string} name
  * @param {unknown} ids
  * @param {number} vocabulary
@@ -172,7 +172,7 @@ export function checkIds(name, ids, vocabulary) {
 }
 
 /**
- * A result of the reader's own: it lies in the memory until it is read, as a call's does.
+ * A Tensor for results. Like that of a layer's call it stays in the runtime's memory until its data is read.
  * @param {import('../engine/runtime.js').Runtime} runtime
  * @param {number[]} shape
  * @returns {Tensor}

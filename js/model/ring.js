@@ -1,8 +1,8 @@
-// Ring: how a full cache with sinks goes on in the memory that it has (Xiao et al. 2023, "Efficient Streaming Language Models with
-// Attention Sinks"). The newest token takes the place of the oldest one after the sinks, and nothing moves: attention asks for no order.
-// Rotations tell distances alone, so the keys that stay keep their angles, those of new ones go on from there, and only the sinks are
-// turned after them, every time from the keys that they were at first. A key is rounded when it is stored, a sink once more, however
-// long the text becomes.
+// Ring: how a full cache with sinks goes on in constant memory (Xiao et al. 2023, "Efficient Streaming Language Models with Attention
+// Sinks"). The newest token takes the place of the oldest one after the sinks, and nothing is moved, as attention does not depend on the
+// order of keys. With rotary positions only differences count: the keys in the window keep their angles, new ones get angles that go on
+// from there, and with each token the sinks are rotated after them, always from a copy of their original keys. So a key is rounded once
+// when it is stored, and a sink's key once more, however long the text becomes.
 
 import { OP_WORDS, TRANSFER } from '../engine/interface.js';
 import { writeTransfer } from '../blocks/pages.js';
@@ -10,10 +10,10 @@ import { writeTransfer } from '../blocks/pages.js';
 /** @typedef {import('../blocks/pages.js').PagedCache} PagedCache */
 /** @typedef {import('./network.js').Network} Network */
 
-/** Positions that angles may be ahead, until all keys are turned back: sines and cosines are exact to 2 ** 22 radians. */
+/** Most positions that angles may be ahead of the text's; then all keys are rotated back. Sines and cosines are exact to 2 ** 22 radians. */
 export const MOST_AHEAD = 2 ** 20;
 
-/** @param {Network} network @param {number} sinks @returns {number} bytes of their first keys */
+/** @param {Network} network @param {number} sinks @returns {number} bytes of the copy of their original keys */
 export function sinkBytes({ description: { layers } }, sinks) {
     return layers.reduce((sum, { attention: { rope, kvHeads, keyDim } }) => sum + (rope ? 4 * sinks * kvHeads * keyDim : 0), 0);
 }
@@ -29,15 +29,15 @@ const traced = (trace, token) => Math.imul(trace ^ token, 0x01000193) >>> 0;
  * @property {number} trace
  */
 
-/** The places of one text in its caches. */
+/** Where the tokens of one text lie in its caches. */
 export class Ring {
     #network;
     #caches;
     #sinks;
     #window;
-    /** There once it has turned, as is what follows. @type {import('../blocks/turn.js').Turner | null} */
+    /** Rotates keys; made, as is #kept, when a token is dropped for the first time. @type {import('../blocks/turn.js').Turner | null} */
     #turner = null;
-    /** Address of the sinks' first keys, layer by layer, with an operation that moves them behind. */
+    /** Address of the copy of the sinks' original keys, layer by layer; after it the operation that copies them. */
     #kept = 0;
 
     /** @param {Network} network @param {readonly PagedCache[]} caches of its layers @param {number} sinks @param {number} window */
@@ -46,12 +46,12 @@ export class Ring {
         this.#caches = caches;
         this.#sinks = sinks;
         this.#window = window;
-        /** Where in the window its oldest token lies. */
+        /** Place of the window's oldest token, counted from the window's start. */
         this.start = 0;
-        /** Positions that angles are ahead of the text's, and how many they may be. */
+        /** By how many positions the keys' angles are ahead of the text's positions, and how many that may be at most. */
         this.ahead = 0;
         this.most = MOST_AHEAD;
-        /** So many tokens have stood behind the sinks and given their places away, and a hash of them. */
+        /** How many tokens have been dropped, and a hash of them. */
         this.gone = 0;
         this.trace = 0;
     }
@@ -60,18 +60,18 @@ export class Ring {
         return this.#sinks + this.#window;
     }
 
-    /** @param {number} place in the text @returns {number} in the caches */
+    /** @param {number} place index of a token @returns {number} its place in the caches */
     slot(place) {
         const sinks = this.#sinks;
         return place < sinks ? place : sinks + (this.start + place - sinks) % this.#window;
     }
 
-    /** The sinks' first keys, where they are not what the caches hold. @returns {{ address: number, bytes: number }[]} */
+    /** The copy of the sinks' original keys, if the caches hold rotated ones. @returns {{ address: number, bytes: number }[]} */
     get kept() {
         return this.ahead === 0 ? [] : [{ address: this.#kept, bytes: sinkBytes(this.#network, this.#sinks) }];
     }
 
-    /** What a file says of it. @returns {RingState} */
+    /** What a file has of it. @returns {RingState} */
     get state() {
         const { start, ahead, gone, trace } = this;
         return { start, ahead, gone, trace };
@@ -84,10 +84,10 @@ export class Ring {
     }
 
     /**
-     * Whether a text is what reading some ids through the ring leaves, but for the last of them at least.
+     * Whether the ring holds what reading the first of some ids leaves, all but the last of them at most.
      * @param {ArrayLike<number>} ids
-     * @param {readonly number[]} tokens of the text
-     * @returns {number} so many of the ids are read; 0: it is not
+     * @param {readonly number[]} tokens that it holds
+     * @returns {number} how many of the ids have been read; 0: it holds something else
      */
     follows(ids, tokens) {
         const { gone } = this;
@@ -106,7 +106,7 @@ export class Ring {
     }
 
     /**
-     * What may fail before the oldest token after the sinks gives its place away.
+     * The part of dropping a token that may fail.
      * @throws {RangeError} when the memory is exhausted; the text is the same then
      */
     prepare() {
@@ -123,7 +123,7 @@ export class Ring {
         this.reserve();
     }
 
-    /** It does, after prepare(). @param {number} token the oldest one */
+    /** Drops the oldest token after the sinks, once prepare() has succeeded. @param {number} token that token */
     advance(token) {
         this.gone++;
         this.trace = traced(this.trace, token);
@@ -135,7 +135,7 @@ export class Ring {
     }
 
     /**
-     * Puts the caches in the order of the text again.
+     * Brings the caches back into the order of the text.
      * @param {number} length of the text
      * @throws {RangeError} when the memory is exhausted; the text is the same then
      */
@@ -163,8 +163,8 @@ export class Ring {
     }
 
     /**
-     * Turns all keys back to the angles of the text's own positions: what is gone is forgotten.
-     * @param {number} end of what the caches hold
+     * Rotates all keys back to the text's own positions. Which tokens were dropped is forgotten.
+     * @param {number} end how many places the caches hold
      * @throws {RangeError} when the memory is exhausted; nothing has changed then
      */
     settle(end) {
@@ -174,7 +174,7 @@ export class Ring {
         this.restore(Math.min(this.#sinks, end));
     }
 
-    /** The same where sinks alone are left, in pages of their own. @param {number} count of them */
+    /** The same where only sinks are left, in pages that no other cache shares. @param {number} count of them */
     restore(count) {
         if (this.ahead === 0) return;
         this.#transfer('cmha_cache_store', count);
@@ -183,10 +183,10 @@ export class Ring {
     }
 
     /**
-     * What the next token sees in a window.
-     * @param {number} address of a byte for each place
+     * Writes the mask of what the next token sees in a sliding window.
+     * @param {number} address of a byte for each place of the caches
      * @param {number} window positions, the token's own among them
-     * @param {number} place of the token
+     * @param {number} place index of the token
      */
     writeMask(address, window, place) {
         const { bytes } = this.#network.runtime.memory;
@@ -210,7 +210,7 @@ export class Ring {
         return Object.assign(copy, this.state);
     }
 
-    /** Frees what turning takes. */
+    /** Frees what rotating takes. */
     dispose() {
         this.#turner?.dispose();
         this.#network.runtime._free(this.#kept);
@@ -218,7 +218,7 @@ export class Ring {
         this.#kept = 0;
     }
 
-    /** Takes it. @throws {RangeError} when the memory is exhausted */
+    /** Allocates it. @throws {RangeError} when the memory is exhausted */
     reserve() {
         if (this.#turner) return;
         this.#turner = this.#network.makeTurner();
@@ -231,7 +231,7 @@ export class Ring {
     }
 
     /**
-     * The sinks' first keys, from the caches or to them.
+     * Copies the sinks' keys, from the caches to #kept or back.
      * @param {'cmha_cache_load' | 'cmha_cache_store'} way
      * @param {number} count of sinks
      */

@@ -1,12 +1,12 @@
-// Where names meet roles. A role is what a tensor is to a model, in the names of GGUF (`blk.3.attn_q.weight`); a folder's names
-// are turned into them by its family. Knows names, not numbers.
+// From names of tensors to roles. A role says what a tensor is to a model, by its name in GGUF (`blk.3.attn_q.weight`); the names of a
+// Hugging Face folder are turned into roles by the model's family.
 
 import { FormatError, show } from '../check.js';
 
 /** @typedef {import('./families/common.js').Family} Family */
 /** @typedef {import('../files/tensor-source.js').TensorInfo} TensorInfo */
 
-/** Tensors of published files that no text depends on: buffers of older libraries, a head for values, other senses than text. */
+/** Tensors of published files that no text depends on: buffers of older libraries, value heads, vision towers. */
 const HARMLESS = [
     /rotary_emb\.inv_freq$/, /\.attn\.(bias|masked_bias)$/, /\.attention\.(bias|masked_bias)$/, /\.self_attn\.rotary_emb\./,
     /^v_head\./, /^(model\.)?(vision_tower|vision_model|multi_modal_projector)\./,
@@ -15,11 +15,11 @@ const HARMLESS = [
 /**
  * @typedef {object} Part
  * @property {TensorInfo} tensor
- * @property {number} row first row of the role that it is, where a role comes in several tensors
+ * @property {number} row its first row within the role, if the role consists of several tensors
  */
 
 /**
- * Gives every tensor of a file its role.
+ * Assigns every tensor of a file its role.
  * @param {Family} family
  * @param {{ format: string, tensors: Map<string, TensorInfo> }} source
  * @returns {{ byRole: Map<string, Part[]>, harmless: string[] }} fused tensors by the roles `blk.#.attn_qkv` and

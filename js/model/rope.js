@@ -1,4 +1,4 @@
-// Rotary positions: from a config's words to inverse frequencies. Sources: Su et al. 2021 (RoFormer), Peng et al. 2023 (YaRN),
+// Rotary positions: from a config's fields to inverse frequencies. Sources: Su et al. 2021 (RoFormer), Peng et al. 2023 (YaRN),
 // Ding et al. 2024 (LongRoPE), and the definitions of Hugging Face's `rope_parameters`, in its new and its old spelling.
 
 import { checkFormat } from '../check.js';
@@ -10,13 +10,14 @@ import { checkFormat } from '../check.js';
  * @property {'default' | 'linear' | 'dynamic' | 'llama3' | 'yarn' | 'longrope'} type
  * @property {number} base
  * @property {number} factor
- * @property {number} attention cos and sin are multiplied by it
- * @property {number} trained positions that the model was trained on, for dynamic and longrope
+ * @property {number} attention factor of cosines and sines (attention_factor)
+ * @property {number} trained length that the model was trained with: original_max_position_embeddings, or its like
  * @property {number} [lowFactor] llama3
  * @property {number} [highFactor] llama3
  * @property {number} [betaFast] yarn
  * @property {number} [betaSlow] yarn
- * @property {number} [turned] so many of a head's elements, if that is odd: one more is rotated, by the angles of this number
+ * @property {number} [turned] if the config rotates an odd number of a head's elements: that number. One more is rotated, and the angles
+ *   are computed with this number
  * @property {boolean} [truncate] yarn: the correction range is rounded to whole dimensions
  * @property {number[] | null} [short] longrope: dims / 2 divisors; null: the file has them as a tensor
  * @property {number[] | null} [long] longrope
@@ -32,16 +33,16 @@ const TYPES = {
  * Reads what a config says of rotary positions.
  * @param {Fields} fields of the whole config
  * @param {number} context max_position_embeddings
- * @param {{ base?: number, trained?: number, part?: string, scaled?: boolean, partly?: boolean }} [options] base and length of
- *   training where the config has none; part: key of a `rope_parameters` that has one object per kind of layer; scaled: false where an old
- *   spelling's scaling is not meant; partly: true where a part of each head may be rotated
- * @returns {{ scaling: Scaling, partial: number | null }} partial: the part of a head that is rotated, where it says so
+ * @param {{ base?: number, trained?: number, part?: string, scaled?: boolean, partly?: boolean }} [options] base, trained: what holds if
+ *   the config does not say them; part: which object of a `rope_parameters` with one for each kind of layer; scaled: false if
+ *   `rope_scaling`, the older spelling, does not apply; partly: whether the family may rotate a part of each head
+ * @returns {{ scaling: Scaling, partial: number | null }} partial: the part of a head that is rotated, if the config says one
  */
 export function readRope(fields, context, { base = 10000, trained, part, scaled = true, partly = false } = {}) {
     let inner = fields.object('rope_parameters');
     const nested = inner && part !== undefined ? inner.object(part) : null;
     const old = fields.object('rope_scaling');
-    // Both spellings are asked, so that neither counts as unknown. Where a file has both, transformers reads the older one.
+    // Both spellings are read, so that neither counts as unknown. If a file has both, transformers uses the older one.
     if (part === undefined && inner && old && !old.isEmpty) {
         inner.ignoreAll();
         inner = old;
@@ -50,12 +51,12 @@ export function readRope(fields, context, { base = 10000, trained, part, scaled 
     const theta = fields.positiveOrNone(['rope_theta', 'rotary_emb_base']);
     const beside = fields.positiveOrNone(['partial_rotary_factor', 'rotary_pct']);
     const partial = inner?.positiveOrNone('partial_rotary_factor') ?? beside;
-    // transformers rotates whole heads all the same (or fails), others rotate a part: what is meant, nobody knows. A GGUF file, which
-    // has made it of rotary_dims, may say it of any family.
+    // In other families transformers rotates whole heads regardless (or fails) and other programs rotate a part, so the meaning is unclear.
+    // In a GGUF file, where it comes from rope.dimension_count, it is clear for any family.
     if (fields.any('rotary_dims') === undefined && !partly && partial !== null && partial !== 1) {
         fields.unsupported('partial_rotary_factor', partial);
     }
-    // A length of training beside the scaling has precedence over one within, unless there are several scalings.
+    // The training length beside the scaling has precedence over the one within it, unless there are several scalings.
     const original = fields.countOrNone('original_max_position_embeddings', trained);
     return {
         scaling: readScaling(inner, inner?.positiveOrNone('rope_theta') ?? theta ?? base, context, nested ? null : original),
@@ -67,7 +68,7 @@ export function readRope(fields, context, { base = 10000, trained, part, scaled 
  * @param {Fields | null} f the scaling's own fields
  * @param {number} base
  * @param {number} context
- * @param {number | null} original how long the model was trained, where the config says it outside of the scaling
+ * @param {number | null} original training length, if the config has it outside of the scaling
  * @returns {Scaling}
  */
 function readScaling(f, base, context, original) {
@@ -133,7 +134,7 @@ function divisors(f, name) {
 }
 
 /**
- * What of a run's length the angles of its positions depend on: equal keys, equal frequencies.
+ * What the frequencies depend on of a text's length: equal keys, equal frequencies.
  * @param {Scaling} scaling
  * @param {number} length
  * @returns {number}
@@ -150,9 +151,9 @@ export function lengthKey({ type, trained }, length) {
  * Inverse frequencies, in radians per position.
  * @param {Scaling} s
  * @param {number} dims
- * @param {number} length of the whole run: dynamic and longrope depend on it
- * @param {{ all?: ArrayLike<number>, short?: ArrayLike<number>, long?: ArrayLike<number> }} [stored] divisors that a file has
- *   as tensors
+ * @param {number} length of the text: dynamic and longrope depend on it
+ * @param {{ all?: ArrayLike<number>, short?: ArrayLike<number>, long?: ArrayLike<number> }} [stored] divisors that came as
+ *   tensors
  * @returns {Float64Array} [dims / 2]
  */
 export function inverseFrequencies(s, dims, length, stored = {}) {
