@@ -1,38 +1,38 @@
-// ByteReader: a file's bytes from its beginning to its end, whatever it comes from.
+// ByteReader: reads a file from its beginning to its end, wherever it comes from.
 
 import { FormatError } from '../check.js';
 
-/** Of a file of unknown size a claimed length up to this is allocated at once, as is one of which as much has come already. */
+/** If a file's size is unknown, a length that the file claims is allocated at once only up to this, or up to what has arrived already. */
 const TRUSTED_BYTES = 1 << 16;
 
-/** So much of a response is taken in ahead of its use. */
+/** How many bytes of a response are buffered before they are asked for. */
 const AHEAD_BYTES = 1 << 23;
 
-/** Reads a file from its beginning to its end: in order, counted, abortable, never more than is asked for. */
+/** Reads a file in order; counts bytes, can be aborted, and reads no further than asked. */
 export class ByteReader {
     /**
      * @param {() => Promise<Uint8Array | null>} pull the next piece, null at the end
      * @param {(reason?: unknown) => unknown} cancel gives up; a pending pull ends
-     * @param {number | null} size bytes of the file where that is certain
+     * @param {number | null} size bytes of the file, null if that is not certain
      * @param {AbortSignal} [signal]
-     * @param {(position: number) => void} [jump] makes the next pull begin there; for files of certain size alone
-     * @param {(target: Uint8Array) => Promise<number>} [into] reads straight into a buffer, without a piece of its own: how many bytes
+     * @param {(position: number) => void} [jump] makes the next pull begin at a position; only for files of known size
+     * @param {(target: Uint8Array) => Promise<number>} [into] reads directly into a buffer; returns how many bytes
      */
     constructor(pull, cancel, size, signal, jump, into) {
         this.size = size;
         this.position = 0;
-        /** Bytes that have come in or were jumped over, used or not. */
+        /** Bytes that have arrived or were skipped by a jump. */
         this.arrived = 0;
-        /** @type {((bytes: number) => void) | null} called with the number of every few bytes that arrived */
+        /** Called whenever bytes have arrived. @type {((bytes: number) => void) | null} */
         this.onBytes = null;
         this._pull = pull;
         this._cancel = cancel;
         this._signal = signal;
         this._jump = jump;
         this._into = into;
-        /** Where view() puts what did not come in one piece. */
+        /** Buffer of view(), for what did not arrive in one piece. */
         this._scratch = new Uint8Array(0);
-        /** Bytes that came and were not asked for yet. @type {Uint8Array} */
+        /** Bytes that have arrived and were not asked for yet. @type {Uint8Array} */
         this._piece = new Uint8Array(0);
         this._closed = false;
         this._abort = () => this._cancel(signal?.reason);
@@ -40,9 +40,9 @@ export class ByteReader {
     }
 
     /**
-     * The bytes that are there, at most `limit` of them; waits only when there are none. Empty at the end.
+     * Takes bytes that have arrived, at most `limit`; waits only if there are none.
      * @param {number} limit
-     * @returns {Promise<Uint8Array>} never overwritten later
+     * @returns {Promise<Uint8Array>} empty at the end; never overwritten later
      */
     async some(limit) {
         while (this._piece.length === 0) {
@@ -79,7 +79,7 @@ export class ByteReader {
     }
 
     /**
-     * What comes next, without going on: all that is there, at least `length` bytes unless the file ends before.
+     * Shows the next bytes without taking them: all that have arrived, at least `length` unless the file ends before.
      * @param {number} length
      * @returns {Promise<Uint8Array>} never overwritten later
      */
@@ -101,7 +101,7 @@ export class ByteReader {
         return this._piece;
     }
 
-    /** Goes on by bytes that peek() showed. @param {number} length */
+    /** Takes bytes that peek() has shown. @param {number} length */
     advance(length) {
         this._piece = this._piece.subarray(length);
         this.position += length;
@@ -129,7 +129,7 @@ export class ByteReader {
         return part;
     }
 
-    /** May so much memory be taken before the bytes have come? @param {number} length */
+    /** Whether so much memory may be allocated before the bytes have arrived. @param {number} length */
     _isTrusted(length) {
         return this.size === null ? length <= Math.max(TRUSTED_BYTES, this.arrived) : length <= this.size - this.position;
     }
@@ -184,9 +184,9 @@ export class ByteReader {
     }
 
     /**
-     * @param {number} [limit] a file that goes on beyond is refused, so that an endless one ends here
+     * @param {number} [limit] a longer rest is refused, so that an endless file is
      * @param {string} [what] for that message
-     * @returns {Promise<Uint8Array<ArrayBuffer>>} everything up to the end
+     * @returns {Promise<Uint8Array<ArrayBuffer>>} all bytes up to the end
      */
     async rest(limit = Infinity, what = 'the file') {
         const bytes = await this._gather(limit + 1);
@@ -237,7 +237,7 @@ export class ByteReader {
         return new FormatError('truncated', `the file ends after ${this.position} bytes, within ${what}`);
     }
 
-    /** Lets go of the file. */
+    /** Closes the file. */
     close() {
         if (!this._closed) {
             this._closed = true;
@@ -259,9 +259,8 @@ function join(parts, length) {
 }
 
 /**
- * Takes in what comes before it is asked for, within a limit. That saves time, and it keeps Node 24 alive: when a
- * response waits to be read while its connection closes, its `fetch` throws where nobody can catch it
- * (https://github.com/nodejs/undici/issues/5360).
+ * Buffers what arrives before it is asked for, up to a limit. That saves time, and it avoids a crash of Node 24: if a response waits to be
+ * read while its connection closes, `fetch` throws where nothing can catch it (https://github.com/nodejs/undici/issues/5360).
  * @param {() => Promise<Uint8Array | null>} pull
  * @returns {() => Promise<Uint8Array | null>}
  */

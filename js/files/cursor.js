@@ -1,12 +1,12 @@
-// Numbers and bytes of a header, one after the other: read at once where they have come, waited for where not, and
-// never allocated ahead of what came.
+// Cursor: reads the numbers and bytes of a header one after the other. It waits only for bytes that have not arrived, and allocates nothing
+// ahead of them.
 
 import { FormatError } from '../check.js';
 
-/** Of a header altogether; the largest vocabularies take some 20 MB. */
+/** Most bytes of a header; the largest vocabularies take some 20 MB. */
 const MAX_HEADER_BYTES = 1 << 28;
 
-/** Who asks for less than this and more than there is did not lie, but was cut off. */
+/** A length that goes beyond the file's end means a truncated file, up to this or to the file's own size; a larger one is a wrong number. */
 const SMALL = 4096;
 
 /** Reads values one after the other; waits only when it has run out of bytes. */
@@ -20,22 +20,22 @@ export class Cursor {
         this.view = new DataView(this.bytes.buffer);
         this.at = 0;
         this._begin = reader.position;
-        /** Arrays so far, one within another counted too. */
+        /** How many arrays have been read, nested ones counted too. */
         this.arrays = 0;
     }
 
-    /** Where in the file it stands. */
+    /** Its position in the file. */
     get position() {
         return this._begin + this.at;
     }
 
-    /** Bytes that may still come: up to the file's end, or to the most that a header may have. */
+    /** How many bytes may still come: up to the file's end, or the most that a header may have. */
     get left() {
         const { size } = this._reader;
         return (size === null ? MAX_HEADER_BYTES : Math.min(size, MAX_HEADER_BYTES)) - this.position;
     }
 
-    /** @param {number} length @returns {boolean} whether so many bytes are there */
+    /** @param {number} length @returns {boolean} whether so many bytes have arrived */
     has(length) {
         return this.bytes.length - this.at >= length;
     }
@@ -58,7 +58,7 @@ export class Cursor {
         }
     }
 
-    /** Brings the reader to where the cursor is. */
+    /** Moves the reader to the cursor's position. */
     leave() {
         this._reader.advance(this.at);
         this._begin += this.at;
@@ -68,13 +68,14 @@ export class Cursor {
     }
 
     /**
+     * Checks a count before it is used.
      * @param {number} count of things that are said to follow
-     * @param {number} least bytes of each
+     * @param {number} least bytes that each takes at least
      * @param {string} what for messages
-     * @throws {FormatError} unless there is room for them
+     * @throws {FormatError} if the file, or a header, has no room for them
      */
     claim(count, least, what) {
-        // Beyond 2^53 the product is not exact, but far too large all the same.
+        // Beyond 2^53 the product is not exact, but far too large anyway.
         const bytes = count * least;
         const { size } = this._reader;
         if (bytes <= this.left) {
@@ -92,19 +93,19 @@ export class Cursor {
         return new FormatError('truncated', `${this._name} ends within ${what}, which begins at byte ${this.position}`);
     }
 
-    /** A number that has come. @returns {number} */
+    /** Reads a number that has arrived. @returns {number} */
     u32() {
         this.at += 4;
         return this.view.getUint32(this.at - 4, true);
     }
 
-    /** A number that has come; above 2^53 it is not exact. @returns {number} */
+    /** Reads a number that has arrived; above 2^53 it is not exact. @returns {number} */
     u64() {
         this.at += 8;
         return this.view.getUint32(this.at - 8, true) + this.view.getUint32(this.at - 4, true) * 2 ** 32;
     }
 
-    /** Bytes that have come. @param {number} length */
+    /** Reads bytes that have arrived. @param {number} length */
     take(length) {
         this.at += length;
         return this.bytes.subarray(this.at - length, this.at);

@@ -1,13 +1,13 @@
-// A folder of named files that a program keeps for itself: in memory, in Node's file system, or in a page's origin private file
-// system (OPFS, fs.spec.whatwg.org). A file is there whole or not at all.
+// A folder where a program keeps files of its own: in memory, in Node's file system, or in a page's origin private file system (OPFS,
+// fs.spec.whatwg.org). Files are written atomically: a file exists with all of its bytes or not at all.
 
 import { isNode, nodeModule } from '../engine/threads.js';
 
 /**
  * @typedef {object} Folder
- * @property {() => Promise<{ name: string, bytes: number, modified: number }[]>} list with what was begun and not ended: it is empty,
- *   or its name goes on after that of the file
- * @property {(name: string, most?: number) => Promise<Uint8Array<ArrayBuffer>>} read a file, or so many bytes of its beginning
+ * @property {() => Promise<{ name: string, bytes: number, modified: number }[]>} list lists temporary files of unfinished writes too: they
+ *   are empty, or their names go on after that of the file
+ * @property {(name: string, most?: number) => Promise<Uint8Array<ArrayBuffer>>} read reads a file, or its first `most` bytes
  * @property {(name: string, bytes: Uint8Array<ArrayBuffer>) => Promise<void>} write
  * @property {(name: string) => Promise<void>} remove
  */
@@ -42,7 +42,8 @@ export async function openFolder(place) {
 }
 
 /**
- * By steps: where a file system makes no folders, /proc, mkdir() with `recursive` never ends.
+ * Makes a folder and those around it one by one: on a file system that refuses mkdir(), as /proc does, mkdir() with `recursive` never
+ * returns.
  * @param {typeof import('node:fs/promises')} fs
  * @param {string} path
  */
@@ -131,7 +132,7 @@ class NodeFolder {
 
     /** @param {string} name @param {Uint8Array<ArrayBuffer>} bytes */
     async write(name, bytes) {
-        // Several programs may keep the same file.
+        // A name of its own, as several programs may write the same file.
         const begun = this.#at(`${name}${Math.random()}.tmp`);
         try {
             await this.#fs.writeFile(begun, bytes);
@@ -160,7 +161,7 @@ class HandleFolder {
     async list() {
         const files = [];
         for await (const [name, entry] of /** @type {any} */ (this.#handle).entries()) {
-            // What another page was writing may be gone.
+            // A file that another page was writing may be gone.
             const file = entry.kind === 'file' && await entry.getFile().catch(() => null);
             if (file) {
                 files.push({ name, bytes: file.size, modified: file.lastModified });
@@ -180,13 +181,13 @@ class HandleFolder {
         const handle = await this.#handle.getFileHandle(name, { create: true });
         let stream;
         try {
-            // What is written this way appears when it is closed.
+            // The file changes only when the stream is closed.
             stream = await handle.createWritable();
             await stream.write(bytes);
             await stream.close();
         } catch (error) {
             await stream?.abort().catch(() => {});
-            // What was there before is there again.
+            // A file from before is unchanged; a new one, still empty, is removed.
             const left = await handle.getFile().catch(() => null);
             if (left?.size === 0) await this.remove(name);
             throw error;

@@ -1,5 +1,5 @@
-// From whatever the user passes to a TensorSource: finds the files, tells by their first bytes what they are, reads
-// everything but the tensors. Knows no model.
+// openModel(): from a source to a TensorSource. Finds the files, tells their formats by their first bytes, and reads everything but the
+// tensors. It knows nothing of model families.
 
 import { FormatError, checkSignal, typeError } from '../check.js';
 import { FIRST_BYTES, isPage, kindOf } from './first-bytes.js';
@@ -37,7 +37,7 @@ import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
  * @returns {Promise<TensorSource>}
  * @throws {FormatError} (rejects) for malformed or unsupported files
  * @throws {TypeError} (rejects) for what is no source
- * @throws {Error} (rejects) when a file cannot be had, when aborted (the signal's reason)
+ * @throws {Error} (rejects) if a file cannot be read; with the signal's reason when aborted
  */
 export async function openModel(source, { signal, onProgress, what = 'model' } = {}) {
     checkSignal(signal);
@@ -68,7 +68,7 @@ class Opening {
         this._progress = progress;
         this._signal = signal;
         this._texts = new Texts(place, (file) => this._reader(file), progress);
-        /** All that were opened, for the case that something fails. @type {Set<ByteReader>} */
+        /** All readers, to close them if something fails. @type {Set<ByteReader>} */
         this._readers = new Set();
     }
 
@@ -133,7 +133,7 @@ class Opening {
     }
 
     /**
-     * The weights of a folder whose files cannot be listed: the usual names are tried.
+     * Finds the weights of a folder whose files cannot be listed, by trying the usual names.
      * @returns {Promise<import('./parts.js').Weights | null>} null for a preset of Keras Hub
      */
     async _remoteWeights() {
@@ -153,7 +153,7 @@ class Opening {
         const name = 'model.safetensors.index.json';
         const bytes = await this._texts.read(name, false);
         if (bytes === null) {
-            // Its absence says best what is wrong with the address as a whole.
+            // If config.json is missing too, the error for that says best what is wrong with the address.
             if (await this._isPreset()) {
                 return null;
             }
@@ -175,7 +175,7 @@ class Opening {
         if (kind === 'keras') {
             return this._ofKerasWeights(files, reader);
         }
-        // The name of a part says how many there are; a part without such a name stands for itself.
+        // The name of a shard says how many there are; a file without such a name is a model by itself.
         const all = files.length === 1 && index === null ? partsOf(this._place, files[0]) : files;
         const isFirst = all[0] === files[0];
         if (!isFirst) {
@@ -185,7 +185,7 @@ class Opening {
             : this._ofSafetensors(all, isFirst ? reader : null, index);
     }
 
-    /** A preset of Keras Hub; what reads it comes only now. @returns {Promise<TensorSource>} */
+    /** A preset of Keras Hub, whose reader is loaded only now. @returns {Promise<TensorSource>} */
     async _ofPreset() {
         const { openKerasPreset } = await import('./keras-preset.js');
         const read = (/** @type {string} */ name) =>
@@ -268,7 +268,7 @@ class Opening {
         return tensorFiles;
     }
 
-    /** What a TensorFile needs beside its header. @param {ByteReader} reader @param {AnyFile} file */
+    /** What a TensorFile needs beside what its header says. @param {ByteReader} reader @param {AnyFile} file */
     _common(reader, file) {
         const reopen = isStream(file) ? null : () => this._reader(file);
         return { name: nameOf(file), reader, reopen, progress: this._progress };
@@ -353,7 +353,8 @@ class Opening {
     }
 
     /**
-     * A GGUF file has everything in it; files that were given for their purpose go before, others fill a gap.
+     * A GGUF file has everything in it. Files that were given explicitly replace what it has; files beside it are used only if it has no
+     * vocabulary.
      * @param {Map<string, import('./gguf.js').Pair>} pairs
      */
     async _besideGguf(pairs) {

@@ -1,4 +1,4 @@
-// Models in parts, and which files of a folder are its weights.
+// Which files of a folder are a model's weights, and models that are split into shards.
 
 import { FormatError, show } from '../check.js';
 import { isObject, parseJson } from './json.js';
@@ -14,7 +14,7 @@ import { baseName, nameOf } from './places.js';
  * @property {import('./byte-reader.js').ByteReader} [reader] of the first file, if it is open already
  */
 
-/** Parts of one model: `name-00001-of-00004.gguf`. */
+/** Name of a shard: `name-00001-of-00004.gguf`. */
 const SHARD = /^(.*)-(\d{5})-of-(\d{5})(\.\w+)$/;
 
 /** More parts than any model has. */
@@ -56,7 +56,7 @@ export async function localWeights(place, names, readText) {
     throw noWeights(place, names);
 }
 
-/** @param {string} name of a file @returns {string} which model it belongs to: the same for all its parts */
+/** @param {string} name of a file @returns {string} the same for all shards of a model */
 function modelOf(name) {
     const match = SHARD.exec(name);
     return match === null ? name : `${match[1]}-of-${match[3]}`;
@@ -105,7 +105,7 @@ function sibling(place, name) {
 }
 
 /**
- * A part that the index does not name belongs to another model or another version.
+ * A shard that the index does not name belongs to another model or version.
  * @param {string[]} names
  * @param {Set<string>} shards
  */

@@ -1,4 +1,4 @@
-// From what the user passes to files by name: a folder, wherever it is, or one file and what lies beside it.
+// placeOf(): from a source to files by name, of a folder, wherever it is, or of one file and those beside it.
 
 import { classOf, show, typeError } from '../check.js';
 import { isNode, nodeModule } from '../engine/threads.js';
@@ -10,23 +10,22 @@ import { isBlob, isBytes, isStream, isUrl, nameOfUrl, Remote, shortened, SOURCES
  *
  * @typedef {object} Place where the files of a model are
  * @property {string} name for messages
- * @property {string[] | null} names of the files there; null where that cannot be known
- * @property {(name: string) => AnyFile | null} find a file, also in a sub-folder (`a/b`), or null where there certainly
- *   is none
- * @property {AnyFile | null} file the one that was given; null where the place itself was
+ * @property {string[] | null} names of the files there; null if they cannot be listed
+ * @property {(name: string) => AnyFile | null} find finds a file, also in a sub-folder (`a/b`); null if it certainly does not exist
+ * @property {AnyFile | null} file the file that was given; null if a folder was
  * @property {boolean} either whether `file` may turn out to be a folder
- * @property {boolean} explicit whether each file was given for its purpose
+ * @property {boolean} explicit whether the caller gave each file explicitly: `{ config, weights, ... }`
  * @property {AnyFile[] | null} weights files given as weights
  */
 
-/** What `{ config, weights, ... }` may have, and the files that these are. @type {Record<string, string>} */
+/** Properties of `{ config, weights, ... }` beside weights, and the files' usual names. @type {Record<string, string>} */
 const PARTS = {
     config: 'config.json', tokenizer: 'tokenizer.json', tokenizerConfig: 'tokenizer_config.json',
     specialTokensMap: 'special_tokens_map.json', generationConfig: 'generation_config.json',
     chatTemplate: 'chat_template.jinja',
 };
 
-/** Addresses ending so are files, whatever the server says. */
+/** A URL that ends so is a file, never a folder. */
 const FILE_NAME = /\.(gguf|safetensors|h5|keras|bin|pt|onnx)$/i;
 
 /**
@@ -40,7 +39,7 @@ export async function placeOf(source) {
     }
     if (source instanceof HuggingFaceModel) {
         const { folder, file } = source;
-        // Files beside one in a sub-folder are in that sub-folder.
+        // Files beside a file in a sub-folder are in that sub-folder, too.
         const within = file?.replace(/[^/]*$/, '') ?? '';
         return place(folder.href, { file: file && source._remote(file), find: (name) => source._remote(within + name) });
     }
@@ -136,7 +135,7 @@ function checkFile(argument, file) {
     }
 }
 
-/** @param {string} argument @param {string} expected @param {any} got @returns {TypeError} that says what to do with what is nearly one */
+/** @param {string} argument @param {string} expected @param {any} got @returns {TypeError} with a hint if it is nearly a source */
 function noSource(argument, expected, got) {
     const hint = typeof got?.then === 'function' ? ': await it'
         : classOf(got) === 'Response' ? ': its body is one'
@@ -150,8 +149,8 @@ const MOST_FILES = 65536;
 
 /**
  * @param {any} list
- * @returns {File[]} what it has: as many as it says, or until it ends
- * @throws {TypeError} at the first that is none
+ * @returns {File[]} those of an iterable or an array-like
+ * @throws {TypeError} for anything in it that is no File
  */
 function filesOf(list) {
     /** @type {File[]} */
@@ -175,8 +174,8 @@ function filesOf(list) {
 }
 
 /**
- * The Files of an input or of a folder picker, which gives all files below a folder: those beside the uppermost that
- * may hold weights are meant.
+ * The Files of an input or a folder picker. The latter gives all files below a folder: those of the uppermost folder with weights or a
+ * config.json are taken.
  * @param {any} list
  */
 function ofFiles(list) {
@@ -198,7 +197,7 @@ function ofFiles(list) {
             byName.set(paths[i].slice(depth - 1).join('/'), file);
         }
     });
-    // An input without a folder picker tells no folders: the files of all of them lie beside each other.
+    // Without a folder picker Files have no paths: those of sub-folders lie beside the others.
     const isFlat = paths.every((path) => path.length === 1);
     return place(folder || 'the list of Files', {
         names: Array.from(byName.keys()).filter((name) => !name.includes('/')),
@@ -206,7 +205,7 @@ function ofFiles(list) {
     });
 }
 
-/** @param {any} file @returns {string} what to call it in a message */
+/** @param {any} file @returns {string} its name in messages */
 export function nameOf(file) {
     if (typeof file === 'string') {
         return shortened(file);
@@ -221,7 +220,7 @@ export function nameOf(file) {
     return isStream(file) ? 'the stream' : 'the file';
 }
 
-/** @param {any} file @returns {string} the last part of its name; '' where it has none */
+/** @param {any} file @returns {string} the last part of its path; '' if it has no name */
 export function baseName(file) {
     const { pathname } = file instanceof Remote ? file.url : file;
     const path = typeof file === 'string' ? file : pathname ?? (isBlob(file) && /** @type {any} */ (file).name);

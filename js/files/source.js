@@ -1,4 +1,4 @@
-// One file, from wherever it is: URL, path, Blob, bytes, stream. What comes of it is a ByteReader.
+// Opens one file, wherever it is (URL, path, Blob, bytes, stream), as a ByteReader.
 
 import { checkSignal, classOf, show, typeError } from '../check.js';
 import { isNode, nodeModule } from '../engine/threads.js';
@@ -11,7 +11,7 @@ import { ByteReader, readAhead } from './byte-reader.js';
  */
 
 /**
- * @typedef {object} FileSources files, each anywhere
+ * @typedef {object} FileSources the files of a model, each from anywhere
  * @property {FileSource | FileSource[]} weights
  * @property {FileSource} [config]
  * @property {FileSource} [tokenizer]
@@ -25,20 +25,20 @@ import { ByteReader, readAhead } from './byte-reader.js';
  * @typedef {FileSource | FileSources | import('./hugging-face.js').HuggingFaceModel | Iterable<File> | ArrayLike<File>} ModelSource
  */
 
-/** What a source is, for messages. */
+/** What a source may be, for messages. */
 export const SOURCES = 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, { config, weights, tokenizer }, a list of Files or huggingFace() of this package';
 
-/** Bytes that are read of a file at a time. */
+/** How many bytes of a file are read at a time. */
 const PIECE_BYTES = 1 << 20;
 
-/** Answers of a server that mean: there is no such file for you. */
+/** HTTP statuses that mean: there is no such file, or not for you. */
 const ABSENT = new Set([401, 403, 404, 410]);
 
-/** A file that cannot be had. */
+/** The error of a file that cannot be read. */
 export class SourceError extends Error {
     /**
      * @param {string} message
-     * @param {'absent' | 'lost' | 'unreachable'} code it is not there; its connection was lost within it; anything else
+     * @param {'absent' | 'lost' | 'unreachable'} code it does not exist; the connection was lost while it was read; anything else
      * @param {ErrorOptions} [options]
      */
     constructor(message, code, options) {
@@ -48,7 +48,7 @@ export class SourceError extends Error {
     }
 }
 
-/** A file on a server that wants to know who asks. */
+/** A URL with headers for its request, such as an access token. */
 export class Remote {
     /** @param {URL} url @param {Record<string, string>} headers */
     constructor(url, headers) {
@@ -84,13 +84,13 @@ export async function openFile(source, signal) {
         ? readerOfPath(location, signal) : readerOfUrl(location, signal);
 }
 
-/** So long is a file at most that is read as a whole: an endless one ends there. */
+/** Longest file that is read as a whole, so that an endless one is refused. */
 const MAX_WHOLE_BYTES = 2 ** 32;
 
 /**
  * @param {ByteReader} reader at the beginning of a file
- * @param {string} name for the message when it is too long
- * @returns {Promise<Uint8Array<ArrayBuffer>>} all of it; it is closed then
+ * @param {string} name for the message if it is too long
+ * @returns {Promise<Uint8Array<ArrayBuffer>>} all of it; the reader is closed
  */
 export async function readWhole(reader, name) {
     try {
@@ -120,7 +120,7 @@ function bytesOf(source) {
 /** @param {ArrayBuffer | ArrayBufferView} source @param {AbortSignal} [signal] */
 function readerOfBytes(source, signal) {
     const bytes = bytesOf(source);
-    // What others may write to while it is read is copied, piece by piece; decoders of text refuse it too.
+    // Shared memory is copied, piece by piece: others may write to it meanwhile, and TextDecoder refuses it.
     const isShared = !(bytes.buffer instanceof ArrayBuffer);
     return readerOfPieces(bytes.length, signal, (at) => (isShared ? bytes.slice(at, at + PIECE_BYTES) : bytes.subarray(at)));
 }
@@ -133,7 +133,7 @@ function readerOfBlob(blob, signal) {
 /**
  * @param {number} size
  * @param {AbortSignal | undefined} signal
- * @param {(at: number) => Uint8Array | Promise<Uint8Array>} piece what there is from a place on, some of it
+ * @param {(at: number) => Uint8Array | Promise<Uint8Array>} piece some of the bytes from a place on; none at the end
  */
 function readerOfPieces(size, signal, piece) {
     let at = 0;
@@ -152,7 +152,7 @@ export function isBytes(source) {
     return ArrayBuffer.isView(source) || /^(Shared)?ArrayBuffer$/.test(classOf(source));
 }
 
-/** @param {any} source @returns {source is Blob} by what it can do: happy-dom's does not even say its name */
+/** @param {any} source @returns {source is Blob} by its methods: happy-dom's Blobs have no class name */
 export const isBlob = (source) => typeof source?.slice === 'function' && typeof source.arrayBuffer === 'function';
 
 /** @param {unknown} source @returns {source is ReadableStream} */
@@ -163,7 +163,7 @@ export const isUrl = (source) => classOf(source) === 'URL';
 
 /**
  * @param {unknown} source
- * @returns {string | URL} a string is a path, only in Node
+ * @returns {string | URL} a string is a path, which Node alone has
  */
 export function toLocation(source) {
     if (isUrl(source)) {
@@ -184,7 +184,7 @@ export function toLocation(source) {
 }
 
 /**
- * webpack's `new URL` may give an object that says it is a URL and has no origin; a page knows its own.
+ * webpack may turn `new URL` into a relative URL: an object of class URL without an origin. In a page it is resolved against the page's.
  * @param {URL} url
  */
 function fromRoot(url) {
@@ -201,7 +201,7 @@ export function shortened(name) {
     return name.length > 120 ? `...${name.slice(-117)}` : name;
 }
 
-/** @param {URL} url @returns {string} what to call it in a message: it may carry a signature, and a data: URL the whole file */
+/** @param {URL} url @returns {string} its name in messages: without the query, which may have a signature, and without a data: URL's data */
 export function nameOfUrl({ protocol, origin, pathname }) {
     return protocol === 'data:' ? 'the data: URL' : shortened((origin === 'null' ? protocol : origin) + pathname);
 }
@@ -225,7 +225,7 @@ function readerOfStream(stream, size, signal, through = (pull) => pull) {
         // A Buffer of Node's is one too, but what its slice() gives is no copy.
         return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
     };
-    // The stream may have failed by itself; that error has been or will be seen by read().
+    // If the stream has failed, cancel() rejects with an error that read() reports anyway.
     return new ByteReader(through(pull), (reason) => reader.cancel(reason).catch(() => {}), size, signal);
 }
 
@@ -248,12 +248,12 @@ async function readerOfUrl(url, signal, headers) {
             ABSENT.has(response.status) ? 'absent' : 'unreachable');
     }
     const { headers: told } = response;
-    // Content-Length counts compressed bytes where the server compresses, so it is not believed.
+    // Content-Length counts compressed bytes if the server compresses, so the size counts as unknown.
     return readerOfStream(response.body, null, signal, (pull) => readAhead(namingLoss(pull, nameOfUrl(url), told)));
 }
 
 /**
- * What a platform says of a connection that ends within a file, `terminated` or `network error`, names neither.
+ * Names the file and the place when a connection is lost: the platforms' own messages are only `terminated` or `network error`.
  * @param {() => Promise<Uint8Array | null>} pull
  * @param {string} name of the file
  * @param {Headers} headers

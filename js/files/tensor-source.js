@@ -1,5 +1,5 @@
-// The tensors of a model in one or several files: what there is, and a stream of their bytes in the files' order. Only
-// a piece is held at a time, and no byte is read twice.
+// TensorSource: the tensors of a model in one or several files, as a list and as a stream of their bytes in the files' order. Only one piece
+// is in memory at a time, and no byte is read twice.
 
 import { FormatError, show } from '../check.js';
 
@@ -18,7 +18,7 @@ import { FormatError, show } from '../check.js';
  * @property {number} rows
  * @property {Uint8Array} bytes of these rows, at any alignment; valid until the next step
  *
- * @typedef {object} Fields the keys of a GGUF file's metadata by what became of them
+ * @typedef {object} Fields the keys of a GGUF file's metadata, by what is done with them
  * @property {string[]} used
  * @property {string[]} harmless
  * @property {string[]} unknown
@@ -28,8 +28,8 @@ import { FormatError, show } from '../check.js';
  * @property {string} name of the file or folder, for messages
  * @property {string} architecture config's model_type; '' where there is none
  * @property {Record<string, any>} config in Hugging Face's terms: config.json as it is, a GGUF file's metadata by one
- *   table of keys. Reading it throws a FormatError where a GGUF file lacks a key that every model needs, so ask
- *   `architecture` first
+ *   table of keys. Reading it throws a FormatError if a GGUF file lacks a key that every model needs, so look at `architecture`
+ *   first
  * @property {Record<string, any> | null} generation generation_config.json, or what a GGUF file says of it
  * @property {{ json: Record<string, any> } | null} tokenizer tokenizer.json
  * @property {Record<string, any> | null} tokenizerConfig tokenizer_config.json, filled up from special_tokens_map.json
@@ -37,16 +37,16 @@ import { FormatError, show } from '../check.js';
  * @property {Map<string, any> | null} metadata of a GGUF file: arrays of numbers as typed arrays, others as arrays,
  *   integers beyond 2^53 as BigInt
  * @property {Fields | null} fields of a GGUF file
- * @property {readonly string[]} notes for people: where what is computed is not what the files say
+ * @property {readonly string[]} notes for people: where the model computes something else than its files say
  * @property {Map<string, TensorInfo>} tensors in the order in which they are read
  * @property {number} fileBytes of the files that hold tensors
- * @property {(wanted: (info: TensorInfo) => boolean) => AsyncGenerator<TensorPiece, void, undefined>} read the tensors
- *   that `wanted` says yes to (it is asked once about each, at first), in pieces of whole rows, at most 1 MiB or one
- *   row; an empty tensor comes as a piece without bytes
- * @property {() => void} close lets go of the files
+ * @property {(wanted: (info: TensorInfo) => boolean) => AsyncGenerator<TensorPiece, void, undefined>} read reads the tensors for which
+ *   `wanted` returns true (it is called for each before any is read), in pieces of whole rows, of at most 1 MiB or one row; an empty
+ *   tensor comes as a piece without bytes
+ * @property {() => void} close closes the files
  */
 
-/** A piece has at most so many bytes, unless one row is longer. */
+/** Most bytes of a piece, unless one row is longer. */
 const PIECE_BYTES = 1 << 20;
 
 /**
@@ -68,19 +68,19 @@ export function tensorInfo(name, shape, type, bytes) {
     for (const n of shape.slice(0, -1)) {
         rows *= n;
     }
-    // Rows of a type of less than a byte may end within one; such a tensor is one row, as an empty one is.
+    // Rows of types with less than 8 bits may end within a byte: such a tensor counts as one row, and so does an empty one.
     const divides = rows > 0 && bytes > 0 && bytes % rows === 0;
     return { name, shape, type, bytes, rows: divides ? rows : 1, rowBytes: divides ? bytes / rows : bytes };
 }
 
-/** Counts bytes of several files towards one total. */
+/** Reports how many bytes of several files have been loaded. */
 export class Progress {
     /** @param {((progress: { loaded: number, total: number }) => void) | undefined} report */
     constructor(report) {
         this._report = report;
         this._loaded = 0;
         this._reported = -1;
-        /** Bytes of everything, once that is known. @type {number | null} */
+        /** Bytes of all files, once that is known. @type {number | null} */
         this._total = null;
     }
 
@@ -90,7 +90,7 @@ export class Progress {
         this._tell();
     }
 
-    /** Nothing is reported before. @param {number} total */
+    /** Begins reporting. @param {number} total bytes of all files */
     begin(total) {
         this._total = total;
         this._tell();
@@ -121,15 +121,15 @@ export class TensorFile {
      * @param {Entry[]} options.entries in the order of their bytes
      * @param {number} options.end the byte behind the last tensor
      * @param {boolean} options.exact whether the file has to end there
-     * @param {(() => Promise<import('./byte-reader.js').ByteReader>) | null} options.reopen null where it can be read
-     *   but once
+     * @param {(() => Promise<import('./byte-reader.js').ByteReader>) | null} options.reopen null if it can be read
+     *   only once
      * @param {Progress} options.progress
      */
     constructor({ name, reader, entries, end, exact, reopen, progress }) {
         this.name = name;
         this.entries = entries;
         this.end = end;
-        /** What will have arrived when all has been read. */
+        /** How many bytes will have arrived when all has been read. */
         this.bytes = reader.size ?? end;
         this._exact = exact;
         this._reopen = reopen;
@@ -154,7 +154,7 @@ export class TensorFile {
         reader.onBytes = count;
     }
 
-    /** Between header and tensors a file of many need not stay open, if it can be opened again. */
+    /** Closes the file until its tensors are read, if it can be opened again: of many files not all should be open. */
     rest() {
         if (this._reopen !== null) {
             this.close();
@@ -180,7 +180,7 @@ export class TensorFile {
                 }
                 await reader.skip(end - reader.position, `tensor ${show(info.name)} of ${this.name}`);
             }
-            // Always looked for: a response whose end nobody has seen counts as given up, and browsers do not keep it.
+            // Reads up to the end in any case: browsers do not cache a response that was cancelled before its end.
             const goesOn = (await reader.peek(1)).length > 0;
             if (this._exact && goesOn) {
                 throw new FormatError('trailing-bytes', `${this.name} goes on after its last tensor`);
@@ -190,7 +190,7 @@ export class TensorFile {
         }
     }
 
-    /** A reader before the first tensor. */
+    /** Gets a reader that has not passed the first tensor. */
     async _begin() {
         const first = this.entries[0]?.begin ?? this.end;
         if (this._reader === null || this._reader.position > first) {
@@ -232,7 +232,7 @@ function tensorsOf(files) {
 }
 
 /**
- * The part of a TensorSource that hands out bytes.
+ * The part of a TensorSource that reads tensors.
  * @param {TensorFile[]} files
  * @param {Progress} progress
  * @returns {Pick<TensorSource, 'tensors' | 'fileBytes' | 'read' | 'close'>}

@@ -1,5 +1,5 @@
-// The texts beside a model's weights: config, tokenizer, templates. Each is read up to a bound and parsed once; what a
-// server says in place of a file that it has not is told from the file.
+// The text files beside a model's weights: config, tokenizer, templates. Each is read up to a limit and parsed once. A page that a server
+// sends in place of a missing file is recognized.
 
 import { FormatError, show } from '../check.js';
 import { readByteLevel } from './byte-level.js';
@@ -40,7 +40,7 @@ export class Texts {
         this._progress = progress;
         /** Of all texts so far. */
         this.bytes = 0;
-        /** What is asked for twice: the config, which tells what a folder is. @type {Map<string, Uint8Array>} */
+        /** config.json, which is asked for twice: it also tells what a folder is. @type {Map<string, Uint8Array>} */
         this._kept = new Map();
     }
 
@@ -52,7 +52,7 @@ export class Texts {
      */
     async companions(metadata, withConfig = true) {
         const isFolder = this._place.file === null && !this._place.explicit;
-        // Such a file is a whole model: nothing is looked for beside it, where a page would see requests fail.
+        // Such a file is a whole model. Nothing is looked for beside it, as requests that fail show up in a page's console.
         const isWhole = metadata.has('config') && metadata.has('tokenizer');
         /** @param {string} name @param {boolean} [isRequired] */
         const read = async (name, isRequired = false) => {
@@ -80,9 +80,9 @@ export class Texts {
         const json = objectOf(tokenizer, 'tokenizer.json');
         const ofTokenizer = objectOf(tokenizerConfig, 'tokenizer_config.json');
         const ofTokens = objectOf(special, 'special_tokens_map.json');
-        // The older file counts where the newer one lists no tokens.
+        // special_tokens_map.json is the older file: it counts only if tokenizer_config.json lists no tokens.
         const merged = ofTokens && !ofTokenizer?.added_tokens_decoder ? { ...ofTokens, ...ofTokenizer } : ofTokenizer;
-        // Of several templates the others lie beside; this is the one that is ever chosen.
+        // Of the further templates this is the only one that is ever chosen.
         const tools = jinja && await read(TOOL_USE);
         const template = jinja && textOf(jinja, 'chat_template.jinja');
         const older = json ? null : await readByteLevel(read, parsed.config, merged);
@@ -118,7 +118,7 @@ export class Texts {
         if (file === null) {
             return null;
         }
-        // A file that was listed is there, so its absence is a failure; sub-folders are not listed.
+        // If a file that was listed cannot be found, that is an error; files of sub-folders are not listed.
         const isListed = this._place.names !== null && !name.includes('/');
         let reader;
         try {
