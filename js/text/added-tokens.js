@@ -1,4 +1,4 @@
-// Added tokens: texts that are found before anything else is done with a text, and become one token each.
+// Added tokens: strings that are looked for in a text before the model sees it, and become one token each.
 
 import { show } from '../check.js';
 import { isObject } from '../files/json.js';
@@ -16,14 +16,14 @@ const SPACE = /\p{White_Space}/u;
  * @property {boolean} singleWord not within a word
  * @property {boolean} lstrip with the white space before it
  * @property {boolean} rstrip with the white space behind it
- * @property {boolean} inText whether it is looked for in texts
+ * @property {boolean} inText whether it is looked for in texts; false: only decoded
  */
 
 /**
  * @param {unknown} given
  * @param {ReadonlyMap<string, number>} ids of the model
  * @param {unknown} config tokenizer_config.json
- * @returns {AddedToken[]} of those with one text the last counts
+ * @returns {AddedToken[]} of several with the same content the last one counts
  */
 export function readAddedTokens(given, ids, config) {
     const own = given ?? [];
@@ -60,8 +60,8 @@ export function readAddedTokens(given, ids, config) {
 const valuesOf = (value) => (typeof value === 'object' && value !== null ? Object.values(value) : []);
 
 /**
- * What tokenizer_config.json says of tokens beside tokenizer.json, as transformers takes it: all that it lists, and those that have a
- * name or are listed as special, if nobody else knows them.
+ * The added tokens of tokenizer_config.json, as transformers takes them: those of added_tokens_decoder, and those that have a name or are
+ * listed as special, if they are not known otherwise.
  * @param {readonly any[]} list of tokenizer.json
  * @param {ReadonlyMap<string, number>} ids
  * @param {Record<string, any>} config
@@ -90,7 +90,7 @@ function configured(list, ids, config) {
     return tokens;
 }
 
-/** Cuts texts at added tokens: from left to right, of several at one place the longest. */
+/** Splits texts at added tokens, from left to right; at each place the longest one counts. */
 export class AddedTokenSplitter {
     /** @param {readonly AddedToken[]} tokens @param {(content: string) => string} spelling as they stand in the text */
     constructor(tokens, spelling) {
@@ -121,7 +121,7 @@ export class AddedTokenSplitter {
                 const from = token.lstrip ? Math.max(spacesBefore(text, at, done), done) : at;
                 if (from > done) pieces.push(text.slice(done, from));
                 done = token.rstrip ? spacesBehind(text, Math.max(end, done)) : end;
-                // One of white space may have been taken along by the one before.
+                // A token of white space may have been taken by the rstrip of the one before.
                 if (done > from) pieces.push(token.id);
             }
             at = end;

@@ -1,33 +1,34 @@
-// Chat templates: messages into the text that a model was taught to read. The template comes with the model.
+// Chat templates: from messages to the text that a model was trained on. The template comes with the model.
 
 import { FormatError, plainObject, rangeError, show, typeError } from '../check.js';
 import { Template } from './jinja/index.js';
 import { trimEnd } from './jinja/space.js';
 import { Dict, TemplateError, fromJs } from './jinja/values.js';
 
-/** Ten times the largest template known. */
+/** Most characters of a template: ten times the largest one known. */
 const MAX_SOURCE = 2 ** 18;
-/** Marks where the last message ends in the text, as in transformers: the content may stand anywhere else too. */
+/** Marks the end of the last message in the text, as in transformers: its content may occur elsewhere, too. */
 const MARK = 'CONTINUE_FINAL_MESSAGE_TAG ';
-/** What render() hands to the template itself. */
+/** Variables that render() sets itself. */
 const RESERVED = ['messages', 'add_generation_prompt', 'continue_final_message'];
 
 /**
- * A turn of a conversation. Whatever else it has goes to the template as it is: `tool_calls`, `name`, `reasoning_content`, ...
+ * A turn of a conversation. Other properties reach the template as they are: `tool_calls`, `name`, `reasoning_content`, ...
  * @typedef {{ role: string, content?: string | object | null | undefined, [name: string]: any }} Message
  */
 
 /**
  * @typedef {object} RenderOptions
- * @property {boolean} [addGenerationPrompt] whether the text ends where an answer begins (default: true)
- * @property {boolean} [continueFinalMessage] whether the text ends in the last message (default: false)
+ * @property {boolean} [addGenerationPrompt] whether the text ends with the beginning of an answer (default: true, unless
+ *   continueFinalMessage is)
+ * @property {boolean} [continueFinalMessage] whether the text ends with the last message's content, to be continued (default: false)
  * @property {readonly object[]} [tools] functions that may be called, as JSON schemas
  */
 
 export class ChatTemplate {
     /** @type {Map<string, Template>} */
     #templates;
-    /** Those of them that look at the conversation. @type {Set<Template>} */
+    /** Those of them that mention `messages`. @type {Set<Template>} */
     #reading = new Set();
     /** @type {Map<string, any>} */
     #tokens;
@@ -53,7 +54,7 @@ export class ChatTemplate {
 
     /**
      * @param {readonly Message[]} messages
-     * @param {RenderOptions & Record<string, unknown>} [options] what it does not know goes to the template by its name
+     * @param {RenderOptions & Record<string, unknown>} [options] all others are variables of the template
      * @returns {string}
      */
     render(messages, options = {}) {
@@ -67,7 +68,7 @@ export class ChatTemplate {
                 throw typeError(`options.${name}`, 'left to applyChatTemplate()', variables[name]);
             }
         }
-        // A text that ends in an answer cannot end where an answer begins.
+        // A text that ends within an answer cannot end with the beginning of one.
         const prompts = addGenerationPrompt ?? !continueFinalMessage;
         const chat = fromJs(messages, 'messages').map(prepared);
         const final = continueFinalMessage ? markFinal(chat.at(-1)) : '';
@@ -128,7 +129,7 @@ function checkMessages(messages) {
         }
         if (typeof message.role !== 'string') throw typeError(`messages[${i}].role`, 'a text', message.role);
         const { content } = message;
-        // What a tool gave may be any object, for which some templates ask.
+        // The result of a tool may be any object; some templates want that.
         if (!['string', 'object', 'undefined'].includes(typeof content)) {
             throw typeError(`messages[${i}].content`, 'a text, an array of parts, an object or null', content);
         }
@@ -136,7 +137,7 @@ function checkMessages(messages) {
 }
 
 /**
- * A message as transformers hands it over: without what is null, and what was thought by both names that templates read.
+ * A message as transformers passes it to the template: without null values, and with the reasoning under both names that templates read.
  * @param {Dict} message
  * @returns {Dict}
  */
@@ -146,7 +147,7 @@ function prepared(message) {
     return new Dict(thought === undefined ? given : [['thinking', thought], ...given, ['reasoning_content', thought]]);
 }
 
-/** @param {Dict | undefined} message its content, or the last part of it that has a text, gets the mark @returns {string} that text */
+/** Appends the mark to a message's content, or to its last part with a text. @param {Dict | undefined} message @returns {string} that text */
 function markFinal(message) {
     const content = message?.get('content');
     const [holder, key] = Array.isArray(content) ? [content.findLast((part) => part instanceof Dict && part.has('text')), 'text']
@@ -157,12 +158,12 @@ function markFinal(message) {
     return text;
 }
 
-/** @param {string} text @param {string} final @returns {string} the text, cut behind the last message's content */
+/** @param {string} text @param {string} final @returns {string} the text, cut after the last message's content */
 function upToFinal(text, final) {
     const at = text.lastIndexOf(MARK.trim());
     if (at < 0 || !text.includes(final.trim())) {
         throw new TemplateError('continueFinalMessage: the last message does not appear in the text');
     }
-    // Space at the content's end stays if the template has kept it.
+    // White space at the content's end stays if the template has kept it.
     return text.startsWith(MARK, at) ? text.slice(0, at) : trimEnd(text.slice(0, at));
 }

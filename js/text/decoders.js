@@ -1,5 +1,5 @@
-// Decoders of tokenizer.json: tokens back to text. Each is a machine that takes tokens one by one and gives text as
-// soon as it is certain, so that a text that streams and one decoded at once are the same by construction.
+// Decoders of tokenizer.json: from tokens back to text. Each is a state machine that takes tokens one by one and returns text as soon as it is
+// certain, so a streamed text and one decoded at once are the same by construction.
 
 import { byteOfToken, fromLetters, toLetters } from './bytes.js';
 import { pattern } from './normalizers.js';
@@ -8,7 +8,7 @@ import { literalRegex, replaced } from './regex.js';
 /** @typedef {import('./parts.js').Part} Part */
 
 /**
- * A token on its way, or a part of one: `start` and `end` say whether it is the token's first and last part.
+ * A token between two decoders, or a part of one: `start` and `end` say whether it is the token's first and last part.
  * @typedef {{ text: string, start: boolean, end: boolean }} Chunk
  */
 
@@ -22,7 +22,7 @@ import { literalRegex, replaced } from './regex.js';
 
 const nothing = () => {};
 
-/** The letter that stands for a space in byte-level vocabularies, and what most tokens consist of: no bytes need be made of these. */
+/** The letter that stands for a space in byte-level vocabularies, and tokens of ASCII letters, the usual case: they need no conversion to bytes. */
 const SPACE_LETTER = toLetters(' ');
 const ASCII_LETTERS = new RegExp(`^[!-~${SPACE_LETTER}]*$`);
 
@@ -38,7 +38,7 @@ export function decoder(part) {
     return make(part);
 }
 
-/** Without a decoder tokens stand apart. @type {Decoder} */
+/** Without a decoder tokens are joined with spaces. @type {Decoder} */
 export const spaced = () => numbered((text, index) => (index > 0 ? ` ${text}` : text));
 
 /** @param {(text: string, index: number) => string} change of the token with this index @returns {Machine} */
@@ -102,7 +102,7 @@ function chain(decoders) {
     };
 }
 
-/** Bytes to text as UTF-8 decoders do it, whatever tokens they are cut into. @returns {Machine} */
+/** Decodes UTF-8 across the borders of tokens. @returns {Machine} */
 function byteLevel() {
     const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
     let first = true;
@@ -127,7 +127,7 @@ function byteLevel() {
     };
 }
 
-/** A run of byte tokens is a text only as a whole: it is held until it ends. @returns {Machine} */
+/** A run of byte tokens is decoded as a whole, so it is held back until it ends. @returns {Machine} */
 function byteFallback() {
     /** @type {number[]} */
     let run = [];
@@ -208,7 +208,7 @@ function replace(part) {
     const from = pattern(part);
     const to = part.string('content');
     const machine = () => numbered((text) => replaced(text, from, to));
-    // One letter is found in parts of a token as well as in the whole.
+    // A single letter can be replaced in parts of a token; a longer pattern needs the whole token.
     const { String: literal } = Object(part.get('pattern'));
     const simple = typeof literal === 'string' && literal.length === 1;
     return simple ? machine : () => gathered(machine());
@@ -276,7 +276,7 @@ const DECODERS = new Map(Object.entries({
     },
 }));
 
-/** @param {RegExp} suffix ends a word; the last one of a text is no space @returns {Machine} */
+/** @param {RegExp} suffix marks the end of a word, so it becomes a space, but not at the end of the text @returns {Machine} */
 function bpe(suffix) {
     let held = '';
     /** @param {Chunk[]} out @param {string} space */

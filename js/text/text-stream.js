@@ -1,5 +1,5 @@
-// Tokens in, text out, as early as possible and never to be taken back: what decoding may still change is held, and
-// text that may be the beginning of a stop string until it is clear whether it is.
+// TextStream: from tokens to text, as early as possible, and nothing is ever taken back. Text is held back while later tokens may still change
+// it, or while it may be the beginning of a stop string.
 
 import { rangeError, typeError } from '../check.js';
 
@@ -7,35 +7,35 @@ export class TextStream {
     /**
      * @param {import('./tokenizer.js').Tokenizer} tokenizer
      * @param {readonly string[]} [stops]
-     * @param {{ skipSpecialTokens?: boolean }} [options] special tokens are not shown; stop strings find them anyway
+     * @param {{ skipSpecialTokens?: boolean }} [options] whether special tokens are left out (default: true); stop strings find them anyway
      */
     constructor(tokenizer, stops = [], { skipSpecialTokens = true } = {}) {
         this._tokenizer = tokenizer;
         this._skip = skipSpecialTokens;
         this._decoder = tokenizer.decodeStream();
         this._matchers = stops.map((stop) => new Matcher(stop));
-        /** Text not given out yet, in pieces that are shown or not. @type {{ text: string, shown: boolean }[]} */
+        /** Text that is held back, in pieces that are to be shown or not. @type {{ text: string, shown: boolean }[]} */
         this._held = [];
         this._heldLength = 0;
-        /** Whether a stop string has been found; everything from it on is left out. */
+        /** Whether a stop string has been found; the text ends before it. */
         this.stopped = false;
     }
 
     /**
-     * The text goes on from another, so that a space that it begins with is one within a text, which some tokenizers keep there alone.
-     * Behind a special token a text begins.
-     * @param {Uint32Array} ids the other's last ones
+     * Makes the text go on from another one: some decoders drop a space at the beginning of a text, and keep one within a text. After a
+     * special token a text begins.
+     * @param {Uint32Array} ids the last tokens of the other text
      */
     follow(ids) {
         const decoder = this._tokenizer.decodeStream();
         if (this._tokenizer.isSpecial(ids[ids.length - 1])) return;
-        // What is still held then would come with this text.
+        // Only if the decoder holds nothing back, which would come out with this text.
         if (Array.from(ids, decoder.push).join('') === this._tokenizer.decode(ids)) this._decoder = decoder;
     }
 
     /**
      * @param {number} token
-     * @returns {string} the text that is certain now, perhaps none
+     * @returns {string} the text that has become certain, perhaps none
      */
     push(token) {
         if (this.stopped) return '';
@@ -44,7 +44,7 @@ export class TextStream {
             : this._add(this._decoder.push(token), true);
     }
 
-    /** @returns {string} what was held back; bytes that never became a character are U+FFFD */
+    /** @returns {string} the text held back; bytes of an incomplete character become U+FFFD */
     end() {
         if (this.stopped) return '';
         const text = this._add(this._decoder.end(), true);
@@ -94,12 +94,12 @@ export class TextStream {
     }
 }
 
-/** Finds one text in another that comes letter by letter, in linear time (Knuth, Morris and Pratt). */
+/** Finds a string in a text that comes character by character, in linear time (Knuth, Morris and Pratt). */
 class Matcher {
     /** @param {string} text */
     constructor(text) {
         this.length = text.length;
-        /** How much of its beginning the text so far ends in. */
+        /** How many of its first characters the text so far ends with. */
         this.matched = 0;
         this._text = text;
         this._fallback = new Int32Array(text.length + 1);
@@ -122,7 +122,7 @@ class Matcher {
 
 /**
  * @param {unknown} stop the option of generate()
- * @returns {string[]} of its own
+ * @returns {string[]} a copy
  */
 export function checkStops(stop) {
     const stops = stop === undefined ? [] : Array.isArray(stop) ? Array.from(stop) : [stop];

@@ -1,6 +1,6 @@
-// Text to tokens and back, as a Hugging Face `tokenizer.json` describes it; vocabularies of GGUF files are turned into
-// one (gguf-vocabulary.js). The way of a text: added tokens that are looked for in it as it stands, normalizer, added
-// tokens that are looked for in normalized text, pre-tokenizer, model, post-processor.
+// Tokenizer: text to tokens and back, as a Hugging Face `tokenizer.json` describes it; vocabularies of GGUF files are converted to one
+// (gguf-vocabulary.js). The stages of encoding: added tokens that are looked for in the text as it is, normalizer, added tokens that are
+// looked for in the normalized text, pre-tokenizer, model, post-processor.
 
 import { printAs } from '../engine/print.js';
 import { booleanOrBit, checkOptionNames, rangeError, show, typeError } from '../check.js';
@@ -19,8 +19,8 @@ const SPECIAL = /^(bos|eos|unk|sep|pad|cls|mask)_token$/;
 
 export class Tokenizer {
     /**
-     * @param {object | Uint8Array} json tokenizer.json, its bytes or what they say
-     * @param {object | null} [config] tokenizer_config.json: which tokens are called what, and more tokens; a Map says the names alone
+     * @param {object | Uint8Array} json tokenizer.json, its bytes or the parsed object
+     * @param {object | null} [config] tokenizer_config.json: names of special tokens, and more added tokens; a Map has the names alone
      * @throws {FormatError} `tokenizer-not-json`, `tokenizer-invalid`, `tokenizer-unsupported`
      */
     constructor(json, config = null) {
@@ -39,24 +39,24 @@ export class Tokenizer {
         this._post = optional('post_processor', postProcessor);
         this._decoder = optional('decoder', decoder) ?? spaced;
         this._byteLevel = hasByteLevel(value.decoder);
-        // The model never sees added tokens: it would find them within words.
+        // The model works with `ids`, without the added tokens, which it would find within words.
         this._ids = new Map(ids);
-        /** What stands for each id; holes where there is none. @type {(string | undefined)[]} */
+        /** The token of each id; ids without one are holes. @type {(string | undefined)[]} */
         this._tokens = [];
         for (const [token, id] of ids) this._tokens[id] = token;
         const added = readAddedTokens(file.get('added_tokens'), ids, config);
-        /** Ids that mark something instead of standing for text. @type {Set<number>} */
+        /** Ids of special tokens, which mark something instead of standing for text. @type {Set<number>} */
         this._special = new Set();
         /** @type {Set<number>} */
         this._added = new Set();
         const normalize = this._normalize ?? ((/** @type {string} */ text) => text);
         for (const { content, id, normalized } of added) {
             this._ids.set(content, id);
-            // What is found in normalized text is decoded to what was found.
+            // A token that is looked for in normalized text is decoded to its normalized form.
             this._tokens[id] = normalized ? normalize(content) : content;
             this._added.add(id);
         }
-        // By what they look like, as the reference has it: one that normalizing changes is never left out.
+        // By their text, as in the reference implementation: so one that normalizing changes is never skipped when decoding.
         const marks = new Set(added.filter(({ special }) => special).map(({ content }) => content));
         for (const id of this._added) {
             if (marks.has(/** @type {string} */ (this._tokens[id]))) this._special.add(id);
@@ -66,7 +66,7 @@ export class Tokenizer {
         this._inNormalized = new AddedTokenSplitter(sought.filter((token) => token.normalized), normalize);
         /** One more than the largest id. */
         this.vocabularySize = this._tokens.length;
-        /** For people: which kind of tokenizer this is. */
+        /** The kind of tokenizer, for people. */
         this.kind = kind === 'BPE' ? (this._byteLevel ? 'BPE byte-level' : value.model.byte_fallback === true
             ? 'SentencePiece BPE' : 'BPE') : kind;
         /** Texts of special tokens by their names in the config, such as `eos_token`. @type {Map<string, string>} */
@@ -75,8 +75,8 @@ export class Tokenizer {
 
     /**
      * @param {string} text
-     * @param {{ addSpecialTokens?: boolean }} [options] whether it gets the start and end tokens that the file says
-     * @returns {number[]} its tokens. Markers such as `<|endoftext|>` in the text become the tokens that they name
+     * @param {{ addSpecialTokens?: boolean }} [options] whether to add the start and end tokens that the file asks for; default: true
+     * @returns {number[]} its tokens. The text of a special token, such as `<|endoftext|>`, becomes that token
      */
     encode(text, options = {}) {
         checkOptionNames('encode', options, ['addSpecialTokens']);
@@ -111,10 +111,10 @@ export class Tokenizer {
     }
 
     /**
-     * @param {ArrayLike<number>} ids those that the tokenizer does not have stand for nothing
-     * @param {{ skipSpecialTokens?: boolean }} [options]
-     * @returns {string} their text; bytes that are no UTF-8 become U+FFFD
-     * @throws {RangeError} for what is no id
+     * @param {ArrayLike<number>} ids unknown ones are skipped
+     * @param {{ skipSpecialTokens?: boolean }} [options] default: false
+     * @returns {string} their text; bytes that are not UTF-8 become U+FFFD
+     * @throws {RangeError} for what is not an id
      */
     decode(ids, options = {}) {
         checkOptionNames('decode', options, ['skipSpecialTokens']);
@@ -132,12 +132,12 @@ export class Tokenizer {
     }
 
     /**
-     * @returns {{ push: (id: number) => string, end: () => string }} the same, token by token: text that is certain
+     * @returns {{ push: (id: number) => string, end: () => string }} decodes token by token: each call returns the text that has become certain
      */
     decodeStream() {
         const machine = this._decoder();
         /**
-         * An array that is emptied gives up its room, and would take it anew with every token: the first chunk stays.
+         * An array that becomes empty gives up its memory and would allocate it again with every token: so the first chunk stays.
          * @type {import('./decoders.js').Chunk[]}
          */
         const out = [{ text: '', start: false, end: false }];
@@ -167,7 +167,7 @@ export class Tokenizer {
 
     /**
      * @param {number} id
-     * @returns {string} what this token alone looks like, for display: half a character shows as U+FFFD
+     * @returns {string} the text of this token alone, for display; part of a character shows as U+FFFD
      */
     piece(id) {
         const token = this._token(id) ?? '';
@@ -180,7 +180,7 @@ export class Tokenizer {
 
     /**
      * @param {number} id
-     * @returns {Uint8Array} the UTF-8 bytes that it stands for, perhaps a part of a character
+     * @returns {Uint8Array} the UTF-8 bytes that it stands for, perhaps only part of a character
      */
     bytes(id) {
         const token = this._token(id) ?? '';
@@ -189,7 +189,7 @@ export class Tokenizer {
         return byte >= 0 ? Uint8Array.of(byte) : utf8(token.replaceAll('▁', ' '));
     }
 
-    /** @param {number} id @returns {boolean} whether it marks something, such as the end of a text */
+    /** @param {number} id @returns {boolean} whether it is a special token, such as the end of a text */
     isSpecial(id) {
         return this._special.has(id);
     }
@@ -199,7 +199,7 @@ export class Tokenizer {
         return this._ids.get(token);
     }
 
-    /** @param {number} id @returns {string} as in tokenizer.json; empty where there is none */
+    /** @param {number} id @returns {string} the token as in tokenizer.json; empty if there is none */
     tokenOf(id) {
         return this._token(id) ?? '';
     }
@@ -207,7 +207,7 @@ export class Tokenizer {
 
 printAs(Tokenizer, 'Tokenizer', ({ kind, vocabularySize }) => ({ kind, vocabularySize }));
 
-/** Half a surrogate pair is no text; it becomes U+FFFD, as in UTF-8. @param {string} text @returns {string} */
+/** Replaces lone surrogates by U+FFFD, as encoding to UTF-8 does. @param {string} text @returns {string} */
 function wellFormed(text) {
     return /\p{Cs}/u.test(text) ? text.replace(/\p{Cs}/gu, '\uFFFD') : text;
 }
@@ -224,7 +224,7 @@ function readSpecialTokens(config) {
     const tokens = new Map(config instanceof Map ? config : []);
     if (!isObject(config ?? {})) throw invalid(`tokenizer_config.json must be an object, got ${show(config)}`);
     for (const [name, value] of Object.entries(config ?? {})) {
-        // Special tokens would be text like any other.
+        // With it special tokens in a text would be encoded as plain text.
         if (name === 'split_special_tokens' && value) throw unsupported(name);
         const text = isObject(value) ? value.content : value;
         if (SPECIAL.test(name) && typeof text === 'string') tokens.set(name, text);

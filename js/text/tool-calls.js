@@ -11,12 +11,12 @@
 //   to=functions.name<|channel|>commentary json<|message|>{...}    gpt-oss, the channel before or behind the name
 //   {"name": ..., "parameters": {...}}                             Llama 3: the whole text, perhaps behind <|python_tag|>, several with ;
 //
-// Each is: what opens it, perhaps a name and an id, the arguments, what closes it. Which opens with which is not asked.
+// Each consists of an opening marker, perhaps a name and an id, the arguments, and a closing marker; any closing marker ends any call.
 //
-// What was thought before is no answer: calls are weighed there, and markers spoken of. A template may have written its opening tag.
+// Calls and markers within the model's reasoning do not count. Its opening tag may be missing, as some templates write it into the prompt.
 //
-// Markers that are special tokens are not in the text that generate() gives; then what is left, a text that is nothing but such JSON,
-// is a call too, and so is name{...} of one of the tools that are given.
+// Markers that are special tokens are missing in the text that generate() gives. So a text that is nothing but such JSON is a call, too,
+// and so is name{...} with the name of one of the given tools.
 
 import { FormatError, checkOptionNames, show, typeError } from '../check.js';
 import { isObject } from '../files/json.js';
@@ -25,24 +25,24 @@ import { isObject } from '../files/json.js';
  * @typedef {object} ToolCall
  * @property {string} name
  * @property {Record<string, any>} arguments
- * @property {string} [id] where the form has one
+ * @property {string} [id] if the form has one
  *
  * @typedef {object} ParsedCalls
- * @property {string} text what stands beside the calls
+ * @property {string} text the text beside the calls
  * @property {ToolCall[]} calls in order
  *
  * @typedef {Map<unknown, any>} Tools what the properties of each tool's arguments are, by its name
  */
 
-/** What was thought; a closing tag alone stands at a line's end or before another tag, as in no argument of JSON. */
+/** The reasoning. A closing tag alone counts at a line's end or before another tag, where none stands within JSON. */
 const THOUGHT = /^\s*<think>[^]*?(?:<\/think>|$)|^[^]*?<\/think>(?=\n|<|$)/;
-/** What opens a call. Words that a text may have otherwise count where a call follows. */
+/** Opening markers. Those that may be ordinary words count only if a call follows. */
 const OPEN = new RegExp([
     '<tool_call>', '<\\|tool_call\\|>', '\\[TOOL_CALLS\\]', 'functools(?=\\[\\s*\\{)', '<start_function_call>',
     '(?:<｜tool▁calls▁begin｜>)?<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>(?!\\s*\\{))?',
     '(?:<\\|channel\\|>commentary )?to=functions\\.(?=[^{]{1,128}<\\|message\\|>)',
 ].join('|'), 'g');
-/** A name that is not in the JSON, perhaps an id, and what stands before the arguments. */
+/** A name outside of the JSON, perhaps an id, and what stands before the arguments. */
 const NAMED = new RegExp([
     '^\\s*(call:)?([\\w.-]+)\\s*(?:\\[CALL_ID\\]\\s*([\\w-]+)\\s*)?(?:\\[ARGS\\]|<｜tool▁sep｜>|[^{]*<\\|message\\|>)?',
     '\\s*(?:```(?:json)?\\s*)?(?=\\{|<arg_key>|</tool_call>)',
@@ -51,17 +51,17 @@ const CLOSE = new RegExp([
     '^(?:\\s*```)?(?:\\s*(?:</tool_call>|<\\|/tool_call\\|>|<end_function_call>|<\\|call\\|>',
     '|<｜tool▁call▁end｜>(?:\\s*<｜tool▁calls▁end｜>)?))?',
 ].join(''));
-/** An argument by itself. */
+/** One argument in GLM's form. */
 const PAIR = /\s*<arg_key>([^<]*)<\/arg_key>\s*<arg_value>([^]*?)<\/arg_value>/y;
-/** In arguments without quotes: a text, or a word, which is a key where a colon follows; templates write null as None. */
+/** In FunctionGemma's arguments: an escaped string, or a word, which is a key if a colon follows; templates write null as None. */
 const UNQUOTED = /<escape>([^]*?)<escape>|([^\s{}[\],:<]+)(:?)/g;
 
 /**
  * @param {string} text of an answer
- * @param {{ tools?: readonly object[] }} [options] the tools that the template was given: a text without markers is a call only of one of
- *   them, and an argument without quotes a string where they say so
+ * @param {{ tools?: readonly object[] }} [options] the tools that the template was given: then a text without markers counts as a call only of
+ *   one of them, and an unquoted argument is a string where its schema says so
  * @returns {ParsedCalls}
- * @throws {FormatError} `tool-call-invalid` for a call that is begun and is not what it should be
+ * @throws {FormatError} `tool-call-invalid` for a call that has begun and is malformed
  */
 export function parseToolCalls(text, options = {}) {
     if (typeof text !== 'string') {
@@ -72,14 +72,14 @@ export function parseToolCalls(text, options = {}) {
     if (tools !== undefined && !Array.isArray(tools)) {
         throw typeError('tools', 'an array', tools);
     }
-    // In either form that templates take.
+    // Both forms that templates take: { type, function: { name, ... } } and { name, ... }.
     const known = tools && new Map(tools.map((/** @type {any} */ tool) => {
         const own = tool?.function ?? tool;
         return [own?.name, own?.parameters?.properties];
     }));
     const [thought] = THOUGHT.exec(text) ?? [''];
     const answer = text.slice(thought.length);
-    // A marker in what is JSON as a whole is an argument's.
+    // If the whole answer is a call without markers, a marker in it belongs to an argument.
     const whole = bare(answer, known);
     const { text: beside, calls } = whole.calls.length > 0 || answer.search(OPEN) < 0 ? whole : marked(answer, known);
     return { text: thought + beside, calls };
@@ -128,10 +128,10 @@ function bare(text, tools) {
 
 /**
  * @param {string} text
- * @param {number} from behind what opens a call, or several
+ * @param {number} from after the opening marker
  * @param {Tools | undefined} tools
- * @param {ToolCall[]} calls are added to
- * @returns {number} where it ends, but for what closes it
+ * @param {ToolCall[]} calls to which the calls found are added
+ * @returns {number} where they end, before a closing marker
  */
 function readCalls(text, from, tools, calls) {
     const [all = '', unquoted, name, id] = NAMED.exec(text.slice(from, from + 256)) ?? [];
@@ -204,9 +204,9 @@ function callsOf(value) {
 function callOf(value) {
     const given = isObject(value) && isObject(value.function) ? { id: value.id, ...value.function } : value;
     const told = isObject(given) ? given.arguments ?? given.parameters ?? {} : null;
-    // Small ones of Llama 3 and Granite 3 may call the name the function.
+    // Small models of Llama 3 and Granite 3 may write the name as `function`.
     const name = given?.name ?? given?.function;
-    // Some write the arguments as a text of JSON.
+    // Some models write the arguments as a string of JSON.
     const own = typeof told === 'string' ? parsed(told || '{}') : told;
     if (!isObject(own) || typeof name !== 'string') {
         throw invalid('an object of a name and arguments', value);
