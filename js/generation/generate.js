@@ -113,22 +113,16 @@ class Generation {
             if (search instanceof SpeculativeSearch) {
                 await search.begin();
             }
-            for (let finished = false; !finished;) {
+            for (;;) {
                 const picked = search.pick();
                 const done = picked instanceof Promise ? await picked : picked;
                 const until = done ? search.index : search.settled;
                 const tokens = this._given < until ? search.tokens : NONE;
                 while (this._given < until) {
                     const item = this._item(tokens, search);
-                    if (this._attention) {
-                        item.attention = this._attention.take();
-                    }
-                    finished = item.finish !== undefined;
-                    if (search instanceof SpeculativeSearch) {
-                        Object.assign(item, search.drafted && { drafted: true }, finished && { draft: { ...search.counts } });
-                    }
+                    const { finish } = item; // the caller may change the item
                     yield item;
-                    if (finished) {
+                    if (finish) {
                         return;
                     }
                     // Beams settle several tokens at once: none of them is due after an abort.
@@ -154,9 +148,9 @@ class Generation {
     _open(cache) {
         const model = this._model;
         const { sampler, most, maxNewTokens, signal, prefixes } = this._settings;
-        model.network.check('generate'); // it may be long since it was asked for
+        model.network.check('generate'); // the first next() may come long after generate()
         cache?._idle('generate');
-        // Contrastive search needs the hidden states of the whole prompt, which no cache keeps.
+        // Contrastive search needs the hidden states of the whole prompt, and caches do not keep them.
         if (sampler.kind === 'contrastive') {
             cache?.truncate(0);
         } else {
@@ -249,6 +243,8 @@ class Generation {
         return {
             token, text: finish && stream ? text + stream.end() : text, ...(finish && { finish }),
             ...(candidates > 0 && { candidates: this._candidates(search.explain()) }),
+            ...(this._attention && { attention: this._attention.take() }),
+            ...(search instanceof SpeculativeSearch && { ...(search.drafted && { drafted: true }), ...(finish && { draft: { ...search.counts } }) }),
         };
     }
 
