@@ -1,9 +1,9 @@
-// Regular expressions over bytes, by derivatives (Brzozowski 1964, Antimirov 1996): what may follow after a byte is an expression
-// again, so that counts stay numbers and nothing is unrolled. Equal expressions are one object.
+// Regular expressions over bytes, matched by derivatives (Brzozowski 1964, Antimirov 1996): the derivative by a byte, which says what may
+// follow it, is an expression again. So a count like {0,256} stays a number and is not unrolled. Equal expressions are one object.
 //
-// Each knows with how few tokens a text of it can be written, where all but fixed texts are written a byte at a time. It is how dead
-// ends are avoided: a text may go on as long as that number is finite, and no more than there is room for. From every place with such
-// a number some token leads to one with a number that is smaller.
+// Each expression knows how few tokens can write a match of it, counting a token for each byte except in fixed texts. That avoids dead
+// ends: a text may go on only while this number is finite and not larger than the number of tokens that may still come. From every state
+// with such a number some token leads to a state with a smaller one.
 
 import { utf8 } from '../../text/bytes.js';
 import { letters } from './vocabulary.js';
@@ -12,26 +12,27 @@ import { letters } from './vocabulary.js';
  * @typedef {object} Expression
  * @property {number} id
  * @property {'nothing' | 'bytes' | 'text' | 'then' | 'either' | 'repeat'} kind
- * @property {number} fewest tokens that write a text of it; 0: it may be left as it is; Infinity: there are none for some byte
- * @property {number} worst the largest finite `fewest` of all that it can become
- * @property {Uint8Array} [set] kind bytes: [256], 1 for each that may come
+ * @property {number} fewest number of tokens that can write a match; 0: it matches the empty text; Infinity: the vocabulary cannot write one
+ * @property {number} worst the largest finite `fewest` of all its derivatives
+ * @property {Uint8Array} [set] kind bytes: [256], 1 for each byte that matches
  * @property {Text} [text] kind text
- * @property {number} [at] kind text: its first byte there
+ * @property {number} [at] kind text: where in `text` it begins
  * @property {Expression[]} [parts] kinds then (two), either, and repeat (one)
  * @property {number} [min] kind repeat
  * @property {number} [max] kind repeat, perhaps Infinity
  *
- * @typedef {{ key: string, bytes: Uint8Array, fewest: Float64Array, worst: Float64Array }} Text and by where one begins
+ * @typedef {{ key: string, bytes: Uint8Array, fewest: Float64Array, worst: Float64Array }} Text a fixed text; fewest and worst of its rest from
+ *   each byte on
  */
 
-/** So many ways are looked through once, not for every byte. */
+/** From so many alternatives on they are indexed by their first byte. */
 const MANY = 64;
 const OTHERS = 256;
 
 /** @param {number} n */
 const finite = (n) => (n === Infinity ? 0 : n);
 
-/** @param {Expression} expression @returns {Expression[]} of which it is one */
+/** @param {Expression} expression @returns {Expression[]} its alternatives */
 export function waysOf(expression) {
     return expression.kind === 'either' ? /** @type {Expression[]} */ (expression.parts) : [expression];
 }
@@ -44,9 +45,9 @@ export class Expressions {
         this._longest = longest;
         /** @type {Map<string, Expression>} */
         this._made = new Map();
-        /** What within() gave, by id. @type {Map<number, Expression>} */
+        /** Results of within(), by id. @type {Map<number, Expression>} */
         this._cut = new Map();
-        /** What leading() has found: fixed texts by their first byte, and others. @type {WeakMap<Expression[], Expression[][]>} */
+        /** Index of leading(): fixed texts by their first byte, and all others. @type {WeakMap<Expression[], Expression[][]>} */
         this._led = new WeakMap();
         /** The empty text. */
         this.nothing = this._make('', () => ({ kind: 'nothing', fewest: 0, worst: 0 }));
@@ -152,7 +153,7 @@ export class Expressions {
         if (min === 1 && max === 1) {
             return part;
         }
-        // So many times up to so many is one count: else every letter doubles the ways that it can be told.
+        // Nested counts become one: otherwise every byte would double the number of ways to match.
         if (part.kind === 'repeat' && part.min === 0) {
             return this.repeat(/** @type {Expression[]} */ (part.parts)[0], 0, /** @type {number} */ (part.max) * max);
         }
@@ -164,11 +165,11 @@ export class Expressions {
     }
 
     /**
-     * What may follow after a byte.
+     * The derivative: what may follow after a byte.
      * @param {Expression} expression
      * @param {number} byte
-     * @param {Map<number, Expression>} out is added to, by id: each of them is one way to go on
-     * @param {Set<Expression>} [seen] what has been followed already: of ways that end alike, the end is followed once
+     * @param {Map<number, Expression>} out gets the alternatives, by id
+     * @param {Set<Expression>} [seen] expressions that have been followed already: a common end is followed once
      */
     derive(expression, byte, out, seen = new Set()) {
         const add = (/** @type {Expression} */ next) => {
@@ -199,7 +200,7 @@ export class Expressions {
     }
 
     /**
-     * Of many ways those that a byte may begin: of thousands of texts few go on with any one.
+     * Of many alternatives those that may begin with a byte, as of thousands of fixed texts few begin with the same one.
      * @param {Expression[]} ways
      * @param {number} byte
      * @returns {Expression[]}
@@ -229,7 +230,7 @@ export class Expressions {
     }
 
     /**
-     * The same as far as a token can tell: counts beyond are cut, so that places in a long text become one.
+     * An expression that no single token can tell from this one: larger counts are cut. So most states within a long text become one.
      * @param {Expression} expression
      * @param {number} length bytes of the longest token, always the same
      * @returns {Expression}
@@ -240,7 +241,7 @@ export class Expressions {
         for (const { id, kind, parts = [] } of chain) {
             if (kind === 'then' && !cut.has(id)) chain.push(parts[1]);
         }
-        // From its end, as long as it is: what a call would have to call for is known then.
+        // From its end on, so that a long chain takes no recursion.
         for (const one of chain.reverse()) {
             if (!cut.has(one.id)) cut.set(one.id, this._within(one, length));
         }

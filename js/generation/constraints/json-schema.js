@@ -1,6 +1,6 @@
-// JSON by a schema, as an expression over bytes. Every text of it parses and is what the schema says: properties in the schema's
-// order, at most one space behind a colon or a comma, strings, numbers and lists of a bounded length. A keyword that is not here is
-// refused by its name; so is a schema that says nothing of what may come.
+// JSON by a schema, as an expression over bytes. Every match is JSON that the schema allows: with properties in the schema's order, at most
+// one space after a colon or a comma, and strings, numbers and arrays of limited length. Keywords that are not supported are refused by
+// name, and so is a schema that does not say what may come.
 
 import { integerWithin, plainObject, rangeError, show, typeError } from '../../check.js';
 import { LARGEST, anyNumber, integers, numbers } from './numbers.js';
@@ -12,16 +12,16 @@ import { LAST, characters, without } from './utf8.js';
 /** @typedef {import('./utf8.js').Ranges} Ranges */
 /** @typedef {Record<string, any>} Schema */
 
-/** Characters of a string and members of a list, where the schema does not say, and at most. */
+/** Limits for characters of a string and items of an array: if the schema has none, and the largest that it may have. */
 const USUAL_LETTERS = 256;
 const MOST_LETTERS = 65536;
 const USUAL_ITEMS = 16;
 const MOST_ITEMS = 4096;
-/** Schemas in schemas. */
+/** Depth of schemas within schemas. */
 const MOST_DEPTH = 32;
 const MOST_PROPERTIES = 1000;
 
-/** What says nothing of the text. */
+/** Keywords that do not restrict the text. */
 const NOTES = [
     'title', 'description', 'default', 'examples', '$schema', '$comment', '$defs', 'definitions', 'deprecated', 'readOnly', 'writeOnly',
 ];
@@ -47,7 +47,7 @@ class Compiler {
     constructor(e, root) {
         this._e = e;
         this._root = root;
-        /** Schemas that are named, by their references; null: at work. @type {Map<string, Expression | null>} */
+        /** Expressions of named schemas, by reference; null: being built. @type {Map<string, Expression | null>} */
         this._named = new Map();
         this._comma = e.then(e.text(','), e.optional(e.text(' ')));
         this._colon = e.then(e.text(':'), e.optional(e.text(' ')));
@@ -157,7 +157,7 @@ class Compiler {
             throw rangeError(`${at}.properties`, `at most ${MOST_PROPERTIES}`, names.length);
         }
         const e = this._e;
-        // From the last to the first: what follows where something stands before it, and where nothing does.
+        // From the last property to the first: what may follow after another property, and what if this is the first one.
         let [more, first] = [e.nothing, e.nothing];
         for (const name of names.reverse()) {
             const pair = e.then(e.text(JSON.stringify(name)), this._colon, this.value(properties[name], `${at}.${name}`, depth + 1));
@@ -185,7 +185,7 @@ class Compiler {
             if (minLength !== undefined || maxLength !== undefined) {
                 throw rangeError(`${at}.pattern`, 'without minLength and maxLength: it says how many characters there are', schema.pattern);
             }
-            // A $ behind an odd number of backslashes is a letter.
+            // A $ after an odd number of backslashes is a character.
             if (typeof schema.pattern !== 'string' || !schema.pattern.startsWith('^') || !/(?<!\\)(?:\\\\)*\$$/.test(schema.pattern)) {
                 throw rangeError(`${at}.pattern`, 'of the whole string, from ^ to $', schema.pattern);
             }
@@ -215,9 +215,9 @@ class Compiler {
     }
 }
 
-/** Characters that a string in JSON has a short escape for, and its letter. @type {[number, string][]} */
+/** Characters with a short escape in JSON, and its letter. @type {[number, string][]} */
 const ESCAPES = [[8, 'b'], [9, 't'], [10, 'n'], [12, 'f'], [13, 'r'], [34, '"'], [92, '\\']];
-/** What stands in a string as it is not. @type {Ranges} */
+/** Characters that must be escaped in a string. @type {Ranges} */
 const ESCAPED = [[0, 31], [34, 34], [92, 92]];
 
 /** @param {Expressions} e @param {Ranges} ranges @returns {Expression | null} one of these characters as a string of JSON has it */
@@ -237,7 +237,7 @@ function inString(e, ranges) {
 
 /** @param {Schema} schema @param {string} at @param {string[]} known */
 function checkKeywords(schema, at, known) {
-    // Further in, references would be within what an $id names.
+    // Within other schemas an $id would change what references mean.
     const other = Object.keys(schema).find((name) => schema[name] !== undefined && !known.includes(name) && !NOTES.includes(name)
         && (name !== '$id' || at !== 'json'));
     if (other !== undefined) {
@@ -247,9 +247,9 @@ function checkKeywords(schema, at, known) {
 
 /**
  * @param {string} at
- * @param {Record<string, unknown>} limits the least and the most, by their names
- * @param {number} usual most where there is no limit
- * @param {number} most
+ * @param {Record<string, unknown>} limits minimum and maximum, by their keywords
+ * @param {number} usual maximum if the schema has none
+ * @param {number} most largest limit allowed
  * @returns {[number, number]}
  */
 function bounds(at, limits, usual, most) {

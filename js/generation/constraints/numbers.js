@@ -1,11 +1,11 @@
-// Numbers in JSON's spelling, within limits, as expressions.
+// Numbers as JSON writes them, within limits, as expressions.
 
 /** @typedef {import('./expressions.js').Expression} Expression */
 /** @typedef {import('./expressions.js').Expressions} Expressions */
 
-/** Digits of an integer where no limit is given: with them it is still exact. */
+/** Most digits of an integer without limits: all of them are exact in a double. */
 const DIGITS = 15;
-/** Digits behind the point, and of an exponent: the number stays finite. */
+/** Most digits after the point, and of an exponent, so that the number is finite. */
 const FRACTION = 15;
 const EXPONENT = 2;
 
@@ -21,7 +21,7 @@ const digits = (e, from, to) => e.range(ZERO + from, ZERO + to);
  * @param {Expressions} e
  * @param {string} low
  * @param {string} high of as many digits, no less
- * @returns {Expression} the numbers from the one to the other, with as many digits
+ * @returns {Expression} the numbers from low to high
  */
 function sameLength(e, low, high) {
     if (low === '') {
@@ -50,7 +50,7 @@ function sameLength(e, low, high) {
 function magnitudes(e, low, high) {
     /** @type {Expression[]} */
     const ways = [];
-    /** Lengths of which all numbers count, but for those that begin with 0. @type {number[]} */
+    /** Lengths, in digits, of which all numbers are within the limits. @type {number[]} */
     const whole = [];
     for (let n = String(low).length; low <= high && n <= String(high).length; n++) {
         const [least, most] = [n === 1 ? 0 : 10 ** (n - 1), 10 ** n - 1];
@@ -77,7 +77,7 @@ export function integers(e, low, high) {
 /** @param {Expressions} e @returns {Expression} a point and digits */
 const fraction = (e) => e.then(e.text('.'), e.repeat(digits(e, 0, 9), 1, FRACTION));
 
-/** @param {Expressions} e @returns {Expression} any number: so many digits, and an exponent */
+/** @param {Expressions} e @returns {Expression} any number of limited length, perhaps with an exponent */
 export function anyNumber(e) {
     const sign = new Uint8Array(256);
     sign['+'.charCodeAt(0)] = sign['-'.charCodeAt(0)] = 1;

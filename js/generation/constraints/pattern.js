@@ -1,5 +1,5 @@
-// A regular expression in JavaScript's spelling, as one over bytes: letters, classes, groups, alternatives, counts. What looks
-// around, looks back or names Unicode's properties is refused.
+// A regular expression in JavaScript's syntax as an expression over bytes: characters, classes, groups, alternatives, quantifiers.
+// Lookaround, back-references and Unicode properties are refused.
 
 import { rangeError, show, typeError } from '../../check.js';
 import { LAST, characters, inverted } from './utf8.js';
@@ -7,9 +7,9 @@ import { LAST, characters, inverted } from './utf8.js';
 /** @typedef {import('./expressions.js').Expression} Expression */
 /** @typedef {import('./expressions.js').Expressions} Expressions */
 /** @typedef {import('./utf8.js').Ranges} Ranges */
-/** @typedef {(ranges: Ranges) => Expression | null} Writer how one character of a set is written */
+/** @typedef {(ranges: Ranges) => Expression | null} Writer makes the expression of one character of a set; null for an empty set */
 
-/** Characters of a pattern, depth of its groups, and times that something may be said to come. */
+/** Most characters of a pattern, depth of its groups, and largest number in a quantifier. */
 const MOST_LETTERS = 4096;
 const MOST_GROUPS = 64;
 const MOST_TIMES = 65536;
@@ -103,7 +103,7 @@ class Parser {
         return this._e.then(...parts);
     }
 
-    /** @param {Expression} part @returns {Expression} with the count that stands behind it */
+    /** @param {Expression} part @returns {Expression} it with the quantifier that follows, if any */
     _times(part) {
         const next = this._letters[this._at];
         let [min, max] = [1, 1];
@@ -123,7 +123,7 @@ class Parser {
         } else {
             return part;
         }
-        // Whether as many as possible or as few makes no difference to which texts there are.
+        // A lazy quantifier matches the same texts.
         this._take('?');
         if ('*+?{'.includes(this._letters[this._at] ?? ' ')) {
             throw this._refuse('one count');
@@ -178,7 +178,7 @@ class Parser {
         return one;
     }
 
-    /** @returns {Ranges} of what stands behind a backslash */
+    /** @returns {Ranges} of an escape, after its backslash */
     _escape() {
         const letter = this._letters[this._at++];
         if (letter === undefined) {
@@ -191,7 +191,7 @@ class Parser {
         return [[point, point]];
     }
 
-    /** @param {string} letter behind the backslash @returns {number} */
+    /** @param {string} letter after the backslash @returns {number} code point */
     _escapedPoint(letter) {
         if (letter === 'x' || letter === 'u') {
             const rest = this._letters.slice(this._at).join('');
@@ -212,7 +212,7 @@ class Parser {
         return /** @type {number} */ (letter.codePointAt(0));
     }
 
-    /** @returns {Ranges} of what stands between brackets */
+    /** @returns {Ranges} of a character class, after its bracket */
     _class() {
         const not = this._take('^');
         /** @type {Ranges} */
@@ -240,7 +240,7 @@ class Parser {
             throw this._refuse('a closing bracket');
         }
         if (letter === '\\') {
-            // Between brackets it is a backspace, elsewhere the edge of a word.
+            // In a class \b is a backspace, elsewhere a word boundary.
             return this._take('b') ? [[8, 8]] : this._escape();
         }
         const point = /** @type {number} */ (letter.codePointAt(0));

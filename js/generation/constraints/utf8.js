@@ -1,4 +1,4 @@
-// Sets of characters as bytes of UTF-8.
+// Sets of characters as expressions over the bytes of UTF-8.
 
 /** @typedef {import('./expressions.js').Expression} Expression */
 /** @typedef {import('./expressions.js').Expressions} Expressions */
@@ -6,13 +6,13 @@
 
 export const LAST = 0x10ffff;
 
-/** Code points that are no characters by themselves: halves of surrogate pairs. @type {Ranges} */
+/** Surrogates, which are no characters. @type {Ranges} */
 const SURROGATES = [[0xd800, 0xdfff]];
 
-/** By length: the last code point, and the bits of the first byte. */
+/** By number of bytes: the last code point, and the leading bits of the first byte. */
 const LENGTHS = [[0x7f, 0], [0x7ff, 0xc0], [0xffff, 0xe0], [LAST, 0xf0]];
 
-/** @param {Ranges} ranges @returns {Ranges} in order, none touching another */
+/** @param {Ranges} ranges @returns {Ranges} sorted and merged */
 function sorted(ranges) {
     /** @type {Ranges} */
     const result = [];
@@ -97,7 +97,7 @@ function sequences(e, from, to, more, lead) {
     return ways;
 }
 
-/** Single bytes become one set. @param {Expressions} e @param {Expression[]} ways @returns {Expression[]} */
+/** Merges single bytes into one set. @param {Expressions} e @param {Expression[]} ways @returns {Expression[]} */
 function merged(e, ways) {
     const sets = ways.filter(({ kind }) => kind === 'bytes');
     if (sets.length < 2) {
