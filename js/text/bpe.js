@@ -1,5 +1,5 @@
-// Byte pair encoding: by a list of merges (BPE) or by the scores of the merged tokens (SentencePiece's, as in GGUF).
-// Both keep the candidates in a heap, so that a word of n letters takes O(n log n).
+// Byte pair encoding, by a list of merges (BPE) or by the scores of the merged tokens (SentencePiece's, as in GGUF). Both keep the candidate
+// pairs in a heap, so that a word of n letters takes O(n log n).
 
 import { byteToken, utf8 } from './bytes.js';
 import { PairTable, invalid, unsupported } from './parts.js';
@@ -8,14 +8,14 @@ import { show } from '../check.js';
 /** @typedef {import('./parts.js').Part} Part */
 /** @typedef {(piece: string, ids: number[]) => void} Model appends the ids of a piece */
 
-/** A candidate is one number: rank * PLACES + place. */
+/** A candidate pair is one number: rank * PLACES + place. */
 const PLACES = 2 ** 28;
 
-/** Words are met again and again; long ones are not worth keeping. */
+/** Words come again and again, so their tokens are kept; long ones are not worth it. */
 const CACHED_WORDS = 10_000;
 const CACHED_LENGTH = 64;
 
-/** Smallest first. */
+/** A binary heap, smallest item first. */
 class Heap {
     constructor() {
         /** @type {number[]} */
@@ -57,11 +57,11 @@ class Heap {
 }
 
 /**
- * Joins neighbours, the best candidate first (of equals the leftmost), until none is left.
- * @param {number} count
- * @param {(left: number, right: number) => number} rank of the two symbols at these places, or -1
+ * Merges neighbours, the pair of lowest rank first, of equal ones the leftmost, until no pair can be merged.
+ * @param {number} count of symbols
+ * @param {(left: number, right: number) => number} rank of the pair at these places, -1 if it cannot be merged
  * @param {(left: number, right: number) => void} join puts both into `left`
- * @returns {Int32Array} the next place for each place, -1 at the end: the symbols left, from 0 on
+ * @returns {Int32Array} the next place after each place, -1 at the end: from 0 on these are the symbols that are left
  */
 function merge(count, rank, join) {
     const next = new Int32Array(count);
@@ -79,7 +79,7 @@ function merge(count, rank, join) {
     for (let top = heap.pop(); top >= 0; top = heap.pop()) {
         const left = top % PLACES;
         const right = gone[left] ? -1 : next[left];
-        // Since it was found, one of the two may have been joined with another neighbour.
+        // Meanwhile one of the two may have been merged with its other neighbour.
         if (right < 0 || rank(left, right) !== Math.floor(top / PLACES)) continue;
         join(left, right);
         gone[right] = 1;
@@ -97,7 +97,7 @@ function merge(count, rank, join) {
     return next;
 }
 
-/** @param {Model} model @returns {Model} that remembers short pieces */
+/** @param {Model} model @returns {Model} the same with a cache of short pieces */
 export function remembering(model) {
     /** @type {Map<string, number[]>} */
     const known = new Map();
@@ -116,7 +116,7 @@ export function remembering(model) {
 
 /**
  * @param {ReadonlyMap<string, number>} ids
- * @returns {(text: string) => number[] | null} the tokens of its bytes, if all exist
+ * @returns {(text: string) => number[] | null} the byte tokens of a text; null if one does not exist
  */
 export function byteFallback(ids) {
     const tokens = Array.from({ length: 256 }, (_, byte) => ids.get(byteToken(byte)));
@@ -189,7 +189,7 @@ export function bpe(part, ids) {
 /**
  * @param {Part} part
  * @param {ReadonlyMap<string, number>} ids
- * @param {number} skip how much of the second token's beginning its joined form lacks
+ * @param {number} skip length of the prefix that the second token loses when it is merged
  * @returns {{ ranks: PairTable, results: Int32Array }}
  */
 function readMerges(part, ids, skip) {
@@ -221,7 +221,7 @@ function readMerges(part, ids, skip) {
 }
 
 /**
- * SentencePiece's BPE: whatever two neighbours make a token, the one with the best score first.
+ * SentencePiece's BPE: two neighbours may be merged if the result is a token; the result with the best score comes first.
  * @param {Part} part `{ vocab: [text, score][], unk_id }`
  * @param {ReadonlyMap<string, number>} ids
  * @param {readonly number[]} scores
@@ -231,7 +231,7 @@ export function spm(part, ids, scores) {
     part.only(['vocab', 'unk_id', 'skip', 'whole', 'fuse_unk']);
     const unknown = part.count('unk_id', 0);
     const fuse = part.boolean('fuse_unk', false);
-    /** Ids that text never becomes, and those that it becomes only as a whole. */
+    /** Ids that no text is encoded to, and those that only a whole piece is. */
     const skip = new Set(part.get('skip') == null ? [] : part.list('skip'));
     const whole = new Set(part.get('whole') == null ? [] : part.list('whole'));
     const bytes = byteFallback(ids);

@@ -1,18 +1,18 @@
-// SentencePiece's compiled table of replacements: a double-array trie over UTF-8 bytes, then texts that end in zero.
+// SentencePiece's precompiled normalization rules: a double-array trie over UTF-8 bytes, then the replacements, each ended by a zero byte.
 
 import { utf8 } from './bytes.js';
 import { invalid } from './parts.js';
 
 /**
- * Of a text and of its replacement; the longest that Unicode has take 33. A table without zeros would make a text of each letter,
- * one that leads back to itself would go through all of a text from each.
+ * Most bytes of a string and of its replacement; the longest of Unicode take 33. Without the limit a malicious table could take quadratic
+ * time: without zero bytes, or with a trie that leads back to itself.
  */
 const MOST_BYTES = 256;
 
 /**
  * @param {unknown} source base64, or the bytes
- * @param {boolean} longest take the longest text of the table at each place, as llama.cpp does, instead of going from
- *   one grapheme to the next, as Hugging Face's tokenizers does
+ * @param {boolean} longest whether the longest match at each place is replaced, as in llama.cpp; otherwise text is replaced grapheme by
+ *   grapheme, as in Hugging Face's tokenizers
  * @param {string} where
  * @returns {(text: string) => string}
  */

@@ -1,5 +1,5 @@
-// The vocabulary in a GGUF file's metadata, as a tokenizer.json. It says what llama.cpp does with it: defaults that
-// depend on the model, tokens that are special because of their text, a name that changes how spaces are treated.
+// Converts the vocabulary in a GGUF file's metadata to a tokenizer.json. It follows what llama.cpp does: defaults that depend on the model,
+// tokens that are special because of their text, a name of the model that changes how spaces are treated.
 
 import { show } from '../check.js';
 import { surrounded } from '../files/byte-level.js';
@@ -9,12 +9,12 @@ import { invalid, unsupported } from './parts.js';
 /** `tokenizer.ggml.token_type` */
 const UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, BYTE = 6;
 
-/** Texts that llama.cpp takes for control tokens, whatever their type says: they end turns. */
+/** Tokens that end turns: llama.cpp takes them for control tokens, whatever their type is. */
 const END_OF_TURN = ['<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<|call|>', '<|flush|>', '<|calls|>',
     '<end_of_turn>', '<|endoftext|>', '</s>', '<|eom_id|>', '<EOT>', '_<EOT>', '[EOT]', '[EOS]', '<|end_of_text|>',
     '<end_of_utterance>', '<eos>', '<turn|>', '<|tool_response>', '<｜end▁of▁sentence｜>', '[e~['];
 
-/** The same, of texts with a hole: of each kind the first. */
+/** The same for tokens of fill-in-the-middle prompts: the first one that exists of each kind. */
 const FILL_IN = [
     ['<|fim_prefix|>', '<fim-prefix>', '<fim_prefix>', '<｜fim▁begin｜>', '<PRE>', '▁<PRE>',
         '<|code_prefix|>', '<|prefix|>'],
@@ -27,13 +27,13 @@ const FILL_IN = [
     ['<|file_sep|>'],
 ];
 
-/** Always shown, as gpt-oss needs it. */
+/** Control tokens of gpt-oss that are decoded to their texts. */
 const SHOWN = ['<|channel|>', '<|message|>', '<|start|>', '<|constrain|>'];
 
-/** Texts that keep the spaces behind them in a model named phi-3. */
+/** Tokens that keep the spaces after them in a model named phi-3; its other special tokens take them along. */
 const PHI3_PLAIN = new Set(['<unk>', '<s>', '<|endoftext|>']);
 
-/** Ids where the file does not say them, by its model. @type {Map<string, Record<string, number>>} */
+/** Ids of special tokens that the file does not have, by tokenizer.ggml.model. @type {Map<string, Record<string, number>>} */
 const DEFAULTS = new Map(Object.entries({
     llama: { bos: 1, eos: 2, unk: 0 },
     gpt2: { bos: 11, eos: 11, unk: -1 },
@@ -45,8 +45,8 @@ const NAMES = { bos: 'bos', eos: 'eos', unk: 'unknown', sep: 'seperator', pad: '
 
 /**
  * @param {ReadonlyMap<string, any>} metadata keys as in the file, lists as arrays or typed arrays
- * @returns {{ json: object, config: Map<string, string>, endTokens: number[] }} tokenizer.json, names of tokens and the ids that
- *   end a text
+ * @returns {{ json: object, config: Map<string, string>, endTokens: number[] }} tokenizer.json, names of special tokens, and the ids of
+ *   the tokens that end a text
  * @throws {FormatError} `tokenizer-invalid`, `tokenizer-unsupported`
  */
 export function tokenizerFromGguf(metadata) {
@@ -111,7 +111,7 @@ class Vocabulary {
         return Array.from(tokens, (token, id) => (token === '' ? `[EMPTY_${id}]` : token));
     }
 
-    /** @param {string} name @returns {ArrayLike<number> | null} one for each token */
+    /** @param {string} name @returns {ArrayLike<number> | null} a number for each token, at least */
     _numbers(name) {
         const list = this.list(name, 'number');
         if (list && list.length < this.tokens.length) {
@@ -130,7 +130,7 @@ class Vocabulary {
         });
     }
 
-    /** @returns {number[]} with what texts say beside the file's types */
+    /** @returns {number[]} the types of the tokens: those of the file, changed where llama.cpp goes by a token's text */
     _types() {
         const given = this._numbers('token_type');
         const types = this.tokens.map((_, id) => (given ? given[id] : 1));
@@ -142,7 +142,7 @@ class Vocabulary {
         for (const text of END_OF_TURN) control(text);
         for (const texts of FILL_IN) texts.some(control);
         for (const text of SHOWN) if (control(text)) types[/** @type {number} */ (this.ids.get(text))] = USER_DEFINED;
-        // gpt-oss and Solar end turns otherwise, Gemma 4 has `</s>` as a word.
+        // In gpt-oss and Solar <|end|> does not end a turn, and in Gemma 4 </s> is an ordinary token.
         const has = (/** @type {string} */ text) => this.ids.has(text);
         const end = this.ids.get('<|end|>');
         const calls = has('<|call|>') || has('<|calls|>');
@@ -156,12 +156,12 @@ class Vocabulary {
     special(name) {
         const otherwise = this.defaults[name] ?? -1;
         const id = this.get(`${NAMES[name]}_token_id`) ?? (name === 'sep' ? this.get('separator_token_id') : undefined);
-        // One beyond the vocabulary counts as not said.
+        // An id beyond the vocabulary counts as absent.
         const known = Number.isInteger(id) && id >= 0 && id < this.tokens.length;
         return known ? id : otherwise < this.tokens.length ? otherwise : -1;
     }
 
-    /** @returns {number[]} the end that the file says or means, and control tokens whose texts say so */
+    /** @returns {number[]} the file's end token or the default, those for files and padding, and control tokens that end turns */
     endTokens() {
         const fillIn = ['pad', 'rep', 'sep'].map((name, i) =>
             this.get(`fim_${name}_token_id`) ?? this.ids.get(FILL_IN[i + 3].find((text) => this.ids.has(text)) ?? ''));
@@ -208,7 +208,7 @@ class Vocabulary {
 
 const REPLACE_SPACES = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
 
-/** @param {boolean} space whether a space was put before the text @returns {object} */
+/** @param {boolean} space whether encoding puts a space before the text @returns {object} */
 function metaspaceDecoder(space) {
     const decoders = [{ type: 'Replace', pattern: { String: '▁' }, content: ' ' }, { type: 'ByteFallback' },
         { type: 'Fuse' }];
@@ -293,7 +293,7 @@ function unigram(vocabulary) {
     };
 }
 
-/** Tokens that begin words are marked there, here those that go on. @param {Vocabulary} vocabulary @returns {object} */
+/** GGUF marks the tokens that begin a word, tokenizer.json those that continue one. @param {Vocabulary} vocabulary @returns {object} */
 function wordPiece(vocabulary) {
     const lowercase = vocabulary.boolean('normalizer.lowercase', true);
     /** @type {[string, number][]} */

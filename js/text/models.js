@@ -1,4 +1,4 @@
-// The models of tokenizer.json: a piece of text to ids.
+// The models of tokenizer.json: from a piece of text to ids.
 
 import { byteFallback, bpe, remembering, spm } from './bpe.js';
 import { MAX_TOKENS, Trie, invalid } from './parts.js';
@@ -78,11 +78,11 @@ function scored(part) {
     return { ids, scores };
 }
 
-/** How much worse than the worst token a letter without one is. */
+/** By how much the score of an unknown letter is below that of the worst token. */
 const UNKNOWN_PENALTY = 10;
 
 /**
- * The most probable way to cut a piece into tokens (Viterbi).
+ * Finds the most probable segmentation of a piece into tokens (Viterbi).
  * @param {Part} part
  * @param {ReadonlyMap<string, number>} ids
  * @param {readonly number[]} scores
@@ -108,7 +108,7 @@ function unigram(part, ids, scores) {
         for (let end = piece.length; end > 0; end = from.start[end]) {
             const id = from.id[end];
             const last = pieces.at(-1);
-            // Neighbours without a token make up one, and so does the token of the unknown itself where it stands in the text.
+            // Unknown letters in a row become one unknown token; the unknown token's own text counts as unknown, too.
             if (last && isUnknown(id) && isUnknown(last.id)) Object.assign(last, { start: from.start[end], id: -1 });
             else pieces.push({ start: from.start[end], end, id });
         }
@@ -124,7 +124,7 @@ function unigram(part, ids, scores) {
  * @param {Trie} trie
  * @param {readonly number[]} scores
  * @param {number} unknownScore
- * @returns {{ start: Int32Array, id: Int32Array }} for each end the best last token: where it starts and which it is
+ * @returns {{ start: Int32Array, id: Int32Array }} the best token that ends at each place: where it starts, and its id
  */
 function bestPath(piece, trie, scores, unknownScore) {
     const { length } = piece;

@@ -1,18 +1,18 @@
-// What reading the parts of a tokenizer.json has in common: errors that name part and place, fields that are known.
+// Reading the parts of a tokenizer.json: checked fields, errors that name the part and its place, and the tables that models use.
 
 import { FormatError, show } from '../check.js';
 import { isObject } from '../files/json.js';
 
-/** Ids above this do not occur in any real vocabulary; they would only make sparse tables. */
+/** Limit of ids: far above any real vocabulary; larger ones would make sparse tables. */
 export const MAX_TOKENS = 1 << 24;
 
-/** Sequences within sequences: real files have two levels. */
+/** Depth of sequences within sequences: real files have two levels. */
 const MAX_DEPTH = 16;
 
-/** Fields that change no id and no text: offsets, versions, and how batches are padded or cut. */
+/** Fields that change no id and no text: offsets, versions, padding and truncation of batches. */
 const HARMLESS = new Set(['type', 'trim_offsets', 'version', 'truncation', 'padding']);
 
-/** Parts of a tokenizer.json that have such fields; the others hold texts by their names. */
+/** Parts of a tokenizer.json that may have such fields. In the others names of fields are tokens. */
 const STEPS = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'];
 
 /**
@@ -41,7 +41,7 @@ export function unsupported(message) {
     return new FormatError('tokenizer-unsupported', `tokenizer: ${message}`);
 }
 
-/** One part of the file and where it stands. */
+/** A part of the file, with its place for messages. */
 export class Part {
     /** @param {unknown} value @param {string} where @param {number} [depth] */
     constructor(value, where, depth = 0) {
@@ -54,7 +54,7 @@ export class Part {
         this.type = typeof value.type === 'string' ? value.type : '';
     }
 
-    /** Refuses, by name, fields that nobody reads. @param {readonly string[]} known */
+    /** Refuses, by name, fields that are not known. @param {readonly string[]} known */
     only(known) {
         for (const name of Object.keys(this.value)) {
             const value = this.value[name];
@@ -64,7 +64,7 @@ export class Part {
         }
     }
 
-    /** @param {string} name @returns {any} undefined where absent; what objects inherit is no field */
+    /** @param {string} name @returns {any} undefined if absent; inherited properties are no fields */
     get(name) {
         return Object.hasOwn(this.value, name) ? this.value[name] : undefined;
     }
@@ -94,7 +94,7 @@ export class Part {
     list(name) {
         const value = this.get(name);
         if (!Array.isArray(value)) throw this.wrong(name, 'a list', value);
-        // A copy has no holes, which map() would leave out.
+        // A copy has no holes, which map() would skip.
         return Array.from(value);
     }
 
@@ -114,9 +114,9 @@ export class Part {
     }
 }
 
-/** Pairs of whole numbers to a whole number, in typed arrays: edges of a trie, merges of a BPE. */
+/** A hash table from pairs of integers to integers, in typed arrays: edges of a trie, merges of a BPE. */
 export class PairTable {
-    /** @param {number} expected how many pairs; grows where there are more */
+    /** @param {number} expected number of pairs; the table grows if there are more */
     constructor(expected) {
         this.size = 0;
         const capacity = 1 << Math.max(4, Math.ceil(Math.log2(expected * 2 + 1)));
@@ -126,7 +126,7 @@ export class PairTable {
         this._value = new Int32Array(capacity);
     }
 
-    /** @param {number} left @param {number} right @returns {number} where the pair is, or the free place for it */
+    /** @param {number} left @param {number} right @returns {number} the slot of the pair, or the free one for it */
     _slot(left, right) {
         let hash = Math.imul(left, 0x9E3779B1) ^ Math.imul(right, 0x85EBCA77);
         hash = Math.imul(hash ^ (hash >>> 15), 0x2C1B3C6D);
@@ -137,7 +137,7 @@ export class PairTable {
         return slot;
     }
 
-    /** @param {number} left @param {number} right @returns {number} -1 where there is none */
+    /** @param {number} left @param {number} right @returns {number} -1 if the pair is not there */
     get(left, right) {
         const slot = this._slot(left, right);
         return this._left[slot] < 0 ? -1 : this._value[slot];
@@ -176,19 +176,19 @@ export class PairTable {
     }
 }
 
-/** Letters of a text that is looked for at every place of another: bounds how far each look goes. Real ones have a hundred. */
+/** Most characters of a string in a trie, which bounds how far each search goes. Real tokens have up to a hundred. */
 const MOST_LETTERS = 1024;
 
-/** Texts to numbers, found by their beginnings. */
+/** A trie: strings to numbers. */
 export class Trie {
     constructor() {
         this._edges = new PairTable(64);
         this._nodes = 1;
-        /** Value of each node, -1 where no text ends. @type {number[]} */
+        /** Value of each node, -1 if no string ends there. @type {number[]} */
         this._values = [-1];
     }
 
-    /** @param {string} text @param {number} value @throws {FormatError} for one that is too long to be looked for everywhere */
+    /** @param {string} text @param {number} value @throws {FormatError} if the text is too long */
     add(text, value) {
         if (text.length > MOST_LETTERS) {
             throw invalid(`a token has ${text.length} characters, at most ${MOST_LETTERS} are read`);
@@ -211,7 +211,7 @@ export class Trie {
         return this._edges.get(node, code);
     }
 
-    /** @param {number} node @returns {number} -1 where no text ends */
+    /** @param {number} node @returns {number} -1 if no string ends there */
     value(node) {
         return this._values[node];
     }
