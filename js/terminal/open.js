@@ -8,8 +8,8 @@ import { progressBar } from './progress.js';
 
 /** @typedef {import('./options.js').Settings} Settings */
 
-/** owner/name, which a relative path such as ./name or ../name is not. */
-const HUB = /^(?!\.{1,2}\/)[\w.-]+\/[\w.-]+$/;
+/** owner/name, but not a relative path such as ./name or ../name, nor the path of a file such as models/name.gguf. */
+const HUB = /^(?!\.{1,2}\/)[\w.-]+\/(?!.*\.(?:gguf|safetensors|h5|keras)$)[\w.-]+$/i;
 
 /**
  * @param {Settings} settings

@@ -107,6 +107,7 @@ describe('cached-attention', () => {
         [2, /--workers/, ['--workers', '1000', 'a']],
         [2, /--simd/, ['--simd', 'avx', 'a']],
         [1, /cannot read.*nowhere/, ['--model', join(folder, 'nowhere'), 'a']],
+        [1, /cannot read models\/nowhere\.gguf/, ['--model', 'models/nowhere.gguf', 'a']],
         [1, /neither GGUF nor safetensors/, ['--model', CLI, 'a']],
     ])) {
         test(`exit code ${code} and one line: ${message}`, async () => {
