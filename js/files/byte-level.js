@@ -1,5 +1,5 @@
-// What GPT-2's tokenizer was published as, a vocabulary of bytes as letters and a list of merges, as a tokenizer.json. Keras's presets
-// have these two files, and so have folders that are older than tokenizer.json.
+// Converts a byte-level BPE in the form in which GPT-2's was published, a vocabulary and a list of merges, to a tokenizer.json. Keras's
+// presets have these two files, and so have folders that are older than tokenizer.json.
 
 import { FormatError, show } from '../check.js';
 import { isObject, parseJson } from './json.js';
@@ -44,10 +44,10 @@ function readMerges(bytes, idOf) {
  * @param {Vocabulary} vocabulary
  * @param {Uint8Array} merges merges.txt
  * @param {object} options
- * @param {object[]} options.added tokens that text is never split within, as tokenizer.json has them
- * @param {boolean} options.prefix whether a text begins with a space
+ * @param {object[]} options.added added_tokens of tokenizer.json
+ * @param {boolean} options.prefix whether a text gets a space in front
  * @param {boolean} options.words whether it is split into words first
- * @param {object | null} options.post what stands around it
+ * @param {object | null} options.post the post-processor
  * @returns {Record<string, any>} tokenizer.json
  */
 export function byteLevelJson({ tokens, idOf }, merges, { added, prefix, words, post }) {
@@ -65,9 +65,9 @@ export function byteLevelJson({ tokens, idOf }, merges, { added, prefix, words, 
 }
 
 /**
- * @param {[text: string, id: number][]} before tokens that a text begins with
- * @param {[text: string, id: number][]} [behind] and ends with
- * @returns {object | null} the post-processor of a tokenizer.json
+ * @param {[text: string, id: number][]} before tokens put before a text
+ * @param {[text: string, id: number][]} [behind] and after it
+ * @returns {object | null} the post-processor of a tokenizer.json that does so; null if there are none
  */
 export function surrounded(before, behind = []) {
     const all = [...before, ...behind];
@@ -83,7 +83,7 @@ const CLASSES = /^(GPT2|CodeGen)Tokenizer(Fast)?$/;
 const END = '<|endoftext|>';
 
 /**
- * A folder without tokenizer.json, as transformers reads it.
+ * Reads the tokenizer of a folder without tokenizer.json, as transformers does.
  * @param {(name: string) => Promise<Uint8Array | null>} read
  * @param {Record<string, any> | null} config config.json
  * @param {Record<string, any> | null} named tokenizer_config.json
@@ -103,7 +103,7 @@ export async function readByteLevel(read, config, named) {
     const names = { bos_token: END, eos_token: END, unk_token: END, ...named };
     /** @type {Record<string, any>[]} */
     const added = [];
-    /** @param {'bos' | 'eos'} name @returns {[string, number][]} it, where it stands around texts; behind the vocabulary if it is not in it */
+    /** @param {'bos' | 'eos'} name @returns {[string, number][]} the token, if texts get it; with an id after the vocabulary's if it is not in it */
     const around = (name) => {
         const value = names[`${name}_token`];
         const said = isObject(value) ? value : { content: value };

@@ -1,7 +1,7 @@
 // Reader of the GGUF format, versions 2 and 3: magic, version, number of tensors, number of metadata pairs; the pairs;
 // the tensors' names, dimensions, types and offsets; padding; the tensors' bytes. Numbers are little-endian.
-// Nothing in such a file is trusted: a count or length is held against what is left of the file before it is used, and
-// where the file's size is not known, nothing is allocated ahead of the bytes that come.
+// Nothing in such a file is trusted: a count or length is compared with what is left of the file before it is used, and if the file's size
+// is not known, nothing is allocated before its bytes have arrived.
 // Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 import { FormatError, show } from '../check.js';
@@ -9,27 +9,27 @@ import { Cursor } from './cursor.js';
 import { ggmlType } from './ggml-types.js';
 import { tensorInfo } from './tensor-source.js';
 
-/** Of metadata pairs, of tensors, of arrays: each takes far more memory than bytes of the file. */
+/** Most metadata pairs, tensors, arrays: each takes far more memory than bytes of the file. */
 const MAX_COUNT = 1 << 16;
 
-/** Arrays in one another. */
+/** Depth of arrays within arrays. */
 const MAX_DEPTH = 4;
 
 const MAX_DIMENSIONS = 4;
 
-/** Bytes of a tensor's name, as in ggml. */
+/** Most bytes of a tensor's name, as in ggml. */
 const MAX_NAME_BYTES = 64;
 
 const MAX_ALIGNMENT = 1 << 20;
 
-/** The least that a pair takes: lengths of an empty key, type, one byte. */
+/** Fewest bytes of a pair: length of an empty key, type, a value of one byte. */
 const LEAST_PAIR = 8 + 4 + 1;
 
-/** The least that a tensor's info takes: length of an empty name, one dimension, type, offset. */
+/** Fewest bytes of a tensor's info: length of an empty name, number of dimensions, one dimension, type, offset. */
 const LEAST_TENSOR = 8 + 4 + 8 + 4 + 8;
 
 /**
- * A scalar type: its name, its bytes, how one is read, and what holds many.
+ * A scalar type: its name, its size, how one is read, and the typed array for many.
  * @typedef {object} Scalar
  * @property {string} name
  * @property {number} bytes
@@ -65,7 +65,7 @@ const ARRAY = 9;
  * @property {number} version
  * @property {Map<string, Pair>} pairs
  * @property {import('./tensor-source.js').Entry[]} entries in the order of their bytes
- * @property {number} end the byte behind the last tensor
+ * @property {number} end position after the last tensor
  */
 
 /** @param {bigint} value @returns {number | bigint} a number where that is exact */
@@ -76,7 +76,7 @@ function small(value) {
 
 /**
  * Reads and checks everything before the tensors' bytes.
- * @param {import('./byte-reader.js').ByteReader} reader at the beginning of the file; afterwards behind the infos
+ * @param {import('./byte-reader.js').ByteReader} reader at the beginning of the file; afterwards after the tensor infos
  * @param {string} name of the file, for messages
  * @returns {Promise<GgufHeader>}
  * @throws {FormatError} `truncated`, `wrong-file`, `version`, `too-large`, `bad-type`, `bad-value`, `duplicate-name`,
@@ -116,7 +116,7 @@ function checkVersion(version, name) {
     if (version === 2 || version === 3) {
         return;
     }
-    // The low half is zero where the bytes stand the other way round.
+    // A small version with its bytes in the other order has a low half of zero.
     if (version !== 0 && (version & 0xffff) === 0) {
         throw new FormatError('version', `${name} is big-endian GGUF; little-endian is read`);
     }
@@ -224,7 +224,7 @@ async function readString(cursor, what) {
     return cursor.take(length);
 }
 
-/** A string of which all has come, or null. @param {Cursor} cursor @returns {Uint8Array | null} */
+/** A string that has arrived completely, or null. @param {Cursor} cursor @returns {Uint8Array | null} */
 function stringAtHand(cursor) {
     if (!cursor.has(8)) {
         return null;
@@ -240,7 +240,7 @@ function stringAtHand(cursor) {
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const lenient = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** Decoders cost more than short strings do. */
+/** Up to so many bytes of ASCII are faster without TextDecoder. */
 const SHORT = 16;
 
 /** @param {Uint8Array} bytes @returns {string | null} null where they are not UTF-8 */
@@ -263,7 +263,7 @@ function decode(bytes) {
 }
 
 /**
- * A description with a letter from another encoding does no harm; a token would become another token.
+ * Invalid UTF-8 does no harm in a description, but would change a token.
  * @param {Uint8Array} bytes
  * @param {string} key
  * @param {string} name

@@ -4,8 +4,8 @@
 // that lie outside the file without complaint, follows groups that contain themselves for ever, and needs an inflater
 // of its own; h5wasm is the whole of HDF5's C library, megabytes of wasm, in a heap that only grows. Keras uses little
 // of the format, and that little is read here within fixed bounds:
-// - an address, count or length is held against the file's length before it is used;
-// - whatever is followed is paid for out of a few times the file's length, so loops and overlaps end;
+// - an address, count or length is compared with the file's length before it is used;
+// - the structures that are followed may have a few times the file's length in all, so loops and overlaps end;
 // - a group, a node of a tree and a part of a header are reached once; groups lie at most 64 deep;
 // - any other feature of HDF5 (other filters, links by name, heaps of many levels, other types) is refused by its name, but in attributes,
 //   which are left out.
@@ -31,7 +31,7 @@ import {
  * @property {number[]} shape
  * @property {string} type 'F32', 'F16', 'BF16', 'F64', 'I8' ... 'I64', 'U8' ... 'U64', 'BOOL'
  * @property {() => Uint8Array} bytes its values, row-major and little-endian, at any alignment: a view of the file, if it can be
- * @property {import('./hdf5/chunks.js').Chunked} [chunked] what bytes() is to be put together from
+ * @property {import('./hdf5/chunks.js').Chunked} [chunked] the chunks from which bytes() is to be assembled
  *
  * @typedef {object} Hdf5
  * @property {Map<string, Hdf5Dataset>} datasets by path, in the file's order
@@ -65,7 +65,7 @@ export async function openHdf5(bytes) {
 }
 
 /**
- * The same but for datasets in chunks: these are found, and not put together.
+ * The same, except that datasets in chunks are found but not assembled.
  * @param {Uint8Array} bytes
  * @returns {Hdf5}
  * @throws {FormatError} `hdf5-truncated`, `hdf5-invalid`, `hdf5-unsupported`

@@ -1,6 +1,6 @@
-// A folder that Keras Hub's `save_to_preset` wrote, as the same kind of source as a Hugging Face folder: its config in
-// Hugging Face's terms, tensors by Hugging Face's names and in their orientation, of int8 as integers with their scales
-// and of int4 as blocks of them or as float32. Loaded only when such a folder comes.
+// Reads a folder that Keras Hub's `save_to_preset` wrote as if it were a Hugging Face folder: the config in Hugging Face's terms, tensors with
+// Hugging Face's names and orientation; those of int8 as integers with scales, those of int4 as blocks of integers or as float32. This
+// module is loaded only for such folders.
 //
 // Codes beside those of hdf5.js: `config-...` as for other models, `tensor-missing`, `tensor-unknown`, `tensor-shape`,
 // `tensor-dtype`, `duplicate-name`, `shard-missing`, `tokenizer-...`.
@@ -26,13 +26,13 @@ import { isKerasConfig } from './texts.js';
  *   each output to divide it by. Its notes tell where the preset's config says one thing and Keras does another
  */
 
-/** A piece has at most so many bytes, unless one row is longer. */
+/** Most bytes of a piece, unless one row is longer. */
 const PIECE_BYTES = 1 << 20;
 
 const WEIGHTS = 'model.weights.h5';
 const INDEX = 'model.weights.json';
 
-/** Counters of random numbers: dropout, which generates nothing. */
+/** States of random number generators, for dropout. */
 const HARMLESS = /(^|\/)seed_generator\/vars\/\d+$/;
 
 /**

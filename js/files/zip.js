@@ -1,5 +1,5 @@
-// Reads members of a zip file, as far as Keras writes one: stored or deflated, below 4 GiB. The directory at the end
-// counts; sizes are held against the file's before anything is unpacked, and the checksum of what comes out is checked.
+// Reads members of a zip file as Keras writes it: stored or deflated, below 4 GiB. They are found by the central directory; sizes are
+// compared with the file's before anything is unpacked, and checksums are checked.
 //
 // Codes: `zip-truncated`, `zip-invalid`, `zip-unsupported`.
 
@@ -23,7 +23,7 @@ const LOCAL_BYTES = 30;
 /** A comment follows the end record, of at most so many bytes. */
 const MAX_COMMENT = 0xffff;
 
-/** Weights shrink by a few per cent; zeros, by a thousand. More than this is refused, as it would be a bomb. */
+/** Weights shrink by a few per cent, zeros to a thousandth. A higher ratio than this is refused as a decompression bomb. */
 const MAX_RATIO = 64;
 
 const END = 0x06054b50;

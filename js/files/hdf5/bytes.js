@@ -1,15 +1,15 @@
-// The bytes of an HDF5 file behind checks: every read is bounds-checked, and everything that is followed is paid for,
-// so that no file, however its addresses loop or overlap, costs more than a small multiple of its length.
+// Checked access to the bytes of an HDF5 file: every read is bounds-checked, and the bytes of all structures that are followed are counted.
+// Together they must not exceed a small multiple of the file's length, so files with addresses that loop or overlap are refused.
 
 import { FormatError, show } from '../../check.js';
 
 /** "No address": all bits set. */
 const UNDEFINED_HALF = 0xffffffff;
 
-/** A whole file is worth so many times its length in structures, names and values; a sound one needs less than two. */
+/** How many times the file's length all structures, names and values together may have; a sound file needs less than two. */
 const WORTH = 4;
 
-/** Weights shrink by a few per cent; zeros, by a thousand. What becomes more than this is refused, as it would be a bomb. */
+/** Weights shrink by a few per cent, zeros to a thousandth. A higher ratio than this is refused as a decompression bomb. */
 export const MAX_RATIO = 64;
 
 /** @param {string} message @returns {never} */
@@ -125,12 +125,12 @@ export class Hdf5Bytes {
         this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
         this._left = WORTH * bytes.length;
         this._room = MAX_RATIO * bytes.length;
-        /** Addresses of what may be reached once only. @type {Set<number>} */
+        /** Addresses that may be reached only once, and have been. @type {Set<number>} */
         this._reached = new Set();
     }
 
     /**
-     * Pays for work or memory that the file asks for. Structures of a sound file don't overlap, so it never runs out.
+     * Counts bytes that the file makes the reader go through. Structures of a sound file do not overlap, so it stays below the limit.
      * @param {number} bytes
      * @param {string} what
      */
@@ -142,10 +142,10 @@ export class Hdf5Bytes {
     }
 
     /**
-     * Pays for values that are made, not found.
+     * Counts bytes that are unpacked or filled, and so are not in the file.
      * @param {number} bytes
      * @param {string} what
-     * @returns {number} as many
+     * @returns {number} the same number
      */
     makeRoom(bytes, what) {
         this._room -= bytes;
@@ -171,7 +171,7 @@ export class Hdf5Bytes {
     }
 
     /**
-     * The same of what ends in a checksum.
+     * The same for a structure that ends with a checksum.
      * @param {number | null} address
      * @param {number} length with the checksum
      * @param {string} what
@@ -226,7 +226,7 @@ export function untilZero(bytes) {
 }
 
 /**
- * Bob Jenkins's lookup3, which newer structures end in.
+ * Bob Jenkins's lookup3, the checksum of newer structures.
  * @param {Uint8Array} bytes
  * @returns {number} 32 bits
  */

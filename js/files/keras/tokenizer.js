@@ -1,5 +1,5 @@
-// A preset's tokenizer. Keras's own tokenizer.json says but a class and its options; the vocabulary lies in
-// assets/tokenizer. What comes of it is a tokenizer.json as Hugging Face has it.
+// Converts a preset's tokenizer to a tokenizer.json of Hugging Face. Keras's own tokenizer.json has only a class and its options; the
+// vocabulary is in assets/tokenizer.
 
 import { FormatError, show } from '../../check.js';
 import { byteLevelJson, readVocabulary, surrounded } from '../byte-level.js';
@@ -54,7 +54,7 @@ export async function readTokenizer(read) {
     }
     const k = new KerasConfig(value.config, `tokenizer.json: ${name}`);
     const kind = CLASSES[name];
-    // Lengths and ends belong to batches for training, tokens of images to Gemma 3; a proto would be a second vocabulary.
+    // Fields that change no token: sequence_length is for batches, has_vision_tokens for images of Gemma 3.
     k.ignore('name', 'trainable', 'dtype', 'config_file', 'sequence_length', 'has_vision_tokens');
     const addStart = kind.start !== null && await addsStart(read);
     const spm = await read(`${FOLDER}vocabulary.spm`);
@@ -136,8 +136,8 @@ async function bytePairs(read, k, kind, addStart) {
     }));
     const prefix = k.flag('add_prefix_space', false);
     k.finish();
-    // Keras means to split texts into words first, by a pattern that its tokenizer looks for as it is spelled: there are
-    // no words, and pairs are merged across spaces.
+    // Keras means to split texts into words first, but its tokenizer looks for the regular expression as a literal string. So nothing is
+    // split, and pairs are merged across spaces.
     const json = byteLevelJson(vocabulary, mergesFile, { added, prefix, words: false, post: postOf(kind, addStart, generation) });
     return { tokenizer: { json }, generation };
 }

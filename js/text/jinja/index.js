@@ -25,7 +25,7 @@ export class Template {
         } catch (error) {
             if (error instanceof RaisedError || error instanceof FormatError) throw error;
             const { message } = /** @type {Error} */ (error);
-            // How much a stack holds differs: the limit on depth lies far below, and where not far enough this remains.
+            // Sizes of stacks differ between engines. The limit on depth should be reached first; if it is not, the engine's own error is told.
             const what = error instanceof TemplateError ? message : `it cannot be run: ${message}`;
             throw new TemplateError(`chat template, line ${machine.line}: ${what}`, { cause: error });
         }
