@@ -85,6 +85,8 @@ const RESIDENT = {
  *
  * Reading `data` of a tensor that has been disposed, or whose runtime has been, is an Error; arrays that were taken out
  * of results before stay as they are.
+ *
+ * Two tensors are not deeply equal, whatever they hold: a test compares their `shape` and `data`.
  */
 export class Tensor {
     #state = OWNED;

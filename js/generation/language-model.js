@@ -157,7 +157,8 @@ export class LanguageModel {
     }
 
     /**
-     * The tokens that the model reads for a prompt of text, start token included where it has one.
+     * The tokens that the model reads for a prompt of text, start token included where it has one. Not for what applyChatTemplate()
+     * gives, which may begin with that token already.
      * @param {string} prompt
      * @returns {number[]}
      */
@@ -189,7 +190,8 @@ export class LanguageModel {
     }
 
     /**
-     * Finds the function calls in an answer, in the forms that chat templates teach (tool-calls.js lists them).
+     * Finds the function calls in an answer, in the forms that the chat templates of Hermes, Qwen, SmolLM, Granite, GLM, Mistral, Phi,
+     * DeepSeek, FunctionGemma, gpt-oss and Llama 3 teach; also an answer that is nothing but the JSON of a name and its arguments.
      * @param {string | ArrayLike<number>} answer its text, or its tokens: these show the markers that are special tokens too
      * @param {{ tools?: readonly object[] }} [options] the tools that generate() was given: then a text without markers counts as a call
      *   only of one of them, and an unquoted argument is a string where its schema says so
@@ -306,7 +308,8 @@ export class LanguageModel {
  *
  * @typedef {object} ChatTokenizer
  * @property {(messages: readonly import('../text/chat.js').Message[], options?: ChatOptions) => string} applyChatTemplate
- *   the text of a conversation; if the template raises an exception, its words are in the error's message
+ *   the text of a conversation; if the template raises an exception, its words are in the error's message. Templates write the start
+ *   token themselves, so the text's tokens, a prompt for generate(), are `encode(text, { addSpecialTokens: false })`
  */
 
 /**

@@ -35,7 +35,7 @@ import { takeOptions } from './take-options.js';
  *   however the text ended
  * @property {PrefixStore} [prefixes] where keys and values of prompts are kept: what it has of the prompt's beginning is loaded
  *   instead of read, and what is read is added. Not with contrastive search
- * @property {readonly object[]} [tools] for the chat template, if the prompt is messages
+ * @property {readonly object[]} [tools] for the chat template, if the prompt is messages; refused if the template reads none
  * @property {LanguageModel | 'prompt'} [draft] speculative decoding: what guesses the next tokens, which the model then checks in one
  *   pass. A model with the same vocabulary, or 'prompt': what followed the same tokens earlier in the text. The text is the same as
  *   without a draft. Not with beam or contrastive search

@@ -28,8 +28,6 @@ const RESERVED = ['messages', 'add_generation_prompt', 'continue_final_message']
 export class ChatTemplate {
     /** @type {Map<string, Template>} */
     #templates;
-    /** Those of them that mention `messages`. @type {Set<Template>} */
-    #reading = new Set();
     /** @type {Map<string, any>} */
     #tokens;
 
@@ -43,9 +41,6 @@ export class ChatTemplate {
         const sources = source instanceof Map ? source : new Map([['default', source]]);
         if (sources.size === 0) throw new FormatError('template-invalid', `${name} is empty: no template`);
         this.#templates = new Map(Array.from(sources, ([key, text]) => [key, parsed(text, name)]));
-        for (const [key, template] of this.#templates) {
-            if (/\bmessages\b/.test(/** @type {string} */ (sources.get(key)))) this.#reading.add(template);
-        }
         this.#tokens = specialTokens instanceof Map ? new Map(specialTokens) : new Map(Object.entries(specialTokens));
         for (const [key, text] of this.#tokens) {
             if (typeof text !== 'string') throw typeError(`specialTokens.${key}`, 'a text', text);
@@ -80,11 +75,16 @@ export class ChatTemplate {
             if (value !== undefined) values.set(name, fromJs(value, name));
         }
         const template = this.#choose(tools);
-        if (messages.length === 0 && this.#reading.has(template)) {
+        if (messages.length === 0 && template.reads.has('messages')) {
             throw rangeError('messages', 'at least one: a chat template cannot be applied to an empty conversation', messages);
         }
         const text = template.render(values);
         return continueFinalMessage ? upToFinal(text, final) : text;
+    }
+
+    /** Whether tools that are given become part of the text. */
+    get readsTools() {
+        return this.#choose([]).reads.has('tools');
     }
 
     /** @param {unknown} tools @returns {Template} */

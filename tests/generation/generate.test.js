@@ -166,6 +166,22 @@ describe('generate', () => {
         }
     });
 
+    test('tools are refused where the chat template reads none, which would leave them out', async () => {
+        const load = (/** @type {string} */ template) =>
+            loadModel(runtime, { ...tinyFiles(), tokenizerConfig: json({ chat_template: template }) });
+        const messages = [{ role: 'user', content: 'a' }];
+        const options = { tools: [{ type: 'function', function: { name: 'f' } }], maxNewTokens: 1 };
+        for (const template of ['{{ messages[0].content }}', '<tools>{{ messages[0].tools }}', '{{ xml_tools }}{{ messages[0].content }}']) {
+            const model = await load(template);
+            assert.throws(() => model.generate(messages, options), { name: 'TypeError', message: /^tools must be absent, got some: .* template/ });
+            await all(model.generate(messages, { ...options, tools: [] }));
+            model.dispose();
+        }
+        const model = await load('{% if tools %}<tools>{% endif %}{{ messages[0].content }}');
+        await all(model.generate(messages, options));
+        model.dispose();
+    });
+
     test('a seed fixes the text; workers do not change it', async () => {
         /** @param {LanguageModel} target @param {GenerateOptions} options */
         const run = async (target, options) =>

@@ -11,7 +11,10 @@ export class Template {
 
     /** @param {string} source */
     constructor(source) {
-        this.#body = parse(source);
+        const { body, reads } = parse(source);
+        this.#body = body;
+        /** The names of variables that it reads. */
+        this.reads = reads;
     }
 
     /**

@@ -28,13 +28,16 @@ class Parser {
         this.expressions = new ExpressionParser(this.tokens);
     }
 
-    /** @returns {AnyNode[]} */
+    /** @returns {{ body: AnyNode[], reads: Set<string> }} */
     run() {
+        /** @type {Set<string>} */
+        const reads = new Set();
+        this.expressions.reads.push(reads);
         const body = this.body([]);
         for (const { type, name, soft, line } of this.expressions.uses) {
             if (!soft) checkName(type, name, line);
         }
-        return body;
+        return { body, reads };
     }
 
     /** @param {string} type @param {Record<string, any>} parts @returns {AnyNode} */
@@ -301,7 +304,7 @@ export function checkName(type, name, line) {
     throw invalid(`no ${type} named '${name}'`, line);
 }
 
-/** @param {string} source @returns {AnyNode[]} */
+/** @param {string} source @returns {{ body: AnyNode[], reads: Set<string> }} statements, and the names of variables that they read */
 export function parse(source) {
     return new Parser(source).run();
 }
