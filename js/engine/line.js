@@ -72,7 +72,7 @@ export class Line {
 
     /** Gives those back, and what a lost worker has left by now. @returns {boolean} whether anything was freed */
     giveBack() {
-        return this.#program._giveBack() || (!this.#active && this.#queue.length === 0 && this.#freeDeferred(this.#lastTicket));
+        return this.#program._giveBack() || (!this.#active && this.#freeDeferred());
     }
 
     /** Rejects the call that runs, and those in line; the runtime lets go of its memory once nobody is in a program any more. */
@@ -213,30 +213,28 @@ export class Line {
         }
     }
 
-    /**
-     * The job at hand is done with.
-     * @param {number} ticket  of it
-     */
-    #rest(ticket) {
+    /** The job at hand is done with. */
+    #rest() {
         this.#active = false;
         if (this.#closed) {
             this.#letGo();
         } else {
-            this.#freeDeferred(ticket);
+            this.#freeDeferred();
         }
     }
 
     /**
-     * @param {number} ticket of the last job that is done with
+     * While no job is at hand: frees what those in line cannot use.
      * @returns {boolean} whether anything was freed
      */
-    #freeDeferred(ticket) {
+    #freeDeferred() {
         if (this.#deferred.length === 0 || this.#pool.lingers) {
             return false; // a worker that was lost may still write there: later
         }
+        const next = this.#queue[0]?.ticket ?? Infinity;
         // Tickets only ever rise along the list.
         let n = 0;
-        while (n < this.#deferred.length && this.#deferred[n + 1] <= ticket) {
+        while (n < this.#deferred.length && this.#deferred[n + 1] < next) {
             this.#runtime.memory.free(this.#deferred[n]);
             n += 2;
         }
@@ -271,7 +269,7 @@ export class Line {
             this.#undo(job);
             throw error;
         } finally {
-            this.#rest(this.#lastTicket);
+            this.#rest();
         }
     }
 
@@ -345,7 +343,7 @@ export class Line {
      * @param {{ error: unknown } | null} problem  null: the program has run
      */
     #leave(entry, problem) {
-        const { job, ticket, resolve, reject, unlisten } = entry;
+        const { job, resolve, reject, unlisten } = entry;
         let failure = problem && { error: reasonOf(entry, problem.error) };
         let value;
         if (failure === null) {
@@ -357,7 +355,7 @@ export class Line {
             }
         }
         if (failure !== null) this.#undo(job);
-        this.#rest(ticket);
+        this.#rest();
         if (failure === null) {
             resolve(value);
         } else {

@@ -167,7 +167,7 @@ test('a Tensor that is written to once the call has been made: as plain data', {
     }
 });
 
-test('what is freed while calls are in line comes back once they are through', { timeout }, async () => {
+test('what is freed while calls are in line comes back once they are through, or not wanted', { timeout }, async () => {
     const page = await makePage();
     const layer = randomLayer(page, config, SHAPE, SHAPE, 1);
     const x = draw(5).tensor([1, 9, WIDTH]);
@@ -176,7 +176,11 @@ test('what is freed while calls are in line comes back once they are through', {
     for (let round = 0; round < 20; round++) {
         const mine = Array.from({ length: 4 }, () => new Tensor(page, x));
         const calls = mine.map((tensor) => layer.call(tensor, tensor));
+        const controller = new AbortController();
+        const last = layer.call(x, x, { signal: controller.signal });
         mine.forEach((tensor) => tensor.dispose());
+        controller.abort();
+        await assert.rejects(last, { name: 'AbortError' });
         for (const { attentionOutput } of await Promise.all(calls)) attentionOutput.dispose();
         assert.equal(page.memory.used, used);
     }
