@@ -91,6 +91,8 @@ test('calls: masks of positions are its own, and checked', () => {
         /^options of a call must be of .*, training, signal, got "queryMask"$/,
     );
     refuses(() => layer.callSync(x, x, { cacheUpdateIndex: 0 }), /^cacheUpdateIndex must be absent without a cache/);
+    const ofFour = tensor([2, 3, 5, 8]);
+    refuses(() => make().callSync(ofFour, ofFour), /^query must be of 3 axes, got a tensor of shape \[2, 3, 5, 8\]$/);
     const cache = new KVCache(runtime, { batch: 2, length: 6, numHeads: 4, keyDim: 4 });
     refuses(
         () => layer.callSync(x, x, { cache, cacheUpdateIndex: 0 }),

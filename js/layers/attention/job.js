@@ -153,7 +153,8 @@ export class AttentionJob {
             throw rangeError('returnAttentionScores', 'false with flashAttention: it has no scores', true);
         }
         checkInput('query', query, rank, layer._inputs.query);
-        if (rank < 3) throw rangeError('query', 'of at least 3 axes', query);
+        // Keras's grouped layer is written for batch, sequence and features.
+        if (attending.masks ? rank !== 3 : rank < 3) throw rangeError('query', `of ${attending.masks ? '' : 'at least '}3 axes`, query);
         call.explicit = attending.explicit || dropout > 0 || this._wantScores || rank !== 3;
         this._plan = call.explicit ? layer._plan : FUSED_PLAN;
         call.batch = this._plan.batch(query.shape);
