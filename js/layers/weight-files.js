@@ -118,5 +118,6 @@ export async function saveWeights(layer, options = {}) {
 
 /** @param {AttentionLayer} layer */
 function checkBuilt(layer) {
+    layer._checkAlive();
     if (!layer.built) throw new RangeError('layer must be built: it has no weights yet');
 }

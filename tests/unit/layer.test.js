@@ -285,6 +285,8 @@ test('dispose frees everything, and is the end', async () => {
     const y = tensor([1, 1, 128]);
     assert.throws(() => layer.callSync(y, y), /disposed/);
     await assert.rejects(layer.call(y, y), /disposed/);
+    await assert.rejects(layer.loadWeights(new Uint8Array(8)), /disposed/);
+    await assert.rejects(layer.saveWeights(), /disposed/);
     for (const use of [
         () => layer.build([1, 1, 8], [1, 1, 8]), () => layer.getWeights(), () => layer.setWeights([]),
         () => layer.losses, () => layer.applyConstraints(), () => weight.data,
