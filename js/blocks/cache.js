@@ -35,12 +35,11 @@ import { Turner } from './turn.js';
 
 /**
  * A cache of keys and values, [batch, 2, length, numHeads, keyDim] as in Keras Hub (index 0 of the second axis: keys,
- * 1: values), that CachedMultiHeadAttention updates in place. It starts as zeros and lives in the runtime's memory
- * until dispose().
+ * 1: values), that attention layers update in place. It starts as zeros and lives in the runtime's memory until dispose().
  *
- * A float16 cache takes two bytes a number, a bfloat16 cache four, of numbers that its type represents; an int8 cache
- * takes one and, for each key or value of a head, four for the scale of its 127 levels to each side of zero. Rounding
- * is part of storing: what a cache holds is always what toTensor() gives.
+ * A float16 cache takes two bytes a number. A bfloat16 cache takes four: floats, rounded to what bfloat16 represents. An int8 cache
+ * takes one byte a number, from -127 to 127, and four for the scale of each key or value of a head. Numbers are rounded when they
+ * are stored, so attention computes with what toTensor() gives.
  */
 export class KVCache {
     #pages;
@@ -239,8 +238,8 @@ export class KVCache {
 
     /**
      * All that it holds, for KVCache.load().
-     * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node: TypeScript is told by
-     *   `as Blob` or `as Uint8Array`; the form is described in cache-bytes.js
+     * @returns {Promise<Blob | Uint8Array<ArrayBuffer>>} a Blob in pages and workers, bytes in Node; TypeScript wants `as Blob` or
+     *   `as Uint8Array`
      * @throws {Error} (rejects) after dispose(), and on a page's main thread while calls are pending
      */
     async save() {

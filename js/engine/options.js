@@ -10,9 +10,9 @@ import { PAGE } from './wasm.js';
 
 /**
  * @typedef {object} RuntimeOptions
- * @property {number | 'auto'} [workers]  threads beside the calling one; 0 computes on the calling thread alone.
- *   'auto', the default: the processors minus one, on a page's main thread (which must not block, and takes no part)
- *   all of them up to 8, at most 15 anywhere.
+ * @property {number | 'auto'} [workers]  how many workers compute beside the calling thread; 0: it computes alone. 'auto', the
+ *   default: one for each processor but one, at most 15; on a page's main thread, which must not block and so takes no part, one
+ *   for each processor, at most 8.
  * @property {'auto' | 'relaxed' | 'simd128'} [simd]  'auto', the default: relaxed SIMD where the engine fuses its
  *   multiply-add. 'simd128': the same bits on every machine. explain() says which it is, and why.
  * @property {number} [maxMemory]  bytes that the runtime's memory may grow to, at least 1 MiB; by default what the
@@ -20,9 +20,8 @@ import { PAGE } from './wasm.js';
  * @property {WasmOption} [wasm]  where the WebAssembly binary is, when it is not where the package has it: the address of
  *   one of the files of dist/wasm, or of a folder with both (it ends in '/'); bytes; a WebAssembly.Module; or
  *   `{ relaxed, simd128 }`, of which the one that fits the engine is used. Strings are relative to the page, in Node paths.
- * @property {WorkerSource} [worker]  what workers
- *   run, when it is not dist/worker.js where the package has it: the address of that file, or a function that makes a
- *   module Worker of it.
+ * @property {WorkerSource} [worker]  what workers run, when dist/worker.js is not where the package has it: the address of that
+ *   file, or a function that makes a module Worker of it.
  */
 
 /**

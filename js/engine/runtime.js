@@ -16,18 +16,18 @@ import { Tensor } from './tensor.js';
  * What runtime.explain() says.
  * @typedef {object} Explanation
  * @property {'relaxed' | 'simd128'} variant  the binary in use
- * @property {string} simd  why this variant
- * @property {number} byteProducts  of quantized weights that one instruction of the engine adds up: 4, 2, or 0 where it has
- *   none for bytes; the results are the same
- * @property {'shared' | 'private'} memory
- * @property {number} workers  that are at work
- * @property {number} threads  that compute: the workers, and the calling thread where it may block
- * @property {number} bytesInUse  by what lives in the memory: weights, caches, tensors, stacks, a call that runs
- * @property {number} bytesUnread  besides those by results that nobody has read; bounded, and given up when needed
- * @property {number} bytesSpare  besides those, kept as room for the next call; given up when needed
- * @property {number} bytesReserved  that the memory has grown to
- * @property {number} maxMemory  that it may grow to
- * @property {string[]} fallbacks  what could not be had, and why
+ * @property {string} simd  why this variant was chosen
+ * @property {number} byteProducts  how many products of quantized weights one instruction of the engine adds up: 4, 2, or 0 where
+ *   it has no such instruction. It decides the speed; the results are the same
+ * @property {'shared' | 'private'} memory  whether workers can share the memory
+ * @property {number} workers  workers that are running now
+ * @property {number} threads  threads that compute: the workers, and the calling thread where it may block
+ * @property {number} bytesInUse  bytes that weights, caches, tensors, stacks and a running call take
+ * @property {number} bytesUnread  bytes that results take, on top of those, until they are read; bounded, and freed when needed
+ * @property {number} bytesSpare  bytes that are kept, on top of those, as scratch space for the next call; freed when needed
+ * @property {number} bytesReserved  bytes that the memory has grown to
+ * @property {number} maxMemory  bytes that it may grow to
+ * @property {string[]} fallbacks  what was wanted and could not be had, and why
  */
 
 /**

@@ -11,18 +11,19 @@ import { rangeError, show, typeError, unknownOption } from '../../check.js';
 /**
  * @typedef {object} CallOptions
  * @property {TensorLike | null} [key] default: value
- * @property {TensorLike | null} [attentionMask] [T, S], [B, T, S] or [B, H, T, S], each axis whole or 1; true or not 0
- *   keeps (with scores or dropout, and no other mask: numbers above 0.5). What is added to scores elsewhere, 0 and -Infinity, is refused
+ * @property {TensorLike | null} [attentionMask] [T, S], [B, T, S] or [B, H, T, S]; an axis of size 1 broadcasts. Positions where it
+ *   is true, or a number other than 0, are attended to (where scores are asked for, with dropout, rotation or inputs of more than
+ *   3 axes, and without another mask: a number above 0.5). Masks that are to be added to scores, of 0 and -Infinity, are refused
  * @property {TensorLike | KVCache | null} [cache] [B, 2, S, H, D]; a KVCache is updated in place
- * @property {number | TensorLike | null} [cacheUpdateIndex] position of the first new key; absent: the cache is read
- * @property {boolean | null} [returnAttentionScores]
- * @property {boolean | null} [useCausalMask] keep key j for query i when j <= i + (cacheUpdateIndex or 0)
- * @property {boolean | null} [training] whether to drop probabilities; default false
- * @property {AbortSignal | null} [signal] of `call`: cuts it short within milliseconds; a KVCache then holds what it held before
- * @property {TensorLike | null} [queryMask] [B, T]: where it is false, the query may attend to nothing. This mask and
- *   the next two are of CachedGroupQueryAttention alone, and ANDed with attentionMask
- * @property {TensorLike | null} [valueMask] [B, S]
- * @property {TensorLike | null} [keyMask] [B, S]
+ * @property {number | TensorLike | null} [cacheUpdateIndex] position of the first new key; absent: the cache is read, not written
+ * @property {boolean | null} [returnAttentionScores] default false
+ * @property {boolean | null} [useCausalMask] query i attends to key j only when j <= i + (cacheUpdateIndex or 0); default false
+ * @property {boolean | null} [training] whether dropout is applied; default false
+ * @property {AbortSignal | null} [signal] ends a `call` within milliseconds; a KVCache then holds what it held before
+ * @property {TensorLike | null} [queryMask] [B, T]: where it is false, the query may attend to nothing. Only
+ *   CachedGroupQueryAttention takes this mask and the next two; they are ANDed with attentionMask
+ * @property {TensorLike | null} [valueMask] [B, S]: where it is false, no query attends to the position
+ * @property {TensorLike | null} [keyMask] [B, S]: the same
  */
 
 /** What the keys and values attended over are. */

@@ -90,12 +90,12 @@ export class AttentionLayer {
         return this._weights !== null;
     }
 
-    /** How keys turn with their positions, for KVCache.remove(); null where they do not. */
+    /** How keys are rotated by their positions, for KVCache.remove(); null where they are not. */
     get rotation() {
         return this._makeRotation()?.turning ?? null;
     }
 
-    /** Whether the weights count as trainable: without, they add nothing to `losses`. */
+    /** Whether the weights are trainable; otherwise they add nothing to `losses`. */
     get trainable() {
         return this._trainable;
     }
@@ -213,8 +213,9 @@ export class AttentionLayer {
     }
 
     /**
-     * Quantizes the projections as Keras's `model.quantize` does. In int8 a call rounds what it projects too, row by row; in
-     * int4 only kernels are rounded, in blocks of 128 inputs. Weights read as the values that are left, and cannot be set.
+     * Quantizes the projections as Keras's `model.quantize` does. In int8 a call also rounds the inputs of each projection, row by
+     * row; in int4 only kernels are rounded, in blocks of 128 inputs. Afterwards weights read as the rounded values, and cannot be
+     * set.
      * @param {'int8' | 'int4'} mode
      * @throws {RangeError} for a layer that is not built, is quantized already or does not compute in float32
      */
@@ -224,8 +225,8 @@ export class AttentionLayer {
     }
 
     /**
-     * Replaces the weights by those of a file that Keras saved, or none of them if something is wrong. After build, and where the
-     * file's are quantized after quantize(), as in Keras.
+     * Replaces the weights by those of a file that Keras saved, or none of them if something is wrong. The layer must be built
+     * and, where the weights in the file are quantized, quantized alike, as in Keras.
      * @param {string | URL | Blob | ArrayBuffer | Uint8Array | ReadableStream<Uint8Array>} source a `.weights.h5`,
      *   `.keras` or (a whole model's) `.h5` file: its URL, path (Node), bytes or stream
      * @param {{ layer?: string, signal?: AbortSignal }} [options] layer: which one, by its name in the model that was
@@ -250,9 +251,9 @@ export class AttentionLayer {
     }
 
     /**
-     * Regularization: a term each for what query, key, gate, value and output projections gave out in the last call, divided
-     * by the batch size (of a grouped layer first one for its output, and one for its scores), then one for each regularized
-     * weight while trainable.
+     * Regularization losses, as in Keras. With an activity regularizer there is one for the outputs of each projection that the
+     * last call made (query, key, gate, value, output), divided by the batch size; a grouped layer has one for its output and, if
+     * they were asked for, one for its scores before these. Then comes one for each regularized weight, while the layer is trainable.
      * @returns {number[]}
      */
     get losses() {
@@ -261,7 +262,7 @@ export class AttentionLayer {
         return [...this._activityLosses, ...weights];
     }
 
-    /** Projects weights as their constraints say: what an optimizer of Keras does after each of its steps. */
+    /** Applies the constraints to the weights, as Keras's optimizers do after each step. */
     applyConstraints() {
         this._checkAlive();
         this._runtime._assertIdle('applyConstraints');

@@ -21,7 +21,7 @@ import { AttentionLayer } from './attention-layer.js';
  * `ropeMaxWavelength`, queries and new keys are rotated by their positions, from `cacheUpdateIndex` on, or from 0; a
  * cache holds rotated keys.
  *
- * A query that may attend to nothing gives the mean of all values, as Keras's layer; with scores, dropout or rotation
+ * A query that may attend to nothing gives the mean of all values, as in Keras's layer; with scores, dropout or rotation
  * it gives the output bias.
  */
 export class CachedGroupQueryAttention extends AttentionLayer {

@@ -12,10 +12,10 @@ import { AttentionLayer } from './attention-layer.js';
  * - No cache: keys and values are projections of `key` (or `value`) and `value`.
  * - A cache without `cacheUpdateIndex`: keys and values are the cache's; those given are ignored.
  * - A cache with an index: the projections are written to the cache from that position on, and ALL of the cache is
- *   attended over, never written positions too unless a mask excludes them.
+ *   attended over: also positions that were never written, unless a mask excludes them.
  *
- * With scores asked for, dropout configured or inputs of more than 3 axes, Keras takes another path than otherwise: a
- * query that may attend to nothing then gives the output bias; otherwise it gives the mean of all values.
+ * A query that may attend to nothing gives the mean of all values. Where scores are asked for, dropout is configured or inputs
+ * have more than 3 axes, Keras takes another path, on which such a query gives the output bias.
  */
 export class CachedMultiHeadAttention extends AttentionLayer {
     static _what = 'CachedMultiHeadAttention';
@@ -57,7 +57,7 @@ export class CachedMultiHeadAttention extends AttentionLayer {
         return this._config.valueDim;
     }
 
-    /** The axes attended over: once built all from 0 on, before as given. @returns {readonly number[] | null} */
+    /** The axes attended over: as given until the layer is built, then resolved, each from 0 on. @returns {readonly number[] | null} */
     get attentionAxes() {
         return this.built ? Object.freeze([...this._plan.axes]) : this._config.attentionAxes;
     }

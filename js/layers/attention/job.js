@@ -22,7 +22,8 @@ import {
  * @typedef {object} AttentionResult
  * @property {Tensor} attentionOutput [batch, query axes, output axes]
  * @property {Tensor} [attentionScores] [batch, heads, query axes, key axes], if asked for
- * @property {TensorLike | KVCache} [cache] if one was given: the KVCache itself; a new Tensor when it was updated
+ * @property {TensorLike | KVCache} [cache] if one was given: the KVCache itself, or what a tensor-like has become: a new Tensor
+ *   where it was updated
  */
 
 /** Inputs of rank 3 along their sequence: what Keras's fused path attends over, whatever the axes. */
