@@ -1,6 +1,6 @@
-// Line: the jobs of a runtime, one after the other. Where the thread may block a job is done when its call returns, or with a signal
-// runs by parts; elsewhere jobs wait until those before them have run. What is disposed of meanwhile keeps its memory until nobody
-// uses it.
+// Line: the queue of a runtime's jobs, which run one after the other. Where the thread may block, a job has run when its call
+// returns; with a signal it runs in parts of a few milliseconds, between which the thread can hear of an abort. On a page's main
+// thread jobs wait for those before them. Memory that is freed meanwhile is given back once no job can use it.
 
 import { Program } from './program.js';
 import { otherTasks } from './threads.js';
@@ -10,9 +10,9 @@ import { otherTasks } from './threads.js';
 
 /**
  * A piece of work. It may have to wait in line, and what it uses may be disposed of meanwhile: `check`, called right
- * before `record`, throws if any of it has been. `record` describes the work as a program (and may use the exports
- * directly), `finish` makes the result once it has run, `undo` makes good what a program has written that did not run to
- * its end; each is called while nothing else runs. What is disposed of between them keeps its memory until the job is done.
+ * before `record`, throws if any of it has been. `record` describes the work as a program (and may call C directly), `finish`
+ * makes the result once the program has run, `undo` takes back what a program has written that did not run to its end. Each is
+ * called while nothing else runs. What is disposed of between them keeps its memory until the job is done.
  * @template T
  * @typedef {{ check(): void, record(program: Program): void, finish(): T, undo?(): void }} Job
  */
@@ -50,7 +50,7 @@ export class Line {
         this.#program = new Program(runtime);
     }
 
-    /** Whether what is recorded now has been computed when the call returns, so that nobody can change what it reads. */
+    /** Whether a call computes before it returns, so that nobody can change its inputs in between. */
     get blocks() {
         return this.#pool.inline && this.#inParts === null;
     }
@@ -60,17 +60,17 @@ export class Line {
         return this.#pool.inline ? this.#inParts !== null : this.#active || this.#queue.length > 0;
     }
 
-    /** Of the program that is recorded or run, whose inputs must stay where they are; 0: there is none. */
+    /** Serial number of the program that is being recorded or run, whose inputs must not be moved; 0: there is none. */
     get serial() {
         return this.#active ? this.#program.serial : 0;
     }
 
-    /** Bytes that are kept for the next call. */
+    /** Bytes of scratch space that are kept for the next call. */
     get spareBytes() {
         return this.#program.spareBytes;
     }
 
-    /** Gives those back, and what a lost worker has left by now. @returns {boolean} whether anything was freed */
+    /** Frees those, and what was kept because a lost worker might have written to it. @returns {boolean} whether anything was freed */
     giveBack() {
         return this.#program._giveBack() || (!this.#active && this.#freeDeferred());
     }
@@ -94,7 +94,7 @@ export class Line {
     }
 
     /**
-     * Records, runs and finishes a job. Nothing is left on the JavaScript heap by this itself.
+     * Records, runs and finishes a job. It allocates nothing on the JavaScript heap itself.
      * @template T
      * @param {Job<T>} job
      * @returns {T}
@@ -111,8 +111,8 @@ export class Line {
     }
 
     /**
-     * The same as a promise. On a thread that must not block jobs wait in line; elsewhere it is done on return, or with a
-     * signal runs by parts, between which the thread hears of an abort. What is called meanwhile has it done at once.
+     * The same as a promise. On a thread that must not block, jobs wait in line. Elsewhere the job has run on return; with a signal
+     * it runs in parts, between which the thread hears of an abort. Another call meanwhile first runs it to its end.
      * @template T
      * @param {Job<T>} job
      * @param {AbortSignal} [signal] cuts the job short: the promise rejects with its reason
@@ -146,7 +146,7 @@ export class Line {
     async #runHere(job) {
         const value = this.runSync(job);
         await null;
-        // Whoever ends the runtime without waiting is told here, as elsewhere, and not by a result that cannot be read.
+        // If the runtime has been disposed of meanwhile the promise rejects, as it does elsewhere: the result could not be read.
         this.#runtime._checkOpen('Runtime');
         return value;
     }
@@ -184,7 +184,7 @@ export class Line {
         return true;
     }
 
-    /** Nobody waits for what runs by parts, or in line behind it, while the thread is wanted: it is done at once. */
+    /** Runs what is running in parts, and what waits behind it, to the end: the thread is needed for something else. */
     finishParts() {
         while (this.#inParts) this.#endsInParts();
     }

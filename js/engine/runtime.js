@@ -31,14 +31,14 @@ import { Tensor } from './tensor.js';
  */
 
 /**
- * structuredClone() and postMessage() cannot copy a function, and print the one that they have come to: this one, in all that
- * is made on a runtime.
+ * structuredClone() and postMessage() cannot copy a function and show the one that they met in their error: so this one, the
+ * first property of a runtime, which all that is made on a runtime refers to, is the message.
  */
 const STAYS = () => 'A runtime and what is made on it stay on their thread; to pass a Tensor on, pass its toJSON(), or its shape and data';
 
 /** What createRuntime() returns. One runtime = one memory and one pool of workers, shared by all that is made on it. */
 export class Runtime {
-    /** First of all, so that whoever copies a runtime, or what is made on one, meets it before anything else. */
+    /** The first property, so that it is the first that an attempt to copy meets. */
     _stays = STAYS;
     #pool;
     #line;
@@ -59,7 +59,7 @@ export class Runtime {
         memory.onPressure = () => this._results.evict(this.#line.serial) || this.#line.giveBack();
     }
 
-    /** Whether what is recorded now has been computed when the call returns, so that nobody can change what it reads. */
+    /** Whether a call computes before it returns, so that nobody can change its inputs in between. */
     get _blocks() {
         return this.#line.blocks;
     }
@@ -116,7 +116,7 @@ export class Runtime {
         this.#line.close();
     }
 
-    /** Whoever still holds a tensor must not keep 4 GiB of address space with it. */
+    /** After dispose(): a tensor that somebody still holds must not keep 4 GiB of address space alive. */
     _letGo() {
         this.memory = /** @type {any} */ (null);
         this.wasm = /** @type {any} */ (null);
@@ -167,8 +167,7 @@ export class Runtime {
     }
 
     /**
-     * What a call keeps of an input: the input itself if it is read at once, a copy of it as it is now if the call has
-     * to wait in line.
+     * What a call keeps of an input: the input itself if it is read at once, a copy if the call has to wait in line.
      * @param {Held} tensor
      * @returns {Held}
      */
@@ -177,7 +176,7 @@ export class Runtime {
     }
 
     /**
-     * @param {string} what  names what is to be done, which writes or reads memory that pending calls may use
+     * @param {string} what  names what is about to read or write memory that pending calls may use
      * @throws {Error} while calls are pending
      */
     _assertIdle(what) {
