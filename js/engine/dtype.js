@@ -1,4 +1,4 @@
-// Data types, shapes and typed arrays: what there is, how large it is, and how what came from outside is looked at.
+// Data types, shapes and typed arrays: their names and sizes, and how an array that came from outside is recognized.
 
 import { show, typeError } from '../check.js';
 import { ROUND } from './interface.js';

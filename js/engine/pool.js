@@ -33,20 +33,20 @@ import { WorkerLostError } from './lost.js';
 /** Multiply-adds below which a program is run by the caller alone: waking and joining costs tens of microseconds. */
 const WAKE_WORK = 400_000;
 
-/** What is known of a worker that ends without a word. */
+/** The reason that is given when nobody reported an error. */
 const STALL_REASON = `no task was completed for ${STALL_MS} ms: `
     + 'a worker died or was stopped in the middle of one';
 
 /**
- * How long workers may take to leave a program that has been revoked, each in the middle of one task at most: where one of them
- * has been lost already. After an abort, which says nothing of them, they have STALL_MS.
+ * How long the workers may take to leave a revoked program after one of them has been lost: each has one task to complete at
+ * most. After an abort, where nothing speaks against them, they have STALL_MS.
  */
 const LEAVE_MS = 250;
 
-/** How often that is looked at. */
+/** How often the pool looks whether they have left. */
 const LOOK_MS = 1;
 
-/** How long the calling thread takes part before it sees to something else, about, and the multiply-adds of it that are tried first. */
+/** About how long a part is that the calling thread runs at a time; multiply-adds of the first part, and of any at least. */
 const PART_MS = 3;
 const FIRST_BUDGET = 4_000_000;
 const LEAST_BUDGET = 10_000;
@@ -73,7 +73,7 @@ export class Pool {
     #closed = false;
     /** Why the pool takes no more programs. @type {Error | null} */
     error = null;
-    /** The program that workers are running while nobody blocks. @type {((error: Error | null) => void) | null} */
+    /** Settles the call whose program the workers are running while nobody blocks. @type {((error: Error | null) => void) | null} */
     #pending = null;
     #pendingEpoch = 0;
     /** @type {Program | null} */
@@ -81,10 +81,11 @@ export class Pool {
     /** @type {ReturnType<typeof setInterval> | undefined} */
     #timer;
     #lastProgress = 0;
-    /** In how many of SLICE_MS on end the pending program got no further; it is revoked at STALL_SLICES of them. */
+    /** Slices of SLICE_MS in a row in which no task of the pending program was completed; at STALL_SLICES it is revoked. */
     #slices = 0;
-    /** Why the pending program has been revoked, and how often is still looked whether workers have left it. @type {Error | null} */
+    /** Why the pending program has been revoked. @type {Error | null} */
     #revoked = null;
+    /** How many more times the pool looks whether workers have left the revoked program. */
     #looks = 0;
 
     /** @param {PoolOptions} options */
@@ -166,7 +167,7 @@ export class Pool {
     advance() {
         const start = performance.now();
         const done = this.#join(this.#budget);
-        // What is a millisecond here, nobody knows: the next part is longer or shorter.
+        // How many multiply-adds a millisecond has is not known: the next part is longer or shorter by what this one took.
         const factor = PART_MS / Math.max(performance.now() - start, PART_MS / 2);
         this.#budget = done ? this.#budget : Math.max(LEAST_BUDGET, this.#budget * Math.max(factor, 0.5));
         return done;
@@ -281,8 +282,8 @@ export class Pool {
      * @returns {boolean} whether they have left
      */
     #awaitLeave(time) {
-        // A page's main thread gets here by programs that it ran alone: no worker is in them.
-        // Counted in looks, not by a clock: a machine that stands still as a whole is nobody's fault.
+        // A page's main thread only gets here with programs that it ran alone: no worker is in them.
+        // Time is counted in looks, not by a clock: workers are not to blame when the whole machine stands still.
         for (let looks = time / LOOK_MS; this.#mayBlock && this.#crew.busy; looks--) {
             if (looks <= 0) return false;
             this.#control.sleep(LOOK_MS);
@@ -290,7 +291,7 @@ export class Pool {
         return true;
     }
 
-    /** Looks after a program that nobody blocks on. */
+    /** Called by a timer while a program is pending: sees that it ends, and notices when it cannot. */
     #watch() {
         if (this.#revoked) {
             const left = !this.#crew.busy;
@@ -315,7 +316,7 @@ export class Pool {
         if (this.#slices < STALL_SLICES) {
             return;
         }
-        // All done, but the worker that should have said so was ended just before it could.
+        // All tasks are done, but the worker that should have said so was ended just before it could.
         if (this.#allDone()) {
             this.#settle(null);
         } else {
@@ -324,9 +325,9 @@ export class Pool {
     }
 
     /**
-     * Ends the pending program; its call is told once the workers have left it.
+     * Ends the pending program; its call is rejected once the workers have left it.
      * @param {Error} reason
-     * @param {number} [time] ms that they have for it
+     * @param {number} [time] ms that they have to leave
      */
     #revokePending(reason, time = LEAVE_MS) {
         if (this.#revoked) {
@@ -340,10 +341,10 @@ export class Pool {
     }
 
     /**
-     * The workers that live have left the program, or had their time.
-     * @param {boolean} left  they were seen to have: one that wakes only now looks in, finds nothing to do and is not lost
-     * @param {boolean} stalled  it was not seen what became of whom: a worker that is in no program, and took none on either,
-     *   is gone or as good as gone
+     * A revoked program is over: decides which workers are lost with it.
+     * @param {boolean} left  whether all workers were seen to have left it; if not, those that are still in it are lost
+     * @param {boolean} stalled  whether it stalled: then, although all have left it, some worker has gone without a trace. Which
+     *   one it is cannot be told, so all are replaced
      */
     #afterRevoked(left, stalled) {
         this.#loseTrapped();
@@ -352,7 +353,7 @@ export class Pool {
         else if (stalled) this.#crew.lose(() => true, reason);
     }
 
-    /** Whoever has trapped is lost; then it is as before. */
+    /** Replaces the worker that has trapped, if one has, and clears the flag by which it said so. */
     #loseTrapped() {
         const { failed } = this.#control;
         this.#crew.lose(({ number }) => number === failed, `failed: ${this.#control.readReport()}`);
@@ -360,7 +361,7 @@ export class Pool {
     }
 
     /**
-     * A worker has been lost: the pending program may be through all the same, or has to be given up.
+     * A worker has been lost: the pending program may have been completed all the same, or has to be given up.
      * @param {string} reason
      * @param {boolean} held  whether it was in the middle of a program
      */

@@ -37,8 +37,8 @@ export class Program {
     /** Operations from the first on that hold what earlier programs wrote; those after them are zero. */
     #written = 0;
     /**
-     * Chunks of the scratch region. One is enough but for the call that first needs more, and it is kept from call to
-     * call until the memory is needed for something else. @type {number[]}
+     * Chunks of the scratch region. There is one, kept from call to call until the memory is needed for something else; a call
+     * that needs more adds chunks, which the next call finds as one. @type {number[]}
      */
     #chunks = [];
     #chunkAt = 0;
@@ -190,7 +190,7 @@ export class Program {
     }
 
     /**
-     * Where calls return before they have been computed, what the user can write to is taken as it is now.
+     * Copies a tensor that the user can write to, for a call that returns before it has been computed.
      * @param {Tensor} tensor
      * @returns {number}
      */
@@ -227,9 +227,9 @@ export class Program {
     }
 
     /**
-     * What has been recorded, all of it, is to run again: resume() takes it up as long as nothing else has been recorded.
-     * A program with results cannot be kept: each belongs to one run.
-     * @returns {number} what resume() is to be given
+     * Says that what has been recorded so far is to run again: resume() can bring it back as long as nothing else has been recorded.
+     * A program with results cannot be kept: each result belongs to one run.
+     * @returns {number} what to give to resume()
      */
     keep() {
         this.#kept.serial = this.serial;
@@ -239,9 +239,9 @@ export class Program {
     }
 
     /**
-     * Instead of recording: the operations that were recorded last, and what their scratch holds, are there again.
+     * Instead of recording: brings back the operations that were kept, and what their scratch space holds.
      * @param {number} kept what keep() gave
-     * @returns {boolean} whether it is so; nothing has been recorded otherwise
+     * @returns {boolean} whether that was possible; if not, the program is empty and has to be recorded
      */
     resume(kept) {
         const { serial, count, end } = this.#kept;
@@ -264,8 +264,8 @@ export class Program {
     }
 
     /**
-     * The program will not run, or not to its end: everything that it was given is taken back.
-     * @param {boolean} lingers  a worker that was lost may still be at it: nothing that it can write to is used again
+     * The program will not run, or not to its end: its results and its scratch space are taken back.
+     * @param {boolean} lingers  a worker that was lost may still be running it: what that worker may write to is not used again
      *   before the runtime frees it
      */
     _abandon(lingers) {
@@ -279,7 +279,7 @@ export class Program {
         this.#reset();
     }
 
-    /** The scratch region, until it is over; and the operations, whose counts that worker may still take one off. */
+    /** Gives up the scratch region, and the operations, in which that worker may still count down its tasks. */
     #leaveBehind() {
         for (const chunk of this.#chunks.splice(0)) {
             this.#runtime._free(chunk);
@@ -289,9 +289,9 @@ export class Program {
         this.#written = this.count;
         this.count = 0;
         try {
-            this.#reserve(this.#capacity); // the old ones stay what they are, see there
+            this.#reserve(this.#capacity); // the old ones are never used again, see there
         } catch {
-            // No room: then it may happen that the next call stalls, and is given up in its turn.
+            // No room for others: that worker's count may then make the next call stall, and be given up too.
         }
     }
 
@@ -356,8 +356,8 @@ export class Program {
     }
 
     /**
-     * The old operations stay allocated: a worker that wakes late may still look at their claim words, which must never
-     * become anything else. Sizes double, so that costs at most as much again.
+     * Makes room for so many operations. The old ones stay allocated: a worker that wakes late may still look at their claim words,
+     * which must never become anything else. Sizes double, so this costs at most as much again.
      * @param {number} operations
      */
     #reserve(operations) {

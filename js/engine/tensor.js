@@ -51,11 +51,11 @@ function checkHasShape(value, name) {
     }
 }
 
-// What a tensor's life has come to.
-const OWNED = 0;    // made by the user, in the memory until dispose()
-const RESULT = 1;   // in the memory, not read yet, known to the keeper of results
-const MOVED = 2;    // #store is its own typed array
-const BATCHED = 3;  // #store is the Uint32Array that it lies in with others, at #offset
+// The states of a tensor.
+const OWNED = 0;    // made by the user: in the memory until dispose()
+const RESULT = 1;   // of a call, not read yet: in the memory, listed by the keeper of results (results.js)
+const MOVED = 2;    // read: #store is its own typed array
+const BATCHED = 3;  // moved out of the memory unread: #store is a Uint32Array that it shares with others, its numbers at #offset
 const DISPOSED = 4;
 
 /** Words up to which copying one by one leaves less behind than a view would, and costs little more. */
@@ -182,7 +182,7 @@ export class Tensor {
         return checkedSize('Tensor', sizeOf(this.#shape, 'Tensor.shape'), bytesPerElement(this.#dtype));
     }
 
-    /** Whether its user can write to what lies in the memory, at any time. */
+    /** Whether its user can write to its numbers in the memory at any time. */
     get _live() {
         return this.#state === OWNED;
     }
@@ -224,7 +224,7 @@ export class Tensor {
         return { shape: [...this.#shape], dtype: this.#dtype, data: Array.from(this.data) };
     }
 
-    /** The elements where they lie, for a look at once: a result stays one. @returns {TensorData} */
+    /** The elements where they lie, for reading at once: unlike `data`, this moves nothing. @returns {TensorData} */
     _peek() {
         switch (this.#state) {
             case RESULT: return Tensor.#view(this);
