@@ -81,14 +81,14 @@ CMHA_API void cmha_unpack_f32(float *w, const float *panels, size_t k, size_t n,
 /* Every type that weights may have: X(NAME, object, block, bytes, ggml). A row of a matrix W^T: [N][K], which is how files
  * keep it, is cut into blocks of `block` inputs, `bytes` bytes each; `ggml` is the type's number in GGUF. `object` is the
  * table entry weight_<object> (src/weights/weight.h) at the end of the file that knows the type; CMHA_WEIGHT_<NAME> counts
- * from 0. The values of a block are ggml's, to the bit. Two are not of ggml's weights: I8 are integers, to be scaled by
- * who uses them, with zeros for what K lacks of whole blocks; I4 are Keras's.
+ * from 0. The values of a block are ggml's, to the bit. Two types are not ggml's: I8, integers that whoever multiplies with them
+ * scales, each row padded with zeros to whole blocks; and I4, Keras's int4.
  *
  * Packed: panels of CMHA_PANEL outputs, [N / 8 rounded up][K / block], and in each of these places eight blocks, field by
  * field: the eight copies of the first field, then those of the second. A field is a 32-bit word, but for 16-bit numbers
- * (scales) at a block's start. Within a block the quants of some types are laid in another order first, or lifted, as products
- * want them (src/weights). So F32 is what cmha_pack_f32 makes, and nothing takes more bytes than in the file, but for outputs
- * past N, which are zeros, and what an I8 row lacks of whole blocks. */
+ * (scales) at a block's start. Within a block some types first have their integers reordered, or shifted to be unsigned, as the
+ * products want them (src/weights). So F32 is what cmha_pack_f32 makes, and a packed matrix takes no more bytes than in the file,
+ * but for the zeros that pad outputs past N and the ends of I8 rows. */
 enum { CMHA_NOT_GGML = 255 };
 #define CMHA_WEIGHT_TYPES(X) \
     X(F32, f32, 1, 4, 0) \
@@ -161,12 +161,12 @@ CMHA_API void cmha_widen_f16(float *y, const uint16_t *x, size_t n);
  * pages have been laid out, with what their types need: caches that were saved are of one of them. */
 enum { CMHA_PAGE = 256, CMHA_PAGE_FORM = 2 };
 
-/* How numbers are kept: floats; binary16; a byte, of 127 levels to each side of zero, and a float for each key or value
- * of a head to multiply it with. X(KIND, object, number, scale): the table entry at the end of src/cache/<kind>.c, bytes
- * of a number, bytes that a key or value of a head takes besides; CMHA_KEPT_<KIND> counts from 0. Narrower ones are attended
- * over as they lie. Binary16 gives the bits of the widened numbers. Bytes, in the fused form and up to D = 512, are met as
- * integers, by query rows and by weights of a page's values that are rounded to 16 bits: within 1/65534 of the largest number
- * of a row, of the largest weight (times its value's scale) of a page. */
+/* How numbers are kept: as floats; as binary16; or as bytes from -127 to 127, with a float for each key or value of a head that
+ * they are multiplied by. X(KIND, object, number, scale): the table entry at the end of src/cache/<kind>.c, bytes of a number,
+ * bytes that a key or value of a head takes besides; CMHA_KEPT_<KIND> counts from 0. Attention reads the narrow types as they
+ * lie. Binary16 gives the same bits as the widened numbers would. Of bytes, in the fused form and up to D = 512, products are of
+ * integers: for them query rows and the weights of a page's values are rounded to 16 bits, to within 1/65534 of the largest
+ * number of the row, or of the largest weight, times its value's scale, in the page. */
 #define CMHA_CACHE_TYPES(X) X(F32, cache_f32, 4, 0) X(F16, cache_f16, 2, 0) X(I8, cache_i8, 1, 4)
 enum {
 #define X(KIND, object, number, scale) CMHA_KEPT_##KIND,
@@ -270,9 +270,10 @@ typedef struct cmha_linear {
 /* Rows [row0, row1) and columns [n0, n1) of the product; n0 is a multiple of CMHA_PANEL. */
 CMHA_API void cmha_linear_f32(const cmha_linear *a, size_t row0, size_t row1, size_t n0, size_t n1);
 
-/* Activations as signed bytes, as ggml's Q8_0: x = d * q, d = max |x| / 127 of every 32, q the nearest integers, ties to
- * even. With scales as Keras's int8: a row is q = round(x * s), s = 127 / (max |x| + 1e-7), and stands for these integers; one
- * with a number that is not finite is NaN. A block of INPUTS takes at most BYTES; what stands in them is the kernels' own affair. */
+/* Activations as signed bytes. Without `scales` as ggml's Q8_0: every 32 numbers of a row are x = d * q, d = max |x| / 127, q the
+ * nearest integers, ties to even. With `scales` as Keras's int8: a row becomes the integers q = round(x * s), s = 127 / (max |x|
+ * + 1e-7). A block, or with `scales` a row, in which a number is not finite counts as NaN. A block of CMHA_INT8_INPUTS numbers
+ * takes at most CMHA_INT8_BYTES; how it is laid out only the kernels know. */
 enum { CMHA_INT8_INPUTS = 32, CMHA_INT8_BYTES = 136 };
 
 typedef struct cmha_quantize {
@@ -284,8 +285,8 @@ typedef struct cmha_quantize {
 } cmha_quantize;
 CMHA_API void cmha_quantize_f32(const cmha_quantize *a, size_t row0, size_t row1);
 
-/* Products of such bytes with weights that one instruction adds up: 4 where the engine has one that does and is exact, which a
- * try tells; 2, of weights of six bits or less; 0 where bytes are made 16 bits wide first. All give the same sums. */
+/* How many products of such bytes with weights one instruction adds up: 4 where the engine has such an instruction and a trial
+ * shows that it is exact; 2, for weights of six bits or less; 0 where bytes are first widened to 16 bits. All give the same sums. */
 CMHA_API uint32_t cmha_byte_products(void);
 
 /* ---------------------------------------------------------------------------------------------- attention */

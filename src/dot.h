@@ -14,16 +14,17 @@
 #include "cmha.h"
 #include "simd.h"
 
-/* 32 activations d * q: what comes first of them. */
+/* The head of a block: 32 activations d * q. */
 typedef struct dot_block {
     float d;
-    int32_t lift;           /* what DOT_LIFT adds to the sum of products, taken off */
+    int32_t lift;           /* takes off what DOT_LIFT adds to a sum of products */
 } dot_block;
 
-/* As weights want them: unsigned ones and signed ones. A row is all blocks of the one kind and then all of the other, so that
- * what is read fills the nearest cache and nothing beside it does. Sums are d times those of all q and of each half of them,
- * pairs the sums of the first two and of the last two of every four; turned, of every four: 0, 2, 1 - 256 times 0, 3 - 256
- * times 2. */
+/* A block in the two forms that products read: dot_plain for unsigned weights, dot_lifted for signed ones. A row is all its blocks
+ * in one form and then all in the other, so that what is read lies together and nothing else fills the nearest cache.
+ *   sum     d times the sum of all q, of the first 16, and of the last
+ *   pairs   of the same three, the sum of the first two and that of the last two of every four q
+ *   turned  every four q as 0, 2, 1 - 256 times 0, 3 - 256 times 2 */
 #if defined(__wasm_relaxed_simd__)
 typedef struct dot_plain {
     dot_block block;

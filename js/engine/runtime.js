@@ -18,7 +18,7 @@ import { Tensor } from './tensor.js';
  * @property {'relaxed' | 'simd128'} variant  the binary in use
  * @property {string} simd  why this variant was chosen
  * @property {number} byteProducts  how many products of quantized weights one instruction of the engine adds up: 4, 2, or 0 where
- *   it has no such instruction. It decides the speed; the results are the same
+ *   bytes have to be widened first. It decides the speed; the results are the same
  * @property {'shared' | 'private'} memory  whether workers can share the memory
  * @property {number} workers  workers that are running now
  * @property {number} threads  threads that compute: the workers, and the calling thread where it may block
