@@ -64,15 +64,17 @@ function setQuantized(layer, weights, kernels) {
         const path = `${name}/kernel`;
         const { shape, data } = /** @type {{ shape: readonly number[], data: any }} */ (weights.get(path));
         const scales = weights.get(`${path}_scale`)?.data;
+        const { inputs, outputs } = set.projections[name] ?? {};
         for (const beside of ['kernel_scale', 'kernel_zero', 'g_idx']) weights.delete(`${name}/${beside}`);
         if (quantized === 'int8') {
-            integers.set(set.projections[name], { kernel: data, scales });
+            // A layer without this projection is refused below.
+            if (outputs !== undefined && scales.length !== outputs) throw rangeError(`the scales of ${path}`, `${outputs} numbers`, scales.length);
+            integers.set(set.projections[name], { kernel: data, scales: Float32Array.from(scales, Number) });
             weights.set(path, { shape, data: Float32Array.from(data) });
             continue;
         }
         // The file has it as a matrix.
         const own = set.list.find((weight) => weight.path === `${layer.name}/${path}`);
-        const { inputs, outputs } = set.projections[name] ?? {};
         weights.set(path, {
             shape: own && sameShape(values.shape, [inputs, outputs]) ? own.shape : values.shape,
             data: new Float32Array(values.bytes().buffer),

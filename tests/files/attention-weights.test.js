@@ -97,6 +97,25 @@ test('quantized layers: what Keras saved, into layers quantized alike', { skip }
     }
 });
 
+test('scales of integers that are not as many as the outputs', async () => {
+    const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4, useBias: false });
+    layer.build([1, 1, 8], [1, 1, 8]);
+    layer.quantize('int8');
+    const before = layer.getWeights();
+    const { used } = runtime.memory;
+    for (const count of [1, 4, 16]) {
+        const file = writeKerasWeights(['query', 'key', 'value', 'output'].flatMap((name) => [
+            { path: `layer/${name}_dense/vars/0`, shape: name === 'output' ? [2, 4, 8] : [8, 2, 4], data: new Int8Array(64) },
+            { path: `layer/${name}_dense/vars/1`, shape: [name === 'key' ? count : 8], data: new Float32Array(name === 'key' ? count : 8) },
+        ]));
+        const message = `the scales of key/kernel must be 8 numbers, got ${count}`;
+        await assert.rejects(layer.loadWeights(file), { name: 'RangeError', message });
+    }
+    assert.deepEqual(layer.getWeights(), before);
+    assert.equal(runtime.memory.used, used);
+    layer.dispose();
+});
+
 test('what is saved is what is loaded', async () => {
     const { tensor } = draw(1);
     for (const make of [
