@@ -1,7 +1,7 @@
 // The recorder of programs: operations in the layout of src/cmha.h, written straight into the runtime's memory, and
 // what they need for as long as they run: scratch space, inputs copied in, blocks for results.
 
-import { ATTENTION, CACHE, CACHE_WORDS, FLAG, KEPT, KIND, OP, OP_WORDS, PAGE, PANEL } from './interface.js';
+import { ATTENTION, CACHE, CACHE_WORDS, FLAG, KEPT, OP, OP_WORDS, PAGE, PANEL } from './interface.js';
 import { Given } from './given.js';
 import { checkedSize, sizeOf } from './size.js';
 import { Tensor, bytesPerElement } from './tensor.js';
