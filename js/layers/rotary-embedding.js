@@ -7,7 +7,6 @@ import { PlainLayer, positionsOf } from './plain-layer.js';
 
 /** @typedef {import('../engine/runtime.js').Runtime} Runtime */
 /** @typedef {import('../engine/tensor.js').Held} Held */
-/** @typedef {import('../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../keras/rotary.js').RotarySettings} RotarySettings */
 /** @typedef {import('./plain-layer.js').LayerConfig} LayerConfig */
 

@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { floats, rng } from '../rng.js';
+import { rng } from '../rng.js';
 import { SIMD } from '../runtime.js';
 import { INT8, KIND, QUANTIZE } from '../../js/engine/interface.js';
 import { WEIGHT } from '../../js/engine/weight-types.js';

@@ -9,7 +9,6 @@ import { Projection } from '../../blocks/projection.js';
 import { checkWeights, ensureRoom } from '../check-weights.js';
 
 /** @typedef {import('../../engine/runtime.js').Runtime} Runtime */
-/** @typedef {import('../../engine/tensor.js').TensorLike} TensorLike */
 /** @typedef {import('../../keras/config.js').CheckedConfig} CheckedConfig */
 /** @typedef {import('../../keras/shapes.js').ProjectionShape} ProjectionShape */
 /** @typedef {import('../../keras/regularizers.js').Regularizer} Regularizer */
