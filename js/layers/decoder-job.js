@@ -7,6 +7,7 @@ import { floatInput, numbers } from './attention/inputs.js';
 import { typeError } from '../check.js';
 import { AttentionCall } from '../blocks/attention.js';
 import { checkedSize } from '../engine/size.js';
+import { checkKeeps } from '../keras/mask.js';
 import { Tensor, asTensorLike, formatShape } from '../engine/tensor.js';
 
 /** @typedef {import('../engine/tensor.js').Held} Held */
@@ -128,6 +129,7 @@ class Side {
             const j = i % sizes[2];
             const row = Math.floor(i / sizes[2]);
             const at = Math.floor(row / sizes[1]) * b + (row % sizes[1]) * t + j * s;
+            checkKeeps(name, data[at]);
             mask[i] &= Number(Math.trunc(data[at]) !== 0);
         }
     }

@@ -122,6 +122,18 @@ describe('a TransformerDecoder', () => {
         assert.equal(decoder.built, false);
     });
 
+    test('refuses masks that are to be added to scores, as the attention layers do', async () => {
+        const decoder = make();
+        const encoder = zeros([1, 3, 6]);
+        for (const name of ['decoderAttentionMask', 'encoderPaddingMask']) {
+            const s = name.startsWith('encoder') ? 3 : x.shape[1];
+            const data = Float32Array.from({ length: s }, (_, j) => (j === 0 ? 0 : -Infinity));
+            const message = new RegExp(`^${name} must be 1 .* got -Infinity`);
+            await assert.rejects(decoder.call(x, encoder, { [name]: { shape: [1, s], data } }), { name: 'RangeError', message });
+        }
+        assert.equal(decoder.built, false);
+    });
+
     test('takes null for what is not given, as the attention layers do', async () => {
         const decoder = make({ dropout: 0.5 });
         const nothing = {
