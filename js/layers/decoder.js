@@ -78,6 +78,9 @@ export class TransformerDecoder {
         if (width === null || !Number.isInteger(width) || width < this.numHeads) {
             throw rangeError('decoderShape', `[B, T, F] with F of numHeads (${this.numHeads}) at least`, decoderShape);
         }
+        if (encoderShape !== null && !(Array.isArray(encoderShape) && encoderShape.length === 3 && encoderShape[2] > 0)) {
+            throw rangeError('encoderShape', '[B, S, F] with F known, or null', encoderShape);
+        }
         try {
             this._parts = this._makeParts(width, decoderShape, encoderShape);
         } catch (error) {

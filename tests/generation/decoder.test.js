@@ -90,6 +90,13 @@ describe('a TransformerDecoder', () => {
         assert.deepEqual((await alone.call(zeros([0, 2, 8]))).output.shape, [0, 2, 8]);
     });
 
+    test('names the shape of an encoder sequence that it cannot be built for', async () => {
+        for (const shape of [[1, 2], [1, 2, 0], [1, 2, null], 8]) {
+            assert.throws(() => make().build([1, 2, 8], /** @type {any} */ (shape)), { name: 'RangeError', message: /^encoderShape must be \[B, S, F\] .*, got/ });
+        }
+        await assert.rejects(make().call(x, zeros([2, 6])), { name: 'RangeError', message: /^encoderShape must be .*, got \[2, 6\]$/ });
+    });
+
     test('refuses one KVCache for both attentions', async () => {
         const decoder = make();
         const cache = new KVCache(runtime, { batch: 1, length: 4, numHeads: 2, keyDim: 4 });
