@@ -14,7 +14,8 @@ import { AttentionLayer } from './attention-layer.js';
 /** @typedef {import('../../keras/group-query-config.js').GroupQueryConfig} GroupQueryConfig */
 
 /**
- * Attention whose query heads share key/value heads, with a cache [batch, 2, length, numKeyValueHeads, headDim].
+ * Attention whose query heads share key/value heads, of inputs [batch, T, features] and with a cache [batch, 2, length,
+ * numKeyValueHeads, headDim].
  *
  * Calls and the three ways of caching are CachedMultiHeadAttention's; there are `queryMask` [batch, T], `valueMask` and
  * `keyMask` [batch, S] too, ANDed with `attentionMask`. S is the cache's length, where there is one. With
