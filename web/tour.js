@@ -9,8 +9,8 @@ const STEPS = [
     },
     {
         id: 'looked',
-        text: 'To find the next one, it looks back at all the tokens before: this is attention. Point at a word of the text: the darker ' +
-            'another one gets, the more it was looked at.'
+        text: 'To find the next one, it looks back at all the tokens before: this is attention. Point at a word of the text: the ' +
+            'stronger the tint of another one, the more it was looked at.'
     },
     {
         id: 'next',
@@ -23,8 +23,8 @@ const STEPS = [
     },
     {
         id: 'model',
-        text: 'This model is tiny, and knows only children’s stories. Choose a larger one here, or drop a GGUF file on the page, and ' +
-            'chat with it.'
+        text: 'The model that comes with the page is tiny, and knows only children’s stories. Choose a larger one here, or drop a ' +
+            'GGUF file on the page, and chat with it.'
     }
 ];
 
