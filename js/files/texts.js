@@ -85,7 +85,8 @@ export class Texts {
         // Of the further templates this is the only one that is ever chosen.
         const tools = jinja && await read(TOOL_USE);
         const template = jinja && textOf(jinja, 'chat_template.jinja');
-        const older = json ? null : await readByteLevel(read, parsed.config, merged);
+        const older = json ? null : await readByteLevel(read, parsed.config, merged) ??
+            await readPieces(read, parsed.config, merged, ofTokenizer);
         return {
             ...parsed, tokenizerConfig: older?.config ?? merged,
             tokenizer: json ? { json } : older,
@@ -142,6 +143,22 @@ export class Texts {
         this._progress.add(bytes.length);
         return bytes;
     }
+}
+
+/**
+ * The tokenizer of a folder that has it as SentencePiece's own file. What reads it is loaded where there is one.
+ * @param {(name: string) => Promise<Uint8Array | null>} read
+ * @param {Record<string, any> | null} config
+ * @param {Record<string, any> | null} named
+ * @param {Record<string, any> | null} own what `named` is without special_tokens_map.json
+ */
+async function readPieces(read, config, named, own) {
+    const bytes = await read('tokenizer.model');
+    if (bytes === null) {
+        return null;
+    }
+    const { readTokenizerModel } = await import('./tokenizer-model.js');
+    return readTokenizerModel(bytes, await read('added_tokens.json'), config, named, own);
 }
 
 const TOOL_USE = 'additional_chat_templates/tool_use.jinja';

@@ -17,7 +17,7 @@ import { Tokenizer } from '../../js/text/tokenizer.js';
 import { sharedFolder } from '../shared.js';
 import { there } from '../there.js';
 import { bytesOf, gguf, llama, llamaPairs, llamaTensors } from './gguf-writer.js';
-import { gpt2Preset, llamaPreset } from './presets.js';
+import { gpt2Preset, llamaPreset, sentencePiece } from './presets.js';
 
 const utf8 = (/** @type {string} */ text) => new TextEncoder().encode(text);
 const json = (/** @type {any} */ value) => utf8(JSON.stringify(value));
@@ -338,6 +338,21 @@ describe('a folder', () => {
             }
         });
     }
+
+    test('tokenizer.model and added_tokens.json in place of tokenizer.json', async () => {
+        const files = {
+            'config.json': json({ model_type: 'llama' }), 'model.safetensors': WHOLE['model.safetensors'],
+            'tokenizer.model': sentencePiece([['<unk>', 0, 2], ['<s>', 0, 3], ['\u2581', -2, 1], ['a', -3, 1], ['\u2581a', -1, 1]]),
+            'added_tokens.json': json({ '<|im_start|>': 5 }), 'tokenizer_config.json': json({ tokenizer_class: 'LlamaTokenizer' }),
+        };
+        for (const source of [folder(files), serve('/spa/pieces/', files), filesOf(files)]) {
+            const model = await openModel(source);
+            const tokenizer = new Tokenizer(there(model.tokenizer).json, model.tokenizerConfig);
+            assert.deepEqual([...tokenizer.encode('a<|im_start|>a')], [1, 4, 5, 3]);
+            assert.equal(tokenizer.specialTokens.get('bos_token'), '<s>');
+            model.close();
+        }
+    });
 
     test('no tokenizer is guessed: another class, a vocabulary without merges', async () => {
         const files = {

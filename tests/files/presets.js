@@ -35,8 +35,8 @@ export function field(number, value) {
     return [...varint(number * 8 + 2), ...varint(bytes.length), ...bytes];
 }
 
-/** @param {[text: string, score: number, type: number][]} pieces @returns {Uint8Array} vocabulary.spm of a model by BPE */
-const sentencePiece = (pieces) => Uint8Array.from([
+/** @param {[text: string, score: number, type: number][]} pieces @returns {Uint8Array<ArrayBuffer>} a SentencePiece model by BPE */
+export const sentencePiece = (pieces) => Uint8Array.from([
     ...pieces.flatMap(([text, score, type]) =>
         field(1, [...field(1, text), ...field(2, Float32Array.of(score)), ...field(3, type)])),
     ...field(2, field(3, 2)), ...field(3, [...field(3, 1), ...field(4, 0), ...field(5, 1)]),

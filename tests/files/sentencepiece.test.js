@@ -4,6 +4,7 @@ import { Costs } from '../fuzz/costs.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FormatError } from '../../js/check.js';
+import { readTokenizerModel } from '../../js/files/tokenizer-model.js';
 import { readSentencePiece, sentencePieceJson } from '../../js/files/keras/sentencepiece.js';
 import { Tokenizer } from '../../js/text/tokenizer.js';
 import { rng } from '../rng.js';
@@ -140,4 +141,56 @@ test('damaged models: an error of the right kind, or none', () => {
         seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
     }
     costs.tell(rounds, seen);
+});
+
+const LLAMA = { tokenizer_class: 'LlamaTokenizer', add_bos_token: true };
+const MARKED = { bos_token: '<s>', eos_token: '</s>', pad_token: '<unk>', mask_token: null };
+
+// What transformers 5.24 gives for folders of these files: the ids of three texts, and the text of eight ids.
+/** @type {[type: number, extra: number, family: string, named: object | null, added: object | null, ids: number[][], text: string][]} */
+const FOLDERS = [
+    [2, 0, 'llama', { ...LLAMA, legacy: false }, null, [[1, 8, 10, 11], [1, 5, 7], [1, 1, 6, 4, 2, 5, 8, 3, 7]], 'a ab<|u|>A a'],
+    [2, 0, 'llama', { ...LLAMA, legacy: true, add_eos_token: true, pad_token: '<p>' }, { '<p>': 13, '<x>': 12 },
+        [[1, 8, 10, 11, 2], [1, 5, 7, 2], [1, 1, 8, 4, 2, 5, 8, 3, 5, 7, 12, 2]], 'a ab<|u|>A<x> a'],
+    [2, 0, 'llama', { ...LLAMA, add_prefix_space: false }, null, [[1, 9, 6, 11], [1, 5, 7], [1, 1, 6, 4, 2, 5, 8, 3, 7]], ' a ab<|u|>A a'],
+    [2, 0, 'mistral', { ...LLAMA, added_tokens_decoder: { 12: { content: '<x>', special: true }, 3: { content: '<y>' } } }, null,
+        [[1, 8, 10, 11], [1, 5, 5, 7], [1, 1, 8, 4, 2, 5, 5, 8, 0, 7, 12]], 'a ab<y>A a'],
+    // The start token stands where nothing is said of it, as documented: transformers' own code leaves it out there.
+    [2, 1, 'mistral', null, null, [[1, 8, 10, 11], [1, 5, 7], [1, 1, 8, 4, 2, 8, 3, 7, 0]], 'a ab<|u|>A a'],
+    [1, 0, 'phi3', { ...LLAMA, legacy: false }, null, [[1, 8, 10, 11], [1, 5, 7], [1, 1, 6, 4, 2, 5, 8, 3, 7, 0]], 'a ab<|u|>A a'],
+    [2, 0, 'gemma', { tokenizer_class: 'GemmaTokenizer', ...MARKED, additional_special_tokens: ['<|u|>'] }, null,
+        [[1, 9, 6, 11], [1, 5, 7], [1, 1, 6, 4, 2, 5, 8, 3, 7, 0]], ' a abA a'],
+];
+
+/** @param {number} type @param {number} extra @returns {Uint8Array} tokenizer.model: its best score is not its first piece */
+const tokenizerModel = (type, extra) => Uint8Array.from([
+    ...piece('<unk>', 0, 2), ...piece('<s>', 0, 3), ...piece('</s>', 0, 3), ...piece('<|u|>', 0, 4), ...piece('<0x41>', 0, 6),
+    ...piece('\u2581', -5, 1), ...piece('a', -6, 1), ...piece('b', -7, 1), ...piece('\u2581a', -3, 1), ...piece('ab', -2, 1),
+    ...piece('ba', -1, 1), ...piece('\u2581ab', -4, 1), ...field(2, field(3, type)), ...field(3, field(4, extra)),
+]);
+const json = (/** @type {any} */ value) => new TextEncoder().encode(JSON.stringify(value));
+
+for (const [type, extra, family, named, added, ids, text] of FOLDERS) {
+    test(`tokenizer.model of a ${family}: ${JSON.stringify(named)}`, () => {
+        const read = readTokenizerModel(tokenizerModel(type, extra), added && json(added), { model_type: family }, named, named);
+        const tokenizer = new Tokenizer(read.json, read.config);
+        assert.deepEqual(['aba ab', ' b', '<s>aA</s>  a<|u|>b<x>'].map((each) => [...tokenizer.encode(each)]), ids);
+        assert.equal(tokenizer.decode([8, 5, 9, 3, 4, 2, 12, 8], { skipSpecialTokens: true }), text);
+    });
+}
+
+test('a tokenizer.model that cannot be read is refused by name', () => {
+    const model = tokenizerModel(2, 0);
+    /** @type {[Uint8Array, Uint8Array | null, object, RegExp][]} */
+    const refused = [
+        [model, null, { tokenizer_class: 'T5Tokenizer' }, /tokenizer\.model: a tokenizer_class of "T5Tokenizer" is not supported/],
+        [new TextEncoder().encode('IQ== 0\n'), null, LLAMA, /tokenizer\.model: a file that is no SentencePiece model/],
+        [Uint8Array.from([...model, ...field(2, [...field(3, 2), ...field(24, 1)])]), null, LLAMA, /white space as suffix/],
+        [model, json(['<x>']), LLAMA, /added_tokens\.json must be an object of ids/],
+        [model.subarray(0, 20), null, LLAMA, /SentencePiece model: /],
+    ];
+    for (const [bytes, added, named, message] of refused) {
+        assert.throws(() => readTokenizerModel(bytes, added, {}, named, named),
+            (e) => e instanceof FormatError && message.test(e.message), String(message));
+    }
 });

@@ -1,4 +1,4 @@
-// A SentencePiece model: the protocol buffer that `vocabulary.spm` is, as far as it says how text becomes tokens.
+// A SentencePiece model: the protocol buffer that `vocabulary.spm` or `tokenizer.model` is, as far as it says how text becomes tokens.
 // The message's fields are those of sentencepiece_model.proto; one that changes tokens and is not known is refused.
 
 import { FormatError, show } from '../../check.js';
@@ -32,7 +32,7 @@ const UNKNOWN_SURFACE = 44;
 
 /** @param {string} message @returns {never} */
 function invalid(message) {
-    throw new FormatError('tokenizer-invalid', `vocabulary.spm: ${message}`);
+    throw new FormatError('tokenizer-invalid', `SentencePiece model: ${message}`);
 }
 
 /** @param {Uint8Array} bytes @returns {string} */
@@ -134,7 +134,7 @@ export function readSentencePiece(bytes) {
         } else if (key === NORMALIZER) {
             normalizer = /** @type {any} */ (value);
         } else if (key === DENORMALIZER && message(value, ['', '', 'bytes'])[2]?.length > 0) {
-            throw new FormatError('tokenizer-unsupported', 'vocabulary.spm: a denormalizer is not supported');
+            throw new FormatError('tokenizer-unsupported', 'SentencePiece model: a denormalizer is not supported');
         }
     }
     return {
@@ -165,7 +165,7 @@ function rules(trainer, normalizer) {
     const type = trained[MODEL_TYPE] ?? 1;
     if (type !== 1 && type !== 2) {
         const name = show(['', '', '', 'word', 'char'][type] ?? type);
-        throw new FormatError('tokenizer-unsupported', `vocabulary.spm: models by ${name} are not supported`);
+        throw new FormatError('tokenizer-unsupported', `SentencePiece model: models by ${name} are not supported`);
     }
     const [, , charsmap, dummy = 1, extra = 1, escape = 1] =
         message(normalizer, ['', '', 'bytes', 'number', 'number', 'number']);
@@ -208,7 +208,7 @@ export function sentencePieceJson(piece, postProcessor) {
         ['a user-defined piece with spaces where extra ones go', removeExtraWhitespaces && whole.some((id) => pieces[id].includes(' '))],
     ])) {
         if (there) {
-            throw new FormatError('tokenizer-unsupported', `vocabulary.spm: ${feature} is not supported`);
+            throw new FormatError('tokenizer-unsupported', `SentencePiece model: ${feature} is not supported`);
         }
     }
     const [unknown] = idsOf(UNKNOWN_TYPE);
@@ -231,7 +231,7 @@ export function sentencePieceJson(piece, postProcessor) {
 }
 
 /** @param {string[]} texts @returns {string} a regex; where two fit, the longer one counts */
-function alternatives(texts) {
+export function alternatives(texts) {
     return texts.sort((a, b) => b.length - a.length)
         .map((text) => text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')).join('|');
 }
@@ -265,7 +265,7 @@ function decoderOf({ addDummyPrefix, removeExtraWhitespaces, unknownSurface }, u
 }
 
 /** @param {Uint8Array} bytes @returns {string} */
-function base64(bytes) {
+export function base64(bytes) {
     let letters = '';
     for (const byte of bytes) {
         letters += String.fromCharCode(byte);
