@@ -1,7 +1,7 @@
 // From whatever the user passes to a TensorSource: finds the files, tells by their first bytes what they are, reads
 // everything but the tensors. Knows no model.
 
-import { FormatError, checkSignal, typeError } from '../check.js';
+import { FormatError, checkSignal, show, typeError } from '../check.js';
 import { FIRST_BYTES, isPage, kindOf } from './first-bytes.js';
 import { architectureOf, configOf, fieldsOf, generationOf, hasVocabulary, templatesOf } from './gguf-config.js';
 import { readGguf } from './gguf.js';
@@ -9,7 +9,7 @@ import { parseJson } from './json.js';
 import { checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
 import { nameOf, placeOf } from './places.js';
 import { readHeader } from './safetensors.js';
-import { isStream, openFile, readWhole } from './source.js';
+import { isStream, openFile, readWhole, SourceError } from './source.js';
 import { Progress, streamOf, TensorFile, tensorInfo } from './tensor-source.js';
 import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
 
@@ -50,9 +50,14 @@ export async function openModel(source, { signal, onProgress, what = 'model' } =
         return await opening.open();
     } catch (error) {
         opening.abandon();
-        throw error;
+        if (!isAbsent(error) || typeof source !== 'string' || !HUB_NAME.test(source)) throw error;
+        const { message } = /** @type {Error} */ (error);
+        throw new SourceError(`${message}: a model on Hugging Face is huggingFace(${show(source)})`, 'absent', { cause: error });
     }
 }
+
+/** 'owner/name', which is a path or an address here: other libraries ask a hub for it. */
+const HUB_NAME = /^\w[\w.-]*\/[\w.-]+(?<!\.(gguf|safetensors|h5|keras))$/;
 
 /** One call of openModel(). */
 class Opening {
