@@ -23,7 +23,10 @@ import { softmax } from './softmax.js';
 const COLDEST = 1e-38;
 const HOTTEST = 1e38;
 
-/** What is common to all of them: the temperature and the probabilities. */
+/**
+ * What is common to all of them: the temperature and the probabilities. One of your own extends it: choose() says what may be drawn,
+ * draw() takes a token of that.
+ */
 export class Sampler {
     /** Its class, for messages: minified classes have other names. */
     static _what = 'Sampler';
@@ -75,10 +78,10 @@ export class Sampler {
 
     /**
      * @param {Choice} choice as choose() left it
-     * @returns {number} a token
+     * @returns {number} a token of it; here the most probable one
      */
-    draw(choice) {
-        return choice.tokens[0];
+    draw({ tokens, probabilities, count }) {
+        return tokens[argmax(probabilities, 0, count)];
     }
 }
 
