@@ -238,9 +238,10 @@ export class ModelCache {
     }
 
     /**
+     * @template {number[] | number[][]} [Tokens=number[]]
      * @param {{ createCache(options?: CacheOptions): ModelCache }} model that saved it: the same weights
      * @param {Blob | ArrayBuffer | ArrayBufferView | string | URL | ReadableStream<Uint8Array>} source what save() gave, or where it is
-     * @returns {Promise<ModelCache<any>>}
+     * @returns {Promise<ModelCache<Tokens>>} in TypeScript one of a batch is `load<number[][]>`'s
      * @throws {FormatError} (rejects) `cache-invalid`, `cache-version`, `cache-model`, `cache-checksum`; a RangeError when the memory
      *   is exhausted
      */
@@ -257,7 +258,7 @@ export class ModelCache {
             cache.#batch = header.batch;
             header.rows.forEach((state, i) => cache.#rows[i].restore(state));
             restorePages(network.runtime.memory, cache.#rows.flatMap((row) => row.pageList()), body);
-            return cache;
+            return /** @type {ModelCache<any>} */ (cache);
         } catch (error) {
             cache.dispose();
             throw error;
