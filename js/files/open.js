@@ -50,14 +50,23 @@ export async function openModel(source, { signal, onProgress, what = 'model' } =
         return await opening.open();
     } catch (error) {
         opening.abandon();
-        if (!isAbsent(error) || typeof source !== 'string' || !HUB_NAME.test(source)) throw error;
-        const { message } = /** @type {Error} */ (error);
-        throw new SourceError(`${message}: a model on Hugging Face is huggingFace(${show(source)})`, 'absent', { cause: error });
+        throw typeof source === 'string' && HUB_NAME.test(source) ? meant(error, source) : error;
     }
 }
 
 /** 'owner/name', which is a path or an address here: other libraries ask a hub for it. */
 const HUB_NAME = /^\w[\w.-]*\/[\w.-]+(?<!\.(gguf|safetensors|h5|keras))$/;
+
+/**
+ * @param {any} error of such a name
+ * @param {string} source
+ * @returns {Error} that says so, where nothing is there, or the page that some servers send for whatever they do not have
+ */
+function meant(error, source) {
+    const message = `${error.message}: a model on Hugging Face is huggingFace(${show(source)})`;
+    return isAbsent(error) ? new SourceError(message, 'absent', { cause: error })
+        : error.code === 'config-not-json' ? new FormatError(error.code, message, { cause: error }) : error;
+}
 
 /** One call of openModel(). */
 class Opening {
