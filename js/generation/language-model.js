@@ -101,7 +101,7 @@ export class LanguageModel {
         return this.network.weightBytes;
     }
 
-    /** Bytes of keys and values that texts at work hold now. */
+    /** Bytes of keys and values that texts being written hold now. A cache of your own tells its `byteLength`. */
     get cacheBytes() {
         let bytes = 0;
         for (const steps of this._working) {

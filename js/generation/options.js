@@ -29,7 +29,8 @@ import { takeOptions } from './take-options.js';
  * @property {number} [seed] an integer: the same seed, the same text
  * @property {string | readonly string[]} [stop] the text ends before the first of these; may be a special token's text
  * @property {ModelCache} [cache] of this model, one text: what it holds of the prompt's beginning is not read again, but by contrastive
- *   search, which needs its hidden states. Afterwards, however the text ended, it holds what `cache.tokens` says
+ *   search, which needs its hidden states. Afterwards, however the text ended, it holds what `cache.tokens` says. It is
+ *   one text's at a time: after an abort, wait until the iteration has ended
  * @property {PrefixStore} [prefixes] what it has of the prompt's beginning is loaded and not read, and what is read is kept there;
  *   not with contrastive search
  * @property {readonly object[]} [tools] for the chat template, where the prompt is messages
