@@ -1,7 +1,7 @@
 // openModel(): from a source to a TensorSource. Finds the files, tells their formats by their first bytes, and reads everything but the
 // tensors. It knows nothing of model families.
 
-import { FormatError, checkSignal, typeError } from '../check.js';
+import { FormatError, checkSignal, show, typeError } from '../check.js';
 import { FIRST_BYTES, isPage, kindOf } from './first-bytes.js';
 import { architectureOf, configOf, fieldsOf, generationOf, hasVocabulary, templatesOf } from './gguf-config.js';
 import { readGguf } from './gguf.js';
@@ -9,7 +9,7 @@ import { parseJson } from './json.js';
 import { checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
 import { nameOf, placeOf } from './places.js';
 import { readHeader } from './safetensors.js';
-import { isStream, openFile, readWhole } from './source.js';
+import { isStream, openFile, readWhole, SourceError } from './source.js';
 import { Progress, streamOf, TensorFile, tensorInfo } from './tensor-source.js';
 import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
 
@@ -50,8 +50,22 @@ export async function openModel(source, { signal, onProgress, what = 'model' } =
         return await opening.open();
     } catch (error) {
         opening.abandon();
-        throw error;
+        throw typeof source === 'string' && HUB_NAME.test(source) ? meant(error, source) : error;
     }
+}
+
+/** 'owner/name', which is a path or an address here: other libraries ask a hub for it. */
+const HUB_NAME = /^\w[\w.-]*\/[\w.-]+(?<!\.(gguf|safetensors|h5|keras))$/;
+
+/**
+ * @param {any} error of such a name
+ * @param {string} source
+ * @returns {Error} that says so, where nothing is there, or the page that some servers send for whatever they do not have
+ */
+function meant(error, source) {
+    const message = `${error.message}: a model on Hugging Face is huggingFace(${show(source)})`;
+    return isAbsent(error) ? new SourceError(message, 'absent', { cause: error })
+        : error.code === 'config-not-json' ? new FormatError(error.code, message, { cause: error }) : error;
 }
 
 /** One call of openModel(). */

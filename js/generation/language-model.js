@@ -101,7 +101,7 @@ export class LanguageModel {
         return this.network.weightBytes;
     }
 
-    /** Bytes that keys and values of the texts being generated or scored take now. */
+    /** Bytes that keys and values of the texts being generated or scored take now. A cache of your own tells its `byteLength`. */
     get cacheBytes() {
         let bytes = 0;
         for (const steps of this._working) {

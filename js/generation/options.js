@@ -32,7 +32,7 @@ import { takeOptions } from './take-options.js';
  *   found too
  * @property {ModelCache} [cache] a cache of this model for one text. The beginning that its tokens and the prompt have in common is
  *   not read again, except by contrastive search, which needs its hidden states. `cache.tokens` says what it holds afterwards,
- *   however the text ended
+ *   however the text ended. It belongs to one text at a time: after an abort, wait until the iteration has ended
  * @property {PrefixStore} [prefixes] where keys and values of prompts are kept: what it has of the prompt's beginning is loaded
  *   instead of read, and what is read is added. Not with contrastive search
  * @property {readonly object[]} [tools] for the chat template, if the prompt is messages; refused if the template reads none

@@ -21,7 +21,10 @@ import { softmax } from './softmax.js';
 const COLDEST = 1e-38;
 const HOTTEST = 1e38;
 
-/** Base class of the samplers: the temperature and the probabilities. */
+/**
+ * Base class of the samplers: the temperature and the probabilities. One of your own extends it: choose() says what may be
+ * drawn, and draw() takes a token of that.
+ */
 export class Sampler {
     /** Name of the class, for messages: minifying renames classes. */
     static _what = 'Sampler';
@@ -73,10 +76,10 @@ export class Sampler {
 
     /**
      * @param {Choice} choice as choose() left it
-     * @returns {number} a token
+     * @returns {number} a token of it; here the most probable one
      */
-    draw(choice) {
-        return choice.tokens[0];
+    draw({ tokens, probabilities, count }) {
+        return tokens[argmax(probabilities, 0, count)];
     }
 }
 

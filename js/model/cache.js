@@ -240,9 +240,10 @@ export class ModelCache {
     }
 
     /**
+     * @template {number[] | number[][]} [Tokens=number[]]
      * @param {{ createCache(options?: CacheOptions): ModelCache }} model one with the same weights as the model that saved it
      * @param {Blob | ArrayBuffer | ArrayBufferView | string | URL | ReadableStream<Uint8Array>} source what save() gave, or where it is
-     * @returns {Promise<ModelCache<any>>}
+     * @returns {Promise<ModelCache<Tokens>>} in TypeScript one of a batch is `load<number[][]>`'s
      * @throws {FormatError} (rejects) `cache-invalid`, `cache-version`, `cache-model`, `cache-checksum`; a RangeError when the memory
      *   is exhausted
      */
@@ -259,7 +260,7 @@ export class ModelCache {
             cache.#batch = header.batch;
             header.rows.forEach((state, i) => cache.#rows[i].restore(state));
             restorePages(network.runtime.memory, cache.#rows.flatMap((row) => row.pageList()), body);
-            return cache;
+            return /** @type {ModelCache<any>} */ (cache);
         } catch (error) {
             cache.dispose();
             throw error;

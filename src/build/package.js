@@ -99,6 +99,9 @@ keys.remove(0, 1, { rope: null });
 keys.remove(0, 1, { rope: undefined });
 show(new TopPSampler({ p: 0.9, seed: undefined }).p, model.tokenizer?.encode('a', { addSpecialTokens: undefined }).length);
 export const same: KVCache = await KVCache.load(runtime, 'keys.cache');
+export const rows: number[][] = (await ModelCache.load<number[][]>(model, 'rows.cache')).tokens;
+// @ts-expect-error tokens are a list of numbers; of any type they would pass
+show((await ModelCache.load(model, 'text.cache')).tokens);
 function show(...values: (number | string | undefined)[]) {
     return values;
 }

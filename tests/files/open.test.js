@@ -641,6 +641,23 @@ describe('what is refused', () => {
         }
     });
 
+    test('a name on a hub is a path or an address, and what is missing there says what was meant', async () => {
+        await assert.rejects(openModel('owner/a-model.v1'), { message: /ENOENT.*: a model on Hugging Face is huggingFace\("owner\/a-model.v1"\)$/ });
+        // Some servers send a page for whatever they do not have.
+        const before = process.cwd();
+        process.chdir(temporary);
+        try {
+            mkdirSync('owner/paged', { recursive: true });
+            writeFileSync('owner/paged/config.json', PAGE);
+            await assert.rejects(openModel('owner/paged'), { code: 'config-not-json', message: /HTML page.*huggingFace\("owner\/paged"\)$/ });
+        } finally {
+            process.chdir(before);
+        }
+        for (const path of ['models/tiny.gguf', './models/tiny', `${origin}/missing/`]) {
+            await assert.rejects(openModel(path), (/** @type {Error} */ error) => !/Hugging Face/.test(error.message));
+        }
+    });
+
     test('a connection that is lost within a file names it, and what had come', async () => {
         const bytes = llama();
         const cut = serve('/cut/', { 'tiny.gguf': bytes, 'tiny.gz.gguf': gzipSync(bytes) });

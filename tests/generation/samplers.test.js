@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import {
-    BeamSampler, ContrastiveSampler, GreedySampler, RandomSampler, TopKSampler, TopPSampler,
+    BeamSampler, ContrastiveSampler, GreedySampler, RandomSampler, Sampler, TopKSampler, TopPSampler,
 } from '../../js/generation/index.js';
 import { Choice } from '../../js/generation/choice.js';
 import { createSearch } from '../../js/generation/create-search.js';
@@ -165,6 +165,21 @@ test('tokens are drawn as often as their probabilities say', () => {
             else chi += (counts[token] - draws * p) ** 2 / (draws * p);
         });
         assert.ok(chi < 23.5, `${sampler.constructor.name}: ${counts}`);
+    }
+});
+
+test('a sampler that says nothing of its own takes the most probable token', () => {
+    class Banning extends Sampler {
+        /** @type {Sampler['choose']} */
+        choose(logits, choice) {
+            super.choose(logits, choice);
+            choice.probabilities[1] = 0;
+        }
+    }
+    for (const [sampler, token] of /** @type {const} */ ([[new Sampler(), 1], [new Banning(), 3]])) {
+        const choice = new Choice(5);
+        sampler.choose(Float32Array.of(0.02, 0.4, 0.18, 0.25, 0.15), choice);
+        assert.equal(sampler.draw(choice), token);
     }
 });
 

@@ -59,7 +59,7 @@ for (const mode of /** @type {const} */ (['int8', 'int4'])) {
         assertClose(left, kernel, { atol: mode === 'int8' ? 0.003 : 0.05, rtol: 0 });
         assert.throws(() => layer.quantize(mode), /quantize must come once/);
         assert.throws(() => layer.setWeights(layer.getWeights()), new RegExp(`is quantized to ${mode}`));
-        assert.throws(() => layer.applyConstraints(), new RegExp(`^Error: applyConstraints: .* is quantized to ${mode}$`));
+        assert.throws(() => layer.applyConstraints(), new RegExp(`^Error: applyConstraints before quantize\\(\\): .* is quantized to ${mode}$`));
         for (const { attentionOutput } of [before, after]) attentionOutput.dispose();
         layer.dispose();
         assert.equal(runtime.explain().bytesInUse - bytesInUse < 2 ** 17, true, 'but for scratch');

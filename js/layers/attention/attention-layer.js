@@ -240,7 +240,8 @@ export class AttentionLayer {
     }
 
     /**
-     * The weights as Keras's `load_weights()` reads them, into a functional model that has the layer.
+     * The weights as Keras's `load_weights()` reads them, into a functional model that has the layer. Of a quantized layer they are
+     * the floats that are left, to be loaded before quantizing: int8 then gives the same levels again.
      * @param {{ path?: string }} [options] path of the layer's group: 'layers/' and its class in snake case by default,
      *   to which Keras adds '_1', '_2', ... for further layers of the class
      * @returns {Promise<Uint8Array<ArrayBuffer>>} a `.weights.h5` file

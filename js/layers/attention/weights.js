@@ -175,7 +175,7 @@ export class WeightSet {
 
     /** @param {string} what changes weights */
     _needFloats(what) {
-        if (this.quantized !== null) throw new Error(`${what}: ${this.layer.name} is quantized to ${this.quantized}`);
+        if (this.quantized !== null) throw new Error(`${what} before quantize(): ${this.layer.name} is quantized to ${this.quantized}`);
     }
 
     /** Replaces every constrained weight by its projection. */
