@@ -142,8 +142,8 @@ export class ModelsPanel {
         if (last?.type === 'ready') {
             this.dialog.close();
         } else if (last?.type === 'error') {
-            // Not in two places.
-            if (this.app.model) this.app.notify(null);
+            // Not in two places; who has closed the dialog meanwhile reads it on the page.
+            if (this.app.model && this.dialog.open) this.app.notify(null);
             const kept = source.kind === 'hub' ? ' What has come is kept: load the model again, and it goes on from there.' : '';
             const text = last.cancelled ? `Cancelled.${kept}` : last.message;
             this.complain(sentence(text), last.choices?.map(choice => this.item(entryOf(choice, source))));

@@ -142,6 +142,23 @@ test('a model on its way says how fast and how long, can be cancelled, and goes 
     demo.checkProblems();
 });
 
+test('why a model does not load is said on the page where its dialog was closed', options, async t => {
+    /** @type {(() => void) | undefined} */
+    let refuse;
+    const demo = await DemoPage.open(t, { hub: (path, request, response) => {
+        refuse = () => response.writeHead(404).end();
+    } });
+    const { page, problems } = demo;
+    await demo.ready();
+    await page.evaluate(askHub, `${demo.server.url}hub`);
+    await demo.eventually(async () => assert.ok(refuse, 'the hub is asked'));
+    await page.keyboard.press('Escape');
+    refuse?.();
+    await demo.says('status', 'TinyStories is still here.');
+    await demo.notice('The model could not be loaded');
+    assert.ok(problems.every(problem => /404|model\.gguf/.test(problem)), problems.join());
+});
+
 test('a model that cannot run says why, and what would', options, async t => {
     const folder = await mkdtemp(join(tmpdir(), 'unknown-'));
     t.after(() => rm(folder, { recursive: true }));
