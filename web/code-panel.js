@@ -24,6 +24,7 @@ export class CodePanel {
         app.form.addEventListener('input', () => panel.open && this.show());
         for (const type of ['text', 'model']) app.addEventListener(type, () => panel.open && app.state !== 'writing' && this.show());
         explain.addEventListener('toggle', () => explain.open && this.explain());
+        app.addEventListener('state', () => explain.open && this.explain());
         this.offer('copy-code', () => find('code').textContent ?? '');
         this.offer('copy-explained', () => find('explained').textContent ?? '');
         this.offer('copy-address', () => this.address());
@@ -40,12 +41,14 @@ export class CodePanel {
         find('code').textContent = program(this.app, origin, isPage);
     }
 
+    /** While the worker writes, or when it is gone, what it said last. */
     async explain() {
-        const answer = await this.app.look({ type: 'explain' });
-        if (answer?.type !== 'explained') return;
+        const { app } = this;
+        const answer = await app.look({ type: 'explain' });
+        const said = answer?.type === 'explained' ? answer.report : { runtime: app.explained, model: app.model?.explained };
         const { userAgent, hardwareConcurrency: cores } = navigator;
-        const report = { page: { userAgent, crossOriginIsolated, cores }, ...answer.report };
-        find('explained').textContent = JSON.stringify(report, null, 2);
+        const notice = find('notice').hidden ? null : find('notice-text').textContent;
+        find('explained').textContent = JSON.stringify({ page: { userAgent, crossOriginIsolated, cores, notice }, ...said }, null, 2);
     }
 
     /**

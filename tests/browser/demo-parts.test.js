@@ -451,6 +451,18 @@ test('code, address and report are copied', chromiumOnly, async t => {
     assert.ok(about.userAgent && runtime.variant && model, 'what a bug report needs');
 });
 
+test('the report of what runs is there while the page writes', options, async t => {
+    const demo = await DemoPage.open(t);
+    await demo.ready();
+    await demo.fill({ tokens: 400, pace: 20 });
+    await demo.page.click('#write');
+    await demo.tokens(20);
+    await unfold(demo, 'explain-panel');
+    await demo.says('explained', 'bytesInUse');
+    assert.equal(await demo.page.$eval('#story', story => story.getAttribute('aria-busy')), 'true', 'it still writes');
+    demo.checkProblems();
+});
+
 test('it can be installed', chromiumOnly, async t => {
     const demo = await DemoPage.open(t);
     await demo.ready();

@@ -406,6 +406,9 @@ test('where the worker is gone nothing that is clicked hides it', options, async
     await page.click('#write');
     await demo.settle();
     await demo.notice('has stopped: no memory');
+    await page.$eval('#explain-panel', panel => { /** @type {HTMLDetailsElement} */ (panel).open = true; });
+    await demo.says('explained', 'has stopped: no memory');
+    assert.ok(JSON.parse(await demo.text('explained')).runtime.variant, 'what ran is in the report all the same');
     assert.equal(await page.$eval('#story', story => story.getAttribute('aria-busy')), 'false');
     await page.click('#restart');
     await demo.ready();
