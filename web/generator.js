@@ -8,7 +8,7 @@
 import { createRuntime } from '../js/index.js';
 import { huggingFace, loadModel } from '../js/generation/index.js';
 import { keepFiles, lost, openSource } from './library.js';
-import { distribution, lens, maps, probabilities, readAgain } from './reading.js';
+import { distribution, lens, maps, probabilities, readAgain, score } from './reading.js';
 import { Texts, write } from './writing.js';
 
 /** @import { Command, ModelFacts, Report, Source } from './messages.js' */
@@ -67,10 +67,7 @@ async function carryOut(command, tell, signal) {
     if (command.type === 'explain') {
         return tell({ type: 'explained', report: { runtime: open.runtime.explain(), model: model.explain() } });
     }
-    if (command.type === 'score') {
-        const { nats, tokens, bytes } = await model.score(command.text, { signal });
-        return tell({ type: 'score', nats, tokens, bytes, ids: model.promptTokens(command.text) });
-    }
+    if (command.type === 'score') return score(model, command.text, tell, signal);
     if (!open.files) throw new Error('There are no files to keep.');
     await keepFiles(open.source.kind === 'own' ? '' : open.source.name, open.files, signal);
     return tell({ type: 'kept' });

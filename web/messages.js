@@ -93,8 +93,8 @@
  *     | { type: 'map', layer: number, layers: number, size: number, weights: Float32Array[] }
  *     | { type: 'distribution' } & Distribution
  *     | { type: 'lens', layers: Candidate[][] }
- *     | { type: 'probabilities', entries: TokenEntry[], probabilities: Float32Array }
- *     | { type: 'score', nats: number, tokens: number, bytes: number, ids: number[] }
+ *     | { type: 'probabilities', probabilities: Float32Array }
+ *     | { type: 'score', nats: number, tokens: number, bytes: number, entries: TokenEntry[], probabilities: Float32Array }
  *     | { type: 'kept' }
  *     | { type: 'explained', report: Record<string, any> }
  *     | { type: 'done', finish: string, explain: Explanation }

@@ -168,7 +168,23 @@ export async function probabilities(model, ids, tell, signal) {
     } finally {
         cache.dispose();
     }
-    tell({ type: 'probabilities', entries: entriesOf(model, ids), probabilities: found });
+    tell({ type: 'probabilities', probabilities: found });
+}
+
+/**
+ * How well the model predicts a text, and each of its tokens.
+ * @param {any} model
+ * @param {string} text
+ * @param {Tell} tell
+ * @param {AbortSignal} signal
+ */
+export async function score(model, text, tell, signal) {
+    const { nats, tokens, bytes, each } = await model.score(text, { each: true, signal });
+    const ids = each.map((/** @type {{ token: number }} */ { token }) => token);
+    const entries = entriesOf(model, [model.startToken, ...ids]);
+    // Nothing predicts the start token.
+    const probabilities = Float32Array.from([NaN, ...each.map((/** @type {{ probability: number }} */ { probability }) => probability)]);
+    tell({ type: 'score', nats, tokens, bytes, entries, probabilities });
 }
 
 /**

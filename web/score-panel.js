@@ -14,6 +14,8 @@ export class ScorePanel {
         this.result = find('score-result');
         this.button = /** @type {HTMLButtonElement} */ (find('score'));
         this.view = new StoryView(find('scored'), { onHover: () => {}, onPin: () => {}, onStep: () => {} });
+        /** The text that was asked about last. @type {Trace | null} */
+        this.trace = null;
         this.button.addEventListener('click', () => this.score());
         this.field.addEventListener('keydown', event => {
             if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
@@ -24,33 +26,40 @@ export class ScorePanel {
         app.addEventListener('state', () => {
             this.button.disabled = app.state !== 'ready';
         });
+        app.addEventListener('model', () => this.forget());
     }
 
     async score() {
         const { app, view, result } = this;
         const text = this.field.value;
-        view.clear();
+        this.forget();
         if (text.trim() === '') {
             result.textContent = 'There is nothing to score.';
             return;
         }
+        const trace = this.trace = new Trace();
         result.textContent = 'Reading';
         const score = await app.look({ type: 'score', text });
+        if (trace !== this.trace) return;
         if (score?.type !== 'score') {
             result.textContent = score?.type === 'error' ? score.message : '';
             return;
         }
-        const { nats, tokens, bytes, ids } = score;
+        const { nats, tokens, bytes, entries, probabilities } = score;
         const bits = nats / Math.LN2;
         result.textContent = `${(bits / bytes).toFixed(3)} bits per byte, ${(bits / tokens).toFixed(2)} bits per token, ` +
             `${tokens.toLocaleString('en')} tokens`;
         const most = app.model?.contextLength ?? 0;
-        if (ids.length > most) result.textContent += `; the first ${most.toLocaleString('en')} are shown`;
-        const each = await app.look({ type: 'probabilities', ids: ids.slice(0, most) });
-        if (each?.type !== 'probabilities') return;
-        const trace = new Trace();
-        trace.append(each.entries, []);
+        if (entries.length > most) result.textContent += `; the first ${most.toLocaleString('en')} are shown`;
+        trace.append(entries.slice(0, most), []);
         view.grow(trace);
-        view.inspect(-1, null, false, each.probabilities);
+        view.inspect(-1, null, false, probabilities);
+    }
+
+    /** What was said of another text, or by another model. */
+    forget() {
+        this.trace = null;
+        this.view.clear();
+        this.result.textContent = '';
     }
 }

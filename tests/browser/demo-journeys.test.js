@@ -246,6 +246,16 @@ test('a text of one’s own is scored', options, async t => {
     const plain = await score('Once upon a time, there was a little girl named Lily.');
     const odd = await score('Quarterly amortization schedules perplex heliocentric badgers.');
     assert.ok(plain < 1 && odd > 2 * plain, `${plain} and ${odd} bits per byte`);
+    // Two, one right after the other: the last one stands.
+    await demo.page.evaluate(() => {
+        const field = /** @type {HTMLTextAreaElement} */ (document.getElementById('score-text'));
+        for (const text of ['The cat sat on a mat by the door.', 'A dog.']) {
+            field.value = text;
+            document.getElementById('score')?.click();
+        }
+    });
+    await demo.page.waitForFunction(() => document.querySelector('#scored .token'));
+    await demo.eventually(async () => assert.equal((await demo.text('scored')).replace('❧', '').trim(), 'A dog.'));
     await demo.page.focus('#score-text');
     await demo.page.keyboard.down('Control');
     await demo.page.keyboard.press('Enter');
@@ -258,6 +268,11 @@ test('a text of one’s own is scored', options, async t => {
     });
     await demo.click('score');
     await demo.says('score-result', '; the first 512 are shown');
+
+    await demo.page.waitForSelector('#scored .token');
+    await demo.page.select('#settings [name="workers"]', '0');
+    await demo.eventually(async () => assert.equal(await demo.text('scored') + await demo.text('score-result'), '',
+        'another model would not say the same'));
     demo.checkProblems();
 });
 
