@@ -11,9 +11,9 @@ import { ramp } from './scale.js';
 
 const GAP = 3;
 const LARGEST = 80;
-/** Of all of them. */
+/** Of all of them, as long as none is lower than the lowest. */
 const TALLEST = 720;
-const SMALLEST = 14;
+const LOWEST = 14;
 
 export class MapsPanel {
     /**
@@ -55,7 +55,7 @@ export class MapsPanel {
     get size() {
         const fit = Math.floor((this.canvas.clientWidth + GAP) / this.heads) - GAP;
         const low = Math.floor(TALLEST / (this.app.model?.layers ?? 1)) - GAP;
-        return Math.max(SMALLEST, Math.min(LARGEST, fit, low));
+        return Math.max(1, Math.min(LARGEST, fit, Math.max(LOWEST, low)));
     }
 
     clear() {

@@ -319,6 +319,19 @@ test('a thumbnail opens its head of its layer', options, async t => {
     demo.checkProblems();
 });
 
+test('the thumbnails of many heads are as small as a phone needs them', options, async t => {
+    const demo = await DemoPage.open(t);
+    const sizes = await demo.page.evaluate(async () => {
+        // @ts-ignore: as the page has it
+        const { MapsPanel } = await import('./maps-panel.js');
+        const size = (/** @type {number} */ clientWidth, /** @type {number} */ heads, /** @type {number} */ layers) =>
+            Reflect.get(MapsPanel.prototype, 'size', { canvas: { clientWidth }, heads, app: { model: { layers } } });
+        return { few: size(343, 4, 4), many: size(343, 32, 22) };
+    });
+    assert.equal(sizes.few, 80);
+    assert.ok(sizes.many > 0 && 32 * (sizes.many + 3) <= 343 + 3, `heads of ${sizes.many} px`);
+});
+
 test('a word looks forward too; of a long text the newest part is looked into', options, async t => {
     const demo = await DemoPage.open(t);
     const { page } = demo;
