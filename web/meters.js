@@ -79,5 +79,6 @@ function milliseconds(ms) {
 /** @param {number} count */
 export function bytes(count) {
     if (count < 1000) return `${count} B`;
-    return count < 1e6 ? `${(count / 1e3).toFixed(0)} kB` : `${(count / 1e6).toFixed(count < 1e7 ? 2 : 1)} MB`;
+    if (count < 1e6) return `${(count / 1e3).toFixed(0)} kB`;
+    return count < 1e9 ? `${(count / 1e6).toFixed(count < 1e7 ? 2 : 1)} MB` : `${(count / 1e9).toFixed(2)} GB`;
 }

@@ -286,14 +286,14 @@ test('what each token costs without a cache is measured and shown', options, asy
     demo.checkProblems();
 });
 
-test('a speed is a plain number, whatever it is', options, async t => {
+test('a speed is a plain number, and a size has its unit, whatever they are', options, async t => {
     const demo = await DemoPage.open(t);
-    const said = await demo.page.evaluate(async speeds => {
+    const said = await demo.page.evaluate(async (speeds, sizes) => {
         // @ts-ignore: as the page has it
-        const { round } = await import('./meters.js');
-        return speeds.map(round);
-    }, [0.123, 1, 9.96, 12.3, 99.4, 99.6, 100, 1234.5]);
-    assert.deepEqual(said, ['0.12', '1.0', '10', '12', '99', '100', '100', '1,235']);
+        const { bytes, round } = await import('./meters.js');
+        return [speeds.map(round), sizes.map(bytes)];
+    }, [0.123, 1, 9.96, 12.3, 99.4, 99.6, 100, 1234.5], [999, 7000, 3_240_000, 639_446_688, 3_088_000_000]);
+    assert.deepEqual(said, [['0.12', '1.0', '10', '12', '99', '100', '100', '1,235'], ['999 B', '7 kB', '3.24 MB', '639.4 MB', '3.09 GB']]);
 });
 
 test('a thumbnail opens its head of its layer', options, async t => {
