@@ -100,6 +100,11 @@ export class App extends EventTarget {
         return this.state === 'ready' || this.state === 'writing';
     }
 
+    /** Whether no other token has room after a text. @param {Trace} trace */
+    isFull({ tokens }) {
+        return tokens.length >= (this.model?.contextLength ?? 0);
+    }
+
     /** @param {State} state */
     enter(state) {
         this.state = state;

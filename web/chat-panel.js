@@ -9,7 +9,7 @@ import { showMarkdown } from './markdown.js';
 import { anotherSeed } from './settings.js';
 import { Trace } from './trace.js';
 
-/** @import { App } from './app.js' */
+/** @import { App, Text } from './app.js' */
 /** @import { Node } from './conversation.js' */
 
 const RENDER_MS = 120;
@@ -25,7 +25,10 @@ export class ChatPanel {
         this.sendButton = /** @type {HTMLButtonElement} */ (find('send'));
         this.stopButton = /** @type {HTMLButtonElement} */ (find('chat-stop'));
         this.conversation = new Conversation(nextId);
-        this.trace = new Trace();
+        /** What was written last, whichever answer the conversation shows. @type {Text} */
+        this.text = { id: this.conversation.root.text, trace: new Trace() };
+        /** Its tokens while the prompt of an answer has not been read. @type {Trace['tokens'] | null} */
+        this.unread = null;
         /** What is being edited. @type {Node | null} */
         this.edited = null;
         /** The answer that is being written. @type {{ node: Node, before: string } | null} */
@@ -57,14 +60,14 @@ export class ChatPanel {
     /** Another model has read nothing of what was said. */
     forget() {
         this.conversation = new Conversation(nextId);
-        this.trace = new Trace();
+        this.text = { id: this.conversation.root.text, trace: new Trace() };
         this.draw();
         if (this.isOpen) this.open();
     }
 
     /** The panel is looked at. */
     open() {
-        this.app.show({ id: this.conversation.last.text, trace: this.trace });
+        this.app.show(this.text);
     }
 
     showState() {
@@ -86,7 +89,7 @@ export class ChatPanel {
     answer(question) {
         const node = this.conversation.add(question, 'assistant', '');
         const prompt = this.conversation.messages(question, this.system.value);
-        return this.write(node, prompt, question.parent?.text ?? null);
+        return this.write(node, prompt, question.parent?.text ?? null, this.text.trace);
     }
 
     /** Another seed, without which the answer would be the same. @param {Node} question */
@@ -99,20 +102,23 @@ export class ChatPanel {
      * @param {Node} node an answer
      * @param {import('./messages.js').Prompt} prompt
      * @param {number | null} parent
+     * @param {Trace} trace
      */
-    async write(node, prompt, parent) {
-        const { app, trace } = this;
+    async write(node, prompt, parent, trace) {
+        const { app } = this;
+        const isBegun = typeof prompt[0] === 'number';
         node.finish = null;
         this.writing = { node, before: node.content };
         // What stands there is of the answer before, until its own prompt is read.
         trace.base = trace.tokens.length;
+        this.unread = isBegun ? null : trace.tokens;
         this.draw();
-        const text = { id: node.text, trace };
-        app.show(text);
-        const done = await app.write(text, { prompt, parent });
+        this.text = { id: node.text, trace };
+        app.show(this.text);
+        const done = await app.write(this.text, { prompt, parent });
         if (this.writing?.node === node) this.writing = null;
         node.finish = done?.finish ?? 'stopped';
-        if (done && (node.read === null || typeof prompt[0] === 'object')) node.read = done;
+        if (done && (node.read === null || !isBegun)) node.read = done;
         this.draw();
         if (done) app.say(node.content);
     }
@@ -129,29 +135,36 @@ export class ChatPanel {
      * @param {import('./messages.js').Candidate} candidate
      */
     async branch(position, { token, text, probability }) {
-        const { trace, app } = this;
         const { last } = this.conversation;
-        if (last.role !== 'assistant' || app.text?.id !== last.text || position + 1 < trace.promptLength) {
-            app.showStatus('Only the last answer can go another way.');
+        const { trace } = this.text;
+        if (last.role !== 'assistant' || !this.stands(last) || position + 1 < trace.promptLength) {
+            this.app.showStatus('Only the last answer can go another way.');
             return;
         }
-        this.trace = trace.fork(position + 1);
-        this.trace.tokens.push({ token, text, name: text, probability });
-        const content = this.trace.tokens.slice(this.trace.promptLength).map(entry => entry.text).join('');
+        const fork = trace.fork(position + 1);
+        fork.tokens.push({ token, text, name: text, probability });
+        const content = fork.tokens.slice(fork.promptLength).map(entry => entry.text).join('');
         const node = this.conversation.add(/** @type {Node} */ (last.parent), 'assistant', content);
-        await this.write(node, this.trace.ids, last.text);
+        await this.write(node, fork.ids, last.text, fork);
+    }
+
+    /** Whether it is the text of this answer that was written last: one whose prompt could not be read has none. @param {Node} node */
+    stands(node) {
+        return this.text.id === node.text && this.text.trace.tokens !== this.unread;
     }
 
     /** An answer that was stopped, or has become too long, goes on. @param {Node} node */
     goOn(node) {
-        return this.write(node, this.trace.ids, null);
+        const { trace } = this.text;
+        return this.write(node, trace.ids, null, trace);
     }
 
     /** Takes over what has been written so far, whatever is looked at meanwhile. */
     grow() {
         if (!this.writing) return;
         const { node, before } = this.writing;
-        node.content = before + this.trace.tokens.slice(this.trace.base).map(entry => entry.text).join('');
+        const { trace } = this.text;
+        node.content = before + trace.tokens.slice(trace.base).map(entry => entry.text).join('');
         const now = performance.now();
         if (now - this.renderedAt < RENDER_MS) return;
         this.renderedAt = now;
@@ -230,8 +243,7 @@ export class ChatPanel {
         });
         const list = [copied];
         list.push(this.askingButton('Again', 'Write another answer', () => this.again(/** @type {Node} */ (node.parent))));
-        // What the cache holds is the text that was written last.
-        if (isLast && !['end', 'context'].includes(node.finish) && this.app.text?.id === node.text) {
+        if (isLast && node.finish !== 'end' && this.stands(node) && !this.app.isFull(this.text.trace)) {
             list.push(this.askingButton('Continue', 'Go on with this answer', () => this.goOn(node)));
         }
         const note = document.createElement('span');

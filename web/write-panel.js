@@ -67,8 +67,7 @@ export class WritePanel {
         if (!isWriting && document.activeElement === this.stopButton) this.writeButton.focus();
         this.stopButton.disabled = !isWriting;
         const { trace } = this.branches.current;
-        const isFull = trace.tokens.length >= (app.model?.contextLength ?? 0);
-        this.continueButton.disabled = app.state !== 'ready' || trace.tokens.length === 0 || isFull;
+        this.continueButton.disabled = app.state !== 'ready' || trace.tokens.length === 0 || app.isFull(trace);
     }
 
     /** @param {{ pace?: number }} [options] other than the form's */

@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const EMBEDDED = fileURLToPath(new URL('../../js/embedded/', import.meta.url));
-/** Says what was said, line by line: enough for a model that knows no chat to be one. */
-const TEMPLATE = '{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}';
+/** Says what was said, line by line: enough for a model that knows no chat to be one. It refuses the word `refused`. */
+const TEMPLATE = '{% for m in messages %}{% if m.content == "refused" %}{{ raise_exception("not that word") }}{% endif %}' +
+    '{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}';
 
 /** A string as GGUF has it. @param {string} text */
 function counted(text) {

@@ -271,6 +271,53 @@ test('an answer is the one to its own question, wherever one looks meanwhile', o
     demo.checkProblems();
 });
 
+test('an answer whose question could not be read is not gone on with', options, async t => {
+    const demo = await openChat(t);
+    const { page } = demo;
+    const buttons = () => page.$$eval('.turn.assistant:last-child .turn-bar button', all => all.map(button => button.textContent));
+    await demo.fill({ tokens: 5, pace: 0 });
+    await page.type('#message', 'Tell me of a fox.');
+    await page.keyboard.press('Enter');
+    await demo.eventually(async () => assert.deepEqual(await buttons(), ['Copy', 'Again', 'Continue']));
+    for (const [question, why] of [['refused', 'not that word'], ['and a bear '.repeat(600), '512']]) {
+        await page.$eval('#message', (field, value) => { /** @type {HTMLTextAreaElement} */ (field).value = value; }, question);
+        await page.focus('#message');
+        await page.keyboard.press('Enter');
+        await demo.notice(why);
+        await demo.eventually(async () => assert.deepEqual(await buttons(), ['Copy', 'Again']));
+        // Another question in place of it.
+        await page.click('.turn.user:nth-last-child(2) button[title="Ask in other words"]');
+        await page.$eval('.turn.user textarea', field => { /** @type {HTMLTextAreaElement} */ (field).value = 'And of a bear?'; });
+        await page.click('.turn.user button[title="Send it like this"]');
+        await demo.eventually(async () => assert.ok((await buttons()).includes('Continue')));
+    }
+    demo.checkProblems();
+});
+
+test('another answer is what is looked at, also after looking elsewhere', options, async t => {
+    const demo = await openChat(t);
+    const { page } = demo;
+    const last = '.turn.assistant:last-child';
+    const press = async (/** @type {string} */ label) => {
+        const button = `${last} .turn-bar button[title="${label}"]:not(:disabled)`;
+        await page.waitForSelector(button);
+        await page.$eval(button, element => /** @type {HTMLElement} */ (element).click());
+    };
+    await demo.fill({ tokens: 5, pace: 0 });
+    await page.type('#message', 'Tell me of a fox.');
+    await page.keyboard.press('Enter');
+    await press('Write another answer');
+    await page.waitForSelector(`${last} button[title="Go on with this answer"]`);
+    await press('The one before');
+    for (const mode of ['write', 'chat']) await page.click(`#modes input[value="${mode}"]`);
+    // Its conversation is drawn anew.
+    await press('The next one');
+    await page.waitForSelector(`${last} button[title="Go on with this answer"]`);
+    await press('The one before');
+    assert.equal(await page.$(`${last} button[title="Go on with this answer"]`), null, 'the other answer stands below');
+    demo.checkProblems();
+});
+
 test('what each token costs without a cache is measured and shown', options, async t => {
     const demo = await DemoPage.open(t);
     await demo.ready();
