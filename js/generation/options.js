@@ -29,7 +29,7 @@ import { takeOptions } from './take-options.js';
  * @property {number} [numBeams] number of beams of beam search
  * @property {number} [seed] an integer; the same seed gives the same text
  * @property {string | readonly string[]} [stop] the text ends before the first of these strings; the text of a special token is
- *   found too
+ *   found too. Default: the stop_strings of the model's generation_config.json, but not with `json`, `choices` or `pattern`
  * @property {ModelCache} [cache] a cache of this model for one text. The beginning that its tokens and the prompt have in common is
  *   not read again, except by contrastive search, which needs its hidden states. `cache.tokens` says what it holds afterwards,
  *   however the text ended. It belongs to one text at a time: after an abort, wait until the iteration has ended
@@ -168,7 +168,9 @@ function withDefaults(model, options) {
     const held = CONSTRAINT_OPTIONS.some((name) => options[name] !== undefined);
     // Beam and contrastive search have no penalties, however they were asked for.
     const penalties = held || sampler.kind !== 'row' ? {} : { repetitionPenalty, noRepeatNgram };
-    return { merged: { ...penalties, ...(stop && model.tokenizer && { stop }), ...options }, sampler };
+    // A constraint says itself where a text ends: a stop string of the file's would cut JSON short. `allowed` has no such end.
+    const stops = stop && model.tokenizer && (!held || options.allowed !== undefined) ? { stop } : {};
+    return { merged: { ...penalties, ...stops, ...options }, sampler };
 }
 
 /** @param {unknown} prefixes @param {string} kind of the sampler */

@@ -221,6 +221,11 @@ describe('generation_config.json', () => {
         const files = { ...tinyFiles(), generationConfig: json({ stop_strings: ['never in it', stop] }) };
         assert.deepEqual(await write(files, {}), { text: whole.text.slice(0, whole.text.indexOf(stop)), finish: 'stop' });
         assert.deepEqual(await write(files, { stop: [] }), whole);
+        // What is held to something ends where that ends, unless the caller himself wants it otherwise.
+        const held = { ...tinyFiles(), generationConfig: json({ stop_strings: ['h'] }) };
+        assert.equal((await write(held, { choices: ['the cat'] })).text, 'the cat');
+        assert.equal((await write(held, { choices: ['the cat'], stop: 'h' })).text, 't');
+        assert.equal((await write(files, { allowed: () => null })).finish, 'stop');
         await assert.rejects(write({ ...tinyFiles(), generationConfig: json({ stop_strings: [''] }) }, {}), { code: 'config-invalid' });
     });
 });
