@@ -192,6 +192,9 @@ export class LanguageModel {
     /**
      * Finds the function calls in an answer, in the forms that the chat templates of Hermes, Qwen, SmolLM, Granite, GLM, Mistral, Phi,
      * DeepSeek, FunctionGemma, gpt-oss and Llama 3 teach; also an answer that is nothing but the JSON of a name and its arguments.
+     * In the next prompt they stand as most templates want them:
+     * `{ role: 'assistant', tool_calls: calls.map((call) => ({ type: 'function', function: call })) }`, and behind it for each
+     * `{ role: 'tool', name, content }`.
      * @param {string | ArrayLike<number>} answer its text, or its tokens: these show the markers that are special tokens too
      * @param {{ tools?: readonly object[] }} [options] the tools that generate() was given: then a text without markers counts as a call
      *   only of one of them, and an unquoted argument is a string where its schema says so
