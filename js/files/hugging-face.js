@@ -5,6 +5,14 @@ import { Remote } from './source.js';
 
 const ENDPOINT = 'https://huggingface.co';
 
+/** 'owner/name', where neither is '.' or '..'. */
+const NAME = /^(?!\.{1,2}\/)[\w.-]+\/(?!\.{1,2}$)[\w.-]+$/;
+
+/** @param {string} text @returns {boolean} whether it names a model on a hub, and not a model's file, such as models/name.gguf */
+export function isHubName(text) {
+    return NAME.test(text) && !/\.(?:gguf|safetensors|h5|keras)$/i.test(text);
+}
+
 /** @param {unknown} value */
 function isUrl(value) {
     try {
@@ -54,7 +62,7 @@ export class HuggingFaceModel {
 export function huggingFace(name, options = {}) {
     checkOptionNames('huggingFace', options, ['file', 'revision', 'token', 'endpoint']);
     const { file, revision = 'main', token, endpoint = ENDPOINT } = options;
-    if (typeof name !== 'string' || !/^[\w.-]+\/[\w.-]+$/.test(name) || /(^|\/)\.\.?($|\/)/.test(name)) {
+    if (typeof name !== 'string' || !NAME.test(name)) {
         throw typeError('name', "a string 'owner/name'", name);
     }
     for (const [argument, value] of Object.entries({ file, token })) {

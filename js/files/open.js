@@ -5,6 +5,7 @@ import { FormatError, checkSignal, show, typeError } from '../check.js';
 import { FIRST_BYTES, isPage, kindOf } from './first-bytes.js';
 import { architectureOf, configOf, fieldsOf, generationOf, hasVocabulary, templatesOf } from './gguf-config.js';
 import { readGguf } from './gguf.js';
+import { isHubName } from './hugging-face.js';
 import { parseJson } from './json.js';
 import { checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
 import { nameOf, placeOf } from './places.js';
@@ -50,15 +51,13 @@ export async function openModel(source, { signal, onProgress, what = 'model' } =
         return await opening.open();
     } catch (error) {
         opening.abandon();
-        throw typeof source === 'string' && HUB_NAME.test(source) ? meant(error, source) : error;
+        throw typeof source === 'string' && isHubName(source) ? meant(error, source) : error;
     }
 }
 
-/** 'owner/name', which is a path or an address here: other libraries ask a hub for it. */
-const HUB_NAME = /^\w[\w.-]*\/[\w.-]+(?<!\.(gguf|safetensors|h5|keras))$/;
-
 /**
- * @param {any} error of such a name
+ * A name that is a path or an address here, and that other libraries ask a hub for.
+ * @param {any} error
  * @param {string} source
  * @returns {Error} that says so, where nothing is there, or the page that some servers send for whatever they do not have
  */

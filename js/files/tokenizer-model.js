@@ -5,15 +5,13 @@
 import { FormatError, show } from '../check.js';
 import { surrounded } from './byte-level.js';
 import { isObject, parseJson } from './json.js';
-import { alternatives, base64, readSentencePiece } from './keras/sentencepiece.js';
+import { BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, alternatives, base64, readSentencePiece, replace } from './keras/sentencepiece.js';
 
 /**
  * @typedef {import('./keras/sentencepiece.js').SentencePiece} SentencePiece
  * @typedef {Record<string, any>} Json
  * @typedef {'llama' | 'gemma' | 'file'} Route
  */
-
-const NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, BYTE = 6;
 
 const CLASSES = /^(?:(?:LLaMA|Llama|CodeLlama|Gemma)Tokenizer|PreTrainedTokenizer|TokenizersBackend)(?:Fast)?$/;
 
@@ -163,8 +161,6 @@ function surroundings({ pieces }, added, names) {
     return surrounded(around('bos', true), around('eos', false));
 }
 
-/** @param {Json} pattern @param {string} content @returns {Json} */
-const replace = (pattern, content) => ({ type: 'Replace', pattern, content });
 const SPACES = replace({ String: ' ' }, '\u2581');
 
 /** @param {string} scheme @returns {Json} */

@@ -1,6 +1,7 @@
 // The model that --model names, and the runtime for it.
 
 import { existsSync } from 'node:fs';
+import { isHubName } from '../files/hugging-face.js';
 import * as generation from '../generation/index.js';
 import { createRuntime } from '../index.js';
 import { UsageError } from './options.js';
@@ -8,15 +9,12 @@ import { progressBar } from './progress.js';
 
 /** @typedef {import('./options.js').Settings} Settings */
 
-/** owner/name, but not a relative path such as ./name or ../name, nor the path of a file such as models/name.gguf. */
-const HUB = /^(?!\.{1,2}\/)[\w.-]+\/(?!.*\.(?:gguf|safetensors|h5|keras)$)[\w.-]+$/i;
-
 /**
  * @param {Settings} settings
  * @returns {any} for loadModel(): a path or a URL; owner/name is one on the hub where no such folder exists
  */
 function source({ model, hub }) {
-    if (model !== undefined && HUB.test(model) && !existsSync(model)) {
+    if (model !== undefined && isHubName(model) && !existsSync(model)) {
         return /** @type {any} */ (generation).huggingFace(model, hub);
     }
     for (const name of Object.keys(hub)) {

@@ -181,11 +181,16 @@ function rules(trainer, normalizer) {
 /** No character: an unknown token until the spaces ahead of the text are off, for its own stay. */
 const UNKNOWN_MARK = '\ufffe';
 
-const UNKNOWN_TYPE = 2;
-const CONTROL_TYPE = 3;
-const USER_DEFINED = 4;
+/** Types of pieces. */
+export const NORMAL = 1;
+export const UNKNOWN = 2;
+export const CONTROL = 3;
+export const USER_DEFINED = 4;
 const UNUSED = 5;
-const BYTE_TYPE = 6;
+export const BYTE = 6;
+
+/** @param {{ String: string } | { Regex: string }} pattern @param {string} content of tokenizer.json */
+export const replace = (pattern, content) => ({ type: 'Replace', pattern, content });
 
 /**
  * The same as a tokenizer.json, with two additions of this package. Its model SPM merges by score, as SentencePiece
@@ -211,12 +216,12 @@ export function sentencePieceJson(piece, postProcessor) {
             throw new FormatError('tokenizer-unsupported', `SentencePiece model: ${feature} is not supported`);
         }
     }
-    const [unknown] = idsOf(UNKNOWN_TYPE);
+    const [unknown] = idsOf(UNKNOWN);
     const common = { vocab: pieces.map((text, id) => [text, scores[id]]), unk_id: unknown };
-    const skip = idsOf(UNKNOWN_TYPE, CONTROL_TYPE, UNUSED, BYTE_TYPE);
+    const skip = idsOf(UNKNOWN, CONTROL, UNUSED, BYTE);
     return {
         version: '1.0', truncation: null, padding: null, normalizer: normalizerOf(piece), post_processor: postProcessor,
-        added_tokens: idsOf(CONTROL_TYPE).map((id) => ({
+        added_tokens: idsOf(CONTROL).map((id) => ({
             id, content: pieces[id], single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
             in_text: false,
         })),
@@ -226,7 +231,7 @@ export function sentencePieceJson(piece, postProcessor) {
         },
         decoder: decoderOf(piece, pieces[unknown]),
         model: model === 'bpe' ? { type: 'SPM', ...common, skip, whole, fuse_unk: true }
-            : { type: 'Unigram', ...common, skip, byte_fallback: types.includes(BYTE_TYPE) },
+            : { type: 'Unigram', ...common, skip, byte_fallback: types.includes(BYTE) },
     };
 }
 
@@ -238,8 +243,6 @@ export function alternatives(texts) {
 
 /** @param {SentencePiece} piece @returns {Record<string, any>} */
 function normalizerOf({ charsmap, removeExtraWhitespaces, addDummyPrefix }) {
-    /** @param {Record<string, string>} pattern @param {string} content */
-    const replace = (pattern, content) => ({ type: 'Replace', pattern, content });
     return {
         type: 'Sequence', normalizers: [
             ...charsmap === null ? []
@@ -255,11 +258,11 @@ function normalizerOf({ charsmap, removeExtraWhitespaces, addDummyPrefix }) {
 function decoderOf({ addDummyPrefix, removeExtraWhitespaces, unknownSurface }, unknown) {
     return {
         type: 'Sequence', decoders: [
-            { type: 'Replace', pattern: { String: unknown }, content: UNKNOWN_MARK },
-            { type: 'Replace', pattern: { String: '\u2581' }, content: ' ' },
+            replace({ String: unknown }, UNKNOWN_MARK),
+            replace({ String: '\u2581' }, ' '),
             { type: 'ByteFallback' }, { type: 'Fuse' },
             { type: 'Strip', content: ' ', start: removeExtraWhitespaces ? MAX_PIECES : Number(addDummyPrefix), stop: 0 },
-            { type: 'Replace', pattern: { String: UNKNOWN_MARK }, content: unknownSurface },
+            replace({ String: UNKNOWN_MARK }, unknownSurface),
         ],
     };
 }
