@@ -81,6 +81,11 @@ export class LanguageModel {
         return this._parts.defaults.sampling;
     }
 
+    /** The chat template, or null. */
+    get _template() {
+        return this._parts.template;
+    }
+
     /** Number of layers. */
     get layers() {
         return this.network.description.layers.length;

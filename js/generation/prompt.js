@@ -40,7 +40,7 @@ export function promptIds(model, prompt, { tools }, name = 'prompt') {
     let ids;
     if (chat) {
         const tokenizer = model._needTokenizer(name);
-        if (Array.isArray(tools) && tools.length > 0 && model._parts.template?.readsTools === false) {
+        if (Array.isArray(tools) && tools.length > 0 && model._template?.readsTools === false) {
             throw new TypeError('tools must be absent, got some: this model\'s chat template reads none; a system message may describe them');
         }
         ids = tokenizer.encode(tokenizer.applyChatTemplate(prompt, tools === undefined ? {} : { tools }), { addSpecialTokens: false });
