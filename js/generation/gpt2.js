@@ -355,7 +355,7 @@ function describe(config) {
     };
     return {
         family: 'gpt2', width, vocabulary: positiveInteger('vocabularySize', vocabularySize), context,
-        embedding: { scale: 1, positions: context }, layers: Array(count).fill(layer),
+        embedding: { scale: 1, positions: context, skipped: 0 }, layers: Array(count).fill(layer),
         finalNorm: norm, head: { tied: booleanOrBit('tieWeights', tieWeights), bias: false, scale: 1, softcap: null },
     };
 }

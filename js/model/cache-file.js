@@ -95,9 +95,9 @@ function isRing({ tokens, cold, ring }, capacity, sinks) {
 }
 
 /** @param {Network} network @param {Header} header */
-function checkHeader({ description: { vocabulary, embedding: { positions: learned } } }, { dtype, capacity, sinks, batch, rows }) {
+function checkHeader({ fixed, description: { vocabulary, embedding: { positions: learned } } }, { dtype, capacity, sinks, batch, rows }) {
     const end = learned ?? 2 ** 31;
-    const sound = isKeptType(dtype) && whole(capacity, 1, (learned ?? Infinity) + 1) && whole(sinks, -1, learned === null ? capacity : 0)
+    const sound = isKeptType(dtype) && whole(capacity, 1, (learned ?? Infinity) + 1) && whole(sinks, -1, fixed === null ? capacity : 0)
         && Number.isSafeInteger(capacity - Math.max(0, sinks))
         && typeof batch === 'boolean' && Array.isArray(rows) && rows.length > 0 && rows.length <= (batch ? 65536 : 1) && rows.every((row) =>
         typeof row === 'object' && row !== null && Array.isArray(row.tokens) && row.tokens.length <= capacity

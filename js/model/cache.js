@@ -151,7 +151,7 @@ export class ModelCache {
      * @param {number} to
      * @param {{ shift?: boolean }} [options] shift: later tokens move down: their keys are rotated to the new positions, their values stay as
      *   they are (default: true); false: later tokens keep their positions
-     * @throws {RangeError} for a range that it does not hold; for shift in a model with learned positions
+     * @throws {RangeError} for a range that it does not hold; for shift in a model whose keys cannot be rotated anew
      */
     remove(from, to, options = {}) {
         this._idle('remove');
@@ -164,8 +164,8 @@ export class ModelCache {
         }
         integerWithin('remove: to', to, row.length);
         integerWithin('remove: from', from, to);
-        if (shift && this._network.description.embedding.positions !== null && to < row.length && from < to) {
-            throw new RangeError('remove: this model has learned positions, which lie in its keys and values and cannot be shifted');
+        if (shift && this._network.fixed !== null && to < row.length && from < to) {
+            throw new RangeError(`remove: this model has ${this._network.fixed} and cannot be shifted`);
         }
         if (from < to) {
             row.remove(from, to, shift);
@@ -341,8 +341,8 @@ export function createCache(network, options, usual) {
         length = sinks + positiveInteger('window', window);
     }
     const { layers, embedding: { positions: learned } } = network.description;
-    if (learned !== null && sinks !== undefined) {
-        throw new RangeError('sinks: this model has learned positions, which lie in its keys and values and cannot be shifted');
+    if (network.fixed !== null && sinks !== undefined) {
+        throw new RangeError(`sinks: this model has ${network.fixed} and cannot be shifted`);
     }
     if (learned !== null && length > learned) {
         throw rangeError('length', `at most ${learned}, the positions that this model has learned`, length);

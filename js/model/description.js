@@ -6,6 +6,7 @@
  * @property {'rms' | 'layer'} kind Zhang & Sennrich 2019, Ba et al. 2016
  * @property {number} epsilon
  * @property {number} [offset] added to the stored weight; default: 0
+ * @property {boolean} [weight] false: it is 1, and no file has it; default: true
  * @property {boolean} [bias]
  *
  * @typedef {object} Rope rotary positions (Su et al. 2021)
@@ -24,8 +25,8 @@
  * @property {number} scale of q . k
  * @property {number | null} softcap logits become softcap * tanh(logit / softcap)
  * @property {number | null} window sliding window: a query sees this many positions, its own and those before it; null: all
- * @property {{ norm: Norm, over: 'head' | 'all', own: boolean } | null} headNorm of queries and keys before they are rotated;
- *   over each head or over all together; own: each head has weights of its own
+ * @property {{ norm: Norm, over: 'head' | 'all', own: boolean, turned?: boolean } | null} headNorm of queries and keys before they are
+ *   rotated, or, turned, after it; over each head or over all together; own: each head has weights of its own
  * @property {Rope | null} rope
  * @property {boolean} [explicit] whole rows of probabilities instead of a streaming softmax: Keras's path with dropout. The
  *   same numbers up to rounding
@@ -52,8 +53,8 @@
  * @property {number} width
  * @property {number} vocabulary
  * @property {number} context length that the model was trained for
- * @property {{ scale: number, positions: number | null }} embedding scale: factor of the embeddings; positions: number of learned position
- *   embeddings, null: none
+ * @property {{ scale: number, positions: number | null, skipped: number }} embedding scale: factor of the embeddings; positions: number of
+ *   learned position embeddings, null: none; skipped: rows of their table in front of the first
  * @property {Block[]} layers equal layers are the same object
  * @property {Norm} finalNorm
  * @property {{ bias: boolean, scale: number, softcap: number | null, tied: boolean | null }} head scale: factor of the logits;

@@ -8,9 +8,9 @@ import { FormatError, show } from '../check.js';
  */
 const HARMLESS = new Set([
     '_attn_implementation', '_attn_implementation_autoset', '_commit_hash', '_name_or_path', 'architectures', 'auto_map',
-    'cache_implementation', 'chunk_size_feed_forward', 'dtype', 'finetuning_task', 'gradient_checkpointing', 'id2label',
-    'initializer_range', 'initializer_factor', 'is_decoder', 'is_llama_config', 'keys_to_ignore_at_inference', 'label2id', 'max_length',
-    'max_new_tokens', 'max_time', 'model_type', 'num_labels', 'output_attentions', 'output_hidden_states', 'output_scores',
+    'cache_implementation', 'chunk_size_feed_forward', 'dtype', 'finetuning_task', 'gradient_checkpointing', 'id2label', 'init_std',
+    'initializer_range', 'initializer_factor', 'is_decoder', 'is_llama_config', 'keys_to_ignore_at_inference', 'label2id',
+    'max_length', 'max_new_tokens', 'max_time', 'model_type', 'num_labels', 'output_attentions', 'output_hidden_states', 'output_scores',
     'pad_token_id', 'pretraining_tp', 'problem_type', 'pruned_heads', 'reorder_and_upcast_attn', 'return_dict', 'return_dict_in_generate',
     'rope_interleaved', 'rope_ratio', 'sep_token_id', 'task_specific_params', 'tokenizer_class', 'torch_dtype', 'torchscript',
     'transformers.js_config', 'transformers_version', 'unsloth_fixed', 'unsloth_version', 'use_bfloat16', 'use_cache',
@@ -35,11 +35,14 @@ const TRAINING = /drop(out)?(_prob)?$|^summary_/;
  */
 const NEUTRAL = {
     // Of a model.
-    add_cross_attention: [false], alibi_bias_max: [0], attention_bias: [false], attention_chunk_size: [], attention_factor: [1],
-    clip_qkv: [0], cross_attention_hidden_size: [], extrapolation_factor: [1], full_attn_mod: [1], interpolate_factor: [1], is_causal: [true],
-    is_encoder_decoder: [false], lm_head_bias: [false], mlp_bias: [false], mtp_num_layers: [0], output_router_logits: [false],
-    qk_layernorm: [false], quantization_config: [], scale_attn_weights: [true], use_bidirectional_attention: [false], use_mrope: [false],
-    use_qk_norm: [false], use_sliding_window: [false],
+    // In quotation marks, as what begins with _ gets a short name otherwise.
+    '_remove_final_layer_norm': [false],
+    add_classification_head: [false], add_cross_attention: [false], alibi_bias_max: [0], attention_bias: [false],
+    attention_chunk_size: [], attention_factor: [1], clip_qkv: [0], cross_attention_hidden_size: [], do_layer_norm_before: [true],
+    extrapolation_factor: [1], full_attn_mod: [1], interpolate_factor: [1], is_causal: [true], is_encoder_decoder: [false],
+    lm_head_bias: [false], mlp_bias: [false], mtp_num_layers: [0], output_router_logits: [false], qk_layernorm: [false],
+    quantization_config: [], scale_attn_weights: [true], use_bidirectional_attention: [false], use_cla: [false], use_mrope: [false],
+    use_qk_norm: [false], use_rotary_pos_emb: [true], use_sliding_window: [false],
     // Of generation; older configs carry them along.
     bad_words_ids: [], begin_suppress_tokens: [], constraints: [], diversity_penalty: [0], do_sample: [false, true],
     dola_layers: [], early_stopping: [false, true], encoder_no_repeat_ngram_size: [0], encoder_repetition_penalty: [1],

@@ -74,7 +74,9 @@ export class Network {
         try {
             const { width, vocabulary, embedding, head, finalNorm } = description;
             this.embedding = this._matrix('token_embd', width, vocabulary, head.tied === true && head.bias, 'output');
-            this.positions = embedding.positions === null ? 0 : this._table('position_embd.weight', embedding.positions, width);
+            const { positions, skipped } = embedding;
+            /** Address of [positions][width] floats; 0: none. */
+            this.positions = positions === null ? 0 : this._table('position_embd.weight', skipped + positions, width) + 4 * skipped * width;
             this.layers = description.layers.map((layer, i) => new LayerWeights(this, `blk.${i}.`, layer));
             this.finalNorm = this._norm('output_norm', finalNorm, width);
             this.head = head.tied ? this.embedding : this._matrix('output', width, vocabulary, head.bias);
@@ -90,6 +92,9 @@ export class Network {
         this.ropes = [...new Set(description.layers.flatMap(({ attention: { rope } }) => rope ?? []))];
         /** Whether a text has to be read again once it is a long one, as then all its keys are rotated otherwise (LongRoPE). */
         this.rereads = this.ropes.some(({ scaling }) => scaling.type === 'longrope');
+        /** Why what a cache holds cannot move to other positions; null: it can. @type {string | null} */
+        this.fixed = description.embedding.positions !== null ? 'learned positions, which lie in its keys and values'
+            : description.layers.some(({ attention: { headNorm } }) => headNorm?.turned) ? 'keys that are normalized after their rotation' : null;
         /** The different sliding windows of its layers. */
         this.windows = [...new Set(description.layers.flatMap(({ attention: { window } }) => window ?? []))];
         /** Inverse frequencies by kind of rotation, for the last length. @type {Map<object, { key: number, values: Float64Array }>} */
@@ -147,7 +152,9 @@ export class Network {
         }
         const weights = new NormWeights(this.runtime, { ...norm, width: n, groups, own });
         this._owned.push(weights);
-        this.slots.set(`${role}.weight`, { floats: (values, row) => weights.loadWeight(values, row) });
+        if (norm.weight !== false) {
+            this.slots.set(`${role}.weight`, { floats: (values, row) => weights.loadWeight(values, row) });
+        }
         if (norm.bias) {
             this.slots.set(`${role}.bias`, { floats: (values, row) => weights.loadBias(values, row) });
         }

@@ -223,13 +223,13 @@ class Recorder {
         weights.q.record(program, rows, input, width, q, qs, { quantized: inBytes });
         weights.k.record(program, rows, input, width, k, ks, { quantized: inBytes, concurrent: true });
         weights.v.record(program, rows, input, width, v, vs, { quantized: inBytes, concurrent: true });
-        weights.qNorm?.record(program, rows, q, qs, q, qs);
-        weights.kNorm?.record(program, rows, k, ks, k, ks, { concurrent: true });
+        if (!a.headNorm?.turned) this._headNorms(weights, q, k);
         if (a.rope) {
             const table = /** @type {number} */ (this._tables.get(a.rope));
             recordRope(program, { x: q, rows, heads: a.heads, dim: a.keyDim, rope: a.rope, table, concurrent: false });
             recordRope(program, { x: k, rows, heads: a.kvHeads, dim: a.keyDim, rope: a.rope, table, concurrent: true });
         }
+        if (a.headNorm?.turned) this._headNorms(weights, q, k);
         let row = 0;
         for (const { caches, slot, t } of segments) {
             recordStore(program, caches[i], {
@@ -247,6 +247,14 @@ class Recorder {
             row += t;
         }
         this._result(weights.o, weights.attnAfter, mixed, residualScale);
+    }
+
+    /** Norms of the heads of queries and keys, if there are any. @param {LayerWeights} weights @param {number} q @param {number} k */
+    _headNorms(weights, q, k) {
+        const { _program: program, _pass: { rows } } = this;
+        const [qs, ks] = [weights.q.outputs, weights.k.outputs];
+        weights.qNorm?.record(program, rows, q, qs, q, qs);
+        weights.kNorm?.record(program, rows, k, ks, k, ks, { concurrent: true });
     }
 
     /** @param {Block} layer @param {LayerWeights} weights @param {number} input */

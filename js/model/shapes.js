@@ -11,7 +11,7 @@ export function shapesOf(d) {
     /** @type {Map<string, number[]>} */
     const shapes = new Map([['token_embd.weight', [d.vocabulary, d.width]]]);
     if (d.embedding.positions !== null) {
-        shapes.set('position_embd.weight', [d.embedding.positions, d.width]);
+        shapes.set('position_embd.weight', [d.embedding.skipped + d.embedding.positions, d.width]);
     }
     addNorm(shapes, 'output_norm', d.finalNorm, [d.width]);
     if (!d.head.tied) {
@@ -31,7 +31,7 @@ export function shapesOf(d) {
  * @param {number[]} shape
  */
 function addNorm(shapes, role, norm, shape) {
-    if (norm) {
+    if (norm && norm.weight !== false) {
         shapes.set(`${role}.weight`, shape);
     }
     if (norm?.bias) {

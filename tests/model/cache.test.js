@@ -456,6 +456,18 @@ describe('a cache', () => {
         await assert.rejects(model.forward([1], { cache }), /disposed/);
     }));
 
+    test('keys that are normalized after their rotation stay where they are', async () => {
+        const turned = await load('hunyuan_v1_dense-2811-35');
+        const cache = turned.createCache();
+        await feed(turned, cache, [1, 2, 3, 4]);
+        const saying = { name: 'RangeError', message: /this model has keys that are normalized after their rotation and cannot be shifted/ };
+        assert.throws(() => cache.remove(0, 1), saying);
+        assert.throws(() => turned.createCache({ sinks: 1, window: 4 }), saying);
+        cache.remove(3, 4);
+        assert.deepEqual(await feed(turned, cache, [5]), await lastCold(turned, [1, 2, 3, 5], 1));
+        turned.dispose();
+    });
+
     test('learned positions end where the model has none', () => withCaches(async (caches) => {
         const all = Array.from({ length: learned.contextLength }, (_, i) => i % 30);
         for (const [options, message] of /** @type {const} */ ([

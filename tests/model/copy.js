@@ -1,11 +1,17 @@
-// Makes the committed fixtures from the full set beside the repository: node tests/model/copy.js
+// Makes the committed fixtures from the full set beside the repository and from what random_cases.py makes of other families:
+//
+//   python tests/model/random_cases.py 2811 144 FOLDER gpt_neo,opt,gpt_bigcode,olmo,ernie4_5,helium,glm,arcee,exaone4,vaultgemma,\
+//     granitemoehybrid,hunyuan_v1_dense
+//   node tests/model/copy.js FOLDER
 //
 // One model for each family and each kind of rotary scaling, with one prompt that tells: past the window, past the
 // length that a scaling was made for. The vocabulary is cut to the tokens that the prompt and its continuation use,
 // which changes no logit of those that stay: rows of the embedding and of the head are left out, columns of the
 // expected logits with them. README.md says where the set comes from.
 
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { sharedFolder } from '../shared.js';
 import { COMMITTED } from './golden.js';
 
@@ -18,6 +24,13 @@ const CASES = {
     'llama-rope-dynamic': 3, 'llama-rope-llama3': 3, 'llama-rope-yarn-options': 3, 'mistral-no-window': 2, olmo2: 2,
     'phi-qknorm': 2, 'phi3-longrope': 3, qwen2: 2, 'qwen3-bias-bf16': 2, smollm3: 2,
     'stablelm-parallel-qknorm': 2, starcoder2: 2,
+};
+
+/** The same of FOLDER. @type {Record<string, number>} */
+const RANDOM = {
+    'arcee-2811-43': 3, 'ernie4_5-2811-28': 3, 'exaone4-2811-128': 3, 'glm-2811-54': 3, 'gpt_bigcode-2811-98': 3, 'gpt_neo-2811-72': 3,
+    'granitemoehybrid-2811-70': 3, 'helium-2811-137': 3, 'hunyuan_v1_dense-2811-35': 3, 'olmo-2811-63': 3, 'opt-2811-121': 3,
+    'vaultgemma-2811-9': 3,
 };
 
 /** Tensors with a row for each token. */
@@ -79,7 +92,7 @@ function copy(folder, name, prompt) {
     const columns = cutRows({ dtype, shape: [t * vocabulary], bytes }, places);
     writeFileSync(new URL(`${name}.safetensors`, COMMITTED), write(weights));
     const rope = config.rope_parameters ?? {};
-    const changing = /dynamic|longrope/.test(rope.rope_type);
+    const changing = /dynamic|longrope/.test(rope.rope_type) && rope.alpha === undefined;
     const trained = rope.original_max_position_embeddings ?? config.max_position_embeddings;
     const hasOld = existsSync(new URL('config.old.json', folder));
     const old = hasOld ? without(readJson('config.old.json'), kept.length) : null;
@@ -92,10 +105,13 @@ function copy(folder, name, prompt) {
     };
 }
 
-if (SHARED === undefined) throw new Error('there is no ../shared/models/hf to copy from');
-rmSync(COMMITTED, { recursive: true, force: true });
-mkdirSync(COMMITTED, { recursive: true });
-const all = Object.entries(CASES).map(([name, prompt]) => copy(new URL(`${name}/`, SHARED), name, prompt));
+/** Made by random_cases.py. */
+const [random] = process.argv.slice(2);
+if (SHARED === undefined || random === undefined) throw new Error('there is no ../shared/models/hf, or no folder of random models, to copy from');
+const all = [
+    ...Object.entries(CASES).map(([name, prompt]) => copy(new URL(`${name}/`, SHARED), name, prompt)),
+    ...Object.entries(RANDOM).map(([name, prompt]) => copy(new URL(`hf/${name}/`, `${pathToFileURL(resolve(random))}/`), name, prompt)),
+];
 writeFileSync(new URL('cases.json', COMMITTED), `[\n${all.map(({ entry }) => JSON.stringify(entry)).join(',\n')}\n]\n`);
 const logits = new Map(all.map(({ entry, expected }) => [entry.name, expected]));
 writeFileSync(new URL('expected.safetensors', COMMITTED), write(logits));

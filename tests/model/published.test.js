@@ -50,6 +50,12 @@ const ADDED = [
     ['llama', { is_llama_config: true, rope_interleaved: false, 'transformers.js_config': { kv_cache_dtype: { fp16: 'float16' } } }],
     ['gpt2', { n_ctx: 1024, _num_labels: 1, task_specific_params: { 'text-generation': { do_sample: true, max_length: 50 } } }],
     ['gemma', { hidden_act: 'gelu', hidden_activation: null }],
+    ['gpt_neo', { attention_layers: Array.from({ length: 24 }, (_, i) => (i % 2 ? 'local' : 'global')), gradient_checkpointing: false }],
+    ['opt', { activation_dropout: 0, prefix: '</s>', _remove_final_layer_norm: false, word_embed_proj_dim: 768 }],
+    ['gpt_bigcode', { inference_runner: 0, max_batch_size: null, max_sequence_length: null, pad_key_length: true, pre_allocate_kv_cache: false,
+        validate_runner_input: true }],
+    ['hunyuan_v1_dense', { use_cla: false, cla_share_factor: 2, use_qk_norm: true, norm_type: 'rms', use_rotary_pos_emb: true, eod_token_id: 3,
+        rope_scaling: { type: 'dynamic', alpha: 1000, beta_fast: 32, beta_slow: 1, factor: 1, mscale: 1, mscale_all_dim: 1 } }],
     ['gemma3_text', { cache_implementation: 'hybrid', rope_local_base_freq: 10000, _sliding_window_pattern: 6 }],
 ];
 const { configs, generation } = VERSIONS.find(({ version }) => version === '4.57.1') ?? VERSIONS[0];
@@ -60,7 +66,9 @@ describe('fields that makers of models add', () => {
     }
     for (const [name, added] of /** @type {[string, Record<string, unknown>][]} */ ([
         ['starcoder2', { norm_type: 'rms_norm' }], ['phi3', { lm_head_bias: true }], ['phi3', { full_attn_mod: 2 }],
-        ['llama', { quantization_config: { bits: 4 } }], ['qwen2', { use_mrope: true }],
+        ['llama', { quantization_config: { bits: 4 } }], ['opt', { do_layer_norm_before: false }], ['opt', { word_embed_proj_dim: 512 }],
+        ['opt', { _remove_final_layer_norm: true }], ['olmo', { clip_qkv: 8 }], ['hunyuan_v1_dense', { use_qk_norm: false }],
+        ['hunyuan_v1_dense', { use_cla: true }], ['qwen2', { use_mrope: true }],
     ])) {
         test(`${name}: ${JSON.stringify(added)} would change something`, () => {
             const [field] = Object.keys(added);

@@ -23,10 +23,12 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 seed, count, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-FAMILIES = "llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi phi3 gpt_neox gpt2 olmo2 smollm3 granite stablelm starcoder2".split()
+FAMILIES = ("llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi phi3 gpt_neox gpt2 olmo2 smollm3 granite stablelm starcoder2 "
+            "gpt_neo opt gpt_bigcode olmo ernie4_5 helium glm arcee exaone4 vaultgemma granitemoehybrid hunyuan_v1_dense").split()
 FAMILIES = sys.argv[4].split(",") if len(sys.argv) > 4 else FAMILIES
-OWN_HEADS = {"llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text"}  # their head_dim need not divide the width
+OWN_HEADS = {"llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "ernie4_5", "glm", "vaultgemma"}  # their head_dim need not divide the width
 EPSILON = {"phi": "layer_norm_eps", "gpt_neox": "layer_norm_eps", "stablelm": "layer_norm_eps", "starcoder2": "norm_epsilon"}
+PARTLY = {"phi", "gpt_neox", "stablelm", "phi3", "glm"}
 STEPS = 16
 
 R = random.Random(seed)
@@ -81,27 +83,41 @@ def config_of(family):
     activation = R.choice(["silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu"])
     c = {"vocab_size": R.choice([41, 64, 97, 130, 257, 331]), "pad_token_id": None, "bos_token_id": 1, "eos_token_id": R.choice([2, [2, 3]])}
     context = R.choice([64, 96, 128])
+    if family == "gpt_bigcode":
+        return {**c, "n_embd": heads * size, "n_head": heads, "n_layer": layers, "n_positions": context, "n_inner": R.choice([None, inner]),
+                "activation_function": activation, "scale_attn_weights": maybe(0.7), "multi_query": maybe(0.6)}
+    if family == "gpt_neo":
+        kinds = [[["global"], layers]] if maybe(0.3) else [[[R.choice(["global", "local"])], 1] for _ in range(layers)]
+        return {**c, "hidden_size": heads * size, "num_heads": heads, "num_layers": layers, "max_position_embeddings": context,
+                "intermediate_size": R.choice([None, inner]), "activation_function": activation, "window_size": R.choice([1, 3, 8, 20]),
+                "attention_types": [[["global", "local"], layers // 2]] if layers % 2 == 0 and maybe(0.5) else kinds}
+    if family == "opt":
+        return {**c, "hidden_size": heads * size, "num_attention_heads": heads, "num_hidden_layers": layers, "ffn_dim": inner,
+                "max_position_embeddings": context, "activation_function": activation, "enable_bias": maybe(0.7),
+                "word_embed_proj_dim": heads * size, "layer_norm_elementwise_affine": maybe(0.7), "tie_word_embeddings": maybe(0.5)}
     if family == "gpt2":
         return {**c, "n_embd": heads * size, "n_head": heads, "n_layer": layers, "n_positions": context, "n_inner": R.choice([None, inner]),
                 "activation_function": activation, "scale_attn_weights": maybe(0.7), "scale_attn_by_inverse_layer_idx": maybe(0.4)}
     width = heads * R.choice([4, 9, 12, 25]) if family in OWN_HEADS and maybe(0.5) else heads * size
     c.update(hidden_size=width, num_attention_heads=heads, num_hidden_layers=layers, intermediate_size=inner, tie_word_embeddings=maybe(0.4))
     c.update({"max_position_embeddings": context, EPSILON.get(family, "rms_norm_eps"): R.choice([1e-6, 1e-5, 1e-3])})
+    if family == "olmo":
+        del c["rms_norm_eps"]
     c.update({} if family == "gpt_neox" else {"num_key_value_heads": R.choice([k for k in range(1, heads + 1) if heads % k == 0])})
-    c.update({"head_dim": size} if family in OWN_HEADS else {})
-    c["hidden_activation" if family in ("gemma2", "gemma3_text") else "hidden_act"] = "gelu_pytorch_tanh" if "gemma" in family else activation
+    c.update({"head_dim": size} if family in OWN_HEADS | {"helium", "hunyuan_v1_dense"} else {})
+    c["hidden_activation" if family in ("gemma2", "gemma3_text", "vaultgemma") else "hidden_act"] = "gelu_pytorch_tanh" if "gemma" in family else activation
     partial = 1.0
-    if family in ("phi", "gpt_neox", "stablelm", "phi3"):
+    if family in PARTLY:
         partial = R.choice([p for p in (0.25, 0.4, 0.5, 0.75, 1.0) if int(size * p) % 2 == 0 and int(size * p) > 0])
     turn = {**rope(family, int(size * partial)), **({"partial_rotary_factor": partial} if partial != 1.0 or family != "llama" else {})}
-    turn = {k: v for k, v in turn.items() if k != "partial_rotary_factor" or family in ("phi", "gpt_neox", "stablelm", "phi3")}
+    turn = {k: v for k, v in turn.items() if k != "partial_rotary_factor" or family in PARTLY}
     c["rope_parameters"] = turn
     window, slides = R.choice([1, 2, 3, 5, 8, 20]), maybe(0.6)
     if family == "gemma3_text":
         c["rope_parameters"] = {"full_attention": turn, "sliding_attention": {"rope_type": "default", "rope_theta": R.choice([10000.0, 100.0])}}
         c.update(sliding_window=window, query_pre_attn_scalar=R.choice([size, 17, 256]), final_logit_softcapping=R.choice([None, 5.0]))
         c.update(layer_types=["full_attention" if (i + 1) % 2 == 0 else "sliding_attention" for i in range(layers)], _sliding_window_pattern=2)
-    if family == "gemma2":
+    if family in ("gemma2", "vaultgemma"):
         c.update(sliding_window=window, query_pre_attn_scalar=R.choice([size, 17, 256]), final_logit_softcapping=R.choice([None, 2.0]),
                  attn_logit_softcapping=R.choice([None, 2.0, 50.0]))
     if family in ("mistral", "starcoder2", "phi3"):
@@ -111,12 +127,22 @@ def config_of(family):
     if family == "smollm3":
         c.update(use_sliding_window=slides, sliding_window=window if slides else None)
         c.update(R.choice([{"no_rope_layers": [R.randrange(2) for _ in range(layers)]}, {"no_rope_layer_interval": R.choice([1, 2, 4])}]))
-    if family == "granite":
+    if family == "hunyuan_v1_dense" and turn["rope_type"] == "dynamic" and maybe(0.7):
+        turn.update(alpha=R.choice([1.0, 30.0, 1000.0]), factor=1.0, beta_fast=32, beta_slow=1, mscale=1.0, mscale_all_dim=1.0)
+    if family == "exaone4":
+        c.update({"sliding_window": window, "sliding_window_pattern": R.choice([2, 3, 4])} if slides else
+                 {"sliding_window": None, "layer_types": ["full_attention"] * layers})
+    if family == "granitemoehybrid":
+        c.update(num_local_experts=0, layer_types=["full_attention"] * layers, position_embedding_type=R.choice(["rope", "rope", None]),
+                 shared_intermediate_size=c.pop("intermediate_size"), mamba_n_heads=1)
+    if family in ("granite", "granitemoehybrid"):
         c.update(embedding_multiplier=R.choice([1.0, 12.0]), logits_scaling=R.choice([1.0, 6.0]), residual_multiplier=0.22, attention_multiplier=0.1)
     flags = {"llama": ["attention_bias", "mlp_bias"], "smollm3": ["attention_bias", "mlp_bias"], "granite": ["attention_bias", "mlp_bias"],
              "qwen3": ["attention_bias"], "olmo2": ["attention_bias"], "gemma": ["attention_bias"], "gemma2": ["attention_bias"],
              "stablelm": ["use_qkv_bias", "qk_layernorm", "use_parallel_residual"], "phi": ["qk_layernorm"],
-             "gpt_neox": ["attention_bias", "use_parallel_residual"], "starcoder2": ["use_bias"]}
+             "gpt_neox": ["attention_bias", "use_parallel_residual"], "starcoder2": ["use_bias"], "olmo": ["attention_bias"], "ernie4_5": ["use_bias"],
+             "helium": ["attention_bias", "mlp_bias"], "glm": ["attention_bias"], "arcee": ["attention_bias", "mlp_bias"],
+             "vaultgemma": ["attention_bias"], "hunyuan_v1_dense": ["attention_bias"], "granitemoehybrid": ["attention_bias"]}
     c.update({flag: maybe(0.5) for flag in flags.get(family, [])})
     if "original_max_position_embeddings" in turn and family == "phi3":
         c.update(original_max_position_embeddings=turn["original_max_position_embeddings"])
@@ -127,6 +153,7 @@ def older(family, config):
     """The same as most published files spell it."""
     c = copy.deepcopy(config)
     c["torch_dtype"] = c.pop("dtype", None)
+    c.pop("time_step_limit", None)  # infinity is no JSON
     turn = c.pop("rope_parameters", None)
     if family == "gemma3_text":
         c.update(rope_local_base_freq=turn["sliding_attention"]["rope_theta"], sliding_window_pattern=c.pop("_sliding_window_pattern"))
@@ -139,14 +166,14 @@ def older(family, config):
         c["rotary_emb_base" if family == "gpt_neox" else "rope_theta"] = turn["rope_theta"]
         if "partial_rotary_factor" in turn:
             c["rotary_pct" if family == "gpt_neox" else "partial_rotary_factor"] = turn["partial_rotary_factor"]
-    if family in ("qwen2", "qwen3", "gemma2", "smollm3"):
+    if family in ("qwen2", "qwen3", "gemma2", "smollm3", "vaultgemma") or c.get("sliding_window_pattern"):
         del c["layer_types"]
     return c
 
 
 def fill(model, dtype):
     generator = torch.Generator().manual_seed(R.randrange(1 << 30))
-    centre = 0 if type(model).__name__.startswith("Gemma") else 1
+    centre = 0 if "Gemma" in type(model).__name__ else 1
     for name, p in model.named_parameters():
         x = torch.randn(p.shape, generator=generator, dtype=torch.float64)
         if p.dim() == 1:

@@ -56,8 +56,8 @@ export const SANDWICH_NAMES = {
 /** @param {number} epsilon @param {number} [offset] @returns {Norm} */
 export const rms = (epsilon, offset = 0) => ({ kind: 'rms', epsilon, offset });
 
-/** @param {number} epsilon @returns {Norm} with bias */
-export const layerNorm = (epsilon) => ({ kind: 'layer', epsilon, bias: true });
+/** @param {number} epsilon @param {boolean} [weight] false: without weight and bias @returns {Norm} */
+export const layerNorm = (epsilon, weight = true) => ({ kind: 'layer', epsilon, weight, bias: weight });
 
 /**
  * @typedef {object} Sizes
@@ -88,14 +88,15 @@ export function layerCount(f, names) {
 
 /**
  * @param {Fields} f
- * @param {{ kvHeads?: number, keyDim?: number }} [usual] what the family has where the file says nothing, which null is not;
- *   otherwise as many key heads as query heads, which share the width
+ * @param {{ kvHeads?: number, keyDim?: number, inner?: number }} [usual] what the family has where the file says nothing, which null
+ *   is not; otherwise as many key heads as query heads, which share the width
+ * @param {{ count?: string[], heads?: string[], inner?: string }} [spelling] fields with names of the family's own
  * @returns {Sizes}
  */
-export function readSizes(f, usual = {}) {
+export function readSizes(f, usual = {}, spelling = {}) {
     const width = f.count('hidden_size');
-    const count = layerCount(f, 'num_hidden_layers');
-    const heads = f.count('num_attention_heads');
+    const count = layerCount(f, spelling.count ?? 'num_hidden_layers');
+    const heads = f.count(spelling.heads ?? 'num_attention_heads');
     const kvHeads = f.countOrNone('num_key_value_heads', usual.kvHeads) ?? heads;
     checkFormat(heads % kvHeads === 0, 'config-invalid',
         `${f.where}: num_attention_heads must be a multiple of num_key_value_heads ${kvHeads}, got ${heads}`);
@@ -104,8 +105,9 @@ export function readSizes(f, usual = {}) {
         `${f.where}: hidden_size must be a multiple of num_attention_heads ${heads}, got ${width}`);
     const keyDim = given ?? width / heads;
     return {
-        width, count, heads, kvHeads, keyDim, valueDim: f.countOrNone('v_head_dim') ?? keyDim, inner: f.count('intermediate_size'),
-        vocabulary: f.count('vocab_size'), context: f.count('max_position_embeddings'),
+        width, count, heads, kvHeads, keyDim, valueDim: f.countOrNone('v_head_dim') ?? keyDim,
+        inner: f.count(spelling.inner ?? 'intermediate_size', usual.inner), vocabulary: f.count('vocab_size'),
+        context: f.count('max_position_embeddings'),
     };
 }
 
@@ -171,14 +173,14 @@ export function block(attention_, feedForward_, others) {
  * @param {Sizes} sizes
  * @param {Block[]} layers
  * @param {Norm} finalNorm
- * @param {{ tied: boolean | null, embeddingScale?: number, positions?: number | null, bias?: boolean, scale?: number,
- *   softcap?: number | null }} others
+ * @param {{ tied: boolean | null, embeddingScale?: number, positions?: number | null, skipped?: number, bias?: boolean,
+ *   scale?: number, softcap?: number | null }} others
  * @returns {Omit<ModelDescription, 'family'>}
  */
 export function model({ width, vocabulary, context }, layers, finalNorm, others) {
-    const { tied, embeddingScale = 1, positions = null, bias = false, scale = 1, softcap = null } = others;
+    const { tied, embeddingScale = 1, positions = null, skipped = 0, bias = false, scale = 1, softcap = null } = others;
     return {
-        width, vocabulary, context, layers, finalNorm, embedding: { scale: embeddingScale, positions },
+        width, vocabulary, context, layers, finalNorm, embedding: { scale: embeddingScale, positions, skipped },
         head: { tied, bias, scale, softcap },
     };
 }

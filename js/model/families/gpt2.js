@@ -20,30 +20,41 @@ export const gpt2 = {
     },
     addStart: true,     // as Keras Hub's preprocessor does
     transposed: /\.(attn_qkv|attn_output|ffn_up|ffn_down)\.weight$/,
-    describe(f) {
-        const width = f.count(['n_embd', 'hidden_size']);
-        const heads = f.count(['n_head', 'num_attention_heads']);
-        checkFormat(width % heads === 0, 'config-invalid', `${f.where}: n_embd must be a multiple of n_head ${heads}, got ${width}`);
-        const context = f.count(['n_positions', 'n_ctx', 'max_position_embeddings']);
-        const count = layerCount(f, ['n_layer', 'num_hidden_layers']);
+    describe: (f) => describeGpt2(f, 'gelu_new', (heads) => {
         const kvHeads = f.count('num_key_value_heads', heads);
         checkFormat(kvHeads === heads, 'config-invalid', `${f.where}: a GPT-2 has as many key heads as query heads, got ${kvHeads}`);
-        const keyDim = width / heads;
-        const sizes = {
-            width, count, heads, kvHeads, keyDim, valueDim: keyDim, context, vocabulary: f.count('vocab_size'),
-            inner: f.countOrNone(['n_inner', 'intermediate_size']) ?? 4 * width,
-        };
-        f.ignore('head_dim', 'v_head_dim');
-        const norm = layerNorm(f.positive(['layer_norm_epsilon', 'layer_norm_eps'], 1e-5));
-        const scaled = f.flag('scale_attn_weights', true) ? 1 / Math.sqrt(keyDim) : 1;
-        const byLayer = f.flag('scale_attn_by_inverse_layer_idx', false);
-        const activation = f.word(['activation_function', 'hidden_act'], ACTIVATIONS, 'gelu_new');
-        const layers = Array.from({ length: count }, (_, i) => block(
-            attention(sizes, {
-                before: norm, bias: { q: true, k: true, v: true, o: true }, scale: byLayer ? scaled / (i + 1) : scaled,
-            }),
-            { before: norm, width: sizes.inner, activation, gated: false, bias: true },
-        ));
-        return model(sizes, layers, norm, { tied: f.flag('tie_word_embeddings', true), positions: context });
-    },
+        return kvHeads;
+    }),
 };
+
+/**
+ * @param {import('./common.js').Fields} f
+ * @param {string} usual activation where nothing says it
+ * @param {(heads: number) => number} kvHeadsOf number of key heads, by that of query heads
+ * @returns {ReturnType<typeof model>}
+ */
+export function describeGpt2(f, usual, kvHeadsOf) {
+    const width = f.count(['n_embd', 'hidden_size']);
+    const heads = f.count(['n_head', 'num_attention_heads']);
+    checkFormat(width % heads === 0, 'config-invalid', `${f.where}: n_embd must be a multiple of n_head ${heads}, got ${width}`);
+    const context = f.count(['n_positions', 'n_ctx', 'max_position_embeddings']);
+    const count = layerCount(f, ['n_layer', 'num_hidden_layers']);
+    const kvHeads = kvHeadsOf(heads);
+    const keyDim = width / heads;
+    const sizes = {
+        width, count, heads, kvHeads, keyDim, valueDim: keyDim, context, vocabulary: f.count('vocab_size'),
+        inner: f.countOrNone(['n_inner', 'intermediate_size']) ?? 4 * width,
+    };
+    f.ignore('head_dim', 'v_head_dim');
+    const norm = layerNorm(f.positive(['layer_norm_epsilon', 'layer_norm_eps'], 1e-5));
+    const scaled = f.flag('scale_attn_weights', true) ? 1 / Math.sqrt(keyDim) : 1;
+    const byLayer = f.flag('scale_attn_by_inverse_layer_idx', false);
+    const activation = f.word(['activation_function', 'hidden_act'], ACTIVATIONS, usual);
+    const layers = Array.from({ length: count }, (_, i) => block(
+        attention(sizes, {
+            before: norm, bias: { q: true, k: true, v: true, o: true }, scale: byLayer ? scaled / (i + 1) : scaled,
+        }),
+        { before: norm, width: sizes.inner, activation, gated: false, bias: true },
+    ));
+    return model(sizes, layers, norm, { tied: f.flag('tie_word_embeddings', true), positions: context });
+}

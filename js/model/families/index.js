@@ -1,15 +1,26 @@
 // Every family that runs: to add one, its file and its line here.
 
 import { FormatError, show } from '../../check.js';
+import { arcee } from './arcee.js';
+import { ernie45 } from './ernie4-5.js';
+import { exaone4 } from './exaone4.js';
 import { gemma } from './gemma.js';
 import { gemma2 } from './gemma2.js';
 import { gemma3 } from './gemma3.js';
+import { glm } from './glm.js';
 import { gpt2 } from './gpt2.js';
+import { gptBigCode } from './gpt-bigcode.js';
+import { gptNeo } from './gpt-neo.js';
 import { gptNeox } from './gpt-neox.js';
 import { granite } from './granite.js';
+import { graniteHybrid } from './granite-hybrid.js';
+import { helium } from './helium.js';
+import { hunyuan } from './hunyuan.js';
 import { llama } from './llama.js';
 import { mistral } from './mistral.js';
+import { olmo } from './olmo.js';
 import { olmo2 } from './olmo2.js';
+import { opt } from './opt.js';
 import { phi } from './phi.js';
 import { phi3 } from './phi3.js';
 import { qwen2 } from './qwen2.js';
@@ -17,10 +28,12 @@ import { qwen3 } from './qwen3.js';
 import { smollm3 } from './smollm3.js';
 import { stablelm } from './stablelm.js';
 import { starcoder2 } from './starcoder2.js';
+import { vaultGemma } from './vaultgemma.js';
 
 /** @type {readonly import('./common.js').Family[]} */
 export const families = Object.freeze([
-    gemma, gemma2, gemma3, gpt2, gptNeox, granite, llama, mistral, olmo2, phi, phi3, qwen2, qwen3, smollm3, stablelm, starcoder2,
+    arcee, ernie45, exaone4, gemma, gemma2, gemma3, glm, gpt2, gptBigCode, gptNeo, gptNeox, granite, graniteHybrid, helium, hunyuan, llama,
+    mistral, olmo, olmo2, opt, phi, phi3, qwen2, qwen3, smollm3, stablelm, starcoder2, vaultGemma,
 ]);
 
 /**
