@@ -13,7 +13,7 @@ export const arcee = {
         const sizes = readSizes(f);
         const norm = rms(f.positive('rms_norm_eps', 1e-5));
         const { scaling, partial } = readRope(f, sizes.context);
-        const biased = f.flag('attention_bias', false);
+        const biased = hasBias(f, file, 'attention_bias', false, 'blk.0.attn_q.bias');
         const layer = block(
             attention(sizes, {
                 before: norm, bias: { q: biased, k: biased, v: biased, o: biased },

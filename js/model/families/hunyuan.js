@@ -1,7 +1,7 @@
 // Hunyuan's dense models (Tencent 2025): a Llama whose queries and keys are normalized after they are rotated.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, feedForward, model, readSizes, rms, rope } from './common.js';
+import { LLAMA_NAMES, attention, block, feedForward, hasBias, model, readSizes, rms, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const hunyuan = {
@@ -13,11 +13,11 @@ export const hunyuan = {
         'layers.#.self_attn.query_layernorm': 'blk.#.attn_q_norm',
         'layers.#.self_attn.key_layernorm': 'blk.#.attn_k_norm',
     },
-    describe(f) {
+    describe(f, file) {
         const sizes = readSizes(f);
         const norm = rms(f.positive('rms_norm_eps', 1e-5));
         const { scaling, partial } = stretched(f, sizes);
-        const biased = f.flag('attention_bias', false);
+        const biased = hasBias(f, file, 'attention_bias', false, 'blk.0.attn_q.bias');
         // Published files carry along what other models of Tencent have.
         f.word('norm_type', { rms: true }, 'rms');
         if (!f.flag('use_qk_norm', true)) {

@@ -1,7 +1,7 @@
 // OLMo (Groeneveld et al. 2024): a Llama whose layer norms have no weights.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, feedForward, layerNorm, model, readSizes, rope } from './common.js';
+import { LLAMA_NAMES, attention, block, feedForward, hasBias, layerNorm, model, readSizes, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const olmo = {
@@ -13,7 +13,7 @@ export const olmo = {
         const sizes = readSizes(f);
         const norm = layerNorm(f.positive('layer_norm_eps', 1e-5), false);
         const { scaling, partial } = readRope(f, sizes.context);
-        const biased = f.flag('attention_bias', false);
+        const biased = hasBias(f, file, 'attention_bias', false, 'blk.0.attn_q.bias');
         const layer = block(
             attention(sizes, {
                 before: norm, bias: { q: biased, k: biased, v: biased, o: biased },

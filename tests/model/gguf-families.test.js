@@ -1,0 +1,107 @@
+// Families whose GGUF files differ from their folders: what llama.cpp's converter makes of a folder gives the same logits.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { loadModel, readWeights } from '../../js/generation/index.js';
+import { assertClose } from '../close.js';
+import { gguf } from '../files/gguf-writer.js';
+import { testRuntime } from '../runtime.js';
+import { there } from '../there.js';
+import { json, readCases, weightsOf } from './golden.js';
+
+const runtime = await testRuntime();
+const cases = new Map(readCases().map((entry) => [entry.name, entry]));
+
+/** How the converter calls what stands behind the number of the layer, and outside of layers. @type {Record<string, string>} */
+const NAMES = {
+    'self_attn.q_proj': 'attn_q', 'self_attn.k_proj': 'attn_k', 'self_attn.v_proj': 'attn_v', 'self_attn.o_proj': 'attn_output',
+    'self_attn.q_norm': 'attn_q_norm', 'self_attn.k_norm': 'attn_k_norm', 'self_attn.query_layernorm': 'attn_q_norm',
+    'self_attn.key_layernorm': 'attn_k_norm', input_layernorm: 'attn_norm', post_attention_layernorm: 'ffn_norm',
+    post_feedforward_layernorm: 'post_ffw_norm', 'mlp.gate_proj': 'ffn_gate', 'mlp.up_proj': 'ffn_up', 'mlp.gate_up_proj': 'ffn_up',
+    'mlp.down_proj': 'ffn_down', ln_1: 'attn_norm', 'attn.c_attn': 'attn_qkv', 'attn.c_proj': 'attn_output', ln_2: 'ffn_norm',
+    'mlp.c_fc': 'ffn_up', 'mlp.c_proj': 'ffn_down',
+    'model.embed_tokens': 'token_embd', 'model.norm': 'output_norm', lm_head: 'output', 'transformer.wte': 'token_embd',
+    'transformer.wpe': 'position_embd', 'transformer.ln_f': 'output_norm',
+};
+
+/**
+ * Cases, with what their files say else. GGUF has neither an activation nor every scaling of a folder: both get what is usual.
+ * @typedef {object} Converted
+ * @property {string} architecture
+ * @property {string} activation of this architecture
+ * @property {Record<string, unknown>} [rope] changes of rope_parameters
+ * @property {Record<string, string>} [names]
+ * @property {[string, string, any][]} [keys]
+ * @property {boolean} [turned] rows of queries and keys stand in the order in which they are rotated
+ */
+/** @type {Record<string, Converted>} */
+const FAMILIES = {
+    'arcee-2811-43': { architecture: 'arcee', activation: 'relu2', turned: true },
+    'olmo-2811-63': { architecture: 'olmo', activation: 'silu', turned: true },
+    'ernie4_5-2811-28': { architecture: 'ernie4_5', activation: 'silu' },
+    'glm-2811-54': {
+        architecture: 'chatglm', activation: 'silu', rope: { partial_rotary_factor: 16 / 34 }, keys: [['rope.dimension_count', 'u32', 16]],
+    },
+    'gpt_bigcode-2811-98': { architecture: 'starcoder', activation: 'gelu_pytorch_tanh' },
+    'hunyuan_v1_dense-2811-35': { architecture: 'hunyuan-dense', activation: 'silu' },
+    'exaone4-2811-128': {
+        architecture: 'exaone4', activation: 'silu', names: { post_attention_layernorm: 'post_attention_norm' },
+        keys: [['attention.sliding_window', 'u32', 8], ['attention.sliding_window_pattern', 'array of bool', [true, true, true]]],
+    },
+};
+
+/** @param {Float32Array} rows @param {number} heads @param {number} size of a head @returns {Float32Array} its halves by turns */
+function interleaved(rows, heads, size) {
+    const width = rows.length / (heads * size);
+    const out = new Float32Array(rows.length);
+    for (let row = 0; row < heads * size; row++) {
+        const [head, e] = [Math.floor(row / size), row % size];
+        const to = head * size + (e % (size / 2)) * 2 + Math.floor(e / (size / 2));
+        out.set(rows.subarray(row * width, (row + 1) * width), to * width);
+    }
+    return out;
+}
+
+/** @param {string} name @param {Converted} how @param {Record<string, any>} config @returns {Promise<Uint8Array<ArrayBuffer>>} */
+async function convert(name, { architecture, names = {}, keys = [], turned = false }, config) {
+    const [width, heads] = [config.hidden_size ?? config.n_embd, config.num_attention_heads ?? config.n_head];
+    const { head_dim: size = width / heads, num_key_value_heads: kvHeads } = config;
+    const tensors = Array.from(await readWeights(weightsOf(name)), ([key, { shape, data }]) => {
+        const [, layer, part, kind] = there(/^(?:(?:model\.layers|transformer\.h)\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(key));
+        const role = names[part] ?? there(NAMES[part]);
+        const numbers = Float32Array.from(data);
+        const rows = turned && /^attn_[qk]$/.test(role) ? interleaved(numbers, role === 'attn_q' ? heads : kvHeads, size) : numbers;
+        return { name: `${layer ? `blk.${layer}.` : ''}${role}.${kind}`, shape: [...shape], bytes: new Uint8Array(rows.buffer) };
+    });
+    /** @type {[string, string, any][]} */
+    const pairs = [
+        ['context_length', 'u32', config.max_position_embeddings ?? config.n_positions], ['embedding_length', 'u32', width],
+        ['block_count', 'u32', config.num_hidden_layers ?? config.n_layer],
+        ['feed_forward_length', 'u32', config.intermediate_size ?? config.n_inner],
+        ['attention.head_count', 'u32', heads], ['attention.head_count_kv', 'u32', kvHeads],
+        ['attention.key_length', 'u32', size], ['attention.value_length', 'u32', size],
+        config.rms_norm_eps ? ['attention.layer_norm_rms_epsilon', 'f32', config.rms_norm_eps] : ['attention.layer_norm_epsilon', 'f32', 1e-5],
+        ...keys, ...(config.rope_parameters ? /** @type {[string, string, any][]} */ ([['rope.freq_base', 'f32', 500]]) : []),
+    ];
+    return gguf({
+        tensors,
+        pairs: [['general.architecture', 'string', architecture], ...pairs.map(([key, type, value]) =>
+            /** @type {[string, string, any]} */ ([`${architecture}.${key}`, type, value]))],
+    });
+}
+
+for (const [name, how] of Object.entries(FAMILIES)) {
+    test(`${how.architecture}: the logits of the folder`, async () => {
+        const { config: given, ids, tolerance } = there(cases.get(name));
+        const config = given.n_embd ? { ...given, activation_function: how.activation }
+            : { ...given, hidden_act: how.activation, rope_parameters: { rope_type: 'default', rope_theta: 500, ...how.rope } };
+        const folder = await loadModel(runtime, { config: json(config), weights: weightsOf(name) }, { weights: 'float32' });
+        const model = await loadModel(runtime, (await convert(name, how, config)).buffer, { weights: 'float32' });
+        const want = await folder.forward(ids, { positions: 'all' });
+        const got = await model.forward(ids, { positions: 'all' });
+        assertClose(got.data, want.data, tolerance, 'logits');
+        assert.equal(model.architecture, how.architecture);
+        folder.dispose();
+        model.dispose();
+    });
+}
