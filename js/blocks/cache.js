@@ -251,7 +251,7 @@ export class KVCache {
 
     /**
      * @param {Runtime} runtime
-     * @param {Blob | ArrayBuffer | ArrayBufferView | string | URL | ReadableStream<Uint8Array>} source what save() gave, or
+     * @param {import('../files/source.js').FileSource} source what save() gave, or
      *   where it is: a URL, or in Node a path
      * @returns {Promise<KVCache>}
      * @throws {Error} (rejects) a FormatError for whatever is not what save() gave: `cache-invalid`, `cache-version`,

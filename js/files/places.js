@@ -1,6 +1,6 @@
 // placeOf(): from a source to files by name, of a folder, wherever it is, or of one file and those beside it.
 
-import { classOf, show, typeError } from '../check.js';
+import { show, typeError } from '../check.js';
 import { isNode, nodeModule } from '../engine/threads.js';
 import { HuggingFaceModel } from './hugging-face.js';
 import { isBlob, isBytes, isStream, isUrl, nameOfUrl, Remote, shortened, SOURCES, toLocation } from './source.js';
@@ -131,16 +131,15 @@ function checkFile(argument, file) {
     const isFile = typeof file === 'string' || isUrl(file) || file instanceof Remote || isBlob(file)
         || isStream(file) || isBytes(file);
     if (!isFile) {
-        throw noSource(argument, 'a URL, path, Blob, ArrayBuffer, typed array or ReadableStream', file);
+        throw noSource(argument, 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, async iterable of bytes or Response', file);
     }
 }
 
 /** @param {string} argument @param {string} expected @param {any} got @returns {TypeError} with a hint if it is nearly a source */
 function noSource(argument, expected, got) {
     const hint = typeof got?.then === 'function' ? ': await it'
-        : classOf(got) === 'Response' ? ': its body is one'
-            : typeof got?.getFile === 'function' ? ': await its getFile()'
-                : typeof got?.getFileHandle === 'function' ? ': give the Files in it' : '';
+        : typeof got?.getFile === 'function' ? ': await its getFile()'
+            : typeof got?.getFileHandle === 'function' ? ': give the Files in it' : '';
     return new TypeError(`${argument} must be ${expected}, got ${show(got)}${hint}`);
 }
 

@@ -7,7 +7,8 @@ import { ByteReader, readAhead } from './byte-reader.js';
 /**
  * Where a model's bytes come from.
  *
- * @typedef {string | URL | Blob | ArrayBufferLike | ArrayBufferView | ReadableStream<Uint8Array>} FileSource one file
+ * @typedef {string | URL | Blob | ArrayBufferLike | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | Response
+ * } FileSource one file; the last three can be read only once. Node's streams are such iterables
  */
 
 /**
@@ -26,7 +27,7 @@ import { ByteReader, readAhead } from './byte-reader.js';
  */
 
 /** What a source may be, for messages. */
-export const SOURCES = 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, { config, weights, tokenizer }, a list of Files or huggingFace() of this package';
+export const SOURCES = 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, async iterable of bytes, Response, { config, weights, tokenizer }, a list of Files or huggingFace() of this package';
 
 /** How many bytes of a file are read at a time. */
 const PIECE_BYTES = 1 << 20;
@@ -70,11 +71,11 @@ export async function openFile(source, signal) {
     if (source instanceof Remote) {
         return readerOfUrl(source.url, signal, source.headers);
     }
+    if (isResponse(source)) {
+        return readerOfResponse(source, source.url === '' ? 'the Response' : nameOfUrl(new URL(source.url)), signal);
+    }
     if (isStream(source)) {
-        if (source.locked) {
-            throw new TypeError('source must be a stream that nobody reads, got one that is locked');
-        }
-        return readerOfStream(source, null, signal);
+        return readerOfStream(classOf(source) === 'ReadableStream' ? /** @type {ReadableStream} */ (source) : streamOf(source), null, signal);
     }
     if (isBytes(source)) {
         return readerOfBytes(source, signal);
@@ -155,8 +156,12 @@ export function isBytes(source) {
 /** @param {any} source @returns {source is Blob} by its methods: happy-dom's Blobs have no class name */
 export const isBlob = (source) => typeof source?.slice === 'function' && typeof source.arrayBuffer === 'function';
 
-/** @param {unknown} source @returns {source is ReadableStream} */
-export const isStream = (source) => classOf(source) === 'ReadableStream';
+/** @param {unknown} source @returns {source is Response} */
+const isResponse = (source) => classOf(source) === 'Response';
+
+/** @param {any} source @returns {source is ReadableStream | AsyncIterable<Uint8Array> | Response} what can be read only once; no handle of a folder */
+export const isStream = (source) => classOf(source) === 'ReadableStream' || isResponse(source)
+    || (typeof source?.[Symbol.asyncIterator] === 'function' && typeof source.getFileHandle !== 'function');
 
 /** @param {unknown} source @returns {source is URL} */
 export const isUrl = (source) => classOf(source) === 'URL';
@@ -206,6 +211,26 @@ export function nameOfUrl({ protocol, origin, pathname }) {
     return protocol === 'data:' ? 'the data: URL' : shortened((origin === 'null' ? protocol : origin) + pathname);
 }
 
+/** @param {AsyncIterable<Uint8Array>} iterable @returns {ReadableStream<Uint8Array>} the same bytes; cancelling it ends a pending read */
+function streamOf(iterable) {
+    const iterator = iterable[Symbol.asyncIterator]();
+    return new ReadableStream({
+        async pull(controller) {
+            const { done, value } = await iterator.next();
+            if (done) {
+                controller.close();
+            } else {
+                controller.enqueue(value);
+            }
+        },
+        async cancel(reason) {
+            // A generator that waits, as that of Node's streams does, returns only when something has come.
+            /** @type {{ destroy?: () => void }} */ (iterable).destroy?.();
+            await iterator.return?.(reason);
+        },
+    }, { highWaterMark: 0 });
+}
+
 /**
  * @param {ReadableStream<Uint8Array>} stream
  * @param {number | null} size
@@ -213,6 +238,9 @@ export function nameOfUrl({ protocol, origin, pathname }) {
  * @param {(pull: () => Promise<Uint8Array | null>) => () => Promise<Uint8Array | null>} [through]
  */
 function readerOfStream(stream, size, signal, through = (pull) => pull) {
+    if (stream.locked) {
+        throw new TypeError('source must be a stream that nobody reads, got one that is locked');
+    }
     const reader = stream.getReader();
     const pull = async () => {
         const { done, value } = await reader.read();
@@ -242,14 +270,17 @@ async function readerOfUrl(url, signal, headers) {
         signal?.throwIfAborted();
         throw new Error(`cannot fetch ${nameOfUrl(url)}: ${/** @type {Error} */ (cause).message}`, { cause });
     }
-    if (!response.ok || response.body === null) {
-        await response.body?.cancel().catch(() => {});
-        throw new SourceError(`cannot fetch ${nameOfUrl(url)}: ${response.status} ${response.statusText}`,
-            ABSENT.has(response.status) ? 'absent' : 'unreachable');
+    return readerOfResponse(response, nameOfUrl(url), signal);
+}
+
+/** @param {Response} response @param {string} name @param {AbortSignal} [signal] */
+async function readerOfResponse({ ok, status, statusText, headers, body }, name, signal) {
+    if (!ok || body === null) {
+        await body?.cancel().catch(() => {});
+        throw new SourceError(`cannot fetch ${name}: ${status} ${statusText}`, ABSENT.has(status) ? 'absent' : 'unreachable');
     }
-    const { headers: told } = response;
     // Content-Length counts compressed bytes if the server compresses, so the size counts as unknown.
-    return readerOfStream(response.body, null, signal, (pull) => readAhead(namingLoss(pull, nameOfUrl(url), told)));
+    return readerOfStream(body, null, signal, (pull) => readAhead(namingLoss(pull, name, headers)));
 }
 
 /**

@@ -242,7 +242,7 @@ export class ModelCache {
     /**
      * @template {number[] | number[][]} [Tokens=number[]]
      * @param {{ createCache(options?: CacheOptions): ModelCache }} model one with the same weights as the model that saved it
-     * @param {Blob | ArrayBuffer | ArrayBufferView | string | URL | ReadableStream<Uint8Array>} source what save() gave, or where it is
+     * @param {import('../files/source.js').FileSource} source what save() gave, or where it is
      * @returns {Promise<ModelCache<Tokens>>} in TypeScript one of a batch is `load<number[][]>`'s
      * @throws {FormatError} (rejects) `cache-invalid`, `cache-version`, `cache-model`, `cache-checksum`; a RangeError when the memory
      *   is exhausted

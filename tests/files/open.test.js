@@ -1,10 +1,11 @@
 // openModel: every form of source, the files of a folder, parts of a model, and what is not there or something else.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
 import { after, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { runInNewContext } from 'node:vm';
@@ -433,6 +434,12 @@ describe('a GGUF file', () => {
         },
         'a stream': () => stream(file),
         'a stream byte by byte': () => stream(file, 1),
+        'a stream of Node\'s': () => createReadStream(named('tiny.gguf')),
+        'an async iterable': async function* pieces() {
+            for (let at = 0; at < file.length; at += 100) yield file.subarray(at, at + 100);
+        },
+        'a Response': () => new Response(file),
+        'the Response of a request': () => fetch(`${serve('/gguf/', { 'tiny.gguf': file })}tiny.gguf`),
         'a stream of another realm\'s arrays': () => {
             const foreign = runInNewContext(`new Uint8Array(${file.length})`);
             foreign.set(file);
@@ -457,7 +464,7 @@ describe('a GGUF file', () => {
         },
         'three parts as weights': () => ({ weights: Object.values(split()) }),
     };
-    for (const [name, source] of Object.entries(sources)) test(name, () => checkGguf(source()));
+    for (const [name, source] of Object.entries(sources)) test(name, async () => checkGguf(await source()));
 
     test('a tokenizer that was given goes with it', async () => {
         const model = await openModel({ weights: file, tokenizer: WHOLE['tokenizer.json'] });
@@ -468,9 +475,11 @@ describe('a GGUF file', () => {
     test('a stream can be read but once, anything else again', async () => {
         const again = await openModel(file);
         assert.deepEqual(await all(again), await all(again));
-        const once = await openModel(stream(file));
-        await all(once);
-        await assert.rejects(all(once), /only once/);
+        for (const source of [stream(file), Readable.from([file]), new Response(file)]) {
+            const once = await openModel(source);
+            await all(once);
+            await assert.rejects(all(once), /only once/);
+        }
     });
 });
 
@@ -635,6 +644,8 @@ describe('what is refused', () => {
             [`${origin}/missing.gguf?signature=secret`, /^cannot fetch http:[^?]*missing\.gguf: 404/],
             [`data:;base64,${'!'.repeat(1000)}`, /^cannot fetch the data: URL: .{1,100}$/], ['http://127.0.0.1:1/x/', /127\.0\.0\.1:1/],
             [huggingFace('o/n', { endpoint: `${origin}/gated`, file: 'sub/tiny.gguf' }), /gated.*401/],
+            [new Response('no', { status: 404, statusText: 'Not Found' }), /^cannot fetch the Response: 404 Not Found$/],
+            [await fetch(`${origin}/missing.gguf`), /^cannot fetch http:.*missing\.gguf: 404/],
         ];
         for (const [source, message] of missing) {
             await assert.rejects(openModel(source), { name: 'Error', message });

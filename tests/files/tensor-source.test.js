@@ -1,6 +1,7 @@
 // Reading tensors: what is read and what is not, in which pieces, and how it ends.
 
 import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
 import { describe, test } from 'node:test';
 import { openModel } from '../../js/files/open.js';
 import { readWeights } from '../../js/files/read-weights.js';
@@ -116,6 +117,18 @@ describe('an end before the end', () => {
                 const model = await openModel(stalled, { signal: controller.signal });
                 for await (const _ of model.read(() => true));
             }, { message: 'enough' });
+        });
+
+        test(`a signal, ${when}, ends the read of a stream of Node's`, async () => {
+            const controller = new AbortController();
+            const stalled = new PassThrough();
+            stalled.write(file.slice(0, when === 'while opening' ? 100 : 2 * MIB));
+            setTimeout(() => controller.abort(new Error('enough')), 20);
+            await assert.rejects(async () => {
+                const model = await openModel(stalled, { signal: controller.signal });
+                for await (const _ of model.read(() => true));
+            }, { message: 'enough' });
+            assert.ok(stalled.destroyed);
         });
     }
 

@@ -369,7 +369,7 @@ test('what is nearly a source is named, with what to do', async () => {
         for (;;) yield 1;
     }
     for (const [source, message] of /** @type {[unknown, RegExp][]} */ ([
-        [Promise.resolve(weights), /^source must be .*, got a Promise: await it$/], [new Response('x'), /got a Response: its body is one$/],
+        [Promise.resolve(weights), /^source must be .*, got a Promise: await it$/],
         [{ kind: 'directory', getFileHandle() {} }, /: give the Files in it$/], [{ kind: 'file', getFile() {} }, /: await its getFile\(\)$/],
         [{ weights, config: 5 }, /^source\.config must be .*, got 5$/], [{ weights: [weights, 5], config }, /^source\.weights must be .*, got 5$/],
         [{ weights, config: Promise.resolve(config) }, /^source\.config must be .*, got a Promise: await it$/],

@@ -227,7 +227,7 @@ export class AttentionLayer {
     /**
      * Replaces the weights by those of a file that Keras saved, or none of them if something is wrong. The layer must be built
      * and, where the weights in the file are quantized, quantized alike, as in Keras.
-     * @param {string | URL | Blob | ArrayBuffer | Uint8Array | ReadableStream<Uint8Array>} source a `.weights.h5`,
+     * @param {import('../../files/source.js').FileSource} source a `.weights.h5`,
      *   `.keras` or (a whole model's) `.h5` file: its URL, path (Node), bytes or stream
      * @param {{ layer?: string, signal?: AbortSignal }} [options] layer: which one, by its name in the model that was
      *   saved or the path of its group; not needed where the file holds but one attention layer
