@@ -20,7 +20,7 @@ import { otherTasks } from './threads.js';
 /**
  * A job in line, or at work; `ticket` counts them, `unlisten` ends the wait for its abort.
  * @typedef {{ job: Job<any>, ticket: number, resolve: (value: any) => void, reject: (error: any) => void,
- *   signal?: AbortSignal, unlisten?: () => void }} Entry
+ *   signal?: AbortSignal | null, unlisten?: () => void }} Entry
  */
 
 export class Line {
@@ -115,7 +115,7 @@ export class Line {
      * it runs in parts, between which the thread hears of an abort. Another call meanwhile first runs it to its end.
      * @template T
      * @param {Job<T>} job
-     * @param {AbortSignal} [signal] cuts the job short: the promise rejects with its reason
+     * @param {AbortSignal | null} [signal] cuts the job short: the promise rejects with its reason
      * @returns {Promise<T>}
      */
     run(job, signal) {

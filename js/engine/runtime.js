@@ -147,7 +147,7 @@ export class Runtime {
      * The same as a promise.
      * @template T
      * @param {Job<T>} job
-     * @param {AbortSignal} [signal] cuts the job short: the promise rejects with its reason
+     * @param {AbortSignal | null} [signal] cuts the job short: the promise rejects with its reason
      * @returns {Promise<T>}
      */
     _run(job, signal) {

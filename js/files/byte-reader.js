@@ -14,7 +14,7 @@ export class ByteReader {
      * @param {() => Promise<Uint8Array | null>} pull the next piece, null at the end
      * @param {(reason?: unknown) => unknown} cancel gives up; a pending pull ends
      * @param {number | null} size bytes of the file, null if that is not certain
-     * @param {AbortSignal} [signal]
+     * @param {AbortSignal | null} [signal]
      * @param {(position: number) => void} [jump] makes the next pull begin at a position; only for files of known size
      * @param {(target: Uint8Array) => Promise<number>} [into] reads directly into a buffer; returns how many bytes
      */

@@ -20,7 +20,7 @@ import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
  * @typedef {import('./tensor-source.js').TensorSource} TensorSource
  *
  * @typedef {object} OpenOptions
- * @property {AbortSignal} [signal] aborts opening and reading
+ * @property {AbortSignal | null} [signal] aborts opening and reading
  * @property {(progress: { loaded: number, total: number }) => void} [onProgress] in bytes of all files
  * @property {'model' | 'weights'} [what] 'weights' reads nothing but tensors
  */
@@ -73,7 +73,7 @@ class Opening {
      * @param {import('./places.js').Place} place
      * @param {boolean} isModel whether config and tokenizer are wanted too
      * @param {Progress} progress
-     * @param {AbortSignal | undefined} signal
+     * @param {AbortSignal | null | undefined} signal
      */
     constructor(place, isModel, progress, signal) {
         this._place = place;

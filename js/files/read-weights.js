@@ -37,7 +37,7 @@ const BYTES = new Set(['U8', 'BOOL']);
  * @param {any} source as for openModel()
  * @param {object} options
  * @param {Decode} options.decode
- * @param {AbortSignal} [options.signal]
+ * @param {AbortSignal | null} [options.signal]
  * @param {(progress: { loaded: number, total: number }) => void} [options.onProgress]
  * @returns {Promise<Map<string, WeightTensor>>} by the names that the file has: floats and quantized blocks as
  *   Float32Array, integers as Int32Array, bytes and booleans as Uint8Array

@@ -60,7 +60,7 @@ export class Remote {
 
 /**
  * @param {FileSource | Remote} source
- * @param {AbortSignal} [signal]
+ * @param {AbortSignal | null} [signal]
  * @returns {Promise<ByteReader>}
  */
 export async function openFile(source, signal) {
@@ -102,7 +102,7 @@ export async function readWhole(reader, name) {
     }
 }
 
-/** @param {any} source @param {AbortSignal} [signal] @returns {Promise<Uint8Array<ArrayBuffer>>} all bytes of a file */
+/** @param {any} source @param {AbortSignal | null} [signal] @returns {Promise<Uint8Array<ArrayBuffer>>} all bytes of a file */
 export async function readFile(source, signal) {
     checkSignal(signal);
     return readWhole(await openFile(source, signal), 'the file');
@@ -118,7 +118,7 @@ function bytesOf(source) {
     }
 }
 
-/** @param {ArrayBuffer | ArrayBufferView} source @param {AbortSignal} [signal] */
+/** @param {ArrayBuffer | ArrayBufferView} source @param {AbortSignal | null} [signal] */
 function readerOfBytes(source, signal) {
     const bytes = bytesOf(source);
     // Shared memory is copied, piece by piece: others may write to it meanwhile, and TextDecoder refuses it.
@@ -126,14 +126,14 @@ function readerOfBytes(source, signal) {
     return readerOfPieces(bytes.length, signal, (at) => (isShared ? bytes.slice(at, at + PIECE_BYTES) : bytes.subarray(at)));
 }
 
-/** @param {Blob} blob @param {AbortSignal} [signal] */
+/** @param {Blob} blob @param {AbortSignal | null} [signal] */
 function readerOfBlob(blob, signal) {
     return readerOfPieces(blob.size, signal, async (at) => new Uint8Array(await blob.slice(at, at + PIECE_BYTES).arrayBuffer()));
 }
 
 /**
  * @param {number} size
- * @param {AbortSignal | undefined} signal
+ * @param {AbortSignal | null | undefined} signal
  * @param {(at: number) => Uint8Array | Promise<Uint8Array>} piece some of the bytes from a place on; none at the end
  */
 function readerOfPieces(size, signal, piece) {
@@ -234,7 +234,7 @@ function streamOf(iterable) {
 /**
  * @param {ReadableStream<Uint8Array>} stream
  * @param {number | null} size
- * @param {AbortSignal | undefined} signal
+ * @param {AbortSignal | null | undefined} signal
  * @param {(pull: () => Promise<Uint8Array | null>) => () => Promise<Uint8Array | null>} [through]
  */
 function readerOfStream(stream, size, signal, through = (pull) => pull) {
@@ -259,7 +259,7 @@ function readerOfStream(stream, size, signal, through = (pull) => pull) {
 
 /**
  * @param {URL} url
- * @param {AbortSignal} [signal]
+ * @param {AbortSignal | null} [signal]
  * @param {Record<string, string>} [headers]
  */
 async function readerOfUrl(url, signal, headers) {
@@ -273,7 +273,7 @@ async function readerOfUrl(url, signal, headers) {
     return readerOfResponse(response, nameOfUrl(url), signal);
 }
 
-/** @param {Response} response @param {string} name @param {AbortSignal} [signal] */
+/** @param {Response} response @param {string} name @param {AbortSignal | null} [signal] */
 async function readerOfResponse({ ok, status, statusText, headers, body }, name, signal) {
     if (!ok || body === null) {
         await body?.cancel().catch(() => {});
@@ -305,7 +305,7 @@ function namingLoss(pull, name, headers) {
     };
 }
 
-/** @param {string | URL} path @param {AbortSignal} [signal] */
+/** @param {string | URL} path @param {AbortSignal | null} [signal] */
 async function readerOfPath(path, signal) {
     /** @type {typeof import('node:fs/promises')} */
     const promises = nodeModule('node:fs/promises');

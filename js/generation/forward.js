@@ -17,7 +17,7 @@ import { checkIds, emptyResult, read, readSync } from '../model/reader.js';
  * @property {readonly (number | 'final')[]} [hiddenStates] layers whose hidden states are wanted, of all positions of one text; 'final':
  *   those after the final norm, from which logits are made
  * @property {import('./attention-scores.js').AttentionOption} [attention] layers, and heads, whose attention scores are wanted, of one text
- * @property {AbortSignal} [signal] noticed within milliseconds; the cache then holds what its `tokens` say
+ * @property {AbortSignal | null} [signal] noticed within milliseconds; the cache then holds what its `tokens` say
  *
  * @typedef {object} Inside the result with hiddenStates or attention
  * @property {Tensor} logits
@@ -91,7 +91,7 @@ function checkInside(model, { hiddenStates, attention }, count) {
             throw rangeError('hiddenStates', "a layer each once, as 'final'", hiddenStates);
         }
         if (layers.length > 0 || wanted.length === 0) {
-            checkList('hiddenStates', layers, model.layers, 'a layer');
+            checkList('hiddenStates', layers, model.layers, "'final' or a layer");
         }
     }
     // The state after the final norm has the number after that of the last layer.

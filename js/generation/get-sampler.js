@@ -47,8 +47,11 @@ export function getSampler(options) {
     }
     const name = samplerName(options);
     checkHas(name, options);
+    if (temperature === 0 && ['beam', 'contrastive'].includes(name)) {
+        throw rangeError('temperature', `above 0 with the sampler ${show(name)}: 0 is greedy, another sampler`, temperature);
+    }
     const made = makeSampler(name, options);
-    return temperature === 0 && made.kind === 'row' ? new GreedySampler() : made;
+    return temperature === 0 ? new GreedySampler() : made;
 }
 
 /** @param {SamplerOptions} options with a sampler object */

@@ -24,7 +24,7 @@ import { takeOptions } from './take-options.js';
 
 /**
  * @typedef {object} LoadOptions
- * @property {AbortSignal} [signal] aborts loading; all memory it took is freed
+ * @property {AbortSignal | null} [signal] aborts loading; all memory it took is freed
  * @property {(progress: { loaded: number, total: number }) => void} [onProgress] in bytes; the last call has loaded = total
  * @property {'auto' | 'float32'} [weights] 'auto', the default: computes on the file's quantized blocks as they are. 'float32': decodes
  *   them first, which is exact and takes more memory; weights that Keras quantized to int8 stay integers even then

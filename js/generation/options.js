@@ -40,7 +40,7 @@ import { takeOptions } from './take-options.js';
  *   pass. A model with the same vocabulary, or 'prompt': what followed the same tokens earlier in the text. The text is the same as
  *   without a draft. Not with beam or contrastive search
  * @property {number} [draftTokens] guesses per pass; default: up to 11, fewer or none while drafting is slower than doing without
- * @property {AbortSignal} [signal] noticed within milliseconds, also while the prompt is read
+ * @property {AbortSignal | null} [signal] noticed within milliseconds, also while the prompt is read
  * @property {(progress: { phase: 'prefill', done: number, total: number, index?: number }) => void} [onProgress] how many tokens of
  *   the prompt have been read; index: which prompt, if there is a list of them
  * @property {number} [candidates] each item comes with this many of the most probable tokens that it was chosen from; not with beam
@@ -59,7 +59,7 @@ import { takeOptions } from './take-options.js';
  * @property {number} maxNewTokens
  * @property {import('./samplers.js').Sampler} sampler
  * @property {string[]} stops
- * @property {AbortSignal | undefined} signal
+ * @property {AbortSignal | null | undefined} signal
  * @property {GenerateOptions['onProgress']} onProgress
  * @property {number} candidates
  * @property {import('./attention-scores.js').Wanted | null} attention
@@ -125,8 +125,9 @@ export function checkSettings(model, ids, options) {
     const processors = createProcessors(merged, {
         vocabularySize: model.vocabularySize, promptLength: ids.length, kind: sampler.kind,
     });
-    const room = Math.min(maxNewTokens, most - ids.length);
-    const constraint = maxNewTokens === 0 ? null : createConstraint(model, options, { room, kind: sampler.kind });
+    // Where no token is wanted, what a text could be held to is checked and fits.
+    const room = maxNewTokens === 0 ? Infinity : Math.min(maxNewTokens, most - ids.length);
+    const constraint = createConstraint(model, options, { room, kind: sampler.kind });
     return {
         maxNewTokens, sampler, stops, signal, onProgress, candidates, attention, cache, prefixes, processors, constraint, most,
         draft: options.draft, draftTokens,

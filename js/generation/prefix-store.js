@@ -95,7 +95,7 @@ export class PrefixStore {
      * Loads what the store has of a text's beginning, at most all but its last token.
      * @param {CacheRow} row holds a beginning of the text, perhaps an empty one
      * @param {ArrayLike<number>} ids of the text
-     * @param {AbortSignal} [signal]
+     * @param {AbortSignal | null} [signal]
      * @returns {Promise<void>}
      */
     _fill(row, ids, signal) {
@@ -117,7 +117,7 @@ export class PrefixStore {
      * Keeps a text's beginning.
      * @param {CacheRow} row
      * @param {ArrayLike<number>} ids which the row holds
-     * @param {AbortSignal} [signal]
+     * @param {AbortSignal | null} [signal]
      * @returns {Promise<void>}
      */
     _keep(row, ids, signal) {
@@ -144,7 +144,7 @@ export class PrefixStore {
     /**
      * @template T
      * @param {(folder: Folder) => Promise<T>} body
-     * @param {AbortSignal} [signal]
+     * @param {AbortSignal | null} [signal]
      * @returns {Promise<void>} trouble with files is no error: it is as if the store were empty
      */
     #inLine(body, signal) {

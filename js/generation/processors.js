@@ -1,7 +1,7 @@
 // Logits processors: biases, penalties and bans, applied before a sampler sees the logits. One object accompanies one text and counts
 // its tokens as they come, so that a step costs the number of different tokens, not the length of the text or the vocabulary.
 
-import { finiteNumber, integerWithin, plainObject, positiveInteger, rangeError, show, typeError } from '../check.js';
+import { finiteNumber, integerWithin, positiveInteger, rangeError, show, typeError } from '../check.js';
 import { scramble } from '../random.js';
 
 /**
@@ -106,7 +106,9 @@ function biasPairs(given) {
     if (typeof given === 'object' && given !== null && Symbol.iterator in given) {
         return /** @type {Iterable<[number, number]>} */ (given);
     }
-    plainObject('logitBias', given);
+    if (typeof given !== 'object' || given === null) {
+        throw typeError('logitBias', 'a Map, an object or pairs, of tokens and numbers', given);
+    }
     return Object.entries(given).map(([token, value]) => {
         if (!/^(0|[1-9][0-9]*)$/.test(token)) {
             throw new TypeError(`logitBias must have tokens for keys, got ${show(token)}`);

@@ -8,7 +8,7 @@ import { readWeights as readTensors } from '../files/read-weights.js';
 /**
  * The tensors of a `.safetensors`, `.gguf`, `.weights.h5` or `.keras` file, or of a folder.
  * @param {import('../files/source.js').ModelSource} source as for loadModel()
- * @param {{ signal?: AbortSignal, onProgress?: (progress: { loaded: number, total: number }) => void }} [options]
+ * @param {{ signal?: AbortSignal | null, onProgress?: (progress: { loaded: number, total: number }) => void }} [options]
  * @returns {Promise<Map<string, import('../files/read-weights.js').WeightTensor>>} by the names that the file has
  * @throws {import('../check.js').FormatError} (rejects) for a malformed file
  */

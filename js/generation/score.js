@@ -17,7 +17,7 @@ const TURN = 4;
  * @typedef {object} ScoreOptions
  * @property {boolean} [each] whether the result lists the score of every token
  * @property {number} [candidates] with `each`, how many of the tokens that the model finds most probable there are listed, best first
- * @property {AbortSignal} [signal]
+ * @property {AbortSignal | null} [signal]
  *
  * @typedef {object} Score
  * @property {number} nats negative log-likelihood
@@ -73,7 +73,7 @@ export async function score(model, text, options) {
  * @param {LanguageModel} model
  * @param {number} startToken
  * @param {number[]} ids at most contextLength
- * @param {{ signal?: AbortSignal, log: TokenLog | null }} options
+ * @param {{ signal?: AbortSignal | null, log: TokenLog | null }} options
  */
 async function scorePiece(model, startToken, ids, { signal, log }) {
     let nats = 0;

@@ -120,7 +120,7 @@ export class SpeculativeSearch extends RowSearch {
 
 /** Guesses with a smaller model, greedily. */
 export class ModelDraft {
-    /** @param {Network} network with the same vocabulary @param {number} length most positions @param {AbortSignal} [signal] */
+    /** @param {Network} network with the same vocabulary @param {number} length most positions @param {AbortSignal | null} [signal] */
     constructor(network, length, signal) {
         this._network = network;
         this._row = new CacheRow(network, length, 'float32');

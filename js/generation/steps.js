@@ -69,7 +69,7 @@ export class ModelSteps {
         this._wanted = { logits: this._logits, hidden: this._hidden, every: false };
     }
 
-    /** Aborts reading. @param {AbortSignal | undefined} signal */
+    /** Aborts reading. @param {AbortSignal | null | undefined} signal */
     set signal(signal) {
         this._job.signal = signal;
     }

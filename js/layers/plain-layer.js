@@ -37,7 +37,7 @@ import { checkWeights } from './check-weights.js';
  * @property {unknown} [dtype] name of a policy, or its serialized form; default 'float32'
  */
 
-/** @typedef {{ signal?: AbortSignal }} SignalOption of `call`: cuts it short within milliseconds */
+/** @typedef {{ signal?: AbortSignal | null }} SignalOption of `call`: cuts it short within milliseconds */
 
 /**
  * Where the rows of a call stand.

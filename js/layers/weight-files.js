@@ -14,7 +14,7 @@ import { checkWeights, ensureRoom } from './check-weights.js';
  * @param {AttentionLayer} layer built
  * @param {import('../files/source.js').FileSource} source the file, `.weights.h5`, `.keras` or a whole model's `.h5`: a URL,
  *   a path (Node), a Blob, bytes or a stream
- * @param {{ layer?: string, signal?: AbortSignal }} [options] layer: which one, by its name in the model that was saved
+ * @param {{ layer?: string, signal?: AbortSignal | null }} [options] layer: which one, by its name in the model that was saved
  *   or the path of its group; not needed where the file holds but one attention layer
  * @throws {import('../check.js').FormatError} (rejects) for a damaged file, or one without such a layer
  * @throws {TypeError | RangeError} (rejects) where the weights are not those of this layer

@@ -333,6 +333,9 @@ export function createCache(network, options, usual) {
     if ((window === undefined) !== (sinks === undefined)) {
         throw new TypeError('window and sinks must be given together');
     }
+    if (window !== undefined && options.length !== undefined) {
+        throw new TypeError('length: a cache with sinks has sinks + window positions, so give none');
+    }
     let length = positiveInteger('length', most);
     if (window !== undefined && sinks !== undefined) {
         if (!(Number.isInteger(sinks) && sinks >= 0)) {

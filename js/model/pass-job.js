@@ -48,7 +48,7 @@ export class PassJob {
         this._wanted = NOTHING;
         /** @type {AttentionWatch | null} */
         this.watch = null;
-        /** Aborts a pass; nothing of that pass is in the text then. @type {AbortSignal | undefined} */
+        /** Aborts a pass; nothing of that pass is in the text then. @type {AbortSignal | null | undefined} */
         this.signal = undefined;
         /** Runs it joined with others (together.js); null: the runtime runs it. @type {{ run(job: PassJob): Promise<void> } | null} */
         this.together = null;

@@ -9,8 +9,10 @@ import { Dict, TemplateError, fromJs } from './jinja/values.js';
 const MAX_SOURCE = 2 ** 18;
 /** Marks the end of the last message in the text, as in transformers: its content may occur elsewhere, too. */
 const MARK = 'CONTINUE_FINAL_MESSAGE_TAG ';
-/** Variables that render() sets itself. */
-const RESERVED = ['messages', 'add_generation_prompt', 'continue_final_message'];
+/** Variables that render() sets itself, and what of its arguments says them. @type {Record<string, string>} */
+const RESERVED = {
+    messages: 'the first argument', add_generation_prompt: 'addGenerationPrompt', continue_final_message: 'continueFinalMessage',
+};
 
 /**
  * A turn of a conversation. Other properties reach the template as they are: `tool_calls`, `name`, `reasoning_content`, ...
@@ -59,8 +61,8 @@ export class ChatTemplate {
         checkFlags(addGenerationPrompt, continueFinalMessage);
         if (tools !== undefined && tools !== null && !Array.isArray(tools)) throw typeError('tools', 'an array', tools);
         for (const name of Object.keys(variables)) {
-            if (RESERVED.includes(name)) {
-                throw typeError(`options.${name}`, 'left to applyChatTemplate()', variables[name]);
+            if (Object.hasOwn(RESERVED, name)) {
+                throw typeError(`options.${name}`, `absent: ${RESERVED[name]} says it`, variables[name]);
             }
         }
         // A text that ends within an answer cannot end with the beginning of one.

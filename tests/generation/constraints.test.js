@@ -121,7 +121,7 @@ describe('json', () => {
 
     /** @type {[any, RegExp][]} */
     const wrong = [
-        [7, /^json must be an object/], [{}, /^json must be a schema with a type, .*, got an object with keys \[\]/],
+        [true, /^json must be a JSON Schema, an object, got true$/], [{}, /^json must be a schema with a type, .*, got an object with keys \[\]/],
         [{ type: 'date' }, /^json\.type must be of object, array.* got "date"/],
         [{ type: 'string', format: 'date' }, /^json\.format: this keyword is not supported/],
         [{ type: 'object', properties: { a: { type: 'integer', multipleOf: 3 } } }, /^json\.a\.multipleOf: /],
@@ -131,7 +131,7 @@ describe('json', () => {
         [{ enum: [undefined] }, /^json must be made of what JSON has, got undefined/],
         [{ type: 'object', required: ['a'] }, /^json\.required/],
         [{ type: 'object', additionalProperties: { type: 'null' } }, /^json\.additionalProperties/],
-        [{ type: 'array' }, /^json\.items must be an object/],
+        [{ type: 'array' }, /^json\.items must be a JSON Schema, an object/],
         [{ type: 'array', items: { type: 'null' }, minItems: 3, maxItems: 2 }, /^json\.maxItems must be at least 3/],
         [{ type: 'string', maxLength: -1 }, /^json\.maxLength/], [{ type: 'string', maxLength: 1e9 }, /^json\.maxLength/],
         ...['a', '^a\\$', '^', 'a$', '^a\\\\\\$'].map((pattern) => /** @type {[any, RegExp]} */ (

@@ -87,3 +87,24 @@ test('messages say what may come, and nothing that is not so', async () => {
     // The embedded model has a start token; it is its tokenizer that puts none before a text.
     assert.throws(() => model.generate([]), { name: 'RangeError', message: 'prompt must be at least one token, got []' });
 });
+
+test('no option is set aside without a word', () => {
+    for (const [call, message] of /** @type {[() => unknown, string][]} */ ([
+        [() => model.createCache({ length: 8, sinks: 1, window: 4 }), 'length: a cache with sinks has sinks + window positions, so give none'],
+        [() => model.generate('a', { temperature: 0, numBeams: 2 }),
+            'temperature must be above 0 with the sampler "beam": 0 is greedy, another sampler, got 0'],
+        [() => model.generate('a', { logitBias: /** @type {any} */ (5) }), 'logitBias must be a Map, an object or pairs, of tokens and numbers, got 5'],
+        [() => model.forwardSync([1], { hiddenStates: /** @type {any} */ (['last']) }),
+            "hiddenStates must be 'final' or a layer from 0 to 3, got \"last\""],
+    ])) {
+        assert.throws(call, { message });
+    }
+    const constraints = { json: true, choices: 'a', pattern: /a/, allowed: [1] };
+    for (const [name, value] of Object.entries(constraints)) {
+        assert.throws(() => model.generate('a', { maxNewTokens: 0, [name]: value }), { name: 'TypeError', message: new RegExp(`^${name} must be`) });
+    }
+});
+
+test('where no token is wanted, a text need not fit', async () => {
+    assert.deepEqual(await model.generate('a', { maxNewTokens: 0, choices: ['yes'] }).next(), { done: true, value: undefined });
+});

@@ -359,6 +359,15 @@ test('what is set on a sampler is checked as what it is made with', async () => 
     assert.deepEqual(drawn, best);
 });
 
+test('a signal that is null is none, as for fetch()', async () => {
+    const options = { signal: null };
+    (await loadModel(runtime, tinyFiles(), options)).dispose();
+    assert.ok((await readWeights(tinyFiles().weights, options)).size > 0);
+    assert.deepEqual((await model.forward([1, 2], options)).shape, [1, model.vocabularySize]);
+    assert.equal((await model.score('a', options)).bytes, 1);
+    assert.equal((await model.generate('a', { ...options, maxNewTokens: 1 }).next()).done, false);
+});
+
 test('what is nearly a source is named, with what to do', async () => {
     const { weights, config } = tinyFiles();
     const locked = new Blob([new Uint8Array(weights)]).stream();

@@ -116,9 +116,11 @@ describe('the text of a conversation', () => {
         cycle.self = cycle;
         assert.throws(() => template.render([cycle]), /nested more than 100 deep/);
         for (const options of [{ tools: {} }, { addGenerationPrompt: 1 }, { continueFinalMessage: 'yes' },
-            { add_generation_prompt: true }, { messages: [] }]) {
+            { messages: [] }]) {
             assert.throws(() => template.render([USER], /** @type {any} */ (options)), TypeError);
         }
+        assert.throws(() => template.render([USER], { add_generation_prompt: true }),
+            { name: 'TypeError', message: 'options.add_generation_prompt must be absent: addGenerationPrompt says it, got true' });
     });
 
     test('what the template raises is in the message', () => {

@@ -160,10 +160,10 @@ test('changing what was given, or what getConfig() gave, changes no layer', () =
     for (const layer of layers) layer.dispose();
 });
 
-test('a signal that is undefined is none', async () => {
+test('a signal that is undefined or null is none', async () => {
     const norm = new RMSNormalization(runtime);
     const x = tensor([2, 8]);
-    assert.deepEqual((await norm.call(x, { signal: undefined })).data, norm.callSync(x).data);
+    for (const signal of [undefined, null]) assert.deepEqual((await norm.call(x, { signal })).data, norm.callSync(x).data);
     await assert.rejects(norm.call(x, /** @type {any} */ ({ signal: 5 })), { name: 'TypeError', message: /^signal must be an AbortSignal/ });
     const message = /^the options of a call of RMSNormalization must be an object/;
     await assert.rejects(norm.call(x, /** @type {any} */ (null)), { name: 'TypeError', message });

@@ -60,7 +60,9 @@ class Compiler {
      * @returns {Expression}
      */
     value(schema, at, depth) {
-        plainObject(at, schema);
+        if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) {
+            throw typeError(at, 'a JSON Schema, an object', schema);
+        }
         if (depth > MOST_DEPTH) {
             throw rangeError(at, `nested at most ${MOST_DEPTH} deep`, schema);
         }

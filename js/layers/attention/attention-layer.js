@@ -229,7 +229,7 @@ export class AttentionLayer {
      * and, where the weights in the file are quantized, quantized alike, as in Keras.
      * @param {import('../../files/source.js').FileSource} source a `.weights.h5`,
      *   `.keras` or (a whole model's) `.h5` file: its URL, path (Node), bytes or stream
-     * @param {{ layer?: string, signal?: AbortSignal }} [options] layer: which one, by its name in the model that was
+     * @param {{ layer?: string, signal?: AbortSignal | null }} [options] layer: which one, by its name in the model that was
      *   saved or the path of its group; not needed where the file holds but one attention layer
      * @throws {Error} (rejects) a FormatError for a damaged file, or one without such a layer; a TypeError or RangeError
      *   where the weights are not those of this layer

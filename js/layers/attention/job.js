@@ -72,7 +72,7 @@ export class AttentionJob {
         this._scores = null;
         /** @type {Held | KVCache | null} */
         this._cacheOut = null;
-        /** Cuts the call short. @type {AbortSignal | undefined} */
+        /** Cuts the call short. @type {AbortSignal | null | undefined} */
         this.signal = undefined;
         /** Pages of the KVCache as they were. @type {import('../../blocks/pages.js').PagedCache | null} */
         this._before = null;
@@ -117,7 +117,7 @@ export class AttentionJob {
         if (masks) this._mask.takeRows(checked);
         this._index = checkIndex(checked?.cacheUpdateIndex);
         this._training = checkFlag('training', checked?.training);
-        this.signal = checked?.signal ?? undefined;
+        this.signal = checked?.signal;
         checkSignal(this.signal);
         this._wantScores = checkFlag('returnAttentionScores', checked?.returnAttentionScores);
         this._call.causal = checkFlag('useCausalMask', checked?.useCausalMask);
