@@ -11,6 +11,7 @@ import { pattern } from '../../js/generation/constraints/pattern.js';
 import { TokenBytes, tokenBytes } from '../../js/generation/constraints/vocabulary.js';
 import { Tokenizer } from '../../js/text/tokenizer.js';
 import { rng } from '../rng.js';
+import { there } from '../there.js';
 import { testRuntime } from '../runtime.js';
 import { LETTERS, json, tinyConfig, tinyFiles, tinyTokenizer } from './checkpoint.js';
 import { PATTERNS, SCHEMAS, isValid } from './schemas.js';
@@ -189,6 +190,7 @@ describe('choices and patterns', () => {
         const tokens = new TokenBytes(tokenizer, model.vocabularySize);
         for (const [source, most] of /** @type {[string, number][]} */ ([
             ['(a*){65536}', Infinity], ['(a?){2,9}', 9], ['((a{0,9}){0,9}){1,9}', 729], ['(a*)*', Infinity], ['(a{0,3})+', Infinity],
+            ['((a{1,9}){1,9}){0,9}', 729],
         ])) {
             const automaton = new Automaton(tokens, (e) => pattern(e, `${source}b`));
             /** @type {import('../../js/generation/constraints/automaton.js').State | null} */
@@ -197,6 +199,18 @@ describe('choices and patterns', () => {
                 assert.equal(state !== null && automaton.step(state, 98)?.accepts, n <= most, `${n} times a by ${source}`);
                 state = state && automaton.step(state, 97);
                 assert.ok((state?.ways.length ?? 0) <= 1, source);
+            }
+        }
+    });
+
+    test('of the ways to split a text among counts few are followed: the others match nothing more', () => {
+        const tokens = new TokenBytes(tokenizer, model.vocabularySize);
+        for (const source of ['((a|b){1,50}c?){1,50}', '((a*b?){1,40}c?){1,40}', '((a{0,20}b{0,20}){0,20}c{0,20}){0,20}', '(((a|aa){1,30}b?){1,30}c?){1,30}']) {
+            const automaton = new Automaton(tokens, (e) => pattern(e, source));
+            let { start: state } = automaton;
+            for (let n = 0; n < 40; n++) {
+                state = there(automaton.step(state, 97));
+                assert.ok(state.ways.length < 10, `${state.ways.length} after ${n + 1} by ${source}`);
             }
         }
     });
@@ -299,9 +313,9 @@ describe('choices and patterns', () => {
     test('sets of characters of every length in UTF-8', () => {
         const tokens = new TokenBytes(tokenizer, model.vocabularySize);
         const random = rng(5);
-        for (const set of ['[^a]', '[\\u{7e}-\\u{801}]', '[é-日]', '[\\u{ff00}-\\u{10050}\\u{10ffff}]', '[😀-😎x]', '\\S', '[^\\u{100}-\\u{20000}]']) {
+        for (const set of ['[^a]', '[\\u{7e}-\\u{801}]', '[é-日]', '[\\u{ff00}-\\u{10050}\\u{10ffff}]', '[😀-😎x]', '[\\ud83d\\uDE00-\\uD83D\\ude0e]|\\ud800\\udc50', '\\S', '[^\\u{100}-\\u{20000}]']) {
             const automaton = new Automaton(tokens, (e) => pattern(e, set));
-            const expected = new RegExp(`^${set}$`, 'u');
+            const expected = new RegExp(`^(?:${set})$`, 'u');
             const points = [
                 0x7e, 0x7f, 0x80, 0x7ff, 0x800, 0x801, 0xffff, 0x10000, 0x10050, 0x10051, 0x10ffff, 0x1f600, 0x1f60e, 0x1f60f, 97, 10, 32,
             ];

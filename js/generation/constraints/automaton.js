@@ -81,7 +81,7 @@ export class Automaton {
         const ways = new Map();
         const seen = new Set();
         this._expressions.leading(state.ways, byte).forEach((way) => this._expressions.derive(way, byte, ways, seen));
-        const next = ways.size === 0 ? null : this._state([...ways.values()]);
+        const next = ways.size === 0 ? null : this._state(this._expressions.united([...ways.values()]));
         state.next[byte] = next;
         return next;
     }

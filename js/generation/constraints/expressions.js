@@ -32,9 +32,45 @@ const OTHERS = 256;
 /** @param {number} n */
 const finite = (n) => (n === Infinity ? 0 : n);
 
+/** Behind so many parts in common ways are left as they are. */
+const DEEPEST = 64;
+
 /** @param {Expression} expression @returns {Expression[]} its alternatives */
 export function waysOf(expression) {
     return expression.kind === 'either' ? /** @type {Expression[]} */ (expression.parts) : [expression];
+}
+
+/** @param {Expression} expression @returns {[Expression, number, number]} what it repeats, how often at least and at most */
+function counted(expression) {
+    const { kind, parts = [], min = 0, max = 0 } = expression;
+    return kind === 'repeat' ? [parts[0], min, max] : [expression, 1, 1];
+}
+
+/**
+ * @template K, V
+ * @param {Map<K, V[]>} lists
+ * @param {K} key
+ * @returns {V[]} its list, to be added to
+ */
+function listIn(lists, key) {
+    const list = lists.get(key) ?? [];
+    lists.set(key, list);
+    return list;
+}
+
+/** @param {number[][]} counts from, to @returns {number[][]} the same numbers, in as few as can be */
+function joined(counts) {
+    /** @type {number[][]} */
+    const result = [];
+    for (const [min, max] of counts.sort((a, b) => a[0] - b[0])) {
+        const last = result.at(-1);
+        if (last && min <= last[1] + 1) {
+            last[1] = Math.max(last[1], max);
+        } else {
+            result.push([min, max]);
+        }
+    }
+    return result;
 }
 
 export class Expressions {
@@ -153,9 +189,10 @@ export class Expressions {
         if (min === 1 && max === 1) {
             return part;
         }
-        // Nested counts become one: otherwise every byte would double the number of ways to match.
-        if (part.kind === 'repeat' && part.min === 0) {
-            return this.repeat(/** @type {Expression[]} */ (part.parts)[0], 0, /** @type {number} */ (part.max) * max);
+        // Nested counts become one where they leave no gap: otherwise every byte would multiply the number of ways to match.
+        const [inner, least, most] = counted(part);
+        if (part.kind === 'repeat' && (min === max || least <= 1 || min * (most - least) >= least - 1)) {
+            return this.repeat(inner, least * min, most * max);
         }
         const fewest = min === 0 ? 0 : min * part.fewest;
         return this._make(`r${part.id},${min},${max}`, () => ({
@@ -219,6 +256,35 @@ export class Expressions {
             this._led.set(ways, led);
         }
         return [...led[OTHERS] ?? [], ...led[byte] ?? []];
+    }
+
+    /**
+     * The same ways, those that differ in one count alone as one with all of these counts: of nested counts a text may have as many ways
+     * as the counts multiplied, and nearly all of them differ so.
+     * @param {Expression[]} ways
+     * @param {number} [depth] how many of their parts are the same
+     * @returns {Expression[]}
+     */
+    united(ways, depth = 0) {
+        if (ways.length === 1 || depth === DEEPEST) {
+            return ways;
+        }
+        /** The rests by what stands before them. @type {Map<Expression, Expression[]>} */
+        const rests = new Map();
+        for (const way of ways) {
+            const [head, rest] = way.kind === 'then' ? /** @type {Expression[]} */ (way.parts) : [way, this.nothing];
+            listIn(rests, head).push(rest);
+        }
+        /** Those that differ in their first count alone. @type {Map<string, [part: Expression, min: number, max: number, rest: Expression][]>} */
+        const alike = new Map();
+        rests.forEach((list, head) => {
+            const [part, min, max] = counted(head);
+            for (const rest of this.united(list, depth + 1)) listIn(alike, `${part.id},${rest.id}`).push([part, min, max, rest]);
+        });
+        return [...alike.values()].flatMap((list) => {
+            const [[part, , , rest]] = list;
+            return joined(list.map(([, min, max]) => [min, max])).map(([min, max]) => this._then(this.repeat(part, min, max), rest));
+        });
     }
 
     /** @param {Expression} first @param {number} byte @param {Expression} rest @param {(next: Expression) => void} add */

@@ -28,6 +28,8 @@ const LINE_ENDS = [[10, 10], [13, 13], [0x2028, 0x2029]];
 const CLASSES = {
     d: DIGITS, D: inverted(DIGITS), w: WORD, W: inverted(WORD), s: SPACE, S: inverted(SPACE),
 };
+/** Behind a first \\u. */
+const SURROGATES = /^d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}/i;
 /** @type {Record<string, number>} */
 const LETTERS = { n: 10, r: 13, t: 9, v: 11, f: 12, 0: 0 };
 
@@ -195,6 +197,12 @@ class Parser {
     _escapedPoint(letter) {
         if (letter === 'x' || letter === 'u') {
             const rest = this._letters.slice(this._at).join('');
+            // The two halves of a character, as JavaScript and JSON write those beyond \uffff, are one.
+            const [pair] = (letter === 'u' && SURROGATES.exec(rest)) || [];
+            if (pair !== undefined) {
+                this._at += pair.length;
+                return JSON.parse(`"\\u${pair}"`).codePointAt(0);
+            }
             const [all, digits] = (letter === 'x' ? /^([0-9a-f]{2})/i : /^(?:\{([0-9a-f]{1,6})\}|([0-9a-f]{4}))/i).exec(rest) ?? [];
             const point = all === undefined ? Infinity : parseInt(digits ?? all, 16);
             if (point > LAST) {
