@@ -195,8 +195,8 @@ export class LanguageModel {
     }
 
     /**
-     * Finds the function calls in an answer, in the forms that the chat templates of Hermes, Qwen, SmolLM, Granite, GLM, Mistral, Phi,
-     * DeepSeek, FunctionGemma, gpt-oss and Llama 3 teach; also an answer that is nothing but the JSON of a name and its arguments.
+     * Finds the function calls in an answer, in the forms that the chat templates of Hermes, Qwen (Coder too), SmolLM, Granite, GLM, Mistral,
+     * Phi, DeepSeek, FunctionGemma, gpt-oss and Llama 3 teach; also an answer that is nothing but the JSON of a name and its arguments.
      * In the next prompt they stand as most templates want them:
      * `{ role: 'assistant', tool_calls: calls.map((call) => ({ type: 'function', function: call })) }`, and behind it for each
      * `{ role: 'tool', name, content }`.

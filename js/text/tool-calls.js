@@ -2,6 +2,8 @@
 //
 //   <tool_call>{"name": ..., "arguments": {...}}</tool_call>       Hermes, Qwen, SmolLM, Granite 4; also a list between the tags
 //   <tool_call>name <arg_key>key</arg_key> <arg_value>value</arg_value> ... </tool_call>                GLM
+//   <tool_call><function=name><parameter=key>value</parameter> ... </function></tool_call>                Qwen 3 Coder, also without the outer tag
+//   <function=name>{...}</function>                                Llama 3.1
 //   [TOOL_CALLS][{"name": ..., "arguments": {...}, "id": ...}]     Mistral
 //   [TOOL_CALLS]name[CALL_ID]id[ARGS]{...}                         Mistral's later ones
 //   <|tool_call|>[{"name": ..., "arguments": {...}}]               Granite 3, Phi 4; functools[...] where its prompt says so
@@ -38,7 +40,7 @@ import { isObject } from '../files/json.js';
 const THOUGHT = /^\s*<think>[^]*?(?:<\/think>|$)|^[^]*?<\/think>(?=\n|<|$)/;
 /** Opening markers. Those that may be ordinary words count only if a call follows. */
 const OPEN = new RegExp([
-    '<tool_call>', '<\\|tool_call\\|>', '\\[TOOL_CALLS\\]', 'functools(?=\\[\\s*\\{)', '<start_function_call>',
+    '<tool_call>', '(?=<function=[\\w.-]{1,128}>\\s*(?:<parameter=|</function>|\\{))', '<\\|tool_call\\|>', '\\[TOOL_CALLS\\]', 'functools(?=\\[\\s*\\{)', '<start_function_call>',
     '(?:<｜tool▁calls▁begin｜>)?<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>(?!\\s*\\{))?',
     '(?:<\\|channel\\|>commentary )?to=functions\\.(?=[^{]{1,128}<\\|message\\|>)',
 ].join('|'), 'g');
@@ -53,6 +55,11 @@ const CLOSE = new RegExp([
 ].join(''));
 /** One argument in GLM's form. */
 const PAIR = /\s*<arg_key>([^<]*)<\/arg_key>\s*<arg_value>([^]*?)<\/arg_value>/y;
+/** A function of Qwen 3 Coder's form or Llama's, and one of its arguments: each stands on lines of its own. */
+const FUNCTION = /^\s*<function=([\w.-]+)>\s*/;
+const PARAMETER = /\s*<parameter=([^<>]+)>\n?([^]*?)\n?<\/parameter>/y;
+/** What a template writes where an argument is no string, in Python's words. @type {Record<string, unknown>} */
+const PYTHON = { True: true, False: false, None: null };
 /** In FunctionGemma's arguments: an escaped string, or a word, which is a key if a colon follows; templates write null as None. */
 const UNQUOTED = /<escape>([^]*?)<escape>|([^\s{}[\],:<]+)(:?)/g;
 
@@ -96,7 +103,7 @@ function marked(text, tools) {
         beside += text.slice(at, open.index);
         let end = readCalls(text, open.index + open[0].length, tools, calls);
         // Several may stand in one tag.
-        while (open[0] === '<tool_call>' && /^\s*\{/.test(text.slice(end, end + 64))) {
+        while (open[0] === '<tool_call>' && /^\s*(?:\{|<function=)/.test(text.slice(end, end + 64))) {
             end = readCalls(text, end, tools, calls);
         }
         at = end + (CLOSE.exec(text.slice(end, end + 64))?.[0].length ?? 0);
@@ -134,10 +141,17 @@ function bare(text, tools) {
  * @returns {number} where they end, before a closing marker
  */
 function readCalls(text, from, tools, calls) {
+    const [opening, of] = FUNCTION.exec(text.slice(from, from + 256)) ?? [];
+    if (opening !== undefined) {
+        return readFunction(text, from + opening.length, of, tools, calls);
+    }
     const [all = '', unquoted, name, id] = NAMED.exec(text.slice(from, from + 256)) ?? [];
     const at = from + all.length;
     if (name !== undefined && (unquoted || text[at] === '<')) {
-        const [end, given] = unquoted ? withoutQuotes(text, at) : pairs(text, at, tools?.get(name));
+        const [end, given] = unquoted ? withoutQuotes(text, at) : pairs(PAIR, text, at, tools?.get(name));
+        if (!unquoted && !/^\s*(?:<\/tool_call>|$)/.test(text.slice(end))) {
+            throw invalid('pairs of <arg_key> and <arg_value>', text.slice(at));
+        }
         calls.push(callOf({ name, arguments: given }));
         return end;
     }
@@ -147,19 +161,43 @@ function readCalls(text, from, tools, calls) {
     return end;
 }
 
-/** @param {string} text @param {number} from @param {any} properties what the arguments are, if known @returns {[number, unknown]} */
-function pairs(text, from, properties) {
+/**
+ * @param {string} text
+ * @param {number} from after the opening tag
+ * @param {string} name
+ * @param {Tools | undefined} tools
+ * @param {ToolCall[]} calls to which the call is added
+ * @returns {number} where it ends
+ */
+function readFunction(text, from, name, tools, calls) {
+    const isJson = text[from] === '{';
+    const jsonAt = isJson ? jsonEnd(text, from) : from;
+    const [at, given] = isJson ? [jsonAt, parsed(text.slice(from, jsonAt))] : pairs(PARAMETER, text, from, tools?.get(name));
+    const [closing] = /^\s*<\/function>/.exec(text.slice(at, at + 64)) ?? [];
+    if (closing === undefined) {
+        throw invalid('<parameter=key>value</parameter> up to </function>', text.slice(from));
+    }
+    calls.push(callOf({ name, arguments: given }));
+    return at + closing.length;
+}
+
+/**
+ * @param {RegExp} pair of a key and a value
+ * @param {string} text
+ * @param {number} from
+ * @param {any} properties what the arguments are, if known
+ * @returns {[end: number, arguments: Record<string, unknown>]}
+ */
+function pairs(pair, text, from, properties) {
     /** @type {Map<string, unknown>} */
     const found = new Map();
     let at = from;
-    PAIR.lastIndex = at;
-    for (let pair = PAIR.exec(text); pair !== null; pair = PAIR.exec(text)) {
-        const [, key, value] = pair;
-        found.set(key, properties?.[key]?.type === 'string' ? value : jsonOr(value));
-        at = PAIR.lastIndex;
-    }
-    if (!/^\s*(?:<\/tool_call>|$)/.test(text.slice(at))) {
-        throw invalid('pairs of <arg_key> and <arg_value>', text.slice(from));
+    pair.lastIndex = at;
+    for (let one = pair.exec(text); one !== null; one = pair.exec(text)) {
+        const [, key, value] = one;
+        const type = properties?.[key]?.type;
+        found.set(key, type === 'string' ? value : type !== undefined && Object.hasOwn(PYTHON, value) ? PYTHON[value] : jsonOr(value));
+        at = pair.lastIndex;
     }
     return [at, Object.fromEntries(found)];
 }

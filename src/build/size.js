@@ -13,7 +13,7 @@ import { root, say } from './system.js';
 const BUDGET = 77_600;
 
 /** The same for the scripts of an entry alone, with what they import. @type {Record<string, number>} */
-const SCRIPTS = { 'generation/index.js': 171_000, 'inline.js': 116_500, 'isolate.js': 2_000 };
+const SCRIPTS = { 'generation/index.js': 171_700, 'inline.js': 116_500, 'isolate.js': 2_000 };
 
 /** Raw bytes of all that lies beside the scripts in the folders of tests that read models, tokenizers and other files. */
 const FIXTURES = 6_600_000;

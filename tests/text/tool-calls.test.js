@@ -15,6 +15,7 @@ const args = JSON.stringify(CALL.arguments);
 
 const r1 = `<｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n\`\`\`json\n${args}\n\`\`\`<｜tool▁call▁end｜>`;
 const pair = (/** @type {string} */ key, /** @type {string} */ value) => `<arg_key>${key}</arg_key>\n<arg_value>${value}</arg_value>`;
+const parameter = (/** @type {string} */ key, /** @type {string} */ value) => `<parameter=${key}>\n${value}\n</parameter>`;
 const v31 = (/** @type {string} */ name) => `<｜tool▁call▁begin｜>${name}<｜tool▁sep｜>${args}<｜tool▁call▁end｜>`;
 
 /** @type {[string, string, any][]} */
@@ -46,6 +47,14 @@ const FORMS = [
         { text: '\n', calls: [{ name: 'f', arguments: { a: 'x <b>\n"1"', n: [1, {}] } }] }],
     ['GLM 4.7', '<tool_call>f<arg_key>a</arg_key><arg_value></arg_value></tool_call><tool_call>now</tool_call>',
         { text: '', calls: [{ name: 'f', arguments: { a: '' } }, { name: 'now', arguments: {} }] }],
+    ['Qwen 3 Coder', `So.\n<tool_call>\n<function=f>\n${parameter('a', 'x <b>\n\n"1"')}\n${parameter('n', '[1, {}]')}\n</function>\n</tool_call>`,
+        { text: 'So.\n', calls: [{ name: 'f', arguments: { a: 'x <b>\n\n"1"', n: [1, {}] } }] }],
+    ['Qwen 3 Coder, several, without the outer tag', `<function=now>\n</function>\n<function=f>\n<parameter=a></parameter>\n</function>\n</tool_call>`,
+        { text: '\n', calls: [{ name: 'now', arguments: {} }, { name: 'f', arguments: { a: '' } }] }],
+    ['Qwen 3 Coder, several between the tags', `<tool_call>\n<function=now>\n</function>\n<function=now></function></tool_call>`,
+        { text: '', calls: [{ name: 'now', arguments: {} }, { name: 'now', arguments: {} }] }],
+    ['Llama 3.1', `<function=get_weather>${args}</function>`, { text: '', calls: [CALL] }],
+    ['a tag of a function that is spoken of', 'Write <function=name> first.', { text: 'Write <function=name> first.', calls: [] }],
     ['FunctionGemma',
         '<start_function_call>call:f{a:<escape>x, y: {"z"}<escape>,n:[1,-2.5e3,true],o:{p:null, q:<escape><escape>}}<end_function_call>',
         { text: '', calls: [{ name: 'f', arguments: { a: 'x, y: {"z"}', n: [1, -2500, true], o: { p: null, q: '' } } }] }],
@@ -98,6 +107,8 @@ describe('parseToolCalls', () => {
         for (const tools of [[{ type: 'function', function: { name: 'f', parameters } }], [{ name: 'f', parameters }]]) {
             assert.deepEqual(parseToolCalls(answer, { tools }).calls[0].arguments, { a: '1', b: 1 });
         }
+        const lines = `<function=f>${parameter('a', 'True')}${parameter('b', 'None')}${parameter('c', 'True')}</function>`;
+        assert.deepEqual(parseToolCalls(lines, { tools: [{ name: 'f', parameters }] }).calls[0].arguments, { a: 'True', b: null, c: 'True' });
         for (const odd of [null, 5, { properties: null }, { properties: { a: null } }]) {
             const tools = /** @type {any} */ ([null, { name: 'f', parameters: odd }]);
             assert.deepEqual(parseToolCalls(answer, { tools }).calls[0].arguments, { a: 1, b: 1 });
@@ -110,6 +121,7 @@ describe('parseToolCalls', () => {
             '<tool_call>[1]</tool_call>',
             `<tool_call>${'['.repeat(1e5)}${']'.repeat(1e5)}`, `<tool_call>[${'{"a":'.repeat(1e5)}1${'}'.repeat(1e5)}]`,
             '<tool_call>f<arg_key>a</arg_key><arg_value>1', '<tool_call>f<arg_key>a</arg_key>b</tool_call>',
+            '<tool_call><function=f>', '<tool_call><function=f><parameter=a>1</function>', '<function=f>\n<parameter=a>\n1', '<function=f>{"a": 1}',
             '<｜tool▁call▁begin｜>f<｜tool▁sep｜>7',
             '<start_function_call>call:f{a:<escape>x}<end_function_call>', '<start_function_call>call:f', '<start_function_call>call:f{a:b c}',
             '[TOOL_CALLS]7', '<tool_call>{"name": "a", "arguments": [1]}', '<tool_call>"a\\', '<tool_call>]']) {
@@ -128,9 +140,10 @@ describe('parseToolCalls', () => {
         // Of each form: what never ends, and what looks like its parts again and again.
         for (const text of ['<tool_call>a<arg_key>', '<tool_call>a<arg_key>a</arg_key><arg_value>', '<start_function_call>call:a{<escape>a<escape>',
             '<start_function_call>call:a{', 'to=functions.a', 'functools[ ', '<｜tool▁calls▁begin｜>', '</arg_key><arg_value>', 'a', ' ',
+            '<function=a>', '<function=a><parameter=b>', '<parameter=b></parameter>',
             '<escape>', '```', '</think> ']) {
             for (const begin of ['', '<tool_call>a<arg_key>', '<tool_call>a<arg_key>b</arg_key><arg_value>', '<start_function_call>call:a{',
-                '{"a": "']) {
+                '<function=a>', '<function=a><parameter=b>', '{"a": "']) {
                 try {
                     parseToolCalls(begin + text.repeat(5e4), { tools: [{ name: 'a' }] });
                 } catch (error) {
