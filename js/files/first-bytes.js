@@ -3,7 +3,7 @@
 import { FormatError, show } from '../check.js';
 
 /** So many bytes tell everything that is told apart here. */
-export const FIRST_BYTES = 512;
+export const FIRST_BYTES = 2056;
 
 /** A header longer than this is none (the reference implementation's cap). */
 const MAX_SAFETENSORS_HEADER = 100_000_000;
@@ -17,8 +17,13 @@ const KERAS_MEMBER = /^(metadata\.json|config\.json|model\.weights\.h5)/;
 
 const JSON_FILE = 'JSON';
 
+const HDF5 = '\x89HDF\r\n\x1a\n';
+/** Where HDF5 may begin behind a block of the user's. */
+const BEHIND_BLOCKS = [512, 1024, 2048];
+
 /** Files that people give by mistake. @type {[string, (head: string) => boolean][]} */
 const OTHERS = [
+    ['HDF5 behind a user block, which `h5unjam` takes off', (head) => BEHIND_BLOCKS.some((at) => head.startsWith(HDF5, at))],
     ['a Git LFS pointer instead of the file: get the file itself with `git lfs pull`',
         beginsWith('version https://git-lfs')],
     ['an HTML page', isHtml],
@@ -92,7 +97,7 @@ export function kindOf(bytes, name) {
     if (length <= MAX_SAFETENSORS_HEADER && bytes[8] === 0x7b) {
         return 'safetensors';
     }
-    if (head.startsWith('\x89HDF\r\n\x1a\n') || (isZip(head) && KERAS_MEMBER.test(head.slice(ZIP_NAME)))) {
+    if (head.startsWith(HDF5) || (isZip(head) && KERAS_MEMBER.test(head.slice(ZIP_NAME)))) {
         return 'keras';
     }
     const other = OTHERS.find(([, is]) => is(head));

@@ -67,6 +67,15 @@ function meant(error, source) {
         : error.code === 'config-not-json' ? new FormatError(error.code, message, { cause: error }) : error;
 }
 
+/** What PEFT calls the config of an adapter, such as LoRA, and what to do with one. */
+const ADAPTER = 'adapter_config.json';
+const MERGE = 'merge it into its model first: in PEFT, merge_and_unload() and save_pretrained()';
+
+/** @param {string} name @returns {FormatError} */
+function isAnAdapter(name) {
+    return new FormatError('unsupported-format', `${name} is an adapter, which is nothing without its model: ${MERGE}`);
+}
+
 /** One call of openModel(). */
 class Opening {
     /**
@@ -166,6 +175,9 @@ class Opening {
         const name = 'model.safetensors.index.json';
         const bytes = await this._texts.read(name, false);
         if (bytes === null) {
+            if (await this._texts.read(ADAPTER, false) !== null) {
+                throw isAnAdapter(nameOf(this._place.name));
+            }
             // If config.json is missing too, the error for that says best what is wrong with the address.
             if (await this._isPreset()) {
                 return null;
@@ -311,6 +323,9 @@ class Opening {
         if (index !== null) {
             checkIndex(index, files, tensorFiles);
         }
+        if (this._isModel && Array.from(stream.tensors.keys()).some((tensor) => tensor.startsWith('base_model.model.'))) {
+            throw isAnAdapter(nameOf(files[0]));
+        }
         const companions = this._isModel ? await this._texts.companions(metadata) : NO_COMPANIONS;
         if (this._isModel && companions.config === null) {
             throw new FormatError('config-missing', `config.json of ${nameOf(this._place.name)} is missing: give the ` +
@@ -318,8 +333,9 @@ class Opening {
         }
         const config = companions.config ?? {};
         this._begin(stream.fileBytes);
+        const notes = this._place.names?.includes(ADAPTER) ? [`${ADAPTER}: the adapter beside the weights is not applied; ${MERGE}`] : [];
         return {
-            format: 'safetensors', name: nameOf(this._place.name), metadata: null, fields: null, notes: [],
+            format: 'safetensors', name: nameOf(this._place.name), metadata: null, fields: null, notes,
             ...companions, config,
             architecture: typeof config.model_type === 'string' ? config.model_type : '', ...stream,
         };

@@ -395,6 +395,18 @@ describe('a folder', () => {
         model.close();
     });
 
+    test('an adapter beside the weights is told', async () => {
+        const open = async (/** @type {Record<string, Uint8Array>} */ files) => {
+            const { notes, close } = await openModel(folder(files));
+            close();
+            return notes;
+        };
+        assert.deepEqual(await open(WHOLE), []);
+        const [note, ...others] = await open({ ...WHOLE, 'adapter_config.json': json({}), 'adapter_model.safetensors': utf8('x') });
+        assert.match(note, /^adapter_config\.json: .* is not applied; merge it/);
+        assert.equal(others.length, 0);
+    });
+
     test('no config is needed for weights alone', async () => {
         const model = await openModel(WHOLE['model.safetensors'], { what: 'weights' });
         assert.equal(model.tensors.size, 2);
@@ -562,6 +574,10 @@ describe('what is refused', () => {
     const gone = (/** @type {string} */ name) =>
         Object.fromEntries(Object.entries(split()).filter(([key]) => key !== name));
     const LFS = utf8('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n');
+    const ADAPTER = {
+        'adapter_config.json': json({ peft_type: 'LORA' }),
+        'adapter_model.safetensors': safetensors({ 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight': [2, 3] }),
+    };
     const H5 = Buffer.from('\x89HDF\r\n\x1a\n'.padEnd(100), 'latin1');
     const bytesAt = (/** @type {number[]} */ ...bytes) => new Uint8Array([...bytes, ...new Array(40).fill(7)]);
     /** @type {[string, RegExp, any][]} */
@@ -577,7 +593,12 @@ describe('what is refused', () => {
         ['wrong-file', /JSON/, utf8('{"model_type": "llama"}')],
         ['wrong-file', /before GGUF/, utf8('tjgg000000000000')],
         ['wrong-file', /"hello/, utf8('hello there, this is no model')],
+        ...[512, 1024, 2048].map((at) => /** @type {[string, RegExp, any]} */ (
+            ['wrong-file', /HDF5 behind a user block/, new Uint8Array(Buffer.concat([Buffer.alloc(at), H5]))])),
         ['unsupported-format', /Keras/, bytesAt(0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a)],
+        ['unsupported-format', /is an adapter.*merge it/, () => folder(ADAPTER)],
+        ['unsupported-format', /is an adapter.*merge it/, () => join(folder({ ...without('model.safetensors'), ...ADAPTER }), 'adapter_model.safetensors')],
+        ['unsupported-format', /is an adapter.*merge it/, () => serve('/adapter/', ADAPTER)],
         ['truncated', /0 bytes/, new Uint8Array(0)],
         ['architecture', /"GPT3Backbone"/, () => changed('config.json', json({
             module: 'keras_hub', class_name: 'GPT3Backbone', config: {}, registered_name: null,
