@@ -184,20 +184,65 @@ function decoderOf(strips, bytes) {
  */
 function mergesOf(pieces, ids) {
     const known = new Set(ids.map((id) => pieces[id]));
+    const sieve = new Sieve(known);
     /** @type {[string, string][]} */
     const merges = [];
     for (const id of ids) {
         const piece = pieces[id];
+        sieve.begin(piece);
         for (let at = 1; at < piece.length; at++) {
-            const left = piece.slice(0, at);
-            const right = known.has(left) ? piece.slice(at) : '';
-            if (known.has(right)) {
-                merges.push([left, right]);
+            if (sieve.mayCut(at)) {
+                const [left, right] = [piece.slice(0, at), piece.slice(at)];
+                if (known.has(left) && known.has(right)) {
+                    merges.push([left, right]);
+                }
             }
         }
     }
     return merges;
 }
+
+/** Tells cheaply of nearly all places in a text that they do not cut it into two known ones. Hashes are polynomials modulo 2^32. */
+class Sieve {
+    /** @param {ReadonlySet<string>} known */
+    constructor(known) {
+        const longest = Array.from(known).reduce((most, { length }) => Math.max(most, length), 0);
+        this._marked = new Uint8Array(2 ** SIEVE_BITS);
+        this._powers = new Int32Array(longest + 1).fill(1);
+        for (let i = 1; i <= longest; i++) {
+            this._powers[i] = Math.imul(this._powers[i - 1], FACTOR);
+        }
+        /** Of the text's beginnings, by length. */
+        this._hashes = new Int32Array(longest + 1);
+        this._length = 0;
+        known.forEach((text) => {
+            this.begin(text);
+            this._marked[placeOf(this._hashes[text.length])] = 1;
+        });
+    }
+
+    /** @param {string} text that the next places are in; one of the known */
+    begin(text) {
+        const hashes = this._hashes;
+        this._length = text.length;
+        for (let i = 0; i < text.length; i++) {
+            hashes[i + 1] = Math.imul(hashes[i], FACTOR) + text.charCodeAt(i);
+        }
+    }
+
+    /** @param {number} at @returns {boolean} whether the text's parts before and from this place may both be known */
+    mayCut(at) {
+        const left = this._hashes[at];
+        return this._marked[placeOf(left)] === 1
+            && this._marked[placeOf(this._hashes[this._length] - Math.imul(left, this._powers[this._length - at]))] === 1;
+    }
+}
+
+const SIEVE_BITS = 22;
+const FACTOR = 0x01000193;
+
+/** @param {number} hash @returns {number} its upper bits, scrambled */
+const placeOf = (hash) => Math.imul(hash, 0x9e3779b1) >>> (32 - SIEVE_BITS);
 
 /** @param {readonly string[]} pieces @param {readonly number[]} ids @param {Json} options @returns {Json} */
 const bytePairs = (pieces, ids, options) => ({

@@ -194,3 +194,18 @@ test('a tokenizer.model that cannot be read is refused by name', () => {
             (e) => e instanceof FormatError && message.test(e.message), String(message));
     }
 });
+
+test('the merges of a tokenizer.model are all ways to cut a piece into two', () => {
+    const random = rng(3);
+    const pieces = [...'abc日😀'];
+    for (let i = 0; i < 400; i++) {
+        const joined = [0, 1].map(() => pieces[Math.floor(random() * pieces.length)]).join('');
+        if (joined.length < 20 && !pieces.includes(joined)) pieces.push(joined);
+    }
+    const file = spm(...pieces.map((text) => piece(text, 0, 1)), field(2, field(3, 2)));
+    const { model } = readTokenizerModel(file, null, { model_type: 'llama' }, { tokenizer_class: 'LlamaTokenizer' }, null).json;
+    const all = ['<unk>', '<s>', '▁a', ...pieces];
+    const cuts = all.flatMap((text) => Array.from({ length: text.length - 1 }, (_, i) => [text.slice(0, i + 1), text.slice(i + 1)]));
+    assert.ok(model.merges.length > 100, String(model.merges.length));
+    assert.deepEqual(model.merges, cuts.filter((sides) => sides.every((side) => all.includes(side))));
+});

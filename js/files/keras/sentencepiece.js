@@ -20,6 +20,9 @@ import { FormatError, show } from '../../check.js';
 /** What a sound vocabulary has at most: far more than any model. */
 const MAX_PIECES = 1 << 21;
 
+/** Of a piece: its text, score and type. */
+const PIECE = ['', 'bytes', 'bytes', 'number'];
+
 const PIECES = 1;
 const TRAINER = 2;
 const NORMALIZER = 3;
@@ -35,10 +38,12 @@ function invalid(message) {
     throw new FormatError('tokenizer-invalid', `SentencePiece model: ${message}`);
 }
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** @param {Uint8Array} bytes @returns {string} */
 function text(bytes) {
     try {
-        return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.slice());
+        return UTF8.decode(bytes);
     } catch {
         return invalid('a text is not UTF-8');
     }
@@ -47,9 +52,9 @@ function text(bytes) {
 /**
  * The fields of a protocol buffer's message, each once or several times.
  * @param {Uint8Array} bytes
- * @returns {Generator<[number: number, value: number | Uint8Array]>} numbers of up to 53 bits, others as 0xfff...
+ * @param {(key: number, value: number | Uint8Array) => void} visit numbers of up to 53 bits, others as 0xfff...
  */
-function* fields(bytes) {
+function eachField(bytes, visit) {
     let at = 0;
     const number = () => {
         let value = 0;
@@ -68,7 +73,7 @@ function* fields(bytes) {
         const key = number();
         const wire = key % 8;
         if (wire === 0) {
-            yield [Math.floor(key / 8), number()];
+            visit(Math.floor(key / 8), number());
             continue;
         }
         const length = wire === 2 ? number() : wire === 5 ? 4 : wire === 1 ? 8
@@ -77,7 +82,7 @@ function* fields(bytes) {
             invalid('a field goes on behind the end');
         }
         at += length;
-        yield [Math.floor(key / 8), bytes.subarray(at - length, at)];
+        visit(Math.floor(key / 8), bytes.subarray(at - length, at));
     }
 }
 
@@ -89,14 +94,14 @@ function* fields(bytes) {
 function message(bytes, what) {
     /** @type {any[]} */
     const found = [];
-    for (const [key, value] of fields(bytes)) {
+    eachField(bytes, (key, value) => {
         if (what[key] !== undefined) {
             if ((typeof value === 'number') !== (what[key] === 'number')) {
                 invalid(`the field ${key} is not ${what[key]}`);
             }
             found[key] = value;
         }
-    }
+    });
     return found;
 }
 
@@ -114,12 +119,13 @@ export function readSentencePiece(bytes) {
     const types = [];
     let trainer = new Uint8Array(0);
     let normalizer = new Uint8Array(0);
-    for (const [key, value] of fields(bytes)) {
+    // A copy, as TextDecoder takes no shared memory.
+    eachField(bytes.slice(), (key, value) => {
         if (typeof value === 'number') {
-            continue;
+            return;
         }
         if (key === PIECES) {
-            const [, piece, score, type = 1] = message(value, ['', 'bytes', 'bytes', 'number']);
+            const [, piece, score, type = 1] = message(value, PIECE);
             if (piece === undefined || piece.length === 0 || type < 1 || type > 6 || pieces.length === MAX_PIECES) {
                 invalid(`the piece ${pieces.length} is not one`);
             }
@@ -136,7 +142,7 @@ export function readSentencePiece(bytes) {
         } else if (key === DENORMALIZER && message(value, ['', '', 'bytes'])[2]?.length > 0) {
             throw new FormatError('tokenizer-unsupported', 'SentencePiece model: a denormalizer is not supported');
         }
-    }
+    });
     return {
         pieces, scores: Float32Array.from(scores), types: checkTypes(types, pieces),
         ...rules(trainer, normalizer),
