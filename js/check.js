@@ -193,7 +193,7 @@ export function integerWithin(argument, value, most) {
 
 /** @param {AbortSignal | null | undefined} signal an option; of any realm, so it is known by what it can do; null is none, as fetch() has it */
 export function checkSignal(signal) {
-    if ((signal ?? null) !== null && typeof signal?.throwIfAborted !== 'function') {
+    if (signal != null && typeof signal.throwIfAborted !== 'function') {
         throw typeError('signal', 'an AbortSignal', signal);
     }
 }
