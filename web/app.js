@@ -1,7 +1,7 @@
 /**
  * What the panels have in common: the worker, what it does now, the model that is loaded, and the text that is looked at.
- * Panels hear of changes by events: 'model' (another one is loaded), 'state', 'text' (tokens came, or another text is
- * shown), 'end' (a text has come to its end for now).
+ * Panels hear of changes by events: 'model' (another one is loaded, of which no text here is), 'state', 'text' (tokens came, or
+ * another text is shown), 'end' (a text has come to its end for now).
  */
 
 import { Client } from './client.js';
@@ -102,7 +102,7 @@ export class App extends EventTarget {
 
     /** Whether no other token has room after a text. @param {Trace} trace */
     isFull({ tokens }) {
-        return tokens.length >= (this.model?.contextLength ?? 0);
+        return tokens.length >= (this.model?.contextLength ?? Infinity);
     }
 
     /** @param {State} state */
@@ -163,16 +163,25 @@ export class App extends EventTarget {
      * @param {Source} source
      */
     onModel({ explain, model, resources }, source) {
+        const isSame = source === this.source && this.explained !== null;
         this.resources = resources;
         this.source = source;
         this.model = this.meters.model = model;
         this.explained = explain;
         this.meters.reset();
         this.meters.explain(explain);
-        this.layer = Math.min(this.layer, model.layers - 1);
-        this.tell('model');
+        if (!isSame) this.tell('model');
         this.enter('ready');
         this.showStatus(`${model.layers} layers of ${model.heads} heads, ${bytes(explain.bytesInUse)}`);
+        if (isSame) this.goOnLooking();
+    }
+
+    /** The text that was looked at before the same model was loaded once more: it may have been left in the middle. */
+    goOnLooking() {
+        this.tell('end');
+        const { text, layer } = this;
+        if (!text || text.trace.tokens.length === 0) return;
+        if (text.trace.layer !== layer || text.trace.rows.length < text.trace.tokens.length - 1) this.lookAgain(text);
     }
 
     /** @param {Extract<Report, { type: 'error' }>} error */

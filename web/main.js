@@ -176,11 +176,10 @@ addEventListener('hashchange', () => {
     if (model !== modelOf(app) && (model !== '' || write.wanted)) {
         if (model === '') app.load({ kind: 'own' });
         else models.arrive(model);
-    } else if (!app.model || fromForm(app.form).workers !== workers) {
-        app.load(app.source);
     } else {
         lookAsAsked();
-        if (write.isWanted) write.write();
+        if (!app.model || fromForm(app.form).workers !== workers) app.load(app.source);
+        else if (write.isWanted) write.write();
     }
 });
 app.showStatus('Loading');

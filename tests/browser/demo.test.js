@@ -194,6 +194,30 @@ test('the number of workers can be changed', options, async t => {
     demo.checkProblems();
 });
 
+test('another number of workers leaves what was written, also in the middle, and what is looked at', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    const chosen = () => page.$eval('#layers input:checked + span', span => span.textContent);
+    await demo.ready();
+    await page.click('#layers label:first-of-type');
+    await page.click('#lanes label:nth-child(3)');
+    await demo.fill(SLOW);
+    await page.click('#write');
+    await demo.tokens(20);
+    await page.select('select[name="workers"]', '0');
+    await page.click('#layers label:nth-of-type(2)');
+    await demo.says('threads', '1');
+    await demo.ready();
+    const begun = await demo.text('story');
+    assert.ok(begun.length > PROMPT.length, begun);
+    assert.deepEqual([await chosen(), await demo.text('looked-lane')], ['2', '(head 2)']);
+    await demo.fill({ tokens: 5, pace: 0 });
+    await demo.click('continue');
+    await demo.says('status', '5 tokens');
+    assert.ok((await demo.text('story')).startsWith(begun), 'the text goes on');
+    demo.checkProblems();
+});
+
 test('a phone’s width is enough', options, async t => {
     const viewport = { width: 360, height: 740, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
     const demo = await DemoPage.open(t, { viewport });
@@ -410,8 +434,10 @@ test('where the worker is gone nothing that is clicked hides it', options, async
     await demo.says('explained', 'has stopped: no memory');
     assert.ok(JSON.parse(await demo.text('explained')).runtime.variant, 'what ran is in the report all the same');
     assert.equal(await page.$eval('#story', story => story.getAttribute('aria-busy')), 'false');
+    const text = await demo.text('story');
     await page.click('#restart');
     await demo.ready();
+    assert.equal(await demo.text('story'), text, 'what was written stands');
     assert.ok((await demo.write(STORY)).length > PROMPT.length);
     demo.checkProblems();
 });
