@@ -1,6 +1,6 @@
 // score(): how well a model predicts a text.
 
-import { checkOptionNames, checkSignal, positiveInteger, typeError } from '../check.js';
+import { checkOptionNames, checkProgress, checkSignal, positiveInteger, typeError } from '../check.js';
 import { CacheRow } from '../model/cache-row.js';
 import { CHUNK } from '../model/reader.js';
 import { otherTasks } from '../engine/threads.js';
@@ -18,6 +18,7 @@ const TURN = 4;
  * @property {boolean} [each] whether the result lists the score of every token
  * @property {number} [candidates] with `each`, how many of the tokens that the model finds most probable there are listed, best first
  * @property {AbortSignal | null} [signal]
+ * @property {(progress: { done: number, total: number }) => void} [onProgress] how many tokens of the text are scored
  *
  * @typedef {object} Score
  * @property {number} nats negative log-likelihood
@@ -41,8 +42,8 @@ const TURN = 4;
  */
 export async function score(model, text, options) {
     model.network.check('score');
-    checkOptionNames('score', options, ['each', 'candidates', 'signal']);
-    const { each = false, candidates, signal } = options;
+    checkOptionNames('score', options, ['each', 'candidates', 'signal', 'onProgress']);
+    const { each = false, candidates, signal, onProgress } = options;
     if (typeof text !== 'string') {
         throw typeError('text', 'a string', text);
     }
@@ -56,6 +57,7 @@ export async function score(model, text, options) {
         }
     }
     checkSignal(signal);
+    checkProgress(onProgress);
     signal?.throwIfAborted();
     if (model.startToken === null) {
         throw new Error('score: the model has no start token (bos_token_id)');
@@ -64,7 +66,8 @@ export async function score(model, text, options) {
     const log = each ? new TokenLog(model, candidates) : null;
     let nats = 0;
     for (let at = 0; at < ids.length; at += model.contextLength) {
-        nats += await scorePiece(model, model.startToken, ids.slice(at, at + model.contextLength), { signal, log });
+        const onScored = (/** @type {number} */ done) => onProgress?.({ done: at + done, total: ids.length });
+        nats += await scorePiece(model, model.startToken, ids.slice(at, at + model.contextLength), { signal, log, onScored });
     }
     return { nats, tokens: ids.length, bytes: new TextEncoder().encode(text).length, ...(log && { each: log.tokens }) };
 }
@@ -73,9 +76,9 @@ export async function score(model, text, options) {
  * @param {LanguageModel} model
  * @param {number} startToken
  * @param {number[]} ids at most contextLength
- * @param {{ signal?: AbortSignal | null, log: TokenLog | null }} options
+ * @param {{ signal?: AbortSignal | null, log: TokenLog | null, onScored: (done: number) => void }} options
  */
-async function scorePiece(model, startToken, ids, { signal, log }) {
+async function scorePiece(model, startToken, ids, { signal, log, onScored }) {
     let nats = 0;
     const steps = new ModelSteps(model.network, [new CacheRow(model.network, ids.length, model.cacheDtype)], true);
     steps.signal = signal;
@@ -100,6 +103,7 @@ async function scorePiece(model, startToken, ids, { signal, log }) {
                     turn = performance.now();
                 }
             }
+            onScored(done);
         });
         return nats;
     } finally {

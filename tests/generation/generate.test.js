@@ -387,8 +387,12 @@ describe('score', () => {
             const ids = tokenizer.encode(text);
             let expected = 0;
             for (let at = 0; at < ids.length; at += 200) expected += nats(ids.slice(at, at + 200));
-            const got = await model.score(text);
+            /** @type {{ done: number, total: number }[]} */
+            const told = [];
+            const got = await model.score(text, { onProgress: (progress) => told.push(progress) });
             assert.equal(got.tokens, ids.length);
+            assert.deepEqual(told.at(-1), { done: ids.length, total: ids.length });
+            assert.ok(told.every(({ done, total }, i) => total === ids.length && done > (told[i - 1]?.done ?? 0)), 'it grows');
             assert.equal(got.bytes, Buffer.byteLength(text));
             assert.ok(Math.abs(got.nats - expected) < 1e-5 * ids.length, `${got.nats}, expected ${expected}`);
         }

@@ -235,5 +235,6 @@ describe('score', () => {
         await assert.rejects(model.score('a', { each: /** @type {any} */ (1) }), { name: 'TypeError', message: /^each/ });
         await assert.rejects(model.score('a', { each: true, candidates: 0 }), { name: 'RangeError', message: /^candidates/ });
         await assert.rejects(model.score('a', { candidates: 2 }), { name: 'TypeError', message: /^candidates belong to each/ });
+        await assert.rejects(model.score('a', { onProgress: /** @type {any} */ (1) }), { name: 'TypeError', message: /^onProgress/ });
     });
 });
