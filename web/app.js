@@ -14,6 +14,9 @@ import { missingFeatures } from './support.js';
 /** @import { Explanation, Figures, ModelFacts, Prompt, Report, RunOptions, Source } from './messages.js' */
 /** @import { Trace } from './trace.js' */
 
+/** What takes less time than this shows no progress. */
+const SOON_MS = 1000;
+
 /** @typedef {'loading' | 'ready' | 'writing' | 'broken'} State */
 /** @typedef {{ id: number, trace: Trace }} Text whose cache the worker keeps by its number */
 /**
@@ -81,6 +84,11 @@ export class App extends EventTarget {
         find('status').textContent = text;
         progress.hidden = share === undefined;
         progress.value = share ?? 0;
+    }
+
+    /** @param {{ done: number, total: number }} progress in tokens */
+    showReading({ done, total }) {
+        this.showStatus(`Reading: ${done} of ${total} tokens`, done / total);
     }
 
     /**
@@ -270,8 +278,7 @@ export class App extends EventTarget {
                 this.inspector.show(trace);
             }
         } else if (report.type === 'prefill') {
-            const { done, total } = report;
-            if (done < total) this.showStatus(`Reading the prompt: ${done} of ${total} tokens`, done / total);
+            if (report.done < report.total) this.showReading(report);
         } else if (report.type === 'items') {
             if (this.isStopped) return;
             if (this.figures === null) this.showStatus('Writing');
@@ -342,9 +349,23 @@ export class App extends EventTarget {
      * @param {(report: Report) => void} [onReport]
      * @returns {Promise<Report | null>}
      */
-    look(command, onReport) {
-        const ask = () => this.state === 'ready' ? this.client.ask(command, onReport) : null;
-        return this.looking = this.looking.then(ask);
+    look(command, onReport = () => {}) {
+        return this.looking = this.looking.then(async () => {
+            if (this.state !== 'ready') return null;
+            const said = find('status').textContent ?? '';
+            const since = performance.now();
+            let isShown = false;
+            const last = await this.client.ask(command, report => {
+                if (report.type === 'prefill') {
+                    isShown ||= performance.now() - since > SOON_MS;
+                    if (!isShown) return;
+                    this.showReading(report);
+                }
+                onReport(report);
+            });
+            if (isShown && this.state === 'ready') this.showStatus(said);
+            return last;
+        });
     }
 
     /**

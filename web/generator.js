@@ -69,7 +69,7 @@ async function carryOut(command, tell, signal) {
     }
     if (command.type === 'score') return score(model, command.text, tell, signal);
     if (!open.files) throw new Error('There are no files to keep.');
-    await keepFiles(open.source.kind === 'own' ? '' : open.source.name, open.files, signal);
+    await keepFiles(open.source.kind === 'own' ? '' : open.source.name, open.files, tell, signal);
     return tell({ type: 'kept' });
 }
 

@@ -119,22 +119,46 @@ function isFull(error) {
     return error instanceof Error && error.name === 'QuotaExceededError';
 }
 
+/** Tells now and then how much of a model has come. */
+class Progress {
+    /** @param {Tell} tell @param {'download' | 'keep'} phase */
+    constructor(tell, phase) {
+        this.tell = tell;
+        this.phase = phase;
+        this.loaded = 0;
+        this.total = 0;
+        this.toldAt = 0;
+    }
+
+    /** @param {number} bytes */
+    count(bytes) {
+        this.loaded += bytes;
+        const now = performance.now();
+        if (now - this.toldAt < PIECE_MS) return;
+        this.toldAt = now;
+        this.tell({ type: 'progress', phase: this.phase, loaded: this.loaded, total: this.total });
+    }
+}
+
 /**
  * Copies files that were dropped on the page.
  * @param {string} name
  * @param {File[]} files
+ * @param {Tell} tell
  * @param {AbortSignal} signal
  */
-export async function keepFiles(name, files, signal) {
+export async function keepFiles(name, files, tell, signal) {
     const place = await Place.open({ name, hub: null });
     if (!place) throw new Error('This browser lets the page keep no files.');
+    const progress = new Progress(tell, 'keep');
+    const wanted = [...uppermost(files)];
+    progress.total = wanted.reduce((sum, { size }) => sum + size, 0);
     try {
-        let bytes = 0;
-        await place.describe({ bytes, isWhole: false });
-        for (const file of uppermost(files)) {
-            bytes += await copy(file.stream(), await place.write(file.name), 0, signal, () => {});
+        await place.describe({ bytes: 0, isWhole: false });
+        for (const file of wanted) {
+            await copy(file.stream(), await place.write(file.name), 0, signal, bytes => progress.count(bytes));
         }
-        await place.describe({ bytes, isWhole: true });
+        await place.describe({ bytes: progress.loaded, isWhole: true });
     } catch (error) {
         await place.remove();
         throw isFull(error) ? new Error('There is no room in this browser for the model. Deleting another one makes room.') : error;
@@ -210,11 +234,8 @@ class Download {
     constructor(place, folder, tell, signal) {
         this.place = place;
         this.folder = folder;
-        this.tell = tell;
         this.signal = signal;
-        this.loaded = 0;
-        this.total = 0;
-        this.toldAt = 0;
+        this.progress = new Progress(tell, 'download');
         /** Files that the model has. @type {Set<string>} */
         this.names = new Set();
     }
@@ -231,7 +252,7 @@ class Download {
         }
         // Another version, which was begun before, may have had others.
         for (const { name } of await filesOf(this.place.card.id)) if (!this.names.has(name)) await this.place.drop(name);
-        await this.place.describe({ bytes: this.loaded, isWhole: true });
+        await this.place.describe({ bytes: this.progress.loaded, isWhole: true });
     }
 
     async shards() {
@@ -248,7 +269,7 @@ class Download {
      * @returns {Promise<boolean>} whether it is there
      */
     async file(name, isNeeded) {
-        const { signal, place } = this;
+        const { signal, place, progress } = this;
         const url = new URL(name.split('/').map(encodeURIComponent).join('/'), this.folder);
         const file = await place.write(name);
         const had = file.getSize();
@@ -269,15 +290,15 @@ class Download {
         if (answer.status !== 416 && !answer.ok) throw new Error(`${url.host} answers ${answer.status} for ${name}.`);
         const rest = Number(answer.headers.get('Content-Length')) || 0;
         const from = answer.status === 200 ? 0 : had;
-        this.loaded += from;
-        this.total = this.loaded + (answer.status === 416 ? 0 : rest);
+        progress.loaded += from;
+        progress.total = progress.loaded + (answer.status === 416 ? 0 : rest);
         if (answer.status === 416) return true;
         const version = { tag: answer.headers.get('ETag'), bytes: rest > 0 ? from + rest : 0 };
-        await place.describe({ bytes: this.total, files: { ...place.card.files, [name]: version } });
+        await place.describe({ bytes: progress.total, files: { ...place.card.files, [name]: version } });
         let came;
         try {
             came = await copy(/** @type {ReadableStream<Uint8Array>} */ (answer.body), await place.write(name), from, signal,
-                bytes => this.count(bytes));
+                bytes => progress.count(bytes));
         } catch (error) {
             if (signal.aborted || isFull(error)) throw error;
             throw lost(url, error);
@@ -302,14 +323,5 @@ class Download {
             if (had > 0) return this.ask(url, 0);
             throw new Error(`${url.host} cannot be reached: you may be offline, or something blocks the connection.`, { cause: error });
         }
-    }
-
-    /** @param {number} bytes */
-    count(bytes) {
-        this.loaded += bytes;
-        const now = performance.now();
-        if (now - this.toldAt < PIECE_MS) return;
-        this.toldAt = now;
-        this.tell({ type: 'progress', phase: 'download', loaded: this.loaded, total: this.total });
     }
 }

@@ -82,7 +82,7 @@
  * @property {boolean} isKept whether this browser keeps its files
  * @property {Record<string, any>} explained model.explain()
  *
- * @typedef {{ type: 'progress', phase: 'download' | 'load', loaded: number, total: number }
+ * @typedef {{ type: 'progress', phase: 'download' | 'load' | 'keep', loaded: number, total: number }
  *     | { type: 'remark', text: string }
  *     | { type: 'ready', explain: Explanation, model: ModelFacts, resources: string[] }
  *     | { type: 'begin', held: number, length: number, skip: number, tokens: TokenEntry[] }

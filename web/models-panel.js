@@ -6,6 +6,7 @@
 import { sentence } from './app.js';
 import { find } from './find.js';
 import { bytes } from './meters.js';
+import { tenths } from './scale.js';
 import { listKept, removeKept } from './shelf.js';
 
 /** @import { App } from './app.js' */
@@ -44,7 +45,7 @@ export class ModelsPanel {
     constructor(app) {
         this.app = app;
         this.dialog = /** @type {HTMLDialogElement} */ (find('models'));
-        this.isCancelled = false;
+        this.isKeeping = false;
         find('model').addEventListener('click', () => this.open());
         find('models-close').addEventListener('click', () => this.dialog.close());
         this.dialog.addEventListener('click', event => {
@@ -130,12 +131,7 @@ export class ModelsPanel {
     /** @param {Source} source */
     async load(source) {
         if (!this.dialog.open) this.dialog.showModal();
-        this.complain(null);
-        find('model-progress').hidden = false;
-        find('model-status').textContent = 'Asking for the model';
-        /** @type {HTMLProgressElement} */ (find('model-bar')).value = 0;
-        const rate = new Rate();
-        const last = await this.app.load(source, report => this.onProgress(report, rate));
+        const last = await this.app.load(source, this.begin('Asking for the model'));
         // Another one has been asked for meanwhile.
         if (last === null && this.app.state === 'loading') return;
         find('model-progress').hidden = true;
@@ -152,6 +148,19 @@ export class ModelsPanel {
     }
 
     /**
+     * @param {string} text
+     * @returns {(report: Report) => void} which shows how far it is
+     */
+    begin(text) {
+        this.complain(null);
+        find('model-progress').hidden = false;
+        find('model-status').textContent = text;
+        /** @type {HTMLProgressElement} */ (find('model-bar')).value = 0;
+        const rate = new Rate();
+        return report => this.onProgress(report, rate);
+    }
+
+    /**
      * @param {Report} report
      * @param {Rate} rate
      */
@@ -159,13 +168,12 @@ export class ModelsPanel {
         if (report.type === 'remark') this.complain(report.text);
         if (report.type !== 'progress') return;
         const { phase, loaded, total } = report;
-        const verb = phase === 'download' ? 'Downloading' : 'Reading';
+        const verb = { download: 'Downloading', load: 'Reading', keep: 'Copying' }[phase];
         const share = `${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`;
         find('model-status').textContent = `${verb}: ${share}${rate.text(phase, loaded, total)}`;
         /** @type {HTMLProgressElement} */ (find('model-bar')).value = total ? loaded / total : 0;
         // Not each of its figures is read out.
-        const tenths = Math.floor(10 * loaded / (total || loaded));
-        const said = `${verb}: ${10 * tenths}%`;
+        const said = `${verb}: ${tenths(loaded / (total || loaded))}`;
         if (find('model-said').textContent !== said) find('model-said').textContent = said;
     }
 
@@ -194,7 +202,7 @@ export class ModelsPanel {
         const load = button(isCurrent ? 'Loaded' : 'Load', title, () => this.load(source));
         load.disabled = isCurrent && this.app.state !== 'broken';
         item.append(words, load);
-        if (canKeep) item.append(button('Keep', title, () => this.keep()));
+        if (canKeep && !this.isKeeping) item.append(button('Keep', title, () => this.keep()));
         if (id !== null) {
             item.append(button('Delete', title, async () => {
                 const isGone = await removeKept(id).then(() => true, () => false);
@@ -207,10 +215,16 @@ export class ModelsPanel {
         return item;
     }
 
+    /** Copies the files that were given into this browser. */
     async keep() {
-        const last = await this.app.look({ type: 'keep' });
+        this.isKeeping = true;
+        const last = await this.app.look({ type: 'keep' }, this.begin('Copying the model'));
+        this.isKeeping = false;
+        // Another one has been asked for meanwhile.
+        if (last === null && this.app.state === 'loading') return;
+        find('model-progress').hidden = true;
         if (last === null) this.complain('It can be kept once the text stands that is being written.');
-        else if (last.type === 'error') this.complain(last.message);
+        else if (last.type === 'error') this.complain(last.cancelled ? 'Cancelled.' : last.message);
         else if (this.app.model) this.app.model.isKept = true;
         await this.list();
         find('models-close').focus();

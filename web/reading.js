@@ -1,6 +1,6 @@
 /** In the worker: texts that stand already, read again for what the instruments ask of them. */
 
-import { buffersOf, entriesOf, readUntil, rowsOf, WINDOW } from './writing.js';
+import { buffersOf, entriesOf, progressOf, readUntil, rowsOf, WINDOW } from './writing.js';
 
 /** @import { Candidate, Command } from './messages.js' */
 /** @import { Tell } from './generator.js' */
@@ -16,36 +16,52 @@ const LENS_SHOWN = 3;
 const PIECE = 64;
 
 /**
- * The attention of a layer over the last positions of a text.
+ * Reads the beginning of a text into a cache, as far as it is not kept, and looks at what comes after.
+ * @template T
  * @param {any} model
  * @param {Texts} texts
  * @param {{ branch: number, ids: number[] }} text
- * @param {number} layer
- * @param {number} window
+ * @param {number} before tokens of the beginning
+ * @param {Tell} tell
  * @param {AbortSignal} signal
+ * @param {(cache: any) => Promise<T>} look
  */
-async function attentionOf(model, texts, { branch, ids }, layer, window, signal) {
-    const before = Math.max(0, ids.length - window);
+async function after(model, texts, { branch, ids }, before, tell, signal, look) {
     const cache = texts.copy(branch, ids, before);
     try {
-        await readUntil(model, ids, cache, before, signal);
-        for await (const { attention } of model.generate(ids, { cache, maxNewTokens: 1, attention: layer, signal })) return attention;
+        await readUntil(model, ids, cache, before, signal, progressOf(tell, ids.length));
+        return await look(cache);
     } finally {
         cache.dispose();
     }
 }
 
 /**
+ * The first item of what is written after a text.
+ * @param {any} model
+ * @param {number[]} ids
+ * @param {object} options
+ */
+async function firstItem(model, ids, options) {
+    for await (const item of model.generate(ids, { maxNewTokens: 1, temperature: 0, ...options })) return item;
+}
+
+/**
+ * The attention of a layer over the last positions of a text.
  * @param {any} model
  * @param {Texts} texts
  * @param {Extract<Command, { type: 'read' }>} command
  * @param {Tell} tell
  * @param {AbortSignal} signal
  */
-export async function readAgain(model, texts, command, tell, signal) {
-    const attention = await attentionOf(model, texts, command, command.layer, WINDOW, signal);
-    const rows = rowsOf(attention);
-    tell({ type: 'rows', layer: command.layer, start: attention.start, rows }, buffersOf(rows));
+export function readAgain(model, texts, command, tell, signal) {
+    const { ids, layer } = command;
+    const onProgress = progressOf(tell, ids.length);
+    return after(model, texts, command, Math.max(0, ids.length - WINDOW), tell, signal, async cache => {
+        const { attention } = await firstItem(model, ids, { cache, attention: layer, signal, onProgress });
+        const rows = rowsOf(attention);
+        tell({ type: 'rows', layer, start: attention.start, rows }, buffersOf(rows));
+    });
 }
 
 /**
@@ -56,20 +72,25 @@ export async function readAgain(model, texts, command, tell, signal) {
  * @param {Tell} tell
  * @param {AbortSignal} signal
  */
-export async function maps(model, texts, command, tell, signal) {
-    for (let layer = 0; layer < model.layers; layer++) {
-        const attention = await attentionOf(model, texts, command, layer, MAP_SIZE, signal);
-        const { start, shape: [heads, rows, positions], data } = attention;
-        const weights = Array.from({ length: heads }, (_, h) => {
-            const map = new Float32Array(rows * rows);
-            for (let r = 0; r < rows; r++) {
-                const from = (h * rows + r) * positions + start;
-                map.set(data.subarray(from, from + rows), r * rows);
-            }
-            return map;
-        });
-        tell({ type: 'map', layer, layers: model.layers, size: rows, weights }, buffersOf(weights));
-    }
+export function maps(model, texts, command, tell, signal) {
+    const { ids } = command;
+    const before = Math.max(0, ids.length - MAP_SIZE);
+    return after(model, texts, command, before, tell, signal, async cache => {
+        for (let layer = 0; layer < model.layers; layer++) {
+            const { attention } = await firstItem(model, ids, { cache, attention: layer, signal });
+            const { start, shape: [heads, rows, positions], data } = attention;
+            cache.truncate(before);
+            const weights = Array.from({ length: heads }, (_, h) => {
+                const map = new Float32Array(rows * rows);
+                for (let r = 0; r < rows; r++) {
+                    const from = (h * rows + r) * positions + start;
+                    map.set(data.subarray(from, from + rows), r * rows);
+                }
+                return map;
+            });
+            tell({ type: 'map', layer, layers: model.layers, size: rows, weights }, buffersOf(weights));
+        }
+    });
 }
 
 /**
@@ -80,20 +101,15 @@ export async function maps(model, texts, command, tell, signal) {
  * @param {Tell} tell
  * @param {AbortSignal} signal
  */
-export async function distribution(model, texts, { branch, ids }, tell, signal) {
-    const cache = texts.copy(branch, ids, ids.length - 1);
+export function distribution(model, texts, command, tell, signal) {
+    const { ids } = command;
     const most = Math.min(DISTRIBUTION, model.vocabularySize);
-    try {
-        const items = model.generate(ids, { cache, maxNewTokens: 1, temperature: 0, candidates: most, signal });
-        for await (const { candidates } of items) {
-            const probabilities = Float32Array.from(candidates, ({ probability }) => probability);
-            const tokens = Int32Array.from(candidates, ({ token }) => token);
-            tell({ type: 'distribution', top: candidates.slice(0, 24), probabilities, tokens });
-            return;
-        }
-    } finally {
-        cache.dispose();
-    }
+    return after(model, texts, command, ids.length - 1, tell, signal, async cache => {
+        const { candidates } = await firstItem(model, ids, { cache, candidates: most, signal });
+        const probabilities = Float32Array.from(candidates, ({ probability }) => probability);
+        const tokens = Int32Array.from(candidates, ({ token }) => token);
+        tell({ type: 'distribution', top: candidates.slice(0, 24), probabilities, tokens });
+    });
 }
 
 /**
@@ -104,11 +120,9 @@ export async function distribution(model, texts, { branch, ids }, tell, signal) 
  * @param {Tell} tell
  * @param {AbortSignal} signal
  */
-export async function lens(model, texts, { branch, ids }, tell, signal) {
-    const before = ids.length - 1;
-    const cache = texts.copy(branch, ids, before);
-    try {
-        await readUntil(model, ids, cache, before, signal);
+export function lens(model, texts, command, tell, signal) {
+    const { ids } = command;
+    return after(model, texts, command, ids.length - 1, tell, signal, async cache => {
         const all = Array.from({ length: model.layers }, (_, layer) => layer);
         const { logits: last, hiddenStates } = await model.forward(ids.slice(cache.length), { cache, hiddenStates: all, signal });
         last.dispose();
@@ -121,9 +135,7 @@ export async function lens(model, texts, { branch, ids }, tell, signal) {
             states.dispose();
         }
         tell({ type: 'lens', layers });
-    } finally {
-        cache.dispose();
-    }
+    });
 }
 
 /**
@@ -154,6 +166,7 @@ function likeliest(model, logits) {
 export async function probabilities(model, ids, tell, signal) {
     const cache = model.createCache();
     const found = new Float32Array(ids.length).fill(NaN);
+    const onProgress = progressOf(tell, ids.length);
     const size = model.vocabularySize;
     try {
         for (let at = 0; at < ids.length - 1; at += PIECE) {
@@ -164,6 +177,7 @@ export async function probabilities(model, ids, tell, signal) {
                 found[at + i + 1] = probabilityOf(data.subarray(i * size, (i + 1) * size), ids[at + i + 1]);
             });
             logits.dispose();
+            onProgress({ done: at + piece.length });
         }
     } finally {
         cache.dispose();
@@ -179,7 +193,8 @@ export async function probabilities(model, ids, tell, signal) {
  * @param {AbortSignal} signal
  */
 export async function score(model, text, tell, signal) {
-    const { nats, tokens, bytes, each } = await model.score(text, { each: true, signal });
+    const onProgress = (/** @type {{ done: number, total: number }} */ progress) => tell({ type: 'prefill', ...progress });
+    const { nats, tokens, bytes, each } = await model.score(text, { each: true, signal, onProgress });
     const ids = each.map((/** @type {{ token: number }} */ { token }) => token);
     const entries = entriesOf(model, [model.startToken, ...ids]);
     // Nothing predicts the start token.

@@ -74,6 +74,11 @@ export function percent(share) {
     return `${value < 0.995 ? value.toFixed(2) : value < 9.95 ? value.toFixed(1) : value.toFixed(0)}%`;
 }
 
+/** How far something is, in as few figures as may be read out. @param {number} share 0..1 */
+export function tenths(share) {
+    return `${10 * Math.floor(10 * share)}%`;
+}
+
 /**
  * A ramp of 256 colours through the page's own: no attention, accent, all of it. RGBA bytes.
  * @param {Element} element

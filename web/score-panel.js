@@ -1,6 +1,7 @@
 /** A text of the visitor's own, scored: bits per byte, and each word tinted by how much it surprised the model. */
 
 import { find } from './find.js';
+import { tenths } from './scale.js';
 import { StoryView } from './story.js';
 import { Trace } from './trace.js';
 
@@ -39,7 +40,9 @@ export class ScorePanel {
         }
         const trace = this.trace = new Trace();
         result.textContent = 'Reading';
-        const score = await app.look({ type: 'score', text });
+        const score = await app.look({ type: 'score', text }, report => {
+            if (trace === this.trace && report.type === 'prefill') result.textContent = `Reading: ${tenths(report.done / report.total)}`;
+        });
         if (trace !== this.trace) return;
         if (score?.type !== 'score') {
             result.textContent = score?.type === 'error' ? score.message : '';

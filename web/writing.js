@@ -70,6 +70,11 @@ export class Texts {
     }
 }
 
+/** @param {Tell} tell @param {number} total tokens that are read */
+export function progressOf(tell, total) {
+    return (/** @type {{ done: number }} */ { done }) => tell({ type: 'prefill', done, total });
+}
+
 /**
  * Reads the beginning of a text into a cache, without its attention.
  * @param {any} model
@@ -77,7 +82,7 @@ export class Texts {
  * @param {any} cache
  * @param {number} until position
  * @param {AbortSignal} signal
- * @param {(progress: { done: number }) => void} [onProgress]
+ * @param {(progress: { done: number }) => void} onProgress
  */
 export async function readUntil(model, ids, cache, until, signal, onProgress) {
     if (cache.length >= until) return;
@@ -113,7 +118,7 @@ export async function write({ runtime, model, texts }, { branch, parent, prompt,
     const held = cache.reuse(ids);
     const isKnown = typeof prompt !== 'string' && typeof prompt[0] === 'number';
     tell({ type: 'begin', held, length: ids.length, skip, tokens: isKnown ? [] : entriesOf(model, ids) });
-    const onProgress = (/** @type {{ done: number }} */ { done }) => tell({ type: 'prefill', done, total: ids.length });
+    const onProgress = progressOf(tell, ids.length);
     const batch = new Batch(tell);
     let start = performance.now();
     let computing = 0;

@@ -270,7 +270,7 @@ test('a text of one’s own is scored', options, async t => {
     await demo.says('score-result', '; the first 512 are shown');
 
     await demo.page.waitForSelector('#scored .token');
-    await demo.page.select('#settings [name="workers"]', '0');
+    await demo.page.evaluate(dropFile, 'other.gguf', '../dist/embedded/model.gguf');
     await demo.eventually(async () => assert.equal(await demo.text('scored') + await demo.text('score-result'), '',
         'another model would not say the same'));
     demo.checkProblems();

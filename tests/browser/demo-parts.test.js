@@ -318,6 +318,61 @@ test('another answer is what is looked at, also after looking elsewhere', option
     demo.checkProblems();
 });
 
+/** Makes each message of a worker come later than the one before, as a large model would. */
+function slowWorkers() {
+    const Own = Worker;
+    window.Worker = class extends Own {
+        /** @param {(event: MessageEvent) => void} hear */
+        set onmessage(hear) {
+            let free = 0;
+            super.onmessage = event => {
+                free = Math.max(performance.now(), free) + 400;
+                setTimeout(() => hear(event), free - performance.now());
+            };
+        }
+    };
+}
+
+test('whoever waits for a score, a model to be kept or another layer sees how far it is', options, async t => {
+    const demo = await DemoPage.open(t, { before: slowWorkers });
+    const { page } = demo;
+    /** What an element says, one after the other. @param {string} id */
+    const listen = id => page.evaluate(name => {
+        const element = /** @type {HTMLElement} */ (document.getElementById(name));
+        /** @type {any} */ (window).heard = [];
+        new MutationObserver(() => /** @type {any} */ (window).heard.push(element.textContent)).observe(element, { childList: true });
+    }, id);
+    const heard = () => page.evaluate(() => /** @type {string[]} */ (/** @type {any} */ (window).heard).join('; '));
+    await demo.ready();
+    await unfold(demo, 'score-panel');
+    await page.$eval('#score-text', field => { /** @type {HTMLTextAreaElement} */ (field).value = 'The fox ran on. '.repeat(200); });
+    await listen('score-result');
+    await demo.click('score');
+    await demo.says('score-result', 'bits per byte');
+    assert.match(await heard(), /^Reading; Reading: \d0%; (Reading: \d+%; )+[\d.]+ bits per byte/);
+
+    await demo.fill({ ...STORY, prompt: 'The fox ran on. '.repeat(70), tokens: 2 });
+    await page.click('#write');
+    await demo.says('status', '2 tokens');
+    await page.select('select[name="workers"]', '0');
+    await demo.says('threads', '1');
+    await demo.ready();
+    await listen('status');
+    await page.click('#layers label:first-of-type');
+    await demo.eventually(async () => assert.match(await heard(), /Reading: \d+ of \d+ tokens; \d layers of/));
+
+    await pick(demo, await chattingModel(t));
+    await demo.says('model-name', 'chat');
+    await demo.ready();
+    await demo.click('model');
+    await listen('model-said');
+    await page.$eval('button[aria-label="Keep chat"]', button => /** @type {HTMLElement} */ (button).click());
+    await demo.says('model-list', 'kept in this browser');
+    assert.match(await heard(), /Copying: \d+%/);
+    assert.equal(await page.$eval('#model-progress', element => element.checkVisibility()), false);
+    demo.checkProblems();
+});
+
 test('what each token costs without a cache is measured and shown', options, async t => {
     const demo = await DemoPage.open(t);
     await demo.ready();

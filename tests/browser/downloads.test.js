@@ -193,7 +193,7 @@ test('of files of one name in several folders the uppermost is kept', async t =>
         return Object.defineProperty(new File([text], path.replace(/.*\//, '')), 'webkitRelativePath', { value: path });
     });
     for (const given of [files, files.toReversed()]) {
-        await keepFiles('model', given, new AbortController().signal);
+        await keepFiles('model', given, () => {}, new AbortController().signal);
         const kept = await Promise.all((await filesOf('model')).map(async file => [file.name, await file.text()]));
         assert.deepEqual(Object.fromEntries(kept), { 'config.json': '{"model": 1}', 'model.safetensors': 'weights' });
     }
