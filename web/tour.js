@@ -51,6 +51,8 @@ export class Tour {
         this.step = current ? step : -1;
         guide.hidden = !current;
         document.body.classList.toggle('touring', Boolean(current));
+        const page = document.documentElement;
+        page.style.scrollPaddingBottom = '';
         if (!current) {
             find('tour').focus();
             return;
@@ -64,7 +66,9 @@ export class Tour {
         const target = find(current.id);
         target.classList.add('toured');
         const behavior = matchMedia('(prefers-reduced-motion: reduce)').matches ? 'instant' : 'smooth';
-        target.scrollIntoView({ block: 'center', behavior });
+        // Above the guide, which covers the lower part of a small screen.
+        page.style.scrollPaddingBottom = `${innerHeight - guide.offsetTop + 8}px`;
+        target.scrollIntoView({ block: target.offsetHeight > guide.offsetTop ? 'start' : 'center', behavior });
         find('guide-next').focus({ preventScroll: true });
     }
 }
