@@ -5,7 +5,7 @@
  */
 
 import { Client } from './client.js';
-import { find } from './find.js';
+import { find, keepFocus } from './find.js';
 import { Inspector } from './inspector.js';
 import { bytes, Meters } from './meters.js';
 import { fromForm, toRunOptions } from './settings.js';
@@ -101,6 +101,7 @@ export class App extends EventTarget {
         find('restart').hidden = way !== 'restart';
         find('dismiss').hidden = way !== 'close';
         find('notice-text').textContent = text ?? '';
+        keepFocus();
     }
 
     /** Whether there is a model to write with: not while another one is loaded, nor when the worker is gone. */

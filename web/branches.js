@@ -68,8 +68,10 @@ export class Branches {
     }
 
     draw() {
+        const hadFocus = this.list.contains(document.activeElement);
         this.section.hidden = this.all.length < 2;
         this.list.replaceChildren(...this.items(null, 0));
+        if (hadFocus) /** @type {HTMLElement | null} */ (this.list.querySelector('[aria-current]'))?.focus();
     }
 
     /**

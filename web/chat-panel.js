@@ -73,7 +73,8 @@ export class ChatPanel {
     showState() {
         const { app } = this;
         const isWriting = app.state === 'writing';
-        if (!isWriting && document.activeElement === this.stopButton) this.message.focus();
+        const { activeElement: focused } = document;
+        if (isWriting ? focused === this.sendButton : focused === this.stopButton) this.message.focus();
         this.stopButton.disabled = !isWriting;
         this.sendButton.disabled = app.state !== 'ready' || Boolean(app.model?.noChat);
     }

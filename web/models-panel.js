@@ -4,7 +4,7 @@
  */
 
 import { sentence } from './app.js';
-import { find } from './find.js';
+import { find, keepFocus } from './find.js';
 import { bytes } from './meters.js';
 import { tenths } from './scale.js';
 import { listKept, removeKept } from './shelf.js';
@@ -137,6 +137,8 @@ export class ModelsPanel {
         find('model-progress').hidden = true;
         if (last?.type === 'ready') {
             this.dialog.close();
+            // What had the focus before may have gone with the other model.
+            keepFocus();
         } else if (last?.type === 'error') {
             // Not in two places; who has closed the dialog meanwhile reads it on the page.
             if (this.app.model && this.dialog.open) this.app.notify(null);

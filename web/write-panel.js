@@ -64,10 +64,14 @@ export class WritePanel {
     showState() {
         const { app } = this;
         const isWriting = app.state === 'writing';
-        if (!isWriting && document.activeElement === this.stopButton) this.writeButton.focus();
-        this.stopButton.disabled = !isWriting;
+        const { activeElement: focused } = document;
         const { trace } = this.branches.current;
-        this.continueButton.disabled = app.state !== 'ready' || trace.tokens.length === 0 || app.isFull(trace);
+        const canGoOn = app.state === 'ready' && trace.tokens.length > 0 && !app.isFull(trace);
+        this.stopButton.disabled = !isWriting;
+        this.continueButton.disabled = !canGoOn;
+        // A button that can be pressed no more would lose the focus.
+        if (isWriting && focused === this.continueButton) this.stopButton.focus();
+        if (!isWriting && focused === this.stopButton) (canGoOn ? this.continueButton : this.writeButton).focus();
     }
 
     /** @param {{ pace?: number }} [options] other than the form's */

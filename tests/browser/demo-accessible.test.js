@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { noBrowser, notInFirefox } from './browser.js';
+import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
 
 const options = { skip: noBrowser, timeout: 3 * TIMEOUT };
@@ -84,6 +85,48 @@ for (const width of [320, 640, 961, 1024, 1100, 2560]) {
         demo.checkProblems();
     });
 }
+
+test('what is pressed by key leaves the focus where one goes on', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.textContent);
+    const isAt = (/** @type {string} */ id) => page.waitForFunction(name => document.activeElement?.id === name, {}, id);
+    await demo.write({ ...STORY, pace: 20 });
+    await page.focus('#continue');
+    await page.keyboard.press('Enter');
+    await isAt('stop');
+    await page.keyboard.press('Enter');
+    await isAt('continue');
+    await page.$eval('#candidates li:not([hidden]) button', button => /** @type {HTMLElement} */ (button).click());
+    await page.waitForSelector('#branch-tree li:nth-child(2)');
+    await demo.ready();
+    await page.focus('#branch-tree button');
+    await page.keyboard.press('Enter');
+    await demo.settle();
+    assert.equal(await focused(), await page.$eval('#branch-tree button[aria-current]', button => button.textContent));
+
+    await page.$eval('#prompt', field => { /** @type {HTMLTextAreaElement} */ (field).value = 'too long '.repeat(600); });
+    await page.focus('#write');
+    await page.keyboard.press('Enter');
+    await demo.notice('could not be written');
+    await page.focus('#restart');
+    await page.keyboard.press('Enter');
+    await isAt('model');
+    await demo.ready();
+
+    await page.click('#modes input[value="chat"]');
+    await page.focus('#choose-chat');
+    await page.keyboard.press('Enter');
+    await isAt('models-close');
+    const input = /** @type {import('puppeteer-core').ElementHandle<HTMLInputElement>} */ (await page.$('#pick-file'));
+    await input.uploadFile(await chattingModel(t));
+    await isAt('model');
+    await page.type('#message', 'Tell me of a fox.');
+    await page.focus('#send');
+    await page.keyboard.press('Enter');
+    await isAt('message');
+    demo.checkProblems();
+});
 
 test('a text that runs from right to left begins at the right', options, async t => {
     const demo = await DemoPage.open(t);
