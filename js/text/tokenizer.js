@@ -86,8 +86,9 @@ export class Tokenizer {
         }
         /** @type {number[]} */
         const ids = [];
-        let first = true;
-        for (const raw of this._inText.split(wellFormed(text))) {
+        const given = wellFormed(text);
+        let first = this._keepsFirst(given);
+        for (const raw of this._inText.split(given)) {
             const pieces = typeof raw === 'number' ? [raw] : this._inNormalized.split(this._normalize?.(raw) ?? raw);
             for (const piece of pieces) {
                 if (typeof piece === 'number') ids.push(piece);
@@ -96,6 +97,12 @@ export class Tokenizer {
             }
         }
         return addSpecialTokens && this._post ? this._post(ids) : ids;
+    }
+
+    /** @param {string} text @returns {boolean} whether normalizing leaves its first letter; without that no piece counts as its first */
+    _keepsFirst([letter = '']) {
+        const normalize = this._normalize;
+        return normalize === null || normalize(`${letter}a`) !== normalize('a');
     }
 
     /** @param {string} piece @param {boolean} first @param {number[]} ids */

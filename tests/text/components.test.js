@@ -52,6 +52,13 @@ describe('pre-tokenizers', () => {
         cuts({ type: 'Metaspace', prepend_scheme: 'first' }, 'a b', ['▁a', '▁b']);
         cuts({ type: 'Metaspace', prepend_scheme: 'never' }, 'a b', ['a', '▁b']);
     });
+    it('a piece is first where the text itself begins with it, not what normalizing leaves of it', () => {
+        const first = { type: 'Metaspace', prepend_scheme: 'first' };
+        cuts(first, '\na b', ['a', '▁b'], { type: 'Strip' });
+        cuts(first, '\0a b', ['a', '▁b'], { type: 'BertNormalizer' });
+        cuts(first, '\na b', ['▁\na', '▁b'], { type: 'Strip', strip_left: false });
+        cuts(first, 'a b', ['▁xa', '▁b'], { type: 'Prepend', prepend: 'x' });
+    });
     it('white space is that of Unicode', () => {
         cuts({ type: 'WhitespaceSplit' }, 'a\u0085b\u3000c\uFEFFd', ['a', 'b', 'c\uFEFFd']);
         cuts(split('\\s+', 'Removed'), 'a\u0085b\uFEFFc', ['a', 'b\uFEFFc']);
