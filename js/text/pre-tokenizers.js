@@ -38,7 +38,7 @@ function splitter(regex, behavior, invert) {
         const cuts = cut(piece, regex, invert);
         const kept = (join ? join(cuts) : cuts).filter(({ start, end }) => end > start);
         const pieces = kept.map(({ start, end }) => piece.slice(start, end));
-        return kept.length > 0 && kept[0].start > 0 ? ['', ...pieces] : pieces;
+        return kept[0]?.start === 0 ? pieces : ['', ...pieces];
     };
 }
 

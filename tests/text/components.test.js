@@ -58,6 +58,7 @@ describe('pre-tokenizers', () => {
         cuts(first, '\0a b', ['a', '▁b'], { type: 'BertNormalizer' });
         cuts(first, '\na b', ['▁\na', '▁b'], { type: 'Strip', strip_left: false });
         cuts(first, 'a b', ['▁xa', '▁b'], { type: 'Prepend', prepend: 'x' });
+        cuts({ type: 'Sequence', pretokenizers: [split('-'), split('-', 'Removed'), first] }, '-a b', ['a', '▁b']);
     });
     it('white space is that of Unicode', () => {
         cuts({ type: 'WhitespaceSplit' }, 'a\u0085b\u3000c\uFEFFd', ['a', 'b', 'c\uFEFFd']);
