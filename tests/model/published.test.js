@@ -56,6 +56,7 @@ const ADDED = [
         validate_runner_input: true }],
     ['hunyuan_v1_dense', { use_cla: false, cla_share_factor: 2, use_qk_norm: true, norm_type: 'rms', use_rotary_pos_emb: true, eod_token_id: 3,
         rope_scaling: { type: 'dynamic', alpha: 1000, beta_fast: 32, beta_slow: 1, factor: 1, mscale: 1, mscale_all_dim: 1 } }],
+    ['exaone4', { sliding_window_pattern: 'LLLG' }],
     ['gemma3_text', { cache_implementation: 'hybrid', rope_local_base_freq: 10000, _sliding_window_pattern: 6 }],
 ];
 const { configs, generation } = VERSIONS.find(({ version }) => version === '4.57.1') ?? VERSIONS[0];

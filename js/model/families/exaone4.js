@@ -25,10 +25,10 @@ export const exaone4 = {
             feed,
         );
         const [full, windowed] = [layer(false), layer(true)];
-        // Files have the list of layers, and older ones the pattern that it is made by.
-        const pattern = window === null ? 0 : f.count('sliding_window_pattern', 4);
+        // Files have the list of layers, whatever they say of the pattern ('LLLG'), and older ones the pattern alone, a number.
+        const slides = (/** @type {number} */ i) => window !== null && (i + 1) % f.count('sliding_window_pattern', 4) !== 0;
+        const layers = slidingLayers(f, sizes.count, window, slides);
         f.ignore('sliding_window_pattern');
-        const layers = slidingLayers(f, sizes.count, window, (i) => window !== null && (i + 1) % pattern !== 0);
-        return model(sizes, layers.map((slides) => (slides ? windowed : full)), norm, { tied: f.flag('tie_word_embeddings', false) });
+        return model(sizes, layers.map((is) => (is ? windowed : full)), norm, { tied: f.flag('tie_word_embeddings', false) });
     },
 };
