@@ -2,8 +2,6 @@
 
 import { testRuntime as runtimeWith } from './binary.js';
 
-export { SIMD } from './binary.js';
-
 /** How many workers the environment asks for; none where it is silent. */
 export const WORKERS = Number(process.env.CMHA_TEST_WORKERS ?? 0);
 

@@ -5,8 +5,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createRuntime } from '../../js/index.js';
 import { BeamSampler, RandomSampler, loadModel } from '../../js/generation/index.js';
+import { SIMD } from '../binary.js';
 import { assertClose } from '../close.js';
-import { SIMD, testRuntime } from '../runtime.js';
+import { testRuntime } from '../runtime.js';
 import { there } from '../there.js';
 import { json, referenceLogits, safetensors, tinyConfig, tinyFiles, tinyTokenizer, tinyWeights } from './checkpoint.js';
 

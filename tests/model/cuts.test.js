@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { loadModel } from '../../js/generation/index.js';
+import { SIMD } from '../binary.js';
 import { rng } from '../rng.js';
-import { SIMD, testRuntime } from '../runtime.js';
+import { testRuntime } from '../runtime.js';
 import { createWithSwitches } from '../switches.js';
 import { json, readCases, weightsOf } from './golden.js';
 

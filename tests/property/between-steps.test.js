@@ -6,7 +6,8 @@ import { after, test } from 'node:test';
 import { CachedMultiHeadAttention, KVCache, createRuntime } from '../../js/index.js';
 import { ModelCache, PrefixStore, loadModel } from '../../js/generation/index.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
-import { SIMD, WORKERS } from '../runtime.js';
+import { SIMD } from '../binary.js';
+import { WORKERS } from '../runtime.js';
 import { there } from '../there.js';
 
 /** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { SIMD } from '../runtime.js';
+import { SIMD } from '../binary.js';
 import {
     ATTENTION, CACHE, CACHE_WORDS, CONTROL, CONTROL_WORDS, EMBED, KEPT, KIND, LINEAR, NORM, OP, OP_WORDS, TRANSFER,
 } from '../../js/engine/interface.js';
@@ -14,8 +14,7 @@ const POISON = 0xff;
 /** Fields of operations that are floats. */
 const FLOATS = new Set(['dropout', 'epsilon', 'factor', 'offset', 'scale', 'softcap']);
 
-
-/** Of the binary that tests/runtime.js asks for; its best guess is the strict one. */
+/** The binary that the environment asks for; where it is silent, the strict one. */
 const variant = SIMD === 'auto' ? 'simd128' : SIMD;
 
 /** @typedef {Float32Array | Uint32Array | Uint16Array | Uint8Array} Data */

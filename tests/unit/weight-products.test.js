@@ -10,7 +10,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { rng } from '../rng.js';
-import { SIMD } from '../runtime.js';
+import { SIMD } from '../binary.js';
 import { INT8, KIND, QUANTIZE } from '../../js/engine/interface.js';
 import { WEIGHT } from '../../js/engine/weight-types.js';
 import { loadKernels } from './kernels.js';
