@@ -6,8 +6,8 @@
 //   size       what a page has to load, and what the tests bring along, against budgets
 //   package    what `npm pack` would publish, used from another project
 //   native     tests/native/*.c on src/*.c, under the address and undefined-behaviour sanitizers
-//   matrix     test files that use tests/runtime.js, in both binaries with 0 and 2 workers; those that use tests/binary.js, which
-//              say themselves how many workers they have, in both binaries
+//   matrix     test files that use tests/runtime.js, in both binaries with 0 and 2 workers; through tests/paired.js, in each binary
+//              with one of these; those that use tests/binary.js, which say themselves how many workers they have, in both binaries
 //   once       the other test files
 //   browser    tests/browser, in Chromium, and some of it (IN_FIREFOX) in Firefox too where that is installed
 
@@ -69,6 +69,7 @@ await main(async () => {
     const browser = files.filter((file) => file.startsWith(join(tests, 'browser')));
     const onBinary = files.filter((file) => !browser.includes(file) && reaches(file, join(tests, 'binary.js')));
     const onRuntime = onBinary.filter((file) => reaches(file, join(tests, 'runtime.js')));
+    const paired = onRuntime.filter((file) => reaches(file, join(tests, 'paired.js')));
     const once = files.filter((file) => !browser.includes(file) && !onBinary.includes(file));
 
     if (files.length === 0) say(`No test file's path holds ${filters.join(' or ')}`);
@@ -80,7 +81,8 @@ await main(async () => {
                     ? newer
                     : { path: process.execPath, flags: [], description: `Node ${process.versions.node}` };
             const env = { CMHA_TEST_SIMD: simd, CMHA_TEST_WORKERS: String(workers) };
-            const matrix = workers === 0 ? onBinary : onRuntime;
+            const isPair = (simd === 'simd128') === (workers === 0);
+            const matrix = (workers === 0 ? onBinary : onRuntime).filter((file) => isPair || !paired.includes(file));
             if (matrix.length > 0)
                 await group(`${simd}, ${workers} workers, ${node.description}`, () =>
                     nodeTests(node, matrix, CORES, env),

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { FormatError } from '../../js/check.js';
 import { loadModel } from '../../js/generation/index.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 
 /** @type {{ name: string, says: string, head: string }[]} */
 const cases = JSON.parse(readFileSync(new URL('kinds/cases.json', import.meta.url), 'utf8'));

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { FormatError, ModelCache, loadModel } from '../../js/generation/index.js';
 import { KVCache } from '../../js/index.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { there } from '../there.js';
 import { damage } from './damage.js';
 

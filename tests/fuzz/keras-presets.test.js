@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FormatError, loadModel } from '../../js/generation/index.js';
 import { gpt2Preset, llamaPreset } from '../files/presets.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { damage } from './damage.js';
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 3000);

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { FormatError, loadModel, readWeights } from '../../js/generation/index.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { there } from '../there.js';
 
 const runtime = await testRuntime({ maxMemory: 64 * 2 ** 20 });

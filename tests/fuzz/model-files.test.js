@@ -6,7 +6,7 @@ import { Costs } from './costs.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FormatError, loadModel } from '../../js/generation/index.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { json, tinyConfig, tinyFiles, tinyTokenizer } from '../generation/checkpoint.js';
 import { damage } from './damage.js';
 

@@ -9,7 +9,7 @@ import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { loadModel } from '../../js/generation/index.js';
 import { SIMD } from '../binary.js';
-import { WORKERS, testRuntime } from '../runtime.js';
+import { WORKERS, testRuntime } from '../paired.js';
 import { tinyFiles } from './checkpoint.js';
 
 const CLI = fileURLToPath(new URL('../../js/cli.js', import.meta.url));

@@ -12,7 +12,7 @@ import { TokenBytes, tokenBytes } from '../../js/generation/constraints/vocabula
 import { Tokenizer } from '../../js/text/tokenizer.js';
 import { rng } from '../rng.js';
 import { there } from '../there.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { LETTERS, json, tinyConfig, tinyFiles, tinyTokenizer } from './checkpoint.js';
 import { PATTERNS, SCHEMAS, isValid } from './schemas.js';
 

@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 import { FormatError, loadModel } from '../../js/generation/index.js';
 import { assertClose } from '../close.js';
 import { llama } from '../files/gguf-writer.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import {
     json, referenceLogits, rounded, safetensors, tinyConfig, tinyFiles, tinyTokenizer, tinyWeights,
 } from './checkpoint.js';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadModel } from '../../js/generation/index.js';
 import { llama, llamaTensors } from '../files/gguf-writer.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 
 const WIDTH = 256, INNER = 768, LAYERS = 2;
 /** Of the file's bytes. */

@@ -6,7 +6,7 @@ import {
     BeamSampler, ContrastiveSampler, GreedySampler, RandomSampler, TopKSampler, TopPSampler, huggingFace, loadModel, readWeights,
 } from '../../js/generation/index.js';
 import { CachedMultiHeadAttention, KVCache } from '../../js/index.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 
 const runtime = await testRuntime();
 const model = await loadModel(runtime);

@@ -10,7 +10,7 @@ import { PrefixStore, loadModel } from '../../js/generation/index.js';
 import { createRuntime } from '../../js/index.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
 import { rng } from '../rng.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { there } from '../there.js';
 
 /** @typedef {import('../../js/generation/index.js').LanguageModel} LanguageModel */

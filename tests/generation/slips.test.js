@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 import * as generation from '../../js/generation/index.js';
 import { TransformerDecoder } from '../../js/layers/index.js';
 import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { json, tinyFiles } from './checkpoint.js';
 
 const { GPT2CausalLM, GreedySampler, PrefixStore, huggingFace, loadModel, readWeights } = generation;

@@ -8,7 +8,7 @@ import { readDefaults } from '../../js/generation/defaults.js';
 import { familyOf } from '../../js/model/families/index.js';
 import { Fields } from '../../js/model/fields.js';
 import { json, tinyFiles } from '../generation/checkpoint.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { there } from '../there.js';
 
 /** By version of transformers, made by defaults.py. @type {{ version: string, configs: Record<string, any>, generation: any }[]} */

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FormatError, loadModel } from '../../js/generation/index.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { there } from '../there.js';
 import { tinyFiles, tinyTokenizer } from '../generation/checkpoint.js';
 import { json, readCases, weightsOf } from './golden.js';

@@ -8,7 +8,7 @@ import { loadModel } from '../../js/generation/index.js';
 import { CachedMultiHeadAttention, KVCache } from '../../js/index.js';
 import { TransformerDecoder } from '../../js/layers/index.js';
 import { rng } from '../rng.js';
-import { WORKERS, testRuntime } from '../runtime.js';
+import { WORKERS, testRuntime } from '../paired.js';
 import { draw, randomLayer } from './cases.js';
 
 const inline = await testRuntime();

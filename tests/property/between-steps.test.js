@@ -7,7 +7,7 @@ import { CachedMultiHeadAttention, KVCache, createRuntime } from '../../js/index
 import { ModelCache, PrefixStore, loadModel } from '../../js/generation/index.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
 import { SIMD } from '../binary.js';
-import { WORKERS } from '../runtime.js';
+import { WORKERS } from '../paired.js';
 import { there } from '../there.js';
 
 /** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */

@@ -7,7 +7,7 @@ import { GPT2CausalLM, GreedySampler } from '../../js/generation/index.js';
 import {
     AlibiBias, LayerNormalization, RMSNormalization, RotaryEmbedding, SinePositionEncoding, TransformerDecoder,
 } from '../../js/layers/index.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { draw, randomLayer } from './cases.js';
 import { count, exhaust as exhaustOn, taken } from './exhaust.js';
 

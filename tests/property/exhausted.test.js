@@ -8,7 +8,7 @@ import * as generation from '../../js/generation/index.js';
 import * as layers from '../../js/layers/index.js';
 import { tinyFiles } from '../generation/checkpoint.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
-import { WORKERS, testRuntime } from '../runtime.js';
+import { WORKERS, testRuntime } from '../paired.js';
 import { there } from '../there.js';
 import { draw, randomLayer } from './cases.js';
 import { count, exhaust as exhaustOn, failAt, taken } from './exhaust.js';

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import vm from 'node:vm';
 import { KVCache } from '../../js/blocks/cache.js';
 import { Tensor } from '../../js/engine/tensor.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { Block } from './jobs.js';
 import { noteWorkers } from './note-workers.js';
 

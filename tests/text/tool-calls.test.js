@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { loadModel } from '../../js/generation/index.js';
 import { parseToolCalls } from '../../js/text/tool-calls.js';
 import { json, tinyFiles, tinyTokenizer } from '../generation/checkpoint.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 import { sharedFolder } from '../shared.js';
 
 const CALL = { name: 'get_weather', arguments: { place: 'Rome "}]', unit: 'C' } };

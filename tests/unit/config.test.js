@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CachedMultiHeadAttention } from '../../js/index.js';
 import { resolveObjects } from '../../js/keras/objects.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 
 const runtime = await testRuntime();
 const least = { numHeads: 2, keyDim: 4 };

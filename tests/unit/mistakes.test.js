@@ -8,7 +8,7 @@ import { show } from '../../js/check.js';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention, KVCache, Tensor, createRuntime } from '../../js/index.js';
 import { loadModel } from '../../js/generation/index.js';
 import { TransformerDecoder } from '../../js/layers/index.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 
 const runtime = await testRuntime();
 const layer = new CachedMultiHeadAttention(runtime, { numHeads: 2, keyDim: 4 });

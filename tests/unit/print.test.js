@@ -6,7 +6,7 @@ import { inspect } from 'node:util';
 import { CachedGroupQueryAttention, CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
 import { GPT2CausalLM, loadModel } from '../../js/generation/index.js';
 import { TransformerDecoder } from '../../js/layers/index.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 
 const runtime = await testRuntime();
 

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
 import { Memory } from '../../js/engine/memory.js';
 import { checkedSize, sizeOf } from '../../js/engine/size.js';
-import { testRuntime } from '../runtime.js';
+import { testRuntime } from '../paired.js';
 
 test('products are exact, or refused by name', () => {
     assert.equal(checkedSize('x', 3), 3);
