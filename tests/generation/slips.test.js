@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 import * as generation from '../../js/generation/index.js';
 import { TransformerDecoder } from '../../js/layers/index.js';
 import { CachedMultiHeadAttention, KVCache, Tensor } from '../../js/index.js';
-import { testRuntime } from '../paired.js';
+import { WORKERS, testRuntime } from '../paired.js';
 import { json, tinyFiles } from './checkpoint.js';
 
 const { GPT2CausalLM, GreedySampler, PrefixStore, huggingFace, loadModel, readWeights } = generation;
@@ -393,11 +393,24 @@ test('what is nearly a source is named, with what to do', async () => {
 });
 
 test('what goes away between the end of the work and its result is told', async () => {
-    for (const begin of [(/** @type {any} */ one) => one.forward([1, 2]), (/** @type {any} */ one) => one.score('Once upon a time'),
-        (/** @type {any} */ one) => loadModel(one.network.runtime)]) {
+    const small = tinyFiles();
+    /** What is made first, and what is then at work when the runtime goes. @type {((own: typeof runtime) => Promise<() => Promise<unknown>>)[]} */
+    const works = [
+        async (own) => {
+            const one = await loadModel(own, small);
+            return () => one.forward([1, 2]);
+        },
+        async (own) => {
+            const one = await loadModel(own, small);
+            return () => one.score('the thing');
+        },
+        async (own) => () => loadModel(own),
+    ];
+    for (const prepare of works) {
         for (let turns = 0; turns < 60; turns++) {
-            const own = await testRuntime();
-            const pending = begin(await loadModel(own)).then(() => null, (/** @type {Error} */ error) => error);
+            const own = await testRuntime({ workers: Math.min(WORKERS, 1) });
+            const begin = await prepare(own);
+            const pending = begin().then(() => null, (/** @type {Error} */ error) => error);
             for (let i = 0; i < turns; i++) await null;
             own.dispose();
             const error = await pending;
