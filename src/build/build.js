@@ -86,7 +86,11 @@ export async function buildTypes() {
     // typescript is installed by setup(), which the caller has run.
     const { EMITTED, rollUpTypes } = await import('./types.js');
     rmSync(EMITTED, { recursive: true, force: true });
-    typeCheck(join(root, 'src/build/types.json'));
+    run(...tsc(join(root, 'src/build/types.json')), {
+        what: 'The type check',
+        why: 'the types in the JSDoc comments are what users of the package see',
+        todo: 'mend what the lines below name',
+    });
     rollUpTypes();
     writeFileSync(stamp, sources.join('\n'));
     // What was saved while it was checked has not been.
@@ -94,13 +98,9 @@ export async function buildTypes() {
     say(`  types checked, declarations written, in ${since(start)}`);
 }
 
-/** Runs tsc. @param {string} project its tsconfig.json, or the folder of it */
-export function typeCheck(project) {
-    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', project], {
-        what: 'The type check',
-        why: 'the types in the JSDoc comments are what users of the package see',
-        todo: 'mend what the lines below name',
-    });
+/** The command that runs tsc. @param {string} project its tsconfig.json, or the folder of it @returns {[command: string, args: string[]]} */
+export function tsc(project) {
+    return [process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', project]];
 }
 
 /** The JavaScript that is written by hand. @param {string} folder @returns {string[]} */

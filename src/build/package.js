@@ -3,6 +3,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { SourceMap } from 'node:module';
 import { join, posix } from 'node:path';
+import { tsc } from './build.js';
 import { root, run, say } from './system.js';
 
 /** What users get, and nothing else. */
@@ -172,13 +173,13 @@ export async function checkPackage() {
     writeFileSync(join(folder, 'use.mts'), USE);
     writeFileSync(join(folder, 'typed.mts'), TYPED);
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPESCRIPT));
-    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder], {
+    run(...tsc(folder), {
         what: 'Using the package from TypeScript',
         why: 'its declarations have to stand by themselves',
         todo: 'see below',
     });
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ ...TYPESCRIPT, compilerOptions: { ...TYPESCRIPT.compilerOptions, ...IN_NODE } }));
-    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder], {
+    run(...tsc(folder), {
         what: 'Using the package from a TypeScript program for Node, without a browser\'s types',
         why: 'its declarations have to stand by themselves',
         todo: 'see below',
