@@ -2,12 +2,9 @@
 // what it gives where nothing fails.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { KVCache, Tensor } from '../../js/index.js';
 
 /** @typedef {import('../../js/engine/runtime.js').Runtime} Runtime */
-
-const timeout = 400_000;
 
 /** So that a block that is a line larger than what was asked for is no leak, and one of a page is. */
 const SLACK = 256;
@@ -63,42 +60,39 @@ export const count = { refused: 0 };
  * Does something over and over, each time with another request that fails, until none does.
  * @template S
  * @param {Runtime} runtime
- * @param {string} name
  * @param {Parts<S>} parts
  */
-export function exhaust(runtime, name, { make, act, state = () => null, end = () => {}, ensures = false }) {
-    test(`memory runs out: ${name}`, { timeout }, async () => {
-        const first = await make();
-        const expected = await act(first);
-        const after = await state(first);
-        end(first);
-        for (let n = 0, over = false; !over; n++) {
-            assert.ok(n < 2000, 'there is no end');
-            const before = runtime.explain().bytesInUse;
-            const subject = await make();
-            const was = await state(subject);
-            const work = failAt(runtime.memory, n, ensures);
-            let result;
-            let error;
-            try {
-                result = await act(subject);
-            } catch (thrown) {
-                error = thrown;
-            }
-            over = !work();
-            if (error !== undefined) {
-                count.refused++;
-                assert.ok(error instanceof RangeError && /no memory/.test(error.message), /** @type {any} */ (error).stack);
-                assert.deepEqual(await state(subject), was, `request ${n}: as before`);
-                result = await act(subject);
-            }
-            assert.deepEqual(result, expected, `request ${n}: the result`);
-            assert.deepEqual(await state(subject), after, `request ${n}: as after`);
-            end(subject);
-            const left = runtime.explain().bytesInUse - before;
-            assert.ok(left < SLACK, `request ${n}: ${left} bytes stay in use`);
+export async function exhaust(runtime, { make, act, state = () => null, end = () => {}, ensures = false }) {
+    const first = await make();
+    const expected = await act(first);
+    const after = await state(first);
+    end(first);
+    for (let n = 0, over = false; !over; n++) {
+        assert.ok(n < 2000, 'there is no end');
+        const before = runtime.explain().bytesInUse;
+        const subject = await make();
+        const was = await state(subject);
+        const work = failAt(runtime.memory, n, ensures);
+        let result;
+        let error;
+        try {
+            result = await act(subject);
+        } catch (thrown) {
+            error = thrown;
         }
-    });
+        over = !work();
+        if (error !== undefined) {
+            count.refused++;
+            assert.ok(error instanceof RangeError && /no memory/.test(error.message), /** @type {any} */ (error).stack);
+            assert.deepEqual(await state(subject), was, `request ${n}: as before`);
+            result = await act(subject);
+        }
+        assert.deepEqual(result, expected, `request ${n}: the result`);
+        assert.deepEqual(await state(subject), after, `request ${n}: as after`);
+        end(subject);
+        const left = runtime.explain().bytesInUse - before;
+        assert.ok(left < SLACK, `request ${n}: ${left} bytes stay in use`);
+    }
 }
 
 /** @param {KVCache | Tensor | import('../../js/engine/tensor.js').TensorLike} source @returns {number[]} its numbers, and it is gone */

@@ -14,7 +14,7 @@ import { count, exhaust as exhaustOn, taken } from './exhaust.js';
 const runtime = await testRuntime({ maxMemory: 128 * 2 ** 20 });
 
 /** @template S @param {string} name @param {import('./exhaust.js').Parts<S>} parts */
-const exhaust = (name, parts) => exhaustOn(runtime, name, parts);
+const exhaust = (name, parts) => test(`memory runs out: ${name}`, { timeout: 400_000 }, () => exhaustOn(runtime, parts));
 
 const { tensor } = draw(5);
 const x = tensor([2, 3, 8]);

@@ -27,7 +27,7 @@ const model = await loadModel(runtime, files);
 const inWords = await loadModel(runtime, tinyFiles({ size: { positions: 60 } }));
 
 /** @template S @param {string} name @param {import('./exhaust.js').Parts<S>} parts */
-const exhaust = (name, parts) => exhaustOn(runtime, name, parts);
+const exhaust = (name, parts) => test(`memory runs out: ${name}`, { timeout: 400_000 }, () => exhaustOn(runtime, parts));
 
 // Layers and their caches.
 
