@@ -34,29 +34,17 @@ function checksum(bytes) {
 }
 
 const runtime = await testRuntime({ maxMemory: 64 * 2 ** 20 });
-const { random, below, pick } = damage(SEED);
+const { random, below, pick, bend } = damage(SEED);
 
 const VALUES = [
     null, 0, -1, 1, 2, 3, 1e9, 2 ** 31, 2 ** 53, 1.5, '', 'float16', 'int8', [], [1], [-1], [1e9], [[1]], {}, true,
     false, { tokens: [], positions: null }, { tokens: [1], positions: [5] }, new Array(1000).fill(0),
 ];
 
-/** A copy of a JSON value in which one value, somewhere, is another. @param {any} value @returns {any} */
-function bend(value) {
-    const keys = typeof value === 'object' && value !== null ? Object.keys(value) : [];
-    if (keys.length === 0 || random() < 0.1) return pick(VALUES);
-    const copy = Array.isArray(value) ? [...value] : { ...value };
-    const key = pick(keys);
-    if (random() >= 0.15) copy[key] = bend(copy[key]);
-    else if (Array.isArray(copy)) copy.splice(Number(key), 1);
-    else delete copy[key];
-    return copy;
-}
-
 /** @param {Uint8Array} saved @returns {{ text: string, bytes: Uint8Array<ArrayBuffer> }} */
 function damaged(saved) {
     const length = new DataView(saved.buffer, saved.byteOffset).getUint32(8, true);
-    const bent = JSON.stringify(bend(JSON.parse(new TextDecoder().decode(saved.subarray(START, START + length)))));
+    const bent = JSON.stringify(bend(JSON.parse(new TextDecoder().decode(saved.subarray(START, START + length))), VALUES));
     const text = bent.padEnd(Math.ceil(bent.length / START) * START);
     const parts = [saved.subarray(0, START), Buffer.from(text), saved.subarray(START + length)];
     const bytes = new Uint8Array(Buffer.concat(parts));

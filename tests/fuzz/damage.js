@@ -1,4 +1,4 @@
-// Damage to texts and values, drawn from a seed: what the fuzzers of parsers have in common.
+// Damage to values, texts and bytes, drawn from a seed: what the fuzzers have in common.
 
 import { rng } from '../rng.js';
 
@@ -7,6 +7,9 @@ export const VALUES = [
     null, 0, -1, 1, 2, 3, 7, 8, 64, 0.5, 1e9, 2 ** 31, 2 ** 53, 1e300, '', 'x', 'a b', '\ud800', '▁', 'F32', 'BPE', 'yarn', 'float16',
     '(a|b)+', [], [1], [[]], ['a', 'b'], {}, { type: 'Sequence' }, true, false,
 ];
+
+/** Bytes of which much depends: ends of ranges, and what JSON has between its values. */
+const TELLING = Buffer.from('\0\x01\x04"\\,:[]{}09\x7f\x80\xff', 'latin1');
 
 /** @param {number} seed */
 export function damage(seed) {
@@ -45,5 +48,22 @@ export function damage(seed) {
             default: return text.slice(0, at) + String.fromCharCode(below(128)) + text.slice(at + 1);
         }
     }
-    return { random, below, pick, bend, spoil };
+
+    /** The same for bytes, within the first `limit`. @param {Uint8Array} bytes @returns {Uint8Array} */
+    function spoilBytes(bytes, limit = bytes.length) {
+        const copy = bytes.slice();
+        const at = below(limit);
+        switch (below(5)) {
+            case 0:
+                for (let i = 0; i <= below(4); i++) copy[below(limit)] ^= 1 << below(8);
+                return copy;
+            case 1:
+                copy[at] = pick(TELLING);
+                return copy;
+            case 2: return copy.subarray(0, at);
+            case 3: return new Uint8Array(Buffer.concat([copy.subarray(0, at), copy.subarray(at + 1 + below(8))]));
+            default: return new Uint8Array(Buffer.concat([copy.subarray(0, at + 1 + below(40)), copy.subarray(at)]));
+        }
+    }
+    return { random, below, pick, bend, spoil, spoilBytes };
 }

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { FormatError, loadModel } from '../../js/generation/index.js';
 import { gpt2Preset, llamaPreset } from '../files/presets.js';
 import { testRuntime } from '../paired.js';
-import { damage } from './damage.js';
+import { VALUES, damage } from './damage.js';
 
 const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 3000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
@@ -16,51 +16,20 @@ const SEED = Number(process.env.FUZZ_SEED ?? 1);
 const BASE_BYTES = 3 * 2 ** 20;
 
 const runtime = await testRuntime();
-const { random, below, pick } = damage(SEED);
+const { random, below, pick, bend, spoilBytes } = damage(SEED);
 
-/** Damage to bytes. @type {((bytes: Uint8Array) => Uint8Array)[]} */
-const DAMAGE = [
-    (bytes) => {
-        const copy = bytes.slice();
-        for (let i = 0; i <= below(4); i++) copy[below(copy.length)] ^= 1 << below(8);
-        return copy;
-    },
-    (bytes) => {
-        const copy = bytes.slice();
-        copy[below(copy.length)] = pick([0, 1, 4, 0x22, 0x2c, 0x30, 0x5b, 0x7d, 0x7f, 0x80, 0xff]);
-        return copy;
-    },
-    // Lengths, counts and addresses.
-    (bytes) => {
-        const copy = bytes.slice();
-        const number = pick([0, 1, 0x7fffffff, 0xffffffff, below(copy.length), below(64)]);
-        if (copy.length >= 4) new DataView(copy.buffer).setUint32(below(copy.length - 3), number, true);
-        return copy;
-    },
-    (bytes) => bytes.slice(0, below(bytes.length)),
-    (bytes) => {
-        const at = below(bytes.length);
-        return new Uint8Array(Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1 + below(8))]));
-    },
-    (bytes) => {
-        const at = below(bytes.length);
-        return new Uint8Array(Buffer.concat([bytes.subarray(0, at + 1 + below(40)), bytes.subarray(at)]));
-    },
-];
+/** With a name of Keras's for a type, and numbers that are no sizes. */
+const WORDS = [...VALUES, 'int8', 1.5, Number.MAX_SAFE_INTEGER];
 
-/** A copy of a JSON value in which one value, somewhere, is another. @param {any} value */
-function bend(value) {
-    if (typeof value !== 'object' || value === null || random() < 0.05) {
-        return pick([null, 0, -1, 2, 1e9, 1.5, '', 'x', [], {}, true, [[]], 'a b', '\ud800', Number.MAX_SAFE_INTEGER, 'int8']);
-    }
-    const copy = Array.isArray(value) ? [...value] : { ...value };
-    const key = pick(Object.keys(copy));
-    if (key === undefined) return copy;
-    if (random() < 0.15) delete copy[key];
-    else if (random() < 0.1) copy[`${key}'`] = copy[key];
-    else copy[key] = bend(copy[key]);
+/** Lengths, counts and addresses. @param {Uint8Array} bytes */
+function otherNumber(bytes) {
+    const copy = bytes.slice();
+    const number = pick([0, 1, 0x7fffffff, 0xffffffff, below(copy.length), below(64)]);
+    if (copy.length >= 4) new DataView(copy.buffer).setUint32(below(copy.length - 3), number, true);
     return copy;
 }
+
+const spoiled = (/** @type {Uint8Array} */ bytes) => (random() < 1 / 6 ? otherNumber : spoilBytes)(bytes);
 
 /** @param {Record<string, Uint8Array>} files */
 function damaged(files) {
@@ -70,11 +39,11 @@ function damaged(files) {
         return { what: `no ${name}`, files: others };
     }
     const bent = name.endsWith('.json') && random() < 0.7
-        ? new TextEncoder().encode(JSON.stringify(bend(JSON.parse(Buffer.from(files[name]).toString()))))
-        : pick(DAMAGE)(files[name]);
+        ? new TextEncoder().encode(JSON.stringify(bend(JSON.parse(Buffer.from(files[name]).toString()), WORDS)))
+        : spoiled(files[name]);
     // HDF5's tables stand before its numbers, where damage would hardly ever tell.
     const head = name.endsWith('.h5') && random() < 0.8 ? Math.min(bent.length, 6000) : 0;
-    const bytes = head > 0 ? new Uint8Array(Buffer.concat([pick(DAMAGE)(files[name].slice(0, head)), files[name].subarray(head)])) : bent;
+    const bytes = head > 0 ? new Uint8Array(Buffer.concat([spoiled(files[name].subarray(0, head)), files[name].subarray(head)])) : bent;
     return { what: name, files: { ...files, [name]: bytes } };
 }
 
