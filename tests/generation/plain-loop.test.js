@@ -89,7 +89,7 @@ for (const [number, { name, config, length }] of readCases().entries()) {
                 ...(sampler !== 'greedy' && { temperature: 0.2 + random(), ...(below(2) === 0 && { minP: random() / 4 }) }),
                 ...(below(4) === 0 && { repetitionPenalty: 0.7 + random() }), ...(below(4) === 0 && { frequencyPenalty: 2 * random() - 1 }),
                 ...(below(4) === 0 && { presencePenalty: 2 * random() - 1 }), ...(below(4) === 0 && { noRepeatNgram: 2 + below(3) }),
-                ...(below(4) === 0 && { logitBias: { [below(20)]: -Infinity, [20 + below(4)]: 2 } }),
+                ...(below(4) === 0 && { logitBias: { [below(20)]: -Infinity, [20 + below(Math.min(4, model.vocabularySize - 20))]: 2 } }),
             };
         };
         for (let round = 0; round < ROUNDS; round++) {
