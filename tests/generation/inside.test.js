@@ -125,11 +125,11 @@ describe('forward', () => {
 
     for (const [options, message] of /** @type {[any, RegExp][]} */ ([
         [{ hiddenStates: 1 }, /^hiddenStates must be a list/], [{ hiddenStates: [] }, /^hiddenStates must be/],
-        [{ hiddenStates: [2] }, /^hiddenStates must be a layer from 0 to 1, got 2/],
-        [{ hiddenStates: [0, 0] }, /^hiddenStates must be a layer each once/],
+        [{ hiddenStates: [2] }, /^hiddenStates must be 'final' or a layer from 0 to 1, got 2/],
+        [{ hiddenStates: [0, 0] }, /^hiddenStates must be 'final' or a layer each once/],
         [{ hiddenStates: ['final', 'final'] }, /^hiddenStates must be .* each once/],
         [{ hiddenStates: [0, 'final', 'final'] }, /^hiddenStates must be .* each once/],
-        [{ hiddenStates: ['last'] }, /^hiddenStates must be a layer from 0 to 1, got "last"/],
+        [{ hiddenStates: ['last'] }, /^hiddenStates must be 'final' or a layer from 0 to 1, got "last"/],
         [{ attention: 2 }, /^attention must be a layer from 0 to 1/],
         [{ attention: { layers: [0], heads: [3] } }, /^attention\.heads must be a head from 0 to 2/],
         [{ attention: { layers: [0], head: 1 } }, /^attention must be/],
