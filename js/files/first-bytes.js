@@ -2,8 +2,11 @@
 
 import { FormatError, show } from '../check.js';
 
-/** So many bytes tell everything that is told apart here. */
-export const FIRST_BYTES = 2056;
+/** So many bytes are waited for: they tell all that can be read, and nearly all that cannot. */
+export const FIRST_BYTES = 512;
+
+/** So many are looked at, if they have come. */
+const MOST_BYTES = 2056;
 
 /** A header longer than this is none (the reference implementation's cap). */
 const MAX_SAFETENSORS_HEADER = 100_000_000;
@@ -75,11 +78,11 @@ export function otherThanJson(bytes) {
 
 /** @param {Uint8Array} bytes */
 function latin1(bytes) {
-    return String.fromCharCode(...bytes.subarray(0, FIRST_BYTES));
+    return String.fromCharCode(...bytes.subarray(0, MOST_BYTES));
 }
 
 /**
- * @param {Uint8Array} bytes the first FIRST_BYTES of a file, or all it has
+ * @param {Uint8Array} bytes the first FIRST_BYTES of a file or more, or all it has
  * @param {string} name of the file, for messages
  * @returns {'gguf' | 'safetensors' | 'keras'} keras: HDF5, or the zip that a `.keras` file is
  * @throws {FormatError} `truncated`, `unsupported-format`, `wrong-file`
