@@ -40,7 +40,7 @@ new ChoicePanel(app);
 new LensPanel(app);
 new ScorePanel(app);
 new CodePanel(app, () => chat.isOpen ? chat.asked : null);
-new Tour();
+const tour = new Tour();
 const coloured = /** @type {HTMLInputElement} */ (find('coloured'));
 coloured.addEventListener('change', () => inspector.colour(coloured.checked));
 new MapsPanel(app, (layer, lane) => {
@@ -150,13 +150,15 @@ find('skip-first').addEventListener('change', ({ target }) => {
     inspector.setScale({ skipFirst: /** @type {HTMLInputElement} */ (target).checked });
 });
 document.addEventListener('keydown', event => {
-    if (document.querySelector('dialog[open]')) return;
+    // What is being composed is ended by the same keys.
+    if (event.isComposing || document.querySelector('dialog[open]')) return;
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
         if (chat.isOpen) chat.send();
         else write.write();
     } else if (event.key === 'Escape') {
-        if (app.state === 'writing') app.stop();
+        if (tour.isOpen) tour.go(-1);
+        else if (app.state === 'writing') app.stop();
         else inspector.pin(-1);
     }
 });

@@ -48,8 +48,14 @@ export class ModelsPanel {
         this.isKeeping = false;
         find('model').addEventListener('click', () => this.open());
         find('models-close').addEventListener('click', () => this.dialog.close());
-        this.dialog.addEventListener('click', event => {
-            if (event.target === this.dialog) this.dialog.close();
+        // Beside the dialog, and not in its margin, nor where a selection ends that began in it.
+        let isBeside = false;
+        this.dialog.addEventListener('pointerdown', ({ clientX, clientY }) => {
+            const { left, right, top, bottom } = this.dialog.getBoundingClientRect();
+            isBeside = clientX < left || clientX > right || clientY < top || clientY > bottom;
+        });
+        this.dialog.addEventListener('click', () => {
+            if (isBeside) this.dialog.close();
         });
         find('model-cancel').addEventListener('click', () => app.client.stop());
         for (const id of ['pick-file', 'pick-folder']) {

@@ -36,11 +36,10 @@ export class Tour {
         find('guide-next').addEventListener('click', () => this.go(this.step + 1));
         find('guide-back').addEventListener('click', () => this.go(this.step - 1));
         find('guide-close').addEventListener('click', () => this.go(-1));
-        this.guide.addEventListener('keydown', event => {
-            if (event.key !== 'Escape') return;
-            event.stopPropagation();
-            this.go(-1);
-        });
+    }
+
+    get isOpen() {
+        return this.step >= 0;
     }
 
     /** @param {number} step from 0; beyond the last, and below the first, it ends */

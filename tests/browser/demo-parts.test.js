@@ -52,6 +52,8 @@ test('the tour has five steps, each beside what it tells of', options, async t =
         if (step < 5) await page.keyboard.press('Enter');
     }
     assert.equal(seen.size, 5);
+    // Wherever the focus is by then.
+    await page.focus('#prompt');
     await page.keyboard.press('Escape');
     assert.equal(await page.evaluate(() => document.activeElement?.id), 'tour');
     assert.equal(await page.$('.toured'), null);
@@ -161,6 +163,23 @@ test('why a model does not load is said on the page where its dialog was closed'
     assert.ok(problems.every(problem => /404|model\.gguf/.test(problem)), problems.join());
 });
 
+test('the dialog closes by a click beside it, and by none in it', options, async t => {
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    await demo.click('model');
+    const { left, top } = await page.$eval('#models', dialog => dialog.getBoundingClientRect().toJSON());
+    await page.mouse.click(left + 5, top + 60);
+    await page.mouse.move(left + 60, top + 60);
+    await page.mouse.down();
+    await page.mouse.move(left - 40, top + 60);
+    await page.mouse.up();
+    assert.ok(await page.$('dialog[open]'), 'pressed in it');
+    await page.mouse.click(left - 40, top + 60);
+    assert.equal(await page.$('dialog[open]'), null);
+    demo.checkProblems();
+});
+
 test('a model that cannot run says why, and what would', options, async t => {
     const folder = await mkdtemp(join(tmpdir(), 'unknown-'));
     t.after(() => rm(folder, { recursive: true }));
@@ -263,6 +282,10 @@ test('an answer is the one to its own question, wherever one looks meanwhile', o
     });
     assert.notEqual(await answer(), first, 'what was said before is not said again');
     await page.waitForFunction(() => (document.querySelector('.turn.assistant:last-child .words > div')?.textContent ?? '').length > 10);
+    // A key that ends what is being composed stops nothing.
+    await page.$eval('#message', field => field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', isComposing: true, bubbles: true })));
+    assert.equal(await page.$eval('#chat-stop', button => /** @type {HTMLButtonElement} */ (button).disabled), false);
+    await demo.settle();
     const begun = await answer();
     await page.click('#modes input[value="write"]');
     await page.waitForSelector('#story[aria-busy="false"]');
