@@ -129,7 +129,6 @@ function factsOf(model, source) {
         cacheBytesPerToken: model.cacheBytesPerToken,
         noChat: chatTemplate === 'yes' ? null : chatTemplate.replace(/^none: /, ''),
         endTokens: [...model.endTokens],
-        isKept: source.kind === 'own' || source.kind === 'kept',
         explained
     };
 }

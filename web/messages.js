@@ -79,7 +79,6 @@
  * @property {number} cacheBytesPerToken
  * @property {string | null} noChat why it cannot chat, or null
  * @property {number[]} endTokens
- * @property {boolean} isKept whether this browser keeps its files
  * @property {Record<string, any>} explained model.explain()
  *
  * @typedef {{ type: 'progress', phase: 'download' | 'load' | 'keep', loaded: number, total: number }

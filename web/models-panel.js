@@ -231,9 +231,10 @@ export class ModelsPanel {
         // Another one has been asked for meanwhile.
         if (last === null && this.app.state === 'loading') return;
         find('model-progress').hidden = true;
-        if (last === null) this.complain('It can be kept once the text stands that is being written.');
-        else if (last.type === 'error') this.complain(last.cancelled ? 'Cancelled.' : last.message);
-        else if (this.app.model) this.app.model.isKept = true;
+        const problem = last === null ? 'It can be kept once the text stands that is being written.'
+            : last.type !== 'error' ? null : last.cancelled ? 'Cancelled.' : last.message;
+        this.complain(problem);
+        if (problem !== null && !this.dialog.open) this.app.notify(`The model is not kept: ${sentence(problem)}`, 'close');
         await this.list();
         find('models-close').focus();
     }
@@ -244,7 +245,7 @@ export class ModelsPanel {
  * @param {Card[]} kept
  * @returns {Entry[]}
  */
-function entries({ source, model }, kept) {
+function entries({ source }, kept) {
     /** @type {Entry[]} */
     const list = [{
         title: 'TinyStories', detail: '3 MB, comes with the page; tells children’s stories', source: { kind: 'own' }, id: null
@@ -267,7 +268,7 @@ function entries({ source, model }, kept) {
         });
     }
     if (source.kind === 'files' && !kept.some(card => card.name === source.name)) {
-        list.push({ title: shortName(source.name), detail: 'from your disk', source, id: null, canKeep: !model?.isKept });
+        list.push({ title: shortName(source.name), detail: 'from your disk', source, id: null, canKeep: true });
     }
     return list;
 }

@@ -391,10 +391,21 @@ test('whoever waits for a score, a model to be kept or another layer sees how fa
     await demo.ready();
     await demo.click('model');
     await listen('model-said');
-    await page.$eval('button[aria-label="Keep chat"]', button => /** @type {HTMLElement} */ (button).click());
+    const press = async (/** @type {string} */ name) => {
+        const button = await page.waitForSelector(`button[aria-label="${name} chat"]`);
+        await button?.evaluate(element => /** @type {HTMLElement} */ (element).click());
+    };
+    await press('Keep');
     await demo.says('model-list', 'kept in this browser');
     assert.match(await heard(), /Copying: \d+%/);
     assert.equal(await page.$eval('#model-progress', element => element.checkVisibility()), false);
+
+    // What is written instead ends it, and that is said where one looks.
+    await press('Delete');
+    await press('Keep');
+    await page.click('#models-close');
+    await page.click('#write');
+    await demo.notice('The model is not kept');
     demo.checkProblems();
 });
 
