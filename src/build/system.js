@@ -1,7 +1,10 @@
 // Running commands, finding programs, and saying what goes on: shared by every script in this folder.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+    accessSync, closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync,
+} from 'node:fs';
+import { constants as system, getPriority, setPriority } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -114,13 +117,16 @@ export function run(command, args, { what, why, todo, env = process.env, cwd = r
 }
 
 /**
- * Runs a command with its output shown.
- * @param {string} command @param {string[]} args @param {{ env?: NodeJS.ProcessEnv }} [options]
+ * Runs a command with its output shown; or, beside what else goes on, behind it in line for the cores, with its output in a file.
+ * @param {string} command @param {string[]} args @param {{ env?: NodeJS.ProcessEnv, log?: string }} [options] log: the file
  * @returns {Promise<number>} its exit code
  */
-export function show(command, args, { env = process.env } = {}) {
+export function show(command, args, { env = process.env, log } = {}) {
     return new Promise((resolve, reject) => {
-        const child = spawn(command, args, { cwd: root, env, stdio: 'inherit' });
+        const output = log === undefined ? 'inherit' : openSync(log, 'w');
+        const child = spawn(command, args, { cwd: root, env, stdio: ['inherit', output, output] });
+        if (typeof output === 'number') closeSync(output);
+        if (log !== undefined && child.pid !== undefined) setPriority(child.pid, Math.max(getPriority(), system.priority.PRIORITY_BELOW_NORMAL));
         // Ctrl-C reaches the child as well; this process waits for it to end in its own way.
         const wait = () => {};
         const end = () => child.kill('SIGTERM');

@@ -8,7 +8,7 @@
 //   native     tests/native/*.c on src/*.c, under the address and undefined-behaviour sanitizers
 //   matrix     test files that use tests/runtime.js, in both binaries with 0 and 2 workers; through tests/paired.js, in each binary
 //              with one of these; those that use tests/binary.js, which say themselves how many workers they have, in both binaries
-//   once       the other test files
+//   once       the other test files; most of them beside those for browsers
 //   browser    tests/browser, in Chromium, and some of it (IN_FIREFOX) in Firefox too where that is installed
 
 import { availableParallelism } from 'node:os';
@@ -36,6 +36,9 @@ const IN_FIREFOX = [
     'runtime', 'files', 'origins', 'isolate', 'demo', 'demo-journeys', 'demo-parts', 'demo-inside', 'demo-accessible',
 ].map((name) => join(tests, `browser/${name}.test.js`));
 
+/** What waits for workers and programs, and not without end: not to be run beside what keeps the cores busy. */
+const IMPATIENT = /^(?:property|readme)/;
+
 /** @typedef {{ name: string, passed: number, failed: number, skipped: number, seconds: string }} Result */
 /** @typedef {(name: string, body: () => Promise<Partial<Result>> | Partial<Result>) => Promise<void>} Group */
 
@@ -61,7 +64,7 @@ await main(async () => {
             say(error instanceof Error ? error.message : String(error));
             result = { failed: 1 };
         }
-        results.push({ name, passed: 0, failed: 0, skipped: 0, ...result, seconds: since(begin) });
+        results.push({ name, passed: 0, failed: 0, skipped: 0, seconds: since(begin), ...result });
     };
     const files = testFiles(tests).filter(
         (file) => filters.length === 0 || filters.some((filter) => relative(root, file).includes(filter)),
@@ -90,7 +93,11 @@ await main(async () => {
         }
     }
     const here = { path: process.execPath, flags: [] };
-    if (once.length > 0) await group('once', () => nodeTests(here, once, CORES, {}));
+    // Pages wait most of the time, and the cores with them.
+    const patient = browser.length > 0 ? once.filter((file) => !IMPATIENT.test(relative(tests, file))) : [];
+    const others = once.filter((file) => !patient.includes(file));
+    if (others.length > 0) await group('once', () => nodeTests(here, others, CORES, {}));
+    const beside = patient.length > 0 ? testsBeside(here, patient) : null;
     if (browser.length > 0)
         await group('browser', () => nodeTests(here, browser, BROWSERS, { CHROME_PATH: tools.browser ?? '' }));
     const inFirefox = browser.filter((file) => IN_FIREFOX.includes(file));
@@ -99,6 +106,7 @@ await main(async () => {
     } else if (inFirefox.length > 0) {
         await group('browser, Firefox', () => nodeTests(here, inFirefox, BROWSERS, { CMHA_TEST_BROWSER: 'firefox' }));
     }
+    if (beside !== null) await group('once, beside the browsers', beside);
 
     return summarize(results, since(start));
 });
@@ -159,10 +167,11 @@ function summarize(results, time) {
  * Runs test files under node:test.
  * @param {{ path: string, flags: string[] }} node @param {string[]} files
  * @param {number} concurrency files at a time @param {Record<string, string>} env
+ * @param {string} [log] where the output goes, if it is not shown
  * @returns {Promise<Partial<Result>>}
  */
-async function nodeTests(node, files, concurrency, env) {
-    const counts = join(root, 'build/test-counts.json');
+async function nodeTests(node, files, concurrency, env, log) {
+    const counts = join(root, log === undefined ? 'build/test-counts.json' : 'build/test-counts-beside.json');
     mkdirSync(dirname(counts), { recursive: true });
     rmSync(counts, { force: true });
     const code = await show(
@@ -176,7 +185,7 @@ async function nodeTests(node, files, concurrency, env) {
             `--test-reporter=${new URL('reporter.js', import.meta.url)}`,
             ...files.map((file) => relative(root, file)),
         ],
-        { env: { ...process.env, ...env, CMHA_TEST_COUNTS: counts } },
+        { env: { ...process.env, ...env, CMHA_TEST_COUNTS: counts }, log },
     );
     if (!existsSync(counts)) {
         say(`  the tests' process ended, with ${code}, before they did`);
@@ -184,6 +193,24 @@ async function nodeTests(node, files, concurrency, env) {
     }
     const result = JSON.parse(readFileSync(counts, 'utf8'));
     return code !== 0 && result.failed === 0 ? { ...result, failed: 1 } : result;
+}
+
+/**
+ * Begins to run test files beside what else goes on.
+ * @param {{ path: string, flags: string[] }} node @param {string[]} files
+ * @returns {() => Promise<Partial<Result>>} waits for them, and shows what they said
+ */
+function testsBeside(node, files) {
+    const begin = performance.now();
+    const log = join(root, 'build/test-beside.log');
+    const ended = nodeTests(node, files, CORES, {}, log).then((result) => ({ ...result, seconds: since(begin) }));
+    // Who waits for them is told.
+    ended.catch(() => {});
+    return async () => {
+        const result = await ended;
+        process.stdout.write(readFileSync(log));
+        return result;
+    };
 }
 
 /** @param {string} folder @returns {Promise<Partial<Result>>} */
