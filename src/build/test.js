@@ -51,10 +51,15 @@ await main(async () => {
     say(`  relaxed SIMD runs on ${newer.description}`);
     unlock();
 
+    // What runs then ends (system.js passes the signal on); nothing after it begins.
+    let isStopped = false;
+    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => { isStopped = true; });
+
     /** @type {Result[]} */
     const results = [];
     /** @type {Group} */
     const group = async (name, body) => {
+        if (isStopped) return;
         const begin = performance.now();
         heading(name);
         let result;
@@ -108,7 +113,9 @@ await main(async () => {
     }
     if (beside !== null) await group('once, beside the browsers', beside);
 
-    return summarize(results, since(start));
+    const status = summarize(results, since(start));
+    if (isStopped) say('stopped before all had run');
+    return isStopped ? 1 : status;
 });
 
 /**
