@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { after, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import * as generation from '../../js/generation/index.js';
@@ -366,6 +367,21 @@ test('a signal that is null is none, as for fetch()', async () => {
     assert.deepEqual((await model.forward([1, 2], options)).shape, [1, model.vocabularySize]);
     assert.equal((await model.score('a', options)).bytes, 1);
     assert.equal((await model.generate('a', { ...options, maxNewTokens: 1 }).next()).done, false);
+});
+
+test('a saved cache is loaded from what fetch() and createReadStream() give', async () => {
+    const kept = new KVCache(runtime, { batch: 1, length: 4, numHeads: 2, keyDim: 3 });
+    const cache = model.createCache();
+    await model.forward([1, 2, 3], { cache });
+    const [keys, text] = [await kept.save(), await cache.save()].map((bytes) => /** @type {Uint8Array<ArrayBuffer>} */ (bytes));
+    for (const from of [(/** @type {any} */ bytes) => new Response(bytes), (/** @type {any} */ bytes) => Readable.from([bytes])]) {
+        const [loaded, again] = [await KVCache.load(runtime, from(keys)), await generation.ModelCache.load(model, from(text))];
+        assert.deepEqual([loaded.shape, again.tokens], [kept.shape, [1, 2, 3]]);
+        loaded.dispose();
+        again.dispose();
+    }
+    kept.dispose();
+    cache.dispose();
 });
 
 test('what is nearly a source is named, with what to do', async () => {
