@@ -191,7 +191,7 @@ export function integerWithin(argument, value, most) {
     return value;
 }
 
-/** @param {AbortSignal | null | undefined} signal an option; of any realm, so it is known by what it can do; null is none, as fetch() has it */
+/** @param {AbortSignal | null | undefined} signal of any realm, so it is known by what it can do; null is none, as fetch() has it */
 export function checkSignal(signal) {
     if (signal != null && typeof signal.throwIfAborted !== 'function') {
         throw typeError('signal', 'an AbortSignal', signal);

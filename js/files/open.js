@@ -29,8 +29,8 @@ import { isAbsent, isKerasConfig, NO_COMPANIONS, Texts } from './texts.js';
  * @param {any} source where the model is
  *   - a URL, or in Node a path: a folder (as Hugging Face has it, or a preset of Keras Hub), or a file and what lies
  *     beside it
- *   - a Blob, ArrayBuffer, SharedArrayBuffer, typed array, ReadableStream, async iterable of bytes or Response: a GGUF file, or a safetensors file whose
- *     `__metadata__` has `config` and `tokenizer` as text
+ *   - a Blob, ArrayBuffer, SharedArrayBuffer, typed array, ReadableStream, async iterable of bytes or Response: a GGUF file, or a
+ *     safetensors file whose `__metadata__` has `config` and `tokenizer` as text
  *   - `{ config, weights, tokenizer, ... }`: each from any of these places; `weights` may be a list of files
  *   - the Files of an `<input type="file" multiple>` or a folder picker
  *   - what huggingFace() makes

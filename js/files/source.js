@@ -7,8 +7,8 @@ import { ByteReader, readAhead } from './byte-reader.js';
 /**
  * Where a model's bytes come from.
  *
- * @typedef {string | URL | Blob | ArrayBufferLike | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | Response
- * } FileSource one file; the last three can be read only once. Node's streams are such iterables
+ * @typedef {string | URL | Blob | ArrayBufferLike | ArrayBufferView | ReadableStream<Uint8Array> |
+ *   AsyncIterable<Uint8Array> | Response} FileSource one file; the last three can be read only once. Node's streams are such iterables
  */
 
 /**
@@ -27,7 +27,8 @@ import { ByteReader, readAhead } from './byte-reader.js';
  */
 
 /** What a source may be, for messages. */
-export const SOURCES = 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, async iterable of bytes, Response, { config, weights, tokenizer }, a list of Files or huggingFace() of this package';
+export const SOURCES = 'a URL, path, Blob, ArrayBuffer, typed array, ReadableStream, async iterable of bytes, Response, ' +
+    '{ config, weights, tokenizer }, a list of Files or huggingFace() of this package';
 
 /** How many bytes of a file are read at a time. */
 const PIECE_BYTES = 1 << 20;

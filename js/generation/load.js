@@ -40,8 +40,9 @@ const OPTIONS = ['signal', 'onProgress', 'weights', 'contextLength', 'cacheDtype
  *
  * @param {Runtime} runtime
  * @param {import('../files/source.js').ModelSource} [source] where the model is; default: the small one that comes with this package.
- *   A URL, a path (Node), a Blob, an ArrayBuffer, a ReadableStream or one of Node's, a Response, Files, huggingFace('owner/name'): a GGUF
- *   file, a folder as Hugging Face publishes it, a preset of Keras Hub, or a single safetensors file whose metadata has `config` and `tokenizer`
+ *   A URL, a path (Node), a Blob, an ArrayBuffer, a ReadableStream or one of Node's, a Response, Files, huggingFace('owner/name'):
+ *   a GGUF file, a folder as Hugging Face publishes it, a preset of Keras Hub, or a single safetensors file whose metadata has `config`
+ *   and `tokenizer`
  * @param {LoadOptions} [options]
  * @returns {Promise<LanguageModel>}
  * @throws {FormatError} (rejects) for malformed or unsupported files, with a stable `code`

@@ -94,7 +94,8 @@ export class Network {
         this.rereads = this.ropes.some(({ scaling }) => scaling.type === 'longrope');
         /** Why what a cache holds cannot move to other positions; null: it can. @type {string | null} */
         this.fixed = description.embedding.positions !== null ? 'learned positions, which lie in its keys and values'
-            : description.layers.some(({ attention: { headNorm } }) => headNorm?.turned) ? 'keys that are normalized after their rotation' : null;
+            : description.layers.some(({ attention: { headNorm } }) => headNorm?.turned)
+                ? 'keys that are normalized after their rotation' : null;
         /** The different sliding windows of its layers. */
         this.windows = [...new Set(description.layers.flatMap(({ attention: { window } }) => window ?? []))];
         /** Inverse frequencies by kind of rotation, for the last length. @type {Map<object, { key: number, values: Float64Array }>} */

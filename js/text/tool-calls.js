@@ -2,7 +2,7 @@
 //
 //   <tool_call>{"name": ..., "arguments": {...}}</tool_call>       Hermes, Qwen, SmolLM, Granite 4; also a list between the tags
 //   <tool_call>name <arg_key>key</arg_key> <arg_value>value</arg_value> ... </tool_call>                GLM
-//   <tool_call><function=name><parameter=key>value</parameter> ... </function></tool_call>                Qwen 3 Coder, also without the outer tag
+//   <tool_call><function=name><parameter=key>value</parameter> ... </function></tool_call>       Qwen 3 Coder, also without the outer tag
 //   <function=name>{...}</function>                                Llama 3.1
 //   [TOOL_CALLS][{"name": ..., "arguments": {...}, "id": ...}]     Mistral
 //   [TOOL_CALLS]name[CALL_ID]id[ARGS]{...}                         Mistral's later ones
@@ -40,7 +40,8 @@ import { isObject } from '../files/json.js';
 const THOUGHT = /^\s*<think>[^]*?(?:<\/think>|$)|^[^]*?<\/think>(?=\n|<|$)/;
 /** Opening markers. Those that may be ordinary words count only if a call follows. */
 const OPEN = new RegExp([
-    '<tool_call>', '(?=<function=[\\w.-]{1,128}>\\s*(?:<parameter=|</function>|\\{))', '<\\|tool_call\\|>', '\\[TOOL_CALLS\\]', 'functools(?=\\[\\s*\\{)', '<start_function_call>',
+    '<tool_call>', '(?=<function=[\\w.-]{1,128}>\\s*(?:<parameter=|</function>|\\{))',
+    '<\\|tool_call\\|>', '\\[TOOL_CALLS\\]', 'functools(?=\\[\\s*\\{)', '<start_function_call>',
     '(?:<｜tool▁calls▁begin｜>)?<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>(?!\\s*\\{))?',
     '(?:<\\|channel\\|>commentary )?to=functions\\.(?=[^{]{1,128}<\\|message\\|>)',
 ].join('|'), 'g');

@@ -20,7 +20,8 @@ export const arcee = {
                 rope: rope(scaling, sizes.keyDim, partial, file.format === 'gguf'),
             }),
             feedForward(f, sizes, {
-                before: norm, gated: false, activation: activationOf(f, 'relu2'), bias: hasBias(f, file, 'mlp_bias', false, 'blk.0.ffn_up.bias'),
+                before: norm, gated: false, activation: activationOf(f, 'relu2'),
+                bias: hasBias(f, file, 'mlp_bias', false, 'blk.0.ffn_up.bias'),
             }),
         );
         return model(sizes, Array(sizes.count).fill(layer), norm, { tied: f.flag('tie_word_embeddings', false) });

@@ -16,7 +16,8 @@ export const glm = {
         const biased = hasBias(f, file, 'attention_bias', file.format !== 'gguf', 'blk.0.attn_q.bias');
         const layer = block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: false }, rope: rope(scaling, sizes.keyDim, partial ?? 0.5, true, true),
+                before: norm, bias: { q: biased, k: biased, v: biased, o: false },
+                rope: rope(scaling, sizes.keyDim, partial ?? 0.5, true, true),
             }),
             feedForward(f, sizes, { before: norm }),
         );

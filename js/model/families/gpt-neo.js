@@ -25,7 +25,8 @@ export const gptNeo = {
         const feed = feedForward(f, sizes, { before: norm, activation: activationOf(f, 'gelu_new'), gated: false, bias: true });
         const window = f.count('window_size', 256);
         const layer = (/** @type {boolean} */ local) => block(
-            attention(sizes, { before: norm, bias: { q: false, k: false, v: false, o: true }, scale: 1, window: local ? window : null }), feed,
+            attention(sizes, { before: norm, bias: { q: false, k: false, v: false, o: true }, scale: 1, window: local ? window : null }),
+            feed,
         );
         const [global, local] = [layer(false), layer(true)];
         const layers = localLayers(f, sizes.count).map((is) => (is ? local : global));
