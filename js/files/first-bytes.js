@@ -31,10 +31,10 @@ const OTHERS = [
         beginsWith('version https://git-lfs')],
     ['an HTML page', isHtml],
     ['an XML document, perhaps the error of a server', (head) => /^(\xef\xbb\xbf)?\s*<\?xml\b/.test(head)],
-    ['a PyTorch checkpoint (a zip of pickles), of which save_pretrained() in Python makes safetensors',
-        (head) => isZip(head) && head.includes('data.pkl')],
+    ['a PyTorch checkpoint', isPyTorch],
     ['a zip file', isZip],
-    ['a pickle', (head) => /^\x80[\x02-\x05]/.test(head)],
+    ['a pickle, perhaps a PyTorch checkpoint of before version 1.6, of which save_pretrained() in Python makes safetensors',
+        (head) => /^\x80[\x02-\x05]/.test(head)],
     ['a gzip file', beginsWith('\x1f\x8b')],
     ['a zstd file', beginsWith('\x28\xb5\x2f\xfd')],
     ['an xz file', beginsWith('\xfd7zXZ')],
@@ -52,6 +52,11 @@ const OTHERS = [
 function isHtml(head) {
     // A comment ends with the first `-->`: were there other ways to read one, many of them would take for ever.
     return /^(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body)\b/is.test(head);
+}
+
+/** @param {string} head */
+function isPyTorch(head) {
+    return isZip(head) && /^[^/]*\/data\.pkl/.test(head.slice(ZIP_NAME));
 }
 
 /** @param {string} head */
@@ -84,7 +89,7 @@ function latin1(bytes) {
 /**
  * @param {Uint8Array} bytes the first FIRST_BYTES of a file or more, or all it has
  * @param {string} name of the file, for messages
- * @returns {'gguf' | 'safetensors' | 'keras'} keras: HDF5, or the zip that a `.keras` file is
+ * @returns {'gguf' | 'safetensors' | 'pytorch' | 'keras'} keras: HDF5, or the zip that a `.keras` file is
  * @throws {FormatError} `truncated`, `unsupported-format`, `wrong-file`
  */
 export function kindOf(bytes, name) {
@@ -102,6 +107,9 @@ export function kindOf(bytes, name) {
     }
     if (head.startsWith(HDF5) || (isZip(head) && KERAS_MEMBER.test(head.slice(ZIP_NAME)))) {
         return 'keras';
+    }
+    if (isPyTorch(head)) {
+        return 'pytorch';
     }
     const other = OTHERS.find(([, is]) => is(head));
     if (other) {

@@ -7,7 +7,7 @@ import { architectureOf, configOf, fieldsOf, generationOf, hasVocabulary, templa
 import { readGguf } from './gguf.js';
 import { isHubName } from './hugging-face.js';
 import { parseJson } from './json.js';
-import { checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
+import { PYTORCH, checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
 import { nameOf, placeOf } from './places.js';
 import { readHeader } from './safetensors.js';
 import { isStream, openFile, readWhole, SourceError } from './source.js';
@@ -159,18 +159,9 @@ class Opening {
      * @returns {Promise<import('./parts.js').Weights | null>} null for a preset of Keras Hub
      */
     async _remoteWeights() {
-        const whole = /** @type {AnyFile} */ (this._place.find('model.safetensors'));
-        try {
-            const reader = await this._reader(whole);
-            const bytes = await reader.peek(FIRST_BYTES);
-            if (!isPage(bytes)) {
-                return { files: [whole], index: null, reader };
-            }
-            reader.close();
-        } catch (error) {
-            if (!isAbsent(error)) {
-                throw error;
-            }
+        const whole = await this._remoteFile('model.safetensors');
+        if (whole !== null) {
+            return whole;
         }
         const name = 'model.safetensors.index.json';
         const bytes = await this._texts.read(name, false);
@@ -182,10 +173,31 @@ class Opening {
             if (await this._isPreset()) {
                 return null;
             }
-            throw noWeights(this._place, []);
+            const checkpoint = await this._remoteFile(PYTORCH);
+            if (checkpoint === null) {
+                throw noWeights(this._place, []);
+            }
+            return checkpoint;
         }
         const index = indexOf(bytes, name);
         return { files: shardsOf(this._place, index), index };
+    }
+
+    /** @param {string} name @returns {Promise<import('./parts.js').Weights | null>} that file, opened; null: it is not there */
+    async _remoteFile(name) {
+        const file = /** @type {AnyFile} */ (this._place.find(name));
+        try {
+            const reader = await this._reader(file);
+            if (!isPage(await reader.peek(FIRST_BYTES))) {
+                return { files: [file], index: null, reader };
+            }
+            reader.close();
+        } catch (error) {
+            if (!isAbsent(error)) {
+                throw error;
+            }
+        }
+        return null;
     }
 
     /**
@@ -202,6 +214,9 @@ class Opening {
         }
         // The name of a shard says how many there are; a file without such a name is a model by itself.
         const all = files.length === 1 && index === null ? partsOf(this._place, files[0]) : files;
+        if (kind === 'pytorch') {
+            return this._ofPyTorch(all, reader);
+        }
         const isFirst = all[0] === files[0];
         if (!isFirst) {
             reader.close();
@@ -323,8 +338,36 @@ class Opening {
         if (index !== null) {
             checkIndex(index, files, tensorFiles);
         }
+        return this._inFolder('safetensors', nameOf(files[0]), stream, metadata);
+    }
+
+    /**
+     * A PyTorch checkpoint, whose reader is loaded only now.
+     * @param {AnyFile[]} files
+     * @param {ByteReader} reader of the first of them
+     * @returns {Promise<TensorSource>}
+     */
+    async _ofPyTorch(files, reader) {
+        const name = nameOf(files[0]);
+        if (files.length > 1) {
+            throw new FormatError('unsupported-format', `${name} is a part of a PyTorch checkpoint, which is read from one file alone: ` +
+                'save_pretrained() in Python makes safetensors of it');
+        }
+        const { openPyTorch } = await import('./pytorch.js');
+        return this._inFolder('pytorch', name, await openPyTorch(await this._whole(reader, name)), new Map());
+    }
+
+    /**
+     * Tensors with what lies beside them, as Hugging Face has it.
+     * @param {'safetensors' | 'pytorch'} format
+     * @param {string} file name of the first that has tensors
+     * @param {ReturnType<typeof streamOf>} stream
+     * @param {Map<string, string>} metadata of a safetensors file
+     * @returns {Promise<TensorSource>}
+     */
+    async _inFolder(format, file, stream, metadata) {
         if (this._isModel && Array.from(stream.tensors.keys()).some((tensor) => tensor.startsWith('base_model.model.'))) {
-            throw isAnAdapter(nameOf(files[0]));
+            throw isAnAdapter(file);
         }
         const companions = this._isModel ? await this._texts.companions(metadata) : NO_COMPANIONS;
         if (this._isModel && companions.config === null) {
@@ -335,7 +378,7 @@ class Opening {
         this._begin(stream.fileBytes);
         const notes = this._place.names?.includes(ADAPTER) ? [`${ADAPTER}: the adapter beside the weights is not applied; ${MERGE}`] : [];
         return {
-            format: 'safetensors', name: nameOf(this._place.name), metadata: null, fields: null, notes,
+            format, name: nameOf(this._place.name), metadata: null, fields: null, notes,
             ...companions, config,
             architecture: typeof config.model_type === 'string' ? config.model_type : '', ...stream,
         };

@@ -17,6 +17,9 @@ import { baseName, nameOf } from './places.js';
 /** Name of a shard: `name-00001-of-00004.gguf`. */
 const SHARD = /^(.*)-(\d{5})-of-(\d{5})(\.\w+)$/;
 
+/** What PyTorch's checkpoint of a model is called. */
+export const PYTORCH = 'pytorch_model.bin';
+
 /** More parts than any model has. */
 const MAX_SHARDS = 1 << 12;
 
@@ -49,6 +52,9 @@ export async function localWeights(place, names, readText) {
             return { files: [find(found[0])], index: null };
         }
     }
+    if (names.includes(PYTORCH)) {
+        return { files: [find(PYTORCH)], index: null };
+    }
     const others = names.filter((name) => !/\.(json|jinja|txt|md|model|py|gitattributes)$/i.test(name));
     if (others.length === 1) {
         return { files: [find(others[0])], index: null };
@@ -67,7 +73,7 @@ export function noWeights(place, names) {
     const others = names.filter((name) => /\.(bin|pt|pth|ckpt|onnx|h5|msgpack|keras)$/i.test(name));
     const but = others.length > 0 ? `, but ${show(others.slice(0, 3))}` : '';
     return new FormatError('weights-missing', `${nameOf(place.name)} has neither model.safetensors nor ` +
-        `model.safetensors.index.json nor a .gguf file${but}`);
+        `model.safetensors.index.json nor a .gguf file nor ${PYTORCH}${but}`);
 }
 
 /**

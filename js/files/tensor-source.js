@@ -24,7 +24,7 @@ import { FormatError, show } from '../check.js';
  * @property {string[]} unknown
  *
  * @typedef {object} TensorSource a model's files, whatever their format; made by openModel()
- * @property {'safetensors' | 'gguf' | 'keras'} format
+ * @property {'safetensors' | 'pytorch' | 'gguf' | 'keras'} format
  * @property {string} name of the file or folder, for messages
  * @property {string} architecture config's model_type; '' where there is none
  * @property {Record<string, any>} config in Hugging Face's terms: config.json as it is, a GGUF file's metadata by one
@@ -47,7 +47,7 @@ import { FormatError, show } from '../check.js';
  */
 
 /** Most bytes of a piece, unless one row is longer. */
-const PIECE_BYTES = 1 << 20;
+export const PIECE_BYTES = 1 << 20;
 
 /**
  * @typedef {object} Entry a tensor's place in its file

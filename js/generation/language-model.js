@@ -171,7 +171,7 @@ export class LanguageModel {
         const ids = this._needTokenizer('prompt').encode(prompt);
         const { plan: { family }, format } = this._parts;
         // Files of other formats say themselves whether a text gets the start token.
-        const begins = !family.addStart || format !== 'safetensors' || this.startToken === null || ids[0] === this.startToken;
+        const begins = !family.addStart || format === 'gguf' || format === 'keras' || this.startToken === null || ids[0] === this.startToken;
         return begins ? ids : [/** @type {number} */ (this.startToken), ...ids];
     }
 

@@ -44,7 +44,7 @@ export function planOf(source) {
     const fields = new Fields(source.config, source.format === 'gguf' ? 'metadata' : 'config.json');
     fields.ignore('bos_token_id', 'eos_token_id', 'model_type');
     const has = (/** @type {string} */ role) => byRole.has(role) || byRole.has(role.replace(/attn_[qkv]\./, 'attn_qkv.'));
-    const described = family.describe(fields, { format: source.format, has });
+    const described = family.describe(fields, { format: source.format === 'pytorch' ? 'safetensors' : source.format, has });
     const set = fields.finish();
     const description = settle({ family: family.name, ...described }, byRole, source);
     /** @type {Plan} */

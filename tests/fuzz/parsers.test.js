@@ -1,5 +1,5 @@
 // The parsers of texts by themselves, with nothing around them: headers of safetensors files, configs of all families,
-// tokenizers, vocabularies of GGUF files, chat templates, headers of saved caches and tool calls, each with seeded damage. Each is taken, and
+// tokenizers, vocabularies of GGUF files, chat templates, headers of saved caches, tool calls and PyTorch's pickles, each with seeded damage. Each is taken, and
 // then works, or is refused with a FormatError in few words. FUZZ_ROUNDS and FUZZ_SEED make it longer and different, FUZZ_ONLY runs
 // those whose name holds it.
 
@@ -11,7 +11,9 @@ import { checksum } from '../../js/blocks/cache-bytes.js';
 import { FormatError } from '../../js/check.js';
 import { ByteReader } from '../../js/files/byte-reader.js';
 import { openModel } from '../../js/files/open.js';
+import { readStateDict } from '../../js/files/pytorch.js';
 import { readHeader } from '../../js/files/safetensors.js';
+import { readZipDirectory, readZipMember } from '../../js/files/zip.js';
 import { loadModel } from '../../js/generation/index.js';
 import { readDefaults } from '../../js/generation/defaults.js';
 import { createRuntime } from '../../js/index.js';
@@ -35,7 +37,7 @@ const BASE_BYTES = 2 ** 17;
 /** A few hundred characters. */
 const LONGEST_MESSAGE = 800;
 
-const { random, below, pick, bend, spoil } = damage(SEED);
+const { random, below, pick, bend, spoil, spoilBytes } = damage(SEED);
 
 /** @param {Uint8Array} bytes */
 function readerOf(bytes) {
@@ -227,6 +229,19 @@ async function caches() {
     };
 }
 
+async function pickles() {
+    const all = ['types', 'protocol4', 'harmful', 'strided', 'nested'].map((name) =>
+        new Uint8Array(readFileSync(new URL(`../files/fixtures/pytorch/${name}.bin`, import.meta.url))));
+    const found = await Promise.all(all.map((bytes) => {
+        const [name, member] = there([...readZipDirectory(bytes)].find(([each]) => each.endsWith('/data.pkl')));
+        return readZipMember(bytes, { ...member, name });
+    }));
+    return () => {
+        const bytes = random() < 0.05 ? pick(found) : spoilBytes(pick(found));
+        return { size: bytes.length, what: Buffer.from(bytes).toString('latin1'), run: () => readStateDict(bytes) };
+    };
+}
+
 /** @param {() => { size: number, what: string, run: () => unknown }} make @param {Costs} costs @returns {Promise<Map<string, number>>} */
 async function fuzz(make, costs) {
     /** @type {Map<string, number>} */
@@ -255,7 +270,7 @@ async function fuzz(make, costs) {
 const PARSERS = [
     ['safetensors headers', 10, safetensors], ['configs', 5, configs], ['tokenizers', 3, tokenizers], ['GGUF vocabularies', 3, vocabularies],
     ['chat templates', 3, templates], ['headers of caches', 4, caches],
-    ['tool calls', 2, toolCalls],
+    ['tool calls', 2, toolCalls], ['pickles', 4, pickles],
 ];
 for (const [name, kinds, prepare] of PARSERS) {
     if (!name.includes(process.env.FUZZ_ONLY ?? '')) continue;

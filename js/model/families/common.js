@@ -14,7 +14,7 @@ import { checkFormat } from '../../check.js';
 /**
  * What a family may know of the file that its config came from.
  * @typedef {object} ModelFile
- * @property {'safetensors' | 'gguf' | 'keras'} format
+ * @property {'safetensors' | 'gguf' | 'keras'} format safetensors: a folder of Hugging Face, a PyTorch checkpoint in it too
  * @property {(role: string) => boolean} has whether it has the tensor of a role, `blk.0.attn_q.bias`
  *
  * @typedef {object} Family

@@ -32,9 +32,9 @@ def saved(write):
             return file.read()
 
 
-def torch_file(zipped):
+def torch_file():
     tensors = {name: torch.from_numpy(value) for name, value in WEIGHTS.items()}
-    return saved(lambda path: torch.save(tensors, path, _use_new_zipfile_serialization=zipped))
+    return saved(lambda path: torch.save(tensors, path, _use_new_zipfile_serialization=False))
 
 
 def onnx_file(producer):
@@ -80,8 +80,7 @@ FILES = [
     ("a pointer with the line ends of Windows", "LFS", POINTER.replace("\n", "\r\n").encode()),
     ("a pointer with an extension", "LFS", POINTER.replace("oid", "ext-0-foo sha256:1\noid").encode()),
     ("a refusal in JSON", "JSON", b'{"error":"Repository not found"}'),
-    ("torch.save", "PyTorch", torch_file(True)),
-    ("torch.save as it once was", "pickle", torch_file(False)),
+    ("torch.save as it once was", "pickle", torch_file()),
     ("an ONNX model of no known producer", "ONNX", onnx_file("")),
     ("an ONNX model of a tool of one's own", "ONNX", onnx_file("my-exporter")),
     ("numpy.save", "NumPy", saved(lambda path: np.save(path, WEIGHTS["a.weight"]))),

@@ -1,0 +1,115 @@
+// PyTorch checkpoints, made by make_pytorch.py: the same model as from safetensors, every type, and what is refused. Nothing in one is run.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { loadModel, readWeights } from '../../js/generation/index.js';
+import { json, readCases, weightsOf } from '../model/golden.js';
+import { testRuntime } from '../paired.js';
+import { there } from '../there.js';
+
+const runtime = await testRuntime();
+const FOLDER = new URL('./fixtures/pytorch/', import.meta.url);
+const { config } = there(readCases().find(({ name }) => name === 'gpt_neo-2811-72'));
+
+/** @param {string} name @returns {Uint8Array<ArrayBuffer>} */
+const bytesOf = (name) => new Uint8Array(readFileSync(new URL(`${name}.bin`, FOLDER)));
+
+/** @param {string} name */
+const fileOf = (name, bytes = bytesOf('pytorch_model')) => new File([bytes], name);
+const CONFIG = new File([json(config)], 'config.json');
+
+/** @param {any} source */
+async function logitsOf(source) {
+    const model = await loadModel(runtime, source);
+    const { data } = await model.forward([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], { positions: 'all' });
+    const { format, setAside } = /** @type {Record<string, any>} */ (model.explain());
+    model.dispose();
+    return { data, format, setAside };
+}
+
+describe('a model', async () => {
+    const { data: expected } = await logitsOf({ config: json(config), weights: weightsOf('gpt_neo-2811-72') });
+
+    test('the files of a folder', async () => {
+        const { data, format, setAside } = await logitsOf([CONFIG, fileOf('pytorch_model.bin'), fileOf('tf_model.h5', new Uint8Array(9))]);
+        assert.deepEqual(data, expected);
+        assert.equal(format, 'pytorch');
+        // Buffers, no weights.
+        assert.ok(['bias', 'masked_bias'].every((name) => setAside.includes(`transformer.h.0.attn.attention.${name}`)));
+    });
+
+    test('a file by any name beside a config', async () => {
+        assert.deepEqual((await logitsOf({ config: json(config), weights: bytesOf('pytorch_model') })).data, expected);
+    });
+
+    test('a folder at an address', async () => {
+        const server = createServer(({ url }, response) => {
+            const body = url === '/neo/config.json' ? json(config) : url === '/neo/pytorch_model.bin' ? bytesOf('pytorch_model') : null;
+            response.writeHead(body ? 200 : 404).end(body ?? 'no');
+        });
+        await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(null)));
+        const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+        assert.deepEqual((await logitsOf(`http://127.0.0.1:${port}/neo/`)).data, expected);
+        server.close();
+    });
+
+    test('safetensors beside it come first', async () => {
+        const files = [CONFIG, fileOf('pytorch_model.bin'), fileOf('model.safetensors', weightsOf('gpt_neo-2811-72'))];
+        assert.equal((await logitsOf(files)).format, 'safetensors');
+    });
+
+    test('a part of a checkpoint is no model', async () => {
+        const parts = [1, 2].map((i) => fileOf(`pytorch_model-0000${i}-of-00002.bin`));
+        await assert.rejects(loadModel(runtime, { config: json(config), weights: parts }), {
+            name: 'FormatError', code: 'unsupported-format', message: /00001-of-00002\.bin is a part of a PyTorch checkpoint.*save_pretrained\(\)/,
+        });
+    });
+});
+
+describe('readWeights()', () => {
+    test('every type that torch.save() writes', async () => {
+        const weights = await readWeights(new URL('types.bin', FOLDER));
+        for (const name of ['float32', 'float64', 'float16', 'bfloat16', 'int8', 'int16', 'int32', 'int64', 'uint8', 'part', 'same']) {
+            const { shape, data } = there(weights.get(name));
+            assert.deepEqual([shape, Array.from(data, Number)], [[2, 3], [0, 1, 2, 3, 4, 5]], name);
+        }
+        const rest = ['bool', 'scalar', 'empty', 'one'].map((name) => there(weights.get(name)));
+        assert.deepEqual(rest.map(({ shape, data }) => [shape, Array.from(data, Number)]), [[[3], [0, 1, 1]], [[], [7]], [[0, 3], []], [[1, 2], [1, 4]]]);
+        assert.equal(weights.size, 15);
+    });
+
+    test('the pickle of protocol 4', async () => {
+        assert.deepEqual(there((await readWeights(new URL('protocol4.bin', FOLDER))).get('float32')).data, Float32Array.of(0, 1, 2, 3, 4, 5));
+    });
+
+    for (const [name, code, message] of /** @type {[string, string, RegExp][]} */ ([
+        ['harmful', 'pytorch-unsupported', /the call of "posix\.system" is not supported/],
+        ['strided', 'pytorch-unsupported', /"a", whose numbers do not lie in the order of its shape/],
+        ['complex', 'pytorch-unsupported', /the type "torch\.ComplexFloatStorage"/],
+        ['nested', 'pytorch-invalid', /must have tensors by their names, got "state_dict"/],
+        ['list', 'pytorch-invalid', /must hold a state dict/],
+        ['old', 'wrong-file', /perhaps a PyTorch checkpoint of before version 1\.6, of which save_pretrained\(\)/],
+    ])) {
+        test(`${name} is refused`, () => assert.rejects(readWeights(new URL(`${name}.bin`, FOLDER)), { name: 'FormatError', code, message }));
+    }
+
+    test('damage is noticed', async () => {
+        const whole = bytesOf('types');
+        const flip = (/** @type {number} */ at) => whole.map((byte, i) => (i === at ? byte ^ 1 : byte));
+        const after = (/** @type {string} */ text) => Buffer.from(whole).indexOf(text) + text.length;
+        await assert.rejects(readWeights(whole.subarray(0, 3000)), { code: 'zip-truncated' });
+        await assert.rejects(readWeights(flip(after('_rebuild_tensor'))), { code: 'zip-invalid', message: /checksum .*data\.pkl/ });
+        // Storages begin at multiples of 64.
+        await assert.rejects(readWeights(flip(Math.ceil((after('types/data/0') + 4) / 64) * 64)), { code: 'zip-invalid', message: /checksum/ });
+        await assert.rejects(readWeights(flip(after('little') - 1)), { code: 'zip-invalid', message: /checksum .*byteorder/ });
+    });
+});
+
+test('a file of a path: nothing stays allocated', async () => {
+    const before = runtime.memory.used;
+    await assert.rejects(loadModel(runtime, fileURLToPath(new URL('types.bin', FOLDER))), { name: 'FormatError', code: 'config-missing' });
+    assert.equal(runtime.memory.used, before);
+});
