@@ -153,6 +153,17 @@ test('files that the version has no more are not kept', async t => {
     assert.deepEqual(await download(folder), FIRST);
 });
 
+test('a model that has a PyTorch checkpoint alone is kept, one without weights is not', async t => {
+    fileSystem(t);
+    const { state, folder } = await hub(t);
+    Object.assign(state, { files: { 'config.json': '{}' } });
+    await assert.rejects(download(folder), /neither in GGUF nor in safetensors nor in pytorch_model\.bin\./);
+    const files = { 'config.json': '{}', 'pytorch_model.bin': 'PK' };
+    const siblings = [...Object.keys(files), 'flax_model.msgpack'].map((rfilename) => ({ rfilename, size: 2 }));
+    Object.assign(state, { files: { ...files, 'flax_model.msgpack': 'no' }, listing: JSON.stringify({ siblings }) });
+    assert.deepEqual(await download(folder), files);
+});
+
 for (const [what, listing] of [['a page', '<!doctype html>'], ['nothing', 'null'], ['an error', '{"error": "no such thing"}']]) {
     test(`a hub that has ${what} in place of a listing of its files has the files all the same`, async t => {
         fileSystem(t);
