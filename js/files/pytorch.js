@@ -137,13 +137,19 @@ export async function openPyTorch(bytes) {
     }
     /** @type {Map<string, { info: import('./tensor-source.js').TensorInfo, stored: Stored }>} */
     const found = new Map();
+    /** Where tensors lie, and the first names of those. @type {Map<string, string>} */
+    const places = new Map();
     for (const [name, stored] of tensors) {
         const { storage, shape, offset, size } = stored;
         const { size: has } = member(`data/${storage.key}`);
         if ((offset + size) * storage.width > has) {
             invalid(`${show(name)} [${shape}] goes on behind the ${has} bytes of its storage`);
         }
-        found.set(name, { info: tensorInfo(name, shape, storage.type, size * storage.width), stored });
+        const place = JSON.stringify([storage.key, storage.type, offset, shape]);
+        const same = places.get(place);
+        places.set(place, same ?? name);
+        const info = tensorInfo(name, shape, storage.type, size * storage.width);
+        found.set(name, { info: same === undefined ? info : { ...info, same }, stored });
     }
     /** The file, until it is closed. @type {Uint8Array | null} */
     let held = bytes;

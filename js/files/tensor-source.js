@@ -11,6 +11,7 @@ import { FormatError, show } from '../check.js';
  * @property {number} bytes of all of it
  * @property {number} rows number of rows along the last axis; a tensor of one axis is one row
  * @property {number} rowBytes bytes of a row
+ * @property {string} [same] of a PyTorch checkpoint: the name of an earlier tensor, of which this is another name
  *
  * @typedef {object} TensorPiece
  * @property {TensorInfo} info

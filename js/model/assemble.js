@@ -46,6 +46,11 @@ export function planOf(source) {
     const has = (/** @type {string} */ role) => byRole.has(role) || byRole.has(role.replace(/attn_[qkv]\./, 'attn_qkv.'));
     const described = family.describe(fields, { format: source.format === 'pytorch' ? 'safetensors' : source.format, has });
     const set = fields.finish();
+    const head = byRole.get('output.weight')?.[0].tensor;
+    if (head?.same !== undefined && described.head.tied !== false) {
+        byRole.delete('output.weight');     // the embedding by another name
+        harmless.push(head.name);
+    }
     const description = settle({ family: family.name, ...described }, byRole, source);
     /** @type {Plan} */
     const plan = { family, architecture: source.config.model_type, description: freeze(description), tensors: new Map(), types: new Map(),

@@ -37,8 +37,9 @@ describe('a model', async () => {
         const { data, format, setAside } = await logitsOf([CONFIG, fileOf('pytorch_model.bin'), fileOf('tf_model.h5', new Uint8Array(9))]);
         assert.deepEqual(data, expected);
         assert.equal(format, 'pytorch');
-        // Buffers, no weights.
-        assert.ok(['bias', 'masked_bias'].every((name) => setAside.includes(`transformer.h.0.attn.attention.${name}`)));
+        // Buffers, and the embedding by another name.
+        const names = ['transformer.h.0.attn.attention.bias', 'transformer.h.0.attn.attention.masked_bias', 'lm_head.weight'];
+        assert.ok(names.every((name) => setAside.includes(name)), setAside);
     });
 
     test('a file by any name beside a config', async () => {
