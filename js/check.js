@@ -220,6 +220,7 @@ export function checkProgress(onProgress) {
  * `shape-overflow`, `bad-offsets`, `size-mismatch`, `tensor-overlap`, `tensor-gap`, `trailing-bytes`.
  * Codes of a file of Keras: `hdf5-truncated`, `hdf5-invalid`, `hdf5-unsupported`, `zip-truncated`, `zip-invalid`,
  * `zip-unsupported`, `keras-no-weights`, `keras-no-layer`, `keras-bad-layer`.
+ * Codes of a PyTorch checkpoint: those of a zip, `pickle-invalid`, `pickle-unsupported`, `pytorch-invalid`, `pytorch-unsupported`.
  * Codes of a model: `architecture` (a family that is not supported), `config-missing`, `config-not-json`, `config-invalid`,
  * `config-unsupported`, `config-missing-key`, `config-unknown`, `tokenizer-missing`, `tokenizer-not-json`,
  * `tokenizer-invalid`, `tokenizer-unsupported`, `tensor-missing`, `tensor-unknown`, `tensor-shape`, `tensor-dtype`.
