@@ -95,7 +95,8 @@ function tensorOf([storage, offset, shape, strides]) {
         !Array.isArray(strides) || strides.length !== shape.length) {
         return invalid(`a tensor must have a storage, an offset, a shape and strides, got ${show([offset, shape, strides])}`);
     }
-    return new Stored(storage, Number(offset), shape, strides);
+    // Copies, as a pickle may change a list afterwards.
+    return new Stored(storage, Number(offset), [...shape], [...strides]);
 }
 
 /**

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { readStateDict } from '../../js/files/pytorch.js';
 import { loadModel, readWeights } from '../../js/generation/index.js';
 import { json, readCases, weightsOf } from '../model/golden.js';
 import { testRuntime } from '../paired.js';
@@ -96,6 +97,14 @@ describe('readWeights()', () => {
     ])) {
         test(`${name} is refused`, () => assert.rejects(readWeights(new URL(`${name}.bin`, FOLDER)), { name: 'FormatError', code, message }));
     }
+
+    test('a shape that the pickle changes later is the one that was checked', () => {
+        const text = (/** @type {string} */ word) => `X${String.fromCharCode(word.length)}\0\0\0${word}`;
+        const storage = `(${text('storage')}ctorch\nFloatStorage\n${text('0')}${text('cpu')}K\x06tQ`;
+        const tensor = `ctorch._utils\n_rebuild_tensor_v2\n(${storage}K\0(K\x02K\x03tq\x01K\x03K\x01\x86\x89)tR`;
+        const pickle = Buffer.from(`\x80\x02}${text('a')}${tensor}sh\x01K\x09ab.`, 'latin1');
+        assert.deepEqual(there(readStateDict(pickle).get('a')).shape, [2, 3]);
+    });
 
     test('damage is noticed', async () => {
         const whole = bytesOf('types');

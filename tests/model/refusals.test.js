@@ -68,6 +68,7 @@ const REFUSED = [
     ['config-invalid', /long_factor .*must have 8 numbers, got 3/, source(LONG, {
         rope_parameters: { ...longRope, long_factor: [1, 2, 3] },
     })],
+    ['config-invalid', /head_dim must be above 2/, source('hunyuan_v1_dense-2811-35', { head_dim: 2 })],
     ['config-invalid', /short_factor/, source(LONG, { rope_parameters: { ...longRope, short_factor: [1, -2] } })],
     ['config-invalid', /hidden_size must be a positive integer, got 48.5/, source(LLAMA, { hidden_size: 48.5 })],
     ['config-invalid', /hidden_size .*got "48"/, source(LLAMA, { hidden_size: '48' })],

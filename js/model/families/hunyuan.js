@@ -1,5 +1,6 @@
 // Hunyuan's dense models (Tencent 2025): a Llama whose queries and keys are normalized after they are rotated.
 
+import { checkFormat } from '../../check.js';
 import { readRope } from '../rope.js';
 import { LLAMA_NAMES, attention, block, feedForward, hasBias, model, readSizes, rms, rope } from './common.js';
 
@@ -48,6 +49,7 @@ function stretched(f, { context, keyDim }) {
     if (alpha === null || scaling.type !== 'dynamic') {
         return { scaling, partial };
     }
+    checkFormat(keyDim > 2, 'config-invalid', `${f.where}: head_dim must be above 2 where rotary positions have an alpha, got ${keyDim}`);
     inner?.ignore('beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim');
     const base = scaling.base * alpha ** (keyDim / (keyDim - 2));
     return { scaling: { ...scaling, type: /** @type {const} */ ('default'), base }, partial };
