@@ -6,8 +6,10 @@
 
 import { FormatError, show } from '../check.js';
 import { readPickle, PythonName } from './pickle.js';
-import { PIECE_BYTES, tensorInfo } from './tensor-source.js';
+import { piecesOf, tensorInfo } from './tensor-source.js';
 import { readZipDirectory, readZipMember } from './zip.js';
+
+/** @typedef {import('./tensor-source.js').TensorInfo} TensorInfo */
 
 /** Types of storages: safetensors' name, and bytes of a number. @type {Record<string, [type: string, bytes: number]>} */
 const STORAGES = {
@@ -15,6 +17,9 @@ const STORAGES = {
     'torch.DoubleStorage': ['F64', 8], 'torch.LongStorage': ['I64', 8], 'torch.IntStorage': ['I32', 4],
     'torch.ShortStorage': ['I16', 2], 'torch.CharStorage': ['I8', 1], 'torch.ByteStorage': ['U8', 1], 'torch.BoolStorage': ['BOOL', 1],
 };
+
+/** Several names for the same numbers are usual. More than so many times a file's bytes are a way to make it take a large memory. */
+const MOST_SHARED = 64;
 
 /** Some numbers of the file. */
 class Storage {
@@ -136,38 +141,45 @@ export async function openPyTorch(bytes) {
     if (order && new TextDecoder().decode((await readZipMember(bytes, order)).slice()) !== 'little') {
         unsupported('big-endian');
     }
-    /** @type {Map<string, { info: import('./tensor-source.js').TensorInfo, stored: Stored }>} */
-    const found = new Map();
+    /** Tensors by their storages, each of which is read once for all of them. @type {Map<string, { info: TensorInfo, begin: number }[]>} */
+    const storages = new Map();
     /** Where tensors lie, and the first names of those. @type {Map<string, string>} */
     const places = new Map();
-    for (const [name, stored] of tensors) {
-        const { storage, shape, offset, size } = stored;
-        const { size: has } = member(`data/${storage.key}`);
-        if ((offset + size) * storage.width > has) {
+    let total = 0;
+    for (const [name, { storage: { key, type, width }, shape, offset, size }] of tensors) {
+        const { size: has } = member(`data/${key}`);
+        if ((offset + size) * width > has) {
             invalid(`${show(name)} [${shape}] goes on behind the ${has} bytes of its storage`);
         }
-        const place = JSON.stringify([storage.key, storage.type, offset, shape]);
+        total += size * width;
+        const place = JSON.stringify([key, type, offset, shape]);
         const same = places.get(place);
         places.set(place, same ?? name);
-        const info = tensorInfo(name, shape, storage.type, size * storage.width);
-        found.set(name, { info: same === undefined ? info : { ...info, same }, stored });
+        const info = tensorInfo(name, shape, type, size * width);
+        const entries = storages.get(key) ?? [];
+        entries.push({ info: same === undefined ? info : { ...info, same }, begin: offset * width });
+        storages.set(key, entries);
+    }
+    if (total > MOST_SHARED * bytes.length) {
+        invalid(`its tensors are ${total} bytes, in a file of ${bytes.length}`);
     }
     /** The file, until it is closed. @type {Uint8Array | null} */
     let held = bytes;
     return {
-        tensors: new Map(Array.from(found, ([name, { info }]) => [name, info])),
+        tensors: new Map(Array.from(storages.values()).flat().map(({ info }) => [info.name, info])),
         fileBytes: bytes.length,
         async* read(wanted) {
-            for (const { info, stored: { storage, offset } } of Array.from(found.values()).filter((each) => wanted(each.info))) {
+            const chosen = Array.from(storages, ([key, entries]) => ({ key, entries: entries.filter(({ info }) => wanted(info)) }));
+            for (const { key, entries } of chosen.filter((each) => each.entries.length > 0)) {
                 if (held === null) {
-                    throw new Error(`the file has been closed, so ${info.name} cannot be read`);
+                    throw new Error('the file has been closed, so no tensor can be read');
                 }
-                const all = await readZipMember(held, member(`data/${storage.key}`));
-                const most = Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, info.rowBytes)));
-                for (let firstRow = 0; firstRow < info.rows; firstRow += most) {
-                    const rows = Math.min(most, info.rows - firstRow);
-                    const begin = offset * storage.width + firstRow * info.rowBytes;
-                    yield { info, firstRow, rows, bytes: all.subarray(begin, begin + rows * info.rowBytes) };
+                const all = await readZipMember(held, member(`data/${key}`));
+                for (const { info, begin } of entries) {
+                    for (const { firstRow, rows } of piecesOf(info)) {
+                        const at = begin + firstRow * info.rowBytes;
+                        yield { info, firstRow, rows, bytes: all.subarray(at, at + rows * info.rowBytes) };
+                    }
                 }
             }
         },

@@ -48,7 +48,7 @@ import { FormatError, show } from '../check.js';
  */
 
 /** Most bytes of a piece, unless one row is longer. */
-export const PIECE_BYTES = 1 << 20;
+const PIECE_BYTES = 1 << 20;
 
 /**
  * @typedef {object} Entry a tensor's place in its file
@@ -72,6 +72,18 @@ export function tensorInfo(name, shape, type, bytes) {
     // Rows of types with less than 8 bits may end within a byte: such a tensor counts as one row, and so does an empty one.
     const divides = rows > 0 && bytes > 0 && bytes % rows === 0;
     return { name, shape, type, bytes, rows: divides ? rows : 1, rowBytes: divides ? bytes / rows : bytes };
+}
+
+/**
+ * The pieces in which a tensor is read.
+ * @param {TensorInfo} info
+ * @returns {Generator<{ firstRow: number, rows: number }, void, undefined>}
+ */
+export function* piecesOf({ rows: all, rowBytes }) {
+    const most = Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, rowBytes)));
+    for (let firstRow = 0; firstRow < all; firstRow += most) {
+        yield { firstRow, rows: Math.min(most, all - firstRow) };
+    }
 }
 
 /** Reports how many bytes of several files have been loaded. */
@@ -173,9 +185,7 @@ export class TensorFile {
                 if (wanted.has(info)) {
                     const what = `tensor ${show(info.name)} of ${this.name}`;
                     await reader.skip(begin - reader.position, what);
-                    const most = Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, info.rowBytes)));
-                    for (let firstRow = 0; firstRow < info.rows; firstRow += most) {
-                        const rows = Math.min(most, info.rows - firstRow);
+                    for (const { firstRow, rows } of piecesOf(info)) {
                         yield { info, firstRow, rows, bytes: await reader.view(rows * info.rowBytes, what) };
                     }
                 }

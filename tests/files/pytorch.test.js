@@ -92,6 +92,7 @@ describe('readWeights()', () => {
         ['strided', 'pytorch-unsupported', /"a", whose numbers do not lie in the order of its shape/],
         ['complex', 'pytorch-unsupported', /the type "torch\.ComplexFloatStorage"/],
         ['nested', 'pytorch-invalid', /must have tensors by their names, got "state_dict"/],
+        ['shared', 'pytorch-invalid', /its tensors are 1228800 bytes, in a file of \d+/],
         ['list', 'pytorch-invalid', /must hold a state dict/],
         ['old', 'wrong-file', /perhaps a PyTorch checkpoint of before version 1\.6, of which save_pretrained\(\)/],
     ])) {
