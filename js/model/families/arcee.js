@@ -1,7 +1,7 @@
 // Arcee's AFM (Arcee AI 2025): a Llama whose feed-forward network squares a ReLU and has no gate.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, activationOf, attention, block, feedForward, hasBias, model, readSizes, rms, rope } from './common.js';
+import { LLAMA_NAMES, activationOf, attention, biases, block, feedForward, hasBias, model, readSizes, rms, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const arcee = {
@@ -16,7 +16,7 @@ export const arcee = {
         const biased = hasBias(f, file, 'attention_bias', false, 'blk.0.attn_q.bias');
         const layer = block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased },
+                before: norm, bias: biases(biased),
                 rope: rope(scaling, sizes.keyDim, partial, file.format === 'gguf'),
             }),
             feedForward(f, sizes, {

@@ -53,6 +53,9 @@ export const SANDWICH_NAMES = {
     'layers.#.post_feedforward_layernorm': 'blk.#.post_ffw_norm',
 };
 
+/** @param {boolean} all whether queries, keys, values and the output have biases @returns {Attention['bias']} */
+export const biases = (all) => ({ q: all, k: all, v: all, o: all });
+
 /** @param {number} epsilon @param {number} [offset] @returns {Norm} */
 export const rms = (epsilon, offset = 0) => ({ kind: 'rms', epsilon, offset });
 
@@ -135,7 +138,7 @@ export function rope(scaling, keyDim, partial, pairs = false, odd = false) {
  */
 export function attention({ heads, kvHeads, keyDim, valueDim }, others) {
     return {
-        heads, kvHeads, keyDim, valueDim, bias: { q: false, k: false, v: false, o: false }, scale: 1 / Math.sqrt(keyDim), softcap: null,
+        heads, kvHeads, keyDim, valueDim, bias: biases(false), scale: 1 / Math.sqrt(keyDim), softcap: null,
         window: null, headNorm: null, rope: null, ...others,
     };
 }

@@ -1,7 +1,7 @@
 // ERNIE 4.5 (Baidu 2025): a Llama that rotates elements next to each other.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, feedForward, hasBias, model, readSizes, rms, rope } from './common.js';
+import { LLAMA_NAMES, attention, biases, block, feedForward, hasBias, model, readSizes, rms, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const ernie45 = {
@@ -16,7 +16,7 @@ export const ernie45 = {
         const biased = hasBias(f, file, 'use_bias', false, 'blk.0.attn_q.bias');
         const layer = block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, rope: rope(scaling, sizes.keyDim, partial, true),
+                before: norm, bias: biases(biased), rope: rope(scaling, sizes.keyDim, partial, true),
             }),
             feedForward(f, sizes, { before: norm, bias: biased }),
         );

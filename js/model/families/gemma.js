@@ -2,7 +2,7 @@
 
 import { ACTIVATIONS } from '../description.js';
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, model, readSizes, rms, rope } from './common.js';
+import { LLAMA_NAMES, attention, biases, block, model, readSizes, rms, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const gemma = {
@@ -18,7 +18,7 @@ export const gemma = {
         const biased = f.flag('attention_bias', false);
         const layer = block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, rope: rope(scaling, sizes.keyDim, partial),
+                before: norm, bias: biases(biased), rope: rope(scaling, sizes.keyDim, partial),
             }),
             gemmaFeedForward(f, sizes, { before: norm }, 'hidden_act'),
         );

@@ -1,7 +1,7 @@
 // Gemma 2 (Gemma Team 2024): norms on both sides of each sublayer, soft-capped logits, a window in every other layer.
 
 import { readRope } from '../rope.js';
-import { SANDWICH_NAMES, attention, block, model, readSizes, rms, rope, slidingLayers } from './common.js';
+import { SANDWICH_NAMES, attention, biases, block, model, readSizes, rms, rope, slidingLayers } from './common.js';
 import { gemmaFeedForward } from './gemma.js';
 
 /** Widths of the Gemma 2 and 3 whose attention is not scaled by its heads' size. */
@@ -31,7 +31,7 @@ export function describeGemma2(f, file, behind) {
     const [afterAttention, afterFeedForward] = behind(f, norm);
     const layer = (/** @type {boolean} */ windowed) => block(
         attention(sizes, {
-            before: norm, ...afterAttention, bias: { q: biased, k: biased, v: biased, o: biased }, scale: scaleOf(f, file, sizes), softcap,
+            before: norm, ...afterAttention, bias: biases(biased), scale: scaleOf(f, file, sizes), softcap,
             window: windowed ? window : null, rope: rope(scaling, sizes.keyDim, partial),
         }),
         gemmaFeedForward(f, sizes, { before: norm, ...afterFeedForward }),

@@ -2,7 +2,7 @@
 // of queries and keys.
 
 import { readRope } from '../rope.js';
-import { SANDWICH_NAMES, attention, block, model, readSizes, rms, rope, slidingLayers } from './common.js';
+import { SANDWICH_NAMES, attention, biases, block, model, readSizes, rms, rope, slidingLayers } from './common.js';
 import { gemmaFeedForward } from './gemma.js';
 import { normsBehind, scaleOf } from './gemma2.js';
 
@@ -34,7 +34,7 @@ export const gemma3 = {
         const headNorm = f.flag('query_key_norm', true) ? { norm, over: /** @type {const} */ ('head'), own: false } : null;
         const layer = (/** @type {boolean} */ windowed) => block(
             attention(sizes, {
-                before: norm, ...afterAttention, bias: { q: biased, k: biased, v: biased, o: biased }, scale: scaleOf(f, file, sizes), softcap,
+                before: norm, ...afterAttention, bias: biases(biased), scale: scaleOf(f, file, sizes), softcap,
                 window: windowed ? window : null, headNorm,
                 // transformers looks for YaRN's `truncate` outside of the kinds of layers, where it never is.
                 rope: rope({ ...windowed ? nearScaling : far.scaling, truncate: true }, sizes.keyDim, null),

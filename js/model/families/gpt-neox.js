@@ -1,7 +1,7 @@
 // GPT-NeoX and Pythia (Black et al. 2022): layer norms, biases, a part of each head rotated, sublayers in parallel or in turn.
 
 import { readRope } from '../rope.js';
-import { activationOf, attention, block, feedForward, layerNorm, model, readSizes, rope } from './common.js';
+import { activationOf, attention, biases, block, feedForward, layerNorm, model, readSizes, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const gptNeox = {
@@ -25,7 +25,7 @@ export const gptNeox = {
         const biased = f.flag('attention_bias', true);
         const layer = block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, rope: rope(scaling, sizes.keyDim, partial ?? 0.25, false, true),
+                before: norm, bias: biases(biased), rope: rope(scaling, sizes.keyDim, partial ?? 0.25, false, true),
             }),
             feedForward(f, sizes, { before: norm, gated: false, bias: true, activation: activationOf(f, 'gelu') }),
             { parallel: f.flag('use_parallel_residual', true) },

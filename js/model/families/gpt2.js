@@ -2,7 +2,7 @@
 
 import { ACTIVATIONS } from '../description.js';
 import { checkFormat } from '../../check.js';
-import { attention, block, layerCount, layerNorm, model } from './common.js';
+import { attention, biases, block, layerCount, layerNorm, model } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const gpt2 = {
@@ -52,7 +52,7 @@ export function describeGpt2(f, usual, kvHeadsOf) {
     const activation = f.word(['activation_function', 'hidden_act'], ACTIVATIONS, usual);
     const layers = Array.from({ length: count }, (_, i) => block(
         attention(sizes, {
-            before: norm, bias: { q: true, k: true, v: true, o: true }, scale: byLayer ? scaled / (i + 1) : scaled,
+            before: norm, bias: biases(true), scale: byLayer ? scaled / (i + 1) : scaled,
         }),
         { before: norm, width: sizes.inner, activation, gated: false, bias: true },
     ));

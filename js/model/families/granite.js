@@ -1,7 +1,7 @@
 // Granite 3 (IBM 2024): a Llama with four multipliers.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, feedForward, hasBias, model, readSizes, rms, rope } from './common.js';
+import { LLAMA_NAMES, attention, biases, block, feedForward, hasBias, model, readSizes, rms, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const granite = {
@@ -25,7 +25,7 @@ export function describeGranite(f, file, { rotates = true, inner } = {}) {
     const biased = hasBias(f, file, 'attention_bias', false, 'blk.0.attn_q.bias');
     const layer = block(
         attention(sizes, {
-            before: norm, bias: { q: biased, k: biased, v: biased, o: biased },
+            before: norm, bias: biases(biased),
             scale: f.positive('attention_multiplier', isGguf ? sizes.keyDim ** -0.5 : 1),
             rope: rotates ? rope(scaling, sizes.keyDim, partial, isGguf) : null,
         }),

@@ -2,7 +2,7 @@
 
 import { checkFormat } from '../../check.js';
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, feedForward, hasBias, model, readSizes, rms, rope } from './common.js';
+import { LLAMA_NAMES, attention, biases, block, feedForward, hasBias, model, readSizes, rms, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const hunyuan = {
@@ -28,7 +28,7 @@ export const hunyuan = {
             'im_start_id', 'mask_init_id', 'num_media_embeds', 'org_vocab_size', 'pad_id', 'pool_type', 'text_end_id', 'text_start_id');
         const layer = block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased },
+                before: norm, bias: biases(biased),
                 headNorm: { norm, over: 'head', own: false, turned: true }, rope: rope(scaling, sizes.keyDim, partial),
             }),
             feedForward(f, sizes, { before: norm }),

@@ -1,7 +1,7 @@
 // OLMo (Groeneveld et al. 2024): a Llama whose layer norms have no weights.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, feedForward, hasBias, layerNorm, model, readSizes, rope } from './common.js';
+import { LLAMA_NAMES, attention, biases, block, feedForward, hasBias, layerNorm, model, readSizes, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const olmo = {
@@ -16,7 +16,7 @@ export const olmo = {
         const biased = hasBias(f, file, 'attention_bias', false, 'blk.0.attn_q.bias');
         const layer = block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased },
+                before: norm, bias: biases(biased),
                 rope: rope(scaling, sizes.keyDim, partial, file.format === 'gguf'),
             }),
             feedForward(f, sizes, { before: norm }),

@@ -1,7 +1,7 @@
 // OLMo 2 (OLMo Team 2024): norms only behind the sublayers, and of all queries and keys together.
 
 import { readRope } from '../rope.js';
-import { SANDWICH_NAMES, attention, block, feedForward, model, readSizes, rms, rope } from './common.js';
+import { SANDWICH_NAMES, attention, biases, block, feedForward, model, readSizes, rms, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const olmo2 = {
@@ -16,7 +16,7 @@ export const olmo2 = {
         const biased = f.flag('attention_bias', false);
         const layer = block(
             attention(sizes, {
-                after: norm, bias: { q: biased, k: biased, v: biased, o: biased }, headNorm: { norm, over: 'all', own: false },
+                after: norm, bias: biases(biased), headNorm: { norm, over: 'all', own: false },
                 rope: rope(scaling, sizes.keyDim, partial),
             }),
             feedForward(f, sizes, { after: norm }),

@@ -1,6 +1,6 @@
 // OPT (Zhang et al. 2022): learned positions, layer norms, biases, ReLU. The table of positions has two rows in front of the first's.
 
-import { activationOf, attention, block, feedForward, layerNorm, model, readSizes } from './common.js';
+import { activationOf, attention, biases, block, feedForward, layerNorm, model, readSizes } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const opt = {
@@ -28,7 +28,7 @@ export const opt = {
         const norm = layerNorm(1e-5, f.flag('layer_norm_elementwise_affine', true));
         const biased = f.flag('enable_bias', true);
         const layer = block(
-            attention(sizes, { before: norm, bias: { q: biased, k: biased, v: biased, o: biased } }),
+            attention(sizes, { before: norm, bias: biases(biased) }),
             feedForward(f, sizes, { before: norm, activation: activationOf(f, 'relu'), gated: false, bias: biased }),
         );
         return model(sizes, Array(sizes.count).fill(layer), norm, {

@@ -1,7 +1,7 @@
 // Phi 1 to 2 (Gunasekar et al. 2023): attention and feed-forward network in parallel behind one norm, a part of each head rotated.
 
 import { readRope } from '../rope.js';
-import { activationOf, attention, block, feedForward, layerNorm, model, readSizes, rope } from './common.js';
+import { activationOf, attention, biases, block, feedForward, layerNorm, model, readSizes, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const phi = {
@@ -27,7 +27,7 @@ export const phi = {
         const headNorm = f.flag('qk_layernorm', false) ? { norm, over: /** @type {const} */ ('head'), own: false } : null;
         const layer = block(
             attention(sizes, {
-                before: norm, bias: { q: true, k: true, v: true, o: true }, headNorm, rope: rope(scaling, sizes.keyDim, partial ?? 0.5),
+                before: norm, bias: biases(true), headNorm, rope: rope(scaling, sizes.keyDim, partial ?? 0.5),
             }),
             feedForward(f, sizes, { gated: false, bias: true, activation: activationOf(f, 'gelu_new') }),
             { parallel: true, sharedNorm: true },

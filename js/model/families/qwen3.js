@@ -1,7 +1,7 @@
 // Qwen 3 (Yang et al. 2025): queries and keys are normed head by head before they are rotated.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, feedForward, hasBias, laterWindows, model, readSizes, rms, rope } from './common.js';
+import { LLAMA_NAMES, attention, biases, block, feedForward, hasBias, laterWindows, model, readSizes, rms, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const qwen3 = {
@@ -19,7 +19,7 @@ export const qwen3 = {
         const { window: width, sliding } = laterWindows(f, sizes.count);
         const layer = (/** @type {number | null} */ window) => block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, window,
+                before: norm, bias: biases(biased), window,
                 headNorm: { norm: headNorm, over: 'head', own: false }, rope: rope(scaling, sizes.keyDim, partial),
             }),
             feedForward(f, sizes, { before: norm }),

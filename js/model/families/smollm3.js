@@ -1,7 +1,7 @@
 // SmolLM 3 (Hugging Face 2025): a Llama in which some layers, every fourth by default, have no rotary positions.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, attention, block, feedForward, model, readSizes, rms, rope, slidingLayers } from './common.js';
+import { LLAMA_NAMES, attention, biases, block, feedForward, model, readSizes, rms, rope, slidingLayers } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const smollm3 = {
@@ -28,7 +28,7 @@ export const smollm3 = {
         const feed = feedForward(f, sizes, { before: norm, bias: f.flag('mlp_bias', false) });
         const layers = sliding.map((slides, i) => block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, window: slides ? window : null,
+                before: norm, bias: biases(biased), window: slides ? window : null,
                 rope: turns[i] ? turn : null,
             }),
             feed,

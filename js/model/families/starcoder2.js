@@ -1,7 +1,7 @@
 // StarCoder 2 (Lozhkov et al. 2024): layer norms, biases and an ungated network around grouped queries, rotation and a window.
 
 import { readRope } from '../rope.js';
-import { LLAMA_NAMES, activationOf, attention, block, feedForward, layerNorm, model, readSizes, rope } from './common.js';
+import { LLAMA_NAMES, activationOf, attention, biases, block, feedForward, layerNorm, model, readSizes, rope } from './common.js';
 
 /** @type {import('./common.js').Family} */
 export const starcoder2 = {
@@ -20,7 +20,7 @@ export const starcoder2 = {
         f.ignore('rms_norm_eps');
         const layer = block(
             attention(sizes, {
-                before: norm, bias: { q: biased, k: biased, v: biased, o: biased }, window: f.countOrNone('sliding_window'),
+                before: norm, bias: biases(biased), window: f.countOrNone('sliding_window'),
                 rope: rope(scaling, sizes.keyDim, partial),
             }),
             feedForward(f, sizes, { before: norm, gated: false, bias: biased, activation: activationOf(f, 'gelu_pytorch_tanh') }),
