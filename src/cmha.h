@@ -401,6 +401,22 @@ typedef struct cmha_gate {
 } cmha_gate;
 CMHA_API void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1);
 
+/* out[r] = gate[r] * (bias + sum over i < taps of w[i] * x[r - taps + 1 + i]), element by element: a short causal convolution of
+ * each channel by itself (LFM2: Liquid AI 2025). Its inputs x have been stored in a cache, the first G * D channels of a position as
+ * its key, the other G * V as its value; row 0 is position `index`. What comes before row 0 need not lie in front of it. */
+typedef struct cmha_convolve {
+    const cmha_cache *cache;    /* of one batch entry; D and V at most CMHA_MOST_TURNED */
+    size_t t, index, taps;
+    size_t known;           /* how many of x[-1], x[-2], ... there are, at most taps - 1; the others count as 0 */
+    const uint32_t *past;   /* [known]: their positions in the cache */
+    const float *w;         /* [taps][G * (D + V)] */
+    const float *bias;      /* [G * (D + V)], or NULL */
+    const float *gate;      /* row stride gate_stride */
+    size_t gate_stride;
+    float *out;             /* row stride out_stride */
+    size_t out_stride;
+} cmha_convolve;
+
 /* y[r] = scale * column tokens[r] of the packed [K][N] matrix (a tied embedding) / divisors[tokens[r]] + table[position of
  * r], which is positions[r], or index + r % t where positions is NULL. */
 typedef struct cmha_embed {
@@ -462,7 +478,8 @@ CMHA_API void cmha_softmax_f32(float *y, const float *x, size_t n, float scale);
     X(STORE, store, cmha_transfer) \
     X(LOAD, load, cmha_transfer) \
     X(TURN, turn, cmha_turn) \
-    X(QUANTIZE, quantize, cmha_quantize)
+    X(QUANTIZE, quantize, cmha_quantize) \
+    X(CONVOLVE, convolve, cmha_convolve)
 
 enum {
     CMHA_OP_NONE = 0,

@@ -5,6 +5,7 @@ import {
     ATTEND, ATTENTION, CACHE, CACHE_WORDS, EMBED, FLAG, KIND, LINEAR, OP, OP_WORDS, ROPE_TABLE, TRANSFER,
 } from '../engine/interface.js';
 import { ACTIVATIONS } from './activations.js';
+import { placeConvolution } from './convolution.js';
 import { writeGate } from './gate.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
@@ -122,15 +123,16 @@ function writeAttend(program, cache, { attention: a, q, out, t, index, mask, sco
 }
 
 /**
- * The stores and attentions of a program that was recorded for some texts, at later positions of the same texts. How pages and
+ * The stores, attentions and convolutions of a program that was recorded for some texts, at later positions of the same texts. How pages and
  * scratch are used must not change: the same t, and ends in the same pages.
- * @param {Program} program every layer has an operation of each kind for each text, in their order
- * @param {readonly { index: number, slot: number, t: number }[]} texts
+ * @param {Program} program every layer has an operation of a kind for each text, in their order, or none
+ * @param {readonly { index: number, slot: number, t: number, past: readonly number[] }[]} texts
  * @param {number} y where the last operation, a product, puts its result; 0: it stays
  */
 export function moveOn({ words, address, count }, texts, y) {
     let stored = 0;
     let attended = 0;
+    let convolved = 0;
     for (let op = address / 4, end = op + count * OP_WORDS; op < end; op += OP_WORDS) {
         const kind = words[op + OP.kind];
         if (kind === KIND.STORE) {
@@ -141,6 +143,9 @@ export function moveOn({ words, address, count }, texts, y) {
             const { index, t } = texts[(attended - 1) % texts.length];
             words[op + ATTENTION.s] = index + t;
             words[op + ATTENTION.causalOffset] = index;
+        } else if (kind === KIND.CONVOLVE) {
+            const { slot, past } = texts[convolved++ % texts.length];
+            placeConvolution(words, op, slot, past);
         }
     }
     if (y !== 0) {
@@ -151,11 +156,11 @@ export function moveOn({ words, address, count }, texts, y) {
 /**
  * y = activation(a) * b
  * @param {Program} program
- * @param {{ a: number, b: number, y: number, rows: number, n: number, activation: Activation }} args addresses of [rows][n]; y
- *   may be a or b
+ * @param {{ a: number, b: number, y: number, rows: number, n: number, stride?: number, activation: Activation }} args addresses of
+ *   [rows][n], row stride of a and b `stride` or n; y may be a or b
  */
-export function recordGate(program, { a, b, y, rows, n, activation }) {
-    writeGate(program.words, program.append(KIND.GATE), { a, b, y, rows, n, activation: ACTIVATIONS[activation] });
+export function recordGate(program, { activation, ...args }) {
+    writeGate(program.words, program.append(KIND.GATE), { ...args, activation: ACTIVATIONS[activation] });
 }
 
 /**
@@ -174,8 +179,9 @@ export function removePositions(network, caches, from, to, length, turn) {
     const rest = length - to;
     caches.forEach((cache) => cache.makeWritable(from, from + rest));
     const turner = network.makeTurner();
-    layers.forEach(({ attention: { rope } }, i) => {
+    layers.forEach(({ attention }, i) => {
         const cache = caches[i];
+        const rope = attention?.rope;
         cache.move(to, from, rest);
         if (turn && rope) {
             const { pairing } = rope;

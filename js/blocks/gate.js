@@ -6,14 +6,14 @@ import { GATE } from '../engine/interface.js';
  * y = activation(a) * b
  * @param {Uint32Array} words
  * @param {number} op
- * @param {{ a: number, b: number, y: number, rows: number, n: number, activation: number, round?: number }} args
- *   addresses of [rows][n]; y may be a or b; activation of ACTIVATION, round of ROUND
+ * @param {{ a: number, b: number, y: number, rows: number, n: number, stride?: number, activation: number, round?: number }} args
+ *   addresses of [rows][n], row stride of a and b `stride` or n; y may be a or b; activation of ACTIVATION, round of ROUND
  */
-export function writeGate(words, op, { a, b, y, rows, n, activation, round = 0 }) {
+export function writeGate(words, op, { a, b, y, rows, n, stride = n, activation, round = 0 }) {
     words[op + GATE.a] = a;
-    words[op + GATE.aStride] = n;
+    words[op + GATE.aStride] = stride;
     words[op + GATE.b] = b;
-    words[op + GATE.bStride] = n;
+    words[op + GATE.bStride] = stride;
     words[op + GATE.y] = y;
     words[op + GATE.yStride] = n;
     words[op + GATE.rows] = rows;

@@ -39,6 +39,7 @@ const KEYS = {
     'rope.freq_base': ['rope_theta', 'positive'],
     'rope.freq_base_swa': ['rope_local_base_freq', 'positive'],
     'rope.dimension_count': ['rotary_dims', 'size'],
+    'shortconv.l_cache': ['conv_L_cache', 'count'],
     'expert_count': ['num_local_experts', 'size'],
     'expert_used_count': ['num_experts_per_tok', 'size'],
     'expert_feed_forward_length': ['moe_intermediate_size', 'size'],
@@ -299,7 +300,8 @@ function headsOf(config, name) {
     /** @param {string} what @param {number} value @param {string} of @param {number} count */
     const whole = (what, value, of, count) =>
         checkFormat(value % count === 0, 'bad-value', `${name}: ${what} ${value} is no multiple of attention.head_count${of} ${count}`);
-    const kv = config.num_key_value_heads ??= heads;
+    const kv = kvHeadsOf(config) ?? heads;
+    config.num_key_value_heads = kv;
     if (typeof heads === 'number') {
         config.v_head_dim ??= Math.floor(width / heads);
         if (config.head_dim === undefined) {
@@ -313,6 +315,18 @@ function headsOf(config, name) {
     if (config.v_head_dim === config.head_dim) {
         delete config.v_head_dim;
     }
+}
+
+/**
+ * In models with convolutions none in a layer means that it has no attention.
+ * @param {Record<string, any>} config
+ */
+function kvHeadsOf(config) {
+    const { num_key_value_heads: heads, conv_L_cache: taps } = config;
+    if (taps === undefined || !Array.isArray(heads)) return heads;
+    config.layer_types = heads.map((n) => (n === 0 ? 'conv' : 'full_attention'));
+    const counts = [...new Set(heads)].filter((n) => n > 0);
+    return counts.length === 1 ? counts[0] : heads;
 }
 
 /**

@@ -21,6 +21,9 @@ import { rangeError, typeError } from '../check.js';
  * @property {boolean} single whether one layer was named, not a list
  */
 
+/** @param {LanguageModel} model @param {number} layer @returns {number} 0: it has no attention */
+const headsOf = (model, layer) => model.network.description.layers[layer].attention?.heads ?? 0;
+
 /** @param {LanguageModel} model @param {AttentionOption} attention @returns {Wanted} */
 export function checkAttention(model, attention) {
     const single = typeof attention === 'number';
@@ -32,7 +35,10 @@ export function checkAttention(model, attention) {
     }
     const name = single ? 'attention' : 'attention.layers';
     const chosen = checkList(name, layers, model.layers, 'a layer');
-    const most = Math.min(...chosen.map((layer) => model.network.description.layers[layer].attention.heads));
+    const most = Math.min(...chosen.map((layer) => headsOf(model, layer)));
+    if (most === 0) {
+        throw rangeError(name, 'layers that have attention', layers);
+    }
     return { layers: chosen, heads: heads === undefined ? null : checkList('attention.heads', heads, most, 'a head'), single };
 }
 
@@ -91,7 +97,7 @@ export class AttentionLog {
     take() {
         const all = this._wanted.layers.map((layer) => {
             const pieces = this._pieces.get(layer)?.splice(0) ?? [];
-            const heads = this._wanted.heads?.length ?? this._model.network.description.layers[layer].attention.heads;
+            const heads = this._wanted.heads?.length ?? headsOf(this._model, layer);
             return joined(layer, pieces, heads);
         });
         return this._wanted.single ? all[0] : all;

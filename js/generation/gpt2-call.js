@@ -1,6 +1,7 @@
 // A call of GPT2CausalLM as a job of the runtime.
 
 import { copyCacheRow } from '../blocks/decoder.js';
+import { firstAttention } from '../model/description.js';
 import { recordPass } from '../model/pass.js';
 
 /** @typedef {import('../blocks/cache.js').KVCache} KVCache */
@@ -41,6 +42,7 @@ export class CallJob {
         const network = this._network;
         const [batch, t] = this._tokenIds.shape;
         const { width, vocabulary, layers } = network.description;
+        const { kvHeads, keyDim, valueDim } = firstAttention(network.description);
         this._hidden = program.result(Object.freeze([batch, t, width]), 'float32');
         this._logits = program.result(Object.freeze([batch, t, vocabulary]), 'float32');
         const tokens = program.input(this._tokenIds);
@@ -53,12 +55,11 @@ export class CallJob {
             cache._pages.makeWritable(this._index, this._index + t);
         });
         const segments = Array.from({ length: batch }, (_, b) => ({
-            caches: layers.map(({ attention: a }, i) => ({
-                address: this._caches ? copyCacheRow(program, this._caches[i]._address, b)
-                    : program.cache(1, t, a.kvHeads, a.keyDim, a.valueDim),
+            caches: layers.map((_, i) => ({
+                address: this._caches ? copyCacheRow(program, this._caches[i]._address, b) : program.cache(1, t, kvHeads, keyDim, valueDim),
                 round: this._caches?.[i]._round,
             })),
-            index: this._index, slot: this._index, t, result: -1, mask: mask === 0 ? 0 : mask + b * t,
+            index: this._index, slot: this._index, past: [], t, result: -1, mask: mask === 0 ? 0 : mask + b * t,
         }));
         recordPass(network, program, {
             segments, rows: batch * t, length: this._index + t, tokens, positions, every: true, hidden: this._hidden._address,

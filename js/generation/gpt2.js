@@ -8,7 +8,7 @@ import { asTensorLike, formatShape } from '../engine/tensor.js';
 import { numbers } from '../layers/attention/inputs.js';
 import { checkWeights, ensureRoom } from '../layers/check-weights.js';
 import { makeRows } from '../model/cache-row.js';
-import { freeze } from '../model/description.js';
+import { firstAttention, freeze } from '../model/description.js';
 import { MOST_LAYERS } from '../model/families/common.js';
 import { Network } from '../model/network.js';
 import { checkIds } from '../model/reader.js';
@@ -80,7 +80,7 @@ export class GPT2CausalLM {
     }
 
     get numHeads() {
-        return this.#network.description.layers[0].attention.heads;
+        return firstAttention(this.#network.description).heads;
     }
 
     get hiddenDim() {
@@ -93,7 +93,7 @@ export class GPT2CausalLM {
 
     /** D: the width of a head. */
     get headDim() {
-        return this.#network.description.layers[0].attention.keyDim;
+        return firstAttention(this.#network.description).keyDim;
     }
 
     /** Number of weights. */
@@ -131,8 +131,9 @@ export class GPT2CausalLM {
 
     /** @returns {{ role: string, shape: number[], kernel: boolean }[]} where the weights of Keras's order go */
     _places() {
-        const { width: f, vocabulary: v, context, layers, head } = this.#network.description;
-        const { heads: h, keyDim: d } = layers[0].attention;
+        const { description } = this.#network;
+        const { width: f, vocabulary: v, context, layers, head } = description;
+        const { heads: h, keyDim: d } = firstAttention(description);
         const inner = layers[0].feedForward.width;
         const attention = [[f, h, d], [h, d], [f, h, d], [h, d], [f, h, d], [h, d], [h, d, f], [f]];
         const shapes = [...attention, [f], [f], [f, inner], [inner], [inner, f], [f], [f], [f]];

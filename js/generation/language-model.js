@@ -3,6 +3,7 @@
 import { typeError } from '../check.js';
 import { printAs } from '../engine/print.js';
 import { createCache } from '../model/cache.js';
+import { firstAttention, mixerOf } from '../model/description.js';
 import { Network } from '../model/network.js';
 import { checkIds } from '../model/reader.js';
 import { parseToolCalls } from '../text/tool-calls.js';
@@ -91,9 +92,9 @@ export class LanguageModel {
         return this.network.description.layers.length;
     }
 
-    /** Attention heads of the first layer. */
+    /** Attention heads of the first layer that has any. */
     get heads() {
-        return this.network.description.layers[0].attention.heads;
+        return firstAttention(this.network.description).heads;
     }
 
     /** Number of weights. */
@@ -117,7 +118,10 @@ export class LanguageModel {
 
     /** Bytes of keys and values for one position, in float32. */
     get cacheBytesPerToken() {
-        return this.network.description.layers.reduce((sum, { attention: a }) => sum + 4 * a.kvHeads * (a.keyDim + a.valueDim), 0);
+        return this.network.description.layers.reduce((sum, layer) => {
+            const { kvHeads, keyDim, valueDim } = mixerOf(layer);
+            return sum + 4 * kvHeads * (keyDim + valueDim);
+        }, 0);
     }
 
     /**
@@ -143,7 +147,7 @@ export class LanguageModel {
             layers: this.layers,
             width: description.width,
             heads: this.heads,
-            keyValueHeads: description.layers[0].attention.kvHeads,
+            keyValueHeads: firstAttention(description).kvHeads,
             vocabularySize: this.vocabularySize,
             contextLength: this.contextLength,
             contextTrained: description.context,

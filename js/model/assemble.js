@@ -2,7 +2,7 @@
 
 import { FormatError, checkFormat, show } from '../check.js';
 import { requireWeightType } from '../files/ggml-types.js';
-import { freeze } from './description.js';
+import { firstAttention, freeze, mixerOf } from './description.js';
 import { familyOf } from './families/index.js';
 import { Fields } from './fields.js';
 import { rolesOf } from './roles.js';
@@ -61,8 +61,9 @@ export function planOf(source) {
     placeAll(plan, wanted, roles.filter((each) => !isScale(each)), source.format);
     wantScales(plan, wanted);
     placeAll(plan, wanted, roles.filter(isScale), source.format);
-    for (const { attention: { rope, after }, residualScale } of description.layers) {
-        checkFormat(residualScale === 1 || !after, 'config-unsupported', 'a norm behind a sublayer and a multiplier of what it gives');
+    for (const layer of description.layers) {
+        const rope = layer.attention?.rope;
+        checkFormat(layer.residualScale === 1 || !mixerOf(layer).after, 'config-unsupported', 'a norm behind a sublayer and a multiplier of what it gives');
         const lacks = rope?.scaling.type === 'longrope' && rope.scaling.long === null && !byRole.has('rope_factors_long.weight');
         checkFormat(!lacks, 'config-missing-key', 'rope_scaling has no long_factor and short_factor');
         for (const factors of [rope?.scaling.short, rope?.scaling.long]) {
@@ -127,14 +128,15 @@ function place(plan, wanted, role, tensor, row, format) {
         requireWeightType(tensor);      // a preset's bytes have scales
     }
     if (DIVISORS.includes(role)) {
-        const dims = Math.max(...description.layers.map(({ attention }) => attention.rope?.dims ?? 0));
+        const dims = Math.max(...description.layers.map(({ attention }) => attention?.rope?.dims ?? 0));
         checkFormat(tensor.shape.length === 1 && tensor.shape[0] === dims / 2, 'tensor-shape',
             `the tensor ${role} must have the shape [${dims / 2}], got [${tensor.shape}]`);
         plan.tensors.set(tensor.name, { tensor, transposed: false, places: [{ role, from: 0, to: 0, count: 1 }] });
         return;
     }
     const transposed = format !== 'gguf' && family.transposed?.test(role) === true;
-    const shape = transposed ? [...tensor.shape].reverse() : tensor.shape;
+    const shape = transposed ? [...tensor.shape].reverse() : role.includes('conv.weight') ? tensor.shape.filter((n, axis) => n > 1 || axis !== 1)
+        : tensor.shape;
     const places = fusedPlaces(plan, wanted, role, shape, format) ?? simplePlace(wanted, role, row);
     if (places === null) {
         throw new FormatError('tensor-unknown', `nothing is known of the tensor ${show(tensor.name)} in this ${description.family}`);
@@ -167,7 +169,7 @@ function fusedPlaces({ family, description }, wanted, role, shape, format) {
     const gate = rows('ffn_gate');
     if (name === 'attn_qkv') {
         const parts = ['attn_q', 'attn_k', 'attn_v'];
-        const { heads, kvHeads, keyDim } = description.layers[0].attention;
+        const { heads, kvHeads, keyDim } = firstAttention(description);
         if (!family.headByHead || format === 'gguf' || heads !== kvHeads) {
             return split(at, kind, parts.map((part) => [part, rows(part)]), 1);
         }

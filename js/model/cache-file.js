@@ -7,9 +7,9 @@
 // is used, and damage is a FormatError.
 
 import { checksum, packCache, unpackCache } from '../blocks/cache-bytes.js';
-import { isKeptType, pageBytes, pageFor } from '../blocks/pages.js';
+import { isKeptType, pageFor } from '../blocks/pages.js';
 import { checkFormat } from '../check.js';
-import { placesOf } from './cache-row.js';
+import { layerPageBytes, placesOf } from './cache-row.js';
 import { MOST_AHEAD, sinkBytes } from './ring.js';
 
 /** @typedef {import('./cache-row.js').CacheRow} CacheRow */
@@ -110,12 +110,11 @@ function checkHeader({ fixed, description: { vocabulary, embedding: { positions:
 
 /** @param {Network} network @param {Header} header @returns {number} bytes of its pages */
 function bytesOf(network, { dtype, capacity, sinks, rows }) {
-    const { runtime: { wasm }, description: { layers } } = network;
+    const { layers } = network.description;
     const page = pageFor(capacity);
     const pages = rows.reduce((sum, row) => sum + Math.ceil(placesOf(row, capacity) / page), 0);
     const turned = rows.filter(({ ring }) => ring && ring.ahead > 0).length;
-    return layers.reduce((sum, { attention: { kvHeads, keyDim, valueDim } }) =>
-        sum + pages * pageBytes(wasm, dtype, page, { heads: kvHeads, keyDim, valueDim }), turned * sinkBytes(network, sinks));
+    return layers.reduce((sum, layer) => sum + pages * layerPageBytes(network, layer, dtype, page), turned * sinkBytes(network, sinks));
 }
 
 const PAGE_MAGIC = 'CMHAPAGE';

@@ -1,7 +1,8 @@
 // CacheRow: the keys and values of one text, with its tokens and their positions.
 
 import { removePositions } from '../blocks/decoder.js';
-import { PagedCache, pageFor } from '../blocks/pages.js';
+import { PagedCache, pageBytes, pageFor } from '../blocks/pages.js';
+import { mixerOf } from './description.js';
 import { Ring } from './ring.js';
 
 /** @typedef {import('./network.js').Network} Network */
@@ -17,6 +18,15 @@ import { Ring } from './ring.js';
 
 /** @param {Pick<RowState, 'tokens' | 'ring'>} state @param {number} capacity @returns {number} how many places of the caches are in use */
 export const placesOf = ({ tokens, ring }, capacity) => (ring && ring.start > 0 ? capacity : tokens.length);
+
+/**
+ * Bytes that one page of a layer takes.
+ * @param {Network} network @param {import('./description.js').Block} layer @param {import('../blocks/pages.js').KeptType} type @param {number} page
+ */
+export function layerPageBytes({ runtime: { wasm } }, layer, type, page) {
+    const { kvHeads, keyDim, valueDim } = mixerOf(layer);
+    return pageBytes(wasm, type, page, { heads: kvHeads, keyDim, valueDim });
+}
 
 /** One text: its tokens, and a cache for every layer. */
 export class CacheRow {
@@ -48,7 +58,8 @@ export class CacheRow {
             network.runtime.memory.f32(address, bytes / 4).fill(0); // six times as fast as bytes
         };
         try {
-            for (const { attention: { kvHeads, keyDim, valueDim } } of network.description.layers) {
+            for (const layer of network.description.layers) {
+                const { kvHeads, keyDim, valueDim } = mixerOf(layer);
                 this.caches.push(new PagedCache(network.runtime, { heads: kvHeads, keyDim, valueDim, type, page: pageFor(capacity) }));
             }
         } catch (error) {
@@ -104,6 +115,12 @@ export class CacheRow {
     /** @param {number} place index of a token @returns {number} its place in the caches */
     slot(place) {
         return this.ring ? this.ring.slot(place) : place;
+    }
+
+    /** @param {number} count @param {number[]} slots is given the places of the last tokens, so many at most, the last one first */
+    slotsBefore(count, slots) {
+        slots.length = Math.min(count, this.length);
+        for (let i = 0; i < slots.length; i++) slots[i] = this.slot(this.length - 1 - i);
     }
 
     /** @param {number} place index of a token @returns {number} the position that its key is rotated to */

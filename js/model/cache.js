@@ -6,8 +6,8 @@ import { restorePages } from '../blocks/cache-bytes.js';
 import { readFile } from '../files/source.js';
 import { readCache, writeCache } from './cache-file.js';
 import { checkOptionNames, indexList, integerWithin, positiveInteger, rangeError, typeError, wrappedError } from '../check.js';
-import { checkKeptType, pageBytes, pageFor } from '../blocks/pages.js';
-import { makeRows } from './cache-row.js';
+import { checkKeptType, pageFor } from '../blocks/pages.js';
+import { layerPageBytes, makeRows } from './cache-row.js';
 import { Network } from './network.js';
 import { PassJob } from './pass-job.js';
 import { checkIds } from './reader.js';
@@ -352,8 +352,7 @@ export function createCache(network, options, usual) {
     }
     // With its first token a text takes a page in every layer: a batch whose texts could not all begin is refused.
     const page = pageFor(length);
-    network.runtime.memory.require(layers.reduce((bytes, { attention: { kvHeads, keyDim, valueDim } }) =>
-        bytes + count * pageBytes(network.runtime.wasm, dtype, page, { heads: kvHeads, keyDim, valueDim }), 0));
+    network.runtime.memory.require(layers.reduce((bytes, layer) => bytes + count * layerPageBytes(network, layer, dtype, page), 0));
     const rows = makeRows(network, count, () => length, dtype, sinks);
     return new ModelCache(network, { rows, batch: count > 1, onMake: usual.onMake, onDispose: usual.onDispose });
 }

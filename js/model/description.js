@@ -31,6 +31,17 @@
  * @property {boolean} [explicit] whole rows of probabilities instead of a streaming softmax: Keras's path with dropout. The
  *   same numbers up to rounding
  *
+ * @typedef {object} Convolution a gated short convolution in the place of attention (LFM2: Liquid AI 2025): of the three parts a, b, c of
+ *   a projection, b times the convolution of a * c, projected again. What it convolves stands in the cache, one half of the channels as
+ *   keys, the other as values
+ * @property {Norm} [before]
+ * @property {undefined} [after]
+ * @property {number} taps positions that it sees, its own and those before it
+ * @property {boolean} bias of both projections and of the convolution
+ * @property {number} kvHeads
+ * @property {number} keyDim kvHeads * (keyDim + valueDim) is the width
+ * @property {number} valueDim
+ *
  * @typedef {object} FeedForward
  * @property {Norm} [before]
  * @property {Norm} [after]
@@ -42,7 +53,8 @@
  * @typedef {'silu' | 'gelu_tanh' | 'gelu_erf' | 'relu' | 'linear' | 'sigmoid' | 'tanh' | 'quick_gelu' | 'relu2' | 'mish'} Activation
  *
  * @typedef {object} Block
- * @property {Attention} attention
+ * @property {Attention} [attention] this, or
+ * @property {Convolution} [convolution]
  * @property {FeedForward} feedForward
  * @property {boolean} parallel attention and feed-forward network read the same x, and both outputs are added to it
  * @property {boolean} sharedNorm with parallel: the feed-forward network reads what attention.before gives
@@ -67,6 +79,19 @@ export const ACTIVATIONS = {
     gelu_python: 'gelu_erf', gelu_python_tanh: 'gelu_tanh', gelu_accurate: 'gelu_tanh', quick_gelu: 'quick_gelu', relu: 'relu', relu2: 'relu2',
     linear: 'linear', sigmoid: 'sigmoid', tanh: 'tanh', mish: 'mish',
 };
+
+/**
+ * What of a layer mixes positions; its kvHeads, keyDim and valueDim are those of the layer's cache.
+ * @param {Block} layer
+ */
+export const mixerOf = ({ attention, convolution }) => /** @type {Attention | Convolution} */ (attention ?? convolution);
+
+/**
+ * The first layer's that has attention: one has, whatever the family.
+ * @param {Pick<ModelDescription, 'layers'>} description
+ */
+export const firstAttention = ({ layers }) =>
+    /** @type {Attention} */ (layers.find(({ attention }) => attention !== undefined)?.attention);
 
 /**
  * Freezes a description all through.

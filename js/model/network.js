@@ -1,8 +1,10 @@
 // The network of a description: its weights, by role. It knows nothing of files; pass.js says what is computed with the weights.
 
+import { ConvolutionWeights } from '../blocks/convolution.js';
 import { NormWeights } from '../blocks/norm.js';
 import { Turner } from '../blocks/turn.js';
 import { PackedWeight, weightType } from '../blocks/weight.js';
+import { mixerOf } from './description.js';
 import { shapesOf } from './shapes.js';
 import { inverseFrequencies, lengthKey } from './rope.js';
 
@@ -11,16 +13,11 @@ import { inverseFrequencies, lengthKey } from './rope.js';
 /** @typedef {import('./description.js').Block} Block */
 /** @typedef {import('./description.js').Norm} Norm */
 
-/** The weights of one layer. */
-export class LayerWeights {
-    /**
-     * @param {Network} network
-     * @param {string} at 'blk.3.'
-     * @param {Block} block
-     */
-    constructor(network, at, { attention: a, feedForward: f, sharedNorm }) {
+/** The weights of one layer's attention. */
+export class AttentionWeights {
+    /** @param {Network} network @param {string} at 'blk.3.' @param {import('./description.js').Attention} a */
+    constructor(network, at, a) {
         const { width } = network.description;
-        this.attnNorm = network._norm(`${at}attn_norm`, a.before, width);
         this.q = network._matrix(`${at}attn_q`, width, a.heads * a.keyDim, a.bias.q);
         this.k = network._matrix(`${at}attn_k`, width, a.kvHeads * a.keyDim, a.bias.k);
         this.v = network._matrix(`${at}attn_v`, width, a.kvHeads * a.valueDim, a.bias.v);
@@ -29,7 +26,31 @@ export class LayerWeights {
         const n = (/** @type {number} */ heads) => (over === 'all' ? heads * a.keyDim : a.keyDim);
         this.qNorm = network._norm(`${at}attn_q_norm`, norm, n(a.heads), over === 'head' ? a.heads : 1, own);
         this.kNorm = network._norm(`${at}attn_k_norm`, norm, n(a.kvHeads), over === 'head' ? a.kvHeads : 1, own);
-        this.attnAfter = network._norm(`${at}post_attention_norm`, a.after, width);
+    }
+}
+
+/** Those of a gated convolution. @typedef {{ into: PackedWeight, taps: ConvolutionWeights, out: PackedWeight }} ConvolutionLayer */
+
+/** The weights of one layer. */
+export class LayerWeights {
+    /**
+     * @param {Network} network
+     * @param {string} at 'blk.3.'
+     * @param {Block} layer
+     */
+    constructor(network, at, layer) {
+        const { width } = network.description;
+        const { attention: a, convolution: c, feedForward: f, sharedNorm } = layer;
+        const { before, after } = mixerOf(layer);
+        this.mixerNorm = network._norm(`${at}attn_norm`, before, width);
+        this.attention = a ? new AttentionWeights(network, at, a) : null;
+        /** @type {ConvolutionLayer | null} */
+        this.convolution = c ? {
+            into: network._matrix(`${at}shortconv.in_proj`, width, 3 * width, c.bias),
+            taps: network._convolution(`${at}shortconv.conv`, width, c),
+            out: network._matrix(`${at}shortconv.out_proj`, width, width, c.bias),
+        } : null;
+        this.mixerAfter = network._norm(`${at}post_attention_norm`, after, width);
         this.ffnNorm = sharedNorm ? null : network._norm(`${at}ffn_norm`, f.before, width);
         this.gate = f.gated ? network._matrix(`${at}ffn_gate`, width, f.width, f.bias) : null;
         this.up = network._matrix(`${at}ffn_up`, width, f.width, f.bias);
@@ -85,19 +106,21 @@ export class Network {
             throw error;
         }
         /** Width of each scratch buffer: the most that any layer needs. */
-        this.widest = widest(description.layers);
+        this.widest = widest(description);
         /** Whether every layer has a streaming softmax. Otherwise scratch grows with every position, and a program cannot be run again. */
-        this.streams = !description.layers.some(({ attention: { explicit } }) => explicit);
+        this.streams = !description.layers.some(({ attention }) => attention?.explicit);
         /** Kinds of rotation. */
-        this.ropes = [...new Set(description.layers.flatMap(({ attention: { rope } }) => rope ?? []))];
+        this.ropes = [...new Set(description.layers.flatMap(({ attention }) => attention?.rope ?? []))];
         /** Whether a text has to be read again once it is a long one, as then all its keys are rotated otherwise (LongRoPE). */
         this.rereads = this.ropes.some(({ scaling }) => scaling.type === 'longrope');
         /** Why what a cache holds cannot move to other positions; null: it can. @type {string | null} */
         this.fixed = description.embedding.positions !== null ? 'learned positions, which lie in its keys and values'
-            : description.layers.some(({ attention: { headNorm } }) => headNorm?.turned)
+            : description.layers.some(({ attention }) => attention?.headNorm?.turned)
                 ? 'keys that are normalized after their rotation' : null;
         /** The different sliding windows of its layers. */
-        this.windows = [...new Set(description.layers.flatMap(({ attention: { window } }) => window ?? []))];
+        this.windows = [...new Set(description.layers.flatMap(({ attention }) => attention?.window ?? []))];
+        /** How many positions before its own a convolution sees. */
+        this.reach = Math.max(0, ...description.layers.map(({ convolution }) => (convolution ? convolution.taps - 1 : 0)));
         /** Inverse frequencies by kind of rotation, for the last length. @type {Map<object, { key: number, values: Float64Array }>} */
         this._frequencies = new Map();
     }
@@ -158,6 +181,17 @@ export class Network {
         }
         if (norm.bias) {
             this.slots.set(`${role}.bias`, { floats: (values, row) => weights.loadBias(values, row) });
+        }
+        return weights;
+    }
+
+    /** @param {string} role @param {number} channels @param {import('./description.js').Convolution} convolution */
+    _convolution(role, channels, { taps, bias }) {
+        const weights = new ConvolutionWeights(this.runtime, { channels, taps, bias });
+        this._owned.push(weights);
+        this.slots.set(`${role}.weight`, { floats: (values, row) => weights.loadWeight(values, row) });
+        if (bias) {
+            this.slots.set(`${role}.bias`, { floats: (values) => weights.loadBias(values) });
         }
         return weights;
     }
@@ -235,16 +269,16 @@ export class Network {
 }
 
 /**
- * Widths of a layer's intermediate results, each the largest over all layers.
- * @param {readonly Block[]} layers
+ * Widths of a layer's intermediate results, each the largest over all layers. What a convolution projects takes the place of queries.
+ * @param {ModelDescription} description
  */
-function widest(layers) {
+function widest({ layers, width }) {
     const most = (/** @type {(layer: Block) => number} */ of) => Math.max(...layers.map(of));
     return {
-        q: most(({ attention: a }) => a.heads * a.keyDim),
-        k: most(({ attention: a }) => a.kvHeads * a.keyDim),
-        v: most(({ attention: a }) => a.kvHeads * a.valueDim),
-        mixed: most(({ attention: a }) => a.heads * a.valueDim),
+        q: most(({ attention: a }) => (a ? a.heads * a.keyDim : 3 * width)),
+        k: most(({ attention: a }) => (a ? a.kvHeads * a.keyDim : 0)),
+        v: most(({ attention: a }) => (a ? a.kvHeads * a.valueDim : 0)),
+        mixed: most(({ attention: a }) => (a ? a.heads * a.valueDim : width)),
         inner: most(({ feedForward: f }) => f.width),
     };
 }

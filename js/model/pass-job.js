@@ -5,6 +5,7 @@ import { PAGE } from '../engine/interface.js';
 import { recordPass } from './pass.js';
 
 /** @typedef {import('./cache-row.js').CacheRow} CacheRow */
+/** @typedef {import('./description.js').Attention} Attention */
 /** @typedef {import('./network.js').Network} Network */
 /** @typedef {import('./pass.js').Pass} Pass */
 /** @typedef {import('./pass.js').Segment} Segment */
@@ -24,7 +25,7 @@ import { recordPass } from './pass.js';
  * @property {{ layer: number, address: number }[]} [states] of one run: hidden states after layers, [ids][width] each
  *
  * @typedef {object} AttentionWatch scores of layers
- * @property {readonly number[]} layers
+ * @property {readonly number[]} layers that have attention
  * @property {(layer: number, scores: Float32Array, t: number, index: number) => void} read [heads][t][index + t] of the pass
  */
 
@@ -164,10 +165,11 @@ export class PassJob {
             const { row, ids } = this._runs[i];
             const t = this._part(ids);
             if (t > 0) {
-                const segment = this._segments[i] ??= { caches: [], index: 0, slot: 0, t: 0, result: -1, windows: null };
+                const segment = this._segments[i] ??= { caches: [], index: 0, slot: 0, past: [], t: 0, result: -1, windows: null };
                 segment.caches = row.caches;
                 segment.index = row.length;
                 segment.slot = row.slot(row.length);
+                row.slotsBefore(this._network.reach, segment.past);
                 segment.t = t;
                 segment.result = this._from + t === ids.length ? i : -1;
                 pass.segments[count++] = segment;
@@ -246,7 +248,7 @@ export class PassJob {
             return null;
         }
         return new Map(this.watch.layers.map((layer) => {
-            const { heads } = this._network.description.layers[layer].attention;
+            const { heads } = /** @type {Attention} */ (this._network.description.layers[layer].attention);
             return [layer, program.scratch(4 * heads * rows * (segments[0].index + rows))];
         }));
     }
@@ -269,7 +271,7 @@ export class PassJob {
         const { runtime: { memory }, description: { layers } } = this._network;
         if (scores) {
             for (const [layer, address] of scores) {
-                const { heads } = layers[layer].attention;
+                const { heads } = /** @type {Attention} */ (layers[layer].attention);
                 const all = memory.f32(address, heads * t * (index + t));
                 this.watch?.read(layer, slot === index ? all : inOrder(all, index + t, this._runs[0].row), t, index);
             }

@@ -8,6 +8,7 @@ import { recordRope } from '../blocks/rope.js';
 /** @typedef {import('../blocks/norm.js').NormWeights} NormWeights */
 /** @typedef {import('../blocks/weight.js').PackedWeight} PackedWeight */
 /** @typedef {import('./description.js').Block} Block */
+/** @typedef {import('./network.js').AttentionWeights} AttentionWeights */
 /** @typedef {import('./network.js').LayerWeights} LayerWeights */
 /** @typedef {import('./network.js').Network} Network */
 
@@ -17,6 +18,7 @@ import { recordRope } from '../blocks/rope.js';
  * @property {readonly { address: number, round?: number }[]} caches one per layer, with room for the tokens
  * @property {number} index of the first token in the text
  * @property {number} slot its place in the caches
+ * @property {number[]} past places of the tokens before it, the last one first, as many as convolutions see
  * @property {number} t number of tokens
  * @property {number} [mask] address of [index + t] bytes: 0 leaves a position out for all queries
  * @property {Map<number, number> | null} [windows] if the caches have another order than the text: such a mask for every sliding window that
@@ -121,6 +123,17 @@ function recordHead(network, program, { rows, segments, every, hidden, results, 
     });
 }
 
+/** What a layer has mixed of positions: an address, and the projection that it still has to go through. @typedef {{ mixed: number, output: PackedWeight }} Mixed */
+
+/** @param {readonly Segment[]} segments @param {(segment: Segment, row: number, concurrent: boolean) => void} record row: its first */
+function eachRow(segments, record) {
+    let row = 0;
+    for (const segment of segments) {
+        record(segment, row, row > 0);
+        row += segment.t;
+    }
+}
+
 /** Records the layers of one pass. */
 class Recorder {
     /** @param {Network} network @param {Program} program @param {Pass} pass */
@@ -199,22 +212,44 @@ class Recorder {
         const { normed, other } = this.buffers;
         const { width } = network.description;
         const weights = network.layers[i];
-        const attentionInput = weights.attnNorm ? weights.attnNorm.record(program, rows, x, width, normed, width) : x;
+        const input = weights.mixerNorm ? weights.mixerNorm.record(program, rows, x, width, normed, width) : x;
         // In parallel both sublayers read the same x: the feed-forward network's own norm is taken before attention adds to x.
-        let feedInput = attentionInput;
+        let feedInput = input;
         if (layer.parallel && !layer.sharedNorm && weights.ffnNorm) {
             weights.ffnNorm.record(program, rows, x, width, other, width);
             feedInput = other;
         }
-        this._attention(i, layer, weights, attentionInput);
+        const { mixed, output } = layer.convolution ? this._convolution(i, weights, input) : this._attention(i, layer, weights, input);
+        this._result(output, weights.mixerAfter, mixed, layer.residualScale);
         if (!layer.parallel) {
             feedInput = weights.ffnNorm ? weights.ffnNorm.record(program, rows, x, width, normed, width) : x;
         }
         this._feedForward(layer, weights, feedInput);
     }
 
-    /** @param {number} i @param {Block} layer @param {LayerWeights} weights @param {number} input */
-    _attention(i, { attention: a, residualScale }, weights, input) {
+    /** @param {number} i @param {LayerWeights} layer @param {number} input @returns {Mixed} */
+    _convolution(i, layer, input) {
+        const { _program: program, _pass: { rows, segments } } = this;
+        const { q: parts, room, mixed, bytes } = this.buffers;
+        const { width } = this._network.description;
+        const { into, taps, out } = /** @type {import('./network.js').ConvolutionLayer} */ (layer.convolution);
+        const stride = 3 * width;
+        into.record(program, rows, input, width, parts, stride, { quantized: quantized(program, rows, input, bytes, into) });
+        recordGate(program, { a: parts, b: parts + 8 * width, y: room, rows, n: width, stride, activation: 'linear' });
+        const half = width / 2;
+        eachRow(segments, ({ caches, slot, t }, row, concurrent) => recordStore(program, caches[i], {
+            k: room + 4 * row * width, v: room + 4 * (row * width + half), keys: width, values: width, t, index: slot, concurrent,
+        }));
+        eachRow(segments, ({ caches, slot, t, past }, row, concurrent) => taps.record(program, caches[i], {
+            t, index: slot, past, gate: parts + 4 * (row * stride + width), gateStride: stride, out: mixed + 4 * row * width, concurrent,
+        }));
+        return { mixed, output: out };
+    }
+
+    /** @param {number} i @param {Block} block @param {LayerWeights} layer @param {number} input @returns {Mixed} */
+    _attention(i, block, layer, input) {
+        const a = /** @type {import('./description.js').Attention} */ (block.attention);
+        const weights = /** @type {AttentionWeights} */ (layer.attention);
         const { _program: program, _pass: { rows, segments, scores } } = this;
         const { q, k, v, mixed, bytes } = this.buffers;
         const { width } = this._network.description;
@@ -230,26 +265,20 @@ class Recorder {
             recordRope(program, { x: k, rows, heads: a.kvHeads, dim: a.keyDim, rope: a.rope, table, concurrent: true });
         }
         if (a.headNorm?.turned) this._headNorms(weights, q, k);
-        let row = 0;
-        for (const { caches, slot, t } of segments) {
-            recordStore(program, caches[i], {
-                k: k + 4 * row * ks, v: v + 4 * row * vs, keys: ks, values: vs, t, index: slot, concurrent: row > 0,
-            });
-            row += t;
-        }
-        row = 0;
-        for (const { caches, index, t, windows, mask = 0 } of segments) {
+        eachRow(segments, ({ caches, slot, t }, row, concurrent) => recordStore(program, caches[i], {
+            k: k + 4 * row * ks, v: v + 4 * row * vs, keys: ks, values: vs, t, index: slot, concurrent,
+        }));
+        eachRow(segments, ({ caches, index, t, windows, mask = 0 }, row, concurrent) => {
             const window = windows?.get(a.window ?? 0);
             recordAttend(program, caches[i], {
                 attention: window ? { ...a, window: null } : a, q: q + 4 * row * qs, out: mixed + 4 * row * a.heads * a.valueDim, t, index,
-                mask: window ?? mask, scores: scores?.get(i) ?? 0, concurrent: row > 0,
+                mask: window ?? mask, scores: scores?.get(i) ?? 0, concurrent,
             });
-            row += t;
-        }
-        this._result(weights.o, weights.attnAfter, mixed, residualScale);
+        });
+        return { mixed, output: weights.o };
     }
 
-    /** Norms of the heads of queries and keys, if there are any. @param {LayerWeights} weights @param {number} q @param {number} k */
+    /** Norms of the heads of queries and keys, if there are any. @param {AttentionWeights} weights @param {number} q @param {number} k */
     _headNorms(weights, q, k) {
         const { _program: program, _pass: { rows } } = this;
         const [qs, ks] = [weights.q.outputs, weights.k.outputs];

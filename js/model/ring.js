@@ -15,7 +15,7 @@ export const MOST_AHEAD = 2 ** 20;
 
 /** @param {Network} network @param {number} sinks @returns {number} bytes of the copy of their original keys */
 export function sinkBytes({ description: { layers } }, sinks) {
-    return layers.reduce((sum, { attention: { rope, kvHeads, keyDim } }) => sum + (rope ? 4 * sinks * kvHeads * keyDim : 0), 0);
+    return layers.reduce((sum, { attention: a }) => sum + (a?.rope ? 4 * sinks * a.kvHeads * a.keyDim : 0), 0);
 }
 
 /** @param {number} trace @param {number} token @returns {number} FNV-1a */
@@ -240,8 +240,9 @@ export class Ring {
         const operation = this.#kept + sinkBytes(this.#network, this.#sinks);
         let keys = this.#kept;
         for (let i = 0; i < layers.length; i++) {
-            const { rope, kvHeads, keyDim } = layers[i].attention;
-            if (!rope) continue;
+            const { attention } = layers[i];
+            if (!attention?.rope) continue;
+            const { kvHeads, keyDim } = attention;
             writeTransfer(words, operation / 4, this.#caches[i].address, keys, [1, 2, 0, kvHeads, keyDim], 0, count);
             words[operation / 4 + TRANSFER.values] = 0;
             wasm[way](operation + 4 * TRANSFER.keys);
@@ -253,7 +254,7 @@ export class Ring {
     #turn(from, to, by) {
         const { layers } = this.#network.description;
         for (let i = 0; i < layers.length; i++) {
-            const { rope } = layers[i].attention;
+            const rope = layers[i].attention?.rope;
             if (!rope) continue;
             const frequencies = this.#network.frequencies(rope, this.#capacity);
             this.#turner?.turn({ cache: this.#caches[i].address, batch: 1, from, to, by, frequencies, pairing: rope.pairing });

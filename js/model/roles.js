@@ -37,7 +37,7 @@ export function rolesOf(family, { format, tensors }) {
             harmless.push(tensor.name);
             continue;
         }
-        const found = format === 'gguf' ? { role: tensor.name, row: 0 } : roleOf(family, patterns, tensor.name);
+        const found = format === 'gguf' ? { role: family.gguf?.[tensor.name] ?? tensor.name, row: 0 } : roleOf(family, patterns, tensor.name);
         if (!found) {
             throw new FormatError('tensor-unknown', `nothing is known of the tensor ${show(tensor.name)} in a ${family.name}`);
         }

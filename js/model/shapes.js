@@ -1,5 +1,7 @@
 // The weights that a description asks for: their roles and shapes.
 
+import { mixerOf } from './description.js';
+
 /** @typedef {import('./description.js').ModelDescription} ModelDescription */
 
 /**
@@ -40,8 +42,8 @@ function addNorm(shapes, role, norm, shape) {
 }
 
 /** @param {Map<string, number[]>} shapes @param {string} at @param {import('./description.js').Block} layer @param {number} width */
-function addLayer(shapes, at, { attention: a, feedForward: f, sharedNorm }, width) {
-    const [q, k, v] = [a.heads * a.keyDim, a.kvHeads * a.keyDim, a.kvHeads * a.valueDim];
+function addLayer(shapes, at, layer, width) {
+    const { attention: a, convolution: c, feedForward: f, sharedNorm } = layer;
     /** @param {string} role @param {number} outputs @param {number} inputs @param {boolean} bias */
     const matrix = (role, outputs, inputs, bias) => {
         shapes.set(`${at}${role}.weight`, [outputs, inputs]);
@@ -49,18 +51,26 @@ function addLayer(shapes, at, { attention: a, feedForward: f, sharedNorm }, widt
             shapes.set(`${at}${role}.bias`, [outputs]);
         }
     };
-    addNorm(shapes, `${at}attn_norm`, a.before, [width]);
-    matrix('attn_q', q, width, a.bias.q);
-    matrix('attn_k', k, width, a.bias.k);
-    matrix('attn_v', v, width, a.bias.v);
-    matrix('attn_output', width, a.heads * a.valueDim, a.bias.o);
-    if (a.headNorm) {
+    const { before, after } = mixerOf(layer);
+    addNorm(shapes, `${at}attn_norm`, before, [width]);
+    if (c) {
+        matrix('shortconv.in_proj', 3 * width, width, c.bias);
+        matrix('shortconv.conv', width, c.taps, c.bias);
+        matrix('shortconv.out_proj', width, width, c.bias);
+    }
+    if (a) {
+        matrix('attn_q', a.heads * a.keyDim, width, a.bias.q);
+        matrix('attn_k', a.kvHeads * a.keyDim, width, a.bias.k);
+        matrix('attn_v', a.kvHeads * a.valueDim, width, a.bias.v);
+        matrix('attn_output', width, a.heads * a.valueDim, a.bias.o);
+    }
+    if (a?.headNorm) {
         const { norm, over, own } = a.headNorm;
         const shape = (/** @type {number} */ heads) => (over === 'all' ? [heads * a.keyDim] : own ? [heads, a.keyDim] : [a.keyDim]);
         addNorm(shapes, `${at}attn_q_norm`, norm, shape(a.heads));
         addNorm(shapes, `${at}attn_k_norm`, norm, shape(a.kvHeads));
     }
-    addNorm(shapes, `${at}post_attention_norm`, a.after, [width]);
+    addNorm(shapes, `${at}post_attention_norm`, after, [width]);
     if (!sharedNorm) {
         addNorm(shapes, `${at}ffn_norm`, f.before, [width]);
     }

@@ -59,7 +59,7 @@ test('rotation', async () => {
     const part = await config({ 'llama.rope.dimension_count': ['u32', 4] });
     assert.equal(part.partial_rotary_factor, 0.5);
     const { layers: [{ attention }] } = familyOf('llama').describe(new Fields(part, 'metadata'), { format: 'gguf', has: () => false });
-    assert.equal(attention.rope?.dims, 4);
+    assert.equal(attention?.rope?.dims, 4);
     const tensors = [...llamaTensors(), { name: 'rope_factors_long.weight', shape: [4] }];
     const long = await config({ 'llama.rope.scaling.original_context_length': ['u32', 32] }, { tensors });
     assert.deepEqual(long.rope_scaling, { rope_type: 'longrope', factor: 1, original_max_position_embeddings: 32 });
@@ -74,7 +74,7 @@ test('a factor of the angles, and one of what they turn, are not taken for each 
         const { layers: [{ attention }] } = familyOf('llama').describe(fields, { format: 'gguf', has: () => false });
         fields.ignore('bos_token_id', 'eos_token_id');
         fields.finish();
-        return attention.rope?.scaling;
+        return attention?.rope?.scaling;
     };
     const usual = 1 + Math.log(4) / 10;
     /** @type {Record<string, [string, any]>} */
@@ -123,7 +123,7 @@ test('a key that is left out means what llama.cpp means by it', async () => {
     const describe_ = async (architecture, more = {}) => {
         const fields = new Fields(await config(changes(architecture, more, 'layer_norm_rms_epsilon')), 'metadata');
         const { layers: [{ attention }], head } = familyOf(architecture).describe(fields, { format: 'gguf', has: () => false });
-        return { window: attention.window, cap: attention.softcap, last: head.softcap, base: attention.rope?.scaling.base };
+        return { window: attention?.window, cap: attention?.softcap, last: head.softcap, base: attention?.rope?.scaling.base };
     };
     assert.deepEqual(await describe_('gemma2'), { window: 4096, cap: 50, last: 30, base: 10000 });
     assert.deepEqual(await describe_('gemma2', {
@@ -147,7 +147,7 @@ test('by what scores are divided where the file does not say it', async () => {
     const scale = async (/** @type {string} */ architecture, /** @type {Changes} */ more) => {
         const fields = new Fields(await config(changes(architecture, more, 'layer_norm_rms_epsilon')), 'metadata');
         const { layers: [{ attention }] } = familyOf(architecture).describe(fields, { format: 'gguf', has: () => false });
-        return attention.scale;
+        return attention?.scale;
     };
     assert.equal(await scale('granite', {}), 1 / 2);
     assert.equal(await scale('granite', { 'granite.attention.scale': ['f32', 0.25] }), 0.25);
@@ -186,7 +186,7 @@ test('a file that does not say how much of a head is rotated rotates all of it',
     for (const architecture of ['gptneox', 'phi2', 'stablelm']) {
         const fields = new Fields(await config(changes(architecture, {})), 'metadata');
         const { layers: [{ attention }] } = familyOf(architecture).describe(fields, { format: 'gguf', has: () => false });
-        assert.equal(attention.rope?.dims, 4, architecture);
+        assert.equal(attention?.rope?.dims, 4, architecture);
     }
 });
 
@@ -194,7 +194,7 @@ test("Granite's biases are those that the file has", async () => {
     for (const has of [true, false]) {
         const fields = new Fields(await config(changes('granite', {}, 'layer_norm_rms_epsilon')), 'metadata');
         const { layers: [{ attention, feedForward }] } = familyOf('granite').describe(fields, { format: 'gguf', has: () => has });
-        assert.deepEqual([attention.bias, feedForward.bias], [{ q: has, k: has, v: has, o: has }, has]);
+        assert.deepEqual([attention?.bias, feedForward.bias], [{ q: has, k: has, v: has, o: has }, has]);
     }
 });
 
@@ -209,7 +209,7 @@ test('Gemma says which layers slide', async () => {
             });
             const fields = new Fields(await config(changes(architecture, more, 'layer_norm_rms_epsilon')), 'metadata');
             const { layers } = familyOf(architecture).describe(fields, { format: 'gguf', has: () => false });
-            assert.deepEqual(layers.map(({ attention }) => attention.window), wanted);
+            assert.deepEqual(layers.map(({ attention }) => attention?.window), wanted);
         }
     }
 });

@@ -107,8 +107,8 @@ describe('a field that is left out means what transformers means by it, or is as
 
     test('smollm3: windows are of the layers without rotation', () => {
         const { layers } = understand({ ...newest.smollm3, use_sliding_window: true, sliding_window: 7, layer_types: null }).model;
-        assert.deepEqual(layers.slice(0, 8).map(({ attention }) => attention.window), [null, null, null, 7, null, null, null, 7]);
-        assert.deepEqual(layers.slice(0, 8).map(({ attention }) => attention.rope === null), [false, false, false, true, false, false, false, true]);
+        assert.deepEqual(layers.slice(0, 8).map(({ attention }) => attention?.window), [null, null, null, 7, null, null, null, 7]);
+        assert.deepEqual(layers.slice(0, 8).map(({ attention }) => attention?.rope === null), [false, false, false, true, false, false, false, true]);
     });
 
     // Qwen2Config's and Qwen3Config's own rule.
@@ -116,7 +116,7 @@ describe('a field that is left out means what transformers means by it, or is as
         test(`${name}: windows are of the layers from one on, or of those that are named`, () => {
             const windows = (/** @type {Record<string, any>} */ change) =>
                 understand({ ...newest[name], ...sliding, num_hidden_layers: 4, sliding_window: 7, ...change })
-                    .model.layers.map(({ attention }) => attention.window);
+                    .model.layers.map(({ attention }) => attention?.window);
             assert.deepEqual(windows({ max_window_layers: 2 }), [null, null, 7, 7]);
             assert.deepEqual(windows({ max_window_layers: 0 }), [7, 7, 7, 7]);
             assert.deepEqual(windows({ max_window_layers: 0, use_sliding_window: false }), [null, null, null, null]);
@@ -126,10 +126,10 @@ describe('a field that is left out means what transformers means by it, or is as
     }
 
     test('null is said, not left out', () => {
-        assert.equal(understand({ ...newest.mistral, sliding_window: null }).model.layers[0].attention.window, null);
+        assert.equal(understand({ ...newest.mistral, sliding_window: null }).model.layers[0].attention?.window, null);
         const bare = understand({ ...newest.gemma2, attn_logit_softcapping: null, final_logit_softcapping: null }).model;
-        assert.deepEqual([bare.layers[0].attention.softcap, bare.head.softcap], [null, null]);
-        assert.equal(understand({ ...newest.mistral, num_key_value_heads: null }).model.layers[0].attention.kvHeads, 32);
+        assert.deepEqual([bare.layers[0].attention?.softcap, bare.head.softcap], [null, null]);
+        assert.equal(understand({ ...newest.mistral, num_key_value_heads: null }).model.layers[0].attention?.kvHeads, 32);
         for (const name of ['gemma2', 'gemma3_text']) {
             assert.throws(() => understand({ ...newest[name], sliding_window: null }), {
                 code: 'config-invalid', message: /sliding_window must be a width, as layers have a window, got null/,
@@ -146,7 +146,7 @@ describe('a field that is left out means what transformers means by it, or is as
 
 describe('lengths of training and scalings, said twice', () => {
     const { llama, phi3 } = VERSIONS[VERSIONS.length - 1].configs;
-    const scalingOf = (/** @type {Record<string, any>} */ config) => there(understand(config).model.layers[0].attention.rope).scaling;
+    const scalingOf = (/** @type {Record<string, any>} */ config) => there(understand(config).model.layers[0].attention?.rope).scaling;
     const long = { rope_type: 'longrope', short_factor: Array(48).fill(1), long_factor: Array(48).fill(2), rope_theta: 1e4 };
 
     test('dynamic scaling grows from the context on, whatever the length of training', () => {

@@ -24,10 +24,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 seed, count, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 FAMILIES = ("llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi phi3 gpt_neox gpt2 olmo2 smollm3 granite stablelm starcoder2 "
-            "gpt_neo opt gpt_bigcode olmo ernie4_5 helium glm arcee exaone4 vaultgemma granitemoehybrid hunyuan_v1_dense").split()
+            "gpt_neo opt gpt_bigcode olmo ernie4_5 helium glm arcee exaone4 vaultgemma granitemoehybrid hunyuan_v1_dense lfm2").split()
 FAMILIES = sys.argv[4].split(",") if len(sys.argv) > 4 else FAMILIES
 OWN_HEADS = {"llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "ernie4_5", "glm", "vaultgemma"}  # their head_dim need not divide the width
-EPSILON = {"phi": "layer_norm_eps", "gpt_neox": "layer_norm_eps", "stablelm": "layer_norm_eps", "starcoder2": "norm_epsilon"}
+EPSILON = {"phi": "layer_norm_eps", "gpt_neox": "layer_norm_eps", "stablelm": "layer_norm_eps", "starcoder2": "norm_epsilon", "lfm2": "norm_eps"}
 PARTLY = {"phi", "gpt_neox", "stablelm", "phi3", "glm"}
 STEPS = 16
 
@@ -129,6 +129,12 @@ def config_of(family):
         c.update(R.choice([{"no_rope_layers": [R.randrange(2) for _ in range(layers)]}, {"no_rope_layer_interval": R.choice([1, 2, 4])}]))
     if family == "hunyuan_v1_dense" and turn["rope_type"] == "dynamic" and maybe(0.7):
         turn.update(alpha=R.choice([1.0, 30.0, 1000.0]), factor=1.0, beta_fast=32, beta_slow=1, mscale=1.0, mscale_all_dim=1.0)
+    if family == "lfm2":
+        kinds = [R.choice(["conv", "full_attention"]) for _ in range(layers)]
+        c.update(layer_types=kinds if "full_attention" in kinds else ["full_attention"] * layers, conv_L_cache=R.choice([1, 2, 3, 3, 4, 7]),
+                 conv_bias=maybe(0.5), block_auto_adjust_ff_dim=maybe(0.7), block_multiple_of=R.choice([1, 8, 256]),
+                 block_ffn_dim_multiplier=R.choice([1.0, 1.3]))
+        c.pop("hidden_act")
     if family == "exaone4":
         c.update({"sliding_window": window, "sliding_window_pattern": R.choice([2, 3, 4])} if slides else
                  {"sliding_window": None, "layer_types": ["full_attention"] * layers})

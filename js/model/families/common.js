@@ -24,6 +24,7 @@ import { checkFormat } from '../../check.js';
  * @property {readonly string[]} prefixes that a file's names may have
  * @property {Record<string, string>} names of a Hugging Face folder, without prefix and `.weight` or `.bias`, to roles (the
  *   names of GGUF); # is a number
+ * @property {Record<string, string>} [gguf] roles that its GGUF files call otherwise
  * @property {RegExp} [transposed] roles that a folder stores as [inputs, outputs]
  * @property {boolean} [addStart] texts begin with the start token, though the folder's tokenizer does not add it
  * @property {boolean} [headByHead] a folder's fused queries, keys and values follow one another head by head
@@ -93,7 +94,7 @@ export function layerCount(f, names) {
  * @param {Fields} f
  * @param {{ kvHeads?: number, keyDim?: number, inner?: number }} [usual] what the family has where the file says nothing, which null
  *   is not; otherwise as many key heads as query heads, which share the width
- * @param {{ count?: string[], heads?: string[], inner?: string }} [spelling] fields with names of the family's own
+ * @param {{ count?: string[], heads?: string[], inner?: string | string[] }} [spelling] fields with names of the family's own
  * @returns {Sizes}
  */
 export function readSizes(f, usual = {}, spelling = {}) {
@@ -163,7 +164,7 @@ export function feedForward(f, sizes, others) {
 }
 
 /**
- * @param {Attention} attention_
+ * @param {Attention | undefined} attention_ undefined: a convolution is among the others
  * @param {FeedForward} feedForward_
  * @param {Partial<Block>} [others]
  * @returns {Block}

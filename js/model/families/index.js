@@ -16,6 +16,7 @@ import { granite } from './granite.js';
 import { graniteHybrid } from './granite-hybrid.js';
 import { helium } from './helium.js';
 import { hunyuan } from './hunyuan.js';
+import { lfm2 } from './lfm2.js';
 import { llama } from './llama.js';
 import { mistral } from './mistral.js';
 import { olmo } from './olmo.js';
@@ -32,8 +33,8 @@ import { vaultGemma } from './vaultgemma.js';
 
 /** @type {readonly import('./common.js').Family[]} */
 export const families = Object.freeze([
-    arcee, ernie45, exaone4, gemma, gemma2, gemma3, glm, gpt2, gptBigCode, gptNeo, gptNeox, granite, graniteHybrid, helium, hunyuan, llama,
-    mistral, olmo, olmo2, opt, phi, phi3, qwen2, qwen3, smollm3, stablelm, starcoder2, vaultGemma,
+    arcee, ernie45, exaone4, gemma, gemma2, gemma3, glm, gpt2, gptBigCode, gptNeo, gptNeox, granite, graniteHybrid, helium, hunyuan, lfm2,
+    llama, mistral, olmo, olmo2, opt, phi, phi3, qwen2, qwen3, smollm3, stablelm, starcoder2, vaultGemma,
 ]);
 
 /**
