@@ -228,12 +228,12 @@ describe('a cache', () => {
     // Before each token the oldest after the sinks is taken out of a cache that has room for more: its keys move and turn one by one.
     for (const [name, sinks, window] of /** @type {const} */ ([
         ['llama-rope-llama3', 2, 6], ['llama-mqa-f16', 0, 5], ['smollm3', 3, 9], ['gemma2', 4, 21], ['gemma3-text', 3, 14],
-        ['gemma3-text', 1, 16], ['phi3-longrope', 2, 1],
+        ['gemma3-text', 1, 16], ['phi3-longrope', 2, 1], ['lfm2-72-22', 2, 6], ['lfm2-72-22', 1, 2],
     ])) {
         test(`sinks: ${name}, ${sinks} + ${window}, beside a cache whose oldest tokens are removed`, async () => {
             const target = await load(name);
             const capacity = sinks + window;
-            const attention = { layers: Array.from({ length: target.layers }, (_, i) => i) };
+            const attention = { layers: target.network.description.layers.flatMap((layer, i) => (layer.attention ? i : [])) };
             const pair = { ring: target.createCache({ sinks, window }), list: target.createCache() };
             /** @param {typeof pair} of @param {number[]} ids */
             const both = async ({ ring, list }, ids) => {
@@ -249,7 +249,7 @@ describe('a cache', () => {
                 }
                 assert.deepEqual(ring.tokens, list.tokens);
             };
-            const some = (/** @type {number} */ n) => draw(n).map((id) => id % 29);
+            const some = (/** @type {number} */ n) => draw(n).map((id) => id % Math.min(29, target.vocabularySize));
             // Far on, all keys are turned back: here it comes early.
             for (const { ring } of pair.ring._rows) there(ring).most = 7;
             await both(pair, some(3 * capacity + 2));
@@ -455,6 +455,43 @@ describe('a cache', () => {
         assert.throws(() => cache.truncate(0), /disposed/);
         await assert.rejects(model.forward([1], { cache }), /disposed/);
     }));
+
+    test('what convolutions have seen is cut, shared, reordered and saved with the rest', async () => {
+        const target = await load('lfm2-72-22', { contextLength: 400 });
+        const some = (/** @type {number} */ n) => draw(n).map((id) => id % 26);
+        const [long, more, other] = [some(300), some(9), some(5)];
+        const cache = target.createCache();
+        await feed(target, cache, long);
+        for (const n of [299, 257, 256, 3, 2, 1, 0]) {
+            const fork = cache.fork();
+            fork.truncate(n);
+            assert.deepEqual(await feed(target, fork, more), await lastCold(target, [...long.slice(0, n), ...more], 9));
+            fork.dispose();
+        }
+        const batch = target.createCache({ batch: 3 });
+        await target.forward([long.slice(0, 2), long.slice(0, 270), more], { cache: batch });
+        batch.reorder([1, 0, 1]);
+        const { data } = await target.forward([[3], other, [4, 5]], { cache: batch });
+        const [V, texts] = [target.vocabularySize, [[...long.slice(0, 270), 3], [...long.slice(0, 2), ...other], [...long.slice(0, 270), 4, 5]]];
+        for (const [i, text] of texts.entries()) assert.deepEqual(data.slice(i * V, (i + 1) * V), await lastCold(target, text, 1));
+        for (const dtype of /** @type {const} */ (['float32', 'float16', 'int8'])) {
+            const [whole, parts] = [target.createCache({ dtype }), target.createCache({ dtype })];
+            const expected = await feed(target, whole, [...long, ...more]);
+            await feed(target, parts, long);
+            const loaded = await ModelCache.load(target, /** @type {Uint8Array<ArrayBuffer>} */ (await parts.save()));
+            for (const [i, id] of more.entries()) {
+                const at = (300 + i) * V;
+                for (const each of [parts, loaded]) assert.deepEqual(await feed(target, each, [id]), expected.slice(at, at + V));
+            }
+        }
+        const { layers } = target.network.description;
+        assert.equal(target.cacheBytesPerToken, 4 * layers.reduce((sum, { attention: a }) =>
+            sum + (a ? a.kvHeads * (a.keyDim + a.valueDim) : target.network.description.width), 0));
+        await assert.rejects(target.forward([1], { attention: [0] }), {
+            name: 'RangeError', message: /^attention\.layers must be layers that have attention, got \[0\]/,
+        });
+        target.dispose();
+    });
 
     test('keys that are normalized after their rotation stay where they are', async () => {
         const turned = await load('hunyuan_v1_dense-2811-35');

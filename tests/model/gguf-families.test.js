@@ -48,6 +48,17 @@ const FAMILIES = {
         architecture: 'exaone4', activation: 'silu', names: { post_attention_layernorm: 'post_attention_norm' },
         keys: [['attention.sliding_window', 'u32', 8], ['attention.sliding_window_pattern', 'array of bool', [true, true, true]]],
     },
+    'lfm2-72-46': {
+        architecture: 'lfm2', activation: 'silu',
+        names: {
+            'model.embedding_norm': 'token_embd_norm', operator_norm: 'attn_norm', 'conv.in_proj': 'shortconv.in_proj',
+            'conv.conv': 'shortconv.conv', 'conv.out_proj': 'shortconv.out_proj', 'self_attn.out_proj': 'attn_output',
+            'self_attn.q_layernorm': 'attn_q_norm', 'self_attn.k_layernorm': 'attn_k_norm', ffn_norm: 'ffn_norm',
+            'feed_forward.w1': 'ffn_gate', 'feed_forward.w2': 'ffn_down', 'feed_forward.w3': 'ffn_up',
+        },
+        // Of 17 two thirds, times 1.3, in multiples of 8.
+        keys: [['attention.head_count_kv', 'array of i32', [1, 0, 0, 0]], ['shortconv.l_cache', 'u32', 7], ['feed_forward_length', 'u32', 16]],
+    },
 };
 
 /** @param {Float32Array} rows @param {number} heads @param {number} size of a head @returns {Float32Array} its halves by turns */
@@ -65,13 +76,14 @@ function interleaved(rows, heads, size) {
 /** @param {string} name @param {Converted} how @param {Record<string, any>} config @returns {Promise<Uint8Array<ArrayBuffer>>} */
 async function convert(name, { architecture, names = {}, keys = [], turned = false }, config) {
     const [width, heads] = [config.hidden_size ?? config.n_embd, config.num_attention_heads ?? config.n_head];
-    const { head_dim: size = width / heads, num_key_value_heads: kvHeads } = config;
+    const { head_dim: size = width / heads, num_key_value_heads: kvHeads, rms_norm_eps: epsilon = config.norm_eps } = config;
     const tensors = Array.from(await readWeights(weightsOf(name)), ([key, { shape, data }]) => {
         const [, layer, part, kind] = there(/^(?:(?:model\.layers|transformer\.h)\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(key));
         const role = names[part] ?? there(NAMES[part]);
         const numbers = Float32Array.from(data);
         const rows = turned && /^attn_[qk]$/.test(role) ? interleaved(numbers, role === 'attn_q' ? heads : kvHeads, size) : numbers;
-        return { name: `${layer ? `blk.${layer}.` : ''}${role}.${kind}`, shape: [...shape], bytes: new Uint8Array(rows.buffer) };
+        // A kernel of a convolution, [channels, 1, taps], has two axes there.
+        return { name: `${layer ? `blk.${layer}.` : ''}${role}.${kind}`, shape: shape.filter((n, axis) => axis !== 1 || n > 1), bytes: new Uint8Array(rows.buffer) };
     });
     /** @type {[string, string, any][]} */
     const pairs = [
@@ -80,13 +92,13 @@ async function convert(name, { architecture, names = {}, keys = [], turned = fal
         ['feed_forward_length', 'u32', config.intermediate_size ?? config.n_inner],
         ['attention.head_count', 'u32', heads], ['attention.head_count_kv', 'u32', kvHeads],
         ['attention.key_length', 'u32', size], ['attention.value_length', 'u32', size],
-        config.rms_norm_eps ? ['attention.layer_norm_rms_epsilon', 'f32', config.rms_norm_eps] : ['attention.layer_norm_epsilon', 'f32', 1e-5],
+        epsilon ? ['attention.layer_norm_rms_epsilon', 'f32', epsilon] : ['attention.layer_norm_epsilon', 'f32', 1e-5],
         ...keys, ...(config.rope_parameters ? /** @type {[string, string, any][]} */ ([['rope.freq_base', 'f32', 500]]) : []),
     ];
     return gguf({
         tensors,
-        pairs: [['general.architecture', 'string', architecture], ...pairs.map(([key, type, value]) =>
-            /** @type {[string, string, any]} */ ([`${architecture}.${key}`, type, value]))],
+        pairs: [['general.architecture', 'string', architecture], ...new Map(pairs.map(([key, type, value]) =>
+            [key, /** @type {[string, string, any]} */ ([`${architecture}.${key}`, type, value])])).values()],
     });
 }
 

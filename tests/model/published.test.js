@@ -57,6 +57,9 @@ const ADDED = [
     ['hunyuan_v1_dense', { use_cla: false, cla_share_factor: 2, use_qk_norm: true, norm_type: 'rms', use_rotary_pos_emb: true, eod_token_id: 3,
         rope_scaling: { type: 'dynamic', alpha: 1000, beta_fast: 32, beta_slow: 1, factor: 1, mscale: 1, mscale_all_dim: 1 } }],
     ['exaone4', { sliding_window_pattern: 'LLLG' }],
+    ['lfm2', { block_dim: 2560, block_ff_dim: 12288, block_mlp_init_scale: 1, block_norm_eps: 1e-5, block_out_init_scale: 1,
+        block_use_swiglu: true, block_use_xavier_init: true, conv_dim: 2560, conv_dim_out: 2560, conv_use_xavier_init: true,
+        num_heads: 32, full_attn_idxs: [2, 5, 8], tie_embedding: true, use_pos_enc: true }],
     ['gemma3_text', { cache_implementation: 'hybrid', rope_local_base_freq: 10000, _sliding_window_pattern: 6 }],
 ];
 const { configs, generation } = VERSIONS.find(({ version }) => version === '4.57.1') ?? VERSIONS[0];
@@ -70,6 +73,7 @@ describe('fields that makers of models add', () => {
         ['llama', { quantization_config: { bits: 4 } }], ['opt', { do_layer_norm_before: false }], ['opt', { word_embed_proj_dim: 512 }],
         ['opt', { _remove_final_layer_norm: true }], ['olmo', { clip_qkv: 8 }], ['hunyuan_v1_dense', { use_qk_norm: false }],
         ['hunyuan_v1_dense', { use_cla: true }], ['qwen2', { use_mrope: true }],
+        ['lfm2', { conv_dim: 512 }], ['lfm2', { use_pos_enc: false }], ['lfm2', { block_use_swiglu: false }],
     ])) {
         test(`${name}: ${JSON.stringify(added)} would change something`, () => {
             const [field] = Object.keys(added);

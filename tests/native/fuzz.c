@@ -317,6 +317,53 @@ static void fuzz_attention(input *in)
     free(q); free(out); free(alone); free(scores); free(few); free(mask);
 }
 
+/* ---- convolutions */
+
+static void fuzz_convolve(input *in)
+{
+    size_t s = up_to(in, chance(in, 6) ? 700 : 40), heads = up_to(in, 3), d = up_to(in, 12), v = up_to(in, 12);
+    size_t n = heads * (d + v), taps = up_to(in, 6), index = below(in, s), t = s - index, stride = n + below(in, 3);
+    cmha_cache c = any_cache(in, 1, s, heads, d, v);
+    contents all = { floats(&in->r, s * heads * d), floats(&in->r, s * heads * v) };
+    store(&c, all, 0, 1, 0, s, 0);
+    contents held = load(&c, 1, s);
+    size_t known = below(in, taps);
+    uint32_t *past = malloc(known * sizeof *past + 1);
+    for (size_t i = 0; i < known; i++) past[i] = (uint32_t) below(in, s);
+    float *w = floats(&in->r, taps * n), *bias = chance(in, 2) ? floats(&in->r, n) : NULL, *gate = floats(&in->r, t * stride);
+    float *out = unset(t * stride), *alone = unset(n);
+    cmha_convolve a = { .cache = &c, .t = t, .index = index, .taps = taps, .known = known, .past = past, .w = w, .bias = bias,
+        .gate = gate, .gate_stride = stride, .out = out, .out_stride = stride };
+    cmha_op op = { .kind = CMHA_OP_CONVOLVE, .u.convolve = a };
+    run_one(op);
+    CHECK(cmha_program_work(&op, 1) >= 0, "work");
+    for (size_t i = 0; i < t * n; i++) {
+        size_t row = i / n, channel = i % n;
+        double sum = bias ? bias[channel] : 0;
+        for (size_t back = 0; back < taps && back <= row + known; back++) {
+            size_t at = back <= row ? index + row - back : past[back - row - 1];
+            sum += (double) w[(taps - 1 - back) * n + channel]
+                * (channel < heads * d ? held.keys[at * heads * d + channel] : held.values[at * heads * v + channel - heads * d]);
+        }
+        CHECK(fabs(out[row * stride + channel] - sum * gate[row * stride + channel]) < 1e-5, "channel %zu of row %zu", channel, row);
+    }
+    /* The last row alone. */
+    uint32_t before[8];
+    size_t row = t - 1;
+    cmha_convolve one = a;
+    one.t = 1;
+    one.index = index + row;
+    one.known = known + row < taps ? known + row : taps - 1;
+    for (size_t i = 0; i < one.known; i++) before[i] = i < row ? (uint32_t) (index + row - 1 - i) : past[i - row];
+    one.past = before;
+    one.gate = gate + row * stride;
+    one.out = alone;
+    run_one((cmha_op) { .kind = CMHA_OP_CONVOLVE, .u.convolve = one });
+    CHECK(same(alone, out + row * stride, n), "row %zu alone", row);
+    free(past); free(w); free(bias); free(gate); free(out); free(alone);
+    drop(all); drop(held); free_cache(&c, 1);
+}
+
 /* ---- small operations */
 
 static void fuzz_small(input *in)
@@ -369,7 +416,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const cases[])(input *) = { fuzz_linear, fuzz_weights, fuzz_cache, fuzz_attention, fuzz_small };
+    static void (*const cases[])(input *) = { fuzz_linear, fuzz_weights, fuzz_cache, fuzz_attention, fuzz_convolve, fuzz_small };
     input in = { data, data + size, 0 };
     size_t which = below(&in, sizeof cases / sizeof *cases);
     in.r = below(&in, 65536);

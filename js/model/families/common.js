@@ -94,7 +94,7 @@ export function layerCount(f, names) {
  * @param {Fields} f
  * @param {{ kvHeads?: number, keyDim?: number, inner?: number }} [usual] what the family has where the file says nothing, which null
  *   is not; otherwise as many key heads as query heads, which share the width
- * @param {{ count?: string[], heads?: string[], inner?: string | string[] }} [spelling] fields with names of the family's own
+ * @param {{ count?: string[], heads?: string[], inner?: string }} [spelling] fields with names of the family's own
  * @returns {Sizes}
  */
 export function readSizes(f, usual = {}, spelling = {}) {

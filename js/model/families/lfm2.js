@@ -29,10 +29,12 @@ export const lfm2 = {
     },
     gguf: { 'token_embd_norm.weight': 'output_norm.weight' },
     describe(f, file) {
-        const sizes = readSizes(f, { kvHeads: 8 }, { inner: ['block_ff_dim', 'intermediate_size'] });
+        // Of two spellings in one file the first counts.
+        const sizes = readSizes(f, { kvHeads: 8 }, { inner: f.any('block_ff_dim') === undefined ? 'intermediate_size' : 'block_ff_dim' });
+        f.ignore('intermediate_size', 'num_heads');
         const { width } = sizes;
         const norm = rms(f.positive(['norm_eps', 'rms_norm_eps'], 1e-5));
-        const { scaling } = readRope(f, sizes.context, { base: 1e6 });
+        const { scaling } = readRope(f, sizes.context, { base: f.positive('theta', 1e6) });
         for (const name of ['block_dim', 'conv_dim', 'conv_dim_out']) {
             const size = f.count(name, width);
             if (size !== width) f.unsupported(name, size);
