@@ -10,6 +10,7 @@
 //   <｜tool▁call▁begin｜>function<｜tool▁sep｜>name ```json {...} ```    DeepSeek R1 and its distills, within ｜tool▁calls▁begin｜ and end
 //   <｜tool▁call▁begin｜>name<｜tool▁sep｜>{...}<｜tool▁call▁end｜>         DeepSeek V3.1
 //   <start_function_call>call:name{key:<escape>text<escape>}<end_function_call>                         FunctionGemma
+//   <|tool_call_start|>[name(key='value', ...), ...]<|tool_call_end|>                                  LFM2; without markers Llama 3.2
 //   to=functions.name<|channel|>commentary json<|message|>{...}    gpt-oss, the channel before or behind the name
 //   {"name": ..., "parameters": {...}}                             Llama 3: the whole text, perhaps behind <|python_tag|>, several with ;
 //
@@ -18,7 +19,7 @@
 // Calls and markers within the model's reasoning do not count. Its opening tag may be missing, as some templates write it into the prompt.
 //
 // Markers that are special tokens are missing in the text that generate() gives. So a text that is nothing but such JSON is a call, too,
-// and so is name{...} with the name of one of the given tools.
+// and so are name{...} and [name(...)] with the name of one of the given tools.
 
 import { FormatError, checkOptionNames, show, typeError } from '../check.js';
 import { isObject } from '../files/json.js';
@@ -41,7 +42,7 @@ const THOUGHT = /^\s*<think>[^]*?(?:<\/think>|$)|^[^]*?<\/think>(?=\n|<|$)/;
 /** Opening markers. Those that may be ordinary words count only if a call follows. */
 const OPEN = new RegExp([
     '<tool_call>', '(?=<function=[\\w.-]{1,128}>\\s*(?:<parameter=|</function>|\\{))',
-    '<\\|tool_call\\|>', '\\[TOOL_CALLS\\]', 'functools(?=\\[\\s*\\{)', '<start_function_call>',
+    '<\\|tool_call(?:_start)?\\|>', '\\[TOOL_CALLS\\]', 'functools(?=\\[\\s*\\{)', '<start_function_call>',
     '(?:<｜tool▁calls▁begin｜>)?<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>(?!\\s*\\{))?',
     '(?:<\\|channel\\|>commentary )?to=functions\\.(?=[^{]{1,128}<\\|message\\|>)',
 ].join('|'), 'g');
@@ -51,7 +52,7 @@ const NAMED = new RegExp([
     '\\s*(?:```(?:json)?\\s*)?(?=\\{|<arg_key>|</tool_call>)',
 ].join(''));
 const CLOSE = new RegExp([
-    '^(?:\\s*```)?(?:\\s*(?:</tool_call>|<\\|/tool_call\\|>|<end_function_call>|<\\|call\\|>',
+    '^(?:\\s*```)?(?:\\s*(?:</tool_call>|<\\|/tool_call\\|>|<\\|tool_call_end\\|>|<end_function_call>|<\\|call\\|>',
     '|<｜tool▁call▁end｜>(?:\\s*<｜tool▁calls▁end｜>)?))?',
 ].join(''));
 /** One argument in GLM's form. */
@@ -59,6 +60,13 @@ const PAIR = /\s*<arg_key>([^<]*)<\/arg_key>\s*<arg_value>([^]*?)<\/arg_value>/y
 /** A function of Qwen 3 Coder's form or Llama's, and one of its arguments: each stands on lines of its own. */
 const FUNCTION = /^\s*<function=([\w.-]+)>\s*/;
 const PARAMETER = /\s*<parameter=([^<>]+)>\n?([^]*?)\n?<\/parameter>/y;
+/** A list of Python's calls, and the parts of one that JSON spells otherwise. */
+const PYTHONIC = /^\s*\[\s*[A-Za-z_][\w.-]*\s*\(/;
+const UNLIKE = /"[^"\\]*(?:\\[^][^"\\]*)*"|'[^'\\]*(?:\\[^][^'\\]*)*'|-?\d[\w.+-]*|([A-Za-z_][\w.-]*)\s*([=(]?)|\)|,(?=\s*[)\]}])/g;
+/** In Python's strings. */
+const ESCAPE = /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|([^]))/g;
+/** @type {Record<string, string>} */
+const ESCAPED = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f', 0: '\0', '\n': '', '\\': '\\', "'": "'", '"': '"' };
 /** What a template writes where an argument is no string, in Python's words. @type {Record<string, unknown>} */
 const PYTHON = { True: true, False: false, None: null };
 /** In FunctionGemma's arguments: an escaped string, or a word, which is a key if a colon follows; templates write null as None. */
@@ -120,7 +128,7 @@ function bare(text, tools) {
     let at = /^\s*(?:<\|python_tag\|>)?\s*/.exec(text)?.[0].length ?? 0;
     try {
         // A name outside of JSON may be any word, unless it is known.
-        while (at < text.length && (tools || '{['.includes(text[at]))) {
+        while (at < text.length && (tools || (/[[{]/.test(text[at]) && !PYTHONIC.test(text.slice(at, at + 256))))) {
             const end = readCalls(text, at, tools, calls);
             at = end + (/^\s*(?:;\s*)?/.exec(text.slice(end))?.[0].length ?? 0);
         }
@@ -145,6 +153,11 @@ function readCalls(text, from, tools, calls) {
     const [opening, of] = FUNCTION.exec(text.slice(from, from + 256)) ?? [];
     if (opening !== undefined) {
         return readFunction(text, from + opening.length, of, tools, calls);
+    }
+    if (PYTHONIC.test(text.slice(from, from + 256))) {
+        const end = jsonEnd(text, from, '"\'');
+        calls.push(...callsOf(parsed(fromPython(text.slice(from, end)))));
+        return end;
     }
     const [all = '', unquoted, name, id] = NAMED.exec(text.slice(from, from + 256)) ?? [];
     const at = from + all.length;
@@ -220,6 +233,20 @@ function withoutQuotes(text, from) {
         string === undefined && !colon ? (word === 'None' ? 'null' : word) : `${JSON.stringify(string ?? word)}${colon ?? ''}`))];
 }
 
+/** @param {string} text a list of Python's calls @returns {string} the same as JSON, if it is one */
+function fromPython(text) {
+    return text.replace(UNLIKE, (part, word, behind) => {
+        if (part === ')') return '}}';
+        if (part[0] === ',') return '';
+        if (part[0] === '"' || part[0] === "'") {
+            return JSON.stringify(part.slice(1, -1).replace(ESCAPE, (all, hex, unicode, letter) =>
+                (letter === undefined ? String.fromCharCode(Number.parseInt(hex ?? unicode, 16)) : ESCAPED[letter] ?? all)));
+        }
+        if (!behind) return Object.hasOwn(PYTHON, part) ? String(PYTHON[part]) : part;
+        return behind === '=' ? `${JSON.stringify(word)}:` : `{"name":${JSON.stringify(word)},"arguments":{`;
+    });
+}
+
 /** @param {string} what @param {unknown} got @returns {FormatError} */
 function invalid(what, got) {
     return new FormatError('tool-call-invalid', `a tool call must be ${what}, got ${show(got)}`);
@@ -253,13 +280,16 @@ function callOf(value) {
     return { name, arguments: own, ...(typeof given.id === 'string' && { id: given.id }) };
 }
 
-/** @param {string} text @param {number} from @returns {number} where the JSON that begins there, an object or a list, ends */
-function jsonEnd(text, from) {
+/**
+ * @param {string} text @param {number} from @param {string} [quotes]
+ * @returns {number} where the JSON that begins there, an object or a list, ends
+ */
+function jsonEnd(text, from, quotes = '"') {
     let depth = 0;
     for (let at = from; at < text.length; at++) {
         const letter = text[at];
-        if (letter === '"') {
-            for (at++; at < text.length && text[at] !== '"'; at++) {
+        if (quotes.includes(letter)) {
+            for (at++; at < text.length && text[at] !== letter; at++) {
                 at += Number(text[at] === '\\');
             }
         } else if (letter === '{' || letter === '[') {

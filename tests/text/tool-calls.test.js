@@ -55,6 +55,13 @@ const FORMS = [
         { text: '', calls: [{ name: 'now', arguments: {} }, { name: 'now', arguments: {} }] }],
     ['Llama 3.1', `<function=get_weather>${args}</function>`, { text: '', calls: [CALL] }],
     ['a tag of a function that is spoken of', 'Write <function=name> first.', { text: 'Write <function=name> first.', calls: [] }],
+    ['LFM2', `<|tool_call_start|>[get_weather(place='Rome "}]', unit="C"), now()]<|tool_call_end|>So.`,
+        { text: 'So.', calls: [CALL, { name: 'now', arguments: {} }] }],
+    ['LFM2, what Python spells otherwise',
+        `<|tool_call_start|>[a.b(t=True, f=False, n=None, x=-1.5e3, s='it\\'s\\n\\x41\\u00e9', l=['(a=', {"k": 'v)'},], )]<|tool_call_end|>`,
+        { text: '', calls: [{ name: 'a.b', arguments: { t: true, f: false, n: null, x: -1500, s: "it's\nAé", l: ['(a=', { k: 'v)' }] } }] }],
+    ['LFM2, as JSON', `<|tool_call_start|>[${body}]<|tool_call_end|>`, { text: '', calls: [CALL] }],
+    ['a list of what only looks like calls', '[see(a=1)]', { text: '[see(a=1)]', calls: [] }],
     ['FunctionGemma',
         '<start_function_call>call:f{a:<escape>x, y: {"z"}<escape>,n:[1,-2.5e3,true],o:{p:null, q:<escape><escape>}}<end_function_call>',
         { text: '', calls: [{ name: 'f', arguments: { a: 'x, y: {"z"}', n: [1, -2500, true], o: { p: null, q: '' } } }] }],
@@ -98,6 +105,9 @@ describe('parseToolCalls', () => {
         // As Mistral's later forms are where markers are left out.
         const tools = [{ name: 'get_weather' }];
         assert.deepEqual(parseToolCalls(`get_weather${args}get_weather${args}`, { tools }), { text: '', calls: [CALL, CALL] });
+        const python = "[get_weather(place='Rome \"}]', unit='C')]";
+        assert.deepEqual(parseToolCalls(python, { tools }), { text: '', calls: [CALL] });
+        assert.deepEqual(parseToolCalls(python, { tools: [{ name: 'other' }] }), { text: python, calls: [] });
         assert.deepEqual(parseToolCalls(`other${args}`, { tools }), { text: `other${args}`, calls: [] });
     });
 
@@ -124,6 +134,7 @@ describe('parseToolCalls', () => {
             '<tool_call><function=f>', '<tool_call><function=f><parameter=a>1</function>', '<function=f>\n<parameter=a>\n1', '<function=f>{"a": 1}',
             '<｜tool▁call▁begin｜>f<｜tool▁sep｜>7',
             '<start_function_call>call:f{a:<escape>x}<end_function_call>', '<start_function_call>call:f', '<start_function_call>call:f{a:b c}',
+            ...['f(1)]', 'f(a=b)]', 'f(a=1]', 'f(a=1)', "f(a='1)]", 'f(a=1) g()]', 'f(a=(1, 2))]'].map((call) => `<|tool_call_start|>[${call}`),
             '[TOOL_CALLS]7', '<tool_call>{"name": "a", "arguments": [1]}', '<tool_call>"a\\', '<tool_call>]']) {
             assert.throws(() => parseToolCalls(text), { name: 'FormatError', code: 'tool-call-invalid' });
         }
@@ -140,7 +151,7 @@ describe('parseToolCalls', () => {
         // Of each form: what never ends, and what looks like its parts again and again.
         for (const text of ['<tool_call>a<arg_key>', '<tool_call>a<arg_key>a</arg_key><arg_value>', '<start_function_call>call:a{<escape>a<escape>',
             '<start_function_call>call:a{', 'to=functions.a', 'functools[ ', '<｜tool▁calls▁begin｜>', '</arg_key><arg_value>', 'a', ' ',
-            '<function=a>', '<function=a><parameter=b>', '<parameter=b></parameter>',
+            '<|tool_call_start|>[a(', '[a(b=', "[a(b='", "'\\", '<function=a>', '<function=a><parameter=b>', '<parameter=b></parameter>',
             '<escape>', '```', '</think> ']) {
             for (const begin of ['', '<tool_call>a<arg_key>', '<tool_call>a<arg_key>b</arg_key><arg_value>', '<start_function_call>call:a{',
                 '<function=a>', '<function=a><parameter=b>', '{"a": "']) {
