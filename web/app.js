@@ -181,7 +181,8 @@ export class App extends EventTarget {
         this.meters.explain(explain);
         if (!isSame) this.tell('model');
         this.enter('ready');
-        this.showStatus(`${model.layers} layers of ${model.heads} heads, ${bytes(explain.bytesInUse)}`);
+        const [all, some] = [model.layers, model.attentionLayers.length];
+        this.showStatus(`${all} layers${some < all ? `, ${some} of them with` : ' of'} ${model.heads} heads, ${bytes(explain.bytesInUse)}`);
         if (isSame) this.goOnLooking();
     }
 

@@ -102,7 +102,7 @@ export class Client {
         this.isSilent = false;
         if (run !== this.running?.run) return;
         const { onReport, resolve } = this.running;
-        const isLast = FINAL.includes(report.type) || (report.type === 'map' && report.layer === report.layers - 1);
+        const isLast = FINAL.includes(report.type) || (report.type === 'map' && report.isLast);
         this.watch(!isLast);
         if (!isLast) return onReport(report);
         this.running = null;

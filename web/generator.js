@@ -121,6 +121,7 @@ function factsOf(model, source) {
     return {
         name: source.kind === 'own' ? 'TinyStories' : source.name,
         layers: model.layers,
+        attentionLayers: model.attentionLayers,
         heads: model.heads,
         keyValueHeads,
         contextLength: model.contextLength,

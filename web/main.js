@@ -55,17 +55,17 @@ new MapsPanel(app, (layer, lane) => {
 
 function showLayers() {
     const set = find('layers');
-    const count = app.model?.layers ?? 0;
+    const layers = app.model?.attentionLayers ?? [];
     for (const child of [...set.querySelectorAll('label, select')]) child.remove();
-    if (count > 12) {
+    if (layers.length > 12) {
         const select = document.createElement('select');
         select.setAttribute('aria-label', 'Layer');
-        for (let i = 0; i < count; i++) select.add(new Option(String(i + 1), String(i), false, i === app.layer));
+        for (const i of layers) select.add(new Option(String(i + 1), String(i), false, i === app.layer));
         select.addEventListener('change', () => chooseLayer(Number(select.value)));
         set.append(select);
         return;
     }
-    for (let i = 0; i < count; i++) {
+    for (const i of layers) {
         const label = document.createElement('label');
         const input = document.createElement('input');
         Object.assign(input, { type: 'radio', name: 'layer', value: String(i), checked: i === app.layer });
@@ -86,7 +86,8 @@ function lookAsAsked() {
     const { model } = app;
     if (!model) return;
     const asked = fromHash(location.hash);
-    app.layer = inspector.layer = Math.min(asked.layer, model.layers) - 1;
+    const [first] = model.attentionLayers;
+    app.layer = inspector.layer = model.attentionLayers.findLast(layer => layer < asked.layer) ?? first;
     showLayers();
     inspector.setHeads(model.heads, asked.head);
 }

@@ -76,7 +76,7 @@ export class MapsPanel {
         const add = (/** @type {any} */ report) => {
             if (report?.type !== 'map') return;
             this.layers[report.layer] = report;
-            this.text.textContent = report.layer + 1 < report.layers ? `Layer ${report.layer + 1} of ${report.layers}`
+            this.text.textContent = !report.isLast ? `Layer ${report.layer + 1} of ${report.layers}`
                 : `The last ${report.size} tokens; a row for each layer, a column for each head. Click one to look closer.`;
             this.draw();
         };

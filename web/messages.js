@@ -71,6 +71,7 @@
  * @typedef {object} ModelFacts
  * @property {string} name
  * @property {number} layers
+ * @property {number[]} attentionLayers those of them that have attention
  * @property {number} heads
  * @property {number} keyValueHeads
  * @property {number} contextLength positions
@@ -89,7 +90,7 @@
  *     | { type: 'items', tokens: TokenEntry[], candidates: (Candidate[] | null)[], start: number, rows: Float32Array[],
  *         costs: Cost[], figures: Figures }
  *     | { type: 'rows', layer: number, start: number, rows: Float32Array[] }
- *     | { type: 'map', layer: number, layers: number, size: number, weights: Float32Array[] }
+ *     | { type: 'map', layer: number, isLast: boolean, layers: number, size: number, weights: Float32Array[] }
  *     | { type: 'distribution' } & Distribution
  *     | { type: 'lens', layers: Candidate[][] }
  *     | { type: 'probabilities', probabilities: Float32Array }

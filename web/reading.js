@@ -76,7 +76,7 @@ export function maps(model, texts, command, tell, signal) {
     const { ids } = command;
     const before = Math.max(0, ids.length - MAP_SIZE);
     return after(model, texts, command, before, tell, signal, async cache => {
-        for (let layer = 0; layer < model.layers; layer++) {
+        for (const layer of model.attentionLayers) {
             const { attention } = await firstItem(model, ids, { cache, attention: layer, signal });
             const { start, shape: [heads, rows, positions], data } = attention;
             cache.truncate(before);
@@ -88,7 +88,7 @@ export function maps(model, texts, command, tell, signal) {
                 }
                 return map;
             });
-            tell({ type: 'map', layer, layers: model.layers, size: rows, weights }, buffersOf(weights));
+            tell({ type: 'map', layer, isLast: layer === model.attentionLayers.at(-1), layers: model.layers, size: rows, weights }, buffersOf(weights));
         }
     });
 }

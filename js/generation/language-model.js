@@ -92,6 +92,11 @@ export class LanguageModel {
         return this.network.description.layers.length;
     }
 
+    /** Layers that have attention, from 0: all, but where some have convolutions (LFM2). @returns {number[]} */
+    get attentionLayers() {
+        return this.network.description.layers.flatMap(({ attention }, layer) => (attention ? layer : []));
+    }
+
     /** Attention heads of the first layer that has any. */
     get heads() {
         return firstAttention(this.network.description).heads;

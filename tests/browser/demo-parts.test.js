@@ -9,6 +9,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { serve } from '../../web/serve.js';
+import { safetensors, tinyTokenizer } from '../generation/checkpoint.js';
+import { floats, rng } from '../rng.js';
 import { noBrowser, notInFirefox, openPage } from './browser.js';
 import { chattingModel } from './chatting-model.js';
 import { DemoPage, TIMEOUT } from './demo-page.js';
@@ -454,6 +456,56 @@ test('a thumbnail opens its head of its layer', options, async t => {
     // Those of another text are gone with it.
     await page.click('#modes input[value="chat"]');
     assert.equal(await page.$eval('#maps', canvas => canvas.checkVisibility()), false);
+    demo.checkProblems();
+});
+
+/** A model with convolutions in all layers but the second and the fourth, as one file. @returns {Uint8Array} */
+function convolvingModel() {
+    const [width, taps, inner, layers] = [16, 3, 24, 5];
+    const tokenizer = tinyTokenizer();
+    const vocabulary = Object.keys(tokenizer.model.vocab).length;
+    const random = rng(5);
+    const weights = new Map();
+    const add = (/** @type {string} */ name, /** @type {number[]} */ ...shape) =>
+        weights.set(`model.${name}.weight`, { shape, data: floats(random, shape.reduce((n, m) => n * m)) });
+    add('embed_tokens', vocabulary, width);
+    add('embedding_norm', width);
+    for (let i = 0; i < layers; i++) {
+        for (const norm of ['operator_norm', 'ffn_norm']) add(`layers.${i}.${norm}`, width);
+        for (const part of ['w1', 'w3']) add(`layers.${i}.feed_forward.${part}`, inner, width);
+        add(`layers.${i}.feed_forward.w2`, width, inner);
+        if (i % 2 === 1) {
+            for (const part of ['q_proj', 'k_proj', 'v_proj', 'out_proj']) add(`layers.${i}.self_attn.${part}`, width, width);
+            for (const norm of ['q_layernorm', 'k_layernorm']) add(`layers.${i}.self_attn.${norm}`, width / 4);
+        } else {
+            add(`layers.${i}.conv.in_proj`, 3 * width, width);
+            add(`layers.${i}.conv.conv`, width, 1, taps);
+            add(`layers.${i}.conv.out_proj`, width, width);
+        }
+    }
+    const config = {
+        model_type: 'lfm2', vocab_size: vocabulary, hidden_size: width, intermediate_size: inner, block_auto_adjust_ff_dim: false,
+        num_hidden_layers: layers, num_attention_heads: 4, num_key_value_heads: 4, max_position_embeddings: 256, conv_L_cache: taps,
+        full_attn_idxs: [1, 3], eos_token_id: 0
+    };
+    return safetensors(weights, { metadata: { format: 'pt', config: JSON.stringify(config), tokenizer: JSON.stringify(tokenizer) } });
+}
+
+test('of a model with convolutions the layers that have attention can be looked at', options, async t => {
+    const folder = await mkdtemp(join(tmpdir(), 'convolving-'));
+    t.after(() => rm(folder, { recursive: true }));
+    await writeFile(join(folder, 'convolving.safetensors'), convolvingModel());
+    const demo = await DemoPage.open(t);
+    const { page } = demo;
+    await demo.ready();
+    await pick(demo, join(folder, 'convolving.safetensors'));
+    await page.waitForFunction(() => document.getElementById('model-name')?.textContent === 'convolving.safetensors');
+    await demo.says('status', '5 layers, 2 of them with 4 heads');
+    assert.deepEqual(await page.$$eval('#layers label', labels => labels.map(label => label.textContent)), ['2', '4']);
+    assert.equal(await page.$eval('#layers input:checked', input => /** @type {HTMLInputElement} */ (input).value), '3');
+    await demo.write(STORY);
+    await demo.click('show-maps');
+    await demo.says('maps-text', 'Click one');
     demo.checkProblems();
 });
 
