@@ -68,9 +68,10 @@ function kinds(f, count) {
     return found.includes(true) ? found : f.unsupported('layer_types', types ?? places);
 }
 
-/** How the channels of a convolution lie in its cache: in heads of 64 where they can. @param {Fields} f @param {number} width */
+/** How the channels of a convolution lie in its cache: in heads of 64 or fewer. @param {Fields} f @param {number} width */
 function halves(f, width) {
     if (width % 2 !== 0) f.unsupported('hidden_size', width);
-    const dim = width % 128 === 0 ? 64 : width / 2;
+    let dim = Math.min(64, width / 2);
+    while (width / 2 % dim !== 0) dim--;
     return { kvHeads: width / 2 / dim, keyDim: dim, valueDim: dim };
 }
