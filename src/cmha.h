@@ -389,8 +389,8 @@ CMHA_API void cmha_rope_f32(const cmha_rope *a, size_t row0, size_t row1);
 
 /* y = round(round(activation(a)) * b), element by element: gated feed-forward networks (Shazeer 2020). y may be a or b. */
 typedef struct cmha_gate {
-    const float *a;         /* [rows][n], row stride a_stride */
-    size_t a_stride;
+    const float *a;         /* [rows][n], row stride a_stride; or [rows][n / each], each for `each` numbers of b in a row */
+    size_t a_stride, each;  /* 0 counts as 1 */
     const float *b;         /* [rows][n], row stride b_stride */
     size_t b_stride;
     float *y;               /* [rows][n], row stride y_stride */

@@ -156,8 +156,8 @@ export function moveOn({ words, address, count }, texts, y) {
 /**
  * y = activation(a) * b
  * @param {Program} program
- * @param {{ a: number, b: number, y: number, rows: number, n: number, stride?: number, activation: Activation }} args addresses of
- *   [rows][n], row stride of a and b `stride` or n; y may be a or b
+ * @param {{ a: number, b: number, y: number, rows: number, n: number, stride?: number, each?: number, activation: Activation }} args
+ *   addresses of [rows][n], row stride of a and b `stride` or n; y may be a or b; each: a is [rows][n / each]
  */
 export function recordGate(program, { activation, ...args }) {
     writeGate(program.words, program.append(KIND.GATE), { ...args, activation: ACTIVATIONS[activation] });

@@ -28,6 +28,7 @@
  * @property {{ norm: Norm, over: 'head' | 'all', own: boolean, turned?: boolean } | null} headNorm of queries and keys before they are
  *   rotated, or, turned, after it; over each head or over all together; own: each head has weights of its own
  * @property {Rope | null} rope
+ * @property {boolean} [gated] what comes out of a head is multiplied by the sigmoid of a number of its own, a projection of the layer's input
  * @property {boolean} [explicit] whole rows of probabilities instead of a streaming softmax: Keras's path with dropout. The
  *   same numbers up to rounding
  *
@@ -35,7 +36,7 @@
  *   a projection, b times the convolution of a * c, projected again. What it convolves stands in the cache, one half of the channels as
  *   keys, the other as values
  * @property {Norm} [before]
- * @property {undefined} [after]
+ * @property {Norm} [after]
  * @property {number} taps positions that it sees, its own and those before it
  * @property {boolean} bias of both projections and of the convolution
  * @property {number} kvHeads

@@ -22,6 +22,7 @@ export class AttentionWeights {
         this.k = network._matrix(`${at}attn_k`, width, a.kvHeads * a.keyDim, a.bias.k);
         this.v = network._matrix(`${at}attn_v`, width, a.kvHeads * a.valueDim, a.bias.v);
         this.o = network._matrix(`${at}attn_output`, a.heads * a.valueDim, width, a.bias.o);
+        this.gate = a.gated ? network._matrix(`${at}attn_gate`, width, a.heads, false) : null;
         const { norm, over, own } = a.headNorm ?? { norm: undefined, over: 'head', own: false };
         const n = (/** @type {number} */ heads) => (over === 'all' ? heads * a.keyDim : a.keyDim);
         this.qNorm = network._norm(`${at}attn_q_norm`, norm, n(a.heads), over === 'head' ? a.heads : 1, own);
@@ -279,6 +280,6 @@ function widest({ layers, width }) {
         k: most(({ attention: a }) => (a ? a.kvHeads * a.keyDim : 0)),
         v: most(({ attention: a }) => (a ? a.kvHeads * a.valueDim : 0)),
         mixed: most(({ attention: a }) => (a ? a.heads * a.valueDim : width)),
-        inner: most(({ feedForward: f }) => f.width),
+        inner: most(({ attention: a, feedForward: f }) => Math.max(f.width, a?.gated ? a.heads : 0)),
     };
 }

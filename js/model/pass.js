@@ -251,13 +251,14 @@ class Recorder {
         const a = /** @type {import('./description.js').Attention} */ (block.attention);
         const weights = /** @type {AttentionWeights} */ (layer.attention);
         const { _program: program, _pass: { rows, segments, scores } } = this;
-        const { q, k, v, mixed, bytes } = this.buffers;
+        const { q, k, v, mixed, gate, bytes } = this.buffers;
         const { width } = this._network.description;
         const [qs, ks, vs] = [weights.q.outputs, weights.k.outputs, weights.v.outputs];
-        const inBytes = quantized(program, rows, input, bytes, weights.q, weights.k, weights.v);
+        const inBytes = quantized(program, rows, input, bytes, weights.q, weights.k, weights.v, weights.gate);
         weights.q.record(program, rows, input, width, q, qs, { quantized: inBytes });
         weights.k.record(program, rows, input, width, k, ks, { quantized: inBytes, concurrent: true });
         weights.v.record(program, rows, input, width, v, vs, { quantized: inBytes, concurrent: true });
+        weights.gate?.record(program, rows, input, width, gate, a.heads, { quantized: inBytes, concurrent: true });
         if (!a.headNorm?.turned) this._headNorms(weights, q, k);
         if (a.rope) {
             const table = /** @type {number} */ (this._tables.get(a.rope));
@@ -275,6 +276,9 @@ class Recorder {
                 mask: window ?? mask, scores: scores?.get(i) ?? 0, concurrent,
             });
         });
+        if (weights.gate) {
+            recordGate(program, { a: gate, b: mixed, y: mixed, rows, n: a.heads * a.valueDim, each: a.valueDim, activation: 'sigmoid' });
+        }
         return { mixed, output: weights.o };
     }
 

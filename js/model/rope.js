@@ -7,11 +7,12 @@ import { checkFormat } from '../check.js';
 
 /**
  * @typedef {object} Scaling
- * @property {'default' | 'linear' | 'dynamic' | 'llama3' | 'yarn' | 'longrope'} type
+ * @property {'default' | 'linear' | 'dynamic' | 'llama3' | 'yarn' | 'longrope' | 'proportional'} type
  * @property {number} base
  * @property {number} factor
  * @property {number} attention factor of cosines and sines (attention_factor)
  * @property {number} trained length that the model was trained with: original_max_position_embeddings, or its like
+ * @property {number} [share] proportional: the part of the pairs that turns, the first ones; wavelengths are those of all pairs
  * @property {number} [lowFactor] llama3
  * @property {number} [highFactor] llama3
  * @property {number} [betaFast] yarn
@@ -26,7 +27,7 @@ import { checkFormat } from '../check.js';
 /** @type {Record<string, Scaling['type']>} */
 const TYPES = {
     default: 'default', none: 'default', linear: 'linear', dynamic: 'dynamic', llama3: 'llama3', yarn: 'yarn', longrope: 'longrope',
-    su: 'longrope',
+    su: 'longrope', proportional: 'proportional',
 };
 
 /**
@@ -95,6 +96,8 @@ function readScaling(f, base, context, original) {
             return { ...plain, ...(f.any('short_factor') === undefined ? readYarn : readLong)(f, trained, context) };
         case 'longrope':
             return { ...plain, ...readLong(f, trained, context) };
+        case 'proportional':
+            return { ...plain, type, factor: f.positiveOrNone('factor', 1) ?? 1, share: f.positiveOrNone('partial_rotary_factor', 1) ?? 1 };
         default:
             f.ignore('factor', 'original_max_position_embeddings');
             return plain;
@@ -165,6 +168,8 @@ export function inverseFrequencies(s, dims, length, stored = {}) {
     switch (s.type) {
         case 'linear':
             return plain.map((f) => f / s.factor);
+        case 'proportional':
+            return plain.map((f, i) => (i < Math.floor((s.share ?? 1) * dims / 2) ? f / s.factor : 0));
         case 'llama3':
             return plain.map((f) => llama3(s, f));
         case 'yarn':

@@ -63,6 +63,9 @@ function addLayer(shapes, at, layer, width) {
         matrix('attn_k', a.kvHeads * a.keyDim, width, a.bias.k);
         matrix('attn_v', a.kvHeads * a.valueDim, width, a.bias.v);
         matrix('attn_output', width, a.heads * a.valueDim, a.bias.o);
+        if (a.gated) {
+            matrix('attn_gate', a.heads, width, false);
+        }
     }
     if (a?.headNorm) {
         const { norm, over, own } = a.headNorm;

@@ -15,7 +15,8 @@ void cmha_gate_f32(const cmha_gate *a, size_t row0, size_t row1)
         float *y = a->y + r * a->y_stride, z[STRIP];
         for (size_t c = 0, n; c < a->n; c += n) {
             n = least(a->n - c, STRIP);
-            cmha_activation_f32(z, x + c, n, a->activation);
+            for (size_t i = 0; a->each && i < n; i++) z[i] = x[(c + i) / a->each];
+            cmha_activation_f32(z, a->each ? z : x + c, n, a->activation);
             if (a->round) cmha_round_f32(z, z, n, a->round);
             for (size_t i = 0; i < n; i += 4) {
                 f4 product = f4_mul(f4_load_part(z + i, n - i, 0.0f), f4_load_part(b + c + i, n - i, 0.0f));

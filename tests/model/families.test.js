@@ -33,7 +33,7 @@ test('there is a case for every family', () => {
     assert.deepEqual([...new Set(covered)].sort(), families.map(({ name }) => name).sort());
     const scalings = new Set(cases.flatMap(({ config: { rope_parameters: rope } }) =>
         [rope?.rope_type, rope?.full_attention?.rope_type].filter((type) => type)));
-    assert.deepEqual([...scalings].sort(), ['default', 'dynamic', 'linear', 'llama3', 'longrope', 'yarn']);
+    assert.deepEqual([...scalings].sort(), ['default', 'dynamic', 'linear', 'llama3', 'longrope', 'proportional', 'yarn']);
 });
 
 for (const entry of cases) {

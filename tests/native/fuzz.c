@@ -402,7 +402,7 @@ static void fuzz_small(input *in)
         CHECK(same(alone, out + i * stride, width), "norm of row %zu", i);
     }
     cmha_op ops[] = {
-        { .kind = CMHA_OP_GATE, .u.gate = { out, stride, b, stride, chance(in, 2) ? b : a, stride, rows, width,
+        { .kind = CMHA_OP_GATE, .u.gate = { out, stride, chance(in, 2) ? up_to(in, width) : 0, b, stride, chance(in, 2) ? b : a, stride, rows, width,
             (uint32_t) below(in, 6), (uint32_t) below(in, 3) } },
         { .kind = CMHA_OP_ROPE_TABLE, .u.rope_table = { positions, frequencies, table, rows, pairs, 1.5f } },
         { .kind = CMHA_OP_ROPE, .u.rope = { a, stride, rows, heads, dim, pairs, table, (uint32_t) below(in, 2), (uint32_t) below(in, 3) } },

@@ -9,6 +9,17 @@ import { loadKernels } from './kernels.js';
 
 const k = await loadKernels();
 
+test('a number for several of b in a row', () => {
+    for (const [rows, n, each] of [[1, 1, 1], [3, 12, 3], [2, 512, 64], [5, 600, 200], [1, 300, 300]]) {
+        const [a, b] = [floats(rng(n), rows * n / each, 3), floats(rng(rows + n), rows * n)];
+        k.reset();
+        const [x, own] = [k.put(a, 4), k.put(b, 8)];
+        k.run(k.op(KIND.GATE, GATE, { a: x, aStride: n / each, each, b: own, bStride: n, y: own, yStride: n, rows, n, activation: 5 }));
+        k.checkGuards();
+        assertClose(k.floats(own, rows * n), b.map((v, i) => v / (1 + Math.exp(-a[Math.floor(i / each)]))), { atol: 1e-6, rtol: 1e-6 });
+    }
+});
+
 test('activation(a) * b', () => {
     for (const n of [1, 2, 3, 4, 5, 8, 31, 255, 256, 257, 1000]) {
         for (const rows of [0, 1, 3, 20]) {

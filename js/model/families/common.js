@@ -126,6 +126,8 @@ export function readSizes(f, usual = {}, spelling = {}) {
  */
 export function rope(scaling, keyDim, partial, pairs = false, odd = false) {
     const turned = Math.floor(keyDim * (partial ?? 1));
+    checkFormat(scaling.type !== 'proportional' || turned === keyDim, 'config-unsupported',
+        'rope_type "proportional" beside partial_rotary_factor is not supported');
     const dims = turned + turned % 2;
     checkFormat(dims > 0 && dims <= keyDim && (odd || dims === turned), 'config-invalid',
         `rotary positions: an even number of a head's ${keyDim} elements must be rotated, got ${turned}`);

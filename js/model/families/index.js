@@ -17,6 +17,7 @@ import { graniteHybrid } from './granite-hybrid.js';
 import { helium } from './helium.js';
 import { hunyuan } from './hunyuan.js';
 import { lfm2 } from './lfm2.js';
+import { lfm3 } from './lfm3.js';
 import { llama } from './llama.js';
 import { mistral } from './mistral.js';
 import { olmo } from './olmo.js';
@@ -33,7 +34,7 @@ import { vaultGemma } from './vaultgemma.js';
 
 /** @type {readonly import('./common.js').Family[]} */
 export const families = Object.freeze([
-    arcee, ernie45, exaone4, gemma, gemma2, gemma3, glm, gpt2, gptBigCode, gptNeo, gptNeox, granite, graniteHybrid, helium, hunyuan, lfm2,
+    arcee, ernie45, exaone4, gemma, gemma2, gemma3, glm, gpt2, gptBigCode, gptNeo, gptNeox, granite, graniteHybrid, helium, hunyuan, lfm2, lfm3,
     llama, mistral, olmo, olmo2, opt, phi, phi3, qwen2, qwen3, smollm3, stablelm, starcoder2, vaultGemma,
 ]);
 

@@ -43,8 +43,7 @@ export const lfm2 = {
         const attentive = block(attention(sizes, {
             before: norm, headNorm: { norm, over: 'head', own: false }, rope: rope(scaling, sizes.keyDim, null),
         }), feed);
-        const [taps, bias] = [f.count('conv_L_cache', 3), f.flag('conv_bias', false)];
-        const convolving = block(undefined, feed, { convolution: { before: norm, taps, bias, ...halves(f, width) } });
+        const convolving = block(undefined, feed, { convolution: { ...convolution(f, width, 3), before: norm } });
         const layers = kinds(f, sizes.count).map((attends) => (attends ? attentive : convolving));
         return model(sizes, layers, norm, { tied: f.flag('tie_word_embeddings', f.flag('tie_embedding', true)) });
     },
@@ -68,10 +67,16 @@ function kinds(f, count) {
     return found.includes(true) ? found : f.unsupported('layer_types', types ?? places);
 }
 
-/** How the channels of a convolution lie in its cache: in heads of 64 or fewer. @param {Fields} f @param {number} width */
-function halves(f, width) {
+/**
+ * A convolution, without norms; in its cache the channels lie in heads of 64 or fewer.
+ * @param {Fields} f @param {number} width @param {number} usual taps where the config does not say how many
+ * @returns {import('../description.js').Convolution}
+ */
+export function convolution(f, width, usual) {
     if (width % 2 !== 0) f.unsupported('hidden_size', width);
     let dim = Math.min(64, width / 2);
     while (width / 2 % dim !== 0) dim--;
-    return { kvHeads: width / 2 / dim, keyDim: dim, valueDim: dim };
+    return {
+        taps: f.count('conv_L_cache', usual), bias: f.flag('conv_bias', false), kvHeads: width / 2 / dim, keyDim: dim, valueDim: dim,
+    };
 }
