@@ -47,7 +47,7 @@ export class ConvolutionWeights {
      * @param {Program} program
      * @param {{ address: number }} cache of one text, which holds them already
      * @param {{ t: number, index: number, past: readonly number[], gate: number, gateStride: number, out: number, concurrent: boolean }} args
-     *   past: where in the cache the positions before the first lie, the last of them first, as many as there are, taps - 1 at most;
+     *   past: where in the cache the positions before the first lie, the last of them first, as many as there are;
      *   addresses of gate, row stride gateStride, and of out [t][channels]
      */
     record(program, cache, { t, index, past, gate, gateStride, out, concurrent }) {
@@ -80,7 +80,8 @@ export class ConvolutionWeights {
  * @param {readonly number[]} past
  */
 export function placeConvolution(words, op, index, past) {
+    const known = Math.min(past.length, words[op + CONVOLVE.taps] - 1);
     words[op + CONVOLVE.index] = index;
-    words[op + CONVOLVE.known] = past.length;
-    for (let i = 0; i < past.length; i++) words[words[op + CONVOLVE.past] / 4 + i] = past[i];
+    words[op + CONVOLVE.known] = known;
+    for (let i = 0; i < known; i++) words[words[op + CONVOLVE.past] / 4 + i] = past[i];
 }

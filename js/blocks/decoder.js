@@ -123,8 +123,8 @@ function writeAttend(program, cache, { attention: a, q, out, t, index, mask, sco
 }
 
 /**
- * The stores, attentions and convolutions of a program that was recorded for some texts, at later positions of the same texts. How pages and
- * scratch are used must not change: the same t, and ends in the same pages.
+ * The stores, attentions and convolutions of a program that was recorded for some texts, at later positions of the same
+ * texts. How pages and scratch are used must not change: the same t, and ends in the same pages.
  * @param {Program} program every layer has an operation of a kind for each text, in their order, or none
  * @param {readonly { index: number, slot: number, t: number, past: readonly number[] }[]} texts
  * @param {number} y where the last operation, a product, puts its result; 0: it stays

@@ -63,7 +63,8 @@ export function planOf(source) {
     placeAll(plan, wanted, roles.filter(isScale), source.format);
     for (const layer of description.layers) {
         const rope = layer.attention?.rope;
-        checkFormat(layer.residualScale === 1 || !mixerOf(layer).after, 'config-unsupported', 'a norm behind a sublayer and a multiplier of what it gives');
+        checkFormat(layer.residualScale === 1 || !mixerOf(layer).after, 'config-unsupported',
+            'a norm behind a sublayer and a multiplier of what it gives');
         const lacks = rope?.scaling.type === 'longrope' && rope.scaling.long === null && !byRole.has('rope_factors_long.weight');
         checkFormat(!lacks, 'config-missing-key', 'rope_scaling has no long_factor and short_factor');
         for (const factors of [rope?.scaling.short, rope?.scaling.long]) {
@@ -135,8 +136,9 @@ function place(plan, wanted, role, tensor, row, format) {
         return;
     }
     const transposed = format !== 'gguf' && family.transposed?.test(role) === true;
-    const shape = transposed ? [...tensor.shape].reverse() : role.includes('conv.weight') ? tensor.shape.filter((n, axis) => n > 1 || axis !== 1)
-        : tensor.shape;
+    // A kernel of a convolution, each channel by itself: [channels, 1, taps].
+    const stored = role.endsWith('.shortconv.conv.weight') ? tensor.shape.filter((n, axis) => axis !== 1 || n > 1) : tensor.shape;
+    const shape = transposed ? [...stored].reverse() : stored;
     const places = fusedPlaces(plan, wanted, role, shape, format) ?? simplePlace(wanted, role, row);
     if (places === null) {
         throw new FormatError('tensor-unknown', `nothing is known of the tensor ${show(tensor.name)} in this ${description.family}`);

@@ -21,7 +21,10 @@ export const placesOf = ({ tokens, ring }, capacity) => (ring && ring.start > 0 
 
 /**
  * Bytes that one page of a layer takes.
- * @param {Network} network @param {import('./description.js').Block} layer @param {import('../blocks/pages.js').KeptType} type @param {number} page
+ * @param {Network} network
+ * @param {import('./description.js').Block} layer
+ * @param {import('../blocks/pages.js').KeptType} type
+ * @param {number} page positions of it
  */
 export function layerPageBytes({ runtime: { wasm } }, layer, type, page) {
     const { kvHeads, keyDim, valueDim } = mixerOf(layer);

@@ -16,7 +16,8 @@ const HARMLESS = new Set([
     'transformers.js_config', 'transformers_version', 'unsloth_fixed', 'unsloth_version', 'use_bfloat16', 'use_cache',
     'decoder_start_token_id', 'prefix', 'tf_legacy_loss', 'use_return_dict', 'tie_encoder_decoder', 'max_window_layers', 'qkv_bias',
     'add_bos_token', 'mup_base_width', 'name', 'general_architecture', 'pad_token', 'type_vocab_size', 'tokenizer_type', '_num_labels',
-    'attn_implementation', 'block_mlp_init_scale', 'block_norm_eps', 'block_out_init_scale', 'block_use_xavier_init', 'conv_use_xavier_init', 'trust_remote_code', 'model_max_length', 'tokenizer_model_max_length', 'tokenizer_padding_side',
+    'attn_implementation', 'block_mlp_init_scale', 'block_norm_eps', 'block_out_init_scale', 'block_use_xavier_init',
+    'conv_use_xavier_init', 'trust_remote_code', 'model_max_length', 'tokenizer_model_max_length', 'tokenizer_padding_side',
     'attention_softmax_in_fp32', 'scale_attention_softmax_in_fp32',
     // Of generation_config.json: how a library computes, and what it uses to be fast.
     '_from_model_config', 'assistant_confidence_threshold', 'assistant_early_exit', 'assistant_ensemble_weight',
@@ -38,11 +39,12 @@ const NEUTRAL = {
     // In quotation marks, as what begins with _ gets a short name otherwise.
     '_remove_final_layer_norm': [false],
     add_classification_head: [false], add_cross_attention: [false], alibi_bias_max: [0], attention_bias: [false],
-    attention_chunk_size: [], block_use_swiglu: [true], use_pos_enc: [true], attention_factor: [1], clip_qkv: [0], cross_attention_hidden_size: [], do_layer_norm_before: [true],
+    attention_chunk_size: [], attention_factor: [1], block_use_swiglu: [true], clip_qkv: [0], cross_attention_hidden_size: [],
+    do_layer_norm_before: [true],
     extrapolation_factor: [1], full_attn_mod: [1], interpolate_factor: [1], is_causal: [true], is_encoder_decoder: [false],
     lm_head_bias: [false], mlp_bias: [false], mtp_num_layers: [0], output_router_logits: [false], qk_layernorm: [false],
     quantization_config: [], scale_attn_weights: [true], use_bidirectional_attention: [false], use_cla: [false], use_mrope: [false],
-    use_qk_norm: [false], use_rotary_pos_emb: [true], use_sliding_window: [false],
+    use_pos_enc: [true], use_qk_norm: [false], use_rotary_pos_emb: [true], use_sliding_window: [false],
     // Of generation; older configs carry them along.
     bad_words_ids: [], begin_suppress_tokens: [], constraints: [], diversity_penalty: [0], do_sample: [false, true],
     dola_layers: [], early_stopping: [false, true], encoder_no_repeat_ngram_size: [0], encoder_repetition_penalty: [1],

@@ -123,7 +123,8 @@ function recordHead(network, program, { rows, segments, every, hidden, results, 
     });
 }
 
-/** What a layer has mixed of positions: an address, and the projection that it still has to go through. @typedef {{ mixed: number, output: PackedWeight }} Mixed */
+/** What a layer has mixed of positions, an address, and the projection that it still has to go through.
+ * @typedef {{ mixed: number, output: PackedWeight }} Mixed */
 
 /** @param {readonly Segment[]} segments @param {(segment: Segment, row: number, concurrent: boolean) => void} record row: its first */
 function eachRow(segments, record) {

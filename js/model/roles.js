@@ -37,7 +37,7 @@ export function rolesOf(family, { format, tensors }) {
             harmless.push(tensor.name);
             continue;
         }
-        const found = format === 'gguf' ? { role: family.gguf?.[tensor.name] ?? tensor.name, row: 0 } : roleOf(family, patterns, tensor.name);
+        const found = format === 'gguf' ? { role: ggufRole(family, tensor.name), row: 0 } : roleOf(family, patterns, tensor.name);
         if (!found) {
             throw new FormatError('tensor-unknown', `nothing is known of the tensor ${show(tensor.name)} in a ${family.name}`);
         }
@@ -47,6 +47,9 @@ export function rolesOf(family, { format, tensors }) {
     }
     return { byRole, harmless };
 }
+
+/** @param {Family} family @param {string} name */
+const ggufRole = ({ gguf = {} }, name) => (Object.hasOwn(gguf, name) ? gguf[name] : name);
 
 /**
  * @param {Family} family

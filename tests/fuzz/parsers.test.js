@@ -175,7 +175,8 @@ function toolCalls() {
     const body = JSON.stringify(call);
     const args = JSON.stringify(call.arguments);
     const sources = [
-        "<|tool_call_start|>[a(b='c\\'', d=[1, {'e': None}], f=True), g()]<|tool_call_end|>", `Let me look.\n<tool_call>\n${body}\n</tool_call>\n<tool_call>${body}</tool_call> So.`, `<tool_call>[${body}, ${body}]</tool_call>`,
+        "<|tool_call_start|>[a(b='c\\'', d=[1, {'e': None}], f=True), g()]<|tool_call_end|>",
+        `Let me look.\n<tool_call>\n${body}\n</tool_call>\n<tool_call>${body}</tool_call> So.`, `<tool_call>[${body}, ${body}]</tool_call>`,
         `[TOOL_CALLS] [${body}]`, `[TOOL_CALLS]get_weather[CALL_ID]abc[ARGS]${args}[TOOL_CALLS]get_weather[ARGS]${args}`,
         `<|tool_call|>[${body}]<|/tool_call|>`, `<|python_tag|>${body}; ${body}`,
         `{"name": "a", "parameters": ${args}}`, JSON.stringify([{ function: call }]),
@@ -187,7 +188,8 @@ function toolCalls() {
         `<|channel|>commentary to=functions.a <|constrain|>json<|message|>${args}<|call|>`,
     ];
     const words = [
-        '<tool_call>', '<|tool_call_start|>', '(', ')', '=', "'", '</tool_call>', '<|tool_call|>', '[TOOL_CALLS]', '[CALL_ID]', '[ARGS]', '<|python_tag|>', '<escape>',
+        '<tool_call>', '<|tool_call_start|>', '(', ')', '=', "'", '</tool_call>', '<|tool_call|>', '[TOOL_CALLS]',
+        '[CALL_ID]', '[ARGS]', '<|python_tag|>', '<escape>',
         '<｜tool▁call▁begin｜>', '<｜tool▁sep｜>', '```', '<arg_key>', '</arg_key>', '<arg_value>', '</arg_value>', 'call:',
         '<start_function_call>', '<|message|>', 'to=functions.', '{', '}', '[', ']', '"', '\\', '\\u',
         ';', ',', ':', 'null', '1e999', '-', '"__proto__"', '"name"', '"arguments"', '"function"',

@@ -26,7 +26,8 @@ export const lfm3 = {
         const norm = rms(f.positive(['norm_eps', 'rms_norm_eps'], 1e-5));
         const norms = { before: norm, ...f.flag('use_sandwich_norm', true) && { after: norm } };
         const feed = feedForward(f, sizes, norms);
-        const [gated, bias, window] = [f.flag('use_attention_gate', true), f.flag('attention_bias', false), f.countOrNone('sliding_window', 256)];
+        const [gated, bias] = [f.flag('use_attention_gate', true), f.flag('attention_bias', false)];
+        const window = f.countOrNone('sliding_window', 256);
         const attentive = (/** @type {number | null} */ within, /** @type {Scaling} */ scaling) => block(attention(sizes, {
             ...norms, bias: biases(bias), window: within, headNorm: { norm, over: 'head', own: false }, gated,
             rope: rope(scaling, sizes.keyDim, null),
@@ -38,7 +39,8 @@ export const lfm3 = {
         };
         const usual = (/** @type {number} */ i) => (i % 4 === 2 ? 'full_attention' : i % 4 === 0 && i > 0 ? 'sliding_attention' : 'conv');
         const types = f.list('layer_types', sizes.count) ?? Array.from({ length: sizes.count }, (_, i) => usual(i));
-        const layers = types.map((type) => (Object.hasOwn(blocks, type) ? blocks[/** @type {keyof blocks} */ (type)] : f.unsupported('layer_types', type)));
+        const layers = types.map((type) =>
+            (Object.hasOwn(blocks, type) ? blocks[/** @type {keyof blocks} */ (type)] : f.unsupported('layer_types', type)));
         if (!layers.some((layer) => layer.attention)) f.unsupported('layer_types', types);
         return model(sizes, layers, norm, { tied: f.flag('tie_word_embeddings', true) });
     },
