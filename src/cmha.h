@@ -302,7 +302,7 @@ enum {
 };
 
 /* out[b, i, h, :] = sum over j of p[b, h, i, j] * values[b, g(h), j, :], g(h) = h / (H / G),
- * p = softmax over j of scale * (q[b, i, h, :] . keys[b, g(h), j, :]), capped, masked. Source: Vaswani et al. 2017,
+ * p = softmax over j of scale * (q[b, i, h, :] . keys[b, g(h), j, :]), capped, biased, masked. Source: Vaswani et al. 2017,
  * section 3.2.1; streaming form: Milakov & Gimelshein 2018, Dao et al. 2022; the two masked forms: Keras 3.15.
  *
  * Fused form (default): a streaming softmax; a masked logit counts as one large negative FINITE number, so a row in
@@ -324,10 +324,13 @@ typedef struct cmha_attention {
     size_t t, s;            /* S >= 1 */
     float scale;            /* positive, usually 1 / sqrt(D) */
     uint32_t flags;
-    size_t causal_offset;   /* position of query 0 (the cache update index), with CMHA_ATTEND_CAUSAL or a window */
+    size_t causal_offset;   /* position of query 0 (the cache update index), with CMHA_ATTEND_CAUSAL, a window or slopes */
     size_t window;          /* 0, or: position j is kept for query i only when i + causal_offset - j < window; earlier
                              * ones are not read */
     float softcap;          /* 0, or: a logit x becomes softcap * tanh(x / softcap), before the mask */
+    const float *slopes;    /* NULL, or [H]: a logit then becomes x + slopes[h] * (position of j - (i + causal_offset)), before the
+                             * mask too (ALiBi; Press et al. 2022) */
+    const float *places;    /* the position of j is places[j], a whole number, or j where this is NULL */
     float dropout;          /* explicit form: rate in [0, 1]; 0 = none. A kept probability is divided by 1 - rate */
     uint32_t seed[2];       /* dropout: Threefry-2x32 (20 rounds; Salmon et al. 2011) under this key. Position j of row
                              * (b, h, i) takes word j % 2 for the counter ((b * H + h) * T + i, j / 2): it is kept if

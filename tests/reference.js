@@ -20,9 +20,10 @@ export function linear(x, w, bias, rows, k, n) {
 
 /**
  * q: [B, T, H, D], keys: [B, S, G, D], values: [B, S, G, V]; keep(b, h, i, j) says whether mask and causality keep a
- * position; drop(b, h, i, j) is the factor that dropout applies to a probability (0 or 1 / (1 - rate)).
+ * position; bias(h, i, j) is added to a logit; drop(b, h, i, j) is the factor that dropout applies to a probability (0 or 1 / (1 - rate)).
  * @param {{ q: Numbers, keys: Numbers, values: Numbers, batch: number, heads: number, kvHeads: number, t: number,
  *   s: number, d: number, v: number, scale: number, softcap?: number, explicit?: boolean, masked?: number,
+ *   bias?: (h: number, i: number, j: number) => number,
  *   keep?: (b: number, h: number, i: number, j: number) => boolean,
  *   drop?: (b: number, h: number, i: number, j: number) => number }} a
  * @returns {{ out: Float64Array, scores: Float64Array }} out: [B, T, H, V], scores: [B, H, T, S] before dropout
@@ -30,6 +31,7 @@ export function linear(x, w, bias, rows, k, n) {
 export function attention(a) {
     const { q, keys, values, batch, heads, kvHeads, t, s, d, v } = a;
     const keep = a.keep ?? (() => true);
+    const bias = a.bias ?? (() => 0);
     const cap = (/** @type {number} */ x) => (a.softcap ? a.softcap * Math.tanh(x / a.softcap) : x);
     const masked = a.masked ?? (a.explicit ? -1e9 : -2.37267197e38);
     const out = new Float64Array(batch * t * heads * v);
@@ -40,7 +42,8 @@ export function attention(a) {
             for (let i = 0; i < t; i++) {
                 const dot = (/** @type {number} */ j) => sum(d, (e) =>
                     q[((b * t + i) * heads + h) * d + e] * keys[((b * s + j) * kvHeads + g) * d + e]);
-                const logits = Array.from({ length: s }, (_, j) => (keep(b, h, i, j) ? cap(a.scale * dot(j)) : masked));
+                const logits = Array.from({ length: s }, (_, j) =>
+                    (keep(b, h, i, j) ? cap(a.scale * dot(j)) + bias(h, i, j) : masked));
                 const p = softmax(logits).map((e, j) => (a.explicit && !keep(b, h, i, j) ? 0 : e));
                 scores.set(p, ((b * heads + h) * t + i) * s);
                 for (let c = 0; c < v; c++) {

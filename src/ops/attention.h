@@ -74,6 +74,14 @@ void weigh_values(const cmha_cache *c, void *page, size_t g, size_t j, size_t c0
 /* x[c] = cap * tanh(scale * x[c] / cap), c < n */
 void cap_logits(float *x, size_t n, float scale, float cap);
 
+/* ---- attention_alibi.c */
+
+/* Whether logits are more than products times the scale. */
+INLINE int are_shaped(const cmha_attention *a) { return a->softcap > 0.0f || a->slopes; }
+
+/* Products of row r with the keys of positions [j, j + n) become its logits: scaled, capped, biased. */
+void shape_logits(const tile_of_rows *t, size_t r, size_t j, size_t n, float scale, float *x);
+
 /* ---- attention_bytes.c: a page of bytes, for the streaming form */
 
 /* Keys as wide as this at most: sums of D products of 7 and 15 bits then fit in 31. */

@@ -85,17 +85,17 @@ static size_t count_kept(const tile_of_rows *t, size_t r, size_t start, size_t e
     return kept;
 }
 
-/* Logits [start, end) of row r, capped and scaled, -infinity where they do not count; the largest of them. What is
+/* Logits [start, end) of row r, shaped and scaled, -infinity where they do not count; the largest of them. What is
  * before the start, down to a multiple of 4, counts for nothing either. */
 static float row_kept(const tile_of_rows *t, size_t r, size_t start, size_t end, float *row)
 {
     const cmha_attention *a = t->a;
     const uint8_t *mask = a->mask_s ? row_mask(t, r) : NULL;
-    int fused = !(a->flags & CMHA_ATTEND_EXPLICIT), capped = a->softcap > 0.0f;
-    f4 nothing = f4_splat(-__builtin_inff()), highest = nothing, scale = f4_splat(fused && !capped ? a->scale : 1.0f);
+    int fused = !(a->flags & CMHA_ATTEND_EXPLICIT), shaped = are_shaped(a);
+    f4 nothing = f4_splat(-__builtin_inff()), highest = nothing, scale = f4_splat(fused && !shaped ? a->scale : 1.0f);
     if (!fused && a->round) cmha_round_f32(row + start, row + start, end - start, a->round);
-    if (capped) cap_logits(row + start, end - start, fused ? a->scale : 1.0f, a->softcap);
-    if (capped && a->round) cmha_round_f32(row + start, row + start, end - start, a->round);
+    if (shaped) shape_logits(t, r, start, end - start, fused ? a->scale : 1.0f, row + start);
+    if (shaped && a->round) cmha_round_f32(row + start, row + start, end - start, a->round);
     for (size_t j = start - start % 4; j < start; j++) row[j] = -__builtin_inff();
     for (size_t j = start - start % 4; j < end; j += 4) {
         size_t left = least(end - j, 4);

@@ -95,11 +95,11 @@ OUTLINE int any_nan(const runs *k, const float *x)
 static void soften_row(const tile_of_rows *t, size_t r, size_t j0, const runs *k, float *x, float top_sum[2])
 {
     const cmha_attention *a = t->a;
-    f4 scale = f4_splat(a->softcap > 0.0f ? LOG2_E : a->scale * LOG2_E);
+    f4 scale = f4_splat(are_shaped(a) ? LOG2_E : a->scale * LOG2_E);
     f4 most0 = f4_splat(-__builtin_inff()), most1 = most0, total[2] = { f4_splat(0.0f), f4_splat(0.0f) };
     for (size_t u = 0; u < k->count; u++) {
         size_t from = panel_start(k->from[u]), end = panel_end(k->to[u]);
-        if (a->softcap > 0.0f) cap_logits(x + from, end - from, a->scale, a->softcap);
+        if (are_shaped(a)) shape_logits(t, r, j0 + from, k->to[u] - from, a->scale, x + from);
         rule_out(t, r, j0, from, k->to[u], x);
         for (size_t c = from; c < end; c += 8) {
             most0 = f4_max(most0, f4_load(x + c));

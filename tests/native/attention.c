@@ -12,7 +12,7 @@ typedef struct problem {
     cmha_attention a;
     cmha_cache cache;
     float *keys, *values;   /* what the cache holds, [B][S][G][D] and [B][S][G][V] */
-    float *q, *out, *scores, *scratch;
+    float *q, *out, *scores, *scratch, *slopes, *places;
     uint8_t *mask;
 } problem;
 
@@ -69,6 +69,12 @@ static void make(uint64_t *r, problem *p)
     }
     if (random_below(r, 3) == 0) p->a.window = up_to(r, s + 5);
     if (random_below(r, 3) == 0) p->a.softcap = 1.5f;
+    if (random_below(r, 3) == 0) {
+        p->a.slopes = p->slopes = floats(r, h);
+        for (size_t i = 0; i < h; i++) p->slopes[i] *= 8.0f / (float) s;   /* so that biases are small enough to be compared */
+        if (random_below(r, 2)) p->a.places = p->places = floats(r, s);
+        for (size_t j = 0; p->places && j < s; j++) p->places[j] = (float) random_below(r, 2 * s);
+    }
     if (random_below(r, 2)) {
         p->a.flags |= CMHA_ATTEND_EXPLICIT;
         if (random_below(r, 2)) p->scores = unset(b * h * t * s);
@@ -107,6 +113,7 @@ static void check_row(const problem *x, size_t b, size_t h, size_t i)
         for (size_t e = 0; e < c->d; e++) p[j] += (double) q[e] * x->keys[((b * a->s + j) * c->heads + g) * c->d + e];
         p[j] *= a->scale;
         if (a->softcap > 0) p[j] = a->softcap * tanh(p[j] / a->softcap);
+        if (a->slopes) p[j] += a->slopes[h] * ((a->places ? a->places[j] : (double) j) - (double) (i + a->causal_offset));
         p[j] = is_kept(a, b, h, i, j) ? p[j] : a->flags & CMHA_ATTEND_EXPLICIT ? -1e9 : -2.37e38;
         if (p[j] > top) top = p[j];
     }
@@ -153,6 +160,7 @@ int main(void)
         run_alone(ops, 1);
         free_cache(&p.cache, p.a.batch);
         free(p.q); free(p.keys); free(p.values); free(p.out); free(p.scores); free(p.scratch); free(p.mask);
+        free(p.slopes); free(p.places);
     }
     return 0;
 }

@@ -17,7 +17,7 @@ const CLOSE = { atol: 2e-6, rtol: 1e-5 };
  * @typedef {{ seed?: number, batch?: number, heads?: number, kvHeads?: number, t: number, s: number, d: number,
  *   v: number, explicit?: boolean, causal?: number, mask?: 'bts' | 'b1s' | 'bt1' | 'bhts', density?: number, scale?: number,
  *   logits?: number, dropout?: number, round?: number, skew?: number, threads?: number, noScores?: boolean,
- *   window?: number, softcap?: number, page?: number, type?: number,
+ *   window?: number, softcap?: number, slopes?: number[], gap?: number, page?: number, type?: number,
  *   schedule?: (tasks: number) => { task: number, thread: number }[],
  *   spoil?: (x: ReturnType<typeof make>) => void }} Spec
  */
@@ -38,8 +38,19 @@ function make({ seed = 1, batch = 1, heads = 1, kvHeads = heads, t, s, d, v, mas
         explicit: rest.explicit ?? false,
         window: rest.window ?? 0,
         softcap: rest.softcap ?? 0,
+        bias: biasOf(rest, s),
     };
 }
+
+/** ALiBi's. @param {Pick<Spec, 'slopes' | 'gap' | 'causal'>} spec @param {number} s */
+function biasOf({ slopes, gap = 0, causal = 0 }, s) {
+    return slopes && ((/** @type {number} */ h, /** @type {number} */ i, /** @type {number} */ j) =>
+        Math.fround(slopes[h]) * (placeOf(j, gap, s) - (i + causal)));
+}
+
+/** Positions of keys, of which the last are their numbers, and every third has so many left out in front of it. @param {number} j
+ * @param {number} gap @param {number} s */
+const placeOf = (j, gap, s) => j - gap * Math.floor((s - 1 - j) / 3);
 
 /** Strides of a mask of the given shape; axes of length 1 broadcast. @param {number[]} shape */
 function strides(shape) {
@@ -71,6 +82,8 @@ function run(spec) {
         cache: k.cache({ batch, s, heads: kvHeads, d, v, page: spec.page, type: spec.type }, x.keys, x.values).address,
         mask: x.mask ? k.put(x.mask, 1) : 0, maskB: at[0], maskH: at[1], maskT: at[2], maskS: at[3],
         out, outStride: heads * v, scores, batch, heads, t, s, scale: x.scale, window: x.window, softcap: x.softcap,
+        slopes: spec.slopes ? k.put(Float32Array.from(spec.slopes), skew) : 0,
+        places: spec.gap ? k.put(Float32Array.from({ length: s }, (_, j) => placeOf(j, spec.gap ?? 0, s)), skew) : 0,
         flags: (x.causal === undefined ? 0 : ATTEND.CAUSAL) | (x.explicit ? ATTEND.EXPLICIT : 0),
         causalOffset: x.causal ?? 0, dropout: spec.dropout ?? 0, seed0: 11, seed1: 22, round: spec.round ?? 0,
     });
@@ -178,6 +191,27 @@ test('capped logits', () => {
     }
 });
 
+test('biased logits: by the distance of keys, or by positions that they are said to have', () => {
+    for (const explicit of [false, true]) {
+        for (const gap of [0, 2]) {
+            for (const [t, s] of [[1, 9], [1, 1100], [6, 300], [23, 70]]) {
+                const spec = { t, s, d: 8, v: 5, heads: 4, kvHeads: 2, slopes: [0.5, 0.01, 0, 0.7], gap, explicit };
+                check({ ...spec, causal: s - t });
+                check({ ...spec, causal: s - t, softcap: 3, window: 200, mask: 'bts' });
+                check({ ...spec, causal: s + 7, page: 64 });
+                check({ ...spec, gap: 0, causal: 3, page: 8, mask: 'bhts' });
+            }
+        }
+        // Far from the start of a text a bias is as exact as at it: as floats, those of positions from 0 on are not.
+        const far = { t: 2, s: 2000, d: 4, v: 3, slopes: [0.6931], causal: 1998, explicit };
+        check({ ...far, logits: 0 }, { atol: 1e-6, rtol: 2e-6 });
+    }
+    for (const round of [1, 2]) {
+        const { out, x } = run({ t: 3, s: 40, d: 8, v: 5, slopes: [0.25], causal: 37, round });
+        assertClose(out, attention({ ...x, keep: kept(x) }).out, { atol: round === 1 ? 4e-3 : 3e-2 }, 'half policies');
+    }
+});
+
 test('pages smaller than 256: one or several', () => {
     for (const page of [8, 24, 64, 200]) {
         for (const explicit of [false, true]) {
@@ -239,13 +273,14 @@ test('shared key heads: the bits of query heads that have them to themselves', (
     }
 });
 
-test('rows together or one by one: the same bits, with a window, a cap, shared heads and narrow caches', () => {
+test('rows together or one by one: the same bits, with a window, a cap, biases, shared heads and narrow caches', () => {
     for (const type of [KEPT.F32, KEPT.F16, KEPT.I8]) {
         for (const [heads, kvHeads] of [[2, 2], [8, 2], [3, 1]]) {
             for (const [t, s, window] of [[2, 40, 9], [7, 530, 300], [26, 1100, 0], [3, 2200, 1500]]) {
                 for (const mask of /** @type {Spec['mask'][]} */ ([undefined, 'bhts'])) {
                     for (const explicit of [false, true]) {
-                        const spec = { s, d: 9, v: 11, heads, kvHeads, window, softcap: 4, type, mask, explicit };
+                        const slopes = window ? undefined : Array.from({ length: heads }, (_, h) => 2 ** -h / 3);
+                        const spec = { s, d: 9, v: 11, heads, kvHeads, window, softcap: 4, slopes, type, mask, explicit };
                         const whole = run({ ...spec, t, causal: s - t });
                         for (let i = 0; i < t; i++) {
                             const row = heads * whole.x.d;
