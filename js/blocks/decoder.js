@@ -79,8 +79,10 @@ export function recordStore(program, cache, { k, v, keys, values, t, index, conc
  * @param {Program} program
  * @param {{ address: number }} cache
  * @param {{ attention: import('../model/description.js').Attention, q: number, out: number, t: number, index: number,
- *   mask: number, scores: number, concurrent: boolean }} args q: address of [t][heads * keyDim]; out: of [t][heads * valueDim]; scores: of
- *   [heads][t][index + t], 0 if they are not wanted; mask: of [index + t] bytes, 0 for none
+ *   mask: number, slopes: number, places: number, scores: number, concurrent: boolean }} args q: address of [t][heads * keyDim]; out: of
+ *   [t][heads * valueDim]; scores: of [heads][t][index + t], 0 if they are not wanted; mask: of [index + t] bytes, 0 for none; slopes: of
+ *   [heads] linear biases, 0 for none; places: of [index + t] positions of keys, on the scale on which the first query's is index, 0: their
+ *   indices
  */
 export function recordAttend(program, cache, args) {
     const { attention: { explicit = false }, scores, concurrent } = args;
@@ -99,7 +101,7 @@ export function recordAttend(program, cache, args) {
  * @param {boolean} explicit
  * @param {boolean} concurrent
  */
-function writeAttend(program, cache, { attention: a, q, out, t, index, mask, scores }, explicit, concurrent) {
+function writeAttend(program, cache, { attention: a, q, out, t, index, mask, slopes, places, scores }, explicit, concurrent) {
     const op = program.append(KIND.ATTENTION, flagsOf(concurrent));
     const { words, floats } = program;
     words[op + ATTENTION.q] = q;
@@ -114,6 +116,8 @@ function writeAttend(program, cache, { attention: a, q, out, t, index, mask, sco
     words[op + ATTENTION.s] = index + t;
     words[op + ATTENTION.mask] = mask;
     words[op + ATTENTION.maskS] = mask === 0 ? 0 : 1;
+    words[op + ATTENTION.slopes] = slopes;
+    words[op + ATTENTION.places] = places;
     words[op + ATTENTION.flags] = ATTEND.CAUSAL | (explicit ? ATTEND.EXPLICIT : 0);
     words[op + ATTENTION.causalOffset] = index;
     words[op + ATTENTION.window] = a.window ?? 0;

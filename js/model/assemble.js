@@ -171,14 +171,12 @@ function fusedPlaces({ family, description }, wanted, role, shape, format) {
     const gate = rows('ffn_gate');
     if (name === 'attn_qkv') {
         const parts = ['attn_q', 'attn_k', 'attn_v'];
-        const { heads, kvHeads, keyDim } = firstAttention(description);
-        if (!family.headByHead || format === 'gguf' || heads !== kvHeads) {
-            return split(at, kind, parts.map((part) => [part, rows(part)]), 1);
-        }
+        const groups = family.headByHead && format !== 'gguf' ? firstAttention(description).kvHeads : 1;
+        const all = parts.reduce((sum, part) => sum + rows(part), 0);
         // Before there is an entry for every head: the tensor's size is known to be in the file, the config's is not.
-        checkFormat(shape[0] === 3 * heads * keyDim, 'tensor-shape',
-            `the tensor of ${role} must have ${3 * heads * keyDim} rows, as the config says, got ${shape[0]}`);
-        return split(at, kind, parts.map((part) => [part, keyDim]), heads);
+        checkFormat(shape[0] === all, 'tensor-shape',
+            `the tensor of ${role} must have ${all} rows, as the config says, got ${shape[0]}`);
+        return split(at, kind, parts.map((part) => [part, rows(part) / groups]), groups);
     }
     if (name === 'ffn_gate_up' || (name === 'ffn_up' && gate > 0 && shape[0] === 2 * gate)) {
         return split(at, kind, [['ffn_gate', gate], ['ffn_up', gate]], 1);

@@ -14,6 +14,11 @@
  * @property {'halves' | 'pairs'} pairing element i with i + dims / 2, or 2 i with 2 i + 1
  * @property {import('./rope.js').Scaling} scaling
  *
+ * @typedef {object} Alibi linear biases (Press et al. 2022): a logit gets its head's slope times the key's position less the query's
+ * @property {number} most the least slope is 2 ** -most
+ * @property {number} [scale] factor of the slopes
+ * @property {boolean} [half] slopes are rounded to bfloat16 before
+ *
  * @typedef {object} Attention
  * @property {Norm} [before] norm of its input
  * @property {Norm} [after] norm of its output, before the residual addition
@@ -29,6 +34,7 @@
  *   rotated, or, turned, after it; over each head or over all together; own: each head has weights of its own
  * @property {Rope | null} rope
  * @property {boolean} [gated] what comes out of a head is multiplied by the sigmoid of a number of its own, a projection of the layer's input
+ * @property {Alibi} [alibi] of logits that are scaled and capped
  * @property {boolean} [explicit] whole rows of probabilities instead of a streaming softmax: Keras's path with dropout. The
  *   same numbers up to rounding
  *
@@ -66,8 +72,8 @@
  * @property {number} width
  * @property {number} vocabulary
  * @property {number} context length that the model was trained for
- * @property {{ scale: number, positions: number | null, skipped: number }} embedding scale: factor of the embeddings; positions: number of
- *   learned position embeddings, null: none; skipped: rows of their table in front of the first
+ * @property {{ scale: number, positions: number | null, skipped: number, norm?: Norm }} embedding scale: factor of the embeddings; positions:
+ *   number of learned position embeddings, null: none; skipped: rows of their table in front of the first; norm: of what both give
  * @property {Block[]} layers equal layers are the same object
  * @property {Norm} finalNorm
  * @property {{ bias: boolean, scale: number, softcap: number | null, tied: boolean | null }} head scale: factor of the logits;

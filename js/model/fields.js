@@ -38,13 +38,14 @@ const NEUTRAL = {
     // Of a model.
     // In quotation marks, as what begins with _ gets a short name otherwise.
     '_remove_final_layer_norm': [false],
-    add_classification_head: [false], add_cross_attention: [false], alibi_bias_max: [0], attention_bias: [false],
-    attention_chunk_size: [], attention_factor: [1], block_use_swiglu: [true], clip_qkv: [0], cross_attention_hidden_size: [],
-    do_layer_norm_before: [true],
+    add_classification_head: [false], add_cross_attention: [false], alibi_bias_max: [0],
+    apply_residual_connection_post_layernorm: [false], attention_bias: [false], attention_chunk_size: [], attention_factor: [1],
+    block_use_swiglu: [true], clip_qkv: [0], cross_attention_hidden_size: [], do_layer_norm_before: [true],
     extrapolation_factor: [1], full_attn_mod: [1], interpolate_factor: [1], is_causal: [true], is_encoder_decoder: [false],
-    lm_head_bias: [false], mlp_bias: [false], mtp_num_layers: [0], output_router_logits: [false], qk_layernorm: [false],
-    quantization_config: [], scale_attn_weights: [true], use_bidirectional_attention: [false], use_cla: [false], use_mrope: [false],
-    use_pos_enc: [true], use_qk_norm: [false], use_rotary_pos_emb: [true], use_sliding_window: [false],
+    lm_head_bias: [false], logit_scale: [], mlp_bias: [false], mtp_num_layers: [0], no_bias: [true],
+    output_router_logits: [false], prefix_lm: [false], qk_layernorm: [false], qk_ln: [false], quantization_config: [],
+    scale_attn_weights: [true], use_bidirectional_attention: [false], use_cla: [false], use_mrope: [false], use_pos_enc: [true],
+    use_qk_norm: [false], use_rotary_pos_emb: [true], use_sliding_window: [false],
     // Of generation; older configs carry them along.
     bad_words_ids: [], begin_suppress_tokens: [], constraints: [], diversity_penalty: [0], do_sample: [false, true],
     dola_layers: [], early_stopping: [false, true], encoder_no_repeat_ngram_size: [0], encoder_repetition_penalty: [1],

@@ -99,6 +99,7 @@ export class Network {
             const { positions, skipped } = embedding;
             /** Address of [positions][width] floats; 0: none. */
             this.positions = positions === null ? 0 : this._table('position_embd.weight', skipped + positions, width) + 4 * skipped * width;
+            this.embeddingNorm = this._norm('token_embd_norm', embedding.norm, width);
             this.layers = description.layers.map((layer, i) => new LayerWeights(this, `blk.${i}.`, layer));
             this.finalNorm = this._norm('output_norm', finalNorm, width);
             this.head = head.tied ? this.embedding : this._matrix('output', width, vocabulary, head.bias);
@@ -112,6 +113,8 @@ export class Network {
         this.streams = !description.layers.some(({ attention }) => attention?.explicit);
         /** Kinds of rotation. */
         this.ropes = [...new Set(description.layers.flatMap(({ attention }) => attention?.rope ?? []))];
+        /** Whether logits depend on the positions of keys themselves (ALiBi), not on how these are rotated. */
+        this.biased = description.layers.some(({ attention }) => attention?.alibi);
         /** Whether a text has to be read again once it is a long one, as then all its keys are rotated otherwise (LongRoPE). */
         this.rereads = this.ropes.some(({ scaling }) => scaling.type === 'longrope');
         /** Why what a cache holds cannot move to other positions; null: it can. @type {string | null} */

@@ -140,7 +140,11 @@ export class PassJob {
         const { every, passing, hidden, logits } = this._wanted;
         pass.tokens = program.scratch(4 * pass.rows);
         pass.positions = program.scratch(4 * pass.rows);
-        pass.segments.forEach((segment) => { segment.windows = this._roomForWindows(program, segment); });
+        pass.segments.forEach((segment) => {
+            segment.windows = this._roomForWindows(program, segment);
+            // Its steps until the next page begins run the same program.
+            segment.places = segment.placed ? program.scratch(4 * PAGE * Math.ceil((segment.index + segment.t) / PAGE)) : 0;
+        });
         this._writeTokens(program, pass);
         pass.every = every;
         pass.hidden = every ? program.scratch(4 * width * pass.rows) : hidden;
@@ -165,11 +169,12 @@ export class PassJob {
             const { row, ids } = this._runs[i];
             const t = this._part(ids);
             if (t > 0) {
-                const segment = this._segments[i] ??= { caches: [], index: 0, slot: 0, past: [], t: 0, result: -1, windows: null };
+                const segment = this._segments[i] ??= { caches: [], index: 0, slot: 0, past: [], t: 0, placed: false, result: -1, windows: null };
                 segment.caches = row.caches;
                 segment.index = row.length;
                 segment.slot = row.slot(row.length);
                 row.slotsBefore(this._network.reach, segment.past);
+                segment.placed = this._network.biased && (row.positions !== null || segment.slot !== segment.index);
                 segment.t = t;
                 segment.result = this._from + t === ids.length ? i : -1;
                 pass.segments[count++] = segment;
@@ -200,9 +205,10 @@ export class PassJob {
         same = this._note(this._runs.length) && same;
         same = this._note(segments.length) && same;
         for (let i = 0; i < segments.length; i++) {
-            const { caches, index, slot, t, result } = segments[i];
+            const { caches, index, slot, t, placed, result } = segments[i];
             same = this._note(caches) && same;
             same = this._note(slot !== index && network.windows.length > 0) && same;
+            same = this._note(placed) && same;
             same = this._note(t) && same;
             same = this._note(Math.ceil((index + t) / PAGE)) && same;
             same = this._note(result) && same;
@@ -219,7 +225,7 @@ export class PassJob {
     }
 
     /** @param {Program} program @param {Pass} pass */
-    _writeTokens({ words }, { tokens, positions }) {
+    _writeTokens({ words, floats }, { tokens, positions }) {
         let at = 0;
         for (let i = 0; i < this._runs.length; i++) {
             const { row, ids } = this._runs[i];
@@ -228,7 +234,11 @@ export class PassJob {
                 words[positions / 4 + at] = row.angle(row.length + j);
             }
             if (this._part(ids) > 0) {
-                this._segments[i].windows?.forEach((mask, window) => row.ring?.writeMask(mask, window, row.length));
+                const { windows, placed, places = 0, index, t } = this._segments[i];
+                windows?.forEach((mask, window) => row.ring?.writeMask(mask, window, row.length));
+                for (let place = 0; placed && place < index + t; place++) {
+                    floats[places / 4 + row.slot(place)] = row.position(place) - row.position(index) + index;
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 import { recordAttend, recordGate, recordLookup, recordRopeTable, recordStore } from '../blocks/decoder.js';
 import { quantizedBytes, recordQuantize } from '../blocks/quantize.js';
 import { recordRope } from '../blocks/rope.js';
+import { slopesOf } from './alibi.js';
 
 /** @typedef {import('../engine/program.js').Program} Program */
 /** @typedef {import('../blocks/norm.js').NormWeights} NormWeights */
@@ -23,6 +24,8 @@ import { recordRope } from '../blocks/rope.js';
  * @property {number} [mask] address of [index + t] bytes: 0 leaves a position out for all queries
  * @property {Map<number, number> | null} [windows] if the caches have another order than the text: such a mask for every sliding window that
  *   is shorter than the text
+ * @property {boolean} [placed] whether the caches' keys have other positions than their indices, and linear biases ask for these
+ * @property {number} [places] then address of [index + t] positions of these keys, on the scale on which the first token's is index
  * @property {number} result row of `hidden` for the state after the last token; -1: not wanted
  *
  * @typedef {object} Pass by address
@@ -147,6 +150,7 @@ class Recorder {
         /** Address of [rows][width]: the residual stream, which each layer reads and adds to. */
         this.x = program.scratch(4 * rows * width);
         recordLookup(program, network.embedding, pass.tokens, rows, this.x, embedding.scale, network.positions, pass.positions);
+        network.embeddingNorm?.record(program, rows, this.x, width, this.x, width);
         this.buffers = this._makeBuffers();
         this._tables = this._makeTables();
     }
@@ -173,8 +177,8 @@ class Recorder {
     }
 
     /**
-     * Records the tables of cosines and sines for this pass, one for each kind of rotation.
-     * @returns {Map<object, number>} address of [rows][dims / 2] cosines and sines, by description
+     * Records the tables of cosines and sines for this pass, one for each kind of rotation, and writes down the slopes of linear biases.
+     * @returns {Map<object, number>} address of [rows][dims / 2] cosines and sines, or of [heads] slopes, by description
      */
     _makeTables() {
         const { _network: network, _program: program, _pass: { rows, positions, length } } = this;
@@ -187,6 +191,12 @@ class Recorder {
             const table = program.scratch(4 * rows * rope.dims);
             recordRopeTable(program, { rows, positions, half, frequencies, scale: rope.scaling.attention, table });
             tables.set(rope, table);
+        }
+        for (const { attention } of network.description.layers) {
+            if (!attention?.alibi || tables.has(attention.alibi)) continue;
+            const slopes = program.scratch(4 * attention.heads);
+            network.runtime.memory.f32(slopes, attention.heads).set(slopesOf(attention.alibi, attention.heads));
+            tables.set(attention.alibi, slopes);
         }
         return tables;
     }
@@ -270,11 +280,12 @@ class Recorder {
         eachRow(segments, ({ caches, slot, t }, row, concurrent) => recordStore(program, caches[i], {
             k: k + 4 * row * ks, v: v + 4 * row * vs, keys: ks, values: vs, t, index: slot, concurrent,
         }));
-        eachRow(segments, ({ caches, index, t, windows, mask = 0 }, row, concurrent) => {
+        const slopes = a.alibi ? /** @type {number} */ (this._tables.get(a.alibi)) : 0;
+        eachRow(segments, ({ caches, index, t, windows, places = 0, mask = 0 }, row, concurrent) => {
             const window = windows?.get(a.window ?? 0);
             recordAttend(program, caches[i], {
                 attention: window ? { ...a, window: null } : a, q: q + 4 * row * qs, out: mixed + 4 * row * a.heads * a.valueDim, t, index,
-                mask: window ?? mask, scores: scores?.get(i) ?? 0, concurrent,
+                mask: window ?? mask, slopes, places, scores: scores?.get(i) ?? 0, concurrent,
             });
         });
         if (weights.gate) {

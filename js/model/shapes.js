@@ -15,6 +15,7 @@ export function shapesOf(d) {
     if (d.embedding.positions !== null) {
         shapes.set('position_embd.weight', [d.embedding.skipped + d.embedding.positions, d.width]);
     }
+    addNorm(shapes, 'token_embd_norm', d.embedding.norm, [d.width]);
     addNorm(shapes, 'output_norm', d.finalNorm, [d.width]);
     if (!d.head.tied) {
         shapes.set('output.weight', [d.vocabulary, d.width]);

@@ -4,6 +4,8 @@
 //     granitemoehybrid,hunyuan_v1_dense
 //   python tests/model/random_cases.py 72 60 FOLDER lfm2
 //   python tests/model/random_cases.py 74 120 FOLDER lfm3
+//   for one in '8386 1 FOLDER bloom' '16228 1 FOLDER mpt' '10975 1 FOLDER falcon' '7309 1 FOLDER falcon'; do
+//     python tests/model/random_cases.py $one; done
 //   node tests/model/copy.js FOLDER
 //
 // One model for each family and each kind of rotary scaling, with one prompt that tells: past the window, past the
@@ -32,11 +34,12 @@ const CASES = {
 const RANDOM = {
     'arcee-2811-43': 3, 'ernie4_5-2811-28': 3, 'exaone4-2811-128': 3, 'glm-2811-54': 3, 'gpt_bigcode-2811-98': 3, 'gpt_neo-2811-72': 3,
     'granitemoehybrid-2811-70': 3, 'helium-2811-137': 3, 'hunyuan_v1_dense-2811-35': 3, 'olmo-2811-63': 3, 'opt-2811-121': 3,
-    'lfm2-72-22': 3, 'lfm2-72-46': 3, 'lfm3-74-105': 3, 'vaultgemma-2811-9': 3,
+    'lfm2-72-22': 3, 'lfm2-72-46': 3, 'lfm3-74-105': 3, 'vaultgemma-2811-9': 3, 'bloom-8386-0': 3, 'falcon-10975-0': 2, 'falcon-7309-0': 2,
+    'mpt-16228-0': 2,
 };
 
 /** Tensors with a row for each token. */
-const BY_TOKEN = /(^|\.)(embed_tokens|wte|embed_in|lm_head|embed_out)\.(weight|bias)$/;
+const BY_TOKEN = /(^|\.)(embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)\.(weight|bias)$/;
 
 /** @typedef {{ dtype: string, shape: number[], bytes: Buffer }} Stored */
 

@@ -24,7 +24,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 seed, count, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 FAMILIES = ("llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi phi3 gpt_neox gpt2 olmo2 smollm3 granite stablelm starcoder2 "
-            "gpt_neo opt gpt_bigcode olmo ernie4_5 helium glm arcee exaone4 vaultgemma granitemoehybrid hunyuan_v1_dense lfm2 lfm3").split()
+            "gpt_neo opt gpt_bigcode olmo ernie4_5 helium glm arcee exaone4 vaultgemma granitemoehybrid hunyuan_v1_dense "
+            "lfm2 lfm3 bloom falcon mpt").split()
 FAMILIES = sys.argv[4].split(",") if len(sys.argv) > 4 else FAMILIES
 OWN_HEADS = {"llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "ernie4_5", "glm", "vaultgemma"}  # their head_dim need not divide the width
 EPSILON = {"phi": "layer_norm_eps", "gpt_neox": "layer_norm_eps", "stablelm": "layer_norm_eps", "starcoder2": "norm_epsilon", "lfm2": "norm_eps", "lfm3": "norm_eps"}
@@ -83,6 +84,19 @@ def config_of(family):
     activation = R.choice(["silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu"])
     c = {"vocab_size": R.choice([41, 64, 97, 130, 257, 331]), "pad_token_id": None, "bos_token_id": 1, "eos_token_id": R.choice([2, [2, 3]])}
     context = R.choice([64, 96, 128])
+    if family == "bloom":
+        return {**c, "hidden_size": heads * size, "n_head": heads, "n_layer": layers, "tie_word_embeddings": maybe(0.7)}
+    if family == "mpt":
+        return {**c, "d_model": heads * size, "n_heads": heads, "n_layers": layers, "max_seq_len": context, "tie_word_embeddings": maybe(0.7),
+                "attn_config": {"softmax_scale": R.choice([None, None, 0.3])}}  # transformers has 8 for any alibi_bias_max
+    if family == "falcon":
+        later, alone = maybe(0.4), maybe(0.5)
+        shared = R.choice([k for k in range(1, heads + 1) if heads % k == 0]) if later else None
+        return {**c, "hidden_size": heads * size, "num_attention_heads": heads, "num_hidden_layers": layers, "ffn_hidden_size": R.choice([None, inner]),
+                "max_position_embeddings": context, "alibi": maybe(0.5), "bias": maybe(0.5), "multi_query": alone, "num_kv_heads": shared,
+                "new_decoder_architecture": later, "parallel_attn": later or maybe(0.5), "activation": activation,
+                "num_ln_in_parallel_attn": R.choice([None, 1, 2]) if later else None, "tie_word_embeddings": maybe(0.7),
+                "rope_parameters": rope("falcon", size)}
     if family == "gpt_bigcode":
         return {**c, "n_embd": heads * size, "n_head": heads, "n_layer": layers, "n_positions": context, "n_inner": R.choice([None, inner]),
                 "activation_function": activation, "scale_attn_weights": maybe(0.7), "multi_query": maybe(0.6)}
@@ -201,7 +215,9 @@ def fill(model, dtype):
 
 
 def build(config, dtype):
-    return AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=dtype, attn_implementation="eager").eval()
+    # Falcon's eager form adds its linear biases twice.
+    form = "sdpa" if config.model_type == "falcon" else "eager"
+    return AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=dtype, attn_implementation=form).eval()
 
 
 def run(model, ids):

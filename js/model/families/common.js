@@ -27,7 +27,7 @@ import { checkFormat } from '../../check.js';
  * @property {Record<string, string>} [gguf] roles that its GGUF files call otherwise
  * @property {RegExp} [transposed] roles that a folder stores as [inputs, outputs]
  * @property {boolean} [addStart] texts begin with the start token, though the folder's tokenizer does not add it
- * @property {boolean} [headByHead] a folder's fused queries, keys and values follow one another head by head
+ * @property {boolean} [headByHead] a folder's fused queries, keys and values follow one another key head by key head
  */
 
 /** @type {Record<string, string>} */
@@ -92,13 +92,13 @@ export function layerCount(f, names) {
 
 /**
  * @param {Fields} f
- * @param {{ kvHeads?: number, keyDim?: number, inner?: number }} [usual] what the family has where the file says nothing, which null
+ * @param {{ kvHeads?: number, keyDim?: number, inner?: number, context?: number }} [usual] what the family has where the file says nothing, which null
  *   is not; otherwise as many key heads as query heads, which share the width
- * @param {{ count?: string[], heads?: string[], inner?: string }} [spelling] fields with names of the family's own
+ * @param {{ width?: string[], count?: string[], heads?: string[], inner?: string | string[], context?: string[] }} [spelling] fields with names of the family's own
  * @returns {Sizes}
  */
 export function readSizes(f, usual = {}, spelling = {}) {
-    const width = f.count('hidden_size');
+    const width = f.count(spelling.width ?? 'hidden_size');
     const count = layerCount(f, spelling.count ?? 'num_hidden_layers');
     const heads = f.count(spelling.heads ?? 'num_attention_heads');
     const kvHeads = f.countOrNone('num_key_value_heads', usual.kvHeads) ?? heads;
@@ -111,7 +111,7 @@ export function readSizes(f, usual = {}, spelling = {}) {
     return {
         width, count, heads, kvHeads, keyDim, valueDim: f.countOrNone('v_head_dim') ?? keyDim,
         inner: f.count(spelling.inner ?? 'intermediate_size', usual.inner), vocabulary: f.count('vocab_size'),
-        context: f.count('max_position_embeddings'),
+        context: f.count(spelling.context ?? 'max_position_embeddings', usual.context),
     };
 }
 
@@ -179,14 +179,14 @@ export function block(attention_, feedForward_, others) {
  * @param {Sizes} sizes
  * @param {Block[]} layers
  * @param {Norm} finalNorm
- * @param {{ tied: boolean | null, embeddingScale?: number, positions?: number | null, skipped?: number, bias?: boolean,
+ * @param {{ tied: boolean | null, embeddingScale?: number, embeddingNorm?: Norm, positions?: number | null, skipped?: number, bias?: boolean,
  *   scale?: number, softcap?: number | null }} others
  * @returns {Omit<ModelDescription, 'family'>}
  */
 export function model({ width, vocabulary, context }, layers, finalNorm, others) {
-    const { tied, embeddingScale = 1, positions = null, skipped = 0, bias = false, scale = 1, softcap = null } = others;
+    const { tied, embeddingScale = 1, embeddingNorm, positions = null, skipped = 0, bias = false, scale = 1, softcap = null } = others;
     return {
-        width, vocabulary, context, layers, finalNorm, embedding: { scale: embeddingScale, positions, skipped },
+        width, vocabulary, context, layers, finalNorm, embedding: { scale: embeddingScale, positions, skipped, norm: embeddingNorm },
         head: { tied, bias, scale, softcap },
     };
 }

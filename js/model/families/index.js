@@ -2,8 +2,10 @@
 
 import { FormatError, show } from '../../check.js';
 import { arcee } from './arcee.js';
+import { bloom } from './bloom.js';
 import { ernie45 } from './ernie4-5.js';
 import { exaone4 } from './exaone4.js';
+import { falcon } from './falcon.js';
 import { gemma } from './gemma.js';
 import { gemma2 } from './gemma2.js';
 import { gemma3 } from './gemma3.js';
@@ -20,6 +22,7 @@ import { lfm2 } from './lfm2.js';
 import { lfm3 } from './lfm3.js';
 import { llama } from './llama.js';
 import { mistral } from './mistral.js';
+import { mpt } from './mpt.js';
 import { olmo } from './olmo.js';
 import { olmo2 } from './olmo2.js';
 import { opt } from './opt.js';
@@ -34,8 +37,8 @@ import { vaultGemma } from './vaultgemma.js';
 
 /** @type {readonly import('./common.js').Family[]} */
 export const families = Object.freeze([
-    arcee, ernie45, exaone4, gemma, gemma2, gemma3, glm, gpt2, gptBigCode, gptNeo, gptNeox, granite, graniteHybrid, helium, hunyuan, lfm2, lfm3,
-    llama, mistral, olmo, olmo2, opt, phi, phi3, qwen2, qwen3, smollm3, stablelm, starcoder2, vaultGemma,
+    arcee, bloom, ernie45, exaone4, falcon, gemma, gemma2, gemma3, glm, gpt2, gptBigCode, gptNeo, gptNeox, granite, graniteHybrid, helium,
+    hunyuan, lfm2, lfm3, llama, mistral, mpt, olmo, olmo2, opt, phi, phi3, qwen2, qwen3, smollm3, stablelm, starcoder2, vaultGemma,
 ]);
 
 /**

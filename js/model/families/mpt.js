@@ -1,0 +1,54 @@
+// MPT (MosaicML 2023): linear biases instead of positions, layer norms without biases, an ungated network.
+
+import { attention, block, model, readSizes } from './common.js';
+
+/** @typedef {import('./common.js').Fields} Fields */
+
+/** @type {import('./common.js').Family} */
+export const mpt = {
+    name: 'mpt',
+    types: ['mpt'],
+    prefixes: ['transformer.'],
+    names: {
+        wte: 'token_embd', norm_f: 'output_norm', lm_head: 'output',
+        'blocks.#.norm_1': 'blk.#.attn_norm',
+        'blocks.#.attn.Wqkv': 'blk.#.attn_qkv',
+        'blocks.#.attn.out_proj': 'blk.#.attn_output',
+        'blocks.#.norm_2': 'blk.#.ffn_norm',
+        'blocks.#.ffn.up_proj': 'blk.#.ffn_up',
+        'blocks.#.ffn.down_proj': 'blk.#.ffn_down',
+    },
+    describe(f) {
+        const width = ['d_model', 'hidden_size'];
+        const spelling = {
+            width, count: ['n_layers', 'num_hidden_layers'], heads: ['n_heads', 'num_attention_heads'],
+            context: ['max_seq_len', 'max_position_embeddings'],
+        };
+        const sizes = readSizes(f, { inner: f.count('expansion_ratio', 4) * f.count(width), context: 2048 }, spelling);
+        /** @type {import('./common.js').Norm} */
+        const norm = { kind: 'layer', epsilon: f.positive(['layer_norm_epsilon', 'layer_norm_eps'], 1e-5) };
+        f.word('norm_type', { low_precision_layernorm: true, layernorm: true }, 'layernorm');
+        // How it was trained. Positions are learned by models without linear biases alone.
+        f.ignore('embedding_fraction', 'init_config', 'init_device', 'learned_pos_emb', 'tokenizer_name', 'verbose');
+        const layer = block(
+            attention(sizes, { before: norm, ...readAttention(f.object('attn_config') ?? f, sizes) }),
+            { before: norm, width: sizes.inner, activation: 'gelu_erf', gated: false, bias: false },
+        );
+        return model(sizes, Array(sizes.count).fill(layer), norm, { tied: f.flag('tie_word_embeddings', true) });
+    },
+};
+
+/**
+ * @param {Fields} f of an object of their own, or, in GGUF, beside the others
+ * @param {import('./common.js').Sizes} sizes
+ * @returns {Partial<import('./common.js').Attention>}
+ */
+function readAttention(f, { keyDim }) {
+    f.word('attn_type', { multihead_attention: true }, 'multihead_attention');
+    f.ignore('attn_impl', 'attn_uses_sequence_id');
+    if (!f.flag('alibi', true)) {
+        f.unsupported('alibi', false);
+    }
+    const scale = f.positiveOrNone('softmax_scale') ?? 1 / Math.sqrt(keyDim);
+    return { scale, alibi: { most: f.positive('alibi_bias_max', 8) } };
+}
