@@ -22,16 +22,22 @@ const NAMES = {
     'mlp.c_fc': 'ffn_up', 'mlp.c_proj': 'ffn_down',
     'model.embed_tokens': 'token_embd', 'model.norm': 'output_norm', lm_head: 'output', 'transformer.wte': 'token_embd',
     'transformer.wpe': 'position_embd', 'transformer.ln_f': 'output_norm',
+    'transformer.word_embeddings': 'token_embd', 'transformer.word_embeddings_layernorm': 'token_embd_norm',
+    'self_attention.query_key_value': 'attn_qkv', 'self_attention.dense': 'attn_output', 'mlp.dense_h_to_4h': 'ffn_up',
+    'mlp.dense_4h_to_h': 'ffn_down', 'transformer.norm_f': 'output_norm', norm_1: 'attn_norm', norm_2: 'ffn_norm', 'attn.Wqkv': 'attn_qkv',
+    'attn.out_proj': 'attn_output', 'ffn.up_proj': 'ffn_up', 'ffn.down_proj': 'ffn_down',
 };
 
 /**
  * Cases, with what their files say else. GGUF has neither an activation nor every scaling of a folder: both get what is usual.
  * @typedef {object} Converted
  * @property {string} architecture
- * @property {string} activation of this architecture
+ * @property {string} [activation] of this architecture; without, it has no other, and no rotation
+ * @property {Record<string, unknown>} [change] of the config
  * @property {Record<string, unknown>} [rope] changes of rope_parameters
  * @property {Record<string, string>} [names]
  * @property {[string, string, any][]} [keys]
+ * @property {boolean} [apart] queries, keys and values stood together head by head
  * @property {boolean} [turned] rows of queries and keys stand in the order in which they are rotated
  */
 /** @type {Record<string, Converted>} */
@@ -47,6 +53,10 @@ const FAMILIES = {
     'exaone4-2811-128': {
         architecture: 'exaone4', activation: 'silu', names: { post_attention_layernorm: 'post_attention_norm' },
         keys: [['attention.sliding_window', 'u32', 8], ['attention.sliding_window_pattern', 'array of bool', [true, true, true]]],
+    },
+    'bloom-8386-0': { architecture: 'bloom', apart: true },
+    'mpt-16228-0': {
+        architecture: 'mpt', change: { attn_config: { alibi: true, alibi_bias_max: 5 } }, keys: [['attention.max_alibi_bias', 'f32', 5]],
     },
     'lfm2-72-46': {
         architecture: 'lfm2', activation: 'silu',
@@ -73,23 +83,31 @@ function interleaved(rows, heads, size) {
     return out;
 }
 
+/** @param {Float32Array} rows @param {number} heads @returns {Float32Array} all heads' queries, then keys, then values */
+function takenApart(rows, heads) {
+    const size = rows.length / (3 * heads);
+    const parts = Array.from({ length: 3 * heads }, (_, i) => (i % heads) * 3 + Math.floor(i / heads));
+    return Float32Array.from(parts.flatMap((part) => [...rows.subarray(part * size, (part + 1) * size)]));
+}
+
 /** @param {string} name @param {Converted} how @param {Record<string, any>} config @returns {Promise<Uint8Array<ArrayBuffer>>} */
-async function convert(name, { architecture, names = {}, keys = [], turned = false }, config) {
-    const [width, heads] = [config.hidden_size ?? config.n_embd, config.num_attention_heads ?? config.n_head];
-    const { head_dim: size = width / heads, num_key_value_heads: kvHeads, rms_norm_eps: epsilon = config.norm_eps } = config;
+async function convert(name, { architecture, names = {}, keys = [], turned = false, apart = false }, config) {
+    const [width, heads] = [config.hidden_size ?? config.n_embd ?? config.d_model, config.num_attention_heads ?? config.n_head ?? config.n_heads];
+    const { head_dim: size = width / heads, num_key_value_heads: kvHeads = heads, rms_norm_eps: epsilon = config.norm_eps } = config;
     const tensors = Array.from(await readWeights(weightsOf(name)), ([key, { shape, data }]) => {
-        const [, layer, part, kind] = there(/^(?:(?:model\.layers|transformer\.h)\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(key));
+        const [, layer, part, kind] = there(/^(?:(?:model\.layers|transformer\.(?:h|blocks))\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(key));
         const role = names[part] ?? there(NAMES[part]);
         const numbers = Float32Array.from(data);
-        const rows = turned && /^attn_[qk]$/.test(role) ? interleaved(numbers, role === 'attn_q' ? heads : kvHeads, size) : numbers;
+        const rows = turned && /^attn_[qk]$/.test(role) ? interleaved(numbers, role === 'attn_q' ? heads : kvHeads, size)
+            : apart && role === 'attn_qkv' ? takenApart(numbers, heads) : numbers;
         // A kernel of a convolution, [channels, 1, taps], has two axes there.
         return { name: `${layer ? `blk.${layer}.` : ''}${role}.${kind}`, shape: shape.filter((n, axis) => axis !== 1 || n > 1), bytes: new Uint8Array(rows.buffer) };
     });
     /** @type {[string, string, any][]} */
     const pairs = [
-        ['context_length', 'u32', config.max_position_embeddings ?? config.n_positions], ['embedding_length', 'u32', width],
-        ['block_count', 'u32', config.num_hidden_layers ?? config.n_layer],
-        ['feed_forward_length', 'u32', config.intermediate_size ?? config.n_inner],
+        ['context_length', 'u32', config.max_position_embeddings ?? config.n_positions ?? 128], ['embedding_length', 'u32', width],
+        ['block_count', 'u32', config.num_hidden_layers ?? config.n_layer ?? config.n_layers],
+        ['feed_forward_length', 'u32', config.intermediate_size ?? config.n_inner ?? 4 * width],
         ['attention.head_count', 'u32', heads], ['attention.head_count_kv', 'u32', kvHeads],
         ['attention.key_length', 'u32', size], ['attention.value_length', 'u32', size],
         epsilon ? ['attention.layer_norm_rms_epsilon', 'f32', epsilon] : ['attention.layer_norm_epsilon', 'f32', 1e-5],
@@ -105,7 +123,7 @@ async function convert(name, { architecture, names = {}, keys = [], turned = fal
 for (const [name, how] of Object.entries(FAMILIES)) {
     test(`${how.architecture}: the logits of the folder`, async () => {
         const { config: given, ids, tolerance } = there(cases.get(name));
-        const config = given.n_embd ? { ...given, activation_function: how.activation }
+        const config = !how.activation ? { ...given, ...how.change } : given.n_embd ? { ...given, activation_function: how.activation }
             : { ...given, hidden_act: how.activation, rope_parameters: { rope_type: 'default', rope_theta: 500, ...how.rope } };
         const folder = await loadModel(runtime, { config: json(config), weights: weightsOf(name) }, { weights: 'float32' });
         const model = await loadModel(runtime, (await convert(name, how, config)).buffer, { weights: 'float32' });

@@ -57,6 +57,13 @@ const ADDED = [
     ['hunyuan_v1_dense', { use_cla: false, cla_share_factor: 2, use_qk_norm: true, norm_type: 'rms', use_rotary_pos_emb: true, eod_token_id: 3,
         rope_scaling: { type: 'dynamic', alpha: 1000, beta_fast: 32, beta_slow: 1, factor: 1, mscale: 1, mscale_all_dim: 1 } }],
     ['exaone4', { sliding_window_pattern: 'LLLG' }],
+    ['bloom', { bias_dropout_fusion: true, masked_softmax_fusion: true, n_embed: 1024, n_inner: null, offset_alibi: 100, seq_length: 2048,
+        skip_bias_add: true, skip_bias_add_qkv: false, attention_softmax_in_fp32: true, unk_token_id: 0 }],
+    // Falcon-RW-1B's.
+    ['falcon', { alibi: true, apply_residual_connection_post_layernorm: false, bias: true, multi_query: false, parallel_attn: false,
+        hidden_size: 2048, num_attention_heads: 32, ffn_hidden_size: 8192 }],
+    ['mpt', { tokenizer_name: 'EleutherAI/gpt-neox-20b', verbose: 0, init_config: { name: 'kaiming_normal_', fan_mode: 'fan_in' },
+        norm_type: 'low_precision_layernorm', learned_pos_emb: true, embedding_fraction: 1, no_bias: true, init_device: 'cpu' }],
     ['lfm2', { block_dim: 2560, block_ff_dim: 12288, block_mlp_init_scale: 1, block_norm_eps: 1e-5, block_out_init_scale: 1,
         block_use_swiglu: true, block_use_xavier_init: true, conv_dim: 2560, conv_dim_out: 2560, conv_use_xavier_init: true,
         num_heads: 32, full_attn_idxs: [2, 5, 8], tie_embedding: true, use_pos_enc: true }],
@@ -74,6 +81,8 @@ describe('fields that makers of models add', () => {
         ['opt', { _remove_final_layer_norm: true }], ['olmo', { clip_qkv: 8 }], ['hunyuan_v1_dense', { use_qk_norm: false }],
         ['hunyuan_v1_dense', { use_cla: true }], ['qwen2', { use_mrope: true }],
         ['lfm2', { conv_dim: 512 }], ['lfm2', { use_pos_enc: false }], ['lfm2', { block_use_swiglu: false }],
+        ['bloom', { apply_residual_connection_post_layernorm: true }], ['mpt', { no_bias: false }], ['mpt', { logit_scale: 0.5 }],
+        ['mpt', { norm_type: 'rmsnorm' }],
     ])) {
         test(`${name}: ${JSON.stringify(added)} would change something`, () => {
             const [field] = Object.keys(added);

@@ -62,6 +62,8 @@ const REFUSED = [
     ['config-unsupported', /add_cross_attention/, source(LLAMA, { add_cross_attention: true })],
     ['config-unsupported', /hidden_act "made_up"/, source(LLAMA, { hidden_act: 'made_up' })],
     ['config-unsupported', /rope_type "made_up"/, source(LLAMA, { rope_parameters: { rope_type: 'made_up' } })],
+    .../** @type {[string, RegExp, any][]} */ ([{ alibi: false }, { attn_type: 'multiquery_attention' }, { clip_qkv: 6 }, { prefix_lm: true }, { qk_ln: true }]
+        .map((attn_config) => ['config-unsupported', RegExp(`attn_config: ${Object.keys(attn_config)} `), source('mpt-16228-0', { attn_config })])),
     ['config-missing-key', /hidden_size/, source(LLAMA, { hidden_size: null })],
     ['config-missing-key', /factor/, source(LLAMA, { rope_parameters: { rope_type: 'linear' } })],
     ['config-missing-key', /long_factor/, source(LONG, { rope_parameters: { ...longRope, long_factor: null } })],

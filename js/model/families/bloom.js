@@ -21,8 +21,7 @@ export const bloom = {
     names: BLOOM_NAMES,
     headByHead: true,
     describe(f) {
-        // An older name, which transformers gives precedence.
-        const width = ['n_embed', 'hidden_size'];
+        const width = ['hidden_size', 'n_embed'];
         const spelling = {
             width, count: ['n_layer', 'num_hidden_layers'], heads: ['n_head', 'num_attention_heads'],
             context: ['seq_length', 'max_position_embeddings'],

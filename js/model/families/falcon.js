@@ -13,7 +13,7 @@ export const falcon = {
     names: { ...BLOOM_NAMES, 'h.#.ln_attn': 'blk.#.attn_norm', 'h.#.ln_mlp': 'blk.#.ffn_norm' },
     headByHead: true,
     describe(f) {
-        const width = ['n_embed', 'hidden_size'];
+        const width = ['hidden_size', 'n_embed'];
         const heads = f.count('num_attention_heads');
         // The later architecture has precedence over what two flags say.
         const later = f.flag('new_decoder_architecture', false);

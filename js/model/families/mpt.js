@@ -18,7 +18,7 @@ export const mpt = {
         'blocks.#.ffn.up_proj': 'blk.#.ffn_up',
         'blocks.#.ffn.down_proj': 'blk.#.ffn_down',
     },
-    describe(f) {
+    describe(f, { format }) {
         const width = ['d_model', 'hidden_size'];
         const spelling = {
             width, count: ['n_layers', 'num_hidden_layers'], heads: ['n_heads', 'num_attention_heads'],
@@ -31,7 +31,7 @@ export const mpt = {
         // How it was trained. Positions are learned by models without linear biases alone.
         f.ignore('embedding_fraction', 'init_config', 'init_device', 'learned_pos_emb', 'tokenizer_name', 'verbose');
         const layer = block(
-            attention(sizes, { before: norm, ...readAttention(f.object('attn_config') ?? f, sizes) }),
+            attention(sizes, { before: norm, ...readAttention(f.object('attn_config') ?? f, sizes, format) }),
             { before: norm, width: sizes.inner, activation: 'gelu_erf', gated: false, bias: false },
         );
         return model(sizes, Array(sizes.count).fill(layer), norm, { tied: f.flag('tie_word_embeddings', true) });
@@ -41,14 +41,17 @@ export const mpt = {
 /**
  * @param {Fields} f of an object of their own, or, in GGUF, beside the others
  * @param {import('./common.js').Sizes} sizes
+ * @param {string} format
  * @returns {Partial<import('./common.js').Attention>}
  */
-function readAttention(f, { keyDim }) {
+function readAttention(f, { keyDim }, format) {
     f.word('attn_type', { multihead_attention: true }, 'multihead_attention');
-    f.ignore('attn_impl', 'attn_uses_sequence_id');
+    // The object says the last of them too, of nothing.
+    f.ignore('attn_impl', 'attn_uses_sequence_id', 'tie_word_embeddings');
     if (!f.flag('alibi', true)) {
         f.unsupported('alibi', false);
     }
     const scale = f.positiveOrNone('softmax_scale') ?? 1 / Math.sqrt(keyDim);
-    return { scale, alibi: { most: f.positive('alibi_bias_max', 8) } };
+    // A GGUF file that says nothing of it has no biases.
+    return { scale, alibi: { most: f.positive('alibi_bias_max', format === 'gguf' ? undefined : 8) } };
 }
