@@ -169,7 +169,7 @@ export class PassJob {
             const { row, ids } = this._runs[i];
             const t = this._part(ids);
             if (t > 0) {
-                const segment = this._segments[i] ??= { caches: [], index: 0, slot: 0, past: [], t: 0, placed: false, result: -1, windows: null };
+                const segment = this._segments[i] ??= { caches: [], index: 0, slot: 0, past: [], t: 0, result: -1, windows: null };
                 segment.caches = row.caches;
                 segment.index = row.length;
                 segment.slot = row.slot(row.length);

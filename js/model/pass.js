@@ -280,7 +280,7 @@ class Recorder {
         eachRow(segments, ({ caches, slot, t }, row, concurrent) => recordStore(program, caches[i], {
             k: k + 4 * row * ks, v: v + 4 * row * vs, keys: ks, values: vs, t, index: slot, concurrent,
         }));
-        const slopes = a.alibi ? /** @type {number} */ (this._tables.get(a.alibi)) : 0;
+        const slopes = this._tables.get(/** @type {object} */ (a.alibi)) ?? 0;
         eachRow(segments, ({ caches, index, t, windows, places = 0, mask = 0 }, row, concurrent) => {
             const window = windows?.get(a.window ?? 0);
             recordAttend(program, caches[i], {

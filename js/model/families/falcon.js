@@ -13,35 +13,26 @@ export const falcon = {
     names: { ...BLOOM_NAMES, 'h.#.ln_attn': 'blk.#.attn_norm', 'h.#.ln_mlp': 'blk.#.ffn_norm' },
     headByHead: true,
     describe(f) {
-        const width = ['hidden_size', 'n_embed'];
         const heads = f.count('num_attention_heads');
         // The later architecture has precedence over what two flags say.
         const later = f.flag('new_decoder_architecture', false);
         const shared = f.flag('multi_query', true);
         const inTurn = !f.flag('parallel_attn', true) && !later;
-        const kvHeads = later ? f.count('num_kv_heads', heads) : shared ? 1 : heads;
-        const norms = later ? f.count('num_ln_in_parallel_attn', 2) : 1;
-        f.ignore('num_kv_heads', 'num_ln_in_parallel_attn');
-        const spelling = { width, inner: ['ffn_hidden_size', 'intermediate_size'] };
-        const sizes = readSizes(f, { kvHeads, inner: 4 * f.count(width), context: 2048 }, spelling);
+        const groups = f.count('num_kv_heads', heads);
+        const twoNorms = f.count('num_ln_in_parallel_attn', 2) === 2 && later;
+        const sizes = readSizes(f, { kvHeads: later ? groups : shared ? 1 : heads, inner: 4 * f.count('hidden_size'), context: 2048 },
+            { inner: ['ffn_hidden_size', 'intermediate_size'] });
         const norm = layerNorm(f.positive(['layer_norm_epsilon', 'layer_norm_eps'], 1e-5));
         const bias = f.flag('bias', false);
+        const { scaling, partial } = readRope(f, sizes.context);
+        // Linear biases are scaled with the products here.
+        const positions = f.flag('alibi', false) ? { alibi: { most: 8, scale: 1 / Math.sqrt(sizes.keyDim), half: true } }
+            : { rope: rope(scaling, sizes.keyDim, partial) };
         const layer = block(
-            attention(sizes, { before: norm, bias: biases(bias), ...positions(f, sizes) }),
+            attention(sizes, { before: norm, bias: biases(bias), ...positions }),
             { before: norm, width: sizes.inner, activation: f.word('activation', ACTIVATIONS, 'gelu'), gated: false, bias },
-            { parallel: !inTurn, sharedNorm: !inTurn && norms !== 2 },
+            { parallel: !inTurn, sharedNorm: !inTurn && !twoNorms },
         );
         return model(sizes, Array(sizes.count).fill(layer), norm, { tied: f.flag('tie_word_embeddings', true) });
     },
 };
-
-/** @param {import('./common.js').Fields} f @param {import('./common.js').Sizes} sizes @returns {Partial<import('./common.js').Attention>} */
-function positions(f, { keyDim, context }) {
-    if (!f.flag('alibi', false)) {
-        const { scaling, partial } = readRope(f, context);
-        return { rope: rope(scaling, keyDim, partial) };
-    }
-    f.ignore('rope_parameters', 'rope_scaling', 'rope_theta');
-    // The biases are scaled with the products.
-    return { alibi: { most: 8, scale: 1 / Math.sqrt(keyDim), half: true } };
-}

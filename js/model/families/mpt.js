@@ -2,8 +2,6 @@
 
 import { attention, block, model, readSizes } from './common.js';
 
-/** @typedef {import('./common.js').Fields} Fields */
-
 /** @type {import('./common.js').Family} */
 export const mpt = {
     name: 'mpt',
@@ -30,28 +28,20 @@ export const mpt = {
         f.word('norm_type', { low_precision_layernorm: true, layernorm: true }, 'layernorm');
         // How it was trained. Positions are learned by models without linear biases alone.
         f.ignore('embedding_fraction', 'init_config', 'init_device', 'learned_pos_emb', 'tokenizer_name', 'verbose');
+        // GGUF has these beside the others.
+        const a = f.object('attn_config') ?? f;
+        if (!a.flag('alibi', true)) {
+            a.unsupported('alibi', false);
+        }
+        // The object says the last of them too, of nothing.
+        a.ignore('attn_impl', 'attn_uses_sequence_id', 'tie_word_embeddings');
+        const scale = a.positiveOrNone('softmax_scale') ?? 1 / Math.sqrt(sizes.keyDim);
+        // A GGUF file that does not say it has no biases.
+        const most = a.positive('alibi_bias_max', format === 'gguf' ? undefined : 8);
         const layer = block(
-            attention(sizes, { before: norm, ...readAttention(f.object('attn_config') ?? f, sizes, format) }),
+            attention(sizes, { before: norm, scale, alibi: { most } }),
             { before: norm, width: sizes.inner, activation: 'gelu_erf', gated: false, bias: false },
         );
         return model(sizes, Array(sizes.count).fill(layer), norm, { tied: f.flag('tie_word_embeddings', true) });
     },
 };
-
-/**
- * @param {Fields} f of an object of their own, or, in GGUF, beside the others
- * @param {import('./common.js').Sizes} sizes
- * @param {string} format
- * @returns {Partial<import('./common.js').Attention>}
- */
-function readAttention(f, { keyDim }, format) {
-    f.word('attn_type', { multihead_attention: true }, 'multihead_attention');
-    // The object says the last of them too, of nothing.
-    f.ignore('attn_impl', 'attn_uses_sequence_id', 'tie_word_embeddings');
-    if (!f.flag('alibi', true)) {
-        f.unsupported('alibi', false);
-    }
-    const scale = f.positiveOrNone('softmax_scale') ?? 1 / Math.sqrt(keyDim);
-    // A GGUF file that says nothing of it has no biases.
-    return { scale, alibi: { most: f.positive('alibi_bias_max', format === 'gguf' ? undefined : 8) } };
-}
