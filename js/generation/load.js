@@ -28,8 +28,8 @@ import { takeOptions } from './take-options.js';
  * @property {(progress: { loaded: number, total: number }) => void} [onProgress] in bytes; the last call has loaded = total
  * @property {'auto' | 'float32'} [weights] 'auto', the default: computes on the file's quantized blocks as they are. 'float32': decodes
  *   them first, which is exact and takes more memory; weights that Keras quantized to int8 stay integers even then
- * @property {number} [contextLength] most positions that a text may take; default: the model's own. More than these only for models
- *   with rotary positions
+ * @property {number} [contextLength] most positions that a text may take; default: the model's own. More than these not for models
+ *   with learned positions
  * @property {'float32' | 'float16' | 'int8'} [cacheDtype] type of keys and values in caches; default: float32
  */
 

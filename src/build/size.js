@@ -10,13 +10,13 @@ import { root, say } from './system.js';
  * In bytes, gzipped, each file by itself as a server sends it. Half of it is the binary, and most of that is products with
  * weights of seventeen types as files have them, which spare a page the decoding of a model to four to eight times its size.
  */
-const BUDGET = 77_600;
+const BUDGET = 78_300;
 
 /** The same for the scripts of an entry alone, with what they import. @type {Record<string, number>} */
-const SCRIPTS = { 'generation/index.js': 171_700, 'inline.js': 116_500, 'isolate.js': 2_000 };
+const SCRIPTS = { 'generation/index.js': 174_800, 'inline.js': 117_300, 'isolate.js': 2_000 };
 
 /** Raw bytes of all that lies beside the scripts in the folders of tests that read models, tokenizers and other files. */
-const FIXTURES = 6_600_000;
+const FIXTURES = 6_690_000;
 const FIXTURE_FOLDERS = ['files', 'model', 'text', 'unit'];
 
 /** Prints the table and returns whether it is within the budgets. @returns {boolean} */

@@ -25,7 +25,8 @@ export const falcon = {
         const norm = layerNorm(f.positive(['layer_norm_epsilon', 'layer_norm_eps'], 1e-5));
         const bias = f.flag('bias', false);
         const { scaling, partial } = readRope(f, sizes.context);
-        // Linear biases are scaled with the products here.
+        // Linear biases are scaled with the products here. transformers rounds them to bfloat16 as well, counted from the text's start: of
+        // more than eight heads, or beyond 256 positions, distances are then told apart less and less. Here they are exact.
         const positions = f.flag('alibi', false) ? { alibi: { most: 8, scale: 1 / Math.sqrt(sizes.keyDim), half: true } }
             : { rope: rope(scaling, sizes.keyDim, partial) };
         const layer = block(
