@@ -171,10 +171,10 @@ function fusedPlaces({ family, description }, wanted, role, shape, format) {
     const gate = rows('ffn_gate');
     if (name === 'attn_qkv') {
         const parts = ['attn_q', 'attn_k', 'attn_v'];
-        const groups = family.headByHead && format !== 'gguf' ? firstAttention(description).kvHeads : 1;
         const all = parts.reduce((sum, part) => sum + rows(part), 0);
+        const groups = all > 0 && family.headByHead && format !== 'gguf' ? firstAttention(description).kvHeads : 1;
         // Before there is an entry for every head: the tensor's size is known to be in the file, the config's is not.
-        checkFormat(shape[0] === all, 'tensor-shape',
+        checkFormat(groups === 1 || shape[0] === all, 'tensor-shape',
             `the tensor of ${role} must have ${all} rows, as the config says, got ${shape[0]}`);
         return split(at, kind, parts.map((part) => [part, rows(part) / groups]), groups);
     }

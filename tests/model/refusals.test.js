@@ -104,6 +104,7 @@ const REFUSED = [
     })],
     ['tensor-missing', /blk\.2/, source(LLAMA, { num_hidden_layers: 3 })],
     ['tensor-unknown', /layers\.1\./, source(LLAMA, { num_hidden_layers: 1 })],
+    ['tensor-unknown', /h\.1\.attn\.c_attn/, source('gpt2-unscaled-inner', { n_layer: 1 })],
     ['tensor-unknown', /made\.up/, changed(LLAMA, (header) => {
         header['made.up.weight'] = header[NORM];
         delete header[NORM];

@@ -92,9 +92,10 @@ export function layerCount(f, names) {
 
 /**
  * @param {Fields} f
- * @param {{ kvHeads?: number, keyDim?: number, inner?: number, context?: number }} [usual] what the family has where the file says nothing, which null
- *   is not; otherwise as many key heads as query heads, which share the width
- * @param {{ width?: string[], count?: string[], heads?: string[], inner?: string | string[], context?: string[] }} [spelling] fields with names of the family's own
+ * @param {{ kvHeads?: number, keyDim?: number, inner?: number, context?: number }} [usual] what the family has where the file says
+ *   nothing, which null is not; otherwise as many key heads as query heads, which share the width
+ * @param {{ width?: string[], count?: string[], heads?: string[], inner?: string | string[], context?: string[] }} [spelling] fields with
+ *   names of the family's own
  * @returns {Sizes}
  */
 export function readSizes(f, usual = {}, spelling = {}) {
