@@ -7,7 +7,7 @@ import { architectureOf, configOf, fieldsOf, generationOf, hasVocabulary, templa
 import { readGguf } from './gguf.js';
 import { isHubName } from './hugging-face.js';
 import { parseJson } from './json.js';
-import { PYTORCH, checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
+import { PYTORCH, PYTORCH_INDEX, checkIndex, checkSplit, indexOf, localWeights, noWeights, partsOf, shardsOf } from './parts.js';
 import { nameOf, placeOf } from './places.js';
 import { readHeader } from './safetensors.js';
 import { isStream, openFile, readWhole, SourceError } from './source.js';
@@ -163,9 +163,8 @@ class Opening {
         if (whole !== null) {
             return whole;
         }
-        const name = 'model.safetensors.index.json';
-        const bytes = await this._texts.read(name, false);
-        if (bytes === null) {
+        const sharded = await this._remoteShards('model.safetensors.index.json');
+        if (sharded === null) {
             if (await this._texts.read(ADAPTER, false) !== null) {
                 throw isAnAdapter(nameOf(this._place.name));
             }
@@ -173,14 +172,20 @@ class Opening {
             if (await this._isPreset()) {
                 return null;
             }
-            const checkpoint = await this._remoteFile(PYTORCH);
+            const checkpoint = await this._remoteFile(PYTORCH) ?? await this._remoteShards(PYTORCH_INDEX);
             if (checkpoint === null) {
                 throw noWeights(this._place, []);
             }
             return checkpoint;
         }
-        const index = indexOf(bytes, name);
-        return { files: shardsOf(this._place, index), index };
+        return sharded;
+    }
+
+    /** @param {string} name of an index @returns {Promise<import('./parts.js').Weights | null>} null: it is not there */
+    async _remoteShards(name) {
+        const bytes = await this._texts.read(name, false);
+        const index = bytes && indexOf(bytes, name);
+        return index && { files: shardsOf(this._place, index), index };
     }
 
     /** @param {string} name @returns {Promise<import('./parts.js').Weights | null>} that file, opened; null: it is not there */
@@ -214,15 +219,13 @@ class Opening {
         }
         // The name of a shard says how many there are; a file without such a name is a model by itself.
         const all = files.length === 1 && index === null ? partsOf(this._place, files[0]) : files;
-        if (kind === 'pytorch') {
-            return this._ofPyTorch(all, reader);
-        }
         const isFirst = all[0] === files[0];
         if (!isFirst) {
             reader.close();
         }
-        return kind === 'gguf' ? this._ofGguf(all, isFirst ? reader : null)
-            : this._ofSafetensors(all, isFirst ? reader : null, index);
+        const first = isFirst ? reader : null;
+        return kind === 'gguf' ? this._ofGguf(all, first)
+            : kind === 'pytorch' ? this._ofPyTorch(all, first, index) : this._ofSafetensors(all, first, index);
     }
 
     /** A preset of Keras Hub, whose reader is loaded only now. @returns {Promise<TensorSource>} */
@@ -288,8 +291,8 @@ class Opening {
     /**
      * @param {AnyFile[]} files
      * @param {ByteReader | null} opened the first of them
-     * @param {'gguf' | 'safetensors'} kind
-     * @param {(reader: ByteReader, file: AnyFile) => Promise<ConstructorParameters<typeof TensorFile>[0]>} readOne
+     * @param {'gguf' | 'safetensors' | 'pytorch'} kind
+     * @param {(reader: ByteReader, file: AnyFile) => Promise<import('./tensor-source.js').AnyTensorFile>} readOne
      */
     async _tensorFiles(files, opened, kind, readOne) {
         const tensorFiles = [];
@@ -299,7 +302,7 @@ class Opening {
             if (found !== kind) {
                 throw new FormatError('shard-mismatch', `${nameOf(file)} is ${found}, the first part ${kind}`);
             }
-            const tensorFile = new TensorFile(await readOne(reader, file));
+            const tensorFile = await readOne(reader, file);
             if (files.length > 1) {
                 tensorFile.rest();
             }
@@ -332,7 +335,7 @@ class Opening {
                 info: tensorInfo(name, shape, dtype, end - begin),
                 begin: header.headerBytes + begin, end: header.headerBytes + end,
             }));
-            return { ...this._common(reader, file), entries, end: header.headerBytes + header.dataBytes, exact: true };
+            return new TensorFile({ ...this._common(reader, file), entries, end: header.headerBytes + header.dataBytes, exact: true });
         });
         const stream = streamOf(tensorFiles, this._progress);
         if (index !== null) {
@@ -344,17 +347,24 @@ class Opening {
     /**
      * A PyTorch checkpoint, whose reader is loaded only now.
      * @param {AnyFile[]} files
-     * @param {ByteReader} reader of the first of them
+     * @param {ByteReader | null} opened
+     * @param {Map<string, string> | null} index
      * @returns {Promise<TensorSource>}
      */
-    async _ofPyTorch(files, reader) {
-        const name = nameOf(files[0]);
-        if (files.length > 1) {
-            throw new FormatError('unsupported-format', `${name} is a part of a PyTorch checkpoint, which is read from one file alone: ` +
-                'save_pretrained() in Python makes safetensors of it');
-        }
+    async _ofPyTorch(files, opened, index) {
         const { openPyTorch } = await import('./pytorch.js');
-        return this._inFolder('pytorch', name, await openPyTorch(await this._whole(reader, name)), new Map());
+        const tensorFiles = await this._tensorFiles(files, opened, 'pytorch', async (reader, file) => {
+            const name = nameOf(file);
+            // What comes over a network is not asked for twice.
+            const isOnce = isStream(file) || this._place.names === null;
+            const reopen = isOnce ? null : async () => readWhole(await this._reader(file), name);
+            return openPyTorch(name, await this._whole(reader, name), reopen);
+        });
+        const stream = streamOf(tensorFiles, this._progress);
+        if (index !== null) {
+            checkIndex(index, files, tensorFiles);
+        }
+        return this._inFolder('pytorch', nameOf(files[0]), stream, new Map());
     }
 
     /**
@@ -400,7 +410,7 @@ class Opening {
         const tensorFiles = await this._tensorFiles(files, opened, 'gguf', async (reader, file) => {
             const { pairs, entries, end } = await readGguf(reader, nameOf(file));
             all.push(pairs);
-            return { ...this._common(reader, file), entries, end: Math.max(end, reader.position), exact: false };
+            return new TensorFile({ ...this._common(reader, file), entries, end: Math.max(end, reader.position), exact: false });
         });
         const stream = streamOf(tensorFiles, this._progress);
         checkSplit(all, files, stream.tensors.size);

@@ -17,8 +17,9 @@ import { baseName, nameOf } from './places.js';
 /** Name of a shard: `name-00001-of-00004.gguf`. */
 const SHARD = /^(.*)-(\d{5})-of-(\d{5})(\.\w+)$/;
 
-/** What PyTorch's checkpoint of a model is called. */
+/** What PyTorch's checkpoint of a model is called, and what says where its tensors are if it is split. */
 export const PYTORCH = 'pytorch_model.bin';
+export const PYTORCH_INDEX = `${PYTORCH}.index.json`;
 
 /** More parts than any model has. */
 const MAX_SHARDS = 1 << 12;
@@ -34,12 +35,15 @@ export async function localWeights(place, names, readText) {
     if (names.includes('model.safetensors')) {
         return { files: [find('model.safetensors')], index: null };
     }
+    const ofIndex = async (/** @type {string} */ name) => {
+        const index = indexOf(/** @type {Uint8Array} */ (await readText(name)), name);
+        refuseExtra(names, new Set(index.values()));
+        return { files: shardsOf(place, index), index };
+    };
     const indices = names.filter((name) => name.endsWith('.safetensors.index.json'));
     const indexName = indices.find((name) => name === 'model.safetensors.index.json') ?? indices[0];
     if (indexName !== undefined) {
-        const index = indexOf(/** @type {Uint8Array} */ (await readText(indexName)), indexName);
-        refuseExtra(names, new Set(index.values()));
-        return { files: shardsOf(place, index), index };
+        return ofIndex(indexName);
     }
     for (const ending of ['.safetensors', '.gguf', '.weights.h5']) {
         const found = names.filter((name) => name.endsWith(ending)).sort();
@@ -54,6 +58,9 @@ export async function localWeights(place, names, readText) {
     }
     if (names.includes(PYTORCH)) {
         return { files: [find(PYTORCH)], index: null };
+    }
+    if (names.includes(PYTORCH_INDEX)) {
+        return ofIndex(PYTORCH_INDEX);
     }
     const others = names.filter((name) => !/\.(json|jinja|txt|md|model|py|gitattributes)$/i.test(name));
     if (others.length === 1) {
@@ -116,11 +123,9 @@ function sibling(place, name) {
  * @param {Set<string>} shards
  */
 function refuseExtra(names, shards) {
-    const prefixes = new Set(Array.from(shards, (name) => SHARD.exec(name)?.[1]));
-    const extra = names.find((name) => {
-        const match = SHARD.exec(name);
-        return match?.[4] === '.safetensors' && prefixes.has(match[1]) && !shards.has(name);
-    });
+    const modelOfShard = (/** @type {string} */ name) => name.replace(SHARD, '$1$4');
+    const models = new Set(Array.from(shards, modelOfShard));
+    const extra = names.find((name) => SHARD.test(name) && models.has(modelOfShard(name)) && !shards.has(name));
     if (extra !== undefined) {
         throw new FormatError('shard-extra', `${show(extra)} is no part of the model that the index describes`);
     }
@@ -146,7 +151,7 @@ export function partsOf(place, file) {
 /**
  * @param {Map<string, string>} index
  * @param {AnyFile[]} files
- * @param {import('./tensor-source.js').TensorFile[]} tensorFiles of these files
+ * @param {import('./tensor-source.js').AnyTensorFile[]} tensorFiles of these files
  */
 export function checkIndex(index, files, tensorFiles) {
     const shards = new Map(files.map((file, i) => /** @type {[string, Set<string>]} */ (

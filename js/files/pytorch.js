@@ -126,28 +126,72 @@ export function readStateDict(bytes) {
 }
 
 /**
- * The part of a TensorSource that reads tensors.
- * @param {Uint8Array} bytes a whole checkpoint
- * @returns {Promise<Pick<import('./tensor-source.js').TensorSource, 'tensors' | 'fileBytes' | 'read' | 'close'>>}
+ * One checkpoint, or a part of one.
+ * @param {string} name of the file, for messages
+ * @param {Uint8Array} bytes all of it
+ * @param {(() => Promise<Uint8Array>) | null} reopen gets them again; null if they can be had only once
+ * @returns {Promise<import('./tensor-source.js').AnyTensorFile>}
  * @throws {FormatError}
  */
-export async function openPyTorch(bytes) {
+export async function openPyTorch(name, bytes, reopen) {
     const members = readZipDirectory(bytes);
-    const pickle = Array.from(members.keys()).find((name) => /^[^/]*\/data\.pkl$/.test(name));
+    const pickle = Array.from(members.keys()).find((path) => /^[^/]*\/data\.pkl$/.test(path));
     const root = pickle?.replace(/data\.pkl$/, '');
-    const member = (/** @type {string} */ name) => members.get(`${root}${name}`) ?? invalid(`it has no member ${show(name)}`);
+    const member = (/** @type {string} */ path) => members.get(`${root}${path}`) ?? invalid(`it has no member ${show(path)}`);
     const tensors = readStateDict(await readZipMember(bytes, member('data.pkl')));
     const order = members.get(`${root}byteorder`);
     if (order && new TextDecoder().decode((await readZipMember(bytes, order)).slice()) !== 'little') {
         unsupported('big-endian');
     }
-    /** Tensors by their storages, each of which is read once for all of them. @type {Map<string, { info: TensorInfo, begin: number }[]>} */
+    const storages = storagesOf(tensors, (key) => member(`data/${key}`).size, bytes.length);
+    /** The file, until it is closed or rests. @type {Uint8Array | null} */
+    let held = bytes;
+    let again = reopen;
+    return {
+        name,
+        entries: Array.from(storages.values()).flat(),
+        bytes: bytes.length,
+        rest() {
+            held = again === null ? held : null;
+        },
+        async* pieces(wanted) {
+            const chosen = Array.from(storages, ([key, entries]) => ({ key, entries: entries.filter(({ info }) => wanted.has(info)) }))
+                .filter(({ entries }) => entries.length > 0);
+            const whole = chosen.length > 0 ? held ?? await again?.() : null;
+            for (const { key, entries } of chosen) {
+                if (!whole) {
+                    throw new Error('the file has been closed, so no tensor can be read');
+                }
+                const all = await readZipMember(whole, member(`data/${key}`));
+                for (const { info, begin } of entries) {
+                    for (const { firstRow, rows } of piecesOf(info)) {
+                        const at = begin + firstRow * info.rowBytes;
+                        yield { info, firstRow, rows, bytes: all.subarray(at, at + rows * info.rowBytes) };
+                    }
+                }
+            }
+        },
+        close() {
+            held = again = null;
+        },
+    };
+}
+
+/**
+ * Tensors by their storages, each of which is read once for all of them.
+ * @param {Map<string, Stored>} tensors
+ * @param {(key: string) => number} sizeOf bytes of a storage
+ * @param {number} bytes of the file
+ * @returns {Map<string, { info: TensorInfo, begin: number }[]>}
+ */
+function storagesOf(tensors, sizeOf, bytes) {
+    /** @type {Map<string, { info: TensorInfo, begin: number }[]>} */
     const storages = new Map();
     /** Where tensors lie, and the first names of those. @type {Map<string, string>} */
     const places = new Map();
     let total = 0;
     for (const [name, { storage: { key, type, width }, shape, offset, size }] of tensors) {
-        const { size: has } = member(`data/${key}`);
+        const has = sizeOf(key);
         if ((offset + size) * width > has) {
             invalid(`${show(name)} [${shape}] goes on behind the ${has} bytes of its storage`);
         }
@@ -160,31 +204,8 @@ export async function openPyTorch(bytes) {
         entries.push({ info: same === undefined ? info : { ...info, same }, begin: offset * width });
         storages.set(key, entries);
     }
-    if (total > MOST_SHARED * bytes.length) {
-        invalid(`its tensors are ${total} bytes, in a file of ${bytes.length}`);
+    if (total > MOST_SHARED * bytes) {
+        invalid(`its tensors are ${total} bytes, in a file of ${bytes}`);
     }
-    /** The file, until it is closed. @type {Uint8Array | null} */
-    let held = bytes;
-    return {
-        tensors: new Map(Array.from(storages.values()).flat().map(({ info }) => [info.name, info])),
-        fileBytes: bytes.length,
-        async* read(wanted) {
-            const chosen = Array.from(storages, ([key, entries]) => ({ key, entries: entries.filter(({ info }) => wanted(info)) }));
-            for (const { key, entries } of chosen.filter((each) => each.entries.length > 0)) {
-                if (held === null) {
-                    throw new Error('the file has been closed, so no tensor can be read');
-                }
-                const all = await readZipMember(held, member(`data/${key}`));
-                for (const { info, begin } of entries) {
-                    for (const { firstRow, rows } of piecesOf(info)) {
-                        const at = begin + firstRow * info.rowBytes;
-                        yield { info, firstRow, rows, bytes: all.subarray(at, at + rows * info.rowBytes) };
-                    }
-                }
-            }
-        },
-        close() {
-            held = null;
-        },
-    };
+    return storages;
 }

@@ -222,9 +222,11 @@ export class TensorFile {
     }
 }
 
+/** One file with tensors, of any format. @typedef {Pick<TensorFile, 'name' | 'bytes' | 'rest' | 'pieces' | 'close'> & { entries: { info: TensorInfo }[] }} AnyTensorFile */
+
 /**
  * All tensors of some files by name.
- * @param {TensorFile[]} files
+ * @param {AnyTensorFile[]} files
  * @returns {Map<string, TensorInfo>}
  * @throws {FormatError} `duplicate-name`
  */
@@ -244,7 +246,7 @@ function tensorsOf(files) {
 
 /**
  * The part of a TensorSource that reads tensors.
- * @param {TensorFile[]} files
+ * @param {AnyTensorFile[]} files
  * @param {Progress} progress
  * @returns {Pick<TensorSource, 'tensors' | 'fileBytes' | 'read' | 'close'>}
  */

@@ -63,12 +63,50 @@ describe('a model', async () => {
         assert.equal((await logitsOf(files)).format, 'safetensors');
     });
 
-    test('a part of a checkpoint is no model', async () => {
-        const parts = [1, 2].map((i) => fileOf(`pytorch_model-0000${i}-of-00002.bin`));
-        await assert.rejects(loadModel(runtime, { config: json(config), weights: parts }), {
-            name: 'FormatError', code: 'unsupported-format', message: /00001-of-00002\.bin is a part of a PyTorch checkpoint.*save_pretrained\(\)/,
+});
+
+describe('a checkpoint in two parts', async () => {
+    const PARTS = { 'pytorch_model-00001-of-00002.bin': bytesOf('pytorch_model'), 'pytorch_model-00002-of-00002.bin': bytesOf('types') };
+    const each = await Promise.all(Object.values(PARTS).map((bytes) => readWeights(bytes)));
+    const expected = new Map(each.flatMap((part) => Array.from(part)));
+    const [first, second] = Object.keys(PARTS);
+    const index = (/** @type {Record<string, string>} */ changes = {}) => JSON.stringify({ weight_map: {
+        ...Object.fromEntries(each.flatMap((part, i) => Array.from(part.keys(), (name) => [name, Object.keys(PARTS)[i]]))), ...changes,
+    } });
+    const files = Object.entries(PARTS).map(([name, bytes]) => fileOf(name, bytes));
+    const folder = (text = index()) => [new File([text], 'pytorch_model.bin.index.json'), ...files];
+
+    for (const [what, source] of /** @type {[string, () => any][]} */ ([
+        ['the files of a folder', () => folder()], ['a list', () => ({ weights: files })], ['streams', () => ({ weights: files.map((file) => file.stream()) })],
+    ])) {
+        test(what, async () => assert.deepEqual(await readWeights(source()), expected));
+    }
+
+    test('a folder at an address: each is asked for once', async () => {
+        /** @type {string[]} */
+        const asked = [];
+        const server = createServer(({ url = '' }, response) => {
+            const name = url.slice('/two/'.length);
+            asked.push(name);
+            const texts = { 'config.json': '{}', 'pytorch_model.bin.index.json': index() };
+            const body = /** @type {Record<string, any>} */ ({ ...texts, ...PARTS })[name];
+            response.writeHead(body ? 200 : 404).end(body ?? 'no');
         });
+        await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(null)));
+        const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+        const weights = await readWeights(`http://127.0.0.1:${port}/two/`).finally(() => server.close());
+        assert.deepEqual(weights, expected);
+        assert.deepEqual(asked.filter((name) => name.includes('-of-')), [first, second]);
     });
+
+    for (const [code, source] of /** @type {[string, () => any][]} */ ([
+        ['shard-mismatch', () => folder(index({ float32: first }))], ['shard-missing', () => folder(index()).slice(0, 2)],
+        ['shard-extra', () => folder(index({ ...Object.fromEntries(Array.from(each[1].keys(), (name) => [name, first])) }))],
+        ['duplicate-name', () => ({ weights: [...files, fileOf('again', bytesOf('protocol4'))] })],
+        ['shard-mismatch', () => ({ weights: [...files, fileOf('other', weightsOf('gpt_neo-2811-72'))] })],
+    ])) {
+        test(code, () => assert.rejects(readWeights(source()), { name: 'FormatError', code }));
+    }
 });
 
 describe('readWeights()', () => {
