@@ -91,7 +91,7 @@ async function build(runtime, source, { signal, weights = 'auto', contextLength,
     const unknown = unknownKeys(source);
     const { description } = plan;
     if (contextLength !== undefined && contextLength > description.context && description.embedding.positions !== null) {
-        throw rangeError('contextLength', `at most ${description.context}, the positions that this model has learned`, contextLength);
+        throw rangeError('contextLength', `at most ${description.context}, the positions that this model has embeddings of`, contextLength);
     }
     const { tokenizer, ends, template, templateProblem } = textOf(source);
     const harmless = source.tokenizer ? harmlessOf(source.tokenizer.json).map((name) => `tokenizer.json: ${name}`) : [];

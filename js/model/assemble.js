@@ -170,9 +170,9 @@ function fusedPlaces({ family, description }, wanted, role, shape, format) {
     const rows = (/** @type {string} */ part) => wanted.get(`${at}${part}.weight`)?.[0] ?? 0;
     const gate = rows('ffn_gate');
     if (name === 'attn_qkv') {
-        const parts = ['attn_q', 'attn_k', 'attn_v'];
+        const { order: parts, groups: together } = family.qkv ?? { order: ['attn_q', 'attn_k', 'attn_v'], groups: 1 };
         const all = parts.reduce((sum, part) => sum + rows(part), 0);
-        const groups = all > 0 && family.headByHead && format !== 'gguf' ? firstAttention(description).kvHeads : 1;
+        const groups = all === 0 || format === 'gguf' ? 1 : family.headByHead ? firstAttention(description).kvHeads : together;
         // Before there is an entry for every head: the tensor's size is known to be in the file, the config's is not.
         checkFormat(groups === 1 || shape[0] === all, 'tensor-shape',
             `the tensor of ${role} must have ${all} rows, as the config says, got ${shape[0]}`);

@@ -348,7 +348,7 @@ export function createCache(network, options, usual) {
         throw new RangeError(`sinks: this model has ${network.fixed} and cannot be shifted`);
     }
     if (learned !== null && length > learned) {
-        throw rangeError('length', `at most ${learned}, the positions that this model has learned`, length);
+        throw rangeError('length', `at most ${learned}, the positions that this model has embeddings of`, length);
     }
     // With its first token a text takes a page in every layer: a batch whose texts could not all begin is refused.
     const page = pageFor(length);

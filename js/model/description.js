@@ -22,6 +22,7 @@
  * @typedef {object} Attention
  * @property {Norm} [before] norm of its input
  * @property {Norm} [after] norm of its output, before the residual addition
+ * @property {Norm} [sum] in place of `before`: norm of what the residual addition gives, which later layers read and add to
  * @property {number} heads number of query heads, a multiple of kvHeads
  * @property {number} kvHeads number of key and value heads
  * @property {number} keyDim
@@ -52,6 +53,7 @@
  * @typedef {object} FeedForward
  * @property {Norm} [before]
  * @property {Norm} [after]
+ * @property {Norm} [sum]
  * @property {number} width
  * @property {Activation} activation
  * @property {boolean} gated activation(gate(x)) * up(x) instead of activation(up(x))
@@ -67,17 +69,21 @@
  * @property {boolean} sharedNorm with parallel: the feed-forward network reads what attention.before gives
  * @property {number} residualScale factor of both outputs before they are added
  *
+ * @typedef {{ activation: Activation, bias: boolean, norm?: Norm }} Dense norm?(activation(W x + b)), as wide as the embeddings
+ *
  * @typedef {object} ModelDescription
  * @property {string} family
  * @property {number} width
  * @property {number} vocabulary
  * @property {number} context length that the model was trained for
- * @property {{ scale: number, positions: number | null, skipped: number, norm?: Norm }} embedding scale: factor of the embeddings; positions:
- *   number of learned position embeddings, null: none; skipped: rows of their table in front of the first; norm: of what both give
+ * @property {{ width?: number, scale: number, norm?: Norm, positions: number | null, skipped: number, sinusoidal?: boolean }} embedding
+ *   width: that of the embeddings of tokens, and of what the head reads, if it is not the model's: a matrix is between; scale: factor of the
+ *   embeddings; norm: of their sum with the positions'; positions: number of position embeddings, null: none; skipped: rows of their
+ *   table in front of the first; sinusoidal: they are not learned, and no file has them
  * @property {Block[]} layers equal layers are the same object
- * @property {Norm} finalNorm
- * @property {{ bias: boolean, scale: number, softcap: number | null, tied: boolean | null }} head scale: factor of the logits;
- *   tied: whether the head is the embedding, null: the file decides, by having a head or not
+ * @property {Norm & { role?: string }} finalNorm role: that of its weights, if they are not the output_norm
+ * @property {{ bias: boolean, scale: number, softcap: number | null, tied: boolean | null, dense?: Dense }} head scale: factor of the
+ *   logits; tied: whether the head is the embedding, null: the file decides, by having a head or not; dense: what comes before it
  */
 
 /** @type {Record<string, Activation>} as Hugging Face spells them: `gelu` is exact */

@@ -40,7 +40,7 @@ const NEUTRAL = {
     '_remove_final_layer_norm': [false],
     add_classification_head: [false], add_cross_attention: [false], alibi_bias_max: [0],
     apply_residual_connection_post_layernorm: [false], attention_bias: [false], attention_chunk_size: [], attention_factor: [1],
-    attn_type: ['multihead_attention'], block_use_swiglu: [true], clip_qkv: [0], cross_attention_hidden_size: [], do_layer_norm_before: [true],
+    attn_type: ['multihead_attention'], block_use_swiglu: [true], clip_qkv: [0], cross_attention_hidden_size: [],
     extrapolation_factor: [1], full_attn_mod: [1], interpolate_factor: [1], is_causal: [true], is_encoder_decoder: [false],
     lm_head_bias: [false], logit_scale: [], mlp_bias: [false], mtp_num_layers: [0], no_bias: [true],
     output_router_logits: [false], prefix_lm: [false], qk_layernorm: [false], qk_ln: [false], quantization_config: [],

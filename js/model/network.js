@@ -52,11 +52,13 @@ export class LayerWeights {
             out: network._matrix(`${at}shortconv.out_proj`, width, width, c.bias),
         } : null;
         this.mixerAfter = network._norm(`${at}post_attention_norm`, after, width);
+        this.attentionSum = network._norm(`${at}attn_norm`, a?.sum, width);
         this.ffnNorm = sharedNorm ? null : network._norm(`${at}ffn_norm`, f.before, width);
         this.gate = f.gated ? network._matrix(`${at}ffn_gate`, width, f.width, f.bias) : null;
         this.up = network._matrix(`${at}ffn_up`, width, f.width, f.bias);
         this.down = network._matrix(`${at}ffn_down`, f.width, width, f.bias);
         this.ffnAfter = network._norm(`${at}post_ffw_norm`, f.after, width);
+        this.ffnSum = network._norm(`${at}ffn_norm`, f.sum, width);
     }
 }
 
@@ -95,14 +97,21 @@ export class Network {
         this.disposed = false;
         try {
             const { width, vocabulary, embedding, head, finalNorm } = description;
-            this.embedding = this._matrix('token_embd', width, vocabulary, head.tied === true && head.bias, 'output');
-            const { positions, skipped } = embedding;
+            const narrow = embedding.width ?? width;
+            this.embedding = this._matrix('token_embd', narrow, vocabulary, head.tied === true && head.bias, 'output');
+            this.projection = narrow === width ? null : this._matrix('token_embd_in', narrow, width, false);
+            /** A row of zeros, for embeddings of positions alone. */
+            this.nothing = narrow === width ? null : this._matrix('', width, 1, false);
+            this.embeddingNorm = this._norm('token_embd_norm', embedding.norm, width);
+            const { positions, skipped, sinusoidal } = embedding;
             /** Address of [positions][width] floats; 0: none. */
             this.positions = positions === null ? 0 : this._table('position_embd.weight', skipped + positions, width) + 4 * skipped * width;
-            this.embeddingNorm = this._norm('token_embd_norm', embedding.norm, width);
+            if (sinusoidal) this._fillSinusoids(Number(positions), skipped);
             this.layers = description.layers.map((layer, i) => new LayerWeights(this, `blk.${i}.`, layer));
-            this.finalNorm = this._norm('output_norm', finalNorm, width);
-            this.head = head.tied ? this.embedding : this._matrix('output', width, vocabulary, head.bias);
+            this.finalNorm = this._norm(finalNorm.role ?? 'output_norm', finalNorm, width);
+            this.dense = head.dense ? this._matrix('output_dense', width, narrow, head.dense.bias) : null;
+            this.denseNorm = this._norm('output_dense_norm', head.dense?.norm, narrow);
+            this.head = head.tied ? this.embedding : this._matrix('output', narrow, vocabulary, head.bias);
         } catch (error) {
             this.dispose();
             throw error;
@@ -118,7 +127,8 @@ export class Network {
         /** Whether a text has to be read again once it is a long one, as then all its keys are rotated otherwise (LongRoPE). */
         this.rereads = this.ropes.some(({ scaling }) => scaling.type === 'longrope');
         /** Why what a cache holds cannot move to other positions; null: it can. @type {string | null} */
-        this.fixed = description.embedding.positions !== null ? 'learned positions, which lie in its keys and values'
+        this.fixed = description.embedding.positions !== null
+            ? `${description.embedding.sinusoidal ? 'sinusoidal' : 'learned'} positions, which lie in its keys and values`
             : description.layers.some(({ attention }) => attention?.headNorm?.turned)
                 ? 'keys that are normalized after their rotation' : null;
         /** The different sliding windows of its layers. */
@@ -208,6 +218,18 @@ export class Network {
         this._owned.push({ dispose: () => this.runtime._free(address) });
         this.slots.set(role, { floats: (values, row) => memory.f32(address + 4 * row * width, values.length).set(values) });
         return address;
+    }
+
+    /** Sines of the positions, then cosines, as tensor2tensor has them. @param {number} positions @param {number} skipped rows before them */
+    _fillSinusoids(positions, skipped) {
+        const { runtime: { memory }, description: { width } } = this;
+        const half = Math.floor(width / 2);
+        const frequencies = Array.from({ length: half }, (_, i) => 10000 ** (-i / (half - 1)));
+        const table = memory.f32(this.positions, positions * width);
+        for (let p = 0; p < positions; p++) {
+            const angles = frequencies.map((frequency) => (p + skipped) * frequency);
+            table.set([...angles.map(Math.sin), ...angles.map(Math.cos)], p * width);
+        }
     }
 
     /** @param {string} [what] @throws {Error} after dispose() */

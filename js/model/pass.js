@@ -121,8 +121,17 @@ function recordHead(network, program, { rows, segments, every, hidden, results, 
     const count = every ? rows : results;
     // A pass may have fewer rows than there are results, as other runs have ended before.
     const room = count > rows && bytes !== 0 ? program.scratch(quantizedBytes(count, width)) : bytes;
-    network.head.record(program, count, hidden, width, logits, vocabulary, {
-        quantized: quantized(program, count, hidden, room, network.head), scale: head.scale, softcap: head.softcap,
+    let input = hidden;
+    if (head.dense && network.dense) {
+        const { outputs } = network.dense;
+        input = program.scratch(4 * count * outputs);
+        network.dense.record(program, count, hidden, width, input, outputs, {
+            quantized: quantized(program, count, hidden, room, network.dense), activation: head.dense.activation,
+        });
+        network.denseNorm?.record(program, count, input, outputs, input, outputs);
+    }
+    network.head.record(program, count, input, network.head.inputs, logits, vocabulary, {
+        quantized: quantized(program, count, input, room, network.head), scale: head.scale, softcap: head.softcap,
     });
 }
 
@@ -149,10 +158,25 @@ class Recorder {
         this._pass = pass;
         /** Address of [rows][width]: the residual stream, which each layer reads and adds to. */
         this.x = program.scratch(4 * rows * width);
-        recordLookup(program, network.embedding, pass.tokens, rows, this.x, embedding.scale, network.positions, pass.positions);
+        this._embed(embedding.scale);
         network.embeddingNorm?.record(program, rows, this.x, width, this.x, width);
         this.buffers = this._makeBuffers();
         this._tables = this._makeTables();
+    }
+
+    /** Records the embeddings of tokens and positions. @param {number} scale */
+    _embed(scale) {
+        const { _network: { embedding, projection, nothing, positions, runtime }, _program: program, x, _pass: pass } = this;
+        const { rows } = pass;
+        if (!projection || !nothing) {
+            recordLookup(program, embedding, pass.tokens, rows, x, scale, positions, pass.positions);
+            return;
+        }
+        const [narrow, zeros] = [program.scratch(4 * rows * projection.inputs), program.scratch(4 * rows)];
+        runtime.memory.u32(zeros, rows).fill(0);
+        recordLookup(program, nothing, zeros, rows, x, 1, positions, pass.positions);
+        recordLookup(program, embedding, pass.tokens, rows, narrow, scale, 0, 0);
+        projection.record(program, rows, narrow, projection.inputs, x, projection.outputs, { residual: x });
     }
 
     /** Scratch that all layers share. */
@@ -231,7 +255,7 @@ class Recorder {
             feedInput = other;
         }
         const { mixed, output } = layer.convolution ? this._convolution(i, weights, input) : this._attention(i, layer, weights, input);
-        this._result(output, weights.mixerAfter, mixed, layer.residualScale);
+        this._result(output, weights.mixerAfter, weights.attentionSum, mixed, layer.residualScale);
         if (!layer.parallel) {
             feedInput = weights.ffnNorm ? weights.ffnNorm.record(program, rows, x, width, normed, width) : x;
         }
@@ -315,17 +339,18 @@ class Recorder {
         } else {
             weights.up.record(program, rows, input, width, up, f.width, { quantized: inBytes, activation: f.activation });
         }
-        this._result(weights.down, weights.ffnAfter, up, residualScale);
+        this._result(weights.down, weights.ffnAfter, weights.ffnSum, up, residualScale);
     }
 
     /**
-     * x += scale * norm?(W input + b)
+     * x = norm?(x + scale * norm?(W input + b))
      * @param {PackedWeight} matrix
      * @param {NormWeights | null} after
+     * @param {NormWeights | null} sum
      * @param {number} input
      * @param {number} scale
      */
-    _result(matrix, after, input, scale) {
+    _result(matrix, after, sum, input, scale) {
         const { _program: program, x, _pass: { rows } } = this;
         const { room, bytes } = this.buffers;
         const { width } = this._network.description;
@@ -336,5 +361,6 @@ class Recorder {
         } else {
             matrix.record(program, rows, input, matrix.inputs, x, width, { quantized: inBytes, residual: x, scale });
         }
+        sum?.record(program, rows, x, width, x, width);
     }
 }

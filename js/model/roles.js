@@ -8,8 +8,8 @@ import { FormatError, show } from '../check.js';
 
 /** Tensors of published files that no text depends on: buffers of older libraries, value heads, vision towers. */
 const HARMLESS = [
-    /rotary_emb\.inv_freq$/, /\.attn\.(bias|masked_bias)$/, /\.attention\.(bias|masked_bias)$/, /\.self_attn\.rotary_emb\./,
-    /^v_head\./, /^(model\.)?(vision_tower|vision_model|multi_modal_projector)\./,
+    /rotary_emb\.inv_freq$/, /\.attn\.(bias|masked_bias|causal_mask)$/, /\.attention\.(bias|masked_bias)$/, /\.self_attn\.rotary_emb\./,
+    /^model\.embed_positions\.weights$/, /^v_head\./, /^(model\.)?(vision_tower|vision_model|multi_modal_projector)\./,
 ];
 
 /**

@@ -65,6 +65,9 @@ export function readRope(fields, context, { base = 10000, trained, part, scaled 
     };
 }
 
+/** @param {number} base @param {number} context @returns {Scaling} */
+export const plainScaling = (base, context) => ({ type: 'default', base, factor: 1, attention: 1, trained: context });
+
 /**
  * @param {Fields | null} f the scaling's own fields
  * @param {number} base
@@ -73,8 +76,7 @@ export function readRope(fields, context, { base = 10000, trained, part, scaled 
  * @returns {Scaling}
  */
 function readScaling(f, base, context, original) {
-    /** @type {Scaling} */
-    const plain = { type: 'default', base, factor: 1, attention: 1, trained: context };
+    const plain = plainScaling(base, context);
     if (f === null) {
         return plain;
     }

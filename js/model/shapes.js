@@ -11,14 +11,23 @@ import { mixerOf } from './description.js';
  */
 export function shapesOf(d) {
     /** @type {Map<string, number[]>} */
-    const shapes = new Map([['token_embd.weight', [d.vocabulary, d.width]]]);
-    if (d.embedding.positions !== null) {
-        shapes.set('position_embd.weight', [d.embedding.skipped + d.embedding.positions, d.width]);
+    const shapes = new Map();
+    const narrow = d.embedding.width ?? d.width;
+    shapes.set('token_embd.weight', [d.vocabulary, narrow]);
+    if (narrow !== d.width) {
+        shapes.set('token_embd_in.weight', [d.width, narrow]);
     }
     addNorm(shapes, 'token_embd_norm', d.embedding.norm, [d.width]);
-    addNorm(shapes, 'output_norm', d.finalNorm, [d.width]);
+    if (d.embedding.positions !== null && !d.embedding.sinusoidal) {
+        shapes.set('position_embd.weight', [d.embedding.skipped + d.embedding.positions, d.width]);
+    }
+    addNorm(shapes, d.finalNorm.role ?? 'output_norm', d.finalNorm, [d.width]);
     if (!d.head.tied) {
-        shapes.set('output.weight', [d.vocabulary, d.width]);
+        shapes.set('output.weight', [d.vocabulary, narrow]);
+    }
+    if (d.head.dense) {
+        addMatrix(shapes, 'output_dense', narrow, d.width, d.head.dense.bias);
+        addNorm(shapes, 'output_dense_norm', d.head.dense.norm, [narrow]);
     }
     if (d.head.bias) {
         shapes.set('output.bias', [d.vocabulary]);
@@ -42,18 +51,21 @@ function addNorm(shapes, role, norm, shape) {
     }
 }
 
+/** @param {Map<string, number[]>} shapes @param {string} role @param {number} outputs @param {number} inputs @param {boolean} bias */
+function addMatrix(shapes, role, outputs, inputs, bias) {
+    shapes.set(`${role}.weight`, [outputs, inputs]);
+    if (bias) {
+        shapes.set(`${role}.bias`, [outputs]);
+    }
+}
+
 /** @param {Map<string, number[]>} shapes @param {string} at @param {import('./description.js').Block} layer @param {number} width */
 function addLayer(shapes, at, layer, width) {
     const { attention: a, convolution: c, feedForward: f, sharedNorm } = layer;
     /** @param {string} role @param {number} outputs @param {number} inputs @param {boolean} bias */
-    const matrix = (role, outputs, inputs, bias) => {
-        shapes.set(`${at}${role}.weight`, [outputs, inputs]);
-        if (bias) {
-            shapes.set(`${at}${role}.bias`, [outputs]);
-        }
-    };
+    const matrix = (role, outputs, inputs, bias) => addMatrix(shapes, at + role, outputs, inputs, bias);
     const { before, after } = mixerOf(layer);
-    addNorm(shapes, `${at}attn_norm`, before, [width]);
+    addNorm(shapes, `${at}attn_norm`, before ?? a?.sum, [width]);
     if (c) {
         matrix('shortconv.in_proj', 3 * width, width, c.bias);
         matrix('shortconv.conv', width, c.taps, c.bias);
@@ -76,7 +88,7 @@ function addLayer(shapes, at, layer, width) {
     }
     addNorm(shapes, `${at}post_attention_norm`, after, [width]);
     if (!sharedNorm) {
-        addNorm(shapes, `${at}ffn_norm`, f.before, [width]);
+        addNorm(shapes, `${at}ffn_norm`, f.before ?? f.sum, [width]);
     }
     if (f.gated) {
         matrix('ffn_gate', f.width, width, f.bias);

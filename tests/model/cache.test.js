@@ -194,12 +194,17 @@ describe('a cache', () => {
 
     // In one layer keys and values depend on the token and its position alone, and scores on distances alone. So what a
     // cold run of the rest gives, but for rounding, is had by moving keys down, or by taking out the beginning without.
-    for (const [from, to, shift] of /** @type {const} */ ([[5, 17, true], [0, 12, true], [0, 12, false]])) {
-        test(`one layer, remove(${from}, ${to}, ${shift})`, async () => {
-            const { config } = there(cases.get('llama-mqa-f16'));
-            const weights = firstLayer(weightsOf('llama-mqa-f16'));
+    // nanochat rotates the other way round, and normalizes what it has rotated.
+    const nanochat = 'nanochat-2815-0';
+    for (const [from, to, shift, name = 'llama-mqa-f16'] of /** @type {[number, number, boolean, string?][]} */ ([
+        [5, 17, true], [0, 12, true], [0, 12, false], [5, 17, true, nanochat],
+    ])) {
+        test(`one layer of ${name}, remove(${from}, ${to}, ${shift})`, async () => {
+            const { config } = there(cases.get(name));
+            const weights = firstLayer(weightsOf(name));
             const single = await loadModel(runtime, { config: json(config), weights });
-            const ids = draw(40);
+            // It draws none, so that the tests behind it draw what they did.
+            const ids = name === nanochat ? Array.from({ length: 40 }, (_, i) => (i * i) % single.vocabularySize) : draw(40);
             const cache = single.createCache();
             await feed(single, cache, ids);
             cache.remove(from, to, { shift });
@@ -553,10 +558,18 @@ describe('a cache', () => {
         turned.dispose();
     });
 
+    test('sinusoidal positions stay where they are', async () => {
+        const fixed = await load('xglm-2815-114');
+        const cache = fixed.createCache();
+        await feed(fixed, cache, [1, 2, 3, 4]);
+        assert.throws(() => cache.remove(0, 1), { name: 'RangeError', message: /this model has sinusoidal positions, which lie in its keys and values/ });
+        fixed.dispose();
+    });
+
     test('learned positions end where the model has none', () => withCaches(async (caches) => {
         const all = Array.from({ length: learned.contextLength }, (_, i) => i % 30);
         for (const [options, message] of /** @type {const} */ ([
-            [{ length: all.length + 1 }, /^length must be at most 128, the positions that this model has learned, got 129/],
+            [{ length: all.length + 1 }, /^length must be at most 128, the positions that this model has embeddings of, got 129/],
             [{ sinks: 2, window: 6 }, /^sinks: this model has learned positions/],
         ])) {
             assert.throws(() => learned.createCache(options), { name: 'RangeError', message });

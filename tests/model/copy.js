@@ -6,6 +6,9 @@
 //   python tests/model/random_cases.py 74 120 FOLDER lfm3
 //   for one in '8386 1 FOLDER bloom' '16228 1 FOLDER mpt' '10975 1 FOLDER falcon' '7309 1 FOLDER falcon'; do
 //     python tests/model/random_cases.py $one; done
+//   python tests/model/random_cases.py 2815 200 FOLDER nanochat,codegen,gptj,modernbert-decoder,xglm,biogpt,openai-gpt,exaone,nemotron,\
+//     cohere2 small
+//   python tests/model/random_cases.py 351 120 FOLDER opt small
 //   node tests/model/copy.js FOLDER
 //
 // One model for each family and each kind of rotary scaling, with one prompt that tells: past the window, past the
@@ -36,10 +39,12 @@ const RANDOM = {
     'granitemoehybrid-2811-70': 3, 'helium-2811-137': 3, 'hunyuan_v1_dense-2811-35': 3, 'olmo-2811-63': 3, 'opt-2811-121': 3,
     'lfm2-72-22': 3, 'lfm2-72-46': 3, 'lfm3-74-105': 3, 'vaultgemma-2811-9': 3, 'bloom-8386-0': 3, 'falcon-10975-0': 2, 'falcon-7309-0': 2,
     'mpt-16228-0': 2,
+    'biogpt-2815-185': 2, 'codegen-2815-161': 2, 'cohere2-2815-69': 2, 'exaone-2815-107': 2, 'gptj-2815-82': 2, 'modernbert-decoder-2815-3': 2,
+    'nanochat-2815-0': 2, 'nemotron-2815-78': 2, 'openai-gpt-2815-136': 2, 'opt-351-11': 2, 'xglm-2815-114': 2,
 };
 
 /** Tensors with a row for each token. */
-const BY_TOKEN = /(^|\.)(embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)\.(weight|bias)$/;
+const BY_TOKEN = /(^|\.)(embed_tokens|wte|embed_in|word_embeddings|tokens_embed|tok_embeddings|lm_head|embed_out|output_projection|decoder)\.(weight|bias)$/;
 
 /** @typedef {{ dtype: string, shape: number[], bytes: Buffer }} Stored */
 

@@ -39,6 +39,7 @@ const NAMES = {
  * @property {[string, string, any][]} [keys]
  * @property {boolean} [apart] queries, keys and values stood together head by head
  * @property {boolean} [turned] rows of queries and keys stand in the order in which they are rotated
+ * @property {boolean} [whole] weights of norms are whole, of which the folder has the differences from 1
  */
 /** @type {Record<string, Converted>} */
 const FAMILIES = {
@@ -53,6 +54,22 @@ const FAMILIES = {
     'exaone4-2811-128': {
         architecture: 'exaone4', activation: 'silu', names: { post_attention_layernorm: 'post_attention_norm' },
         keys: [['attention.sliding_window', 'u32', 8], ['attention.sliding_window_pattern', 'array of bool', [true, true, true]]],
+    },
+    'exaone-2815-107': {
+        architecture: 'exaone', activation: 'silu', keys: [['attention.layer_norm_epsilon', 'f32', 1e-6]],
+        names: {
+            'attn.attention.q_proj': 'attn_q', 'attn.attention.k_proj': 'attn_k', 'attn.attention.v_proj': 'attn_v',
+            'attn.attention.out_proj': 'attn_output', 'mlp.c_fc_0': 'ffn_gate', 'mlp.c_fc_1': 'ffn_up', 'mlp.c_proj': 'ffn_down',
+        },
+    },
+    'cohere2-2815-69': {
+        architecture: 'cohere2', activation: 'silu',
+        keys: [['attention.layer_norm_epsilon', 'f32', 1e-3], ['logit_scale', 'f32', 0.0625], ['attention.sliding_window', 'u32', 8],
+            ['attention.sliding_window_pattern', 'array of bool', [true, false]]],
+    },
+    'nemotron-2815-78': {
+        architecture: 'nemotron', activation: 'relu2', whole: true, rope: { partial_rotary_factor: 4 / 6 },
+        keys: [['attention.layer_norm_epsilon', 'f32', 1e-6], ['rope.dimension_count', 'u32', 4]],
     },
     'bloom-8386-0': { architecture: 'bloom', apart: true },
     'mpt-16228-0': {
@@ -91,13 +108,13 @@ function takenApart(rows, heads) {
 }
 
 /** @param {string} name @param {Converted} how @param {Record<string, any>} config @returns {Promise<Uint8Array<ArrayBuffer>>} */
-async function convert(name, { architecture, names = {}, keys = [], turned = false, apart = false }, config) {
+async function convert(name, { architecture, names = {}, keys = [], turned = false, apart = false, whole = false }, config) {
     const [width, heads] = [config.hidden_size ?? config.n_embd ?? config.d_model, config.num_attention_heads ?? config.n_head ?? config.n_heads];
     const { head_dim: size = width / heads, num_key_value_heads: kvHeads = heads, rms_norm_eps: epsilon = config.norm_eps } = config;
     const tensors = Array.from(await readWeights(weightsOf(name)), ([key, { shape, data }]) => {
         const [, layer, part, kind] = there(/^(?:(?:model\.layers|transformer\.(?:h|blocks))\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(key));
         const role = names[part] ?? there(NAMES[part]);
-        const numbers = Float32Array.from(data);
+        const numbers = Float32Array.from(data, (x) => (whole && /_norm$/.test(role) && kind === 'weight' ? x + 1 : x));
         const rows = turned && /^attn_[qk]$/.test(role) ? interleaved(numbers, role === 'attn_q' ? heads : kvHeads, size)
             : apart && role === 'attn_qkv' ? takenApart(numbers, heads) : numbers;
         // A kernel of a convolution, [channels, 1, taps], has two axes there.

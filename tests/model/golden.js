@@ -40,8 +40,8 @@ export function firstLayer(file) {
     const view = new DataView(bytes.buffer);
     const start = 8 + Number(view.getBigUint64(0, true));
     const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
-    for (const name of ['self_attn.o_proj', 'mlp.down_proj']) {
-        const [from, to] = header[`model.layers.1.${name}.weight`].data_offsets;
+    for (const name of ['self_attn.o_proj', 'mlp.down_proj', 'mlp.fc2']) {
+        const [from, to] = header[`model.layers.1.${name}.weight`]?.data_offsets ?? [0, 0];
         bytes.fill(0, start + from, start + to);
     }
     return bytes;

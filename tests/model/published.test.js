@@ -67,9 +67,20 @@ const ADDED = [
     ['lfm2', { block_dim: 2560, block_ff_dim: 12288, block_mlp_init_scale: 1, block_norm_eps: 1e-5, block_out_init_scale: 1,
         block_use_swiglu: true, block_use_xavier_init: true, conv_dim: 2560, conv_dim_out: 2560, conv_use_xavier_init: true,
         num_heads: 32, full_attn_idxs: [2, 5, 8], tie_embedding: true, use_pos_enc: true }],
+    ['opt', { do_layer_norm_before: false, word_embed_proj_dim: 512, hidden_size: 1024, num_attention_heads: 16 }],
+    ['codegen', { n_ctx: 2048, scale_attn_weights: true, gradient_checkpointing: false, summary_type: 'cls_index', tokenizer_class: 'GPT2Tokenizer' }],
+    ['gptj', { rotary: true, scale_attn_weights: true, summary_use_proj: true }],
+    ['openai-gpt', { n_ctx: 512, n_special: 0, predict_special_tokens: true, summary_first_dropout: 0.1 }],
+    ['exaone', { num_layers: 30, layer_norm_epsilon: 1e-5, activation_function: 'silu', embed_dropout: 0, head_dim: 80, hidden_size: 2560,
+        num_hidden_layers: null, rope_scaling: { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 } }],
+    ['cohere2', { layer_switch: 4, order_of_interleaved_layers: 'local_attn_first', position_embedding_type: 'rope_gptj', rotary_pct: 1, use_qk_norm: false,
+        use_embedding_sharing: true, use_gated_activation: true, use_parallel_block: true, use_parallel_embedding: true, sliding_window_pattern: 4 }],
+    ['modernbert-decoder', { classifier_pooling: 'mean', deterministic_flash_attn: false, global_attn_every_n_layers: 3, global_rope_theta: 160000,
+        local_rope_theta: 160000, layer_norm_eps: 1e-5, position_embedding_type: 'sans_pos', reference_compile: null, sparse_prediction: false }],
     ['gemma3_text', { cache_implementation: 'hybrid', rope_local_base_freq: 10000, _sliding_window_pattern: 6 }],
 ];
-const { configs, generation } = VERSIONS.find(({ version }) => version === '4.57.1') ?? VERSIONS[0];
+const { configs: older, generation } = VERSIONS.find(({ version }) => version === '4.57.1') ?? VERSIONS[0];
+const configs = { ...VERSIONS[VERSIONS.length - 1].configs, ...older };
 
 describe('fields that makers of models add', () => {
     for (const [name, added] of ADDED) {
@@ -77,8 +88,7 @@ describe('fields that makers of models add', () => {
     }
     for (const [name, added] of /** @type {[string, Record<string, unknown>][]} */ ([
         ['starcoder2', { norm_type: 'rms_norm' }], ['phi3', { lm_head_bias: true }], ['phi3', { full_attn_mod: 2 }],
-        ['llama', { quantization_config: { bits: 4 } }], ['opt', { do_layer_norm_before: false }], ['opt', { word_embed_proj_dim: 512 }],
-        ['opt', { _remove_final_layer_norm: true }], ['olmo', { clip_qkv: 8 }], ['hunyuan_v1_dense', { use_qk_norm: false }],
+        ['llama', { quantization_config: { bits: 4 } }], ['opt', { _remove_final_layer_norm: true }], ['olmo', { clip_qkv: 8 }], ['hunyuan_v1_dense', { use_qk_norm: false }],
         ['hunyuan_v1_dense', { use_cla: true }], ['qwen2', { use_mrope: true }],
         ['lfm2', { conv_dim: 512 }], ['lfm2', { use_pos_enc: false }], ['lfm2', { block_use_swiglu: false }],
         ['bloom', { apply_residual_connection_post_layernorm: true }], ['mpt', { no_bias: false }], ['mpt', { logit_scale: 0.5 }],

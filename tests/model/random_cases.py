@@ -3,10 +3,10 @@
 # and the older spelling of config.json where transformers itself reads the same from it.
 #
 #   pip install torch==2.15.0 transformers==5.24.0 safetensors==0.8.0
-#   python tests/model/random_cases.py SEED COUNT FOLDER [FAMILY,...]
+#   python tests/model/random_cases.py SEED COUNT FOLDER [FAMILY,...] [small]
 #   node ../shared/models/run.mjs --dir FOLDER hf
 #
-# Gemma 3 and LFM3 with longrope fail in `cached` there: that check asks for scalings that depend on the length in their flat spelling alone.
+# Gemma 3, LFM3 and ModernBERT with longrope fail in `cached` there: that check asks for scalings that depend on the length in their flat spelling alone.
 # A window of 1 with such a scaling may fail in `greedy`: transformers' cache then keeps every key and gives another text than its cold run.
 
 import contextlib
@@ -25,11 +25,14 @@ from transformers import AutoConfig, AutoModelForCausalLM
 seed, count, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 FAMILIES = ("llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi phi3 gpt_neox gpt2 olmo2 smollm3 granite stablelm starcoder2 "
             "gpt_neo opt gpt_bigcode olmo ernie4_5 helium glm arcee exaone4 vaultgemma granitemoehybrid hunyuan_v1_dense "
-            "lfm2 lfm3 bloom falcon mpt").split()
+            "lfm2 lfm3 bloom falcon mpt nanochat codegen gptj modernbert-decoder xglm biogpt openai-gpt exaone nemotron cohere2").split()
 FAMILIES = sys.argv[4].split(",") if len(sys.argv) > 4 else FAMILIES
-OWN_HEADS = {"llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "ernie4_5", "glm", "vaultgemma"}  # their head_dim need not divide the width
-EPSILON = {"phi": "layer_norm_eps", "gpt_neox": "layer_norm_eps", "stablelm": "layer_norm_eps", "starcoder2": "norm_epsilon", "lfm2": "norm_eps", "lfm3": "norm_eps"}
-PARTLY = {"phi", "gpt_neox", "stablelm", "phi3", "glm"}
+SMALL = "small" in sys.argv[5:]
+OWN_HEADS = {"llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "ernie4_5", "glm", "vaultgemma", "nemotron"}  # their head_dim need not divide the width
+EPSILON = {"phi": "layer_norm_eps", "gpt_neox": "layer_norm_eps", "stablelm": "layer_norm_eps", "starcoder2": "norm_epsilon",
+           "modernbert-decoder": "norm_eps", "nemotron": "norm_eps", "cohere2": "layer_norm_eps", "biogpt": "layer_norm_eps",
+           "lfm2": "norm_eps", "lfm3": "norm_eps"}
+PARTLY = {"phi", "gpt_neox", "stablelm", "phi3", "glm", "nemotron"}
 STEPS = 16
 
 R = random.Random(seed)
@@ -81,6 +84,8 @@ def config_of(family):
     size = R.choice([2, 4, 6, 8, 10, 12, 16, 18, 20, 24, 32, 34, 40])
     heads, size = (2, 16) if heads * size > 200 else (heads, size)
     layers, inner, maybe = R.choice([1, 2, 3, 4]), R.choice([8, 17, 24, 40, 64, 90, 129]), lambda p: R.random() < p
+    if SMALL:  # enough to be committed
+        heads, size, layers, inner = R.choice([2, 4]), R.choice([4, 6, 8]), 2, R.choice([8, 13])
     activation = R.choice(["silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu"])
     c = {"vocab_size": R.choice([41, 64, 97, 130, 257, 331]), "pad_token_id": None, "bos_token_id": 1, "eos_token_id": R.choice([2, [2, 3]])}
     context = R.choice([64, 96, 128])
@@ -108,7 +113,17 @@ def config_of(family):
     if family == "opt":
         return {**c, "hidden_size": heads * size, "num_attention_heads": heads, "num_hidden_layers": layers, "ffn_dim": inner,
                 "max_position_embeddings": context, "activation_function": activation, "enable_bias": maybe(0.7),
-                "word_embed_proj_dim": heads * size, "layer_norm_elementwise_affine": maybe(0.7), "tie_word_embeddings": maybe(0.5)}
+                "word_embed_proj_dim": R.choice([8, 12, 20]) if SMALL else heads * size, "do_layer_norm_before": not SMALL or maybe(0.3),
+                "layer_norm_elementwise_affine": maybe(0.7), "tie_word_embeddings": maybe(0.5)}
+    if family in ("codegen", "gptj", "openai-gpt"):
+        heads = R.choice([4, 8]) if family == "codegen" and heads * size % 4 else heads
+        c.update(n_embd=heads * size, n_head=heads, n_layer=layers, n_positions=context, tie_word_embeddings=family == "openai-gpt" or maybe(0.3))
+        return {**c, "afn": R.choice(["gelu", "relu", "silu"])} if family == "openai-gpt" else {
+            **c, "n_inner": R.choice([None, inner]), "activation_function": activation, "rotary_dim": R.randrange(1, size // 2 + 1) * 2}
+    if family == "xglm":
+        size = max(size, 4)
+        return {**c, "d_model": heads * size, "attention_heads": heads, "num_layers": layers, "ffn_dim": inner, "max_position_embeddings": context,
+                "activation_function": activation, "scale_embedding": maybe(0.5), "tie_word_embeddings": maybe(0.7)}
     if family == "gpt2":
         return {**c, "n_embd": heads * size, "n_head": heads, "n_layer": layers, "n_positions": context, "n_inner": R.choice([None, inner]),
                 "activation_function": activation, "scale_attn_weights": maybe(0.7), "scale_attn_by_inverse_layer_idx": maybe(0.4)}
@@ -117,9 +132,11 @@ def config_of(family):
     c.update({"max_position_embeddings": context, EPSILON.get(family, "rms_norm_eps"): R.choice([1e-6, 1e-5, 1e-3])})
     if family == "olmo":
         del c["rms_norm_eps"]
-    c.update({} if family == "gpt_neox" else {"num_key_value_heads": R.choice([k for k in range(1, heads + 1) if heads % k == 0])})
+    if family == "biogpt":
+        return {**c, "hidden_act": activation, "scale_embedding": maybe(0.5)}
+    c.update({} if family in ("gpt_neox", "modernbert-decoder") else {"num_key_value_heads": R.choice([k for k in range(1, heads + 1) if heads % k == 0])})
     c.update({"head_dim": size} if family in OWN_HEADS | {"helium", "hunyuan_v1_dense", "lfm3"} else {})
-    c["hidden_activation" if family in ("gemma2", "gemma3_text", "vaultgemma") else "hidden_act"] = "gelu_pytorch_tanh" if "gemma" in family else activation
+    c["hidden_activation" if family in ("gemma2", "gemma3_text", "vaultgemma", "modernbert-decoder") else "hidden_act"] = "gelu_pytorch_tanh" if "gemma" in family else activation
     partial = 1.0
     if family in PARTLY:
         partial = R.choice([p for p in (0.25, 0.4, 0.5, 0.75, 1.0) if int(size * p) % 2 == 0 and int(size * p) > 0])
@@ -131,6 +148,16 @@ def config_of(family):
         c["rope_parameters"] = {"full_attention": turn, "sliding_attention": {"rope_type": "default", "rope_theta": R.choice([10000.0, 100.0])}}
         c.update(sliding_window=window, query_pre_attn_scalar=R.choice([size, 17, 256]), final_logit_softcapping=R.choice([None, 5.0]))
         c.update(layer_types=["full_attention" if (i + 1) % 2 == 0 else "sliding_attention" for i in range(layers)], _sliding_window_pattern=2)
+    if family == "modernbert-decoder":
+        c["pad_token_id"] = 0
+        c["rope_parameters"] = {"full_attention": turn, "sliding_attention": {"rope_type": "default", "rope_theta": R.choice([10000.0, 100.0])}}
+        c.update(local_attention=2 * window + R.randrange(2), classifier_activation=R.choice(["gelu", "silu"]))
+        c.update(layer_types=R.choices(["full_attention", "sliding_attention"], k=layers))
+    if family == "nanochat":
+        c.update(rope_parameters={"rope_type": "default", "rope_theta": turn["rope_theta"]}, final_logit_softcapping=R.choice([15.0, 2.0, None]))
+        del c["tie_word_embeddings"]
+    if family == "cohere2":
+        c.update(sliding_window=window, layer_types=R.choices(["full_attention", "sliding_attention"], k=layers), logit_scale=R.choice([0.0625, 1.0]))
     if family in ("gemma2", "vaultgemma"):
         c.update(sliding_window=window, query_pre_attn_scalar=R.choice([size, 17, 256]), final_logit_softcapping=R.choice([None, 2.0]),
                  attn_logit_softcapping=R.choice([None, 2.0, 50.0]))
@@ -170,6 +197,8 @@ def config_of(family):
              "stablelm": ["use_qkv_bias", "qk_layernorm", "use_parallel_residual"], "phi": ["qk_layernorm"],
              "gpt_neox": ["attention_bias", "use_parallel_residual"], "starcoder2": ["use_bias"], "olmo": ["attention_bias"], "ernie4_5": ["use_bias"],
              "helium": ["attention_bias", "mlp_bias"], "glm": ["attention_bias"], "arcee": ["attention_bias", "mlp_bias"],
+             "nanochat": ["attention_bias"], "exaone": ["attention_bias", "mlp_bias"], "nemotron": ["attention_bias", "mlp_bias"],
+             "cohere2": ["attention_bias"], "modernbert-decoder": ["attention_bias", "mlp_bias", "norm_bias", "decoder_bias", "classifier_bias"],
              "vaultgemma": ["attention_bias"], "hunyuan_v1_dense": ["attention_bias"], "granitemoehybrid": ["attention_bias"]}
     c.update({flag: maybe(0.5) for flag in flags.get(family, [])})
     if "original_max_position_embeddings" in turn and family == "phi3":
@@ -189,6 +218,10 @@ def older(family, config):
         c.update(rope_local_base_freq=turn["sliding_attention"]["rope_theta"], sliding_window_pattern=c.pop("_sliding_window_pattern"))
         turn = turn["full_attention"]
         del c["layer_types"]
+    if family == "modernbert-decoder":
+        c.update(local_rope_theta=turn["sliding_attention"]["rope_theta"])
+        c.update(global_rope_theta=turn["full_attention"]["rope_theta"])
+        turn = None
     if turn:
         rest = {k: v for k, v in turn.items() if k not in ("rope_theta", "partial_rotary_factor", "rope_type")}
         name = "rope_type" if family == "gemma3_text" else R.choice(["rope_type", "type"])
@@ -245,7 +278,7 @@ def write_with_cache(model, ids):
 
 def make(family, name):
     given = config_of(family)
-    folder, dtype = f"{out}/hf/{name}", R.choice([FLOAT32, FLOAT32, torch.float16, torch.bfloat16])
+    folder, dtype = f"{out}/hf/{name}", R.choice([*([] if SMALL else [FLOAT32, FLOAT32]), torch.float16, torch.bfloat16])
     config = AutoConfig.for_model(family, **copy.deepcopy(given))
     single = build(config, FLOAT32)
     fill(single, dtype)

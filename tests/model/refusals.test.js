@@ -70,6 +70,11 @@ const REFUSED = [
     ['config-invalid', /long_factor .*must have 8 numbers, got 3/, source(LONG, {
         rope_parameters: { ...longRope, long_factor: [1, 2, 3] },
     })],
+    ['config-unsupported', /rope_type "yarn"/, source('nanochat-2815-0', { rope_parameters: { rope_type: 'yarn', factor: 2 } })],
+    ['config-unsupported', /pad_token_id 2/, source('xglm-2815-114', { pad_token_id: 2 })],
+    ['config-invalid', /n_embd must be a multiple of 4, got 6/, source('codegen-2815-161', { n_embd: 6 })],
+    ['config-invalid', /rotary_dim must be at most 4, got 6/, source('gptj-2815-82', { rotary_dim: 6 })],
+    ['config-invalid', /sliding_window must be a width/, source('modernbert-decoder-2815-3', { local_attention: 1 })],
     ['config-invalid', /head_dim must be above 2/, source('hunyuan_v1_dense-2811-35', { head_dim: 2 })],
     ['config-invalid', /short_factor/, source(LONG, { rope_parameters: { ...longRope, short_factor: [1, -2] } })],
     ['config-invalid', /hidden_size must be a positive integer, got 48.5/, source(LLAMA, { hidden_size: 48.5 })],
@@ -124,6 +129,16 @@ describe('refused', () => {
             });
             assert.equal(runtime.explain().bytesInUse, before, 'bytes stay allocated');
         });
+    }
+});
+
+test('tables that older libraries stored beside the weights are no weights', async () => {
+    for (const [name, table] of [['xglm-2815-114', 'model.embed_positions.weights'], ['codegen-2815-161', 'transformer.h.0.attn.causal_mask']]) {
+        const model = await loadModel(runtime, changed(name, (header) => {
+            header[table] = { dtype: 'F32', shape: [0], data_offsets: [0, 0] };
+        }));
+        assert.ok(model.explain().setAside.includes(table));
+        model.dispose();
     }
 });
 

@@ -28,6 +28,7 @@ import { checkFormat } from '../../check.js';
  * @property {RegExp} [transposed] roles that a folder stores as [inputs, outputs]
  * @property {boolean} [addStart] texts begin with the start token, though the folder's tokenizer does not add it
  * @property {boolean} [headByHead] a folder's fused queries, keys and values follow one another key head by key head
+ * @property {{ order: string[], groups: number }} [qkv] in which order they are fused else, and in how many parts of each
  */
 
 /** @type {Record<string, string>} */
@@ -177,18 +178,32 @@ export function block(attention_, feedForward_, others) {
 }
 
 /**
+ * Layers with norms behind their residual additions; the last of these is the final norm.
+ * @param {number} count
+ * @param {Norm} norm
+ * @param {Attention} attention_
+ * @param {FeedForward} feed
+ * @returns {[layers: Block[], finalNorm: ModelDescription['finalNorm']]}
+ */
+export function normedBehind(count, norm, attention_, feed) {
+    const layer = (/** @type {FeedForward} */ last) => block({ ...attention_, sum: norm }, last);
+    const layers = [...Array(count - 1).fill(layer({ ...feed, sum: norm })), layer(feed)];
+    return [layers, { ...norm, role: `blk.${count - 1}.ffn_norm` }];
+}
+
+/**
  * @param {Sizes} sizes
  * @param {Block[]} layers
- * @param {Norm} finalNorm
- * @param {{ tied: boolean | null, embeddingScale?: number, embeddingNorm?: Norm, positions?: number | null, skipped?: number, bias?: boolean,
- *   scale?: number, softcap?: number | null }} others
+ * @param {ModelDescription['finalNorm']} finalNorm
+ * @param {{ tied: boolean | null, embedded?: number, embeddingScale?: number, embeddingNorm?: Norm, positions?: number | null, skipped?: number,
+ *   sinusoidal?: boolean, bias?: boolean, scale?: number, softcap?: number | null, dense?: import('../description.js').Dense }} others
  * @returns {Omit<ModelDescription, 'family'>}
  */
 export function model({ width, vocabulary, context }, layers, finalNorm, others) {
-    const { tied, embeddingScale = 1, embeddingNorm, positions = null, skipped = 0, bias = false, scale = 1, softcap = null } = others;
+    const { tied, embedded, embeddingScale = 1, embeddingNorm: norm, positions = null, skipped = 0, sinusoidal, bias = false, scale = 1, softcap = null, dense } = others;
     return {
-        width, vocabulary, context, layers, finalNorm, embedding: { scale: embeddingScale, positions, skipped, norm: embeddingNorm },
-        head: { tied, bias, scale, softcap },
+        width, vocabulary, context, layers, finalNorm, embedding: { width: embedded, scale: embeddingScale, norm, positions, skipped, sinusoidal },
+        head: { tied, bias, scale, softcap, dense },
     };
 }
 

@@ -34,18 +34,8 @@ export const gpt2 = {
  * @returns {ReturnType<typeof model>}
  */
 export function describeGpt2(f, usual, kvHeadsOf) {
-    const width = f.count(['n_embd', 'hidden_size']);
-    const heads = f.count(['n_head', 'num_attention_heads']);
-    checkFormat(width % heads === 0, 'config-invalid', `${f.where}: n_embd must be a multiple of n_head ${heads}, got ${width}`);
-    const context = f.count(['n_positions', 'n_ctx', 'max_position_embeddings']);
-    const count = layerCount(f, ['n_layer', 'num_hidden_layers']);
-    const kvHeads = kvHeadsOf(heads);
-    const keyDim = width / heads;
-    const sizes = {
-        width, count, heads, kvHeads, keyDim, valueDim: keyDim, context, vocabulary: f.count('vocab_size'),
-        inner: f.countOrNone(['n_inner', 'intermediate_size']) ?? 4 * width,
-    };
-    f.ignore('head_dim', 'v_head_dim');
+    const sizes = readGpt2Sizes(f, kvHeadsOf);
+    const { count, keyDim, context } = sizes;
     const norm = layerNorm(f.positive(['layer_norm_epsilon', 'layer_norm_eps'], 1e-5));
     const scaled = f.flag('scale_attn_weights', true) ? 1 / Math.sqrt(keyDim) : 1;
     const byLayer = f.flag('scale_attn_by_inverse_layer_idx', false);
@@ -57,4 +47,24 @@ export function describeGpt2(f, usual, kvHeadsOf) {
         { before: norm, width: sizes.inner, activation, gated: false, bias: true },
     ));
     return model(sizes, layers, norm, { tied: f.flag('tie_word_embeddings', true), positions: context });
+}
+
+/**
+ * @param {import('./common.js').Fields} f in GPT-2's spelling
+ * @param {(heads: number) => number} [kvHeadsOf] default: as many
+ * @returns {import('./common.js').Sizes}
+ */
+export function readGpt2Sizes(f, kvHeadsOf = (heads) => heads) {
+    const width = f.count(['n_embd', 'hidden_size']);
+    const heads = f.count(['n_head', 'num_attention_heads']);
+    checkFormat(width % heads === 0, 'config-invalid', `${f.where}: n_embd must be a multiple of n_head ${heads}, got ${width}`);
+    const context = f.count(['n_positions', 'n_ctx', 'max_position_embeddings']);
+    const count = layerCount(f, ['n_layer', 'num_hidden_layers']);
+    const kvHeads = kvHeadsOf(heads);
+    const keyDim = width / heads;
+    f.ignore('head_dim', 'v_head_dim');
+    return {
+        width, count, heads, kvHeads, keyDim, valueDim: keyDim, context, vocabulary: f.count('vocab_size'),
+        inner: f.countOrNone(['n_inner', 'intermediate_size']) ?? 4 * width,
+    };
 }
