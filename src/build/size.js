@@ -13,10 +13,10 @@ import { root, say } from './system.js';
 const BUDGET = 78_300;
 
 /** The same for the scripts of an entry alone, with what they import. @type {Record<string, number>} */
-const SCRIPTS = { 'generation/index.js': 174_800, 'inline.js': 117_300, 'isolate.js': 2_000 };
+const SCRIPTS = { 'generation/index.js': 177_300, 'inline.js': 117_300, 'isolate.js': 2_000 };
 
 /** Raw bytes of all that lies beside the scripts in the folders of tests that read models, tokenizers and other files. */
-const FIXTURES = 6_690_000;
+const FIXTURES = 6_775_000;
 const FIXTURE_FOLDERS = ['files', 'model', 'text', 'unit'];
 
 /** Prints the table and returns whether it is within the budgets. @returns {boolean} */
