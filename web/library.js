@@ -100,7 +100,7 @@ async function lookInto(repository, folder, signal) {
     if (!Array.isArray(listing?.siblings)) return;
     /** @type {Choice[]} */
     const files = listing.siblings.map((/** @type {any} */ { rfilename, size }) => ({ file: String(rfilename), bytes: Number(size) || 0 }));
-    if (files.some(({ file }) => /\.(safetensors|h5)$|^pytorch_model\.bin$/i.test(file))) return;
+    if (files.some(({ file }) => /\.(safetensors|h5)$|^pytorch_model(-\d+-of-\d+)?\.bin$/i.test(file))) return;
     // Neither what is split nor what is a part of a model.
     const whole = files.filter(({ file }) => /\.gguf$/i.test(file) && !/-of-\d+\.gguf$|mmproj|imatrix/i.test(file));
     const choices = whole.sort((a, b) => a.bytes - b.bytes);
@@ -253,21 +253,22 @@ class Download {
         } else {
             await this.file('config.json', true);
             for (const name of BESIDE) await this.file(name, false);
-            const found = await this.file('model.safetensors', false) || await this.shards() || await this.file('pytorch_model.bin', false);
-            if (!found) throw new Error(noWeights(this.folder));
+            if (!await this.weights('model.safetensors') && !await this.weights('pytorch_model.bin')) throw new Error(noWeights(this.folder));
         }
         // Another version, which was begun before, may have had others.
         for (const { name } of await filesOf(this.place.card.id)) if (!this.names.has(name)) await this.place.drop(name);
         await this.place.describe({ bytes: this.progress.loaded, isWhole: true });
     }
 
-    /** @returns {Promise<boolean>} whether the weights are in several files, which are all there now */
-    async shards() {
-        if (!await this.file('model.safetensors.index.json', false)) return false;
+    /** @param {string} name of the one file, if it is one @returns {Promise<boolean>} whether weights of this kind are all there now */
+    async weights(name) {
+        if (await this.file(name, false)) return true;
+        const index = `${name}.index.json`;
+        if (!await this.file(index, false)) return false;
         const files = await filesOf(this.place.card.id);
-        const index = JSON.parse(await /** @type {File} */ (files.find(({ name }) => name.endsWith('.index.json'))).text());
-        const names = new Set(Object.values(index.weight_map ?? {}).map(String));
-        for (const name of names) await this.file(name, true);
+        const { weight_map: map } = JSON.parse(await /** @type {File} */ (files.find(file => file.name === index)).text());
+        const parts = new Set(Object.values(map ?? {}).map(String));
+        for (const part of parts) await this.file(part, true);
         return true;
     }
 

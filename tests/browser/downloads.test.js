@@ -164,6 +164,19 @@ test('a model that has a PyTorch checkpoint alone is kept, one without weights i
     assert.deepEqual(await download(folder), files);
 });
 
+test('a PyTorch checkpoint in parts is kept', async t => {
+    fileSystem(t);
+    const { state, folder } = await hub(t);
+    const parts = ['pytorch_model-00001-of-00002.bin', 'pytorch_model-00002-of-00002.bin'];
+    const split = {
+        'config.json': '{}', 'pytorch_model.bin.index.json': JSON.stringify({ weight_map: { a: parts[0], b: parts[1] } }),
+        [parts[0]]: 'PK1', [parts[1]]: 'PK2'
+    };
+    const listed = Object.keys(split).map((rfilename) => ({ rfilename, size: 2 }));
+    Object.assign(state, { files: split, listing: JSON.stringify({ siblings: listed }) });
+    assert.deepEqual(await download(folder), split);
+});
+
 for (const [what, listing] of [['a page', '<!doctype html>'], ['nothing', 'null'], ['an error', '{"error": "no such thing"}']]) {
     test(`a hub that has ${what} in place of a listing of its files has the files all the same`, async t => {
         fileSystem(t);
