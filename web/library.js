@@ -253,7 +253,8 @@ class Download {
         } else {
             await this.file('config.json', true);
             for (const name of BESIDE) await this.file(name, false);
-            if (!await this.weights('model.safetensors') && !await this.weights('pytorch_model.bin')) throw new Error(noWeights(this.folder));
+            const found = await this.weights('model.safetensors') || await this.weights('pytorch_model.bin');
+            if (!found) throw new Error(noWeights(this.folder));
         }
         // Another version, which was begun before, may have had others.
         for (const { name } of await filesOf(this.place.card.id)) if (!this.names.has(name)) await this.place.drop(name);

@@ -88,7 +88,8 @@ export function maps(model, texts, command, tell, signal) {
                 }
                 return map;
             });
-            tell({ type: 'map', layer, isLast: layer === model.attentionLayers.at(-1), layers: model.layers, size: rows, weights }, buffersOf(weights));
+            const isLast = layer === model.attentionLayers.at(-1);
+            tell({ type: 'map', layer, isLast, layers: model.layers, size: rows, weights }, buffersOf(weights));
         }
     });
 }

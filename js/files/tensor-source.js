@@ -222,7 +222,10 @@ export class TensorFile {
     }
 }
 
-/** One file with tensors, of any format. @typedef {Pick<TensorFile, 'name' | 'bytes' | 'rest' | 'pieces' | 'close'> & { entries: { info: TensorInfo }[] }} AnyTensorFile */
+/**
+ * One file with tensors, of any format.
+ * @typedef {Pick<TensorFile, 'name' | 'bytes' | 'rest' | 'pieces' | 'close'> & { entries: { info: TensorInfo }[] }} AnyTensorFile
+ */
 
 /**
  * All tensors of some files by name.

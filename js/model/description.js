@@ -34,7 +34,7 @@
  * @property {{ norm: Norm, over: 'head' | 'all', own: boolean, turned?: boolean } | null} headNorm of queries and keys before they are
  *   rotated, or, turned, after it; over each head or over all together; own: each head has weights of its own
  * @property {Rope | null} rope
- * @property {boolean} [gated] what comes out of a head is multiplied by the sigmoid of a number of its own, a projection of the layer's input
+ * @property {boolean} [gated] what comes out of a head is multiplied by the sigmoid of a number of its own, projected from the layer's input
  * @property {Alibi} [alibi] of logits that are scaled and capped
  * @property {boolean} [explicit] whole rows of probabilities instead of a streaming softmax: Keras's path with dropout. The
  *   same numbers up to rounding

@@ -220,7 +220,10 @@ export class Network {
         return address;
     }
 
-    /** Sines of the positions, then cosines, as tensor2tensor has them. @param {number} positions @param {number} skipped rows before them */
+    /**
+     * Sines of the positions, then cosines, as tensor2tensor has them.
+     * @param {number} positions @param {number} skipped rows before them
+     */
     _fillSinusoids(positions, skipped) {
         const { runtime: { memory }, description: { width } } = this;
         const half = Math.floor(width / 2);

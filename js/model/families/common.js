@@ -195,14 +195,16 @@ export function normedBehind(count, norm, attention_, feed) {
  * @param {Sizes} sizes
  * @param {Block[]} layers
  * @param {ModelDescription['finalNorm']} finalNorm
- * @param {{ tied: boolean | null, embedded?: number, embeddingScale?: number, embeddingNorm?: Norm, positions?: number | null, skipped?: number,
- *   sinusoidal?: boolean, bias?: boolean, scale?: number, softcap?: number | null, dense?: import('../description.js').Dense }} others
+ * @param {{ embedded?: number, embeddingScale?: number, embeddingNorm?: Norm, positions?: number | null, skipped?: number, sinusoidal?: boolean,
+ *   tied: boolean | null, bias?: boolean, scale?: number, softcap?: number | null, dense?: import('../description.js').Dense }} others
  * @returns {Omit<ModelDescription, 'family'>}
  */
 export function model({ width, vocabulary, context }, layers, finalNorm, others) {
-    const { tied, embedded, embeddingScale = 1, embeddingNorm: norm, positions = null, skipped = 0, sinusoidal, bias = false, scale = 1, softcap = null, dense } = others;
+    const { embedded, embeddingScale = 1, embeddingNorm: norm, positions = null, skipped = 0, sinusoidal } = others;
+    const { tied, bias = false, scale = 1, softcap = null, dense } = others;
     return {
-        width, vocabulary, context, layers, finalNorm, embedding: { width: embedded, scale: embeddingScale, norm, positions, skipped, sinusoidal },
+        width, vocabulary, context, layers, finalNorm,
+        embedding: { width: embedded, scale: embeddingScale, norm, positions, skipped, sinusoidal },
         head: { tied, bias, scale, softcap, dense },
     };
 }

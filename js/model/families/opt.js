@@ -25,8 +25,8 @@ export const opt = {
         const sizes = readSizes(f, {}, { inner: 'ffn_dim' });
         // OPT-350m alone has narrower embeddings, and its norms behind the residual additions.
         return describeOpt(f, sizes, {
-            embedded: f.count('word_embed_proj_dim', sizes.width), normsFirst: f.flag('do_layer_norm_before', true), activation: activationOf(f, 'relu'),
-            weighted: f.flag('layer_norm_elementwise_affine', true), biased: f.flag('enable_bias', true),
+            activation: activationOf(f, 'relu'), embedded: f.count('word_embed_proj_dim', sizes.width),
+            normsFirst: f.flag('do_layer_norm_before', true), weighted: f.flag('layer_norm_elementwise_affine', true), biased: f.flag('enable_bias', true),
         });
     },
 };
@@ -34,16 +34,24 @@ export const opt = {
 /**
  * @param {import('./common.js').Fields} f
  * @param {import('./common.js').Sizes} sizes
- * @param {{ activation: import('../description.js').Activation, embedded?: number, normsFirst?: boolean, weighted?: boolean, biased?: boolean,
- *   scaled?: boolean, sinusoidal?: boolean }} others embedded: width of the embeddings; normsFirst: whether norms are before sublayers; weighted: whether norms have weights; biased: whether matrices have biases; scaled: whether embeddings may be scaled
+ * @param {object} others
+ * @param {import('../description.js').Activation} others.activation
+ * @param {number} [others.embedded] width of the embeddings
+ * @param {boolean} [others.normsFirst] whether norms are before sublayers
+ * @param {boolean} [others.weighted] whether norms have weights
+ * @param {boolean} [others.biased] whether matrices have biases
+ * @param {boolean} [others.scaled] whether embeddings may be scaled
+ * @param {boolean} [others.sinusoidal]
  * @returns {ReturnType<typeof model>}
  */
-export function describeOpt(f, sizes, { activation, embedded = sizes.width, normsFirst = true, weighted = true, biased = true, scaled = false, sinusoidal }) {
+export function describeOpt(f, sizes, others) {
+    const { activation, embedded = sizes.width, normsFirst = true, weighted = true, biased = true, scaled = false, sinusoidal } = others;
     const norm = layerNorm(1e-5, weighted);
     const before = normsFirst ? norm : undefined;
     const attention_ = attention(sizes, { before, bias: biases(biased) });
     const feed = feedForward(f, sizes, { before, activation, gated: false, bias: biased });
-    const [layers, final] = normsFirst ? [Array(sizes.count).fill(block(attention_, feed)), norm] : normedBehind(sizes.count, norm, attention_, feed);
+    const [layers, final] = normsFirst ? [Array(sizes.count).fill(block(attention_, feed)), norm]
+        : normedBehind(sizes.count, norm, attention_, feed);
     return model(sizes, layers, final, {
         embedded, dense: embedded === sizes.width ? undefined : { activation: 'linear', bias: false },
         tied: f.flag('tie_word_embeddings', true), positions: sizes.context, skipped: 2, sinusoidal,
