@@ -158,7 +158,8 @@ test('every family: logits follow from the last hidden states', async () => {
         const final = there(hiddenStates.at(-1)).data;
         const { width, vocabulary, head } = other.network.description;
         const weight = other.network.head;
-        for (let token = 0; token < vocabulary; token += 7) {
+        // Where another layer lies between, tests/model compares the logits.
+        for (let token = 0; token < vocabulary && !head.dense; token += 7) {
             const row = weight.row(token);
             for (let t = 0; t < 9; t++) {
                 let sum = 0;

@@ -78,6 +78,7 @@ for (const [number, { name, config, length }] of readCases().entries()) {
         const load = (/** @type {string} */ which) => loadModel(runtime, { config: json(config), weights: weightsOf(which) },
             { cacheDtype: dtype, ...(length > trained && { contextLength: LONGER }) });
         const model = await load(name);
+        const some = Math.min(20, model.vocabularySize - 4);
         /** Few different tokens, so that texts repeat themselves. @param {number} most */
         const ids = (most) => Array.from({ length: 1 + below(most) }, () => 3 + below(4));
         /** @returns {GenerateOptions} */
@@ -89,7 +90,7 @@ for (const [number, { name, config, length }] of readCases().entries()) {
                 ...(sampler !== 'greedy' && { temperature: 0.2 + random(), ...(below(2) === 0 && { minP: random() / 4 }) }),
                 ...(below(4) === 0 && { repetitionPenalty: 0.7 + random() }), ...(below(4) === 0 && { frequencyPenalty: 2 * random() - 1 }),
                 ...(below(4) === 0 && { presencePenalty: 2 * random() - 1 }), ...(below(4) === 0 && { noRepeatNgram: 2 + below(3) }),
-                ...(below(4) === 0 && { logitBias: { [below(20)]: -Infinity, [20 + below(Math.min(4, model.vocabularySize - 20))]: 2 } }),
+                ...(below(4) === 0 && { logitBias: { [below(some)]: -Infinity, [some + below(Math.min(4, model.vocabularySize - some))]: 2 } }),
             };
         };
         for (let round = 0; round < ROUNDS; round++) {
