@@ -76,7 +76,8 @@ export function maps(model, texts, command, tell, signal) {
     const { ids } = command;
     const before = Math.max(0, ids.length - MAP_SIZE);
     return after(model, texts, command, before, tell, signal, async cache => {
-        for (const layer of model.attentionLayers) {
+        const layers = model.attentionLayers;
+        for (const layer of layers) {
             const { attention } = await firstItem(model, ids, { cache, attention: layer, signal });
             const { start, shape: [heads, rows, positions], data } = attention;
             cache.truncate(before);
@@ -88,7 +89,7 @@ export function maps(model, texts, command, tell, signal) {
                 }
                 return map;
             });
-            const isLast = layer === model.attentionLayers.at(-1);
+            const isLast = layer === layers.at(-1);
             tell({ type: 'map', layer, isLast, layers: model.layers, size: rows, weights }, buffersOf(weights));
         }
     });

@@ -43,8 +43,9 @@ const NEUTRAL = {
     attn_type: ['multihead_attention'], block_use_swiglu: [true], clip_qkv: [0], cross_attention_hidden_size: [],
     extrapolation_factor: [1], full_attn_mod: [1], interpolate_factor: [1], is_causal: [true], is_encoder_decoder: [false],
     lm_head_bias: [false], logit_scale: [], mlp_bias: [false], mtp_num_layers: [0], no_bias: [true],
-    output_router_logits: [false], prefix_lm: [false], qk_layernorm: [false], qk_ln: [false], quantization_config: [],
-    scale_attn_weights: [true], use_bidirectional_attention: [false], use_cla: [false], use_mrope: [false], use_pos_enc: [true],
+    order_of_interleaved_layers: ['local_attn_first'], output_router_logits: [false], prefix_lm: [false], qk_layernorm: [false],
+    qk_ln: [false], quantization_config: [], rotary: [true], scale_attn_weights: [true], use_bidirectional_attention: [false],
+    use_cla: [false], use_gated_activation: [true], use_mrope: [false], use_parallel_block: [true], use_pos_enc: [true],
     use_qk_norm: [false], use_rotary_pos_emb: [true], use_sliding_window: [false],
     // Of generation; older configs carry them along.
     bad_words_ids: [], begin_suppress_tokens: [], constraints: [], diversity_penalty: [0], do_sample: [false, true],

@@ -92,7 +92,9 @@ describe('fields that makers of models add', () => {
         ['hunyuan_v1_dense', { use_cla: true }], ['qwen2', { use_mrope: true }],
         ['lfm2', { conv_dim: 512 }], ['lfm2', { use_pos_enc: false }], ['lfm2', { block_use_swiglu: false }],
         ['bloom', { apply_residual_connection_post_layernorm: true }], ['mpt', { no_bias: false }], ['mpt', { logit_scale: 0.5 }],
-        ['mpt', { norm_type: 'rmsnorm' }],
+        ['mpt', { norm_type: 'rmsnorm' }], ['gptj', { rotary_dim: null }], ['gptj', { rotary: false }], ['codegen', { rotary_dim: null }],
+        ['cohere2', { use_parallel_block: false }], ['cohere2', { use_gated_activation: false }],
+        ['cohere2', { order_of_interleaved_layers: 'global_attn_first' }], ['cohere2', { position_embedding_type: 'alibi' }],
     ])) {
         test(`${name}: ${JSON.stringify(added)} would change something`, () => {
             const [field] = Object.keys(added);
@@ -148,12 +150,19 @@ describe('a field that is left out means what transformers means by it, or is as
         });
     }
 
+    test('lfm3: how llama.cpp keeps it is not known, so its files are refused', () => {
+        const fields = new Fields({ ...newest.lfm3 }, 'metadata');
+        assert.throws(() => familyOf('lfm3').describe(fields, { format: 'gguf', has: () => false }), {
+            code: 'config-unsupported', message: /^metadata: general\.architecture "lfm3" is not supported/,
+        });
+    });
+
     test('null is said, not left out', () => {
         assert.equal(understand({ ...newest.mistral, sliding_window: null }).model.layers[0].attention?.window, null);
         const bare = understand({ ...newest.gemma2, attn_logit_softcapping: null, final_logit_softcapping: null }).model;
         assert.deepEqual([bare.layers[0].attention?.softcap, bare.head.softcap], [null, null]);
         assert.equal(understand({ ...newest.mistral, num_key_value_heads: null }).model.layers[0].attention?.kvHeads, 32);
-        for (const name of ['gemma2', 'gemma3_text']) {
+        for (const name of ['gemma2', 'gemma3_text', 'lfm3']) {
             assert.throws(() => understand({ ...newest[name], sliding_window: null }), {
                 code: 'config-invalid', message: /sliding_window must be a width, as layers have a window, got null/,
             });

@@ -13,9 +13,9 @@ export const cohere2 = {
         const sizes = readSizes(f);
         const norm = { ...layerNorm(f.positive('layer_norm_eps', 1e-5)), bias: false };
         const { scaling, partial } = readRope(f, sizes.context);
-        // Published files say what all of them have.
-        f.ignore('layer_switch', 'order_of_interleaved_layers', 'position_embedding_type', 'use_embedding_sharing', 'use_gated_activation',
-            'use_parallel_block', 'use_parallel_embedding');
+        // Published files say what all of them have, and how the embedding is laid out where it was trained.
+        f.word('position_embedding_type', { rope_gptj: true }, 'rope_gptj');
+        f.ignore('use_embedding_sharing', 'use_parallel_embedding');
         const window = f.countOrNone('sliding_window', 4096);
         const bias = biases(f.flag('attention_bias', false));
         const turn = rope(scaling, sizes.keyDim, partial, true);
@@ -25,7 +25,7 @@ export const cohere2 = {
             { parallel: true, sharedNorm: true },
         );
         const [full, windowed] = [layer(false), layer(true)];
-        const pattern = f.count(['sliding_window_pattern', '_sliding_window_pattern'], 4);
+        const pattern = f.count(['sliding_window_pattern', '_sliding_window_pattern', 'layer_switch'], 4);
         const layers = slidingLayers(f, sizes.count, window, (i) => (i + 1) % pattern !== 0).map((slides) => (slides ? windowed : full));
         return model(sizes, layers, norm, { tied: f.flag('tie_word_embeddings', true), scale: f.positive('logit_scale', 0.0625) });
     },

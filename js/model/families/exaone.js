@@ -1,25 +1,15 @@
-// EXAONE 3 (LG AI Research 2024): a Llama in GPT-2's words.
+// EXAONE 3 (LG AI Research 2024): a Llama in GPT-Neo's words.
 
 import { readRope } from '../rope.js';
 import { attention, biases, block, feedForward, model, readSizes, rms, rope } from './common.js';
+import { gptNeo } from './gpt-neo.js';
 
 /** @type {import('./common.js').Family} */
 export const exaone = {
     name: 'exaone',
     types: ['exaone'],
     prefixes: ['transformer.'],
-    names: {
-        wte: 'token_embd', ln_f: 'output_norm', lm_head: 'output',
-        'h.#.ln_1': 'blk.#.attn_norm',
-        'h.#.attn.attention.q_proj': 'blk.#.attn_q',
-        'h.#.attn.attention.k_proj': 'blk.#.attn_k',
-        'h.#.attn.attention.v_proj': 'blk.#.attn_v',
-        'h.#.attn.attention.out_proj': 'blk.#.attn_output',
-        'h.#.ln_2': 'blk.#.ffn_norm',
-        'h.#.mlp.c_fc_0': 'blk.#.ffn_gate',
-        'h.#.mlp.c_fc_1': 'blk.#.ffn_up',
-        'h.#.mlp.c_proj': 'blk.#.ffn_down',
-    },
+    names: { ...gptNeo.names, 'h.#.mlp.c_fc_0': 'blk.#.ffn_gate', 'h.#.mlp.c_fc_1': 'blk.#.ffn_up' },
     describe(f) {
         const sizes = readSizes(f, { kvHeads: 8 }, { count: ['num_hidden_layers', 'num_layers'] });
         const norm = rms(f.positive(['rms_norm_eps', 'layer_norm_epsilon'], 1e-5));

@@ -24,8 +24,7 @@ export const gptj = {
     describe(f) {
         const sizes = readGpt2Sizes(f);
         const norm = layerNorm(f.positive('layer_norm_epsilon', 1e-5));
-        f.ignore('rotary');     // which says that there is a rotary_dim
-        const dims = f.count('rotary_dim', 64);
+        const dims = f.countOrNone('rotary_dim', 64) ?? f.unsupported('rotary_dim', null);
         checkFormat(dims <= sizes.keyDim, 'config-invalid', `${f.where}: rotary_dim must be at most ${sizes.keyDim}, got ${dims}`);
         const layer = block(
             attention(sizes, { before: norm, rope: rope(plainScaling(1e4, sizes.context), dims, null, true) }),

@@ -21,7 +21,9 @@ export const lfm3 = {
         'layers.#.post_operator_norm': 'blk.#.post_attention_norm',
         'layers.#.post_ffn_norm': 'blk.#.post_ffw_norm',
     },
-    describe(f) {
+    describe(f, file) {
+        // How such files are made is not known yet.
+        if (file.format === 'gguf') f.unsupported('general.architecture', 'lfm3');
         const sizes = readSizes(f, { kvHeads: 4, keyDim: 128 });
         const norm = rms(f.positive(['norm_eps', 'rms_norm_eps'], 1e-5));
         const norms = { before: norm, ...f.flag('use_sandwich_norm', true) && { after: norm } };
@@ -42,6 +44,7 @@ export const lfm3 = {
         const layers = types.map((type) =>
             (Object.hasOwn(blocks, type) ? blocks[/** @type {keyof blocks} */ (type)] : f.unsupported('layer_types', type)));
         if (!layers.some((layer) => layer.attention)) f.unsupported('layer_types', types);
+        if (window === null && types.includes('sliding_attention')) f.refuse('sliding_window', 'a width, as layers have a window', null);
         return model(sizes, layers, norm, { tied: f.flag('tie_word_embeddings', true) });
     },
 };
